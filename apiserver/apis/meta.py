@@ -1,0 +1,108 @@
+"""Types that every kind shares: metadata, references, selectors, conditions (meta/v1 and parts of core/v1)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from apiserver.apis.base import Model, Timestamp
+
+__all__ = [
+    "Condition",
+    "LabelSelector",
+    "LabelSelectorRequirement",
+    "ManagedFieldsEntry",
+    "ObjectMeta",
+    "ObjectReference",
+    "OwnerReference",
+    "SecretReference",
+]
+
+
+class OwnerReference(Model):
+    """An object that this one depends on, for garbage collection."""
+
+    api_version: str = Field(min_length=1)
+    kind: str = Field(min_length=1)
+    name: str = Field(min_length=1)
+    uid: str = Field(min_length=1)
+    controller: bool | None = None
+    block_owner_deletion: bool | None = None
+
+
+class ManagedFieldsEntry(Model):
+    """The fields one manager owns, in the FieldsV1 form."""
+
+    manager: str | None = None
+    operation: str | None = None
+    api_version: str | None = None
+    time: Timestamp | None = None
+    fields_type: str | None = None
+    fields_v1: dict[str, Any] | None = Field(default=None, alias="fieldsV1")
+    subresource: str | None = None
+
+
+class ObjectMeta(Model):
+    """Standard object metadata. What the system sets is overwritten or kept by the registry, whatever a client sends."""
+
+    name: str | None = None
+    generate_name: str | None = None
+    namespace: str | None = None
+    uid: str | None = None
+    resource_version: str | None = None
+    generation: int | None = None
+    creation_timestamp: Timestamp | None = None
+    deletion_timestamp: Timestamp | None = None
+    deletion_grace_period_seconds: int | None = None
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    owner_references: list[OwnerReference] | None = None
+    finalizers: list[str] | None = None
+    managed_fields: list[ManagedFieldsEntry] | None = None
+    self_link: str | None = None
+
+
+class ObjectReference(Model):
+    """A reference to an object. Round-trips exactly: nothing is added."""
+
+    kind: str | None = None
+    namespace: str | None = None
+    name: str | None = None
+    uid: str | None = None
+    api_version: str | None = None
+    resource_version: str | None = None
+    field_path: str | None = None
+
+
+class SecretReference(Model):
+    """A secret by name; the namespace, where allowed at all, must be the referrer's own."""
+
+    name: str | None = None
+    namespace: str | None = None
+
+
+class LabelSelectorRequirement(Model):
+    """One expression of a label selector."""
+
+    key: str
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: list[str] | None = None
+
+
+class LabelSelector(Model):
+    """A label query: matchLabels and matchExpressions are ANDed; an empty selector matches everything."""
+
+    match_labels: dict[str, str] | None = None
+    match_expressions: list[LabelSelectorRequirement] | None = None
+
+
+class Condition(Model):
+    """One aspect of an object's state (meta/v1 Condition)."""
+
+    type: str = Field(min_length=1, max_length=316)
+    status: Literal["True", "False", "Unknown"]
+    observed_generation: int | None = Field(default=None, ge=0)
+    last_transition_time: Timestamp
+    reason: str = Field(min_length=1, max_length=1024)
+    message: str = Field(max_length=32768)

@@ -1,0 +1,328 @@
+"""metal3.io/v1alpha1 BareMetalHost, in the shape of the Baremetal Operator's own kind.
+
+Serves twice: as the tenants' view and, in dev mode, as the owner's real hosts. What differs (no BMC data, what may be
+written) is decided in the registry, not in the shape. `image.format: ""` is accepted, because CAPM3 sends it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, StringConstraints
+
+from apiserver.apis.base import Model, Timestamp
+from apiserver.apis.meta import Condition, ObjectMeta, ObjectReference, SecretReference
+
+GROUP, VERSION = "metal3.io", "v1alpha1"
+
+MACAddress = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$")]
+BootMode = Literal["UEFI", "UEFISecureBoot", "legacy"]
+CleaningMode = Literal["metadata", "disabled"]
+ChecksumType = Literal["md5", "sha256", "sha512", "auto"]
+
+
+class Image(Model):
+    """What to write to the disk. Everything but a live-iso or an OCI image needs a checksum."""
+
+    url: str = Field(description="Location of the image to deploy.")
+    checksum: str | None = Field(default=None, description="Checksum of the image, or a URL that serves it.")
+    checksum_type: ChecksumType | None = Field(default=None, description="How the checksum was made; md5 when empty.")
+    format: Literal["raw", "qcow2", "vdi", "vmdk", "live-iso", ""] | None = Field(
+        default=None, description="The image's format; found out when empty."
+    )
+    oci_auth_secret_name: str | None = Field(default=None, description="Secret with the registry's credentials for an OCI image.")
+
+
+class CustomDeploy(Model):
+    """A custom deploy procedure instead of an image."""
+
+    method: str = Field(min_length=1, description="Name of the deploy method known to the hardware's deploy agent.")
+
+
+class BMCDetails(Model):
+    """How to reach the management controller. Always empty strings in a tenant's view."""
+
+    address: str
+    credentials_name: str
+    disable_certificate_verification: bool | None = None
+
+
+class RootDeviceHints(Model):
+    """Which disk to install on; all given hints must match."""
+
+    device_name: str | None = None
+    hctl: str | None = None
+    model: str | None = None
+    vendor: str | None = None
+    serial_number: str | None = None
+    min_size_gigabytes: int | None = Field(default=None, ge=0)
+    wwn: str | None = None
+    wwn_with_extension: str | None = None
+    wwn_vendor_extension: str | None = None
+    rotational: bool | None = None
+
+
+class FirmwareConfig(Model):
+    """Vendor-independent BIOS switches."""
+
+    virtualization_enabled: bool | None = None
+    simultaneous_multithreading_enabled: bool | None = None
+    sriov_enabled: bool | None = None
+
+
+class HardwareRAIDVolume(Model):
+    """One volume of a RAID controller."""
+
+    controller: str | None = None
+    level: Literal["0", "1", "2", "5", "6", "1+0", "5+0", "6+0"]
+    name: str | None = Field(default=None, max_length=64)
+    number_of_physical_disks: int | None = Field(default=None, ge=1)
+    physical_disks: list[str] | None = None
+    rotational: bool | None = None
+    size_gibibytes: int | None = Field(default=None, ge=0)
+
+
+class SoftwareRAIDVolume(Model):
+    """One volume of a software RAID."""
+
+    level: Literal["0", "1", "1+0"]
+    physical_disks: list[RootDeviceHints] | None = None
+    root_volume: bool | None = None
+    size_gibibytes: int | None = Field(default=None, ge=0)
+
+
+class RAIDConfig(Model):
+    """RAID volumes to make while the host is prepared."""
+
+    hardware_raid_volumes: list[HardwareRAIDVolume] | None = Field(default=None, alias="hardwareRAIDVolumes")
+    software_raid_volumes: list[SoftwareRAIDVolume] | None = Field(default=None, alias="softwareRAIDVolumes")
+
+
+class Taint(Model):
+    """A taint for the node that the host becomes."""
+
+    key: str
+    effect: str
+    value: str | None = None
+    time_added: Timestamp | None = None
+
+
+class HostNetworkAttachment(Model):
+    """Names the attachment that a port is to get."""
+
+    name: str | None = Field(default=None, max_length=253)
+    namespace: str | None = Field(default=None, max_length=63)
+
+
+class SwitchPort(Model):
+    """The switch port that a NIC is wired to."""
+
+    port_id: str = Field(alias="portID")
+    switch_id: MACAddress = Field(alias="switchID")
+
+
+class NetworkInterface(Model):
+    """The wanted configuration of one NIC."""
+
+    name: str | None = None
+    mac_address: MACAddress | None = None
+    host_network_attachment: HostNetworkAttachment | None = None
+    switch_port: SwitchPort | None = None
+
+
+class BareMetalHostSpec(Model):
+    """The desired state of one host."""
+
+    architecture: str | None = None
+    automated_cleaning_mode: CleaningMode | None = Field(default=None, description="Whether disks are wiped between uses.")
+    bmc: BMCDetails | None = Field(default=None, description="How to reach the BMC; empty strings in a tenant's view.")
+    boot_mac_address: MACAddress | None = Field(default=None, alias="bootMACAddress")
+    boot_mode: BootMode | None = None
+    consumer_ref: ObjectReference | None = Field(
+        default=None, description="Who uses the host. Setting it claims the host, clearing it releases it."
+    )
+    custom_deploy: CustomDeploy | None = None
+    description: str | None = None
+    disable_power_off: bool | None = None
+    externally_provisioned: bool | None = None
+    firmware: FirmwareConfig | None = None
+    hardware_profile: str | None = None
+    image: Image | None = None
+    inspection_mode: Literal["disabled", "agent", "fast"] | None = None
+    meta_data: SecretReference | None = None
+    network_data: SecretReference | None = None
+    network_interfaces: list[NetworkInterface] | None = None
+    online: bool = Field(default=False, description="Whether the host should be powered on.")
+    preprovisioning_network_data_name: str | None = None
+    raid: RAIDConfig | None = None
+    root_device_hints: RootDeviceHints | None = None
+    taints: list[Taint] | None = None
+    user_data: SecretReference | None = None
+
+
+class CredentialsStatus(Model):
+    """The BMC credentials last tried. Never in a tenant's view."""
+
+    credentials: SecretReference | None = None
+    credentials_version: str | None = None
+
+
+class CPU(Model):
+    """The processors found."""
+
+    arch: str | None = None
+    model: str | None = None
+    clock_megahertz: float | None = None
+    flags: list[str] | None = None
+    count: int | None = None
+
+
+class BIOS(Model):
+    """The BIOS found."""
+
+    date: str | None = None
+    vendor: str | None = None
+    version: str | None = None
+
+
+class Firmware(Model):
+    """The firmware found."""
+
+    bios: BIOS | None = None
+
+
+class VLAN(Model):
+    """A VLAN seen on a NIC."""
+
+    id: int | None = Field(default=None, ge=0)
+    name: str | None = None
+
+
+class LLDP(Model):
+    """The switch a NIC is wired to, as it says itself. The owner's network: never in a tenant's view."""
+
+    port_id: str | None = Field(default=None, alias="portID")
+    switch_id: str | None = Field(default=None, alias="switchID")
+    switch_system_name: str | None = None
+
+
+class NIC(Model):
+    """One network interface found."""
+
+    name: str | None = None
+    model: str | None = None
+    mac: MACAddress | None = None
+    ip: str | None = None
+    speed_gbps: int | None = None
+    vlans: list[VLAN] | None = None
+    vlan_id: int | None = Field(default=None, ge=0)
+    pxe: bool | None = None
+    pci_address: str | None = None
+    lldp: LLDP | None = None
+
+
+class Storage(Model):
+    """One disk found."""
+
+    name: str | None = None
+    alternate_names: list[str] | None = None
+    rotational: bool | None = None
+    type: Literal["HDD", "SSD", "NVME"] | None = None
+    size_bytes: int | None = None
+    vendor: str | None = None
+    model: str | None = None
+    serial_number: str | None = None
+    wwn: str | None = None
+    wwn_vendor_extension: str | None = None
+    wwn_with_extension: str | None = None
+    hctl: str | None = None
+
+
+class SystemVendor(Model):
+    """Who made the machine."""
+
+    manufacturer: str | None = None
+    product_name: str | None = None
+    serial_number: str | None = None
+
+
+class HardwareDetails(Model):
+    """What inspection found."""
+
+    system_vendor: SystemVendor | None = None
+    firmware: Firmware | None = None
+    ram_mebibytes: int | None = None
+    nics: list[NIC] | None = None
+    storage: list[Storage] | None = None
+    cpu: CPU | None = None
+    hostname: str | None = None
+
+
+class OperationMetric(Model):
+    """When an operation began and ended."""
+
+    start: Timestamp | None = None
+    end: Timestamp | None = None
+
+
+class OperationHistory(Model):
+    """When the host last went through each operation."""
+
+    register_: OperationMetric | None = Field(default=None, alias="register")
+    inspect: OperationMetric | None = None
+    provision: OperationMetric | None = None
+    deprovision: OperationMetric | None = None
+
+
+class ProvisionStatus(Model):
+    """Where the host is in its life."""
+
+    state: str
+    id: str = Field(default="", alias="ID")
+    image: Image | None = None
+    custom_deploy: CustomDeploy | None = None
+    boot_mode: BootMode | None = None
+    root_device_hints: RootDeviceHints | None = None
+    raid: RAIDConfig | None = None
+    firmware: FirmwareConfig | None = None
+
+
+ErrorType = Literal[
+    "provisioned registration error",
+    "registration error",
+    "inspection error",
+    "preparation error",
+    "provisioning error",
+    "power management error",
+    "servicing error",
+]
+
+
+class BareMetalHostStatus(Model):
+    """The observed state of one host."""
+
+    operational_status: Literal["", "OK", "discovered", "error", "delayed", "detached", "servicing"] = ""
+    error_type: ErrorType | None = None
+    error_message: str = ""
+    error_count: int = 0
+    last_updated: Timestamp | None = None
+    hardware_profile: str | None = None
+    hardware: HardwareDetails | None = None
+    provisioning: ProvisionStatus
+    provisioning_fail_count: int | None = None
+    good_credentials: CredentialsStatus | None = None
+    tried_credentials: CredentialsStatus | None = None
+    last_attempted_image: Image | None = None
+    powered_on: bool = False
+    operation_history: OperationHistory | None = None
+    conditions: list[Condition] | None = None
+
+
+class BareMetalHost(Model):
+    """A physical server and its desired state, or a tenant's view of one."""
+
+    api_version: str | None = None
+    kind: str | None = None
+    metadata: ObjectMeta = Field(default_factory=ObjectMeta)
+    spec: BareMetalHostSpec = Field(default_factory=BareMetalHostSpec)
+    status: BareMetalHostStatus | None = None

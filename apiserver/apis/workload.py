@@ -1,0 +1,140 @@
+"""workload.metal3.io/v1alpha1 Workload: what to run and what it needs, never which machine."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from apiserver.apis.base import DNSSubdomain, Model, Quantity, Timestamp
+from apiserver.apis.meta import Condition, LabelSelector, ObjectMeta, ObjectReference, SecretReference
+from apiserver.apis.metal3 import NIC, CleaningMode, CustomDeploy, Image
+
+GROUP, VERSION = "workload.metal3.io", "v1alpha1"
+
+Phase = Literal["Pending", "Bound", "Provisioning", "Running", "Stopped", "Deprovisioning", "Failed", "Lost"]
+
+
+class Requirements(Model):
+    """The least hardware that will do. What a host has beyond that counts against it: the best fit is chosen."""
+
+    architecture: str | None = Field(default=None, description="CPU architecture, such as x86_64 or aarch64.")
+    cpu_count: int | None = Field(default=None, ge=1, description="At least this many CPUs (hardware threads).")
+    ram: Quantity | None = Field(default=None, description="At least this much memory, such as 64Gi.")
+    storage: Quantity | None = Field(default=None, description="At least this much disk space in all, such as 1Ti.")
+    nics: int | None = Field(default=None, ge=0, description="At least this many network interfaces.")
+    resources: dict[str, Quantity] | None = Field(
+        default=None, description='Labels of the host that hold quantities, such as {"nvidia.com/gpu": 4}: at least this much of each.'
+    )
+
+
+class HostRef(Model):
+    """A host by the name of its view in this namespace."""
+
+    name: DNSSubdomain
+
+
+class WorkloadSpec(Model):
+    """What to run (image or customDeploy, and first-boot configuration) and what it needs."""
+
+    class_name: DNSSubdomain | None = Field(
+        default=None, description="The WorkloadClass that machines come from; the default class when empty."
+    )
+    image: Image | None = Field(
+        default=None, description="The operating system to write to the disk. Neither image nor customDeploy: reserve a host, run nothing."
+    )
+    custom_deploy: CustomDeploy | None = Field(default=None, description="A deploy procedure instead of an image.")
+    user_data: SecretReference | None = Field(
+        default=None, description="Secret of this namespace with cloud-init or ignition user data (key userData or value)."
+    )
+    meta_data: SecretReference | None = Field(
+        default=None, description="Secret of this namespace with metadata for the config drive (key metaData)."
+    )
+    network_data: SecretReference | None = Field(
+        default=None, description="Secret of this namespace with network data for the config drive (key networkData)."
+    )
+    online: bool = Field(default=True, description="Whether the machine should be powered on.")
+    host_selector: LabelSelector | None = Field(default=None, description="Labels that the host must have.")
+    requirements: Requirements | None = Field(default=None, description="Hardware that the host must have.")
+    failure_domain: str | None = Field(
+        default=None, description="Failure domain to prefer (label infrastructure.cluster.x-k8s.io/failure-domain)."
+    )
+    consumer_ref: ObjectReference | None = Field(default=None, description="The object on whose behalf this runs, such as a Metal3Machine.")
+    automated_cleaning_mode: CleaningMode | None = Field(
+        default=None, description="Whether disks are wiped on release; as far as the class allows."
+    )
+    reclaim_policy: Literal["Delete", "Retain"] = Field(
+        default="Delete",
+        description="On deletion, Delete deprovisions and cleans the host; Retain leaves it as it is, for its owner to look at.",
+    )
+    host_ref: HostRef | None = Field(default=None, description="Pin to this host, by the name of its BareMetalHost in this namespace.")
+
+    @model_validator(mode="after")
+    def _one_way_to_deploy(self) -> Self:
+        if self.image is not None and self.custom_deploy is not None:
+            raise ValueError("image and customDeploy exclude each other: set one of them")
+        return self
+
+
+class BoundHost(Model):
+    """The host that was chosen, as its tenant sees it."""
+
+    name: str
+    uid: str
+    class_name: str = Field(alias="class")
+
+
+class HardwareSummary(Model):
+    """The chosen host's hardware in short."""
+
+    architecture: str | None = None
+    cpu_count: int | None = None
+    ram: str | None = None
+    storage: str | None = None
+    nics: list[NIC] | None = None
+
+
+class Address(Model):
+    """Where the machine can be reached."""
+
+    type: Literal["InternalIP", "ExternalIP", "Hostname"]
+    address: str
+
+
+class WorkloadStatus(Model):
+    """What became of it. Conditions: Bound, Synchronized, Provisioned, Ready."""
+
+    observed_generation: int | None = None
+    phase: Phase | None = None
+    conditions: list[Condition] | None = None
+    host: BoundHost | None = None
+    hardware: HardwareSummary | None = None
+    addresses: list[Address] | None = None
+    powered_on: bool | None = None
+    error_message: str | None = None
+    last_updated: Timestamp | None = None
+
+
+class Workload(Model):
+    """An operating system to run on a machine that is found for it. To machines what a PersistentVolumeClaim is to disks."""
+
+    api_version: str | None = None
+    kind: str | None = None
+    metadata: ObjectMeta = Field(default_factory=ObjectMeta)
+    spec: WorkloadSpec = Field(default_factory=WorkloadSpec)
+    status: WorkloadStatus | None = None
+
+
+class BindingTarget(Model):
+    """The Host (cluster-scoped, by name) that a Workload is to get."""
+
+    name: DNSSubdomain
+
+
+class Binding(Model):
+    """POSTed to workloads/NAME/binding: claims the target Host for the Workload, atomically. 409 when either is taken."""
+
+    api_version: str | None = None
+    kind: str | None = None
+    metadata: ObjectMeta = Field(default_factory=ObjectMeta)
+    target: BindingTarget

@@ -1,0 +1,112 @@
+"""workload.metal3.io/v1alpha1 WorkloadClass: where machines come from. To machines what StorageClass is to disks."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from apiserver.apis.base import DNSLabel, DNSSubdomain, Model
+from apiserver.apis.meta import Condition, LabelSelector, ObjectMeta
+from apiserver.apis.metal3 import CleaningMode
+from apiserver.apis.workload import GROUP, VERSION
+
+__all__ = ["DEFAULT_CLASS_ANNOTATION", "GROUP", "VERSION", "WorkloadClass"]
+
+DEFAULT_CLASS_ANNOTATION = "workloadclass.workload.metal3.io/is-default-class"
+
+
+def _compiles(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    return pattern
+
+
+Regex = Annotated[str, Field(max_length=1024), AfterValidator(_compiles)]
+
+
+class CredentialsSecretRef(Model):
+    """The secret that reaches the source of machines, in the owner's namespace."""
+
+    namespace: DNSLabel
+    name: DNSSubdomain
+
+
+class AllowedNamespaces(Model):
+    """Which namespaces may use the class: any of the three suffices; none given means nobody."""
+
+    names: list[str] | None = Field(default=None, description='Names of namespaces; "*" allows all.')
+    name_matches: Regex | None = Field(default=None, description="Regular expression that the whole name matches.")
+    selector: LabelSelector | None = Field(default=None, description="Labels of the namespace.")
+
+
+class MetadataPolicy(Model):
+    """Which of a host's labels and annotations tenants may see; what is known to be the owner's never passes."""
+
+    labels_match: Regex | None = Field(default=None, description="Regular expression that a label's whole key matches.")
+    annotations_match: Regex | None = Field(default=None, description="Regular expression that an annotation's whole key matches.")
+
+
+class OfferPolicy(Model):
+    """How free hosts are shown to namespaces."""
+
+    max_per_namespace: int | None = Field(
+        default=None, ge=0, description="At most this many free hosts are offered in one namespace; all when empty."
+    )
+
+
+class CleaningPolicy(Model):
+    """Whether disks are wiped between tenants."""
+
+    mode: CleaningMode = Field(default="metadata", description="The mode of hosts whose Workload does not say.")
+    tenant_may_disable: bool = Field(
+        default=False, description="Whether a tenant may turn cleaning off; the host then stays with the tenant's namespace."
+    )
+
+
+class WorkloadClassSpec(Model):
+    """A source of machines and the terms on which tenants get them."""
+
+    provisioner: str = Field(min_length=1, description="Name of the provider, such as metal3.io/baremetalhost.")
+    parameters: dict[str, Any] = Field(default_factory=dict, description="The provider's own parameters.")
+    credentials_secret_ref: CredentialsSecretRef | None = Field(
+        default=None, description="Secret with the credentials, such as a kubeconfig."
+    )
+    allowed_namespaces: AllowedNamespaces | None = Field(default=None, description="Which namespaces may use the class; none means nobody.")
+    metadata: MetadataPolicy | None = Field(default=None, description="Which labels and annotations of the hosts tenants see.")
+    offer: OfferPolicy | None = Field(default=None, description="How many free hosts each namespace sees.")
+    cleaning: CleaningPolicy | None = Field(default=None, description="Whether disks are wiped between tenants.")
+    host_selector: LabelSelector | None = Field(
+        default=None, description="Which of the source's hosts belong to the class; all when empty."
+    )
+
+
+class HostCounts(Model):
+    """How many hosts the class has, by what can be done with them."""
+
+    total: int = 0
+    free: int = 0
+    claimed: int = 0
+    unhealthy: int = 0
+    dirty: int = 0
+
+
+class WorkloadClassStatus(Model):
+    """Whether the source answers (condition Connected), and its hosts."""
+
+    observed_generation: int | None = None
+    conditions: list[Condition] | None = None
+    hosts: HostCounts | None = None
+
+
+class WorkloadClass(Model):
+    """Where machines come from and who may have them."""
+
+    api_version: str | None = None
+    kind: str | None = None
+    metadata: ObjectMeta = Field(default_factory=ObjectMeta)
+    spec: WorkloadClassSpec
+    status: WorkloadClassStatus | None = None
