@@ -149,7 +149,12 @@ class Progress:
 
 
 class Store(ABC):
-    """An ordered, revisioned, transactional map. All methods are safe to call concurrently on one event loop."""
+    """An ordered, revisioned, transactional map. All methods are safe to call concurrently on one event loop.
+
+    `exclusive`: only commits made through this very object change the data (an embedded store). What they have been
+    acknowledged is then all there is, and a cache around it need not ask it before a linearizable read."""
+
+    exclusive: bool = False
 
     @abstractmethod
     async def start(self) -> None:
@@ -165,7 +170,7 @@ class Store(ABC):
 
     @abstractmethod
     async def list(self, prefix: str, *, start: str | None = None, limit: int = 0, at: int = 0) -> Page:
-        """The keys below `prefix` in order. `start`: first key wanted (inclusive), for paging. `limit` 0: all.
+        """The keys below `prefix` in order. `start`: first key wanted (inclusive); for the next page, the last key + NUL. `limit` 0: all.
         `at` 0: the latest (linearizable); otherwise as of that revision (Compacted, FutureRevision)."""
 
     @abstractmethod
@@ -179,7 +184,9 @@ class Store(ABC):
     @abstractmethod
     def watch(self, prefix: str, after: int) -> AsyncIterator[Event | Progress]:
         """Every change below `prefix` with a revision greater than `after`, in order of revision (within one commit, in
-        the order of its operations), none lost or doubled, until closed. Emits Progress now and then while idle.
+        the order of its operations), none lost or doubled, until closed. When nothing further is waiting it emits Progress
+        at once, and again now and then while idle: the events of a revision are complete only when a Progress or an event
+        of a later revision has come, and a reader that has to start anew must do so after the last complete one.
         Raises Compacted when `after` is older than what is kept, FutureRevision when it has not happened,
         Unavailable when the stream ends."""
 
