@@ -1,0 +1,141 @@
+"""One request on its way through the filters to its handler, and what its path and method ask for.
+
+`parse` has the semantics of k8s.io/apiserver's RequestInfo, so that authorization decides over the very words the
+dispatcher acts on. It differs where that is naive: a path with empty, "." or ".." parts or with encoded slashes is refused.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+from apiserver.apis.status import ApiError, bad_request
+from apiserver.registry.selectors import FieldSelector
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from apiserver.registry.context import UserInfo
+
+__all__ = ["Call", "Filter", "Handler", "RequestInfo", "is_true", "parse"]
+
+VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
+NAMESPACE_SUBRESOURCES = ("status", "finalize")
+
+
+@dataclass(slots=True)
+class RequestInfo:
+    """What a request wants. `verb`: get list watch create update patch delete deletecollection ("" for a method that no
+    resource has); for a non-resource request the method in lower case. A POST or PUT of a subresource such as binding or
+    offers is "create" or "update", as authorization names it; that it connects is decided by dispatch.
+    `path` is decoded. `name` of a list or watch is that of its field selector, if it wants one name only.
+    `rest` is what follows the subresource in the path; no resource here has any."""
+
+    is_resource: bool = False
+    verb: str = ""
+    group: str = ""
+    version: str = ""
+    namespace: str = ""
+    resource: str = ""
+    subresource: str = ""
+    name: str = ""
+    path: str = "/"
+    rest: tuple[str, ...] = ()
+
+
+class Call:
+    """One request. Filters fill in what they find out; handlers read it.
+
+    `deadline`: event-loop time (loop.time()) at which the answer is late, None for no deadline, as watches have.
+    `warnings` go out as Warning: 299 headers; a handler that starts a streamed response sends them itself."""
+
+    __slots__ = ("audit_id", "deadline", "http", "info", "query", "user", "warnings")
+
+    def __init__(self, http: web.BaseRequest) -> None:
+        self.http = http
+        self.query: Mapping[str, str] = http.query
+        self.info = RequestInfo(verb=http.method.lower(), path=http.path)
+        self.user: UserInfo | None = None
+        self.deadline: float | None = None
+        self.audit_id = str(uuid.uuid4())
+        self.warnings: list[str] = []
+
+    def parse(self) -> None:
+        """Fill in `info` from the request line. Raises ApiError for a path that is not to be trusted."""
+        self.info = parse(self.http.method, self.http.rel_url.raw_path, self.query)
+
+
+Handler = Callable[[Call], Awaitable["web.StreamResponse"]]
+Filter = Callable[[Handler], Handler]
+
+
+def parse(method: str, path: str, query: Mapping[str, str]) -> RequestInfo:
+    """What is asked for. `path` is percent-encoded as it came, `query` decoded. Raises ApiError (400) for a path that could
+    be read in two ways."""
+    parts = _parts(path)
+    info = RequestInfo(verb=method.lower(), path="/" + "/".join(parts) + ("/" if parts and path.endswith("/") else ""))
+    if len(parts) < 3 or parts[0] not in ("api", "apis"):
+        return info
+    if parts[0] == "apis":
+        if len(parts) < 4:
+            return info
+        info.group = parts[1]
+        parts = parts[2:]
+    else:
+        parts = parts[1:]
+    info.is_resource = True
+    info.version, *parts = parts
+    info.verb = VERBS.get(method.upper(), "")
+    _resource(info, parts)
+    if info.verb == "get" and not info.name:
+        info.verb = "watch" if is_true(query.get("watch")) else "list"
+        info.name = _selected_name(query.get("fieldSelector", ""))
+    elif info.verb == "delete" and not info.name:
+        info.verb = "deletecollection"
+    return info
+
+
+def is_true(value: str | None) -> bool:
+    """A boolean query parameter, as apimachinery reads it: anything but "false" and "0" is true."""
+    return value is not None and value.lower() not in ("false", "0")
+
+
+def _resource(info: RequestInfo, parts: list[str]) -> None:
+    if parts[0] == "namespaces" and len(parts) > 1:
+        info.namespace = parts[1]
+        if len(parts) > 2 and parts[2] not in NAMESPACE_SUBRESOURCES:
+            parts = parts[2:]
+    info.resource = parts[0]
+    info.name = parts[1] if len(parts) > 1 else ""
+    info.subresource = parts[2] if len(parts) > 2 else ""
+    info.rest = tuple(parts[3:])
+
+
+def _selected_name(text: str) -> str:
+    if not text:
+        return ""
+    try:
+        name = FieldSelector.parse(text).exact("metadata.name") or ""
+    except ApiError:
+        return ""  # the handler refuses it with the reason
+    return "" if name in (".", "..") or "/" in name or "%" in name else name
+
+
+def _parts(path: str) -> list[str]:
+    if not path.startswith("/"):
+        raise bad_request("the request's path must begin with a slash")
+    raw = path[1:].removesuffix("/")
+    return [_part(part) for part in raw.split("/")] if raw else []
+
+
+def _part(raw: str) -> str:
+    try:
+        part = unquote_to_bytes(raw).decode()
+    except UnicodeError:
+        raise bad_request("the request's path is not UTF-8") from None
+    if part in ("", ".", "..") or "/" in part or "\\" in part or not part.isprintable():
+        raise bad_request("the request's path has an empty part, a relative one, or characters that no name has")
+    return part
