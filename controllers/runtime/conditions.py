@@ -1,0 +1,44 @@
+"""metav1 Conditions as lists of plain dicts. Pure: lists are never changed, new ones are returned."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from controllers.runtime.objects import Object
+
+__all__ = ["condition", "find_condition", "is_true", "set_conditions"]
+
+
+def condition(type_: str, status: bool | None, reason: str, message: str, *, generation: int | None = None) -> Object:
+    """A condition without its lastTransitionTime; None is Unknown."""
+    text = {True: "True", False: "False", None: "Unknown"}[status]
+    made: Object = {"type": type_, "status": text, "reason": reason, "message": message}
+    if generation is not None:
+        made["observedGeneration"] = generation
+    return made
+
+
+def find_condition(conditions: Iterable[Object] | None, type_: str) -> Object | None:
+    """The condition of this type, or None."""
+    return next((item for item in conditions or () if item["type"] == type_), None)
+
+
+def is_true(conditions: Iterable[Object] | None, type_: str) -> bool:
+    """Whether there is such a condition and it is True."""
+    found = find_condition(conditions, type_)
+    return found is not None and found["status"] == "True"
+
+
+def set_conditions(current: Iterable[Object] | None, wanted: Iterable[Object], now: str) -> list[Object]:
+    """The current conditions with the wanted ones put in, in a stable order.
+
+    lastTransitionTime becomes `now` where a status changes, and stays otherwise; so equal input gives equal output."""
+    result = {item["type"]: item for item in current or ()}
+    for item in wanted:
+        old = result.get(item["type"])
+        kept = old is not None and old["status"] == item["status"] and old.get("lastTransitionTime")
+        result[item["type"]] = {**item, "lastTransitionTime": kept or now}
+    return list(result.values())

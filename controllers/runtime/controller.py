@@ -1,0 +1,99 @@
+"""Workers that bring things into the wanted state, key by key: level-triggered, one worker per key at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from controllers.runtime.errors import ApiException, describe
+from controllers.runtime.queue import Queue, ShutDown
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+__all__ = ["Controller", "Result", "TerminalError"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a reconcile. `requeue_after`: look again in so many seconds, even if nothing changes."""
+
+    requeue_after: float | None = None
+
+
+class TerminalError(Exception):
+    """Trying again changes nothing until the object (or something watched) changes."""
+
+
+class Controller:
+    """Calls `reconcile(key)` for every key added to its queue.
+
+    Whatever it raises but TerminalError is tried again with a growing delay; a server's Retry-After is honoured. Each call
+    is cancelled after `timeout` seconds and tried again.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        reconcile: Callable[[str], Awaitable[Result | None]],
+        *,
+        workers: int = 4,
+        timeout: float = 60.0,
+        queue: Queue | None = None,
+    ) -> None:
+        self.name, self.queue = name, queue or Queue()
+        self._reconcile, self._workers, self._timeout = reconcile, workers, timeout
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                for _ in range(self._workers):
+                    group.create_task(self._work())
+        finally:
+            self.queue.close()
+
+    async def _work(self) -> None:
+        while True:
+            try:
+                key = await self.queue.get()
+            except ShutDown:
+                return
+            try:
+                await self._process(key)
+            finally:
+                self.queue.done(key)
+
+    async def _process(self, key: str) -> None:
+        try:
+            async with asyncio.timeout(self._timeout):
+                result = await self._reconcile(key)
+        except TerminalError as error:
+            log.warning("%s %s: %s", self.name, key, error)
+            self.queue.forget(key)
+        except ApiException as error:
+            self._failed(key, error)
+        except TimeoutError:
+            delay = self.queue.add_rate_limited(key)
+            log.warning("%s %s: not done within %g s; again in %.3g s", self.name, key, self._timeout, delay)
+        except Exception:
+            delay = self.queue.add_rate_limited(key)
+            log.exception("%s %s: failed; again in %.3g s", self.name, key, delay)
+        else:
+            self.queue.forget(key)
+            if result is not None and result.requeue_after is not None:
+                self.queue.add_after(key, result.requeue_after)
+
+    def _failed(self, key: str, error: ApiException) -> None:
+        if error.retry_after:
+            delay = error.retry_after
+            self.queue.add_after(key, delay)
+        else:
+            delay = self.queue.add_rate_limited(key)
+        # Conflicts are how optimistic locking works; other failures are worth a line.
+        level = logging.DEBUG if error.conflict else logging.WARNING
+        log.log(level, "%s %s: %s; again in %.3g s", self.name, key, describe(error), delay)
