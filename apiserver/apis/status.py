@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 __all__ = [
+    "MODIFIED",
     "ApiError",
     "already_exists",
     "bad_request",

@@ -1,0 +1,203 @@
+"""The generic registry: create, read, update and delete objects of one kind over the watch cache, with optimistic commits.
+
+A write reads the cache, decides, and commits with the revision it read as expectation. When another write came between,
+it starts over; a client that named a resourceVersion gets 409 then. Kinds differ by their Strategy.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from apiserver.apis.status import ApiError, already_exists, conflict, not_found, path_not_found, service_unavailable
+from apiserver.registry import metadata
+from apiserver.registry.entry import Entry, decoder, encode_stored
+from apiserver.registry.strategy import Admission, AdmitEverything, Strategy
+from apiserver.registry.validation import normalize, refuse
+from storage.base import Conflict, Delete, Operation, Put
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Mapping
+
+    from storage.cache import Collection, WatchCache
+
+    from apiserver.registry.context import Context, DeleteOptions
+    from apiserver.registry.resource import Resource
+
+__all__ = ["Registry", "now"]
+
+ATTEMPTS = 32
+"""How often a write starts over when others come between. Each lost round means that another one went through."""
+
+
+def now() -> str:
+    """The time as metadata has it: RFC 3339, UTC, whole seconds."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+class Registry:
+    """All objects of one kind. `namespace` is "" for cluster-scoped kinds. Everything raises ApiError."""
+
+    def __init__(
+        self,
+        resource: Resource,
+        cache: WatchCache,
+        *,
+        strategy: Strategy | None = None,
+        admission: Admission | None = None,
+        indexers: Mapping[str, Callable[[Entry], Iterable[Hashable]]] | None = None,
+    ) -> None:
+        self.resource = resource
+        self.cache = cache
+        self.strategy = strategy or Strategy()
+        self.admission: Admission = admission or AdmitEverything()
+        self.decode = decoder(resource)
+        self.collection: Collection[Entry] = cache.collection(resource.prefix, self.decode, indexers or {})
+
+    def find(self, namespace: str, name: str) -> Entry | None:
+        """The object's latest state, or None."""
+        return self.collection.get(self.resource.key(namespace, name))
+
+    def get(self, namespace: str, name: str) -> Entry:
+        """The object's latest state. Raises NotFound."""
+        entry = self.find(namespace, name)
+        if entry is None:
+            raise not_found(self.resource.group, self.resource.plural, name)
+        return entry
+
+    async def create(self, context: Context, namespace: str, obj: dict[str, Any]) -> Entry:
+        """Store a new object. A generated name that is taken is drawn again."""
+        generated = not (obj.get("metadata") or {}).get("name")
+        for attempt in range(ATTEMPTS):
+            new = await self.admit_new(context, namespace, obj)
+            name = new["metadata"]["name"]
+            if self.find(namespace, name) is None:
+                try:
+                    return await self._store(context, None, new)
+                except Conflict:
+                    pass
+            if not generated or attempt == ATTEMPTS - 1:
+                break
+        raise already_exists(self.resource.group, self.resource.plural, name)
+
+    async def admit_new(self, context: Context, namespace: str, obj: dict[str, Any]) -> dict[str, Any]:
+        """The object that `create` would store: metadata set, defaults filled, validated and admitted."""
+        new = self.strategy.prepare_create(context, {**obj, "metadata": metadata.for_create(self.resource, obj, namespace, now())})
+        name = new["metadata"]["name"]
+        new = self._checked(None, normalize(self.resource, new, name))
+        admitted = await self.admission.admit("CREATE", context, self.resource, namespace, name, new, None)
+        return new if admitted is new or admitted is None else self._checked(None, normalize(self.resource, admitted, name))
+
+    async def update(
+        self, context: Context, namespace: str, name: str, change: Callable[[dict[str, Any]], dict[str, Any]], *, subresource: str = ""
+    ) -> Entry:
+        """Store what `change` makes of the current object. It gets a private copy, and is called again when another write came
+        between, unless what it wants names a resourceVersion. Writing what is there already changes nothing."""
+        for _ in range(ATTEMPTS):
+            entry = self.get(namespace, name)
+            old = entry.object()
+            new = change(entry.object())
+            try:
+                return await self._replace(context, entry, old, new, subresource)
+            except Conflict:
+                continue
+        raise self._busy(name)
+
+    async def _replace(self, context: Context, entry: Entry, old: dict[str, Any], new: dict[str, Any], subresource: str) -> Entry:
+        given = new.get("metadata")
+        meta = metadata.for_update(self.resource, old["metadata"], given if isinstance(given, dict) else {})
+        new = self.strategy.prepare_update(context, old, {**new, "metadata": meta}, subresource)
+        new = self._checked(old, normalize(self.resource, new, entry.name))
+        admitted = await self.admission.admit("UPDATE", context, self.resource, entry.namespace, entry.name, new, old, subresource)
+        if admitted is not new and admitted is not None:
+            new = self._checked(old, normalize(self.resource, admitted, entry.name))
+        if subresource != "status" and new.get("spec") != old.get("spec"):
+            new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+        if "deletionTimestamp" in old["metadata"] and not new["metadata"].get("finalizers"):
+            return await self._remove(context, entry, new)
+        if same(old, new):
+            return entry
+        return await self._store(context, entry, new, old)
+
+    async def delete(self, context: Context, namespace: str, name: str, options: DeleteOptions) -> tuple[Entry, bool]:
+        """Delete, or mark as deleted while finalizers are left. Returns the last state, and whether it is gone now."""
+        for _ in range(ATTEMPTS):
+            entry = self.get(namespace, name)
+            old = entry.object()
+            self._check_preconditions(old["metadata"], name, options)
+            await self.admission.admit("DELETE", context, self.resource, namespace, name, None, old)
+            try:
+                marked = mark_deleted(old, options.propagation)
+                if marked is None:
+                    return await self._remove(context, entry, old), True
+                if same(old, marked):
+                    return entry, False
+                return await self._store(context, entry, marked, old), False
+            except Conflict:
+                continue
+        raise self._busy(name)
+
+    async def connect(self, context: Context, namespace: str, name: str, subresource: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Carry out a subresource that is an action (see Resource.subresources). Returns the object to answer with."""
+        raise path_not_found()
+
+    def _checked(self, old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
+        new["apiVersion"], new["kind"] = self.resource.api_version, self.resource.kind
+        causes = self.strategy.validate(old, new)
+        if causes:
+            raise refuse(self.resource, new["metadata"]["name"], causes)
+        return new
+
+    def _check_preconditions(self, meta: dict[str, Any], name: str, options: DeleteOptions) -> None:
+        for wanted, found, what in (
+            (options.uid, meta["uid"], "UID"),
+            (options.resource_version, meta["resourceVersion"], "ResourceVersion"),
+        ):
+            if wanted and wanted != found:
+                why = f"Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
+                raise conflict(self.resource.group, self.resource.plural, name, why)
+
+    async def _store(self, context: Context, entry: Entry | None, new: dict[str, Any], old: dict[str, Any] | None = None) -> Entry:
+        """Commit a create (no entry) or an update. Raises storage.Conflict when another write came between."""
+        key = self.resource.key(new["metadata"].get("namespace", ""), new["metadata"]["name"])
+        value = encode_stored(self.resource, new)
+        if context.dry_run:
+            return self.decode(key, value, entry.revision if entry else 0)
+        operations: list[Operation] = [Put(key, value, expected=entry.revision if entry else 0)]
+        revision = await self.cache.commit(operations + self.strategy.companions(old, new))
+        await self.strategy.after_commit(new)
+        return self.decode(key, value, revision)
+
+    async def _remove(self, context: Context, entry: Entry, last: dict[str, Any]) -> Entry:
+        if context.dry_run:
+            return entry
+        operations: list[Operation] = [Delete(entry.key, expected=entry.revision)]
+        revision = await self.cache.commit(operations + self.strategy.companions(last, None))
+        return self.decode(entry.key, encode_stored(self.resource, last), revision)
+
+    def _busy(self, name: str) -> ApiError:
+        return service_unavailable(f'{self.resource.plural} "{name}" is being written by too many others at once; try again')
+
+
+def same(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Whether two states of an object differ in nothing but their resourceVersion."""
+    return stripped(old) == stripped(new)
+
+
+def stripped(obj: dict[str, Any]) -> dict[str, Any]:
+    """The object without its resourceVersion."""
+    return {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}}
+
+
+def mark_deleted(obj: dict[str, Any], propagation: str) -> dict[str, Any] | None:
+    """The object as it stays while finalizers are worked off, or None when there are none and it can go at once."""
+    meta = obj["metadata"]
+    finalizers = [f for f in meta.get("finalizers") or [] if not propagation or f not in ("orphan", "foregroundDeletion")]
+    if propagation in ("Foreground", "Orphan"):
+        finalizers.append("foregroundDeletion" if propagation == "Foreground" else "orphan")
+    if not finalizers:
+        return None
+    marked = {**meta, "finalizers": finalizers}
+    if "deletionTimestamp" not in meta:
+        marked |= {"deletionTimestamp": now(), "deletionGracePeriodSeconds": 0, "generation": meta.get("generation", 0) + 1}
+    return {**obj, "metadata": marked}

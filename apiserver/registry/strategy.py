@@ -1,0 +1,77 @@
+"""What a kind adds to the generic registry: hooks around creation, update and deletion, and companions in the commit."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from apiserver.registry.context import Context
+    from apiserver.registry.resource import Resource
+    from storage.base import Operation
+
+__all__ = ["Admission", "AdmitEverything", "Strategy"]
+
+
+class Strategy:
+    """A plain kind with a status subresource: nothing added. Kinds with rules of their own override what they need.
+
+    Objects are JSON-shaped dicts; what a hook is given it may change and return. Hooks raise ApiError to refuse."""
+
+    def prepare_create(self, context: Context, new: dict[str, Any]) -> dict[str, Any]:
+        """Before validation: drop what a creator may not set, fill what depends on other objects."""
+        new.pop("status", None)
+        return new
+
+    def prepare_update(self, context: Context, old: dict[str, Any], new: dict[str, Any], subresource: str) -> dict[str, Any]:
+        """Before validation: the main resource cannot write status, and status cannot write anything else."""
+        if subresource == "status":
+            return {**old, "status": new["status"]} if "status" in new else {k: v for k, v in old.items() if k != "status"}
+        new.pop("status", None)
+        return {**new, "status": old["status"]} if "status" in old else new
+
+    def validate(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
+        """After the model: causes for which the object is refused. `old` is None on creation."""
+        return []
+
+    def companions(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> list[Operation]:
+        """Operations on *other* resources that belong in the same commit. `new` is None when the object goes away."""
+        return []
+
+    async def after_commit(self, new: dict[str, Any]) -> None:
+        """After a write is durable: work of which every part is a commit of its own. May be cut short at any point by a
+        crash, so somebody must ask for it again."""
+
+
+class Admission(Protocol):
+    """Decides whether a write may happen, and may change it. Called with what is about to be stored."""
+
+    async def admit(
+        self,
+        operation: str,
+        context: Context,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        new: dict[str, Any] | None,
+        old: dict[str, Any] | None,
+        subresource: str = "",
+    ) -> dict[str, Any] | None:
+        """`operation` is CREATE, UPDATE or DELETE. Returns the object to store (None for DELETE). Raises ApiError."""
+
+
+class AdmitEverything:
+    """No admission: for parts that are composed without one, such as tests."""
+
+    async def admit(
+        self,
+        operation: str,
+        context: Context,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        new: dict[str, Any] | None,
+        old: dict[str, Any] | None,
+        subresource: str = "",
+    ) -> dict[str, Any] | None:
+        """Lets everything pass unchanged."""
+        return new
