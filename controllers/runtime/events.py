@@ -1,0 +1,117 @@
+"""Kubernetes Events (core/v1) about objects: what happened, for people. Best effort: never in the way, never lost silently in logs.
+
+Repeats of the same (object, reason, message) bump `count` of the one Event. Events go to the object's namespace, those about
+cluster-scoped objects to `default`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from controllers.runtime.clock import timestamp
+from controllers.runtime.errors import ApiException, BadConfig, describe
+from controllers.runtime.objects import Object, Resource, key_of, name_of, namespace_of, uid_of
+
+if TYPE_CHECKING:
+    from controllers.runtime.client import Client
+
+__all__ = ["EVENTS", "EventRecorder"]
+
+log = logging.getLogger(__name__)
+
+EVENTS = Resource("", "v1", "events", "Event")
+MAX_PENDING = 1000
+REMEMBERED = 4096
+MESSAGE_LIMIT = 1024
+
+Identity = tuple[str, str, str, str]
+
+
+@dataclass(slots=True)
+class _Series:
+    """An Event that was written: its name and how often it has happened."""
+
+    namespace: str
+    name: str
+    count: int
+
+
+class EventRecorder:
+    """Takes events at once and writes them in `run`. `component` is who reports."""
+
+    def __init__(self, client: Client, component: str) -> None:
+        self._client, self._component = client, component
+        self._pending: OrderedDict[Identity, tuple[Object, int]] = OrderedDict()
+        self._wanted = asyncio.Event()
+        self._series: OrderedDict[Identity, _Series] = OrderedDict()
+        self._sequence = int.from_bytes(os.urandom(6), "big")
+
+    def event(self, about: Object, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+        """Takes note of an event about an object, which needs apiVersion, kind and metadata."""
+        message = message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 3] + "..."
+        identity = (uid_of(about), type_, reason, message)
+        _, times = self._pending.pop(identity, ({}, 0))
+        if len(self._pending) >= MAX_PENDING:
+            self._pending.popitem(last=False)
+        self._pending[identity] = (about, times + 1)
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Writes events until cancelled."""
+        while True:
+            await self._wanted.wait()
+            self._wanted.clear()
+            while self._pending:
+                identity, (about, times) = self._pending.popitem(last=False)
+                try:
+                    await self._write(identity, about, times)
+                except (ApiException, BadConfig) as error:
+                    log.warning("event %s about %s %s is lost: %s", identity[2], about.get("kind"), key_of(about), describe(error))
+
+    async def _write(self, identity: Identity, about: Object, times: int) -> None:
+        series = self._series.get(identity)
+        if series is not None:
+            self._series.move_to_end(identity)
+            series.count += times
+            try:
+                patch = {"count": series.count, "lastTimestamp": timestamp()}
+                await self._client.patch(EVENTS, series.name, patch, series.namespace)
+                return
+            except ApiException as error:
+                if not error.not_found:  # it has expired: begin a new one
+                    raise
+            del self._series[identity]
+        made = self._object(identity, about, times)
+        await self._client.create(EVENTS, made, made["metadata"]["namespace"])
+        self._series[identity] = _Series(made["metadata"]["namespace"], made["metadata"]["name"], times)
+        while len(self._series) > REMEMBERED:
+            self._series.popitem(last=False)
+
+    def _object(self, identity: Identity, about: Object, times: int) -> Object:
+        _, type_, reason, message = identity
+        self._sequence += 1
+        namespace, now = namespace_of(about) or "default", timestamp()
+        reference = {"kind": about["kind"], "apiVersion": about["apiVersion"], "name": name_of(about), "uid": uid_of(about)}
+        if namespace_of(about):
+            reference["namespace"] = namespace
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": f"{name_of(about)[:200]}.{self._sequence:x}", "namespace": namespace},
+            "involvedObject": reference,
+            "type": type_,
+            "reason": reason,
+            "message": message,
+            "count": times,
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "source": {"component": self._component},
+            "reportingComponent": self._component,
+            "reportingInstance": socket.gethostname(),
+        }
