@@ -61,7 +61,7 @@ class LeaseElector:
         self._taken_by_another = False
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
-        while not await self._try():
+        while not await self._try():  # noqa: ASYNC110 (polls the server)
             await asyncio.sleep(self._retry * random.uniform(1.0, 1.2))
         log.info("leading as %s", self.identity)
         leading = asyncio.ensure_future(lead())
