@@ -1,0 +1,1 @@
+"""Development tooling: never installed, imported only from a checkout."""

@@ -1,0 +1,92 @@
+"""The command line of `hack/cluster`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+from hack.realcluster.client import ApiError
+from hack.realcluster.processes import ProcessError
+from hack.realcluster.settings import Folder, Settings
+from hack.realcluster.up import Up, down, progress
+
+DEFAULTS = Settings()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; returns the exit code."""
+    options = parser().parse_args(arguments)
+    root = options.dir.resolve()
+    try:
+        if options.command == "down":
+            return _down(root)
+        asyncio.run(_up(Up(_settings(options), Folder(root), progress())))
+    except (ProcessError, ApiError, ValueError, FileExistsError, NotImplementedError) as error:
+        print(f"hack/cluster: {error}", file=sys.stderr)
+        return 1
+    except ExceptionGroup as group:
+        for line in _leaves(group):
+            print(f"hack/cluster: {line}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("hack/cluster: interrupted; everything was ended", file=sys.stderr)
+        return 130
+    print(f"export KUBECONFIG={Folder(root).management}")
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The arguments of `hack/cluster`."""
+    result = argparse.ArgumentParser(prog="hack/cluster", description="Two real Kubernetes control planes with this project between them.")
+    commands = result.add_subparsers(dest="command", required=True)
+    up = commands.add_parser("up", help="start everything and return when it is ready")
+    up.add_argument("dir", type=Path, help="an empty or new folder for kubeconfigs, cluster.json, logs and data")
+    up.add_argument("--storage", choices=("sqlite", "etcd"), default=DEFAULTS.storage, help="where the API server keeps its objects")
+    up.add_argument("--hosts", type=int, default=DEFAULTS.hosts, help="how many hosts the hardware cluster has")
+    up.add_argument("--bmo", choices=("simulated", "none"), default=DEFAULTS.bmo, help="who drives the hosts")
+    up.add_argument("--bmo-speed", type=float, default=DEFAULTS.bmo_speed, help="how much faster than real the simulated BMO is")
+    up.add_argument("--server", choices=("on", "off"), default="on", help="off: the two Kubernetes control planes only")
+    up.add_argument("--controllers", choices=("on", "off"), default="on", help="off: the API server without its controllers")
+    up.add_argument("--tenants", default=",".join(DEFAULTS.tenants), help="names of tenants' namespaces, separated by commas")
+    up.add_argument("--fsync", choices=("on", "off"), default="on", help="off: etcd does not wait for the disk")
+    end = commands.add_parser("down", help="end everything that runs for a folder; its files stay")
+    end.add_argument("dir", type=Path, help="the folder given to up")
+    return result
+
+
+def _settings(options: argparse.Namespace) -> Settings:
+    return Settings(
+        storage=options.storage,
+        hosts=options.hosts,
+        bmo=options.bmo,
+        bmo_speed=options.bmo_speed,
+        server=options.server == "on",
+        controllers=options.controllers == "on",
+        tenants=tuple(name for name in options.tenants.split(",") if name),
+        fsync=options.fsync == "on",
+    )
+
+
+async def _up(up: Up) -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        # As for Ctrl-C: whoever ends this command must not leave ten processes behind.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    await up.run()
+
+
+def _down(root: Path) -> int:
+    killed = asyncio.run(down(root))
+    for name in killed:
+        print(f"hack/cluster: {name} did not end within its deadline and was killed; see {root / 'logs' / name}.log", file=sys.stderr)
+    return 0
+
+
+def _leaves(group: BaseExceptionGroup[BaseException]) -> list[str]:
+    lines: list[str] = []
+    for error in group.exceptions:
+        lines += _leaves(error) if isinstance(error, BaseExceptionGroup) else [str(error) or repr(error)]
+    return lines

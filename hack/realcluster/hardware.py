@@ -1,0 +1,76 @@
+"""Fills the hardware cluster: BMO's kind, the owner's hosts, the class' identity, and who plays the Baremetal Operator."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hack.realcluster import hosts, manifests, pki
+from hack.realcluster.client import wait_for
+from hack.realcluster.controlplane import CLIENT_STAGE, Cluster, service_account_kubeconfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hack.realcluster.client import Client
+    from hack.realcluster.processes import Process, Processes
+    from hack.realcluster.settings import Folder, Settings
+
+CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/baremetalhosts.metal3.io"
+BARE_METAL_HOSTS = f"/apis/metal3.io/v1alpha1/namespaces/{hosts.NAMESPACE}/baremetalhosts"
+
+
+async def furnish(client: Client, kubectl: Path, settings: Settings) -> None:
+    """Make the namespace, the kind, the roles and the hosts (with a status of their own when nobody is to drive them)."""
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": hosts.NAMESPACE}}
+    crds = manifests.load(manifests.DATA / "baremetalhosts.yaml")
+    await client.apply_all(manifests.with_paths([namespace, *crds]))
+    roles = [*await manifests.kustomize(kubectl, manifests.ROOT / "manifests" / "hardware")]
+    roles += manifests.load(manifests.DATA / "simulated-bmo.yaml")
+    pairs = list(hosts.hosts(settings.hosts))
+    await client.apply_all(manifests.with_paths([*roles, *(secret for secret, _ in pairs)]))
+
+    async def established() -> str | None:
+        conditions = (await client.get(CRD)).get("status", {}).get("conditions", [])
+        return None if any(c["type"] == "Established" and c["status"] == "True" for c in conditions) else "not established yet"
+
+    await wait_for("the BareMetalHost kind", established, seconds=30)
+    await client.apply_all(manifests.with_paths(host for _, host in pairs))
+    if settings.bmo == "none":
+        await client.apply_all(
+            (f"{manifests.path_of(host)}/status", host | {"status": hosts.inspected_status(i)}) for i, (_, host) in enumerate(pairs)
+        )
+
+
+async def credentials(cluster: Cluster, client: Client) -> bytes:
+    """The kubeconfig that the class `metal` reaches the hardware with: the least that manifests/hardware grants."""
+    return await service_account_kubeconfig(cluster, client, hosts.NAMESPACE, "metal3-workloads")
+
+
+async def start_simulated_bmo(
+    program: Path, cluster: Cluster, client: Client, settings: Settings, folder: Folder, processes: Processes
+) -> Process:
+    """Start the simulated Baremetal Operator under its own service account."""
+    config = folder.pki / "simulated-bmo.kubeconfig"
+    pki.write_private(config, await service_account_kubeconfig(cluster, client, hosts.NAMESPACE, "simulated-bmo"))
+    argv: list[str | Path] = [
+        program,
+        "simulate-bmo",
+        "--kubeconfig",
+        config,
+        "--namespace",
+        hosts.NAMESPACE,
+        "--speed",
+        f"{settings.bmo_speed:g}",
+    ]
+    return processes.start("simulated-bmo", argv, stage=CLIENT_STAGE)
+
+
+async def wait_for_hosts(client: Client, count: int, *processes: Process) -> None:
+    """Wait until every host is inspected and available."""
+
+    async def available() -> str | None:
+        items = (await client.get(BARE_METAL_HOSTS))["items"]
+        states = [item.get("status", {}).get("provisioning", {}).get("state", "") for item in items]
+        return None if states.count("available") >= count else f"{states.count('available')} of {count} available"
+
+    await wait_for("hosts becoming available", available, seconds=60 + count / 4, processes=processes, poll=0.2)

@@ -1,0 +1,149 @@
+"""Fills the management cluster: the project's manifests, tenants, the server with its APIServices, the class and the controllers."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hack.realcluster import manifests, pki, ports
+from hack.realcluster.client import Client, wait_for
+from hack.realcluster.controlplane import CLIENT_STAGE, SERVER_STAGE, Cluster, service_account_kubeconfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hack.realcluster.client import Object
+    from hack.realcluster.processes import Process, Processes
+    from hack.realcluster.settings import Folder, Settings
+
+READY_SECONDS = 60.0
+CLASS_SECRET = "metal-credentials"
+CLASS = "/apis/workload.metal3.io/v1alpha1/workloadclasses/metal"
+API_SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
+OUR_API_SERVICES = ("v1alpha1.workload.metal3.io", "v1alpha1.metal3.io")
+
+
+@dataclass(frozen=True)
+class Server:
+    """The running API server and the authority of its serving certificate."""
+
+    process: Process
+    port: int
+    ca: Path
+    ca_pem: bytes
+
+    @property
+    def url(self) -> str:
+        """Where it listens, without kube-apiserver in between."""
+        return f"https://127.0.0.1:{self.port}"
+
+
+async def furnish(client: Client, kubectl: Path, base: list[Object], tenants: tuple[str, ...]) -> None:
+    """Apply what must be there before the server starts: namespaces, service accounts, roles and tenants."""
+    template = await manifests.kustomize(kubectl, manifests.ROOT / "manifests" / "tenant")
+    objects = [obj for obj in base if obj["kind"] not in (*manifests.ONLY_IN_CLUSTER, "APIService", "Service")]
+    for tenant in tenants:
+        objects += manifests.for_tenant(template, tenant)
+    namespaces = [obj for obj in objects if obj["kind"] == "Namespace"]
+    await client.apply_all(manifests.with_paths(namespaces))
+    await client.apply_all(manifests.with_paths(obj for obj in objects if obj not in namespaces))
+
+
+def write_tenants(cluster: Cluster, folder: Folder, tenants: tuple[str, ...]) -> None:
+    """Give every tenant a client certificate (user `tenant-<name>`) and a kubeconfig with its namespace as the default."""
+    for tenant in tenants:
+        identity = cluster.authority.client(f"tenant-{tenant}")
+        identity.write(folder.pki / f"tenant-{tenant}")
+        pki.write_private(folder.tenant(tenant), cluster.kubeconfig(identity, tenant))
+
+
+async def start_server(program: Path, cluster: Cluster, client: Client, settings: Settings, folder: Folder, processes: Processes) -> Server:
+    """Start `metal3-workloads serve` and wait until it is ready."""
+    if settings.storage != "sqlite":
+        raise NotImplementedError(f"--storage {settings.storage}: the server has no such storage yet; use sqlite")
+    authority = pki.Authority("metal3-workloads-ca")
+    ca = folder.pki / "apiserver-ca.crt"
+    ca.write_bytes(authority.certificate)
+    service = f"{manifests.SERVICE}.{manifests.SYSTEM_NAMESPACE}.svc"
+    pair = authority.server(service, (service, *pki.LOOPBACK)).write(folder.pki / "apiserver")
+    config = folder.pki / "apiserver.kubeconfig"
+    pki.write_private(config, await service_account_kubeconfig(cluster, client, manifests.SYSTEM_NAMESPACE, "metal3-workloads-apiserver"))
+    port = ports.reserve()
+    argv: list[str | Path] = [
+        *(program, "serve"),
+        *("--storage", f"sqlite:///{folder.root / 'data' / 'store.db'}"),
+        *("--kubeconfig", config),
+        *("--bind-address", "127.0.0.1", "--secure-port", str(port)),
+        *("--tls-cert-file", pair.certificate, "--tls-private-key-file", pair.key),
+        *("--client-ca-file", cluster.ca),
+        *("--host-view-group", "metal3.io"),
+    ]
+    server = Server(processes.start("apiserver", argv, stage=SERVER_STAGE), port, ca, authority.certificate)
+    async with Client(server.url, server.ca_pem, cluster.admin) as direct:
+        await wait_for("readiness of the API server", direct.ready, seconds=READY_SECONDS, processes=(server.process, cluster.process))
+    return server
+
+
+async def register(client: Client, base: list[Object], server: Server) -> None:
+    """Register the server with kube-apiserver and wait until its APIServices are available."""
+    kinds = ("Service", "APIService")
+    objects = manifests.out_of_cluster((obj for obj in base if obj["kind"] in kinds), port=server.port, ca=server.ca_pem)
+    for kind in kinds:
+        # The Service first: an APIService that finds none is looked at again only after a while.
+        await client.apply_all(manifests.with_paths(obj for obj in objects if obj["kind"] == kind))
+
+    async def available() -> str | None:
+        for name in OUR_API_SERVICES:
+            conditions = (await client.get(f"{API_SERVICES}/{name}")).get("status", {}).get("conditions", [])
+            if (missing := unmet(conditions, "Available")) is not None:
+                return f"APIService {name} is not available: {missing}"
+        return None
+
+    await wait_for("the APIServices", available, seconds=READY_SECONDS, processes=(server.process,))
+
+
+async def create_class(client: Client, tenants: tuple[str, ...], credentials: bytes) -> None:
+    """Make the class `metal` and the secret with the hardware cluster's kubeconfig."""
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": CLASS_SECRET, "namespace": manifests.SYSTEM_NAMESPACE},
+        "data": {"kubeconfig": base64.b64encode(credentials).decode("ascii")},
+    }
+    await client.apply(manifests.path_of(secret), secret)
+    await client.request("POST", CLASS.rpartition("/")[0], manifests.workload_class(tenants, CLASS_SECRET))
+
+
+async def start_controllers(program: Path, cluster: Cluster, client: Client, folder: Folder, processes: Processes) -> Process:
+    """Start `metal3-workloads controllers` under its own service account."""
+    config = folder.pki / "controllers.kubeconfig"
+    token = await service_account_kubeconfig(cluster, client, manifests.SYSTEM_NAMESPACE, "metal3-workloads-controllers")
+    pki.write_private(config, token)
+    return processes.start("controllers", [program, "controllers", "--kubeconfig", config], stage=CLIENT_STAGE)
+
+
+async def wait_for_offers(client: Client, tenants: tuple[str, ...], hosts: int, *processes: Process) -> None:
+    """Wait until the class is connected and every tenant is offered every host."""
+
+    async def connected() -> str | None:
+        return unmet((await client.get(CLASS)).get("status", {}).get("conditions", []), "Connected")
+
+    async def offered() -> str | None:
+        for tenant in tenants:
+            views = (await client.get(f"/apis/metal3.io/v1alpha1/namespaces/{tenant}/baremetalhosts"))["items"]
+            if len(views) < hosts:
+                return f"namespace {tenant} is offered {len(views)} of {hosts}"
+        return None
+
+    await wait_for("the class `metal` being connected", connected, seconds=READY_SECONDS, processes=processes, poll=0.1)
+    await wait_for("hosts being offered", offered, seconds=READY_SECONDS + hosts / 4, processes=processes, poll=0.2)
+
+
+def unmet(conditions: list[Object], kind: str) -> str | None:
+    """None when the condition is True, else why not."""
+    for condition in conditions:
+        if condition["type"] == kind:
+            reason = f"{condition.get('reason', '')} {condition.get('message', '')}".strip()
+            return None if condition["status"] == "True" else f"{kind} is {condition['status']}: {reason}"
+    return f"there is no condition {kind} yet"

@@ -1,0 +1,117 @@
+"""The project's manifests, as objects, and what makes them fit a server that runs as a process beside the cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from hack.realcluster.processes import ProcessError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hack.realcluster.client import Object
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = Path(__file__).parent / "data"
+SYSTEM_NAMESPACE = "metal3-workloads-system"
+SERVICE = "metal3-workloads-apiserver"
+# A bare cluster runs no pods, so it gets nothing that is about pods.
+ONLY_IN_CLUSTER = ("Deployment", "PersistentVolumeClaim")
+
+RESOURCES = {
+    "APIService": ("apis/apiregistration.k8s.io/v1", "apiservices"),
+    "BareMetalHost": ("apis/metal3.io/v1alpha1", "baremetalhosts"),
+    "ClusterRole": ("apis/rbac.authorization.k8s.io/v1", "clusterroles"),
+    "ClusterRoleBinding": ("apis/rbac.authorization.k8s.io/v1", "clusterrolebindings"),
+    "CustomResourceDefinition": ("apis/apiextensions.k8s.io/v1", "customresourcedefinitions"),
+    "Namespace": ("api/v1", "namespaces"),
+    "Role": ("apis/rbac.authorization.k8s.io/v1", "roles"),
+    "RoleBinding": ("apis/rbac.authorization.k8s.io/v1", "rolebindings"),
+    "Secret": ("api/v1", "secrets"),
+    "Service": ("api/v1", "services"),
+    "ServiceAccount": ("api/v1", "serviceaccounts"),
+    "WorkloadClass": ("apis/workload.metal3.io/v1alpha1", "workloadclasses"),
+}
+
+
+def path_of(obj: Object) -> str:
+    """The request path of one of the kinds in RESOURCES; namespaced exactly when its metadata names a namespace."""
+    base, resource = RESOURCES[obj["kind"]]
+    metadata = obj["metadata"]
+    middle = f"namespaces/{metadata['namespace']}/" if "namespace" in metadata else ""
+    return f"/{base}/{middle}{resource}/{metadata['name']}"
+
+
+def with_paths(objects: Iterable[Object]) -> list[tuple[str, Object]]:
+    """Each object with its request path."""
+    return [(path_of(obj), obj) for obj in objects]
+
+
+def load(file: Path) -> list[Object]:
+    """The objects of a YAML file."""
+    return list(yaml.safe_load_all(file.read_text()))
+
+
+async def kustomize(kubectl: Path, folder: Path) -> list[Object]:
+    """What `kubectl kustomize` makes of a folder."""
+    process = await asyncio.create_subprocess_exec(
+        str(kubectl), "kustomize", str(folder), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    output, errors = await process.communicate()
+    if process.returncode != 0:
+        raise ProcessError(f"kubectl kustomize {folder} failed: {errors.decode(errors='replace').strip()}")
+    return list(yaml.safe_load_all(output))
+
+
+def out_of_cluster(objects: Iterable[Object], *, port: int, ca: bytes) -> list[Object]:
+    """The base manifests for a server on `localhost:port` whose certificate `ca` signs (for the Service's in-cluster name)."""
+    return [_beside_the_cluster(obj, port, ca) for obj in objects if obj["kind"] not in ONLY_IN_CLUSTER]
+
+
+def _beside_the_cluster(obj: Object, port: int, ca: bytes) -> Object:
+    obj = copy.deepcopy(obj)
+    if obj["kind"] == "Service":
+        obj["spec"] = {"type": "ExternalName", "externalName": "localhost"}
+    if obj["kind"] == "APIService":
+        obj["spec"]["service"]["port"] = port
+        obj["spec"]["caBundle"] = base64.b64encode(ca).decode("ascii")
+    return obj
+
+
+def for_tenant(objects: Iterable[Object], tenant: str) -> list[Object]:
+    """The tenant manifests with the namespace `tenant` and the user `tenant-<tenant>` in place of their placeholders."""
+    return [_of_tenant(obj, tenant) for obj in objects]
+
+
+def _of_tenant(obj: Object, tenant: str) -> Object:
+    obj = copy.deepcopy(obj)
+    metadata: dict[str, Any] = obj["metadata"]
+    if "namespace" in metadata:
+        metadata["namespace"] = tenant
+    if obj["kind"] == "Namespace":
+        metadata["name"] = tenant
+    if obj["kind"] == "ClusterRoleBinding":
+        metadata["name"] = f"{metadata['name'].removesuffix(':tenant')}:{tenant}"
+    for subject in obj.get("subjects", []):
+        subject["name"] = f"tenant-{tenant}"
+    return obj
+
+
+def workload_class(tenants: Iterable[str], secret: str) -> Object:
+    """The default WorkloadClass `metal`: the hardware cluster's hosts, for all tenants, reached with the kubeconfig in `secret`."""
+    spec = {
+        "provisioner": "metal3.io/baremetalhost",
+        "parameters": {"namespace": "metal3"},
+        "credentialsSecretRef": {"namespace": SYSTEM_NAMESPACE, "name": secret},
+        "allowedNamespaces": {"names": list(tenants)},
+        # Everything but what lies under the owner's own prefix.
+        "metadata": {"labelsMatch": r"(?!owner\.example\.com/).*", "annotationsMatch": r"(?!owner\.example\.com/).*"},
+    }
+    metadata = {"name": "metal", "annotations": {"workloadclass.workload.metal3.io/is-default-class": "true"}}
+    return {"apiVersion": "workload.metal3.io/v1alpha1", "kind": "WorkloadClass", "metadata": metadata, "spec": spec}

@@ -1,0 +1,79 @@
+"""What a cluster is to be like, and where its files lie."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The options of `hack/cluster up`.
+
+    `server` off gives two bare clusters; `controllers` off leaves nobody to act on what tenants write. Without a simulated Baremetal
+    Operator the hosts are made as already inspected and available, and nobody drives them. `fsync` off makes etcd faster and forgetful
+    on power loss, which throw-away clusters may prefer.
+    """
+
+    storage: Literal["sqlite", "etcd"] = "sqlite"
+    hosts: int = 4
+    bmo: Literal["simulated", "none"] = "simulated"
+    bmo_speed: float = 20.0
+    server: bool = True
+    controllers: bool = True
+    tenants: tuple[str, ...] = ("a", "b")
+    fsync: bool = True
+
+    def __post_init__(self) -> None:
+        for tenant in self.tenants:
+            if not DNS_LABEL.fullmatch(tenant):
+                raise ValueError(f"tenant {tenant!r} cannot be a namespace: use lower case letters, digits and dashes")
+        if not 0 <= self.hosts <= 10_000:
+            raise ValueError(f"--hosts {self.hosts}: use a number from 0 to 10000")
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The files of one cluster."""
+
+    root: Path
+
+    @property
+    def description(self) -> Path:
+        """What runs where; written last, so that it exists only for a cluster that is complete."""
+        return self.root / "cluster.json"
+
+    @property
+    def pki(self) -> Path:
+        """Certificates, keys and the processes' own kubeconfigs."""
+        return self.root / "pki"
+
+    @property
+    def management(self) -> Path:
+        """The administrator's kubeconfig of the management cluster."""
+        return self.root / "management.kubeconfig"
+
+    @property
+    def hardware(self) -> Path:
+        """The administrator's kubeconfig of the hardware cluster."""
+        return self.root / "hardware.kubeconfig"
+
+    def tenant(self, name: str) -> Path:
+        """A tenant's kubeconfig of the management cluster."""
+        return self.root / f"tenant-{name}.kubeconfig"
+
+    def create(self) -> None:
+        """Make the folder (readable by its owner only) with its subfolders; FileExistsError when a cluster lies there already."""
+        self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if any(self.root.iterdir()):
+            raise FileExistsError(
+                f"{self.root} is not empty: end what is there with `hack/cluster down`, delete it, or choose another folder"
+            )
+        for name in ("logs", "pki", "etcd", "data"):
+            (self.root / name).mkdir(mode=0o700)

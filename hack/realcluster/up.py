@@ -1,0 +1,138 @@
+"""Brings a cluster up and ends it: what runs after what, and what runs at once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from hack.realcluster import controlplane, hardware, management, manifests
+from hack.realcluster.processes import ProcessError, Processes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hack.realcluster.client import Client
+    from hack.realcluster.controlplane import Cluster, Etcds
+    from hack.realcluster.processes import Process
+    from hack.realcluster.settings import Folder, Settings
+
+Say: TypeAlias = "Callable[[str], None]"
+
+
+def progress() -> Say:
+    """Prints lines to stderr with the seconds since now."""
+    begin = time.monotonic()
+    return lambda line: print(f"[{time.monotonic() - begin:5.1f}s] {line}", file=sys.stderr, flush=True)
+
+
+async def down(root: Path) -> list[str]:
+    """End every process of the cluster in `root`; returns the names of those that had to be killed. Idempotent."""
+    return await Processes(root).stop_all()
+
+
+class Up:
+    """One run of `up`. A failure or a cancellation ends every process that was started."""
+
+    def __init__(self, settings: Settings, folder: Folder, say: Say) -> None:
+        self.settings, self.folder, self.say = settings, folder, say
+        self.processes = Processes(folder.root)
+        self.tools = Path()
+        self.program = Path(sys.executable).with_name("metal3-workloads")
+        self.apiserver: management.Server | None = None
+        self.controllers: list[Process] = []
+        self.bmo: list[Process] = []
+
+    async def run(self) -> dict[str, Any]:
+        """Bring everything up; returns what was written to cluster.json."""
+        self.tools = build_tools()
+        if self.settings.server and not self.program.exists():
+            raise ProcessError(f"there is no {self.program}: install the project into this Python's environment (make setup)")
+        self.folder.create()
+        try:
+            description = await self._run()
+        except BaseException:
+            self.say("failed: ending what was started")
+            await asyncio.shield(self.processes.stop_all())
+            raise
+        self.say("all is ready")
+        return description
+
+    async def _run(self) -> dict[str, Any]:
+        binary = self.tools / "kube-apiserver"
+        etcd = controlplane.start_etcd(self.tools / "etcd", self.settings, self.folder, self.processes)
+        base = asyncio.create_task(manifests.kustomize(self.tools / "kubectl", manifests.ROOT / "manifests" / "base"))
+        start = controlplane.start_cluster
+        async with asyncio.TaskGroup() as group:
+            owner = group.create_task(start("hardware", binary, etcd, self.folder, self.processes, aggregates=False))
+            tenants = group.create_task(start("management", binary, etcd, self.folder, self.processes, aggregates=True))
+        self.say("both kube-apiservers are ready")
+        async with owner.result().client() as at_hardware, tenants.result().client() as at_management:
+            async with asyncio.TaskGroup() as group:
+                credentials = group.create_task(self._hardware(owner.result(), at_hardware))
+                group.create_task(self._management(tenants.result(), at_management, await base))
+            if self.settings.server:
+                await self._serve_tenants(tenants.result(), at_management, at_hardware, credentials.result())
+        description = self._describe(owner.result(), tenants.result(), etcd)
+        self.folder.description.write_text(json.dumps(description, indent=1) + "\n")
+        return description
+
+    async def _hardware(self, cluster: Cluster, client: Client) -> bytes:
+        await hardware.furnish(client, self.tools / "kubectl", self.settings)
+        self.say(f"hardware cluster has {self.settings.hosts} hosts")
+        if self.settings.bmo == "simulated" and self.settings.server:
+            self.bmo.append(await hardware.start_simulated_bmo(self.program, cluster, client, self.settings, self.folder, self.processes))
+        return await hardware.credentials(cluster, client)
+
+    async def _management(self, cluster: Cluster, client: Client, base: list[dict[str, Any]]) -> None:
+        management.write_tenants(cluster, self.folder, self.settings.tenants)
+        await management.furnish(client, self.tools / "kubectl", base, self.settings.tenants)
+        self.say("management cluster has its roles and tenants")
+        if self.settings.server:
+            self.apiserver = await management.start_server(self.program, cluster, client, self.settings, self.folder, self.processes)
+            self.say("API server is ready")
+            await management.register(client, base, self.apiserver)
+            self.say("APIServices are available")
+        # After the APIServices: garbage collector and quota look for new resources only every 30 s.
+        await controlplane.start_controller_manager(self.tools / "kube-controller-manager", cluster, self.folder, self.processes)
+
+    async def _serve_tenants(self, cluster: Cluster, client: Client, at_hardware: Client, credentials: bytes) -> None:
+        await management.create_class(client, self.settings.tenants, credentials)
+        await hardware.wait_for_hosts(at_hardware, self.settings.hosts, *self.bmo)
+        self.say("hosts are available")
+        if self.settings.controllers:
+            process = await management.start_controllers(self.program, cluster, client, self.folder, self.processes)
+            self.controllers.append(process)
+            await management.wait_for_offers(client, self.settings.tenants, self.settings.hosts, process, *self.bmo)
+            self.say("class is connected, hosts are offered")
+
+    def _describe(self, owner: Cluster, tenants: Cluster, etcd: Etcds) -> dict[str, Any]:
+        server = self.apiserver
+        return {
+            "management": {"kubeconfig": str(self.folder.management), "server": tenants.server, "pid": tenants.process.pid},
+            "hardware": {"kubeconfig": str(self.folder.hardware), "server": owner.server, "pid": owner.process.pid},
+            "etcd": {"pids": [etcd.process.pid], "endpoints": [etcd.settings.endpoint]},
+            "apiserver": {
+                "pids": [server.process.pid] if server else [],
+                "url": server.url if server else "",
+                "ca": str(server.ca) if server else "",
+                "clientCert": str(tenants.admin.certificate),
+                "clientKey": str(tenants.admin.key),
+            },
+            "controllers": {"pids": [process.pid for process in self.controllers]},
+            "simulatedBmo": {"pids": [process.pid for process in self.bmo]},
+            "tenants": {name: str(self.folder.tenant(name)) for name in self.settings.tenants},
+        }
+
+
+def build_tools() -> Path:
+    """The folder with etcd, kube-apiserver, kube-controller-manager and kubectl; built when missing (minutes)."""
+    script = manifests.ROOT / "hack" / "tools" / "build"
+    built = subprocess.run([script], stdout=subprocess.PIPE, text=True, check=False)
+    if built.returncode != 0:
+        raise ProcessError(f"{script} failed ({built.returncode}); what it said is above")
+    return Path(built.stdout.strip())
