@@ -1,0 +1,50 @@
+"""Keys and prefixes: the checks every backend makes before it writes, and where the range of a prefix ends."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from storage.base import Operation
+
+__all__ = ["MAX_OPERATIONS", "check_operations", "prefix_end", "successor"]
+
+MAX_OPERATIONS = 10_000
+"""The most operations one commit may have."""
+
+_LAST = 0x10FFFF
+
+
+def check_operations(operations: Sequence[Operation]) -> None:
+    """ValueError for what no backend can apply: an empty key, one with NUL or without UTF-8 form, the same key twice, too many."""
+    if len(operations) > MAX_OPERATIONS:
+        raise ValueError(f"{len(operations)} operations in one commit; at most {MAX_OPERATIONS} are possible: use several commits")
+    seen: set[str] = set()
+    for operation in operations:
+        key = operation.key
+        if not key or "\0" in key:
+            raise ValueError(f"{key!r} is not a key: it must be non-empty text without NUL")
+        key.encode()  # raises UnicodeEncodeError, a ValueError, for lone surrogates
+        if key in seen:
+            raise ValueError(f"two operations of one commit name {key!r}: merge them into one")
+        seen.add(key)
+
+
+def prefix_end(prefix: str) -> str | None:
+    """The first text behind everything that begins with `prefix`; None when nothing can be behind it.
+
+    Text compares by code point exactly as its UTF-8 bytes do, so the end of the range can be text too."""
+    while prefix:
+        point = ord(prefix[-1])
+        if point < _LAST:
+            # Surrogates have no UTF-8 form: the code point that follows U+D7FF in valid text is U+E000.
+            return prefix[:-1] + chr(0xE000 if point == 0xD7FF else point + 1)
+        prefix = prefix[:-1]
+    return None
+
+
+def successor(key: str) -> str:
+    """The first text behind `key`: where the next page of a listing starts."""
+    return key + "\0"

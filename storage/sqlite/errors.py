@@ -1,0 +1,38 @@
+"""What SQLite's errors mean for a Store, and what to do about them."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+from storage.base import Corrupt, StorageError, Unavailable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["corrupt", "translate"]
+
+_CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_WAY_OUT = {
+    sqlite3.SQLITE_FULL: "there is no room: free space on its disk, raise its size limit, or compact; nothing is lost",
+    sqlite3.SQLITE_READONLY: "it may not be written: check the file's and its directory's permissions, and whether the disk is read-only",
+    sqlite3.SQLITE_CANTOPEN: "it cannot be opened: check that the directory exists and that its permissions let this user write there",
+    sqlite3.SQLITE_IOERR: "its disk does not work: look into the system's log",
+    sqlite3.SQLITE_BUSY: "another program holds it locked: end that program",
+    sqlite3.SQLITE_TOOBIG: "a value is too big for it",
+}
+
+
+def corrupt(path: Path, finding: str) -> Corrupt:
+    """The error for a file that cannot be trusted."""
+    return Corrupt(
+        f"{path}: {finding}. Stop this server, move the file and its -wal and -shm away, put a backup in its place, and start again."
+    )
+
+
+def translate(error: sqlite3.Error, path: Path) -> StorageError:
+    """The StorageError that says the same."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary code
+    if code in _CORRUPT:
+        return corrupt(path, str(error))
+    return Unavailable(f"{path}: {error}: {_WAY_OUT.get(code, 'see the message; the data is as the last acknowledged commit left it')}")

@@ -1,0 +1,46 @@
+"""One process at a time may own a database: SQLite itself would let two in, and each would miss the other's changes."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from typing import TYPE_CHECKING
+
+from storage.base import Unavailable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["FileLock"]
+
+
+class FileLock:
+    """A lock on `path`, which is created when missing and never removed (removing it would let two in). The kernel frees
+    it when the process dies. It holds the owner's process id, for the message only."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = -1
+
+    def acquire(self, what: str) -> None:
+        """Raises Unavailable at once when somebody else has it."""
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            owner = os.pread(file, 32, 0).decode(errors="replace").strip() or "unknown"
+            os.close(file)
+            if not isinstance(error, BlockingIOError):
+                raise
+            raise Unavailable(
+                f"{what} is in use by process {owner}: end that one first. SQLite serves one server only; use etcd for several replicas."
+            ) from None
+        os.ftruncate(file, 0)
+        os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
+        self._file = file
+
+    def release(self) -> None:
+        """Let others in. Idempotent."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1

@@ -1,0 +1,117 @@
+"""The database's tables, how connections to it are opened, and the checks before it is trusted.
+
+changes(id, key, value, previous)  every change not compacted away. id = revision << 16 | ordinal within the commit;
+                                   value NULL: a deletion; previous: id of the put it replaced, NULL for a creation
+live(key, id)                      the keys that exist now, each with its latest change
+meta(name, value)                  revision: the latest; compacted: history up to it is gone; swept: up to which
+                                   compaction has removed rows
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING, Literal
+
+from storage.sqlite.errors import corrupt
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["ORDINAL_BITS", "Synchronous", "connect", "copy", "first_id", "last_id", "meta", "prepare", "revision_of"]
+
+ORDINAL_BITS = 16
+Synchronous = Literal["full", "normal", "off"]
+
+_APPLICATION_ID = 0x6D33776B  # "m3wk"
+_VERSION = 1
+_TABLES = (
+    "CREATE TABLE changes (id INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB, previous INTEGER)",
+    "CREATE INDEX changes_by_key ON changes (key, id)",
+    "CREATE TABLE live (key TEXT PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+    "INSERT INTO meta (name, value) VALUES ('revision', 1), ('compacted', 0), ('swept', 0)",
+    f"PRAGMA application_id = {_APPLICATION_ID}",
+    f"PRAGMA user_version = {_VERSION}",
+)
+
+
+def first_id(revision: int) -> int:
+    """The smallest id a change of the revision can have."""
+    return revision << ORDINAL_BITS
+
+
+def last_id(revision: int) -> int:
+    """The largest id a change of the revision can have."""
+    return (revision + 1 << ORDINAL_BITS) - 1
+
+
+def revision_of(change_id: int) -> int:
+    """The revision a change belongs to."""
+    return change_id >> ORDINAL_BITS
+
+
+def connect(path: Path, synchronous: Synchronous = "full", max_bytes: int = 0) -> sqlite3.Connection:
+    """A connection in autocommit mode (transactions are begun explicitly), for use by one thread at a time."""
+    # Values may be secrets of tenants: nobody else may read the file. SQLite gives its -wal and -shm the same mode.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
+    try:
+        connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        if max_bytes:
+            page_size = connection.execute("PRAGMA page_size").fetchone()[0]
+            connection.execute(f"PRAGMA max_page_count = {max(1, max_bytes // page_size)}")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def prepare(connection: sqlite3.Connection, path: Path, *, check: bool = True) -> None:
+    """Create the tables in an empty file; otherwise make sure that they are ours and sound. Raises Corrupt."""
+    application, version, tables = (
+        connection.execute(query).fetchone()[0]
+        for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_schema")
+    )
+    if tables and application != _APPLICATION_ID:
+        raise corrupt(path, "this is a SQLite database of another program")
+    if tables and version != _VERSION:
+        raise corrupt(path, f"its schema has version {version}, this program knows version {_VERSION} (was it written by a newer one?)")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+    if not tables:
+        connection.execute("BEGIN IMMEDIATE")
+        for statement in _TABLES:
+            connection.execute(statement)
+        connection.execute("COMMIT")
+    elif check:
+        _check(connection, path)
+
+
+def copy(connection: sqlite3.Connection, target: Path) -> None:
+    """Copy the database, as it is in one moment, to a new file."""
+    os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    with closing(sqlite3.connect(target)) as copied:
+        connection.backup(copied)
+
+
+def meta(connection: sqlite3.Connection) -> dict[str, int]:
+    """The counters: revision, compacted, swept."""
+    return dict(connection.execute("SELECT name, value FROM meta"))
+
+
+def _check(connection: sqlite3.Connection, path: Path) -> None:
+    finding = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if finding != "ok":
+        raise corrupt(path, finding)
+    counters = meta(connection)
+    if counters.keys() != {"revision", "compacted", "swept"}:
+        raise corrupt(path, "its counters are missing")
+    newest = connection.execute("SELECT max(id) FROM changes").fetchone()[0] or 0
+    if revision_of(newest) > counters["revision"]:
+        raise corrupt(path, f"it has changes of revision {revision_of(newest)}, but the latest is {counters['revision']}")
+    orphan = "SELECT live.key FROM live LEFT JOIN changes USING (id) WHERE changes.value IS NULL LIMIT 1"
+    if (row := connection.execute(orphan).fetchone()) is not None:
+        raise corrupt(path, f"the value of {row[0]} is missing")

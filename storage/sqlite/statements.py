@@ -1,0 +1,101 @@
+"""The statements: applying one commit, and reading states and history. Each runs inside a transaction of its caller."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from storage.base import Check, Compacted, Conflict, Event, FutureRevision, KeyValue, Page, Put
+from storage.keys import prefix_end
+from storage.sqlite.schema import first_id, last_id, meta, revision_of
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from storage.base import Operation
+
+__all__ = ["apply", "get", "history", "list_page"]
+
+_BEHIND_ALL_TEXT = b""  # SQLite orders any blob behind every text
+_LIVE = "SELECT changes.id, changes.value FROM live JOIN changes USING (id) WHERE live.key = ?"
+_INSERT = "INSERT INTO changes (id, key, value, previous) VALUES (?, ?, ?, ?)"
+_SET_LIVE = "INSERT INTO live (key, id) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET id = excluded.id"
+_UNSET_LIVE = "DELETE FROM live WHERE key = ?"
+_LIST = """SELECT live.key, changes.value, live.id FROM live JOIN changes USING (id)
+    WHERE live.key >= :low AND live.key < :end ORDER BY live.key LIMIT :limit"""
+# The inner query needs the index only: values of superseded versions are not touched.
+_LIST_AT = """SELECT changes.key, changes.value, changes.id FROM (
+        SELECT key, max(id) AS id FROM changes INDEXED BY changes_by_key
+        WHERE key >= :low AND key < :end AND id <= :at GROUP BY key
+    ) AS latest JOIN changes ON changes.id = latest.id
+    WHERE changes.value IS NOT NULL ORDER BY latest.key LIMIT :limit"""
+# NOT INDEXED: in order of id, even where the index by key would have fewer rows to sort.
+_HISTORY = """SELECT new.id, new.key, new.value, old.value FROM changes AS new NOT INDEXED LEFT JOIN changes AS old ON old.id = new.previous
+    WHERE new.id > :after AND new.id <= :upto AND new.key >= :low AND new.key < :end ORDER BY new.id LIMIT :limit"""
+
+
+def apply(connection: sqlite3.Connection, operations: Sequence[Operation], revision: int) -> list[Event]:
+    """Make the commit's changes under `revision` and return them; none when nothing changes. On Conflict nothing was written."""
+    states: list[tuple[int, bytes] | None] = []
+    for operation in operations:
+        state = connection.execute(_LIVE, (operation.key,)).fetchone()
+        actual = revision_of(state[0]) if state else 0
+        if operation.expected is not None and operation.expected != actual:
+            raise Conflict(operation.key, operation.expected, actual)
+        states.append(state)
+    events: list[Event] = []
+    for operation, state in zip(operations, states, strict=True):
+        if isinstance(operation, Check) or (state is None and not isinstance(operation, Put)):
+            continue
+        change = first_id(revision) + len(events)
+        before, previous = state or (None, None)
+        if isinstance(operation, Put):
+            connection.execute(_INSERT, (change, operation.key, operation.value, before))
+            connection.execute(_SET_LIVE, (operation.key, change))
+        else:
+            connection.execute(_INSERT, (change, operation.key, None, before))
+            connection.execute(_UNSET_LIVE, (operation.key,))
+        events.append(_event(change, operation.key, operation.value if isinstance(operation, Put) else None, previous))
+    return events
+
+
+def get(connection: sqlite3.Connection, key: str) -> KeyValue | None:
+    """The latest state of a key."""
+    row = connection.execute(_LIVE, (key,)).fetchone()
+    return row and KeyValue(key, row[1], revision_of(row[0]))
+
+
+def list_page(connection: sqlite3.Connection, prefix: str, start: str | None, limit: int, at: int) -> Page:
+    """As Store.list."""
+    counters = meta(connection)
+    revision = at or counters["revision"]
+    if revision > counters["revision"]:
+        raise FutureRevision(revision, counters["revision"])
+    if revision < counters["compacted"]:
+        raise Compacted(revision, counters["compacted"])
+    statement = _LIST if revision == counters["revision"] else _LIST_AT
+    count = limit + 1 if limit else -1
+    rows = connection.execute(statement, _range(prefix, start) | {"limit": count, "at": last_id(revision)}).fetchall()
+    more = 0 < limit < len(rows)
+    items = [KeyValue(key, value, revision_of(change)) for key, value, change in (rows[:limit] if more else rows)]
+    return Page(items, revision, more)
+
+
+def history(connection: sqlite3.Connection, prefix: str, after: int, upto: int, limit: int) -> list[tuple[int, Event]]:
+    """Up to `limit` changes with ids greater than `after` and up to `upto`, with their ids. Compacted when some are gone."""
+    compacted = meta(connection)["compacted"]
+    needed = revision_of(after + 1)  # the first revision of which something is wanted
+    if needed <= compacted:
+        raise Compacted(needed - 1, compacted)
+    rows = connection.execute(_HISTORY, _range(prefix) | {"after": after, "upto": upto, "limit": limit})
+    return [(change, _event(change, key, value, previous)) for change, key, value, previous in rows]
+
+
+def _event(change: int, key: str, value: bytes | None, previous: bytes | None) -> Event:
+    if value is not None:
+        return Event("put", key, value, revision_of(change), previous)
+    return Event("delete", key, previous or b"", revision_of(change), previous)
+
+
+def _range(prefix: str, start: str | None = None) -> dict[str, Any]:
+    return {"low": max(prefix, start or ""), "end": prefix_end(prefix) or _BEHIND_ALL_TEXT}

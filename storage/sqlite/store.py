@@ -1,0 +1,222 @@
+"""SQLiteStore: the Store over one SQLite file in WAL mode.
+
+One thread writes (storage.sqlite.writer), a few read; the loop only hands out futures. Watches are fed from memory after
+each durable commit, and from the table where memory does not reach back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from storage.base import Compacted, FutureRevision, Progress, StorageError, Store, Unavailable
+from storage.keys import check_operations
+from storage.ring import Ring
+from storage.sqlite import statements
+from storage.sqlite.errors import translate
+from storage.sqlite.lock import FileLock
+from storage.sqlite.readers import Readers
+from storage.sqlite.retention import Horizon, Retention
+from storage.sqlite.schema import connect, copy, last_id, meta, prepare
+from storage.sqlite.writer import Writer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from storage.base import Event, KeyValue, Operation, Page
+    from storage.sqlite.schema import Synchronous
+
+__all__ = ["SQLiteStore"]
+
+_log = logging.getLogger(__name__)
+
+_HISTORY_PAGE = 256
+
+
+class SQLiteStore(Store):
+    """The Store over the file `path`, made when missing (its directory must exist).
+
+    synchronous: "full" makes every acknowledged commit survive a power cut; "normal" and "off" only the process's end, for development.
+    retention: how much history is kept.
+    readers: threads that read.
+    recent: how many events are kept in memory for watches.
+    max_bytes: refuse commits (Unavailable) rather than let the file grow beyond; 0: as far as the disk goes.
+    check: verify the file's structure at start (reads all of it).
+    progress_interval: seconds between two Progress on an idle watch."""
+
+    exclusive = True
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        synchronous: Synchronous = "full",
+        retention: Retention | None = None,
+        readers: int = 2,
+        recent: int = 1024,
+        max_bytes: int = 0,
+        check: bool = True,
+        progress_interval: float = 5.0,
+    ) -> None:
+        self.path = Path(path)
+        self._synchronous, self._retention, self._check = synchronous, retention or Retention(), check
+        self._reader_count, self._recent, self._max_bytes, self._progress_interval = readers, recent, max_bytes, progress_interval
+        self._ring: Ring[Event] = Ring(recent)
+        self._compacted = 0
+        self._lock: FileLock | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._readers: Readers | None = None
+        self._writer: Writer | None = None
+        self._opening: asyncio.Future[None] | None = None
+        self._closing: asyncio.Future[None] | None = None
+        self._compactor: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """As Store.start. A store can be started once."""
+        if self._opening is not None or self._closing is not None:
+            raise Unavailable(f"{self.path} was started or closed before: make a new SQLiteStore")
+        self._opening = asyncio.ensure_future(asyncio.to_thread(self._open))
+        await asyncio.shield(self._opening)
+        if self._closing is not None or self._connection is None:
+            raise self._closed()
+        counters = meta(self._connection)
+        self._ring = Ring(self._recent, counters["revision"])
+        self._compacted = counters["compacted"]
+        self._writer = Writer(self._connection, self.path, self._publish, self._publish_compacted)
+        if self._retention.interval:
+            self._compactor = asyncio.create_task(self._compact_regularly(), name="sqlite-compactor")
+
+    async def close(self) -> None:
+        """As Store.close. Commits that were queued before are finished."""
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close())
+        await asyncio.shield(self._closing)
+
+    async def get(self, key: str) -> KeyValue | None:
+        return await self._reading().run(lambda connection: statements.get(connection, key))
+
+    async def list(self, prefix: str, *, start: str | None = None, limit: int = 0, at: int = 0) -> Page:
+        return await self._reading().run(lambda connection: statements.list_page(connection, prefix, start, limit, at))
+
+    async def commit(self, operations: Sequence[Operation]) -> int:
+        check_operations(operations)
+        return await self._writing().commit(tuple(operations))
+
+    async def current_revision(self) -> int:
+        self._writing()
+        return self._ring.revision
+
+    async def compact(self, revision: int) -> None:
+        await self._writing().compact(revision)
+
+    async def backup(self, target: Path | str) -> None:
+        """Copy the latest state, with its history, to a file that must not exist yet, while everything goes on."""
+        path = Path(target)
+        await self._reading().run(lambda connection: copy(connection, path))
+
+    async def watch(self, prefix: str, after: int) -> AsyncIterator[Event | Progress]:
+        self._writing()
+        if after < self._compacted:
+            raise Compacted(after, self._compacted)
+        if after > self._ring.revision:
+            raise FutureRevision(after, self._ring.revision)
+        while True:
+            while after < self._ring.floor:  # memory does not reach back so far
+                upto = self._ring.revision
+                async for event in self._history(prefix, after, upto):
+                    yield event
+                after = upto
+                yield Progress(after)
+            subscription = self._ring.subscribe(after)
+            with suppress(Compacted):  # the reader was overtaken: it goes on from the table
+                while True:
+                    for event in await subscription.next(self._progress_interval):
+                        if event.key.startswith(prefix):
+                            yield event
+                    after = subscription.revision
+                    yield Progress(after)
+
+    async def _history(self, prefix: str, after: int, upto: int) -> AsyncIterator[Event]:
+        position = last_id(after)
+        while True:
+            job = partial(statements.history, prefix=prefix, after=position, upto=last_id(upto), limit=_HISTORY_PAGE)
+            rows = await self._reading().run(job)
+            for _, event in rows:
+                yield event
+            if len(rows) < _HISTORY_PAGE:
+                return
+            position = rows[-1][0]
+
+    def _publish(self, revision: int, events: Sequence[Event]) -> None:
+        for event in events:
+            self._ring.append(event.revision, event)
+        self._ring.advance(revision)
+
+    def _publish_compacted(self, revision: int) -> None:
+        self._compacted = max(self._compacted, revision)
+
+    async def _compact_regularly(self) -> None:
+        horizon = Horizon(self._retention)
+        while True:
+            await asyncio.sleep(self._retention.interval)
+            target = horizon.compact_to(asyncio.get_running_loop().time(), self._ring.revision)
+            if target > self._compacted:
+                try:
+                    await self.compact(target)
+                except StorageError as error:
+                    _log.warning("Compaction of %s waits for the next time: %s", self.path, error)
+
+    def _open(self) -> None:
+        path = self.path.resolve()  # whatever name it is called by, one file has one lock
+        try:
+            self._lock = FileLock(path.with_name(path.name + ".lock"))
+            self._lock.acquire(str(path))
+            self._connection = connect(path, self._synchronous, self._max_bytes)
+            prepare(self._connection, path, check=self._check)
+            self._readers = Readers(path, self._reader_count)
+        except OSError as error:
+            self._release()
+            raise Unavailable(f"{path}: {error.strerror}: check that its directory exists and that this user may write there") from error
+        except sqlite3.Error as error:
+            self._release()
+            raise translate(error, path) from error
+        except BaseException:
+            self._release()
+            raise
+
+    def _release(self) -> None:
+        if self._writer is not None:
+            self._writer.stop()  # closes the connection
+        elif self._connection is not None:
+            self._connection.close()
+        if self._readers is not None:
+            self._readers.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    async def _close(self) -> None:
+        if self._opening is not None:
+            await asyncio.wait([self._opening])
+        if self._compactor is not None:
+            self._compactor.cancel()
+            await asyncio.wait([self._compactor])
+        await asyncio.to_thread(self._release)
+        self._ring.close(str(self._closed()))
+
+    def _reading(self) -> Readers:
+        if self._closing is not None or self._readers is None:
+            raise self._closed()
+        return self._readers
+
+    def _writing(self) -> Writer:
+        if self._closing is not None or self._writer is None:
+            raise self._closed()
+        return self._writer
+
+    def _closed(self) -> Unavailable:
+        return Unavailable(f"the store {self.path} is {'closed' if self._closing is not None else 'not started'}")
