@@ -20,10 +20,12 @@ class UserInfo:
 
 @dataclass(slots=True)
 class Context:
-    """One request's options. `warnings` collects what goes out as Warning: 299 headers."""
+    """One request's options. `informed`: the client named the resourceVersion that it saw, as every PUT does and a PATCH may.
+    `warnings` collects what goes out as Warning: 299 headers."""
 
     user: UserInfo
     dry_run: bool = False
+    informed: bool = False
     field_manager: str = ""
     field_validation: Literal["Ignore", "Warn", "Strict"] = "Warn"
     warnings: list[str] = field(default_factory=list)

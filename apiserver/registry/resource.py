@@ -31,7 +31,8 @@ class Column:
 @dataclass(frozen=True)
 class Resource:
     """One kind of object this server serves. `fields` maps field-selector names to dotted paths, beside metadata.name
-    and metadata.namespace. `subresources` maps a subresource's name to the verbs it takes."""
+    and metadata.namespace; `indexed` maps names (beginning with a dot, so that no selector can name them) to paths that
+    only this server looks things up by. `subresources` maps a subresource's name to the verbs it takes."""
 
     group: str
     version: str
@@ -44,6 +45,7 @@ class Resource:
     namespaced: bool = True
     columns: tuple[Column, ...] = ()
     fields: Mapping[str, str] | None = None
+    indexed: Mapping[str, str] | None = None
     subresources: Mapping[str, frozenset[str]] | None = None
     verbs: frozenset[str] = ALL_VERBS
 
@@ -62,12 +64,12 @@ class Resource:
         return f"{self.prefix}{namespace}/{name}" if self.namespaced else f"{self.prefix}{name}"
 
     def selectable(self, obj: dict[str, Any]) -> dict[str, str]:
-        """The values field selectors look at."""
+        """The values that field selectors and indexes look at."""
         metadata = obj["metadata"]
         found = {"metadata.name": metadata["name"]}
         if self.namespaced:
             found["metadata.namespace"] = metadata.get("namespace", "")
-        for field, path in (self.fields or {}).items():
+        for field, path in {**(self.fields or {}), **(self.indexed or {})}.items():
             value = lookup(obj, path)
             found[field] = "" if value is None else str(value)
         return found

@@ -19,10 +19,9 @@ from storage.base import Conflict, Delete, Operation, Put
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
 
-    from storage.cache import Collection, WatchCache
-
     from apiserver.registry.context import Context, DeleteOptions
     from apiserver.registry.resource import Resource
+    from storage.cache import Collection, WatchCache
 
 __all__ = ["Registry", "now"]
 
@@ -199,5 +198,10 @@ def mark_deleted(obj: dict[str, Any], propagation: str) -> dict[str, Any] | None
         return None
     marked = {**meta, "finalizers": finalizers}
     if "deletionTimestamp" not in meta:
-        marked |= {"deletionTimestamp": now(), "deletionGracePeriodSeconds": 0, "generation": meta.get("generation", 0) + 1}
+        marked |= deletion_mark(meta)
     return {**obj, "metadata": marked}
+
+
+def deletion_mark(meta: dict[str, Any]) -> dict[str, Any]:
+    """The metadata fields of an object whose deletion begins."""
+    return {"deletionTimestamp": now(), "deletionGracePeriodSeconds": 0, "generation": meta.get("generation", 0) + 1}

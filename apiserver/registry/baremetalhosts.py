@@ -1,0 +1,215 @@
+"""The tenants' BareMetalHost views: reads are plain, a write is absorbed into the Workload and the Host behind the view."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from apiserver.apis import metal3
+from apiserver.apis.status import ApiError, conflict, not_found
+from apiserver.registry import metadata
+from apiserver.registry.absorb import Absorbed, Refused, Taken, absorb
+from apiserver.registry.claims import Claims, bound, free_reason, put
+from apiserver.registry.entry import Entry, encode_stored
+from apiserver.registry.projection import CLAIMED_THROUGH, claimed_by, host_of
+from apiserver.registry.resource import ALL_VERBS, Column, Resource
+from apiserver.registry.store import ATTEMPTS, Registry, deletion_mark, mark_deleted
+from apiserver.registry.validation import normalize, refuse
+from storage.base import Conflict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apiserver.registry.context import Context, DeleteOptions
+    from apiserver.registry.strategy import Admission
+    from storage.base import Operation
+    from storage.cache import WatchCache
+
+__all__ = ["BareMetalHostViewRegistry", "baremetalhosts"]
+
+COLUMNS = (
+    Column("Status", "status.operationalStatus", priority=1, description="Operational status"),
+    Column("State", "status.provisioning.state", description="Provisioning status"),
+    Column("Consumer", "spec.consumerRef.name", description="Consumer using this host"),
+    Column("BMC", "spec.bmc.address", priority=1, description="Address of management controller"),
+    Column("Online", "spec.online", description="Whether the host is online or not"),
+    Column("Error", "status.errorType", description="Type of the most recent error"),
+    Column("Age", "metadata.creationTimestamp", type="date", description="Time duration since creation of BaremetalHost"),
+)
+"""As BMO's CRD has them."""
+
+
+def baremetalhosts(group: str = metal3.GROUP, *, view: bool) -> Resource:
+    """BareMetalHosts: the tenants' view in `group` (which refuses CREATE, and whose status is read only), or BMO's own kind."""
+    return Resource(
+        group=group,
+        version=metal3.VERSION,
+        kind="BareMetalHost",
+        plural="baremetalhosts",
+        singular="baremetalhost",
+        short_names=("bmh", "bmhost"),
+        model=metal3.BareMetalHost,
+        columns=COLUMNS,
+        indexed={".host": "status.provisioning.ID"},
+        subresources={"status": frozenset({"get"}) if view else frozenset({"get", "update", "patch"})},
+        verbs=ALL_VERBS - {"create"} if view else ALL_VERBS,
+    )
+
+
+class BareMetalHostViewRegistry(Registry):
+    """Views: stored, but written only as the projection of a Host and a Workload."""
+
+    def __init__(self, cache: WatchCache, claims: Claims, admission: Admission | None = None, group: str = metal3.GROUP) -> None:
+        indexers = {"host": lambda e: [e.fields[".host"]]}
+        super().__init__(baremetalhosts(group, view=True), cache, admission=admission, indexers=indexers)
+        self.claims = claims
+
+    async def update(
+        self, context: Context, namespace: str, name: str, change: Callable[[dict[str, Any]], dict[str, Any]], *, subresource: str = ""
+    ) -> Entry:
+        """Absorb a tenant's write. 409 when the host is claimed by somebody else, 422 for what a tenant may not change."""
+        for _ in range(ATTEMPTS):
+            entry = self._get_for_write(namespace, name)
+            old = entry.object()
+            new = await self._wanted(context, entry, old, change(entry.object()))
+            host_entry = self.claims.hosts.find("", host_of(old))
+            if host_entry is None:
+                raise self._gone(name)
+            host = host_entry.object()
+            current = self.claims.workload_of_host(host)
+            try:
+                absorbed = self._absorb(context, old, new, host, current)
+                if absorbed.action == "nothing":
+                    return entry
+                writer = self._claim if absorbed.action == "claim" else self._change
+                return await writer(context, entry, host_entry, host, current, absorbed)
+            except Conflict:
+                continue
+        raise self._busy(name)
+
+    async def delete(self, context: Context, namespace: str, name: str, options: DeleteOptions) -> tuple[Entry, bool]:
+        """Release the host. An offer goes at once; a claimed host's view goes when the host was released."""
+        for _ in range(ATTEMPTS):
+            entry = self.get(namespace, name)
+            old = entry.object()
+            self._check_preconditions(old["metadata"], name, options)
+            await self.admission.admit("DELETE", context, self.resource, namespace, name, None, old)
+            host_entry = self.claims.hosts.find("", host_of(old))
+            host = host_entry.object() if host_entry is not None else None
+            try:
+                if host_entry is None or host is None or not claimed_by(host, namespace):
+                    return await self._remove(context, entry, old), True
+                if "deletionTimestamp" in old["metadata"]:
+                    return entry, False
+                return await self._release(context, entry, host_entry, host), False
+            except Conflict:
+                continue
+        raise self._busy(name)
+
+    def _get_for_write(self, namespace: str, name: str) -> Entry:
+        """The view; 409 where the host was offered here and has just been claimed by somebody else."""
+        entry = self.find(namespace, name)
+        if entry is not None:
+            return entry
+        for host in self.claims.hosts.collection.index("name", name):
+            spec = host.object()["spec"]
+            if "claimRef" in spec and namespace in (spec.get("offers") or ()):
+                raise self._taken(name)
+        raise not_found(self.resource.group, self.resource.plural, name)
+
+    async def _wanted(self, context: Context, entry: Entry, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+        """What the tenant wants the view to be: validated and admitted; status and the system's metadata are not its to write."""
+        given = new.get("metadata")
+        meta = metadata.for_update(self.resource, old["metadata"], given if isinstance(given, dict) else {})
+        new = normalize(self.resource, {**new, "metadata": meta, "status": old["status"]}, entry.name)
+        admitted = await self.admission.admit("UPDATE", context, self.resource, entry.namespace, entry.name, new, old)
+        return new if admitted is new or admitted is None else normalize(self.resource, admitted, entry.name)
+
+    def _absorb(self, context: Context, old: dict[str, Any], new: dict[str, Any], host: dict[str, Any], current: Entry | None) -> Absorbed:
+        claimed = claimed_by(host, old["metadata"]["namespace"])
+        releasing = claimed and (current is None or "deletionTimestamp" in current.object()["metadata"])
+        try:
+            return absorb(old, new, host, claimed=claimed, releasing=releasing, informed=context.informed)
+        except Refused as refused:
+            raise refuse(self.resource, old["metadata"]["name"], refused.causes) from None
+        except Taken:
+            raise self._taken(old["metadata"]["name"]) from None
+
+    async def _claim(
+        self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any], current: Entry | None, absorbed: Absorbed
+    ) -> Entry:
+        """Make the Workload, record the claim, fill the view: one commit."""
+        why = free_reason(host, entry.namespace)
+        if why is not None:
+            raise conflict(self.resource.group, self.resource.plural, entry.name, why)
+        workloads = self.claims.workloads
+        name = entry.name if workloads.find(entry.namespace, entry.name) is None else metadata.generated_name(f"{entry.name}-")
+        spec = {field: value for field, value in absorbed.changes.items() if value is not None}
+        spec |= {"className": host["spec"]["className"], "hostRef": {"name": entry.name}}
+        wanted = {"metadata": {"name": name, "labels": {CLAIMED_THROUGH: "baremetalhost"}}, "spec": spec}
+        made = await workloads.admit_new(context, entry.namespace, wanted)
+        host, made = bound(host, made, absorbed.tenant)
+        view = self.claims.view_object(host, made, entry.namespace, entry.name)
+        operations: list[Operation] = [put(workloads, None, made), put(self.claims.hosts, host_entry, host)]
+        result = await self._commit(context, entry, view, operations)
+        if not context.dry_run:
+            await self._withdraw_others(host_entry.name)
+        return result
+
+    async def _change(
+        self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any], current: Entry | None, absorbed: Absorbed
+    ) -> Entry:
+        """Carry the write into the Workload and the Host, and release where the consumer went: one commit."""
+        operations: list[Operation] = []
+        changed: dict[str, Any] | None = None
+        if current is not None:
+            changed = _with_spec(current.object(), absorbed.changes)
+            if absorbed.action == "release":
+                changed = mark_deleted(changed, "") or changed
+            operations.append(put(self.claims.workloads, current, changed))
+        host = {**host, "spec": {**host["spec"], "view": absorbed.tenant}}
+        operations.append(put(self.claims.hosts, host_entry, host))
+        return await self._commit(context, entry, self.claims.view_object(host, changed, entry.namespace, entry.name), operations)
+
+    async def _release(self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any]) -> Entry:
+        current = self.claims.workload_of_host(host)
+        marked = (mark_deleted(current.object(), "") or current.object()) if current is not None else None
+        view = self.claims.view_object(host, marked, entry.namespace, entry.name)
+        view["metadata"] |= deletion_mark(view["metadata"])  # what keeps it is the claim, not a finalizer of its own
+        operations: list[Operation] = [put(self.claims.hosts, host_entry, host)]
+        if current is not None and marked is not None:
+            operations.append(put(self.claims.workloads, current, marked))
+        return await self._commit(context, entry, view, operations)
+
+    async def _commit(self, context: Context, entry: Entry, view: dict[str, Any], operations: list[Operation]) -> Entry:
+        value = encode_stored(self.resource, view)
+        if context.dry_run:
+            return self.decode(entry.key, value, entry.revision)
+        own = put(self, entry, view)
+        revision = await self.cache.commit([own, *operations])
+        return self.decode(entry.key, value, revision)
+
+    async def _withdraw_others(self, host_name: str) -> None:
+        """Take the other namespaces' offers away, each in a commit of its own. A lost race is somebody else's write, and the
+        host controller's next report does it again."""
+        host_entry = self.claims.hosts.find("", host_name)
+        if host_entry is None:
+            return
+        try:
+            await self.claims.show(host_entry)
+        except Conflict:
+            return
+
+    def _taken(self, name: str) -> ApiError:
+        return conflict(self.resource.group, self.resource.plural, name, "the host is claimed already; choose another one")
+
+    def _gone(self, name: str) -> ApiError:
+        return conflict(self.resource.group, self.resource.plural, name, "the host is no longer offered; choose another one")
+
+
+def _with_spec(obj: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The Workload with these spec fields set, or removed where None. Its generation counts spec changes."""
+    if not changes:
+        return obj
+    spec = {k: v for k, v in obj["spec"].items() if changes.get(k, v) is not None} | {k: v for k, v in changes.items() if v is not None}
+    generation = obj["metadata"].get("generation", 0) + (spec != obj["spec"])
+    return {**obj, "metadata": {**obj["metadata"], "generation": generation}, "spec": spec}

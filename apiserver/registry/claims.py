@@ -1,0 +1,179 @@
+"""Host, Workload and view change together: the operations that keep the three consistent, each commit at most one of a kind.
+
+The invariant: a claimed Host has exactly one view, in the claimant's namespace, and it equals
+project(host, workload, namespace). Whoever writes the Host or the Workload adds `view_operations` to the commit. Views of
+free hosts (offers) follow in commits of their own.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from apiserver.apis.host import view_uid
+from apiserver.registry.entry import encode_stored
+from apiserver.registry.projection import claimed_by, project
+from apiserver.registry.store import Registry, now, same
+from storage.base import Check, Delete, Put
+
+if TYPE_CHECKING:
+    from apiserver.registry.entry import Entry
+    from storage.base import Operation
+
+__all__ = ["RELEASE_FINALIZER", "Claims", "claim_ref", "free_reason", "with_condition"]
+
+RELEASE_FINALIZER = "workload.metal3.io/release"
+"""On every Workload that has a host: it goes only after the host was released."""
+
+
+class Claims:
+    """The three registries that a claim touches, and lookups between them."""
+
+    workloads: Registry
+    hosts: Registry
+    views: Registry
+
+    def connect(self, workloads: Registry, hosts: Registry, views: Registry) -> None:
+        """Give it the registries, which were made with it: they refer to each other."""
+        self.workloads, self.hosts, self.views = workloads, hosts, views
+
+    def host_of_workload(self, workload: dict[str, Any]) -> Entry | None:
+        """The Host that is claimed for this very Workload (same uid)."""
+        meta = workload["metadata"]
+        for entry in self.hosts.collection.index("claim", (meta["namespace"], meta["name"])):
+            if entry.fields[".claimUID"] == meta["uid"]:
+                return entry
+        return None
+
+    def workload_of_host(self, host: dict[str, Any]) -> Entry | None:
+        """The Workload that has the host, if it still exists."""
+        claim = host["spec"].get("claimRef")
+        entry = self.workloads.find(claim["namespace"], claim["name"]) if claim else None
+        return entry if entry is not None and entry.object()["metadata"]["uid"] == claim["uid"] else None
+
+    def views_of_host(self, host_name: str) -> list[Entry]:
+        """All views that show the host."""
+        return self.views.collection.index("host", host_name)
+
+    def view_in(self, host_name: str, namespace: str) -> Entry | None:
+        """The host's view in one namespace."""
+        return next((view for view in self.views_of_host(host_name) if view.namespace == namespace), None)
+
+    def view_name(self, host: dict[str, Any], namespace: str) -> str:
+        """The name of the host's view in a namespace: the one it has; else the host's own, with a suffix where that is taken."""
+        current = self.view_in(host["metadata"]["name"], namespace)
+        if current is not None:
+            return current.name
+        name: str = host["status"]["report"]["name"]
+        if self.views.find(namespace, name) is None:
+            return name
+        return f"{name[:240]}-{host['metadata']['name'][:8]}"
+
+    def view_object(self, host: dict[str, Any], workload: dict[str, Any] | None, namespace: str, name: str) -> dict[str, Any]:
+        """The whole view as it is to be stored, with the system's metadata carried on from the current one."""
+        wanted = project(host, workload, namespace, name)
+        current = self.views.find(namespace, name)
+        if current is None:
+            wanted["metadata"] |= {"creationTimestamp": now(), "generation": 1}
+            return wanted
+        old = current.object()
+        kept = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion")
+        wanted["metadata"] |= {field: old["metadata"][field] for field in kept if field in old["metadata"]}
+        wanted["metadata"]["generation"] = old["metadata"].get("generation", 1) + (old["spec"] != wanted["spec"])
+        return {"apiVersion": old["apiVersion"], "kind": old["kind"], **wanted}
+
+    def put_view(self, view: dict[str, Any]) -> list[Operation]:
+        """The operation that stores a view made by `view_object`; none when nothing differs."""
+        meta = view["metadata"]
+        current = self.views.find(meta["namespace"], meta["name"])
+        if current is not None and same(current.object(), view):
+            return []
+        return [put(self.views, current, view)]
+
+    def view_operations(self, host: dict[str, Any], workload: dict[str, Any] | None) -> list[Operation]:
+        """What keeps the claimed view right when `host` or `workload` (as they are about to be) are written."""
+        claim = host["spec"].get("claimRef")
+        if claim is None or "report" not in (host.get("status") or {}):
+            return []
+        name = (host["spec"].get("view") or {}).get("name") or self.view_name(host, claim["namespace"])
+        return self.put_view(self.view_object(host, workload, claim["namespace"], name))
+
+    async def show(self, host_entry: Entry) -> None:
+        """Bring the views of an unclaimed host up to date: in the namespaces it is offered to, and nowhere else. A view that
+        somebody changes meanwhile is left to them; who claims the host meanwhile wins."""
+        host = host_entry.object()
+        name = host_entry.name
+        wanted = set(host["spec"].get("offers") or ()) if "report" in (host.get("status") or {}) else set()
+        if host["spec"].get("claimRef"):
+            wanted = set()
+        for view in self.views_of_host(name):
+            if view.namespace not in wanted and not claimed_by(host, view.namespace):
+                await self.cache_commit([Delete(view.key, view.revision), Check(host_entry.key, host_entry.revision)])
+        for namespace in sorted(wanted):
+            view_name = self.view_name(host, namespace)
+            operations = self.put_view(self.view_object(host, None, namespace, view_name))
+            if operations:
+                await self.cache_commit([*operations, Check(host_entry.key, host_entry.revision)])
+
+    async def cache_commit(self, operations: list[Operation]) -> int:
+        """Commit on the shared store."""
+        return await self.hosts.cache.commit(operations)
+
+
+def put(registry: Registry, current: Entry | None, obj: dict[str, Any]) -> Put:
+    """The operation that stores `obj`, on condition that `current` (None: nothing) is still there."""
+    key = registry.resource.key(obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+    return Put(key, encode_stored(registry.resource, obj), expected=current.revision if current else 0)
+
+
+def claim_ref(workload: dict[str, Any]) -> dict[str, str]:
+    """Host.spec.claimRef for a Workload."""
+    meta = workload["metadata"]
+    return {"namespace": meta["namespace"], "name": meta["name"], "uid": meta["uid"]}
+
+
+def free_reason(host: dict[str, Any], namespace: str) -> str | None:
+    """Why this namespace cannot have the host now; None when it can. Nothing in it is about other tenants."""
+    status = host.get("status") or {}
+    if host["spec"].get("claimRef"):
+        return "the host is claimed already; choose another one"
+    if "deletionTimestamp" in host["metadata"] or not status.get("available") or "report" not in status:
+        return "the host is not available at the moment; choose another one"
+    if status.get("dirtyFor") not in (None, "", namespace):
+        return "the host has not been cleaned since its last use; choose another one"
+    return None
+
+
+def bound(host: dict[str, Any], workload: dict[str, Any], tenant: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Host and Workload as they are once the Workload has the host. `tenant`: Host.spec.view, with the view's name."""
+    namespace = workload["metadata"]["namespace"]
+    claimed = {
+        **host,
+        "spec": {**host["spec"], "claimRef": claim_ref(workload), "view": tenant},
+        "status": {**host["status"], "phase": "Bound"},
+    }
+    finalizers = list(workload["metadata"].get("finalizers") or [])
+    if RELEASE_FINALIZER not in finalizers:
+        finalizers.append(RELEASE_FINALIZER)
+    chosen = {"name": tenant["name"], "uid": view_uid(host["spec"]["source"]["uid"], namespace), "class": host["spec"]["className"]}
+    status = {**(workload.get("status") or {}), "phase": "Bound", "host": chosen}
+    status["conditions"] = with_condition(workload, "Bound", "True", "Bound", f"Has the host {tenant['name']}.")
+    return claimed, {**workload, "metadata": {**workload["metadata"], "finalizers": finalizers}, "status": status}
+
+
+def unbound(workload: dict[str, Any]) -> dict[str, Any]:
+    """The Workload after its host was taken from its records: Lost, unless it is being deleted."""
+    status = {k: v for k, v in (workload.get("status") or {}).items() if k not in ("host", "hardware", "addresses", "poweredOn")}
+    if "deletionTimestamp" not in workload["metadata"]:
+        message = "The owner of the hardware took the host back. Delete this workload and create it anew to get another one."
+        status |= {"phase": "Lost", "conditions": with_condition(workload, "Bound", "False", "HostTakenBack", message)}
+    return {**workload, "status": status}
+
+
+def with_condition(obj: dict[str, Any], kind: str, status: str, reason: str, message: str) -> list[dict[str, Any]]:
+    """The object's conditions with this one set; its transition time is new only if its status is."""
+    conditions = list((obj.get("status") or {}).get("conditions") or [])
+    old = next((c for c in conditions if c["type"] == kind), None)
+    since = old["lastTransitionTime"] if old is not None and old["status"] == status else now()
+    new = {"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": since}
+    new["observedGeneration"] = obj["metadata"].get("generation", 1)
+    return [c for c in conditions if c["type"] != kind] + [new]

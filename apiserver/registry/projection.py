@@ -1,0 +1,110 @@
+"""A tenant's BareMetalHost as a pure function of the Host, the Workload that has it (or none) and the namespace.
+
+What tenants may see is listed, never what they may not: the Host's report already holds nothing of the owner's, and only
+the fields named here are taken from it. Inverse: apiserver.registry.absorb.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apiserver.apis.host import view_uid
+from apiserver.apis.workload import GROUP
+
+__all__ = ["CLAIMED_THROUGH", "PAUSED", "STATUS_ANNOTATION", "WORKLOAD_FIELDS", "claimed_by", "host_of", "project"]
+
+CLAIMED_THROUGH = f"{GROUP}/claimed-through"
+"""Label of Workloads that were made by a claim through the view; their consumerRef is the claimer's alone."""
+
+PAUSED = "baremetalhost.metal3.io/paused"
+STATUS_ANNOTATION = "baremetalhost.metal3.io/status"
+
+WORKLOAD_FIELDS = ("consumerRef", "image", "customDeploy", "userData", "metaData", "networkData", "online", "automatedCleaningMode")
+"""Fields of the view's spec that are the Workload's. The rest of the spec is the host's."""
+
+_HOST_SPEC = ("architecture", "bootMACAddress", "bootMode", "hardwareProfile", "rootDeviceHints")
+_HOST_STATUS = ("operationalStatus", "errorType", "errorMessage", "errorCount", "hardwareProfile", "poweredOn", "lastUpdated", "hardware")
+_TENANT_STATUS = ("operationHistory",)
+_PROVISIONING = ("state", "bootMode", "rootDeviceHints", "raid", "firmware")
+_TENANT_PROVISIONING = ("image", "customDeploy")
+
+_IDLE_PHASES = ("Pending", "Bound", None)
+
+
+def host_of(view: dict[str, Any]) -> str:
+    """The name of the Host that a view shows."""
+    name: str = view["status"]["provisioning"]["ID"]
+    return name
+
+
+def claimed_by(host: dict[str, Any], namespace: str) -> bool:
+    """Whether the host is claimed by a Workload of this namespace."""
+    claim = host["spec"].get("claimRef")
+    return claim is not None and claim["namespace"] == namespace
+
+
+def project(host: dict[str, Any], workload: dict[str, Any] | None, namespace: str, name: str) -> dict[str, Any]:
+    """The view of `host` in `namespace` under `name`, without what the system sets at the write (resourceVersion, generation,
+    creationTimestamp, deletionTimestamp). `workload`: the one that has the host; None for a free host, or when it is gone."""
+    claimed = claimed_by(host, namespace)
+    report = host["status"]["report"]
+    return {
+        "metadata": _metadata(host, report, namespace, name, claimed=claimed),
+        "spec": _spec(report["spec"], workload if claimed else None),
+        "status": _status(host, report["status"], workload, claimed=claimed),
+    }
+
+
+def _metadata(host: dict[str, Any], report: dict[str, Any], namespace: str, name: str, *, claimed: bool) -> dict[str, Any]:
+    tenant = (host["spec"].get("view") or {}) if claimed else {}
+    metadata: dict[str, Any] = {"name": name, "namespace": namespace, "uid": view_uid(host["spec"]["source"]["uid"], namespace)}
+    for field, removed in (("labels", "removedLabels"), ("annotations", "removedAnnotations")):
+        hidden = set(tenant.get(removed) or ())
+        merged = {k: v for k, v in (report.get(field) or {}).items() if k not in hidden} | (tenant.get(field) or {})
+        if merged:
+            metadata[field] = merged
+    for field in ("ownerReferences", "finalizers"):
+        if tenant.get(field):
+            metadata[field] = tenant[field]
+    return metadata
+
+
+def _spec(host_spec: dict[str, Any], workload: dict[str, Any] | None) -> dict[str, Any]:
+    spec: dict[str, Any] = {"online": host_spec.get("online", False), "bmc": {"address": "", "credentialsName": ""}}
+    spec |= {field: host_spec[field] for field in _HOST_SPEC if field in host_spec}
+    if "automatedCleaningMode" in host_spec:
+        spec["automatedCleaningMode"] = host_spec["automatedCleaningMode"]
+    if workload is None:
+        return spec
+    wanted = workload["spec"]
+    spec |= {field: wanted[field] for field in WORKLOAD_FIELDS if field in wanted}
+    if "consumerRef" not in spec and CLAIMED_THROUGH not in (workload["metadata"].get("labels") or {}):
+        meta = workload["metadata"]
+        reference = {"kind": "Workload", "namespace": meta["namespace"], "name": meta["name"], "apiVersion": workload["apiVersion"]}
+        spec["consumerRef"] = reference
+    return spec
+
+
+def _status(host: dict[str, Any], reported: dict[str, Any], workload: dict[str, Any] | None, *, claimed: bool) -> dict[str, Any]:
+    taken = _HOST_STATUS + (_TENANT_STATUS if claimed else ())
+    status = {field: reported[field] for field in taken if field in reported}
+    provisioning = reported["provisioning"]
+    kept = _PROVISIONING + (_TENANT_PROVISIONING if claimed and workload is not None else ())
+    status["provisioning"] = {field: provisioning[field] for field in kept if field in provisioning}
+    status["provisioning"]["ID"] = host["metadata"]["name"]
+    if claimed and wants_deprovisioning(workload):
+        status["provisioning"]["state"] = "deprovisioning"
+    return status
+
+
+def wants_deprovisioning(workload: dict[str, Any] | None) -> bool:
+    """Whether the host is to be, or is being, emptied. From that moment until the real host has done it the view says
+    `deprovisioning`: CAPM3 releases a host at once that it sees available (delete of a Metal3Machine, step 2).
+
+    The Workload's phase leaves Pending and Bound before anything is asked of the real host, and comes back to Bound
+    once the real host was seen empty, so that a stale report cannot pass for an empty host."""
+    if workload is None or "deletionTimestamp" in workload["metadata"]:
+        return True
+    spec = workload["spec"]
+    wanted = "image" in spec or "customDeploy" in spec
+    return not wanted and (workload.get("status") or {}).get("phase") not in _IDLE_PHASES

@@ -1,0 +1,165 @@
+"""Workloads: what tenants ask for. Their binding subresource is the atomic claim of a Host."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from apiserver.apis.status import cause, conflict, path_not_found
+from apiserver.apis.workload import GROUP, VERSION, Binding, Workload
+from apiserver.registry.claims import Claims, bound, claim_ref, free_reason, put
+from apiserver.registry.resource import Column, Resource
+from apiserver.registry.store import ATTEMPTS, Registry
+from apiserver.registry.strategy import Strategy
+from apiserver.registry.validation import causes_of, refuse
+from apiserver.registry.workloadclasses import default_class
+from storage.base import Check, Conflict
+
+if TYPE_CHECKING:
+    from apiserver.registry.context import Context
+    from apiserver.registry.strategy import Admission
+    from storage.base import Operation
+    from storage.cache import WatchCache
+
+__all__ = ["WORKLOADS", "WorkloadRegistry"]
+
+WORKLOADS = Resource(
+    group=GROUP,
+    version=VERSION,
+    kind="Workload",
+    plural="workloads",
+    singular="workload",
+    short_names=("wl",),
+    categories=("all",),
+    model=Workload,
+    columns=(
+        Column("Phase", "status.phase", description="Pending, Bound, Provisioning, Running, Stopped, Deprovisioning, Failed or Lost"),
+        Column("Class", "spec.className", description="Where the machine comes from"),
+        Column("Host", "status.host.name", description="The machine, by the name of its BareMetalHost"),
+        Column("Ready", "status.conditions.(Ready).status", description="Whether it runs as asked for"),
+        Column("Age", "metadata.creationTimestamp", type="date"),
+        Column("Image", "spec.image.url", priority=1, description="The operating system"),
+        Column("Online", "status.poweredOn", type="boolean", priority=1, description="Whether the machine is powered on"),
+        Column("Message", "status.conditions.(Ready).message", priority=1, description="What it waits for"),
+    ),
+    subresources={"status": frozenset({"get", "update", "patch"}), "binding": frozenset({"create"})},
+)
+
+_REFERENCES = ("userData", "metaData", "networkData")
+_CHOICE = ("className", "hostRef", "hostSelector", "requirements", "failureDomain")
+
+
+class WorkloadStrategy(Strategy):
+    """Fills the default class; keeps what chose the host once there is one; lets nobody but a binding write status.host."""
+
+    def __init__(self, claims: Claims, classes: Registry) -> None:
+        self.claims, self.classes = claims, classes
+
+    def prepare_create(self, context: Context, new: dict[str, Any]) -> dict[str, Any]:
+        """Without className, the default class; without a default class, none: the binder says so in a condition."""
+        new.pop("status", None)
+        spec = new.setdefault("spec", {})
+        if isinstance(spec, dict) and not spec.get("className"):
+            default = default_class(self.classes)
+            if default is not None:
+                new["spec"] = {**spec, "className": default}
+        return new
+
+    def prepare_update(self, context: Context, old: dict[str, Any], new: dict[str, Any], subresource: str) -> dict[str, Any]:
+        """status.host stays as the binding wrote it."""
+        new = super().prepare_update(context, old, new, subresource)
+        if subresource == "status" and isinstance(new.get("status"), dict):
+            new["status"] = {k: v for k, v in new["status"].items() if k != "host"}
+            if "host" in (old.get("status") or {}):
+                new["status"]["host"] = old["status"]["host"]
+        return new
+
+    def validate(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
+        """Secrets come from the own namespace; what led to the host is fixed with it."""
+        spec, namespace, causes = new["spec"], new["metadata"]["namespace"], []
+        for field in _REFERENCES:
+            reference = spec.get(field)
+            if reference is not None and not reference.get("name"):
+                causes.append(cause("FieldValueRequired", "Required value: the name of a secret", f"spec.{field}.name"))
+            other = (reference or {}).get("namespace")
+            if other not in (None, "", namespace):
+                message = f'Invalid value: "{other}": secrets are taken from the own namespace only: use {namespace}, or leave it out'
+                causes.append(cause("FieldValueInvalid", message, f"spec.{field}.namespace"))
+        if old is None:
+            return causes
+        before = old["spec"]
+        fixed = _CHOICE if "host" in (old.get("status") or {}) else ("className",) if "className" in before else ()
+        for field in fixed:
+            if spec.get(field) != before.get(field):
+                message = "Forbidden: it led to the choice of the host and is immutable; delete the workload and create it anew"
+                causes.append(cause("FieldValueForbidden", message, f"spec.{field}"))
+        return causes
+
+    def companions(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> list[Operation]:
+        """The view of the host it has follows every write."""
+        either = new or old
+        entry = self.claims.host_of_workload(either) if either is not None and old is not None else None
+        if entry is None:
+            return []
+        operations = self.claims.view_operations(entry.object(), new)
+        return [*operations, Check(entry.key, entry.revision)] if operations else []
+
+
+class WorkloadRegistry(Registry):
+    """The generic registry with the binding subresource."""
+
+    def __init__(self, cache: WatchCache, claims: Claims, classes: Registry, admission: Admission | None = None) -> None:
+        super().__init__(WORKLOADS, cache, strategy=WorkloadStrategy(claims, classes), admission=admission)
+        self.claims = claims
+
+    async def connect(self, context: Context, namespace: str, name: str, subresource: str, body: dict[str, Any]) -> dict[str, Any]:
+        """POST binding."""
+        if subresource != "binding":
+            raise path_not_found()
+        try:
+            target = Binding.decode(body).target.name
+        except ValidationError as error:
+            raise refuse(self.resource, name, causes_of(error)) from None
+        for _ in range(ATTEMPTS):
+            operations = self._bind(namespace, name, target)
+            if context.dry_run or not operations:
+                return success()
+            try:
+                await self.cache.commit(operations)
+            except Conflict:
+                continue
+            await self._withdraw(target)
+            return success()
+        raise self._busy(name)
+
+    def _bind(self, namespace: str, name: str, target: str) -> list[Operation]:
+        """The commit that binds; empty when it is bound so already. Raises ApiError when it cannot be."""
+        entry, host_entry = self.get(namespace, name), self.claims.hosts.get("", target)
+        workload, host = entry.object(), host_entry.object()
+        if host["spec"].get("claimRef") == claim_ref(workload):
+            return []
+        if "deletionTimestamp" in workload["metadata"]:
+            raise conflict(GROUP, "workloads", name, "it is being deleted")
+        if "host" in (workload.get("status") or {}):
+            raise conflict(GROUP, "workloads", name, f"it has the host {workload['status']['host']['name']} already")
+        why = free_reason(host, namespace)
+        if why is not None:
+            raise conflict(GROUP, "hosts", target, why)
+        host, workload = bound(host, workload, {"name": self.claims.view_name(host, namespace)})
+        view = self.claims.view_operations(host, workload)
+        return [put(self, entry, workload), put(self.claims.hosts, host_entry, host), *view]
+
+    async def _withdraw(self, target: str) -> None:
+        """Take the offers of a claimed host away. Whoever writes the Host next does it too."""
+        host = self.claims.hosts.find("", target)
+        if host is not None:
+            try:
+                await self.claims.show(host)
+            except Conflict:
+                return
+
+
+def success() -> dict[str, Any]:
+    """The answer to an action that has no object of its own (as pods/binding gives)."""
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}
