@@ -1,0 +1,61 @@
+"""The one ordered chain that every request passes, from the outermost filter to the handler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from apiserver.endpoints.call import Call
+from apiserver.filters.auditid import with_audit_id
+from apiserver.filters.authn import with_authentication
+from apiserver.filters.authz import with_authorization
+from apiserver.filters.deadline import DEFAULT_SECONDS, with_deadline
+from apiserver.filters.errors import with_errors
+from apiserver.filters.limits import InFlight, with_limits
+from apiserver.filters.metrics import with_metrics
+from apiserver.filters.requestinfo import with_request_info
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from aiohttp import web
+
+    from apiserver.endpoints.call import Filter, Handler
+    from apiserver.filters.authn import Authenticator
+    from apiserver.filters.authz import Authorizer
+    from apiserver.filters.metrics import Recorder
+
+__all__ = ["Parts", "build"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the filters work with. `request_seconds`: the longest that a request other than a watch may take."""
+
+    authenticator: Authenticator
+    authorizer: Authorizer
+    recorder: Recorder
+    inflight: InFlight = field(default_factory=InFlight)
+    request_seconds: float = DEFAULT_SECONDS
+
+
+def build(handler: Handler, parts: Parts) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+    """The handler behind all filters, as aiohttp calls it."""
+    filters: tuple[Filter, ...] = (
+        with_metrics(parts.recorder),
+        with_audit_id,
+        with_errors,
+        with_request_info,
+        with_deadline(parts.request_seconds),
+        with_authentication(parts.authenticator),
+        # Audit belongs here: it records who asked for what, and how it ended, refusals by the filters below included.
+        with_limits(parts.inflight),
+        with_authorization(parts.authorizer),
+    )
+    for wrap in reversed(filters):
+        handler = wrap(handler)
+
+    async def serve(http: web.BaseRequest) -> web.StreamResponse:
+        return await handler(Call(http))
+
+    return serve

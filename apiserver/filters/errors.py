@@ -1,0 +1,50 @@
+"""Turns every failure into a Status. What nobody expected is a 500 that says nothing of its cause; the log has it, by audit ID."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from apiserver.apis.status import ApiError, internal
+from apiserver.endpoints.errors import from_storage, render
+from storage.base import StorageError
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from apiserver.endpoints.call import Call, Handler
+
+__all__ = ["with_errors"]
+
+log = logging.getLogger(__name__)
+
+
+def with_errors(handler: Handler) -> Handler:
+    """Raises nothing but CancelledError, and ConnectionError when the answer cannot be completed: the connection is closed then."""
+
+    async def handle(call: Call) -> web.StreamResponse:
+        try:
+            return await handler(call)
+        except ApiError as error:
+            return _answer(call, error, error)
+        except StorageError as error:
+            return _answer(call, from_storage(error), error)
+        except Exception as error:
+            if _gone(call):
+                raise ConnectionResetError("the client is gone") from error
+            log.exception("audit ID %s: %s %s failed", call.audit_id, call.http.method, call.info.path)
+            return _answer(call, internal(), error)
+
+    return handle
+
+
+def _answer(call: Call, error: ApiError, origin: Exception) -> web.StreamResponse:
+    if call.http.writer.output_size > 0:
+        # A client must not take a cut answer for a whole one: without its end, HTTP tells them apart.
+        raise ConnectionAbortedError("the answer had begun when the request failed") from origin
+    return render(error, call)
+
+
+def _gone(call: Call) -> bool:
+    transport = call.http.transport
+    return transport is None or transport.is_closing()

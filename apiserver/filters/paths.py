@@ -1,0 +1,22 @@
+"""Requests that filters treat in a way of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from apiserver.endpoints.call import RequestInfo
+
+__all__ = ["is_health", "is_long_running"]
+
+HEALTH = frozenset({"healthz", "livez", "readyz"})
+
+
+def is_health(path: str) -> bool:
+    """Whether a decoded path is a health check, or one check of it (/readyz/ping)."""
+    return path.startswith("/") and path[1:].partition("/")[0] in HEALTH
+
+
+def is_long_running(info: RequestInfo) -> bool:
+    """Whether it is a watch. A method WATCH on some other path is none."""
+    return info.is_resource and info.verb == "watch"

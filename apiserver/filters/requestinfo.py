@@ -1,0 +1,22 @@
+"""Reads what the request asks for out of its line; everything behind this filter relies on call.info."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from apiserver.endpoints.call import Call, Handler
+
+__all__ = ["with_request_info"]
+
+
+def with_request_info(handler: Handler) -> Handler:
+    """Sets call.info. Raises ApiError (400) for a path that could be read in two ways."""
+
+    async def handle(call: Call) -> web.StreamResponse:
+        call.parse()
+        return await handler(call)
+
+    return handle

@@ -1,0 +1,117 @@
+"""The HTTP/1.1 server on one port: aiohttp's low-level server with bounds on connections, headers and the time they take.
+
+What never becomes a request (garbage, oversized headers) is answered with a Status as well, without echoing what came in.
+"""
+
+from __future__ import annotations
+
+import logging
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from apiserver.apis.status import ApiError, bad_request, internal
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Awaitable, Callable
+
+__all__ = ["Connections"]
+
+log = logging.getLogger(__name__)
+
+HEADER_SECONDS = 15.0
+"""For the first request's headers. Later ones on the connection have IDLE_SECONDS from the answer before."""
+IDLE_SECONDS = 120.0
+"""Longer than the 90 s of Go's clients, so that it is they who close and no request meets a closing connection."""
+MAX_CONNECTIONS = 8192
+MAX_LINE = 16 * 1024
+"""Bytes of the request line: a label selector with hundreds of values fits."""
+MAX_FIELD = 16 * 1024
+"""Bytes of one header: a service account's token with audiences fits."""
+
+
+class Connection(RequestHandler):
+    """One connection."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """The answer when the HTTP layer itself fails, or the answer to a request broke off (the connection is closed then)."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer had begun")
+        if status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.debug("malformed request: %s", type(exc).__name__)
+            error = bad_request("the request is not valid HTTP, or its line or headers are too large")
+        else:
+            log.error("a request failed outside of the filters", exc_info=exc)
+            error = internal()
+        response = _response(error)
+        response.force_close()
+        return response
+
+    @property
+    def idle_since_start(self) -> bool:
+        """Whether no complete headers have come in yet."""
+        return self._request_count == 0
+
+
+class Connections(web.Server):
+    """All connections of one port. Pass it to loop.create_server."""
+
+    def __init__(
+        self,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        *,
+        header_seconds: float = HEADER_SECONDS,
+        idle_seconds: float = IDLE_SECONDS,
+        max_connections: int = MAX_CONNECTIONS,
+    ) -> None:
+        # A handler is cancelled when its client goes away: nobody waits for the answer, and what it waits for costs.
+        super().__init__(handler, handler_cancellation=True)
+        self._header_seconds, self._max_connections = header_seconds, max_connections
+        self._options: dict[str, Any] = {
+            "keepalive_timeout": idle_seconds,
+            "access_log": None,
+            "max_line_size": MAX_LINE,
+            "max_field_size": MAX_FIELD,
+            # Inflating is left to nobody: a body of 3 MiB is a body of 3 MiB.
+            "auto_decompress": False,
+            "lingering_time": 2.0,
+            "logger": log,
+        }
+        self._timers: dict[RequestHandler, asyncio.TimerHandle] = {}
+
+    def __call__(self) -> Connection:
+        """A new connection's protocol."""
+        return Connection(self, loop=self._loop, **self._options)
+
+    def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
+        """Counts it in and gives it its time for the first headers."""
+        super().connection_made(handler, transport)
+        if len(self._connections) > self._max_connections:
+            log.warning("more than %d connections: refusing one", self._max_connections)
+            transport.abort()
+            return
+        self._timers[handler] = self._loop.call_later(self._header_seconds, self._expect_request, handler)
+
+    def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
+        """Counts it out."""
+        timer = self._timers.pop(handler, None)
+        if timer is not None:
+            timer.cancel()
+        super().connection_lost(handler, exc)
+
+    def _expect_request(self, handler: RequestHandler) -> None:
+        self._timers.pop(handler, None)
+        if isinstance(handler, Connection) and handler.idle_since_start:
+            handler.force_close()
+
+
+def _response(error: ApiError) -> web.Response:
+    return web.Response(status=error.code, body=orjson.dumps(error.status()), content_type="application/json")

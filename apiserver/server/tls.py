@@ -1,0 +1,85 @@
+"""The TLS side of the port: TLS 1.2 and later, client certificates wanted but not required, everything replaceable while it runs.
+
+OpenSSL checks that a client has the key of a certificate which *some* accepted authority signed, and refuses others in the handshake.
+Which authority it was, and so what the certificate means, is verified per request (apiserver.filters.certificates).
+"""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.serialization import Encoding
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cryptography import x509
+
+__all__ = ["BadServingCertificate", "ServerTls"]
+
+
+class BadServingCertificate(Exception):
+    """Certificate and key cannot be served; the message says why."""
+
+
+class ServerTls:
+    """What new connections are served with. `context` goes to create_server once; `serve` and `accept` then change what it does,
+    for connections made from then on."""
+
+    def __init__(self, certificate: bytes, key: bytes, authorities: Iterable[x509.Certificate] = ()) -> None:
+        """`certificate`: PEM, the server's own first, then its intermediates. Raises BadServingCertificate."""
+        self._certificate, self._key = certificate, key
+        self._authorities = frozenset(authorities)
+        self._current = self._build(certificate, key)
+        self.context = self._build(certificate, key)
+        self.context.sni_callback = self._select
+
+    def serve(self, certificate: bytes, key: bytes) -> None:
+        """Serve with this certificate. Raises BadServingCertificate, and goes on with the old one then."""
+        self._current = self._build(certificate, key)
+        self._certificate, self._key = certificate, key
+
+    def accept(self, authorities: Iterable[x509.Certificate]) -> None:
+        """Accept client certificates of these authorities."""
+        self._authorities = frozenset(authorities)
+        self._current = self._build(self._certificate, self._key)
+
+    def _select(self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _context: ssl.SSLContext) -> None:
+        # Called for every handshake, with or without a server name. Contexts that are in use are never changed.
+        connection.context = self._current
+
+    def _build(self, certificate: bytes, key: bytes) -> ssl.SSLContext:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        # Without resumption every connection shows its certificate and intermediates itself. Go's clients do not resume anyway.
+        context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+        context.num_tickets = 0
+        context.verify_mode = ssl.CERT_OPTIONAL
+        # Like Go: every certificate of a bundle is an anchor, be it self-signed or not.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.set_alpn_protocols(["http/1.1"])
+        bundle = b"".join(authority.public_bytes(Encoding.PEM) for authority in self._authorities)
+        if bundle:
+            context.load_verify_locations(cadata=bundle.decode())
+        _load(context, certificate, key)
+        return context
+
+
+def _load(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
+    """The ssl module reads files only: these live for the length of this call, readable by nobody else."""
+    with tempfile.TemporaryDirectory(prefix="metal3-workloads-") as folder:
+        names = [Path(folder, name) for name in ("tls.crt", "tls.key")]
+        for path, content in zip(names, (certificate, key), strict=True):
+            path.touch(mode=0o600)
+            path.write_bytes(content)
+        try:
+            # An empty password, or OpenSSL would ask for an encrypted key's one at the terminal.
+            context.load_cert_chain(names[0], names[1], password="")
+        except (ssl.SSLError, ValueError) as error:
+            raise BadServingCertificate(
+                "the serving certificate and key cannot be used: they must be PEM, the key unencrypted and the certificate's own "
+                f"({getattr(error, 'reason', None) or type(error).__name__})"
+            ) from None
