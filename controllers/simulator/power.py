@@ -1,0 +1,95 @@
+"""Power and reboots of a host in a steady state, after BMO's manageHostPower. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from controllers.simulator.turn import AGAIN, FOREVER
+
+if TYPE_CHECKING:
+    from apiserver.apis.metal3 import ErrorType
+    from controllers.simulator.turn import Turn
+
+__all__ = ["REBOOT", "clear_reboots", "manage", "switch_off"]
+
+REBOOT = "reboot.metal3.io"
+ERROR: ErrorType = "power management error"
+
+
+def manage(turn: Turn) -> float:
+    """Make the power what `online` and the reboot annotations want."""
+    status = turn.status
+    if not status.powered_on and turn.annotation(REBOOT) is not None:
+        turn.set_annotation(REBOOT, None)
+        return AGAIN
+    asked, hard = _reboot(turn)
+    wanted = turn.spec.online and not asked
+    if status.powered_on == wanted:
+        return _steady(turn)
+    if not wanted and turn.spec.disable_power_off:
+        return _reboot_in_place(turn)
+    activity = "powering on" if wanted else "powering off hard" if hard else "powering off"
+    message = f"failed to {activity} node: {_bmc(turn)} did not answer"
+    remaining = turn.work(activity, turn.settings.power, "power", ERROR, message)
+    if remaining is not None:
+        return remaining
+    status.powered_on = wanted
+    status.error_count = 0
+    return AGAIN
+
+
+def switch_off(turn: Turn) -> float | None:
+    """Power off before deletion. None: it is off."""
+    if turn.spec.disable_power_off or not turn.status.powered_on:
+        return None
+    message = f"failed to power off node before deletion: {_bmc(turn)} did not answer"
+    return turn.work("powering off hard", turn.settings.power, "power", ERROR, message)
+
+
+def clear_reboots(turn: Turn, *, suffixed: bool = False) -> bool:
+    """Remove the plain reboot annotation, and those with a suffix where asked to. Whether there was one."""
+    wanted = [key for key in turn.host.metadata.annotations or {} if key == REBOOT or (suffixed and key.startswith(f"{REBOOT}/"))]
+    for key in wanted:
+        turn.set_annotation(key, None)
+    return bool(wanted)
+
+
+def _reboot(turn: Turn) -> tuple[bool, bool]:
+    """Whether a reboot is asked for (the host is to be off for it), and whether a hard one."""
+    provisioned = turn.state in {"provisioned", "externally provisioned"}
+    arguments = [
+        _arguments(value) for key, value in (turn.host.metadata.annotations or {}).items() if key == REBOOT or key.startswith(f"{REBOOT}/")
+    ]
+    # Elsewhere than in the provisioned states a reboot happens only when forced.
+    arguments = [found for found in arguments if provisioned or found.get("force") is True]
+    return bool(arguments), any(found.get("mode") == "hard" for found in arguments)
+
+
+def _arguments(value: str) -> dict[str, object]:
+    try:
+        found = json.loads(value) if value else {}
+    except ValueError:
+        found = {}  # BMO takes what it cannot parse for a soft reboot
+    return found if isinstance(found, dict) else {}
+
+
+def _steady(turn: Turn) -> float:
+    status = turn.status
+    if status.error_type == ERROR:
+        turn.clear_error()
+    if status.error_type is None:
+        status.error_count = 0
+    return FOREVER
+
+
+def _reboot_in_place(turn: Turn) -> float:
+    """With disablePowerOff the host restarts without ever being off, and stays on."""
+    if turn.annotation(REBOOT) is not None:
+        turn.set_annotation(REBOOT, None)
+        return AGAIN
+    return FOREVER
+
+
+def _bmc(turn: Turn) -> str:
+    return turn.spec.bmc.address if turn.spec.bmc else "the BMC"

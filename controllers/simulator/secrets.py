@@ -1,0 +1,103 @@
+"""What the simulation knows of secrets: whether they exist and which keys hold something. Never a value. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from apiserver.apis.meta import SecretReference
+    from apiserver.apis.metal3 import BareMetalHostSpec
+
+__all__ = [
+    "KnownSecret",
+    "Secrets",
+    "credentials_problem",
+    "image_auth_problem",
+    "known",
+    "names_in_use",
+    "refused_reference",
+    "waiting_for",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSecret:
+    """A secret's resourceVersion and the keys that hold something."""
+
+    version: str
+    keys: frozenset[str]
+
+
+Secrets = Mapping[str, KnownSecret]
+"""The secrets of the host's own namespace, by name. Those that nobody asked for may be missing."""
+
+
+def known(secret: dict[str, Any]) -> KnownSecret:
+    """What to remember of a core/v1 Secret."""
+    keys = frozenset(key for key, value in (secret.get("data") or {}).items() if value)
+    return KnownSecret(str(secret["metadata"].get("resourceVersion", "")), keys)
+
+
+def names_in_use(spec: BareMetalHostSpec) -> set[str]:
+    """The secrets a host refers to: a change of one of them concerns it."""
+    names = {reference.name for _, reference in _references(spec)}
+    names.add(spec.bmc.credentials_name if spec.bmc else None)
+    names.add(spec.image.oci_auth_secret_name if spec.image else None)
+    names.add(spec.preprovisioning_network_data_name)
+    return {name for name in names if name}
+
+
+def credentials_problem(spec: BareMetalHostSpec, namespace: str, secrets: Secrets) -> str:
+    """Why the BMC cannot be logged in to, worded as BMO does; empty when it can."""
+    if spec.bmc is None or not spec.bmc.credentials_name:
+        return "No BMC CredentialsName defined The BMC secret reference is empty"
+    secret = secrets.get(spec.bmc.credentials_name)
+    if secret is None:
+        return f"BMC CredentialsName secret doesn't exist The BMC secret {namespace}/{spec.bmc.credentials_name} does not exist"
+    if not spec.bmc.address:
+        return "Empty BMC address Missing BMC connection detail 'Address'"
+    if "username" not in secret.keys:
+        return "Validation error with BMC credentials: Missing BMC connection detail 'username' in credentials"
+    if "password" not in secret.keys:
+        return "Validation error with BMC credentials: Missing BMC connection details 'password' in credentials"
+    return ""
+
+
+def refused_reference(spec: BareMetalHostSpec, namespace: str) -> str:
+    """What BMO's webhook refuses: secrets of other namespaces. Empty when all is well."""
+    for field, reference in _references(spec):
+        if reference.namespace and reference.namespace != namespace:
+            return f"{field}: cross-namespace Secret references are not allowed"
+    return ""
+
+
+def image_auth_problem(spec: BareMetalHostSpec, secrets: Secrets) -> str:
+    """Why an OCI image's registry cannot be logged in to; empty when it can, or needs no login."""
+    name = spec.image.oci_auth_secret_name if spec.image and spec.image.url.startswith("oci://") else None
+    if not name:
+        return ""
+    secret = secrets.get(name)
+    if secret is None:
+        return f"OCI image auth secret {name} not found"
+    if not secret.keys & {".dockerconfigjson", ".dockercfg"}:
+        return f"OCI image auth secret {name} holds no registry credentials: it must be of type kubernetes.io/dockerconfigjson"
+    return ""
+
+
+def waiting_for(spec: BareMetalHostSpec, secrets: Secrets) -> str:
+    """Which first-boot data is not there yet. BMO says nothing of it in the status: it tries again until it is. Empty when all is there."""
+    for field, reference in _references(spec):
+        secret = secrets.get(reference.name or "")
+        if secret is None:
+            return f"{field}: Secret {reference.name} not found"
+        # A network data secret without the key counts as empty; the others are an error (BMO's host_config_data.go).
+        if field != "networkData" and not secret.keys & {field, "value"}:
+            return f"{field}: Secret {reference.name} does not contain key {field}"
+    return ""
+
+
+def _references(spec: BareMetalHostSpec) -> list[tuple[str, SecretReference]]:
+    named = [("userData", spec.user_data), ("metaData", spec.meta_data), ("networkData", spec.network_data)]
+    return [(field, reference) for field, reference in named if reference is not None]

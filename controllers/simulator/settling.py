@@ -1,0 +1,28 @@
+"""The settings that a host takes over while it is prepared: root device hints, RAID, firmware. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apiserver.apis.metal3 import RootDeviceHints
+
+if TYPE_CHECKING:
+    from apiserver.apis.metal3 import BareMetalHost, BareMetalHostSpec
+
+__all__ = ["root_device_hints", "settings_differ"]
+
+
+def root_device_hints(spec: BareMetalHostSpec) -> RootDeviceHints | None:
+    """The hints in force: the spec's, none where a RAID volume is the root, else those of the hardware profile `unknown`."""
+    volumes = (spec.raid.software_raid_volumes if spec.raid else None) or ()
+    if any(volume.root_volume for volume in volumes):
+        return None
+    return spec.root_device_hints or RootDeviceHints(device_name="/dev/sda")
+
+
+def settings_differ(host: BareMetalHost) -> bool:
+    """Whether an available host must be prepared again."""
+    assert host.status is not None
+    settled = host.status.provisioning
+    wanted = (root_device_hints(host.spec), host.spec.raid, host.spec.firmware)
+    return (settled.root_device_hints, settled.raid, settled.firmware) != wanted

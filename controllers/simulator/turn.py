@@ -1,0 +1,156 @@
+"""One turn of the state machine for one host: what it may look at, and the few ways in which it may change it. Pure.
+
+A turn changes either metadata and spec, or the status, never both (`Turn.metadata_changed` ends it), as BMO does: each is a
+write of its own, and the simulation may be killed between any two.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from apiserver.apis.metal3 import BareMetalHost, OperationHistory, OperationMetric
+from controllers.simulator import faults
+
+if TYPE_CHECKING:
+    from apiserver.apis.metal3 import BareMetalHostSpec, BareMetalHostStatus, ErrorType
+    from controllers.simulator.secrets import Secrets
+    from controllers.simulator.settings import Settings
+
+__all__ = ["AGAIN", "FOREVER", "Progress", "Turn"]
+
+AGAIN = 0.0
+"""Look again at once: there is more to do."""
+FOREVER = math.inf
+"""Nothing to do until the host or one of its secrets changes."""
+
+OPERATIONS = {"registering": "register_", "inspecting": "inspect", "provisioning": "provision", "deprovisioning": "deprovision"}
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What the hardware is busy with since when (seconds since the epoch). `failing`: a demanded failure is already counted
+    off and is still to be reported. Kept in memory only: after a restart the operation begins anew."""
+
+    activity: str
+    began: float
+    failing: bool = False
+
+
+@dataclass
+class Turn:
+    """`host` is the turn's own copy, with a status always. `events` are (reason, message)."""
+
+    host: BareMetalHost
+    secrets: Secrets
+    settings: Settings
+    now: float
+    progress: Progress | None
+    metadata_changed: bool = False
+    events: list[tuple[str, str]] = field(default_factory=list)
+
+    @property
+    def spec(self) -> BareMetalHostSpec:
+        return self.host.spec
+
+    @property
+    def status(self) -> BareMetalHostStatus:
+        assert self.host.status is not None
+        return self.host.status
+
+    @property
+    def state(self) -> str:
+        return self.status.provisioning.state
+
+    @property
+    def namespace(self) -> str:
+        return self.host.metadata.namespace or ""
+
+    @property
+    def stamp(self) -> str:
+        """Now, as the API writes it."""
+        return datetime.fromtimestamp(self.now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def annotation(self, key: str) -> str | None:
+        return (self.host.metadata.annotations or {}).get(key)
+
+    def set_annotation(self, key: str, value: str | None) -> None:
+        """Set or, with None, remove an annotation."""
+        annotations = dict(self.host.metadata.annotations or {})
+        annotations.pop(key, None)
+        if value is not None:
+            annotations[key] = value
+        self.host.metadata.annotations = annotations
+        self.metadata_changed = True
+
+    def go(self, state: str) -> float:
+        """Enter another provisioning state."""
+        self._metric(self.state, ends=True)
+        self._metric(state, ends=False)
+        self.status.provisioning.state = state
+        if state in {"registering", "inspecting", "provisioning"}:
+            self.status.provisioning.boot_mode = self.spec.boot_mode or "UEFI"
+        self.progress = None
+        return AGAIN
+
+    def wait(self, activity: str, seconds: float) -> float:
+        """How long the activity still takes; begins it where the hardware was doing something else."""
+        if self.progress is None or self.progress.activity != activity:
+            self.progress = Progress(activity, self.now)
+        return max(0.0, self.progress.began + seconds - self.now)
+
+    def work(self, activity: str, seconds: float, operation: str, error: ErrorType, message: str) -> float | None:
+        """Do something that takes time, may be made to fail, and is tried again for ever. None: it is done."""
+        if self.status.error_type is not None:
+            if remaining := self.wait(f"retry {self.status.error_count}", self.settings.backoff(self.status.error_count)):
+                return remaining
+            self.clear_error()
+            self.wait(activity, seconds)
+            return AGAIN
+        if remaining := self.wait(activity, seconds):
+            return remaining
+        return self.fail_on_demand(operation, error, message)
+
+    def fail_on_demand(self, operation: str, error: ErrorType, message: str) -> float | None:
+        """Fail if the annotation says so: first it is counted down, then the failure is reported."""
+        value = self.annotation(faults.ANNOTATION) or ""
+        if self.progress is None or not self.progress.failing:
+            times = faults.demanded(value, operation)
+            if times == 0:
+                return None
+            if times is not None:
+                self.progress = replace(self.progress or Progress(operation, self.now), failing=True)
+                self.set_annotation(faults.ANNOTATION, faults.countdown(value, operation))
+                return AGAIN
+        self.set_error(error, message)
+        return AGAIN
+
+    def set_error(self, error: ErrorType, message: str) -> None:
+        """Report a failure, as BMO's setErrorMessage and its event do."""
+        self.status.operational_status = "error"
+        self.status.error_type = error
+        self.status.error_message = message
+        self.status.error_count += 1
+        self.events.append(("".join(word.capitalize() for word in error.split()), message))
+        self.progress = None
+
+    def clear_error(self) -> None:
+        """No error any more; the count stays until something has worked."""
+        self.status.operational_status = "OK"
+        self.status.error_type = None
+        self.status.error_message = ""
+
+    def _metric(self, state: str, *, ends: bool) -> None:
+        operation = OPERATIONS.get(state)
+        if operation is None:
+            return
+        history = self.status.operation_history or OperationHistory()
+        metric: OperationMetric | None = getattr(history, operation)
+        running = metric is not None and metric.start is not None and metric.end is None
+        if ends and metric is not None and running:
+            setattr(history, operation, OperationMetric(start=metric.start, end=self.stamp))
+        elif not ends and not running:
+            setattr(history, operation, OperationMetric(start=self.stamp))
+        self.status.operation_history = history
