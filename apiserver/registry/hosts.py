@@ -72,15 +72,11 @@ class HostStrategy(Strategy):
         new = super().prepare_update(context, old, new, subresource)
         spec = new.get("spec")
         if isinstance(spec, dict):
-            for field in ("view", "offers"):
-                spec.pop(field, None)
-                if field in old["spec"]:
-                    spec[field] = old["spec"][field]
-            if not spec.get("claimRef"):
-                spec.pop("claimRef", None)
-                spec.pop("view", None)
+            kept = {field: old["spec"][field] for field in ("view", "offers") if field in old["spec"]}
+            spec = {k: v for k, v in spec.items() if k not in ("view", "offers")} | kept
+            new["spec"] = spec if spec.get("claimRef") else {k: v for k, v in spec.items() if k not in ("claimRef", "view")}
         if isinstance(new.get("status"), dict):
-            claimed = isinstance(spec, dict) and "claimRef" in spec
+            claimed = isinstance(spec, dict) and spec.get("claimRef") is not None
             new["status"] = {
                 **new["status"],
                 "phase": "Bound" if claimed else "Available" if new["status"].get("available") else "Unavailable",

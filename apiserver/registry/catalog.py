@@ -1,0 +1,46 @@
+"""All registries of the management side, made and connected: classes, workloads, hosts and the tenants' views."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from apiserver.apis import metal3
+from apiserver.registry.baremetalhosts import BareMetalHostViewRegistry
+from apiserver.registry.claims import Claims
+from apiserver.registry.hosts import HostRegistry
+from apiserver.registry.store import Registry
+from apiserver.registry.workloadclasses import WORKLOADCLASSES
+from apiserver.registry.workloads import WorkloadRegistry
+
+if TYPE_CHECKING:
+    from apiserver.registry.strategy import Admission
+    from storage.cache import WatchCache
+
+__all__ = ["Catalog", "management_catalog"]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """The registries by what they hold."""
+
+    classes: Registry
+    workloads: WorkloadRegistry
+    hosts: HostRegistry
+    views: BareMetalHostViewRegistry
+
+    @property
+    def registries(self) -> tuple[Registry, ...]:
+        """All of them, in the order of discovery."""
+        return (self.workloads, self.classes, self.hosts, self.views)
+
+
+def management_catalog(cache: WatchCache, *, admission: Admission | None = None, view_group: str = metal3.GROUP) -> Catalog:
+    """The registries over `cache`, which is not started yet. `view_group`: the API group of the BareMetalHost view."""
+    claims = Claims()
+    classes = Registry(WORKLOADCLASSES, cache, admission=admission)
+    workloads = WorkloadRegistry(cache, claims, classes, admission)
+    hosts = HostRegistry(cache, claims, admission)
+    views = BareMetalHostViewRegistry(cache, claims, admission, view_group)
+    claims.connect(workloads, hosts, views)
+    return Catalog(classes, workloads, hosts, views)

@@ -1,0 +1,324 @@
+"""Claiming, changing and releasing hosts: by binding, through the view, by hand; and that nobody gets what another has."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from apiserver.apis.host import view_uid
+from apiserver.apis.status import ApiError
+from apiserver.registry.claims import RELEASE_FINALIZER
+from apiserver.registry.context import Context, DeleteOptions, UserInfo
+from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Bench, report
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def condition(obj: dict[str, Any], kind: str) -> dict[str, Any]:
+    return next(c for c in obj["status"]["conditions"] if c["type"] == kind)
+
+
+def annotate(**annotations: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    def change(obj: dict[str, Any]) -> dict[str, Any]:
+        obj["metadata"].setdefault("annotations", {}).update({k.replace("_", "/"): v for k, v in annotations.items()})
+        return obj
+
+    return change
+
+
+async def test_an_offer_shows_the_host_without_its_bmc(bench: Bench) -> None:
+    host = await bench.add_host()
+    view = bench.view("tenant-a", "node-0")
+    assert view is not None
+    assert view["metadata"]["uid"] == view_uid("uid-node-0", "tenant-a")
+    assert view["metadata"]["labels"] == {"rack": "r1"}
+    assert view["spec"]["bmc"] == {"address": "", "credentialsName": ""}
+    assert view["status"]["provisioning"] == {"state": "available", "ID": host}
+
+
+async def test_offers_are_made_and_withdrawn(bench: Bench) -> None:
+    host = await bench.add_host(offers=("tenant-a",))
+    assert bench.view("tenant-b", "node-0") is None
+    await bench.hosts.connect(CONTEXT, "", host, "offers", {"namespaces": ["tenant-b"]})
+    assert bench.view("tenant-a", "node-0") is None
+    assert bench.view("tenant-b", "node-0") is not None
+
+
+async def test_hosts_of_one_name_get_a_stable_suffix(bench: Bench) -> None:
+    await bench.add_host(uid="first", offers=("tenant-a",))
+    second = await bench.add_host(uid="second", offers=("tenant-a",))
+    names = sorted(entry.name for entry in bench.views.collection.range())
+    assert names == ["node-0", f"node-0-{second[:8]}"]
+
+
+async def test_binding_claims_host_workload_and_view_in_one_commit(bench: Bench) -> None:
+    host = await bench.add_host()
+    await bench.workloads.create(CONTEXT, "tenant-a", {"metadata": {"name": "w"}, "spec": {"image": IMAGE}})
+    await bench.workloads.connect(CONTEXT, "tenant-a", "w", "binding", {"target": {"name": host}})
+    workload, claimed = bench.workloads.get("tenant-a", "w"), bench.hosts.get("", host)
+    view = bench.views.get("tenant-a", "node-0")
+    assert workload.revision == claimed.revision == view.revision
+    assert workload.object()["status"]["host"] == {"name": "node-0", "uid": view_uid("uid-node-0", "tenant-a"), "class": "metal"}
+    assert workload.object()["metadata"]["finalizers"] == [RELEASE_FINALIZER]
+    assert condition(workload.object(), "Bound")["status"] == "True"
+    assert view.object()["spec"]["image"] == IMAGE
+    assert view.object()["spec"]["consumerRef"]["kind"] == "Workload"
+    assert bench.view("tenant-b", "node-0") is None
+
+
+async def test_binding_twice_is_idempotent_and_to_another_refused(bench: Bench) -> None:
+    first, second = await bench.add_host("node-0"), await bench.add_host("node-1")
+    await bench.workloads.create(CONTEXT, "tenant-a", {"metadata": {"name": "w"}})
+    for _ in range(2):
+        await bench.workloads.connect(CONTEXT, "tenant-a", "w", "binding", {"target": {"name": first}})
+    with pytest.raises(ApiError) as refused:
+        await bench.workloads.connect(CONTEXT, "tenant-a", "w", "binding", {"target": {"name": second}})
+    assert refused.value.code == 409
+    assert "claimRef" not in bench.hosts.get("", second).object()["spec"]
+
+
+@pytest.mark.parametrize("status", [{"available": False, "reason": "Paused"}, {"available": True, "dirtyFor": "tenant-b"}])
+async def test_binding_refuses_hosts_that_cannot_be_had(bench: Bench, status: dict[str, Any]) -> None:
+    host = await bench.add_host()
+    await bench.report(host, {**status, "report": report()})
+    await bench.workloads.create(CONTEXT, "tenant-a", {"metadata": {"name": "w"}})
+    with pytest.raises(ApiError) as refused:
+        await bench.workloads.connect(CONTEXT, "tenant-a", "w", "binding", {"target": {"name": host}})
+    assert refused.value.code == 409
+    assert "choose another" in refused.value.message
+    assert "tenant-b" not in refused.value.message
+
+
+async def test_many_claims_at_once_have_one_winner(bench: Bench) -> None:
+    tenants = tuple(f"tenant-{i}" for i in range(8))
+    host = await bench.add_host(offers=tenants)
+    results = await asyncio.gather(
+        *(bench.patch_view(t, "node-0", consumerRef={**CONSUMER, "namespace": t}, image=IMAGE) for t in tenants), return_exceptions=True
+    )
+    lost = [r for r in results if isinstance(r, ApiError)]
+    assert len(lost) == len(tenants) - 1
+    assert {r.code for r in lost} == {409}
+    assert len(bench.workloads.collection) == 1
+    winner = bench.hosts.get("", host).object()["spec"]["claimRef"]["namespace"]
+    assert [e.namespace for e in bench.views.collection.range()] == [winner]
+
+
+async def test_claim_through_the_view_makes_the_workload_and_round_trips(bench: Bench) -> None:
+    await bench.add_host()
+    view = await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE, online=True)
+    assert view["spec"]["consumerRef"] == CONSUMER
+    assert view["spec"]["image"] == IMAGE
+    workload = bench.workloads.get("tenant-a", "node-0").object()
+    assert workload["spec"]["consumerRef"] == CONSUMER
+    assert workload["spec"]["image"] == IMAGE
+    assert workload["spec"]["hostRef"] == {"name": "node-0"}
+    assert workload["status"]["host"]["name"] == "node-0"
+    with pytest.raises(ApiError) as late:
+        await bench.patch_view("tenant-b", "node-0", consumerRef={**CONSUMER, "namespace": "tenant-b"})
+    assert late.value.code == 409
+
+
+async def test_an_empty_image_format_is_tolerated(bench: Bench) -> None:
+    await bench.add_host()
+    view = await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image={**IMAGE, "format": ""})
+    assert view["spec"]["image"]["format"] == ""
+
+
+async def test_a_rival_consumer_of_the_same_namespace_gets_409(bench: Bench) -> None:
+    await bench.add_host()
+    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
+    with pytest.raises(ApiError) as rival:
+        await bench.patch_view("tenant-a", "node-0", consumerRef={**CONSUMER, "name": "m-1"})
+    assert rival.value.code == 409
+    informed = Context(UserInfo("somebody"), informed=True)
+    assert (await bench.patch_view("tenant-a", "node-0", informed, consumerRef={**CONSUMER, "name": "m-1"}))["spec"]["consumerRef"][
+        "name"
+    ] == "m-1"
+
+
+async def test_node_reuse_hands_the_host_to_the_cluster_and_back(bench: Bench) -> None:
+    await bench.add_host()
+    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
+    cluster = {"kind": "Cluster", "name": "c", "namespace": "tenant-a", "apiVersion": "cluster.x-k8s.io/v1beta1"}
+    await bench.patch_view("tenant-a", "node-0", consumerRef=cluster)
+    view = await bench.patch_view("tenant-a", "node-0", consumerRef={**CONSUMER, "name": "m-9"})
+    assert view["spec"]["consumerRef"]["name"] == "m-9"
+
+
+async def test_tenant_metadata_stays_over_the_hosts_changes(bench: Bench) -> None:
+    host = await bench.add_host()
+    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
+    await bench.views.update(CONTEXT, "tenant-a", "node-0", annotate(**{"reboot.metal3.io_x": "{}"}))
+    changed = report()
+    changed["labels"] = {"rack": "r2", "zone": "z"}
+    await bench.report(host, {"available": False, "report": changed})
+    view = bench.view("tenant-a", "node-0")
+    assert view is not None
+    assert view["metadata"]["annotations"] == {"reboot.metal3.io/x": "{}"}
+    assert view["metadata"]["labels"] == {"rack": "r2", "zone": "z"}
+
+
+async def test_a_report_and_the_claimed_view_share_one_commit(bench: Bench) -> None:
+    host = await bench.add_host()
+    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE)
+    await bench.report(host, {"available": False, "report": report(state="provisioning")})
+    assert bench.hosts.get("", host).revision == bench.views.get("tenant-a", "node-0").revision
+    view = bench.view("tenant-a", "node-0")
+    assert view is not None
+    assert view["status"]["provisioning"]["state"] == "provisioning"
+
+
+async def test_clearing_the_image_shows_deprovisioning_at_once(bench: Bench) -> None:
+    await bench.add_host()
+    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE)
+    await bench.workloads.update(CONTEXT, "tenant-a", "node-0", lambda w: {**w, "status": {"phase": "Provisioning"}}, subresource="status")
+    # The report still says available: the real host has not begun. CAPM3 must not take that for done.
+    view = await bench.patch_view("tenant-a", "node-0", image=None, userData=None)
+    assert view["status"]["provisioning"]["state"] == "deprovisioning"
+    await bench.workloads.update(CONTEXT, "tenant-a", "node-0", lambda w: {**w, "status": {"phase": "Bound"}}, subresource="status")
+    after = bench.view("tenant-a", "node-0")
+    assert after is not None
+    assert after["status"]["provisioning"]["state"] == "available"
+
+
+async def test_clearing_the_consumer_releases(bench: Bench) -> None:
+    host = await bench.add_host()
+    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE)
+    view = await bench.patch_view("tenant-a", "node-0", consumerRef=None, image=None)
+    assert "consumerRef" not in view["spec"]
+    assert view["status"]["provisioning"]["state"] == "deprovisioning"
+    workload = bench.workloads.get("tenant-a", "node-0").object()
+    assert "deletionTimestamp" in workload["metadata"]
+    assert "image" not in workload["spec"]
+    with pytest.raises(ApiError) as early:
+        await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
+    assert early.value.code == 422
+    await finish_release(bench, host, "node-0")
+    assert bench.workloads.find("tenant-a", "node-0") is None
+    free = bench.view("tenant-a", "node-0")
+    assert free is not None
+    assert "consumerRef" not in free["spec"]
+    assert "deletionTimestamp" not in free["metadata"]
+    assert bench.view("tenant-b", "node-0") is not None
+
+
+async def finish_release(bench: Bench, host: str, workload: str) -> None:
+    """What the workload controller does at the end: clear the claim, then drop the finalizer."""
+
+    def unclaim(obj: dict[str, Any]) -> dict[str, Any]:
+        del obj["spec"]["claimRef"]
+        return obj
+
+    def finalize(obj: dict[str, Any]) -> dict[str, Any]:
+        obj["metadata"]["finalizers"].remove(RELEASE_FINALIZER)
+        return obj
+
+    await bench.hosts.update(CONTEXT, "", host, unclaim)
+    await bench.workloads.update(CONTEXT, "tenant-a", workload, finalize)
+
+
+async def test_deleting_a_claimed_view_releases_and_a_free_one_goes_at_once(bench: Bench) -> None:
+    host = await bench.add_host()
+    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE)
+    _, gone = await bench.views.delete(CONTEXT, "tenant-a", "node-0", DeleteOptions())
+    assert not gone
+    view = bench.view("tenant-a", "node-0")
+    assert view is not None
+    assert "deletionTimestamp" in view["metadata"]
+    assert "deletionTimestamp" in bench.workloads.get("tenant-a", "node-0").object()["metadata"]
+    await bench.hosts.connect(CONTEXT, "", host, "offers", {"namespaces": []})
+    await finish_release(bench, host, "node-0")
+    _, gone = await bench.views.delete(CONTEXT, "tenant-a", "node-0", DeleteOptions())
+    assert gone
+    assert bench.view("tenant-a", "node-0") is None
+
+
+async def test_the_owner_takes_a_host_back_by_clearing_claim_ref(bench: Bench) -> None:
+    host = await bench.add_host(offers=("tenant-a",))
+    await bench.workloads.create(CONTEXT, "tenant-a", {"metadata": {"name": "w"}, "spec": {"image": IMAGE}})
+    await bench.workloads.connect(CONTEXT, "tenant-a", "w", "binding", {"target": {"name": host}})
+
+    def unclaim(obj: dict[str, Any]) -> dict[str, Any]:
+        obj["spec"]["claimRef"] = None
+        return obj
+
+    await bench.hosts.update(CONTEXT, "", host, unclaim)
+    workload = bench.workloads.get("tenant-a", "w").object()
+    assert workload["status"]["phase"] == "Lost"
+    assert "host" not in workload["status"]
+    assert condition(workload, "Bound")["reason"] == "HostTakenBack"
+
+
+async def test_nobody_sets_claim_ref_by_a_plain_write(bench: Bench) -> None:
+    host = await bench.add_host()
+
+    def steal(obj: dict[str, Any]) -> dict[str, Any]:
+        obj["spec"]["claimRef"] = {"namespace": "tenant-b", "name": "w", "uid": "u"}
+        return obj
+
+    with pytest.raises(ApiError) as refused:
+        await bench.hosts.update(CONTEXT, "", host, steal)
+    assert refused.value.code == 422
+
+
+async def test_a_claimed_host_cannot_be_forgotten(bench: Bench) -> None:
+    host = await bench.add_host()
+    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
+    with pytest.raises(ApiError) as refused:
+        await bench.hosts.delete(CONTEXT, "", host, DeleteOptions())
+    assert refused.value.code == 409
+    assert "tenant-a/node-0" in refused.value.message
+
+
+async def test_forgetting_a_free_host_withdraws_its_offers(bench: Bench) -> None:
+    host = await bench.add_host()
+    await bench.hosts.delete(CONTEXT, "", host, DeleteOptions())
+    assert not bench.views.collection.range()
+
+
+@pytest.mark.parametrize(
+    ("spec", "field"),
+    [
+        ({"online": True}, "spec.consumerRef"),
+        ({"consumerRef": CONSUMER, "bootMACAddress": "00:00:00:00:00:01"}, "spec.bootMACAddress"),
+        ({"consumerRef": CONSUMER, "bmc": {"address": "ipmi://1.2.3.4", "credentialsName": "x"}}, "spec.bmc"),
+        ({"consumerRef": CONSUMER, "userData": {"name": "s", "namespace": "metal3"}}, "spec.userData.namespace"),
+    ],
+)
+async def test_what_a_tenant_may_not_write_is_refused_by_field(bench: Bench, spec: dict[str, Any], field: str) -> None:
+    await bench.add_host()
+    with pytest.raises(ApiError) as refused:
+        await bench.patch_view("tenant-a", "node-0", **spec)
+    assert refused.value.code == 422
+    assert [c["field"] for c in refused.value.details["causes"]] == [field]
+    assert len(bench.workloads.collection) == 0
+
+
+async def test_a_dry_run_claims_nothing(bench: Bench) -> None:
+    await bench.add_host()
+    view = await bench.patch_view("tenant-a", "node-0", Context(UserInfo("x"), dry_run=True), consumerRef=CONSUMER)
+    assert view["spec"]["consumerRef"] == CONSUMER
+    assert len(bench.workloads.collection) == 0
+    assert bench.view("tenant-b", "node-0") is not None
+
+
+async def test_status_host_is_the_bindings_alone(bench: Bench) -> None:
+    host = await bench.add_host()
+    await bench.workloads.create(CONTEXT, "tenant-a", {"metadata": {"name": "w"}})
+    await bench.workloads.connect(CONTEXT, "tenant-a", "w", "binding", {"target": {"name": host}})
+    await bench.workloads.update(CONTEXT, "tenant-a", "w", lambda w: {**w, "status": {"phase": "Running"}}, subresource="status")
+    status = bench.workloads.get("tenant-a", "w").object()["status"]
+    assert status["host"]["name"] == "node-0"
+    assert status["phase"] == "Running"
+
+
+async def test_what_chose_the_host_is_fixed_with_it(bench: Bench) -> None:
+    host = await bench.add_host()
+    await bench.workloads.create(CONTEXT, "tenant-a", {"metadata": {"name": "w"}})
+    await bench.workloads.connect(CONTEXT, "tenant-a", "w", "binding", {"target": {"name": host}})
+    with pytest.raises(ApiError) as refused:
+        await bench.workloads.update(CONTEXT, "tenant-a", "w", lambda w: {**w, "spec": {**w["spec"], "requirements": {"cpuCount": 4}}})
+    assert [c["field"] for c in refused.value.details["causes"]] == ["spec.requirements"]
