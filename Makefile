@@ -1,0 +1,49 @@
+# Everything a developer runs. `make` alone shows the targets.
+VENV ?= .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+TESTS ?= tests/integration
+
+.PHONY: help setup dev test lint unit integration requirements clean
+.DEFAULT_GOAL := help
+
+help: ## Show the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 16
+
+setup: $(VENV)/.installed ## Make the environment with exactly the pinned packages
+
+$(VENV)/.installed: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make setup PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+dev: setup ## Run everything in one process, without any cluster
+	$(BIN)/metal3-workloads dev
+
+lint: setup ## Style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: setup ## Unit tests with coverage
+	$(BIN)/pytest --cov --cov-report=term
+
+test: lint unit ## What has to pass before every commit: lint and unit
+
+integration: setup ## Tests on a real kube-apiserver and etcd (built once, minutes)
+	$(BIN)/pytest $(TESTS)
+
+requirements: ## Pin anew what pyproject.toml asks for
+	rm -rf .cache/pin
+	$(PYTHON) -m venv .cache/pin
+	.cache/pin/bin/pip install --quiet --disable-pip-version-check pip-tools
+	CUSTOM_COMPILE_COMMAND="make requirements" .cache/pin/bin/pip-compile --quiet --generate-hashes --allow-unsafe --no-emit-index-url \
+	  --no-emit-trusted-host --no-emit-options --strip-extras --extra dev --build-deps-for editable --upgrade \
+	  --output-file requirements.txt pyproject.toml
+
+clean: ## Delete what was made here (not the tools in ~/.cache)
+	rm -rf $(VENV) .cache .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
