@@ -32,7 +32,8 @@ class Informer:
     """Keeps `store` up to date and tells handlers of each change as (old, new): None where there was or is no object.
 
     Handlers run in the event loop and must only take note (add keys to queues). `synced` is set after the first complete
-    list. `last_error` and `stale_since` (event loop's time) are set while the server cannot be followed.
+    list. `transform` trims objects before they are kept (metadata must stay). `last_error` and `stale_since` (event loop's
+    time) are set while the server cannot be followed.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class Informer:
         label_selector: str = "",
         field_selector: str = "",
         indexers: dict[str, Callable[[Object], Iterable[str]]] | None = None,
+        transform: Callable[[Object], Object] | None = None,
         page_size: int = 500,
         watch_timeout: int = 240,
         stall_timeout: float = 90.0,
@@ -57,6 +59,7 @@ class Informer:
         self._label_selector, self._field_selector = label_selector, field_selector
         self._page_size, self._watch_timeout, self._stall_timeout = page_size, watch_timeout, stall_timeout
         self._backoff = backoff or Backoff()
+        self._transform = transform
         self._handlers: list[Handler] = []
         self._health_handlers: list[Callable[[], None]] = []
         self._version = ""
@@ -150,6 +153,8 @@ class Informer:
             old = None
         if old is not None and old["metadata"].get("resourceVersion") == obj["metadata"].get("resourceVersion"):
             return
+        if self._transform is not None:
+            obj = self._transform(obj)
         self.store.put(key, obj)
         self._notify(old, obj)
 

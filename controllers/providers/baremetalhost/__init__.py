@@ -1,0 +1,5 @@
+"""Real hosts of a hardware cluster: Metal3 BareMetalHosts that the Baremetal Operator drives."""
+
+from controllers.providers.baremetalhost.provider import BareMetalHostProvider
+
+__all__ = ["BareMetalHostProvider"]

@@ -1,0 +1,217 @@
+"""What tenants may know of a real host, and whether it can be given away. Pure: BareMetalHost in, report out.
+
+Fields are listed, never left out: what a later BMO adds stays hidden until it is listed here. Free text is scrubbed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from controllers.providers.baremetalhost import names
+from controllers.providers.base import Consumer, ProviderHost, Source
+from controllers.runtime.objects import Object, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
+
+__all__ = ["Policy", "availability", "consumer_of", "dirty_for", "host_status", "is_empty", "provider_host", "scrub"]
+
+SPEC = ("architecture", "automatedCleaningMode", "bootMACAddress", "bootMode", "hardwareProfile", "online", "rootDeviceHints")
+STATUS = ("operationalStatus", "errorType", "errorCount", "hardwareProfile", "lastUpdated", "operationHistory", "poweredOn")
+PROVISIONING = ("state", "bootMode", "rootDeviceHints", "raid", "firmware")
+IMAGE = ("url", "checksum", "checksumType", "format")
+HARDWARE = ("ramMebibytes", "cpu", "firmware", "hostname", "systemVendor", "storage")
+NIC = ("name", "model", "mac", "ip", "speedGbps", "vlans", "vlanId", "pxe", "pciAddress")
+
+NEVER = re.compile(
+    r"(.*\.)?(baremetalhost\.metal3\.io|inspect\.metal3\.io|reboot\.metal3\.io|kubectl\.kubernetes\.io)(/.*)?|workload\.metal3\.io/.*"
+)
+"""Annotations and labels that are the owner's or ours, whatever the class's policy says."""
+
+HIDDEN = "[hidden]"
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>]+")
+IPV4 = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?![\w])")
+IPV6 = re.compile(r"(?<![\w:])\[?(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}\]?(?::\d+)?(?![\w:])")
+CREDENTIAL = re.compile(r"(?i)(\b(?:user(?:name)?|password|passwd|token|secret|credentials?)\b[\s:=\"'/]+|\s-[UP]\s+)[^\s,;\"']+")
+
+BMC_ERRORS = {
+    "registration error": "the hardware's owner has to look at it: its management controller cannot be reached",
+    "provisioned registration error": "the hardware's owner has to look at it: its management controller cannot be reached",
+    "power management error": "the hardware's owner has to look at it: its power cannot be controlled",
+}
+"""Errors that are about the BMC: their text is the owner's alone."""
+
+FREE_STATES = ("available", "ready")
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """Which labels and annotations tenants see (whole keys matched), and the owner's name for this management cluster."""
+
+    labels: re.Pattern[str] | None = None
+    annotations: re.Pattern[str] | None = None
+    identity: str = ""
+
+
+def provider_host(bmh: Object, policy: Policy) -> ProviderHost:
+    """The report on one BareMetalHost."""
+    secret = sensitive(bmh)
+    available, reason, message = availability(bmh, policy.identity)
+    report: Object = {"name": name_of(bmh), "spec": _pick(bmh.get("spec") or {}, SPEC), "status": host_status(bmh)}
+    labels = _allowed(labels_of(bmh), policy.labels, secret)
+    annotations = _allowed(annotations_of(bmh), policy.annotations, secret)
+    annotations |= {key: "" for key in names.UNHEALTHY if key in annotations_of(bmh)}
+    if labels:
+        report["labels"] = labels
+    if annotations:
+        report["annotations"] = annotations
+    source = Source(namespace_of(bmh), name_of(bmh), uid_of(bmh))
+    dirty = dirty_for(bmh, policy.identity)
+    return ProviderHost(source, report, available, reason, message, dirty, consumer_of(bmh))
+
+
+def host_status(bmh: Object) -> Object:
+    """The tenant's part of the status, with the provisioned image only if it is a Workload's."""
+    status = bmh.get("status") or {}
+    result = _pick(status, STATUS)
+    result.setdefault("operationalStatus", "")
+    result["errorMessage"] = _error_message(bmh)
+    provisioning = status.get("provisioning") or {}
+    shown = _pick(provisioning, PROVISIONING)
+    shown.setdefault("state", "")
+    consumer = consumer_of(bmh)
+    if consumer is not None and consumer.workload_uid:
+        if image := provisioning.get("image"):
+            shown["image"] = _pick(image, IMAGE)
+        if custom := provisioning.get("customDeploy"):
+            shown["customDeploy"] = _pick(custom, ("method",))
+    result["provisioning"] = {"ID": "", **shown}
+    if hardware := status.get("hardware"):
+        result["hardware"] = _hardware(hardware)
+    return result
+
+
+def consumer_of(bmh: Object) -> Consumer | None:
+    """Who has the real host; without a consumerRef, nobody."""
+    reference = (bmh.get("spec") or {}).get("consumerRef")
+    if not reference:
+        return None
+    kind = reference.get("kind") or ""
+    ours = kind == "Workload" and (reference.get("apiVersion") or "").startswith(names.OURS)
+    uid = labels_of(bmh).get(names.WORKLOAD_UID, "") if ours else ""
+    return Consumer(kind, reference.get("namespace") or "", reference.get("name") or "", uid)
+
+
+def dirty_for(bmh: Object, identity: str) -> str | None:
+    """The namespace that the host is reserved for because its disks were not wiped."""
+    value = annotations_of(bmh).get(names.DIRTY_FOR)
+    if value is None:
+        return None
+    owner, _, namespace = value.rpartition("/")
+    return namespace if owner == identity else None
+
+
+def is_empty(bmh: Object) -> bool:
+    """Nothing is on the host and nothing is under way: it could be given away, as far as its own state goes."""
+    provisioning = (bmh.get("status") or {}).get("provisioning") or {}
+    image = (provisioning.get("image") or {}).get("url")
+    method = (provisioning.get("customDeploy") or {}).get("method")
+    return provisioning.get("state") in FREE_STATES and not image and not method
+
+
+def availability(bmh: Object, identity: str = "") -> tuple[bool, str, str]:
+    """(available, reason, message): whether a Workload could have the host now; the message is for its owner."""
+    spec, status, annotations = bmh.get("spec") or {}, bmh.get("status") or {}, annotations_of(bmh)
+    state = (status.get("provisioning") or {}).get("state") or "not registered yet"
+    consumer = consumer_of(bmh)
+    unhealthy = next((key for key in names.UNHEALTHY if key in annotations), None)
+    dirty = annotations.get(names.DIRTY_FOR)
+    checks: list[tuple[Any, str, str]] = [
+        (deleting(bmh), "Deleting", "the BareMetalHost is being deleted"),
+        (names.QUARANTINED in annotations, "Quarantined", _QUARANTINED),
+        (
+            consumer is not None and not consumer.workload_uid,
+            "InUse",
+            f"{_who(consumer)} has it: it is offered when spec.consumerRef is gone",
+        ),
+        (consumer is not None, "Claimed", f"{_who(consumer)} has it"),
+        (names.PAUSED in annotations, "Paused", f"remove the annotation {names.PAUSED} to offer it"),
+        (names.DETACHED in annotations, "Detached", f"remove the annotation {names.DETACHED} to offer it"),
+        (unhealthy, "Unhealthy", f"remediation gave up on it: repair it, then remove the annotation {unhealthy}"),
+        (
+            spec.get("externallyProvisioned"),
+            "ExternallyProvisioned",
+            "it is externally provisioned",
+        ),
+        (status.get("errorMessage"), "HostError", "see errorMessage of the BareMetalHost"),
+        (spec.get("image") or spec.get("customDeploy"), "InUse", "its owner has set an image or customDeploy: clear it to offer the host"),
+        (not is_empty(bmh), "NotReady", f"its state is {state!r}; hosts are offered when available"),
+        (dirty is not None and dirty_for(bmh, identity) is None, "Dirty", f"its disks hold data of {dirty}, of another management cluster"),
+    ]
+    for problem, reason, message in checks:
+        if problem:
+            return False, reason, message
+    return True, "", ""
+
+
+_QUARANTINED = (
+    "a Workload with reclaimPolicy Retain left it as it was: save what you need, clear spec.image and spec.customDeploy, "
+    f"then remove the annotation {names.QUARANTINED}"
+)
+
+
+def _who(consumer: Consumer | None) -> str:
+    return f"{consumer.kind} {consumer.namespace}/{consumer.name}" if consumer else "nobody"
+
+
+def sensitive(bmh: Object) -> list[str]:
+    """Strings of this host that no tenant may see, longest first."""
+    spec, status = bmh.get("spec") or {}, bmh.get("status") or {}
+    bmc = spec.get("bmc") or {}
+    found = {bmc.get("address"), bmc.get("credentialsName"), spec.get("preprovisioningNetworkDataName")}
+    found |= {((status.get(key) or {}).get("credentials") or {}).get("name") for key in ("goodCredentials", "triedCredentials")}
+    address = bmc.get("address") or ""
+    try:
+        parts = urlsplit(address if "://" in address else f"//{address}")
+        found |= {parts.netloc, parts.hostname, parts.username, parts.password}
+    except ValueError:
+        pass
+    return sorted((text for text in found if text and len(text) > 2), key=len, reverse=True)
+
+
+def scrub(text: str, secret: list[str]) -> str:
+    """The text without URLs, addresses, and whatever is named as credentials or listed in `secret`."""
+    for word in secret:
+        text = re.sub(re.escape(word), HIDDEN, text, flags=re.IGNORECASE)
+    text = URL.sub(HIDDEN, text)
+    text = CREDENTIAL.sub(lambda match: match[1] + HIDDEN, text)
+    return IPV6.sub(HIDDEN, IPV4.sub(HIDDEN, text))
+
+
+def _error_message(bmh: Object) -> str:
+    status = bmh.get("status") or {}
+    message = status.get("errorMessage") or ""
+    if not message:
+        return ""
+    return BMC_ERRORS.get(status.get("errorType") or "") or scrub(message, sensitive(bmh))
+
+
+def _allowed(pairs: dict[str, str], pattern: re.Pattern[str] | None, secret: list[str]) -> dict[str, str]:
+    if pattern is None:
+        return {}
+    return {
+        key: value
+        for key, value in pairs.items()
+        if pattern.fullmatch(key) and not NEVER.fullmatch(key) and not any(word in f"{key}={value}" for word in secret)
+    }
+
+
+def _hardware(hardware: Object) -> Object:
+    result = _pick(hardware, HARDWARE)
+    if (nics := hardware.get("nics")) is not None:
+        result["nics"] = [_pick(nic, NIC) for nic in nics]
+    return result
+
+
+def _pick(source: Object, fields: tuple[str, ...]) -> Object:
+    return {field: source[field] for field in fields if source.get(field) is not None}

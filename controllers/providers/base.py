@@ -1,0 +1,220 @@
+"""The Provider seam: a source of machines that can be offered, driven and taken back. One instance per WorkloadClass.
+
+Providers are found by entry point: group `metal3_workloads.providers`, the name is the class's `provisioner`. They speak to
+their own source only; the objects of the management cluster are the controllers' business. What a provider reports is
+what tenants see: nothing of the owner's (BMC addresses, credentials, secret names, owner's annotations) may be in it.
+
+    ProviderError                 something the class's owner (or time) has to mend: reason, message
+    +-- BadClass                  the class cannot work as it is: parameters or credentials; terminal until they change
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from apiserver.apis.base import Model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from apiserver.apis.workloadclass import WorkloadClassSpec
+
+__all__ = [
+    "Applied",
+    "ApplyRequest",
+    "BadClass",
+    "Consumer",
+    "Outcome",
+    "Provider",
+    "ProviderContext",
+    "ProviderError",
+    "ProviderHost",
+    "Released",
+    "Source",
+    "find_provider",
+    "provisioners",
+]
+
+ENTRY_POINTS = "metal3_workloads.providers"
+
+Object = dict[str, Any]
+
+
+class ProviderError(Exception):
+    """`reason` is a CamelCase word, `message` says what is wrong and what to do, fit for the owner (not for tenants)."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason, self.message = reason, message
+
+
+class BadClass(ProviderError):
+    """The class's parameters or credentials cannot be used."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A real host's identity at its source. The uid is what counts: a new machine under an old name is another one."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """Who has the real host, by its own record. `workload_uid` is set if it is a Workload of this project."""
+
+    kind: str
+    namespace: str
+    name: str
+    workload_uid: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderHost:
+    """One real host as its source reports it now.
+
+    `report` is a HostReport as JSON (see apiserver.apis.host). `available`: a Workload could have it now; if not,
+    `reason` (CamelCase) and `message` say why and what the owner can do. `dirty_for`: the one namespace that may have it."""
+
+    source: Source
+    report: Object
+    available: bool
+    reason: str = ""
+    message: str = ""
+    dirty_for: str | None = None
+    consumer: Consumer | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderContext:
+    """What a provider is made from.
+
+    `credentials`: the decoded values of the class's secret (empty without one). `on_change(uid)` is to be called whenever the
+    host with this uid appears, changes or goes; `on_health()` whenever `problem()` may have changed. Both return at once."""
+
+    class_name: str
+    spec: WorkloadClassSpec
+    parameters: Model
+    credentials: Mapping[str, bytes]
+    on_change: Callable[[str], None]
+    on_health: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyRequest:
+    """What is to be true of a real host.
+
+    `workload`: the Workload as JSON. `secrets`: per field ("userData", "metaData", "networkData") the data of the secret that the Workload
+    names, values decoded; fields it does not name are missing. `view_name`, `view_uid`: the host as its tenant knows it.
+    `annotations`: what the tenant wrote on its view; only those meant for the machine are passed on."""
+
+    workload: Object
+    source: Source
+    secrets: Mapping[str, Mapping[str, bytes]]
+    view_name: str
+    view_uid: str
+    annotations: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def workload_uid(self) -> str:
+        return str(self.workload["metadata"]["uid"])
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Part of a condition: True, False or None (unknown), a CamelCase reason, a message fit for the tenant."""
+
+    status: bool | None
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What came of `apply`. `bound`: whether the real host is this Workload's. `synchronized`: whether it was told everything.
+
+    `observed`: the host's status right after it, in HostReport's `status` form; None when it is not known. `empty`: the real host was
+    seen with nothing on it and nothing under way. `consumed`: annotations of the tenant that have done their work."""
+
+    bound: Outcome
+    synchronized: Outcome
+    observed: Object | None = None
+    empty: bool = False
+    consumed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """What came of `release`. `done`: the real host is nobody's, empty, clean (or marked dirty or quarantined), and no secret is left.
+    Otherwise `message` says what is waited for, fit for the tenant."""
+
+    done: bool
+    message: str = ""
+
+
+class Provider(ABC):
+    """A source of machines. Every method may be cancelled anywhere and called again: all is level-triggered."""
+
+    parameters_model: ClassVar[type[Model]] = Model
+    """The class's `parameters`; unknown fields should be refused (extra="forbid"), for they are typing errors."""
+
+    @classmethod
+    @abstractmethod
+    async def create(cls, context: ProviderContext) -> Self:
+        """Makes a provider without waiting for its source. Raises BadClass if credentials or parameters cannot work."""
+
+    @abstractmethod
+    async def run(self) -> None:
+        """Follows the source until cancelled, calling on_change and on_health. Trouble of the source is survived."""
+
+    @abstractmethod
+    def hosts(self) -> Iterable[ProviderHost]:
+        """All hosts, as last known."""
+
+    @abstractmethod
+    def host(self, uid: str) -> ProviderHost | None:
+        """One host as last known; None when it is gone, or not of the class (any more)."""
+
+    @abstractmethod
+    def problem(self) -> ProviderError | None:
+        """Why the source cannot be followed at present, or None. Until the source was first read completely there is one."""
+
+    @property
+    @abstractmethod
+    def synced(self) -> bool:
+        """Whether the source was read completely once, so that a host not known is a host that is gone."""
+
+    @abstractmethod
+    async def apply(self, request: ApplyRequest) -> Applied:
+        """Takes the host for the Workload, if nobody else has it, and tells it what to run. Idempotent.
+
+        Raises ProviderError or the client's errors when the source does not answer; it is tried again then."""
+
+    @abstractmethod
+    async def release(self, request: ApplyRequest) -> Released:
+        """Takes the Workload off the host. Called again and again until done; idempotent, also after it was done."""
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Ends all connections."""
+
+
+def provisioners() -> list[str]:
+    """The names of all installed providers."""
+    return sorted({point.name for point in entry_points(group=ENTRY_POINTS)})
+
+
+def find_provider(provisioner: str) -> type[Provider]:
+    """The provider of this name. Raises BadClass when none is installed."""
+    for point in entry_points(group=ENTRY_POINTS, name=provisioner):
+        found = point.load()
+        if not (isinstance(found, type) and issubclass(found, Provider)):
+            raise BadClass("BadProvider", f"the entry point {provisioner!r} does not name a Provider: reinstall what ships it")
+        return found
+    known = ", ".join(provisioners()) or "none"
+    raise BadClass("UnknownProvisioner", f"there is no provisioner {provisioner!r}: set spec.provisioner to one of: {known}")
