@@ -70,7 +70,7 @@ class Bench:
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     """Registries without admission, over SQLite."""
-    cache = WatchCache(SQLiteStore(tmp_path / "db", synchronous="OFF"))
+    cache = WatchCache(SQLiteStore(tmp_path / "db", synchronous="off"))
     catalog = management_catalog(cache)
     await cache.start()
     yield Bench(catalog)
