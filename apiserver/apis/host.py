@@ -65,6 +65,7 @@ class HostSpec(Model):
 
     class_name: str = Field(min_length=1)
     source: HostSource
+    offers: list[str] | None = Field(default=None, description="The namespaces to which the free host is, or was last, offered.")
     claim_ref: ClaimRef | None = None
     view: TenantMetadata | None = None
 
@@ -105,10 +106,10 @@ class Host(Model):
 
 
 class HostOffers(Model):
-    """PUT to hosts/NAME/offers: show the free host in exactly these namespaces (those that may not have it are an error).
+    """PUT to hosts/NAME/offers: show the free host in exactly these namespaces. Those that are going away are left out of the answer.
 
-    Idempotent and level-triggered: views are made, refreshed and withdrawn, each in a commit of its own; the view of the
-    namespace that has claimed the host stays."""
+    Idempotent and level-triggered: views are made, refreshed and withdrawn, each in a commit of its own. A claimed host
+    is not changed: its view stays with the namespace that has it."""
 
     api_version: str | None = None
     kind: str | None = None
