@@ -96,7 +96,7 @@ def unauthorized(message: str = "Unauthorized") -> ApiError:
 
 def forbidden(group: str, plural: str, name: str, why: str, causes: Sequence[dict[str, str]] = ()) -> ApiError:
     """403: known, but not allowed."""
-    subject = f'{_qualified(plural, group)} "{name}"' if name or plural else "request"
+    subject = f'{_qualified(plural, group)} "{name}"' if name else _qualified(plural, group)
     return ApiError(403, "Forbidden", f"{subject} is forbidden: {why}", details=_details(group, plural, name, causes))
 
 

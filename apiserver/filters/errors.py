@@ -25,24 +25,28 @@ def with_errors(handler: Handler) -> Handler:
     async def handle(call: Call) -> web.StreamResponse:
         try:
             return await handler(call)
-        except ApiError as error:
-            return _answer(call, error, error)
-        except StorageError as error:
-            return _answer(call, from_storage(error), error)
         except Exception as error:
             if _gone(call):
                 raise ConnectionResetError("the client is gone") from error
-            log.exception("audit ID %s: %s %s failed", call.audit_id, call.http.method, call.info.path)
-            return _answer(call, internal(), error)
+            seen = _seen(error)
+            if not isinstance(error, ApiError) and seen.code >= 500:
+                log.exception("audit ID %s: %s %s failed", call.audit_id, call.http.method, call.info.path)
+            if call.http.writer.output_size > 0:
+                # A client must not take a cut answer for a whole one: without its end, HTTP tells them apart.
+                raise ConnectionAbortedError("the answer had begun when the request failed") from error
+            return render(seen, call)
 
     return handle
 
 
-def _answer(call: Call, error: ApiError, origin: Exception) -> web.StreamResponse:
-    if call.http.writer.output_size > 0:
-        # A client must not take a cut answer for a whole one: without its end, HTTP tells them apart.
-        raise ConnectionAbortedError("the answer had begun when the request failed") from origin
-    return render(error, call)
+def _seen(error: Exception) -> ApiError:
+    match error:
+        case ApiError():
+            return error
+        case StorageError():
+            return from_storage(error)
+        case _:
+            return internal()
 
 
 def _gone(call: Call) -> bool:

@@ -1,0 +1,77 @@
+"""NamespaceLifecycle: nothing is created in a namespace that is missing or terminating (plugin/pkg/admission of kube-apiserver)."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+from apiserver.apis.status import cause, forbidden, not_found
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apiserver.registry.context import Context
+    from apiserver.registry.resource import Resource
+
+__all__ = ["IMMORTAL", "NamespaceLifecycle", "Namespaces"]
+
+IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
+LIVE_SECONDS = 30.0
+"""For how long after its namespace's deletion a creation is checked against the source itself, not a copy."""
+
+
+class Namespaces(Protocol):
+    """Where namespaces are."""
+
+    async def get(self, name: str, *, live: bool = False) -> dict[str, Any] | None:
+        """The core/v1 Namespace, or None. `live`: not from a copy that may be old. A copy that lacks it must be doubted by asking the
+        source. Raises ApiError (503) when that cannot be done."""
+
+
+class NamespaceLifecycle:
+    """An Admission. Updates and deletions go through: a terminating namespace's objects must be able to leave."""
+
+    def __init__(self, namespaces: Namespaces, clock: Callable[[], float] = time.monotonic) -> None:
+        self._namespaces, self._clock = namespaces, clock
+        self._deleted: dict[str, float] = {}
+
+    async def admit(
+        self,
+        operation: str,
+        context: Context,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        new: dict[str, Any] | None,
+        old: dict[str, Any] | None,
+        subresource: str = "",
+    ) -> dict[str, Any] | None:
+        """See Admission. Raises 404 for a missing namespace, 403 for a terminating or an immortal one."""
+        if resource.group == "" and resource.plural == "namespaces":
+            self._guard(operation, name)
+        elif operation == "CREATE" and resource.namespaced:
+            await self._expect_active(resource, namespace, name)
+        return new
+
+    def _guard(self, operation: str, name: str) -> None:
+        if operation == "DELETE" and name in IMMORTAL:
+            raise forbidden("", "namespaces", name, "this namespace may not be deleted")
+        if operation == "DELETE":
+            now = self._clock()
+            self._deleted = {known: when for known, when in self._deleted.items() if now - when < LIVE_SECONDS}
+            self._deleted[name] = now
+
+    async def _expect_active(self, resource: Resource, namespace: str, name: str) -> None:
+        live = self._clock() - self._deleted.get(namespace, -LIVE_SECONDS) < LIVE_SECONDS
+        found = await self._namespaces.get(namespace, live=live)
+        if found is None:
+            raise not_found("", "namespaces", namespace)
+        if _terminating(found):
+            why = f"unable to create new content in namespace {namespace} because it is being terminated"
+            reason = cause("NamespaceTerminating", f"namespace {namespace} is being terminated", "metadata.namespace")
+            raise forbidden(resource.group, resource.plural, name, why, [reason])
+
+
+def _terminating(namespace: dict[str, Any]) -> bool:
+    phase = (namespace.get("status") or {}).get("phase")
+    return phase == "Terminating" or bool((namespace.get("metadata") or {}).get("deletionTimestamp"))

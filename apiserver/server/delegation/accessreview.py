@@ -1,0 +1,90 @@
+"""Authorisation by the management cluster's RBAC (authorization.k8s.io/v1 SubjectAccessReview)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from apiserver.apis.status import service_unavailable
+from apiserver.filters.authz import Decision
+from apiserver.filters.expiring import ExpiringCache
+from apiserver.server.delegation.management import ManagementError, ask
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from apiserver.endpoints.call import RequestInfo
+    from apiserver.registry.context import UserInfo
+    from apiserver.server.delegation.management import Management
+
+__all__ = ["AccessReviews", "decision", "spec"]
+
+log = logging.getLogger(__name__)
+
+PATH = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+SECONDS = 10.0
+KEPT_SECONDS = 10.0
+"""For how long a decision is used: a revoked permission may work that much longer, as with kube-apiserver's own webhooks."""
+KEPT = 8192
+
+
+class AccessReviews:
+    """An Authorizer. When the management cluster does not answer, requests are refused with 503, never let through."""
+
+    def __init__(self, management: Management) -> None:
+        self._management = management
+        self._decisions: ExpiringCache[Decision] = ExpiringCache(lambda _: KEPT_SECONDS, KEPT)
+
+    async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
+        """See Authorizer."""
+        return await self._decisions.get(_key(user, info), lambda: self._ask(user, info))
+
+    async def close(self) -> None:
+        """Ends the reviews under way."""
+        await self._decisions.close()
+
+    async def _ask(self, user: UserInfo, info: RequestInfo) -> Decision:
+        body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec(user, info)}
+        try:
+            return decision(await ask(self._management, PATH, body, SECONDS))
+        except ManagementError as error:
+            hint = ": bind the ClusterRole system:auth-delegator to this server's account" if error.status == 403 else ""
+            log.warning("SubjectAccessReview failed with HTTP status %d%s", error.status, hint)
+            raise service_unavailable("permissions cannot be checked now; try again") from None
+
+
+def spec(user: UserInfo, info: RequestInfo) -> dict[str, Any]:
+    """What is asked about a request."""
+    asked: dict[str, Any] = {"user": user.name}
+    if user.uid:
+        asked["uid"] = user.uid
+    if user.groups:
+        asked["groups"] = list(user.groups)
+    if user.extra:
+        asked["extra"] = {key: list(values) for key, values in user.extra.items()}
+    if not info.is_resource:
+        return {**asked, "nonResourceAttributes": {"path": info.path, "verb": info.verb}}
+    attributes = {
+        "namespace": info.namespace,
+        "verb": info.verb,
+        "group": info.group,
+        "version": info.version,
+        "resource": info.resource,
+        "subresource": info.subresource,
+        "name": info.name,
+    }
+    return {**asked, "resourceAttributes": {key: value for key, value in attributes.items() if value}}
+
+
+def decision(status: dict[str, Any]) -> Decision:
+    """The decision in a SubjectAccessReview's status. Denied wins over a contradictory allowed."""
+    denied = status.get("denied") is True
+    return Decision(status.get("allowed") is True and not denied, str(status.get("reason") or ""), denied)
+
+
+def _key(user: UserInfo, info: RequestInfo) -> Hashable:
+    extra = tuple(sorted(user.extra.items())) if user.extra else ()
+    who = (user.name, user.uid, user.groups, extra)
+    if not info.is_resource:
+        return who, info.verb, info.path
+    return who, info.verb, info.group, info.version, info.namespace, info.resource, info.subresource, info.name

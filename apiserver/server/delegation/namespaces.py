@@ -1,0 +1,41 @@
+"""The management cluster's namespaces: an informer's copy, and a GET where the copy may lag behind."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from apiserver.apis.status import service_unavailable
+from apiserver.server.delegation.management import ManagementError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apiserver.server.delegation.management import Management
+
+__all__ = ["ManagementNamespaces"]
+
+log = logging.getLogger(__name__)
+
+SECONDS = 5.0
+
+
+class ManagementNamespaces:
+    """Implements admission's Namespaces. `copy(name)`: the informer's object, or None."""
+
+    def __init__(self, management: Management, copy: Callable[[str], dict[str, Any] | None]) -> None:
+        self._management, self._copy = management, copy
+
+    async def get(self, name: str, *, live: bool = False) -> dict[str, Any] | None:
+        """See Namespaces."""
+        known = None if live else self._copy(name)
+        if known is not None:
+            return known
+        try:
+            return await self._management.request("GET", f"/api/v1/namespaces/{quote(name, safe='')}", timeout=SECONDS)
+        except ManagementError as error:
+            if error.status == 404:
+                return None
+            log.warning("namespace %s cannot be read: HTTP status %d", name, error.status)
+            raise service_unavailable("whether the namespace exists cannot be found out now; try again") from None

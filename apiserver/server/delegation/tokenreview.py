@@ -1,0 +1,49 @@
+"""Bearer tokens judged by the management cluster (authentication.k8s.io/v1 TokenReview)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from apiserver.apis.status import service_unavailable
+from apiserver.registry.context import UserInfo
+from apiserver.server.delegation.management import ManagementError, ask
+
+if TYPE_CHECKING:
+    from apiserver.server.delegation.management import Management
+
+__all__ = ["TokenReviews", "user_from"]
+
+log = logging.getLogger(__name__)
+
+PATH = "/apis/authentication.k8s.io/v1/tokenreviews"
+SECONDS = 10.0
+MAX_TOKEN = 64 * 1024
+
+
+class TokenReviews:
+    """A TokenReviewer. Tokens must be for the management cluster's own audience, as those that its API server takes."""
+
+    def __init__(self, management: Management) -> None:
+        self._management = management
+
+    async def review(self, token: str) -> UserInfo | None:
+        """See TokenReviewer."""
+        if len(token) > MAX_TOKEN:
+            return None
+        body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
+        try:
+            return user_from(await ask(self._management, PATH, body, SECONDS))
+        except ManagementError as error:
+            hint = ": bind the ClusterRole system:auth-delegator to this server's account" if error.status == 403 else ""
+            log.warning("TokenReview failed with HTTP status %d%s", error.status, hint)
+            raise service_unavailable("bearer tokens cannot be checked now; try again") from None
+
+
+def user_from(status: dict[str, Any]) -> UserInfo | None:
+    """The identity in a TokenReview's status; None unless it is authenticated and has a name."""
+    user = status.get("user") or {}
+    if status.get("authenticated") is not True or status.get("error") or not user.get("username"):
+        return None
+    extra = {str(key): tuple(map(str, values)) for key, values in (user.get("extra") or {}).items()}
+    return UserInfo(str(user["username"]), str(user.get("uid") or ""), tuple(map(str, user.get("groups") or ())), extra)
