@@ -1,0 +1,125 @@
+"""Who may do what in dev mode: fixed rules in RBAC's terms, the same as manifests/ grants in a cluster.
+
+Not RBAC itself: no objects, no resource names, no non-resource rules beyond discovery, which everybody may read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from apiserver.filters.authz import Decision
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from apiserver.endpoints.call import RequestInfo
+    from apiserver.registry.context import UserInfo
+
+__all__ = [
+    "CONTROLLERS",
+    "EVERYBODY",
+    "OPERATOR",
+    "PROVIDER",
+    "TENANT_PREFIX",
+    "Rule",
+    "StaticPolicy",
+    "hardware_policy",
+    "management_policy",
+]
+
+EVERYBODY = "system:authenticated"
+CONTROLLERS = "system:metal3-workloads:controllers"
+PROVIDER = "system:metal3-workloads:provider"
+OPERATOR = "system:metal3:baremetal-operator"
+TENANT_PREFIX = "metal3-workloads:tenant:"
+"""A tenant's group is this and the name of its namespace."""
+
+DISCOVERY = ("/api", "/apis", "/openapi", "/version")
+WRITE = ("create", "update", "patch", "delete", "deletecollection")
+READ = ("get", "list", "watch")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Allows the verbs on the resources ("hosts", "hosts/status") of the groups. `namespace`: there only; "" everywhere."""
+
+    groups: tuple[str, ...]
+    resources: tuple[str, ...]
+    verbs: tuple[str, ...]
+    namespace: str = ""
+
+    def allows(self, info: RequestInfo, *, own_namespace: str = "") -> bool:
+        """`own_namespace`: the only one in which the subject has the rule."""
+        resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
+        where = own_namespace or self.namespace
+        return info.group in self.groups and resource in self.resources and info.verb in self.verbs and where in ("", info.namespace)
+
+
+WORKLOAD, METAL3, CORE = ("workload.metal3.io",), ("metal3.io",), ("",)
+
+# manifests/tenant/rbac.yaml and the roles it binds (manifests/base/tenant-roles.yaml).
+TENANT = (
+    Rule(WORKLOAD, ("workloads",), (*READ, *WRITE)),
+    Rule(WORKLOAD, ("workloads/status",), ("get",)),
+    Rule(METAL3, ("baremetalhosts",), (*READ, "update", "patch", "delete", "deletecollection")),
+    Rule(METAL3, ("baremetalhosts/status",), ("get",)),
+    Rule(CORE, ("secrets", "configmaps"), (*READ, *WRITE)),
+    Rule(CORE, ("events",), (*READ, "create", "update", "patch", "delete")),
+    Rule(CORE, ("namespaces",), ("get",)),
+)
+ANYBODY = (Rule(WORKLOAD, ("workloadclasses",), READ),)
+# manifests/base/controllers-rbac.yaml.
+MANAGEMENT_CONTROLLERS = (
+    Rule(WORKLOAD, ("workloads", "workloadclasses", "hosts"), READ),
+    Rule(WORKLOAD, ("workloads",), ("update", "patch")),
+    Rule(WORKLOAD, ("hosts",), ("create", "update", "patch", "delete")),
+    Rule(WORKLOAD, ("workloads/status", "workloadclasses/status", "hosts/status"), ("get", "update", "patch")),
+    Rule(WORKLOAD, ("workloads/binding",), ("create",)),
+    Rule(WORKLOAD, ("hosts/offers",), ("update",)),
+    Rule(METAL3, ("baremetalhosts",), READ),
+    Rule(CORE, ("namespaces",), READ),
+    Rule(CORE, ("secrets",), READ),
+    Rule(CORE, ("events",), ("create", "update", "patch")),
+)
+# manifests/hardware/rbac.yaml: no list of secrets, for the BMCs' are in the same namespace.
+HARDWARE_PROVIDER = (
+    Rule(METAL3, ("baremetalhosts",), (*READ, "update", "patch"), "metal3"),
+    Rule(CORE, ("secrets",), ("get", "create", "update", "patch", "delete"), "metal3"),
+)
+HARDWARE_OPERATOR = (
+    Rule(METAL3, ("baremetalhosts",), (*READ, "update", "patch")),
+    Rule(METAL3, ("baremetalhosts/status",), ("get", "update", "patch")),
+    Rule(CORE, ("secrets",), READ),
+    Rule(CORE, ("events",), ("create", "update", "patch")),
+)
+
+
+class StaticPolicy:
+    """An Authorizer by the user's groups. `tenants`: what a tenant may do in its namespace."""
+
+    def __init__(self, by_group: Mapping[str, Sequence[Rule]], tenants: Sequence[Rule] = ()) -> None:
+        self._by_group, self._tenants = dict(by_group), tuple(tenants)
+
+    async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
+        """See apiserver.filters.authz.Authorizer."""
+        if not info.is_resource:
+            discovery = info.verb in ("get", "head") and any(info.path == path or info.path.startswith(f"{path}/") for path in DISCOVERY)
+            return Decision(discovery)
+        for group in user.groups:
+            if any(rule.allows(info) for rule in self._by_group.get(group, ())):
+                return Decision(True)
+            namespace = group.removeprefix(TENANT_PREFIX)
+            if namespace != group and namespace and any(rule.allows(info, own_namespace=namespace) for rule in self._tenants):
+                return Decision(True)
+        return Decision(False)
+
+
+def management_policy() -> StaticPolicy:
+    """The rules of the management endpoint."""
+    return StaticPolicy({EVERYBODY: ANYBODY, CONTROLLERS: MANAGEMENT_CONTROLLERS}, TENANT)
+
+
+def hardware_policy() -> StaticPolicy:
+    """The rules of the hardware endpoint: tenants have none."""
+    return StaticPolicy({PROVIDER: HARDWARE_PROVIDER, OPERATOR: HARDWARE_OPERATOR})

@@ -1,0 +1,173 @@
+"""The simulated operator at work: follows BareMetalHosts and secrets of a hardware cluster over HTTP, and writes what `machine` decides.
+
+Secrets are followed with their values dropped as soon as they come in. What is kept in memory (how long the hardware has been
+busy) may be lost at any time. One instance per cluster: two would not harm each other, but log and record everything twice.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import ValidationError
+
+from apiserver.apis.metal3 import GROUP, VERSION, BareMetalHost
+from controllers.runtime.controller import Controller, Result, TerminalError
+from controllers.runtime.errors import ApiException
+from controllers.runtime.events import EventRecorder
+from controllers.runtime.informer import Informer
+from controllers.runtime.manager import Manager
+from controllers.runtime.objects import Resource, key_of, name_of, namespace_of
+from controllers.simulator.machine import Step, step
+from controllers.simulator.secrets import known, names_in_use
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from controllers.runtime.client import Client
+    from controllers.runtime.objects import Object
+    from controllers.simulator.settings import Settings
+    from controllers.simulator.turn import Progress
+
+__all__ = ["HOSTS", "SECRETS", "Simulator"]
+
+log = logging.getLogger(__name__)
+
+HOSTS = Resource(GROUP, VERSION, "baremetalhosts", "BareMetalHost")
+SECRETS = Resource("", "v1", "secrets", "Secret")
+COMPONENT = "metal3-baremetal-controller"
+STEPS = 50
+"""Far more than a host ever takes without waiting; then the next turn comes through the queue."""
+
+
+class Simulator:
+    """A Baremetal Operator without hardware. `namespace` "" is all of them. Use `run`, or put `manager` under one's own care."""
+
+    def __init__(
+        self, client: Client, settings: Settings, *, namespace: str = "", workers: int = 16, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._client, self._settings, self._clock = client, settings, clock
+        self.manager = Manager()
+        self._hosts = self.manager.informer(Informer(client, HOSTS, namespace=namespace, indexers={"secret": _secrets_of}))
+        self._secrets = self.manager.informer(Informer(client, SECRETS, namespace=namespace, transform=_without_values))
+        self._controller = Controller("simulated host", self.reconcile, workers=workers)
+        self._recorder = EventRecorder(client, COMPONENT)
+        self._progress: dict[str, Progress] = {}
+        self._written: dict[str, Object] = {}
+        self._hosts.add_handler(self._host_changed)
+        self._secrets.add_handler(self._secret_changed)
+        self.manager.add(self._controller)
+        self.manager.add(self._recorder)
+
+    async def run(self) -> None:
+        """Works until cancelled."""
+        await self.manager.run()
+
+    async def reconcile(self, key: str) -> Result | None:
+        """Takes one host as far as it gets without waiting."""
+        obj = self._latest(key)
+        if obj is None:
+            self._forget(key)
+            return None
+        for _ in range(STEPS):
+            host = _decode(obj)
+            found = step(host, self._secrets_in(namespace_of(obj)), self._progress.get(key), self._clock(), self._settings)
+            written = await self._write(obj, host, found)
+            self._remember(key, found.progress)
+            if written is None:
+                return None if math.isinf(found.wake) else Result(requeue_after=found.wake)
+            self._tell(written, host, found)
+            obj = self._written[key] = written
+        return Result(requeue_after=0.0)
+
+    async def _write(self, obj: Object, before: BareMetalHost, found: Step) -> Object | None:
+        """Write what has changed, on condition that nobody else wrote. None: nothing has, or the host is gone."""
+        try:
+            if found.metadata_changed:
+                return await self._client.patch(HOSTS, name_of(obj), _patch(before, found.host), namespace_of(obj))
+            if found.host.status != before.status and found.host.status is not None:
+                return await self._client.update(HOSTS, {**obj, "status": found.host.status.encode()}, subresource="status")
+        except ApiException as error:
+            if not error.not_found:
+                raise
+            self._forget(key_of(obj))
+        return None
+
+    def _tell(self, obj: Object, before: BareMetalHost, found: Step) -> None:
+        old, new = _state(before), _state(found.host)
+        if old != new:
+            log.info("%s: %s -> %s", key_of(obj), old or "new", new)
+        for reason, message in found.events:
+            kind: Literal["Normal", "Warning"] = "Warning" if reason.endswith("Error") else "Normal"
+            self._recorder.event(obj, kind, reason, message)
+            if kind == "Warning":
+                log.info("%s: %s: %s", key_of(obj), reason, message)
+
+    def _latest(self, key: str) -> Object | None:
+        """The host as last seen, or as last written by ourselves where the watch has not caught up yet."""
+        seen, written = self._hosts.store.get(key), self._written.get(key)
+        if seen is None or written is None or seen["metadata"]["uid"] != written["metadata"]["uid"]:
+            return seen
+        return written if _version(written) > _version(seen) else seen
+
+    def _secrets_in(self, namespace: str) -> dict[str, Any]:
+        return {name_of(secret): known(secret) for secret in self._secrets.store.by_index("namespace", namespace)}
+
+    def _remember(self, key: str, progress: Progress | None) -> None:
+        if progress is None:
+            self._progress.pop(key, None)
+        else:
+            self._progress[key] = progress
+
+    def _forget(self, key: str) -> None:
+        self._progress.pop(key, None)
+        self._written.pop(key, None)
+
+    def _host_changed(self, old: Object | None, new: Object | None) -> None:
+        if (obj := new or old) is not None:
+            self._controller.queue.add(key_of(obj))
+
+    def _secret_changed(self, old: Object | None, new: Object | None) -> None:
+        if (secret := new or old) is not None:
+            for host in self._hosts.store.by_index("secret", key_of(secret)):
+                self._controller.queue.add(key_of(host))
+
+
+def _decode(obj: Object) -> BareMetalHost:
+    """The host. An empty status, which some clients write, is none."""
+    try:
+        return BareMetalHost.decode({key: value for key, value in obj.items() if key != "status" or value})
+    except ValidationError as error:
+        raise TerminalError(f"this is no BareMetalHost: {error.errors()[0]['loc']}: {error.errors()[0]['msg']}") from None
+
+
+def _patch(before: BareMetalHost, after: BareMetalHost) -> Object:
+    """The merge patch of what a step may change beside the status: annotations, finalizers, architecture."""
+    old, new = before.metadata.annotations or {}, after.metadata.annotations or {}
+    metadata: dict[str, Any] = {"resourceVersion": before.metadata.resource_version}
+    changes = {key: new.get(key) for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
+    if changes:
+        metadata["annotations"] = changes
+    if before.metadata.finalizers != after.metadata.finalizers:
+        metadata["finalizers"] = after.metadata.finalizers
+    spec = {"architecture": after.spec.architecture} if before.spec.architecture != after.spec.architecture else {}
+    return {"metadata": metadata, **({"spec": spec} if spec else {})}
+
+
+def _state(host: BareMetalHost) -> str:
+    return host.status.provisioning.state if host.status else ""
+
+
+def _secrets_of(obj: Object) -> Iterable[str]:
+    return [f"{namespace_of(obj)}/{name}" for name in names_in_use(_decode(obj).spec)]
+
+
+def _without_values(secret: Object) -> Object:
+    # The version of the secret is all that changes when a value does.
+    return {"metadata": secret["metadata"], "data": {key: bool(value) for key, value in (secret.get("data") or {}).items()}}
+
+
+def _version(obj: Object) -> int:
+    return int(obj["metadata"]["resourceVersion"])
