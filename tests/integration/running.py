@@ -1,0 +1,144 @@
+"""A running cluster as tests use it: kubectl as somebody, requests as somebody, and waiting for conditions."""
+
+from __future__ import annotations
+
+import base64
+import json
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ROOT = Path(__file__).resolve().parents[2]
+OWNER = "hardware"
+ADMIN = "management"
+UP_SECONDS = 300
+KUBECTL_SECONDS = 120
+
+
+class KubectlError(AssertionError):
+    """kubectl failed; the text holds what it said."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer: status code, headers and body."""
+
+    code: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The body decoded."""
+        return json.loads(self.body)
+
+
+@dataclass(frozen=True)
+class Running:
+    """A cluster that `hack/cluster up` made. Who: OWNER, ADMIN or a tenant's name."""
+
+    root: Path
+    tools: Path
+    description: dict[str, Any] = field(repr=False)
+
+    def kubeconfig(self, who: str) -> str:
+        """The path of somebody's kubeconfig."""
+        if who in (OWNER, ADMIN):
+            return str(self.description[who]["kubeconfig"])
+        return str(self.description["tenants"][who])
+
+    def try_kubectl(self, who: str, *arguments: str, stdin: Any = None) -> subprocess.CompletedProcess[str]:
+        """Run kubectl as somebody; `stdin` is an object, or a list of objects, for `-f -`."""
+        text = (
+            None
+            if stdin is None
+            else json.dumps({"apiVersion": "v1", "kind": "List", "items": stdin} if isinstance(stdin, list) else stdin)
+        )
+        argv = [str(self.tools / "kubectl"), "--kubeconfig", self.kubeconfig(who), *arguments]
+        cache = {"KUBECACHEDIR": str(self.root / "kubectl-cache"), "HOME": str(self.root)}
+        return subprocess.run(argv, input=text, capture_output=True, text=True, check=False, timeout=KUBECTL_SECONDS, env=cache)
+
+    def kubectl(self, who: str, *arguments: str, stdin: Any = None) -> str:
+        """The same, for what has to succeed; returns what it printed."""
+        done = self.try_kubectl(who, *arguments, stdin=stdin)
+        if done.returncode != 0:
+            raise KubectlError(f"kubectl {' '.join(arguments)} as {who}: {done.stderr.strip() or done.stdout.strip()}")
+        return done.stdout
+
+    def get(self, who: str, *arguments: str) -> dict[str, Any]:
+        """`kubectl get ... -o json`, decoded."""
+        decoded: dict[str, Any] = json.loads(self.kubectl(who, "get", *arguments, "-o", "json"))
+        return decoded
+
+    def items(self, who: str, *arguments: str) -> list[dict[str, Any]]:
+        """The items of a list."""
+        items: list[dict[str, Any]] = self.get(who, *arguments)["items"]
+        return items
+
+    def direct(
+        self, path: str, *, identity: tuple[str, str] | None = None, headers: Mapping[str, str] | None = None, url: str | None = None
+    ) -> Answer:
+        """GET from the API server itself (or `url`), with a client certificate (certificate, key) or without; never raises for a status."""
+        ca = self.description["apiserver"]["ca"] if url is None else None
+        context = ssl.create_default_context(cafile=ca) if ca else ssl.create_default_context(cadata=self._cluster_ca())
+        if identity is not None:
+            context.load_cert_chain(*identity)
+        request = urllib.request.Request((url or self.description["apiserver"]["url"]) + path, headers=dict(headers or {}))
+        try:
+            with urllib.request.urlopen(request, context=context, timeout=30) as response:
+                return Answer(response.status, dict(response.headers), response.read())
+        except urllib.error.HTTPError as error:
+            with error:
+                return Answer(error.code, dict(error.headers), error.read())
+
+    def tenant_identity(self, tenant: str) -> tuple[str, str]:
+        """The certificate and key of a tenant, as files."""
+        return str(self.root / "pki" / f"tenant-{tenant}.crt"), str(self.root / "pki" / f"tenant-{tenant}.key")
+
+    def admin_identity(self) -> tuple[str, str]:
+        """The certificate and key of the management cluster's administrator, as files."""
+        return self.description["apiserver"]["clientCert"], self.description["apiserver"]["clientKey"]
+
+    def _cluster_ca(self) -> str:
+        config = json.loads(Path(self.kubeconfig(ADMIN)).read_text())
+        return base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]).decode("ascii")
+
+
+def eventually(check: Callable[[], Any], seconds: float = 60, poll: float = 0.2) -> Any:
+    """Call `check` until it returns something true, and return that; the last AssertionError or value is told when time is up."""
+    deadline = time.monotonic() + seconds
+    while True:
+        last: object
+        try:
+            if result := check():
+                return result
+            last = result
+        except AssertionError as error:
+            last = error
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {last}")
+        time.sleep(poll)
+
+
+def start(folder: Path, *options: str) -> Running:
+    """Bring a cluster up in `folder`; AssertionError with what it said when that fails."""
+    tools = subprocess.run([ROOT / "hack/tools/build"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    command = [sys.executable, str(ROOT / "hack/cluster"), "up", str(folder), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=UP_SECONDS)
+    assert done.returncode == 0, done.stderr
+    return Running(folder, Path(tools), json.loads((folder / "cluster.json").read_text()))
+
+
+def stop(folder: Path) -> None:
+    """End a cluster."""
+    command = [sys.executable, str(ROOT / "hack/cluster"), "down", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=UP_SECONDS)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr

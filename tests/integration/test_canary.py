@@ -1,0 +1,141 @@
+"""Nothing of the owner's reaches a tenant: every byte that tenants can read is searched for what the owner's hosts are marked with."""
+
+from __future__ import annotations
+
+import base64
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from hack.realcluster.hosts import CANARY
+from tests.integration.canary import sightings
+from tests.integration.objects import secret, workload
+from tests.integration.running import ADMIN, OWNER, Running, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
+METADATA = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+YAML = "application/yaml"
+GROUPS = ("workload.metal3.io", "metal3.io")
+TENANTS = ("a", "b")
+
+
+def lists(tenant: str) -> Iterator[str]:
+    """Paths of everything that the tenant may list, as lists and as watches that begin with what is there."""
+    mine = f"namespaces/{tenant}"
+    base = [
+        f"/apis/workload.metal3.io/v1alpha1/{mine}/workloads",
+        f"/apis/metal3.io/v1alpha1/{mine}/baremetalhosts",
+        "/apis/workload.metal3.io/v1alpha1/workloadclasses",
+        f"/api/v1/{mine}/events",
+        f"/apis/events.k8s.io/v1/{mine}/events",
+        f"/api/v1/{mine}/secrets",
+        f"/api/v1/{mine}/configmaps",
+    ]
+    for path in base:
+        yield path
+        yield f"{path}?watch=1&timeoutSeconds=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+
+
+def documents() -> Iterator[str]:
+    """What describes the server itself."""
+    yield from ("/apis", "/version", "/openapi/v2", "/openapi/v3")
+    for group in GROUPS:
+        yield from (f"/apis/{group}", f"/apis/{group}/v1alpha1", f"/openapi/v3/apis/{group}/v1alpha1")
+
+
+def everything(cluster: Running, tenant: str) -> Iterator[tuple[str, int, bytes]]:
+    """(what, status code, bytes) of all that a tenant can read, through kube-apiserver and directly."""
+    identity = cluster.tenant_identity(tenant)
+    for url in (cluster.description["management"]["server"], None):
+        for path in (*lists(tenant), *documents()):
+            for accept in ("application/json", TABLE, METADATA, YAML):
+                answer = cluster.direct(path, identity=identity, headers={"Accept": accept}, url=url)
+                yield f"{url or 'directly'} {path} as {accept}", answer.code, answer.body + json.dumps(dict(answer.headers)).encode()
+
+
+def described(cluster: Running, tenant: str) -> Iterator[tuple[str, int, bytes]]:
+    """What kubectl tells."""
+    for kind in ("workloads", "baremetalhosts.metal3.io"):
+        for verb in (["describe", kind], ["get", kind, "-o", "wide"], ["get", kind, "-o", "yaml", "--show-managed-fields"]):
+            yield " ".join(verb), 200, cluster.kubectl(tenant, *verb).encode()
+
+
+def errors(cluster: Running, tenant: str) -> Iterator[tuple[str, int, bytes]]:
+    """Answers to what is refused: an error may quote what the client was not to see."""
+    name = cluster.items(tenant, "baremetalhosts.metal3.io")[0]["metadata"]["name"]
+    for patch in (
+        {"spec": {"bmc": {"address": "redfish://mine", "credentialsName": "mine"}}},
+        {"spec": {"online": True}},
+        {"metadata": {"annotations": {"owner.example.com/location": "mine"}}},
+        {"spec": {"consumerRef": {"kind": "X", "name": "x", "namespace": "elsewhere"}}},
+    ):
+        done = cluster.try_kubectl(
+            tenant, "patch", "baremetalhosts.metal3.io", name, "--type=merge", "--dry-run=server", "-p", json.dumps(patch)
+        )
+        yield f"patch {patch}", 0, (done.stdout + done.stderr).encode()
+
+
+@pytest.mark.parametrize("prefix", ["", "x", "xy"])
+def test_the_search_finds_what_it_is_for(prefix: str) -> None:
+    marked = f"{prefix}{CANARY}yz"
+    assert "plain" in sightings(marked.encode())
+    assert any(found.startswith("base64") for found in sightings(base64.b64encode(marked.encode())))
+    assert sightings(b"nothing") == []
+
+
+def test_the_owner_does_see_the_marks(cluster: Running) -> None:
+    for kind in ("baremetalhosts", "secrets"):
+        assert sightings(cluster.kubectl(OWNER, "get", kind, "-n", "metal3", "-o", "yaml").encode())
+
+
+def test_no_tenant_reads_anything_of_the_owners(tenants: Running) -> None:
+    user_data = [
+        secret("boot", userData="#cloud-config\n"),
+        workload("seen", userData={"name": "boot"}),
+        workload("waits", requirements={"ram": "64Ti"}),
+    ]
+    tenants.kubectl("a", "apply", "-f", "-", stdin=user_data)
+    tenants.kubectl("a", "wait", "workload/seen", "--for=jsonpath={.status.phase}=Running", "--timeout=60s")
+    seen, read = [], 0
+    with failing_hosts(tenants):
+        for tenant in TENANTS:
+            for what, code, body in (*everything(tenants, tenant), *described(tenants, tenant), *errors(tenants, tenant)):
+                read += len(body) if code < 300 else 0
+                seen += [f"{what}: {form}" for form in sightings(body)]
+    assert not seen
+    assert read > 100_000, "so little was read that the search proves nothing"
+
+
+@contextmanager
+def failing_hosts(cluster: Running) -> Iterator[None]:
+    """Two hosts, the one that tenant a has and a free one, have an errorMessage as Ironic words them, and the records tell it."""
+    message = f"Failed to connect to https://bmc-1.{CANARY}.example.com/redfish/v1 as {CANARY}-admin-1: secret host-1-bmc-{CANARY} is wrong"
+    records = cluster.items(ADMIN, "hosts.workload.metal3.io")
+    taken = next(record for record in records if record["spec"].get("claimRef"))
+    free = next(record for record in records if not record["spec"].get("claimRef"))
+    failed = {"errorMessage": message, "errorType": "power management error", "operationalStatus": "error", "errorCount": 3}
+    healthy = {"errorMessage": "", "errorType": None, "operationalStatus": "OK", "errorCount": 0}
+
+    def report() -> bool:
+        now = cluster.get(ADMIN, "hosts.workload.metal3.io", taken["metadata"]["name"])
+        return bool(now["status"]["report"]["status"].get("errorMessage"))
+
+    try:
+        for record in (taken, free):
+            set_status(cluster, record["spec"]["source"]["name"], failed)
+        eventually(report, seconds=30)
+        yield
+    finally:
+        for record in (taken, free):
+            set_status(cluster, record["spec"]["source"]["name"], healthy)
+
+
+def set_status(cluster: Running, real: str, status: dict[str, Any]) -> None:
+    """Write a real host's status, as its operator would."""
+    patch = json.dumps({"status": status})
+    cluster.kubectl(OWNER, "patch", "bmh", real, "-n", "metal3", "--subresource=status", "--type=merge", "-p", patch)

@@ -1,0 +1,86 @@
+"""The BareMetalHost view: how CAPM3 claims and releases a host, and that only one tenant can."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from tests.integration.objects import IMAGE
+from tests.integration.running import ADMIN, OWNER, Running, eventually
+
+if TYPE_CHECKING:
+    import subprocess
+
+BMH = "baremetalhosts.metal3.io"
+
+
+def consumer(name: str, namespace: str) -> dict[str, str]:
+    """What CAPM3 writes as consumerRef."""
+    return {"kind": "Metal3Machine", "name": name, "namespace": namespace, "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1"}
+
+
+def claim(cluster: Running, tenant: str, host: str) -> subprocess.CompletedProcess[str]:
+    """The merge patch without resourceVersion by which CAPM3 claims a host and says what to run."""
+    patch: dict[str, Any] = {
+        "metadata": {"labels": {"cluster.x-k8s.io/cluster-name": f"cluster-{tenant}"}},
+        "spec": {"consumerRef": consumer(f"machine-{tenant}", tenant), "image": IMAGE, "online": True},
+    }
+    return cluster.try_kubectl(tenant, "patch", BMH, host, "--type=merge", "-p", json.dumps(patch))
+
+
+def state(cluster: Running, tenant: str, host: str) -> str:
+    """The state that a view shows."""
+    shown: str = cluster.get(tenant, BMH, host)["status"]["provisioning"]["state"]
+    return shown
+
+
+def test_claim_provision_and_release(tenants: Running) -> None:
+    name = tenants.items("a", BMH)[0]["metadata"]["name"]
+    done = claim(tenants, "a", name)
+    assert done.returncode == 0, done.stderr
+    claimed = tenants.get("a", BMH, name)
+    assert claimed["spec"]["consumerRef"] == consumer("machine-a", "a")
+    assert claimed["metadata"]["labels"]["cluster.x-k8s.io/cluster-name"] == "cluster-a"
+    tenants.kubectl("a", "wait", f"{BMH}/{name}", "--for=jsonpath={.status.provisioning.state}=provisioned", "--timeout=60s")
+
+    record = next(host for host in tenants.items(ADMIN, "hosts.workload.metal3.io") if host["spec"].get("claimRef"))
+    real = record["spec"]["source"]["name"]
+    assert tenants.get(OWNER, BMH, "-n", "metal3", real)["spec"]["image"] == IMAGE
+    eventually(lambda: name not in [host["metadata"]["name"] for host in tenants.items("b", BMH)])
+
+    tenants.kubectl("a", "patch", BMH, name, "--type=merge", "-p", '{"spec": {"image": null, "userData": null, "online": false}}')
+    assert state(tenants, "a", name) in ("deprovisioning", "available")
+    tenants.kubectl("a", "wait", f"{BMH}/{name}", "--for=jsonpath={.status.provisioning.state}=available", "--timeout=60s")
+    release = {"metadata": {"labels": {"cluster.x-k8s.io/cluster-name": None}}, "spec": {"consumerRef": None}}
+    tenants.kubectl("a", "patch", BMH, name, "--type=merge", "-p", json.dumps(release))
+    eventually(lambda: "consumerRef" not in tenants.get(OWNER, BMH, "-n", "metal3", real)["spec"])
+    eventually(lambda: name in [host["metadata"]["name"] for host in tenants.items("b", BMH)])
+
+
+def test_one_of_two_gets_the_host(tenants: Running) -> None:
+    both = {host["metadata"]["name"] for host in tenants.items("a", BMH)} & {host["metadata"]["name"] for host in tenants.items("b", BMH)}
+    name = sorted(both)[0]
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda tenant: claim(tenants, tenant, name), ("a", "b"))
+    assert sorted([first.returncode == 0, second.returncode == 0]) == [False, True], (first.stderr, second.stderr)
+    loser = first if first.returncode else second
+    # The offer may be withdrawn before the second patch arrives: then there is nothing to be had.
+    assert "Conflict" in loser.stderr or "NotFound" in loser.stderr
+    claims = [host for host in tenants.items(ADMIN, "hosts.workload.metal3.io") if host["spec"].get("claimRef")]
+    assert len(claims) == 1
+
+
+def test_a_write_that_claims_nothing_is_refused_with_what_to_do(tenants: Running) -> None:
+    name = tenants.items("a", BMH)[0]["metadata"]["name"]
+    done = tenants.try_kubectl("a", "patch", BMH, name, "--type=merge", "-p", '{"spec": {"online": true}}')
+    assert done.returncode != 0
+    assert "consumerRef" in done.stderr
+
+
+def test_the_status_is_the_servers(tenants: Running) -> None:
+    name = tenants.items("a", BMH)[0]["metadata"]["name"]
+    patch = '{"status": {"provisioning": {"state": "provisioned"}}}'
+    done = tenants.try_kubectl("a", "patch", BMH, name, "--subresource=status", "--type=merge", "-p", patch)
+    assert done.returncode != 0
+    assert state(tenants, "a", name) == "available"
