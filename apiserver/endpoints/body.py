@@ -1,0 +1,122 @@
+"""Request bodies: read up to a limit, decoded from JSON or YAML into JSON-shaped values, doubled keys found.
+
+Strict where readers could disagree: UTF-8, finite numbers, limited depth, and nothing of YAML that JSON has no
+equivalent of.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from apiserver.apis.status import bad_request, too_large
+from apiserver.endpoints.yamlloader import load
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from apiserver.endpoints.call import Call
+
+__all__ = ["DEPTH", "LIMIT", "Decoded", "decode", "read"]
+
+LIMIT = 3 * 1024 * 1024
+DEPTH = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """A body's value, and what to say of each key that it has more than once (the last one counts)."""
+
+    value: Any
+    duplicates: tuple[str, ...] = ()
+
+
+async def read(call: Call) -> bytes:
+    """The body's bytes. Raises ApiError TooLarge (413)."""
+    http = call.http
+    if (http.content_length or 0) > LIMIT:
+        raise too_large(LIMIT)
+    parts: list[bytes] = []
+    size = 0
+    async for part in http.content.iter_any():
+        size += len(part)
+        if size > LIMIT:
+            raise too_large(LIMIT)
+        parts.append(part)
+    return b"".join(parts)
+
+
+def decode(body: bytes, media: str, *, find_duplicates: bool = True) -> Decoded:
+    """The value of a JSON or YAML body. Raises ApiError (400)."""
+    if media.endswith("yaml"):
+        return _decode_yaml(body)
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise bad_request(f"the body is not JSON: {error}") from None
+    if body.count(b"{") + body.count(b"[") > DEPTH:
+        _check(value)
+    return Decoded(value, tuple(_doubled(body)) if find_duplicates else ())
+
+
+def _decode_yaml(body: bytes) -> Decoded:
+    try:
+        value, duplicates = load(body.decode(), DEPTH)
+    except UnicodeError:
+        raise bad_request("the body is not UTF-8") from None
+    _check(value)
+    return Decoded(value, tuple(duplicates))
+
+
+def _check(value: Any) -> None:
+    """Refuse what has no JSON or is too deep."""
+    level = [value]
+    for _ in range(DEPTH):
+        below: list[Any] = []
+        for item in level:
+            if isinstance(item, dict):
+                if not all(isinstance(key, str) for key in item):
+                    raise bad_request("the body has keys that are not text")
+                below.extend(item.values())
+            elif isinstance(item, list):
+                below.extend(item)
+            elif isinstance(item, float) and not math.isfinite(item):
+                raise bad_request("the body has a number that is not finite")
+            elif not (item is None or isinstance(item, str | int | float)):
+                raise bad_request(f"the body has a value of a type that JSON has not: {type(item).__name__}")
+        if not below:
+            return
+        level = below
+    raise bad_request(f"the body is nested more than {DEPTH} levels deep")
+
+
+def _doubled(body: bytes) -> list[str]:
+    """Looks for doubled keys, which orjson does not tell of; where they are is found out only when there are any."""
+    doubled: list[tuple[dict[str, Any], list[str]]] = []
+
+    def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) != len(pairs):
+            keys = [key for key, _ in pairs]
+            doubled.append((found, [key for key in found if keys.count(key) > 1]))
+        return found
+
+    value = json.loads(body, object_pairs_hook=mapping)
+    if not doubled:
+        return []
+    return list(_paths(value, "", {id(item): keys for item, keys in doubled}))
+
+
+def _paths(value: Any, path: str, doubled: dict[int, list[str]]) -> Iterator[str]:
+    if isinstance(value, dict):
+        prefix = f"{path}." if path else ""
+        yield from (f'duplicate field "{prefix}{key}"' for key in doubled.get(id(value), ()))
+        for key, item in value.items():
+            yield from _paths(item, prefix + key, doubled)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _paths(item, f"{path}[{index}]", doubled)

@@ -1,0 +1,29 @@
+"""POST and PUT of subresources that are actions, such as binding and offers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apiserver.endpoints.negotiation import negotiate
+from apiserver.endpoints.objects import check_place, read_object
+from apiserver.endpoints.options import context
+from apiserver.endpoints.respond import respond
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from apiserver.endpoints.call import Call
+    from apiserver.endpoints.scope import Scope
+
+__all__ = ["connect"]
+
+
+async def connect(call: Call, scope: Scope) -> web.StreamResponse:
+    """What the action answers: 201 to POST, 200 to PUT."""
+    form = negotiate(call)
+    created = call.info.verb == "create"
+    how = context(call, "CreateOptions" if created else "UpdateOptions")
+    decoded = await read_object(call, how)
+    check_place(call, scope.resource, decoded.value, name=False)
+    answer = await scope.registry.connect(how, call.info.namespace, call.info.name, call.info.subresource, decoded.value)
+    return respond(call, form, answer, status=201 if created else 200)

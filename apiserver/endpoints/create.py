@@ -1,0 +1,31 @@
+"""POST: a new object."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apiserver.endpoints.fieldvalidation import check_body
+from apiserver.endpoints.negotiation import negotiate
+from apiserver.endpoints.objects import check_kind, check_place, read_object
+from apiserver.endpoints.options import context
+from apiserver.endpoints.respond import respond_entry
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from apiserver.endpoints.call import Call
+    from apiserver.endpoints.scope import Scope
+
+__all__ = ["create"]
+
+
+async def create(call: Call, scope: Scope) -> web.StreamResponse:
+    """201 with the object as it was stored."""
+    form = negotiate(call)
+    how = context(call, "CreateOptions")
+    decoded = await read_object(call, how)
+    check_kind(scope.resource, decoded.value)
+    check_place(call, scope.resource, decoded.value, name=False)
+    check_body(how, scope.resource, scope.schema, decoded.value, decoded.duplicates)
+    entry = await scope.registry.create(how, call.info.namespace, decoded.value)
+    return respond_entry(call, form, scope.resource, entry, status=201)

@@ -1,0 +1,26 @@
+"""The PartialObjectMetadata form of meta.k8s.io: what garbage collector, quota and metadata informers live on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+
+from apiserver.apis.status import ApiError
+
+if TYPE_CHECKING:
+    from apiserver.registry.entry import Entry
+    from apiserver.registry.resource import Resource
+
+__all__ = ["partial", "wrong_form"]
+
+
+def partial(resource: Resource, entry: Entry, version: str) -> bytes:
+    """The encoded metadata of an object. Not kept: metadata clients ask for each state once."""
+    found = orjson.loads(entry.json)["metadata"]
+    return orjson.dumps({"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}", "metadata": found})
+
+
+def wrong_form(kind: str, why: str) -> ApiError:
+    """406: an object asked for as a list of metadata, or a list as the metadata of one object."""
+    return ApiError(406, "NotAcceptable", f"you requested {kind}, but {why}")

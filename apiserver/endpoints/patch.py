@@ -1,0 +1,66 @@
+"""PATCH: a merge patch or a JSON patch of an object, or of its status.
+
+A patch that names no resourceVersion is applied anew when another write comes between.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from apiserver.apis.status import bad_request
+from apiserver.endpoints.body import decode, read
+from apiserver.endpoints.fieldvalidation import check_patched
+from apiserver.endpoints.negotiation import content_type, negotiate
+from apiserver.endpoints.objects import check_kind, check_place, metadata_of, object_of
+from apiserver.endpoints.options import context
+from apiserver.endpoints.respond import respond_entry
+from apiserver.registry.patch import json_patch, merge_patch, operations_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiohttp import web
+
+    from apiserver.endpoints.call import Call
+    from apiserver.endpoints.scope import Scope
+
+__all__ = ["JSON_PATCH", "MERGE_PATCH", "SUPPORTED", "patch"]
+
+JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
+SUPPORTED = (JSON_PATCH, MERGE_PATCH)
+
+
+async def patch(call: Call, scope: Scope) -> web.StreamResponse:
+    """200 with the object as it is now."""
+    form = negotiate(call)
+    media = content_type(call.http.headers.get("Content-Type") or "none", SUPPORTED)
+    how = context(call, "PatchOptions")
+    decoded = decode(await read(call), media, find_duplicates=how.field_validation != "Ignore")
+    apply, how.informed = _prepare(media, decoded.value)
+    warned = len(how.warnings)
+
+    def change(current: dict[str, Any]) -> dict[str, Any]:
+        del how.warnings[warned:]  # of an attempt that another write overtook
+        before = current["metadata"]["resourceVersion"]
+        wanted = object_of(apply(current))
+        meta = dict(metadata_of(wanted))
+        check_kind(scope.resource, wanted)
+        check_place(call, scope.resource, wanted, name=True)
+        if not how.informed and meta.get("resourceVersion") == before:
+            del meta["resourceVersion"]  # only carried along: the patch holds for any state
+        check_patched(how, scope.schema, wanted, decoded.duplicates)
+        return {**wanted, "metadata": meta}
+
+    entry = await scope.registry.update(how, call.info.namespace, call.info.name, change, subresource=call.info.subresource)
+    return respond_entry(call, form, scope.resource, entry)
+
+
+def _prepare(media: str, value: Any) -> tuple[Callable[[dict[str, Any]], Any], bool]:
+    """The function that applies the patch, and whether the patch names a resourceVersion."""
+    if media == JSON_PATCH:
+        operations = operations_of(value)
+        named = any(op["path"] == "/metadata/resourceVersion" and op.get("value") for op in operations)
+        return lambda current: json_patch(current, operations), named
+    if not isinstance(value, dict):
+        raise bad_request('a merge patch is an object, such as {"spec": {"online": true}}')
+    return lambda current: merge_patch(current, value), bool(metadata_of(value).get("resourceVersion"))

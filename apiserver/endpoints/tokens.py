@@ -1,0 +1,53 @@
+"""Continue tokens: where a list in pages goes on, and as of which revision. Opaque to clients. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from typing import TypeGuard
+
+import orjson
+
+from apiserver.apis.status import bad_request
+
+__all__ = ["Token"]
+
+VERSION = "meta.k8s.io/v1"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """`revision`: of the snapshot, -1 for a list that is to go on with the latest state instead. `start`: the first key wanted,
+    below the kind's prefix. `remaining`: how many objects come from there on, -1 when that is not known."""
+
+    revision: int
+    start: str
+    remaining: int = -1
+
+    def encode(self) -> str:
+        """URL-safe text."""
+        value = {"v": VERSION, "rv": self.revision, "start": self.start, "left": self.remaining}
+        return base64.urlsafe_b64encode(orjson.dumps(value)).rstrip(b"=").decode()
+
+    @classmethod
+    def decode(cls, text: str) -> Token:
+        """Raises ApiError (400) for what `encode` has not made."""
+        try:
+            value = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
+        except (binascii.Error, ValueError):
+            raise _bad() from None
+        if not isinstance(value, dict) or value.get("v") != VERSION:
+            raise _bad()
+        revision, start, remaining = value.get("rv"), value.get("start"), value.get("left", -1)
+        if not _is_number(revision) or not _is_number(remaining) or revision == 0 or not isinstance(start, str) or not start:
+            raise _bad()
+        return cls(revision, start, remaining)
+
+
+def _is_number(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and -1 <= value < 2**63
+
+
+def _bad() -> Exception:
+    return bad_request("continue key is not valid: use the one of the page before, or start the list anew without one")

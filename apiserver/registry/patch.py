@@ -1,0 +1,93 @@
+"""JSON merge patch (RFC 7386) and JSON patch (RFC 6902) of JSON-shaped values. Pure.
+
+Bounded: a patch cannot make an object that is larger than any request could bring.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonpatch
+import jsonpointer
+import orjson
+
+from apiserver.apis.status import ApiError, bad_request
+
+__all__ = ["MAX_OPERATIONS", "json_patch", "merge_patch", "operations_of"]
+
+MAX_OPERATIONS = 10_000
+COPIED = 3 * 1024 * 1024
+"""Bytes that all copy operations of a patch may copy: a few of them could double a value again and again."""
+OPERATIONS = frozenset({"add", "remove", "replace", "move", "copy", "test"})
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """What `patch` makes of `target`. Neither is changed; the result shares unchanged parts with both."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge_patch(result.get(key), value)
+    return result
+
+
+def operations_of(patch: Any) -> list[dict[str, Any]]:
+    """The operations of a decoded JSON patch, checked for their shape. Raises ApiError: 400, or 413 when there are too many."""
+    if not isinstance(patch, list):
+        raise bad_request('a JSON patch is a list of operations, such as [{"op": "replace", "path": "/spec/online", "value": true}]')
+    if len(patch) > MAX_OPERATIONS:
+        why = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(patch)}"
+        raise ApiError(413, "RequestEntityTooLarge", f"Request entity too large: {why}")
+    for index, operation in enumerate(patch):
+        if not isinstance(operation, dict):
+            raise bad_request(f"operation {index} of the JSON patch is not an object")
+        _check(index, operation)
+    return patch
+
+
+def json_patch(target: dict[str, Any], operations: list[dict[str, Any]]) -> Any:
+    """What the operations (from `operations_of`) make of `target`, which is changed. Raises ApiError Invalid (422) when one cannot
+    be carried out or a test fails."""
+    document: Any = target
+    copied = 0
+    for operation in operations:
+        try:
+            if operation["op"] == "copy":
+                copied += len(orjson.dumps(jsonpointer.resolve_pointer(document, operation["from"])))
+                if copied > COPIED:
+                    raise _failed(f"the copies of the JSON patch have more than {COPIED} bytes in all")
+            if operation["op"] == "add" and operation["path"] == "":
+                document = operation["value"]  # the whole document, which the library takes for an object's member
+                continue
+            document = jsonpatch.JsonPatch([operation]).apply(document, in_place=True)
+        except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as error:
+            raise _failed(f"{operation['op']} operation does not apply: {_why(operation, error)}") from None
+        except (TypeError, KeyError, IndexError, ValueError, AttributeError):
+            raise _failed(f"{operation['op']} operation does not apply: {operation['path']} is not there to be changed") from None
+    return document
+
+
+def _check(index: int, operation: dict[str, Any]) -> None:
+    name = operation.get("op")
+    if not isinstance(name, str) or name not in OPERATIONS:
+        raise bad_request(f'operation {index} of the JSON patch has no known "op"; there are: {", ".join(sorted(OPERATIONS))}')
+    pointers = ("path", "from") if name in ("move", "copy") else ("path",)
+    for pointer in pointers:
+        value = operation.get(pointer)
+        if not isinstance(value, str) or (value and not value.startswith("/")):
+            raise bad_request(f'operation {index} ({name}) of the JSON patch needs a "{pointer}" such as /spec/online')
+    if name in ("add", "replace", "test") and "value" not in operation:
+        raise bad_request(f'operation {index} ({name}) of the JSON patch needs a "value"')
+
+
+def _why(operation: dict[str, Any], error: Exception) -> str:
+    if isinstance(error, jsonpatch.JsonPatchTestFailed):
+        return f"testing value {operation['path']} failed"
+    return f"{operation['path']}: {' '.join(str(error).split())[:256]}"
+
+
+def _failed(why: str) -> ApiError:
+    return ApiError(422, "Invalid", f"the server rejected our request due to an error in our request: {why}")
