@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from storage.sqlite.schema import Synchronous
+
 __all__ = ["Readers"]
 
 T = TypeVar("T")
@@ -24,12 +26,12 @@ T = TypeVar("T")
 class Readers:
     """`count` connections and as many threads. Opening and closing block."""
 
-    def __init__(self, path: Path, count: int) -> None:
+    def __init__(self, path: Path, count: int, synchronous: Synchronous) -> None:
         self._path = path
         self._connections: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
         try:
             for _ in range(count):
-                connection = connect(path)
+                connection = connect(path, synchronous)  # the last one to be closed writes a checkpoint
                 self._connections.put(connection)
                 connection.execute("PRAGMA query_only = ON")
         except BaseException:

@@ -178,7 +178,7 @@ class SQLiteStore(Store):
             self._lock.acquire(str(path))
             self._connection = connect(path, self._synchronous, self._max_bytes)
             prepare(self._connection, path, check=self._check)
-            self._readers = Readers(path, self._reader_count)
+            self._readers = Readers(path, self._reader_count, self._synchronous)
         except OSError as error:
             self._release()
             raise Unavailable(f"{path}: {error.strerror}: check that its directory exists and that this user may write there") from error
