@@ -1,0 +1,49 @@
+"""Tasks that run beside the requests. One that crashes is logged and started again: each is level-triggered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+__all__ = ["Background"]
+
+log = logging.getLogger(__name__)
+
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
+"""Seconds before a crashed task is started again; doubled each time, until it has run for longer than that."""
+
+
+class Background:
+    """The tasks of one server."""
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Keep `run` running until `stop`, or until it returns."""
+        self._tasks.append(asyncio.create_task(_keep_running(name, run), name=name))
+
+    async def stop(self) -> None:
+        """Ends all of them."""
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:
+    clock = asyncio.get_running_loop().time
+    pause = FIRST_PAUSE
+    while True:
+        began = clock()
+        try:
+            await run()
+            return
+        except Exception:
+            log.exception("%s failed; it is started again", name)
+        pause = FIRST_PAUSE if clock() - began > LONGEST_PAUSE else min(pause * 2, LONGEST_PAUSE)
+        await asyncio.sleep(pause)

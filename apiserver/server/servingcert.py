@@ -1,0 +1,131 @@
+"""The certificate that the port is served with: from files that somebody else renews, or made and renewed here.
+
+The authority of self-made certificates is kept in the server's own storage, so that restarts and replicas have the same one
+and clients need to be told of it once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import orjson
+
+from apiserver.server.pki import LEAF_LIFE, Authority, BadAuthority, KeyPair
+from apiserver.server.tls import BadServingCertificate
+from storage.base import Conflict, Put
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from apiserver.server.tls import ServerTls
+    from storage.base import Store
+
+__all__ = ["AUTHORITY_KEY", "FileCertificate", "SelfMade", "stored_authority"]
+
+log = logging.getLogger(__name__)
+
+AUTHORITY_KEY = "/server/serving-authority"
+FILES_SECONDS = 10.0
+"""How often files are looked at."""
+RENEW_BEFORE = LEAF_LIFE / 3
+RENEW_SECONDS = 3600.0
+
+
+class FileCertificate:
+    """--tls-cert-file and --tls-private-key-file."""
+
+    def __init__(self, certificate: Path, key: Path, interval: float = FILES_SECONDS) -> None:
+        self._certificate, self._key, self._interval = certificate, key, interval
+        self._served: KeyPair | None = None
+
+    def read(self) -> KeyPair:
+        """What is in the files now. Raises BadServingCertificate."""
+        try:
+            self._served = KeyPair(self._certificate.read_bytes(), self._key.read_bytes())
+        except OSError as error:
+            raise BadServingCertificate(f"{error.filename} cannot be read: {error.strerror}") from None
+        return self._served
+
+    async def follow(self, tls: ServerTls) -> None:
+        """Serves what the files hold whenever that changes. While they are not usable (half of a renewal), the old pair goes on."""
+        complaint = ""
+        while True:
+            await asyncio.sleep(self._interval)
+            before = self._served
+            try:
+                pair = await asyncio.to_thread(self.read)
+                if pair != before:
+                    tls.serve(pair.certificate, pair.key)
+                    log.info("the serving certificate was renewed from %s", self._certificate)
+                complaint = ""
+            except BadServingCertificate as error:
+                self._served = before
+                if str(error) != complaint:
+                    complaint = str(error)
+                    log.warning("the old serving certificate stays: %s", error)
+
+
+class SelfMade:
+    """Certificates of our own authority for `names` (DNS names and IP addresses, the first is the main one)."""
+
+    def __init__(self, authority: Authority, names: Sequence[str]) -> None:
+        self._authority, self._names = authority, tuple(names)
+        self._served = authority.server(self._names)
+
+    @property
+    def pair(self) -> KeyPair:
+        """What is to be served."""
+        return self._served
+
+    @property
+    def bundle(self) -> bytes:
+        """What clients have to trust, PEM."""
+        return self._authority.pair.certificate
+
+    async def follow(self, tls: ServerTls) -> None:
+        """Renews the certificate when a third of its life is left."""
+        while True:
+            await asyncio.sleep(RENEW_SECONDS)
+            self.renew(tls)
+
+    def renew(self, tls: ServerTls, remaining: timedelta = RENEW_BEFORE) -> bool:
+        """Serves a new certificate unless the present one is valid for `remaining` yet. Returns whether it did."""
+        if self._authority.vouches(self._served.certificate, remaining=remaining):
+            return False
+        self._served = self._authority.server(self._names)
+        tls.serve(self._served.certificate, self._served.key)
+        return True
+
+
+async def stored_authority(store: Store) -> Authority:
+    """The authority kept in the store, made now when there is none or it has expired. Raises StorageError."""
+    while True:
+        kept = await store.get(AUTHORITY_KEY)
+        if kept is not None:
+            try:
+                return _decoded(kept.value)
+            except BadAuthority as error:
+                log.warning("the kept serving authority is replaced: %s", error)
+        authority = Authority.create("metal3-workloads serving")
+        try:
+            await store.commit([Put(AUTHORITY_KEY, _encoded(authority), kept.revision if kept else 0)])
+            return authority
+        except Conflict:
+            continue  # another replica was faster: its authority is everybody's
+
+
+def _encoded(authority: Authority) -> bytes:
+    return orjson.dumps({"certificate": authority.pair.certificate.decode(), "key": authority.pair.key.decode()})
+
+
+def _decoded(value: bytes) -> Authority:
+    try:
+        kept = orjson.loads(value)
+        pair = KeyPair(kept["certificate"].encode(), kept["key"].encode())
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise BadAuthority("what is stored is no certificate and key") from None
+    return Authority(pair)

@@ -1,0 +1,152 @@
+"""A real TLS port on loopback with the whole chain of filters before a small handler that tells who it thinks is asking."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import orjson
+from aiohttp import web
+
+from apiserver.filters import chain
+from apiserver.filters.authn import UnionAuthenticator
+from apiserver.filters.authn_certificate import CertificateAuthenticator
+from apiserver.filters.authn_requestheader import FrontProxy, RequestHeaderAuthenticator
+from apiserver.filters.authn_token import TokenAuthenticator
+from apiserver.filters.authz import Decision
+from apiserver.filters.certificates import CertificateVerifier
+from apiserver.filters.limits import InFlight
+from apiserver.registry.context import UserInfo
+from apiserver.server.connections import Connections
+from apiserver.server.metrics import Metrics
+from apiserver.server.tls import ServerTls
+from tests.unit.apiserver.authorities import Authority, Issued, client_context
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from apiserver.endpoints.call import Call, Handler, RequestInfo
+
+SERVING = Authority("serving")
+PROXIES = Authority("front proxies")
+CLIENTS = Authority("clients")
+FOREIGN = Authority("foreign")
+SERVER = SERVING.server()
+
+
+class Tokens:
+    """Reviews tokens by a table, counting."""
+
+    def __init__(self) -> None:
+        self.known = {"good": UserInfo("token-user", groups=("readers",))}
+        self.asked = 0
+        self.failure: Exception | None = None
+
+    async def review(self, token: str) -> UserInfo | None:
+        self.asked += 1
+        if self.failure is not None:
+            raise self.failure
+        return self.known.get(token)
+
+
+class Rules:
+    """Allows everything but what is listed as (user, verb)."""
+
+    def __init__(self) -> None:
+        self.forbidden: set[tuple[str, str]] = set()
+        self.asked: list[tuple[str, str, str]] = []
+
+    async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
+        self.asked.append((user.name, info.verb, info.path))
+        return Decision((user.name, info.verb) not in self.forbidden)
+
+
+async def tell(call: Call) -> web.StreamResponse:
+    """Answers with the identity of the request."""
+    user = call.user
+    assert user is not None
+    told = {"name": user.name, "uid": user.uid, "groups": user.groups, "extra": user.extra}
+    return web.Response(body=orjson.dumps(told), content_type="application/json")
+
+
+@dataclass
+class Setup:
+    """What a port is made of; tests change parts of it before or while it serves."""
+
+    handler: Handler = tell
+    tokens: Tokens = field(default_factory=Tokens)
+    rules: Rules = field(default_factory=Rules)
+    inflight: InFlight = field(default_factory=InFlight)
+    request_seconds: float = 5.0
+    header_seconds: float = 5.0
+    allowed_names: tuple[str, ...] = ("front-proxy-client",)
+    tls: ServerTls = field(
+        default_factory=lambda: ServerTls(SERVER.pem, SERVER.key_pem, [PROXIES.certificate, CLIENTS.certificate]),
+    )
+    metrics: Metrics = field(default_factory=lambda: Metrics([("g", "v1", "things")]))
+    max_connections: int = 100
+
+    def __post_init__(self) -> None:
+        proxy = FrontProxy((PROXIES.certificate,), self.allowed_names, uid_headers=("X-Remote-Uid",))
+        self.front_proxy = RequestHeaderAuthenticator(proxy)
+        self.clients = CertificateVerifier([CLIENTS.certificate])
+        self.token_authenticator = TokenAuthenticator(self.tokens)
+
+    def serve(self) -> Connections:
+        """The protocol factory of the port."""
+        authenticator = UnionAuthenticator([self.front_proxy, CertificateAuthenticator(self.clients), self.token_authenticator])
+        parts = chain.Parts(
+            authenticator=authenticator,
+            authorizer=self.rules,
+            recorder=self.metrics,
+            inflight=self.inflight,
+            request_seconds=self.request_seconds,
+        )
+        handler = chain.build(self.handler, parts)
+        return Connections(handler, header_seconds=self.header_seconds, max_connections=self.max_connections)
+
+
+@dataclass
+class Port:
+    """A port that serves, and clients for it."""
+
+    number: int
+    connections: Connections
+    sessions: list[aiohttp.ClientSession] = field(default_factory=list)
+
+    def client(self, certificate: Issued | None = None) -> aiohttp.ClientSession:
+        """A session that shows the certificate; closed with the port."""
+        connector = aiohttp.TCPConnector(ssl=client_context(SERVING, certificate))
+        session = aiohttp.ClientSession(f"https://127.0.0.1:{self.number}", connector=connector, timeout=aiohttp.ClientTimeout(total=10))
+        self.sessions.append(session)
+        return session
+
+    async def raw(self, certificate: Issued | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A bare TLS connection."""
+        return await asyncio.open_connection("127.0.0.1", self.number, ssl=client_context(SERVING, certificate))
+
+    async def identity(self, certificate: Issued | None = None, headers: Any = None, path: str = "/version") -> tuple[int, dict[str, Any]]:
+        """Who the server thinks this client is: status and body."""
+        async with self.client(certificate).get(path, headers=headers) as response:
+            return response.status, await response.json()
+
+
+@asynccontextmanager
+async def serving(setup: Setup) -> AsyncIterator[Port]:
+    """Serves for the length of the block."""
+    loop = asyncio.get_running_loop()
+    connections = setup.serve()
+    server = await loop.create_server(connections, "127.0.0.1", 0, ssl=setup.tls.context)
+    port = Port(server.sockets[0].getsockname()[1], connections)
+    try:
+        yield port
+    finally:
+        for session in port.sessions:
+            await session.close()
+        server.close()
+        await connections.shutdown(2)
+        await setup.token_authenticator.close()
+        await server.wait_closed()

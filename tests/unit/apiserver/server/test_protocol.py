@@ -1,0 +1,262 @@
+"""The port under bad, slow, hasty and too many clients. No answer ever has a traceback."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import orjson
+import pytest
+from aiohttp import web
+
+from apiserver.apis.status import conflict
+from apiserver.filters.limits import InFlight
+from storage.base import Compacted, Unavailable
+from tests.unit.apiserver.server.harness import CLIENTS, SERVING, Setup, serving
+
+if TYPE_CHECKING:
+    from apiserver.endpoints.call import Call
+
+ALICE = CLIENTS.issue("alice")
+MASTER = CLIENTS.issue("root", ["system:masters"])
+THINGS = "/apis/g/v1/things"
+
+
+class Gate:
+    """A handler that tells when it was entered and left, and answers when it is let."""
+
+    def __init__(self) -> None:
+        self.entered, self.open, self.left = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async def __call__(self, call: Call) -> web.StreamResponse:
+        self.entered.set()
+        try:
+            await self.open.wait()
+        finally:
+            self.left.set()
+        return web.Response(text="done")
+
+
+async def within(event: asyncio.Event) -> None:
+    async with asyncio.timeout(5):
+        await event.wait()
+
+
+async def exchange(setup: Setup, request: bytes) -> tuple[int, dict[str, str], bytes]:
+    """Sends bytes on a bare connection and reads one answer, until the server closes."""
+    async with serving(setup) as port:
+        reader, writer = await port.raw()
+        writer.write(request)
+        async with asyncio.timeout(5):
+            answer = await reader.read()
+        writer.close()
+    head, _, body = answer.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    return int(first.split()[1]), dict(line.lower().split(": ", 1) for line in lines), body
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        b"GARBAGE\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\r\n\r\n",
+        b"GET /version HTTP/9.9\r\n\r\n",
+        b"GET /version HTTP/1.1\r\nbad header\r\n\r\n",
+        b"GET /version HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        b"POST /version HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"GET /version HTTP/1.1\r\nHost: x\r\nX-Remote-User : spaced\r\n\r\n",
+        b"GET /version HTTP/1.1\r\nHost: x\r\nX-Big: " + b"canary" * 20_000 + b"\r\n\r\n",
+        b"GET /" + b"canary" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\n" + b"".join(b"X-%d: 1\r\n" % n for n in range(500)) + b"\r\n",
+    ],
+    ids=["garbage", "tls-in-tls", "version", "no-colon", "two-lengths", "smuggling", "space", "big-header", "big-line", "many-headers"],
+)
+async def test_what_is_no_request_is_answered_with_a_status_and_closed(request_bytes: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    status, headers, body = await exchange(Setup(), request_bytes)
+    assert (status, headers["content-type"]) == (400, "application/json")
+    assert orjson.loads(body)["reason"] == "BadRequest"
+    assert b"canary" not in body
+    assert b"Traceback" not in body
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_a_path_that_could_be_read_in_two_ways_is_refused() -> None:
+    for path in (b"/apis//g/v1", b"/apis/g/v1/../../x", b"/apis/g/v1/things/a%2Fb", b"/healthz/../metrics"):
+        status, _, body = await exchange(Setup(), b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % path)
+        assert (status, orjson.loads(body)["reason"]) == (400, "BadRequest")
+
+
+async def test_a_client_that_does_not_finish_its_headers_is_cut() -> None:
+    async with serving(Setup(header_seconds=0.2)) as port:
+        reader, writer = await port.raw()
+        writer.write(b"GET /version HTTP/1.1\r\nX-Slow: ")
+        async with asyncio.timeout(3):
+            assert await reader.read() == b""
+        writer.close()
+        # One that did is not.
+        async with port.client(ALICE).get("/version") as response:
+            assert response.status == 200
+
+
+async def test_a_body_that_does_not_come_is_a_504() -> None:
+    async def read(call: Call) -> web.StreamResponse:
+        await call.http.read()
+        return web.Response()
+
+    async with serving(Setup(handler=read)) as port:
+        reader, writer = await port.raw(ALICE)
+        writer.write(b"POST %s?timeout=200ms HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345" % THINGS.encode())
+        async with asyncio.timeout(5):
+            answer = await reader.readuntil(b"\r\n\r\n")
+        writer.close()
+    assert b" 504 " in answer.split(b"\r\n")[0]
+
+
+async def test_a_deadline_ends_the_handler() -> None:
+    gate = Gate()
+    async with serving(Setup(handler=gate)) as port:
+        status, body = await port.identity(ALICE, path=f"{THINGS}?timeout=100ms")
+        await within(gate.left)
+    assert (status, body["reason"]) == (504, "Timeout")
+
+
+async def test_a_timeout_that_is_none_is_refused() -> None:
+    async with serving(Setup()) as port:
+        status, body = await port.identity(ALICE, path=f"{THINGS}?timeout=soon")
+    assert (status, body["message"]) == (400, 'invalid timeout specified in the request URL: time: invalid duration "soon"')
+
+
+async def test_watches_have_no_deadline() -> None:
+    gate = Gate()
+    async with serving(Setup(handler=gate, request_seconds=0.05)) as port:
+        watch = asyncio.create_task(port.client(ALICE).get(f"{THINGS}?watch=true"))
+        await within(gate.entered)
+        assert (await port.identity(ALICE, path=THINGS))[0] == 504  # this much time has passed since
+        gate.open.set()
+        async with await watch as response:
+            assert response.status == 200
+
+
+@pytest.mark.parametrize(("method", "name", "other"), [("GET", "readOnly", "POST"), ("POST", "mutating", "GET")])
+async def test_too_many_at_once_are_sent_away(method: str, name: str, other: str) -> None:
+    gate = Gate()
+    inflight = InFlight(1, 1)
+    async with serving(Setup(handler=gate, inflight=inflight)) as port:
+        client, master = port.client(ALICE), port.client(MASTER)
+        first = asyncio.create_task(client.request(method, THINGS))
+        await within(gate.entered)
+        assert inflight.current[name] == 1
+        async with client.request(method, THINGS) as response:
+            assert (response.status, response.headers["Retry-After"]) == (429, "1")
+            body = await response.json()
+        assert (body["reason"], body["details"]) == ("TooManyRequests", {"retryAfterSeconds": 1})
+        # The other kind, watches, health and masters are not counted with these.
+        free = [client.request(other, THINGS), client.get(f"{THINGS}?watch=1"), client.get("/readyz"), master.request(method, THINGS)]
+        waiting = [asyncio.create_task(one) for one in free]
+        gate.open.set()
+        for task in (first, *waiting):
+            async with await task as response:
+                assert response.status == 200
+    assert inflight.current == {"readOnly": 0, "mutating": 0}
+
+
+async def test_a_client_that_goes_away_cancels_its_request() -> None:
+    gate, inflight = Gate(), InFlight()
+    async with serving(Setup(handler=gate, inflight=inflight)) as port:
+        _, writer = await port.raw(ALICE)
+        writer.write(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % THINGS.encode())
+        await within(gate.entered)
+        writer.transport.abort()
+        await within(gate.left)
+    assert inflight.current["readOnly"] == 0
+
+
+async def test_more_connections_than_allowed_are_refused() -> None:
+    async with serving(Setup(max_connections=1)) as port:
+        async with port.client(ALICE).get("/version") as response:
+            assert response.status == 200
+        with pytest.raises((aiohttp.ClientError, ConnectionError)):
+            await port.identity(ALICE)
+
+
+async def test_what_nobody_expected_is_a_500_without_its_cause(caplog: pytest.LogCaptureFixture) -> None:
+    async def fail(call: Call) -> web.StreamResponse:
+        raise RuntimeError("canary")
+
+    async with (
+        serving(Setup(handler=fail)) as port,
+        port.client(ALICE).get(THINGS, headers={"Audit-ID": "abc-1", "Accept": "text/html"}) as response,
+    ):
+        body = await response.text()
+        assert (response.status, response.headers["Audit-ID"]) == (500, "abc-1")
+    assert orjson.loads(body)["reason"] == "InternalError"
+    assert "canary" not in body
+    assert "Traceback" not in body
+    assert [record for record in caplog.records if "abc-1" in record.getMessage() and record.exc_info]
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "reason"),
+    [
+        (Unavailable("canary"), 503, "ServiceUnavailable"),
+        (Compacted(3, 5), 410, "Expired"),
+        (conflict("g", "things", "t", "w"), 409, "Conflict"),
+    ],
+)
+async def test_expected_failures(error: Exception, code: int, reason: str) -> None:
+    async def fail(call: Call) -> web.StreamResponse:
+        raise error
+
+    async with serving(Setup(handler=fail)) as port:
+        status, body = await port.identity(ALICE, path=THINGS)
+    assert (status, body["reason"], body["code"]) == (code, reason, code)
+    assert "canary" not in str(body)
+
+
+async def test_an_answer_that_cannot_be_completed_is_cut_not_ended() -> None:
+    async def half(call: Call) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(call.http)
+        await response.write(b"half")
+        raise RuntimeError("canary")
+
+    async with serving(Setup(handler=half)) as port, port.client(ALICE).get(THINGS) as response:
+        with pytest.raises(aiohttp.ClientPayloadError):
+            await response.read()
+
+
+@pytest.mark.parametrize("given", ["", "x" * 65, "a b", "<script>", "a/b"])
+async def test_an_audit_id_that_is_none_is_replaced(given: str) -> None:
+    async with serving(Setup()) as port, port.client(ALICE).get("/version", headers={"Audit-ID": given}) as response:
+        assert re.fullmatch(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", response.headers["Audit-ID"])
+
+
+async def test_metrics_count_by_what_is_served_only() -> None:
+    setup = Setup()
+    async with serving(setup) as port:
+        paths = (THINGS, f"{THINGS}/a", "/apis/made/up/canary", "/apis/g/canary/things", f"{THINGS}/a/canary", "/canary")
+        for path in paths:
+            assert (await port.identity(ALICE, path=path))[0] == 200
+    text = setup.metrics.text()
+    assert (
+        'apiserver_request_total{verb="LIST",group="g",version="v1",resource="things",subresource="",scope="cluster",code="200"} 1' in text
+    )
+    assert 'apiserver_request_duration_seconds_count{verb="GET",group="",version="",resource="",subresource="",scope=""} 1' in text
+    assert "canary" not in text
+
+
+async def test_rotated_serving_certificates_are_shown_to_new_connections() -> None:
+    setup = Setup()
+    async with serving(setup) as port:
+        _, writer = await port.raw()
+        first: Any = writer.get_extra_info("ssl_object").getpeercert(True)
+        fresh = SERVING.server()
+        setup.tls.serve(fresh.pem, fresh.key_pem)
+        _, other = await port.raw()
+        second = other.get_extra_info("ssl_object").getpeercert(True)
+        writer.close()
+        other.close()
+    assert first != second
