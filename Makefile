@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 TESTS ?= tests/integration
 
-.PHONY: help setup dev test lint unit integration requirements clean
+.PHONY: help setup dev test lint unit integration requirements crds clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -43,6 +43,9 @@ requirements: ## Pin anew what pyproject.toml asks for
 	CUSTOM_COMPILE_COMMAND="make requirements" .cache/pin/bin/pip-compile --quiet --generate-hashes --allow-unsafe --no-emit-index-url \
 	  --no-emit-trusted-host --no-emit-options --strip-extras --extra dev --build-deps-for editable --upgrade \
 	  --output-file requirements.txt pyproject.toml
+
+crds: setup ## Write anew the definition of the simulated hardware's kind
+	$(BIN)/python -m hack.realcluster.crd
 
 clean: ## Delete what was made here (not the tools in ~/.cache)
 	rm -rf $(VENV) .cache .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
