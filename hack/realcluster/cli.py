@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--storage", choices=("sqlite", "etcd"), default=DEFAULTS.storage, help="where the API server keeps its objects")
     up.add_argument("--hosts", type=int, default=DEFAULTS.hosts, help="how many hosts the hardware cluster has")
     up.add_argument("--bmo", choices=("simulated", "none"), default=DEFAULTS.bmo, help="who drives the hosts")
-    up.add_argument("--bmo-speed", type=float, default=DEFAULTS.bmo_speed, help="how much faster than real the simulated BMO is")
+    up.add_argument("--bmo-speed", type=float, default=DEFAULTS.bmo_speed, help="factor on the simulated BMO's durations: 1 is seconds for each state")
     up.add_argument("--server", choices=("on", "off"), default="on", help="off: the two Kubernetes control planes only")
     up.add_argument("--controllers", choices=("on", "off"), default="on", help="off: the API server without its controllers")
     up.add_argument("--tenants", default=",".join(DEFAULTS.tenants), help="names of tenants' namespaces, separated by commas")

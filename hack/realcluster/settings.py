@@ -24,7 +24,7 @@ class Settings:
     storage: Literal["sqlite", "etcd"] = "sqlite"
     hosts: int = 4
     bmo: Literal["simulated", "none"] = "simulated"
-    bmo_speed: float = 20.0
+    bmo_speed: float = 0.05
     server: bool = True
     controllers: bool = True
     tenants: tuple[str, ...] = ("a", "b")
