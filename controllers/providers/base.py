@@ -106,12 +106,23 @@ class ProviderContext:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """Part of a condition: True, False or None (unknown), a CamelCase reason, a message fit for the tenant."""
+
+    status: bool | None
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class ApplyRequest:
     """What is to be true of a real host.
 
-    `workload`: the Workload as JSON. `secrets`: per field ("userData", "metaData", "networkData") the data of the secret that the Workload
-    names, values decoded; fields it does not name are missing. `view_name`, `view_uid`: the host as its tenant knows it.
-    `annotations`: what the tenant wrote on its view; only those meant for the machine are passed on."""
+    `workload`: the Workload as JSON. `secrets`: per field ("userData", "metaData", "networkData") the data of the secret that the
+    Workload names, values decoded; fields it does not name are missing. `blocked`: why nothing new may be put on the host (a
+    secret is missing); it is to be held, and what is on it kept. `view_name`, `view_uid`: the host as its tenant knows it.
+    `annotations`: what the tenant wrote on its view; only those meant for the machine are passed on. `version` changes
+    whenever anything of this changes in meaning, the secrets' data included."""
 
     workload: Object
     source: Source
@@ -119,19 +130,12 @@ class ApplyRequest:
     view_name: str
     view_uid: str
     annotations: Mapping[str, str] = field(default_factory=dict)
+    blocked: Outcome | None = None
+    version: str = ""
 
     @property
     def workload_uid(self) -> str:
         return str(self.workload["metadata"]["uid"])
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """Part of a condition: True, False or None (unknown), a CamelCase reason, a message fit for the tenant."""
-
-    status: bool | None
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +198,12 @@ class Provider(ABC):
         """Takes the host for the Workload, if nobody else has it, and tells it what to run. Idempotent.
 
         Raises ProviderError or the client's errors when the source does not answer; it is tried again then."""
+
+    def applied(self, request: ApplyRequest) -> Applied | None:
+        """What `apply` would return, if it would not have to do anything as far as is known without asking the source; else None.
+
+        `request.secrets` is empty here, `request.version` tells whether they are the same as before. To save requests only."""
+        return None
 
     @abstractmethod
     async def release(self, request: ApplyRequest) -> Released:

@@ -95,5 +95,5 @@ class Controller:
         else:
             delay = self.queue.add_rate_limited(key)
         # Conflicts are how optimistic locking works; other failures are worth a line.
-        level = logging.DEBUG if error.conflict else logging.WARNING
+        level = logging.DEBUG if error.status == 409 else logging.WARNING
         log.log(level, "%s %s: %s; again in %.3g s", self.name, key, describe(error), delay)

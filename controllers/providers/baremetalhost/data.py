@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from controllers.providers.base import ApplyRequest
     from controllers.runtime.objects import Object
 
-__all__ = ["copies", "secret_object"]
+__all__ = ["copied_fields", "copies", "secret_object"]
 
 FALLBACK = "value"
 """The key of bootstrap secrets made by Cluster API, which BMO falls back to for user data."""
@@ -47,6 +47,11 @@ def copies(request: ApplyRequest) -> dict[str, dict[str, bytes]]:
             result[field] = {field: _value(request, field, data)}
     result["metaData"] = {"metaData": _metadata(request)}
     return result
+
+
+def copied_fields(workload: Object) -> list[str]:
+    """The reference fields that a Workload which runs something gets copies for."""
+    return [field for field in ("userData", "networkData") if workload["spec"].get(field)] + ["metaData"]
 
 
 def _value(request: ApplyRequest, field: str, data: Mapping[str, bytes]) -> bytes:

@@ -6,7 +6,7 @@ resourceVersion, which is the caller's to add.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -26,6 +26,7 @@ __all__ = [
     "consumed",
     "desired",
     "drop_claim_patch",
+    "held",
     "missing_checksum",
     "released_patch",
     "runs_something",
@@ -106,6 +107,13 @@ def desired(workload: Object, secrets: Mapping[str, str], annotations: Mapping[s
         annotations={key: value for key, value in annotations.items() if names.is_reboot(key) or key in names.UNHEALTHY},
         identity=identity,
     )
+
+
+def held(bmh: Object, want: Desired) -> Desired:
+    """The same, but with what is on the host left as it is: for a Workload whose secrets or image cannot be used (any more)."""
+    spec = bmh.get("spec") or {}
+    current = {key: spec[key]["name"] for key in REFERENCES if (spec.get(key) or {}).get("name")}
+    return replace(want, image=spec.get("image"), custom_deploy=spec.get("customDeploy"), secrets=current)
 
 
 def _image(image: Object | None) -> Object | None:

@@ -5,6 +5,7 @@ Every write to a host carries the resourceVersion it was decided on. A claim is 
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import TYPE_CHECKING, Self
 
@@ -13,13 +14,14 @@ from pydantic import ConfigDict, Field
 from apiserver.apis.base import DNSLabel, Model
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.copies import SecretCopies
-from controllers.providers.baremetalhost.data import copies
+from controllers.providers.baremetalhost.data import copied_fields, copies
 from controllers.providers.baremetalhost.desired import (
     claimed_patch,
     cleaning_mode,
     consumed,
     desired,
     drop_claim_patch,
+    held,
     missing_checksum,
     released_patch,
     runs_something,
@@ -45,9 +47,15 @@ from controllers.runtime.kubeconfig import parse
 from controllers.runtime.objects import Object, labels_of, matches, name_of, namespace_of, uid_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    from controllers.providers.baremetalhost.desired import Desired
 
 __all__ = ["BareMetalHostProvider", "Parameters"]
+
+
+TRUST = 600.0
+"""Seconds until everything is looked at again although nothing has changed: somebody may have deleted a copied secret."""
 
 
 class Parameters(Model):
@@ -72,6 +80,7 @@ class BareMetalHostProvider(Provider):
         self._selector = context.spec.host_selector.encode() if context.spec.host_selector else None
         self._policy = _policy(context)
         self._copies = SecretCopies(client)
+        self._done: dict[str, tuple[str, float]] = {}
         self._informer = Informer(
             client, names.BARE_METAL_HOSTS, namespace=self._parameters.namespace or "", indexers={"uid": lambda bmh: [uid_of(bmh)]}
         )
@@ -130,29 +139,53 @@ class BareMetalHostProvider(Provider):
             return Applied(Outcome(False, "HostGone", _GONE), Outcome(False, "HostGone", _GONE))
         if refused := self._refuse(bmh, request.workload):
             return Applied(refused, Outcome(False, refused.reason, "nothing is written to a host that is not this Workload's"))
-        if missing_checksum(request.workload["spec"].get("image")):
-            return await self._claim_only(bmh, request, Outcome(False, "ChecksumMissing", _CHECKSUM))
-        try:
-            data = copies(request) if runs_something(request.workload) else {}
-        except ProviderError as error:
-            return await self._claim_only(bmh, request, Outcome(False, error.reason, error.message))
+        blocked, data = self._data(request)
         bmh = await self._take(bmh, request)
-        namespace, workload = namespace_of(bmh), request.workload
-        secrets = await self._copies.keep(workload, namespace, data)
-        cleaning = cleaning_mode(workload, self._context.spec.cleaning)
-        want = desired(workload, secrets, request.annotations, cleaning=cleaning, identity=self._parameters.identity)
-        bmh = await self._patch(bmh, claimed_patch(bmh, want))
+        if blocked is not None:
+            bmh = await self._patch(bmh, claimed_patch(bmh, held(bmh, self._desired(request, {}))))
+            return self._applied_to(bmh, request, blocked)
+        secrets = await self._copies.keep(request.workload, namespace_of(bmh), data)
+        bmh = await self._patch(bmh, claimed_patch(bmh, self._desired(request, secrets)))
         if not data:
-            await self._copies.remove(request.workload_uid, namespace)
-        return Applied(
-            _BOUND,
-            Outcome(True, "Synchronized", "the host has been told everything"),
-            observed=host_status(bmh),
-            empty=is_empty(bmh),
-            consumed=consumed(bmh, request.annotations),
-        )
+            await self._copies.remove(request.workload_uid, namespace_of(bmh))
+        self._done[request.workload_uid] = (request.version, asyncio.get_running_loop().time() + TRUST)
+        return self._applied_to(bmh, request, _SYNCHRONIZED)
+
+    def applied(self, request: ApplyRequest) -> Applied | None:
+        version, until = self._done.get(request.workload_uid, ("", 0.0))
+        # A host that is to be emptied is always looked at: a stale copy may show it empty before it was filled.
+        if version != request.version or until < asyncio.get_running_loop().time() or not runs_something(request.workload):
+            return None
+        found = self._informer.store.by_index("uid", request.source.uid)
+        if not found or not taken_by_us(found[0], request.workload):
+            return None
+        secrets = {field: names.secret_name(request.workload_uid, field) for field in copied_fields(request.workload)}
+        if claimed_patch(found[0], self._desired(request, secrets)):
+            return None
+        return self._applied_to(found[0], request, _SYNCHRONIZED)
+
+    def _data(self, request: ApplyRequest) -> tuple[Outcome | None, dict[str, dict[str, bytes]]]:
+        """The data of the secrets to copy, or why nothing can be put on the host."""
+        if not runs_something(request.workload):
+            return None, {}
+        if request.blocked is not None:
+            return request.blocked, {}
+        if missing_checksum(request.workload["spec"].get("image")):
+            return Outcome(False, "ChecksumMissing", _CHECKSUM), {}
+        try:
+            return None, copies(request)
+        except ProviderError as error:
+            return Outcome(False, error.reason, error.message), {}
+
+    def _desired(self, request: ApplyRequest, secrets: Mapping[str, str]) -> Desired:
+        cleaning = cleaning_mode(request.workload, self._context.spec.cleaning)
+        return desired(request.workload, secrets, request.annotations, cleaning=cleaning, identity=self._parameters.identity)
+
+    def _applied_to(self, bmh: Object, request: ApplyRequest, synchronized: Outcome) -> Applied:
+        return Applied(_BOUND, synchronized, observed=host_status(bmh), empty=is_empty(bmh), consumed=consumed(bmh, request.annotations))
 
     async def release(self, request: ApplyRequest) -> Released:
+        self._done.pop(request.workload_uid, None)
         bmh = await self._find(request)
         if bmh is None or not taken_by_us(bmh, request.workload):
             await self._copies.remove(request.workload_uid, request.source.namespace)
@@ -191,14 +224,8 @@ class BareMetalHostProvider(Provider):
         """Takes the host before anything else is written, so that no secret goes to a host that another one is taking."""
         if taken_by_us(bmh, request.workload):
             return bmh
-        cleaning = cleaning_mode(request.workload, self._context.spec.cleaning)
-        full = claimed_patch(bmh, desired(request.workload, {}, {}, cleaning=cleaning, identity=self._parameters.identity))
+        full = claimed_patch(bmh, self._desired(request, {}))
         return await self._patch(bmh, {"metadata": full["metadata"], "spec": {"consumerRef": full["spec"]["consumerRef"]}})
-
-    async def _claim_only(self, bmh: Object, request: ApplyRequest, synchronized: Outcome) -> Applied:
-        """Holds the host while the Workload is not fit to run; what is on it stays."""
-        bmh = await self._take(bmh, request)
-        return Applied(_BOUND, synchronized, observed=host_status(bmh), empty=is_empty(bmh))
 
     async def _patch(self, bmh: Object, patch: Object) -> Object:
         if not patch:
@@ -243,7 +270,8 @@ def _waiting(bmh: Object) -> str:
     return f"waiting for the host to be emptied and cleaned: it is {state}{trouble}"
 
 
-_BOUND = Outcome(True, "Bound", "a host is reserved")
+_BOUND = Outcome(True, "Bound", "the host is this Workload's")
+_SYNCHRONIZED = Outcome(True, "Synchronized", "the host has been told everything")
 _GONE = "the machine was removed from the hardware cluster by its owner: delete this Workload and make a new one"
 _TAKEN = (
     "somebody else uses the host in the hardware cluster: delete this Workload to get another one, "

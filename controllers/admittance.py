@@ -1,0 +1,45 @@
+"""Who may use a WorkloadClass, and which class a Workload is of. Pure."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from apiserver.apis.workloadclass import DEFAULT_CLASS_ANNOTATION
+from controllers.runtime.objects import Object, annotations_of, labels_of, matches, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["admits", "default_class", "is_active"]
+
+
+def is_active(namespace: Object) -> bool:
+    """Whether the namespace is there to stay: not being deleted."""
+    return (namespace.get("status") or {}).get("phase", "Active") == "Active" and not namespace["metadata"].get("deletionTimestamp")
+
+
+def admits(class_: Object, namespace: Object) -> bool:
+    """Whether the class lets the namespace use it: by name, pattern or labels. No rule admits nobody."""
+    rules = class_["spec"].get("allowedNamespaces") or {}
+    name = name_of(namespace)
+    names = rules.get("names") or ()
+    if "*" in names or name in names:
+        return True
+    pattern = rules.get("nameMatches")
+    if pattern and _compiled(pattern).fullmatch(name):
+        return True
+    selector = rules.get("selector")
+    return selector is not None and matches(selector, labels_of(namespace))
+
+
+@lru_cache(maxsize=256)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
+def default_class(classes: Iterable[Object]) -> Object | None:
+    """The class that Workloads without one get: annotated as default; of several the newest, as with StorageClasses."""
+    found = [class_ for class_ in classes if annotations_of(class_).get(DEFAULT_CLASS_ANNOTATION) == "true"]
+    return max(found, key=lambda class_: (class_["metadata"].get("creationTimestamp") or "", name_of(class_)), default=None)

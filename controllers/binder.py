@@ -1,0 +1,233 @@
+"""The binder: finds a host for every Workload that has none. Which one is decided in `fit`; here is when, and what is said.
+
+Woken by Workloads, classes, namespaces and hosts that become free. The claim itself is the server's, atomic; the binder merely
+proposes, and takes the next one on a conflict.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from controllers import kinds
+from controllers.admittance import admits, default_class
+from controllers.cluster import Cluster, with_conditions
+from controllers.fit import best, explain, needs
+from controllers.freehosts import FreeHosts, unfree
+from controllers.runtime.conditions import condition, find_condition
+from controllers.runtime.controller import Controller, Result
+from controllers.runtime.errors import ApiException
+from controllers.runtime.objects import Object, deleting, key_of, name_of, namespace_of
+
+if TYPE_CHECKING:
+    from controllers.fit import Needs
+
+__all__ = ["Binder", "Unbindable", "is_pending"]
+
+log = logging.getLogger(__name__)
+
+SETTLE = 0.05
+"""Seconds to wait after a host became free: hosts come in bunches."""
+REPEAT_MESSAGE = 5.0
+"""Seconds between changes of a message whose reason stays: counts change with every host."""
+ATTEMPTS = 5
+
+
+class Unbindable(Exception):
+    """There is no host for the Workload now: `reason` and `message` of its condition Bound. Fit for tenants."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason, self.message = reason, message
+
+
+def is_pending(workload: Object) -> bool:
+    """Whether the binder has to find a host: none yet, not deleted, and it did not lose one."""
+    status = workload.get("status") or {}
+    return not status.get("host") and not deleting(workload) and status.get("phase") != "Lost"
+
+
+class Binder:
+    """Reconciles Workloads by key."""
+
+    def __init__(self, cluster: Cluster, *, workers: int = 16) -> None:
+        self._cluster = cluster
+        self._free = FreeHosts()
+        self._pending: dict[str, str] = {}
+        self._said: dict[str, float] = {}
+        self.controller = Controller("binder", self.reconcile, workers=workers)
+        cluster.hosts.add_handler(self._host_changed)
+        cluster.workloads.add_handler(self._workload_changed)
+        cluster.classes.add_handler(lambda old, new: self._wake_all())
+        cluster.namespaces.add_handler(self._namespace_changed)
+
+    async def run(self) -> None:
+        await self.controller.run()
+
+    def _workload_changed(self, old: Object | None, new: Object | None) -> None:
+        workload = new or old
+        assert workload is not None
+        key = key_of(workload)
+        if new is None or not is_pending(new):
+            self._pending.pop(key, None)
+            self._said.pop(key, None)
+        elif old is None or old["spec"] != new["spec"] or not is_pending(old):
+            self._pending.setdefault(key, "")
+            self.controller.queue.add(key)
+
+    def _host_changed(self, old: Object | None, new: Object | None) -> None:
+        class_name = self._free.update(old, new)
+        if class_name is not None:
+            self._wake(class_name)
+
+    def _namespace_changed(self, old: Object | None, new: Object | None) -> None:
+        if old is None or new is None or old["metadata"].get("labels") != new["metadata"].get("labels"):
+            self._wake_all()
+
+    def _wake(self, class_name: str) -> None:
+        for key, waits_for in self._pending.items():
+            if waits_for == class_name:
+                self.controller.queue.add_after(key, SETTLE)
+
+    def _wake_all(self) -> None:
+        for key in self._pending:
+            self.controller.queue.add_after(key, SETTLE)
+
+    async def reconcile(self, key: str) -> Result | None:
+        """Binds the Workload, or says why that cannot be."""
+        workload = self._cluster.workloads.store.get(key)
+        if workload is None or not is_pending(workload):
+            return None
+        try:
+            return await self._bind(key, workload)
+        except Unbindable as error:
+            return await self._say(key, workload, error)
+
+    async def _bind(self, key: str, workload: Object) -> Result | None:
+        class_ = self._class_of(workload)
+        self._pending[key] = name_of(class_)
+        if workload["spec"].get("hostRef"):
+            return await self._bind_pinned(workload, class_)
+        want = needs(workload)
+        for _ in range(ATTEMPTS):
+            chosen = self._choose(class_, want)
+            if await self._post(workload, chosen):
+                return None
+        return Result(requeue_after=SETTLE)
+
+    def _class_of(self, workload: Object) -> Object:
+        """The Workload's class, if it may use it."""
+        classes = self._cluster.classes.store
+        name = workload["spec"].get("className")
+        class_ = classes.get(name) if name else default_class(classes)
+        if class_ is None and not name:
+            raise Unbindable("NoDefaultClass", "spec.className is empty and no WorkloadClass is the default: set spec.className")
+        if class_ is None:
+            raise Unbindable("ClassNotFound", f'there is no WorkloadClass "{name}": kubectl get workloadclasses shows those there are')
+        namespace = self._cluster.namespaces.store.get(namespace_of(workload))
+        if namespace is None or not admits(class_, namespace):
+            message = (
+                f'the WorkloadClass "{name_of(class_)}" does not allow namespace "{namespace_of(workload)}": ask its owner, or use another'
+            )
+            raise Unbindable("NamespaceNotAllowed", message)
+        return class_
+
+    def _choose(self, class_: Object, want: Needs) -> str:
+        """The best host's name, taken so that no other Workload tries it."""
+        free = self._free.candidates(name_of(class_))
+        chosen, reasons = best(free, want)
+        if chosen is None:
+            others = self._free.others(name_of(class_))
+            reasons.update(others)
+            raise Unbindable("NoHostFits", explain(sum(reasons.values()), reasons))
+        self._free.assume(chosen.name)
+        return chosen.name
+
+    async def _bind_pinned(self, workload: Object, class_: Object) -> Result | None:
+        wanted = workload["spec"]["hostRef"]["name"]
+        host = await self._pinned(workload, wanted)
+        if host["spec"]["className"] != name_of(class_):
+            other = host["spec"]["className"]
+            raise Unbindable(
+                "HostOfOtherClass", f'the host "{wanted}" is of class "{other}": set spec.className to it, or drop spec.hostRef'
+            )
+        if reason := unfree(host):
+            raise Unbindable("HostNotFree", f'the host "{wanted}" {_is(reason)}: it is taken as soon as it is free')
+        self._free.assume(name_of(host))
+        return None if await self._post(workload, name_of(host)) else Result(requeue_after=1.0)
+
+    async def _pinned(self, workload: Object, name: str) -> Object:
+        """The Host behind a view's name."""
+        try:
+            view = await self._cluster.client.get(kinds.views(self._cluster.view_group), name, namespace_of(workload))
+        except ApiException as error:
+            if not error.not_found:
+                raise
+            raise Unbindable(
+                "HostNotFound", f'no host "{name}" is offered in this namespace (kubectl get bmh): correct spec.hostRef, or drop it'
+            ) from None
+        host = self._cluster.hosts.store.get(view["status"]["provisioning"]["ID"])
+        if host is None:
+            raise Unbindable("HostNotFound", f'the host "{name}" is just going away: correct spec.hostRef, or drop it')
+        return host
+
+    async def _post(self, workload: Object, host: str) -> bool:
+        """Claims the (assumed) host. False: somebody was faster, or it may not be had; the next one may do."""
+        body = {
+            "apiVersion": kinds.WORKLOADS.api_version,
+            "kind": "Binding",
+            "metadata": {"name": name_of(workload), "namespace": namespace_of(workload), "uid": workload["metadata"]["uid"]},
+            "target": {"name": host},
+        }
+        try:
+            await self._cluster.client.create(kinds.WORKLOADS, body, namespace_of(workload), name=name_of(workload), subresource="binding")
+        except ApiException as error:
+            if error.status in {403, 404, 409, 422}:
+                log.info("%s was not bound to %s: %s", key_of(workload), host, error)
+                if await self._settled(workload):
+                    self._free.restore(host)
+                    return True
+                return False  # the host's fault: it stays assumed, so that the next try is another one
+            self._free.restore(host)
+            raise
+        self._cluster.events.event(_about(workload), "Normal", "Bound", "a host was found")
+        return True
+
+    async def _settled(self, workload: Object) -> bool:
+        """Whether the Workload needs no host any more: the informer may lag behind a bind of our own."""
+        try:
+            current = await self._cluster.client.get(kinds.WORKLOADS, name_of(workload), namespace_of(workload))
+        except ApiException as error:
+            if error.not_found:
+                return True
+            raise
+        return not is_pending(current) or current["metadata"]["uid"] != workload["metadata"]["uid"]
+
+    async def _say(self, key: str, workload: Object, error: Unbindable) -> Result | None:
+        """Puts the reason on the Workload, with one event per reason."""
+        before = find_condition((workload.get("status") or {}).get("conditions"), "Bound")
+        same = before is not None and before["reason"] == error.reason
+        if before is not None and same and before["message"] != error.message:
+            wait = self._said.get(key, 0.0) + REPEAT_MESSAGE - self.controller.queue.now()
+            if wait > 0:
+                return Result(requeue_after=wait)
+        self._said[key] = self.controller.queue.now()
+        generation = workload["metadata"].get("generation")
+        conditions = [
+            condition("Bound", False, error.reason, error.message, generation=generation),
+            condition("Ready", False, "NotBound", "it waits for a host: see condition Bound", generation=generation),
+        ]
+        status = {"phase": "Pending", "observedGeneration": generation, "conditions": with_conditions(workload, conditions)}
+        await self._cluster.patch_status(kinds.WORKLOADS, workload, status)
+        if not same:
+            self._cluster.events.event(_about(workload), "Warning", error.reason, error.message)
+        return None
+
+
+def _is(phrase: str) -> str:
+    verb, _, rest = phrase.partition(" ")
+    return f"{ {'are': 'is', 'hold': 'holds', 'report': 'reports'}.get(verb, verb) } {rest}"
+
+
+def _about(workload: Object) -> Object:
+    return {"apiVersion": kinds.WORKLOADS.api_version, "kind": "Workload", "metadata": workload["metadata"]}

@@ -1,0 +1,135 @@
+"""WorkloadClasses: keeps one provider per class running with the class's credentials, and says how the class fares."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+from controllers import kinds
+from controllers.cluster import Cluster, with_conditions
+from controllers.providers.base import BadClass, ProviderError
+from controllers.runtime.conditions import condition, is_true
+from controllers.runtime.controller import Controller, Result
+from controllers.runtime.errors import ApiException
+from controllers.runtime.objects import Object, key_of, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from controllers.sources import Sources
+
+__all__ = ["ClassController", "count_hosts"]
+
+COUNT_AFTER = 0.5
+"""Seconds after a host's change until they are counted: hosts change in bunches."""
+RETRY_CLASS = 30.0
+
+
+class ClassController:
+    """Reconciles WorkloadClasses by name."""
+
+    def __init__(self, cluster: Cluster, sources: Sources, *, workers: int = 4) -> None:
+        self._cluster, self._sources = cluster, sources
+        self.controller = Controller("class", self.reconcile, workers=workers)
+        queue = self.controller.queue
+        cluster.classes.add_handler(self._class_changed)
+        cluster.secrets.add_handler(self._secret_changed)
+        cluster.hosts.add_handler(self._host_changed)
+        sources.add_health_handler(queue.add)
+
+    async def run(self) -> None:
+        try:
+            await self.controller.run()
+        finally:
+            await self._sources.close()
+
+    def _class_changed(self, old: Object | None, new: Object | None) -> None:
+        class_ = new or old
+        assert class_ is not None
+        self.controller.queue.add(name_of(class_))
+
+    def _secret_changed(self, old: Object | None, new: Object | None) -> None:
+        secret = new or old
+        assert secret is not None
+        for class_ in self._cluster.classes.store.by_index("secret", key_of(secret)):
+            self.controller.queue.add(name_of(class_))
+
+    def _host_changed(self, old: Object | None, new: Object | None) -> None:
+        for host in (old, new):
+            if host is not None:
+                self.controller.queue.add_after(host["spec"]["className"], COUNT_AFTER)
+
+    async def reconcile(self, name: str) -> Result | None:
+        """Starts, restarts or stops the class's provider, and writes the class's status."""
+        class_ = self._cluster.classes.store.get(name)
+        if class_ is None:
+            await self._sources.stop(name)
+            return None
+        problem: ProviderError | None
+        try:
+            await self._sources.ensure(name, class_["spec"], await self._credentials(class_))
+            problem = self._sources.problem(name)
+        except BadClass as error:
+            await self._sources.stop(name)
+            problem = error
+        await self._report(class_, problem)
+        return Result(requeue_after=RETRY_CLASS) if problem else None
+
+    async def _credentials(self, class_: Object) -> dict[str, bytes]:
+        """The decoded data of the class's secret, empty without one. Raises BadClass when it is missing."""
+        reference = class_["spec"].get("credentialsSecretRef")
+        if not reference:
+            return {}
+        try:
+            secret = await self._cluster.client.get(kinds.SECRETS, reference["name"], reference["namespace"])
+        except ApiException as error:
+            if not error.not_found:
+                raise
+            where = f"{reference['namespace']}/{reference['name']}"
+            raise BadClass(
+                "SecretNotFound", f"the secret {where} does not exist: create it, or correct spec.credentialsSecretRef"
+            ) from None
+        return {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
+
+    async def _report(self, class_: Object, problem: ProviderError | None) -> None:
+        name, generation = name_of(class_), class_["metadata"].get("generation")
+        if problem is None:
+            conditions = [condition("Connected", True, "Connected", "the source of machines answers", generation=generation)]
+        else:
+            conditions = [condition("Connected", False, problem.reason, problem.message, generation=generation)]
+        conditions.append(_overlap(len(self._sources.overlaps(name)), generation))
+        before = (class_.get("status") or {}).get("conditions")
+        status = {
+            "observedGeneration": generation,
+            "conditions": with_conditions(class_, conditions),
+            "hosts": count_hosts(self._cluster.hosts.store.by_index("class", name)),
+        }
+        await self._cluster.patch_status(kinds.CLASSES, class_, status)
+        if problem is not None and (before is None or is_true(before, "Connected")) and problem.reason != "Connecting":
+            about = {"apiVersion": kinds.CLASSES.api_version, "kind": "WorkloadClass", "metadata": class_["metadata"]}
+            self._cluster.events.event(about, "Warning", problem.reason, problem.message)
+
+
+def _overlap(count: int, generation: int | None) -> Object:
+    if not count:
+        return condition("Exclusive", True, "Exclusive", "no other class has the same hosts", generation=generation)
+    message = f"{count} of the hosts are already another class's: tell the classes apart by spec.hostSelector or parameters"
+    return condition("Exclusive", False, "HostsOverlap", message, generation=generation)
+
+
+UNHEALTHY = {"Unhealthy", "HostError", "HostGone", "Quarantined", "Orphaned"}
+
+
+def count_hosts(hosts: Iterable[Object]) -> dict[str, int]:
+    """How many hosts there are, by what can be done with them."""
+    counts = dict.fromkeys(("total", "free", "claimed", "unhealthy", "dirty"), 0)
+    for host in hosts:
+        status = host.get("status") or {}
+        counts["total"] += 1
+        counts["dirty"] += bool(status.get("dirtyFor"))
+        counts["unhealthy"] += status.get("reason") in UNHEALTHY
+        if host["spec"].get("claimRef"):
+            counts["claimed"] += 1
+        elif status.get("available"):
+            counts["free"] += 1
+    return counts

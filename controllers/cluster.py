@@ -1,0 +1,96 @@
+"""The management cluster as all controllers share it: one client, one informer per kind, one events recorder."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from controllers import kinds
+from controllers.runtime.clock import timestamp
+from controllers.runtime.conditions import set_conditions
+from controllers.runtime.events import EventRecorder
+from controllers.runtime.informer import Informer
+from controllers.runtime.objects import Object, Resource, key_of, name_of, namespace_of
+
+if TYPE_CHECKING:
+    from controllers.runtime.client import Client
+
+__all__ = ["Cluster", "claimed_host", "connect", "secret_keys"]
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What the controllers read from and write through. Secrets are known by name and version only."""
+
+    client: Client
+    workloads: Informer
+    classes: Informer
+    hosts: Informer
+    namespaces: Informer
+    secrets: Informer
+    events: EventRecorder
+    view_group: str = "metal3.io"
+
+    @property
+    def informers(self) -> list[Informer]:
+        return [self.workloads, self.classes, self.hosts, self.namespaces, self.secrets]
+
+    async def patch_status(self, resource: Resource, obj: Object, changes: Object) -> Object:
+        """Merge-patches the status, if that changes anything and nobody wrote in between. Returns the object as it then is."""
+        current = obj.get("status") or {}
+        different = {key: value for key, value in changes.items() if current.get(key) != value}
+        if not different:
+            return obj
+        patch = {"metadata": {"resourceVersion": obj["metadata"]["resourceVersion"]}, "status": different}
+        return await self.client.patch(resource, name_of(obj), patch, namespace_of(obj), subresource="status")
+
+
+def connect(client: Client, *, view_group: str = "metal3.io", component: str = "metal3-workloads") -> Cluster:
+    """The cluster behind this client; its informers are to be run by a manager."""
+    return Cluster(
+        client,
+        workloads=Informer(client, kinds.WORKLOADS, indexers={"secret": secret_keys, "class": _class_of}),
+        classes=Informer(client, kinds.CLASSES, indexers={"secret": _credentials_key}),
+        hosts=Informer(client, kinds.HOSTS, indexers={"claim": _claim_keys, "class": _class_of}),
+        namespaces=Informer(client, kinds.NAMESPACES),
+        secrets=Informer(client, kinds.SECRETS, transform=_without_data),
+        events=EventRecorder(client, component),
+        view_group=view_group,
+    )
+
+
+def claimed_host(cluster: Cluster, workload: Object) -> Object | None:
+    """The Host that this very Workload has, as last seen."""
+    for host in cluster.hosts.store.by_index("claim", key_of(workload)):
+        if host["spec"]["claimRef"]["uid"] == workload["metadata"]["uid"]:
+            return host
+    return None
+
+
+def with_conditions(obj: Object, wanted: list[Object]) -> list[Object]:
+    """The object's conditions with the wanted ones put in."""
+    return set_conditions((obj.get("status") or {}).get("conditions"), wanted, timestamp())
+
+
+def secret_keys(workload: Object) -> list[str]:
+    """The keys of the secrets that the Workload names."""
+    references = (workload["spec"].get(field) for field in ("userData", "metaData", "networkData"))
+    return sorted({f"{namespace_of(workload)}/{reference['name']}" for reference in references if reference and reference.get("name")})
+
+
+def _class_of(obj: Object) -> list[str]:
+    return [obj["spec"].get("className") or ""]
+
+
+def _claim_keys(host: Object) -> list[str]:
+    claim = host["spec"].get("claimRef")
+    return [f"{claim['namespace']}/{claim['name']}"] if claim else []
+
+
+def _credentials_key(class_: Object) -> list[str]:
+    reference = class_["spec"].get("credentialsSecretRef")
+    return [f"{reference['namespace']}/{reference['name']}"] if reference else []
+
+
+def _without_data(secret: Object) -> Object:
+    return {key: secret[key] for key in ("apiVersion", "kind", "metadata", "type") if key in secret}

@@ -1,0 +1,190 @@
+"""Which host suits a Workload best: the smallest that will do. Pure.
+
+A host fits or has reasons why not. Of those that fit, one in the wanted failure domain comes first, then the one with
+least surplus; ties are spread by a hash of both, so that Workloads at work at the same time prefer different hosts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from controllers.kinds import FAILURE_DOMAIN
+from controllers.quantities import MI, parse_quantity
+from controllers.runtime.objects import Object, matches, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["Candidate", "Needs", "best", "candidate", "explain", "misfit", "needs", "surplus"]
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A free host, with what matters for choosing it. `ram` and `storage` are bytes."""
+
+    name: str
+    labels: dict[str, str] = field(default_factory=dict)
+    architecture: str = ""
+    cpus: int = 0
+    ram: int = 0
+    storage: int = 0
+    nics: int = 0
+    dirty_for: str | None = None
+    extras: float = 0.0
+    """How much it has of what its labels count (such as GPUs): not to be wasted on those who did not ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a Workload needs. `resources` are labels that hold at least so much."""
+
+    namespace: str
+    seed: str
+    selector: Object | None = None
+    architecture: str = ""
+    cpus: int = 0
+    ram: float = 0
+    ram_text: str = ""
+    storage: float = 0
+    storage_text: str = ""
+    nics: int = 0
+    resources: tuple[tuple[str, float, str], ...] = ()
+    failure_domain: str = ""
+
+
+def candidate(host: Object) -> Candidate:
+    """The Host as a candidate."""
+    status = host["status"]
+    report = status["report"]
+    hardware = report["status"].get("hardware") or {}
+    labels = report.get("labels") or {}
+    cpu = hardware.get("cpu") or {}
+    return Candidate(
+        name=name_of(host),
+        labels=labels,
+        architecture=cpu.get("arch") or report["spec"].get("architecture") or "",
+        cpus=int(cpu.get("count") or 0),
+        ram=int(hardware.get("ramMebibytes") or 0) * MI,
+        storage=sum(int(disk.get("sizeBytes") or 0) for disk in hardware.get("storage") or ()),
+        nics=len(hardware.get("nics") or ()),
+        dirty_for=status.get("dirtyFor"),
+        extras=sum(math.log2(1 + int(value)) for key, value in labels.items() if "/" in key and value.isdecimal()),
+    )
+
+
+def needs(workload: Object) -> Needs:
+    """What the Workload's spec asks for."""
+    spec, metadata = workload["spec"], workload["metadata"]
+    wanted = spec.get("requirements") or {}
+    ram, storage = wanted.get("ram") or 0, wanted.get("storage") or 0
+    return Needs(
+        namespace=metadata["namespace"],
+        seed=metadata["uid"],
+        selector=spec.get("hostSelector"),
+        architecture=wanted.get("architecture") or "",
+        cpus=wanted.get("cpuCount") or 0,
+        ram=parse_quantity(ram),
+        ram_text=str(ram),
+        storage=parse_quantity(storage),
+        storage_text=str(storage),
+        nics=wanted.get("nics") or 0,
+        resources=tuple((key, parse_quantity(value), str(value)) for key, value in sorted((wanted.get("resources") or {}).items())),
+        failure_domain=spec.get("failureDomain") or "",
+    )
+
+
+def misfit(host: Candidate, want: Needs) -> str | None:
+    """Why the host will not do, as a phrase that many hosts may share; None when it fits. The first reason found counts."""
+    if host.dirty_for is not None and host.dirty_for != want.namespace:
+        return "hold another namespace's data"
+    if not matches(want.selector, host.labels):
+        return _unmatched(want.selector, host.labels)
+    if want.architecture and host.architecture != want.architecture:
+        return f"are not {want.architecture}"
+    for have, need, text in (
+        (host.cpus, want.cpus, f"less than {want.cpus} CPUs"),
+        (host.ram, want.ram, f"less than {want.ram_text} of memory"),
+        (host.storage, want.storage, f"less than {want.storage_text} of storage"),
+        (host.nics, want.nics, f"fewer than {want.nics} NICs"),
+    ):
+        if have < need:
+            return f"have {text}"
+    for key, amount, text in want.resources:
+        if _labelled(host.labels, key) < amount:
+            return f"have less than {text} of {key}"
+    return None
+
+
+def _unmatched(selector: Object | None, labels: dict[str, str]) -> str:
+    """The first part of the selector that does not match, in words."""
+    selector = selector or {}
+    for key, value in sorted((selector.get("matchLabels") or {}).items()):
+        if labels.get(key) != value:
+            return f"lack label {key}={value}"
+    for requirement in selector.get("matchExpressions") or ():
+        if not matches({"matchExpressions": [requirement]}, labels):
+            values = f" ({', '.join(requirement['values'])})" if requirement.get("values") else ""
+            return f"do not match {requirement['key']} {requirement['operator']}{values}"
+    return "do not match the host selector"
+
+
+def _labelled(labels: Mapping[str, str], key: str) -> float:
+    try:
+        return parse_quantity(labels.get(key, "0"))
+    except ValueError:
+        return 0.0
+
+
+def surplus(host: Candidate, want: Needs) -> float:
+    """How much more than needed the host has: 0 for a perfect fit, 1 for each doubling of one dimension."""
+    pairs = [
+        (host.cpus, want.cpus),
+        (host.ram / 2**30, want.ram / 2**30),
+        (host.storage / 2**30, want.storage / 2**30),
+        (host.nics, want.nics),
+    ]
+    asked = [(_labelled(host.labels, key), amount) for key, amount, _ in want.resources]
+    hardware = sum(math.log2((1 + have) / (1 + need)) for have, need in pairs + asked)
+    return hardware + (0.0 if want.resources else host.extras)
+
+
+def best(candidates: Iterable[Candidate], want: Needs) -> tuple[Candidate | None, Counter[str]]:
+    """The best host, or None with the reasons counted. Deterministic."""
+    chosen: Candidate | None = None
+    least: tuple[bool, float] | None = None
+    reasons = Counter[str]()
+    for host in candidates:
+        if reason := misfit(host, want):
+            reasons[reason] += 1
+            continue
+        elsewhere = bool(want.failure_domain) and host.labels.get(FAILURE_DOMAIN) != want.failure_domain
+        rank = (elsewhere, round(surplus(host, want), 9))
+        if chosen is None or least is None or rank < least:
+            chosen, least = host, rank
+        elif rank == least and _tie(want.seed, host.name) < _tie(want.seed, chosen.name):
+            chosen = host
+    return chosen, reasons
+
+
+def _tie(seed: str, name: str) -> bytes:
+    return hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
+
+
+def explain(total: int, reasons: Mapping[str, int]) -> str:
+    """Why no host fits, counted: "0/12 hosts fit: 5 are claimed, 4 have less than 64Gi of memory"."""
+    if total == 0:
+        return "the class has no hosts: its owner has to add some, or choose another spec.className"
+    parts = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    return f"0/{total} hosts fit: " + ", ".join(f"{count} {_singular(reason) if count == 1 else reason}" for reason, count in parts)
+
+
+_SINGULAR = {"are": "is", "have": "has", "lack": "lacks", "do": "does", "hold": "holds"}
+
+
+def _singular(reason: str) -> str:
+    verb, _, rest = reason.partition(" ")
+    return f"{_SINGULAR.get(verb, verb)} {rest}"

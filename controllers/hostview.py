@@ -1,0 +1,96 @@
+"""Offers: keeps every free host visible in the namespaces that may have it, and nowhere else. Who sees what is decided in `offers`.
+
+The server keeps the list (Host.spec.offers) and makes and withdraws the views.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from controllers import kinds
+from controllers.admittance import admits, is_active
+from controllers.offers import is_offerable, offered, plan
+from controllers.runtime.controller import Controller, Result
+from controllers.runtime.errors import ApiException
+from controllers.runtime.objects import Object, name_of
+
+if TYPE_CHECKING:
+    from controllers.cluster import Cluster
+
+__all__ = ["OfferController"]
+
+SETTLE = 0.1
+"""Seconds to gather changes: hosts, and namespaces, come in bunches."""
+AT_ONCE = 16
+RESYNC = 300.0
+
+
+class OfferController:
+    """Reconciles the offers of all hosts of a class, by the class's name."""
+
+    def __init__(self, cluster: Cluster, *, workers: int = 2) -> None:
+        self._cluster = cluster
+        self._requests = asyncio.Semaphore(AT_ONCE)
+        self.controller = Controller("offer", self.reconcile, workers=workers)
+        cluster.hosts.add_handler(self._host_changed)
+        cluster.classes.add_handler(self._class_changed)
+        cluster.namespaces.add_handler(self._namespace_changed)
+
+    async def run(self) -> None:
+        await self.controller.run()
+
+    def _host_changed(self, old: Object | None, new: Object | None) -> None:
+        for host in (old, new):
+            if host is not None:
+                self.controller.queue.add_after(host["spec"]["className"], SETTLE)
+
+    def _class_changed(self, old: Object | None, new: Object | None) -> None:
+        if old is None or new is None or old["spec"] != new["spec"]:
+            class_ = new or old
+            assert class_ is not None
+            self.controller.queue.add_after(name_of(class_), SETTLE)
+
+    def _namespace_changed(self, old: Object | None, new: Object | None) -> None:
+        if old is None or new is None or is_active(old) != is_active(new) or old["metadata"].get("labels") != new["metadata"].get("labels"):
+            for class_ in self._cluster.classes.store:
+                self.controller.queue.add_after(name_of(class_), SETTLE)
+
+    async def reconcile(self, name: str) -> Result | None:
+        """Makes the offers of one class's hosts what they should be."""
+        hosts = self._cluster.hosts.store.by_index("class", name)
+        free = {name_of(host): host for host in hosts if is_offerable(host)}
+        wanted = plan((offered(host) for host in free.values()), self._namespaces(name), self._limit(name))
+        wanted |= {name_of(host): [] for host in hosts if name_of(host) not in free and not host["spec"].get("claimRef")}
+        changes = [(host, wanted[name_of(host)]) for host in hosts if name_of(host) in wanted and _offers(host) != wanted[name_of(host)]]
+        await asyncio.gather(*(self._put(name_of(host), namespaces) for host, namespaces in changes))
+        return Result(requeue_after=RESYNC) if hosts else None
+
+    def _namespaces(self, class_name: str) -> list[str]:
+        class_ = self._cluster.classes.store.get(class_name)
+        if class_ is None:
+            return []
+        return sorted(name_of(item) for item in self._cluster.namespaces.store if is_active(item) and admits(class_, item))
+
+    def _limit(self, class_name: str) -> int | None:
+        class_ = self._cluster.classes.store.get(class_name) or {"spec": {}}
+        limit: int | None = (class_["spec"].get("offer") or {}).get("maxPerNamespace")
+        return limit
+
+    async def _put(self, host: str, namespaces: list[str]) -> None:
+        body = {
+            "apiVersion": kinds.HOSTS.api_version,
+            "kind": "HostOffers",
+            "metadata": {"name": host},
+            "namespaces": namespaces,
+        }
+        async with self._requests:
+            try:
+                await self._cluster.client.put(kinds.HOSTS, host, subresource="offers", body=body)
+            except ApiException as error:
+                if not error.not_found:
+                    raise
+
+
+def _offers(host: Object) -> list[str]:
+    return list(host["spec"].get("offers") or [])

@@ -1,0 +1,76 @@
+"""Which free hosts each namespace gets to see. Pure.
+
+With a limit per namespace, the kinds of hardware take turns, so that a namespace sees some of each; within a kind,
+rendezvous hashing gives each namespace hosts of its own choice, so that tenants rarely want the same one, and few offers
+move when a host comes or goes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from controllers.runtime.objects import Object, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+__all__ = ["Offered", "hardware_kind", "is_offerable", "plan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A free host: its kind of hardware, and the only namespace that may have it, if it is dirty."""
+
+    name: str
+    kind: str
+    dirty_for: str | None = None
+
+
+def is_offerable(host: Object) -> bool:
+    """Whether the Host is free and could be had now."""
+    status = host.get("status") or {}
+    claimed = bool(host["spec"].get("claimRef"))
+    return not claimed and bool(status.get("available") and status.get("report")) and not host["metadata"].get("deletionTimestamp")
+
+
+def offered(host: Object) -> Offered:
+    """The Host as an offer."""
+    return Offered(name_of(host), hardware_kind(host), host["status"].get("dirtyFor"))
+
+
+def hardware_kind(host: Object) -> str:
+    """Hosts of one kind are as good as each other, as far as hardware goes."""
+    hardware = host["status"]["report"]["status"].get("hardware") or {}
+    cpu, disks = hardware.get("cpu") or {}, hardware.get("storage") or ()
+    size = sum(int(disk.get("sizeBytes") or 0) for disk in disks)
+    return f"{cpu.get('arch')}/{cpu.get('count')}/{hardware.get('ramMebibytes')}/{size}/{len(hardware.get('nics') or ())}"
+
+
+def plan(hosts: Iterable[Offered], namespaces: Iterable[str], limit: int | None) -> dict[str, list[str]]:
+    """Host name → the namespaces that are to see it, sorted. `limit`: at most so many hosts per namespace; None is no limit."""
+    known = list(hosts)
+    result: dict[str, set[str]] = {host.name: set() for host in known}
+    for namespace in namespaces:
+        eligible = [host for host in known if host.dirty_for in (None, namespace)]
+        chosen = eligible if limit is None or len(eligible) <= limit else _choose(eligible, namespace, limit)
+        for host in chosen:
+            result[host.name].add(namespace)
+    return {name: sorted(seen) for name, seen in result.items()}
+
+
+def _choose(hosts: Sequence[Offered], namespace: str, limit: int) -> list[Offered]:
+    kinds: dict[str, list[Offered]] = defaultdict(list)
+    for host in sorted(hosts, key=lambda host: _weight(namespace, host.name), reverse=True):
+        kinds[host.kind].append(host)
+    turns = zip_longest(*(kinds[kind] for kind in sorted(kinds)))
+    return [host for turn in turns for host in turn if host is not None][:limit]
+
+
+@lru_cache(maxsize=1 << 18)
+def _weight(namespace: str, host: str) -> bytes:
+    return hashlib.blake2b(f"{namespace}/{host}".encode(), digest_size=8).digest()

@@ -1,0 +1,39 @@
+"""Kubernetes quantities as numbers. Pure."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+__all__ = ["GI", "MI", "human", "parse_quantity"]
+
+KI, MI, GI, TI = 2**10, 2**20, 2**30, 2**40
+
+_SUFFIXES = {"m": 1e-3, "": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18} | {
+    "Ki": KI,
+    "Mi": MI,
+    "Gi": GI,
+    "Ti": TI,
+    "Pi": 2**50,
+    "Ei": 2**60,
+}
+_FORM = re.compile(r"([0-9]+(?:\.[0-9]+)?)(?:([eE][+-]?[0-9]+)|([KMGTPE]i|[mkMGTPE]))?")
+
+
+@lru_cache(maxsize=4096)
+def parse_quantity(value: int | str) -> float:
+    """The number that a quantity means: 64Gi is 68719476736. Raises ValueError when it is none."""
+    match = _FORM.fullmatch(str(value))
+    if match is None:
+        raise ValueError(f"{value!r} is not a quantity")
+    if match[2]:
+        return float(match[1] + match[2])
+    return float(match[1]) * _SUFFIXES[match[3] or ""]
+
+
+def human(bytes_: float) -> str:
+    """Bytes as the shortest exact binary quantity, such as 64Gi."""
+    for suffix, size in (("Ti", TI), ("Gi", GI), ("Mi", MI), ("Ki", KI)):
+        if bytes_ >= size and bytes_ % size == 0:
+            return f"{int(bytes_ // size)}{suffix}"
+    return str(int(bytes_))

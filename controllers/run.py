@@ -1,0 +1,100 @@
+"""All controllers of one management cluster, composed. Called by the command line, in a process of its own or in dev mode's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import TYPE_CHECKING
+
+from controllers.binder import Binder
+from controllers.classes import ClassController
+from controllers.cluster import Cluster, connect
+from controllers.hosts import HostController
+from controllers.hostview import OfferController
+from controllers.runtime.client import Client
+from controllers.runtime.leader import AlwaysLeader, LeaderElector, LeaseElector
+from controllers.runtime.manager import Manager
+from controllers.sources import Sources
+from controllers.workload import WorkloadController
+
+if TYPE_CHECKING:
+    from controllers.runtime.kubeconfig import Source
+
+__all__ = ["Health", "compose", "run_controllers"]
+
+log = logging.getLogger(__name__)
+
+SYSTEM_NAMESPACE = "metal3-workloads-system"
+LEASE = "metal3-workloads-controllers"
+
+
+class Health:
+    """Whether the controllers work. `problem()` is None when they do, or when another replica leads."""
+
+    def __init__(self) -> None:
+        self.manager: Manager | None = None
+        self.standby = False
+        self.started = asyncio.Event()
+
+    def problem(self) -> str | None:
+        """Why they do not work at present, in words; None when all is well."""
+        if self.manager is not None:
+            return self.manager.unhealthy()
+        return None if self.standby else "starting"
+
+
+def compose(client: Client, *, view_group: str = "metal3.io") -> tuple[Manager, Cluster, Sources]:
+    """The manager with everything in it, ready to run."""
+    cluster, sources, manager = connect(client, view_group=view_group), Sources(), Manager()
+    for informer in cluster.informers:
+        manager.informer(informer)
+    manager.add(cluster.events)
+    for controller in (
+        ClassController(cluster, sources),
+        HostController(cluster, sources),
+        OfferController(cluster),
+        Binder(cluster),
+        WorkloadController(cluster, sources),
+    ):
+        manager.add(controller)
+    return manager, cluster, sources
+
+
+async def run_controllers(
+    management: Source,
+    *,
+    context: str | None = None,
+    leader_elect: bool = False,
+    namespace: str = SYSTEM_NAMESPACE,
+    view_group: str = "metal3.io",
+    health: Health | None = None,
+) -> None:
+    """Runs all controllers until cancelled.
+
+    `management`: a kubeconfig's path, a kubeconfig as a dict, or None for the pod's service account. `leader_elect`: work only while
+    holding the Lease in `namespace`; raises LeadershipLost when it is lost, for the process to be started again. Raises BadConfig at
+    once when the configuration cannot be used; trouble of the server is waited out."""
+    health = health or Health()
+    async with Client(management, context=context) as client:
+
+        async def lead() -> None:
+            manager, _, _ = compose(client, view_group=view_group)
+            health.manager, health.standby = manager, False
+            telling = asyncio.ensure_future(_tell_started(manager, health))
+            try:
+                await manager.run()
+            finally:
+                telling.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await telling
+
+        elector: LeaderElector = LeaseElector(client, namespace, LEASE) if leader_elect else AlwaysLeader()
+        health.standby = leader_elect
+        await elector.run(lead)
+
+
+async def _tell_started(manager: Manager, health: Health) -> None:
+    await manager.started.wait()
+    health.started.set()
+    log.info("the controllers work")
