@@ -164,13 +164,13 @@ class WatchCache(Store):
                         yield item
                         after = item.revision if isinstance(item, Progress) else after
                 continue  # memory may have moved on while the reader was busy
-            subscription = self._all.subscribe(after)
+            subscription, patience = self._all.subscribe(after), 0.0  # progress at once when nothing is waiting
             with suppress(Compacted):  # the reader was overtaken: maybe the inner store has more history
                 while True:
-                    for change in await subscription.next(self._progress_interval):
+                    for change in await subscription.next(patience):
                         if change.item.key.startswith(prefix):
                             yield _event(change)
-                    after = subscription.revision
+                    after, patience = subscription.revision, self._progress_interval
                     yield Progress(after)
 
     async def _watch_inner(self, prefix: str, after: int) -> AsyncGenerator[Event | Progress, None]:

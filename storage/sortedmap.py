@@ -47,10 +47,6 @@ class SortedMap(Generic[T]):
         if index < len(self._keys) and self._keys[index] == key:
             del self._keys[index], self._items[index]
 
-    def keys(self) -> list[str]:
-        """All keys, in order."""
-        return self._keys.copy()
-
     def range(self, prefix: str = "", start: str = "", limit: int = 0) -> list[T]:
         """The items whose keys begin with `prefix` and are not before `start`; at most `limit` of them, 0 for all."""
         if not prefix and not start and not limit:

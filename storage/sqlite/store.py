@@ -132,13 +132,13 @@ class SQLiteStore(Store):
                     yield event
                 after = upto
                 yield Progress(after)
-            subscription = self._ring.subscribe(after)
+            subscription, patience = self._ring.subscribe(after), 0.0  # progress at once when nothing is waiting
             with suppress(Compacted):  # the reader was overtaken: it goes on from the table
                 while True:
-                    for event in await subscription.next(self._progress_interval):
+                    for event in await subscription.next(patience):
                         if event.key.startswith(prefix):
                             yield event
-                    after = subscription.revision
+                    after, patience = subscription.revision, self._progress_interval
                     yield Progress(after)
 
     async def _history(self, prefix: str, after: int, upto: int) -> AsyncIterator[Event]:

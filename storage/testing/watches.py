@@ -60,11 +60,11 @@ class WatchTests(Harness):
         revision = await put(store, "/other")
         started = time.monotonic()
         async with watching(store, "/mine/", revision) as watch:
-            async for item in watch:
+            for _ in range(3):  # the first comes at once
+                item = await anext(watch)
                 assert isinstance(item, Progress)
                 assert item.revision >= revision
-                break
-        assert time.monotonic() - started < self.progress_within
+        assert time.monotonic() - started < 2 * self.progress_within
 
     async def test_nothing_is_lost_or_doubled_while_many_write(self, store: Store) -> None:
         before = await store.current_revision()

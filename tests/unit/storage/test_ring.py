@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage.base import Compacted, FutureRevision, Unavailable
+from storage.ring import Ring
+
+
+def fill(ring: Ring[int], *revisions: int) -> None:
+    for revision in revisions:
+        ring.append(revision, revision)
+        ring.advance(revision)
+
+
+@given(st.lists(st.integers(0, 2), max_size=60), st.integers(1, 12), st.data())
+def test_a_subscriber_gets_the_rest_or_compacted(gaps: list[int], capacity: int, data: st.DataObject) -> None:
+    """Entries of one revision (gap 0), several revisions, any capacity: a reader gets all behind its start, or is told."""
+    ring: Ring[tuple[int, int]] = Ring(capacity, 5)
+    entries: list[tuple[int, int]] = []
+    revision = 5
+    for number, gap in enumerate(gaps):
+        revision += gap if entries else gap + 1
+        entries.append((revision, number))
+        ring.append(revision, entries[-1])
+    ring.advance(revision)
+    after = data.draw(st.integers(5, revision))
+    wanted = [entry for entry in entries if entry[0] > after]
+    if len(wanted) <= capacity and (len(entries) <= capacity or after >= entries[-capacity - 1][0]):
+        assert ring.subscribe(after).take() == wanted
+    else:
+        with pytest.raises(Compacted):
+            ring.subscribe(after)
+
+
+@given(st.lists(st.integers(1, 4) | st.none(), max_size=60), st.integers(1, 8))
+def test_a_reader_that_keeps_up_misses_nothing(steps: list[int | None], capacity: int) -> None:
+    ring: Ring[int] = Ring(capacity)
+    reader = ring.subscribe(0)
+    read: list[int] = []
+    behind = revision = 0
+    for step in steps:
+        if step is None:
+            read += reader.take()
+            assert reader.revision == revision
+            behind = 0
+        elif behind + step <= capacity:
+            fill(ring, *range(revision + 1, revision + step + 1))
+            revision += step
+            behind += step
+    assert read + reader.take() == list(range(1, revision + 1))
+
+
+async def test_a_reader_that_is_overtaken_is_told() -> None:
+    ring: Ring[int] = Ring(3)
+    reader = ring.subscribe(0)
+    fill(ring, 1, 2, 3)
+    assert (await reader.next(0), reader.revision) == ([1, 2, 3], 3)
+    fill(ring, 4, 5, 6, 7)
+    assert reader.revision == 3
+    with pytest.raises(Compacted) as caught:
+        await reader.next(1)
+    assert (caught.value.revision, caught.value.oldest) == (3, 4)
+    assert ring.subscribe(4).take() == [5, 6, 7]
+
+
+def test_old_entries_are_let_go() -> None:
+    ring: Ring[int] = Ring(10)
+    fill(ring, *range(1, 1000))
+    assert len(ring._entries) <= 22
+    assert ring.subscribe(ring.floor).take() == list(range(990, 1000))
+
+
+async def test_the_revision_advances_without_entries() -> None:
+    ring: Ring[int] = Ring(3)
+    reader = ring.subscribe(0)
+    ring.advance(7)
+    assert reader.revision == 7
+    assert await reader.next(0) == []
+    ring.append(9, 9)
+    ring.advance(9)
+    assert reader.revision == 7
+    assert (reader.take(), reader.revision) == ([9], 9)
+
+
+def test_one_cannot_subscribe_outside() -> None:
+    ring: Ring[int] = Ring(3, 10)
+    with pytest.raises(FutureRevision):
+        ring.subscribe(11)
+    with pytest.raises(Compacted):
+        ring.subscribe(9)
+    ring.advance(20)
+    ring.raise_floor(15)
+    with pytest.raises(Compacted):
+        ring.subscribe(14)
+    assert ring.subscribe(15).take() == []
+
+
+async def test_waiting_ends_with_an_entry_or_in_time() -> None:
+    ring: Ring[int] = Ring(3)
+    reader = ring.subscribe(0)
+    assert await reader.next(0.01) == []
+    waiting = asyncio.create_task(reader.next(None))
+    await asyncio.sleep(0)
+    ring.advance(1)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    fill(ring, 2)
+    assert await waiting == [2]
+
+
+async def test_cancelling_one_reader_leaves_the_others() -> None:
+    ring: Ring[int] = Ring(3)
+    tasks = [asyncio.create_task(ring.subscribe(0).next(None)) for _ in range(3)]
+    await asyncio.sleep(0)
+    tasks[1].cancel()
+    await asyncio.sleep(0)
+    fill(ring, 1)
+    assert (await tasks[0], await tasks[2]) == ([1], [1])
+    assert not ring._waiters
+
+
+async def test_the_end_comes_after_what_is_there() -> None:
+    ring: Ring[int] = Ring(3)
+    idle, reader = asyncio.create_task(ring.subscribe(0).next(None)), ring.subscribe(0)
+    await asyncio.sleep(0)
+    ring.append(1, 1)
+    ring.advance(1)
+    ring.close("over")
+    assert await idle == [1]
+    assert await reader.next() == [1]
+    with pytest.raises(Unavailable, match="over"):
+        await reader.next()
+
+
+async def test_a_closed_subscription_is_over() -> None:
+    ring: Ring[int] = Ring(3)
+    reader = ring.subscribe(0)
+    fill(ring, 1)
+    reader.close()
+    assert reader.revision == 0
+    with pytest.raises(Unavailable):
+        await reader.next()
+
+
+async def test_a_reset_cuts_everybody() -> None:
+    ring: Ring[int] = Ring(3)
+    current = ring.subscribe(0)
+    fill(ring, 1)
+    behind, current = current, ring.subscribe(1)
+    waiting = asyncio.create_task(ring.subscribe(1).next(None))
+    await asyncio.sleep(0)
+    ring.reset(5)
+    for reader in (behind, current):
+        with pytest.raises(Compacted):
+            reader.take()
+    with pytest.raises(Compacted):
+        await waiting
+    with pytest.raises(Compacted):
+        ring.subscribe(4)
+    fresh = ring.subscribe(5)
+    fill(ring, 6)
+    assert fresh.take() == [6]
+
+
+def test_there_must_be_room() -> None:
+    with pytest.raises(ValueError, match="at least one"):
+        Ring(0)
+
+
+async def test_waking_thousands_is_cheap() -> None:
+    ring: Ring[int] = Ring(100)
+    seen: list[int] = []
+
+    async def follow() -> None:
+        seen.append((await ring.subscribe(0).next(60))[0])
+
+    tasks = [asyncio.create_task(follow()) for _ in range(5000)]
+    await asyncio.sleep(0)
+    started = time.perf_counter()
+    fill(ring, 1)
+    woken = time.perf_counter() - started
+    await asyncio.gather(*tasks)
+    assert seen == [1] * 5000
+    assert woken < 0.5
