@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["Authority", "BadAuthority", "KeyPair", "write_private"]
+__all__ = ["LEAF_LIFE", "Authority", "BadAuthority", "KeyPair", "write_private"]
 
 AUTHORITY_LIFE = timedelta(days=3650)
 LEAF_LIFE = timedelta(days=365)

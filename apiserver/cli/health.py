@@ -1,0 +1,47 @@
+"""/healthz of commands that serve nothing else: on loopback, for whoever started them to ask whether they work."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from apiserver.cli.running import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["HealthServer"]
+
+
+class HealthServer:
+    """`unhealthy()` returns why it does not work, or None. 200 "ok" or 503 with the reason, also on /readyz and /livez."""
+
+    def __init__(self, port: int, unhealthy: Callable[[], str | None]) -> None:
+        self._port, self._unhealthy = port, unhealthy
+        self.bound = 0
+
+    async def run(self) -> None:
+        """Serves until cancelled. Raises UsageError when the port is taken."""
+        app = web.Application()
+        app.add_routes([web.get("/healthz", self._ready), web.get("/readyz", self._ready), web.get("/livez", self._alive)])
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, "127.0.0.1", self._port)
+            try:
+                await site.start()
+            except OSError as error:
+                raise UsageError(f"--health-port {self._port} cannot be used: {error.strerror}") from None
+            self.bound = runner.addresses[0][1]
+            await asyncio.Event().wait()
+        finally:
+            await runner.cleanup()
+
+    async def _ready(self, request: web.Request) -> web.Response:
+        problem = self._unhealthy()
+        return web.Response(text="ok\n") if problem is None else web.Response(status=503, text=f"{problem}\n")
+
+    async def _alive(self, request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")

@@ -1,0 +1,179 @@
+"""core/v1 in small as this server's own resources, with what the rest relies on: stringData, a namespace's phase, its end.
+
+Deleting a namespace marks it Terminating at once; apiserver.dev.janitor empties it and lets it go.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from apiserver.apis.core import VERSION, ConfigMap, Event, Namespace, Secret
+from apiserver.apis.status import cause
+from apiserver.registry.resource import Column, Resource
+from apiserver.registry.store import Registry
+from apiserver.registry.strategy import Strategy
+
+if TYPE_CHECKING:
+    from apiserver.registry.context import Context
+    from apiserver.registry.entry import Entry
+    from apiserver.registry.strategy import Admission
+    from storage.cache import WatchCache
+
+__all__ = ["CONFIGMAPS", "EVENTS", "FINALIZER", "NAMESPACES", "SECRETS", "CoreCatalog", "LocalNamespaces", "core_catalog"]
+
+FINALIZER = "kubernetes"
+"""Kubernetes has it in spec.finalizers of namespaces. Here it is among the metadata's, which the registry knows how to wait for."""
+
+AGE = Column("Age", "metadata.creationTimestamp", type="date")
+NAMESPACES = Resource(
+    group="",
+    version=VERSION,
+    kind="Namespace",
+    plural="namespaces",
+    singular="namespace",
+    short_names=("ns",),
+    model=Namespace,
+    namespaced=False,
+    columns=(Column("Status", "status.phase", description="The status of the namespace"), AGE),
+    subresources={"status": frozenset({"get", "update", "patch"})},
+)
+SECRETS = Resource(
+    group="",
+    version=VERSION,
+    kind="Secret",
+    plural="secrets",
+    singular="secret",
+    model=Secret,
+    columns=(Column("Type", "type"), AGE),
+    fields={"type": "type"},
+)
+CONFIGMAPS = Resource(
+    group="",
+    version=VERSION,
+    kind="ConfigMap",
+    plural="configmaps",
+    singular="configmap",
+    short_names=("cm",),
+    model=ConfigMap,
+    columns=(AGE,),
+)
+EVENTS = Resource(
+    group="",
+    version=VERSION,
+    kind="Event",
+    plural="events",
+    singular="event",
+    short_names=("ev",),
+    model=Event,
+    columns=(
+        Column("Last Seen", "lastTimestamp", type="date", description="When it last happened"),
+        Column("Type", "type"),
+        Column("Reason", "reason"),
+        Column("Kind", "involvedObject.kind", description="What it happened to"),
+        Column("Object", "involvedObject.name", description="What it happened to"),
+        Column("Message", "message"),
+        Column("Count", "count", type="integer", priority=1),
+        Column("Source", "source.component", priority=1),
+    ),
+    fields={
+        "involvedObject.kind": "involvedObject.kind",
+        "involvedObject.namespace": "involvedObject.namespace",
+        "involvedObject.name": "involvedObject.name",
+        "involvedObject.uid": "involvedObject.uid",
+        "involvedObject.apiVersion": "involvedObject.apiVersion",
+        "involvedObject.resourceVersion": "involvedObject.resourceVersion",
+        "involvedObject.fieldPath": "involvedObject.fieldPath",
+        "reason": "reason",
+        "reportingComponent": "reportingComponent",
+        "source": "source.component",
+        "type": "type",
+    },
+)
+
+
+class NamespaceStrategy(Strategy):
+    """A namespace carries its own name as a label, for selectors, and does not go before it is empty."""
+
+    def prepare_create(self, context: Context, new: dict[str, Any]) -> dict[str, Any]:
+        """Active, labelled and held."""
+        return self._marked({**new, "status": {"phase": "Active"}})
+
+    def prepare_update(self, context: Context, old: dict[str, Any], new: dict[str, Any], subresource: str) -> dict[str, Any]:
+        """The label stays."""
+        return self._marked(super().prepare_update(context, old, new, subresource), held=False)
+
+    def _marked(self, new: dict[str, Any], *, held: bool = True) -> dict[str, Any]:
+        metadata = new["metadata"]
+        metadata["labels"] = {**(metadata.get("labels") or {}), "kubernetes.io/metadata.name": metadata["name"]}
+        if held:
+            metadata["finalizers"] = [*(f for f in metadata.get("finalizers") or () if f != FINALIZER), FINALIZER]
+        return new
+
+
+class NamespaceRegistry(Registry):
+    """Namespaces: their phase follows their deletion, in the same write."""
+
+    async def _store(self, context: Context, entry: Entry | None, new: dict[str, Any], old: dict[str, Any] | None = None) -> Entry:
+        if "deletionTimestamp" in new["metadata"]:
+            new = {**new, "status": {**new["status"], "phase": "Terminating"}}
+        return await super()._store(context, entry, new, old)
+
+
+class DataStrategy(Strategy):
+    """Secrets and ConfigMaps: what is immutable stays, and a secret stays of its type."""
+
+    def prepare_create(self, context: Context, new: dict[str, Any]) -> dict[str, Any]:
+        return new
+
+    def prepare_update(self, context: Context, old: dict[str, Any], new: dict[str, Any], subresource: str) -> dict[str, Any]:
+        return new
+
+    def validate(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
+        if old is None:
+            return []
+        causes = []
+        if old.get("type") != new.get("type"):
+            causes.append(cause("FieldValueInvalid", "Invalid value: field is immutable", "type"))
+        if old.get("immutable"):
+            changed = [field for field in ("data", "binaryData", "immutable") if old.get(field) != new.get(field)]
+            causes += [cause("FieldValueForbidden", "Forbidden: field is immutable when `immutable` is set", field) for field in changed]
+        return causes
+
+
+@dataclass(frozen=True, slots=True)
+class CoreCatalog:
+    """The registries of the core group."""
+
+    namespaces: Registry
+    secrets: Registry
+    configmaps: Registry
+    events: Registry
+
+    @property
+    def registries(self) -> tuple[Registry, ...]:
+        """All of them, in the order of discovery."""
+        return (self.configmaps, self.events, self.namespaces, self.secrets)
+
+
+def core_catalog(cache: WatchCache, admission: Admission | None = None) -> CoreCatalog:
+    """The registries over `cache`, which is not started yet."""
+    return CoreCatalog(
+        NamespaceRegistry(NAMESPACES, cache, strategy=NamespaceStrategy(), admission=admission),
+        Registry(SECRETS, cache, strategy=DataStrategy(), admission=admission),
+        Registry(CONFIGMAPS, cache, strategy=DataStrategy(), admission=admission),
+        Registry(EVENTS, cache, admission=admission),
+    )
+
+
+class LocalNamespaces:
+    """The namespaces of this very server, for admission (apiserver.admission.namespacelifecycle.Namespaces)."""
+
+    def __init__(self) -> None:
+        self.registry: Registry | None = None
+
+    async def get(self, name: str, *, live: bool = False) -> dict[str, Any] | None:
+        """From the cache, which has every write of this server."""
+        assert self.registry is not None, "connect it with the registry of namespaces first"
+        entry = self.registry.find("", name)
+        return None if entry is None else entry.object()

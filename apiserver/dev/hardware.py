@@ -1,0 +1,42 @@
+"""The owner's real-looking BareMetalHosts, BMC and all, as a resource of the hardware endpoint."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from apiserver.apis.status import cause
+from apiserver.registry.baremetalhosts import baremetalhosts
+from apiserver.registry.store import Registry
+from apiserver.registry.strategy import Strategy
+
+if TYPE_CHECKING:
+    from apiserver.registry.strategy import Admission
+    from storage.cache import WatchCache
+
+__all__ = ["REAL_HOSTS", "real_hosts"]
+
+REAL_HOSTS = baremetalhosts(view=False)
+
+
+class RealHostStrategy(Strategy):
+    """What BMO's webhook refuses."""
+
+    def validate(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
+        """Secrets of other namespaces, and another boot MAC."""
+        spec, namespace = new["spec"], new["metadata"].get("namespace")
+        causes = []
+        for field in ("userData", "metaData", "networkData"):
+            elsewhere = (spec.get(field) or {}).get("namespace")
+            if elsewhere and elsewhere != namespace:
+                causes.append(cause("FieldValueForbidden", "Forbidden: cross-namespace Secret references are not allowed", f"spec.{field}"))
+        before = (old or {}).get("spec", {}).get("bootMACAddress")
+        if before and str(spec.get("bootMACAddress", "")).lower() != before.lower():
+            causes.append(
+                cause("FieldValueInvalid", "Invalid value: bootMACAddress can not be changed once it is set", "spec.bootMACAddress")
+            )
+        return causes
+
+
+def real_hosts(cache: WatchCache, admission: Admission | None = None) -> Registry:
+    """The registry over `cache`, which is not started yet."""
+    return Registry(REAL_HOSTS, cache, strategy=RealHostStrategy(), admission=admission)

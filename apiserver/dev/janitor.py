@@ -1,0 +1,100 @@
+"""What kube-controller-manager does for namespaces and events, in small: empties namespaces that are going, forgets old events."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from apiserver.apis.status import ApiError
+from apiserver.dev.core import FINALIZER
+from apiserver.registry.context import Context, DeleteOptions, UserInfo
+from storage.base import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from apiserver.registry.entry import Entry
+    from apiserver.registry.store import Registry
+    from storage.cache import WatchCache
+
+__all__ = ["Janitor"]
+
+log = logging.getLogger(__name__)
+
+EVENT_LIFE = timedelta(hours=1)
+ROUND_SECONDS = 300.0
+USER = UserInfo("system:metal3-workloads:dev")
+
+
+class Janitor:
+    """Over the registries of one endpoint. `run` until cancelled."""
+
+    def __init__(self, cache: WatchCache, namespaces: Registry, events: Registry, registries: Sequence[Registry]) -> None:
+        self._cache, self._namespaces, self._events = cache, namespaces, events
+        self._contents = [registry for registry in registries if registry.resource.namespaced]
+
+    async def run(self) -> None:
+        """Sweeps at every change while a namespace is going, and now and then for old events."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow())
+            group.create_task(self._forget())
+
+    async def _follow(self) -> None:
+        while True:
+            try:
+                after = self._cache.revision
+                await self.sweep()
+                async for _ in self._cache.watch("/registry/", after):
+                    await self.sweep()
+            except (StorageError, ApiError) as error:
+                # Nothing is lost: the next round looks at everything anew.
+                log.info("emptying namespaces starts over: %s", error)
+                await asyncio.sleep(1.0)
+
+    async def _forget(self) -> None:
+        while True:
+            await self.forget_events(datetime.now(UTC))
+            await asyncio.sleep(ROUND_SECONDS)
+
+    async def sweep(self) -> None:
+        """One look at the namespaces that are being deleted: delete what is in them, let those go that are empty."""
+        for namespace in self._namespaces.collection.range():
+            obj = namespace.object()
+            if "deletionTimestamp" in obj["metadata"] and await self._empty(namespace.name):
+                await self._namespaces.update(_context(), "", namespace.name, _without_finalizer)
+
+    async def forget_events(self, now: datetime) -> None:
+        """Delete the events that last happened more than an hour ago."""
+        oldest = (now - EVENT_LIFE).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for entry in self._events.collection.range():
+            obj = entry.object()
+            if (obj.get("lastTimestamp") or obj["metadata"]["creationTimestamp"]) < oldest:
+                await _delete(self._events, entry)
+
+    async def _empty(self, namespace: str) -> bool:
+        left = 0
+        for registry in self._contents:
+            for entry in registry.collection.range(registry.resource.key(namespace, "")):
+                left += 1
+                if "deletionTimestamp" not in entry.object()["metadata"]:
+                    await _delete(registry, entry)
+        return left == 0
+
+
+async def _delete(registry: Registry, entry: Entry) -> None:
+    try:
+        await registry.delete(_context(), entry.namespace, entry.name, DeleteOptions())
+    except ApiError as error:
+        if error.code != 404:
+            log.warning("%s %s/%s cannot be deleted: %s", registry.resource.plural, entry.namespace, entry.name, error)
+
+
+def _without_finalizer(obj: dict[str, Any]) -> dict[str, Any]:
+    obj["metadata"]["finalizers"] = [name for name in obj["metadata"].get("finalizers") or () if name != FINALIZER]
+    return obj
+
+
+def _context() -> Context:
+    return Context(USER, field_manager="metal3-workloads-dev")

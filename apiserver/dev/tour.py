@@ -1,0 +1,81 @@
+"""The tour: example files and the commands to try, printed when dev mode is ready. Text only."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["FILES", "tour"]
+
+SECRET = """\
+# First-boot configuration: whatever cloud-init (or ignition) takes.
+apiVersion: v1
+kind: Secret
+metadata:
+  name: hello-user-data
+stringData:
+  userData: |
+    #cloud-config
+    hostname: hello
+    users:
+      - name: demo
+"""
+
+WORKLOAD = """\
+# What to run, and what it needs. Which machine it gets is not your business.
+apiVersion: workload.metal3.io/v1alpha1
+kind: Workload
+metadata:
+  name: hello
+spec:
+  image:
+    url: https://images.example.com/ubuntu-24.04.qcow2
+    checksum: https://images.example.com/SHA256SUMS
+    checksumType: sha256
+    format: qcow2
+  userData:
+    name: hello-user-data
+  requirements:
+    cpuCount: 8
+    ram: 16Gi
+"""
+
+FILES: Mapping[str, str] = {"secret.yaml": SECRET, "workload.yaml": WORKLOAD}
+
+TOUR = """\
+Ready. Management {management}, hardware {hardware}, all data in {folder}
+
+As a tenant, run something (in another terminal):
+  export KUBECONFIG={tenant}
+  kubectl apply -f {secret} -f {workload}
+  kubectl get workloads -w              # Pending, Bound, Provisioning, Running; stop with Ctrl-C
+  kubectl get bmh                       # the hosts you may have, without their BMCs
+  kubectl describe workload hello
+As the owner of the hardware, see the real thing:
+  kubectl --kubeconfig {owner} get hosts
+  kubectl --kubeconfig {owner} --context hardware get bmh -o wide
+  kubectl --kubeconfig {owner} --context hardware annotate bmh host-0 simulator.metal3.io/fail=provisioning:2
+Give it back, and see it cleaned and offered again:
+  kubectl delete workload hello --wait=false && kubectl get bmh -w
+
+The other tenant: {other}. Stop with Ctrl-C; the next start goes on where this one ended.
+"""
+
+
+def tour(folder: Path, urls: Mapping[str, str]) -> str:
+    """The text, with this folder's paths. `urls` by endpoint."""
+    paths = {name: shlex.quote(str(folder / file)) for name, file in _FILES.items()}
+    return TOUR.format(folder=folder, management=urls["management"], hardware=urls["hardware"], **paths)
+
+
+_FILES = {
+    "tenant": "tenant-a.kubeconfig",
+    "other": "tenant-b.kubeconfig",
+    "owner": "owner.kubeconfig",
+    "secret": "secret.yaml",
+    "workload": "workload.yaml",
+}
