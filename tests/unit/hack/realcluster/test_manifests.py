@@ -74,3 +74,21 @@ def test_the_class_shows_all_labels_but_the_owners() -> None:
 def test_a_tenant_that_cannot_be_a_namespace_is_refused(tenant: str) -> None:
     with pytest.raises(ValueError, match="cannot be a namespace"):
         Settings(tenants=(tenant,))
+
+
+def test_no_role_grants_everything() -> None:
+    roles = [
+        obj for file in (manifests.ROOT / "manifests").rglob("*.yaml") for obj in manifests.load(file) if "Role" in obj.get("kind", "")
+    ]
+    rules = [rule for role in roles for rule in role.get("rules", [])]
+    assert len(rules) > 10
+    for rule in rules:
+        assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+
+
+def test_tenants_reach_no_hosts_and_no_subresource_but_to_read() -> None:
+    for obj in BASE + TENANT:
+        for rule in obj.get("rules", []):
+            assert "hosts" not in rule["resources"]
+            if any("/" in resource for resource in rule["resources"]):
+                assert set(rule["verbs"]) <= {"get", "list", "watch"}

@@ -1,0 +1,48 @@
+"""The manifests as kube-apiserver judges them, strictly: what is misspelt or in the wrong place is refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from tests.integration.running import ADMIN, OWNER, ROOT, Running
+
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def objects(cluster: Running, folder: str) -> list[dict[str, Any]]:
+    """What the kustomization makes, without kinds that these clusters have not."""
+    command = [str(cluster.tools / "kubectl"), "kustomize", str(ROOT / "manifests" / folder)]
+    made = yaml.safe_load_all(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
+    return [obj for obj in made if not obj["apiVersion"].startswith("cert-manager.io/")]
+
+
+@pytest.mark.parametrize(
+    ("folder", "who"), [("base", ADMIN), ("overlays/example", ADMIN), ("overlays/beside-bmo", ADMIN), ("hardware", OWNER)]
+)
+def test_all_objects_are_valid(cluster: Running, folder: str, who: str) -> None:
+    made = objects(cluster, folder)
+    arguments = ("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-o", "name", "-f", "-")
+    done = cluster.try_kubectl(who, *arguments, stdin=made)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == len(made)
+    assert "Warning" not in done.stderr
+
+
+def test_the_example_has_a_storage_and_an_image(cluster: Running) -> None:
+    deployments = {obj["metadata"]["name"]: obj for obj in objects(cluster, "overlays/example") if obj["kind"] == "Deployment"}
+    (server,) = deployments["metal3-workloads-apiserver"]["spec"]["template"]["spec"]["containers"]
+    assert any(argument.startswith("--storage=sqlite:///") for argument in server["args"])
+    assert all("/" in deployment["spec"]["template"]["spec"]["containers"][0]["image"] for deployment in deployments.values())
+
+
+def test_beside_bmo_its_group_stays_its(cluster: Running) -> None:
+    text = json.dumps(objects(cluster, "overlays/beside-bmo"))
+    assert "v1alpha1.workload.metal3.io" in text
+    assert '"name": "v1alpha1.metal3.io"' not in text
+    assert "--host-view-group=workload.metal3.io" in text
