@@ -1,0 +1,129 @@
+"""From what a request asks for to the function that does it. One table for resources, one for everything else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from apiserver.apis.status import ApiError, method_not_allowed, path_not_found
+from apiserver.endpoints.connect import connect
+from apiserver.endpoints.create import create
+from apiserver.endpoints.delete import delete
+from apiserver.endpoints.deletecollection import deletecollection
+from apiserver.endpoints.discovery import Discovery
+from apiserver.endpoints.get import get
+from apiserver.endpoints.list import list_
+from apiserver.endpoints.openapi import OpenAPI
+from apiserver.endpoints.patch import patch
+from apiserver.endpoints.scope import Scope
+from apiserver.endpoints.update import update
+from apiserver.endpoints.version import Version
+from apiserver.endpoints.watch import watch
+from apiserver.endpoints.watches import Watches
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from aiohttp import web
+
+    from apiserver.endpoints.call import Call, Handler, RequestInfo
+    from apiserver.registry.store import Registry
+
+__all__ = ["Api"]
+
+VERBS: Mapping[str, Callable[[Call, Scope], Awaitable[web.StreamResponse]]] = {
+    "get": get,
+    "list": list_,
+    "watch": watch,
+    "create": create,
+    "update": update,
+    "patch": patch,
+    "delete": delete,
+    "deletecollection": deletecollection,
+}
+COLLECTION = frozenset({"list", "watch", "create", "deletecollection"})
+EVERYWHERE = frozenset({"list", "watch"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Route:
+    """One path's verbs."""
+
+    scope: Scope
+    verbs: frozenset[str]
+
+
+class Api:
+    """Everything that is served of these registries. `handle` is the Handler behind all filters; it raises ApiError and
+    StorageError. `extra`: handlers of other non-resource paths, by exact path.
+
+    Call `stop_watches` when the server is about to stop: watches end as whole responses, with a last bookmark."""
+
+    def __init__(
+        self, registries: Sequence[Registry], *, version: Version | None = None, extra: Mapping[str, Handler] | None = None
+    ) -> None:
+        resources = [registry.resource for registry in registries]
+        version = version or Version()
+        self.watches = Watches()
+        self._routes: dict[tuple[str, str, str, str], _Route] = {}
+        for registry in registries:
+            self._add(registry)
+        self._paths: dict[str, Handler] = {
+            **Discovery(resources).handlers(),
+            **OpenAPI(resources, version).handlers(),
+            "/version": version.handle,
+            **(extra or {}),
+        }
+        self._paths["/"] = version.index(sorted(self._paths))
+
+    async def handle(self, call: Call) -> web.StreamResponse:
+        """The answer to a call whose `info` and `user` are known, and which is allowed."""
+        if call.info.is_resource:
+            return await self._resource(call)
+        handler = self._paths.get(call.info.path.rstrip("/") or "/")
+        if handler is None:
+            raise path_not_found()
+        if call.http.method not in ("GET", "HEAD"):
+            raise method_not_allowed()
+        return await handler(call)
+
+    def stop_watches(self) -> None:
+        """End all watches cleanly; new ones end at once."""
+        self.watches.stop()
+
+    def _add(self, registry: Registry) -> None:
+        resource, scope = registry.resource, Scope(registry, self.watches)
+        key = (resource.group, resource.version, resource.plural)
+        self._routes[(*key, "")] = _Route(scope, resource.verbs)
+        for name, verbs in (resource.subresources or {}).items():
+            self._routes[(*key, name)] = _Route(scope, verbs)
+
+    async def _resource(self, call: Call) -> web.StreamResponse:
+        info = call.info
+        route = self._routes.get((info.group, info.version, info.resource, info.subresource))
+        if route is None or info.rest:
+            raise path_not_found()
+        refusal = _refusal(info, namespaced=route.scope.resource.namespaced)
+        if refusal is not None:
+            raise refusal
+        if info.verb not in route.verbs or call.http.method == "HEAD":
+            raise method_not_allowed()
+        if info.subresource not in ("", "status"):
+            return await connect(call, route.scope)
+        return await VERBS[info.verb](call, route.scope)
+
+
+def _refusal(info: RequestInfo, *, namespaced: bool) -> ApiError | None:
+    """Why the path cannot be meant so, whatever the resource allows."""
+    collection = not info.subresource and (info.verb in COLLECTION and (info.verb in EVERYWHERE or not info.name))
+    if not collection and not info.name:
+        return method_not_allowed()  # PUT or PATCH of a collection
+    if info.verb == "create" and info.name and not info.subresource:
+        return method_not_allowed()
+    if namespaced and not info.namespace:
+        if not collection:
+            return path_not_found()
+        return None if info.verb in EVERYWHERE else method_not_allowed()
+    if not namespaced and info.namespace and info.resource != "namespaces":
+        return path_not_found()
+    return None

@@ -1,0 +1,48 @@
+"""Documents that never change while the server runs: encoded once, with an ETag."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import web
+
+from apiserver.endpoints.negotiation import JSON, YAML, Form
+from apiserver.endpoints.respond import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from apiserver.endpoints.call import Call
+
+__all__ = ["Document"]
+
+
+class Document:
+    """One JSON value. `hash` identifies its content."""
+
+    def __init__(self, value: dict[str, Any]) -> None:
+        self._value = value
+        self._bodies = {JSON: orjson.dumps(value)}
+        self.hash = hashlib.sha512(self._bodies[JSON]).hexdigest().upper()
+
+    def respond(self, call: Call, form: Form, *, media: str = "", headers: Mapping[str, str] | None = None) -> web.Response:
+        """200 with the document, or 304 to a client that has it. `media`: the Content-Type if it is not the form's."""
+        etag = f'"{self.hash}"'
+        wanted = {"ETag": etag, "Vary": "Accept", "Cache-Control": "no-cache, private", **(headers or {})}
+        if _has(call.http.headers.get("If-None-Match", ""), etag):
+            return web.Response(status=304, headers=wanted)
+        return web.Response(body=self._body(form), headers={**wanted, "Content-Type": media or form.media})
+
+    def _body(self, form: Form) -> bytes:
+        if form.pretty:
+            return encode(form, self._value)
+        if form.media == YAML and YAML not in self._bodies:
+            self._bodies[YAML] = encode(form, self._value)
+        return self._bodies[form.media]
+
+
+def _has(header: str, etag: str) -> bool:
+    given = [part.strip().removeprefix("W/") for part in header.split(",")]
+    return etag in given or "*" in given
