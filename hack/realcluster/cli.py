@@ -11,7 +11,7 @@ from pathlib import Path
 from hack.realcluster.client import ApiError
 from hack.realcluster.processes import ProcessError
 from hack.realcluster.settings import Folder, Settings
-from hack.realcluster.up import Up, down, progress
+from hack.realcluster.up import Up, down, progress, restart
 
 DEFAULTS = Settings()
 
@@ -23,9 +23,12 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if options.command == "down":
             return _down(root)
+        if options.command == "restart":
+            asyncio.run(restart(Folder(root), options.name, gently=not options.kill))
+            return 0
         asyncio.run(_up(Up(_settings(options), Folder(root), progress())))
-    except (ProcessError, ApiError, ValueError, FileExistsError, NotImplementedError) as error:
-        print(f"hack/cluster: {error}", file=sys.stderr)
+    except (ProcessError, ApiError, KeyError, ValueError, OSError, NotImplementedError) as error:
+        print(f"hack/cluster: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         return 1
     except ExceptionGroup as group:
         for line in _leaves(group):
@@ -47,13 +50,19 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--storage", choices=("sqlite", "etcd"), default=DEFAULTS.storage, help="where the API server keeps its objects")
     up.add_argument("--hosts", type=int, default=DEFAULTS.hosts, help="how many hosts the hardware cluster has")
     up.add_argument("--bmo", choices=("simulated", "none"), default=DEFAULTS.bmo, help="who drives the hosts")
-    up.add_argument("--bmo-speed", type=float, default=DEFAULTS.bmo_speed, help="factor on the simulated BMO's durations: 1 is seconds for each state")
+    up.add_argument(
+        "--bmo-speed", type=float, default=DEFAULTS.bmo_speed, help="factor on the simulated BMO's durations: 1 is seconds for each state"
+    )
     up.add_argument("--server", choices=("on", "off"), default="on", help="off: the two Kubernetes control planes only")
     up.add_argument("--controllers", choices=("on", "off"), default="on", help="off: the API server without its controllers")
     up.add_argument("--tenants", default=",".join(DEFAULTS.tenants), help="names of tenants' namespaces, separated by commas")
     up.add_argument("--fsync", choices=("on", "off"), default="on", help="off: etcd does not wait for the disk")
     end = commands.add_parser("down", help="end everything that runs for a folder; its files stay")
     end.add_argument("dir", type=Path, help="the folder given to up")
+    again = commands.add_parser("restart", help="end one process and start it again as it was; its readiness is not waited for")
+    again.add_argument("dir", type=Path, help="the folder given to up")
+    again.add_argument("name", help="a name in DIR/processes.jsonl, such as apiserver, controllers or management-kube-apiserver")
+    again.add_argument("--kill", action="store_true", help="by SIGKILL, as a crash")
     return result
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 POLL = 0.05
 TAIL_LINES = 25
@@ -57,11 +57,8 @@ class Processes:
         self._folder = folder
         self._record = folder / "processes.jsonl"
 
-    def start(self, name: str, argv: Sequence[str | Path], *, stage: int, env: Mapping[str, str] | None = None) -> Process:
-        """Start `argv` in a session of its own, with `<folder>/logs/<name>.log` as its output, and record it.
-
-        `env` is added to this process' own environment and is not recorded.
-        """
+    def start(self, name: str, argv: Sequence[str | Path], *, stage: int) -> Process:
+        """Start `argv` in a session of its own, with `<folder>/logs/<name>.log` as its output, and record it."""
         log = self._folder / "logs" / f"{name}.log"
         with log.open("ab") as output:
             child = subprocess.Popen(
@@ -71,7 +68,6 @@ class Processes:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
                 cwd=self._folder,
-                env={**os.environ, **(env or {})},
             )
         process = Process(name, child.pid, _start_time(child.pid) or 0, stage, tuple(str(part) for part in argv), str(log))
         # The child is ended by pid, often by another process; a Popen object would warn about that when collected.
@@ -93,6 +89,12 @@ class Processes:
             if process.name == name:
                 return process
         raise KeyError(f"no process {name!r} was started for {self._folder}")
+
+    async def restart(self, name: str, *, gently: bool = True) -> tuple[Process, Process]:
+        """End the process `name` (not gently: by KILL at once) and start it again as it was; returns the old and the new one."""
+        old = self.named(name)
+        await stop(old, gently=gently)
+        return old, self.start(name, old.argv, stage=old.stage)
 
     async def stop_all(self) -> list[str]:
         """End every recorded process that still runs, stage by stage, and return the names of those that had to be killed."""

@@ -35,6 +35,25 @@ async def down(root: Path) -> list[str]:
     return await Processes(root).stop_all()
 
 
+async def restart(folder: Folder, name: str, *, gently: bool) -> None:
+    """End one process of a running cluster, start it again as it was (it is not waited for), and note its new pid in cluster.json."""
+    old, new = await Processes(folder.root).restart(name, gently=gently)
+    description = json.loads(folder.description.read_text())
+    folder.description.write_text(json.dumps(with_pid(description, old.pid, new.pid), indent=1) + "\n")
+
+
+def with_pid(value: Any, old: int, new: int) -> Any:
+    """The description with one pid replaced wherever it stands under `pid` or `pids`."""
+    if not isinstance(value, dict):
+        return value
+    replaced = {key: with_pid(item, old, new) for key, item in value.items()}
+    if "pids" in replaced:
+        replaced["pids"] = [new if pid == old else pid for pid in replaced["pids"]]
+    if replaced.get("pid") == old:
+        replaced["pid"] = new
+    return replaced
+
+
 class Up:
     """One run of `up`. A failure or a cancellation ends every process that was started."""
 

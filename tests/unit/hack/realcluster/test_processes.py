@@ -77,6 +77,23 @@ async def test_waiting_ends_with_what_was_missing(started: Processes) -> None:
         await wait_for("it", never, seconds=0.05)
 
 
+@pytest.mark.parametrize("gently", [True, False])
+async def test_a_restarted_process_is_the_same_again(started: Processes, gently: bool) -> None:
+    first = started.start("it", SLEEPER, stage=2)
+    await until_it_logs(first, "up")
+    old, new = await started.restart("it", gently=gently)
+    assert (old, old.running(), new.running()) == (first, False, True)
+    assert dataclasses.replace(new, pid=old.pid, started=old.started) == old
+    assert started.named("it") == new
+    await started.stop_all()
+    assert not new.running()
+
+
+def test_an_unknown_name_is_told(started: Processes) -> None:
+    with pytest.raises(KeyError, match="no process 'nobody' was started"):
+        started.named("nobody")
+
+
 def test_a_torn_line_of_the_record_is_ignored(started: Processes, tmp_path: Path) -> None:
     with (tmp_path / "processes.jsonl").open("a") as record:
         record.write('{"name": "half')
