@@ -84,14 +84,28 @@ class Running:
         return items
 
     def direct(
-        self, path: str, *, identity: tuple[str, str] | None = None, headers: Mapping[str, str] | None = None, url: str | None = None
+        self,
+        path: str,
+        *,
+        identity: tuple[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        through: str | None = None,
+        method: str = "GET",
+        body: Any = None,
     ) -> Answer:
-        """GET from the API server itself (or `url`), with a client certificate (certificate, key) or without; never raises for a status."""
-        ca = self.description["apiserver"]["ca"] if url is None else None
-        context = ssl.create_default_context(cafile=ca) if ca else ssl.create_default_context(cadata=self._cluster_ca())
+        """Ask the API server itself, or `through` the kube-apiserver at that URL; with a client certificate (certificate, key) or none.
+
+        Never raises for a status; urllib.error.URLError when there is no answer.
+        """
+        if through is None:
+            context = ssl.create_default_context(cafile=self.description["apiserver"]["ca"])
+        else:
+            context = ssl.create_default_context(cadata=self._cluster_ca())
         if identity is not None:
             context.load_cert_chain(*identity)
-        request = urllib.request.Request((url or self.description["apiserver"]["url"]) + path, headers=dict(headers or {}))
+        data = None if body is None else json.dumps(body).encode()
+        url = (through or self.description["apiserver"]["url"]) + path
+        request = urllib.request.Request(url, data, {"Content-Type": "application/json", **(headers or {})}, method=method)
         try:
             with urllib.request.urlopen(request, context=context, timeout=30) as response:
                 return Answer(response.status, dict(response.headers), response.read())
@@ -135,6 +149,13 @@ def start(folder: Path, *options: str) -> Running:
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=UP_SECONDS)
     assert done.returncode == 0, done.stderr
     return Running(folder, Path(tools), json.loads((folder / "cluster.json").read_text()))
+
+
+def restart(cluster: Running, name: str, *options: str) -> None:
+    """End a process of the cluster and start it again; its readiness is not waited for."""
+    command = [sys.executable, str(ROOT / "hack/cluster"), "restart", str(cluster.root), name, *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=UP_SECONDS)
+    assert done.returncode == 0, done.stderr
 
 
 def stop(folder: Path) -> None:

@@ -61,7 +61,7 @@ def test_the_front_proxys_headers_are_worth_nothing_from_others(cluster: Running
 
 def test_the_spoofed_headers_do_not_pass_through_kube_apiserver_either(cluster: Running) -> None:
     url = cluster.description["management"]["server"]
-    answer = cluster.direct(WORKLOADS.format("b"), identity=cluster.tenant_identity("a"), headers=SPOOFED, url=url)
+    answer = cluster.direct(WORKLOADS.format("b"), identity=cluster.tenant_identity("a"), headers=SPOOFED, through=url)
     assert answer.code == 403
 
 

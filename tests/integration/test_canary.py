@@ -54,7 +54,7 @@ def everything(cluster: Running, tenant: str) -> Iterator[tuple[str, int, bytes]
     for url in (cluster.description["management"]["server"], None):
         for path in (*lists(tenant), *documents()):
             for accept in ("application/json", TABLE, METADATA, YAML):
-                answer = cluster.direct(path, identity=identity, headers={"Accept": accept}, url=url)
+                answer = cluster.direct(path, identity=identity, headers={"Accept": accept}, through=url)
                 yield f"{url or 'directly'} {path} as {accept}", answer.code, answer.body + json.dumps(dict(answer.headers)).encode()
 
 
