@@ -41,15 +41,11 @@ async def patch(call: Call, scope: Scope) -> web.StreamResponse:
 
     def change(current: dict[str, Any]) -> dict[str, Any]:
         del how.warnings[warned:]  # of an attempt that another write overtook
-        before = current["metadata"]["resourceVersion"]
         wanted = object_of(apply(current))
-        meta = dict(metadata_of(wanted))
         check_kind(scope.resource, wanted)
         check_place(call, scope.resource, wanted, name=True)
-        if not how.informed and meta.get("resourceVersion") == before:
-            del meta["resourceVersion"]  # only carried along: the patch holds for any state
         check_patched(how, scope.schema, wanted, decoded.duplicates)
-        return {**wanted, "metadata": meta}
+        return wanted  # with the resourceVersion of `current`, unless the patch names another: that is a conflict then
 
     entry = await scope.registry.update(how, call.info.namespace, call.info.name, change, subresource=call.info.subresource)
     return respond_entry(call, form, scope.resource, entry)
