@@ -5,26 +5,25 @@ Everything but the databases can be made anew; keys and kubeconfigs are readable
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import json
 import os
-import socket
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from apiserver.server.pki import Authority, BadAuthority, KeyPair, write_private
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["LOOPBACK", "BadDirectory", "Directory"]
+__all__ = ["ENDPOINTS", "BadDirectory", "Directory"]
 
-LOOPBACK = "127.0.0.1"
 ENDPOINTS = ("management", "hardware")
 
 
 class BadDirectory(Exception):
-    """The folder, or a port, cannot be used; the message says what to do."""
+    """The folder cannot be used; the message says what to do."""
 
 
 class Directory:
@@ -72,22 +71,15 @@ class Directory:
                 f"the authority in {certificate} and {key} cannot be used ({error}): delete both to have them made anew"
             ) from None
 
-    def sockets(self, wanted: dict[str, int]) -> dict[str, socket.socket]:
-        """A listening socket on loopback per endpoint: on the port wanted, else on the one it had before, else on a free one.
-        The ports are kept. Raises BadDirectory when one is taken."""
-        kept = self._read("ports.json")
-        found: dict[str, socket.socket] = {}
-        try:
-            for endpoint in ENDPOINTS:
-                found[endpoint] = _listen(endpoint, wanted.get(endpoint) or int(kept.get(endpoint, 0)))
-        except BaseException:
-            for sock in found.values():
-                sock.close()
-            raise
-        ports = {endpoint: sock.getsockname()[1] for endpoint, sock in found.items()}
-        if ports != kept:
+    def ports(self) -> dict[str, int]:
+        """The port per endpoint that was kept; 0, any free one, at first."""
+        kept = self.read_mapping("ports.json")
+        return {endpoint: port if isinstance(port := kept.get(endpoint), int) else 0 for endpoint in ENDPOINTS}
+
+    def keep_ports(self, **ports: int) -> None:
+        """Have these again at the next start, so that kubeconfigs stay good."""
+        if ports != self.ports():
             self.write("ports.json", json.dumps(ports))
-        return found
 
     def write(self, name: str, text: str) -> Path:
         """Put a file there, readable by its owner only."""
@@ -95,28 +87,10 @@ class Directory:
         write_private(path, text.encode())
         return path
 
-    def read_json(self, name: str) -> dict[str, Any]:
-        """A JSON file of the folder; empty where it is missing or broken."""
-        return self._read(name)
-
-    def _read(self, name: str) -> dict[str, Any]:
+    def read_mapping(self, name: str) -> dict[str, Any]:
+        """A JSON or YAML file of the folder; empty where it is missing or broken."""
         try:
-            found = json.loads((self.path / name).read_text())
-        except (OSError, ValueError):
+            found = yaml.safe_load((self.path / name).read_text())
+        except (OSError, ValueError, yaml.YAMLError):
             return {}
         return found if isinstance(found, dict) else {}
-
-
-def _listen(endpoint: str, port: int) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    # The port of a process that was just killed may be taken over at once.
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        sock.bind((LOOPBACK, port))
-        sock.listen(128)
-    except OSError as error:
-        sock.close()
-        why = "is taken by another process" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
-        raise BadDirectory(f"port {port} of the {endpoint} endpoint {why}: free it, or choose another with --{endpoint}-port") from None
-    sock.setblocking(False)
-    return sock

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from apiserver.server.pki import KeyPair
 
-__all__ = ["Context", "client_certificate", "kubeconfig"]
+__all__ = ["Context", "client_certificate", "kubeconfig", "servers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +52,14 @@ def client_certificate(config: dict[str, Any]) -> bytes:
         return base64.b64decode(config["users"][0]["user"]["client-certificate-data"])
     except (KeyError, IndexError, TypeError, ValueError):
         return b""
+
+
+def servers(config: dict[str, Any]) -> set[str]:
+    """The URLs a kubeconfig leads to; empty for what is none."""
+    try:
+        return {str(cluster["cluster"]["server"]) for cluster in config["clusters"]}
+    except (KeyError, TypeError):
+        return set()
 
 
 def _base64(content: bytes) -> str:

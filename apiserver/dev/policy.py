@@ -82,10 +82,10 @@ MANAGEMENT_CONTROLLERS = (
     Rule(CORE, ("secrets",), READ),
     Rule(CORE, ("events",), ("create", "update", "patch")),
 )
-# manifests/hardware/rbac.yaml: no list of secrets, for the BMCs' are in the same namespace.
+# manifests/hardware/rbac.yaml.
 HARDWARE_PROVIDER = (
     Rule(METAL3, ("baremetalhosts",), (*READ, "update", "patch"), "metal3"),
-    Rule(CORE, ("secrets",), ("get", "create", "update", "patch", "delete"), "metal3"),
+    Rule(CORE, ("secrets",), ("get", "list", "create", "update", "patch", "delete"), "metal3"),
 )
 HARDWARE_OPERATOR = (
     Rule(METAL3, ("baremetalhosts",), (*READ, "update", "patch")),

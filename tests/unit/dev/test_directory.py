@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import socket
 import stat
 from typing import TYPE_CHECKING
 
 import pytest
 
 from apiserver.dev.directory import BadDirectory, Directory
-from apiserver.dev.kubeconfigs import Context, client_certificate, kubeconfig
+from apiserver.dev.kubeconfigs import Context, client_certificate, kubeconfig, servers
 from apiserver.server.pki import Authority
 
 if TYPE_CHECKING:
@@ -23,14 +22,6 @@ def directory(tmp_path: Path) -> Iterator[Directory]:
     made.open()
     yield made
     made.close()
-
-
-def _ports(directory: Directory, **wanted: int) -> dict[str, int]:
-    sockets = directory.sockets(wanted)
-    ports = {name: sock.getsockname()[1] for name, sock in sockets.items()}
-    for sock in sockets.values():
-        sock.close()
-    return ports
 
 
 def test_only_one_process_at_a_time(directory: Directory) -> None:
@@ -48,28 +39,16 @@ def test_a_folder_that_cannot_be(tmp_path: Path) -> None:
         Directory(tmp_path / "file" / "dev").open()
 
 
-def test_ports_stay_the_same(directory: Directory) -> None:
-    first = _ports(directory)
-    assert first["management"] != first["hardware"]
-    assert _ports(directory) == first
+def test_ports_are_kept(directory: Directory) -> None:
+    assert directory.ports() == {"management": 0, "hardware": 0}
+    directory.keep_ports(management=1234, hardware=1235)
+    assert Directory(directory.path).ports() == {"management": 1234, "hardware": 1235}
 
 
-def test_a_port_can_be_chosen_and_is_kept(directory: Directory) -> None:
-    first = _ports(directory)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        free = probe.getsockname()[1]
-    assert _ports(directory, management=free) == {**first, "management": free}
-    assert _ports(directory) == {**first, "management": free}
-
-
-def test_a_taken_port_is_said_to_be_so(directory: Directory) -> None:
-    with socket.socket() as other:
-        other.bind(("127.0.0.1", 0))
-        other.listen()
-        port = other.getsockname()[1]
-        with pytest.raises(BadDirectory, match=f"port {port} of the hardware endpoint is taken .* --hardware-port"):
-            directory.sockets({"hardware": port})
+@pytest.mark.parametrize("text", ["", "[]", '{"management": "x"}', "{"])
+def test_broken_ports_are_chosen_anew(directory: Directory, text: str) -> None:
+    directory.write("ports.json", text)
+    assert directory.ports() == {"management": 0, "hardware": 0}
 
 
 def test_the_authority_stays_the_same(directory: Directory) -> None:
@@ -101,5 +80,7 @@ def test_kubeconfigs_hold_everything() -> None:
     assert client_certificate(made) == identity.certificate
     assert authority.vouches(client_certificate(made))
     assert not Authority.create("other").vouches(client_certificate(made))
+    assert servers(made) == {"https://127.0.0.1:1", "https://127.0.0.1:2"}
+    assert servers({"clusters": [None]}) == servers({}) == set()
     assert client_certificate({}) == b""
     assert not authority.vouches(b"")

@@ -81,11 +81,12 @@ async def test_tenants_have_nothing_on_the_hardware_endpoint() -> None:
     assert not await allowed(TENANT, "get", "/api/v1/namespaces/tenant-a/secrets/s", policy.hardware_policy())
 
 
-async def test_the_provider_cannot_list_secrets() -> None:
+async def test_the_provider_stays_in_its_namespace() -> None:
     provider = UserInfo("p", groups=(policy.PROVIDER,))
     rules = policy.hardware_policy()
     assert await allowed(provider, "get", "/api/v1/namespaces/metal3/secrets/s", rules)
-    assert not await allowed(provider, "list", "/api/v1/namespaces/metal3/secrets", rules)
+    assert not await allowed(provider, "watch", "/api/v1/namespaces/metal3/secrets", rules)
+    assert not await allowed(provider, "list", "/api/v1/secrets", rules)
     assert not await allowed(provider, "get", "/api/v1/namespaces/other/secrets/s", rules)
 
 

@@ -1,0 +1,65 @@
+"""`metal3-workloads controllers`: the controllers of one management cluster, in a process of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from apiserver.cli.health import HealthServer
+from apiserver.cli.running import UsageError, run_until_stopped
+from controllers.run import Health, run_controllers
+from controllers.runtime.errors import BadConfig
+from controllers.runtime.leader import LeadershipLost
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["register"]
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "controllers",
+        help="run the controllers of a management cluster",
+        description="Binds Workloads to hosts and drives the hosts of all WorkloadClasses of one management cluster.",
+    )
+    parser.add_argument("--kubeconfig", metavar="FILE", help="kubeconfig of the management cluster; the pod's service account by default")
+    parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig; its current one by default")
+    parser.add_argument("--leader-elect", action="store_true", help="work only while holding a Lease, so that replicas take turns")
+    parser.add_argument(
+        "--leader-elect-namespace", default="metal3-workloads-system", metavar="NS", help="namespace of the Lease (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--host-view-group",
+        default="metal3.io",
+        choices=("metal3.io", "workload.metal3.io"),
+        help="the API group that the server serves the BareMetalHost view under (default: %(default)s)",
+    )
+    parser.add_argument("--health-port", type=int, default=-1, metavar="P", help="serve /healthz on this port of loopback")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until told to stop. Raises UsageError; also when leadership is lost, for the process to be started again."""
+    return run_until_stopped(lambda: _control(arguments))
+
+
+async def _control(arguments: argparse.Namespace) -> None:
+    health = Health()
+    try:
+        async with asyncio.TaskGroup() as group:
+            if arguments.health_port >= 0:
+                group.create_task(HealthServer(arguments.health_port, health.problem).run())
+            await run_controllers(
+                arguments.kubeconfig,
+                context=arguments.context,
+                leader_elect=arguments.leader_elect,
+                namespace=arguments.leader_elect_namespace,
+                view_group=arguments.host_view_group,
+                health=health,
+            )
+    except* BadConfig as failed:
+        raise UsageError(f"the management cluster cannot be used: {failed.exceptions[0]}") from None
+    except* LeadershipLost as failed:
+        raise UsageError(f"{failed.exceptions[0]}") from None

@@ -1,0 +1,170 @@
+"""`metal3-workloads dev`: everything in one process, no cluster needed. Two servers, the controllers and a simulated Baremetal Operator,
+which speak HTTP to each other as they would anywhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from apiserver.cli.running import UsageError, run_until_stopped
+from apiserver.dev import policy, seed
+from apiserver.dev.directory import ENDPOINTS, BadDirectory, Directory
+from apiserver.dev.endpoints import Endpoint, hardware_endpoint, management_endpoint
+from apiserver.dev.kubeconfigs import Context, client_certificate, kubeconfig, servers
+from apiserver.dev.tour import FILES, tour
+from apiserver.filters.authz import MASTERS
+from apiserver.server.app import CannotListen
+from controllers.run import Health, run_controllers
+from controllers.runtime.client import Client
+from controllers.simulator.controller import Simulator
+from controllers.simulator.settings import Settings
+from storage.base import StorageError
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import AsyncIterator, Sequence
+
+    from apiserver.server.pki import Authority
+
+__all__ = ["register"]
+
+log = logging.getLogger(__name__)
+
+RENEW_BEFORE = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the user has asked for. `ports` by endpoint, where chosen."""
+
+    hosts: int
+    ports: dict[str, int]
+    settings: Settings
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "dev",
+        help="run everything in one process, no cluster needed",
+        description="Runs a management and a hardware API server on loopback, the controllers and a simulated Baremetal Operator in one "
+        "process, with kubeconfigs for the hardware's owner and two tenants. All state is in one folder; the next start goes on with it.",
+    )
+    parser.add_argument(
+        "--dir", default=".dev", metavar="DIR", help="the folder for databases, certificates and kubeconfigs (default: .dev)"
+    )
+    parser.add_argument("--hosts", type=int, default=4, metavar="N", help="so many simulated hosts (default: 4); more may be added later")
+    for endpoint in ENDPOINTS:
+        help_ = f"port of the {endpoint} endpoint (default: a free one at first, then the same again)"
+        parser.add_argument(f"--{endpoint}-port", type=int, default=0, metavar="P", help=help_)
+    parser.add_argument(
+        "--bmo-speed",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="factor on the simulated hardware's durations: 0.1 is ten times as fast (default: 1)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until told to stop. Raises UsageError."""
+    options = _options(arguments)
+    directory = Directory(Path(arguments.dir))
+    try:
+        directory.open()
+        return run_until_stopped(lambda: _dev(directory, options))
+    except BadDirectory as error:
+        raise UsageError(str(error)) from None
+    finally:
+        directory.close()
+
+
+def _options(arguments: argparse.Namespace) -> Options:
+    if not 0 <= arguments.hosts <= 10_000:
+        raise UsageError("--hosts must be between 0 and 10000")
+    ports = {endpoint: getattr(arguments, f"{endpoint}_port") for endpoint in ENDPOINTS}
+    if any(not 0 <= port <= 65535 for port in ports.values()):
+        raise UsageError("ports are between 1 and 65535 (0: a free one)")
+    try:
+        return Options(arguments.hosts, ports, Settings().scaled(arguments.bmo_speed))
+    except ValueError as error:
+        raise UsageError(f"--bmo-speed: {error}") from None
+
+
+async def _dev(directory: Directory, options: Options) -> None:
+    authority = directory.authority()
+    kept = directory.ports()
+    ports = {endpoint: options.ports[endpoint] or kept[endpoint] for endpoint in ENDPOINTS}
+    hardware = hardware_endpoint(directory.path / "hardware.db", authority, ports["hardware"])
+    async with _started("hardware", hardware):
+        await seed.sow(seed.hardware(options.hosts), hardware.by_kind, hardware.core.configmaps)
+        management = management_endpoint(directory.path / "management.db", authority, ports["management"])
+        async with _started("management", management):
+            directory.keep_ports(management=management.app.port, hardware=hardware.app.port)
+            urls = {"management": management.app.url, "hardware": hardware.app.url}
+            credentials = _internal(authority, "provider", policy.PROVIDER, urls["hardware"])
+            await seed.sow(seed.management(credentials), management.by_kind, management.core.configmaps)
+            await seed.refresh_credentials(management.core.secrets, credentials)
+            _write_files(directory, authority, urls)
+            await _work(directory, authority, urls, options.settings)
+
+
+@contextlib.asynccontextmanager
+async def _started(name: str, endpoint: Endpoint) -> AsyncIterator[None]:
+    try:
+        await endpoint.app.start()
+    except CannotListen as error:
+        raise UsageError(f"the {name} endpoint cannot start: {error}. Choose with --{name}-port") from None
+    except StorageError as error:
+        raise UsageError(f"the {name} endpoint cannot start: {error}") from None
+    try:
+        yield
+    finally:
+        await endpoint.app.stop()
+
+
+async def _work(directory: Directory, authority: Authority, urls: dict[str, str], settings: Settings) -> None:
+    """The controllers and the simulated operator, until cancelled."""
+    operator = _internal(authority, "baremetal-operator", policy.OPERATOR, urls["hardware"])
+    controllers = _internal(authority, "controllers", policy.CONTROLLERS, urls["management"])
+    health = Health()
+    async with Client(operator) as client, asyncio.TaskGroup() as group:
+        group.create_task(Simulator(client, settings).run(), name="simulated Baremetal Operator")
+        group.create_task(run_controllers(controllers, health=health), name="controllers")
+        await health.started.wait()
+        print(tour(directory.path, urls), flush=True)
+
+
+def _internal(authority: Authority, user: str, group: str, url: str) -> dict[str, Any]:
+    """A kubeconfig for one of our own parts."""
+    identity = authority.client(f"system:metal3-workloads:{user}", [group])
+    return kubeconfig(user, identity, authority.pair.certificate, [Context("cluster", url)])
+
+
+def _write_files(directory: Directory, authority: Authority, urls: dict[str, str]) -> None:
+    """Kubeconfigs for people, and the tour's examples where they are not there yet."""
+    owner = [Context("management", urls["management"]), Context("hardware", urls["hardware"], seed.HARDWARE_NAMESPACE)]
+    _write_kubeconfig(directory, authority, "owner", MASTERS, owner)
+    for tenant in seed.TENANTS:
+        _write_kubeconfig(directory, authority, tenant, policy.TENANT_PREFIX + tenant, [Context("management", urls["management"], tenant)])
+    for name, text in FILES.items():
+        if not (directory.path / name).exists():
+            directory.write(name, text)
+
+
+def _write_kubeconfig(directory: Directory, authority: Authority, user: str, group: str, contexts: Sequence[Context]) -> None:
+    """Written only where the one that is there is not good any more: people may have changed its contexts."""
+    name = f"{user}.kubeconfig"
+    there = directory.read_mapping(name)
+    good = authority.vouches(client_certificate(there), remaining=RENEW_BEFORE)
+    if not good or not {context.server for context in contexts} <= servers(there):
+        made = kubeconfig(user, authority.client(user, [group]), authority.pair.certificate, contexts)
+        directory.write(name, json.dumps(made, indent=1))

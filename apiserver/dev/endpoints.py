@@ -1,0 +1,93 @@
+"""The two servers of dev mode, each the same machinery as production's over a SQLite file, with certificates and rules of our own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from apiserver.admission.chain import AdmissionChain
+from apiserver.admission.namespacelifecycle import NamespaceLifecycle
+from apiserver.dev.core import LocalNamespaces, core_catalog
+from apiserver.dev.hardware import real_hosts
+from apiserver.dev.janitor import Janitor
+from apiserver.dev.policy import StaticPolicy, hardware_policy, management_policy
+from apiserver.filters.authn_certificate import CertificateAuthenticator
+from apiserver.filters.authz import PrivilegedGroup, UnionAuthorizer
+from apiserver.filters.certificates import CertificateVerifier
+from apiserver.registry.catalog import management_catalog
+from apiserver.server.app import App, Config, build
+from apiserver.server.servingcert import SelfMade
+from apiserver.server.tls import ServerTls
+from storage.cache import WatchCache
+from storage.sqlite import SQLiteStore
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from apiserver.dev.core import CoreCatalog
+    from apiserver.registry.store import Registry
+    from apiserver.registry.strategy import Admission
+    from apiserver.server.pki import Authority
+
+__all__ = ["LOOPBACK", "Endpoint", "hardware_endpoint", "management_endpoint"]
+
+LOOPBACK = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """One server, not yet started, and its registries."""
+
+    app: App
+    core: CoreCatalog
+    registries: Sequence[Registry]
+
+    @property
+    def by_kind(self) -> dict[str, Registry]:
+        """The registries by the kind they hold."""
+        return {registry.resource.kind: registry for registry in self.registries}
+
+
+def management_endpoint(database: Path, authority: Authority, port: int) -> Endpoint:
+    """Where tenants are: Workloads, classes, hosts, views and core/v1."""
+    cache, core, admission = _base(database)
+    catalog = management_catalog(cache, admission=admission)
+    return _endpoint(cache, core, catalog.registries, authority, management_policy(), port)
+
+
+def hardware_endpoint(database: Path, authority: Authority, port: int) -> Endpoint:
+    """Where the owner's machines are: real BareMetalHosts and core/v1."""
+    cache, core, admission = _base(database)
+    return _endpoint(cache, core, [real_hosts(cache, admission)], authority, hardware_policy(), port)
+
+
+def _base(database: Path) -> tuple[WatchCache, CoreCatalog, Admission]:
+    cache, namespaces = WatchCache(SQLiteStore(database)), LocalNamespaces()
+    admission = AdmissionChain([NamespaceLifecycle(namespaces)])
+    core = core_catalog(cache, admission)
+    namespaces.registry = core.namespaces
+    return cache, core, admission
+
+
+def _endpoint(
+    cache: WatchCache, core: CoreCatalog, own: Sequence[Registry], authority: Authority, policy: StaticPolicy, port: int
+) -> Endpoint:
+    registries = (*core.registries, *own)
+    served = SelfMade(authority, ["localhost", LOOPBACK])
+
+    async def tls() -> ServerTls:
+        return ServerTls(served.pair.certificate, served.pair.key, [authority.certificate])
+
+    config = Config(
+        cache=cache,
+        registries=registries,
+        authenticator=CertificateAuthenticator(CertificateVerifier([authority.certificate])),
+        authorizer=UnionAuthorizer([PrivilegedGroup(), policy]),
+        tls=tls,
+        background={"janitor": Janitor(cache, core.namespaces, core.events, registries).run},
+        host=LOOPBACK,
+        port=port,
+        drain_seconds=1.0,
+    )
+    return Endpoint(build(config), core, registries)
