@@ -1,32 +1,35 @@
-"""The request's audit ID: the front proxy's, or a new one; in every answer, and beside what is logged about the request."""
+"""The request's audit ID: the front proxy's, or a new one; in every answer, and beside what is logged about the request.
+
+It is left in the HTTP request under KEY; the HTTP server puts it into the headers of the response when these go out, which
+for streamed ones is long before the handler returns.
+"""
 
 from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from aiohttp import web
+from aiohttp import web
 
+if TYPE_CHECKING:
     from apiserver.endpoints.call import Call, Handler
 
-__all__ = ["HEADER", "with_audit_id"]
+__all__ = ["HEADER", "KEY", "with_audit_id"]
 
 HEADER = "Audit-ID"
+KEY = web.RequestKey("audit-id", str)
 # What comes in goes into logs and headers: nothing but the characters of names, and not longer than kube-apiserver takes it.
 ACCEPTED = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 def with_audit_id(handler: Handler) -> Handler:
-    """Sets call.audit_id, and the header on answers that have not begun (a streamed one sets it itself)."""
+    """Sets call.audit_id."""
 
     async def handle(call: Call) -> web.StreamResponse:
         given = call.http.headers.get(HEADER, "")
         if ACCEPTED.fullmatch(given):
             call.audit_id = given
-        response = await handler(call)
-        if not response.prepared:
-            response.headers[HEADER] = call.audit_id
-        return response
+        call.http[KEY] = call.audit_id
+        return await handler(call)
 
     return handle

@@ -14,10 +14,15 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from apiserver.apis.status import ApiError, bad_request, internal
+from apiserver.filters.auditid import HEADER, KEY
 
 if TYPE_CHECKING:
     import asyncio
     from collections.abc import Awaitable, Callable
+
+    from aiohttp import StreamReader
+    from aiohttp.abc import AbstractStreamWriter
+    from aiohttp.http_parser import RawRequestMessage
 
 __all__ = ["Connections"]
 
@@ -32,6 +37,16 @@ MAX_LINE = 16 * 1024
 """Bytes of the request line: a label selector with hundreds of values fits."""
 MAX_FIELD = 16 * 1024
 """Bytes of one header: a service account's token with audiences fits."""
+
+
+class Request(web.BaseRequest):
+    """One request. Every response to it says its audit ID, and not which software of which version this is."""
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        # Called between making and sending the headers; the only place that sees those of every response, streamed or not.
+        response.headers.popall("Server", None)
+        if KEY in self:
+            response.headers[HEADER] = self[KEY]
 
 
 class Connection(RequestHandler):
@@ -73,7 +88,7 @@ class Connections(web.Server):
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
         # A handler is cancelled when its client goes away: nobody waits for the answer, and what it waits for costs.
-        super().__init__(handler, handler_cancellation=True)
+        super().__init__(handler, handler_cancellation=True, request_factory=self._request)
         self._header_seconds, self._max_connections = header_seconds, max_connections
         self._options: dict[str, Any] = {
             "keepalive_timeout": idle_seconds,
@@ -106,6 +121,16 @@ class Connections(web.Server):
         if timer is not None:
             timer.cancel()
         super().connection_lost(handler, exc)
+
+    def _request(
+        self,
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: RequestHandler,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> Request:
+        return Request(message, payload, protocol, writer, task, self._loop)
 
     def _expect_request(self, handler: RequestHandler) -> None:
         self._timers.pop(handler, None)

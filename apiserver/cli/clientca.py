@@ -1,0 +1,63 @@
+"""--client-ca-file, read again whenever it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from apiserver.cli.running import UsageError
+from apiserver.filters.certificates import load_bundle
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from cryptography import x509
+
+    from apiserver.server.delegation.trust import Trust
+
+__all__ = ["ClientCaFile"]
+
+log = logging.getLogger(__name__)
+
+SECONDS = 10.0
+
+
+class ClientCaFile:
+    """A bundle of authorities in a file."""
+
+    def __init__(self, path: Path, interval: float = SECONDS) -> None:
+        self._path, self._interval = path, interval
+        self._content = b""
+
+    def read(self) -> list[x509.Certificate]:
+        """What is in the file now, at least one. Raises UsageError."""
+        try:
+            content = self._path.read_bytes()
+            bundle = load_bundle(content)
+        except OSError as error:
+            raise UsageError(f"--client-ca-file {self._path}: {error.strerror}") from None
+        except ValueError:
+            bundle = []
+        if not bundle:
+            raise UsageError(f"--client-ca-file {self._path}: there is no PEM certificate in it")
+        self._content = content
+        return bundle
+
+    async def follow(self, trust: Trust) -> None:
+        """Tells of changes. While the file is not usable, what it said last goes on."""
+        complaint = ""
+        while True:
+            await asyncio.sleep(self._interval)
+            before = self._content
+            try:
+                bundle = await asyncio.to_thread(self.read)
+                complaint = ""
+            except UsageError as error:
+                if str(error) != complaint:
+                    complaint = str(error)
+                    log.warning("the old client authorities stay: %s", error)
+                continue
+            if self._content != before:
+                trust.file(bundle)
+                log.info("client authorities were read anew from %s", self._path)

@@ -1,0 +1,83 @@
+"""Everything `serve` asks the management cluster: who is who, who may what, which namespaces there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from apiserver.cli.management import ClientManagement
+from apiserver.filters.authn import UnionAuthenticator
+from apiserver.filters.authn_certificate import CertificateAuthenticator
+from apiserver.filters.authn_token import TokenAuthenticator
+from apiserver.filters.authz import PrivilegedGroup, UnionAuthorizer
+from apiserver.server.delegation import extensionauth
+from apiserver.server.delegation.accessreview import AccessReviews
+from apiserver.server.delegation.namespaces import ManagementNamespaces
+from apiserver.server.delegation.tokenreview import TokenReviews
+from apiserver.server.delegation.trust import Trust
+from controllers.runtime.informer import Informer
+from controllers.runtime.objects import Resource
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from controllers.runtime.client import Client
+    from controllers.runtime.objects import Object
+
+__all__ = ["Delegation"]
+
+CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap")
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
+
+
+class Delegation:
+    """The parts of an App's Config that come from the management cluster. Nothing is asked before `background` runs."""
+
+    def __init__(self, client: Client) -> None:
+        self.management = ClientManagement(client)
+        self.trust = Trust()
+        self._tokens = TokenAuthenticator(TokenReviews(self.management))
+        self._reviews = AccessReviews(self.management)
+        self._config_map = Informer(
+            client, CONFIG_MAPS, namespace=extensionauth.NAMESPACE, field_selector=f"metadata.name={extensionauth.NAME}"
+        )
+        self._config_map.add_handler(lambda _, found: self.trust.config_map(found))
+        self._namespaces = Informer(client, NAMESPACES, transform=_trimmed)
+        self.authenticator = UnionAuthenticator([self.trust.front_proxies, CertificateAuthenticator(self.trust.clients), self._tokens])
+        self.authorizer = UnionAuthorizer([PrivilegedGroup(), self._reviews])
+        self.namespaces = ManagementNamespaces(self.management, self._copy)
+
+    @property
+    def background(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """What has to run, by name."""
+        return {"extension-apiserver-authentication": self._config_map.run, "namespaces": self._namespaces.run}
+
+    @property
+    def ready(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """Checks that everything was read once. Later trouble does not fail them: what is known then goes on."""
+        return {"extension-apiserver-authentication": self._trust_known, "namespaces": self._namespaces_known}
+
+    async def close(self) -> None:
+        """Ends the questions under way."""
+        await self._tokens.close()
+        await self._reviews.close()
+
+    def _copy(self, name: str) -> Object | None:
+        return self._namespaces.store.get(name) if self._namespaces.stale_since is None else None
+
+    async def _trust_known(self) -> None:
+        if not self.trust.known:
+            raise RuntimeError(f"{extensionauth.NAMESPACE}/{extensionauth.NAME} was not read yet{_reason(self._config_map)}")
+
+    async def _namespaces_known(self) -> None:
+        if not self._namespaces.synced.is_set():
+            raise RuntimeError(f"namespaces were not listed yet{_reason(self._namespaces)}")
+
+
+def _reason(informer: Informer) -> str:
+    return f": {informer.last_error}" if informer.last_error else ""
+
+
+def _trimmed(namespace: dict[str, Any]) -> dict[str, Any]:
+    """What admission looks at."""
+    metadata = {key: value for key, value in namespace["metadata"].items() if key not in ("managedFields", "annotations")}
+    return {"metadata": metadata, "status": namespace.get("status") or {}}

@@ -1,0 +1,189 @@
+"""`metal3-workloads serve`: the aggregated API server beside a management cluster. The composition root for production."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from apiserver.admission.chain import AdmissionChain
+from apiserver.admission.namespacelifecycle import NamespaceLifecycle
+from apiserver.apis import metal3, workload
+from apiserver.cli.clientca import ClientCaFile
+from apiserver.cli.delegation import Delegation
+from apiserver.cli.running import UsageError, run_until_stopped
+from apiserver.cli.storage import open_store
+from apiserver.registry.catalog import management_catalog
+from apiserver.server.apiservice import CaBundleKeeper
+from apiserver.server.app import CannotListen, Config, build
+from apiserver.server.servingcert import FileCertificate, SelfMade, stored_authority
+from apiserver.server.tls import BadServingCertificate, ServerTls
+from controllers.runtime.client import Client
+from controllers.runtime.errors import BadConfig
+from storage.base import StorageError
+from storage.cache import WatchCache
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Awaitable, Callable
+
+__all__ = ["register"]
+
+log = logging.getLogger(__name__)
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "serve",
+        help="serve the API beside a management cluster",
+        description="The aggregated API server. kube-apiserver reaches it through APIServices; identities, permissions and namespaces are "
+        "those of the management cluster.",
+    )
+    parser.add_argument("--storage", required=True, metavar="URL", help="where objects are kept: sqlite:///PATH")
+    parser.add_argument("--kubeconfig", metavar="FILE", help="kubeconfig of the management cluster; the pod's own by default")
+    parser.add_argument(
+        "--bind-address", default="127.0.0.1", metavar="IP", help="address to listen on (default: 127.0.0.1; 0.0.0.0 in a pod)"
+    )
+    parser.add_argument("--secure-port", type=_port, default=6443, metavar="P", help="port to listen on (default: 6443; 0: any free one)")
+    parser.add_argument("--port-file", type=Path, metavar="FILE", help="write the port there once it answers")
+    parser.add_argument(
+        "--tls-cert-file", type=Path, metavar="FILE", help="serving certificate and intermediates, PEM; read again when changed"
+    )
+    parser.add_argument("--tls-private-key-file", type=Path, metavar="FILE", help="its key, PEM, unencrypted")
+    parser.add_argument(
+        "--tls-san", nargs="+", action="extend", default=[], metavar="NAME", help="names and addresses in the self-made certificate"
+    )
+    parser.add_argument("--client-ca-file", type=Path, metavar="FILE", help="accept client certificates of these authorities, too")
+    parser.add_argument(
+        "--host-view-group",
+        choices=(metal3.GROUP, workload.GROUP),
+        default=metal3.GROUP,
+        help=f"API group of the BareMetalHost view: {workload.GROUP} where the Baremetal Operator's kind is in the same cluster",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until told to stop. Raises UsageError."""
+    return run_until_stopped(lambda: _serve(arguments))
+
+
+async def _serve(arguments: argparse.Namespace) -> None:
+    if (arguments.tls_cert_file is None) != (arguments.tls_private_key_file is None):
+        raise UsageError("--tls-cert-file and --tls-private-key-file belong together: give both, or none for a self-made certificate")
+    try:
+        async with Client(arguments.kubeconfig, user_agent="metal3-workloads-serve") as client:
+            server = _Server(arguments, client)
+            try:
+                await server.run()
+            finally:
+                await server.delegation.close()
+    except BadConfig as error:
+        raise UsageError(f"--kubeconfig {arguments.kubeconfig or '(none given)'}: {error}") from None
+    except StorageError as error:
+        raise UsageError(f"--storage {arguments.storage}: {error}") from None
+    except BadServingCertificate as error:
+        raise UsageError(f"--tls-cert-file {arguments.tls_cert_file}: {error}") from None
+    except CannotListen as error:
+        raise UsageError(f"--secure-port: {error}") from None
+
+
+class _Server:
+    """The parts of one process, put together."""
+
+    def __init__(self, arguments: argparse.Namespace, client: Client) -> None:
+        self._arguments = arguments
+        self._cache = WatchCache(open_store(arguments.storage))
+        self.delegation = Delegation(client)
+        admission = AdmissionChain([NamespaceLifecycle(self.delegation.namespaces)])
+        self._catalog = management_catalog(self._cache, admission=admission, view_group=arguments.host_view_group)
+        self._follow: Callable[[], Awaitable[None]] | None = None
+        self._bundle: Callable[[], bytes] | None = None
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        app = build(
+            Config(
+                cache=self._cache,
+                registries=self._catalog.registries,
+                authenticator=self.delegation.authenticator,
+                authorizer=self.delegation.authorizer,
+                tls=self._tls,
+                background=self._background(),
+                ready=self.delegation.ready,
+                host=self._arguments.bind_address,
+                port=self._arguments.secure_port,
+            )
+        )
+        async with app:
+            # What is there now stays: collections of garbage need not look at it again.
+            gc.collect()
+            gc.freeze()
+            if self._arguments.port_file is not None:
+                _write_port(self._arguments.port_file, app.port)
+            await asyncio.Event().wait()
+
+    def _background(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        tasks = {**self.delegation.background, "serving certificate": self._follow_certificate}
+        if self._arguments.tls_cert_file is None:
+            tasks["APIServices"] = self._keep_bundle
+        if self._arguments.client_ca_file is not None:
+            file = ClientCaFile(self._arguments.client_ca_file)
+            self.delegation.trust.file(file.read())
+            tasks["client CA file"] = lambda: file.follow(self.delegation.trust)
+        return tasks
+
+    async def _tls(self) -> ServerTls:
+        arguments = self._arguments
+        certificate: FileCertificate | SelfMade
+        if arguments.tls_cert_file is not None:
+            certificate = FileCertificate(arguments.tls_cert_file, arguments.tls_private_key_file)
+            pair = certificate.read()
+        else:
+            certificate = SelfMade(await stored_authority(self._cache), names(arguments.tls_san, arguments.bind_address))
+            pair = certificate.pair
+            made = certificate
+            self._bundle = lambda: made.bundle
+        tls = ServerTls(pair.certificate, pair.key)
+        self.delegation.trust.attach(tls)
+        follow = certificate.follow
+        self._follow = lambda: follow(tls)
+        return tls
+
+    async def _follow_certificate(self) -> None:
+        assert self._follow is not None, "the certificate is chosen before tasks start"
+        await self._follow()
+
+    async def _keep_bundle(self) -> None:
+        assert self._bundle is not None, "the certificate is chosen before tasks start"
+        versions = {f"{one.resource.version}.{one.resource.group}" for one in self._catalog.registries}
+        await CaBundleKeeper(self.delegation.management, sorted(versions), self._bundle).run()
+
+
+def names(wanted: list[str], bind_address: str) -> list[str]:
+    """The names of a self-made certificate: those asked for first, then those by which this machine reaches itself."""
+    own = [socket.gethostname(), "localhost", "127.0.0.1", "::1"]
+    if bind_address not in ("0.0.0.0", "::"):
+        own.append(bind_address)
+    return list(dict.fromkeys([*wanted, *own]))
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise ValueError("a port is a number up to 65535")
+    return number
+
+
+def _write_port(path: Path, port: int) -> None:
+    """In one go: whoever waits for the file never reads half of it."""
+    draft = path.with_name(f".{path.name}.draft")
+    try:
+        draft.write_text(f"{port}\n")
+        draft.replace(path)
+    except OSError as error:
+        raise UsageError(f"--port-file {path}: {error.strerror}") from None

@@ -1,0 +1,34 @@
+"""From --storage to a Store. The one place that knows which backends there are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from apiserver.cli.running import UsageError
+from storage.sqlite import SQLiteStore
+
+if TYPE_CHECKING:
+    from storage.base import Store
+
+__all__ = ["open_store"]
+
+PREFIX = "sqlite:///"
+
+
+def open_store(url: str) -> Store:
+    """The store, not yet started. sqlite:///data/db is relative, sqlite:////var/lib/db absolute, as in SQLAlchemy. Raises UsageError."""
+    if not url.startswith(PREFIX) or url == PREFIX:
+        raise UsageError(f"--storage {_shown(url)}: give sqlite:///PATH (four slashes for an absolute path)")
+    path = Path(url.removeprefix(PREFIX))
+    if path.is_dir():
+        raise UsageError(f"--storage {url}: that is a folder; name the database file in it")
+    if not path.parent.is_dir():
+        raise UsageError(f"--storage {url}: there is no folder {path.parent}; make it first")
+    return SQLiteStore(path)
+
+
+def _shown(url: str) -> str:
+    """URLs of other schemes may hold passwords."""
+    scheme, separator, _ = url.partition("://")
+    return f"{scheme}://…" if separator else "(no URL)"

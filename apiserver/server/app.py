@@ -1,0 +1,205 @@
+"""One API server on one port: watch cache, registries' API, health and metrics behind the filters, over TLS.
+
+Start: storage, background tasks, then the port. Stop: /readyz fails, the port closes, watches end cleanly, requests under way are
+finished, then storage closes. Everything that differs between `serve` and `dev` is in the Config.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from apiserver.endpoints.dispatch import Api
+from apiserver.filters import chain
+from apiserver.filters.deadline import DEFAULT_SECONDS
+from apiserver.filters.limits import InFlight
+from apiserver.filters.paths import is_health
+from apiserver.server.background import Background
+from apiserver.server.connections import Connections
+from apiserver.server.health import Check, Health
+from apiserver.server.metrics import Metrics
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+
+    from aiohttp import web
+
+    from apiserver.endpoints.call import Call
+    from apiserver.filters.authn import Authenticator
+    from apiserver.filters.authz import Authorizer
+    from apiserver.registry.store import Registry
+    from apiserver.server.tls import ServerTls
+    from storage.cache import WatchCache
+
+__all__ = ["App", "CannotListen", "Config", "build"]
+
+log = logging.getLogger(__name__)
+
+
+class CannotListen(Exception):
+    """The address cannot be had; the message says why and what to do."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What one API server is made of.
+
+    cache: not started; all `registries` are over it. The App starts and closes it.
+    tls: called once the cache has started, as self-made certificates keep their authority there.
+    background: tasks beside the requests, by name; started after the cache and restarted when they crash.
+    ready: more checks of /readyz, by name.
+    host, port: where to listen; port 0 is chosen free.
+    request_seconds: the longest that a request other than a watch may take.
+    drain_seconds: how long requests under way may take to end when stopping.
+    linger_seconds: for how long the port stays open after /readyz began to fail, so that load balancers notice.
+    """
+
+    cache: WatchCache
+    registries: Sequence[Registry]
+    authenticator: Authenticator
+    authorizer: Authorizer
+    tls: Callable[[], Awaitable[ServerTls]]
+    background: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
+    ready: Mapping[str, Check] = field(default_factory=dict)
+    host: str = "127.0.0.1"
+    port: int = 0
+    inflight: InFlight = field(default_factory=InFlight)
+    request_seconds: float = DEFAULT_SECONDS
+    drain_seconds: float = 4.0
+    linger_seconds: float = 0.0
+
+
+def build(config: Config) -> App:
+    """The server, not yet started."""
+    return App(config)
+
+
+class App:
+    """See build. Use as an async context manager, or call start and stop. More checks and gauges may be added to `health` and `metrics`."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._background = Background()
+        self._connections: Connections | None = None
+        self._server: asyncio.Server | None = None
+        self._stopping = False
+        served = [(one.resource.group, one.resource.version, one.resource.plural) for one in config.registries]
+        self.metrics = Metrics(served)
+        self.health = Health()
+        extra = {"/metrics": self.metrics.handle, **dict.fromkeys(("/healthz", "/livez", "/readyz"), self.health.handle)}
+        self.api = Api(config.registries, extra=extra)
+        self._add_checks()
+        self._add_gauges()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on. Once started."""
+        assert self._server is not None, "start comes first"
+        number: int = self._server.sockets[0].getsockname()[1]
+        return number
+
+    @property
+    def url(self) -> str:
+        """Where clients reach it. Once started."""
+        host = self._config.host
+        return f"https://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    async def __aenter__(self) -> App:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Returns when it answers. Raises StorageError, BadServingCertificate or CannotListen, with nothing left running."""
+        try:
+            await self._config.cache.start()
+            tls = await self._config.tls()
+            for name, run in self._config.background.items():
+                self._background.start(name, run)
+            await self._listen(tls)
+        except BaseException:
+            await self.stop()
+            raise
+        log.info("serving on %s", self.url)
+
+    async def stop(self) -> None:
+        """Ends gracefully. Idempotent."""
+        self._stopping = True
+        if self._server is not None:
+            await asyncio.sleep(self._config.linger_seconds)
+            self._server.close()
+        self.api.stop_watches()
+        if self._connections is not None:
+            self._connections.pre_shutdown()
+            await self._connections.shutdown(self._config.drain_seconds)
+        await self._background.stop()
+        await self._config.cache.close()
+
+    async def _listen(self, tls: ServerTls) -> None:
+        config = self._config
+        parts = chain.Parts(
+            authenticator=config.authenticator,
+            authorizer=config.authorizer,
+            recorder=self.metrics,
+            inflight=config.inflight,
+            request_seconds=config.request_seconds,
+        )
+        self._connections = Connections(chain.build(self._handle, parts))
+        loop = asyncio.get_running_loop()
+        try:
+            self._server = await loop.create_server(
+                self._connections, config.host, config.port, ssl=tls.context, backlog=512, ssl_handshake_timeout=10, ssl_shutdown_timeout=2
+            )
+        except OSError as error:
+            raise CannotListen(_why(error, config.host, config.port)) from None
+
+    async def _handle(self, call: Call) -> web.StreamResponse:
+        """What is behind the filters."""
+        # By the very test that exempts it from authorisation: nothing else can be reached that way.
+        return await (self.health.handle(call) if is_health(call.info.path) else self.api.handle(call))
+
+    def _add_checks(self) -> None:
+        async def storage() -> None:
+            await self._config.cache.current_revision()
+
+        async def shutdown() -> None:
+            if self._stopping:
+                raise RuntimeError("the server is stopping")
+
+        self.health.ready("storage", storage)
+        self.health.ready("shutdown", shutdown)
+        for name, check in self._config.ready.items():
+            self.health.ready(name, check)
+
+    def _add_gauges(self) -> None:
+        def inflight() -> Iterator[tuple[dict[str, str], float]]:
+            for kind, count in self._config.inflight.current.items():
+                yield {"request_kind": kind}, count
+
+        def watches() -> Iterator[tuple[dict[str, str], float]]:
+            yield {}, len(self.api.watches)
+
+        def objects() -> Iterator[tuple[dict[str, str], float]]:
+            for registry in self._config.registries:
+                yield {"group": registry.resource.group, "resource": registry.resource.plural}, len(registry.collection)
+
+        self.metrics.gauge("apiserver_current_inflight_requests", "Requests being worked on, watches not counted.", inflight)
+        self.metrics.gauge("apiserver_longrunning_requests", "Watches being served.", watches)
+        self.metrics.gauge("apiserver_resource_objects", "Objects by kind.", objects)
+
+
+def _why(error: OSError, host: str, port: int) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"port {port} of {host} is taken by another process: stop that one, or choose another port (0: any free one)"
+        case errno.EACCES:
+            return f"port {port} of {host} may not be used by this user: choose one above 1023"
+        case errno.EADDRNOTAVAIL:
+            return f"{host} is no address of this machine: choose another address to bind to"
+        case _:
+            return f"cannot listen on {host}:{port}: {error.strerror or error}"

@@ -1,0 +1,76 @@
+"""Whose certificates are believed, put together from the management cluster's ConfigMap and a file, and kept current on an open port."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from apiserver.filters.authn_requestheader import FrontProxy, RequestHeaderAuthenticator
+from apiserver.filters.certificates import CertificateVerifier
+from apiserver.server.delegation.extensionauth import NAME, NAMESPACE, BadExtensionAuthentication, ExtensionAuthentication, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cryptography import x509
+
+    from apiserver.server.tls import ServerTls
+
+__all__ = ["Trust"]
+
+log = logging.getLogger(__name__)
+
+
+class Trust:
+    """`front_proxies` and `clients` judge by what was told last. Nobody is believed before `config_map` was called."""
+
+    def __init__(self) -> None:
+        self.front_proxies = RequestHeaderAuthenticator()
+        self.clients = CertificateVerifier()
+        self.known = False
+        self._told = ExtensionAuthentication(FrontProxy())
+        self._file: tuple[x509.Certificate, ...] = ()
+        self._tls: ServerTls | None = None
+
+    @property
+    def authorities(self) -> frozenset[x509.Certificate]:
+        """All whose certificates the handshake has to let in."""
+        return self.clients.bundle | frozenset(self.front_proxies.proxy.bundle)
+
+    def attach(self, tls: ServerTls) -> None:
+        """Keep this port's handshake in step from now on."""
+        self._tls = tls
+        tls.accept(self.authorities)
+
+    def config_map(self, found: dict[str, Any] | None) -> None:
+        """The ConfigMap is now this one. One that is gone or cannot be read changes nothing: what was told last goes on."""
+        if found is None:
+            log.warning("%s/%s is gone: going on with what it said last", NAMESPACE, NAME)
+            return
+        try:
+            self._told = parse(found)
+        except BadExtensionAuthentication as error:
+            log.error("%s/%s cannot be used, going on with what it said before: %s", NAMESPACE, NAME, error)
+            return
+        self.known = True
+        self._apply()
+
+    def file(self, bundle: Iterable[x509.Certificate]) -> None:
+        """--client-ca-file now holds these."""
+        self._file = tuple(bundle)
+        self._apply()
+
+    def _apply(self) -> None:
+        proxy, clients = self._told.proxy, (*self._told.client_bundle, *self._file)
+        if not proxy.bundle:
+            log.warning("%s/%s names no requestheader CA: requests through kube-apiserver cannot be told from forged ones", NAMESPACE, NAME)
+        elif not proxy.allowed_names and set(proxy.bundle) & set(clients):
+            log.error(
+                "the requestheader CA also signs ordinary clients and any name is allowed: every client could pose as anybody. No front "
+                "proxy is believed; set --requestheader-allowed-names of kube-apiserver, or give it a CA of its own"
+            )
+            proxy = FrontProxy()
+        self.front_proxies.replace(proxy)
+        self.clients.replace(clients)
+        if self._tls is not None:
+            self._tls.accept(self.authorities)

@@ -1,0 +1,216 @@
+"""The whole server in one process: SQLite, watch cache, registries, API, filters, TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import orjson
+import pytest
+
+from apiserver.admission.chain import AdmissionChain
+from apiserver.admission.namespacelifecycle import NamespaceLifecycle
+from apiserver.apis.status import service_unavailable
+from apiserver.filters.authn_certificate import CertificateAuthenticator
+from apiserver.filters.authz import Decision, PrivilegedGroup, UnionAuthorizer
+from apiserver.filters.certificates import CertificateVerifier
+from apiserver.registry.catalog import management_catalog
+from apiserver.server.app import App, CannotListen, Config, build
+from apiserver.server.tls import ServerTls
+from storage.cache import WatchCache
+from storage.sqlite import SQLiteStore
+from tests.unit.apiserver.authorities import client_context
+from tests.unit.apiserver.server.harness import CLIENTS, SERVER, SERVING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from apiserver.endpoints.call import RequestInfo
+    from apiserver.registry.context import UserInfo
+
+OWNER = CLIENTS.issue("owner", ["system:masters"])
+TENANT = CLIENTS.issue("tenant")
+MONITOR = CLIENTS.issue("monitor")
+WORKLOADS = "/apis/workload.metal3.io/v1alpha1/namespaces/team/workloads"
+WORKLOAD = {
+    "apiVersion": "workload.metal3.io/v1alpha1",
+    "kind": "Workload",
+    "metadata": {"name": "one"},
+    "spec": {"className": "metal", "image": {"url": "https://images.example/os.qcow2", "checksum": "https://images.example/os.sum"}},
+}
+
+
+class Namespaces:
+    """Two namespaces, one of them terminating."""
+
+    async def get(self, name: str, *, live: bool = False) -> dict[str, Any] | None:
+        phases = {"team": "Active", "leaving": "Terminating"}
+        return {"metadata": {"name": name}, "status": {"phase": phases[name]}} if name in phases else None
+
+
+class TeamOnly:
+    """The tenant has its namespace and discovery, the monitor its numbers."""
+
+    async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
+        if user.name == "monitor":
+            return Decision(info.path == "/metrics")
+        return Decision(info.namespace == "team" or (not info.is_resource and info.path.startswith("/apis")))
+
+
+def app_of(folder: Path, **changes: Any) -> App:
+    cache = WatchCache(SQLiteStore(folder / "db", synchronous="off"))
+    catalog = management_catalog(cache, admission=AdmissionChain([NamespaceLifecycle(Namespaces())]))
+
+    async def tls() -> ServerTls:
+        return ServerTls(SERVER.pem, SERVER.key_pem, [CLIENTS.certificate])
+
+    config: dict[str, Any] = {
+        "cache": cache,
+        "registries": catalog.registries,
+        "authenticator": CertificateAuthenticator(CertificateVerifier([CLIENTS.certificate])),
+        "authorizer": UnionAuthorizer([PrivilegedGroup(), TeamOnly()]),
+        "tls": tls,
+    }
+    return build(Config(**{**config, **changes}))
+
+
+@asynccontextmanager
+async def client(app: App, certificate: Any = OWNER) -> AsyncIterator[aiohttp.ClientSession]:
+    connector = aiohttp.TCPConnector(ssl=client_context(SERVING, certificate))
+    async with aiohttp.ClientSession(app.url, connector=connector, timeout=aiohttp.ClientTimeout(total=10)) as session:
+        yield session
+
+
+async def test_a_workload_lives_and_outlives_a_restart(tmp_path: Path) -> None:
+    async with app_of(tmp_path) as app, client(app, TENANT) as tenant:
+        async with tenant.post(WORKLOADS, json=WORKLOAD) as response:
+            assert (response.status, (await response.json())["metadata"]["generation"]) == (201, 1)
+        async with tenant.get(f"{WORKLOADS}/one") as response:
+            before = await response.json()
+        async with tenant.get("/apis/workload.metal3.io/v1alpha1/workloads") as response:
+            assert response.status == 403
+    async with app_of(tmp_path) as app, client(app, TENANT) as tenant, tenant.get(f"{WORKLOADS}/one") as response:
+        assert await response.json() == before
+
+
+@pytest.mark.parametrize(("namespace", "status", "reason"), [("missing", 404, "NotFound"), ("leaving", 403, "Forbidden")])
+async def test_nothing_is_created_where_no_namespace_is(tmp_path: Path, namespace: str, status: int, reason: str) -> None:
+    url = WORKLOADS.replace("team", namespace)
+    async with app_of(tmp_path) as app, client(app) as owner, owner.post(url, json=WORKLOAD) as response:
+        body = await response.json()
+    assert (body["code"], body["reason"]) == (status, reason)
+    if status == 404:
+        assert body["message"] == 'namespaces "missing" not found'
+    else:
+        assert body["details"]["causes"][0]["reason"] == "NamespaceTerminating"
+
+
+async def test_discovery_version_and_metrics(tmp_path: Path) -> None:
+    async with app_of(tmp_path) as app, client(app) as owner, client(app, TENANT) as tenant:
+        async with tenant.get("/apis") as response:
+            groups = {group["name"] for group in (await response.json())["groups"]}
+        assert groups == {"workload.metal3.io", "metal3.io"}
+        for path in ("/version", "/metrics", "/openapi/v3"):
+            async with tenant.get(path) as response:
+                assert (response.status, (await response.json())["reason"]) == (403, "Forbidden")
+            async with owner.get(path) as response:
+                assert response.status == 200
+        async with owner.post("/metrics") as response:
+            assert response.status == 405
+        async with client(app, MONITOR) as monitor, monitor.get("/metrics") as response:
+            text = await response.text()
+    assert 'apiserver_resource_objects{group="workload.metal3.io",resource="workloads"} 0' in text
+    assert 'apiserver_current_inflight_requests{request_kind="readOnly"} 1' in text
+
+
+async def test_health_checks_are_named_addressed_and_excluded(tmp_path: Path) -> None:
+    broken = True
+
+    async def check() -> None:
+        if broken:
+            raise service_unavailable("canary")
+
+    async with app_of(tmp_path, ready={"upstream": check}) as app, client(app, None) as anybody:
+        for path, status in {
+            "/healthz": 200,
+            "/livez": 200,
+            "/readyz": 500,
+            "/readyz/ping": 200,
+            "/readyz/upstream": 500,
+            "/livez/upstream": 404,
+            "/readyz/nothing": 404,
+            "/readyz?exclude=upstream": 200,
+        }.items():
+            async with anybody.get(path) as response:
+                assert (path, response.status) == (path, status)
+                assert "canary" not in await response.text()
+        async with anybody.get("/readyz?verbose&exclude=ping&exclude=x") as response:
+            assert (await response.text()).splitlines() == [
+                "[+]ping excluded: ok",
+                "[+]storage ok",
+                "[+]shutdown ok",
+                "[-]upstream failed: reason withheld",
+                'warn: some health checks cannot be excluded: no matches for "x"',
+                "readyz check failed",
+            ]
+        broken = False
+        async with anybody.get("/readyz") as response:
+            assert (response.status, await response.text()) == (200, "ok")
+
+
+async def test_stopping_ends_watches_whole_and_finishes_requests(tmp_path: Path) -> None:
+    app = app_of(tmp_path, linger_seconds=0.3)
+    async with client(await started(app)) as owner:
+        async with owner.get(f"{WORKLOADS}?watch=true&allowWatchBookmarks=true") as watch:
+            assert (watch.status, len(watch.headers["Audit-ID"]), "Server" in watch.headers) == (200, 36, False)
+            async with owner.post(WORKLOADS, json=WORKLOAD) as response:
+                assert response.status == 201
+            first = orjson.loads(await watch.content.readline())
+            stopping = asyncio.create_task(app.stop())
+            async with asyncio.timeout(5):
+                while True:
+                    async with owner.get("/readyz") as response:
+                        if response.status == 500:
+                            break
+            # Nothing raises: the response has its end.
+            rest = [orjson.loads(line) async for line in watch.content]
+        await stopping
+    assert first["type"] == "ADDED"
+    assert [event["type"] for event in rest] == ["BOOKMARK"]
+    await app.stop()
+
+
+async def started(app: App) -> App:
+    await app.start()
+    return app
+
+
+async def test_a_taken_port_is_told_and_nothing_is_left_running(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(CannotListen, match="taken by another process"):
+            await app_of(tmp_path, port=taken.getsockname()[1]).start()
+    # The database is free again.
+    async with app_of(tmp_path):
+        pass
+
+
+async def test_a_crashed_task_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apiserver.server.background.FIRST_PAUSE", 0.01)
+    runs, twice = 0, asyncio.Event()
+
+    async def crash() -> None:
+        nonlocal runs
+        runs += 1
+        if runs == 2:
+            twice.set()
+            await asyncio.Event().wait()
+        raise RuntimeError("once")
+
+    async with app_of(tmp_path, background={"crash": crash}), asyncio.timeout(5):
+        await twice.wait()
