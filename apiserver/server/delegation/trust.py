@@ -62,7 +62,7 @@ class Trust:
 
     def _apply(self) -> None:
         proxy, clients = self._told.proxy, (*self._told.client_bundle, *self._file)
-        if not proxy.bundle:
+        if self.known and not proxy.bundle:
             log.warning("%s/%s names no requestheader CA: requests through kube-apiserver cannot be told from forged ones", NAMESPACE, NAME)
         elif not proxy.allowed_names and set(proxy.bundle) & set(clients):
             log.error(
