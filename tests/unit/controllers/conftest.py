@@ -1,0 +1,27 @@
+"""A hardware and a management cluster in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from controllers.runtime.client import Client
+from tests.unit.controllers.fakeapi import FakeApi
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[FakeApi]:
+    """An empty API server."""
+    async with FakeApi().serving() as fake:
+        yield fake
+
+
+@pytest.fixture
+async def client(api: FakeApi) -> AsyncIterator[Client]:
+    """A client of `api`."""
+    async with Client(api.kubeconfig) as made:
+        yield made

@@ -1,0 +1,321 @@
+"""An API server in memory that speaks enough of the protocol for controllers: CRUD, merge patches, status, finalizers,
+optimistic locking, lists in pages, and watches that can be broken at will. Any kind goes; nothing is validated."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import uuid
+from collections import Counter
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+Object = dict[str, Any]
+Address = tuple[str, str, str]  # resource path, namespace, name
+Hook = "Callable[[FakeApi, web.Request, Address, Object], Awaitable[Object | None]]"
+
+
+class Failure(Exception):
+    """Makes the fake answer with this Status."""
+
+    def __init__(self, code: int, reason: str, message: str = "", **details: Any) -> None:
+        super().__init__(message)
+        self.status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message}
+        self.status["details"] = details
+
+
+def merge(target: Any, patch: Any) -> Any:
+    """RFC 7396."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge(result.get(key), value)
+    return result
+
+
+class FakeApi:
+    """`objects` by (resource path, namespace, name); `requests` counts "VERB resource[/subresource]"."""
+
+    def __init__(self) -> None:
+        self.objects: dict[Address, Object] = {}
+        self.revision = 100
+        self.oldest = 0
+        self.history: list[tuple[int, str, Address, Object]] = []
+        self.requests: Counter[str] = Counter()
+        self.tokens: set[str] | None = None
+        self.hooks: dict[str, Any] = {}
+        self.fail: Callable[[str, str], Failure | None] = lambda verb, path: None
+        self.watch_hook: Callable[[web.StreamResponse], Awaitable[bool]] | None = None
+        self._changed = asyncio.Event()
+        self._cut = 0
+        self._snapshots: dict[str, tuple[list[Object], int]] = {}
+        self.url = ""
+
+    @property
+    def kubeconfig(self) -> Object:
+        """For Client."""
+        return kubeconfig(self.url)
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[FakeApi]:
+        """Listens on a free port of the loopback."""
+        app = web.Application(client_max_size=2**24)
+        app.router.add_route("*", "/{tail:.*}", self._handle)
+        server = TestServer(app)
+        await server.start_server()
+        self.url = str(server.make_url("")).rstrip("/")
+        try:
+            yield self
+        finally:
+            self.cut_watches()
+            await server.close()
+
+    # What tests do
+
+    def put(self, resource: str, obj: Object) -> Object:
+        """Creates or replaces an object as somebody else would."""
+        metadata = obj.setdefault("metadata", {})
+        address = (resource, metadata.get("namespace", ""), metadata["name"])
+        return self._store(address, obj)
+
+    def get(self, resource: str, name: str, namespace: str = "") -> Object:
+        """The object now."""
+        return copy.deepcopy(self.objects[(resource, namespace, name)])
+
+    def find(self, resource: str, name: str, namespace: str = "") -> Object | None:
+        """The object now, or None."""
+        found = self.objects.get((resource, namespace, name))
+        return copy.deepcopy(found) if found is not None else None
+
+    def all(self, resource: str) -> list[Object]:
+        """All objects of a resource."""
+        return [copy.deepcopy(obj) for address, obj in self.objects.items() if address[0] == resource]
+
+    def edit(self, resource: str, name: str, patch: Object, namespace: str = "") -> Object:
+        """Merge-patches as somebody else would, status included."""
+        address = (resource, namespace, name)
+        return self._store(address, merge(self.objects[address], patch))
+
+    def remove(self, resource: str, name: str, namespace: str = "") -> None:
+        """Deletes at once, finalizers or not."""
+        self._remove((resource, namespace, name))
+
+    def compact(self) -> None:
+        """Forgets the history: watches from before get 410."""
+        self.oldest = self.revision
+        self.history.clear()
+
+    def cut_watches(self) -> None:
+        """Ends all watches."""
+        self._cut += 1
+        self._wake()
+
+    # Storage
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def _store(self, address: Address, obj: Object) -> Object:
+        old = self.objects.get(address)
+        new = copy.deepcopy(obj)
+        metadata = new["metadata"]
+        metadata["uid"] = old["metadata"]["uid"] if old else metadata.get("uid") or str(uuid.uuid4())
+        if old is not None and {**old, "metadata": {**old["metadata"], "resourceVersion": ""}} == {
+            **new,
+            "metadata": {**metadata, "resourceVersion": ""},
+        }:
+            return copy.deepcopy(old)
+        generation = (old or {"metadata": {}})["metadata"].get("generation", 0)
+        metadata["generation"] = generation + (old is None or old.get("spec") != new.get("spec"))
+        if metadata.get("deletionTimestamp") and not metadata.get("finalizers"):
+            self._remove(address)
+            return new
+        self.revision += 1
+        metadata["resourceVersion"] = str(self.revision)
+        self.objects[address] = new
+        self.history.append((self.revision, "ADDED" if old is None else "MODIFIED", address, new))
+        self._wake()
+        return copy.deepcopy(new)
+
+    def _remove(self, address: Address) -> None:
+        old = self.objects.pop(address)
+        self.revision += 1
+        gone = copy.deepcopy(old)
+        gone["metadata"]["resourceVersion"] = str(self.revision)
+        self.history.append((self.revision, "DELETED", address, gone))
+        self._wake()
+
+    # HTTP
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        try:
+            return await self._dispatch(request)
+        except Failure as failure:
+            headers = {}
+            if seconds := failure.status["details"].get("retryAfterSeconds"):
+                headers["Retry-After"] = str(seconds)
+            return web.json_response(failure.status, status=failure.status["code"], headers=headers)
+
+    async def _dispatch(self, request: web.Request) -> web.StreamResponse:
+        resource, namespace, name, subresource = _parse(request.path)
+        plural = resource.rsplit("/", 1)[1]
+        verb = "WATCH" if request.query.get("watch") else request.method
+        self.requests[f"{verb} {plural}" + (f"/{subresource}" if subresource else "")] += 1
+        if self.tokens is not None and request.headers.get("Authorization", "").removeprefix("Bearer ") not in self.tokens:
+            raise Failure(401, "Unauthorized")
+        if failure := self.fail(verb, request.path):
+            raise failure
+        address = (resource, namespace, name)
+        body = orjson.loads(await request.read()) if request.can_read_body else {}
+        hook = self.hooks.get(f"{request.method} {plural}/{subresource}" if subresource else f"{request.method} {plural}")
+        if hook is not None:
+            answer = await hook(self, request, address, body)
+            if answer is not None:
+                return web.json_response(answer)
+        if verb == "WATCH":
+            return await self._watch(request, resource, namespace)
+        if not name and verb == "GET":
+            return web.json_response(self._list(request, resource, namespace))
+        return web.json_response(getattr(self, f"_{verb.lower()}")(address, subresource, body, request))
+
+    def _selected(self, request: web.Request, resource: str, namespace: str) -> Callable[[Address, Object], bool]:
+        wanted = dict(part.split("=") for part in request.query.get("labelSelector", "").split(",") if part)
+
+        def selected(address: Address, obj: Object) -> bool:
+            labels = obj["metadata"].get("labels") or {}
+            here = address[0] == resource and namespace in ("", address[1])
+            return here and all(labels.get(key) == value for key, value in wanted.items())
+
+        return selected
+
+    def _list(self, request: web.Request, resource: str, namespace: str) -> Object:
+        selected = self._selected(request, resource, namespace)
+        if token := request.query.get("continue"):
+            if token not in self._snapshots:
+                raise Failure(410, "Expired", "the continue token is too old")
+            items, revision = self._snapshots.pop(token)
+        else:
+            items, revision = [obj for address, obj in sorted(self.objects.items()) if selected(address, obj)], self.revision
+        limit = int(request.query.get("limit", 0)) or len(items)
+        metadata: Object = {"resourceVersion": str(revision)}
+        if len(items) > limit:
+            metadata["continue"] = uuid.uuid4().hex
+            self._snapshots[metadata["continue"]] = (items[limit:], revision)
+        return {"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items[:limit]}
+
+    def expire_pages(self) -> None:
+        """Continue tokens given out so far get 410."""
+        self._snapshots.clear()
+
+    async def _watch(self, request: web.Request, resource: str, namespace: str) -> web.StreamResponse:
+        version = int(request.query.get("resourceVersion") or 0)
+        if version < self.oldest:
+            raise Failure(410, "Expired", "too old resource version")
+        selected, cut = self._selected(request, resource, namespace), self._cut
+        response = web.StreamResponse(headers={"Content-Type": "application/json"})
+        await response.prepare(request)
+        if self.watch_hook is not None and await self.watch_hook(response):
+            return response
+        while cut == self._cut:
+            changed = self._changed
+            for revision, type_, address, obj in list(self.history):
+                if revision > version and selected(address, obj):
+                    await response.write(orjson.dumps({"type": type_, "object": obj}) + b"\n")
+            version = self.revision
+            await changed.wait()
+        return response
+
+    def _get(self, address: Address, subresource: str, body: Object, request: web.Request) -> Object:
+        if address not in self.objects:
+            raise Failure(404, "NotFound", f"{address[2]} not found", name=address[2])
+        return self.objects[address]
+
+    def _post(self, address: Address, subresource: str, body: Object, request: web.Request) -> Object:
+        resource, namespace, _ = address
+        address = (resource, namespace, body["metadata"]["name"])
+        if address in self.objects:
+            raise Failure(409, "AlreadyExists", f"{address[2]} already exists", name=address[2])
+        if namespace:
+            body["metadata"]["namespace"] = namespace
+        return self._store(address, body)
+
+    def _put(self, address: Address, subresource: str, body: Object, request: web.Request) -> Object:
+        current = self._get(address, "", {}, request)
+        return self._write(address, current, body, subresource)
+
+    def _patch(self, address: Address, subresource: str, body: Object, request: web.Request) -> Object:
+        current = self._get(address, "", {}, request)
+        return self._write(address, current, merge(current, body), subresource)
+
+    def _write(self, address: Address, current: Object, wanted: Object, subresource: str) -> Object:
+        if wanted["metadata"].get("resourceVersion") not in (None, current["metadata"]["resourceVersion"]):
+            raise Failure(409, "Conflict", "the object has been modified", name=address[2])
+        if wanted["metadata"].get("uid") not in (None, current["metadata"]["uid"]):
+            raise Failure(409, "Conflict", "uid mismatch", name=address[2])
+        if subresource == "status":
+            wanted = {**current, "status": wanted.get("status")}
+        elif "status" in current:
+            wanted = {**wanted, "status": current["status"]}
+        return self._store(address, wanted)
+
+    def _delete(self, address: Address, subresource: str, body: Object, request: web.Request) -> Object:
+        current = self._get(address, "", {}, request)
+        preconditions = body.get("preconditions") or {}
+        for key, value in preconditions.items():
+            if current["metadata"][key] != value:
+                raise Failure(409, "Conflict", f"{key} does not match", name=address[2])
+        if current["metadata"].get("finalizers"):
+            metadata = {**current["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}
+            return self._store(address, {**current, "metadata": metadata})
+        self._remove(address)
+        return {"kind": "Status", "status": "Success"}
+
+
+def _parse(path: str) -> tuple[str, str, str, str]:
+    parts = path.strip("/").split("/")
+    group = "/".join(parts[:2]) if parts[0] == "api" else "/".join(parts[:3])
+    rest = parts[2:] if parts[0] == "api" else parts[3:]
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 2:
+        namespace, rest = rest[1], rest[2:]
+    rest += ["", ""]
+    return f"{group}/{rest[0]}", namespace, rest[1], rest[2]
+
+
+def kubeconfig(url: str, token: str = "token-canary") -> Object:
+    """A kubeconfig for a fake on the loopback."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "fake", "cluster": {"server": url}}],
+        "users": [{"name": "me", "user": {"token": token}}],
+        "contexts": [{"name": "fake", "context": {"cluster": "fake", "user": "me"}}],
+        "current-context": "fake",
+    }
+
+
+async def eventually(check: Callable[[], Any], timeout: float = 5.0) -> Any:
+    """Waits until the check holds (is true, and does not raise); its last failure is the error."""
+    deadline = asyncio.get_running_loop().time() + timeout
+    while True:
+        try:
+            if result := check():
+                return result
+            problem: Exception = AssertionError("it did not become true in time")
+        except (AssertionError, KeyError, TypeError, IndexError) as error:
+            problem = error
+        if asyncio.get_running_loop().time() > deadline:
+            raise problem
+        await asyncio.sleep(0.005)

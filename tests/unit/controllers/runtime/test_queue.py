@@ -1,0 +1,108 @@
+"""The work queue's promises, on a clock of our own."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controllers.runtime.queue import Queue, ShutDown
+from tests.unit.controllers.fakeclock import FakeClock
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def queue(clock: FakeClock) -> Queue:
+    return Queue(base_delay=1.0, max_delay=10.0, clock=clock)
+
+
+async def test_a_key_waits_once(queue: Queue) -> None:
+    queue.add("a")
+    queue.add("a")
+    assert await queue.get() == "a"
+    assert len(queue) == 0
+
+
+async def test_a_key_added_while_processed_comes_again_afterwards(queue: Queue) -> None:
+    queue.add("a")
+    await queue.get()
+    queue.add("a")
+    assert len(queue) == 0, "no two workers at one key"
+    queue.done("a")
+    assert await queue.get() == "a"
+    queue.done("a")
+    assert queue.idle
+
+
+async def test_the_earliest_timer_wins(queue: Queue, clock: FakeClock) -> None:
+    queue.add_after("a", 5.0)
+    queue.add_after("a", 2.0)
+    queue.add_after("a", 9.0)
+    clock.advance(1.9)
+    assert len(queue) == 0
+    clock.advance(0.2)
+    assert await queue.get() == "a"
+    queue.done("a")
+    clock.advance(20.0)
+    assert len(queue) == 0
+
+
+async def test_failures_double_the_delay_until_forgotten(queue: Queue) -> None:
+    assert [queue.add_rate_limited("a") for _ in range(5)] == [1.0, 2.0, 4.0, 8.0, 10.0]
+    assert queue.failures("a") == 5
+    queue.forget("a")
+    assert queue.add_rate_limited("a") == 1.0
+
+
+async def test_close_wakes_workers(queue: Queue) -> None:
+    waiting = asyncio.ensure_future(queue.get())
+    await asyncio.sleep(0)
+    queue.close()
+    with pytest.raises(ShutDown):
+        await waiting
+    queue.add("late")
+    with pytest.raises(ShutDown):
+        await queue.get()
+
+
+async def test_a_cancelled_worker_passes_its_turn_on(queue: Queue) -> None:
+    first, second = asyncio.ensure_future(queue.get()), asyncio.ensure_future(queue.get())
+    await asyncio.sleep(0)
+    queue.add("a")
+    first.cancel()
+    assert await asyncio.wait_for(second, 1.0) == "a"
+    with pytest.raises(asyncio.CancelledError):
+        await first
+
+
+@given(st.lists(st.tuples(st.sampled_from(["add", "get", "done"]), st.sampled_from("abc")), max_size=60))
+def test_no_key_is_lost_or_processed_twice_at_once(steps: list[tuple[str, str]]) -> None:
+    async def play() -> None:
+        queue, owed, working = Queue(clock=FakeClock()), set[str](), set[str]()
+        for step, key in steps:
+            if step == "add":
+                queue.add(key)
+                owed.add(key)
+            elif step == "get" and len(queue):
+                got = await queue.get()
+                assert got not in working
+                working.add(got)
+                owed.discard(got)
+            elif step == "done" and key in working:
+                queue.done(key)
+                working.discard(key)
+        for key in list(working):
+            queue.done(key)
+        while len(queue):
+            got = await queue.get()
+            owed.discard(got)
+            queue.done(got)
+        assert not owed
+
+    asyncio.run(play())
