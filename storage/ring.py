@@ -88,6 +88,13 @@ class Ring(Generic[E]):
         index = position - self._base
         return self._entries[index:] if index >= self._start else None
 
+    def before(self, position: int) -> int:
+        """A reader at this position has everything up to this revision; 0 when it was overtaken."""
+        index = position - self._base
+        if index < self._start:
+            return 0
+        return self.revision if index == len(self._revisions) else self._revisions[index] - 1
+
     async def wait(self, timeout: float | None) -> None:
         """Return at the next change of anything a reader could see, or after `timeout` seconds."""
         loop = asyncio.get_running_loop()
@@ -119,8 +126,7 @@ class Subscription(Generic[E]):
     @property
     def revision(self) -> int:
         """Everything up to this revision has been handed out (it advances also when there was nothing to hand out)."""
-        ring = self._ring
-        return self._revision if ring is None or self._position != ring.end else ring.revision
+        return self._revision if self._ring is None else max(self._revision, self._ring.before(self._position))
 
     def take(self) -> list[E]:
         """All entries waiting, in order; maybe none. Raises Compacted when overtaken, Unavailable when it has ended."""

@@ -1,0 +1,92 @@
+"""A store whose watch fails as it is told to, over plain lists."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from storage.base import Compacted, Delete, Event, KeyValue, Page, Progress, Put, StorageError, Store, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from storage.base import Operation
+
+
+class ScriptedStore(Store):
+    """`silent`: watches show nothing new. `fail(error)`: the running watch, or the next one, raises the error.
+    `own`: is it the only writer."""
+
+    def __init__(self, *, own: bool = True) -> None:
+        self.exclusive = own
+        self.revision, self.compacted = 1, 0
+        self.events: list[Event] = []
+        self.state: dict[str, KeyValue] = {}
+        self.silent, self.closed = False, False
+        self.watches = self.lists = 0
+        self.errors: list[StorageError] = []
+        self.changed, self.listed = asyncio.Event(), asyncio.Event()
+
+    def wake(self) -> None:
+        self.changed.set()
+        self.changed = asyncio.Event()
+
+    def fail(self, error: StorageError) -> None:
+        self.errors.append(error)
+        self.wake()
+
+    def write(self, *operations: Operation) -> int:
+        self.revision += 1
+        for operation in operations:
+            old = self.state.pop(operation.key, None)
+            previous = old.value if old else None
+            if isinstance(operation, Put):
+                self.state[operation.key] = KeyValue(operation.key, operation.value, self.revision)
+                self.events.append(Event("put", operation.key, operation.value, self.revision, previous))
+            elif isinstance(operation, Delete) and old:
+                self.events.append(Event("delete", operation.key, old.value, self.revision, previous))
+        self.wake()
+        return self.revision
+
+    async def start(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        self.closed = True
+        self.wake()
+
+    async def get(self, key: str) -> KeyValue | None:
+        return self.state.get(key)
+
+    async def list(self, prefix: str, *, start: str | None = None, limit: int = 0, at: int = 0) -> Page:
+        self.lists += 1
+        self.listed.set()
+        self.listed = asyncio.Event()
+        items = [self.state[key] for key in sorted(self.state) if key.startswith(prefix) and key >= (start or "")]
+        return Page(items[: limit or None], at or self.revision, 0 < limit < len(items))
+
+    async def commit(self, operations: Sequence[Operation]) -> int:
+        return self.write(*operations)
+
+    async def current_revision(self) -> int:
+        return self.revision
+
+    async def compact(self, revision: int) -> None:
+        self.compacted = revision
+
+    async def watch(self, prefix: str, after: int) -> AsyncIterator[Event | Progress]:
+        self.watches += 1
+        if after < self.compacted:
+            raise Compacted(after, self.compacted)
+        while True:
+            changed = self.changed
+            if self.closed:
+                raise Unavailable("closed")
+            if self.errors:
+                raise self.errors.pop(0)
+            if not self.silent:
+                for event in [event for event in self.events if event.revision > after]:
+                    yield event
+                after = self.revision
+                yield Progress(after)
+            await changed.wait()

@@ -1,0 +1,293 @@
+"""What the watch cache adds to a Store: collections, waiting, and going on when the inner watch breaks."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from storage.base import Compacted, Corrupt, Delete, Event, FutureRevision, KeyValue, Put, Unavailable
+from storage.cache import Change, Collection, WatchCache
+from storage.sqlite import SQLiteStore
+from storage.testing.harness import collect, opened, watching
+from tests.unit.storage.fakes import ScriptedStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from storage.cache import Subscription
+
+
+def item(key: str, value: bytes, revision: int) -> KeyValue:
+    if value == b"bad":
+        raise ValueError("not mine")
+    return KeyValue(key, value, revision)
+
+
+def made(store: ScriptedStore, history: int = 100, patience: float = 5.0) -> tuple[WatchCache, Collection[KeyValue], Collection[KeyValue]]:
+    cache = WatchCache(store, history=history, patience=patience)
+    return cache, cache.collection("/a/", item), cache.collection("/b/", item)
+
+
+async def caught_up(cache: WatchCache, store: ScriptedStore) -> None:
+    await cache.wait_for(store.revision, 5)
+
+
+async def changes(subscription: Subscription[Change[KeyValue]]) -> list[tuple[str, str, int]]:
+    return [(change.type, change.item.key, change.revision) for change in await subscription.next(5)]
+
+
+async def test_everything_is_loaded_in_pages_of_one_state() -> None:
+    store = ScriptedStore()
+    for n in range(2500):
+        store.write(Put(f"/a/{n:04}", b"x"))
+    cache, a, b = made(store)
+    async with opened(cache):
+        assert ([i.key for i in a.range()], len(b)) == ([f"/a/{n:04}" for n in range(2500)], 0)
+        assert store.lists == 3
+        assert a.revision == b.revision == cache.revision == store.revision
+        with pytest.raises(Compacted):
+            a.subscribe(a.revision - 1)
+
+
+async def test_a_commit_is_seen_by_synchronous_reads_in_all_collections() -> None:
+    cache, a, b = made(ScriptedStore())
+    async with opened(cache):
+        for n in range(10):
+            revision = await cache.commit([Put("/a/1", b"%d" % n), Put("/b/1", b"%d" % n)])
+            assert a.get("/a/1") == KeyValue("/a/1", b"%d" % n, revision)
+            assert b.get("/b/1") == KeyValue("/b/1", b"%d" % n, revision)
+
+
+async def test_half_a_commit_is_never_seen() -> None:
+    store = ScriptedStore()
+    cache, a, b = made(store)
+    async with opened(cache):
+        subscription = a.subscribe(cache.revision)
+        store.write(Put("/a/1", b"1"), *(Put(f"/b/{n}", b"1") for n in range(100)))
+        while not await subscription.next(5):
+            pass
+        assert len(b) == 100
+
+
+async def test_items_are_decoded_once(tmp_path: Path) -> None:
+    decoded: list[tuple[str, int]] = []
+
+    def decode(key: str, value: bytes, revision: int) -> object:
+        decoded.append((key, revision))
+        return object()
+
+    cache = WatchCache(SQLiteStore(tmp_path / "db", synchronous="off"))
+    collection = cache.collection("/a/", decode)
+    async with opened(cache):
+        first = await cache.commit([Put("/a/1", b"")])
+        second = await cache.commit([Put("/a/1", b""), Put("/other", b"")])
+        served = collection.get("/a/1")
+        assert collection.range() == [served]
+        assert collection.get("/a/1") is served
+        third = await cache.commit([Delete("/a/1")])
+        assert decoded == [("/a/1", first), ("/a/1", second), ("/a/1", third)]
+
+
+async def test_the_revision_of_a_subscription_serves_as_bookmark() -> None:
+    cache, a, _ = made(ScriptedStore())
+    async with opened(cache):
+        subscription = a.subscribe(cache.revision)
+        revision = await cache.commit([Put("/b/1", b"")])
+        assert subscription.revision == revision
+        unread = await cache.commit([Put("/a/1", b"")])
+        await cache.commit([Put("/b/2", b"")])
+        assert subscription.revision == revision
+        assert await changes(subscription) == [("put", "/a/1", unread)]
+        assert subscription.revision == cache.revision
+
+
+async def test_a_slow_subscriber_is_cut() -> None:
+    cache, a, b = made(ScriptedStore(), history=5)
+    async with opened(cache):
+        slow, other = a.subscribe(cache.revision), b.subscribe(cache.revision)
+        for n in range(6):
+            await cache.commit([Put(f"/a/{n}", b"")])
+        with pytest.raises(Compacted):
+            await slow.next(1)
+        assert await other.next(0) == []  # it has missed nothing
+
+
+async def test_collections_are_made_before_the_start() -> None:
+    cache = WatchCache(ScriptedStore())
+    async with opened(cache):
+        with pytest.raises(RuntimeError, match="before"):
+            cache.collection("/a/", item)
+
+
+async def test_what_cannot_be_decoded_stops_the_start() -> None:
+    store = ScriptedStore()
+    store.write(Put("/a/1", b"bad"))
+    cache, _, _ = made(store)
+    with pytest.raises(Corrupt, match="/a/1 at revision 2"):
+        await cache.start()
+    assert store.closed
+
+
+async def test_waiting_for_a_revision() -> None:
+    store = ScriptedStore()
+    cache, _, _ = made(store)
+    async with opened(cache):
+        await cache.wait_for(cache.revision, 0)
+        waiting = [asyncio.create_task(cache.wait_for(store.revision + n, 5)) for n in (2, 1)]
+        await asyncio.sleep(0)
+        store.write(Put("/a/1", b""))
+        await waiting[1]
+        assert not waiting[0].done()
+        store.write(Put("/c", b""))
+        await waiting[0]
+        with pytest.raises(FutureRevision) as caught:
+            await cache.wait_for(store.revision + 1, 0.01)
+        assert (caught.value.revision, caught.value.current) == (store.revision + 1, store.revision)
+        last = asyncio.create_task(cache.wait_for(store.revision + 1, None))
+        await asyncio.sleep(0)
+    with pytest.raises(Unavailable):
+        await last
+
+
+async def test_a_shared_store_is_asked_before_reads() -> None:
+    store = ScriptedStore(own=False)
+    cache, a, _ = made(store)
+    async with opened(cache):
+        revision = store.write(Put("/a/1", b"theirs"))  # by another process
+        assert await cache.get("/a/1") == KeyValue("/a/1", b"theirs", revision)
+        store.write(Delete("/a/1"))
+        assert [*(await cache.list("/")).items] == []
+        revision = store.write(Put("/a/2", b""))
+        assert await cache.confirm() == revision
+        assert a.get("/a/2") is not None
+
+
+async def test_a_read_that_cannot_be_confirmed_fails() -> None:
+    store = ScriptedStore(own=False)
+    cache, a, _ = made(store, patience=0.05)
+    async with opened(cache):
+        store.silent = True
+        store.write(Put("/a/1", b""))
+        with pytest.raises(Unavailable, match="behind"):
+            await cache.get("/a/1")
+        with pytest.raises(Unavailable, match="committed as revision 3"):
+            await cache.commit([Put("/a/2", b"")])
+        assert a.range() == []  # what is known goes on to be served
+
+
+async def test_a_broken_watch_is_resumed_without_loss() -> None:
+    store = ScriptedStore()
+    cache, a, _ = made(store)
+    async with opened(cache):
+        subscription = a.subscribe(cache.revision)
+        first = await cache.commit([Put("/a/1", b"")])
+        store.silent = True
+        store.fail(Unavailable("gone"))
+        store.fail(Unavailable("still gone"))
+        second = store.write(Put("/a/2", b""), Delete("/a/1"))
+        store.silent = False
+        await caught_up(cache, store)
+        assert await changes(subscription) == [("put", "/a/1", first), ("put", "/a/2", second), ("delete", "/a/1", second)]
+        assert (store.watches, store.lists) == (3, 1)
+
+
+async def test_after_a_gap_the_differences_are_told() -> None:
+    store = ScriptedStore()
+    for n in range(6):
+        store.write(Put(f"/a/{n}", b"old"))
+    cache, a, b = made(store)
+    async with opened(cache):
+        last = cache.revision
+        subscription, raw = a.subscribe(last), asyncio.create_task(collect(cache, "/", last, last + 1000))
+        await asyncio.sleep(0)
+        store.silent = True
+        store.write(Delete("/a/1"))
+        store.write(Put("/a/3", b"lost"))
+        changed = store.write(Put("/a/3", b"new"))
+        store.write(Delete("/a/2"), Put("/a/4", b"x"))
+        added = store.write(Put("/a/9", b"new"), Put("/b/1", b""))
+        store.write(Delete("/a/4"))
+        again = store.write(Put("/a/4", b"again"))
+        store.compacted = store.revision
+        store.silent = False
+        store.fail(Compacted(last, store.revision))
+        await caught_up(cache, store)
+        got = await subscription.next(5)
+        assert [(change.type, change.item.key, change.revision) for change in got] == [
+            ("delete", "/a/1", last),
+            ("delete", "/a/2", last),
+            ("put", "/a/3", changed),
+            ("put", "/a/9", added),
+            ("put", "/a/4", again),
+        ]
+        assert [change.previous.value if change.previous else None for change in got] == [b"old", b"old", b"old", None, b"old"]
+        assert got[0].item == KeyValue("/a/1", b"old", last)
+        assert subscription.revision == a.revision == b.revision == store.revision
+        assert [(i.key, i.value) for i in a.range()] == [
+            (key, kv.value) for key, kv in sorted(store.state.items()) if key.startswith("/a/")
+        ]
+        with pytest.raises(Compacted):  # nobody may start in the gap
+            a.subscribe(store.revision - 1)
+        with pytest.raises(Compacted):  # a Store's watch is never told differences for events
+            await raw
+        revision = await cache.commit([Put("/a/0", b"on")])
+        assert await changes(subscription) == [("put", "/a/0", revision)]
+
+
+async def test_a_store_that_went_back_is_not_believed(caplog: pytest.LogCaptureFixture) -> None:
+    store = ScriptedStore()
+    cache, a, _ = made(store)
+    async with opened(cache):
+        await cache.commit([Put("/a/1", b"")])
+        await cache.commit([Put("/a/2", b"")])
+        store.revision = 2
+        store.fail(Compacted(0, 2))
+        lists = store.lists
+        async with asyncio.timeout(5):
+            while store.lists < lists + 2:
+                await store.listed.wait()
+        assert [i.key for i in a.range()] == ["/a/1", "/a/2"]
+    assert "was a backup restored" in caplog.text
+
+
+async def test_a_defect_ends_the_cache_instead_of_freezing_it(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = ScriptedStore()
+    cache, a, _ = made(store)
+    async with opened(cache):
+        subscription = a.subscribe(cache.revision)
+        monkeypatch.setattr(cache, "_apply", lambda events: 1 // 0)
+        with pytest.raises(Unavailable, match="ZeroDivisionError"):
+            await cache.commit([Put("/a/1", b"")])
+        with pytest.raises(Unavailable, match="restart"):
+            await subscription.next(1)
+        with pytest.raises(Unavailable, match="restart"):
+            await cache.get("/a/1")
+    assert "cannot go on" in caplog.text
+
+
+async def test_closing_ends_subscriptions() -> None:
+    cache, a, _ = made(ScriptedStore())
+    await cache.start()
+    waiting = asyncio.create_task(a.subscribe(cache.revision).next(None))
+    await asyncio.sleep(0)
+    await cache.close()
+    with pytest.raises(Unavailable):
+        await waiting
+
+
+async def test_an_old_watch_reads_from_the_inner_store_until_memory_suffices(tmp_path: Path) -> None:
+    cache = WatchCache(SQLiteStore(tmp_path / "db", synchronous="off", recent=1), history=4)
+    async with opened(cache):
+        before = cache.revision
+        for n in range(20):
+            await cache.commit([Put(f"/{n:02}", b""), Put("/same", b"%d" % n)])
+        events: list[Event] = []
+        async with watching(cache, "/", before) as watch:
+            while len(events) < 60:
+                if isinstance(got := await anext(watch), Event):
+                    events.append(got)
+                elif got.revision == cache.revision and len(events) < 60:
+                    await cache.commit([Put(f"/{len(events)}", b""), Put("/same", b"")])
+    assert [event.revision for event in events] == [before + 1 + n // 2 for n in range(60)]
