@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 SETTLE = 0.05
 """Seconds to wait after a host became free: hosts come in bunches."""
-REPEAT_MESSAGE = 5.0
+REPEAT_MESSAGE = 2.0
 """Seconds between changes of a message whose reason stays: counts change with every host."""
 ATTEMPTS = 5
 
@@ -139,7 +139,8 @@ class Binder:
         if chosen is None:
             others = self._free.others(name_of(class_))
             reasons.update(others)
-            raise Unbindable("NoHostFits", explain(sum(reasons.values()), reasons))
+            total = reasons.total()
+            raise Unbindable("NoHostFits" if total else "NoHosts", explain(total, reasons))
         self._free.assume(chosen.name)
         return chosen.name
 

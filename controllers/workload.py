@@ -108,6 +108,7 @@ class WorkloadController:
             return Result(requeue_after=RESYNC)
         if (known := provider.applied(request)) is not None:
             await self._report(workload, host, known)
+            await self._drop_consumed(workload, host, known)
             return Result(requeue_after=RESYNC)
         request = await self._with_secrets(request)
         if request.blocked is None and must_announce(workload):

@@ -228,7 +228,7 @@ class FakeApi:
         await response.prepare(request)
         if self.watch_hook is not None and await self.watch_hook(response):
             return response
-        while cut == self._cut:
+        while cut == self._cut and not (request.transport is None or request.transport.is_closing()):
             changed = self._changed
             for revision, type_, address, obj in list(self.history):
                 if revision > version and selected(address, obj):

@@ -1,0 +1,309 @@
+"""All controllers at work between two clusters in memory: what a tenant and an owner see."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING
+
+import orjson
+import pytest
+
+from apiserver.apis.host import host_name, view_uid
+from tests.unit.controllers.clusters import (
+    BMH,
+    CANARY,
+    CLASSES,
+    EVENTS,
+    HOSTS,
+    SECRETS,
+    WORKLOADS,
+    World,
+    bmh,
+    controllers,
+    secret,
+    workload,
+    world,
+)
+from tests.unit.controllers.fakeapi import Failure, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+
+@pytest.fixture
+async def here() -> AsyncIterator[World]:
+    async with world() as made:
+        made.hardware.put(BMH, bmh("h1"))
+        yield made
+
+
+async def test_from_nothing_to_running_and_back(here: World) -> None:
+    here.management.put(SECRETS, secret("boot", "team-a", userData="#cloud-config"))
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web", userData={"name": "boot"}))
+        await eventually(lambda: here.phase("web") == "Running")
+        assert here.condition("web", "Ready")["status"] == "True"
+        real = here.host("h1")
+        uid = here.workload("web")["metadata"]["uid"]
+        assert real["spec"]["consumerRef"] == {
+            "apiVersion": "workload.metal3.io/v1alpha1",
+            "kind": "Workload",
+            "namespace": "team-a",
+            "name": "web",
+        }
+        assert real["metadata"]["labels"]["workload.metal3.io/workload-uid"] == uid
+        assert real["spec"]["automatedCleaningMode"] == "metadata"
+        copy = here.hardware.get(SECRETS, real["spec"]["userData"]["name"], "metal3")
+        assert base64.b64decode(copy["data"]["userData"]) == b"#cloud-config"
+        metadata = here.hardware.get(SECRETS, real["spec"]["metaData"]["name"], "metal3")
+        assert orjson.loads(base64.b64decode(metadata["data"]["metaData"])) == {
+            "uuid": view_uid(real["metadata"]["uid"], "team-a"),
+            "metal3-name": "h1",
+            "metal3-namespace": "team-a",
+            "local-hostname": "h1",
+            "local_hostname": "h1",
+        }
+        here.request_deletion("web")
+        await eventually(lambda: here.management.find(WORKLOADS, "web", "team-a") is None)
+        real = here.host("h1")
+        assert not {"consumerRef", "image", "userData", "metaData"} & set(real["spec"])
+        assert "workload.metal3.io/workload-uid" not in real["metadata"]["labels"]
+        assert here.hardware.all(SECRETS) == []
+        await eventually(lambda: here.management.get(HOSTS, host_name(real["metadata"]["uid"]))["spec"]["offers"] == ["team-a", "team-b"])
+        assert {"Bound", "Provisioning", "Running"} <= set(here.reasons())
+
+
+async def test_nothing_of_the_owner_gets_into_the_management_cluster(here: World) -> None:
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web"))
+        await eventually(lambda: here.phase("web") == "Running")
+        here.bmo.hold = True
+        here.hardware.edit(
+            BMH,
+            "h1",
+            {"status": {"errorType": "provisioning error", "errorMessage": "canary-bmc-h1 at 10.1.2.3 refused canary-cred-h1"}},
+            "metal3",
+        )
+        await eventually(lambda: here.workload("web")["status"].get("errorMessage"))
+        for resource in (WORKLOADS, HOSTS, EVENTS, CLASSES):
+            text = orjson.dumps(here.management.all(resource)).decode()
+            assert CANARY not in text
+            assert "10.1.2.3" not in text
+
+
+async def test_a_missing_secret_is_named_and_resolves_itself(here: World) -> None:
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web", userData={"name": "later"}))
+        await eventually(lambda: here.condition("web", "Synchronized")["reason"] == "SecretNotFound")
+        assert "later" in here.condition("web", "Ready")["message"]
+        assert "image" not in here.host("h1")["spec"], "nothing runs without its user data"
+        here.management.put(SECRETS, secret("later", "team-a", value="data"))
+        await eventually(lambda: here.phase("web") == "Running")
+        copy = here.hardware.get(SECRETS, here.host("h1")["spec"]["userData"]["name"], "metal3")
+        assert base64.b64decode(copy["data"]["userData"]) == b"data"
+        here.management.put(SECRETS, secret("later", "team-a", value="changed"))
+
+        def synced() -> bool:
+            copy = here.hardware.get(SECRETS, here.host("h1")["spec"]["userData"]["name"], "metal3")
+            return base64.b64decode(copy["data"]["userData"]) == b"changed"
+
+        await eventually(synced)
+
+
+async def test_power_follows_also_when_the_secret_has_gone(here: World) -> None:
+    here.management.put(SECRETS, secret("boot", "team-a", userData="x"))
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web", userData={"name": "boot"}))
+        await eventually(lambda: here.phase("web") == "Running")
+        here.management.remove(SECRETS, "boot", "team-a")
+        await eventually(lambda: here.condition("web", "Synchronized")["reason"] == "SecretNotFound")
+        here.management.edit(WORKLOADS, "web", {"spec": {"online": False}}, "team-a")
+        await eventually(lambda: here.host("h1")["spec"]["online"] is False)
+        await eventually(lambda: here.phase("web") == "Stopped")
+        assert here.host("h1")["spec"]["image"]["url"] == "http://images/os.qcow2"
+
+
+async def test_reasons_why_no_host_fits_are_counted(here: World) -> None:
+    here.hardware.put(BMH, bmh("h2", ram_gib=32))
+    async with controllers(here):
+        await eventually(lambda: len(here.management.all(HOSTS)) == 2)
+        await eventually(lambda: all(host.get("status") for host in here.management.all(HOSTS)))
+        here.management.put(WORKLOADS, workload("big", requirements={"ram": "128Gi"}))
+        here.management.put(WORKLOADS, workload("picky", hostSelector={"matchLabels": {"gpu": "yes"}}))
+        await eventually(lambda: here.condition("big", "Bound")["message"] == "0/2 hosts fit: 2 have less than 128Gi of memory")
+        await eventually(lambda: here.condition("picky", "Bound")["message"] == "0/2 hosts fit: 2 lack label gpu=yes")
+        assert here.phase("big") == "Pending"
+        here.hardware.put(BMH, bmh("h3", ram_gib=256))
+        await eventually(lambda: here.phase("big") == "Running")
+        assert here.claimed("big") == "h3"
+
+
+async def test_class_troubles_are_said_and_resolve_themselves(here: World) -> None:
+    here.management.remove(SECRETS, "hardware", "system")
+
+    def connected() -> dict[str, str]:
+        conditions = here.management.get(CLASSES, "metal")["status"]["conditions"]
+        return next(item for item in conditions if item["type"] == "Connected")
+
+    async with controllers(here):
+        await eventually(lambda: connected()["reason"] == "SecretNotFound")
+        here.management.put(SECRETS, secret("hardware", "system", kubeconfig="nonsense"))
+        await eventually(lambda: connected()["reason"] == "BadKubeconfig")
+        config = orjson.dumps(here.hardware.kubeconfig).decode()
+        here.management.put(SECRETS, secret("hardware", "system", kubeconfig=config))
+        await eventually(lambda: connected()["status"] == "True")
+        assert "canary" not in orjson.dumps(here.management.all(CLASSES)).decode()
+        here.management.edit(CLASSES, "metal", {"spec": {"parameters": {"namspace": "typo"}}})
+        await eventually(lambda: connected()["reason"] == "BadParameters")
+        assert "namspace" in connected()["message"]
+        here.management.edit(CLASSES, "metal", {"spec": {"parameters": {"namspace": None}, "provisioner": "nobody/knows"}})
+        await eventually(lambda: connected()["reason"] == "UnknownProvisioner")
+        assert "metal3.io/baremetalhost" in connected()["message"]
+
+
+async def test_rotated_credentials_need_no_restart(here: World) -> None:
+    here.hardware.tokens = {"token-canary"}
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web"))
+        await eventually(lambda: here.phase("web") == "Running")
+        here.hardware.tokens = {"fresh"}
+        here.hardware.cut_watches()
+        config = orjson.dumps(here.hardware.kubeconfig).decode().replace("token-canary", "fresh")
+        here.management.put(SECRETS, secret("hardware", "system", kubeconfig=config))
+        here.management.edit(WORKLOADS, "web", {"spec": {"online": False}}, "team-a")
+        await eventually(lambda: here.phase("web") == "Stopped")
+
+
+async def test_the_owner_taking_a_host_away_is_told(here: World) -> None:
+    here.hardware.put(BMH, bmh("h1", consumerRef={"kind": "Metal3Machine", "name": "other", "namespace": "x"}))
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web"))
+        await eventually(lambda: here.condition("web", "Bound")["message"] == "0/1 hosts fit: 1 is in use")
+        here.hardware.edit(BMH, "h1", {"spec": {"consumerRef": None}}, "metal3")
+        await eventually(lambda: here.phase("web") == "Running")
+        here.hardware.edit(BMH, "h1", {"spec": {"consumerRef": {"kind": "Metal3Machine", "name": "thief"}}}, "metal3")
+        await eventually(lambda: here.condition("web", "Bound")["reason"] == "HostTaken")
+        assert here.phase("web") == "Failed"
+        assert "HostTaken" in here.reasons()
+
+
+async def test_a_real_host_that_goes_while_claimed_is_never_forgotten(here: World) -> None:
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web"))
+        await eventually(lambda: here.phase("web") == "Running")
+        name = host_name(here.host("h1")["metadata"]["uid"])
+        here.hardware.remove(BMH, "h1", "metal3")
+        await eventually(lambda: here.phase("web") == "Lost")
+        await eventually(lambda: here.management.get(HOSTS, name)["status"]["reason"] == "HostGone")
+        here.request_deletion("web")
+        await eventually(lambda: here.management.find(WORKLOADS, "web", "team-a") is None)
+        await eventually(lambda: here.management.find(HOSTS, name) is None)
+
+
+async def test_trouble_upstream_loses_nothing(here: World) -> None:
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web"))
+        await eventually(lambda: here.phase("web") == "Running")
+        here.hardware.fail = lambda verb, path: Failure(503, "ServiceUnavailable", "canary-secret-text")
+        here.hardware.cut_watches()
+        here.management.edit(WORKLOADS, "web", {"spec": {"online": False}}, "team-a")
+        await eventually(lambda: here.condition("web", "Synchronized")["reason"] == "SourceUnavailable")
+        assert len(here.management.all(HOSTS)) == 1
+        assert CANARY not in orjson.dumps(here.management.all(WORKLOADS)).decode()
+        here.hardware.fail = lambda verb, path: None
+        await eventually(lambda: here.phase("web") == "Stopped")
+
+
+async def test_retain_leaves_the_host_running_and_quarantined(here: World) -> None:
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web", reclaimPolicy="Retain"))
+        await eventually(lambda: here.phase("web") == "Running")
+        here.request_deletion("web")
+        await eventually(lambda: here.management.find(WORKLOADS, "web", "team-a") is None)
+        real = here.host("h1")
+        assert real["status"]["provisioning"]["state"] == "provisioned"
+        assert real["metadata"]["annotations"]["workload.metal3.io/quarantined"] == "team-a/web"
+        name = host_name(real["metadata"]["uid"])
+        await eventually(lambda: here.management.get(HOSTS, name)["status"]["reason"] == "Quarantined")
+
+
+async def test_dirty_disks_stay_home(here: World) -> None:
+    here.management.edit(CLASSES, "metal", {"spec": {"cleaning": {"mode": "metadata", "tenantMayDisable": True}}})
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web", automatedCleaningMode="disabled"))
+        await eventually(lambda: here.phase("web") == "Running")
+        here.request_deletion("web")
+        await eventually(lambda: here.management.find(WORKLOADS, "web", "team-a") is None)
+        name = host_name(here.host("h1")["metadata"]["uid"])
+        await eventually(lambda: here.management.get(HOSTS, name)["spec"]["offers"] == ["team-a"])
+        here.management.put(WORKLOADS, workload("stranger", "team-b"))
+        await eventually(lambda: "another namespace's data" in here.condition("stranger", "Bound", "team-b")["message"])
+        here.management.put(WORKLOADS, workload("again"))
+        await eventually(lambda: here.phase("again") == "Running")
+        here.request_deletion("again")
+        await eventually(lambda: here.phase("stranger", "team-b") == "Running")
+
+
+async def test_many_at_once_get_distinct_hosts_and_no_bind_is_wasted(here: World) -> None:
+    for number in range(2, 41):
+        here.hardware.put(BMH, bmh(f"h{number}", cpus=8 * (1 + number % 3)))
+    async with controllers(here):
+        await eventually(lambda: sum(bool(host["spec"].get("offers")) for host in here.management.all(HOSTS)) == 40)
+        for number in range(40):
+            here.management.put(WORKLOADS, workload(f"w{number}", "team-a" if number % 2 else "team-b"))
+        await eventually(
+            lambda: [wl["metadata"]["name"] for wl in here.management.all(WORKLOADS) if wl["status"]["phase"] != "Running"] == [] or None,
+            20,
+        )
+        consumers = [real["spec"]["consumerRef"]["name"] for real in here.hardware.all(BMH)]
+        assert len(set(consumers)) == 40
+        assert here.management.requests["POST workloads/binding"] == 40
+        assert sorted(host for host, _ in here.bmo.log) == sorted(f"h{number}" for number in range(1, 41))
+
+
+@pytest.mark.parametrize("moment", range(0, 60, 7))
+async def test_killed_anywhere_it_goes_on(here: World, moment: int) -> None:
+    """Controllers are stopped after so many requests, and others take over, in both directions of a life."""
+    here.management.put(SECRETS, secret("boot", "team-a", userData="x"))
+    here.management.put(WORKLOADS, workload("web", userData={"name": "boot"}))
+
+    def count() -> int:
+        return here.management.requests.total() + here.hardware.requests.total()
+
+    async def until(requests: int, done: Callable[[], bool]) -> None:
+        start = count()
+        async with controllers(here):
+            await eventually(lambda: count() - start >= requests or done())
+
+    await until(moment, lambda: here.phase("web") == "Running")
+    async with controllers(here):
+        await eventually(lambda: here.phase("web") == "Running")
+    here.request_deletion("web")
+    await until(moment, lambda: here.management.find(WORKLOADS, "web", "team-a") is None)
+    async with controllers(here):
+        await eventually(lambda: here.management.find(WORKLOADS, "web", "team-a") is None)
+        assert here.hardware.all(SECRETS) == []
+        assert "consumerRef" not in here.host("h1")["spec"]
+    assert len(here.bmo.log) == 1, "it was installed once"
+
+
+async def test_reboots_pass_once_and_unhealthy_stays(here: World) -> None:
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web"))
+        await eventually(lambda: here.phase("web") == "Running")
+        name = host_name(here.host("h1")["metadata"]["uid"])
+        wanted = {"reboot.metal3.io": "", "capm3.metal3.io/unhealthy": "", "baremetalhost.metal3.io/paused": "x"}
+        here.management.put(BMH, {"metadata": {"name": "h1", "namespace": "team-a", "annotations": {"reboot.metal3.io": ""}}})
+        here.management.edit(HOSTS, name, {"spec": {"view": {"annotations": wanted}}})
+        await eventually(lambda: "reboot.metal3.io" in here.host("h1")["metadata"]["annotations"])
+        assert "capm3.metal3.io/unhealthy" in here.host("h1")["metadata"]["annotations"]
+        assert "baremetalhost.metal3.io/paused" not in here.host("h1")["metadata"]["annotations"]
+        here.hardware.edit(BMH, "h1", {"metadata": {"annotations": {"reboot.metal3.io": None}}}, "metal3")
+        await eventually(lambda: not here.management.get(BMH, "h1", "team-a")["metadata"].get("annotations"))
+        here.management.edit(HOSTS, name, {"spec": {"view": {"annotations": None}}})
+        here.request_deletion("web")
+        await eventually(lambda: here.management.find(WORKLOADS, "web", "team-a") is None)
+        annotations = here.host("h1")["metadata"]["annotations"]
+        assert "reboot.metal3.io" not in annotations
+        assert "capm3.metal3.io/unhealthy" in annotations
+        await eventually(lambda: here.management.get(HOSTS, name)["status"]["reason"] == "Unhealthy")
