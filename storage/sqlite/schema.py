@@ -24,18 +24,6 @@ __all__ = ["ORDINAL_BITS", "Synchronous", "connect", "copy", "first_id", "last_i
 ORDINAL_BITS = 16
 Synchronous = Literal["full", "normal", "off"]
 
-_APPLICATION_ID = 0x6D33776B  # "m3wk"
-_VERSION = 1
-_TABLES = (
-    "CREATE TABLE changes (id INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB, previous INTEGER)",
-    "CREATE INDEX changes_by_key ON changes (key, id)",
-    "CREATE TABLE live (key TEXT PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID",
-    "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
-    "INSERT INTO meta (name, value) VALUES ('revision', 1), ('compacted', 0), ('swept', 0)",
-    f"PRAGMA application_id = {_APPLICATION_ID}",
-    f"PRAGMA user_version = {_VERSION}",
-)
-
 
 def first_id(revision: int) -> int:
     """The smallest id a change of the revision can have."""
@@ -50,6 +38,19 @@ def last_id(revision: int) -> int:
 def revision_of(change_id: int) -> int:
     """The revision a change belongs to."""
     return change_id >> ORDINAL_BITS
+
+
+_APPLICATION_ID = 0x6D33776B  # "m3wk"
+_VERSION = 1
+_TABLES = (
+    "CREATE TABLE changes (id INTEGER PRIMARY KEY, key TEXT NOT NULL, value BLOB, previous INTEGER)",
+    "CREATE INDEX changes_by_key ON changes (key, id)",
+    "CREATE TABLE live (key TEXT PRIMARY KEY, id INTEGER NOT NULL) WITHOUT ROWID",
+    "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
+    f"INSERT INTO meta (name, value) VALUES ('revision', 1), ('compacted', 0), ('swept', {last_id(0)})",
+    f"PRAGMA application_id = {_APPLICATION_ID}",
+    f"PRAGMA user_version = {_VERSION}",
+)
 
 
 def connect(path: Path, synchronous: Synchronous = "full", max_bytes: int = 0) -> sqlite3.Connection:

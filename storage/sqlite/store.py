@@ -117,7 +117,10 @@ class SQLiteStore(Store):
     async def backup(self, target: Path | str) -> None:
         """Copy the latest state, with its history, to a file that must not exist yet, while everything goes on."""
         path = Path(target)
-        await self._reading().run(lambda connection: copy(connection, path))
+        try:
+            await self._reading().run(lambda connection: copy(connection, path))
+        except OSError as error:
+            raise Unavailable(f"{path}: {error.strerror}: name a new file in a directory that this user may write to") from error
 
     async def watch(self, prefix: str, after: int) -> AsyncIterator[Event | Progress]:
         self._writing()
