@@ -57,8 +57,9 @@ class WorkloadStrategy(Strategy):
         self.claims, self.classes = claims, classes
 
     def prepare_create(self, context: Context, new: dict[str, Any]) -> dict[str, Any]:
-        """Without className, the default class; without a default class, none: the binder says so in a condition."""
-        new.pop("status", None)
+        """Pending, as a claim begins. Without className, the default class; without a default class, none: the binder says so in a
+        condition."""
+        new["status"] = {"phase": "Pending"}
         spec = new.setdefault("spec", {})
         if isinstance(spec, dict) and not spec.get("className"):
             default = default_class(self.classes)
