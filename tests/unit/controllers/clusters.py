@@ -201,10 +201,9 @@ class World:
 
     def claimed(self, name: str, namespace: str = "team-a") -> str:
         """The real host that the Workload has."""
+        found = (host["spec"] for host in self.management.all(HOSTS) if host["spec"].get("claimRef"))
         return next(
-            host["spec"]["source"]["name"]
-            for host in self.management.all(HOSTS)
-            if (host["spec"].get("claimRef") or {}).get("name") == name and host["spec"]["claimRef"]["namespace"] == namespace
+            str(spec["source"]["name"]) for spec in found if (spec["claimRef"]["name"], spec["claimRef"]["namespace"]) == (name, namespace)
         )
 
     def request_deletion(self, name: str, namespace: str = "team-a") -> None:

@@ -27,7 +27,14 @@ class Failure(Exception):
 
     def __init__(self, code: int, reason: str, message: str = "", **details: Any) -> None:
         super().__init__(message)
-        self.status = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason, "message": message}
+        self.status: Object = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "status": "Failure",
+            "code": code,
+            "reason": reason,
+            "message": message,
+        }
         self.status["details"] = details
 
 

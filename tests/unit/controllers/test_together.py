@@ -251,10 +251,7 @@ async def test_many_at_once_get_distinct_hosts_and_no_bind_is_wasted(here: World
         await eventually(lambda: sum(bool(host["spec"].get("offers")) for host in here.management.all(HOSTS)) == 40)
         for number in range(40):
             here.management.put(WORKLOADS, workload(f"w{number}", "team-a" if number % 2 else "team-b"))
-        await eventually(
-            lambda: [wl["metadata"]["name"] for wl in here.management.all(WORKLOADS) if wl["status"]["phase"] != "Running"] == [] or None,
-            20,
-        )
+        await eventually(lambda: all(wl["status"]["phase"] == "Running" for wl in here.management.all(WORKLOADS)), 20)
         consumers = [real["spec"]["consumerRef"]["name"] for real in here.hardware.all(BMH)]
         assert len(set(consumers)) == 40
         assert here.management.requests["POST workloads/binding"] == 40

@@ -92,7 +92,7 @@ async def test_an_expired_history_is_listed_anew_with_what_was_missed(api: FakeA
 
 
 async def test_an_error_event_410_is_listed_anew(api: FakeApi, client: Client) -> None:
-    sent = []
+    sent: list[int] = []
 
     async def expire(response: web.StreamResponse) -> bool:
         if sent:
@@ -109,7 +109,7 @@ async def test_an_error_event_410_is_listed_anew(api: FakeApi, client: Client) -
 
 
 async def test_bookmarks_move_the_version_on(api: FakeApi, client: Client) -> None:
-    versions = []
+    versions: list[int] = []
 
     async def bookmark(response: web.StreamResponse) -> bool:
         versions.append(1)
