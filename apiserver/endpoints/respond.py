@@ -10,6 +10,7 @@ from aiohttp import web
 
 from apiserver.endpoints import metadata, table
 from apiserver.endpoints.negotiation import YAML, Form
+from apiserver.endpoints.yamlloader import resolve_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,7 +75,7 @@ async def stream(call: Call, form: Form, parts: Sequence[bytes]) -> web.StreamRe
     return response
 
 
-def encode(form: Form, value: dict[str, Any]) -> bytes:
+def encode(form: Form, value: Any) -> bytes:
     """A JSON-shaped value in the form's media type."""
     if form.media == YAML:
         return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True).encode()
@@ -87,6 +88,9 @@ class _Dumper(yaml.CSafeDumper):
     def ignore_aliases(self, data: object) -> bool:
         """Every value is written out."""
         return True
+
+
+resolve_numbers(_Dumper)
 
 
 def _warning(text: str) -> str:

@@ -15,7 +15,10 @@ from apiserver.apis.status import bad_request
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-__all__ = ["load"]
+__all__ = ["load", "resolve_numbers"]
+
+INTEGER = re.compile(r"[-+]?(?:0b[0-1_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$")
+FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$|[-+]?\.(?:inf|Inf|INF)$|\.(?:nan|NaN|NAN)$")
 
 
 def load(text: str, depth: int) -> tuple[Any, list[str]]:
@@ -48,6 +51,7 @@ def _scan(text: str, depth: int) -> None:
 class _Loader(yaml.CSafeLoader):
     """Remembers doubled keys. Built on the safe loader: no tag makes anything but plain values."""
 
+    # what YAML 1.1 takes for numbers and times is dropped; Kubernetes' numbers are added below
     yaml_implicit_resolvers = {  # noqa: RUF012 (typed as an instance variable there)
         first: [
             (tag, pattern)
@@ -65,11 +69,14 @@ class _Loader(yaml.CSafeLoader):
         """A mapping with its keys as text."""
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise bad_request("the body has keys that are not text")
             if key.value in seen:
                 self.duplicates.append(f'line {key.start_mark.line + 1}: key "{key.value}" already set in map')
-            if isinstance(key, yaml.ScalarNode):
-                seen.add(key.value)
-        return {_key(key): value for key, value in super().construct_mapping(node, deep).items()}
+            seen.add(key.value)
+        self.flatten_mapping(node)
+        # not by the base class, whose dict would take the keys 1 and true for the same
+        return {_key(self.construct_object(key)): self.construct_object(value, deep=deep) for key, value in node.value}
 
 
 def _key(key: object) -> str:
@@ -80,11 +87,10 @@ def _key(key: object) -> str:
     raise bad_request("the body has keys that are not text")
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:int", re.compile(r"[-+]?(?:0b[0-1_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$"), list("-+0123456789")
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$|[-+]?\.(?:inf|Inf|INF)$|\.(?:nan|NaN|NAN)$"),
-    list("-+0123456789."),
-)
+def resolve_numbers(resolver: Any) -> None:
+    """Let a PyYAML loader take for numbers what Kubernetes takes for numbers, or a dumper put such text into quotes."""
+    resolver.add_implicit_resolver("tag:yaml.org,2002:int", INTEGER, list("-+0123456789"))
+    resolver.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789."))
+
+
+resolve_numbers(_Loader)

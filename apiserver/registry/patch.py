@@ -59,6 +59,10 @@ def json_patch(target: dict[str, Any], operations: list[dict[str, Any]]) -> Any:
                 copied += len(orjson.dumps(jsonpointer.resolve_pointer(document, operation["from"])))
                 if copied > COPIED:
                     raise _failed(f"the copies of the JSON patch have more than {COPIED} bytes in all")
+            if operation["op"] == "test":
+                if not _equal(jsonpointer.resolve_pointer(document, operation["path"]), operation["value"]):
+                    raise _failed(f"testing value {operation['path']} failed")
+                continue
             if operation["op"] == "add" and operation["path"] == "":
                 document = operation["value"]  # the whole document, which the library takes for an object's member
                 continue
@@ -83,9 +87,16 @@ def _check(index: int, operation: dict[str, Any]) -> None:
         raise bad_request(f'operation {index} ({name}) of the JSON patch needs a "value"')
 
 
+def _equal(one: Any, other: Any) -> bool:
+    """Equality of JSON values, for which true is not 1."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_equal(value, other[key]) for key, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
+
+
 def _why(operation: dict[str, Any], error: Exception) -> str:
-    if isinstance(error, jsonpatch.JsonPatchTestFailed):
-        return f"testing value {operation['path']} failed"
     return f"{operation['path']}: {' '.join(str(error).split())[:256]}"
 
 
