@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from apiserver.registry.entry import Entry
     from storage.base import Operation
 
-__all__ = ["RELEASE_FINALIZER", "Claims", "claim_ref", "free_reason", "with_condition"]
+__all__ = ["RELEASE_FINALIZER", "Claims", "bound", "claim_ref", "free_reason", "offered_to", "put", "unbound", "with_condition"]
 
 RELEASE_FINALIZER = "workload.metal3.io/release"
 """On every Workload that has a host: it goes only after the host was released."""
@@ -102,9 +102,7 @@ class Claims:
         somebody changes meanwhile is left to them; who claims the host meanwhile wins."""
         host = host_entry.object()
         name = host_entry.name
-        wanted = set(host["spec"].get("offers") or ()) if "report" in (host.get("status") or {}) else set()
-        if host["spec"].get("claimRef"):
-            wanted = set()
+        wanted = set() if host["spec"].get("claimRef") else offered_to(host)
         for view in self.views_of_host(name):
             if view.namespace not in wanted and not claimed_by(host, view.namespace):
                 await self.cache_commit([Delete(view.key, view.revision), Check(host_entry.key, host_entry.revision)])
@@ -141,6 +139,14 @@ def free_reason(host: dict[str, Any], namespace: str) -> str | None:
     if status.get("dirtyFor") not in (None, "", namespace):
         return "the host has not been cleaned since its last use; choose another one"
     return None
+
+
+def offered_to(host: dict[str, Any]) -> set[str]:
+    """The namespaces in which an unclaimed host is to be seen: of those it is offered to, the one whose data it holds, if any."""
+    status = host.get("status") or {}
+    if "report" not in status or "deletionTimestamp" in host["metadata"]:
+        return set()
+    return {namespace for namespace in host["spec"].get("offers") or () if status.get("dirtyFor") in (None, "", namespace)}
 
 
 def bound(host: dict[str, Any], workload: dict[str, Any], tenant: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

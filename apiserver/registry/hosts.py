@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from apiserver.apis.host import GROUP, VERSION, Host, HostOffers
 from apiserver.apis.status import cause, conflict, path_not_found
-from apiserver.registry.claims import Claims, put, unbound
+from apiserver.registry.claims import Claims, offered_to, put, unbound
 from apiserver.registry.resource import Column, Resource
 from apiserver.registry.store import ATTEMPTS, Registry
 from apiserver.registry.strategy import Strategy
@@ -106,14 +106,20 @@ class HostStrategy(Strategy):
             return [*views, check] if views else []
         if old is None or "claimRef" not in old["spec"]:
             return []
-        operations: list[Operation] = []
-        view = self.claims.view_in(old["metadata"]["name"], old["spec"]["claimRef"]["namespace"])
-        if view is not None:
-            operations.append(Delete(view.key, view.revision))
+        operations = self._unclaimed_view(old, new)
         workload = self.claims.workload_of_host(old)
         if workload is not None:
             operations.append(put(self.claims.workloads, workload, unbound(workload.object())))
         return operations
+
+    def _unclaimed_view(self, old: dict[str, Any], new: dict[str, Any] | None) -> list[Operation]:
+        """The claimant's view becomes an offer where the host is offered there; it goes where not, or where it was deleted."""
+        view = self.claims.view_in(old["metadata"]["name"], old["spec"]["claimRef"]["namespace"])
+        if view is None:
+            return []
+        if new is None or view.namespace not in offered_to(new) or "deletionTimestamp" in view.object()["metadata"]:
+            return [Delete(view.key, view.revision)]
+        return self.claims.put_view(self.claims.view_object(new, None, view.namespace, view.name))
 
     async def after_commit(self, new: dict[str, Any]) -> None:
         """Refresh the offers. A write that comes between asks for it again itself."""

@@ -205,6 +205,32 @@ async def test_clearing_the_consumer_releases(bench: Bench) -> None:
     assert bench.view("tenant-b", "node-0") is not None
 
 
+async def test_a_released_host_stays_in_sight_of_who_had_it(bench: Bench) -> None:
+    host = await bench.add_host()
+    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE)
+    created = bench.views.get("tenant-a", "node-0").object()["metadata"]["creationTimestamp"]
+    changes = bench.views.collection.subscribe(bench.views.collection.revision)
+    await bench.patch_view("tenant-a", "node-0", consumerRef=None, image=None)
+    await finish_release(bench, host, "node-0")
+    seen = [(change.type, change.item.namespace) for change in await changes.next(1)]
+    changes.close()
+    assert ("delete", "tenant-a") not in seen
+    view = bench.views.get("tenant-a", "node-0").object()
+    assert view["metadata"]["creationTimestamp"] == created
+    assert "consumerRef" not in view["spec"]
+    assert "image" not in view["spec"]
+
+
+async def test_a_dirty_host_is_seen_by_its_namespace_only(bench: Bench) -> None:
+    host = await bench.add_host()
+    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
+    await bench.patch_view("tenant-a", "node-0", consumerRef=None)
+    await bench.report(host, {"available": True, "dirtyFor": "tenant-a", "report": report()})
+    await finish_release(bench, host, "node-0")
+    assert bench.view("tenant-a", "node-0") is not None
+    assert bench.view("tenant-b", "node-0") is None
+
+
 async def finish_release(bench: Bench, host: str, workload: str) -> None:
     """What the workload controller does at the end: clear the claim, then drop the finalizer."""
 
