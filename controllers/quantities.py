@@ -31,9 +31,9 @@ def parse_quantity(value: int | str) -> float:
     return float(match[1]) * _SUFFIXES[match[3] or ""]
 
 
-def human(bytes_: float) -> str:
-    """Bytes as the shortest exact binary quantity, such as 64Gi."""
-    for suffix, size in (("Ti", TI), ("Gi", GI), ("Mi", MI), ("Ki", KI)):
+def human(bytes_: int) -> str:
+    """Bytes as a short exact quantity, such as 64Gi or 960G; sizes that are round in neither way are rounded down to Mi."""
+    for suffix, size in (("Ti", TI), ("T", 10**12), ("Gi", GI), ("G", 10**9), ("Mi", MI)):
         if bytes_ >= size and bytes_ % size == 0:
-            return f"{int(bytes_ // size)}{suffix}"
-    return str(int(bytes_))
+            return f"{bytes_ // size}{suffix}"
+    return f"{bytes_ // MI}Mi"

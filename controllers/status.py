@@ -34,7 +34,9 @@ def phase_of(workload: Object) -> str | None:
 
 def starting_status(workload: Object, now: str) -> Object:
     """The status that announces that the real host will be written to."""
-    return _complete(workload, {"phase": "Provisioning", "observedGeneration": _generation(workload)}, now)
+    ready = Outcome(False, "Provisioning", "the host is being told what to run")
+    status = {"phase": "Provisioning", "observedGeneration": _generation(workload), "conditions": _conditions(workload, now, Ready=ready)}
+    return _complete(workload, status, now)
 
 
 def bound_status(workload: Object, bound: Outcome, synchronized: Outcome, observed: Object | None, *, empty: bool, now: str) -> Object:

@@ -113,8 +113,9 @@ class WorkloadController:
         request = await self._with_secrets(request)
         if request.blocked is None and must_announce(workload):
             starting = starting_status(workload, timestamp())
+            announced = await self._cluster.patch_status(kinds.WORKLOADS, workload, starting)
             self._tell(workload, starting)
-            workload = await self._cluster.patch_status(kinds.WORKLOADS, workload, starting)
+            workload = announced
         try:
             applied = await provider.apply(request)
         except (ApiException, ProviderError, BadConfig) as error:

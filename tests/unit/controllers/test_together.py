@@ -70,7 +70,7 @@ async def test_from_nothing_to_running_and_back(here: World) -> None:
         assert "workload.metal3.io/workload-uid" not in real["metadata"]["labels"]
         assert here.hardware.all(SECRETS) == []
         await eventually(lambda: here.management.get(HOSTS, host_name(real["metadata"]["uid"]))["spec"]["offers"] == ["team-a", "team-b"])
-        assert {"Bound", "Provisioning", "Running"} <= set(here.reasons())
+        await eventually(lambda: {"Bound", "Provisioning", "Running"} <= set(here.reasons()))
 
 
 async def test_nothing_of_the_owner_gets_into_the_management_cluster(here: World) -> None:
@@ -184,7 +184,7 @@ async def test_the_owner_taking_a_host_away_is_told(here: World) -> None:
         here.hardware.edit(BMH, "h1", {"spec": {"consumerRef": {"kind": "Metal3Machine", "name": "thief"}}}, "metal3")
         await eventually(lambda: here.condition("web", "Bound")["reason"] == "HostTaken")
         assert here.phase("web") == "Failed"
-        assert "HostTaken" in here.reasons()
+        await eventually(lambda: "HostTaken" in here.reasons())
 
 
 async def test_a_real_host_that_goes_while_claimed_is_never_forgotten(here: World) -> None:
