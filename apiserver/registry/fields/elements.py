@@ -1,0 +1,128 @@
+"""Path elements as FieldsV1 writes them: f:<field>, k:<keys of a list item>, v:<value of a set item>, i:<index>. Pure.
+
+The canonical text of an element is its identity here, so that sets of fields are plain nested dicts with these as keys. It is what
+kube-apiserver writes: keys sorted, no spaces, "<", ">" and "&" escaped (sigs.k8s.io/structured-merge-diff/v6/fieldpath/serialize-pe.go).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import orjson
+
+__all__ = ["canonical", "item_key", "render", "set_value", "sort_key"]
+
+Scalar = str | int | float | bool | None
+
+_ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+_SHORT = {"\\b": "\\u0008", "\\f": "\\u000c"}
+
+
+def item_key(keys: tuple[tuple[str, Any], ...]) -> str:
+    """The element of a list item with these keys (name, value), sorted by name."""
+    if len(keys) == 1 and type(keys[0][1]) is str:
+        return _single(keys[0][0], keys[0][1])
+    return "k:" + _json({name: _number(value) for name, value in keys})
+
+
+def set_value(value: Any) -> str:
+    """The element of a set's item. `value` is a scalar, not null."""
+    return _text(value) if type(value) is str else "v:" + _json(_number(value))
+
+
+@lru_cache(maxsize=4096)
+def _single(name: str, value: str) -> str:
+    return "k:" + _json({name: value})
+
+
+@lru_cache(maxsize=4096)
+def _text(value: str) -> str:
+    return "v:" + _json(value)
+
+
+def _number(value: Any) -> Any:
+    """JSON has one kind of numbers: 2.0 is written as 2."""
+    return int(value) if type(value) is float and value.is_integer() else value
+
+
+def _json(value: Any) -> str:
+    text = orjson.dumps(value, option=orjson.OPT_SORT_KEYS).decode()
+    if any(character in text for character in _ESCAPED):
+        text = "".join(_ESCAPED.get(character, character) for character in text)
+    if "\\" in text:
+        text = _long_escapes(text)
+    return text
+
+
+def _long_escapes(text: str) -> str:
+    """\\b and \\f as \\u0008 and \\u000c; an escaped backslash before them is left alone."""
+    parts = text.split("\\\\")
+    for short, long in _SHORT.items():
+        parts = [part.replace(short, long) for part in parts]
+    return "\\\\".join(parts)
+
+
+def canonical(element: str) -> str | None:
+    """The canonical text of an element that a client sent; None for a kind of element nobody knows yet, which is ignored.
+
+    Raises ValueError when it is no element at all.
+    """
+    if element[1:2] != ":":
+        raise ValueError(f'"{element}" is no path element: it must begin with "f:", "k:", "v:" or "i:"')
+    kind, text = element[0], element[2:]
+    if kind == "f":
+        return element
+    if kind == "i":
+        return f"i:{int(text)}"
+    if kind == "v":
+        return set_value(orjson.loads(text))
+    if kind == "k":
+        keys = orjson.loads(text)
+        if not isinstance(keys, dict):
+            raise ValueError(f'"{element}" is no path element: what follows "k:" must be a JSON object')
+        return item_key(tuple(sorted(keys.items())))
+    return None
+
+
+def render(path: tuple[str, ...]) -> str:
+    """A path as messages show it: .spec.ports[name="http"].port, .metadata.finalizers[="x"], .args[0]."""
+    return "".join(_render(element) for element in path)
+
+
+def _render(element: str) -> str:
+    kind, text = element[0], element[2:]
+    if kind == "f":
+        return "." + text
+    if kind == "k":
+        return "[" + ",".join(f"{name}={_shown(value)}" for name, value in sorted(orjson.loads(text).items())) + "]"
+    if kind == "v":
+        return f"[={_shown(orjson.loads(text))}]"
+    return f"[{text}]"
+
+
+def _shown(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+def sort_key(element: str) -> tuple[int, Any]:
+    """Orders elements as kube-apiserver lists them: fields by name, then items by their keys, values, indices."""
+    kind, text = element[0], element[2:]
+    if kind == "f":
+        return (0, text)
+    if kind == "k":
+        return (1, [(name, _value_order(value)) for name, value in sorted(orjson.loads(text).items())])
+    if kind == "v":
+        return (2, _value_order(orjson.loads(text)))
+    return (3, int(text))
+
+
+def _value_order(value: Any) -> tuple[int, Any]:
+    """Numbers before texts before truth values before the rest (value.Compare in structured-merge-diff)."""
+    if isinstance(value, bool):
+        return (2, value)
+    if isinstance(value, int | float):
+        return (0, value)
+    if isinstance(value, str):
+        return (1, value)
+    return (3, _shown(value))

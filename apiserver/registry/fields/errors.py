@@ -1,0 +1,58 @@
+"""What can be wrong with an apply, beside the object itself. Pure; endpoints turn these into a Status."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["ApplyConflict", "ApplyRefused", "FieldsError", "SchemaMismatch"]
+
+
+class FieldsError(Exception):
+    """The root: ApplyConflict (409), ApplyRefused (400), SchemaMismatch (the client's object does not fit the schema: 400)."""
+
+
+class SchemaMismatch(FieldsError):
+    """A value does not fit the schema. `errors`: (path such as ".spec.ports", what is wrong there)."""
+
+    def __init__(self, errors: Sequence[tuple[str, str]], what: str = "") -> None:
+        self.errors = list(errors)
+        lines = [f"{path}: {why}" if path else why for path, why in self.errors]
+        text = lines[0] if len(lines) == 1 else "\n  ".join(["errors:", *lines])
+        super().__init__(f"{what}: {text}" if what else text)
+
+    def below(self, prefix: str) -> SchemaMismatch:
+        """The same, seen from the parent of the field that `prefix` names."""
+        return SchemaMismatch([(prefix + path, why) for path, why in self.errors])
+
+
+class ApplyRefused(FieldsError):
+    """The request itself is wrong, whatever is stored: a 400 with this text."""
+
+
+class ApplyConflict(FieldsError):
+    """Others own fields that the client wants to have otherwise: a 409 Conflict with this text.
+
+    `conflicts`: (path such as ".spec.image", who owns it, such as `"kubectl" using example.com/v1`).
+    """
+
+    def __init__(self, conflicts: Sequence[tuple[str, str]]) -> None:
+        self.conflicts = list(conflicts)
+        super().__init__(_message(self.conflicts))
+
+    def causes(self) -> list[dict[str, str]]:
+        """The Status' details.causes."""
+        return [{"reason": "FieldManagerConflict", "message": f"conflict with {owner}", "field": path} for path, owner in self.conflicts]
+
+
+def _message(conflicts: Sequence[tuple[str, str]]) -> str:
+    if len(conflicts) == 1:
+        ((path, owner),) = conflicts
+        return f"Apply failed with 1 conflict: conflict with {owner}: {path}"
+    lines: list[str] = []
+    for owner in dict.fromkeys(owner for _, owner in conflicts):
+        lines.append(f"conflicts with {owner}:")
+        lines += [f"- {path}" for path, found in conflicts if found == owner]
+    return f"Apply failed with {len(conflicts)} conflicts: " + "\n".join(lines)

@@ -1,0 +1,38 @@
+"""Which fields an applier gives up by no longer applying them, and the object without these. Pure.
+
+The rules of structured-merge-diff's merge/update.go: a field goes when its applier applied it last time, does not this time, and nobody
+else owns it. What nobody owned stays, even below something that goes.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from apiserver.registry.fields.typed import named_fields, remove_items, to_field_set
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from apiserver.registry.fields.fieldset import FieldSet
+    from apiserver.registry.fields.schema import Type
+
+__all__ = ["prune"]
+
+
+def prune(type_: Type, merged: dict[str, Any], last: FieldSet, current: FieldSet, others: Iterable[FieldSet]) -> dict[str, Any]:
+    """`merged` without what its applier gave up. `last`: what it owned before; `current`: what it owns now; `others`: what others own."""
+    if not last - current:
+        return merged
+    managed = current
+    for fields in others:
+        managed |= fields
+    last, managed = named_fields(type_, last), named_fields(type_, managed)
+    everything = named_fields(type_, to_field_set(type_, merged))
+
+    def gone(pruned: dict[str, Any]) -> FieldSet:
+        return everything - named_fields(type_, to_field_set(type_, pruned))
+
+    pruned = remove_items(type_, merged, last)
+    # What others own comes back, and then what the applier did not own either.
+    pruned = remove_items(type_, merged, gone(pruned) - managed)
+    return remove_items(type_, merged, gone(pruned) & last)

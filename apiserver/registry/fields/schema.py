@@ -1,0 +1,183 @@
+"""The types that fields are merged by, compiled from a structural openAPI v3 schema as a CustomResourceDefinition has it. Pure.
+
+As in Kubernetes: lists are atomic and objects granular unless the schema says otherwise; where anything is allowed, objects are granular
+and lists atomic; metadata has meta/v1's own schema. Sources: k8s.io/kube-openapi/pkg/schemaconv, apiextensions-apiserver's openapi
+builder. Validation of values (patterns, limits, what is required) is not this module's business.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+__all__ = ["ListType", "MapType", "ScalarType", "SchemaError", "Type", "compile_schema"]
+
+ScalarType = Literal["numeric", "string", "boolean", "untyped"]
+
+
+class SchemaError(ValueError):
+    """The schema is not structural, or uses an extension wrongly. The text names the place."""
+
+
+@dataclass(slots=True, eq=False)
+class MapType:
+    """An object. `fields`: the declared ones by name, each with its path element; `element`: the type of all others, None if there may
+    be none; `atomic`: changed and owned as a whole."""
+
+    fields: dict[str, tuple[str, Type]] = field(default_factory=dict)
+    element: Type | None = None
+    atomic: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class ListType:
+    """A list. Items are told apart by `keys` ("map", of objects), by themselves ("set", of scalars) or not at all ("atomic").
+
+    `defaults`: of keys that items may omit."""
+
+    relation: Literal["atomic", "set", "map"]
+    item: Type
+    keys: tuple[str, ...] = ()
+    defaults: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True, eq=False)
+class Type:
+    """What a value may be; several of the three where the schema leaves it open.
+
+    `exact`: booleans cannot stand where numbers may, so that Python's == (True == 1) tells whether two values are the same.
+    """
+
+    scalar: ScalarType | None = None
+    list: ListType | None = None
+    map: MapType | None = None
+    exact: bool = True
+
+    @property
+    def open(self) -> bool:
+        """Whether values of more than one kind are allowed."""
+        return (self.scalar is not None) + (self.list is not None) + (self.map is not None) > 1
+
+
+def _anything() -> tuple[Type, Type]:
+    """(anything, merged by fields; anything, all atomic)."""
+    atomic = Type(scalar="untyped", exact=False)
+    atomic.list, atomic.map = ListType("atomic", atomic), MapType(element=atomic, atomic=True)
+    deduced = Type(scalar="untyped", list=ListType("atomic", atomic), exact=False)
+    deduced.map = MapType(element=deduced)
+    return deduced, atomic
+
+
+DEDUCED, ATOMIC = _anything()
+"""Types of values that no schema describes."""
+
+_SCALARS: dict[str, ScalarType] = {"integer": "numeric", "number": "numeric", "boolean": "boolean"}
+
+_STRING = {"type": "string"}
+_BOOLEAN = {"type": "boolean"}
+_INTEGER = {"type": "integer"}
+_TIME = {"type": "string", "format": "date-time"}
+_TEXTS = {"type": "object", "additionalProperties": _STRING}
+_OWNER = {
+    "type": "object",
+    "x-kubernetes-map-type": "atomic",
+    "properties": {
+        "apiVersion": _STRING,
+        "kind": _STRING,
+        "name": _STRING,
+        "uid": _STRING,
+        "controller": _BOOLEAN,
+        "blockOwnerDeletion": _BOOLEAN,
+    },
+}
+_METADATA = {
+    "type": "object",
+    "properties": {
+        "name": _STRING,
+        "generateName": _STRING,
+        "namespace": _STRING,
+        "selfLink": _STRING,
+        "uid": _STRING,
+        "resourceVersion": _STRING,
+        "generation": _INTEGER,
+        "creationTimestamp": _TIME,
+        "deletionTimestamp": _TIME,
+        "deletionGracePeriodSeconds": _INTEGER,
+        "labels": _TEXTS,
+        "annotations": _TEXTS,
+        "ownerReferences": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["uid"], "items": _OWNER},
+        "finalizers": {"type": "array", "x-kubernetes-list-type": "set", "items": _STRING},
+        "managedFields": {"type": "array", "items": {"type": "object"}},
+    },
+}
+_OBJECT = {"apiVersion": _STRING, "kind": _STRING, "metadata": _METADATA}
+
+
+def compile_schema(schema: dict[str, Any]) -> Type:
+    """The type of a kind's objects. Compile once a kind and keep it. Raises SchemaError.
+
+    What `schema` says of apiVersion, kind and metadata is replaced by what is true of every kind.
+    """
+    return _compile({**schema, "type": "object", "properties": {**schema.get("properties", {}), **_OBJECT}}, "", keep_unknown=False)
+
+
+def _compile(schema: dict[str, Any], path: str, *, keep_unknown: bool) -> Type:
+    # As upstream, x-kubernetes-preserve-unknown-fields holds for everything below as well.
+    keep_unknown = keep_unknown or schema.get("x-kubernetes-preserve-unknown-fields") is True
+    if schema.get("x-kubernetes-embedded-resource"):
+        schema = {**schema, "properties": {**schema.get("properties", {}), **_OBJECT}}
+    kind = schema.get("type", "")
+    if kind == "object":
+        found = _map(schema, path, keep_unknown)
+        return Type(map=found, exact=_map_exact(found))
+    if kind == "array":
+        items = _list(schema, path, keep_unknown)
+        return Type(list=items, exact=items.item.exact)
+    if kind == "":
+        return Type("untyped", _list(schema, path, keep_unknown), _map(schema, path, keep_unknown), exact=False)
+    if kind == "string":
+        # Formats such as date-time may be written otherwise than as strings; they are not looked into.
+        return Type(scalar="string" if schema.get("format", "") in ("", "byte") else "untyped", exact="format" not in schema)
+    if kind in _SCALARS:
+        return Type(scalar=_SCALARS[kind])
+    raise SchemaError(f'{path or "the schema"} has type "{kind}": use object, array, string, integer, number or boolean')
+
+
+def _map_exact(found: MapType) -> bool:
+    return (found.element is None or found.element.exact) and all(type_.exact for _, type_ in found.fields.values())
+
+
+def _map(schema: dict[str, Any], path: str, keep_unknown: bool) -> MapType:
+    properties = schema.get("properties") or {}
+    fields = {name: (f"f:{name}", _compile(part, f"{path}.{name}", keep_unknown=keep_unknown)) for name, part in properties.items()}
+    relation = schema.get("x-kubernetes-map-type", "granular")
+    if relation not in ("atomic", "granular"):
+        raise SchemaError(f'{path or "the schema"} has x-kubernetes-map-type "{relation}": use atomic or granular')
+    return MapType(fields, _element(schema, path, keep_unknown), relation == "atomic")
+
+
+def _element(schema: dict[str, Any], path: str, keep_unknown: bool) -> Type | None:
+    extra = schema.get("additionalProperties")
+    if isinstance(extra, dict):
+        return _compile(extra, f"{path}.*", keep_unknown=keep_unknown)
+    if extra is None:
+        return DEDUCED if keep_unknown or not schema.get("properties") else None
+    return DEDUCED if extra else None
+
+
+def _list(schema: dict[str, Any], path: str, keep_unknown: bool) -> ListType:
+    items = schema.get("items")
+    if items is None and schema.get("type"):
+        raise SchemaError(f"{path} is an array without items: say what it consists of")
+    item = ATOMIC if items is None else _compile(items, f"{path}[]", keep_unknown=keep_unknown)
+    relation = schema.get("x-kubernetes-list-type", "atomic")
+    if relation == "atomic" or relation == "set":
+        return ListType(relation, item)
+    keys = schema.get("x-kubernetes-list-map-keys")
+    if relation != "map" or not keys:
+        raise SchemaError(f'{path} has x-kubernetes-list-type "{relation}": use atomic, set, or map with x-kubernetes-list-map-keys')
+    if item.map is None:
+        raise SchemaError(f"{path} is a list with map keys, so its items must be objects")
+    declared = (items or {}).get("properties", {})
+    defaults = {key: declared[key]["default"] for key in keys if declared.get(key, {}).get("default") is not None}
+    return ListType("map", item, tuple(sorted(keys)), defaults)
