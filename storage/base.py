@@ -16,6 +16,7 @@ Errors, all below StorageError:
     +-- Compacted     the revision asked for is gone: oldest (the oldest one still readable)
     +-- FutureRevision the revision asked for is not there yet: current
     +-- Unavailable   the backend does not answer or is closed; the outcome of a commit is unknown
+    +-- TooLarge      the backend cannot take so much in one commit; nothing of it was applied (a ValueError as well)
     +-- Corrupt       what is stored cannot be trusted; the message says the way out
 """
 
@@ -43,6 +44,7 @@ __all__ = [
     "Put",
     "StorageError",
     "Store",
+    "TooLarge",
     "Unavailable",
 ]
 
@@ -77,6 +79,10 @@ class FutureRevision(StorageError):
 
 class Unavailable(StorageError):
     """The backend does not answer. A commit that ends so may or may not have happened: read before trying again."""
+
+
+class TooLarge(StorageError, ValueError):
+    """The commit has more bytes or operations than this backend takes. Nothing was applied; the message tells the limit."""
 
 
 class Corrupt(StorageError):

@@ -1,0 +1,6 @@
+"""The shared backend: an etcd cluster, written to by any number of replicas."""
+
+from storage.etcd.store import EtcdStore
+from storage.etcd.tls import TLS
+
+__all__ = ["TLS", "EtcdStore"]

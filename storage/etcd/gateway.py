@@ -1,0 +1,116 @@
+"""One etcd endpoint: etcd3-py's client with what is broken in it replaced.
+
+Kept: addresses, the /v3 prefix, the token, the pool, and its methods for administration. Replaced: the blocking probe in the
+constructor, calls without timeouts, models, errors, TLS without host names, and watches (see storage.etcd.watch).
+"""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import aiohttp
+import orjson
+from etcd3 import AioClient
+
+from storage.etcd.errors import Broken, NotSent, from_body
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+
+__all__ = ["Gateway", "check_endpoint"]
+
+_PIECE = 1 << 18
+_WS_CLOSE = 1.0  # seconds to wait for etcd's goodbye
+
+
+def check_endpoint(endpoint: str, *, tls: bool) -> str:
+    """The endpoint as scheme://host:port; the scheme may be left out. Raises ValueError that says what is wrong."""
+    scheme = "https" if tls else "http"
+    parts = urlsplit(endpoint if "://" in endpoint else f"{scheme}://{endpoint}")
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    if not parts.hostname or port is None or parts.path.strip("/") or parts.query or "@" in parts.netloc:
+        raise ValueError("an etcd endpoint is host:port, or https://host:port")
+    if parts.scheme not in ("http", "https"):
+        raise ValueError(f"an etcd endpoint begins with http:// or https://, not {parts.scheme}://")
+    if parts.scheme == "http" and tls:
+        raise ValueError(f"{parts.scheme}://{parts.netloc} is not encrypted, yet certificates are given: use https://, or leave them out")
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+class Gateway(AioClient):  # type: ignore[misc, valid-type] # etcd3-py has no types
+    """The gateway of one member. Made and used on one running event loop.
+
+    context: the TLS context for the next connection; None without TLS."""
+
+    def __init__(self, endpoint: str, context: Callable[[], ssl.SSLContext] | None, *, pool: int) -> None:
+        parts = urlsplit(endpoint)
+        host, _, _ = parts.netloc.rpartition(":")  # with the brackets of IPv6
+        super().__init__(host=host, port=parts.port, protocol=parts.scheme, pool_size=pool)
+        self.endpoint = endpoint
+        self._context = context
+        # Watches hold their connections for ever, and would leave none for calls.
+        self._watches = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+
+    async def call(self, path: str, body: bytes, timeout: float) -> dict[str, Any]:
+        """POST to /v3<path>; the decoded answer. Raises GatewayError."""
+        limits = aiohttp.ClientTimeout(total=timeout, sock_connect=timeout)
+        try:
+            data = io.BytesIO(body) if len(body) > _PIECE else body  # aiohttp sends a file in pieces, and bytes in one go
+            async with self.call_rpc(path, data, raw=True, timeout=limits, ssl=self._ssl()) as response:
+                status, payload = response.status, await response.read()
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise NotSent(f"no connection to {self.endpoint} ({_words(error)})") from error
+        except (aiohttp.ClientError, TimeoutError, OSError, RuntimeError) as error:  # RuntimeError: the session was closed meanwhile
+            raise Broken(f"no answer from {self.endpoint} ({_words(error)})") from error
+        if status != 200:
+            raise from_body(status, payload)
+        try:
+            answer: dict[str, Any] = orjson.loads(payload)
+        except orjson.JSONDecodeError as error:
+            raise Broken(f"{self.endpoint} answered what is not JSON") from error
+        return answer
+
+    async def open_watch(self) -> aiohttp.ClientWebSocketResponse:
+        """A websocket to /v3/watch, without a deadline. Raises GatewayError. One JSON text per message, both ways."""
+        # The gateway's websocket proxy takes the token from the subprotocols only.
+        protocols = ("Bearer", self.token) if self.token else ()
+        try:
+            return await self._watches.ws_connect(
+                self._url("/watch"),
+                protocols=protocols,
+                ssl=self._ssl(),
+                max_msg_size=0,  # etcd cuts into fragments what is large, but one event may be several MiB
+                timeout=aiohttp.ClientWSTimeout(ws_close=_WS_CLOSE),
+            )
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:
+            raise NotSent(f"no watch at {self.endpoint} ({_words(error)})") from error
+
+    async def end_watches(self) -> None:
+        """Cut the connections of all watches."""
+        await self._watches.close()
+
+    async def close(self) -> None:
+        await self._watches.close()
+        await super().close()
+
+    def _ssl(self) -> ssl.SSLContext | bool:
+        return True if self._context is None else self._context()
+
+    def _retrieve_version(self) -> None:
+        """No probe: etcd3-py's blocks the loop, and fails with AttributeError when etcd is down."""
+
+    def _verify_version(self) -> None:
+        """Nothing was probed."""
+
+    def _get_prefix(self) -> None:
+        self.api_prefix = "/v3"  # of every etcd since 3.4
+
+
+def _words(error: BaseException) -> str:
+    return str(error) or ("not in time" if isinstance(error, TimeoutError) else type(error).__name__)

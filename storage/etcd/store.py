@@ -1,0 +1,228 @@
+"""EtcdStore: the Store over a prefix of an etcd cluster. Any number of processes may use the same prefix.
+
+A revision is etcd's: it also grows when other prefixes are written. Calls go through storage.etcd.cluster, watches through
+storage.etcd.watch; this is where they are put together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any
+
+from storage.base import Compacted, FutureRevision, Page, StorageError, Store, Unavailable
+from storage.etcd import codec
+from storage.etcd.cluster import Cluster
+from storage.etcd.errors import Refused, to_storage
+from storage.etcd.gateway import check_endpoint
+from storage.etcd.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    from storage.base import Event, KeyValue, Operation, Progress
+    from storage.etcd.tls import TLS
+
+__all__ = ["EtcdStore"]
+
+_log = logging.getLogger(__name__)
+
+_PAGE = 500  # keys in the first range of a long list
+_PAGE_BYTES = 4 << 20  # of values, in the later ones
+_PAGE_KEYS = 10, 10_000
+_LIST_ATTEMPTS = 3
+
+
+class EtcdStore(Store):
+    """The Store over the keys that begin with `prefix`, in the etcd behind `endpoints` (host:port, or with http:// or https://).
+
+    tls: certificates; None with https:// endpoints: the system's authorities.
+    user, password: for etcd's own authentication; tokens are renewed as needed.
+    timeout: seconds for a call; then Unavailable.
+    watch_patience: seconds a watch tries to connect again before it ends.
+    progress_interval: seconds between two Progress on an idle watch.
+    keep_history: every so many seconds, history older than that is compacted away, for all of etcd; 0: others do that.
+    max_request_bytes, max_operations: etcd's --max-request-bytes and --max-txn-ops.
+    pool: connections for calls, to each endpoint."""
+
+    exclusive = False
+
+    def __init__(
+        self,
+        endpoints: Sequence[str],
+        *,
+        prefix: str = "",
+        tls: TLS | None = None,
+        user: str = "",
+        password: str = "",
+        timeout: float = 5.0,
+        watch_patience: float = 30.0,
+        progress_interval: float = 5.0,
+        keep_history: float = 300.0,
+        max_request_bytes: int = 1_572_864,
+        max_operations: int = codec.MAX_OPERATIONS,
+        pool: int = 64,
+    ) -> None:
+        if not endpoints:
+            raise ValueError("an etcd store needs at least one endpoint: host:port")
+        checked = [check_endpoint(endpoint, tls=tls is not None) for endpoint in endpoints]
+        self._cluster = Cluster(checked, tls=tls, user=user, password=password, timeout=timeout, pool=pool)
+        self._space = codec.Keyspace(prefix.encode())
+        self._watch_patience, self._progress_interval, self._keep_history = watch_patience, progress_interval, keep_history
+        self._max_request_bytes, self._max_operations = max_request_bytes, max_operations
+        self._watches: set[Watch] = set()
+        self._started = False
+        self._compactor: asyncio.Task[None] | None = None
+        self._closing: asyncio.Future[None] | None = None
+
+    async def start(self) -> None:
+        """As Store.start. Unavailable when no endpoint answers. A store can be started once."""
+        if self._started or self._closing is not None:
+            raise Unavailable(f"the store in etcd at {self._cluster.where} was started or closed before: make a new one")
+        self._started = True
+        try:
+            await self._cluster.open()
+            await self.current_revision()
+        except BaseException:
+            await self.close()
+            raise
+        if self._keep_history:
+            self._compactor = asyncio.create_task(self._compact_regularly(), name="etcd-compactor")
+
+    async def close(self) -> None:
+        """As Store.close. Calls that are under way may finish, within their timeout."""
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close())
+        await asyncio.shield(self._closing)
+
+    async def get(self, key: str) -> KeyValue | None:
+        if not key:
+            return None
+        kvs = (await self._read(codec.read(self._space.key(key)))).get("kvs")
+        return self._space.item(kvs[0]) if kvs else None
+
+    async def list(self, prefix: str, *, start: str | None = None, limit: int = 0, at: int = 0) -> Page:
+        for attempt in range(_LIST_ATTEMPTS):
+            try:
+                return await self._list(prefix, start, limit, at)
+            except Compacted:
+                if at or attempt == _LIST_ATTEMPTS - 1:
+                    raise
+        raise AssertionError("unreachable")
+
+    async def commit(self, operations: Sequence[Operation]) -> int:
+        operations = tuple(operations)
+        codec.check_commit(operations, self._max_operations, self._max_request_bytes)
+        if not operations:
+            return await self.current_revision()
+        try:
+            answer = await self._cluster.write("/kv/txn", codec.txn(self._space, operations))
+        except Refused as error:
+            raise to_storage(error, self._cluster.where) from error
+        if not answer.get("succeeded"):
+            raise codec.conflict(answer, operations)
+        return self._saw(codec.revision_of(answer))
+
+    async def current_revision(self) -> int:
+        # Any key of ours does: the header tells.
+        return self._saw(codec.revision_of(await self._read(codec.read(self._space.key("\0")))))
+
+    async def watch(self, prefix: str, after: int) -> AsyncIterator[Event | Progress]:
+        self._cluster.current  # noqa: B018 - raises when it is not open
+        watch = Watch(
+            self._cluster,
+            self._space,
+            prefix,
+            after,
+            current=self.current_revision,
+            interval=self._progress_interval,
+            patience=self._watch_patience,
+        )
+        self._watches.add(watch)
+        try:
+            async with aclosing(watch.items()) as items:
+                async for item in items:
+                    yield item
+        finally:
+            self._watches.discard(watch)
+
+    async def compact(self, revision: int) -> None:
+        try:
+            await self._cluster.read("/kv/compaction", codec.compaction(revision))  # twice is as good as once
+        except Refused as error:
+            if error.future:
+                raise FutureRevision(revision, await self.current_revision()) from error
+            if not error.compacted:
+                raise to_storage(error, self._cluster.where) from error
+
+    async def _list(self, prefix: str, start: str | None, limit: int, at: int) -> Page:
+        """One state, in several ranges: neither side has to hold an answer of many MiB."""
+        first, end = self._space.span(prefix, start)
+        items: list[KeyValue] = []
+        revision, size = at, _PAGE
+        while True:
+            answer = await self._read(
+                codec.read(first, end, limit=min(size, limit - len(items)) if limit else size, revision=revision), revision
+            )
+            revision = revision or codec.revision_of(answer)
+            page = [self._space.item(kv) for kv in answer.get("kvs", ())]
+            items += page
+            more = bool(answer.get("more"))
+            if not more or (limit and len(items) >= limit):
+                return Page(items, revision, more)
+            first = self._space.key(page[-1].key) + b"\0"
+            size = _page_size(page)
+
+    async def _read(self, body: bytes, revision: int = 0) -> dict[str, Any]:
+        try:
+            return await self._cluster.read("/kv/range", body)
+        except Refused as error:
+            if error.compacted:
+                raise Compacted(revision, await self._oldest()) from error
+            if error.future:
+                raise FutureRevision(revision, await self.current_revision()) from error
+            raise to_storage(error, self._cluster.where) from error
+
+    async def _oldest(self) -> int:
+        """The oldest revision that can be read. etcd tells it only to those who watch from before it."""
+        try:
+            async with aclosing(self._probe().items()) as items:
+                async for _ in items:
+                    break
+        except Compacted as error:
+            return error.oldest
+        raise Unavailable(f"etcd at {self._cluster.where} says that a revision is compacted, and that none is: try again")
+
+    def _probe(self) -> Watch:
+        return Watch(self._cluster, self._space, "\0", 1, current=self.current_revision, interval=self._progress_interval, patience=0)
+
+    def _saw(self, revision: int) -> int:
+        for watch in self._watches:
+            watch.saw(revision)
+        return revision
+
+    async def _compact_regularly(self) -> None:
+        """Each replica lets go what was the latest one period ago: none needs to know of the others."""
+        before = 0
+        while True:
+            try:
+                latest = await self.current_revision()
+                if before:
+                    await self.compact(before)
+                before = latest
+            except StorageError as error:
+                _log.warning("Compaction waits for the next time: %s", error)
+            await asyncio.sleep(self._keep_history)
+
+    async def _close(self) -> None:
+        if self._compactor is not None:
+            self._compactor.cancel()
+            await asyncio.wait([self._compactor])
+        await self._cluster.close()
+
+
+def _page_size(page: Sequence[KeyValue]) -> int:
+    """How many keys like these are _PAGE_BYTES."""
+    average = max(1, sum(len(item.value) for item in page) // len(page))
+    return min(max(_PAGE_BYTES // average, _PAGE_KEYS[0]), _PAGE_KEYS[1])

@@ -1,0 +1,193 @@
+"""One watch over etcd, across connections: it goes on behind the last complete revision, at whichever endpoint answers.
+
+etcd tells progress only when asked, and says nothing while a watch is behind; so whoever needs to know is asked for, again
+and again: at the beginning, when somebody saw a later revision (`saw`), and when it was quiet for a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import aclosing, asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import orjson
+
+from storage.base import FutureRevision, Progress, Unavailable
+from storage.etcd.assembler import Assembler
+from storage.etcd.codec import PROGRESS_REQUEST
+from storage.etcd.errors import Broken, GatewayError, Refused, to_storage
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+
+    from storage.base import Event
+    from storage.etcd.cluster import Cluster
+    from storage.etcd.codec import Keyspace
+    from storage.etcd.gateway import Gateway
+
+__all__ = ["Watch"]
+
+_log = logging.getLogger(__name__)
+
+_ASK = 0.005, 1.0  # seconds: before the first question (an event on its way tells more), and at most between two
+_BACKOFF = 0.05, 2.0  # seconds between two connections: the first and the longest
+
+
+class Watch:
+    """A watch of `prefix` after a revision.
+
+    current: the store's linearizable revision.
+    interval: seconds of quiet before etcd is asked for progress.
+    patience: seconds without a connection before the watch ends with Unavailable."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        space: Keyspace,
+        prefix: str,
+        after: int,
+        *,
+        current: Callable[[], Awaitable[int]],
+        interval: float,
+        patience: float,
+    ) -> None:
+        self._cluster, self._space, self._prefix = cluster, space, prefix
+        self._current, self._interval, self._patience = current, interval, patience
+        self._complete = after
+        self._seen = 0
+        self._answered = False  # by progress or events, on this connection
+        self._reading = False
+        self._asked_for = asyncio.Event()
+        self._healthy = asyncio.get_running_loop().time()
+        self._backoff = _BACKOFF[0]
+
+    def saw(self, revision: int) -> None:
+        """A reader or writer was told of this revision, and may wait for the watch to get there."""
+        if revision > max(self._seen, self._complete):
+            self._seen = revision
+            self._asked_for.set()
+
+    async def items(self) -> AsyncGenerator[Event | Progress, None]:
+        """As Store.watch."""
+        while True:
+            try:
+                async with aclosing(self._connection()) as items:
+                    async for item in items:
+                        yield item
+            except GatewayError as error:
+                failure = error
+            await self._recover(failure)
+
+    async def _connection(self) -> AsyncGenerator[Event | Progress, None]:
+        """The watch until its connection fails. Raises GatewayError, Compacted, FutureRevision, Unavailable."""
+        assembler = Assembler(self._space, self._complete)
+        async with self._socket() as socket:
+            now = asyncio.get_running_loop().time
+            await socket.send_str(self._space.watch(self._prefix, self._complete))
+            await self._check_future(assembler.created(await self._receive(socket, now() + self._cluster.timeout)))
+            self._backoff = _BACKOFF[0]
+            asker = asyncio.create_task(self._ask(socket), name="etcd-watch-progress")
+            try:
+                deadline = self._deadline()
+                while True:
+                    items = assembler.feed(await self._receive(socket, deadline))
+                    if assembler.complete == self._complete < self._seen and self._answered:
+                        continue  # a member that answers, but is cut off from the others, must not keep us for ever
+                    self._complete, self._answered = assembler.complete, self._answered or bool(items)
+                    self._healthy = now()
+                    for item in items:
+                        yield item
+                    deadline = self._deadline()
+            finally:
+                asker.cancel()
+
+    @asynccontextmanager
+    async def _socket(self) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        gateway: Gateway = self._cluster.current
+        try:
+            try:
+                async with asyncio.timeout(self._cluster.timeout):
+                    socket = await gateway.open_watch()
+            except TimeoutError:
+                raise Broken(f"no watch at {gateway.endpoint} within {self._cluster.timeout:g} s") from None
+            try:
+                yield socket
+            finally:
+                await socket.close()
+        except Refused as error:
+            if error.repeatable:
+                self._cluster.fail_over(gateway, error)
+            raise
+        except GatewayError as error:
+            self._cluster.fail_over(gateway, error)
+            raise
+
+    async def _check_future(self, revision: int) -> None:
+        """etcd would wait for a revision that has not happened. The member we talk to may just be behind the others."""
+        if revision < self._complete and (current := await self._current()) < self._complete:
+            raise FutureRevision(self._complete, current)
+
+    def _deadline(self) -> float:
+        """When a connection is taken to be dead: etcd was asked, and did not answer for as long as a call may last."""
+        return asyncio.get_running_loop().time() + self._interval + self._cluster.timeout
+
+    async def _receive(self, socket: aiohttp.ClientWebSocketResponse, deadline: float) -> dict[str, Any]:
+        self._cluster.current  # noqa: B018 - raises when closed: what is buffered is not given out any more
+        self._reading = True
+        try:
+            async with asyncio.timeout_at(deadline):
+                message = await socket.receive()
+        except TimeoutError:
+            raise Broken("a watch was silent for too long") from None
+        finally:
+            self._reading = False
+        if message.type not in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+            raise Broken(f"a watch lost its connection ({message.extra or message.data or message.type.name})")
+        try:
+            decoded: dict[str, Any] = orjson.loads(message.data)
+        except orjson.JSONDecodeError:
+            raise Broken("a watch got what is not JSON") from None
+        return decoded
+
+    def _content(self) -> bool:
+        """Whether nobody waits for progress."""
+        return self._answered and self._complete >= self._seen
+
+    async def _ask(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """Ask for progress as long as the connection lasts."""
+        pause = _ASK[0]
+        while not socket.closed:
+            quiet = False
+            if self._content():
+                pause = _ASK[0]
+                self._asked_for.clear()
+                try:
+                    await asyncio.wait_for(self._asked_for.wait(), self._interval)
+                except TimeoutError:
+                    quiet = True
+            if not quiet:
+                await asyncio.sleep(pause)
+                pause = min(2 * pause, _ASK[1])
+            if self._reading and (quiet or not self._content()):
+                with suppress(aiohttp.ClientError, OSError):  # the reader notices
+                    await socket.send_str(PROGRESS_REQUEST)
+
+    async def _recover(self, error: GatewayError) -> None:
+        """Return when to connect again. Raises StorageError when that is of no use."""
+        self._cluster.current  # noqa: B018 - raises when closed
+        self._answered = False
+        if isinstance(error, Refused):
+            if error.stale_token:
+                await self._cluster.renew_token()
+            elif not error.repeatable:
+                raise to_storage(error, self._cluster.where) from error
+        if asyncio.get_running_loop().time() - self._healthy > self._patience:
+            raise to_storage(error, self._cluster.where) from error
+        _log.info("A watch after revision %d connects again: %s", self._complete, error)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._cluster.closing.wait(), self._backoff)
+        self._backoff = min(2 * self._backoff, _BACKOFF[1])
+        if self._cluster.closing.is_set():
+            raise Unavailable(f"the store in etcd at {self._cluster.where} was closed")

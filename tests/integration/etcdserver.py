@@ -1,0 +1,109 @@
+"""A real etcd for the tests of the store: started, killed, frozen and started again over the same data, always by its pid."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hack.realcluster.ports import reserve
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Sequence
+
+__all__ = ["EtcdServer", "etcd_binary"]
+
+ROOT = Path(__file__).resolve().parents[2]
+UP_SECONDS = 60.0
+
+
+@cache
+def etcd_binary() -> Path:
+    """etcd as hack/tools/build makes it."""
+    tools = subprocess.run([ROOT / "hack/tools/build"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    return Path(tools) / "etcd"
+
+
+@dataclass
+class EtcdServer:
+    """One member, alone in its cluster unless `peers` has others: name → peer port. flags: more of etcd's."""
+
+    folder: Path
+    name: str = "m1"
+    flags: Sequence[str | Path] = ()
+    scheme: str = "http"
+    context: ssl.SSLContext | None = None
+    peers: dict[str, int] = field(default_factory=dict)
+    client_port: int = field(default_factory=reserve)
+    peer_port: int = field(default_factory=reserve)
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """What clients dial."""
+        return f"{self.scheme}://127.0.0.1:{self.client_port}"
+
+    def start(self, *, wait: bool = True) -> None:
+        """Start it; with `wait`, return when it is healthy."""
+        peers = {self.name: self.peer_port, **self.peers}
+        argv = [
+            etcd_binary(),
+            f"--name={self.name}",
+            f"--data-dir={self.folder / self.name}",
+            f"--listen-client-urls={self.endpoint}",
+            f"--advertise-client-urls={self.endpoint}",
+            f"--listen-peer-urls=http://127.0.0.1:{self.peer_port}",
+            f"--initial-advertise-peer-urls=http://127.0.0.1:{self.peer_port}",
+            "--initial-cluster=" + ",".join(f"{name}=http://127.0.0.1:{port}" for name, port in peers.items()),
+            "--log-level=warn",
+            *self.flags,
+        ]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / f"{self.name}.log").open("ab") as log:
+            self.process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder)
+        if wait:
+            self.wait()
+
+    def wait(self) -> None:
+        """Return when it is healthy."""
+        assert self.process is not None
+        deadline = time.monotonic() + UP_SECONDS
+        while not self._healthy():
+            assert self.process.poll() is None, f"etcd ended: {self.log()}"
+            assert time.monotonic() < deadline, f"etcd is not healthy within {UP_SECONDS:g} s: {self.log()}"
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """SIGKILL, and reap it."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+            self.process = None
+
+    def freeze(self) -> None:
+        """SIGSTOP: connections stay, and nothing answers."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    def log(self) -> str:
+        """The end of what it logged."""
+        return (self.folder / f"{self.name}.log").read_text(errors="replace")[-2000:]
+
+    def _healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.endpoint}/health", timeout=5, context=self.context) as answer:
+                return b'"true"' in answer.read()
+        except OSError:
+            return False
