@@ -5,7 +5,6 @@ Anonymous requests get no further than the health paths: everybody else has to s
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from apiserver.apis.status import ApiError, bad_request, unauthorized
@@ -82,7 +81,7 @@ def _authenticated(user: UserInfo) -> UserInfo:
     """The user with the group that everybody has who was authenticated, unless it is said to be anonymous (by the front proxy)."""
     if user.name == ANONYMOUS.name or AUTHENTICATED in user.groups or UNAUTHENTICATED in user.groups:
         return user
-    return replace(user, groups=(*user.groups, AUTHENTICATED))
+    return UserInfo(user.name, user.uid, (*user.groups, AUTHENTICATED), user.extra)
 
 
 def _refuse_impersonation(call: Call) -> None:

@@ -5,20 +5,16 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from cryptography.x509.oid import NameOID
-
 from apiserver.apis.status import unauthorized
 from apiserver.filters.certificates import Untrusted
 from apiserver.filters.peer import PeerError, peer_of
-from apiserver.registry.context import UserInfo
 
 if TYPE_CHECKING:
-    from cryptography import x509
-
     from apiserver.endpoints.call import Call
     from apiserver.filters.certificates import CertificateVerifier
+    from apiserver.registry.context import UserInfo
 
-__all__ = ["CertificateAuthenticator", "common_name", "user_of"]
+__all__ = ["CertificateAuthenticator"]
 
 log = logging.getLogger(__name__)
 
@@ -39,20 +35,6 @@ class CertificateAuthenticator:
         except (PeerError, Untrusted) as error:
             log.info("client certificate refused: %s", error, extra={"audit_id": call.audit_id})
             raise unauthorized() from None
-        user = user_of(peer.leaf)
-        if user is None:
+        if peer.subject is None:
             raise unauthorized()
-        return user
-
-
-def user_of(certificate: x509.Certificate) -> UserInfo | None:
-    """The identity in a certificate's subject, None where it has no name."""
-    name = common_name(certificate)
-    groups = tuple(str(attribute.value) for attribute in certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME))
-    return UserInfo(name, groups=groups) if name else None
-
-
-def common_name(certificate: x509.Certificate) -> str:
-    """The subject's common name; "" for none, and for several, which readers would understand differently."""
-    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(names[0].value) if len(names) == 1 else ""
+        return peer.subject

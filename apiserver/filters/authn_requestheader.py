@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from apiserver.apis.status import unauthorized
-from apiserver.filters.authn_certificate import common_name
 from apiserver.filters.certificates import CertificateVerifier, Untrusted
 from apiserver.filters.peer import PeerError, peer_of
 from apiserver.registry.context import UserInfo
@@ -70,7 +69,7 @@ class RequestHeaderAuthenticator:
         except (PeerError, Untrusted):
             return None  # an ordinary client, for others to judge
         allowed = self._proxy.allowed_names
-        if allowed and common_name(peer.leaf) not in allowed:
+        if allowed and (peer.subject is None or peer.subject.name not in allowed):
             log.warning("front proxy refused: its certificate's common name is not in requestheader-allowed-names")
             raise unauthorized()
         return identity(call.http.headers, self._proxy)

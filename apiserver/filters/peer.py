@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from apiserver.registry.context import UserInfo
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-__all__ = ["Peer", "PeerError", "peer_of"]
+__all__ = ["Peer", "PeerError", "peer_of", "subject_of"]
 
 
 class PeerError(Exception):
@@ -22,11 +25,13 @@ class PeerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """What a client showed: its certificate, the intermediates it sent along, and the digest of all of these."""
+    """What a client showed: its certificate, the intermediates it sent along, and the digest of all of these. `subject`: the name
+    and groups in the certificate, None where it has no name; only a claim until the chain is verified."""
 
     leaf: x509.Certificate
     intermediates: tuple[x509.Certificate, ...]
     fingerprint: bytes
+    subject: UserInfo | None
 
 
 # By connection: the certificate cannot change on one (TLS 1.3 has no renegotiation, and the server refuses it before).
@@ -56,9 +61,19 @@ def _read(connection: ssl.SSLObject) -> Peer | None:
         digest.update(len(der).to_bytes(4, "big") + der)
     try:
         first, *others = [x509.load_der_x509_certificate(der) for der in chain]
+        return Peer(first, tuple(others), digest.digest(), subject_of(first))
     except ValueError as error:
         raise PeerError(f"the client's certificate cannot be read: {error}") from error
-    return Peer(first, tuple(others), digest.digest())
+
+
+def subject_of(certificate: x509.Certificate) -> UserInfo | None:
+    """The common name as user, the organizations as groups. None for no common name, and for several, which readers would understand
+    differently."""
+    names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    groups = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    if len(names) != 1 or not names[0].value:
+        return None
+    return UserInfo(str(names[0].value), groups=tuple(str(group.value) for group in groups))
 
 
 def _chain(connection: ssl.SSLObject) -> list[bytes]:

@@ -22,7 +22,7 @@ OTHER = Authority("other")
 
 def peer(issued: Issued, *, intermediates: bool = True) -> Peer:
     digest = hashlib.sha256(issued.certificate.public_bytes(Encoding.DER)).digest()
-    return Peer(issued.certificate, issued.intermediates if intermediates else (), digest)
+    return Peer(issued.certificate, issued.intermediates if intermediates else (), digest, None)
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_follows_intermediates_that_are_authorities(verifier: CertificateVerifie
     good = peer(Authority("between", ROOT).issue("a"))
     verifier.verify(good)
     with pytest.raises(Untrusted):
-        CertificateVerifier([ROOT.certificate]).verify(Peer(good.leaf, (), b"without"))
+        CertificateVerifier([ROOT.certificate]).verify(Peer(good.leaf, (), b"without", None))
 
 
 def test_refuses_a_leaf_that_plays_authority(verifier: CertificateVerifier) -> None:
@@ -105,7 +105,7 @@ def test_refuses_everything_without_a_bundle() -> None:
 def test_refuses_heaps_of_intermediates(verifier: CertificateVerifier) -> None:
     issued = ROOT.issue("a")
     with pytest.raises(Untrusted, match="more than"):
-        verifier.verify(Peer(issued.certificate, (OTHER.certificate,) * 9, b"heap"))
+        verifier.verify(Peer(issued.certificate, (OTHER.certificate,) * 9, b"heap", None))
 
 
 def test_a_verdict_ends_with_the_certificate() -> None:
@@ -143,7 +143,7 @@ def test_verdicts_are_bounded(verifier: CertificateVerifier, monkeypatch: pytest
     monkeypatch.setattr(certificates, "REMEMBERED", 3)
     issued = ROOT.issue("a")
     for number in range(10):
-        verifier.verify(Peer(issued.certificate, (), bytes([number])))
+        verifier.verify(Peer(issued.certificate, (), bytes([number]), None))
     assert len(verifier._verdicts) == 3
 
 
