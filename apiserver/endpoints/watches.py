@@ -18,6 +18,8 @@ class Watches:
     def __init__(self) -> None:
         self.stopping = False
         self._tasks: set[asyncio.Task[object]] = set()
+        self._none = asyncio.Event()
+        self._none.set()
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -28,12 +30,17 @@ class Watches:
         for task in self._tasks:
             task.cancel()
 
+    async def ended(self) -> None:
+        """Return when no watch is running."""
+        await self._none.wait()
+
     @contextmanager
     def running(self) -> Iterator[None]:
         """Around a watch in the present task. The cancellation by `stop` ends here; any other passes."""
         task = asyncio.current_task()
         assert task is not None, "a watch is served by a task"
         self._tasks.add(task)
+        self._none.clear()
         try:
             yield
         except asyncio.CancelledError:
@@ -42,3 +49,5 @@ class Watches:
                 raise
         finally:
             self._tasks.discard(task)
+            if not self._tasks:
+                self._none.set()

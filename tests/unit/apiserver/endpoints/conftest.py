@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from aiohttp import web
-    from aiohttp.client import ClientResponse
+    from multidict import CIMultiDictProxy
 
     from apiserver.registry.context import Context
 
 PREFIX = "/apis/example.com/v1"
+HISTORY = 20
 DEADLINE = ClientTimeout(total=20)
 
 
@@ -40,6 +42,15 @@ class WidgetRegistry(Registry):
         return {"kind": "Status", "apiVersion": "v1", "status": "Success", "message": f"{subresource} {body.get('target')}"}
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One response."""
+
+    status: int
+    headers: CIMultiDictProxy[str]
+    body: bytes
+
+
 class Service:
     """The API, and what tests want to say shortly to it."""
 
@@ -48,17 +59,16 @@ class Service:
         self.widgets, self.racks = registries
 
     async def ask(
-        self, method: str, path: str, body: Any = None, *, headers: Mapping[str, str] | None = None, **query: str
+        self, method: str, path: str, body: Any = None, query: Mapping[str, str] | None = None, *, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Any]:
         """The status and the JSON of the answer."""
         async with self.session.request(method, self.url(path), json=body, params=query, headers=headers) as response:
             return response.status, await response.json()
 
-    async def send(self, method: str, path: str, data: bytes | str = b"", headers: Mapping[str, str] | None = None) -> ClientResponse:
-        """The answer, read."""
-        async with self.session.request(method, self.url(path), data=data, headers=headers) as response:
-            await response.read()
-            return response
+    async def send(self, method: str, path: str, data: bytes | str = b"", headers: Mapping[str, str] | None = None) -> Answer:
+        """The answer as it came. Redirects are not followed."""
+        async with self.session.request(method, self.url(path), data=data, headers=headers, allow_redirects=False) as response:
+            return Answer(response.status, response.headers, await response.read())
 
     def url(self, path: str) -> str:
         """Paths that do not begin with a slash are below the namespace "ns"."""
@@ -81,7 +91,7 @@ def widget(name: str, size: int = 1, labels: dict[str, str] | None = None, **met
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
     """Started and empty."""
-    cache = WatchCache(SQLiteStore(tmp_path / "db", synchronous="off"), history=200)
+    cache = WatchCache(SQLiteStore(tmp_path / "db", synchronous="off"), history=HISTORY)
     registries = (WidgetRegistry(WIDGETS, cache), Registry(RACKS, cache))
     api = Api(registries)
     await cache.start()
@@ -97,7 +107,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
             return render(from_storage(error), call)
 
     server = RawTestServer(serve)
-    await server.start_server(handler_cancellation=True)
+    await server.start_server()  # cancels handlers whose clients go away
     async with ClientSession(base_url=server.make_url("/"), timeout=DEADLINE) as session:
         yield Service(cache, registries, session, api)
     api.stop_watches()
