@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-__all__ = ["canonical", "item_key", "render", "set_value", "sort_key"]
+__all__ = ["canonical", "item_key", "render", "set_value", "sort_key", "whole_numbers"]
 
 Scalar = str | int | float | bool | None
 
@@ -23,12 +23,12 @@ def item_key(keys: tuple[tuple[str, Any], ...]) -> str:
     """The element of a list item with these keys (name, value), sorted by name."""
     if len(keys) == 1 and type(keys[0][1]) is str:
         return _single(keys[0][0], keys[0][1])
-    return "k:" + _json({name: _number(value) for name, value in keys})
+    return "k:" + _json(whole_numbers(dict(keys)))
 
 
 def set_value(value: Any) -> str:
     """The element of a set's item. `value` is a scalar, not null."""
-    return _text(value) if type(value) is str else "v:" + _json(_number(value))
+    return _text(value) if type(value) is str else "v:" + _json(whole_numbers(value))
 
 
 @lru_cache(maxsize=4096)
@@ -41,9 +41,13 @@ def _text(value: str) -> str:
     return "v:" + _json(value)
 
 
-def _number(value: Any) -> Any:
-    """JSON has one kind of numbers: 2.0 is written as 2."""
-    return int(value) if type(value) is float and value.is_integer() else value
+def whole_numbers(value: Any) -> Any:
+    """The value with 2 for 2.0, as it is written where JSON has one kind of numbers."""
+    if isinstance(value, dict):
+        return {name: whole_numbers(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [whole_numbers(item) for item in value]
+    return int(value) if type(value) is float and value.is_integer() and abs(value) < 1e21 else value
 
 
 def _json(value: Any) -> str:

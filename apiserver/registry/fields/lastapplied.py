@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from apiserver.registry.fields.elements import whole_numbers
 from apiserver.registry.fields.errors import SchemaMismatch
 from apiserver.registry.fields.fieldset import EMPTY, FieldSet
 from apiserver.registry.fields.typed import compare, to_field_set, validate
@@ -61,5 +62,5 @@ def _note(applied: dict[str, Any]) -> str:
     metadata = dict(applied.get("metadata") or {})
     if isinstance(metadata.get("annotations"), dict):
         metadata["annotations"] = {name: text for name, text in metadata["annotations"].items() if name != ANNOTATION}
-    text = json.dumps({**applied, "metadata": metadata}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(whole_numbers({**applied, "metadata": metadata}), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026") + "\n"

@@ -71,8 +71,9 @@ Managers = dict[Identity, Entry]
 
 
 def is_reset(value: object) -> bool:
-    """Whether a client asks for managedFields to be forgotten: an empty list, or one empty entry."""
-    return isinstance(value, list) and (not value or (len(value) == 1 and value[0] == {}))
+    """Whether a client asks for managedFields to be forgotten: by one empty entry. An empty list is what clients send that know nothing
+    of managedFields."""
+    return value == [{}]
 
 
 def decode(entries: object, api_version: str) -> Managers:
