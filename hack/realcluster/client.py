@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 PARALLEL = 24
 REQUEST_SECONDS = 30.0
+BUSY_SECONDS = 20.0
 
 
 class ApiError(Exception):
@@ -50,11 +52,24 @@ class Client:
             await self._session.close()
 
     async def request(self, method: str, path: str, body: Object | None = None, *, content_type: str = "application/json") -> Object:
-        """Send one request and return the decoded answer; ApiError for every status of 400 and above."""
+        """Send one request and return the decoded answer; ApiError for every status of 400 and above.
+
+        429 is tried again for a while: a kube-apiserver that has just learnt of a kind says that its "storage is (re)initializing".
+        """
+        deadline = time.monotonic() + BUSY_SECONDS
+        while True:
+            try:
+                return await self._once(method, path, body, content_type)
+            except ApiError as error:
+                if error.code != HTTPStatus.TOO_MANY_REQUESTS or time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(POLL)
+
+    async def _once(self, method: str, path: str, body: Object | None, content_type: str) -> Object:
         if self._session is None:
             raise RuntimeError("use the client as an async context manager")
         async with self._session.request(method, self._server + path, json=body, headers={"Content-Type": content_type}) as response:
-            if response.status >= 400:
+            if response.status >= HTTPStatus.BAD_REQUEST:
                 raise ApiError(method, path, response.status, (await response.text()).strip()[:600])
             if response.content_type != "application/json":
                 return {"text": await response.text()}

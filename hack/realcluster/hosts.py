@@ -16,7 +16,7 @@ NAMESPACE = "metal3"
 CANARY = "canary-5e3f0wn3r"
 RACKS = 4
 # Three models of server, so that the best fit is not the first: (name, threads, GiB of memory, disks, GB per disk, GPUs).
-MODELS = (("small", 16, 64, 1, 480, 0), ("large", 64, 512, 4, 1920, 0), ("gpu", 64, 1024, 2, 3840, 4))
+MODELS = (("small", 16, 32, 1, 960, 0), ("large", 64, 512, 4, 1920, 0), ("gpu", 64, 1024, 2, 3840, 4))
 
 
 def hosts(count: int) -> Iterator[tuple[Object, Object]]:
@@ -46,7 +46,11 @@ def host(index: int) -> Object:
         "name": f"host-{index}",
         "namespace": NAMESPACE,
         "labels": labels,
-        "annotations": {"owner.example.com/location": f"{CANARY} aisle {index // 40} unit {index % 40}"},
+        "annotations": {
+            "owner.example.com/location": f"{CANARY} aisle {index // 40} unit {index % 40}",
+            # The simulated operator's inspection finds a server of this size.
+            "simulator.metal3.io/profile": model[0],
+        },
     }
     bmc = {
         "address": f"redfish-virtualmedia://bmc-{index}.{CANARY}.example.com/redfish/v1/Systems/1",

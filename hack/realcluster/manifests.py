@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(__file__).parent / "data"
 SYSTEM_NAMESPACE = "metal3-workloads-system"
 SERVICE = "metal3-workloads-apiserver"
+NOT_THE_OWNERS = r"(?!(owner\.example\.com|simulator\.metal3\.io)/).*"
 # A bare cluster runs no pods, so it gets nothing that is about pods.
 ONLY_IN_CLUSTER = ("Deployment", "PersistentVolumeClaim")
 
@@ -110,8 +111,8 @@ def workload_class(tenants: Iterable[str], secret: str) -> Object:
         "parameters": {"namespace": "metal3"},
         "credentialsSecretRef": {"namespace": SYSTEM_NAMESPACE, "name": secret},
         "allowedNamespaces": {"names": list(tenants)},
-        # Everything but what lies under the owner's own prefix.
-        "metadata": {"labelsMatch": r"(?!owner\.example\.com/).*", "annotationsMatch": r"(?!owner\.example\.com/).*"},
+        # Everything but what lies under the owner's own prefixes.
+        "metadata": {"labelsMatch": NOT_THE_OWNERS, "annotationsMatch": NOT_THE_OWNERS},
     }
     metadata = {"name": "metal", "annotations": {"workloadclass.workload.metal3.io/is-default-class": "true"}}
     return {"apiVersion": "workload.metal3.io/v1alpha1", "kind": "WorkloadClass", "metadata": metadata, "spec": spec}

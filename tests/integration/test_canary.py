@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 import pytest
 
 from hack.realcluster.hosts import CANARY
+from tests.integration import running
 from tests.integration.canary import sightings
 from tests.integration.objects import secret, workload
-from tests.integration.running import ADMIN, OWNER, Running, eventually
+from tests.integration.running import OWNER, Running, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,11 +53,16 @@ def documents() -> Iterator[str]:
 def everything(cluster: Running, tenant: str) -> Iterator[tuple[str, int, bytes]]:
     """(what, status code, bytes) of all that a tenant can read, through kube-apiserver and directly."""
     identity = cluster.tenant_identity(tenant)
-    for url in (cluster.description["management"]["server"], None):
-        for path in (*lists(tenant), *documents()):
-            for accept in ("application/json", TABLE, METADATA, YAML):
-                answer = cluster.direct(path, identity=identity, headers={"Accept": accept}, through=url)
-                yield f"{url or 'directly'} {path} as {accept}", answer.code, answer.body + json.dumps(dict(answer.headers)).encode()
+
+    def read(request: tuple[str | None, str, str]) -> tuple[str, int, bytes]:
+        through, path, accept = request
+        answer = cluster.direct(path, identity=identity, headers={"Accept": accept}, through=through)
+        return f"{through or 'directly'} {path} as {accept}", answer.code, answer.body + json.dumps(dict(answer.headers)).encode()
+
+    routes, paths = (cluster.description["management"]["server"], None), (*lists(tenant), *documents())
+    # At once, for a watch takes its second.
+    with ThreadPoolExecutor(16) as pool:
+        yield from pool.map(read, itertools.product(routes, paths, ("application/json", TABLE, METADATA, YAML)))
 
 
 def described(cluster: Running, tenant: str) -> Iterator[tuple[str, int, bytes]]:
@@ -93,49 +100,55 @@ def test_the_owner_does_see_the_marks(cluster: Running) -> None:
         assert sightings(cluster.kubectl(OWNER, "get", kind, "-n", "metal3", "-o", "yaml").encode())
 
 
+WANTED = [
+    secret("boot", userData="#cloud-config\n"),
+    workload("seen", userData={"name": "boot"}),
+    workload("waits", requirements={"ram": "64Ti"}),
+]
+
+
 def test_no_tenant_reads_anything_of_the_owners(tenants: Running) -> None:
-    user_data = [
-        secret("boot", userData="#cloud-config\n"),
-        workload("seen", userData={"name": "boot"}),
-        workload("waits", requirements={"ram": "64Ti"}),
-    ]
-    tenants.kubectl("a", "apply", "-f", "-", stdin=user_data)
+    tenants.kubectl("a", "apply", "-f", "-", stdin=WANTED)
     tenants.kubectl("a", "wait", "workload/seen", "--for=jsonpath={.status.phase}=Running", "--timeout=60s")
+    search(tenants)
+
+
+@pytest.fixture(scope="module")
+def unattended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A cluster in which nobody but the test writes the hosts' status."""
+    folder = tmp_path_factory.mktemp("cluster") / "unattended"
+    try:
+        yield running.start(folder, "--bmo", "none", "--tenants", ",".join(TENANTS))
+    finally:
+        running.stop(folder)
+
+
+def test_trouble_tells_tenants_nothing_of_the_owners_either(unattended: Running) -> None:
+    """Error messages as Ironic words them, LLDP data, credentials in status: on tenant a's host and all but one of the rest."""
+    unattended.kubectl("a", "apply", "-f", "-", stdin=WANTED)
+    unattended.kubectl("a", "wait", "workload/seen", "--for=condition=Bound", "--timeout=60s")
+    message = f"Failed to connect to https://bmc-1.{CANARY}.example.com/redfish/v1 as {CANARY}-admin-1: secret host-1-bmc-{CANARY} is wrong"
+    error = {"errorMessage": message, "errorType": "power management error", "operationalStatus": "error", "errorCount": 3}
+    hosts = sorted(unattended.items(OWNER, "baremetalhosts", "-n", "metal3"), key=lambda host: "consumerRef" not in host["spec"])
+    for real in hosts[:-1]:
+        patch = json.dumps({"status": error})
+        arguments = ("bmh", real["metadata"]["name"], "-n", "metal3", "--subresource=status", "--type=merge", "-p", patch)
+        unattended.kubectl(OWNER, "patch", *arguments)
+
+    def told() -> bool:
+        (mine,) = [view for view in unattended.items("a", "baremetalhosts.metal3.io") if view["spec"].get("consumerRef")]
+        return bool(mine["status"].get("errorType") and mine["status"]["errorMessage"])
+
+    eventually(told, seconds=30)
+    search(unattended)
+
+
+def search(cluster: Running) -> None:
+    """Fails when a tenant can read the canary anywhere."""
     seen, read = [], 0
-    with failing_hosts(tenants):
-        for tenant in TENANTS:
-            for what, code, body in (*everything(tenants, tenant), *described(tenants, tenant), *errors(tenants, tenant)):
-                read += len(body) if code < 300 else 0
-                seen += [f"{what}: {form}" for form in sightings(body)]
+    for tenant in TENANTS:
+        for what, code, body in (*everything(cluster, tenant), *described(cluster, tenant), *errors(cluster, tenant)):
+            read += len(body) if code < 300 else 0
+            seen += [f"{what}: {form}" for form in sightings(body)]
     assert not seen
     assert read > 100_000, "so little was read that the search proves nothing"
-
-
-@contextmanager
-def failing_hosts(cluster: Running) -> Iterator[None]:
-    """Two hosts, the one that tenant a has and a free one, have an errorMessage as Ironic words them, and the records tell it."""
-    message = f"Failed to connect to https://bmc-1.{CANARY}.example.com/redfish/v1 as {CANARY}-admin-1: secret host-1-bmc-{CANARY} is wrong"
-    records = cluster.items(ADMIN, "hosts.workload.metal3.io")
-    taken = next(record for record in records if record["spec"].get("claimRef"))
-    free = next(record for record in records if not record["spec"].get("claimRef"))
-    failed = {"errorMessage": message, "errorType": "power management error", "operationalStatus": "error", "errorCount": 3}
-    healthy = {"errorMessage": "", "errorType": None, "operationalStatus": "OK", "errorCount": 0}
-
-    def report() -> bool:
-        now = cluster.get(ADMIN, "hosts.workload.metal3.io", taken["metadata"]["name"])
-        return bool(now["status"]["report"]["status"].get("errorMessage"))
-
-    try:
-        for record in (taken, free):
-            set_status(cluster, record["spec"]["source"]["name"], failed)
-        eventually(report, seconds=30)
-        yield
-    finally:
-        for record in (taken, free):
-            set_status(cluster, record["spec"]["source"]["name"], healthy)
-
-
-def set_status(cluster: Running, real: str, status: dict[str, Any]) -> None:
-    """Write a real host's status, as its operator would."""
-    patch = json.dumps({"status": status})
-    cluster.kubectl(OWNER, "patch", "bmh", real, "-n", "metal3", "--subresource=status", "--type=merge", "-p", patch)
