@@ -47,10 +47,11 @@ EVERYWHERE = frozenset({"list", "watch"})
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """One path's verbs."""
+    """One path's verbs. `reduced`: what readers get who may not see everything, if that differs (see Registry.reduced)."""
 
     scope: Scope
     verbs: frozenset[str]
+    reduced: Scope
 
 
 class Api:
@@ -94,9 +95,10 @@ class Api:
     def _add(self, registry: Registry) -> None:
         resource, scope = registry.resource, Scope(registry, self.watches)
         key = (resource.group, resource.version, resource.plural)
-        self._routes[(*key, "")] = _Route(scope, resource.verbs)
+        reduced = Scope(registry.reduced, self.watches) if registry.reduced is not None else scope
+        self._routes[(*key, "")] = _Route(scope, resource.verbs, reduced)
         for name, verbs in (resource.subresources or {}).items():
-            self._routes[(*key, name)] = _Route(scope, verbs)
+            self._routes[(*key, name)] = _Route(scope, verbs, reduced)
 
     async def _resource(self, call: Call) -> web.StreamResponse:
         info = call.info
@@ -110,7 +112,8 @@ class Api:
             raise method_not_allowed()
         if info.subresource not in ("", "status"):
             return await connect(call, route.scope)
-        return await VERBS[info.verb](call, route.scope)
+        reading = info.verb in ("get", "list", "watch")
+        return await VERBS[info.verb](call, route.reduced if reading and not call.privileged else route.scope)
 
 
 def _refusal(info: RequestInfo, *, namespaced: bool) -> ApiError | None:

@@ -27,16 +27,19 @@ if TYPE_CHECKING:
 __all__ = ["JSON_PATCH", "MERGE_PATCH", "SUPPORTED", "patch"]
 
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 SUPPORTED = (JSON_PATCH, MERGE_PATCH)
 
 
 async def patch(call: Call, scope: Scope) -> web.StreamResponse:
     """200 with the object as it is now."""
     form = negotiate(call)
-    media = content_type(call.http.headers.get("Content-Type") or "none", SUPPORTED)
+    media = content_type(
+        call.http.headers.get("Content-Type") or "none", (*SUPPORTED, STRATEGIC_PATCH) if scope.resource.strategic else SUPPORTED
+    )
     how = context(call, "PatchOptions")
     decoded = decode(await read(call), media, find_duplicates=how.field_validation != "Ignore")
-    apply, how.informed = _prepare(media, decoded.value)
+    apply, how.informed = _prepare(media, decoded.value, scope.resource.strategic or merge_patch)
     warned = len(how.warnings)
 
     def change(current: dict[str, Any]) -> dict[str, Any]:
@@ -51,7 +54,7 @@ async def patch(call: Call, scope: Scope) -> web.StreamResponse:
     return respond_entry(call, form, scope.resource, entry)
 
 
-def _prepare(media: str, value: Any) -> tuple[Callable[[dict[str, Any]], Any], bool]:
+def _prepare(media: str, value: Any, strategic: Callable[[Any, Any], Any]) -> tuple[Callable[[dict[str, Any]], Any], bool]:
     """The function that applies the patch, and whether the patch names a resourceVersion."""
     if media == JSON_PATCH:
         operations = operations_of(value)
@@ -59,4 +62,5 @@ def _prepare(media: str, value: Any) -> tuple[Callable[[dict[str, Any]], Any], b
         return lambda current: json_patch(current, operations), named
     if not isinstance(value, dict):
         raise bad_request('a merge patch is an object, such as {"spec": {"online": true}}')
-    return lambda current: merge_patch(current, value), bool(metadata_of(value).get("resourceVersion"))
+    merge = strategic if media == STRATEGIC_PATCH else merge_patch
+    return lambda current: merge(current, value), bool(metadata_of(value).get("resourceVersion"))

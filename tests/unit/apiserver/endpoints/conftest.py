@@ -65,7 +65,7 @@ class Service:
         async with self.session.request(method, self.url(path), json=body, params=query, headers=headers) as response:
             return response.status, await response.json()
 
-    async def send(self, method: str, path: str, data: bytes | str = b"", headers: Mapping[str, str] | None = None) -> Answer:
+    async def send(self, method: str, path: str, data: Any = b"", headers: Mapping[str, str] | None = None) -> Answer:
         """The answer as it came. Redirects are not followed."""
         async with self.session.request(method, self.url(path), data=data, headers=headers, allow_redirects=False) as response:
             return Answer(response.status, response.headers, await response.read())

