@@ -29,11 +29,12 @@ from tests.integration import fields_model as model
 from tests.integration.fields_crd import API_VERSION, KIND, PLURAL, crd, random_object
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Sequence
 
 ROOT = Path(__file__).resolve().parents[2]
 RICHES = f"/apis/{API_VERSION}/namespaces/default/{PLURAL}"
 MANAGERS = ("anna", "ben", "kubectl")
+MANY_MANAGERS = (*MANAGERS, *(f"m{number}" for number in range(14)))
 LONG_AGO = "2020-01-01T00:00:00Z"
 NOTE = "kubectl.kubernetes.io/last-applied-configuration"
 
@@ -124,18 +125,20 @@ class Write:
         return change(live, self.body, self.manager, now, self.subresource)
 
 
-def random_write(random: Random, live: Object | None, name: str) -> Write:
-    """Something to do next. Bodies are sometimes what is there already, in parts or slightly changed."""
+def random_write(random: Random, live: Object | None, name: str, managers: Sequence[str]) -> Write:
+    """Something to do next, by one of `managers`. Bodies are sometimes what is there already, in parts or slightly changed."""
     subresource = "status" if live is not None and random.random() < 0.25 else ""
     body = random_object(random, status=subresource == "status")
     verb = random.choice(("create", "apply") if live is None else ("put", "merge", "apply", "apply", "apply"))
     if live is not None and random.random() < 0.4:
         body = _parts_of(random, live, body)
     body["metadata"]["name"] = name
-    manager = random.choice(MANAGERS)
+    manager = random.choice(managers)
     if verb == "merge":
         return Write(verb, manager, subresource, {part: body[part] for part in ("metadata", "spec", "status") if part in body})
     if verb == "apply":
+        if random.random() < 0.05:
+            _spoil(random, body)
         return Write(verb, manager, subresource, body, force=random.random() < 0.5)
     if manager == "kubectl" and verb != "apply":
         # As client-side apply does.
@@ -144,6 +147,13 @@ def random_write(random: Random, live: Object | None, name: str) -> Write:
         body["metadata"] = {**body["metadata"], "resourceVersion": live["metadata"]["resourceVersion"]}
         _send_managed_fields(random, live, body)
     return Write(verb, manager, subresource, body)
+
+
+def _spoil(random: Random, body: Object) -> None:
+    """Make the body one that does not fit the schema."""
+    port = {"port": 1, "protocol": "TCP"}
+    wrong = ({"unheard": 1}, {"image": 1}, {"replicas": "1"}, {"nested": []}, {"args": {}}, {"tags": ["a", "a"]}, {"ports": [port, port]})
+    body["spec"] = {**(body.get("spec") or {}), **random.choice(wrong), **random.choice(wrong)}
 
 
 def _send_managed_fields(random: Random, live: Object, body: Object) -> None:
@@ -213,10 +223,11 @@ async def step(oracle: Oracle, write: Write, live: Object | None, name: str) -> 
 async def sequence(oracle: Oracle, seed: int, length: int) -> list[str]:
     """A life of one object."""
     random, name = Random(seed), f"rich-{seed}"
+    managers = MANAGERS if seed % 3 else MANY_MANAGERS
     live: Object | None = None
     came: list[str] = []
     for _ in range(length):
-        write = random_write(random, live, name)
+        write = random_write(random, live, name, managers)
         outcome, live = await step(oracle, write, live, name)
         came.append(f"{write.verb} {outcome}")
     return came
