@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.core import VERSION, ConfigMap, Event, Namespace, Secret
 from apiserver.apis.status import cause
+from apiserver.dev.strategic import strategic_merge
 from apiserver.registry.resource import Column, Resource
 from apiserver.registry.store import Registry
 from apiserver.registry.strategy import Strategy
@@ -34,6 +35,7 @@ NAMESPACES = Resource(
     singular="namespace",
     short_names=("ns",),
     model=Namespace,
+    strategic=strategic_merge,
     namespaced=False,
     columns=(Column("Status", "status.phase", description="The status of the namespace"), AGE),
     subresources={"status": frozenset({"get", "update", "patch"})},
@@ -45,6 +47,7 @@ SECRETS = Resource(
     plural="secrets",
     singular="secret",
     model=Secret,
+    strategic=strategic_merge,
     columns=(Column("Type", "type"), AGE),
     fields={"type": "type"},
 )
@@ -56,6 +59,7 @@ CONFIGMAPS = Resource(
     singular="configmap",
     short_names=("cm",),
     model=ConfigMap,
+    strategic=strategic_merge,
     columns=(AGE,),
 )
 EVENTS = Resource(
@@ -66,6 +70,7 @@ EVENTS = Resource(
     singular="event",
     short_names=("ev",),
     model=Event,
+    strategic=strategic_merge,
     columns=(
         Column("Last Seen", "lastTimestamp", type="date", description="When it last happened"),
         Column("Type", "type"),

@@ -50,7 +50,7 @@ async def patch(call: Call, scope: Scope) -> web.StreamResponse:
         check_patched(how, scope.schema, wanted, decoded.duplicates)
         return wanted  # with the resourceVersion of `current`, unless the patch names another: that is a conflict then
 
-    entry = await scope.registry.update(how, call.info.namespace, call.info.name, change, subresource=call.info.subresource)
+    entry = await scope.registry.update(how, scope.namespace(call), call.info.name, change, subresource=call.info.subresource)
     return respond_entry(call, form, scope.resource, entry)
 
 

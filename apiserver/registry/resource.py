@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from apiserver.apis.base import Model
 
@@ -32,7 +32,8 @@ class Column:
 class Resource:
     """One kind of object this server serves. `fields` maps field-selector names to dotted paths, beside metadata.name
     and metadata.namespace; `indexed` maps names (beginning with a dot, so that no selector can name them) to paths that
-    only this server looks things up by. `subresources` maps a subresource's name to the verbs it takes."""
+    only this server looks things up by. `subresources` maps a subresource's name to the verbs it takes. `strategic` applies a
+    strategic merge patch to an object; without it they are refused (415), as for any kind that clients were not built with."""
 
     group: str
     version: str
@@ -48,6 +49,7 @@ class Resource:
     indexed: Mapping[str, str] | None = None
     subresources: Mapping[str, frozenset[str]] | None = None
     verbs: frozenset[str] = ALL_VERBS
+    strategic: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] | None = None
 
     @property
     def api_version(self) -> str:

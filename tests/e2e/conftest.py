@@ -1,0 +1,47 @@
+"""Dev mode as a user has it: the command as a process, the real kubectl against it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.kubectl import find_kubectl
+from tests.e2e.process import Dev
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+HERE = Path(__file__).parent
+FAST = ("--bmo-speed", "0.05")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A process and many kubectls take longer than a unit test may."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.timeout(240))
+
+
+@pytest.fixture(scope="session")
+def kubectl() -> Path:
+    """The real kubectl."""
+    found = find_kubectl()
+    if found is None:
+        pytest.fail("there is no kubectl: run hack/tools/build, set KUBEBUILDER_ASSETS to a folder that has it, or put one on PATH")
+    return found
+
+
+@pytest.fixture(scope="module")
+def make_dev(tmp_path_factory: pytest.TempPathFactory, kubectl: Path) -> Iterator[Callable[..., Dev]]:
+    """Makes dev folders; their processes are ended with the module."""
+    made: list[Dev] = []
+
+    def make(*arguments: str) -> Dev:
+        made.append(Dev(tmp_path_factory.mktemp("e2e") / "dev", kubectl, *FAST, *arguments))
+        return made[-1]
+
+    yield make
+    for dev in made:
+        dev.close()
