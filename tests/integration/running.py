@@ -147,8 +147,14 @@ def start(folder: Path, *options: str) -> Running:
     tools = subprocess.run([ROOT / "hack/tools/build"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     command = [sys.executable, str(ROOT / "hack/cluster"), "up", str(folder), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=UP_SECONDS)
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stderr + tails(folder)
     return Running(folder, Path(tools), json.loads((folder / "cluster.json").read_text()))
+
+
+def tails(folder: Path) -> str:
+    """The ends of the logs of the project's own processes: the folder is gone when somebody reads of the failure."""
+    logs = [folder / "logs" / f"{name}.log" for name in ("apiserver", "controllers", "simulated-bmo")]
+    return "".join(f"--- {log.name}\n" + "\n".join(log.read_text().splitlines()[-40:]) + "\n" for log in logs if log.exists())
 
 
 def restart(cluster: Running, name: str, *options: str) -> None:
