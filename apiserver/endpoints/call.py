@@ -50,15 +50,17 @@ class Call:
     """One request. Filters fill in what they find out; handlers read it.
 
     `deadline`: event-loop time (loop.time()) at which the answer is late, None for no deadline, as watches have.
+    `privileged`: whether the user may read the kind's objects in full (see Registry.reduced).
     `warnings` go out as Warning: 299 headers; a handler that starts a streamed response sends them itself."""
 
-    __slots__ = ("audit_id", "deadline", "http", "info", "query", "user", "warnings")
+    __slots__ = ("audit_id", "deadline", "http", "info", "privileged", "query", "user", "warnings")
 
     def __init__(self, http: web.BaseRequest) -> None:
         self.http = http
         self.query: Mapping[str, str] = http.query
         self.info = RequestInfo(verb=http.method.lower(), path=http.path)
         self.user: UserInfo | None = None
+        self.privileged = False
         self.deadline: float | None = None
         self.audit_id = str(uuid.uuid4())
         self.warnings: list[str] = []

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from apiserver.apis.status import ApiError, forbidden
 from apiserver.filters.paths import is_health
+from apiserver.registry.store import PRIVATE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from aiohttp import web
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["Authorizer", "Decision", "PrivilegedGroup", "UnionAuthorizer", "refusal", "with_authorization"]
 
 MASTERS = "system:masters"
+READING = frozenset({"get", "list", "watch"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +73,9 @@ class UnionAuthorizer:
         return Decision(False, ", ".join(reasons))
 
 
-def with_authorization(authorizer: Authorizer) -> Filter:
-    """Lets through what the authorizer allows to call.user."""
+def with_authorization(authorizer: Authorizer, reduced: Collection[tuple[str, str]] = ()) -> Filter:
+    """Lets through what the authorizer allows to call.user. `reduced`: the (group, resource)s which not everybody who may read them
+    may read in full; the authorizer is asked about that apart."""
 
     def wrap(handler: Handler) -> Handler:
         async def handle(call: Call) -> web.StreamResponse:
@@ -81,11 +84,20 @@ def with_authorization(authorizer: Authorizer) -> Filter:
                 decision = await authorizer.authorize(call.user, call.info)
                 if not decision.allowed or decision.denied:
                     raise refusal(call.user, call.info, decision.reason)
+                if (call.info.group, call.info.resource) in reduced and call.info.verb in READING:
+                    call.privileged = (await authorizer.authorize(call.user, in_full(call.info))).allowed
             return await handler(call)
 
         return handle
 
     return wrap
+
+
+def in_full(info: RequestInfo) -> RequestInfo:
+    """The question whether what `info` asks for may be read in full."""
+    full = replace(info)
+    full.verb, full.subresource = "get", PRIVATE
+    return full
 
 
 def refusal(user: UserInfo, info: RequestInfo, reason: str = "") -> ApiError:

@@ -30,13 +30,15 @@ __all__ = ["Parts", "build"]
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What the filters work with. `request_seconds`: the longest that a request other than a watch may take."""
+    """What the filters work with. `request_seconds`: the longest that a request other than a watch may take.
+    `reduced`: the (group, resource)s that only some may read in full."""
 
     authenticator: Authenticator
     authorizer: Authorizer
     recorder: Recorder
     inflight: InFlight = field(default_factory=InFlight)
     request_seconds: float = DEFAULT_SECONDS
+    reduced: frozenset[tuple[str, str]] = frozenset()
 
 
 def build(handler: Handler, parts: Parts) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
@@ -50,7 +52,7 @@ def build(handler: Handler, parts: Parts) -> Callable[[web.BaseRequest], Awaitab
         with_authentication(parts.authenticator),
         # Audit belongs here: it records who asked for what, and how it ended, refusals by the filters below included.
         with_limits(parts.inflight),
-        with_authorization(parts.authorizer),
+        with_authorization(parts.authorizer, parts.reduced),
     )
     for wrap in reversed(filters):
         handler = wrap(handler)

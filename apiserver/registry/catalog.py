@@ -9,11 +9,11 @@ from apiserver.apis import metal3
 from apiserver.registry.baremetalhosts import BareMetalHostViewRegistry
 from apiserver.registry.claims import Claims
 from apiserver.registry.hosts import HostRegistry
-from apiserver.registry.store import Registry
-from apiserver.registry.workloadclasses import WORKLOADCLASSES
+from apiserver.registry.workloadclasses import WorkloadClassRegistry
 from apiserver.registry.workloads import WorkloadRegistry
 
 if TYPE_CHECKING:
+    from apiserver.registry.store import Registry
     from apiserver.registry.strategy import Admission
     from storage.cache import WatchCache
 
@@ -24,7 +24,7 @@ __all__ = ["Catalog", "management_catalog"]
 class Catalog:
     """The registries by what they hold."""
 
-    classes: Registry
+    classes: WorkloadClassRegistry
     workloads: WorkloadRegistry
     hosts: HostRegistry
     views: BareMetalHostViewRegistry
@@ -38,7 +38,7 @@ class Catalog:
 def management_catalog(cache: WatchCache, *, admission: Admission | None = None, view_group: str = metal3.GROUP) -> Catalog:
     """The registries over `cache`, which is not started yet. `view_group`: the API group of the BareMetalHost view."""
     claims = Claims()
-    classes = Registry(WORKLOADCLASSES, cache, admission=admission)
+    classes = WorkloadClassRegistry(cache, admission)
     workloads = WorkloadRegistry(cache, claims, classes, admission)
     hosts = HostRegistry(cache, claims, admission)
     views = BareMetalHostViewRegistry(cache, claims, admission, view_group)

@@ -43,14 +43,17 @@ def encode_stored(resource: Resource, obj: dict[str, Any]) -> bytes:
     return orjson.dumps({"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, **rest})
 
 
-def decoder(resource: Resource) -> Callable[[str, bytes, int], Entry]:
-    """The decode function of the resource's collection."""
+def decoder(resource: Resource, reduce: Callable[[dict[str, Any]], dict[str, Any]] | None = None) -> Callable[[str, bytes, int], Entry]:
+    """The decode function of the resource's collection. `reduce`: what to leave of each object (it may change what it is given)."""
     head = orjson.dumps({"apiVersion": resource.api_version, "kind": resource.kind})[:-1] + b',"metadata":{'
 
     def decode(key: str, value: bytes, revision: int) -> Entry:
         if not value.startswith(head):
             raise ValueError(f"{key}: the stored value is not a {resource.kind} of {resource.api_version}")
         obj = orjson.loads(value)
+        if reduce is not None:
+            obj = reduce(obj)
+            value = encode_stored(resource, obj)
         metadata = obj["metadata"]
         json = b'%s"resourceVersion":"%d",%s' % (head, revision, value[len(head) :])
         labels = metadata.get("labels") or {}

@@ -23,7 +23,10 @@ if TYPE_CHECKING:
     from apiserver.registry.resource import Resource
     from storage.cache import Collection, WatchCache
 
-__all__ = ["Registry", "now"]
+__all__ = ["PRIVATE", "Registry", "now"]
+
+PRIVATE = "private"
+"""A subresource that has no objects: leave to get it is leave to see a kind's objects in full (see Registry.reduced)."""
 
 ATTEMPTS = 32
 """How often a write starts over when others come between. Each lost round means that another one went through."""
@@ -35,7 +38,12 @@ def now() -> str:
 
 
 class Registry:
-    """All objects of one kind. `namespace` is "" for cluster-scoped kinds. Everything raises ApiError."""
+    """All objects of one kind. `namespace` is "" for cluster-scoped kinds. Everything raises ApiError.
+
+    `reduced`: for kinds that not everybody who may read them may read in full: the same objects with less in them, for
+    reading only. Who may "get" the subresource PRIVATE sees everything."""
+
+    reduced: Registry | None = None
 
     def __init__(
         self,
@@ -45,12 +53,13 @@ class Registry:
         strategy: Strategy | None = None,
         admission: Admission | None = None,
         indexers: Mapping[str, Callable[[Entry], Iterable[Hashable]]] | None = None,
+        reduce: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     ) -> None:
         self.resource = resource
         self.cache = cache
         self.strategy = strategy or Strategy()
         self.admission: Admission = admission or AdmitEverything()
-        self.decode = decoder(resource)
+        self.decode = decoder(resource, reduce)
         self.collection: Collection[Entry] = cache.collection(resource.prefix, self.decode, indexers or {})
 
     def find(self, namespace: str, name: str) -> Entry | None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.workloadclass import DEFAULT_CLASS_ANNOTATION, GROUP, VERSION, WorkloadClass
 from apiserver.registry.resource import Column, Resource
+from apiserver.registry.store import Registry
 
 if TYPE_CHECKING:
-    from apiserver.registry.store import Registry
+    from apiserver.registry.strategy import Admission
+    from storage.cache import WatchCache
 
-__all__ = ["WORKLOADCLASSES", "default_class"]
+__all__ = ["WORKLOADCLASSES", "WorkloadClassRegistry", "default_class", "for_tenants"]
 
 WORKLOADCLASSES = Resource(
     group=GROUP,
@@ -33,6 +35,28 @@ WORKLOADCLASSES = Resource(
     ),
     subresources={"status": frozenset({"get", "update", "patch"})},
 )
+
+
+class WorkloadClassRegistry(Registry):
+    """The generic registry; tenants, who choose among classes, read them without what is the owner's."""
+
+    def __init__(self, cache: WatchCache, admission: Admission | None = None) -> None:
+        super().__init__(WORKLOADCLASSES, cache, admission=admission)
+        self.reduced = Registry(WORKLOADCLASSES, cache, reduce=for_tenants)
+
+
+def for_tenants(obj: dict[str, Any]) -> dict[str, Any]:
+    """The class as tenants see it: no secret's name, no parameters, no addresses in messages, no copy of these in annotations."""
+    spec = {k: v for k, v in obj["spec"].items() if k not in ("credentialsSecretRef", "parameters")}
+    kept = {k: v for k, v in (obj["metadata"].get("annotations") or {}).items() if k == DEFAULT_CLASS_ANNOTATION}
+    metadata = {k: v for k, v in obj["metadata"].items() if k not in ("annotations", "managedFields")} | (
+        {"annotations": kept} if kept else {}
+    )
+    reduced = {**obj, "metadata": metadata, "spec": spec}
+    if "status" in obj:
+        conditions = [{**c, "message": ""} for c in obj["status"].get("conditions") or []]
+        reduced["status"] = {**obj["status"], "conditions": conditions}
+    return reduced
 
 
 def default_class(classes: Registry) -> str | None:

@@ -148,6 +148,7 @@ class App:
             recorder=self.metrics,
             inflight=config.inflight,
             request_seconds=config.request_seconds,
+            reduced=frozenset((one.resource.group, one.resource.plural) for one in config.registries if one.reduced is not None),
         )
         self._connections = Connections(chain.build(self._handle, parts))
         loop = asyncio.get_running_loop()

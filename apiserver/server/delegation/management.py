@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["Management", "ManagementError", "ask"]
-
-log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 FIRST_PAUSE = 0.2
@@ -23,6 +20,12 @@ class ManagementError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
+
+    @property
+    def summary(self) -> str:
+        """For the log. What a server says of a request it refuses may quote the request, and so a token: only its code is told."""
+        hint = ": bind the ClusterRole system:auth-delegator to this server's account" if self.status == 403 else ""
+        return f"HTTP status {self.status}{hint}" if self.status else str(self)
 
     @property
     def transient(self) -> bool:

@@ -37,5 +37,5 @@ class ManagementNamespaces:
         except ManagementError as error:
             if error.status == 404:
                 return None
-            log.warning("namespace %s cannot be read: HTTP status %d", name, error.status)
+            log.warning("namespace %s cannot be read: %s", name, error)
             raise service_unavailable("whether the namespace exists cannot be found out now; try again") from None

@@ -35,8 +35,7 @@ class TokenReviews:
         try:
             return user_from(await ask(self._management, PATH, body, SECONDS))
         except ManagementError as error:
-            hint = ": bind the ClusterRole system:auth-delegator to this server's account" if error.status == 403 else ""
-            log.warning("TokenReview failed with HTTP status %d%s", error.status, hint)
+            log.warning("TokenReview failed: %s", error.summary)
             raise service_unavailable("bearer tokens cannot be checked now; try again") from None
 
 

@@ -1,0 +1,42 @@
+"""Classes as tenants see them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tests.unit.apiserver.registry.conftest import CONTEXT
+
+if TYPE_CHECKING:
+    from tests.unit.apiserver.registry.conftest import Bench
+
+CANARY = "canary-of-the-owner"
+DEFAULT = "workloadclass.workload.metal3.io/is-default-class"
+
+
+async def test_tenants_see_the_class_without_what_is_the_owners(bench: Bench) -> None:
+    spec = {
+        "provisioner": "metal3.io/baremetalhost",
+        "parameters": {"namespace": CANARY},
+        "credentialsSecretRef": {"namespace": CANARY, "name": CANARY},
+    }
+    annotations = {DEFAULT: "true", "kubectl.kubernetes.io/last-applied-configuration": CANARY}
+    await bench.classes.create(CONTEXT, "", {"metadata": {"name": "metal", "annotations": annotations}, "spec": spec})
+    condition = {
+        "type": "Connected",
+        "status": "False",
+        "reason": "Unreachable",
+        "message": CANARY,
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    status = {"conditions": [condition], "hosts": {"total": 3}}
+    await bench.classes.update(CONTEXT, "", "metal", lambda old: {**old, "status": status}, subresource="status")
+    assert bench.classes.reduced is not None
+    entry = bench.classes.reduced.get("", "metal")
+    seen = entry.object()
+    assert CANARY not in json.dumps(seen)
+    assert seen["metadata"]["annotations"] == {DEFAULT: "true"}
+    assert seen["status"]["conditions"][0]["reason"] == "Unreachable"
+    assert seen["status"]["hosts"]["total"] == 3
+    assert entry.revision == bench.classes.get("", "metal").revision
+    assert CANARY in json.dumps(bench.classes.get("", "metal").object())
