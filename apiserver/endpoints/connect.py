@@ -25,5 +25,5 @@ async def connect(call: Call, scope: Scope) -> web.StreamResponse:
     how = context(call, "CreateOptions" if created else "UpdateOptions")
     decoded = await read_object(call, how)
     check_place(call, scope.resource, decoded.value, name=False)
-    answer = await scope.registry.connect(how, call.info.namespace, call.info.name, call.info.subresource, decoded.value)
+    answer = await scope.registry.connect(how, scope.namespace(call), call.info.name, call.info.subresource, decoded.value)
     return respond(call, form, answer, status=201 if created else 200)

@@ -27,5 +27,5 @@ async def create(call: Call, scope: Scope) -> web.StreamResponse:
     check_kind(scope.resource, decoded.value)
     check_place(call, scope.resource, decoded.value, name=False)
     check_body(how, scope.resource, scope.schema, decoded.value, decoded.duplicates)
-    entry = await scope.registry.create(how, call.info.namespace, decoded.value)
+    entry = await scope.registry.create(how, scope.namespace(call), decoded.value)
     return respond_entry(call, form, scope.resource, entry, status=201)

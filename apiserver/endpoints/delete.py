@@ -21,7 +21,7 @@ async def delete(call: Call, scope: Scope) -> web.StreamResponse:
     """200 either way; 202 when it is not gone and the client asked not to orphan dependents, as kube-apiserver answers."""
     form = negotiate(call)
     wanted = await read_options(call)
-    entry, gone = await scope.registry.delete(wanted.context, call.info.namespace, call.info.name, wanted.options)
+    entry, gone = await scope.registry.delete(wanted.context, scope.namespace(call), call.info.name, wanted.options)
     if not gone:
         return respond_entry(call, form, scope.resource, entry, status=202 if wanted.orphan is False else 200)
     resource = scope.resource

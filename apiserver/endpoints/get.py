@@ -22,5 +22,5 @@ async def get(call: Call, scope: Scope) -> web.StreamResponse:
     """Also of the status subresource, which reads as the whole object."""
     form = negotiate(call)
     await fresh(scope, resource_version(call.query))
-    entry = scope.registry.get(call.info.namespace, call.info.name)
+    entry = scope.registry.get(scope.namespace(call), call.info.name)
     return respond_entry(call, form, scope.resource, entry)

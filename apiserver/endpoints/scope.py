@@ -13,6 +13,7 @@ from storage.base import FutureRevision
 if TYPE_CHECKING:
     from typing import Any
 
+    from apiserver.endpoints.call import Call
     from apiserver.endpoints.watches import Watches
     from apiserver.registry.resource import Resource
     from apiserver.registry.store import Registry
@@ -40,6 +41,10 @@ class Scope:
     def resource(self) -> Resource:
         """The kind."""
         return self.registry.resource
+
+    def namespace(self, call: Call) -> str:
+        """The namespace as the registry takes it: "" for cluster-scoped kinds, also for Namespace, whose requests name one."""
+        return call.info.namespace if self.resource.namespaced else ""
 
 
 async def fresh(scope: Scope, revision: int | None) -> None:

@@ -29,6 +29,6 @@ async def update(call: Call, scope: Scope) -> web.StreamResponse:
     check_body(how, scope.resource, scope.schema, decoded.value, decoded.duplicates)
 
     entry = await scope.registry.update(
-        how, call.info.namespace, call.info.name, lambda _: decoded.value, subresource=call.info.subresource
+        how, scope.namespace(call), call.info.name, lambda _: decoded.value, subresource=call.info.subresource
     )
     return respond_entry(call, form, scope.resource, entry)

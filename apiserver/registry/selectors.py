@@ -89,7 +89,7 @@ class FieldSelector:
         terms = tuple(_term(part) for part in _split_fields(text) if part)
         for field, _, _ in terms:
             if known is not None and field not in known:
-                raise bad_request(f'field label not supported: {field}; supported are: {", ".join(sorted(known))}')
+                raise bad_request(f"field label not supported: {field}; supported are: {', '.join(sorted(known))}")
         return cls(terms)
 
     def matches(self, fields: Mapping[str, str]) -> bool:
