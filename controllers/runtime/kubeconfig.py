@@ -72,7 +72,16 @@ async def load(source: Source, context: str | None = None) -> Access:
             return await _access(configuration)
         except BadConfig:
             raise
-        except (kube_config.ConfigException, OSError, ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+        except (
+            kube_config.ConfigException,
+            yaml.YAMLError,
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            AssertionError,
+        ) as error:
             raise BadConfig(_explain(source, error)) from error
 
 

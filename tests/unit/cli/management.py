@@ -1,0 +1,117 @@
+"""A management cluster's API as far as `serve` uses it, over plain HTTP on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+
+class FakeManagement:
+    """`config_map` and `namespaces` are served and watched; `permitted` are the (user, verb) that reviews allow; `tokens` the names
+    they belong to; `patches` what was done to APIServices."""
+
+    def __init__(self, config_map: dict[str, str]) -> None:
+        self.config_map = config_map
+        self.namespaces = {"team": "Active"}
+        self.permitted: set[tuple[str, str]] = set()
+        self.tokens: dict[str, str] = {}
+        self.patches = asyncio.Queue[tuple[str, dict[str, Any]]]()
+        self.url = ""
+        self._changed = asyncio.Event()
+        self._revision = 1
+        self._stopping = asyncio.Event()
+
+    def change_config_map(self, data: dict[str, str]) -> None:
+        """Changes it, and tells the watch."""
+        self.config_map = data
+        self._revision += 1
+        self._changed.set()
+
+    def kubeconfig(self, folder: Path) -> Path:
+        """A kubeconfig file for it."""
+        path = folder / "management.kubeconfig"
+        cluster = {"name": "m", "cluster": {"server": self.url}}
+        context = {"name": "m", "context": {"cluster": "m", "user": "m"}}
+        user = {"name": "m", "user": {"token": "server"}}
+        path.write_text(json.dumps({"clusters": [cluster], "contexts": [context], "users": [user], "current-context": "m"}))
+        return path
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[FakeManagement]:
+        """Serves for the length of the block."""
+        app = web.Application()
+        app.router.add_get("/api/v1/namespaces", self._namespaces)
+        app.router.add_get("/api/v1/namespaces/kube-system/configmaps", self._config_maps)
+        app.router.add_get("/api/v1/namespaces/{name}", self._namespace)
+        app.router.add_post("/apis/authorization.k8s.io/v1/subjectaccessreviews", self._access)
+        app.router.add_post("/apis/authentication.k8s.io/v1/tokenreviews", self._token)
+        app.router.add_get("/apis/apiregistration.k8s.io/v1/apiservices/{name}", self._service)
+        app.router.add_patch("/apis/apiregistration.k8s.io/v1/apiservices/{name}", self._patch)
+        runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        try:
+            yield self
+        finally:
+            self._stopping.set()
+            await runner.cleanup()
+
+    async def _config_maps(self, request: web.Request) -> web.StreamResponse:
+        assert request.query["fieldSelector"] == "metadata.name=extension-apiserver-authentication"
+        if "watch" not in request.query:
+            return self._list([self._object("extension-apiserver-authentication", "kube-system", data=self.config_map)])
+        response = web.StreamResponse()
+        await response.prepare(request)
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            changed = self._object("extension-apiserver-authentication", "kube-system", data=self.config_map)
+            await response.write(json.dumps({"type": "MODIFIED", "object": changed}).encode() + b"\n")
+
+    async def _namespaces(self, request: web.Request) -> web.StreamResponse:
+        if "watch" in request.query:
+            response = web.StreamResponse()
+            await response.prepare(request)
+            await self._stopping.wait()
+            return response
+        return self._list([self._object(name, status={"phase": phase}) for name, phase in self.namespaces.items()])
+
+    async def _namespace(self, request: web.Request) -> web.Response:
+        name = request.match_info["name"]
+        if name not in self.namespaces:
+            return web.json_response({"kind": "Status", "code": 404, "reason": "NotFound"}, status=404)
+        return web.json_response(self._object(name, status={"phase": self.namespaces[name]}))
+
+    async def _access(self, request: web.Request) -> web.Response:
+        spec = (await request.json())["spec"]
+        verb = (spec.get("resourceAttributes") or spec.get("nonResourceAttributes"))["verb"]
+        return web.json_response({"status": {"allowed": (spec["user"], verb) in self.permitted}}, status=201)
+
+    async def _token(self, request: web.Request) -> web.Response:
+        name = self.tokens.get((await request.json())["spec"]["token"])
+        status = {"authenticated": True, "user": {"username": name}} if name else {"authenticated": False}
+        return web.json_response({"status": status}, status=201)
+
+    async def _service(self, request: web.Request) -> web.Response:
+        return web.json_response({"metadata": {"resourceVersion": "1"}, "spec": {"service": {"name": "s"}}})
+
+    async def _patch(self, request: web.Request) -> web.Response:
+        self.patches.put_nowait((request.match_info["name"], await request.json()))
+        return web.json_response({})
+
+    def _object(self, name: str, namespace: str = "", **fields: Any) -> dict[str, Any]:
+        metadata = {"name": name, "uid": name, "resourceVersion": str(self._revision)}
+        return {"metadata": {**metadata, **({"namespace": namespace} if namespace else {})}, **fields}
+
+    def _list(self, items: list[dict[str, Any]]) -> web.Response:
+        return web.json_response({"kind": "List", "metadata": {"resourceVersion": str(self._revision)}, "items": items})
