@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import orjson
-
 from apiserver.apis.status import ApiError
+from apiserver.endpoints import rows
 
 if TYPE_CHECKING:
     from apiserver.registry.entry import Entry
@@ -16,9 +15,11 @@ __all__ = ["partial", "wrong_form"]
 
 
 def partial(resource: Resource, entry: Entry, version: str) -> bytes:
-    """The encoded metadata of an object. Not kept: metadata clients ask for each state once."""
-    found = orjson.loads(entry.json)["metadata"]
-    return orjson.dumps({"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}", "metadata": found})
+    """The encoded metadata of an object, in a version of meta.k8s.io."""
+    return b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/%s","metadata":%s}' % (
+        version.encode(),
+        rows.metadata(resource, entry),
+    )
 
 
 def wrong_form(kind: str, why: str) -> ApiError:

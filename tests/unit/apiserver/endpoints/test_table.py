@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from apiserver.apis.base import Model
 from apiserver.endpoints.age import age, human_duration
+from apiserver.endpoints.rows import metadata
 from apiserver.endpoints.table import definitions, rows
 from apiserver.registry.entry import Entry, decoder, encode_stored
 from apiserver.registry.resource import Column, Resource
@@ -94,3 +95,11 @@ def test_times_with_offsets_and_fractions() -> None:
     assert age("1970-01-01T01:00:00+01:00", 30) == "30s"
     assert age("1970-01-01T00:00:00.000001Z", 30) == "29s"
     assert age("1970-01-01T00:00:00", 30) == "30s"
+
+
+@given(st.dictionaries(st.text(max_size=5), st.text(max_size=8), max_size=3))
+def test_metadata_is_cut_out_of_the_bytes(annotations: dict[str, str]) -> None:
+    kind = resource(Column("C", "spec.c"))
+    obj = {"metadata": {"name": "a", "namespace": "ns", "annotations": annotations}, "spec": {"metadata": {"c": 1}}}
+    item = decoder(kind)(kind.key("ns", "a"), encode_stored(kind, obj), 7)
+    assert orjson.loads(metadata(kind, item)) == {"resourceVersion": "7", **obj["metadata"]}
