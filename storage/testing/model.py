@@ -72,7 +72,7 @@ class Model:
 
 class ModelTests(Harness):
     model_settings = settings(
-        max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+        max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
     )
     """How much to try; a slow backend wants less."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
@@ -153,6 +154,23 @@ class WatchTests(Harness):
                         break
                 assert keys == [f"/{n}"]
                 await store.compact(revision)
+
+    async def test_a_reader_overtaken_by_compaction_is_told_before_anything_is_missing(self, store: Store) -> None:
+        before = await store.current_revision()
+        for n in range(0, 3000, 100):
+            await store.commit([Put(f"/{n + m:04}", b"") for m in range(100)])
+        keys: list[str] = []
+        async with watching(store, "/", before) as slow:
+            keys.append(cast("Event", await anext(slow)).key)
+            last = await put(store, "/last")
+            await store.compact(last)
+            with suppress(Compacted):
+                async for item in slow:
+                    if isinstance(item, Event):
+                        keys.append(item.key)
+                    elif item.revision >= last:
+                        break
+        assert keys == [*(f"/{n:04}" for n in range(3000)), "/last"][: len(keys)]
 
     async def test_a_cancelled_watch_leaves_nothing_behind(self, store: Store) -> None:
         before = await store.current_revision()

@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 
 
 class ScriptedStore(Store):
-    """`silent`: watches show nothing new. `fail(error)`: the running watch, or the next one, raises the error.
-    `own`: is it the only writer."""
+    """`silent`: watches show nothing new; `deaf`: neither do the first so many, ever. `fail(error)`: the running watch, or
+    the next one, raises the error. `own`: is it the only writer."""
 
     def __init__(self, *, own: bool = True) -> None:
         self.exclusive = own
         self.revision, self.compacted = 1, 0
         self.events: list[Event] = []
         self.state: dict[str, KeyValue] = {}
-        self.silent, self.closed = False, False
+        self.silent, self.closed, self.deaf = False, False, 0
         self.watches = self.lists = 0
         self.errors: list[StorageError] = []
         self.changed, self.listed = asyncio.Event(), asyncio.Event()
@@ -76,6 +76,7 @@ class ScriptedStore(Store):
 
     async def watch(self, prefix: str, after: int) -> AsyncIterator[Event | Progress]:
         self.watches += 1
+        number = self.watches
         if after < self.compacted:
             raise Compacted(after, self.compacted)
         while True:
@@ -84,9 +85,10 @@ class ScriptedStore(Store):
                 raise Unavailable("closed")
             if self.errors:
                 raise self.errors.pop(0)
-            if not self.silent:
+            if not self.silent and number > self.deaf:
                 for event in [event for event in self.events if event.revision > after]:
                     yield event
+                    await asyncio.sleep(0)  # as over a network: others run between the events of a commit
                 after = self.revision
                 yield Progress(after)
             await changed.wait()

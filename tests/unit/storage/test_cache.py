@@ -291,3 +291,25 @@ async def test_an_old_watch_reads_from_the_inner_store_until_memory_suffices(tmp
                 elif got.revision == cache.revision and len(events) < 60:
                     await cache.commit([Put(f"/{len(events)}", b""), Put("/same", b"")])
     assert [event.revision for event in events] == [before + 1 + n // 2 for n in range(60)]
+
+
+async def test_a_watch_shows_nothing_that_reads_do_not_see_yet() -> None:
+    store = ScriptedStore()
+    cache, _, _ = made(store, history=1)
+    async with opened(cache):
+        before = cache.revision
+        for n in range(3):
+            await cache.commit([Put(f"/a/{n}", b"")])
+        store.deaf = 1  # the cache's own watch is late
+        late = store.write(Put("/a/late", b""))
+        async with watching(cache, "/", before) as watch:
+            events = [await anext(watch) for _ in range(3)]
+            assert all(isinstance(event, Event) for event in events)
+            waiting = asyncio.ensure_future(anext(watch))
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert not waiting.done()
+            store.deaf = 0
+            store.wake()
+            event = await waiting
+            assert (event.revision, cache.revision) == (late, late)

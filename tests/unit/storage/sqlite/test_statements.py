@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import pytest
+
+from storage.base import Compacted, Delete, Put
+from storage.sqlite import Retention, SQLiteStore
+from storage.sqlite.schema import connect, first_id, last_id
+from storage.sqlite.statements import history
+from storage.testing.harness import opened, put
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+async def test_history_is_whole_or_refused(tmp_path: Path) -> None:
+    async with opened(SQLiteStore(tmp_path / "db", synchronous="off", retention=Retention(interval=0))) as store:
+        await put(store, "/a")
+        middle = await store.commit([Put("/a", b"2"), Put("/b", b"2"), Put("/c", b"2")])
+        last = await store.commit([Put("/a", b"3"), Put("/b", b"3"), Delete("/c")])
+        await store.compact(middle)
+    with closing(connect(tmp_path / "db")) as connection:
+        for after in (last_id(middle - 1), first_id(middle), first_id(middle) + 1):  # within the compacted revision too
+            with pytest.raises(Compacted) as caught:
+                history(connection, "", after, last_id(last), 10)
+            assert (caught.value.revision, caught.value.oldest) == (middle - 1, middle)
+        for after, count in ((last_id(middle), 3), (first_id(last), 2), (last_id(last), 0)):
+            rows = history(connection, "", after, last_id(last), 10)
+            assert [event.previous for _, event in rows] == [b"2"] * count
+        assert [change for change, _ in history(connection, "", last_id(middle), last_id(last), 2)] == [first_id(last), first_id(last) + 1]
+
+
+async def test_compaction_leaves_no_more_than_the_state(tmp_path: Path) -> None:
+    async with opened(SQLiteStore(tmp_path / "db", synchronous="off")) as store:
+        for n in range(300):
+            await store.commit([Put(f"/{n}", b""), Put("/same", b"%d" % n)])
+            await store.commit([Delete(f"/{n}")])
+        revision = await store.current_revision()
+        await store.compact(revision)
+        for n in range(20):  # each leaves time for some sweeping
+            await put(store, f"/later/{n}")
+    with closing(sqlite3.connect(tmp_path / "db")) as connection:
+        assert connection.execute("SELECT key FROM changes WHERE id <= ?", (last_id(revision),)).fetchall() == [("/same",)]
