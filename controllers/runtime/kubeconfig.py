@@ -113,8 +113,8 @@ def _refuse_local(entry: dict[str, Any]) -> None:
 
 def _write(path: str, key: str, data: Any) -> str:
     try:
-        content = base64.b64decode(data)
-    except (binascii.Error, TypeError, ValueError):
+        content = base64.b64decode("".join(data.split()), validate=True)
+    except (binascii.Error, TypeError, ValueError, AttributeError):
         raise BadConfig(f"{key}-data is not base64") from None
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(content)

@@ -1,0 +1,184 @@
+"""What tenants get to know of a real host: never anything of the owner's, whatever is in it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apiserver.apis.host import HostReport
+from controllers.providers.baremetalhost.report import Policy, availability, dirty_for, is_empty, provider_host, scrub
+from tests.unit.controllers.clusters import bmh
+
+OPEN = Policy(re.compile(".*"), re.compile(".*"))
+NONE = Policy()
+
+
+def host(**status: Any) -> dict[str, Any]:
+    made = bmh("h1")
+    made["metadata"] |= {"uid": "u1", "namespace": "metal3"}
+    made["status"] |= status
+    return made
+
+
+def annotated(**annotations: str) -> dict[str, Any]:
+    made = host()
+    made["metadata"]["annotations"] = {key.replace("__", "/").replace("_", "."): value for key, value in annotations.items()}
+    return made
+
+
+def leaks(report: Any) -> str:
+    return orjson.dumps(report).decode()
+
+
+def test_the_report_fits_the_api() -> None:
+    HostReport.decode(provider_host(host(), OPEN).report)
+
+
+def test_labels_and_annotations_pass_by_policy_only() -> None:
+    assert "labels" not in provider_host(host(), NONE).report
+    assert provider_host(host(), OPEN).report["labels"] == {"size": "m"}
+    assert provider_host(host(), OPEN).report["annotations"] == {"owner/rack": "r1"}
+    assert "annotations" not in provider_host(host(), Policy(annotations=re.compile("owner"))).report, "the whole key has to match"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "baremetalhost.metal3.io/status",
+        "inspect.metal3.io",
+        "inspect.metal3.io/hardwaredetails",
+        "kubectl.kubernetes.io/last-applied-configuration",
+        "reboot.metal3.io",
+        "reboot.metal3.io/x",
+        "workload.metal3.io/dirty-for",
+    ],
+)
+def test_the_owners_annotations_never_pass(key: str) -> None:
+    made = host()
+    made["metadata"]["annotations"] = {key: "x"}
+    assert "annotations" not in provider_host(made, OPEN).report
+
+
+def test_unhealthy_passes_without_its_text() -> None:
+    made = host()
+    made["metadata"]["annotations"] = {"capm3.metal3.io/unhealthy": "canary text"}
+    assert provider_host(made, NONE).report["annotations"] == {"capm3.metal3.io/unhealthy": ""}
+
+
+texts = st.text(alphabet="abc ./:@-", max_size=20)
+secrets = st.from_regex(r"[a-z]{3,8}canary[a-z]{1,4}", fullmatch=True)
+places = st.sampled_from(
+    ["address", "credentialsName", "good", "tried", "preprov", "lldp", "annotation", "label", "id", "consumer", "description", "userData"]
+)
+
+
+@given(secrets, places, st.sampled_from(["", "provisioning error", "registration error", "power management error"]), texts, texts)
+def test_no_secret_leaks_from_anywhere(secret: str, place: str, error: str, before: str, after: str) -> None:
+    made = host(errorMessage="x")
+    spec, status = made["spec"], made["status"]
+    match place:
+        case "address":
+            spec["bmc"]["address"] = f"ipmi://{secret}:623"
+        case "credentialsName":
+            spec["bmc"]["credentialsName"] = secret
+        case "good" | "tried":
+            status[f"{place}Credentials"] = {"credentials": {"name": secret, "namespace": "metal3"}}
+        case "preprov":
+            spec["preprovisioningNetworkDataName"] = secret
+        case "lldp":
+            status["hardware"]["nics"][0]["lldp"] = {"switchSystemName": secret}
+        case "annotation":
+            made["metadata"]["annotations"] = {"baremetalhost.metal3.io/x": secret}
+        case "label":
+            spec["bmc"]["address"] = f"ipmi://{secret}"
+            made["metadata"]["labels"] = {"bmc": f"{secret}.example"}
+        case "id":
+            status["provisioning"]["ID"] = secret
+        case "consumer":
+            spec["consumerRef"] = {"kind": "Metal3Machine", "name": secret, "namespace": secret}
+            spec["image"] = {"url": f"http://{secret}"}
+            status["provisioning"]["image"] = {"url": f"http://{secret}"}
+        case "description":
+            spec["description"] = secret
+        case "userData":
+            spec["userData"] = {"name": secret, "namespace": "metal3"}
+    known = place in {"address", "credentialsName", "good", "tried", "preprov"}
+    status["errorType"] = error
+    status["errorMessage"] = f"{before} {secret.upper() if len(before) % 2 else secret} {after}" if known else "broken"
+    assert secret not in leaks(provider_host(made, OPEN).report).lower()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "at https://bmc-canary.example/redfish/v1/Systems: refused",
+        "ipmitool -I lanplus -H 10.11.12.13 -U canary -P canary failed",
+        "connect to [fd00:1:2::1]:443 failed",
+        "user=canary password: canary",
+        "10.11.12.13:623 timed out",
+        "idrac+https://root:canary@10.0.0.1/x",
+        "secret canary not found",
+    ],
+)
+def test_free_text_is_scrubbed(text: str) -> None:
+    clean = scrub(text, [])
+    assert "canary" not in clean
+    assert not re.search(r"10\.11|10\.0\.0|fd00", clean)
+    assert "[hidden]" in clean
+
+
+def test_harmless_text_stays() -> None:
+    text = "Image provisioning failed: Deploy step deploy.write_image failed on 12:30, 50.5 percent done"
+    assert scrub(text, []) == text
+
+
+def test_errors_of_the_bmc_are_the_owners() -> None:
+    report = provider_host(host(errorType="power management error", errorMessage="anything canary"), OPEN).report
+    assert "canary" not in leaks(report)
+    assert "owner" in report["status"]["errorMessage"]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"metadata": {"deletionTimestamp": "x"}}, "Deleting"),
+        ({"metadata": {"annotations": {"workload.metal3.io/quarantined": "a/b"}}}, "Quarantined"),
+        ({"metadata": {"annotations": {"baremetalhost.metal3.io/paused": ""}}}, "Paused"),
+        ({"metadata": {"annotations": {"baremetalhost.metal3.io/detached": ""}}}, "Detached"),
+        ({"metadata": {"annotations": {"capi.metal3.io/unhealthy": ""}}}, "Unhealthy"),
+        ({"spec": {"consumerRef": {"kind": "Metal3Machine", "name": "m"}}}, "InUse"),
+        ({"spec": {"externallyProvisioned": True}}, "ExternallyProvisioned"),
+        ({"spec": {"image": {"url": "x"}}}, "InUse"),
+        ({"status": {"errorMessage": "x"}}, "HostError"),
+        ({"status": {"provisioning": {"state": "inspecting"}}}, "NotReady"),
+        ({"status": {}}, "NotReady"),
+        ({"metadata": {"annotations": {"workload.metal3.io/dirty-for": "other/team-a"}}}, "Dirty"),
+    ],
+)
+def test_what_makes_a_host_unavailable(change: dict[str, Any], reason: str) -> None:
+    made = host()
+    for section, values in change.items():
+        made[section] = {**made[section], **values} if values or section != "status" else {}
+    available, why, message = availability(made)
+    assert (available, why) == (False, reason)
+    assert message
+
+
+def test_an_available_host() -> None:
+    assert availability(host()) == (True, "", "")
+    assert is_empty(host())
+    assert not is_empty(host(provisioning={"state": "available", "image": {"url": "x"}}))
+
+
+def test_dirty_hosts_are_told_apart_by_management_cluster() -> None:
+    made = host()
+    made["metadata"]["annotations"] = {"workload.metal3.io/dirty-for": "east/team-a"}
+    assert dirty_for(made, "east") == "team-a"
+    assert dirty_for(made, "west") is None
+    assert availability(made, "east")[0]
+    assert not availability(made, "west")[0]

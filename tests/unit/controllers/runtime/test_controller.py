@@ -1,0 +1,229 @@
+"""Controllers, managers, events and leadership."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from controllers.runtime.controller import Controller, Result, TerminalError
+from controllers.runtime.errors import ApiException
+from controllers.runtime.events import EventRecorder
+from controllers.runtime.informer import Informer
+from controllers.runtime.leader import AlwaysLeader, LeadershipLost, LeaseElector
+from controllers.runtime.manager import Manager
+from controllers.runtime.objects import Resource
+from controllers.runtime.queue import Queue
+from tests.unit.controllers.fakeapi import Failure, FakeApi, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from controllers.runtime.client import Client
+
+THINGS = Resource("example.com", "v1", "things", "Thing")
+EVENTS = "api/v1/events"
+LEASES = "apis/coordination.k8s.io/v1/leases"
+
+
+async def playing(reconcile: Callable[[str], Awaitable[Result | None]], check: Callable[[], object], **options: float) -> Controller:
+    controller = Controller("test", reconcile, queue=Queue(base_delay=0.001), workers=3, **options)
+    controller.queue.add("a")
+    task = asyncio.ensure_future(controller.run())
+    try:
+        await eventually(check)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    return controller
+
+
+async def test_failures_are_tried_again_until_it_works() -> None:
+    calls: list[str] = []
+
+    async def reconcile(key: str) -> Result | None:
+        calls.append(key)
+        if len(calls) < 3:
+            raise ValueError("not yet")
+        return None
+
+    controller = await playing(reconcile, lambda: len(calls) == 3)
+    assert controller.queue.failures("a") == 0
+
+
+async def test_terminal_errors_wait_for_a_change() -> None:
+    calls: list[str] = []
+
+    async def reconcile(key: str) -> Result | None:
+        calls.append(key)
+        raise TerminalError("never")
+
+    controller = Controller("test", reconcile, queue=Queue(base_delay=0.001))
+    controller.queue.add("a")
+    task = asyncio.ensure_future(controller.run())
+    await eventually(lambda: calls and controller.queue.idle)
+    await asyncio.sleep(0.02)
+    assert calls == ["a"], "a retry would have come within 1 ms"
+    controller.queue.add("a")
+    await eventually(lambda: calls == ["a", "a"])
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_servers_retry_after_is_honoured() -> None:
+    times: list[float] = []
+
+    async def reconcile(key: str) -> Result | None:
+        times.append(asyncio.get_running_loop().time())
+        if len(times) == 1:
+            raise ApiException(429, "TooManyRequests", "slow", retry_after=0.15)
+        return None
+
+    await playing(reconcile, lambda: len(times) == 2)
+    assert times[1] - times[0] >= 0.14
+
+
+async def test_what_hangs_is_cancelled_and_tried_again() -> None:
+    calls: list[str] = []
+
+    async def reconcile(key: str) -> Result | None:
+        calls.append(key)
+        if len(calls) == 1:
+            await asyncio.sleep(30)
+        return None
+
+    await playing(reconcile, lambda: len(calls) == 2, timeout=0.05)
+
+
+async def test_requeue_after() -> None:
+    calls: list[str] = []
+
+    async def reconcile(key: str) -> Result | None:
+        calls.append(key)
+        return Result(requeue_after=0.01)
+
+    await playing(reconcile, lambda: len(calls) >= 3)
+
+
+class Working:
+    """A runnable that fails when told to."""
+
+    def __init__(self) -> None:
+        self.fail = asyncio.Event()
+
+    async def run(self) -> None:
+        await self.fail.wait()
+        raise ValueError("broken")
+
+
+async def test_the_manager_starts_in_order_and_stops_everything_on_a_failure(api: FakeApi, client: Client) -> None:
+    manager, working = Manager(), Working()
+    informer = manager.informer(Informer(client, THINGS))
+    manager.add(working)
+    assert manager.unhealthy() == "still reading the state of the cluster"
+    task = asyncio.ensure_future(manager.run())
+    await asyncio.wait_for(manager.started.wait(), 5)
+    assert informer.synced.is_set()
+    assert manager.unhealthy() is None
+    await eventually(lambda: api.requests["WATCH things"] == 1)
+    api.fail = lambda verb, path: Failure(503, "ServiceUnavailable", "away")
+    api.cut_watches()
+    await eventually(lambda: "cannot follow things" in (manager.unhealthy() or ""))
+    working.fail.set()
+    with pytest.raises(ExceptionGroup) as caught:
+        await task
+    assert caught.group_contains(ValueError, match="broken")
+
+
+async def test_repeated_events_are_counted(api: FakeApi, client: Client) -> None:
+    def counted(times: int) -> bool:
+        return [event["count"] for event in api.all(EVENTS)] == [times]
+
+    recorder = EventRecorder(client, "tester")
+    task = asyncio.ensure_future(recorder.run())
+    about = {"kind": "Thing", "apiVersion": "example.com/v1", "metadata": {"name": "x", "namespace": "ns", "uid": "u"}}
+    for number in range(3):
+        recorder.event(about, "Warning", "Broken", "it is broken")
+        await eventually(partial(counted, number + 1))
+    [event] = api.all(EVENTS)
+    assert event["metadata"]["namespace"] == "ns"
+    assert event["involvedObject"] == {"kind": "Thing", "apiVersion": "example.com/v1", "name": "x", "uid": "u", "namespace": "ns"}
+    api.remove(EVENTS, event["metadata"]["name"], "ns")
+    recorder.event(about, "Warning", "Broken", "it is broken")
+    await eventually(lambda: [event["count"] for event in api.all(EVENTS)] == [1])
+    recorder.event({**about, "metadata": {"name": "cluster-scoped", "uid": "v"}}, "Normal", "Fine", "x" * 5000)
+    await eventually(lambda: len(api.all(EVENTS)) == 2)
+    [other] = [event for event in api.all(EVENTS) if event["metadata"]["namespace"] == "default"]
+    assert len(other["message"]) == 1024
+    api.fail = lambda verb, path: Failure(500, "InternalError")
+    recorder.event(about, "Normal", "Lost", "nobody hears it")
+    api.fail = lambda verb, path: None
+    recorder.event(about, "Normal", "Heard", "it goes on")
+    await eventually(lambda: "Heard" in [event["reason"] for event in api.all(EVENTS)])
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+class Leading:
+    """What is led: counts who is at it."""
+
+    def __init__(self) -> None:
+        self.now, self.most = 0, 0
+
+    async def run(self) -> None:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.now -= 1
+
+
+def elector(client: Client) -> LeaseElector:
+    return LeaseElector(client, "system", "lease", duration=1.0, renew_deadline=0.4, retry=0.05)
+
+
+async def test_one_leads_at_a_time_and_hands_over(client: Client) -> None:
+    leading = Leading()
+    first = asyncio.ensure_future(elector(client).run(leading.run))
+    await eventually(lambda: leading.now == 1)
+    second = asyncio.ensure_future(elector(client).run(leading.run))
+    await asyncio.sleep(0.2)
+    assert leading.now == 1
+    first.cancel()
+    await asyncio.gather(first, return_exceptions=True)
+    await eventually(lambda: leading.now == 1)
+    assert leading.most == 1
+    second.cancel()
+    await asyncio.gather(second, return_exceptions=True)
+
+
+async def test_a_leader_that_cannot_renew_stops_before_another_may_start(api: FakeApi, client: Client) -> None:
+    leading = Leading()
+    task = asyncio.ensure_future(elector(client).run(leading.run))
+    await eventually(lambda: leading.now == 1)
+    api.fail = lambda verb, path: Failure(503, "ServiceUnavailable")
+    with pytest.raises(LeadershipLost):
+        await asyncio.wait_for(task, 5)
+    assert leading.now == 0
+
+
+async def test_a_stolen_lease_ends_the_leadership_at_once(api: FakeApi, client: Client) -> None:
+    leading = Leading()
+    task = asyncio.ensure_future(elector(client).run(leading.run))
+    await eventually(lambda: leading.now == 1)
+    api.edit(LEASES, "lease", {"spec": {"holderIdentity": "thief", "renewTime": "2026-01-01T00:00:00Z"}}, "system")
+    with pytest.raises(LeadershipLost):
+        await asyncio.wait_for(task, 5)
+
+
+async def test_without_an_election() -> None:
+    done: list[int] = []
+
+    async def lead() -> None:
+        done.append(1)
+
+    await AlwaysLeader().run(lead)
+    assert done == [1]

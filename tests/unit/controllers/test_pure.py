@@ -1,0 +1,186 @@
+"""Small pure parts: quantities, admittance, offers, free hosts, conditions, selectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controllers.admittance import admits, default_class, is_active
+from controllers.freehosts import ASSUMED_FOR, FreeHosts
+from controllers.hosts import host_status
+from controllers.offers import Offered, plan
+from controllers.providers.base import Consumer, ProviderHost, Source
+from controllers.quantities import human, parse_quantity
+from controllers.runtime.conditions import condition, find_condition, is_true, set_conditions
+from controllers.runtime.objects import matches, split_key
+from tests.unit.controllers.clusters import bmh
+from tests.unit.controllers.fakeclock import FakeClock
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("64Gi", 64 * 2**30), ("1.5k", 1500), (16, 16), ("1e3", 1000), ("500m", 0.5), ("2E", 2e18), ("1Ei", 2**60), ("12E2", 1200)],
+)
+def test_quantities(text: str | int, number: float) -> None:
+    assert parse_quantity(text) == number
+
+
+@pytest.mark.parametrize("text", ["", "x", "1Zi", "-1", "Gi", "1.", "1 Gi"])
+def test_no_quantities(text: str) -> None:
+    with pytest.raises(ValueError, match="not a quantity"):
+        parse_quantity(text)
+
+
+@given(st.integers(2**20, 2**50))
+def test_sizes_are_exact_or_rounded_down(size: int) -> None:
+    said = parse_quantity(human(size))
+    assert size - 2**20 < said <= size
+
+
+def namespace(name: str, phase: str = "Active", **labels: str) -> dict[str, Any]:
+    return {"metadata": {"name": name, "labels": labels}, "status": {"phase": phase}}
+
+
+@pytest.mark.parametrize(
+    ("rules", "admitted"),
+    [
+        (None, set()),
+        ({}, set()),
+        ({"names": ["*"]}, {"team-a", "team-b", "prod"}),
+        ({"names": ["team-a"]}, {"team-a"}),
+        ({"nameMatches": "team-.*"}, {"team-a", "team-b"}),
+        ({"nameMatches": "team"}, set()),
+        ({"selector": {"matchLabels": {"tier": "gold"}}}, {"prod"}),
+        ({"selector": {}}, {"team-a", "team-b", "prod"}),
+        ({"names": ["team-b"], "selector": {"matchLabels": {"tier": "gold"}}}, {"team-b", "prod"}),
+    ],
+)
+def test_who_is_admitted(rules: dict[str, Any] | None, admitted: set[str]) -> None:
+    class_ = {"spec": {} if rules is None else {"allowedNamespaces": rules}}
+    everyone = [namespace("team-a"), namespace("team-b"), namespace("prod", tier="gold")]
+    assert {item["metadata"]["name"] for item in everyone if admits(class_, item)} == admitted
+
+
+def test_a_terminating_namespace_is_not_active() -> None:
+    assert is_active(namespace("a"))
+    assert not is_active(namespace("a", phase="Terminating"))
+    assert not is_active({"metadata": {"name": "a", "deletionTimestamp": "x"}})
+
+
+def test_the_newest_default_class_wins() -> None:
+    key = "workloadclass.workload.metal3.io/is-default-class"
+    classes = [
+        {"metadata": {"name": "old", "creationTimestamp": "2026-01-01T00:00:00Z", "annotations": {key: "true"}}},
+        {"metadata": {"name": "new", "creationTimestamp": "2026-02-01T00:00:00Z", "annotations": {key: "true"}}},
+        {"metadata": {"name": "newest", "creationTimestamp": "2026-03-01T00:00:00Z", "annotations": {key: "false"}}},
+    ]
+    found = default_class(classes)
+    assert found is not None
+    assert found["metadata"]["name"] == "new"
+    assert default_class(classes[2:]) is None
+
+
+offers = st.lists(
+    st.builds(Offered, name=st.uuids().map(str), kind=st.sampled_from("abc"), dirty_for=st.sampled_from([None, None, "n1", "n2"])),
+    max_size=20,
+    unique_by=lambda host: host.name,
+)
+
+
+@given(offers, st.sets(st.sampled_from(["n1", "n2", "n3"])), st.none() | st.integers(0, 6))
+def test_offers(hosts: list[Offered], namespaces: set[str], limit: int | None) -> None:
+    planned = plan(hosts, sorted(namespaces), limit)
+    assert planned.keys() == {host.name for host in hosts}
+    for host in hosts:
+        assert set(planned[host.name]) <= ({host.dirty_for} & namespaces if host.dirty_for else namespaces)
+    for name in namespaces:
+        eligible = [host for host in hosts if host.dirty_for in (None, name)]
+        seen = [host for host in eligible if name in planned[host.name]]
+        assert len(seen) == min(len(eligible), len(eligible) if limit is None else limit)
+        kinds = {host.kind for host in eligible}
+        assert len({host.kind for host in seen}) == min(len(kinds), len(seen)), "spread over the kinds of hardware"
+
+
+def test_offers_are_different_per_namespace_and_mostly_stay() -> None:
+    hosts = [Offered(f"h{number}", "same") for number in range(50)]
+    planned = plan(hosts, ["n1", "n2"], 5)
+    first = {name for name, seen in planned.items() if "n1" in seen}
+    second = {name for name, seen in planned.items() if "n2" in seen}
+    assert first != second
+    gone = min(first)
+    after = plan([host for host in hosts if host.name != gone], ["n1"], 5)
+    assert first - {gone} <= {name for name, seen in after.items() if seen}
+
+
+def host(name: str, *, claim: str = "", available: bool = True, reason: str = "") -> dict[str, Any]:
+    spec: dict[str, Any] = {"className": "metal", "source": {"name": name, "uid": name}}
+    if claim:
+        spec["claimRef"] = {"namespace": "a", "name": claim, "uid": claim}
+    status = {"available": available, "reason": reason, "report": {"spec": {}, "status": bmh(name)["status"]}}
+    return {"metadata": {"name": name}, "spec": spec, "status": status}
+
+
+def test_free_hosts_and_assumptions() -> None:
+    clock = FakeClock()
+    free = FreeHosts(clock)
+    assert free.update(None, host("h1")) == "metal"
+    free.update(None, host("h2", claim="w"))
+    free.update(None, host("h3", available=False, reason="Unhealthy"))
+    assert [found.name for found in free.candidates("metal")] == ["h1"]
+    assert free.others("metal") == {"are claimed": 1, "are unhealthy": 1}
+    free.assume("h1")
+    assert list(free.candidates("metal")) == []
+    assert free.others("metal")["are claimed"] == 2
+    # A late event from before the bind does not free it.
+    assert free.update(host("h1"), {**host("h1"), "metadata": {"name": "h1", "resourceVersion": "2"}}) is None
+    assert list(free.candidates("metal")) == []
+    free.restore("h1")
+    assert [found.name for found in free.candidates("metal")] == ["h1"]
+    free.assume("h1")
+    clock.advance(ASSUMED_FOR + 1)
+    assert [found.name for found in free.candidates("metal")] == ["h1"], "an assumption that nothing confirms ends"
+    assert free.update(host("h2", claim="w"), host("h2")) == "metal"
+    assert free.update(host("h3"), None) is None
+    assert not free.others("metal")
+
+
+def test_a_real_host_that_is_ours_without_a_claim_is_an_orphan() -> None:
+    consumer = Consumer("Workload", "a", "w", "uid")
+    reported = ProviderHost(Source("metal3", "h", "u"), {"name": "h"}, False, "Claimed", "…", consumer=consumer)
+    assert host_status(reported, host("h"))["reason"] == "Orphaned"
+    assert "consumerRef" in host_status(reported, host("h"))["message"]
+    assert host_status(reported, host("h", claim="w"))["reason"] == "Claimed"
+
+
+def test_transition_times_change_with_the_status_only() -> None:
+    first = set_conditions(None, [condition("A", False, "R", "m", generation=1)], "t1")
+    same = set_conditions(first, [condition("A", False, "Other", "n", generation=2)], "t2")
+    assert same == [{**condition("A", False, "Other", "n", generation=2), "lastTransitionTime": "t1"}]
+    turned = set_conditions(same, [condition("A", True, "R", "m"), condition("B", None, "R", "m")], "t3")
+    assert (find_condition(turned, "A") or {})["lastTransitionTime"] == "t3"
+    assert is_true(turned, "A")
+    assert not is_true(turned, "B")
+    assert (find_condition(turned, "B") or {})["status"] == "Unknown"
+
+
+@pytest.mark.parametrize(
+    ("expression", "matching"),
+    [
+        ({"key": "a", "operator": "In", "values": ["1"]}, True),
+        ({"key": "b", "operator": "NotIn", "values": ["1"]}, True),
+        ({"key": "a", "operator": "NotIn", "values": ["1"]}, False),
+        ({"key": "a", "operator": "Exists"}, True),
+        ({"key": "a", "operator": "DoesNotExist"}, False),
+        ({"key": "a", "operator": "Nonsense"}, False),
+    ],
+)
+def test_label_selectors(expression: dict[str, Any], matching: bool) -> None:
+    assert matches({"matchExpressions": [expression]}, {"a": "1"}) is matching
+
+
+def test_keys() -> None:
+    assert split_key("a/b") == ("a", "b")
+    assert split_key("b") == ("", "b")

@@ -1,0 +1,122 @@
+"""A Workload's status, case by case, and what holds in all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controllers.providers.base import Outcome
+from controllers.runtime.conditions import find_condition
+from controllers.status import bound_status, lost_status, must_announce, releasing_status, starting_status, unknown_source
+from tests.unit.controllers.clusters import bmh, workload
+
+BOUND = Outcome(True, "Bound", "the host is this Workload's")
+SYNCED = Outcome(True, "Synchronized", "told")
+IMAGE = {"url": "http://images/os.qcow2"}
+
+
+def observed(state: str, *, image: dict[str, Any] | None = None, powered: bool = False, error: str = "") -> dict[str, Any]:
+    provisioning: dict[str, Any] = {"state": state}
+    if image:
+        provisioning["image"] = image
+    return {**bmh("h")["status"], "provisioning": provisioning, "poweredOn": powered, "errorMessage": error}
+
+
+def made(phase: str | None = None, **spec: Any) -> dict[str, Any]:
+    wl = workload("w", **spec)
+    wl["metadata"] |= {"uid": "u", "generation": 3}
+    if phase:
+        wl["status"] = {"phase": phase}
+    return wl
+
+
+def ready(status: dict[str, Any]) -> tuple[str, str]:
+    found = find_condition(status["conditions"], "Ready")
+    assert found is not None
+    return found["status"], found["reason"]
+
+
+@pytest.mark.parametrize(
+    ("wl", "seen", "phase", "is_ready"),
+    [
+        (made("Provisioning"), observed("provisioning"), "Provisioning", ("False", "Provisioning")),
+        (made("Provisioning"), observed("provisioned", image=IMAGE, powered=True), "Running", ("True", "Running")),
+        (made("Provisioning"), observed("provisioned", image=IMAGE), "Provisioning", ("False", "PowerChanging")),
+        (made("Running"), observed("provisioned", image=IMAGE), "Stopped", ("False", "PowerChanging")),
+        (made("Running", online=False), observed("provisioned", image=IMAGE), "Stopped", ("False", "PoweredOff")),
+        (made("Running"), observed("provisioned", image={"url": "http://old"}, powered=True), "Provisioning", ("False", "Provisioning")),
+        (made("Provisioning"), observed("provisioning", error="no disk"), "Failed", ("False", "HostError")),
+        (made("Running"), observed("provisioned", image=IMAGE, powered=True, error="x"), "Running", ("False", "HostError")),
+        (made("Provisioning", online=False), observed("available"), "Provisioning", ("False", "PoweredOff")),
+        (made("Bound", image=None), observed("available"), "Bound", ("True", "Reserved")),
+        (made("Running", image=None), observed("deprovisioning"), "Deprovisioning", ("False", "Deprovisioning")),
+    ],
+)
+def test_phases(wl: dict[str, Any], seen: dict[str, Any], phase: str, is_ready: tuple[str, str]) -> None:
+    status = bound_status(wl, BOUND, SYNCED, seen, empty=False, now="t")
+    assert status["phase"] == phase
+    assert ready(status) == is_ready
+    assert status["observedGeneration"] == 3
+
+
+def test_the_phase_comes_back_to_bound_only_when_the_host_was_seen_empty() -> None:
+    wl = made("Provisioning", image=None)
+    assert bound_status(wl, BOUND, SYNCED, observed("available"), empty=False, now="t")["phase"] == "Deprovisioning"
+    assert bound_status(wl, BOUND, SYNCED, observed("available"), empty=True, now="t")["phase"] == "Bound"
+
+
+def test_the_phase_leaves_bound_before_anything_is_written() -> None:
+    assert must_announce(made("Bound"))
+    assert not must_announce(made("Bound", image=None))
+    assert not must_announce(made("Running"))
+    assert starting_status(made("Bound"), "t")["phase"] == "Provisioning"
+
+
+def test_hardware_and_addresses() -> None:
+    status = bound_status(made(), BOUND, SYNCED, observed("provisioning"), empty=False, now="t")
+    assert status["hardware"]["cpuCount"] == 16
+    assert status["hardware"]["ram"] == "64Gi"
+    assert status["hardware"]["storage"] == "1Ti"
+    assert status["addresses"] == [{"type": "InternalIP", "address": "172.22.0.7"}, {"type": "Hostname", "address": "h"}]
+
+
+def test_lost_and_taken() -> None:
+    gone = Outcome(False, "HostGone", "gone")
+    assert bound_status(made("Running"), gone, gone, observed("provisioned"), empty=False, now="t")["phase"] == "Lost"
+    taken = Outcome(False, "HostTaken", "taken")
+    assert bound_status(made("Running"), taken, taken, observed("provisioned"), empty=False, now="t")["phase"] == "Failed"
+    assert ready(lost_status(made("Lost"), "t")) == ("False", "Lost")
+    assert ready(releasing_status(made("Running"), "it is deprovisioning", "t")) == ("False", "Releasing")
+
+
+states = st.sampled_from(["", "available", "provisioning", "provisioned", "deprovisioning", "inspecting", "ready"])
+cases = st.tuples(
+    st.sampled_from([None, "Pending", "Bound", "Provisioning", "Running", "Stopped", "Failed", "Deprovisioning"]),
+    st.sampled_from([None, IMAGE, {"url": "http://other"}]),
+    st.booleans(),
+    st.builds(observed, states, image=st.sampled_from([None, IMAGE]), powered=st.booleans(), error=st.sampled_from(["", "broken"])),
+    st.sampled_from([SYNCED, unknown_source(), Outcome(False, "SecretNotFound", "create it")]),
+    st.booleans(),
+)
+
+
+@given(cases)
+def test_in_every_case(case: Any) -> None:
+    phase, image, online, seen, synchronized, empty = case
+    wl = made(phase, image=image, online=online)
+    status = bound_status(wl, BOUND, synchronized, seen, empty=empty, now="t1")
+    if ready(status)[0] == "True":
+        assert synchronized is SYNCED
+        assert not seen["errorMessage"] or image is None
+        assert status["phase"] in {"Running", "Bound"}
+    if status["phase"] == "Running":
+        assert seen["poweredOn"]
+        assert seen["provisioning"]["state"] == "provisioned"
+    # Said twice, it writes nothing: no two controllers, and no resync, fight over timestamps.
+    written = {**wl, "status": {**(wl.get("status") or {}), **{key: value for key, value in status.items() if value is not None}}}
+    again = bound_status(written, BOUND, synchronized, seen, empty=empty, now="t2")
+    settled = {**written, "status": {**written["status"], **{key: value for key, value in again.items() if value is not None}}}
+    assert bound_status(settled, BOUND, synchronized, seen, empty=empty, now="t3") == {}
