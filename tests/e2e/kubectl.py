@@ -62,7 +62,7 @@ class Kubectl:
 
     def apply(self, *objects: dict[str, Any]) -> str:
         """kubectl apply."""
-        return self("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)}))
+        return self("apply", "-f", "-", stdin="\n---\n".join(json.dumps(obj) for obj in objects))
 
     def wait(self, what: str, for_: str, *, seconds: int = 30) -> str:
         """kubectl wait: `for_` is such as jsonpath={.status.phase}=Running, or delete."""

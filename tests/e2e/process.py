@@ -51,6 +51,12 @@ class Dev:
             self.kill()
 
     @property
+    def pid(self) -> int:
+        """The running process' id."""
+        assert self.process is not None, "it does not run"
+        return self.process.pid
+
+    @property
     def log(self) -> str:
         """What it has logged, over all starts."""
         return self.folder.with_suffix(".log").read_text(errors="replace")

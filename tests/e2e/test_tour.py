@@ -136,4 +136,4 @@ def test_a_deleted_namespace_gives_its_hosts_back(dev: Dev) -> None:
 
 def _free(dev: Dev, count: int) -> None:
     hosts = dev.owner.items("hosts")
-    assert [host["status"].get("phase") for host in hosts] == ["Available"] * count
+    assert [host.get("status", {}).get("phase") for host in hosts] == ["Available"] * count
