@@ -11,6 +11,8 @@ from apiserver.filters.authn import with_authentication
 from apiserver.filters.authz import with_authorization
 from apiserver.filters.deadline import DEFAULT_SECONDS, with_deadline
 from apiserver.filters.errors import with_errors
+from apiserver.filters.expect import with_expect
+from apiserver.filters.impersonation import with_impersonation
 from apiserver.filters.limits import InFlight, with_limits
 from apiserver.filters.metrics import with_metrics
 from apiserver.filters.requestinfo import with_request_info
@@ -51,8 +53,10 @@ def build(handler: Handler, parts: Parts) -> Callable[[web.BaseRequest], Awaitab
         with_deadline(parts.request_seconds),
         with_authentication(parts.authenticator),
         # Audit belongs here: it records who asked for what, and how it ended, refusals by the filters below included.
+        with_impersonation(parts.authorizer),
         with_limits(parts.inflight),
         with_authorization(parts.authorizer, parts.reduced),
+        with_expect,
     )
     for wrap in reversed(filters):
         handler = wrap(handler)

@@ -182,11 +182,27 @@ async def test_anonymous_gets_health_and_nothing_else() -> None:
     assert setup.rules.asked == []
 
 
-async def test_impersonation_is_refused_rather_than_ignored() -> None:
-    async with serving(Setup()) as port:
-        status, body = await port.identity(ALICE, {"Impersonate-User": "bob"})
-    assert (status, body["reason"]) == (400, "BadRequest")
-    assert "kube-apiserver" in body["message"]
+async def test_acting_as_somebody_else() -> None:
+    setup = Setup()
+    async with serving(setup) as port:
+        headers = {"Impersonate-User": "bob", "Impersonate-Group": "devs", "Impersonate-Extra-Example.org%2fx": "1", "X-Remote-User": "eve"}
+        status, body = await port.identity(ALICE, headers)
+        assert (status, body) == (
+            200,
+            {"name": "bob", "uid": "", "groups": ["devs", "system:authenticated"], "extra": {"example.org/x": ["1"]}},
+        )
+        assert [(user, verb) for user, verb, _ in setup.rules.asked] == [("alice", "impersonate")] * 3 + [("bob", "get")]
+        setup.rules.forbidden = {("alice", "impersonate")}
+        status, body = await port.identity(ALICE, headers)
+        assert (status, body["message"]) == (
+            403,
+            'users "bob" is forbidden: User "alice" cannot impersonate resource "users" in API group "" at the cluster scope',
+        )
+        # Nobody is nobody else either, and half of a wish is none.
+        assert (await port.identity(None, headers))[0] == 401
+        assert (await port.identity(None, headers, path="/healthz"))[0] == 200
+        for header in ("Impersonate-Group", "Impersonate-Uid", "Impersonate-Extra-x"):
+            assert (await port.identity(ALICE, {header: "system:masters"}))[0] == 400
 
 
 async def test_forbidden_is_worded_as_kube_apiservers() -> None:

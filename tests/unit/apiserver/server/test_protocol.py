@@ -260,3 +260,29 @@ async def test_rotated_serving_certificates_are_shown_to_new_connections() -> No
         writer.close()
         other.close()
     assert first != second
+
+
+async def test_bodies_are_asked_for_from_those_who_may_send_them() -> None:
+    async def echo(call: Call) -> web.StreamResponse:
+        return web.Response(body=await call.http.read())
+
+    setup = Setup(handler=echo)
+    request = b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nConnection: close\r\nExpect: %s\r\n\r\n"
+    async with serving(setup) as port, asyncio.timeout(5):
+        reader, writer = await port.raw(ALICE)
+        writer.write(request % (THINGS.encode(), b"100-Continue"))
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"body")
+        assert (await reader.read()).endswith(b"\r\n\r\nbody")
+        writer.close()
+        setup.rules.forbidden = {("alice", "create")}
+        for expectation, code in ((b"100-continue", b"403"), (b"canary", b"403")):
+            reader, writer = await port.raw(ALICE)
+            writer.write(request % (THINGS.encode(), expectation))
+            assert (await reader.readline()).split()[1] == code
+            writer.close()
+        setup.rules.forbidden = set()
+        reader, writer = await port.raw(ALICE)
+        writer.write(request % (THINGS.encode(), b"canary"))
+        assert (await reader.readline()).split()[1] == b"417"
+        writer.close()

@@ -1,0 +1,31 @@
+"""Expect: 100-continue (RFC 9110, 10.1.1): clients with large bodies wait to be asked for them. Only those are asked who may send them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apiserver.apis.status import ApiError
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from apiserver.endpoints.call import Call, Handler
+
+__all__ = ["with_expect"]
+
+
+def with_expect(handler: Handler) -> Handler:
+    """Comes last, right before the handler that reads the body."""
+
+    async def handle(call: Call) -> web.StreamResponse:
+        expected = call.http.headers.get("Expect")
+        if expected is not None and call.http.version >= (1, 1):
+            if expected.lower() != "100-continue":
+                raise ApiError(417, "ExpectationFailed", "the only expectation that can be met is 100-continue")
+            writer = call.http.writer
+            await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            # It is no part of the answer: whether that has begun is told by this number.
+            writer.output_size = 0
+        return await handler(call)
+
+    return handle

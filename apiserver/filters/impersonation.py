@@ -1,0 +1,104 @@
+"""Impersonate-* headers (kubectl --as): acting as somebody else, for those who may. The front proxy resolves and removes them itself, so
+these come from direct clients only. Semantics of k8s.io/apiserver's WithImpersonation.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from apiserver.apis.status import bad_request
+from apiserver.endpoints.call import RequestInfo
+from apiserver.filters.authn import ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED
+from apiserver.filters.authz import refusal
+from apiserver.registry.context import UserInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiohttp import web
+    from multidict import CIMultiDictProxy
+
+    from apiserver.endpoints.call import Call, Filter, Handler
+    from apiserver.filters.authz import Authorizer
+
+__all__ = ["questions", "wanted", "with_impersonation"]
+
+USER, UID, GROUP, EXTRA = "Impersonate-User", "Impersonate-Uid", "Impersonate-Group", "Impersonate-Extra-"
+SERVICE_ACCOUNT = "system:serviceaccount:"
+
+
+def with_impersonation(authorizer: Authorizer) -> Filter:
+    """Replaces call.user by whom it may act as; a request that may not is refused as a whole."""
+
+    def wrap(handler: Handler) -> Handler:
+        async def handle(call: Call) -> web.StreamResponse:
+            other = wanted(call.http.headers)
+            if other is not None:
+                assert call.user is not None, "authentication comes first"
+                for question in questions(other):
+                    decision = await authorizer.authorize(call.user, question)
+                    if not decision.allowed or decision.denied:
+                        raise refusal(call.user, question, decision.reason)
+                call.user = _completed(other)
+            return await handler(call)
+
+        return handle
+
+    return wrap
+
+
+def wanted(headers: CIMultiDictProxy[str]) -> UserInfo | None:
+    """Whom the headers ask to be, exactly as asked; None where they do not. Raises ApiError (400)."""
+    extra: dict[str, tuple[str, ...]] = {}
+    for header, value in headers.items():
+        if header.lower().startswith(EXTRA.lower()):
+            key = unquote(header[len(EXTRA) :].lower(), errors="surrogateescape")
+            extra[key] = (*extra.get(key, ()), value)
+    user = UserInfo(headers.get(USER, ""), headers.get(UID, ""), tuple(headers.getall(GROUP, ())), extra)
+    if not user.name:
+        if user.uid or user.groups or user.extra:
+            raise bad_request("requested impersonation of groups, a uid or extra values without impersonating a user")
+        return None
+    return user
+
+
+def questions(user: UserInfo) -> Iterator[RequestInfo]:
+    """What has to be allowed for acting as this user."""
+    parts = user.name.removeprefix(SERVICE_ACCOUNT).split(":")
+    if user.name.startswith(SERVICE_ACCOUNT) and len(parts) == 2 and all(parts):
+        yield _question("", "serviceaccounts", parts[1], namespace=parts[0])
+    else:
+        yield _question("", "users", user.name)
+    for group in user.groups:
+        yield _question("", "groups", group)
+    if user.uid:
+        yield _question("authentication.k8s.io", "uids", user.uid)
+    for key, values in user.extra.items():
+        for value in values:
+            yield _question("authentication.k8s.io", "userextras", value, subresource=key)
+
+
+def _question(group: str, resource: str, name: str, *, namespace: str = "", subresource: str = "") -> RequestInfo:
+    return RequestInfo(
+        is_resource=True,
+        verb="impersonate",
+        group=group,
+        version="v1",
+        namespace=namespace,
+        resource=resource,
+        subresource=subresource,
+        name=name,
+    )
+
+
+def _completed(user: UserInfo) -> UserInfo:
+    """With the groups that come by themselves."""
+    groups = user.groups
+    parts = user.name.removeprefix(SERVICE_ACCOUNT).split(":")
+    if not groups and user.name.startswith(SERVICE_ACCOUNT) and len(parts) == 2:
+        groups = ("system:serviceaccounts", f"system:serviceaccounts:{parts[0]}")
+    own = UNAUTHENTICATED if user.name == ANONYMOUS.name else AUTHENTICATED
+    if AUTHENTICATED not in groups and UNAUTHENTICATED not in groups:
+        groups = (*groups, own)
+    return UserInfo(user.name, user.uid, groups, user.extra)
