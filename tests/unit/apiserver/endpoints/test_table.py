@@ -100,6 +100,6 @@ def test_times_with_offsets_and_fractions() -> None:
 @given(st.dictionaries(st.text(max_size=5), st.text(max_size=8), max_size=3))
 def test_metadata_is_cut_out_of_the_bytes(annotations: dict[str, str]) -> None:
     kind = resource(Column("C", "spec.c"))
-    obj = {"metadata": {"name": "a", "namespace": "ns", "annotations": annotations}, "spec": {"metadata": {"c": 1}}}
-    item = decoder(kind)(kind.key("ns", "a"), encode_stored(kind, obj), 7)
-    assert orjson.loads(metadata(kind, item)) == {"resourceVersion": "7", **obj["metadata"]}
+    meta = {"name": "a", "namespace": "ns", "annotations": annotations}
+    item = decoder(kind)(kind.key("ns", "a"), encode_stored(kind, {"metadata": meta, "spec": {"metadata": {"c": 1}}}), 7)
+    assert orjson.loads(metadata(kind, item)) == {"resourceVersion": "7", **meta}
