@@ -181,9 +181,9 @@ async def test_waking_thousands_is_cheap() -> None:
 
     tasks = [asyncio.create_task(follow()) for _ in range(5000)]
     await asyncio.sleep(0)
-    started = time.perf_counter()
+    started = time.thread_time()
     fill(ring, 1)
-    woken = time.perf_counter() - started
+    woken = time.thread_time() - started
     await asyncio.gather(*tasks)
     assert seen == [1] * 5000
     assert woken < 0.5
