@@ -1,0 +1,45 @@
+"""What production runs on: TLS details that another event loop could do differently."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING
+
+import uvloop
+
+from apiserver.filters import peer
+from tests.unit.apiserver.server.harness import CLIENTS, FOREIGN, Setup, serving
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def test_certificates_are_read_once_per_connection_and_authorities_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = 0
+    read = peer._read
+
+    def counted(connection: object) -> peer.Peer | None:
+        nonlocal reads
+        reads += 1
+        return read(connection)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(peer, "_read", counted)
+
+    async def main() -> None:
+        setup = Setup()
+        async with serving(setup) as port:
+            client = port.client(CLIENTS.issue("alice"))
+            for _ in range(3):
+                async with client.get("/version") as response:
+                    assert (response.status, (await response.json())["name"]) == (200, "alice")
+            assert reads == 1
+            setup.tls.accept([FOREIGN.certificate])
+            setup.clients.replace([FOREIGN.certificate])
+            assert (await port.identity(FOREIGN.issue("bob")))[1]["name"] == "bob"
+            async with client.get("/version") as response:
+                assert response.status == 401
+            assert reads == 2
+
+    uvloop.run(main())
+    gc.collect()
+    assert not peer._peers, "what is known of a connection goes with it"
