@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from apiserver.registry.fields.fieldset import FieldSet, Tree
-from apiserver.registry.fields.items import grouped, kind_of, same
+from apiserver.registry.fields.items import CONTAINERS, grouped, kind_of, same
 from apiserver.registry.fields.schema import DEDUCED
 
 if TYPE_CHECKING:
@@ -60,23 +60,25 @@ def compare(type_: Type, old: dict[str, Any], new: dict[str, Any]) -> Comparison
 
 def whole(type_: Type, value: Any) -> Tree:
     """The tree of a value that came or went as a whole: everything in it is a member."""
-    if not value or not isinstance(value, dict | list):
+    if not value:
         return {}
-    found: Tree = {}
+    found: Tree = {".": {}}
     if isinstance(value, dict):
         map_ = type_.map
         if map_ is None or map_.atomic:
             return {}
+        fields = map_.fields
         for name, part in value.items():
-            element, part_type = map_.fields.get(name) or (f"f:{name}", map_.element or DEDUCED)
-            found[element] = whole(part_type, part) if isinstance(part, dict | list) else {}
-    else:
+            element, part_type = fields.get(name) or (f"f:{name}", map_.element or DEDUCED)
+            found[element] = whole(part_type, part) if isinstance(part, CONTAINERS) else {}
+    elif isinstance(value, list):
         list_ = type_.list
         if list_ is None or list_.relation == "atomic":
             return {}
         for element, items in grouped(list_, value).items():
             found[element] = whole(list_.item, items[0]) if len(items) == 1 else {}
-    found["."] = {}
+    else:
+        return {}
     return found
 
 

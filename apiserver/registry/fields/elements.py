@@ -11,29 +11,26 @@ from typing import Any
 
 import orjson
 
-__all__ = ["canonical", "item_key", "render", "set_value", "sort_key", "whole_numbers"]
-
-Scalar = str | int | float | bool | None
+__all__ = ["canonical", "item_key", "render", "set_value", "sort_key", "text_key", "whole_numbers"]
 
 _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 _SHORT = {"\\b": "\\u0008", "\\f": "\\u000c"}
 
 
-def item_key(keys: tuple[tuple[str, Any], ...]) -> str:
-    """The element of a list item with these keys (name, value), sorted by name."""
-    if len(keys) == 1 and type(keys[0][1]) is str:
-        return _single(keys[0][0], keys[0][1])
-    return "k:" + _json(whole_numbers(dict(keys)))
+def item_key(keys: dict[str, Any]) -> str:
+    """The element of a list item with these keys."""
+    return "k:" + _json(whole_numbers(keys))
+
+
+@lru_cache(maxsize=4096)
+def text_key(name: str, value: str) -> str:
+    """item_key of a single text: what most lists have."""
+    return "k:" + _json({name: value})
 
 
 def set_value(value: Any) -> str:
     """The element of a set's item. `value` is a scalar, not null."""
     return _text(value) if type(value) is str else "v:" + _json(whole_numbers(value))
-
-
-@lru_cache(maxsize=4096)
-def _single(name: str, value: str) -> str:
-    return "k:" + _json({name: value})
 
 
 @lru_cache(maxsize=4096)
@@ -85,7 +82,7 @@ def canonical(element: str) -> str | None:
         keys = orjson.loads(text)
         if not isinstance(keys, dict):
             raise ValueError(f'"{element}" is no path element: what follows "k:" must be a JSON object')
-        return item_key(tuple(sorted(keys.items())))
+        return item_key(keys)
     return None
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-from apiserver.registry.fields.elements import item_key, set_value
+from apiserver.registry.fields.elements import item_key, set_value, text_key
 from apiserver.registry.fields.errors import SchemaMismatch
+from apiserver.registry.fields.schema import ANYTHING, DEDUCED
 
 if TYPE_CHECKING:
     from apiserver.registry.fields.schema import ListType, Type
 
-__all__ = ["Kind", "element_of", "grouped", "kind_of", "same"]
+__all__ = ["CONTAINERS", "Kind", "element_of", "grouped", "kind_of", "same"]
 
 Kind = Literal["map", "scalar", "list"]
+
+CONTAINERS = (dict, list)
 
 
 def kind_of(type_: Type, value: Any) -> Kind:
@@ -33,30 +36,36 @@ def kind_of(type_: Type, value: Any) -> Kind:
 def same(type_: Type, left: Any, right: Any) -> bool:
     """Whether two values are equal; 1 equals 1.0, but not True."""
     equal: bool = left == right
-    return equal and (type_.exact or _same_kinds(left, right))
+    return equal and (type_.exact or _same_kinds(type_, left, right))
 
 
-def _same_kinds(left: Any, right: Any) -> bool:
-    """Of equal values, whether truth values stand in the same places."""
+def _same_kinds(type_: Type, left: Any, right: Any) -> bool:
+    """Of equal values, whether truth values stand in the same places. Looks only where the type leaves that open."""
     if isinstance(left, dict):
-        return all(_same_kinds(value, right[name]) for name, value in left.items())
+        map_ = type_.map or ANYTHING
+        types = {name: map_.type_of(name) for name in left}
+        return all(_same_kinds(child, left[name], right[name]) for name, child in types.items() if not child.exact)
     if isinstance(left, list):
-        return all(map(_same_kinds, left, right))
+        item = type_.list.item if type_.list is not None else DEDUCED
+        return item.exact or all(_same_kinds(item, one, other) for one, other in zip(left, right, strict=True))
     return isinstance(left, bool) == isinstance(right, bool)
 
 
 def element_of(list_: ListType, item: Any) -> str:
     """The path element of an item of a set or of a list with keys. Raises SchemaMismatch."""
     if list_.relation == "set":
-        if item is None or isinstance(item, dict | list):
+        if item is None or isinstance(item, CONTAINERS):
             raise SchemaMismatch([("", "items of a list of type set must be scalars, not null")])
         return set_value(item)
     if not isinstance(item, dict):
         raise SchemaMismatch([("", "items of a list with map keys must be objects")])
-    keys = tuple((key, item[key] if key in item else list_.defaults[key]) for key in list_.keys if key in item or key in list_.defaults)
-    if not keys:
-        raise SchemaMismatch([("", f"an item has none of the list's keys: set {', '.join(list_.keys)}")])
-    return item_key(keys)
+    keys = list_.keys
+    if len(keys) == 1 and type(value := item.get(keys[0])) is str:
+        return text_key(keys[0], value)
+    found = {key: item[key] if key in item else list_.defaults[key] for key in keys if key in item or key in list_.defaults}
+    if not found:
+        raise SchemaMismatch([("", f"an item has none of the list's keys: set {', '.join(keys)}")])
+    return item_key(found)
 
 
 def grouped(list_: ListType, items: list[Any]) -> dict[str, list[Any]]:

@@ -124,7 +124,7 @@ def apply(
         raise ApplyRefused(f'invalid object type: {_kind(applied)}: its apiVersion must be "{api_version}"')
     stored = live or {}
     before = _untracked(stored) or {"apiVersion": api_version, "kind": applied.get("kind")}
-    _check(schema, before, applied)
+    _check(schema, applied)
     identity = Identity.of(manager, "Apply", api_version, subresource)
     managers = _reconciled(schema, decode((stored.get("metadata") or {}).get("managedFields"), api_version))
     if not managers and live is not None:
@@ -141,17 +141,13 @@ def apply(
     return keep_times(live, _with_managers(obj, after))
 
 
-def _check(schema: Type, live: Object, applied: Object) -> None:
-    metadata = applied.get("metadata") or {}
-    who = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}; {_kind(applied)}"
+def _check(schema: Type, applied: Object) -> None:
     try:
         validate(schema, applied)
     except SchemaMismatch as error:
+        metadata = applied.get("metadata") or {}
+        who = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}; {_kind(applied)}"
         raise SchemaMismatch(error.errors, f"failed to create typed patch object ({who})") from None
-    try:
-        validate(schema, live, duplicates=True)
-    except SchemaMismatch as error:
-        raise SchemaMismatch(error.errors, f"failed to create typed live object ({who})") from None
 
 
 def _kind(obj: Object) -> str:
@@ -210,7 +206,7 @@ def _applied(
         if fields:
             after[other] = entry if fields is entry.fields else entry._replace(fields=fields, stored=None)
     mine -= STRIPPED
-    changed = not same(DEDUCED, live, obj)
+    changed = not same(schema, live, obj)
     if mine:
         # The time stays when the object did; a new applier of what was there already has none.
         after[identity] = Entry(mine, live["apiVersion"], now if changed else last.time if last else "")

@@ -13,7 +13,7 @@ import orjson
 
 from apiserver.registry.fields.fieldset import FieldSet
 
-__all__ = ["Entry", "Identity", "Managers", "STRIPPED", "capped", "decode", "encode", "is_reset", "owner_text", "parse"]
+__all__ = ["STRIPPED", "Entry", "Identity", "Managers", "capped", "decode", "encode", "is_reset", "owner_text", "parse"]
 
 MAX_UPDATERS = 10
 """How many entries of operation Update an object may have before the oldest are put together."""
@@ -123,7 +123,7 @@ def _encoded(identity: Identity, entry: Entry) -> dict[str, Any]:
         "apiVersion": entry.api_version,
         "time": entry.time,
         "fieldsType": "FieldsV1",
-        "fieldsV1": entry.fields.document(),
+        "fieldsV1": entry.fields.tree,
         "subresource": identity.subresource,
     }
     return {name: value for name, value in found.items() if value or name == "fieldsV1"}

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["ListType", "MapType", "ScalarType", "SchemaError", "Type", "compile_schema"]
+__all__ = ["ANYTHING", "ATOMIC", "DEDUCED", "ListType", "MapType", "ScalarType", "SchemaError", "Type", "compile_schema"]
 
 ScalarType = Literal["numeric", "string", "boolean", "untyped"]
 
@@ -27,6 +27,11 @@ class MapType:
     fields: dict[str, tuple[str, Type]] = field(default_factory=dict)
     element: Type | None = None
     atomic: bool = False
+
+    def type_of(self, name: str) -> Type:
+        """The type of a field. What is not declared may be anything, here: see typed.validate for whether it may be at all."""
+        declared = self.fields.get(name)
+        return declared[1] if declared is not None else self.element or DEDUCED
 
 
 @dataclass(slots=True, eq=False)
@@ -53,11 +58,6 @@ class Type:
     map: MapType | None = None
     exact: bool = True
 
-    @property
-    def open(self) -> bool:
-        """Whether values of more than one kind are allowed."""
-        return (self.scalar is not None) + (self.list is not None) + (self.map is not None) > 1
-
 
 def _anything() -> tuple[Type, Type]:
     """(anything, merged by fields; anything, all atomic)."""
@@ -70,6 +70,9 @@ def _anything() -> tuple[Type, Type]:
 
 DEDUCED, ATOMIC = _anything()
 """Types of values that no schema describes."""
+
+ANYTHING = MapType(element=DEDUCED)
+"""Any object."""
 
 _SCALARS: dict[str, ScalarType] = {"integer": "numeric", "number": "numeric", "boolean": "boolean"}
 

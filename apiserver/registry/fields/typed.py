@@ -19,6 +19,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Comparison", "compare", "merge", "named_fields", "remove_items", "to_field_set", "validate"]
 
+_FITTING: dict[str, frozenset[type]] = {
+    "numeric": frozenset((int, float)),
+    "string": frozenset((str,)),
+    "boolean": frozenset((bool,)),
+    "untyped": frozenset((int, float, str, bool)),
+}
+
 
 def to_field_set(type_: Type, obj: dict[str, Any]) -> FieldSet:
     """The fields that somebody owns who applies `obj`: leaves, and items of lists and maps; declared objects only if empty."""
@@ -66,14 +73,12 @@ def validate(type_: Type, obj: dict[str, Any], *, duplicates: bool = False) -> N
 
 
 def _errors(type_: Type, value: Any, path: str, duplicates: bool) -> list[tuple[str, str]]:
-    if value is None:
+    if value is None or (type_.scalar is not None and type(value) in _FITTING[type_.scalar]):
         return []
     if isinstance(value, dict) and type_.map is not None:
         return _map_errors(type_.map, value, path, duplicates)
     if isinstance(value, list) and type_.list is not None:
         return _list_errors(type_.list, value, path, duplicates)
-    if type_.scalar is not None and _fits(type_.scalar, value):
-        return []
     return [(path, f"expected {_expected(type_)}, got {_shown(value)}")]
 
 
@@ -104,14 +109,6 @@ def _list_errors(list_: ListType, items: list[Any], path: str, duplicates: bool)
             seen.add(element)
         found += _errors(list_.item, item, f"{path}[{index}]", duplicates)
     return found
-
-
-def _fits(scalar: str, value: Any) -> bool:
-    if isinstance(value, dict | list):
-        return False
-    if scalar == "numeric":
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return scalar == "untyped" or isinstance(value, str if scalar == "string" else bool)
 
 
 def _expected(type_: Type) -> str:
