@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Gateway", "check_endpoint"]
 
 _PIECE = 1 << 18
+_ADMINISTRATION = 10.0  # seconds
 _WS_CLOSE = 1.0  # seconds to wait for etcd's goodbye
 
 
@@ -57,12 +58,19 @@ class Gateway(AioClient):  # type: ignore[misc, valid-type] # etcd3-py has no ty
         # Watches hold their connections for ever, and would leave none for calls.
         self._watches = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
 
+    def call_rpc(self, method: str, data: Any = None, **options: Any) -> Any:
+        """etcd3-py's own way in, which its methods for administration use: with our TLS, and a time limit."""
+        options.setdefault("ssl", self._ssl())
+        if options.get("timeout") is None:
+            options["timeout"] = aiohttp.ClientTimeout(total=_ADMINISTRATION)
+        return super().call_rpc(method, data, **options)
+
     async def call(self, path: str, body: bytes, timeout: float) -> dict[str, Any]:
         """POST to /v3<path>; the decoded answer. Raises GatewayError."""
         limits = aiohttp.ClientTimeout(total=timeout, sock_connect=timeout)
         try:
             data = io.BytesIO(body) if len(body) > _PIECE else body  # aiohttp sends a file in pieces, and bytes in one go
-            async with self.call_rpc(path, data, raw=True, timeout=limits, ssl=self._ssl()) as response:
+            async with self.call_rpc(path, data, raw=True, timeout=limits) as response:
                 status, payload = response.status, await response.read()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotSent(f"no connection to {self.endpoint} ({_words(error)})") from error

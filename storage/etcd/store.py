@@ -16,6 +16,7 @@ from storage.etcd import codec
 from storage.etcd.cluster import Cluster
 from storage.etcd.errors import Refused, to_storage
 from storage.etcd.gateway import check_endpoint
+from storage.etcd.shared import Shared
 from storage.etcd.watch import Watch
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ class EtcdStore(Store):
         self._space = codec.Keyspace(prefix.encode())
         self._watch_patience, self._progress_interval, self._keep_history = watch_patience, progress_interval, keep_history
         self._max_request_bytes, self._max_operations = max_request_bytes, max_operations
+        self._revision = Shared(self._ask_revision)
         self._watches: set[Watch] = set()
         self._started = False
         self._compactor: asyncio.Task[None] | None = None
@@ -125,8 +127,7 @@ class EtcdStore(Store):
         return self._saw(codec.revision_of(answer))
 
     async def current_revision(self) -> int:
-        # Any key of ours does: the header tells.
-        return self._saw(codec.revision_of(await self._read(codec.read(self._space.key("\0")))))
+        return self._saw(await self._revision.get())
 
     async def watch(self, prefix: str, after: int) -> AsyncIterator[Event | Progress]:
         self._cluster.current  # noqa: B018 - raises when it is not open
@@ -196,6 +197,10 @@ class EtcdStore(Store):
 
     def _probe(self) -> Watch:
         return Watch(self._cluster, self._space, "\0", 1, current=self.current_revision, interval=self._progress_interval, patience=0)
+
+    async def _ask_revision(self) -> int:
+        # Any key of ours does: the header tells.
+        return codec.revision_of(await self._read(codec.read(self._space.key("\0"))))
 
     def _saw(self, revision: int) -> int:
         for watch in self._watches:

@@ -96,9 +96,9 @@ class Watch:
                     if assembler.complete == self._complete < self._seen and self._answered:
                         continue  # a member that answers, but is cut off from the others, must not keep us for ever
                     self._complete, self._answered = assembler.complete, self._answered or bool(items)
-                    self._healthy = now()
                     for item in items:
                         yield item
+                    self._healthy = now()  # after the reader, who may take long
                     deadline = self._deadline()
             finally:
                 asker.cancel()
@@ -157,11 +157,12 @@ class Watch:
 
     async def _ask(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         """Ask for progress as long as the connection lasts."""
-        pause = _ASK[0]
+        pause, reached = _ASK[0], 0
         while not socket.closed:
             quiet = False
+            if self._complete > reached:  # questions are answered: who waits now, waits for another revision
+                pause, reached = _ASK[0], self._complete
             if self._content():
-                pause = _ASK[0]
                 self._asked_for.clear()
                 try:
                     await asyncio.wait_for(self._asked_for.wait(), self._interval)
