@@ -37,6 +37,8 @@ MAX_LINE = 16 * 1024
 """Bytes of the request line: a label selector with hundreds of values fits."""
 MAX_FIELD = 16 * 1024
 """Bytes of one header: a service account's token with audiences fits."""
+MAX_HEADERS = 1024
+"""How many headers. The front proxy sends one for each group of the user, and directories put users in hundreds of groups."""
 
 
 class Request(web.BaseRequest):
@@ -95,6 +97,7 @@ class Connections(web.Server):
             "access_log": None,
             "max_line_size": MAX_LINE,
             "max_field_size": MAX_FIELD,
+            "max_headers": MAX_HEADERS,
             # Inflating is left to nobody: a body of 3 MiB is a body of 3 MiB.
             "auto_decompress": False,
             "lingering_time": 2.0,

@@ -42,6 +42,13 @@ async def test_the_front_proxy_says_who_asks() -> None:
         )
 
 
+async def test_a_user_may_be_in_hundreds_of_groups() -> None:
+    headers = CIMultiDict([("X-Remote-User", "bob"), *(("X-Remote-Group", f"group-{number}") for number in range(800))])
+    async with serving(Setup()) as port:
+        status, body = await port.identity(PROXY, headers)
+    assert (status, len(body["groups"])) == (200, 801)
+
+
 async def test_the_front_proxy_passes_anonymous_on_as_anonymous() -> None:
     async with serving(Setup()) as port:
         status, body = await port.identity(PROXY, {"X-Remote-User": "system:anonymous", "X-Remote-Group": "system:unauthenticated"})
