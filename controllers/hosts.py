@@ -12,7 +12,7 @@ from apiserver.apis.host import host_name
 from controllers import kinds
 from controllers.runtime.controller import Controller, Result
 from controllers.runtime.errors import ApiException
-from controllers.runtime.objects import Object, name_of
+from controllers.runtime.objects import Object, key_of, name_of
 
 if TYPE_CHECKING:
     from controllers.cluster import Cluster
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["HostController", "gone_status", "host_status", "new_host"]
 
 SEPARATOR = "|"
+ABANDONED = "Abandoned"
 
 
 class HostController:
@@ -34,6 +35,7 @@ class HostController:
         sources.add_health_handler(self._class_changed)
         cluster.hosts.add_handler(self._host_changed)
         cluster.classes.add_handler(self._class_deleted)
+        cluster.workloads.add_handler(self._workload_gone)
 
     async def run(self) -> None:
         await self.controller.run()
@@ -61,6 +63,26 @@ class HostController:
                 if uid in self._sources.overlaps(class_name):
                     self._add(class_name, uid)
 
+    def _workload_gone(self, old: Object | None, new: Object | None) -> None:
+        if old is not None and new is None:
+            for host in self._cluster.hosts.store.by_index("claim", key_of(old)):
+                self._add(host["spec"]["className"], host["spec"]["source"]["uid"])
+
+    async def _abandoned(self, host: Object) -> bool:
+        """Whether the host is claimed by a Workload that is no more. Asked for if it is not seen here: it may have been made just now."""
+        claim = host["spec"].get("claimRef")
+        if not claim:
+            return False
+        workload = self._cluster.workloads.store.get(f"{claim['namespace']}/{claim['name']}")
+        if workload is None or workload["metadata"]["uid"] != claim["uid"]:
+            try:
+                workload = await self._cluster.client.get(kinds.WORKLOADS, claim["name"], claim["namespace"])
+            except ApiException as error:
+                if error.not_found:
+                    return True
+                raise
+        return bool(workload["metadata"]["uid"] != claim["uid"])
+
     async def reconcile(self, key: str) -> Result | None:
         """Makes the Host say what the provider reports."""
         class_name, _, uid = key.partition(SEPARATOR)
@@ -78,7 +100,7 @@ class HostController:
             overlaps.add(uid)
             return None
         overlaps.discard(uid)
-        await self._put(host, host_status(reported, host))
+        await self._put(host, host_status(reported, host, abandoned=await self._abandoned(host)))
         return None
 
     async def _missing(self, class_name: str, host: Object | None) -> None:
@@ -120,8 +142,9 @@ def new_host(class_name: str, reported: ProviderHost) -> Object:
     }
 
 
-def host_status(reported: ProviderHost, host: Object) -> Object:
-    """Host.status from the provider's report. A real host that a Workload of ours has without a claim here is an orphan."""
+def host_status(reported: ProviderHost, host: Object, *, abandoned: bool = False) -> Object:
+    """Host.status from the provider's report. A real host that a Workload of ours has without a claim here is an orphan; a claim whose
+    Workload is gone (its finalizer was removed by force) is abandoned. Neither is released by itself: something may run there."""
     status: Object = {"available": reported.available, "report": reported.report}
     reason, message = reported.reason, reported.message
     claim, consumer = host["spec"].get("claimRef"), reported.consumer
@@ -131,7 +154,14 @@ def host_status(reported: ProviderHost, host: Object) -> Object:
             f"its consumerRef says {consumer.kind} {consumer.namespace}/{consumer.name}, which has no claim here: if nobody uses it, clear "
             "spec.image, spec.customDeploy and spec.consumerRef of the real host"
         )
-    if not reported.available:
+    if abandoned:
+        reason = ABANDONED
+        message = (
+            f"the workload {claim['namespace']}/{claim['name']} is gone without having released the host: to free it, clear spec.claimRef here, "
+            "then spec.image, spec.customDeploy and spec.consumerRef of the real host"
+        )
+        status["available"] = False
+    if not status["available"]:
         status |= {"reason": reason or "NotAvailable", "message": message}
     if reported.dirty_for is not None:
         status["dirtyFor"] = reported.dirty_for

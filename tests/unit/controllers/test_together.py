@@ -200,6 +200,19 @@ async def test_a_real_host_that_goes_while_claimed_is_never_forgotten(here: Worl
         await eventually(lambda: here.management.find(HOSTS, name) is None)
 
 
+async def test_a_claim_whose_workload_vanished_is_shown_and_nothing_is_wiped(here: World) -> None:
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web"))
+        await eventually(lambda: here.phase("web") == "Running")
+        name = host_name(here.host("h1")["metadata"]["uid"])
+        here.management.remove(WORKLOADS, "web", "team-a")
+        await eventually(lambda: here.management.get(HOSTS, name)["status"].get("reason") == "Abandoned")
+        message = here.management.get(HOSTS, name)["status"]["message"]
+        assert "team-a/web" in message
+        assert "spec.claimRef" in message
+        assert here.host("h1")["spec"]["image"]
+
+
 async def test_trouble_upstream_loses_nothing(here: World) -> None:
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web"))
