@@ -157,8 +157,8 @@ def host_status(reported: ProviderHost, host: Object, *, abandoned: bool = False
     if abandoned:
         reason = ABANDONED
         message = (
-            f"the workload {claim['namespace']}/{claim['name']} is gone without having released the host: to free it, clear spec.claimRef here, "
-            "then spec.image, spec.customDeploy and spec.consumerRef of the real host"
+            f"the workload {claim['namespace']}/{claim['name']} is gone without having released the host: to free it, "
+            "clear spec.claimRef here, then spec.image, spec.customDeploy and spec.consumerRef of the real host"
         )
         status["available"] = False
     if not status["available"]:

@@ -214,3 +214,13 @@ async def test_a_crashed_task_is_started_again(tmp_path: Path, monkeypatch: pyte
 
     async with app_of(tmp_path, background={"crash": crash}), asyncio.timeout(5):
         await twice.wait()
+
+
+async def test_a_check_that_hangs_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apiserver.server.health.CHECK_SECONDS", 0.05)
+
+    async def hang() -> None:
+        await asyncio.Event().wait()
+
+    async with app_of(tmp_path, ready={"hangs": hang}) as app, client(app, None) as anybody, anybody.get("/readyz") as response:
+        assert (response.status, "[-]hangs failed" in await response.text()) == (500, True)

@@ -1,0 +1,62 @@
+"""--client-ca-file while it changes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from apiserver.cli.clientca import ClientCaFile
+from apiserver.cli.running import UsageError
+from tests.unit.apiserver.authorities import Authority
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from cryptography import x509
+
+OLD, NEW = Authority("old"), Authority("new")
+
+
+def pem(*authorities: Authority) -> bytes:
+    return b"".join(one.certificate.public_bytes(Encoding.PEM) for one in authorities)
+
+
+class Told:
+    """Stands for a Trust."""
+
+    def __init__(self) -> None:
+        self.bundles = asyncio.Queue[list["x509.Certificate"]]()
+
+    def file(self, bundle: Iterable[x509.Certificate]) -> None:
+        self.bundles.put_nowait(list(bundle))
+
+
+async def test_changes_are_told_and_nonsense_is_not(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "ca.crt"
+    with pytest.raises(UsageError, match="No such file"):
+        ClientCaFile(path).read()
+    path.write_bytes(pem(OLD))
+    file, told = ClientCaFile(path, interval=0.005), Told()
+    assert file.read() == [OLD.certificate]
+    complained = asyncio.Event()
+
+    def notice(record: logging.LogRecord) -> bool:
+        if "old client authorities stay" in record.getMessage():
+            complained.set()
+        return True
+
+    caplog.handler.addFilter(notice)
+    following = asyncio.create_task(file.follow(told))  # type: ignore[arg-type]
+    async with asyncio.timeout(5):
+        path.write_bytes(b"nonsense")
+        await complained.wait()
+        assert told.bundles.empty()
+        path.write_bytes(pem(OLD, NEW))
+        assert await told.bundles.get() == [OLD.certificate, NEW.certificate]
+    following.cancel()
+    assert caplog.text.count("old client authorities stay") == 1
