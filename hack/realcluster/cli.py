@@ -53,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument(
         "--bmo-speed", type=float, default=DEFAULTS.bmo_speed, help="factor on the simulated BMO's durations: 1 is seconds for each state"
     )
+    up.add_argument("--inspected", action="store_true", help="make the hosts as inspected and available already (always with --bmo none)")
     up.add_argument("--server", choices=("on", "off"), default="on", help="off: the two Kubernetes control planes only")
     up.add_argument("--controllers", choices=("on", "off"), default="on", help="off: the API server without its controllers")
     up.add_argument("--tenants", default=",".join(DEFAULTS.tenants), help="names of tenants' namespaces, separated by commas")
@@ -72,6 +73,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         hosts=options.hosts,
         bmo=options.bmo,
         bmo_speed=options.bmo_speed,
+        inspected=options.inspected,
         server=options.server == "on",
         controllers=options.controllers == "on",
         tenants=tuple(name for name in options.tenants.split(",") if name),

@@ -35,7 +35,7 @@ async def furnish(client: Client, kubectl: Path, settings: Settings) -> None:
 
     await wait_for("the BareMetalHost kind", established, seconds=30)
     await client.apply_all(manifests.with_paths(host for _, host in pairs))
-    if settings.bmo == "none":
+    if settings.inspected or settings.bmo == "none":
         await client.apply_all(
             (f"{manifests.path_of(host)}/status", host | {"status": hosts.inspected_status(i)}) for i, (_, host) in enumerate(pairs)
         )

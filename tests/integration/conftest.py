@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.real)
-            item.add_marker(pytest.mark.timeout(running.UP_SECONDS + 300))
+            item.add_marker(pytest.mark.timeout(running.UP_SECONDS + 600))
 
 
 @pytest.fixture(scope="session")
