@@ -38,6 +38,8 @@ SHORTEST, LONGEST = 1800.0, 3600.0
 """Seconds of a watch whose client names no timeout: at random, so that not all come back at once."""
 COALESCE = 0.015
 """Seconds between two batches of one watch. The first event after a pause goes out at once."""
+UNPAUSED = 16 * 1024
+"""Bytes in a transport's buffer up to which it never asks to wait (the low-water mark of asyncio and uvloop)."""
 SLOW = 30.0
 """Seconds that a client may take to make room for a piece."""
 
@@ -115,13 +117,18 @@ class _Stream:
         """Send changes and bookmarks until the time is over. Raises Compacted, Unavailable."""
         clock, bookmarks = self._clock, self.options.bookmarks
         self._revision = subscription.revision
-        bookmark = clock() + BOOKMARKS * random.uniform(0.9, 1.1)
+        bookmark, written = clock() + BOOKMARKS * random.uniform(0.9, 1.1), 0.0
         while (now := clock()) < self._end:
             changes = await subscription.next(min(bookmark, self._end) - now)
-            self._revision = subscription.revision  # a write that is cancelled has handed its bytes over already
+            if changes:
+                pause = written + COALESCE - clock()
+                if pause > 0:
+                    await asyncio.sleep(pause)
+                    changes += subscription.take()  # goes out in the same piece
+                written = clock()
+            self._revision = subscription.revision  # now: a write that is cancelled has handed its bytes over already
             if changes:
                 await self._write(self._frames.changes(changes))
-                await asyncio.sleep(min(COALESCE, max(0.0, self._end - clock())))
             if clock() >= bookmark:
                 if self._gone():
                     return
@@ -147,11 +154,14 @@ class _Stream:
     async def _write(self, data: bytes) -> None:
         if not data:
             return
+        transport = self._call.http.transport
+        if transport is not None and transport.get_write_buffer_size() + len(data) <= UNPAUSED:
+            await self._response.write(data)  # cannot have to wait
+            return
         try:
             async with asyncio.timeout(SLOW):
                 await self._response.write(data)
         except TimeoutError:
-            transport = self._call.http.transport
             if transport is not None:
                 transport.abort()
             raise ConnectionResetError("the client does not read its watch") from None

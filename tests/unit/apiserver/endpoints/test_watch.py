@@ -229,12 +229,20 @@ async def test_a_client_that_does_not_read_is_cut(service: Service, monkeypatch:
         await asyncio.Event().wait()
 
     monkeypatch.setattr("apiserver.endpoints.watch.SLOW", 0.05)
+    monkeypatch.setattr("apiserver.endpoints.watch.UNPAUSED", 0)
     monkeypatch.setattr(StreamResponse, "write", blocked)
     await service.make("a")
     async with watching(service) as watch:
         with pytest.raises(ClientError):
             await watch.next()
         assert len(service.api.watches) == 0
+
+
+async def test_what_comes_in_quick_succession_comes_complete_and_in_order(service: Service) -> None:
+    async with watching(service) as watch:
+        made = await asyncio.gather(*(service.make(f"w{number}") for number in range(12)))
+        wanted = sorted(made, key=lambda item: int(item["metadata"]["resourceVersion"]))
+        assert [(await watch.next())["object"] for _ in wanted] == wanted
 
 
 async def test_tables_name_their_columns_once(service: Service) -> None:
