@@ -129,7 +129,7 @@ def random_write(random: Random, live: Object | None, name: str, managers: Seque
     """Something to do next, by one of `managers`. Bodies are sometimes what is there already, in parts or slightly changed."""
     subresource = "status" if live is not None and random.random() < 0.25 else ""
     body = random_object(random, status=subresource == "status")
-    verb = random.choice(("create", "apply") if live is None else ("put", "merge", "apply", "apply", "apply"))
+    verb = random.choice(("create", "apply") if live is None else ("put", "merge", *["apply"] * (1 if managers is MANY_MANAGERS else 3)))
     if live is not None and random.random() < 0.4:
         body = _parts_of(random, live, body)
     body["metadata"]["name"] = name
@@ -259,3 +259,21 @@ async def test_random_writes_come_out_as_on_kube_apiserver(control_plane: Cluste
         came = [outcome for seed in seeds for outcome in await sequence(oracle, seed, 25)]
     for wanted in ("create written", "put written", "merge written", "apply written", "apply ApplyConflict", "apply SchemaMismatch"):
         assert came.count(wanted) > 10, f"the sequences hardly test {wanted}"
+
+
+async def test_the_oldest_of_many_updaters_are_put_together(control_plane: Cluster) -> None:
+    async with serving(control_plane) as oracle:
+        name = "many"
+        _, live = await step(oracle, Write("create", "anna", "", {**_named(name), "spec": {"image": "a"}}), None, name)
+        assert live is not None
+        for number in range(14):
+            body = {"spec": {"selector": {f"s{number}": "x"}}, "metadata": {"labels": {f"l{number}": "x"}}}
+            _, live = await step(oracle, Write("merge", f"manager-{number * 5 % 14}", "", body), live, name)
+            assert live is not None
+            if number % 3 == 0:
+                entries = [{**entry, "time": LONG_AGO} for entry in live["metadata"]["managedFields"]]
+                _, live = await step(oracle, Write("merge", "anna", "", {"metadata": {"managedFields": entries}}), live, name)
+                assert live is not None
+        managers = [entry["manager"] for entry in live["metadata"]["managedFields"]]
+        assert len(managers) == 10, managers
+        assert "ancient-changes" in managers
