@@ -19,7 +19,7 @@ from controllers.runtime.errors import ApiException, BadConfig, Unreachable, fro
 from controllers.runtime.kubeconfig import Access, Source, load
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
     from controllers.runtime.objects import Object, Resource
 
@@ -132,8 +132,9 @@ class Client:
         timeout_seconds: int = 240,
         stall_timeout: float = 90.0,
         bookmarks: bool = True,
+        opened: Callable[[], None] | None = None,
     ) -> AsyncIterator[Object]:
-        """Events {"type", "object"}, bookmarks included, until the server ends the watch.
+        """Events {"type", "object"}, bookmarks included, until the server ends the watch. `opened` is called once it is accepted.
 
         An ERROR event is raised as ApiException (410: `expired`). `Unreachable` when nothing at all comes for
         `stall_timeout` seconds or the connection breaks; go on from the last resourceVersion then."""
@@ -148,6 +149,8 @@ class Client:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=stall_timeout)
         async with self._send("GET", resource.path(namespace), query=query, timeout=timeout) as response:
             await _raise_for_status(response)
+            if opened is not None:
+                opened()
             async for line in _lines(response.content):
                 event = orjson.loads(line)
                 if event["type"] == "ERROR":

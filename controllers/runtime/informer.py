@@ -123,16 +123,15 @@ class Informer:
             stall_timeout=self._stall_timeout,
             label_selector=self._label_selector,
             field_selector=self._field_selector,
+            opened=self._healthy,
         )
         before = self._version
         started = asyncio.get_running_loop().time()
         async for event in watch:
-            self._healthy()
             self._event(event)
         # A server that ends every watch at once must not be asked in a tight loop.
         if self._version == before and asyncio.get_running_loop().time() - started < 1.0:
             raise Unreachable("the server ended the watch at once")
-        self._healthy()
 
     def _event(self, event: Object) -> None:
         obj = event["object"]

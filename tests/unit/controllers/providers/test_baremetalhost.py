@@ -1,0 +1,163 @@
+"""The provider for real hosts passes the tests of all providers; and what is its own."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+
+from apiserver.apis.workloadclass import WorkloadClassSpec
+from controllers.providers.baremetalhost import BareMetalHostProvider
+from controllers.providers.baremetalhost.problems import explain
+from controllers.providers.baremetalhost.provider import Parameters
+from controllers.providers.base import BadClass, ProviderContext, find_provider, provisioners
+from controllers.providers.testing import ProviderTests, SourceHarness, claim, released, running
+from controllers.runtime.errors import ApiException, Unreachable
+from tests.unit.controllers.clusters import BMH, SECRETS, HastyBMO, bmh, secret
+from tests.unit.controllers.fakeapi import Failure, FakeApi, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+
+class HardwareCluster(SourceHarness):
+    """A hardware cluster in memory."""
+
+    provider = BareMetalHostProvider
+    spec = {  # noqa: RUF012
+        "provisioner": "metal3.io/baremetalhost",
+        "parameters": {"namespace": "metal3"},
+        "metadata": {"labelsMatch": ".*", "annotationsMatch": ".*"},
+    }
+
+    def __init__(self, api: FakeApi) -> None:
+        self.api = api
+        self.credentials = {"kubeconfig": orjson.dumps(api.kubeconfig)}
+        self.add_host("h1")
+
+    def add_host(self, name: str) -> None:
+        self.api.put(BMH, bmh(name))
+
+    def remove_host(self, name: str) -> None:
+        self.api.remove(BMH, name, "metal3")
+
+    def take_host(self, name: str) -> None:
+        self.api.edit(BMH, name, {"spec": {"consumerRef": {"kind": "Metal3Machine", "name": "stranger", "namespace": "x"}}}, "metal3")
+
+    def runs(self, name: str) -> str | None:
+        image = self.api.get(BMH, name, "metal3")["status"]["provisioning"].get("image")
+        return str(image["url"]) if image else None
+
+    def leftovers(self) -> list[str]:
+        return [item["metadata"]["name"] for item in self.api.all(SECRETS)]
+
+    def go_away(self) -> None:
+        self.api.fail = lambda verb, path: Failure(503, "ServiceUnavailable", "away")
+        self.api.cut_watches()
+
+    def come_back(self) -> None:
+        self.api.fail = lambda verb, path: None
+
+
+@pytest.fixture
+async def source(api: FakeApi) -> AsyncIterator[HardwareCluster]:
+    bmo = asyncio.ensure_future(HastyBMO(api).run())
+    yield HardwareCluster(api)
+    bmo.cancel()
+    await asyncio.gather(bmo, return_exceptions=True)
+
+
+class TestBareMetalHostProvider(ProviderTests):
+    """Against a hardware cluster in memory."""
+
+
+async def test_it_is_found_by_its_name() -> None:
+    assert find_provider("metal3.io/baremetalhost") is BareMetalHostProvider
+    assert "metal3.io/baremetalhost" in provisioners()
+    with pytest.raises(BadClass, match=r"metal3\.io/baremetalhost"):
+        find_provider("nobody/knows")
+
+
+def context(credentials: dict[str, bytes], **parameters: Any) -> ProviderContext:
+    spec = WorkloadClassSpec(provisioner="x")
+    return ProviderContext("c", spec, Parameters(**parameters), credentials, on_change=lambda uid: None, on_health=lambda: None)
+
+
+async def test_credentials_that_cannot_work() -> None:
+    with pytest.raises(BadClass, match="key kubeconfig"):
+        await BareMetalHostProvider.create(context({}))
+    with pytest.raises(BadClass, match="cannot be used"):
+        await BareMetalHostProvider.create(context({"kubeconfig": b"nonsense"}))
+
+
+async def test_only_the_classs_hosts_but_claimed_ones_stay(source: HardwareCluster, api: FakeApi) -> None:
+    source.spec = {**source.spec, "hostSelector": {"matchLabels": {"rack": "a"}}}
+    api.put(BMH, bmh("in-rack", labels={"rack": "a"}))
+    async with running(source) as (provider, _):
+        assert [host.source.name for host in provider.hosts()] == ["in-rack"]
+        [host] = list(provider.hosts())
+        await provider.apply(claim("w", host.source))
+        api.edit(BMH, "in-rack", {"metadata": {"labels": {"rack": "b"}}}, "metal3")
+        await eventually(lambda: api.get(BMH, "in-rack", "metal3")["spec"].get("image"))
+        assert [host.source.name for host in provider.hosts()] == ["in-rack"]
+        await released(provider, claim("w", host.source))
+        await eventually(lambda: list(provider.hosts()) == [])
+
+
+async def test_another_machine_under_the_same_name_is_another_machine(source: HardwareCluster, api: FakeApi) -> None:
+    async with running(source) as (provider, _):
+        [host] = list(provider.hosts())
+        source.remove_host("h1")
+        source.add_host("h1")
+        assert (await provider.apply(claim("w", host.source))).bound.reason == "HostGone"
+        assert "consumerRef" not in api.get(BMH, "h1", "metal3")["spec"]
+
+
+async def test_a_missing_kind_is_trouble_not_absence(source: HardwareCluster, api: FakeApi) -> None:
+    async with running(source) as (provider, _):
+        [host] = list(provider.hosts())
+        await provider.apply(claim("w", host.source))
+        api.fail = lambda verb, path: Failure(404, "NotFound", "the server could not find the requested resource")
+        with pytest.raises(ApiException):
+            await provider.apply(claim("w", host.source))
+        with pytest.raises(ApiException):
+            await provider.release(claim("w", host.source))
+
+
+async def test_a_strangers_secret_of_the_same_name_is_not_removed(source: HardwareCluster, api: FakeApi) -> None:
+    api.put(SECRETS, secret("bmc-secret", "metal3", password="x"))
+    async with running(source) as (provider, _):
+        [host] = list(provider.hosts())
+        await provider.apply(claim("w", host.source))
+        await released(provider, claim("w", host.source))
+    assert source.leftovers() == ["bmc-secret"]
+
+
+async def test_without_a_checksum_it_is_held_and_said(source: HardwareCluster, api: FakeApi) -> None:
+    async with running(source) as (provider, _):
+        [host] = list(provider.hosts())
+        request = claim("w", host.source)
+        del request.workload["spec"]["image"]["checksum"]
+        applied = await provider.apply(request)
+        assert applied.bound.status is True
+        assert applied.synchronized.reason == "ChecksumMissing"
+        assert "image" not in api.get(BMH, "h1", "metal3")["spec"]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "word"),
+    [
+        (Unreachable("refused"), "Unreachable", "network"),
+        (ApiException(401, "Unauthorized", "x"), "Unauthorized", "kubeconfig"),
+        (ApiException(403, "Forbidden", "x"), "Forbidden", "allow"),
+        (ApiException(404, "NotFound", "x"), "NoBareMetalHosts", "CRDs"),
+        (ApiException(500, "InternalError", "x"), "Failing", "tried again"),
+        (ValueError("x"), "BadKubeconfig", "kubeconfig"),
+    ],
+)
+def test_problems_tell_the_owner_what_to_do(error: Exception, reason: str, word: str) -> None:
+    problem = explain(error, "metal3")
+    assert problem.reason == reason
+    assert word in problem.message
