@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from apiserver.endpoints.call import Call
 
-__all__ = ["FrontProxy", "RequestHeaderAuthenticator", "identity"]
+__all__ = ["FrontProxy", "RequestHeaderAuthenticator", "identity", "is_text"]
 
 log = logging.getLogger(__name__)
 
@@ -81,9 +81,14 @@ def identity(headers: CIMultiDictProxy[str], proxy: FrontProxy) -> UserInfo | No
     if not name:
         return None
     user = UserInfo(name, _first(headers, proxy.uid_headers), tuple(_all(headers, proxy.group_headers)), _extra(headers, proxy))
-    if any("\udc80" <= char <= "\udcff" for text in _texts(user) for char in text):
-        raise unauthorized()  # bytes that are not UTF-8, which no review could carry
+    if not is_text(user):
+        raise unauthorized()
     return user
+
+
+def is_text(user: UserInfo) -> bool:
+    """Whether all of an identity out of headers was UTF-8. Reviews could not carry anything else."""
+    return not any("\udc80" <= char <= "\udcff" for text in _texts(user) for char in text)
 
 
 def _first(headers: CIMultiDictProxy[str], names: Iterable[str]) -> str:

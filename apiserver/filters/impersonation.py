@@ -10,6 +10,7 @@ from urllib.parse import unquote
 from apiserver.apis.status import bad_request
 from apiserver.endpoints.call import RequestInfo
 from apiserver.filters.authn import ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED
+from apiserver.filters.authn_requestheader import is_text
 from apiserver.filters.authz import refusal
 from apiserver.registry.context import UserInfo
 
@@ -60,6 +61,8 @@ def wanted(headers: CIMultiDictProxy[str]) -> UserInfo | None:
         if user.uid or user.groups or user.extra:
             raise bad_request("requested impersonation of groups, a uid or extra values without impersonating a user")
         return None
+    if not is_text(user):
+        raise bad_request("the user to impersonate is not UTF-8")
     return user
 
 

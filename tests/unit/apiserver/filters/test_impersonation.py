@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from apiserver.apis.status import ApiError
 from apiserver.filters.impersonation import _completed, questions, wanted
 from apiserver.registry.context import UserInfo
 
@@ -50,3 +51,10 @@ def test_anonymous_stays_unauthenticated() -> None:
 
 def test_no_headers_no_wish() -> None:
     assert wanted(CIMultiDictProxy(CIMultiDict({"Impersonate": "x", "X-Impersonate-User": "y"}))) is None
+
+
+def test_what_is_no_text_is_nobody() -> None:
+    for headers in ({"Impersonate-User": "\udcff"}, {"Impersonate-User": "x", "Impersonate-Extra-%ff": "1"}):
+        with pytest.raises(ApiError) as caught:
+            wanted(CIMultiDictProxy(CIMultiDict(headers)))
+        assert caught.value.code == 400
