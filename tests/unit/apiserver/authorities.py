@@ -51,7 +51,7 @@ class Authority:
         issuer, key = (parent.certificate.subject, parent.key) if parent else (subject, self.key)
         builder = _builder(subject, issuer, self.key, start, end)
         builder = builder.add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-        self.certificate = builder.sign(key, hashes.SHA256())
+        self.certificate: x509.Certificate = builder.sign(key, hashes.SHA256())
         self.intermediates: tuple[x509.Certificate, ...] = (self.certificate, *parent.intermediates) if parent else ()
 
     def issue(
