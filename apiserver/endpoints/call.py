@@ -51,7 +51,7 @@ class Call:
 
     `deadline`: event-loop time (loop.time()) at which the answer is late, None for no deadline, as watches have.
     `privileged`: whether the user may read the kind's objects in full (see Registry.reduced).
-    `warnings` go out as Warning: 299 headers; a handler that starts a streamed response sends them itself."""
+    `warnings` go out as Warning: 299 headers with every response that apiserver.endpoints makes; filters only add to them."""
 
     __slots__ = ("audit_id", "deadline", "http", "info", "privileged", "query", "user", "warnings")
 

@@ -71,11 +71,6 @@ class LabelSelector:
         """Whether an object with these labels is selected."""
         return all(requirement.matches(labels) for requirement in self.requirements)
 
-    def indexed(self) -> tuple[str, Collection[str]] | None:
-        """A label and the values of which every selected object has one: where an index may start looking."""
-        found = [(r.key, r.values) for r in self.requirements if r.operator in ("=", "in")]
-        return min(found, key=lambda pair: len(pair[1])) if found else None
-
 
 @dataclass(frozen=True, slots=True)
 class FieldSelector:

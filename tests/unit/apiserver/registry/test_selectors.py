@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from apiserver.apis.status import ApiError
 from apiserver.registry.entry import Entry
-from apiserver.registry.selectors import FieldSelector, LabelSelector, Requirement, Selector
+from apiserver.registry.selectors import FieldSelector, LabelSelector, Selector
 
 KEYS = st.sampled_from(["a", "b", "example.com/c"])
 VALUES = st.sampled_from(["", "x", "y", "10", "9"])
@@ -94,12 +94,6 @@ def test_keywords_can_be_keys_and_values() -> None:
 def test_numbers_are_compared(text: str, value: str, expected: bool) -> None:
     assert LabelSelector.parse(text).matches({"a": value}) is expected
     assert not LabelSelector.parse(text).matches({})
-
-
-def test_an_index_starts_with_the_requirement_of_fewest_values() -> None:
-    selector = LabelSelector.parse("a in (x,y),b=z,c!=d")
-    assert selector.indexed() == ("b", frozenset({"z"}))
-    assert LabelSelector((Requirement("a", "exists"),)).indexed() is None
 
 
 @given(st.text(min_size=0, max_size=8), st.text(max_size=8))

@@ -1,0 +1,38 @@
+"""Storage errors as clients see them, and responses to clients that take nothing of ours."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+from aiohttp.test_utils import make_mocked_request
+
+from apiserver.apis.status import too_many_requests
+from apiserver.endpoints.call import Call
+from apiserver.endpoints.errors import from_storage, render
+from storage.base import Compacted, Conflict, Corrupt, FutureRevision, StorageError, Unavailable
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "reason"),
+    [
+        (Conflict("/registry/g/ws/ns/a", 3, 4), 409, "Conflict"),
+        (Compacted(3, 7), 410, "Expired"),
+        (FutureRevision(9, 7), 504, "Timeout"),
+        (Unavailable("disk /dev/sda1 is gone"), 503, "ServiceUnavailable"),
+        (Corrupt("key /registry/secrets/x"), 500, "InternalError"),
+    ],
+)
+def test_storage_errors_say_nothing_of_the_storage(error: StorageError, code: int, reason: str) -> None:
+    found = from_storage(error)
+    assert (found.code, found.reason) == (code, reason)
+    assert not any(word in found.message for word in ("/registry", "/dev/sda1"))
+
+
+def test_an_error_is_told_in_json_to_whom_takes_nothing_of_ours() -> None:
+    call = Call(make_mocked_request("GET", "/x", headers={"Accept": "application/cbor"}))
+    call.warnings.append('careful:\n"this"')
+    response = render(too_many_requests("too many", 7), call)
+    assert (response.status, response.headers["Retry-After"], response.content_type) == (429, "7", "application/json")
+    assert response.headers["Warning"] == '299 - "careful: \\"this\\""'
+    assert isinstance(response.body, bytes)
+    assert orjson.loads(response.body)["details"] == {"retryAfterSeconds": 7}
