@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from controllers.runtime.client import Client
     from controllers.runtime.objects import Object
+    from controllers.simulator.secrets import Secrets
     from controllers.simulator.settings import Settings
     from controllers.simulator.turn import Progress
 
@@ -73,7 +74,7 @@ class Simulator:
             return None
         for _ in range(STEPS):
             host = _decode(obj)
-            found = step(host, self._secrets_in(namespace_of(obj)), self._progress.get(key), self._clock(), self._settings)
+            found = step(host, self._secrets_for(host), self._progress.get(key), self._clock(), self._settings)
             written = await self._write(obj, host, found)
             self._remember(key, found.progress)
             if written is None:
@@ -112,8 +113,10 @@ class Simulator:
             return seen
         return written if _version(written) > _version(seen) else seen
 
-    def _secrets_in(self, namespace: str) -> dict[str, Any]:
-        return {name_of(secret): known(secret) for secret in self._secrets.store.by_index("namespace", namespace)}
+    def _secrets_for(self, host: BareMetalHost) -> Secrets:
+        """Those that the host refers to, as far as they are there."""
+        found = {name: self._secrets.store.get(f"{host.metadata.namespace}/{name}") for name in names_in_use(host.spec)}
+        return {name: known(secret) for name, secret in found.items() if secret is not None}
 
     def _remember(self, key: str, progress: Progress | None) -> None:
         if progress is None:

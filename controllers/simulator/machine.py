@@ -55,8 +55,7 @@ def step(host: BareMetalHost, secrets: Secrets, progress: Progress | None, now: 
     if PAUSED in (host.metadata.annotations or {}):
         return Step(host, False, None, FOREVER, ())
     before = host.status
-    copy = host.model_copy(deep=True)
-    copy.status = copy.status or BareMetalHostStatus(provisioning=ProvisionStatus(state=""), provisioning_fail_count=0)
+    copy = _copy(host)
     turn = Turn(copy, secrets, settings, now, progress)
     wake = _decide(turn)
     if turn.metadata_changed:
@@ -64,6 +63,14 @@ def step(host: BareMetalHost, secrets: Secrets, progress: Progress | None, now: 
     elif before is not None or turn.state:
         _finish(turn, before)
     return Step(copy, turn.metadata_changed, turn.progress, wake, tuple(turn.events))
+
+
+def _copy(host: BareMetalHost) -> BareMetalHost:
+    """A host of which everything that a turn assigns to is its own; a whole deep copy would cost more than all the rest."""
+    status = host.status or BareMetalHostStatus(provisioning=ProvisionStatus(state=""), provisioning_fail_count=0)
+    history = status.operation_history.model_copy() if status.operation_history else None
+    status = status.model_copy(update={"provisioning": status.provisioning.model_copy(), "operation_history": history})
+    return host.model_copy(update={"metadata": host.metadata.model_copy(), "spec": host.spec.model_copy(), "status": status})
 
 
 def _finish(turn: Turn, before: BareMetalHostStatus | None) -> None:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from tests.e2e.process import Dev
 
 HOSTS = 200
+PART = 10
+"""So many per kubectl: it sends one request after the other."""
 TENANTS = ("tenant-a", "tenant-b")
 
 
@@ -27,7 +29,8 @@ def test_every_workload_runs_on_a_host_of_its_own(dev: Dev) -> None:
     eventually(lambda: _hosts(dev, "Available"), seconds=90)
     names = [f"w-{number:03}" for number in range(HOSTS // 2)]
     with ThreadPoolExecutor() as pool:
-        for outcome in [pool.submit(dev.user(tenant).apply, *(workload(name) for name in names)) for tenant in TENANTS]:
+        parts = [(tenant, names[start : start + PART]) for tenant in TENANTS for start in range(0, len(names), PART)]
+        for outcome in [pool.submit(dev.user(tenant).apply, *map(workload, part)) for tenant, part in parts]:
             outcome.result()
     eventually(lambda: _all_run(dev), seconds=90)
     claimed = [tuple(host["spec"]["claimRef"][key] for key in ("namespace", "name")) for host in dev.owner.items("hosts")]
