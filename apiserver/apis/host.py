@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import Field
 
 from apiserver.apis.base import Model
-from apiserver.apis.meta import Condition, ObjectMeta, OwnerReference
+from apiserver.apis.meta import Conditions, ObjectMeta, OwnerReference
 from apiserver.apis.metal3 import BareMetalHostSpec, BareMetalHostStatus
 from apiserver.apis.workload import GROUP, VERSION
 
@@ -92,7 +92,7 @@ class HostStatus(Model):
     message: str | None = Field(default=None, description="The same for people, with what to do.")
     dirty_for: str | None = Field(default=None, description="The only namespace that may have it, for its data is still on the disks.")
     report: HostReport | None = None
-    conditions: list[Condition] | None = None
+    conditions: Conditions | None = None
 
 
 class Host(Model):

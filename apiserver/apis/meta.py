@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from apiserver.apis.base import Model, Timestamp
 
 __all__ = [
     "Condition",
+    "Conditions",
     "LabelSelector",
     "LabelSelectorRequirement",
     "ManagedFieldsEntry",
@@ -18,6 +19,10 @@ __all__ = [
     "OwnerReference",
     "SecretReference",
 ]
+
+
+ATOMIC = ConfigDict(json_schema_extra={"x-kubernetes-map-type": "atomic"})
+"""For objects that have one manager as a whole."""
 
 
 class OwnerReference(Model):
@@ -66,6 +71,8 @@ class ObjectMeta(Model):
 class ObjectReference(Model):
     """A reference to an object. Round-trips exactly: nothing is added."""
 
+    model_config = ATOMIC
+
     kind: str | None = None
     namespace: str | None = None
     name: str | None = None
@@ -77,6 +84,8 @@ class ObjectReference(Model):
 
 class SecretReference(Model):
     """A secret by name; the namespace, where allowed at all, must be the referrer's own."""
+
+    model_config = ATOMIC
 
     name: str | None = None
     namespace: str | None = None
@@ -93,6 +102,8 @@ class LabelSelectorRequirement(Model):
 class LabelSelector(Model):
     """A label query: matchLabels and matchExpressions are ANDed; an empty selector matches everything."""
 
+    model_config = ATOMIC
+
     match_labels: dict[str, str] | None = None
     match_expressions: list[LabelSelectorRequirement] | None = None
 
@@ -106,3 +117,7 @@ class Condition(Model):
     last_transition_time: Timestamp
     reason: str = Field(min_length=1, max_length=1024)
     message: str = Field(max_length=32768)
+
+
+Conditions = Annotated[list[Condition], Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]})]
+"""Conditions by type, so that several managers can have one each."""

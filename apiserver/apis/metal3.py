@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StringConstraints
 
 from apiserver.apis.base import Model, Timestamp
-from apiserver.apis.meta import Condition, ObjectMeta, ObjectReference, SecretReference
+from apiserver.apis.meta import Conditions, ObjectMeta, ObjectReference, SecretReference
 
 GROUP, VERSION = "metal3.io", "v1alpha1"
 
@@ -315,7 +315,7 @@ class BareMetalHostStatus(Model):
     last_attempted_image: Image | None = None
     powered_on: bool = False
     operation_history: OperationHistory | None = None
-    conditions: list[Condition] | None = None
+    conditions: Conditions | None = None
 
 
 class BareMetalHost(Model):

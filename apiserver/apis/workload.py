@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from apiserver.apis.base import DNSSubdomain, Model, Quantity, Timestamp
-from apiserver.apis.meta import Condition, LabelSelector, ObjectMeta, ObjectReference, SecretReference
+from apiserver.apis.meta import Conditions, LabelSelector, ObjectMeta, ObjectReference, SecretReference
 from apiserver.apis.metal3 import NIC, CleaningMode, CustomDeploy, Image
 
 GROUP, VERSION = "workload.metal3.io", "v1alpha1"
@@ -106,7 +106,7 @@ class WorkloadStatus(Model):
 
     observed_generation: int | None = None
     phase: Phase | None = None
-    conditions: list[Condition] | None = None
+    conditions: Conditions | None = None
     host: BoundHost | None = None
     hardware: HardwareSummary | None = None
     addresses: list[Address] | None = None

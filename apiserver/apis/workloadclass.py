@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from apiserver.apis.base import DNSLabel, DNSSubdomain, Model
-from apiserver.apis.meta import Condition, LabelSelector, ObjectMeta
+from apiserver.apis.meta import Conditions, LabelSelector, ObjectMeta
 from apiserver.apis.metal3 import CleaningMode
 from apiserver.apis.workload import GROUP, VERSION
 
@@ -98,7 +98,7 @@ class WorkloadClassStatus(Model):
     """Whether the source answers (condition Connected), and its hosts."""
 
     observed_generation: int | None = None
-    conditions: list[Condition] | None = None
+    conditions: Conditions | None = None
     hosts: HostCounts | None = None
 
 

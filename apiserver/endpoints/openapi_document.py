@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from apiserver.endpoints import openapi_meta
 from apiserver.endpoints.openapi_paths import Operation, paths_of
-from apiserver.endpoints.schema import API_VERSION, KIND, model_schema
+from apiserver.registry.schema import API_VERSION, KIND, model_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

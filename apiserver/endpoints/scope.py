@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from apiserver.endpoints.errors import too_large_revision
 from apiserver.endpoints.frames import Memo
-from apiserver.endpoints.schema import model_schema
+from apiserver.registry.schema import model_schema
 from storage.base import FutureRevision
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from apiserver.dev.hardware import REAL_HOSTS
-from apiserver.endpoints.schema import structural_schema
+from apiserver.registry.schema import structural_schema
 from hack.realcluster.manifests import DATA
 
 FILE = DATA / "baremetalhosts.yaml"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from apiserver.endpoints.fieldvalidation import MOST, check_body, unknown_fields
-from apiserver.endpoints.schema import model_schema
 from apiserver.registry.context import Context, UserInfo
+from apiserver.registry.schema import model_schema
 from tests.unit.apiserver.endpoints.kinds import WIDGETS
 
 SCHEMA = model_schema(WIDGETS.model)

@@ -26,7 +26,8 @@ KIND = (
 )
 _KEPT = (
     "description", "type", "format", "enum", "pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength",
-    "maxLength", "minItems", "maxItems", "uniqueItems", "multipleOf", "required", "default",
+    "maxLength", "minItems", "maxItems", "uniqueItems", "multipleOf", "required", "default", "x-kubernetes-list-type",
+    "x-kubernetes-list-map-keys", "x-kubernetes-map-type",
 )  # fmt: skip
 
 

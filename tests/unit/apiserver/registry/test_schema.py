@@ -11,7 +11,7 @@ from apiserver.apis.host import Host
 from apiserver.apis.metal3 import BareMetalHost
 from apiserver.apis.workload import Workload
 from apiserver.apis.workloadclass import WorkloadClass
-from apiserver.endpoints.schema import model_schema, structural_schema
+from apiserver.registry.schema import model_schema, structural_schema
 from tests.unit.apiserver.endpoints.kinds import RACKS, WIDGETS
 
 if TYPE_CHECKING:
