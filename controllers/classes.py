@@ -11,7 +11,7 @@ from controllers.providers.base import BadClass, ProviderError
 from controllers.runtime.conditions import condition, is_true
 from controllers.runtime.controller import Controller, Result
 from controllers.runtime.errors import ApiException
-from controllers.runtime.objects import Object, key_of, name_of
+from controllers.runtime.objects import Object, key_of, name_of, uid_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,6 +30,7 @@ class ClassController:
 
     def __init__(self, cluster: Cluster, sources: Sources, *, workers: int = 4) -> None:
         self._cluster, self._sources = cluster, sources
+        self._known: dict[str, tuple[str, dict[str, bytes]]] = {}
         self.controller = Controller("class", self.reconcile, workers=workers)
         queue = self.controller.queue
         cluster.classes.add_handler(self._class_changed)
@@ -63,6 +64,7 @@ class ClassController:
         """Starts, restarts or stops the class's provider, and writes the class's status."""
         class_ = self._cluster.classes.store.get(name)
         if class_ is None:
+            self._known.pop(name, None)
             await self._sources.stop(name)
             return None
         problem: ProviderError | None
@@ -80,15 +82,25 @@ class ClassController:
         reference = class_["spec"].get("credentialsSecretRef")
         if not reference:
             return {}
+        key = f"{reference['namespace']}/{reference['name']}"
+        seen = self._cluster.secrets.store.get(key)
+        version = f"{uid_of(seen)}/{seen['metadata']['resourceVersion']}" if seen else ""
+        known = self._known.get(name_of(class_))
+        if known is not None and version and known[0] == f"{key}/{version}":
+            return known[1]
+        credentials = await self._read(reference)
+        self._known[name_of(class_)] = (f"{key}/{version}", credentials)
+        return credentials
+
+    async def _read(self, reference: Object) -> dict[str, bytes]:
         try:
             secret = await self._cluster.client.get(kinds.SECRETS, reference["name"], reference["namespace"])
         except ApiException as error:
             if not error.not_found:
                 raise
             where = f"{reference['namespace']}/{reference['name']}"
-            raise BadClass(
-                "SecretNotFound", f"the secret {where} does not exist: create it, or correct spec.credentialsSecretRef"
-            ) from None
+            message = f"the secret {where} does not exist: create it, or correct spec.credentialsSecretRef"
+            raise BadClass("SecretNotFound", message) from None
         return {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
 
     async def _report(self, class_: Object, problem: ProviderError | None) -> None:

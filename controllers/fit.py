@@ -37,6 +37,11 @@ class Candidate:
     extras: float = 0.0
     """How much it has of what its labels count (such as GPUs): not to be wasted on those who did not ask."""
 
+    @property
+    def shape(self) -> tuple[object, ...]:
+        """What fit depends on, labels apart: hosts of one shape are as good as each other."""
+        return self.architecture, self.cpus, self.ram, self.storage, self.nics, self.dirty_for, self.extras
+
 
 @dataclass(frozen=True, slots=True)
 class Needs:
@@ -153,25 +158,45 @@ def surplus(host: Candidate, want: Needs) -> float:
 
 
 def best(candidates: Iterable[Candidate], want: Needs) -> tuple[Candidate | None, Counter[str]]:
-    """The best host, or None with the reasons counted. Deterministic."""
+    """The best host, or None with the reasons counted. Deterministic, whatever the order of candidates."""
+    keys, point = _label_keys(want), _point(want.seed)
+    verdicts: dict[tuple[object, ...], str | tuple[bool, float]] = {}
     chosen: Candidate | None = None
     least: tuple[bool, float] | None = None
     reasons = Counter[str]()
     for host in candidates:
-        if reason := misfit(host, want):
-            reasons[reason] += 1
-            continue
-        elsewhere = bool(want.failure_domain) and host.labels.get(FAILURE_DOMAIN) != want.failure_domain
-        rank = (elsewhere, round(surplus(host, want), 9))
-        if chosen is None or least is None or rank < least:
-            chosen, least = host, rank
-        elif rank == least and _tie(want.seed, host.name) < _tie(want.seed, chosen.name):
+        alike = (*host.shape, *(host.labels.get(key) for key in keys))
+        verdict = verdicts.get(alike)
+        if verdict is None:
+            verdict = verdicts[alike] = misfit(host, want) or _rank(host, want)
+        if isinstance(verdict, str):
+            reasons[verdict] += 1
+        elif chosen is None or least is None or verdict < least:
+            chosen, least = host, verdict
+        elif verdict == least and _around(point, host.name) < _around(point, chosen.name):
             chosen = host
     return chosen, reasons
 
 
-def _tie(seed: str, name: str) -> bytes:
-    return hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
+def _rank(host: Candidate, want: Needs) -> tuple[bool, float]:
+    elsewhere = bool(want.failure_domain) and host.labels.get(FAILURE_DOMAIN) != want.failure_domain
+    return elsewhere, round(surplus(host, want), 9)
+
+
+def _label_keys(want: Needs) -> tuple[str, ...]:
+    """The labels that this Workload cares about."""
+    selector = want.selector or {}
+    expressions = (requirement["key"] for requirement in selector.get("matchExpressions") or ())
+    return (FAILURE_DOMAIN, *(selector.get("matchLabels") or {}), *expressions, *(key for key, _, _ in want.resources))
+
+
+def _point(seed: str) -> str:
+    """Where on the ring of host names a Workload begins to look. Names are UUIDs made by hashing, hence evenly spread."""
+    return hashlib.blake2b(seed.encode(), digest_size=8).hexdigest()
+
+
+def _around(point: str, name: str) -> tuple[bool, str]:
+    return name < point, name
 
 
 def explain(total: int, reasons: Mapping[str, int]) -> str:

@@ -6,11 +6,12 @@ The server keeps the list (Host.spec.offers) and makes and withdraws the views.
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING
 
 from controllers import kinds
 from controllers.admittance import admits, is_active
-from controllers.offers import is_offerable, offered, plan
+from controllers.offers import hardware_kind, is_offerable, offered, plan
 from controllers.runtime.controller import Controller, Result
 from controllers.runtime.errors import ApiException
 from controllers.runtime.objects import Object, name_of
@@ -23,6 +24,8 @@ __all__ = ["OfferController"]
 SETTLE = 0.1
 """Seconds to gather changes: hosts, and namespaces, come in bunches."""
 AT_ONCE = 16
+SHARE = 10.0
+"""Planning takes at most one part in so many of the time."""
 RESYNC = 300.0
 
 
@@ -31,6 +34,7 @@ class OfferController:
 
     def __init__(self, cluster: Cluster, *, workers: int = 2) -> None:
         self._cluster = cluster
+        self._took = 0.0
         self._requests = asyncio.Semaphore(AT_ONCE)
         self.controller = Controller("offer", self.reconcile, workers=workers)
         cluster.hosts.add_handler(self._host_changed)
@@ -41,28 +45,36 @@ class OfferController:
         await self.controller.run()
 
     def _host_changed(self, old: Object | None, new: Object | None) -> None:
+        if old is not None and new is not None and _relevant(old) == _relevant(new):
+            return
         for host in (old, new):
             if host is not None:
-                self.controller.queue.add_after(host["spec"]["className"], SETTLE)
+                self._settle(host["spec"]["className"])
+
+    def _settle(self, class_name: str) -> None:
+        """Plans anew after a while: the longer planning takes, the more changes are gathered for it."""
+        self.controller.queue.add_after(class_name, max(SETTLE, SHARE * self._took))
 
     def _class_changed(self, old: Object | None, new: Object | None) -> None:
         if old is None or new is None or old["spec"] != new["spec"]:
             class_ = new or old
             assert class_ is not None
-            self.controller.queue.add_after(name_of(class_), SETTLE)
+            self._settle(name_of(class_))
 
     def _namespace_changed(self, old: Object | None, new: Object | None) -> None:
         if old is None or new is None or is_active(old) != is_active(new) or old["metadata"].get("labels") != new["metadata"].get("labels"):
             for class_ in self._cluster.classes.store:
-                self.controller.queue.add_after(name_of(class_), SETTLE)
+                self._settle(name_of(class_))
 
     async def reconcile(self, name: str) -> Result | None:
         """Makes the offers of one class's hosts what they should be."""
         hosts = self._cluster.hosts.store.by_index("class", name)
+        started = time.perf_counter()
         free = {name_of(host): host for host in hosts if is_offerable(host)}
         wanted = plan((offered(host) for host in free.values()), self._namespaces(name), self._limit(name))
         wanted |= {name_of(host): [] for host in hosts if name_of(host) not in free and not host["spec"].get("claimRef")}
         changes = [(host, wanted[name_of(host)]) for host in hosts if name_of(host) in wanted and _offers(host) != wanted[name_of(host)]]
+        self._took = time.perf_counter() - started
         await asyncio.gather(*(self._put(name_of(host), namespaces) for host, namespaces in changes))
         return Result(requeue_after=RESYNC) if hosts else None
 
@@ -94,3 +106,11 @@ class OfferController:
 
 def _offers(host: Object) -> list[str]:
     return list(host["spec"].get("offers") or [])
+
+
+def _relevant(host: Object) -> tuple[object, ...]:
+    """What of a Host the plan depends on; reports come more often than these change."""
+    claimed, offers = bool(host["spec"].get("claimRef")), _offers(host)
+    if not is_offerable(host):
+        return host["spec"]["className"], claimed, offers
+    return host["spec"]["className"], claimed, offers, hardware_kind(host), host["status"].get("dirtyFor")

@@ -221,8 +221,7 @@ class WorkloadController:
                 await self._cluster.patch_status(kinds.WORKLOADS, workload, status)
                 return Result(requeue_after=POLL_RELEASE)
             await self._unbind(workload, host)
-        await self._let_go(workload)
-        return None
+        return None if await self._let_go(workload) else Result(requeue_after=FOLLOW)
 
     async def _release(self, workload: Object, host: Object, provider: Provider) -> str | None:
         """None when the host is nobody's; otherwise what is waited for."""
@@ -256,20 +255,24 @@ class WorkloadController:
         patch = {"metadata": {"resourceVersion": current["metadata"]["resourceVersion"]}, "spec": {"claimRef": None}}
         await self._cluster.client.patch(kinds.HOSTS, name_of(host), patch)
 
-    async def _let_go(self, workload: Object) -> None:
-        """Removes the finalizer; somebody else's stay."""
+    async def _let_go(self, workload: Object) -> bool:
+        """Removes the finalizer; somebody else's stay. False if it has a host after all, which merely was not seen yet."""
         try:
             current = await self._cluster.client.get(kinds.WORKLOADS, name_of(workload), namespace_of(workload))
         except ApiException as error:
             if error.not_found:
-                return
+                return True
             raise
         finalizers = current["metadata"].get("finalizers") or []
         if current["metadata"]["uid"] != workload["metadata"]["uid"] or kinds.RELEASE_FINALIZER not in finalizers:
-            return
+            return True
+        # A binding sets status.host and the finalizer in one commit with the claim; unbinding clears it in one, too.
+        if (current.get("status") or {}).get("host"):
+            return False
         left = [finalizer for finalizer in finalizers if finalizer != kinds.RELEASE_FINALIZER]
         patch = {"metadata": {"resourceVersion": current["metadata"]["resourceVersion"], "finalizers": left}}
         await self._cluster.client.patch(kinds.WORKLOADS, name_of(workload), patch, namespace_of(workload))
+        return True
 
 
 def _unavailable() -> Applied:

@@ -52,6 +52,7 @@ class Client:
         self._session: aiohttp.ClientSession | None = None
         self._loading = asyncio.Lock()
         self._loaded_at = 0.0
+        self._closed = False
 
     async def __aenter__(self) -> Client:
         await self.open()
@@ -65,7 +66,8 @@ class Client:
         await self._ready()
 
     async def close(self) -> None:
-        """Ends all connections, watches included."""
+        """Ends all connections, watches included. Requests after that are Unreachable."""
+        self._closed = True
         session, self._session, self._access = self._session, None, None
         if session is not None:
             await session.close()
@@ -238,6 +240,8 @@ class Client:
         content_type: str = "",
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         session, access = await self._ready()
+        if session.closed:  # by a reload, between two awaits
+            raise Unreachable("the connection was renewed: try again")
         headers = {"Accept": "application/json"}
         if data is not None:
             headers["Content-Type"] = content_type
@@ -262,6 +266,8 @@ class Client:
             raise Unreachable(f"{access.host} cannot be reached: {error}") from error
 
     async def _ready(self) -> tuple[aiohttp.ClientSession, Access]:
+        if self._closed:
+            raise Unreachable("the client is closed")
         if self._session is None or self._access is None:
             async with self._loading:
                 if self._session is None or self._access is None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from apiserver.apis.host import host_name
 from controllers.run import compose
 from controllers.runtime.client import Client
 from tests.unit.controllers.fakeapi import Address, Failure, FakeApi, merge
@@ -198,6 +199,10 @@ class World:
 
     def host(self, name: str) -> Object:
         return self.hardware.get(BMH, name, "metal3")
+
+    def host_object(self, name: str) -> str:
+        """The name of the Host object of a real host."""
+        return host_name(self.host(name)["metadata"]["uid"])
 
     def claimed(self, name: str, namespace: str = "team-a") -> str:
         """The real host that the Workload has."""

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apiserver.apis.host import host_name
 from controllers.fit import Candidate, Needs, best, candidate, explain, misfit, needs, surplus
 from controllers.kinds import FAILURE_DOMAIN
 from controllers.quantities import GI
@@ -95,7 +96,7 @@ def test_the_order_of_hosts_does_not_matter(hosts: list[Candidate], want: Needs,
 
 
 def test_equal_hosts_are_spread_over_workloads() -> None:
-    hosts = [Candidate(name=f"h{number}") for number in range(20)]
+    hosts = [Candidate(name=host_name(str(number))) for number in range(20)]
     chosen = [best(hosts, Needs(namespace="a", seed=f"w{number}"))[0] for number in range(100)]
     assert len({host.name for host in chosen if host}) > 15
 

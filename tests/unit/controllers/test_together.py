@@ -22,6 +22,7 @@ from tests.unit.controllers.clusters import (
     controllers,
     secret,
     workload,
+    workload_class,
     world,
 )
 from tests.unit.controllers.fakeapi import Failure, eventually
@@ -317,3 +318,80 @@ async def test_reboots_pass_once_and_unhealthy_stays(here: World) -> None:
         assert "reboot.metal3.io" not in annotations
         assert "capm3.metal3.io/unhealthy" in annotations
         await eventually(lambda: here.management.get(HOSTS, name)["status"]["reason"] == "Unhealthy")
+
+
+async def test_of_two_classes_that_see_the_same_hosts_the_first_keeps_them(here: World) -> None:
+    async with controllers(here):
+        await eventually(lambda: len(here.management.all(HOSTS)) == 1)
+        second = workload_class()
+        second["metadata"]["name"] = "second"
+        here.management.put(CLASSES, second)
+
+        def exclusive(name: str) -> str:
+            conditions = here.management.get(CLASSES, name)["status"]["conditions"]
+            return str(next(item["reason"] for item in conditions if item["type"] == "Exclusive"))
+
+        await eventually(lambda: exclusive("second") == "HostsOverlap", 10)
+        assert exclusive("metal") == "Exclusive"
+        [host] = here.management.all(HOSTS)
+        assert host["spec"]["className"] == "metal"
+        here.management.remove(CLASSES, "metal")
+        await eventually(lambda: here.management.all(HOSTS)[0]["spec"]["className"] == "second")
+        await eventually(lambda: exclusive("second") == "Exclusive", 10)
+
+
+async def test_a_workload_pinned_to_a_host(here: World) -> None:
+    here.hardware.put(BMH, bmh("h2"))
+    async with controllers(here):
+        await eventually(lambda: len(here.management.all(HOSTS)) == 2)
+        here.management.put(WORKLOADS, workload("pinned", hostRef={"name": "h2"}))
+        await eventually(lambda: here.condition("pinned", "Bound")["reason"] == "HostNotFound")
+        view = {"metadata": {"name": "h2", "namespace": "team-a"}, "status": {"provisioning": {"ID": here.host_object("h2")}}}
+        here.management.put(BMH, view)
+        here.management.put(WORKLOADS, workload("other", hostRef={"name": "h2"}))
+        await eventually(lambda: here.phase("other") == "Running")
+        assert here.claimed("other") == "h2"
+
+
+async def test_no_class_no_default_not_allowed(here: World) -> None:
+    here.management.edit(CLASSES, "metal", {"spec": {"allowedNamespaces": {"names": ["team-b"]}}})
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("none", className=None))
+        here.management.put(WORKLOADS, workload("unknown", className="gold"))
+        here.management.put(WORKLOADS, workload("refused"))
+        await eventually(lambda: here.condition("none", "Bound")["reason"] == "NoDefaultClass")
+        await eventually(lambda: here.condition("unknown", "Bound")["reason"] == "ClassNotFound")
+        await eventually(lambda: here.condition("refused", "Bound")["reason"] == "NamespaceNotAllowed")
+        here.management.edit(CLASSES, "metal", {"spec": {"allowedNamespaces": {"names": ["team-a"]}}})
+        await eventually(lambda: here.phase("refused") == "Running")
+
+
+async def test_a_workload_deleted_before_its_host_was_seen_is_still_released(here: World) -> None:
+    """The Host's event is late: the finalizer must not go while the claim stands."""
+    async with controllers(here):
+        await eventually(lambda: here.management.all(HOSTS)[0]["spec"].get("offers"))
+        here.management.fail = lambda verb, path: Failure(503, "ServiceUnavailable") if verb == "WATCH" and "/hosts" in path else None
+        here.management.cut_watches()
+        await eventually(lambda: here.management.requests["WATCH hosts"] >= 2)
+        here.management.put(WORKLOADS, workload("hasty"))
+        await eventually(lambda: here.workload("hasty")["metadata"].get("finalizers"))
+        here.request_deletion("hasty")
+        await eventually(lambda: here.management.requests["GET workloads"] >= 2)
+        assert here.management.find(WORKLOADS, "hasty", "team-a") is not None
+        here.management.fail = lambda verb, path: None
+        await eventually(lambda: here.management.find(WORKLOADS, "hasty", "team-a") is None, 10)
+        assert not here.management.all(HOSTS)[0]["spec"].get("claimRef")
+
+
+async def test_a_host_taken_back_by_the_owner_is_lost_and_an_orphan(here: World) -> None:
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web"))
+        await eventually(lambda: here.phase("web") == "Running")
+        name = here.host_object("h1")
+        here.management.edit(HOSTS, name, {"spec": {"claimRef": None, "view": None}})
+        here.management.edit(WORKLOADS, "web", {"status": {"host": None, "phase": "Lost"}}, "team-a")
+        await eventually(lambda: here.condition("web", "Ready")["reason"] == "Lost")
+        await eventually(lambda: here.management.get(HOSTS, name)["status"].get("reason") == "Orphaned")
+        here.request_deletion("web")
+        await eventually(lambda: here.management.find(WORKLOADS, "web", "team-a") is None)
+        assert here.host("h1")["spec"]["consumerRef"]["name"] == "web", "what runs there is the owner's to decide"
