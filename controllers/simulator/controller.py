@@ -164,7 +164,10 @@ def _state(host: BareMetalHost) -> str:
 
 
 def _secrets_of(obj: Object) -> Iterable[str]:
-    return [f"{namespace_of(obj)}/{name}" for name in names_in_use(_decode(obj).spec)]
+    try:
+        return [f"{namespace_of(obj)}/{name}" for name in names_in_use(_decode(obj).spec)]
+    except TerminalError:
+        return []  # its own turn says what is wrong with it; the others go on
 
 
 def _without_values(secret: Object) -> Object:

@@ -1,0 +1,139 @@
+"""How commands run, stop and complain."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import aiohttp
+import pytest
+
+from apiserver.cli import main as command_line
+from apiserver.cli.health import HealthServer
+from apiserver.cli.running import UsageError, run_until_stopped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from pathlib import Path
+
+
+def _signal_when_started(number: int) -> tuple[list[str], Callable[[], Coroutine[object, object, None]]]:
+    happened: list[str] = []
+
+    async def main() -> None:
+        asyncio.get_running_loop().call_soon(os.kill, os.getpid(), number)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            happened.append("tidied up")
+
+    return happened, main
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_stops_it_with_status_0(number: int) -> None:
+    happened, main = _signal_when_started(number)
+    assert run_until_stopped(main) == 0
+    assert happened == ["tidied up"]
+
+
+def test_it_ends_by_itself() -> None:
+    async def main() -> None:
+        await asyncio.sleep(0)
+
+    assert run_until_stopped(main) == 0
+
+
+def test_a_crash_is_not_hidden() -> None:
+    async def main() -> None:
+        raise RuntimeError("broken")
+
+    with pytest.raises(RuntimeError, match="broken"):
+        run_until_stopped(main)
+
+
+def test_what_the_user_did_wrong_comes_out_of_groups_of_tasks() -> None:
+    async def wrong() -> None:
+        raise UsageError("do this instead")
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as outer:
+            async with asyncio.TaskGroup() as inner:
+                inner.create_task(wrong())
+            outer.create_task(asyncio.sleep(10))
+
+    with pytest.raises(UsageError, match="do this instead"):
+        run_until_stopped(main)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "message"),
+    [
+        ([], 2, "COMMAND"),
+        (["--version"], 0, ""),
+        (["dev", "--help"], 0, ""),
+        (["dev", "--hosts", "many"], 2, "invalid int value"),
+        (["dev", "--hosts", "-1"], 1, "--hosts must be between 0 and 10000"),
+        (["dev", "--hardware-port", "70000"], 1, "ports are between"),
+        (["dev", "--bmo-speed", "-1"], 1, "--bmo-speed: the speed must be zero or more"),
+        (["simulate-bmo"], 2, "--kubeconfig"),
+        (["simulate-bmo", "--kubeconfig", "/nowhere", "--speed", "-2"], 1, "--speed: the speed must be zero or more"),
+        (["simulate-bmo", "--kubeconfig", "/nowhere"], 1, "--kubeconfig /nowhere: there is no kubeconfig at /nowhere"),
+        (["controllers", "--kubeconfig", "/nowhere"], 1, "the management cluster cannot be used: there is no kubeconfig at /nowhere"),
+    ],
+)
+def test_wrong_command_lines(
+    arguments: list[str], status: int, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(command_line, "log_to_stderr", lambda level: None)
+    try:
+        found = command_line.main(arguments)
+    except SystemExit as end:  # argparse's way
+        found = int(end.code or 0)
+    error = capsys.readouterr().err
+    assert found == status, error
+    assert message in error
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_module_is_the_command() -> None:
+    command = [sys.executable, "-m", "apiserver.cli.main", "simulate-bmo", "--kubeconfig", "/nowhere"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[-1] == "metal3-workloads simulate-bmo: --kubeconfig /nowhere: there is no kubeconfig at /nowhere"
+
+
+def test_every_command_is_documented() -> None:
+    text = command_line.parser().format_help()
+    for command in ("dev", "serve", "controllers", "simulate-bmo"):
+        assert command in text
+
+
+async def test_health() -> None:
+    problem = ["still reading"]
+    server = HealthServer(0, lambda: problem[0] if problem else None)
+    task = asyncio.create_task(server.run())
+    try:
+        async with asyncio.timeout(5):
+            while not server.bound:  # noqa: ASYNC110 - set by another task
+                await asyncio.sleep(0.01)
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{server.bound}") as session:
+            assert await _get(session, "/healthz") == (503, "still reading\n")
+            assert await _get(session, "/livez") == (200, "ok\n")
+            problem.clear()
+            assert await _get(session, "/healthz") == (200, "ok\n")
+            with pytest.raises(UsageError, match="cannot be used"):
+                await HealthServer(server.bound, lambda: None).run()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _get(session: aiohttp.ClientSession, path: str) -> tuple[int, str]:
+    async with session.get(path) as response:
+        return response.status, await response.text()
