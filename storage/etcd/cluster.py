@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Cluster"]
 
-_LEAST = 0.1  # seconds for an attempt, however late it is (0 would be no limit)
-
 _log = logging.getLogger(__name__)
 
 
@@ -109,7 +107,7 @@ class Cluster:
         while True:
             gateway, token = self.current, self._token
             try:
-                return await gateway.call(path, body, max(min(patience, deadline - clock()), _LEAST))
+                return await gateway.call(path, body, min(patience, deadline - clock()))
             except Refused as error:
                 if error.stale_token and self._user and not logins:
                     logins += 1

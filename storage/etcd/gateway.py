@@ -4,15 +4,19 @@ Kept: addresses, the /v3 prefix, the token, the pool, and its methods for admini
 constructor, calls without timeouts, models, errors, TLS without host names, and watches (see storage.etcd.watch).
 """
 
+# mypy: disallow-untyped-calls=False
+# (etcd3-py has no types)
+
 from __future__ import annotations
 
+import asyncio
 import io
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
-from etcd3 import AioClient
+from etcd3.aio_client import AioClient
 
 from storage.etcd.errors import Broken, NotSent, from_body
 
@@ -23,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["Gateway", "check_endpoint"]
 
 _PIECE = 1 << 18
+_LEAST = 0.1  # seconds for a call, however late it is (0 would be no limit)
 _ADMINISTRATION = 10.0  # seconds
 _WS_CLOSE = 1.0  # seconds to wait for etcd's goodbye
 
@@ -44,7 +49,7 @@ def check_endpoint(endpoint: str, *, tls: bool) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-class Gateway(AioClient):  # type: ignore[misc, valid-type] # etcd3-py has no types
+class Gateway(AioClient):
     """The gateway of one member. Made and used on one running event loop.
 
     context: the TLS context for the next connection; None without TLS."""
@@ -52,21 +57,36 @@ class Gateway(AioClient):  # type: ignore[misc, valid-type] # etcd3-py has no ty
     def __init__(self, endpoint: str, context: Callable[[], ssl.SSLContext] | None, *, pool: int) -> None:
         parts = urlsplit(endpoint)
         host, _, _ = parts.netloc.rpartition(":")  # with the brackets of IPv6
-        super().__init__(host=host, port=parts.port, protocol=parts.scheme, pool_size=pool)
+        super().__init__(host=host, port=parts.port, protocol=parts.scheme, pool_size=0)
         self.endpoint = endpoint
+        # aiohttp's own limit lets newcomers overtake: under load somebody waits for ever. A semaphore is first come, first served.
+        self._slots = asyncio.Semaphore(pool)
         self._context = context
         # Watches hold their connections for ever, and would leave none for calls.
         self._watches = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
 
-    def call_rpc(self, method: str, data: Any = None, **options: Any) -> Any:
+    def call_rpc(self, method: str, data: Any = None, stream: bool = False, encode: bool = True, raw: bool = False, **options: Any) -> Any:
         """etcd3-py's own way in, which its methods for administration use: with our TLS, and a time limit."""
         options.setdefault("ssl", self._ssl())
         if options.get("timeout") is None:
             options["timeout"] = aiohttp.ClientTimeout(total=_ADMINISTRATION)
-        return super().call_rpc(method, data, **options)
+        return super().call_rpc(method, data, stream, encode, raw, **options)
 
     async def call(self, path: str, body: bytes, timeout: float) -> dict[str, Any]:
         """POST to /v3<path>; the decoded answer. Raises GatewayError."""
+        now = asyncio.get_running_loop().time
+        deadline = now() + timeout
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise NotSent(f"too many calls wait for {self.endpoint}") from None
+        try:
+            return await self._call(path, body, max(deadline - now(), _LEAST))
+        finally:
+            self._slots.release()
+
+    async def _call(self, path: str, body: bytes, timeout: float) -> dict[str, Any]:
         limits = aiohttp.ClientTimeout(total=timeout, sock_connect=timeout)
         try:
             data = io.BytesIO(body) if len(body) > _PIECE else body  # aiohttp sends a file in pieces, and bytes in one go

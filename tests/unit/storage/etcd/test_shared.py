@@ -1,0 +1,86 @@
+"""Many callers, few questions, and no answer that is older than its caller's question."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from storage.etcd.shared import Shared
+
+
+class Counter:
+    """Answers how often it was asked, when let."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.gate, self.twice = asyncio.Event(), asyncio.Event()
+
+    async def ask(self) -> int:
+        self.asked += 1
+        if self.asked == 2:
+            self.twice.set()
+        mine = self.asked
+        await self.gate.wait()
+        return mine
+
+
+async def turns(count: int = 5) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+async def test_those_who_come_together_share() -> None:
+    counter = Counter()
+    shared = Shared(counter.ask)
+    tasks = [asyncio.create_task(shared.get()) for _ in range(50)]
+    await turns()
+    counter.gate.set()
+    assert await asyncio.gather(*tasks) == [1] * 50
+
+
+async def test_who_comes_later_gets_a_later_answer() -> None:
+    counter = Counter()
+    shared = Shared(counter.ask)
+    first = asyncio.create_task(shared.get())
+    await turns()
+    assert counter.asked == 1
+    later = [asyncio.create_task(shared.get()) for _ in range(3)]
+    await turns()
+    counter.gate.set()
+    assert await asyncio.gather(first, *later) == [1, 2, 2, 2]
+
+
+async def test_one_that_gets_no_answer_does_not_hold_up_the_others() -> None:
+    counter = Counter()
+    shared = Shared(counter.ask)
+    stuck = asyncio.create_task(shared.get())
+    await turns()
+    second = asyncio.create_task(shared.get())
+    async with asyncio.timeout(5):
+        await counter.twice.wait()
+    counter.gate.set()
+    assert (await stuck, await second) == (1, 2)
+
+
+async def test_the_end_of_one_caller_is_not_that_of_the_others() -> None:
+    counter = Counter()
+    shared = Shared(counter.ask)
+    tasks = [asyncio.create_task(shared.get()) for _ in range(3)]
+    await turns()
+    tasks[0].cancel()
+    await turns()
+    counter.gate.set()
+    assert await asyncio.gather(*tasks[1:]) == [1, 1]
+    assert tasks[0].cancelled()
+
+
+async def test_errors_reach_everybody_once() -> None:
+    async def fail() -> int:
+        raise ValueError("no")
+
+    shared = Shared(fail)
+    outcomes = await asyncio.gather(*(shared.get() for _ in range(3)), return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [ValueError] * 3
+    with pytest.raises(ValueError, match="no"):
+        await shared.get()
