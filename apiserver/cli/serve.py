@@ -43,7 +43,12 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         description="The aggregated API server. kube-apiserver reaches it through APIServices; identities, permissions and namespaces are "
         "those of the management cluster.",
     )
-    parser.add_argument("--storage", required=True, metavar="URL", help="where objects are kept: sqlite:///PATH")
+    parser.add_argument(
+        "--storage",
+        required=True,
+        metavar="URL",
+        help="where objects are kept: sqlite:///PATH, or for several replicas etcd://HOST:PORT,HOST:PORT/PREFIX?ca=FILE&cert=FILE&key=FILE",
+    )
     parser.add_argument("--kubeconfig", metavar="FILE", help="kubeconfig of the management cluster; the pod's own by default")
     parser.add_argument(
         "--bind-address", default="127.0.0.1", metavar="IP", help="address to listen on (default: 127.0.0.1; 0.0.0.0 in a pod)"

@@ -17,9 +17,25 @@ PREFIX = "sqlite:///"
 
 
 def open_store(url: str) -> Store:
-    """The store, not yet started. sqlite:///data/db is relative, sqlite:////var/lib/db absolute, as in SQLAlchemy. Raises UsageError."""
+    """The store, not yet started. sqlite:///data/db is relative, sqlite:////var/lib/db absolute, as in SQLAlchemy; for etcd:// and
+    etcds:// see storage.etcd.address. Raises UsageError."""
+    if url.startswith(("etcd://", "etcds://")):
+        return _etcd(url)
+    return _sqlite(url)
+
+
+def _etcd(url: str) -> Store:
+    from storage.etcd.address import store_at  # loads slowly, and only those who want it shall wait
+
+    try:
+        return store_at(url)
+    except (ValueError, OSError) as error:
+        raise UsageError(f"--storage {_shown(url)}: {error}") from None
+
+
+def _sqlite(url: str) -> Store:
     if not url.startswith(PREFIX) or url == PREFIX:
-        raise UsageError(f"--storage {_shown(url)}: give sqlite:///PATH (four slashes for an absolute path)")
+        raise UsageError(f"--storage {_shown(url)}: give sqlite:///PATH (four slashes for an absolute path) or etcd://HOST:PORT")
     path = Path(url.removeprefix(PREFIX))
     if path.is_dir():
         raise UsageError(f"--storage {url}: that is a folder; name the database file in it")
