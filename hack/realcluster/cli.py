@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
             asyncio.run(restart(Folder(root), options.name, gently=not options.kill))
             return 0
         asyncio.run(_up(Up(_settings(options), Folder(root), progress())))
-    except (ProcessError, ApiError, KeyError, ValueError, OSError, NotImplementedError) as error:
+    except (ProcessError, ApiError, KeyError, ValueError, OSError) as error:
         print(f"hack/cluster: {error.args[0] if isinstance(error, KeyError) else error}", file=sys.stderr)
         return 1
     except ExceptionGroup as group:

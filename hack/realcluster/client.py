@@ -23,6 +23,7 @@ Object = dict[str, Any]
 PARALLEL = 24
 REQUEST_SECONDS = 30.0
 BUSY_SECONDS = 20.0
+BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 class ApiError(Exception):
@@ -54,14 +55,15 @@ class Client:
     async def request(self, method: str, path: str, body: Object | None = None, *, content_type: str = "application/json") -> Object:
         """Send one request and return the decoded answer; ApiError for every status of 400 and above.
 
-        429 is tried again for a while: a kube-apiserver that has just learnt of a kind says that its "storage is (re)initializing".
+        429 and 503 are tried again for a while: for a moment, a kube-apiserver that has just learnt of a kind says that its "storage
+        is (re)initializing", and one whose APIService has just become available that it is not.
         """
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
             try:
                 return await self._once(method, path, body, content_type)
             except ApiError as error:
-                if error.code != HTTPStatus.TOO_MANY_REQUESTS or time.monotonic() > deadline:
+                if error.code not in BUSY or time.monotonic() > deadline:
                     raise
             await asyncio.sleep(POLL)
 
@@ -101,7 +103,7 @@ class Client:
 
     async def _probe(self, path: str) -> str | None:
         try:
-            await self.get(path)
+            await self._once("GET", path, None, "application/json")
         except ApiError as error:
             return "; ".join(line for line in str(error).splitlines() if not line.startswith("[+]"))
         except (aiohttp.ClientError, TimeoutError) as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 from hack.realcluster import pki, ports
 from hack.realcluster.client import Client, wait_for
@@ -31,6 +32,14 @@ class Etcds:
     process: Process
     ca: Path
     client: pki.WrittenPair
+
+    def storage(self, prefix: str) -> str:
+        """The --storage of `metal3-workloads serve` for keys below `prefix`.
+
+        Compaction is left to the kube-apiservers, which keep their objects in the same etcd and watch them.
+        """
+        query = urlencode({"ca": self.ca, "cert": self.client.certificate, "key": self.client.key, "keep-history": 0}, safe="/")
+        return f"etcds://{self.settings.endpoint.removeprefix('https://')}{prefix}?{query}"
 
 
 @dataclass(frozen=True)

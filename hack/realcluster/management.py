@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from hack.realcluster.client import Object
     from hack.realcluster.processes import Process, Processes
-    from hack.realcluster.settings import Folder, Settings
+    from hack.realcluster.settings import Folder
 
 READY_SECONDS = 60.0
 CLASS_SECRET = "metal-credentials"
@@ -58,10 +58,8 @@ def write_tenants(cluster: Cluster, folder: Folder, tenants: tuple[str, ...]) ->
         pki.write_private(folder.tenant(tenant), cluster.kubeconfig(identity, tenant))
 
 
-async def start_server(program: Path, cluster: Cluster, client: Client, settings: Settings, folder: Folder, processes: Processes) -> Server:
-    """Start `metal3-workloads serve` and wait until it is ready."""
-    if settings.storage != "sqlite":
-        raise NotImplementedError(f"--storage {settings.storage}: the server has no such storage yet; use sqlite")
+async def start_server(program: Path, cluster: Cluster, client: Client, storage: str, folder: Folder, processes: Processes) -> Server:
+    """Start `metal3-workloads serve` with this --storage and wait until it is ready."""
     authority = pki.Authority("metal3-workloads-ca")
     ca = folder.pki / "apiserver-ca.crt"
     ca.write_bytes(authority.certificate)
@@ -72,7 +70,7 @@ async def start_server(program: Path, cluster: Cluster, client: Client, settings
     port = ports.reserve()
     argv: list[str | Path] = [
         *(program, "serve"),
-        *("--storage", f"sqlite:///{folder.root / 'data' / 'store.db'}"),
+        *("--storage", storage),
         *("--kubeconfig", config),
         *("--bind-address", "127.0.0.1", "--secure-port", str(port)),
         *("--tls-cert-file", pair.certificate, "--tls-private-key-file", pair.key),

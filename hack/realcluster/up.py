@@ -93,7 +93,7 @@ class Up:
         async with owner.result().client() as at_hardware, tenants.result().client() as at_management:
             async with asyncio.TaskGroup() as group:
                 credentials = group.create_task(self._hardware(owner.result(), at_hardware))
-                group.create_task(self._management(tenants.result(), at_management, await base))
+                group.create_task(self._management(tenants.result(), at_management, await base, self._storage(etcd)))
             if self.settings.server:
                 await self._serve_tenants(tenants.result(), at_management, at_hardware, credentials.result())
         description = self._describe(owner.result(), tenants.result(), etcd)
@@ -107,12 +107,17 @@ class Up:
             self.bmo.append(await hardware.start_simulated_bmo(self.program, cluster, client, self.settings, self.folder, self.processes))
         return await hardware.credentials(cluster, client)
 
-    async def _management(self, cluster: Cluster, client: Client, base: list[dict[str, Any]]) -> None:
+    def _storage(self, etcd: Etcds) -> str:
+        if self.settings.storage == "etcd":
+            return etcd.storage("/metal3-workloads")
+        return f"sqlite:///{self.folder.root / 'data' / 'store.db'}"
+
+    async def _management(self, cluster: Cluster, client: Client, base: list[dict[str, Any]], storage: str) -> None:
         management.write_tenants(cluster, self.folder, self.settings.tenants)
         await management.furnish(client, self.tools / "kubectl", base, self.settings.tenants)
         self.say("management cluster has its roles and tenants")
         if self.settings.server:
-            self.apiserver = await management.start_server(self.program, cluster, client, self.settings, self.folder, self.processes)
+            self.apiserver = await management.start_server(self.program, cluster, client, storage, self.folder, self.processes)
             self.say("API server is ready")
             await management.register(client, base, self.apiserver)
             self.say("APIServices are available")
@@ -121,12 +126,12 @@ class Up:
 
     async def _serve_tenants(self, cluster: Cluster, client: Client, at_hardware: Client, credentials: bytes) -> None:
         await management.create_class(client, self.settings.tenants, credentials)
+        if self.settings.controllers:
+            self.controllers.append(await management.start_controllers(self.program, cluster, client, self.folder, self.processes))
         await hardware.wait_for_hosts(at_hardware, self.settings.hosts, *self.bmo)
         self.say("hosts are available")
         if self.settings.controllers:
-            process = await management.start_controllers(self.program, cluster, client, self.folder, self.processes)
-            self.controllers.append(process)
-            await management.wait_for_offers(client, self.settings.tenants, self.settings.hosts, process, *self.bmo)
+            await management.wait_for_offers(client, self.settings.tenants, self.settings.hosts, *self.controllers, *self.bmo)
             self.say("class is connected, hosts are offered")
 
     def _describe(self, owner: Cluster, tenants: Cluster, etcd: Etcds) -> dict[str, Any]:

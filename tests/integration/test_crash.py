@@ -19,12 +19,13 @@ PATH = "/apis/workload.metal3.io/v1alpha1/namespaces/a/workloads"
 BEFORE_THE_CRASH = 50
 
 
-@pytest.fixture(scope="module")
-def server_alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A cluster without controllers."""
+@pytest.fixture(scope="module", params=["sqlite", "etcd"])
+def server_alone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A cluster without controllers, on each storage."""
     folder = tmp_path_factory.mktemp("cluster") / "crash"
     try:
-        yield running.start(folder, "--hosts", "0", "--bmo", "none", "--controllers", "off", "--tenants", "a")
+        settings = ("--storage", request.param, "--hosts", "0", "--bmo", "none", "--controllers", "off", "--tenants", "a")
+        yield running.start(folder, *settings)
     finally:
         running.stop(folder)
 
