@@ -48,7 +48,7 @@ def track_update(
     reset: what this request cannot change, as {status} through the main resource, or {metadata, spec} through /status.
 
     An object whose managedFields were forgotten (see is_reset) is not tracked again before its first apply. Never raises for what a
-    client can send: where list items cannot be told apart, nobody owns anything.
+    client can send: where list items cannot be told apart, or values are nested too deeply, nobody owns anything.
     """
     old = live or {}
     entries = _entries(old, new, subresource)
@@ -57,15 +57,15 @@ def track_update(
         return []
     try:
         tracked = _updated(schema, old, new, managers, Identity.of(manager, "Update", api_version, subresource), now, reset)
-    except SchemaMismatch:
+    except (SchemaMismatch, RecursionError):
         return []
     return entries if tracked is managers and len(managers) == len(entries) else encode(tracked)
 
 
 def _entries(live: Object, new: Object, subresource: str) -> list[dict[str, Any]]:
     """What the client sent, where it may and did send something; else what is stored."""
-    stored: list[dict[str, Any]] = (live.get("metadata") or {}).get("managedFields") or []
-    sent = (new.get("metadata") or {}).get("managedFields")
+    stored: list[dict[str, Any]] = _metadata(live).get("managedFields") or []
+    sent = _metadata(new).get("managedFields")
     if subresource or sent is None or sent == stored:
         return stored
     return [] if is_reset(sent) else parse(sent) or stored
@@ -89,10 +89,15 @@ def _updated(schema: Type, live: Object, new: Object, managers: Managers, identi
     return capped(left)
 
 
+def _metadata(obj: Object) -> Object:
+    found = obj.get("metadata")
+    return found if isinstance(found, dict) else {}
+
+
 def _untracked(obj: Object) -> Object:
     """The object without its managedFields, which nobody owns."""
-    metadata = obj.get("metadata")
-    if not isinstance(metadata, dict) or "managedFields" not in metadata:
+    metadata = _metadata(obj)
+    if "managedFields" not in metadata:
         return obj
     return {**obj, "metadata": {name: value for name, value in metadata.items() if name != "managedFields"}}
 
@@ -112,40 +117,49 @@ def apply(
     """What a server-side apply makes of the object, managedFields included. `live` is None when it is created by it.
 
     Parameters are those of track_update; force: take fields that others own. What the manager applied last time and no longer applies
-    is removed, unless somebody else owns it; an object or list of which nothing is left then is null, and defaults are not filled:
-    normalize what is returned. What `reset` holds is merged in but not owned; take it out again. An apply that changes nothing returns
-    an object equal to `live`, times included; use `keep_times` when normalizing may have made it so.
+    is removed, unless somebody else owns it. Defaults are not filled: normalize what is returned. What `reset` holds is merged in but
+    not owned; take it out again. An apply that changes nothing returns an object equal to `live`, times included; use `keep_times` when
+    normalizing may have made it so.
 
     Shares parts with both objects and changes neither. Raises ApplyConflict (409), ApplyRefused and SchemaMismatch (400).
     """
-    if (applied.get("metadata") or {}).get("managedFields") is not None:
+    if _metadata(applied).get("managedFields") is not None:
         raise ApplyRefused("metadata.managedFields must be nil")
     if applied.get("apiVersion") != api_version:
         raise ApplyRefused(f'invalid object type: {_kind(applied)}: its apiVersion must be "{api_version}"')
-    stored = live or {}
-    before = _untracked(stored) or {"apiVersion": api_version, "kind": applied.get("kind")}
-    _check(schema, applied)
+    before = _untracked(live) if live is not None else {"apiVersion": api_version, "kind": applied.get("kind")}
     identity = Identity.of(manager, "Apply", api_version, subresource)
-    managers = _reconciled(schema, decode((stored.get("metadata") or {}).get("managedFields"), api_version))
-    if not managers and live is not None:
-        first = Identity.of(BEFORE_FIRST_APPLY, "Update", api_version, subresource)
-        managers = _updated(schema, {}, before, managers, first, now, reset)
     try:
-        obj, after = _applied(schema, before, applied, managers, identity, now, reset, force)
+        _check(schema, applied)
+        managers = _reconciled(schema, decode(_metadata(live or {}).get("managedFields"), api_version))
+        if not managers and live is not None:
+            first = Identity.of(BEFORE_FIRST_APPLY, "Update", api_version, subresource)
+            managers = _updated(schema, {}, before, managers, first, now, reset)
+        obj, after = _forced_if_allowed(schema, before, applied, managers, identity, now, reset, force)
+        return keep_times(live, _with_managers(obj, after))
+    except RecursionError:
+        raise ApplyRefused("the object is nested too deeply to be applied: make it flatter") from None
+
+
+def _forced_if_allowed(
+    schema: Type, live: Object, applied: Object, managers: Managers, identity: Identity, now: str, reset: FieldSet, force: bool
+) -> tuple[Object, Managers]:
+    """_applied, forced where all conflicts are with what kubectl itself wrote before. Raises ApplyConflict."""
+    kubectl = identity.manager == lastapplied.KUBECTL
+    try:
+        obj, after = _applied(schema, live, applied, managers, identity, now, reset, force)
     except _Conflicts as error:
-        if manager != lastapplied.KUBECTL or not error.allow(lastapplied.unchanged_fields(schema, before, api_version)):
+        if not kubectl or not error.allow(lastapplied.unchanged_fields(schema, live, live["apiVersion"])):
             raise error.told(managers) from None
-        obj, after = _applied(schema, before, applied, managers, identity, now, reset, True)
-    if manager == lastapplied.KUBECTL:
-        obj = lastapplied.renewed(obj, applied)
-    return keep_times(live, _with_managers(obj, after))
+        obj, after = _applied(schema, live, applied, managers, identity, now, reset, True)
+    return (lastapplied.renewed(obj, applied) if kubectl else obj), after
 
 
 def _check(schema: Type, applied: Object) -> None:
     try:
         validate(schema, applied)
     except SchemaMismatch as error:
-        metadata = applied.get("metadata") or {}
+        metadata = _metadata(applied)
         who = f"{metadata.get('namespace', '')}/{metadata.get('name', '')}; {_kind(applied)}"
         raise SchemaMismatch(error.errors, f"failed to create typed patch object ({who})") from None
 
@@ -214,7 +228,7 @@ def _applied(
 
 
 def _with_managers(obj: Object, managers: Managers) -> Object:
-    metadata = {name: value for name, value in (obj.get("metadata") or {}).items() if name != "managedFields"}
+    metadata = {name: value for name, value in _metadata(obj).items() if name != "managedFields"}
     if managers:
         metadata["managedFields"] = encode(managers)
     return {**obj, "metadata": metadata}
@@ -224,7 +238,7 @@ def keep_times(live: Object | None, new: Object) -> Object:
     """`new`, with the times of `live` when they are all that differs: a write that changes nothing is none."""
     if live is None:
         return new
-    old, found = ((obj.get("metadata") or {}).get("managedFields") or [] for obj in (live, new))
+    old, found = (_metadata(obj).get("managedFields") or [] for obj in (live, new))
     if old == found or _timeless(old) != _timeless(found) or not same(DEDUCED, _untracked(live), _untracked(new)):
         return new
     return {**new, "metadata": {**new["metadata"], "managedFields": old}}

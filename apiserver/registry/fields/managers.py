@@ -93,18 +93,20 @@ def parse(entries: object) -> list[dict[str, Any]]:
     """Entries that a client sent, in canonical form, or [] where they are no managedFields: then what is stored holds."""
     try:
         return [_parsed(entry) for entry in entries] if isinstance(entries, list) else []
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return []
 
 
-def _parsed(entry: dict[str, Any]) -> dict[str, Any]:
+def _parsed(entry: object) -> dict[str, Any]:
     """Raises ValueError, TypeError or KeyError when it is no entry."""
+    if not isinstance(entry, dict):
+        raise TypeError("an entry is a JSON object")
     texts = {name: entry.get(name) or "" for name in ("manager", "operation", "apiVersion", "subresource", "time")}
     if not all(isinstance(text, str) for text in texts.values()):
         raise TypeError("texts are expected")
     if texts["operation"] not in ("Apply", "Update") or not texts["apiVersion"] or entry["fieldsType"] != "FieldsV1":
         raise ValueError("an entry must have an operation Apply or Update, an apiVersion, and fieldsType FieldsV1")
-    fields = FieldSet.parse(entry.get("fieldsV1") or {})
+    fields = FieldSet.parse({} if entry.get("fieldsV1") is None else entry["fieldsV1"])
     time = datetime.fromisoformat(texts["time"]).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if texts["time"] else ""
     identity = Identity(texts["manager"], texts["operation"], texts["apiVersion"], texts["subresource"])
     return _encoded(identity, Entry(fields, texts["apiVersion"], time))

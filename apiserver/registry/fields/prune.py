@@ -1,7 +1,8 @@
 """Which fields an applier gives up by no longer applying them, and the object without these. Pure.
 
 The rules of structured-merge-diff's merge/update.go: a field goes when its applier applied it last time, does not this time, and nobody
-else owns it. What nobody owned stays, even below something that goes.
+else owns it. What nobody owned stays, even below something that goes. Other than upstream, an object or list that stays and has become
+empty is empty, not null: kube-apiserver refuses what comes of it where the schema allows no null.
 """
 
 from __future__ import annotations
@@ -35,4 +36,4 @@ def prune(type_: Type, merged: dict[str, Any], last: FieldSet, current: FieldSet
     pruned = remove_items(type_, merged, last)
     # What others own comes back, and then what the applier did not own either.
     pruned = remove_items(type_, merged, gone(pruned) - managed)
-    return remove_items(type_, merged, gone(pruned) & last)
+    return remove_items(type_, merged, gone(pruned) & last, nulls=False)

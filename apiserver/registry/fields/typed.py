@@ -123,43 +123,47 @@ def _shown(value: Any) -> str:
     return "map" if isinstance(value, dict) else "list" if isinstance(value, list) else repr(value)
 
 
-def remove_items(type_: Type, obj: dict[str, Any], fields: FieldSet) -> dict[str, Any]:
-    """`obj` without these fields and what is below them. An object or list of which nothing is left becomes null. Shares parts."""
-    found = _removed(type_, obj, fields.tree)
+def remove_items(type_: Type, obj: dict[str, Any], fields: FieldSet, *, nulls: bool = True) -> dict[str, Any]:
+    """`obj` without these fields and what is below them. Shares parts.
+
+    What stays though nothing is left of it becomes null, as upstream has it, or without `nulls` an empty object or list.
+    """
+    found = _removed(type_, obj, fields.tree, nulls)
     return found if isinstance(found, dict) else {}
 
 
-def _removed(type_: Type, value: Any, tree: Tree) -> Any:
+def _removed(type_: Type, value: Any, tree: Tree, nulls: bool) -> Any:
     """`tree` has members below the value, but not the value itself. Atomic values go as a whole."""
     kind = kind_of(type_, value)
     if kind == "map" and type_.map is not None and isinstance(value, dict):
-        return None if type_.map.atomic else _removed_map(type_.map, value, tree)
+        values = {} if type_.map.atomic else _removed_map(type_.map, value, tree, nulls)
+        return None if nulls and not values else values
     if kind == "list" and type_.list is not None and isinstance(value, list):
-        return None if type_.list.relation == "atomic" else _removed_list(type_.list, value, tree)
+        items = [] if type_.list.relation == "atomic" else _removed_list(type_.list, value, tree, nulls)
+        return None if nulls and not items else items
     return value if kind == "scalar" else None
 
 
-def _removed_map(map_: MapType, values: dict[str, Any], tree: Tree) -> dict[str, Any] | None:
+def _removed_map(map_: MapType, values: dict[str, Any], tree: Tree, nulls: bool) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in values.items():
         below = tree.get(f"f:{name}")
         if below is None:
             found[name] = value
         elif not is_member(below):
-            declared = map_.fields.get(name)
-            found[name] = _removed(declared[1] if declared else map_.element or DEDUCED, value, below)
-    return found or None
+            found[name] = _removed(map_.type_of(name), value, below, nulls)
+    return found
 
 
-def _removed_list(list_: ListType, items: list[Any], tree: Tree) -> list[Any] | None:
+def _removed_list(list_: ListType, items: list[Any], tree: Tree, nulls: bool) -> list[Any]:
     found: list[Any] = []
     for item in items:
         below = tree.get(element_of(list_, item))
         if below is None:
             found.append(item)
         elif not is_member(below):
-            found.append(_removed(list_.item, item, below))
-    return found or None
+            found.append(_removed(list_.item, item, below, nulls))
+    return found
 
 
 def named_fields(type_: Type, fields: FieldSet) -> FieldSet:
