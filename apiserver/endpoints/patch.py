@@ -1,4 +1,4 @@
-"""PATCH: a merge patch or a JSON patch of an object, or of its status.
+"""PATCH: a merge patch, a JSON patch or a server-side apply (in its own file) of an object, or of its status.
 
 A patch that names no resourceVersion is applied anew when another write comes between.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import bad_request
+from apiserver.endpoints.apply import APPLY_PATCH, apply, check_manager
 from apiserver.endpoints.body import decode, read
 from apiserver.endpoints.fieldvalidation import check_patched
 from apiserver.endpoints.negotiation import content_type, negotiate
@@ -28,7 +29,7 @@ __all__ = ["JSON_PATCH", "MERGE_PATCH", "SUPPORTED", "patch"]
 
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
 STRATEGIC_PATCH = "application/strategic-merge-patch+json"
-SUPPORTED = (JSON_PATCH, MERGE_PATCH)
+SUPPORTED = (JSON_PATCH, MERGE_PATCH, APPLY_PATCH)
 
 
 async def patch(call: Call, scope: Scope) -> web.StreamResponse:
@@ -37,14 +38,17 @@ async def patch(call: Call, scope: Scope) -> web.StreamResponse:
     media = content_type(
         call.http.headers.get("Content-Type") or "none", (*SUPPORTED, STRATEGIC_PATCH) if scope.resource.strategic else SUPPORTED
     )
+    if media == APPLY_PATCH:
+        return await apply(call, scope, form)
+    check_manager(call, apply=False)
     how = context(call, "PatchOptions")
     decoded = decode(await read(call), media, find_duplicates=how.field_validation != "Ignore")
-    apply, how.informed = _prepare(media, decoded.value, scope.resource.strategic or merge_patch)
+    patched, how.informed = _prepare(media, decoded.value, scope.resource.strategic or merge_patch)
     warned = len(how.warnings)
 
     def change(current: dict[str, Any]) -> dict[str, Any]:
         del how.warnings[warned:]  # of an attempt that another write overtook
-        wanted = object_of(apply(current))
+        wanted = object_of(patched(current))
         check_kind(scope.resource, wanted)
         check_place(call, scope.resource, wanted, name=True)
         check_patched(how, scope.schema, wanted, decoded.duplicates)

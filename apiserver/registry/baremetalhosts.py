@@ -12,7 +12,7 @@ from apiserver.registry.claims import Claims, bound, free_reason, put
 from apiserver.registry.entry import Entry, encode_stored
 from apiserver.registry.projection import CLAIMED_THROUGH, claimed_by, host_of
 from apiserver.registry.resource import ALL_VERBS, Column, Resource
-from apiserver.registry.store import ATTEMPTS, Registry, deletion_mark, mark_deleted
+from apiserver.registry.store import ATTEMPTS, Registry, deletion_mark, managed_fields, mark_deleted
 from apiserver.registry.validation import normalize, refuse
 from storage.base import Conflict
 
@@ -64,13 +64,21 @@ class BareMetalHostViewRegistry(Registry):
         self.claims = claims
 
     async def update(
-        self, context: Context, namespace: str, name: str, change: Callable[[dict[str, Any]], dict[str, Any]], *, subresource: str = ""
+        self,
+        context: Context,
+        namespace: str,
+        name: str,
+        change: Callable[[dict[str, Any]], dict[str, Any]],
+        *,
+        subresource: str = "",
+        applied: bool = False,
     ) -> Entry:
         """Absorb a tenant's write. 409 when the host is claimed by somebody else, 422 for what a tenant may not change."""
         for _ in range(ATTEMPTS):
             entry = self._get_for_write(namespace, name)
             old = entry.object()
-            new = await self._wanted(context, entry, old, change(entry.object()))
+            wanted = change(entry.object())
+            new = await self._wanted(context, entry, old, wanted)
             host_entry = self.claims.hosts.find("", host_of(old))
             if host_entry is None:
                 raise self._gone(name)
@@ -80,11 +88,25 @@ class BareMetalHostViewRegistry(Registry):
                 absorbed = self._absorb(context, old, new, host, current)
                 if absorbed.action == "nothing":
                     return entry
-                writer = self._claim if absorbed.action == "claim" else self._change
-                return await writer(context, entry, host_entry, host, current, absorbed)
+                if absorbed.action == "claim":
+                    view, operations = await self._claim(context, entry, host_entry, host, absorbed)
+                else:
+                    view, operations = self._change(entry, host_entry, host, current, absorbed)
+                view = self.tracked(context, old, view, managed_fields(wanted), subresource, applied=applied)
+                written = await self._commit(context, entry, view, operations)
+                if absorbed.action == "claim" and not context.dry_run:
+                    await self._withdraw_others(host_entry.name)
+                return written
             except Conflict:
                 continue
         raise self._busy(name)
+
+    async def apply(
+        self, context: Context, namespace: str, name: str, wanted: dict[str, Any], *, force: bool, subresource: str = ""
+    ) -> tuple[Entry, bool]:
+        """Server-side apply to a view there is; classes offer hosts, nobody creates them."""
+        self._get_for_write(namespace, name)
+        return await self._apply(context, namespace, name, wanted, subresource, force=force), False
 
     async def delete(self, context: Context, namespace: str, name: str, options: DeleteOptions) -> tuple[Entry, bool]:
         """Release the host. An offer goes at once; a claimed host's view goes when the host was released."""
@@ -135,9 +157,9 @@ class BareMetalHostViewRegistry(Registry):
             raise self._taken(old["metadata"]["name"]) from None
 
     async def _claim(
-        self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any], current: Entry | None, absorbed: Absorbed
-    ) -> Entry:
-        """Make the Workload, record the claim, fill the view: one commit."""
+        self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any], absorbed: Absorbed
+    ) -> tuple[dict[str, Any], list[Operation]]:
+        """The filled view, and what makes the Workload and records the claim: one commit."""
         why = free_reason(host, entry.namespace)
         if why is not None:
             raise conflict(self.resource.group, self.resource.plural, entry.name, why)
@@ -149,16 +171,12 @@ class BareMetalHostViewRegistry(Registry):
         made = await workloads.admit_new(context, entry.namespace, wanted)
         host, made = bound(host, made, absorbed.tenant)
         view = self.claims.view_object(host, made, entry.namespace, entry.name)
-        operations: list[Operation] = [put(workloads, None, made), put(self.claims.hosts, host_entry, host)]
-        result = await self._commit(context, entry, view, operations)
-        if not context.dry_run:
-            await self._withdraw_others(host_entry.name)
-        return result
+        return view, [put(workloads, None, made), put(self.claims.hosts, host_entry, host)]
 
-    async def _change(
-        self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any], current: Entry | None, absorbed: Absorbed
-    ) -> Entry:
-        """Carry the write into the Workload and the Host, and release where the consumer went: one commit."""
+    def _change(
+        self, entry: Entry, host_entry: Entry, host: dict[str, Any], current: Entry | None, absorbed: Absorbed
+    ) -> tuple[dict[str, Any], list[Operation]]:
+        """The changed view, and what carries the write into the Workload and the Host, and releases where the consumer went: one commit."""
         operations: list[Operation] = []
         changed: dict[str, Any] | None = None
         if current is not None:
@@ -168,7 +186,7 @@ class BareMetalHostViewRegistry(Registry):
             operations.append(put(self.claims.workloads, current, changed))
         host = {**host, "spec": {**host["spec"], "view": absorbed.tenant}}
         operations.append(put(self.claims.hosts, host_entry, host))
-        return await self._commit(context, entry, self.claims.view_object(host, changed, entry.namespace, entry.name), operations)
+        return self.claims.view_object(host, changed, entry.namespace, entry.name), operations
 
     async def _release(self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any]) -> Entry:
         current = self.claims.workload_of_host(host)

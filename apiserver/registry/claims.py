@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.host import view_uid
+from apiserver.registry.context import Context, UserInfo
 from apiserver.registry.entry import encode_stored
 from apiserver.registry.projection import claimed_by, project
 from apiserver.registry.store import Registry, now, same
@@ -23,6 +24,10 @@ __all__ = ["RELEASE_FINALIZER", "Claims", "bound", "claim_ref", "free_reason", "
 
 RELEASE_FINALIZER = "workload.metal3.io/release"
 """On every Workload that has a host: it goes only after the host was released."""
+
+
+SERVER = Context(UserInfo("system:apiserver"), field_manager="metal3-workloads")
+"""Who writes what no client asked for."""
 
 
 class Claims:
@@ -76,18 +81,19 @@ class Claims:
             wanted["metadata"] |= {"creationTimestamp": now(), "generation": 1}
             return wanted
         old = current.object()
-        kept = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion")
+        kept = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "managedFields")
         wanted["metadata"] |= {field: old["metadata"][field] for field in kept if field in old["metadata"]}
         wanted["metadata"]["generation"] = old["metadata"].get("generation", 1) + (old["spec"] != wanted["spec"])
         return {"apiVersion": old["apiVersion"], "kind": old["kind"], **wanted}
 
     def put_view(self, view: dict[str, Any]) -> list[Operation]:
-        """The operation that stores a view made by `view_object`; none when nothing differs."""
+        """The operation that stores a view made by `view_object` on the server's own account; none when nothing differs."""
         meta = view["metadata"]
         current = self.views.find(meta["namespace"], meta["name"])
-        if current is not None and same(current.object(), view):
+        old = current.object() if current is not None else None
+        if old is not None and same(old, view):
             return []
-        return [put(self.views, current, view)]
+        return [put(self.views, current, self.views.tracking.track(SERVER, old, view, None, "", now()))]
 
     def view_operations(self, host: dict[str, Any], workload: dict[str, Any] | None) -> list[Operation]:
         """What keeps the claimed view right when `host` or `workload` (as they are about to be) are written."""

@@ -83,7 +83,7 @@ def for_update(resource: Resource, old: dict[str, Any], new: dict[str, Any]) -> 
         if new.get(field) not in (None, "", old.get(field))
     ]
     result = {k: v for k, v in new.items() if k not in (*SYSTEM_FIELDS, "selfLink", "managedFields")}
-    result.update({k: old[k] for k in (*SYSTEM_FIELDS, "name", "namespace", "generateName", "managedFields") if k in old})
+    result.update({k: old[k] for k in (*SYSTEM_FIELDS, "name", "namespace", "generateName") if k in old})
     if "deletionTimestamp" in old:
         added = sorted(set(result.get("finalizers") or []) - set(old.get("finalizers") or []))
         if added:

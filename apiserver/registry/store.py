@@ -13,6 +13,7 @@ from apiserver.apis.status import ApiError, already_exists, conflict, not_found,
 from apiserver.registry import metadata
 from apiserver.registry.entry import Entry, decoder, encode_stored
 from apiserver.registry.strategy import Admission, AdmitEverything, Strategy
+from apiserver.registry.tracking import Tracking, settled, with_fields
 from apiserver.registry.validation import normalize, refuse
 from storage.base import Conflict, Delete, Operation, Put
 
@@ -60,6 +61,7 @@ class Registry:
         self.strategy = strategy or Strategy()
         self.admission: Admission = admission or AdmitEverything()
         self.decode = decoder(resource, reduce)
+        self.tracking = Tracking(resource)
         self.collection: Collection[Entry] = cache.collection(resource.prefix, self.decode, indexers or {})
 
     def find(self, namespace: str, name: str) -> Entry | None:
@@ -73,11 +75,11 @@ class Registry:
             raise not_found(self.resource.group, self.resource.plural, name)
         return entry
 
-    async def create(self, context: Context, namespace: str, obj: dict[str, Any]) -> Entry:
-        """Store a new object. A generated name that is taken is drawn again."""
+    async def create(self, context: Context, namespace: str, obj: dict[str, Any], *, applied: bool = False) -> Entry:
+        """Store a new object. A generated name that is taken is drawn again. `applied`: it is a server-side apply's result."""
         generated = not (obj.get("metadata") or {}).get("name")
         for attempt in range(ATTEMPTS):
-            new = await self.admit_new(context, namespace, obj)
+            new = await self.admit_new(context, namespace, obj, applied=applied)
             name = new["metadata"]["name"]
             if self.find(namespace, name) is None:
                 try:
@@ -88,34 +90,68 @@ class Registry:
                 break
         raise already_exists(self.resource.group, self.resource.plural, name)
 
-    async def admit_new(self, context: Context, namespace: str, obj: dict[str, Any]) -> dict[str, Any]:
-        """The object that `create` would store: metadata set, defaults filled, validated and admitted."""
+    async def admit_new(self, context: Context, namespace: str, obj: dict[str, Any], *, applied: bool = False) -> dict[str, Any]:
+        """The object that `create` would store: metadata set, defaults filled, validated, admitted, its fields' manager noted."""
+        sent = managed_fields(obj)
         new = self.strategy.prepare_create(context, {**obj, "metadata": metadata.for_create(self.resource, obj, namespace, now())})
         name = new["metadata"]["name"]
         new = self._checked(None, normalize(self.resource, new, name))
         admitted = await self.admission.admit("CREATE", context, self.resource, namespace, name, new, None)
-        return new if admitted is new or admitted is None else self._checked(None, normalize(self.resource, admitted, name))
+        if admitted is not new and admitted is not None:
+            new = self._checked(None, normalize(self.resource, admitted, name))
+        return with_fields(new, sent or []) if applied else self.tracking.track(context, None, new, sent, "", now())
 
     async def update(
-        self, context: Context, namespace: str, name: str, change: Callable[[dict[str, Any]], dict[str, Any]], *, subresource: str = ""
+        self,
+        context: Context,
+        namespace: str,
+        name: str,
+        change: Callable[[dict[str, Any]], dict[str, Any]],
+        *,
+        subresource: str = "",
+        applied: bool = False,
     ) -> Entry:
         """Store what `change` makes of the current object. It gets a private copy, and is called again when another write came
-        between, unless what it wants names a resourceVersion. Writing what is there already changes nothing."""
+        between, unless what it wants names a resourceVersion. Writing what is there already changes nothing.
+        `applied`: what it makes is a server-side apply's result, with its managedFields."""
         for _ in range(ATTEMPTS):
             entry = self.get(namespace, name)
             old = entry.object()
             new = change(entry.object())
             try:
-                return await self._replace(context, entry, old, new, subresource)
+                return await self._replace(context, entry, old, new, subresource, applied=applied)
             except Conflict:
                 continue
         raise self._busy(name)
 
-    async def _replace(self, context: Context, entry: Entry, old: dict[str, Any], new: dict[str, Any], subresource: str) -> Entry:
-        given = new.get("metadata")
+    async def apply(
+        self, context: Context, namespace: str, name: str, wanted: dict[str, Any], *, force: bool, subresource: str = ""
+    ) -> tuple[Entry, bool]:
+        """Server-side apply: the object afterwards, and whether it was created by it. `wanted` is what the client is to own."""
+        for _ in range(ATTEMPTS):
+            if self.find(namespace, name) is not None or subresource:
+                return await self._apply(context, namespace, name, wanted, subresource, force=force), False
+            obj = self.tracking.apply(context, None, wanted, "", now(), force=force)
+            try:
+                return await self.create(context, namespace, obj, applied=True), True
+            except ApiError as error:
+                if error.reason != "AlreadyExists":
+                    raise
+        raise self._busy(name)
+
+    async def _apply(self, context: Context, namespace: str, name: str, wanted: dict[str, Any], subresource: str, *, force: bool) -> Entry:
+        def change(current: dict[str, Any]) -> dict[str, Any]:
+            return self.tracking.apply(context, current, wanted, subresource, now(), force=force)
+
+        return await self.update(context, namespace, name, change, subresource=subresource, applied=True)
+
+    async def _replace(
+        self, context: Context, entry: Entry, old: dict[str, Any], new: dict[str, Any], subresource: str, *, applied: bool
+    ) -> Entry:
+        sent, given = managed_fields(new), new.get("metadata")
         meta = metadata.for_update(self.resource, old["metadata"], given if isinstance(given, dict) else {})
         new = self.strategy.prepare_update(context, old, {**new, "metadata": meta}, subresource)
-        new = self._checked(old, normalize(self.resource, new, entry.name))
+        new = self._checked(old, normalize(self.resource, with_fields(new, []), entry.name))
         admitted = await self.admission.admit("UPDATE", context, self.resource, entry.namespace, entry.name, new, old, subresource)
         if admitted is not new and admitted is not None:
             new = self._checked(old, normalize(self.resource, admitted, entry.name))
@@ -123,9 +159,18 @@ class Registry:
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         if "deletionTimestamp" in old["metadata"] and not new["metadata"].get("finalizers"):
             return await self._remove(context, entry, new)
+        new = self.tracked(context, old, new, sent, subresource, applied=applied)
         if same(old, new):
             return entry
         return await self._store(context, entry, new, old)
+
+    def tracked(
+        self, context: Context, old: dict[str, Any], new: dict[str, Any], sent: Any, subresource: str, *, applied: bool
+    ) -> dict[str, Any]:
+        """`new` with its managedFields: those of the apply that made it, or by what differs from `old`."""
+        if applied:
+            return settled(old, with_fields(new, sent or []))
+        return settled(old, self.tracking.track(context, old, new, sent, subresource, now()))
 
     async def delete(self, context: Context, namespace: str, name: str, options: DeleteOptions) -> tuple[Entry, bool]:
         """Delete, or mark as deleted while finalizers are left. Returns the last state, and whether it is gone now."""
@@ -185,6 +230,12 @@ class Registry:
 
     def _busy(self, name: str) -> ApiError:
         return service_unavailable(f'{self.resource.plural} "{name}" is being written by too many others at once; try again')
+
+
+def managed_fields(obj: dict[str, Any]) -> Any:
+    """What an object from outside says in metadata.managedFields, if anything."""
+    metadata = obj.get("metadata")
+    return metadata.get("managedFields") if isinstance(metadata, dict) else None
 
 
 def same(old: dict[str, Any], new: dict[str, Any]) -> bool:

@@ -1,0 +1,51 @@
+"""PATCH with an apply patch: server-side apply of what one manager wants, creating the object where there is none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apiserver.apis.status import invalid
+from apiserver.endpoints.body import decode, read
+from apiserver.endpoints.call import is_true
+from apiserver.endpoints.fieldvalidation import check_body
+from apiserver.endpoints.objects import check_kind, check_place, metadata_of, object_of
+from apiserver.endpoints.options import context
+from apiserver.endpoints.respond import respond_entry
+from apiserver.registry.fields import manager_causes
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from apiserver.endpoints.call import Call
+    from apiserver.endpoints.negotiation import Form
+    from apiserver.endpoints.scope import Scope
+
+__all__ = ["APPLY_PATCH", "apply", "check_manager"]
+
+APPLY_PATCH = "application/apply-patch+yaml"
+
+
+async def apply(call: Call, scope: Scope, form: Form) -> web.StreamResponse:
+    """200 with the object as it is now, 201 when this made it."""
+    check_manager(call, apply=True)
+    how = context(call, "PatchOptions")
+    decoded = decode(await read(call), APPLY_PATCH, find_duplicates=how.field_validation != "Ignore")
+    wanted = object_of(decoded.value)
+    check_kind(scope.resource, wanted)
+    check_place(call, scope.resource, wanted, name=bool(metadata_of(wanted).get("name")))
+    wanted = {**wanted, "metadata": {**metadata_of(wanted), "name": call.info.name}}
+    check_body(how, scope.resource, scope.schema, wanted, decoded.duplicates)
+    how.informed = bool(metadata_of(wanted).get("resourceVersion"))
+    force = is_true(call.query.get("force"))
+    entry, created = await scope.registry.apply(
+        how, scope.namespace(call), call.info.name, wanted, force=force, subresource=call.info.subresource
+    )
+    return respond_entry(call, form, scope.resource, entry, status=201 if created else 200)
+
+
+def check_manager(call: Call, *, apply: bool) -> None:
+    """Raises ApiError (422) for what is wrong with fieldManager and force."""
+    force = is_true(call.query["force"]) if call.query.get("force") else None
+    causes = manager_causes(call.query.get("fieldManager", ""), apply=apply, force=force)
+    if causes:
+        raise invalid("meta.k8s.io", "PatchOptions", "", causes)
