@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.core import VERSION, ConfigMap, Event, Namespace, Secret
 from apiserver.apis.status import cause
+from apiserver.dev.protobuf import read_core
 from apiserver.dev.strategic import strategic_merge
 from apiserver.registry.resource import Column, Resource
 from apiserver.registry.store import Registry
@@ -36,6 +37,7 @@ NAMESPACES = Resource(
     short_names=("ns",),
     model=Namespace,
     strategic=strategic_merge,
+    protobuf=read_core,
     namespaced=False,
     columns=(Column("Status", "status.phase", description="The status of the namespace"), AGE),
     subresources={"status": frozenset({"get", "update", "patch"})},
@@ -48,6 +50,7 @@ SECRETS = Resource(
     singular="secret",
     model=Secret,
     strategic=strategic_merge,
+    protobuf=read_core,
     columns=(Column("Type", "type"), AGE),
     fields={"type": "type"},
 )
@@ -60,6 +63,7 @@ CONFIGMAPS = Resource(
     short_names=("cm",),
     model=ConfigMap,
     strategic=strategic_merge,
+    protobuf=read_core,
     columns=(AGE,),
 )
 EVENTS = Resource(
@@ -71,6 +75,7 @@ EVENTS = Resource(
     short_names=("ev",),
     model=Event,
     strategic=strategic_merge,
+    protobuf=read_core,
     columns=(
         Column("Last Seen", "lastTimestamp", type="date", description="When it last happened"),
         Column("Type", "type"),

@@ -23,7 +23,7 @@ async def create(call: Call, scope: Scope) -> web.StreamResponse:
     """201 with the object as it was stored."""
     form = negotiate(call)
     how = context(call, "CreateOptions")
-    decoded = await read_object(call, how)
+    decoded = await read_object(call, how, scope.resource)
     check_kind(scope.resource, decoded.value)
     check_place(call, scope.resource, decoded.value, name=False)
     check_body(how, scope.resource, scope.schema, decoded.value, decoded.duplicates)

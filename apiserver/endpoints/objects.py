@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import bad_request
 from apiserver.endpoints.body import Decoded, decode, read
-from apiserver.endpoints.negotiation import content_type
+from apiserver.endpoints.negotiation import JSON, YAML, content_type
 
 if TYPE_CHECKING:
     from apiserver.endpoints.call import Call
@@ -15,10 +15,15 @@ if TYPE_CHECKING:
 
 __all__ = ["check_kind", "check_place", "metadata_of", "object_of", "read_object"]
 
+PROTOBUF = "application/vnd.kubernetes.protobuf"
 
-async def read_object(call: Call, context: Context) -> Decoded:
-    """The body, which must be an object. Raises ApiError."""
-    media = content_type(call.http.headers.get("Content-Type", ""))
+
+async def read_object(call: Call, context: Context, resource: Resource | None = None) -> Decoded:
+    """The body, which must be an object; in protobuf, if the kind is read so. Raises ApiError."""
+    protobuf = resource.protobuf if resource is not None else None
+    media = content_type(call.http.headers.get("Content-Type", ""), (JSON, YAML, PROTOBUF) if protobuf else (JSON, YAML))
+    if protobuf is not None and media == PROTOBUF:
+        return Decoded(protobuf(await read(call)))
     decoded = decode(await read(call), media, find_duplicates=context.field_validation != "Ignore")
     object_of(decoded.value)
     return decoded

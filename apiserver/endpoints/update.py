@@ -23,7 +23,7 @@ async def update(call: Call, scope: Scope) -> web.StreamResponse:
     """200 with the object as it is now."""
     form = negotiate(call)
     how = context(call, "UpdateOptions", informed=True)
-    decoded = await read_object(call, how)
+    decoded = await read_object(call, how, scope.resource)
     check_kind(scope.resource, decoded.value)
     check_place(call, scope.resource, decoded.value, name=True)
     check_body(how, scope.resource, scope.schema, decoded.value, decoded.duplicates)

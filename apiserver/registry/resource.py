@@ -33,7 +33,8 @@ class Resource:
     """One kind of object this server serves. `fields` maps field-selector names to dotted paths, beside metadata.name
     and metadata.namespace; `indexed` maps names (beginning with a dot, so that no selector can name them) to paths that
     only this server looks things up by. `subresources` maps a subresource's name to the verbs it takes. `strategic` applies a
-    strategic merge patch to an object; without it they are refused (415), as for any kind that clients were not built with."""
+    strategic merge patch to an object, `protobuf` reads a body of that form; without them both are refused (415), as for any kind
+    that clients were not built with."""
 
     group: str
     version: str
@@ -50,6 +51,7 @@ class Resource:
     subresources: Mapping[str, frozenset[str]] | None = None
     verbs: frozenset[str] = ALL_VERBS
     strategic: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] | None = None
+    protobuf: Callable[[bytes], dict[str, Any]] | None = None
 
     @property
     def api_version(self) -> str:

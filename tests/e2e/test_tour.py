@@ -137,3 +137,16 @@ def test_a_deleted_namespace_gives_its_hosts_back(dev: Dev) -> None:
 def _free(dev: Dev, count: int) -> None:
     hosts = dev.owner.items("hosts")
     assert [host.get("status", {}).get("phase") for host in hosts] == ["Available"] * count
+
+
+def test_what_kubectl_makes_by_itself(dev: Dev) -> None:
+    """kubectl sends kinds that it was built with in forms of their own: protobuf, and strategic merge patches."""
+    tenant = dev.user("tenant-b")
+    tenant("create", "secret", "generic", "made", "--from-literal=userData=#cloud-config", "--from-literal=empty=")
+    assert tenant.json("get", "secret", "made")["data"] == {"userData": "I2Nsb3VkLWNvbmZpZw==", "empty": ""}
+    tenant("create", "configmap", "made", "--from-literal=a=1")
+    tenant("label", "configmap", "made", "b=2")
+    tenant("patch", "configmap", "made", "-p", '{"data":{"a":"3"}}')
+    assert tenant.json("get", "configmap", "made")["data"] == {"a": "3"}
+    dev.owner("create", "namespace", "made")
+    dev.owner("delete", "namespace", "made", "--timeout=30s")
