@@ -30,6 +30,7 @@ SETTLE = 0.05
 """Seconds to wait after a host became free: hosts come in bunches."""
 REPEAT_MESSAGE = 2.0
 """Seconds between changes of a message whose reason stays: counts change with every host."""
+LOOK_FOR_PINNED = 3.0
 ATTEMPTS = 5
 
 
@@ -101,7 +102,9 @@ class Binder:
         try:
             return await self._bind(key, workload)
         except Unbindable as error:
-            return await self._say(key, workload, error)
+            again = await self._say(key, workload, error)
+            # Views are not watched: one that is waited for by name is looked for now and then.
+            return again or (Result(requeue_after=LOOK_FOR_PINNED) if workload["spec"].get("hostRef") else None)
 
     async def _bind(self, key: str, workload: Object) -> Result | None:
         class_ = self._class_of(workload)

@@ -71,7 +71,8 @@ class OfferController:
         hosts = self._cluster.hosts.store.by_index("class", name)
         started = time.perf_counter()
         free = {name_of(host): host for host in hosts if is_offerable(host)}
-        wanted = plan((offered(host) for host in free.values()), self._namespaces(name), self._limit(name))
+        # In a thread, for thousands of hosts take a while.
+        wanted = await asyncio.to_thread(plan, [offered(host) for host in free.values()], self._namespaces(name), self._limit(name))
         wanted |= {name_of(host): [] for host in hosts if name_of(host) not in free and not host["spec"].get("claimRef")}
         changes = [(host, wanted[name_of(host)]) for host in hosts if name_of(host) in wanted and _offers(host) != wanted[name_of(host)]]
         self._took = time.perf_counter() - started

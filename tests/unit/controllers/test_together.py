@@ -348,9 +348,11 @@ async def test_a_workload_pinned_to_a_host(here: World) -> None:
         await eventually(lambda: here.condition("pinned", "Bound")["reason"] == "HostNotFound")
         view = {"metadata": {"name": "h2", "namespace": "team-a"}, "status": {"provisioning": {"ID": here.host_object("h2")}}}
         here.management.put(BMH, view)
-        here.management.put(WORKLOADS, workload("other", hostRef={"name": "h2"}))
-        await eventually(lambda: here.phase("other") == "Running")
-        assert here.claimed("other") == "h2"
+        await eventually(lambda: here.phase("pinned") == "Running", 10)
+        assert here.claimed("pinned") == "h2"
+        here.management.put(WORKLOADS, workload("second", hostRef={"name": "h2"}))
+        await eventually(lambda: here.condition("second", "Bound")["reason"] == "HostNotFree")
+        assert here.condition("second", "Bound")["message"] == 'the host "h2" is claimed: it is taken as soon as it is free'
 
 
 async def test_no_class_no_default_not_allowed(here: World) -> None:
