@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
 from apiserver.apis.host import host_name, view_uid
+from controllers.run import Health, run_controllers
+from controllers.runtime.errors import BadConfig
 from tests.unit.controllers.clusters import (
     BMH,
     CANARY,
@@ -18,6 +21,7 @@ from tests.unit.controllers.clusters import (
     SECRETS,
     WORKLOADS,
     World,
+    bind,
     bmh,
     controllers,
     secret,
@@ -25,10 +29,12 @@ from tests.unit.controllers.clusters import (
     workload_class,
     world,
 )
-from tests.unit.controllers.fakeapi import Failure, eventually
+from tests.unit.controllers.fakeapi import Address, Failure, FakeApi, eventually
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
+
+    from aiohttp import web
 
 
 @pytest.fixture
@@ -397,3 +403,46 @@ async def test_a_host_taken_back_by_the_owner_is_lost_and_an_orphan(here: World)
         here.request_deletion("web")
         await eventually(lambda: here.management.find(WORKLOADS, "web", "team-a") is None)
         assert here.host("h1")["spec"]["consumerRef"]["name"] == "web", "what runs there is the owner's to decide"
+
+
+async def test_a_lost_race_for_a_host_ends_at_another(here: World) -> None:
+    here.hardware.put(BMH, bmh("h2"))
+    refused: list[str] = []
+
+    async def rival(api: FakeApi, request: web.Request, address: Address, body: dict[str, Any]) -> dict[str, Any]:
+        if not refused:
+            refused.append(body["target"]["name"])
+            raise Failure(409, "Conflict", "the host is claimed already")
+        return await bind(api, request, address, body)
+
+    async with controllers(here):
+        await eventually(lambda: sum(bool(host["spec"].get("offers")) for host in here.management.all(HOSTS)) == 2)
+        here.management.hooks["POST workloads/binding"] = rival
+        here.management.put(WORKLOADS, workload("web"))
+        await eventually(lambda: here.phase("web") == "Running")
+        assert [here.host_object(here.claimed("web"))] != refused
+
+
+async def test_run_as_a_process_does_with_election_and_health(here: World) -> None:
+    health = Health()
+    assert health.problem() == "starting"
+    task = asyncio.ensure_future(run_controllers(here.management.kubeconfig, leader_elect=True, namespace="system", health=health))
+    await asyncio.wait_for(health.started.wait(), 10)
+    assert health.problem() is None
+    here.management.put(WORKLOADS, workload("web"))
+    await eventually(lambda: here.phase("web") == "Running")
+    standby = Health()
+    second = asyncio.ensure_future(run_controllers(here.management.kubeconfig, leader_elect=True, namespace="system", health=standby))
+    await eventually(lambda: here.management.requests["GET leases"] >= 2)
+    assert standby.problem() is None, "a replica that waits is well"
+    assert not standby.started.is_set()
+    for running in (second, task):
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+    lease = here.management.get("apis/coordination.k8s.io/v1/leases", "metal3-workloads-controllers", "system")
+    assert lease["spec"]["holderIdentity"] == "", "let go of, so that the next one need not wait"
+
+
+async def test_a_kubeconfig_that_cannot_work_is_told_at_once() -> None:
+    with pytest.raises(BadConfig):
+        await run_controllers({"clusters": [], "contexts": [], "users": []})
