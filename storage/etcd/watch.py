@@ -170,7 +170,7 @@ class Watch:
                     quiet = True
             if not quiet:
                 await asyncio.sleep(pause)
-                pause = min(2 * pause, _ASK[1])
+                pause = min(2 * pause, _ASK[1], self._interval)
             if self._reading and (quiet or not self._content()):
                 with suppress(aiohttp.ClientError, OSError):  # the reader notices
                     await socket.send_str(PROGRESS_REQUEST)
