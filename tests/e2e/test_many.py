@@ -26,13 +26,13 @@ def dev(make_dev: Callable[..., Dev]) -> Dev:
 
 
 def test_every_workload_runs_on_a_host_of_its_own(dev: Dev) -> None:
-    eventually(lambda: _hosts(dev, "Available"), seconds=90)
+    eventually(lambda: _hosts(dev, "Available"), seconds=180)
     names = [f"w-{number:03}" for number in range(HOSTS // 2)]
     with ThreadPoolExecutor() as pool:
         parts = [(tenant, names[start : start + PART]) for tenant in TENANTS for start in range(0, len(names), PART)]
         for outcome in [pool.submit(dev.user(tenant).apply, *map(workload, part)) for tenant, part in parts]:
             outcome.result()
-    eventually(lambda: _all_run(dev), seconds=90)
+    eventually(lambda: _all_run(dev), seconds=180)
     claimed = [tuple(host["spec"]["claimRef"][key] for key in ("namespace", "name")) for host in dev.owner.items("hosts")]
     assert sorted(claimed) == [(tenant, name) for tenant in TENANTS for name in names]
     consumers = [(host["spec"]["consumerRef"]["namespace"], host["spec"]["consumerRef"]["name"]) for host in dev.hardware.items("bmh")]
@@ -40,7 +40,7 @@ def test_every_workload_runs_on_a_host_of_its_own(dev: Dev) -> None:
 
     for tenant in TENANTS:
         dev.user(tenant)("delete", "workloads", "--all", "--wait=false")
-    eventually(lambda: _hosts(dev, "Available"), seconds=90)
+    eventually(lambda: _hosts(dev, "Available"), seconds=180)
     assert "Traceback" not in dev.log
 
 
