@@ -66,6 +66,8 @@ def _wanted(how: Context, given: dict[str, Any]) -> Wanted:
         raise bad_request("DeleteOptions.preconditions.uid and resourceVersion must be text")
     if orphan is not None:
         policy = "Orphan" if orphan else "Background"
+    known = {"preconditions": preconditions, "propagationPolicy": policy, "dryRun": ["All"] if how.dry_run else None}
+    how.options |= {name: value for name, value in known.items() if value}
     return Wanted(how, DeleteOptions(uid=uid, resource_version=version, propagation=policy or ""), orphan)
 
 

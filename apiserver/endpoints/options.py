@@ -6,7 +6,7 @@ Malformed numbers are 400, unknown words 422 as an invalid ...Options object, bo
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from apiserver.apis.status import ApiError, bad_request, cause, invalid
 from apiserver.endpoints.call import is_true
@@ -50,13 +50,21 @@ def context(call: Call, kind: str, *, informed: bool = False) -> Context:
     if len(manager) > 128 or not manager.isprintable():
         why = "must be at most 128 characters, all printable"
         raise _refused(kind, cause("FieldValueInvalid", f'Invalid value: "{manager[:128]}": {why}', "fieldManager"))
+    dry_run = _dry_run(query.get("dryRun", ""), kind)
+    options: dict[str, Any] = {"kind": kind, "apiVersion": "meta.k8s.io/v1"}
+    if dry_run:
+        options["dryRun"] = ["All"]
+    options |= {name: query[name] for name in ("fieldManager", "fieldValidation") if query.get(name)}
     return Context(
         user=call.user or ANONYMOUS,
-        dry_run=_dry_run(query.get("dryRun", ""), kind),
+        dry_run=dry_run,
         informed=informed,
         field_manager=manager or _manager_of(call),
         field_validation=cast("Literal['Ignore', 'Warn', 'Strict']", validation),
         warnings=call.warnings,
+        options=options,
+        annotations=call.annotations,
+        details=call.details,
     )
 
 

@@ -74,31 +74,32 @@ class BareMetalHostViewRegistry(Registry):
         applied: bool = False,
     ) -> Entry:
         """Absorb a tenant's write. 409 when the host is claimed by somebody else, 422 for what a tenant may not change."""
-        for _ in range(ATTEMPTS):
-            entry = self._get_for_write(namespace, name)
-            old = entry.object()
-            wanted = change(entry.object())
-            new = await self._wanted(context, entry, old, wanted)
-            host_entry = self.claims.hosts.find("", host_of(old))
-            if host_entry is None:
-                raise self._gone(name)
-            host = host_entry.object()
-            current = self.claims.workload_of_host(host)
-            try:
-                absorbed = self._absorb(context, old, new, host, current)
-                if absorbed.action == "nothing":
-                    return entry
-                if absorbed.action == "claim":
-                    view, operations = await self._claim(context, entry, host_entry, host, absorbed)
-                else:
-                    view, operations = self._change(entry, host_entry, host, current, absorbed)
-                view = self.tracked(context, old, view, managed_fields(wanted), subresource, applied=applied)
-                written = await self._commit(context, entry, view, operations)
-                if absorbed.action == "claim" and not context.dry_run:
-                    await self._withdraw_others(host_entry.name)
-                return written
-            except Conflict:
-                continue
+        with context.settling():
+            for _ in range(ATTEMPTS):
+                entry = self._get_for_write(namespace, name)
+                old = entry.object()
+                wanted = change(entry.object())
+                new = await self._wanted(context, entry, old, wanted)
+                host_entry = self.claims.hosts.find("", host_of(old))
+                if host_entry is None:
+                    raise self._gone(name)
+                host = host_entry.object()
+                current = self.claims.workload_of_host(host)
+                try:
+                    absorbed = self._absorb(context, old, new, host, current)
+                    if absorbed.action == "nothing":
+                        return entry
+                    if absorbed.action == "claim":
+                        view, operations = await self._claim(context, entry, host_entry, host, absorbed)
+                    else:
+                        view, operations = self._change(entry, host_entry, host, current, absorbed)
+                    view = self.tracked(context, old, view, managed_fields(wanted), subresource, applied=applied)
+                    written = await self._commit(context, entry, view, operations)
+                    if absorbed.action == "claim" and not context.dry_run:
+                        await self._withdraw_others(host_entry.name)
+                    return written
+                except Conflict:
+                    continue
         raise self._busy(name)
 
     async def apply(

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from apiserver.apis.status import ApiError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 __all__ = ["Context", "DeleteOptions", "UserInfo"]
 
@@ -21,7 +27,9 @@ class UserInfo:
 @dataclass(slots=True)
 class Context:
     """One request's options. `informed`: the client named the resourceVersion that it saw, as every PUT does and a PATCH may.
-    `warnings` collects what goes out as Warning: 299 headers."""
+    `warnings` collects what goes out as Warning: 299 headers. `options`: the request's meta/v1 options object, as webhooks are told.
+    `annotations` and `details` go to the audit log, the latter only where requests are recorded in full: they quote objects.
+    `charges` are told whether the write that they were made for has happened (see settling)."""
 
     user: UserInfo
     dry_run: bool = False
@@ -29,6 +37,26 @@ class Context:
     field_manager: str = ""
     field_validation: Literal["Ignore", "Warn", "Strict"] = "Warn"
     warnings: list[str] = field(default_factory=list)
+    options: dict[str, Any] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
+    details: dict[str, str] = field(default_factory=dict)
+    charges: list[Callable[[bool | None], None]] = field(default_factory=list)
+
+    @contextmanager
+    def settling(self) -> Iterator[None]:
+        """For the length of one write, its attempts included: tells `charges` at the end that it has happened (True), that it has not
+        (False: it was refused), or that nobody knows (None: the storage did not answer, or the client went away)."""
+        happened: bool | None = None
+        try:
+            yield
+            happened = True
+        except ApiError:
+            happened = False
+            raise
+        finally:
+            charges, self.charges = self.charges, []
+            for settle in charges:
+                settle(happened)
 
 
 @dataclass(frozen=True, slots=True)

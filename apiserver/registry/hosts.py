@@ -164,10 +164,12 @@ class HostRegistry(Registry):
         """PUT offers."""
         if subresource != "offers":
             raise path_not_found()
-        try:
-            wanted = sorted(set(HostOffers.decode(body).namespaces))
-        except ValidationError as error:
-            raise refuse(self.resource, name, causes_of(error)) from None
+        wanted = self._wanted(name, body)
+        before = offers_object(self.get("", name).object())
+        after = {**before, "namespaces": wanted}
+        admitted = await self.admission.admit("UPDATE", context, self.resource, "", name, after, before, subresource)
+        if admitted is not None and admitted is not after:
+            wanted = self._wanted(name, admitted)
         for _ in range(ATTEMPTS):
             entry = self.get("", name)
             host = entry.object()
@@ -183,6 +185,12 @@ class HostRegistry(Registry):
             except Conflict:
                 continue
         raise self._busy(name)
+
+    def _wanted(self, name: str, body: dict[str, Any]) -> list[str]:
+        try:
+            return sorted(set(HostOffers.decode(body).namespaces))
+        except ValidationError as error:
+            raise refuse(self.resource, name, causes_of(error)) from None
 
 
 def offers_object(host: dict[str, Any]) -> dict[str, Any]:

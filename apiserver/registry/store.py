@@ -78,17 +78,18 @@ class Registry:
     async def create(self, context: Context, namespace: str, obj: dict[str, Any], *, applied: bool = False) -> Entry:
         """Store a new object. A generated name that is taken is drawn again. `applied`: it is a server-side apply's result."""
         generated = not (obj.get("metadata") or {}).get("name")
-        for attempt in range(ATTEMPTS):
-            new = await self.admit_new(context, namespace, obj, applied=applied)
-            name = new["metadata"]["name"]
-            if self.find(namespace, name) is None:
-                try:
-                    return await self._store(context, None, new)
-                except Conflict:
-                    pass
-            if not generated or attempt == ATTEMPTS - 1:
-                break
-        raise already_exists(self.resource.group, self.resource.plural, name)
+        with context.settling():
+            for attempt in range(ATTEMPTS):
+                new = await self.admit_new(context, namespace, obj, applied=applied)
+                name = new["metadata"]["name"]
+                if self.find(namespace, name) is None:
+                    try:
+                        return await self._store(context, None, new)
+                    except Conflict:
+                        pass
+                if not generated or attempt == ATTEMPTS - 1:
+                    break
+            raise already_exists(self.resource.group, self.resource.plural, name)
 
     async def admit_new(self, context: Context, namespace: str, obj: dict[str, Any], *, applied: bool = False) -> dict[str, Any]:
         """The object that `create` would store: metadata set, defaults filled, validated, admitted, its fields' manager noted."""

@@ -118,10 +118,10 @@ class WorkloadRegistry(Registry):
         """POST binding."""
         if subresource != "binding":
             raise path_not_found()
-        try:
-            target = Binding.decode(body).target.name
-        except ValidationError as error:
-            raise refuse(self.resource, name, causes_of(error)) from None
+        self.get(namespace, name)
+        binding = self._binding(name, body)
+        admitted = await self.admission.admit("CREATE", context, self.resource, namespace, name, binding, None, subresource)
+        target = self._binding(name, admitted or binding)["target"]["name"]
         for _ in range(ATTEMPTS):
             operations = self._bind(namespace, name, target)
             if context.dry_run or not operations:
@@ -133,6 +133,13 @@ class WorkloadRegistry(Registry):
             await self._withdraw(target)
             return success()
         raise self._busy(name)
+
+    def _binding(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        """The Binding as its model sees it."""
+        try:
+            return {"apiVersion": f"{GROUP}/{VERSION}", "kind": "Binding", **Binding.decode(body).encode()}
+        except ValidationError as error:
+            raise refuse(self.resource, name, causes_of(error)) from None
 
     def _bind(self, namespace: str, name: str, target: str) -> list[Operation]:
         """The commit that binds; empty when it is bound so already. Raises ApiError when it cannot be."""

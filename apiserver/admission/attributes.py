@@ -1,0 +1,36 @@
+"""What is known of one write when it is admitted: the words that rules, webhooks and quotas decide over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from apiserver.registry.context import Context
+    from apiserver.registry.resource import Resource
+
+__all__ = ["Attributes"]
+
+
+@dataclass(frozen=True, slots=True)
+class Attributes:
+    """The arguments of Admission.admit. `new` is None for DELETE, `old` for CREATE."""
+
+    operation: str
+    context: Context
+    resource: Resource
+    namespace: str
+    name: str
+    new: dict[str, Any] | None
+    old: dict[str, Any] | None
+    subresource: str = ""
+
+    @property
+    def kind(self) -> tuple[str, str, str]:
+        """Group, version and kind of what is written: the body's own for an action such as binding."""
+        obj = self.new if self.subresource not in ("", "status") else None
+        version, kind = (obj or {}).get("apiVersion"), (obj or {}).get("kind")
+        if isinstance(version, str) and isinstance(kind, str) and kind:
+            group, _, version = version.rpartition("/")
+            return group, version, kind
+        return self.resource.group, self.resource.version, self.resource.kind

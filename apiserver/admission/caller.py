@@ -1,0 +1,100 @@
+"""Calls to webhooks: POST of an AdmissionReview over TLS that is verified against the configuration's own authority.
+
+No redirects, no proxies, bounded answers. Connections are kept, apart for each authority.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Protocol
+
+import aiohttp
+
+if TYPE_CHECKING:
+    from apiserver.admission.configurations import Webhook
+
+__all__ = ["CallFailed", "Caller", "HttpCaller"]
+
+LIMIT = 3 * 1024 * 1024
+"""Bytes of an answer."""
+AUTHORITIES = 256
+"""Whose TLS contexts are kept."""
+
+
+class CallFailed(Exception):
+    """No usable answer; the message says why. What the webhook's failurePolicy is about."""
+
+
+class Caller(Protocol):
+    """Reaches webhooks."""
+
+    async def call(self, webhook: Webhook, body: bytes) -> bytes:
+        """The body of the webhook's answer to an AdmissionReview in JSON, within its timeout. Raises CallFailed."""
+
+
+class HttpCaller:
+    """A Caller over HTTPS."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+        self._contexts: dict[str, ssl.SSLContext] = {}
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def call(self, webhook: Webhook, body: bytes) -> bytes:
+        """See Caller."""
+        context = self._context(webhook)
+        try:
+            async with self._open().post(
+                webhook.url,
+                data=body,
+                params={"timeout": f"{webhook.timeout:g}s"},
+                headers={"Content-Type": "application/json", "Accept": "application/json"},
+                timeout=aiohttp.ClientTimeout(total=webhook.timeout),
+                allow_redirects=False,
+                ssl=context,
+            ) as response:
+                if response.status != 200:
+                    raise CallFailed(f"the webhook answered with HTTP status {response.status}")
+                return await _read(response)
+        except TimeoutError:
+            raise CallFailed(f"no answer within {webhook.timeout:g} s") from None
+        except aiohttp.ClientConnectorCertificateError as error:
+            raise CallFailed(f"its certificate is not trusted: {error.certificate_error}") from None
+        except (aiohttp.ClientError, ConnectionError, ssl.SSLError, ValueError) as error:
+            raise CallFailed(f"it cannot be reached: {error or type(error).__name__}") from None
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60), headers={"User-Agent": "metal3-workloads-admission"}
+            )
+        return self._session
+
+    def _context(self, webhook: Webhook) -> ssl.SSLContext:
+        """The webhook's authority only, or the system's."""
+        context = self._contexts.get(webhook.ca)
+        if context is None:
+            try:
+                context = ssl.create_default_context(cadata=webhook.ca or None)
+            except (ssl.SSLError, ValueError) as error:
+                raise CallFailed(f"its caBundle holds no certificates in PEM: {error}") from None
+            while len(self._contexts) >= AUTHORITIES:
+                del self._contexts[next(iter(self._contexts))]
+            self._contexts[webhook.ca] = context
+        return context
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in response.content.iter_any():
+        size += len(part)
+        if size > LIMIT:
+            raise CallFailed(f"its answer is larger than {LIMIT} bytes")
+        parts.append(part)
+    return b"".join(parts)

@@ -1,0 +1,85 @@
+"""matchConditions of webhooks: CEL expressions over the request, evaluated by CEL's C++ implementation.
+
+Known are CEL's standard functions and macros with the strings, math, optional, bindings and encoders extensions, over the variables object,
+oldObject and request. What Kubernetes adds (authorizer, quantity, ip, url, …) is not: such a condition cannot be compiled and fails by
+the webhook's failurePolicy. Work is bounded: an evaluation ends after ten thousand iterations of all its macros together.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["ConditionError", "fulfilled"]
+
+VARIABLES = ("object", "oldObject", "request")
+LONGEST = 256
+"""Characters of an error that are told."""
+
+
+class ConditionError(Exception):
+    """Conditions that could not be decided; the message names them and why."""
+
+
+def fulfilled(conditions: Iterable[tuple[str, str]], variables: Mapping[str, Any]) -> bool:
+    """Whether all of these (name, expression) pairs are true. One that is false decides, whatever becomes of the others; otherwise
+    one that has no value raises ConditionError. `variables`: one of each of VARIABLES, as decoded JSON."""
+    errors = []
+    for name, expression in conditions:
+        try:
+            if not _value(expression, variables):
+                return False
+        except ConditionError as error:
+            errors.append(f'matchCondition "{name}": {error}')
+    if errors:
+        raise ConditionError("; ".join(errors))
+    return True
+
+
+def _value(expression: str, variables: Mapping[str, Any]) -> bool:
+    program = _compiled(expression)
+    if isinstance(program, str):
+        raise ConditionError(program)
+    try:
+        found = program.eval(data=variables)
+        value, kind = found.value(), found.type()
+    except RuntimeError as error:
+        raise ConditionError(_short(error)) from None
+    if kind.name() == "ERROR":
+        raise ConditionError(_short(found.plain_value()))
+    if not isinstance(value, bool):
+        raise ConditionError("it gives no boolean")
+    return value
+
+
+@lru_cache(maxsize=1024)
+def _compiled(expression: str) -> Any:
+    """The program, or why there is none: as telling the next time."""
+    try:
+        return _environment().compile(expression)
+    except RuntimeError as error:
+        return _short(error)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Any:
+    # 25 MB of memory that most servers never need.
+    from cel_expr_python import cel
+    from cel_expr_python.ext import ext_bindings, ext_encoders, ext_math, ext_optional, ext_strings
+
+    extensions = [
+        ext_strings.ExtStrings(),
+        ext_math.ExtMath(),
+        ext_optional.ExtOptional(),
+        ext_bindings.ExtBindings(),
+        ext_encoders.ExtEncoders(),
+    ]
+    return cel.NewEnv(variables=dict.fromkeys(VARIABLES, cel.Type.DYN), extensions=extensions)
+
+
+def _short(error: object) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"

@@ -1,0 +1,116 @@
+"""Mutating- and ValidatingWebhookConfigurations as this server uses them: read when they change, in the order they are called in."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from apiserver.admission.rules import Rule, label_selector
+from apiserver.registry.selectors import LabelSelector
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["Configurations", "Webhook", "webhooks_of"]
+
+log = logging.getLogger(__name__)
+
+SECONDS = 10
+"""For a webhook whose configuration names no timeout."""
+
+
+@dataclass(frozen=True, slots=True)
+class Webhook:
+    """One webhook of a configuration, defaults filled.
+
+    url: where it is, https. ca: its authority in PEM, "" for the system's. timeout: seconds. fails_closed: failurePolicy.
+    dry_run: whether it may be asked of writes that do not happen. conditions: (name, CEL expression) pairs.
+    versions: of AdmissionReview, as it prefers them. broken: why it cannot be called at all, "" if it can."""
+
+    configuration: str
+    name: str
+    uid: str
+    url: str = ""
+    ca: str = ""
+    rules: tuple[Rule, ...] = ()
+    timeout: float = SECONDS
+    fails_closed: bool = True
+    dry_run: bool = False
+    reinvoked: bool = False
+    versions: tuple[str, ...] = ("v1",)
+    namespaces: LabelSelector = field(default_factory=LabelSelector)
+    objects: LabelSelector = field(default_factory=LabelSelector)
+    conditions: tuple[tuple[str, str], ...] = ()
+    broken: str = ""
+
+
+class Configurations:
+    """All configurations of one kind. Feed it with `changed`; `known` tells once that everything was told."""
+
+    def __init__(self) -> None:
+        self.known = False
+        self.webhooks: tuple[Webhook, ...] = ()
+        self._by_name: dict[str, tuple[Webhook, ...]] = {}
+
+    def changed(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
+        """A configuration is new, changed or (new is None) gone."""
+        name = (new or old or {})["metadata"]["name"]
+        if new is None:
+            self._by_name.pop(name, None)
+        else:
+            self._by_name[name] = webhooks_of(new)
+        self.webhooks = tuple(webhook for name in sorted(self._by_name) for webhook in self._by_name[name])
+
+
+def webhooks_of(configuration: Mapping[str, Any]) -> tuple[Webhook, ...]:
+    """The webhooks of a configuration, in its order. kube-apiserver validated it; what cannot be read nevertheless is `broken`, and
+    so fails by its policy whatever it is asked."""
+    name = configuration["metadata"]["name"]
+    return tuple(_webhook(name, index, webhook) for index, webhook in enumerate(configuration.get("webhooks") or ()))
+
+
+def _webhook(configuration: str, index: int, given: Mapping[str, Any]) -> Webhook:
+    name = given["name"]
+    uid, fails_closed = f"{configuration}/{name}/{index}", given.get("failurePolicy") != "Ignore"
+    try:
+        rules = tuple(map(Rule.parse, given.get("rules") or ()))
+        namespaces, objects = label_selector(given.get("namespaceSelector")), label_selector(given.get("objectSelector"))
+    except (KeyError, TypeError, AttributeError) as error:
+        log.error("the rules or selectors of webhook %s cannot be read: %r", uid, error)
+        everything = Rule(frozenset("*"), frozenset("*"), frozenset("*"), (("*", "*"),))
+        return Webhook(configuration, name, uid, rules=(everything,), fails_closed=fails_closed, broken="its rules cannot be read")
+    url, ca, broken = _client(given.get("clientConfig") or {})
+    return Webhook(
+        configuration,
+        name,
+        uid,
+        url,
+        ca,
+        rules,
+        timeout=given.get("timeoutSeconds") or SECONDS,
+        fails_closed=fails_closed,
+        dry_run=given.get("sideEffects") in ("None", "NoneOnDryRun"),
+        reinvoked=given.get("reinvocationPolicy") == "IfNeeded",
+        versions=tuple(given.get("admissionReviewVersions") or ()),
+        namespaces=namespaces,
+        objects=objects,
+        conditions=tuple((one["name"], one["expression"]) for one in given.get("matchConditions") or ()),
+        broken=broken,
+    )
+
+
+def _client(config: Mapping[str, Any]) -> tuple[str, str, str]:
+    """URL, authority, and why neither is of use. A service is reached by its name in the cluster's DNS, which its certificate is for."""
+    try:
+        ca = base64.b64decode(config.get("caBundle") or "", validate=True).decode("ascii")
+    except (binascii.Error, ValueError):
+        return "", "", "its caBundle is not PEM in base64"
+    service = config.get("service")
+    if service:
+        path = (service.get("path") or "").lstrip("/")
+        return f"https://{service['name']}.{service['namespace']}.svc:{service.get('port') or 443}/{path}", ca, ""
+    url = config.get("url") or ""
+    return url, ca, "" if url.startswith("https://") else "its clientConfig names neither a service nor an https URL"

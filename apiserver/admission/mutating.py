@@ -1,0 +1,96 @@
+"""MutatingAdmissionWebhook: one webhook after the other, each seeing what those before it made of the object.
+
+Source: admission/plugin/webhook/mutating/dispatcher.go of k8s.io/apiserver. Webhooks with reinvocationPolicy IfNeeded are asked
+once more if a later one changed the object.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from apiserver.admission.attributes import Attributes
+from apiserver.admission.dispatch import Dispatch, Unanswered
+from apiserver.admission.mutation import contained, patched
+from apiserver.admission.review import denial
+from apiserver.apis.status import internal
+
+if TYPE_CHECKING:
+    from apiserver.admission.configurations import Webhook
+    from apiserver.registry.context import Context
+    from apiserver.registry.resource import Resource
+
+__all__ = ["MutatingWebhooks"]
+
+
+class MutatingWebhooks:
+    """An Admission."""
+
+    def __init__(self, dispatch: Dispatch) -> None:
+        self._dispatch = dispatch
+
+    async def admit(
+        self,
+        operation: str,
+        context: Context,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        new: dict[str, Any] | None,
+        old: dict[str, Any] | None,
+        subresource: str = "",
+    ) -> dict[str, Any] | None:
+        """See Admission. The object comes back normalized if a webhook changed it, and as it is otherwise."""
+        if not self._dispatch.webhooks():
+            return new
+        before = Attributes(operation, context, resource, namespace, name, new, old, subresource)
+        after, again = await self._round(before, 0)
+        if again:
+            after, _ = await self._round(after, 1, again)
+        return new if after.new is new or after.new is None else contained(before, after.new)
+
+    async def _round(self, attributes: Attributes, number: int, only: set[str] | None = None) -> tuple[Attributes, set[str]]:
+        """The write after all webhooks (or those with these uids), and the uids of those that have to see it again."""
+        called, again = set[str](), set[str]()
+        for index, webhook in enumerate(self._dispatch.webhooks()):
+            if (only is not None and webhook.uid not in only) or not await self._dispatch.concerns(webhook, attributes):
+                continue
+            place = f"round_{number}_index_{index}"
+            changed = await self._ask(webhook, attributes, place)
+            if changed is not None:
+                attributes = replace(attributes, new=changed)
+                again, called = again | called, set()
+            if webhook.reinvoked:
+                called.add(webhook.uid)
+        return attributes, again
+
+    async def _ask(self, webhook: Webhook, attributes: Attributes, place: str) -> dict[str, Any] | None:
+        """The object as the webhook changed it; None if it did not."""
+        annotations = attributes.context.annotations
+        try:
+            verdict = await self._dispatch.ask(webhook, attributes)
+        except Unanswered:
+            annotations[f"failed-open.mutation.webhook.admission.k8s.io/{place}"] = webhook.name
+            return None
+        if not verdict.allowed:
+            raise denial(webhook.name, verdict.result)
+        changed = None
+        if verdict.patch:
+            if attributes.new is None:
+                raise internal(
+                    f'admission webhook "{webhook.name}" attempted to modify the object, which is not supported for this operation'
+                )
+            changed = patched(webhook.name, copy.deepcopy(attributes.new), verdict.patch)
+            changed = None if changed == attributes.new else changed
+            self._note_patch(webhook, attributes, place, verdict.patch)
+        told = {"configuration": webhook.configuration, "webhook": webhook.name, "mutated": changed is not None}
+        annotations[f"mutation.webhook.admission.k8s.io/{place}"] = orjson.dumps(told).decode()
+        return changed
+
+    def _note_patch(self, webhook: Webhook, attributes: Attributes, place: str, patch: list[dict[str, Any]]) -> None:
+        """A patch quotes objects: it belongs where requests are recorded in full."""
+        told = {"configuration": webhook.configuration, "webhook": webhook.name, "patch": patch, "patchType": "JSONPatch"}
+        attributes.context.details[f"patch.webhook.admission.k8s.io/{place}"] = orjson.dumps(told).decode()

@@ -1,0 +1,62 @@
+"""What a mutating webhook may make of an object. Pure, but for the errors it raises.
+
+kube-apiserver lets webhooks change anything and then takes back what is not a client's to write; so does this.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from apiserver.apis.status import ApiError, internal
+from apiserver.registry import metadata
+from apiserver.registry.patch import json_patch, operations_of
+from apiserver.registry.validation import normalize
+
+if TYPE_CHECKING:
+    from apiserver.admission.attributes import Attributes
+
+__all__ = ["contained", "patched"]
+
+_SYSTEM = (*metadata.SYSTEM_FIELDS, "managedFields")
+
+
+def patched(webhook: str, obj: dict[str, Any], patch: Any) -> dict[str, Any]:
+    """What the webhook's JSON patch makes of `obj`, which is changed. Raises ApiError (500): the fault is the webhook's."""
+    try:
+        result = json_patch(obj, operations_of(patch))
+    except ApiError as error:
+        raise internal(f'the patch of admission webhook "{webhook}" cannot be applied: {error.message}') from None
+    if not isinstance(result, dict) or not isinstance(result.get("metadata", {}), dict):
+        raise internal(f'the patch of admission webhook "{webhook}" leaves no object')
+    return result
+
+
+def contained(before: Attributes, after: dict[str, Any]) -> dict[str, Any]:
+    """The mutated object as it may go on: normalized, the system's metadata and the part that this request does not write as they
+    were. `before`: the write before mutation. Raises ApiError: the webhook's faults are told as the client's would be."""
+    new, resource = before.new, before.resource
+    assert new is not None, "there is nothing to mutate in a deletion"
+    if before.subresource not in ("", "status"):
+        return after  # an action's body, which the action validates
+    was, given = new["metadata"], after.get("metadata") or {}
+    for field in ("name", "namespace"):
+        if given.get(field) != was.get(field):
+            raise internal(f"an admission webhook changed metadata.{field}, which none may")
+    theirs = {key: value for key, value in given.items() if key not in _SYSTEM}
+    if before.old is None:
+        checked = metadata.for_create(resource, {**after, "metadata": theirs}, before.namespace, "")
+    else:
+        old = before.old["metadata"]
+        checked = metadata.for_update(resource, old, {**theirs, "resourceVersion": old["resourceVersion"]})
+    kept = {key: value for key, value in checked.items() if key not in _SYSTEM}
+    system = {field: was[field] for field in _SYSTEM if field in was}
+    result = {**after, "metadata": {**kept, **system}}
+    return normalize(resource, _own_part(new, result, before.subresource), before.name)
+
+
+def _own_part(new: dict[str, Any], result: dict[str, Any], subresource: str) -> dict[str, Any]:
+    """With status, or for the status subresource everything but status and metadata, as the client's request left it."""
+    if subresource == "status":
+        return {**new, "metadata": result["metadata"], **({"status": result["status"]} if "status" in result else {})}
+    result.pop("status", None)
+    return {**result, "status": new["status"]} if "status" in new else result

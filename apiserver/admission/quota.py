@@ -1,0 +1,120 @@
+"""Object counts under ResourceQuotas: which quotas count a kind, and which of several creations fit into all of them. Pure.
+
+Two numbers say what is used, and the larger one counts: status.used, which all servers and the quota controller write, and what this
+server itself holds or is about to. The first may lag behind a creation that a recount has overtaken, the second behind other replicas.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from decimal import ROUND_CEILING, Decimal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
+
+    from apiserver.registry.resource import Resource
+
+__all__ = ["Limit", "Outcome", "Request", "StatusUnknown", "counted_as", "judge", "limits", "quantity", "with_used"]
+
+_QUANTITY = re.compile(r"([+-]?[0-9.]+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?")
+_DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
+
+
+class StatusUnknown(Exception):
+    """A quota whose use was not counted yet; args: its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What one ResourceQuota allows of one kind."""
+
+    quota: str
+    hard: int
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One creation. `charged`: quotas in whose status it is counted already. `dry`: it will not happen."""
+
+    name: str
+    charged: AbstractSet[str] = frozenset()
+    dry: bool = False
+
+
+@dataclass(slots=True)
+class Outcome:
+    """`refusals`: one for each request, None where it fits. `used`: what is to be used of each quota afterwards, where that changes."""
+
+    refusals: list[str | None] = field(default_factory=list)
+    used: dict[str, int] = field(default_factory=dict)
+
+
+def counted_as(resource: Resource) -> str:
+    """The name under which quotas count objects of a kind."""
+    return f"count/{resource.plural}.{resource.group}" if resource.group else f"count/{resource.plural}"
+
+
+def limits(quotas: Iterable[Mapping[str, Any]], counted: str) -> list[Limit]:
+    """What the quotas of a namespace say of this count, in the order of their names. Raises StatusUnknown.
+
+    As for kube-apiserver it is status.hard that counts, and quotas with scopes, which are about pods and volume claims, never do."""
+    found = []
+    for quota in sorted(quotas, key=lambda quota: str(quota["metadata"]["name"])):
+        spec, status = quota.get("spec") or {}, quota.get("status") or {}
+        hard, used = (status.get("hard") or {}).get(counted), (status.get("used") or {}).get(counted)
+        if hard is None or spec.get("scopes") or (spec.get("scopeSelector") or {}).get("matchExpressions"):
+            continue
+        if used is None:
+            raise StatusUnknown(quota["metadata"]["name"])
+        found.append(Limit(quota["metadata"]["name"], quantity(hard), quantity(used)))
+    return found
+
+
+def judge(found: Sequence[Limit], requests: Sequence[Request], held: AbstractSet[str], counted: str) -> Outcome:
+    """Whether each request, in turn, fits into all limits with those before it. `held`: the names of the objects that there are here, or
+    are about to be."""
+    outcome, names = Outcome(), set(held)
+    used = {limit.quota: limit.used for limit in found}
+    for request in requests:
+        after = len(names | {request.name})
+        exceeded = [limit for limit in found if limit.quota not in request.charged and max(used[limit.quota] + 1, after) > limit.hard]
+        outcome.refusals.append(_refusal(exceeded[0], max(used[exceeded[0].quota], len(names)), counted) if exceeded else None)
+        if not exceeded and not request.dry:
+            names.add(request.name)
+            for limit in found:
+                if limit.quota not in request.charged:
+                    used[limit.quota] = max(used[limit.quota] + 1, after)
+    outcome.used = {limit.quota: used[limit.quota] for limit in found if used[limit.quota] != limit.used}
+    return outcome
+
+
+def with_used(quota: Mapping[str, Any], counted: str, used: int) -> dict[str, Any]:
+    """The quota with another count in its status, to be PUT under the resourceVersion it was read at."""
+    status = quota.get("status") or {}
+    changed = {**status, "used": {**(status.get("used") or {}), counted: str(used)}}
+    return {"apiVersion": "v1", "kind": "ResourceQuota", **quota, "status": changed}
+
+
+def quantity(text: object) -> int:
+    """A Kubernetes quantity as a whole number, rounded up. Raises ValueError."""
+    matched = _QUANTITY.fullmatch(str(text))
+    if matched is None:
+        raise ValueError(f"not a quantity: {text}")
+    number, suffix = Decimal(matched[1]), matched[2] or ""
+    if suffix in _BINARY:
+        number *= 2 ** _BINARY[suffix]
+    elif suffix in _DECIMAL:
+        number = number.scaleb(_DECIMAL[suffix])
+    else:
+        number = number.scaleb(int(suffix[1:]))
+    return int(number.to_integral_value(ROUND_CEILING))
+
+
+def _refusal(limit: Limit, used: int, counted: str) -> str:
+    """As kube-apiserver words it."""
+    return f"exceeded quota: {limit.quota}, requested: {counted}=1, used: {counted}={used}, limited: {counted}={limit.hard}"

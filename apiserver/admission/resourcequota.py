@@ -1,0 +1,279 @@
+"""ResourceQuota: creations are counted in the management cluster's ResourceQuotas before they happen.
+
+Source: admission/plugin/resourcequota of k8s.io/apiserver. As there, what waits of one namespace is decided at once and charged with
+one write of each quota's status under its resourceVersion, so that replicas, and the quota controller, agree. Unlike there, a creation
+that fails afterwards gets its charge back, and no recount that overtakes a creation lets another one in too many.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any, Protocol
+
+from apiserver.admission.quota import Request, StatusUnknown, counted_as, judge, limits, quantity, with_used
+from apiserver.apis.status import ApiError, forbidden, internal, service_unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from apiserver.registry.context import Context
+    from apiserver.registry.resource import Resource
+
+__all__ = ["QuotaConflict", "QuotaUnavailable", "Quotas", "ResourceQuota"]
+
+log = logging.getLogger(__name__)
+
+SECONDS = 10.0
+"""For how long a creation waits to be counted."""
+ATTEMPTS = 10
+"""How often a decision is made anew when others write the quotas meanwhile."""
+FORGOTTEN_SECONDS = 120.0
+"""After which a creation that nobody settled is taken to be over: longer than any request."""
+
+
+class QuotaConflict(Exception):
+    """Another write of the quota came first, or it is gone: it has to be read again."""
+
+
+class QuotaUnavailable(Exception):
+    """The quotas cannot be read or written now; the message is for the operator."""
+
+
+class Quotas(Protocol):
+    """Where ResourceQuotas are."""
+
+    async def get(self, namespace: str, *, live: bool = False) -> list[dict[str, Any]]:
+        """All of a namespace. `live`: not from a copy that may be old. Raises QuotaUnavailable."""
+
+    async def put_status(self, quota: dict[str, Any]) -> None:
+        """Write its status, if it is still at its resourceVersion. Raises QuotaConflict, QuotaUnavailable."""
+
+
+class _Charge:
+    """One creation, from its admission until it has happened or not. Called with that (see Context.charges)."""
+
+    def __init__(self, group: _Group, name: str, *, dry: bool) -> None:
+        self.group, self.name, self.dry = group, name, dry
+        self.born = time.monotonic()
+        self.charged: set[str] = set()
+        self.answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+
+    def __call__(self, happened: bool | None) -> None:
+        self.group.settle(self, happened)
+
+
+class ResourceQuota:
+    """An Admission; the last one, so that nothing is counted that another one refuses.
+
+    `names(resource, namespace)`: of the objects this server holds."""
+
+    def __init__(self, quotas: Quotas, names: Callable[[Resource, str], Collection[str]]) -> None:
+        self._quotas, self._names = quotas, names
+        self._groups: dict[tuple[str, str], _Group] = {}
+
+    async def admit(
+        self,
+        operation: str,
+        context: Context,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        new: dict[str, Any] | None,
+        old: dict[str, Any] | None,
+        subresource: str = "",
+    ) -> dict[str, Any] | None:
+        """See Admission. Raises 403 for what exceeds a quota, 503 when that cannot be found out."""
+        if operation != "CREATE" or subresource or not namespace:
+            return new
+        if not await self._counts(resource, namespace):
+            return new
+        group = self._group(resource, namespace)
+        known = next((one for one in context.charges if isinstance(one, _Charge) and one.group is group), None)
+        if known is not None:
+            known.name = name  # another attempt of the same creation, under another name perhaps
+            return new
+        refusal = await self._charge(group, context, name)
+        if refusal is not None:
+            raise forbidden(resource.group, resource.plural, name, refusal)
+        return new
+
+    async def close(self) -> None:
+        """Ends what is under way."""
+        for group in self._groups.values():
+            await group.close()
+
+    async def _counts(self, resource: Resource, namespace: str) -> bool:
+        """Whether any quota of the namespace is about the kind."""
+        counted = counted_as(resource)
+        try:
+            quotas = await self._quotas.get(namespace)
+        except QuotaUnavailable as error:
+            raise _unknown(namespace, error) from None
+        return any(counted in ((quota.get("status") or {}).get("hard") or {}) for quota in quotas)
+
+    async def _charge(self, group: _Group, context: Context, name: str) -> str | None:
+        charge = _Charge(group, name, dry=context.dry_run)
+        group.add(charge)
+        try:
+            async with asyncio.timeout(SECONDS):
+                refusal = await charge.answer
+        except TimeoutError:
+            charge(False)
+            raise internal("resource quota evaluation timed out") from None
+        except BaseException:
+            charge(False)
+            raise
+        if refusal is None and charge.charged:
+            context.charges.append(charge)
+        return refusal
+
+    def _group(self, resource: Resource, namespace: str) -> _Group:
+        key = (namespace, counted_as(resource))
+        if key not in self._groups:
+            self._groups = {other: group for other, group in self._groups.items() if group.busy}
+            self._groups[key] = _Group(self._quotas, namespace, key[1], lambda: self._names(resource, namespace))
+        return self._groups[key]
+
+
+class _Group:
+    """The creations of one kind in one namespace: decided by one task, a batch at a time."""
+
+    def __init__(self, quotas: Quotas, namespace: str, counted: str, names: Callable[[], Collection[str]]) -> None:
+        self._quotas, self._namespace, self._counted, self._names = quotas, namespace, counted, names
+        self._waiting: list[_Charge] = []
+        self._refunds: defaultdict[str, int] = defaultdict(int)
+        self._admitted: set[_Charge] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything of it is not settled yet."""
+        return bool(self._admitted) or (self._task is not None and not self._task.done())
+
+    def add(self, charge: _Charge) -> None:
+        """Decide over it soon."""
+        self._waiting.append(charge)
+        self._start()
+
+    def settle(self, charge: _Charge, happened: bool | None) -> None:
+        """It is over. What has not happened is given back; where nobody knows, the quota controller's next count tells."""
+        self._admitted.discard(charge)
+        charge.answer.cancel()
+        if happened is False and charge.charged:
+            for quota in charge.charged:
+                self._refunds[quota] += 1
+            charge.charged = set()
+            self._start()
+
+    async def close(self) -> None:
+        """Ends the task."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def _start(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._work(), name=f"quota of {self._namespace}")
+
+    async def _work(self) -> None:
+        while self._waiting or self._refunds:
+            batch, self._waiting = self._waiting, []
+            try:
+                if batch:
+                    await self._decide(batch)
+                await self._refund()
+            except QuotaUnavailable as error:
+                self._refunds.clear()  # a recount finds out
+                _fail(batch, _unknown(self._namespace, error))
+            except Exception:
+                log.exception("quotas of namespace %s cannot be evaluated", self._namespace)
+                self._refunds.clear()
+                _fail(batch, internal())
+
+    async def _decide(self, batch: list[_Charge]) -> None:
+        """Answer all of them. Whoever went away meanwhile gives its charge back."""
+        for attempt in range(ATTEMPTS):
+            quotas = await self._quotas.get(self._namespace, live=attempt > 0)
+            batch = self._still_wanted(batch)
+            try:
+                found = limits(quotas, self._counted)
+            except StatusUnknown as error:
+                _answer(batch, [f"status unknown for quota: {error.args[0]}, resources: {self._counted}"] * len(batch))
+                return
+            requests = [Request(charge.name, frozenset(charge.charged), charge.dry) for charge in batch]
+            outcome = judge(found, requests, self._held(), self._counted)
+            fitting = [charge for charge, refusal in zip(batch, outcome.refusals, strict=True) if refusal is None and not charge.dry]
+            if await self._write(quotas, outcome.used, fitting):
+                self._admitted.update(charge for charge in fitting if charge.charged and not charge.answer.done())
+                _answer(batch, outcome.refusals)
+                for charge, refusal in zip(batch, outcome.refusals, strict=True):
+                    if refusal is not None or charge.answer.cancelled():
+                        self.settle(charge, False)
+                return
+        raise QuotaUnavailable("too many others write them at once")
+
+    def _still_wanted(self, batch: list[_Charge]) -> list[_Charge]:
+        for charge in batch:
+            if charge.answer.done():
+                self.settle(charge, False)
+        return [charge for charge in batch if not charge.answer.done()]
+
+    async def _write(self, quotas: list[dict[str, Any]], used: dict[str, int], fitting: list[_Charge]) -> bool:
+        """Charge each quota; False when one has to be read again, with those that were written noted in the charges."""
+        complete = True
+        for quota in quotas:
+            name = quota["metadata"]["name"]
+            if name not in used:
+                continue
+            try:
+                await self._quotas.put_status(with_used(quota, self._counted, used[name]))
+            except QuotaConflict:
+                complete = False
+                continue
+            for charge in fitting:
+                charge.charged.add(name)
+        return complete
+
+    async def _refund(self) -> None:
+        for attempt in range(ATTEMPTS):
+            if not self._refunds:
+                return
+            for quota in await self._quotas.get(self._namespace, live=attempt > 0):
+                back = self._refunds.get(quota["metadata"]["name"])
+                used = ((quota.get("status") or {}).get("used") or {}).get(self._counted)
+                if not back or used is None:
+                    continue
+                try:
+                    wanted = max(quantity(used) - back, len(self._held()))
+                    if wanted < quantity(used):
+                        await self._quotas.put_status(with_used(quota, self._counted, wanted))
+                    del self._refunds[quota["metadata"]["name"]]
+                except QuotaConflict:
+                    continue
+        self._refunds.clear()  # the quota is gone, or is written all the time: a recount finds out
+
+    def _held(self) -> set[str]:
+        """The names of what there is here, and of what is about to be."""
+        limit = time.monotonic() - FORGOTTEN_SECONDS
+        self._admitted = {charge for charge in self._admitted if charge.born > limit}
+        return {*self._names(), *(charge.name for charge in self._admitted)}
+
+
+def _answer(batch: list[_Charge], refusals: list[str | None]) -> None:
+    for charge, refusal in zip(batch, refusals, strict=True):
+        if not charge.answer.done():
+            charge.answer.set_result(refusal)
+
+
+def _unknown(namespace: str, error: QuotaUnavailable) -> ApiError:
+    log.warning("quotas of namespace %s: %s", namespace, error)
+    return service_unavailable("the namespace's quota cannot be checked now; try again")
+
+
+def _fail(batch: list[_Charge], error: Exception) -> None:
+    for charge in batch:
+        if not charge.answer.done():
+            charge.answer.set_exception(error)

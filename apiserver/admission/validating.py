@@ -1,0 +1,61 @@
+"""ValidatingAdmissionWebhook: all webhooks that the write concerns are asked at once; one refusal refuses it.
+
+Source: admission/plugin/webhook/validating/dispatcher.go of k8s.io/apiserver.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from apiserver.admission.attributes import Attributes
+from apiserver.admission.dispatch import Dispatch, Unanswered
+from apiserver.admission.review import denial
+from apiserver.apis.status import ApiError
+
+if TYPE_CHECKING:
+    from apiserver.admission.configurations import Webhook
+    from apiserver.registry.context import Context
+    from apiserver.registry.resource import Resource
+
+__all__ = ["ValidatingWebhooks"]
+
+
+class ValidatingWebhooks:
+    """An Admission that changes nothing."""
+
+    def __init__(self, dispatch: Dispatch) -> None:
+        self._dispatch = dispatch
+
+    async def admit(
+        self,
+        operation: str,
+        context: Context,
+        resource: Resource,
+        namespace: str,
+        name: str,
+        new: dict[str, Any] | None,
+        old: dict[str, Any] | None,
+        subresource: str = "",
+    ) -> dict[str, Any] | None:
+        """See Admission. Of several refusals the first in the webhooks' order is told, so that the same write is told the same."""
+        webhooks = self._dispatch.webhooks()
+        if not webhooks:
+            return new
+        attributes = Attributes(operation, context, resource, namespace, name, new, old, subresource)
+        concerned = [webhook for webhook in webhooks if await self._dispatch.concerns(webhook, attributes)]
+        refusals = await asyncio.gather(*(self._ask(webhook, attributes, index) for index, webhook in enumerate(concerned)))
+        for refusal in refusals:
+            if refusal is not None:
+                raise refusal
+        return new
+
+    async def _ask(self, webhook: Webhook, attributes: Attributes, index: int) -> ApiError | None:
+        try:
+            verdict = await self._dispatch.ask(webhook, attributes)
+        except Unanswered:
+            attributes.context.annotations[f"failed-open.validating.webhook.admission.k8s.io/round_0_index_{index}"] = webhook.name
+            return None
+        except ApiError as error:
+            return error
+        return None if verdict.allowed else denial(webhook.name, verdict.result)

@@ -1,0 +1,251 @@
+"""Mutating and validating webhooks: who is asked, in which order, and what becomes of the answers."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from apiserver.admission.dispatch import Dispatch
+from apiserver.admission.mutating import MutatingWebhooks
+from apiserver.admission.validating import ValidatingWebhooks
+from apiserver.apis.status import ApiError
+from apiserver.registry.context import Context
+from tests.unit.apiserver.admission.writes import (
+    AWAY,
+    THINGS,
+    USER,
+    Answering,
+    allowing,
+    configuration,
+    configurations,
+    denying,
+    patching,
+    thing,
+    write,
+)
+
+if TYPE_CHECKING:
+    from apiserver.admission.attributes import Attributes
+    from apiserver.admission.configurations import Configurations
+
+RED = {"op": "add", "path": "/spec/color", "value": "red"}
+
+
+class Namespaces:
+    """One, with a label."""
+
+    async def get(self, name: str, *, live: bool = False) -> dict[str, Any] | None:
+        return {"metadata": {"name": "n", "labels": {"team": "a"}}} if name == "n" else None
+
+
+async def mutate(attributes: Attributes, given: Configurations, caller: Answering) -> Any:
+    a = attributes
+    plugin = MutatingWebhooks(Dispatch(given, Namespaces(), caller, mutating=True))
+    return await plugin.admit(a.operation, a.context, a.resource, a.namespace, a.name, a.new, a.old, a.subresource)
+
+
+async def validate(attributes: Attributes, given: Configurations, caller: Answering) -> Any:
+    a = attributes
+    plugin = ValidatingWebhooks(Dispatch(given, Namespaces(), caller, mutating=False))
+    return await plugin.admit(a.operation, a.context, a.resource, a.namespace, a.name, a.new, a.old, a.subresource)
+
+
+async def test_nothing_passes_before_the_webhooks_are_known() -> None:
+    given = configurations()
+    given.known = False
+    for admit in (mutate, validate):
+        with pytest.raises(ApiError) as caught:
+            await admit(write(), given, Answering())
+        assert caught.value.code == 503
+
+
+async def test_patches_add_up_in_order_of_the_configurations() -> None:
+    given = configurations(configuration("b", {"name": "second"}), configuration("a", {"name": "first"}))
+    bigger = {"op": "replace", "path": "/spec/size", "value": 2}
+    caller = Answering(first=patching(RED), second=patching({"op": "test", "path": "/spec/color", "value": "red"}, bigger))
+    attributes = write()
+    result = await mutate(attributes, given, caller)
+    assert result["spec"] == {"size": 2, "color": "red"}
+    assert attributes.new == thing(), "what was given is not changed"
+    assert [name for name, _ in caller.asked] == ["first", "second"]
+    assert caller.asked[1][1]["object"]["spec"]["color"] == "red"
+    annotations, details = attributes.context.annotations, attributes.context.details
+    assert json.loads(annotations["mutation.webhook.admission.k8s.io/round_0_index_1"]) == {
+        "configuration": "b",
+        "webhook": "second",
+        "mutated": True,
+    }
+    assert json.loads(details["patch.webhook.admission.k8s.io/round_0_index_0"])["patch"] == [RED]
+    assert "red" not in json.dumps(annotations), "what quotes objects is kept apart"
+
+
+async def test_who_wants_it_is_asked_again_after_a_later_change() -> None:
+    webhooks = [
+        {"name": "eager", "reinvocationPolicy": "IfNeeded"},
+        {"name": "once"},
+        {"name": "changer", "reinvocationPolicy": "IfNeeded"},
+    ]
+    caller = Answering(eager=allowing(), once=allowing(), changer=patching(RED))
+    await mutate(write(), configurations(configuration("c", *webhooks)), caller)
+    assert [name for name, _ in caller.asked] == ["eager", "once", "changer", "eager"]
+    caller = Answering(eager=allowing(), once=allowing(), changer=allowing())
+    await mutate(write(), configurations(configuration("c", *webhooks)), caller)
+    assert [name for name, _ in caller.asked] == ["eager", "once", "changer"]
+
+
+async def test_what_is_the_systems_stays() -> None:
+    patch = patching(
+        {"op": "replace", "path": "/metadata/uid", "value": "forged"},
+        {"op": "add", "path": "/metadata/labels", "value": {"a": "b"}},
+        {"op": "add", "path": "/status", "value": {"forged": True}},
+        {"op": "add", "path": "/nonsense", "value": 1},
+    )
+    result = await mutate(write(), configurations(configuration("c", {"name": "w"})), Answering(w=patch))
+    assert result == thing(labels={"a": "b"}), "normalized, with the metadata that is a client's to write"
+    updated = await mutate(write("UPDATE"), configurations(configuration("c", {"name": "w"})), Answering(w=patch))
+    assert (updated["metadata"]["uid"], updated["metadata"]["labels"], "status" in updated) == ("uid-x", {"a": "b"}, False)
+
+
+async def test_status_is_all_that_a_write_of_status_changes() -> None:
+    new = {**thing(), "status": {"phase": "old"}}
+    patch = patching(RED, {"op": "replace", "path": "/status/phase", "value": "new"})
+    attributes = write("UPDATE", THINGS, "status", new=new)
+    result = await mutate(attributes, configurations(configuration("c", {"name": "w"})), Answering(w=patch))
+    assert (result["spec"], result["status"]) == ({"size": 1}, {"phase": "new"})
+
+
+@pytest.mark.parametrize(
+    ("operation", "code", "said"),
+    [
+        ({"op": "replace", "path": "/metadata/name", "value": "y"}, 500, "metadata.name"),
+        ({"op": "replace", "path": "/metadata/namespace", "value": "y"}, 500, "metadata.namespace"),
+        ({"op": "replace", "path": "/spec/size", "value": "big"}, 422, "spec.size"),
+        ({"op": "add", "path": "/metadata/labels", "value": {"a b": "c"}}, 422, "metadata.labels"),
+        ({"op": "replace", "path": "/none/none", "value": 1}, 500, 'admission webhook "w" cannot be applied'),
+        ({"op": "replace", "path": "", "value": 1}, 500, "leaves no object"),
+        ({"op": "jump", "path": "/spec"}, 500, "cannot be applied"),
+    ],
+)
+async def test_patches_that_are_refused(operation: dict[str, Any], code: int, said: str) -> None:
+    with pytest.raises(ApiError, match=said) as caught:
+        await mutate(write(), configurations(configuration("c", {"name": "w"})), Answering(w=patching(operation)))
+    assert caught.value.code == code
+
+
+async def test_a_deletion_cannot_be_mutated() -> None:
+    given = configurations(configuration("c", {"name": "w"}))
+    assert await mutate(write("DELETE"), given, Answering(w=allowing())) is None
+    with pytest.raises(ApiError, match="not supported for this operation"):
+        await mutate(write("DELETE"), given, Answering(w=patching(RED)))
+
+
+async def test_validating_webhooks_are_asked_at_once_and_the_first_refusal_is_told() -> None:
+    given = configurations(configuration("c", {"name": "a"}, {"name": "b"}, {"name": "c"}))
+    caller = Answering(a=allowing(), b=denying(message="not b", code=403, reason="Forbidden"), c=denying(message="not c"))
+    with pytest.raises(ApiError, match='admission webhook "b" denied the request: not b') as caught:
+        await validate(write(), given, caller)
+    assert (caught.value.code, caught.value.reason, caller.together) == (403, "Forbidden", 3)
+
+
+async def test_warnings_and_annotations_are_passed_on() -> None:
+    attributes = write()
+    caller = Answering(w=allowing(warnings=["mind the gap"], auditAnnotations={"key": "value"}))
+    for admit in (mutate, validate):
+        assert await admit(attributes, configurations(configuration("c", {"name": "w"})), caller) is attributes.new
+    assert attributes.context.warnings == ["mind the gap"] * 2
+    assert attributes.context.annotations["w/key"] == "value"
+
+
+@pytest.mark.parametrize("admit", [mutate, validate])
+async def test_failures_are_decided_by_the_policy(admit: Any) -> None:
+    attributes = write()
+    with pytest.raises(ApiError, match='failed calling webhook "w": failed to call webhook: it is away') as caught:
+        await admit(attributes, configurations(configuration("c", {"name": "w"})), Answering(w=AWAY))
+    assert (caught.value.code, caught.value.reason) == (500, "InternalError")
+    given = configurations(configuration("c", {"name": "w", "failurePolicy": "Ignore"}))
+    assert await admit(attributes, given, Answering(w=AWAY)) is attributes.new
+    assert [key for key, name in attributes.context.annotations.items() if name == "w" and key.startswith("failed-open.")]
+    assert await admit(attributes, given, Answering(w=allowing(uid="forged"))) is attributes.new
+    with pytest.raises(ApiError, match="denied"):
+        await admit(attributes, given, Answering(w=denying()))
+
+
+@pytest.mark.parametrize("admit", [mutate, validate])
+async def test_dry_runs_ask_those_without_side_effects_only(admit: Any) -> None:
+    attributes = write(context=Context(USER, dry_run=True))
+    caller = Answering(w=allowing())
+    await admit(attributes, configurations(configuration("c", {"name": "w", "sideEffects": "NoneOnDryRun"})), caller)
+    assert caller.asked[0][1]["dryRun"] is True
+    given = configurations(configuration("c", {"name": "w", "sideEffects": "Some", "failurePolicy": "Ignore"}))
+    with pytest.raises(ApiError, match='admission webhook "w" does not support dry run') as caught:
+        await admit(attributes, given, caller)
+    assert caught.value.code == 400
+
+
+@pytest.mark.parametrize(
+    ("webhook", "asked"),
+    [
+        ({"namespaceSelector": {"matchLabels": {"team": "a"}}}, True),
+        ({"namespaceSelector": {"matchLabels": {"team": "b"}}}, False),
+        ({"objectSelector": {"matchLabels": {"a": "b"}}}, False),
+        ({"matchConditions": [{"name": "m", "expression": "request.userInfo.username == 'alice'"}]}, True),
+        ({"matchConditions": [{"name": "m", "expression": "object.spec.size > 1"}]}, False),
+        ({"matchConditions": [{"name": "m", "expression": "object.none"}], "failurePolicy": "Ignore"}, False),
+        ({"rules": []}, False),
+    ],
+)
+async def test_who_is_asked(webhook: dict[str, Any], asked: bool) -> None:
+    caller = Answering(w=allowing())
+    await validate(write(), configurations(configuration("c", {"name": "w", **webhook})), caller)
+    assert bool(caller.asked) is asked
+
+
+async def test_conditions_that_cannot_be_decided_fail_closed() -> None:
+    given = configurations(configuration("c", {"name": "w", "matchConditions": [{"name": "m", "expression": "object.none"}]}))
+    with pytest.raises(ApiError, match='webhook "w" cannot be skipped or called: matchCondition "m"') as caught:
+        await validate(write(), given, Answering())
+    assert caught.value.code == 403
+
+
+async def test_a_missing_namespace_is_told() -> None:
+    given = configurations(configuration("c", {"name": "w", "namespaceSelector": {"matchLabels": {"team": "a"}}}))
+    plugin = ValidatingWebhooks(Dispatch(given, Namespaces(), Answering(), mutating=False))
+    with pytest.raises(ApiError, match='namespaces "gone" not found'):
+        await plugin.admit("CREATE", Context(USER), THINGS, "gone", "x", thing(), None)
+
+
+async def test_configurations_come_change_and_go() -> None:
+    given = configurations(configuration("c", {"name": "w"}))
+    given.changed(configuration("c", {"name": "w"}), configuration("c", {"name": "v"}, {"name": "w"}))
+    assert [webhook.name for webhook in given.webhooks] == ["v", "w"]
+    given.changed(configuration("c"), None)
+    assert given.webhooks == ()
+
+
+@pytest.mark.parametrize(
+    ("webhook", "said"),
+    [
+        ({"clientConfig": {"url": "http://h/"}}, "https URL"),
+        ({"clientConfig": {}}, "https URL"),
+        ({"clientConfig": {"url": "https://h/", "caBundle": "%"}}, "caBundle is not PEM"),
+        ({"rules": [{"operations": 3}]}, "rules cannot be read"),
+        ({"objectSelector": {"matchExpressions": [{"key": "a", "operator": "Near"}]}}, "rules cannot be read"),
+        ({"admissionReviewVersions": ["v9"]}, "known AdmissionReview versions"),
+    ],
+)
+async def test_what_cannot_be_called_fails_by_its_policy(webhook: dict[str, Any], said: str) -> None:
+    with pytest.raises(ApiError, match=said):
+        await validate(write(), configurations(configuration("c", {"name": "w", **webhook})), Answering())
+    await validate(write(), configurations(configuration("c", {"name": "w", **webhook, "failurePolicy": "Ignore"})), Answering())
+
+
+def test_services_are_reached_by_their_names() -> None:
+    service = {"name": "s", "namespace": "ns", "path": "/p", "port": 8443}
+    given = configuration(
+        "c",
+        {"name": "a", "clientConfig": {"service": service}},
+        {"name": "b", "clientConfig": {"service": {"name": "s", "namespace": "ns"}}},
+    )
+    assert [webhook.url for webhook in configurations(given).webhooks] == ["https://s.ns.svc:8443/p", "https://s.ns.svc:443/"]
