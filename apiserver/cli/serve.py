@@ -9,9 +9,8 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from apiserver.admission.chain import AdmissionChain
-from apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from apiserver.apis import metal3, workload
+from apiserver.cli.admission import ManagementAdmission
 from apiserver.cli.clientca import ClientCaFile
 from apiserver.cli.delegation import Delegation
 from apiserver.cli.running import UsageError, run_until_stopped
@@ -86,7 +85,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
             try:
                 await server.run()
             finally:
-                await server.delegation.close()
+                await server.close()
     except BadConfig as error:
         raise UsageError(f"--kubeconfig {arguments.kubeconfig or '(none given)'}: {error}") from None
     except StorageError as error:
@@ -104,10 +103,16 @@ class _Server:
         self._arguments = arguments
         self._cache = WatchCache(open_store(arguments.storage))
         self.delegation = Delegation(client)
-        admission = AdmissionChain([NamespaceLifecycle(self.delegation.namespaces)])
-        self._catalog = management_catalog(self._cache, admission=admission, view_group=arguments.host_view_group)
+        self._admission = ManagementAdmission(client, self.delegation.management, self.delegation.namespaces)
+        self._catalog = management_catalog(self._cache, admission=self._admission.chain, view_group=arguments.host_view_group)
+        self._admission.serve(self._catalog.registries)
         self._follow: Callable[[], Awaitable[None]] | None = None
         self._bundle: Callable[[], bytes] | None = None
+
+    async def close(self) -> None:
+        """Ends the questions under way."""
+        await self._admission.close()
+        await self.delegation.close()
 
     async def run(self) -> None:
         """Serve until cancelled."""
@@ -119,7 +124,7 @@ class _Server:
                 authorizer=self.delegation.authorizer,
                 tls=self._tls,
                 background=self._background(),
-                ready=self.delegation.ready,
+                ready={**self.delegation.ready, **self._admission.ready},
                 host=self._arguments.bind_address,
                 port=self._arguments.secure_port,
             )
@@ -133,7 +138,7 @@ class _Server:
             await asyncio.Event().wait()
 
     def _background(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        tasks = {**self.delegation.background, "serving certificate": self._follow_certificate}
+        tasks = {**self.delegation.background, **self._admission.background, "serving certificate": self._follow_certificate}
         if self._arguments.tls_cert_file is None:
             tasks["APIServices"] = self._keep_bundle
         if self._arguments.client_ca_file is not None:

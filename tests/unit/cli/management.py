@@ -13,14 +13,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+OTHERS = ("/api/v1/resourcequotas", f"{ADMISSION}/mutatingwebhookconfigurations", f"{ADMISSION}/validatingwebhookconfigurations")
+
 
 class FakeManagement:
-    """`config_map` and `namespaces` are served and watched; `permitted` are the (user, verb) that reviews allow; `tokens` the names
-    they belong to; `patches` what was done to APIServices."""
+    """`config_map` and `namespaces` are served and watched; so are `others`, by path, such as quotas. `permitted` are the (user, verb)
+    that reviews allow; `tokens` the names they belong to; `patches` what was done to APIServices."""
 
     def __init__(self, config_map: dict[str, str]) -> None:
         self.config_map = config_map
         self.namespaces = {"team": "Active"}
+        self.others: dict[str, list[dict[str, Any]]] = {path: [] for path in OTHERS}
         self.permitted: set[tuple[str, str]] = set()
         self.tokens: dict[str, str] = {}
         self.patches = asyncio.Queue[tuple[str, dict[str, Any]]]()
@@ -51,6 +55,9 @@ class FakeManagement:
         app.router.add_get("/api/v1/namespaces", self._namespaces)
         app.router.add_get("/api/v1/namespaces/kube-system/configmaps", self._config_maps)
         app.router.add_get("/api/v1/namespaces/{name}", self._namespace)
+        for path in OTHERS:
+            app.router.add_get(path, self._other)
+        app.router.add_put("/api/v1/namespaces/{namespace}/resourcequotas/{name}/status", self._quota)
         app.router.add_post("/apis/authorization.k8s.io/v1/subjectaccessreviews", self._access)
         app.router.add_post("/apis/authentication.k8s.io/v1/tokenreviews", self._token)
         app.router.add_get("/apis/apiregistration.k8s.io/v1/apiservices/{name}", self._service)
@@ -80,11 +87,28 @@ class FakeManagement:
 
     async def _namespaces(self, request: web.Request) -> web.StreamResponse:
         if "watch" in request.query:
-            response = web.StreamResponse()
-            await response.prepare(request)
-            await self._stopping.wait()
-            return response
+            return await self._silent(request)
         return self._list([self._object(name, status={"phase": phase}) for name, phase in self.namespaces.items()])
+
+    async def _other(self, request: web.Request) -> web.StreamResponse:
+        return await self._silent(request) if "watch" in request.query else self._list(self.others[request.path])
+
+    async def _quota(self, request: web.Request) -> web.Response:
+        written = await request.json()
+        (quota,) = self.others["/api/v1/resourcequotas"]
+        if written["metadata"]["resourceVersion"] != quota["metadata"]["resourceVersion"]:
+            return web.json_response({"kind": "Status", "code": 409, "reason": "Conflict"}, status=409)
+        self._revision += 1
+        quota["metadata"]["resourceVersion"] = str(self._revision)
+        quota["status"] = written["status"]
+        return web.json_response(quota)
+
+    async def _silent(self, request: web.Request) -> web.StreamResponse:
+        """A watch that tells nothing."""
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await self._stopping.wait()
+        return response
 
     async def _namespace(self, request: web.Request) -> web.Response:
         name = request.match_info["name"]

@@ -129,6 +129,33 @@ async def test_serve(management: FakeManagement, tmp_path: Path) -> None:
         assert (await served.request("GET", f"{WORKLOADS}/one", newer, headers=as_alice))[0] == 200
 
 
+async def test_the_clusters_quotas_count(management: FakeManagement, tmp_path: Path) -> None:
+    counted = "count/workloads.workload.metal3.io"
+    metadata = {"name": "q", "namespace": "team", "uid": "q", "resourceVersion": "1"}
+    quota = {"metadata": metadata, "spec": {"hard": {counted: "1"}}, "status": {"hard": {counted: "1"}, "used": {counted: "0"}}}
+    management.others["/api/v1/resourcequotas"] = [quota]
+    management.permitted = {("alice", "create")}
+    as_alice = {"X-Remote-User": "alice"}
+    async with running(management, tmp_path) as served:
+        assert (await served.request("POST", WORKLOADS, PROXY, headers=as_alice, json=WORKLOAD))[0] == 201
+        other = {**WORKLOAD, "metadata": {"name": "two"}}
+        status, body = await served.request("POST", WORKLOADS, PROXY, headers=as_alice, json=other)
+    why = f"exceeded quota: q, requested: {counted}=1, used: {counted}=1, limited: {counted}=1"
+    assert (status, body["message"]) == (403, f'workloads.workload.metal3.io "two" is forbidden: {why}')
+
+
+async def test_the_clusters_webhooks_are_asked(management: FakeManagement, tmp_path: Path) -> None:
+    rule = {"operations": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*"]}
+    webhook = {"name": "w", "rules": [rule], "clientConfig": {"url": "https://127.0.0.1:1/"}, "admissionReviewVersions": ["v1"]}
+    path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations"
+    management.others[path] = [{"metadata": {"name": "c", "uid": "c", "resourceVersion": "1"}, "webhooks": [webhook]}]
+    management.permitted = {("alice", "create")}
+    async with running(management, tmp_path) as served:
+        status, body = await served.request("POST", WORKLOADS, PROXY, headers={"X-Remote-User": "alice"}, json=WORKLOAD)
+    assert status == 500
+    assert body["message"].startswith('Internal error occurred: failed calling webhook "w": failed to call webhook: it cannot be reached')
+
+
 async def test_serve_beside_the_baremetal_operator_owns_one_group(management: FakeManagement, tmp_path: Path) -> None:
     given = ["--storage", f"sqlite:///{tmp_path}/db", "--kubeconfig", str(management.kubeconfig(tmp_path)), "--secure-port", "0"]
     task = asyncio.create_task(serve._serve(arguments(*given, "--host-view-group", "workload.metal3.io")))

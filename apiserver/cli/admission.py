@@ -1,0 +1,95 @@
+"""What `serve` admits writes by, put together from the management cluster: namespaces, webhooks and quotas."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apiserver.admission.caller import HttpCaller
+from apiserver.admission.chain import AdmissionChain
+from apiserver.admission.configurations import Configurations
+from apiserver.admission.dispatch import Dispatch
+from apiserver.admission.mutating import MutatingWebhooks
+from apiserver.admission.namespacelifecycle import NamespaceLifecycle
+from apiserver.admission.resourcequota import ResourceQuota
+from apiserver.admission.validating import ValidatingWebhooks
+from apiserver.server.delegation.quotas import ManagementQuotas
+from controllers.runtime.informer import Informer
+from controllers.runtime.objects import Resource
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from apiserver.admission.namespacelifecycle import Namespaces
+    from apiserver.registry.resource import Resource as Served
+    from apiserver.registry.store import Registry
+    from apiserver.registry.strategy import Admission
+    from apiserver.server.delegation.management import Management
+    from controllers.runtime.client import Client
+    from controllers.runtime.objects import Object
+
+__all__ = ["ManagementAdmission"]
+
+QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota")
+GROUP = "admissionregistration.k8s.io"
+MUTATING = Resource(GROUP, "v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration", namespaced=False)
+VALIDATING = Resource(GROUP, "v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", namespaced=False)
+
+
+class ManagementAdmission:
+    """`chain` is the Admission of all registries, which `serve` names once they are made. Nothing is asked before `background` runs."""
+
+    def __init__(self, client: Client, management: Management, namespaces: Namespaces) -> None:
+        self._quotas, self._registries = Informer(client, QUOTAS), dict[tuple[str, str], "Registry"]()
+        self._caller, self._informers = HttpCaller(), {"resourcequotas": self._quotas}
+        mutating = Dispatch(self._follow(client, MUTATING), namespaces, self._caller, mutating=True)
+        validating = Dispatch(self._follow(client, VALIDATING), namespaces, self._caller, mutating=False)
+        self._quota = ResourceQuota(ManagementQuotas(management, self._copy), self._names)
+        plugins: list[Admission] = [NamespaceLifecycle(namespaces), MutatingWebhooks(mutating), ValidatingWebhooks(validating), self._quota]
+        self.chain = AdmissionChain(plugins)
+
+    def serve(self, registries: Iterable[Registry]) -> None:
+        """What the server holds, for quotas."""
+        self._registries = {(one.resource.group, one.resource.plural): one for one in registries}
+
+    @property
+    def background(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """What has to run, by name."""
+        return {name: informer.run for name, informer in self._informers.items()}
+
+    @property
+    def ready(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """Checks that everything was read once. Later trouble does not fail them: what is known then goes on."""
+        return {name: _check(name, informer) for name, informer in self._informers.items()}
+
+    async def close(self) -> None:
+        """Ends the calls under way."""
+        await self._quota.close()
+        await self._caller.close()
+
+    def _follow(self, client: Client, resource: Resource) -> Configurations:
+        configurations = Configurations()
+        informer = self._informers[resource.plural] = Informer(client, resource)
+        informer.add_handler(configurations.changed)
+
+        def listed() -> None:
+            configurations.known = informer.synced.is_set()
+
+        informer.add_health_handler(listed)
+        return configurations
+
+    def _copy(self, namespace: str) -> list[Object] | None:
+        informer = self._quotas
+        known = informer.synced.is_set() and informer.stale_since is None
+        return informer.store.by_index("namespace", namespace) if known else None
+
+    def _names(self, resource: Served, namespace: str) -> list[str]:
+        registry = self._registries[resource.group, resource.plural]
+        return [entry.name for entry in registry.collection.range(resource.key(namespace, ""))]
+
+
+def _check(name: str, informer: Informer) -> Callable[[], Awaitable[None]]:
+    async def known() -> None:
+        if not informer.synced.is_set():
+            raise RuntimeError(f"{name} were not listed yet{f': {informer.last_error}' if informer.last_error else ''}")
+
+    return known

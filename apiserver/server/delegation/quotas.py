@@ -1,0 +1,76 @@
+"""The management cluster's ResourceQuotas: an informer's copy with this server's own later writes laid over it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from apiserver.admission.resourcequota import QuotaConflict, QuotaUnavailable
+from apiserver.server.delegation.management import ManagementError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apiserver.server.delegation.management import Management
+
+__all__ = ["ManagementQuotas"]
+
+SECONDS = 5.0
+
+
+class ManagementQuotas:
+    """Implements admission's Quotas. `copy(namespace)`: the informer's objects, None when it cannot be relied on."""
+
+    def __init__(self, management: Management, copy: Callable[[str], list[dict[str, Any]] | None]) -> None:
+        self._management, self._copy = management, copy
+        self._recent: dict[tuple[str, str], dict[str, Any]] = {}
+
+    async def get(self, namespace: str, *, live: bool = False) -> list[dict[str, Any]]:
+        """See Quotas."""
+        known = None if live else self._copy(namespace)
+        if known is not None:
+            return [self._newest(namespace, found) for found in known]
+        try:
+            listed = await self._management.request("GET", _path(namespace), timeout=SECONDS)
+        except ManagementError as error:
+            raise QuotaUnavailable(f"cannot be read: {error}") from None
+        found: list[dict[str, Any]] = listed.get("items") or []
+        for quota in found:
+            self._remember(namespace, quota)
+        return found
+
+    async def put_status(self, quota: dict[str, Any]) -> None:
+        """See Quotas."""
+        meta = quota["metadata"]
+        path = f"{_path(meta['namespace'])}/{quote(meta['name'], safe='')}/status"
+        try:
+            self._remember(meta["namespace"], await self._management.request("PUT", path, body=quota, timeout=SECONDS))
+        except ManagementError as error:
+            if error.status in (404, 409):
+                raise QuotaConflict(str(error)) from None
+            raise QuotaUnavailable(f"{meta['name']} cannot be written: {error}") from None
+
+    def _newest(self, namespace: str, copied: dict[str, Any]) -> dict[str, Any]:
+        key = (namespace, copied["metadata"]["name"])
+        recent = self._recent.get(key)
+        if recent is None:
+            return copied
+        if recent["metadata"]["uid"] == copied["metadata"]["uid"] and _version(recent) > _version(copied):
+            return recent
+        del self._recent[key]  # the copy has caught up
+        return copied
+
+    def _remember(self, namespace: str, quota: dict[str, Any]) -> None:
+        key = (namespace, quota["metadata"]["name"])
+        known = self._recent.get(key)
+        if known is None or known["metadata"]["uid"] != quota["metadata"]["uid"] or _version(known) < _version(quota):
+            self._recent[key] = quota
+
+
+def _path(namespace: str) -> str:
+    return f"/api/v1/namespaces/{quote(namespace, safe='')}/resourcequotas"
+
+
+def _version(quota: dict[str, Any]) -> int:
+    """kube-apiserver's are numbers that grow, on which its own quota admission relies as well."""
+    return int(quota["metadata"]["resourceVersion"])
