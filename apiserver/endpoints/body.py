@@ -47,7 +47,8 @@ async def read(call: Call) -> bytes:
         if size > LIMIT:
             raise too_large(LIMIT)
         parts.append(part)
-    return b"".join(parts)
+    call.body = b"".join(parts)
+    return call.body
 
 
 def decode(body: bytes, media: str, *, find_duplicates: bool = True) -> Decoded:

@@ -51,9 +51,25 @@ class Call:
 
     `deadline`: event-loop time (loop.time()) at which the answer is late, None for no deadline, as watches have.
     `privileged`: whether the user may read the kind's objects in full (see Registry.reduced).
-    `warnings` go out as Warning: 299 headers with every response that apiserver.endpoints makes; filters only add to them."""
+    `warnings` go out as Warning: 299 headers with every response that apiserver.endpoints makes; filters only add to them.
+    For the audit log: `annotations` and `details` (see Context), `body` as it was read, and `answer` as it was sent, which is kept of
+    streamed responses only where `keeps_answer` asks for it."""
 
-    __slots__ = ("audit_id", "deadline", "http", "info", "privileged", "query", "user", "warnings")
+    __slots__ = (
+        "annotations",
+        "answer",
+        "audit_id",
+        "body",
+        "deadline",
+        "details",
+        "http",
+        "info",
+        "keeps_answer",
+        "privileged",
+        "query",
+        "user",
+        "warnings",
+    )
 
     def __init__(self, http: web.BaseRequest) -> None:
         self.http = http
@@ -64,6 +80,11 @@ class Call:
         self.deadline: float | None = None
         self.audit_id = str(uuid.uuid4())
         self.warnings: list[str] = []
+        self.annotations: dict[str, str] = {}
+        self.details: dict[str, str] = {}
+        self.body = b""
+        self.answer = b""
+        self.keeps_answer = False
 
     def parse(self) -> None:
         """Fill in `info` from the request line. Raises ApiError for a path that is not to be trusted."""

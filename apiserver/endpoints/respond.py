@@ -62,6 +62,8 @@ async def stream(call: Call, form: Form, parts: Sequence[bytes]) -> web.StreamRe
         return respond_bytes(call, form, b"".join(parts))
     response = web.StreamResponse(headers=headers(call, form))
     response.content_length = size
+    if call.keeps_answer:
+        call.answer = b"".join(parts)
     await response.prepare(call.http)
     waiting: list[bytes] = []
     length = 0
