@@ -38,7 +38,7 @@ def _replaced(live: Object, new: Object, manager: str, now: str, subresource: st
     fields = track_update(
         TYPE, live, new, manager=manager, api_version=API_VERSION, now=now, subresource=subresource, reset=RESET[subresource]
     )
-    return _prepared(live, keep_times(live, with_fields(new, fields)), subresource)
+    return _prepared(live, with_fields(new, fields), subresource)
 
 
 def applied(live: Object | None, body: Object, manager: str, now: str, subresource: str, *, force: bool) -> Object:
@@ -54,16 +54,20 @@ def applied(live: Object | None, body: Object, manager: str, now: str, subresour
         subresource=subresource,
         reset=RESET[subresource],
     )
-    new = keep_times(live, defaulted(new))
+    new = defaulted(new)
     return without_status(new) if live is None else _prepared(live, new, subresource)
 
 
 def _prepared(live: Object, new: Object, subresource: str) -> Object:
-    """The strategy's part: what this way of writing cannot change is as it was."""
-    if not subresource:
-        return {**without_status(new), **({"status": live["status"]} if "status" in live else {})}
-    fields = (new.get("metadata") or {}).get("managedFields", [])
-    return with_fields({**without_status(live), **({"status": new["status"]} if "status" in new else {})}, fields)
+    """The strategy's part: what this way of writing cannot change is as it was, and so is what the system set."""
+    if subresource:
+        fields = new["metadata"].get("managedFields", [])
+        new = with_fields({**without_status(live), **({"status": new["status"]} if "status" in new else {})}, fields)
+    else:
+        new = {**without_status(new), **({"status": live["status"]} if "status" in live else {})}
+    metadata = {name: value for name, value in new["metadata"].items() if name == "managedFields" or name not in SYSTEM}
+    system = {name: live["metadata"][name] for name in SYSTEM if name in live["metadata"] and name != "managedFields"}
+    return keep_times(live, {**new, "metadata": {**metadata, **system}})
 
 
 def without_status(obj: Object) -> Object:

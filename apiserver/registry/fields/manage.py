@@ -118,8 +118,7 @@ def apply(
 
     Parameters are those of track_update; force: take fields that others own. What the manager applied last time and no longer applies
     is removed, unless somebody else owns it. Defaults are not filled: normalize what is returned. What `reset` holds is merged in but
-    not owned; take it out again. An apply that changes nothing returns an object equal to `live`, times included; use `keep_times` when
-    normalizing may have made it so.
+    not owned; take it out again. An apply that changes nothing returns an object equal to `live`, times included.
 
     Shares parts with both objects and changes neither. Raises ApplyConflict (409), ApplyRefused and SchemaMismatch (400).
     """
@@ -136,7 +135,7 @@ def apply(
             first = Identity.of(BEFORE_FIRST_APPLY, "Update", api_version, subresource)
             managers = _updated(schema, {}, before, managers, first, now, reset)
         obj, after = _forced_if_allowed(schema, before, applied, managers, identity, now, reset, force)
-        return keep_times(live, _with_managers(obj, after))
+        return _with_managers(obj, after)
     except RecursionError:
         raise ApplyRefused("the object is nested too deeply to be applied: make it flatter") from None
 
@@ -235,7 +234,10 @@ def _with_managers(obj: Object, managers: Managers) -> Object:
 
 
 def keep_times(live: Object | None, new: Object) -> Object:
-    """`new`, with the times of `live` when they are all that differs: a write that changes nothing is none."""
+    """`new`, with the times of `live` when they are all that differs: a write that changes nothing is none.
+
+    Call it last, on what would be stored (metadata set, normalized, what cannot be changed put back), as upstream's registry does.
+    """
     if live is None:
         return new
     old, found = (_metadata(obj).get("managedFields") or [] for obj in (live, new))
