@@ -1,0 +1,147 @@
+"""What a conformance case is: requests as data, and where the two sides may differ for a written reason.
+
+Texts in paths and bodies may hold `{ns}`, the case's own namespace, and `${step:path}`, a value of an earlier answer's body by
+the step's name, such as `${made:metadata.resourceVersion}`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "APPLY",
+    "CLASSES",
+    "GADGETS",
+    "JSON_PATCH",
+    "MERGE",
+    "RACKS",
+    "ROOT",
+    "WORKLOADS",
+    "Case",
+    "Step",
+    "accept",
+    "apply",
+    "collect",
+    "delete",
+    "gadget",
+    "get",
+    "json_patch",
+    "merge",
+    "post",
+    "put",
+    "status_of",
+    "watch",
+]
+
+ROOT = "/apis/conformance.example.com/v1"
+GADGETS = f"{ROOT}/namespaces/{{ns}}/gadgets"
+WORKLOADS = f"{ROOT}/namespaces/{{ns}}/workloads"
+RACKS = f"{ROOT}/racks"
+CLASSES = f"{ROOT}/workloadclasses"
+MERGE, JSON_PATCH, APPLY = "application/merge-patch+json", "application/json-patch+json", "application/apply-patch+yaml"
+WATCH_SECONDS = 3
+
+Body = Any
+"""A JSON-shaped value, or str or bytes to send as they are."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One request. `name`: how differences and later steps call it; its number when empty.
+
+    `watch`: open a stream under this name; its events are what a step with `collect` of that name compares, read to the stream's end.
+    `quiet`: only the status code is compared, for steps that prepare."""
+
+    method: str
+    path: str
+    body: Body = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    name: str = ""
+    watch: bool = False
+    collect: bool = False
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Steps to do on both sides, one after the other. `name` is unique within its module.
+
+    `allowed`: pattern (fnmatch) of a difference's path → why it may be. A pattern that no difference matches fails the case, so
+    that none outlives its reason. `same`: patterns of paths that are not compared because they cannot be the same, such as a
+    hash of the server's own document. `messages`: also compare the text of Status messages."""
+
+    name: str
+    steps: tuple[Step, ...]
+    allowed: Mapping[str, str] = field(default_factory=dict)
+    ignored: tuple[str, ...] = ()
+    messages: bool = False
+
+
+def gadget(name: str = "one", *, meta: Mapping[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
+    """A Gadget to send; `meta`: more metadata."""
+    found: dict[str, Any] = {
+        "apiVersion": "conformance.example.com/v1",
+        "kind": "Gadget",
+        "metadata": {**({"name": name} if name else {}), **(meta or {})},
+    }
+    return {**found, "spec": spec} if spec else found
+
+
+def status_of(name: str, **status: Any) -> dict[str, Any]:
+    """A Gadget with a status to send."""
+    return {**gadget(name), "status": status}
+
+
+def accept(media: str) -> dict[str, str]:
+    """An Accept header."""
+    return {"Accept": media}
+
+
+def get(path: str, name: str = "", headers: Mapping[str, str] | None = None) -> Step:
+    """GET."""
+    return Step("GET", path, headers=headers or {}, name=name)
+
+
+def post(path: str, body: Body, name: str = "", *, headers: Mapping[str, str] | None = None, quiet: bool = False) -> Step:
+    """POST of JSON unless the headers say otherwise."""
+    return Step("POST", path, body, headers or {}, name, quiet=quiet)
+
+
+def put(path: str, body: Body, name: str = "", *, headers: Mapping[str, str] | None = None) -> Step:
+    """PUT of JSON unless the headers say otherwise."""
+    return Step("PUT", path, body, headers or {}, name)
+
+
+def delete(path: str, body: Body = None, name: str = "", *, headers: Mapping[str, str] | None = None, quiet: bool = False) -> Step:
+    """DELETE, with DeleteOptions if they are given."""
+    return Step("DELETE", path, body, headers or {}, name, quiet=quiet)
+
+
+def merge(path: str, body: Body, name: str = "") -> Step:
+    """PATCH by merge patch."""
+    return Step("PATCH", path, body, {"Content-Type": MERGE}, name)
+
+
+def json_patch(path: str, body: Body, name: str = "") -> Step:
+    """PATCH by JSON patch."""
+    return Step("PATCH", path, body, {"Content-Type": JSON_PATCH}, name)
+
+
+def apply(path: str, body: Body, name: str = "", *, manager: str = "anna", force: bool = False, more: str = "") -> Step:
+    """PATCH by server-side apply."""
+    query = f"?fieldManager={manager}{'&force=true' if force else ''}{more}"
+    return Step("PATCH", path + query, body, {"Content-Type": APPLY}, name)
+
+
+def watch(path: str, query: str = "", name: str = "w", headers: Mapping[str, str] | None = None) -> Step:
+    """Open a watch; `collect` reads it."""
+    return Step("GET", f"{path}?watch=true&timeoutSeconds={WATCH_SECONDS}{query}", headers=headers or {}, name=name, watch=True)
+
+
+def collect(name: str = "w") -> Step:
+    """Read the events of a watch to its end."""
+    return Step("", "", name=name, collect=True)

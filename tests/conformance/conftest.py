@@ -1,0 +1,76 @@
+"""One control plane and one of our servers for all selected cases, which run a few at a time; the report is written at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conformance.cases import all_cases
+from tests.conformance.compare import judge
+from tests.conformance.report import render
+from tests.conformance.run import outcome
+from tests.conformance.servers import kube_apiserver, prepare, sides
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from hack.realcluster.controlplane import Cluster
+    from tests.conformance.compare import Verdict
+    from tests.conformance.sides import Side
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+REPORT = ROOT / ".cache/conformance/report.txt"
+SUITE_SECONDS = 600
+PARALLEL = 12
+"""Cases at a time: most of the longer ones wait for the end of a watch."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first case waits for the servers and for all the others."""
+    for item in items:
+        if HERE in item.path.parents and "verdicts" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.real)
+            item.add_marker(pytest.mark.timeout(SUITE_SECONDS))
+
+
+@pytest.fixture(scope="session")
+def verdicts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Verdict]:
+    """What became of every selected case, by name."""
+    wanted = [str(item.callspec.params["name"]) for item in request.session.items if isinstance(item, pytest.Function) and _has_name(item)]
+    tools = Path(subprocess.run([ROOT / "hack/tools/build"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
+    folder = tmp_path_factory.mktemp("conformance")
+    with kube_apiserver(tools, folder / "cluster") as cluster:
+        asyncio.run(_prepare(cluster, len(wanted)))
+        with sides(cluster, folder) as (oracle, ours):
+            found = judge_all(wanted, oracle, ours)
+    REPORT.parent.mkdir(parents=True, exist_ok=True)
+    REPORT.write_text(render(list(found.values())))
+    return found
+
+
+def judge_all(names: Sequence[str], oracle: Side, ours: Side) -> dict[str, Verdict]:
+    """Do the cases on both sides."""
+    cases = all_cases()
+
+    def one(item: tuple[int, str]) -> Verdict:
+        number, name = item
+        case, namespace = cases[name], f"c{number}"
+        return judge(name, case, outcome(case, namespace, oracle), outcome(case, namespace, ours))
+
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        return dict(zip(names, pool.map(one, enumerate(names)), strict=True))
+
+
+async def _prepare(cluster: Cluster, namespaces: int) -> None:
+    async with cluster.client() as client:
+        await prepare(client, [f"c{number}" for number in range(namespaces)])
+
+
+def _has_name(item: pytest.Function) -> bool:
+    return "verdicts" in item.fixturenames and "name" in item.callspec.params

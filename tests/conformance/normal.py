@@ -1,0 +1,108 @@
+"""From answers to what is compared: values that differ between any two runs become names by their order, the rest stays. Pure.
+
+Within one case a uid, resourceVersion or generated name is known by when it was first seen, so that "unchanged" and "changed"
+compare. A collection's resourceVersion is that of a whole server, on which other cases write at the same time; it has no name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+if TYPE_CHECKING:
+    from tests.conformance.sides import Answer
+
+__all__ = ["Normal", "decoded"]
+
+TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+GENERATED = re.compile(r"\b(gen-[a-z-]*?)[bcdfghjklmnpqrstvwxz2456789]{5}\b")
+AGE = re.compile(r"\d+s")
+HEADERS = ("content-type", "cache-control", "warning", "vary", "location")
+TIMES = ("creationTimestamp", "deletionTimestamp", "time")
+
+
+class Normal:
+    """Normalises the answers of one side to one case, in order."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, dict[str, str]] = {}
+
+    def answer(self, answer: Answer) -> dict[str, Any]:
+        """Status, headers that matter, and body."""
+        body = decoded(answer)
+        found: dict[str, Any] = {"status": answer.status}
+        for header in HEADERS:
+            if header in answer.headers:
+                found[header] = answer.headers[header]
+        for header in ("etag", "retry-after"):
+            if header in answer.headers:
+                found[header] = "present"
+        if isinstance(body, dict | list) and answer.status < 400:  # no client minds white space in errors
+            found["indented"] = answer.body.startswith((b"{\n", b"[\n"))
+        found["body"] = self.value(body)
+        return found
+
+    def events(self, answer: Answer) -> list[Any]:
+        """The frames of a watch, or the answer if it is none. Bookmarks but that of the initial events come when the server likes: they
+        are left out."""
+        frames = [json.loads(line) for line in answer.body.splitlines()]
+        if not all("object" in frame for frame in frames):
+            return [self.answer(answer)]
+        return [self.value(frame) for frame in frames if not _is_progress(frame)]
+
+    def value(self, value: Any, key: str = "", *, collection: bool = False) -> Any:
+        """One JSON-shaped value."""
+        if isinstance(value, dict):
+            inside = "items" in value or "rows" in value or value.get("type") == "BOOKMARK"
+            return {
+                k: self.value(v, k, collection=inside or (collection and k in ("metadata", "object", "resourceVersion")))
+                for k, v in sorted(value.items())
+            }
+        if isinstance(value, list):
+            return [self.value(item) for item in _ordered(key, value)]
+        if not isinstance(value, str):
+            return value
+        if key == "resourceVersion":
+            return "<collection's>" if collection else self._name("revision", value)
+        if key == "uid":
+            return self._name("uid", value)
+        if key == "continue":
+            return "<token>" if value else ""
+        if key in TIMES and TIME.fullmatch(value):
+            return "<time>"
+        if AGE.fullmatch(value):
+            return "<age>"
+        return GENERATED.sub(lambda found: found[1] + self._name("generated", found[0]), value)
+
+    def _name(self, sort: str, value: str) -> str:
+        known = self._names.setdefault(sort, {})
+        return known.setdefault(value, f"<{sort} {len(known) + 1}>")
+
+
+def _ordered(key: str, items: list[Any]) -> list[Any]:
+    """Lists whose order says nothing: kube-apiserver's is that of a Go map, or of registration."""
+    if key == "causes":
+        return sorted(items, key=lambda cause: (cause.get("field", ""), cause["reason"], cause["message"]))
+    if key == "resources":
+        return sorted(items, key=lambda resource: str(resource.get("name")))
+    return sorted(items) if key == "verbs" else items
+
+
+def decoded(answer: Answer) -> Any:
+    """The body's value: of JSON or YAML, else its text."""
+    media = answer.headers.get("content-type", [""])[0].partition(";")[0]
+    if not answer.body:
+        return None
+    if media == "application/json":
+        return json.loads(answer.body)
+    if media == "application/yaml":
+        return yaml.safe_load(answer.body)
+    return answer.body.decode(errors="replace")
+
+
+def _is_progress(frame: dict[str, Any]) -> bool:
+    annotations = frame["object"].get("metadata", {}).get("annotations") or {}
+    return frame["type"] == "BOOKMARK" and "k8s.io/initial-events-end" not in annotations

@@ -1,0 +1,62 @@
+"""Does the steps of a case on one side."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+from tests.conformance.normal import Normal, decoded
+
+if TYPE_CHECKING:
+    from tests.conformance.case import Case, Step
+    from tests.conformance.sides import Side, Stream
+
+__all__ = ["outcome"]
+
+REFERENCE = re.compile(r"\$\{([\w-]+):([^}]+)\}")
+
+
+def outcome(case: Case, namespace: str, side: Side) -> dict[str, Any]:
+    """The normalised answers by step."""
+    run = _Run(namespace, side)
+    return {(step.name and f"{number}-{step.name}") or str(number): run.step(step) for number, step in enumerate(case.steps, 1)}
+
+
+class _Run:
+    def __init__(self, namespace: str, side: Side) -> None:
+        self.namespace, self.side = namespace, side
+        self.normal = Normal()
+        self.answers: dict[str, Any] = {}
+        self.streams: dict[str, Stream] = {}
+
+    def step(self, step: Step) -> Any:
+        if step.collect:
+            stream = self.streams.pop(step.name, None)
+            return self.normal.events(stream.read()) if stream else "not watched"
+        path, body = self.filled(step.path), step.body
+        if isinstance(body, dict | list):
+            body = json.loads(self.filled(json.dumps(body)))
+        elif isinstance(body, str):
+            body = self.filled(body)
+        try:
+            stream = self.side.open(step.method, path, body, step.headers)
+        except http.client.RemoteDisconnected:
+            return {"status": "connection closed without an answer"}
+        if step.watch and stream.response.status == 200:
+            self.streams[step.name] = stream
+            return {"status": 200, "content-type": stream.response.getheader("Content-Type")}
+        answer = stream.read()
+        self.answers[step.name] = decoded(answer)
+        return {"status": answer.status} if step.quiet else self.normal.answer(answer)
+
+    def filled(self, text: str) -> str:
+        """With the namespace and values of earlier answers."""
+        return REFERENCE.sub(lambda found: str(self._lookup(found[1], found[2])), text.replace("{ns}", self.namespace))
+
+    def _lookup(self, name: str, path: str) -> Any:
+        value = self.answers[name]
+        for part in path.split("."):
+            value = value[int(part)] if isinstance(value, list) else value.get(part, f"no-{part}")
+        return value

@@ -1,0 +1,158 @@
+"""Starts both sides: a kube-apiserver with etcd and the kinds' definitions, and our API server over SQLite in a thread of this process.
+
+Both serve TLS under the same authority and know the same client certificate and namespaces. Ours has no controllers and, like the
+other, no rules of its own for any kind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from apiserver.admission.chain import AdmissionChain
+from apiserver.admission.namespacelifecycle import NamespaceLifecycle
+from apiserver.filters.authn_certificate import CertificateAuthenticator
+from apiserver.filters.authz import PrivilegedGroup
+from apiserver.filters.certificates import CertificateVerifier, load_bundle
+from apiserver.registry.store import Registry
+from apiserver.server.app import App, Config, build
+from apiserver.server.tls import ServerTls
+from hack.realcluster import pki
+from hack.realcluster.client import wait_for
+from hack.realcluster.controlplane import start_cluster, start_etcd
+from hack.realcluster.processes import Processes
+from hack.realcluster.settings import Folder, Settings
+from storage.base import Put
+from storage.cache import WatchCache
+from storage.sqlite import SQLiteStore
+from tests.conformance.kinds import KINDS, definition
+from tests.conformance.sides import Side
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from hack.realcluster.client import Client
+    from hack.realcluster.controlplane import Cluster
+
+__all__ = ["LEAVING", "MISSING", "kube_apiserver", "our_server", "prepare", "registries", "sides"]
+
+LEAVING = "leaving"
+"""A namespace that is terminating, on both sides."""
+MISSING = "missing"
+"""A namespace that is on neither side."""
+START_SECONDS = 60
+
+
+@contextmanager
+def kube_apiserver(tools: Path, root: Path) -> Iterator[Cluster]:
+    """A bare kube-apiserver, ended afterwards with its etcd."""
+    folder = Folder(root)
+    folder.create()
+    processes = Processes(folder.root)
+    try:
+        etcd = start_etcd(tools / "etcd", Settings(fsync=False), folder, processes)
+        yield asyncio.run(start_cluster("oracle", tools / "kube-apiserver", etcd, folder, processes, aggregates=False))
+    finally:
+        asyncio.run(processes.stop_all())
+
+
+async def prepare(client: Client, namespaces: Sequence[str]) -> None:
+    """Give a kube-apiserver the kinds and the namespaces, and wait until it serves them."""
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    await client.apply_all((f"{path}/{crd['metadata']['name']}", crd) for crd in map(definition, KINDS))
+    await client.apply_all((f"/api/v1/namespaces/{name}", _namespace(name)) for name in (*namespaces, LEAVING))
+    await client.request("DELETE", f"/api/v1/namespaces/{LEAVING}")  # there is no namespace controller: it stays so
+
+    async def served() -> str | None:
+        for kind in KINDS:
+            plural = f"namespaces/{namespaces[0]}/{kind.plural}" if kind.namespaced else kind.plural
+            await client.get(f"/apis/{kind.api_version}/{plural}")
+        # What is published last: without it apply does not know the kinds.
+        index = str(await client.get("/openapi/v3"))  # JSON that does not say so
+        return None if f"apis/{KINDS[0].api_version}" in index else "the kinds are not in /openapi/v3 yet"
+
+    await wait_for("the kinds", served, seconds=START_SECONDS)
+
+
+def _namespace(name: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
+
+
+@contextmanager
+def sides(cluster: Cluster, folder: Path) -> Iterator[tuple[Side, Side]]:
+    """(kube-apiserver, ours), for clients that are the cluster's administrator."""
+    context = ssl.create_default_context(cadata=cluster.authority.certificate.decode("ascii"))
+    context.load_cert_chain(cluster.admin.certificate, cluster.admin.key)
+    with our_server(cluster.authority, folder) as port:
+        yield Side("kube-apiserver", urlsplit(cluster.server).port or 443, context), Side("ours", port, context)
+
+
+@contextmanager
+def our_server(authority: pki.Authority, folder: Path) -> Iterator[int]:
+    """Our API server in a thread with an event loop of its own; gives its port."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="our API server")
+    thread.start()
+    try:
+        app = asyncio.run_coroutine_threadsafe(_started(authority, folder), loop).result(START_SECONDS)
+        try:
+            yield app.port
+        finally:
+            asyncio.run_coroutine_threadsafe(app.stop(), loop).result(START_SECONDS)
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(START_SECONDS)
+        loop.close()
+
+
+async def _started(authority: pki.Authority, folder: Path) -> App:
+    await _age(folder)
+    cache = WatchCache(SQLiteStore(folder / "db", synchronous="off"))
+    clients = load_bundle(authority.certificate)
+    serving = authority.server("ours", pki.LOOPBACK)
+
+    async def tls() -> ServerTls:
+        return ServerTls(serving.certificate, serving.key, clients)
+
+    app = build(
+        Config(
+            cache=cache,
+            registries=registries(cache),
+            authenticator=CertificateAuthenticator(CertificateVerifier(clients)),
+            authorizer=PrivilegedGroup(),
+            tls=tls,
+        )
+    )
+    await app.start()
+    return app
+
+
+async def _age(folder: Path) -> None:
+    """Give the storage a past that is compacted, as the other side's has: its first resourceVersions are too old."""
+    store = SQLiteStore(folder / "db", synchronous="off")
+    await store.start()
+    try:
+        for _ in range(3):
+            revision = await store.commit([Put("/past", b"{}")])
+        await store.compact(revision)
+    finally:
+        await store.close()
+
+
+def registries(cache: WatchCache) -> list[Registry]:
+    """The kinds without strategies, in the namespaces that there are."""
+    admission = AdmissionChain([NamespaceLifecycle(_Namespaces())])
+    return [Registry(kind, cache, admission=admission) for kind in KINDS]
+
+
+class _Namespaces:
+    """Every namespace but MISSING is there, and LEAVING is terminating."""
+
+    async def get(self, name: str, *, live: bool = False) -> dict[str, Any] | None:
+        phase = "Terminating" if name == LEAVING else "Active"
+        return None if name == MISSING else {**_namespace(name), "status": {"phase": phase}}

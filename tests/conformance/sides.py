@@ -1,0 +1,85 @@
+"""The two servers as clients meet them: one request, or one stream, over TLS with a client certificate. Nothing is interpreted here."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Mapping
+    from typing import Any
+
+__all__ = ["Answer", "Side", "Stream"]
+
+SECONDS = 40.0
+"""The longest wait for a piece of an answer; everything here is to answer much sooner."""
+HARMLESS = "/?&=,;:$+!*'()%@-._~"
+DEFAULTS = {"User-Agent": "conformance/1.0", "Accept": "application/json"}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A response as it came. `headers`: every header, lower case, with all of its values."""
+
+    status: int
+    headers: dict[str, list[str]]
+    body: bytes
+
+
+@dataclass(slots=True)
+class Stream:
+    """A response whose body is still to come."""
+
+    response: http.client.HTTPResponse
+    connection: http.client.HTTPSConnection
+
+    def read(self) -> Answer:
+        """Everything up to its end."""
+        try:
+            return Answer(self.response.status, _headers(self.response), self.response.read())
+        finally:
+            self.connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One server."""
+
+    name: str
+    port: int
+    context: ssl.SSLContext = field(repr=False)
+
+    def send(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Answer:
+        """One request on a connection of its own."""
+        return self.open(method, path, body, headers).read()
+
+    def open(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Stream:
+        """The same up to the response's headers."""
+        sent = {**DEFAULTS, **headers}
+        data = _encoded(body)
+        if data is not None and "Content-Type" not in sent:
+            sent["Content-Type"] = "application/json"
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=self.context, timeout=SECONDS)
+        try:
+            connection.request(method, quote(path, safe=HARMLESS), data, {name: value for name, value in sent.items() if value})
+            return Stream(connection.getresponse(), connection)
+        except BaseException:
+            connection.close()
+            raise
+
+
+def _encoded(body: Any) -> bytes | None:
+    if isinstance(body, str):
+        return body.encode()
+    return body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
+
+
+def _headers(response: http.client.HTTPResponse) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, value in response.getheaders():
+        found.setdefault(name.lower(), []).append(value)
+    return found
