@@ -36,6 +36,9 @@ test: lint unit ## What has to pass before every commit: lint and unit
 integration: setup ## Tests on a real kube-apiserver and etcd (built once, minutes)
 	$(BIN)/pytest $(TESTS)
 
+bench: setup ## This server beside kube-apiserver: CPU per request, as a table (minutes)
+	$(BIN)/python -m tests.bench
+
 requirements: ## Pin anew what pyproject.toml asks for
 	rm -rf .cache/pin
 	$(PYTHON) -m venv .cache/pin

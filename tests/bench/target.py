@@ -1,0 +1,66 @@
+"""What is measured: a place that serves the objects, the processes that work for it, and requests to it."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import ClientSession, ClientTimeout, TCPConnector
+
+from tests.bench.cpu import cpu_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+__all__ = ["Target", "client_context"]
+
+TIMEOUT = ClientTimeout(total=120)
+
+
+def client_context(authority: str, certificate: str, key: str) -> ssl.SSLContext:
+    """TLS with verification and a client certificate; all three are paths."""
+    context = ssl.create_default_context(cafile=authority)
+    context.load_cert_chain(certificate, key)
+    return context
+
+
+@dataclass
+class Target:
+    """`root`: the URL under which the resource's namespaces are, such as https://…/apis/G/V. `pids`: everything that works for it."""
+
+    name: str
+    root: str
+    group: str
+    pids: Sequence[int]
+    context: ssl.SSLContext
+    session: ClientSession = field(init=False)
+
+    async def __aenter__(self) -> Target:
+        connector = TCPConnector(ssl=self.context, limit=64)
+        self.session = ClientSession(connector=connector, timeout=TIMEOUT, auto_decompress=False)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.session.close()
+
+    async def request(self, method: str, path: str, *, body: bytes | None = None, headers: dict[str, str] | None = None) -> bytes:
+        """The body of a request that has to succeed."""
+        async with self.session.request(method, self.root + path, data=body, headers=headers) as response:
+            answer = await response.read()
+            if response.status >= 300:
+                raise RuntimeError(f"{self.name}: {method} {path}: {response.status} {answer[:500].decode(errors='replace')}")
+            return answer
+
+    async def cpu_of(self, count: int, work: Callable[[int], Awaitable[Any]], *, at_once: int = 16) -> float:
+        """CPU seconds per call of `work(0)`, …, `work(count - 1)`, so many at once."""
+        numbers = iter(range(count))
+
+        async def worker() -> None:
+            for number in numbers:
+                await work(number)
+
+        before = cpu_seconds(self.pids)
+        await asyncio.gather(*(worker() for _ in range(at_once)))
+        return (cpu_seconds(self.pids) - before) / count
