@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 TESTS ?= tests/integration
 
-.PHONY: help setup dev test lint unit integration requirements crds clean
+.PHONY: help setup dev test lint unit integration bench requirements crds clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
