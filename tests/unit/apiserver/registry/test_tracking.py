@@ -29,7 +29,8 @@ def workload(name: str = "w", **spec: Any) -> dict[str, Any]:
 async def test_each_writer_owns_what_it_wrote(bench: Bench) -> None:
     await bench.workloads.create(by("creator"), "ns", workload(online=True))
     await bench.workloads.update(by("updater"), "ns", "w", lambda old: {**old, "spec": {**old["spec"], "online": False}})
-    await bench.workloads.update(by("controller"), "ns", "w", lambda old: {**old, "status": {**old["status"], "poweredOn": True}}, subresource="status")
+    status = {"phase": "Pending", "poweredOn": True}
+    await bench.workloads.update(by("controller"), "ns", "w", lambda old: {**old, "status": status}, subresource="status")
     found = owners(bench.workloads.get("ns", "w").object())
     assert found[("updater", "Update", "")] == {"f:spec": {"f:online": {}}}
     assert found[("controller", "Update", "status")] == {"f:status": {"f:poweredOn": {}}}
