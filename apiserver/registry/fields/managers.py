@@ -20,6 +20,8 @@ MAX_UPDATERS = 10
 
 ANCIENT = "ancient-changes"
 
+_ORDER = ("operation", "time", "manager", "apiVersion", "subresource")
+
 STRIPPED = FieldSet.of(
     ("f:apiVersion",),
     ("f:kind",),
@@ -90,9 +92,9 @@ def decode(entries: object, api_version: str) -> Managers:
 
 
 def parse(entries: object) -> list[dict[str, Any]]:
-    """Entries that a client sent, in canonical form, or [] where they are no managedFields: then what is stored holds."""
+    """Entries that a client sent, in canonical form and order, or [] where they are no managedFields: then what is stored holds."""
     try:
-        return [_parsed(entry) for entry in entries] if isinstance(entries, list) else []
+        return _ordered([_parsed(entry) for entry in entries]) if isinstance(entries, list) else []
     except (ValueError, TypeError, KeyError, RecursionError):
         return []
 
@@ -113,9 +115,13 @@ def _parsed(entry: object) -> dict[str, Any]:
 
 
 def encode(managers: Managers) -> list[dict[str, Any]]:
-    """The managedFields of these managers: appliers first, then the oldest first."""
-    ordered = sorted(managers.items(), key=lambda item: (item[0].operation, item[1].time, item[0].manager, item[1].api_version, item[0][3]))
-    return [entry.stored or _encoded(identity, entry) for identity, entry in ordered]
+    """The managedFields of these managers, in order."""
+    return _ordered([entry.stored or _encoded(identity, entry) for identity, entry in managers.items()])
+
+
+def _ordered(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Appliers first, then the oldest first."""
+    return sorted(entries, key=lambda entry: tuple(entry.get(name) or "" for name in _ORDER))
 
 
 def _encoded(identity: Identity, entry: Entry) -> dict[str, Any]:

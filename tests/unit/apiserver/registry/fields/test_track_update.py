@@ -134,6 +134,10 @@ class TestWhatClientsSend:
     def test_they_may_be_edited(self) -> None:
         assert self.sent([entry("cleo", fields(image={}))]) == [entry("cleo", fields(image={}))]
 
+    def test_edited_ones_are_put_in_order(self) -> None:
+        first, second = entry("ben", fields(image={})), entry("cleo", fields(replicas={}), time="2023-01-01T00:00:00Z")
+        assert self.sent([first, second]) == [second, first]
+
     def test_edited_ones_become_canonical(self) -> None:
         tree = fields(ports={'k:{"protocol":"TCP", "port":1}': {".": {}}})
         (found,) = self.sent([entry("cleo", tree, time="2024-01-01T02:00:00.5+02:00")])
