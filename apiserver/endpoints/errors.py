@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from apiserver.apis.status import MODIFIED, ApiError, conflict, expired, internal, service_unavailable
 from apiserver.endpoints.negotiation import Form, negotiate
 from apiserver.endpoints.respond import respond
-from storage.base import Compacted, Conflict, FutureRevision, StorageError, Unavailable
+from storage.base import Compacted, Conflict, FutureRevision, StorageError, TooLarge, Unavailable
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -26,6 +26,8 @@ def from_storage(error: StorageError) -> ApiError:
             return expired(f"too old resource version: {error.revision} ({error.oldest})")
         case FutureRevision():
             return too_large_revision(error.revision, error.current)
+        case TooLarge():
+            return ApiError(413, "RequestEntityTooLarge", "Request entity too large: the storage cannot take an object of this size")
         case Unavailable():
             return service_unavailable("the storage does not answer now; a write may or may not have happened, so read before trying again")
         case _:

@@ -9,7 +9,7 @@ from aiohttp.test_utils import make_mocked_request
 from apiserver.apis.status import too_many_requests
 from apiserver.endpoints.call import Call
 from apiserver.endpoints.errors import from_storage, render
-from storage.base import Compacted, Conflict, Corrupt, FutureRevision, StorageError, Unavailable
+from storage.base import Compacted, Conflict, Corrupt, FutureRevision, StorageError, TooLarge, Unavailable
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,7 @@ from storage.base import Compacted, Conflict, Corrupt, FutureRevision, StorageEr
         (Conflict("/registry/g/ws/ns/a", 3, 4), 409, "Conflict"),
         (Compacted(3, 7), 410, "Expired"),
         (FutureRevision(9, 7), 504, "Timeout"),
+        (TooLarge("/registry/g/ws/ns/a"), 413, "RequestEntityTooLarge"),
         (Unavailable("disk /dev/sda1 is gone"), 503, "ServiceUnavailable"),
         (Corrupt("key /registry/secrets/x"), 500, "InternalError"),
     ],
