@@ -82,21 +82,24 @@ def decode(entries: object, api_version: str) -> Managers:
     """The managers of a stored object. Entries of other API versions are dropped: there is no such version any more."""
     found: Managers = {}
     for entry in entries if isinstance(entries, list) else ():
-        version = entry.get("apiVersion", "")
-        if version == api_version:
-            identity = Identity(entry.get("manager", ""), entry["operation"], version, entry.get("subresource", ""))
-            if identity.applied:
-                identity = identity._replace(api_version="")
-            found[identity] = Entry(FieldSet(entry.get("fieldsV1") or {}), version, entry.get("time") or "", entry)
+        if entry.get("apiVersion") == api_version:
+            found[_identity(entry)] = Entry(FieldSet(entry.get("fieldsV1") or {}), api_version, entry.get("time") or "", entry)
     return found
+
+
+def _identity(entry: dict[str, Any]) -> Identity:
+    applied = entry["operation"] == "Apply"
+    return Identity(entry.get("manager", ""), entry["operation"], "" if applied else entry["apiVersion"], entry.get("subresource", ""))
 
 
 def parse(entries: object) -> list[dict[str, Any]]:
     """Entries that a client sent, in canonical form and order, or [] where they are no managedFields: then what is stored holds."""
     try:
-        return _ordered([_parsed(entry) for entry in entries]) if isinstance(entries, list) else []
+        parsed = [_parsed(entry) for entry in entries] if isinstance(entries, list) else []
     except (ValueError, TypeError, KeyError, RecursionError):
         return []
+    # Of two entries of one manager the later holds.
+    return _ordered(list({_identity(entry): entry for entry in parsed}.values()))
 
 
 def _parsed(entry: object) -> dict[str, Any]:

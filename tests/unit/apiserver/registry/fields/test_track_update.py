@@ -138,6 +138,10 @@ class TestWhatClientsSend:
         first, second = entry("ben", fields(image={})), entry("cleo", fields(replicas={}), time="2023-01-01T00:00:00Z")
         assert self.sent([first, second]) == [second, first]
 
+    def test_of_two_entries_of_one_manager_the_later_holds(self) -> None:
+        first, second = entry("cleo", fields(replicas={})), entry("cleo", fields(image={}), time="2023-01-01T00:00:00Z")
+        assert self.sent([first, second]) == [second]
+
     def test_edited_ones_become_canonical(self) -> None:
         tree = fields(ports={'k:{"protocol":"TCP", "port":1}': {".": {}}})
         (found,) = self.sent([entry("cleo", tree, time="2024-01-01T02:00:00.5+02:00")])
