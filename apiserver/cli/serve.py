@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from apiserver.apis import metal3, workload
 from apiserver.cli.admission import ManagementAdmission
+from apiserver.cli.audit import add_flags, audit
 from apiserver.cli.clientca import ClientCaFile
 from apiserver.cli.delegation import Delegation
 from apiserver.cli.running import UsageError, run_until_stopped
@@ -68,6 +69,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         default=metal3.GROUP,
         help=f"API group of the BareMetalHost view: {workload.GROUP} where the Baremetal Operator's kind is in the same cluster",
     )
+    add_flags(parser)
     parser.set_defaults(run=run)
 
 
@@ -101,6 +103,7 @@ class _Server:
 
     def __init__(self, arguments: argparse.Namespace, client: Client) -> None:
         self._arguments = arguments
+        self._auditor, self._audit_log = audit(arguments)
         self._cache = WatchCache(open_store(arguments.storage))
         self.delegation = Delegation(client)
         self._admission = ManagementAdmission(client, self.delegation.management, self.delegation.namespaces)
@@ -125,6 +128,8 @@ class _Server:
                 tls=self._tls,
                 background=self._background(),
                 ready={**self.delegation.ready, **self._admission.ready},
+                auditor=self._auditor,
+                audit_log=self._audit_log,
                 host=self._arguments.bind_address,
                 port=self._arguments.secure_port,
             )

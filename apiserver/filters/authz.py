@@ -82,7 +82,10 @@ def with_authorization(authorizer: Authorizer, reduced: Collection[tuple[str, st
             if not is_health(call.info.path):
                 assert call.user is not None, "authentication comes before authorisation"
                 decision = await authorizer.authorize(call.user, call.info)
-                if not decision.allowed or decision.denied:
+                allowed = decision.allowed and not decision.denied
+                call.annotations["authorization.k8s.io/decision"] = "allow" if allowed else "forbid"
+                call.annotations["authorization.k8s.io/reason"] = decision.reason
+                if not allowed:
                     raise refusal(call.user, call.info, decision.reason)
                 if (call.info.group, call.info.resource) in reduced and call.info.verb in READING:
                     call.privileged = (await authorizer.authorize(call.user, in_full(call.info))).allowed

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from apiserver.endpoints.call import Call
+from apiserver.filters.audit import with_audit, with_refusals_audited
 from apiserver.filters.auditid import with_audit_id
 from apiserver.filters.authn import with_authentication
 from apiserver.filters.authz import with_authorization
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from apiserver.endpoints.call import Filter, Handler
+    from apiserver.filters.audit import Auditor
     from apiserver.filters.authn import Authenticator
     from apiserver.filters.authz import Authorizer
     from apiserver.filters.metrics import Recorder
@@ -33,7 +35,7 @@ __all__ = ["Parts", "build"]
 @dataclass(frozen=True, kw_only=True)
 class Parts:
     """What the filters work with. `request_seconds`: the longest that a request other than a watch may take.
-    `reduced`: the (group, resource)s that only some may read in full."""
+    `reduced`: the (group, resource)s that only some may read in full. `auditor`: None for no audit."""
 
     authenticator: Authenticator
     authorizer: Authorizer
@@ -41,6 +43,7 @@ class Parts:
     inflight: InFlight = field(default_factory=InFlight)
     request_seconds: float = DEFAULT_SECONDS
     reduced: frozenset[tuple[str, str]] = frozenset()
+    auditor: Auditor | None = None
 
 
 def build(handler: Handler, parts: Parts) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
@@ -51,8 +54,9 @@ def build(handler: Handler, parts: Parts) -> Callable[[web.BaseRequest], Awaitab
         with_errors,
         with_request_info,
         with_deadline(parts.request_seconds),
+        with_refusals_audited(parts.auditor),
         with_authentication(parts.authenticator),
-        # Audit belongs here: it records who asked for what, and how it ended, refusals by the filters below included.
+        with_audit(parts.auditor),
         with_impersonation(parts.authorizer),
         with_limits(parts.inflight),
         with_authorization(parts.authorizer, parts.reduced),

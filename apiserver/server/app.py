@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from apiserver.endpoints.call import Call
+    from apiserver.filters.audit import Auditor
+    from apiserver.filters.auditlog import AuditLog
     from apiserver.filters.authn import Authenticator
     from apiserver.filters.authz import Authorizer
     from apiserver.registry.store import Registry
@@ -54,6 +56,7 @@ class Config:
     host, port: where to listen; port 0 is chosen free.
     request_seconds: the longest that a request other than a watch may take.
     drain_seconds: how long requests under way may take to end when stopping.
+    auditor, audit_log: what is recorded of requests, and who writes it; the App starts and closes it. None for no audit.
     linger_seconds: for how long the port stays open after /readyz began to fail, so that load balancers notice.
     """
 
@@ -70,6 +73,8 @@ class Config:
     request_seconds: float = DEFAULT_SECONDS
     drain_seconds: float = 4.0
     linger_seconds: float = 0.0
+    auditor: Auditor | None = None
+    audit_log: AuditLog | None = None
 
 
 def build(config: Config) -> App:
@@ -115,8 +120,11 @@ class App:
         await self.stop()
 
     async def start(self) -> None:
-        """Returns when it answers. Raises StorageError, BadServingCertificate or CannotListen, with nothing left running."""
+        """Returns when it answers. Raises StorageError, BadServingCertificate, CannotListen, or OSError when the audit log cannot be
+        opened, with nothing left running."""
         try:
+            if self._config.audit_log is not None:
+                self._config.audit_log.start()
             await self._config.cache.start()
             tls = await self._config.tls()
             for name, run in self._config.background.items():
@@ -139,6 +147,8 @@ class App:
             await self._connections.shutdown(self._config.drain_seconds)
         await self._background.stop()
         await self._config.cache.close()
+        if self._config.audit_log is not None:
+            await asyncio.to_thread(self._config.audit_log.close)
 
     async def _listen(self, tls: ServerTls) -> None:
         config = self._config
@@ -148,6 +158,7 @@ class App:
             recorder=self.metrics,
             inflight=config.inflight,
             request_seconds=config.request_seconds,
+            auditor=config.auditor,
             reduced=frozenset((one.resource.group, one.resource.plural) for one in config.registries if one.reduced is not None),
         )
         self._connections = Connections(chain.build(self._handle, parts))
@@ -192,6 +203,13 @@ class App:
         self.metrics.gauge("apiserver_current_inflight_requests", "Requests being worked on, watches not counted.", inflight)
         self.metrics.gauge("apiserver_longrunning_requests", "Watches being served.", watches)
         self.metrics.gauge("apiserver_resource_objects", "Objects by kind.", objects)
+        if self._config.audit_log is not None:
+            self._count_events(self._config.audit_log)
+
+    def _count_events(self, log: AuditLog) -> None:
+        self.metrics.counter("apiserver_audit_event_total", "Audit events written.", lambda: [({}, log.events)])
+        text = "Audit events that were dropped or could not be written."
+        self.metrics.counter("apiserver_audit_error_total", text, lambda: [({"plugin": "log"}, log.errors)])
 
 
 def _why(error: OSError, host: str, port: int) -> str:

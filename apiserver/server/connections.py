@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from apiserver.apis.status import ApiError, bad_request, internal
+from apiserver.filters.audit import STARTED
 from apiserver.filters.auditid import HEADER, KEY
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Request(web.BaseRequest):
         response.headers.popall("Server", None)
         if KEY in self:
             response.headers[HEADER] = self[KEY]
+        if STARTED in self:
+            self[STARTED](response.status)
 
 
 class Connection(RequestHandler):

@@ -25,7 +25,6 @@ SUBRESOURCES = frozenset({"status", "binding", "offers"})
 NAMES = ("verb", "group", "version", "resource", "subresource", "scope")
 
 Labels = tuple[str, str, str, str, str, str]
-Gauge = tuple[str, str, "Callable[[], Iterable[tuple[dict[str, str], float]]]"]
 
 
 class _Histogram:
@@ -42,11 +41,15 @@ class Metrics:
         self._served = frozenset(served)
         self._requests: defaultdict[tuple[Labels, int], int] = defaultdict(int)
         self._durations: defaultdict[Labels, _Histogram] = defaultdict(_Histogram)
-        self._gauges: list[Gauge] = []
+        self._others: list[tuple[str, str, str, Callable[[], Iterable[tuple[dict[str, str], float]]]]] = []
 
     def gauge(self, name: str, text: str, read: Callable[[], Iterable[tuple[dict[str, str], float]]]) -> None:
         """Adds a gauge whose values (labels, value) are read when they are asked for."""
-        self._gauges.append((name, text, read))
+        self._others.append((name, "gauge", text, read))
+
+    def counter(self, name: str, text: str, read: Callable[[], Iterable[tuple[dict[str, str], float]]]) -> None:
+        """Adds a counter that is kept elsewhere, and read as a gauge is."""
+        self._others.append((name, "counter", text, read))
 
     def record(self, info: RequestInfo, code: int, seconds: float | None) -> None:
         """See Recorder."""
@@ -80,10 +83,10 @@ class Metrics:
         yield from _head("apiserver_request_duration_seconds", "histogram", "Time to answer requests other than watches.")
         for labels, histogram in self._durations.items():
             yield from _histogram("apiserver_request_duration_seconds", dict(zip(NAMES, labels, strict=True)), histogram)
-        for name, text, read in self._gauges:
-            yield from _head(name, "gauge", text)
-            for gauge_labels, value in read():
-                yield f"{name}{_text(gauge_labels)} {value:g}"
+        for name, kind, text, read in self._others:
+            yield from _head(name, kind, text)
+            for other_labels, value in read():
+                yield f"{name}{_text(other_labels)} {value:.15g}"
 
 
 def _head(name: str, kind: str, text: str) -> Iterator[str]:

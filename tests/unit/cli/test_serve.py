@@ -28,6 +28,14 @@ PROXY = PROXIES.issue("front-proxy-client")
 WORKLOADS = "/apis/workload.metal3.io/v1alpha1/namespaces/team/workloads"
 WORKLOAD = {"apiVersion": "workload.metal3.io/v1alpha1", "kind": "Workload", "metadata": {"name": "one"}, "spec": {"className": "metal"}}
 
+POLICY = """
+apiVersion: audit.k8s.io/v1
+kind: Policy
+rules:
+- level: Metadata
+  resources: [{group: workload.metal3.io}]
+"""
+
 
 def pem(authority: Authority) -> str:
     return authority.certificate.public_bytes(Encoding.PEM).decode()
@@ -156,6 +164,23 @@ async def test_the_clusters_webhooks_are_asked(management: FakeManagement, tmp_p
     assert body["message"].startswith('Internal error occurred: failed calling webhook "w": failed to call webhook: it cannot be reached')
 
 
+async def test_requests_are_audited(management: FakeManagement, tmp_path: Path) -> None:
+    management.permitted = {("alice", "create"), ("alice", "get")}
+    policy, log = tmp_path / "policy", tmp_path / "audit.log"
+    policy.write_text(POLICY)
+    as_alice = {"X-Remote-User": "alice", "Audit-ID": "an-id"}
+    async with running(management, tmp_path, "--audit-policy-file", str(policy), "--audit-log-path", str(log)) as served:
+        assert (await served.request("POST", WORKLOADS, PROXY, headers=as_alice, json=WORKLOAD))[0] == 201
+        text = (await served.request("GET", "/metrics", PROXY, headers=as_alice))[1]
+        assert "# TYPE apiserver_audit_event_total counter" in text
+        assert 'apiserver_audit_error_total{plugin="log"} 0' in text
+    events = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [(event["stage"], event["auditID"], event["user"]["username"]) for event in events] == [
+        ("RequestReceived", "an-id", "alice"),
+        ("ResponseComplete", "an-id", "alice"),
+    ]
+
+
 async def test_serve_beside_the_baremetal_operator_owns_one_group(management: FakeManagement, tmp_path: Path) -> None:
     given = ["--storage", f"sqlite:///{tmp_path}/db", "--kubeconfig", str(management.kubeconfig(tmp_path)), "--secure-port", "0"]
     task = asyncio.create_task(serve._serve(arguments(*given, "--host-view-group", "workload.metal3.io")))
@@ -183,12 +208,17 @@ async def test_serve_beside_the_baremetal_operator_owns_one_group(management: Fa
         (["--client-ca-file", "{}/nonsense"], "no PEM certificate"),
         (["--bind-address", "192.0.2.1"], "no address of this machine"),
         (["--port-file", "{}/none/port"], "--port-file"),
+        (["--audit-log-path", "-"], "--audit-policy-file and --audit-log-path belong together"),
+        (["--audit-policy-file", "{}/none", "--audit-log-path", "-"], "No such file"),
+        (["--audit-policy-file", "{}/nonsense", "--audit-log-path", "-"], "not YAML"),
+        (["--audit-policy-file", "{}/policy", "--audit-log-path", "{}/none/log"], "--audit-log-path"),
     ],
 )
 async def test_input_that_cannot_work_is_told_in_a_sentence(
     management: FakeManagement, tmp_path: Path, given: list[str], said: str
 ) -> None:
     (tmp_path / "nonsense").write_text("nonsense: [canary")
+    (tmp_path / "policy").write_text(POLICY)
     usual = ["--storage", f"sqlite:///{tmp_path}/db", "--kubeconfig", str(management.kubeconfig(tmp_path)), "--secure-port", "0"]
     with pytest.raises(UsageError, match=said) as caught:
         async with asyncio.timeout(10):

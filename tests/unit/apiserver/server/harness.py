@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from apiserver.endpoints.call import Call, Handler, RequestInfo
+    from apiserver.filters.audit import Auditor
 
 SERVING = Authority("serving")
 PROXIES = Authority("front proxies")
@@ -88,6 +89,7 @@ class Setup:
     )
     metrics: Metrics = field(default_factory=lambda: Metrics([("g", "v1", "things")]))
     max_connections: int = 100
+    auditor: Auditor | None = None
 
     def __post_init__(self) -> None:
         proxy = FrontProxy((PROXIES.certificate,), self.allowed_names, uid_headers=("X-Remote-Uid",))
@@ -104,6 +106,7 @@ class Setup:
             recorder=self.metrics,
             inflight=self.inflight,
             request_seconds=self.request_seconds,
+            auditor=self.auditor,
         )
         handler = chain.build(self.handler, parts)
         return Connections(handler, header_seconds=self.header_seconds, max_connections=self.max_connections)

@@ -1,0 +1,56 @@
+"""The audit flags of `serve`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from apiserver.cli.running import UsageError
+from apiserver.filters.audit import Auditor
+from apiserver.filters.auditlog import AuditLog
+from apiserver.filters.auditpolicy import BadPolicy, read_policy
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["add_flags", "audit"]
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Named as kube-apiserver's are."""
+    parser.add_argument(
+        "--audit-policy-file",
+        type=Path,
+        metavar="FILE",
+        help="which requests are recorded, and how much of them: an audit.k8s.io/v1 Policy",
+    )
+    parser.add_argument(
+        "--audit-log-path", type=Path, metavar="FILE", help="where to, as JSON lines; - for stdout. A file that is moved away is made anew"
+    )
+
+
+def audit(arguments: argparse.Namespace) -> tuple[Auditor | None, AuditLog | None]:
+    """What the flags ask for; the log can be opened. Raises UsageError."""
+    policy, path = arguments.audit_policy_file, arguments.audit_log_path
+    if (policy is None) != (path is None):
+        raise UsageError("--audit-policy-file and --audit-log-path belong together: give both, or none for no audit")
+    if policy is None:
+        return None, None
+    log = AuditLog(None if path == Path("-") else path)
+    try:
+        auditor = Auditor(read_policy(policy), log)
+    except OSError as error:
+        raise UsageError(f"--audit-policy-file {policy}: {error.strerror}") from None
+    except BadPolicy as error:
+        raise UsageError(f"--audit-policy-file {policy}: {error}") from None
+    if path != Path("-"):
+        _check(path)
+    return auditor, log
+
+
+def _check(path: Path) -> None:
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise UsageError(f"--audit-log-path {path}: {error.strerror}") from None
