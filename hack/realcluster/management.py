@@ -76,6 +76,7 @@ async def start_server(program: Path, cluster: Cluster, client: Client, storage:
         *("--tls-cert-file", pair.certificate, "--tls-private-key-file", pair.key),
         *("--client-ca-file", cluster.ca),
         *("--host-view-group", "metal3.io"),
+        *("--audit-policy-file", manifests.DATA / "audit-policy.yaml", "--audit-log-path", folder.audit),
     ]
     server = Server(processes.start("apiserver", argv, stage=SERVER_STAGE), port, ca, authority.certificate)
     async with Client(server.url, server.ca_pem, cluster.admin) as direct:

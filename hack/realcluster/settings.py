@@ -66,6 +66,11 @@ class Folder:
         """The administrator's kubeconfig of the hardware cluster."""
         return self.root / "hardware.kubeconfig"
 
+    @property
+    def audit(self) -> Path:
+        """The API server's audit log."""
+        return self.root / "logs" / "apiserver-audit.jsonl"
+
     def tenant(self, name: str) -> Path:
         """A tenant's kubeconfig of the management cluster."""
         return self.root / f"tenant-{name}.kubeconfig"
