@@ -182,9 +182,9 @@ class _Group:
         while self._waiting or self._refunds:
             batch, self._waiting = self._waiting, []
             try:
+                await self._refund()  # first: it may be what somebody waits for
                 if batch:
                     await self._decide(batch)
-                await self._refund()
             except QuotaUnavailable as error:
                 self._refunds.clear()  # a recount finds out
                 _fail(batch, _unknown(self._namespace, error))

@@ -87,6 +87,8 @@ class BareMetalHostViewRegistry(Registry):
                 current = self.claims.workload_of_host(host)
                 try:
                     absorbed = self._absorb(context, old, new, host, current)
+                    if absorbed.action != "claim":
+                        context.settle(False)  # an attempt before this one may have been to make a Workload
                     if absorbed.action == "nothing":
                         return entry
                     if absorbed.action == "claim":

@@ -54,9 +54,13 @@ class Context:
             happened = False
             raise
         finally:
-            charges, self.charges = self.charges, []
-            for settle in charges:
-                settle(happened)
+            self.settle(happened)
+
+    def settle(self, happened: bool | None) -> None:
+        """Tells `charges` what has become of what they were made for, and forgets them."""
+        charges, self.charges = self.charges, []
+        for tell in charges:
+            tell(happened)
 
 
 @dataclass(frozen=True, slots=True)

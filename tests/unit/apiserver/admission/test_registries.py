@@ -1,0 +1,139 @@
+"""Admission where it is asked: by the registries of the management side, on the ways that are not plain creations."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from apiserver.admission.resourcequota import ResourceQuota
+from apiserver.apis.host import host_name
+from apiserver.apis.status import ApiError, forbidden
+from apiserver.registry.catalog import management_catalog
+from apiserver.registry.context import Context, UserInfo
+from storage.cache import WatchCache
+from storage.sqlite import SQLiteStore
+from tests.unit.apiserver.registry.conftest import CONSUMER, Bench
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from apiserver.registry.resource import Resource
+
+COUNTED = "count/workloads.workload.metal3.io"
+
+
+class Quotas:
+    """One quota in tenant-a."""
+
+    def __init__(self, hard: int) -> None:
+        self.hard, self.used = hard, 0
+
+    async def get(self, namespace: str, *, live: bool = False) -> list[dict[str, Any]]:
+        status = {"hard": {COUNTED: str(self.hard)}, "used": {COUNTED: str(self.used)}}
+        metadata = {"name": "q", "namespace": namespace, "resourceVersion": "1"}
+        return [{"metadata": metadata, "spec": {}, "status": status}] if namespace == "tenant-a" else []
+
+    async def put_status(self, quota: dict[str, Any]) -> None:
+        await asyncio.sleep(0)
+        self.used = int(quota["status"]["used"][COUNTED])
+
+
+class Recording:
+    """An Admission that notes what it is asked, refuses what is in `refused`, and leaves the rest to another one."""
+
+    def __init__(self, quota: ResourceQuota) -> None:
+        self.quota, self.asked, self.refused = quota, list[tuple[str, str, str]](), set[tuple[str, str, str]]()
+
+    async def admit(
+        self, operation: str, context: Context, resource: Resource, namespace: str, name: str, new: Any, old: Any, subresource: str = ""
+    ) -> Any:
+        asked = (operation, resource.plural, subresource)
+        self.asked.append(asked)
+        if asked in self.refused:
+            raise forbidden(resource.group, resource.plural, name, "not now")
+        return await self.quota.admit(operation, context, resource, namespace, name, new, old, subresource)
+
+
+class Admitted(Bench):
+    """The registries behind a quota of two."""
+
+    admission: Recording
+    quotas: Quotas
+
+
+@pytest.fixture
+async def bench(tmp_path: Path) -> AsyncIterator[Admitted]:
+    cache = WatchCache(SQLiteStore(tmp_path / "db", synchronous="off"))
+    quotas = Quotas(2)
+    quota = ResourceQuota(quotas, lambda resource, namespace: [entry.name for entry in catalog.workloads.collection.range() if namespace])
+    catalog = management_catalog(cache, admission=Recording(quota))
+    await cache.start()
+    made = Admitted(catalog)
+    assert isinstance(catalog.workloads.admission, Recording)
+    made.admission, made.quotas = catalog.workloads.admission, quotas
+    for index in range(5):
+        await made.add_host(f"node-{index}")
+    made.admission.asked.clear()
+    yield made
+    await quota.close()
+    await cache.close()
+
+
+async def claim(bench: Bench, name: str) -> int:
+    try:
+        await bench.patch_view("tenant-a", name, Context(UserInfo("u")), consumerRef=CONSUMER)
+    except ApiError as error:
+        return error.code
+    return 200
+
+
+async def settled(bench: Admitted) -> None:
+    for group in bench.admission.quota._groups.values():
+        if group._task is not None:
+            await group._task
+
+
+async def test_claims_are_counted_as_the_workloads_that_they_make(bench: Admitted) -> None:
+    codes = await asyncio.gather(*(claim(bench, f"node-{index}") for index in range(5)))
+    await settled(bench)
+    assert sorted(codes) == [200, 200, 403, 403, 403]
+    assert (len(bench.workloads.collection), bench.quotas.used) == (2, 2)
+
+
+async def test_who_loses_a_host_is_not_charged_for_it(bench: Admitted) -> None:
+    codes = await asyncio.gather(*(claim(bench, "node-0") for _ in range(2)))
+    await settled(bench)
+    assert sorted(codes) in ([200, 200], [200, 409]), "the second one may find its own consumer there"
+    assert (len(bench.workloads.collection), bench.quotas.used) == (1, 1)
+
+
+async def test_a_creation_that_fails_is_given_back(bench: Admitted) -> None:
+    wanted = {"metadata": {"name": "one"}, "spec": {"className": "metal"}}
+    await bench.workloads.create(Context(UserInfo("u")), "tenant-a", wanted)
+    with pytest.raises(ApiError, match="already exists"):
+        await bench.workloads.create(Context(UserInfo("u")), "tenant-a", wanted)
+    await settled(bench)
+    assert bench.quotas.used == 1
+
+
+async def test_bindings_and_offers_are_admitted(bench: Admitted) -> None:
+    context, host = Context(UserInfo("u")), host_name("uid-node-0")
+    await bench.workloads.create(context, "tenant-a", {"metadata": {"name": "one"}, "spec": {"className": "metal"}})
+    bench.admission.refused = {("CREATE", "workloads", "binding"), ("UPDATE", "hosts", "offers")}
+    with pytest.raises(ApiError, match=r'workloads\.workload\.metal3\.io "one" is forbidden: not now'):
+        await bench.workloads.connect(context, "tenant-a", "one", "binding", {"target": {"name": host}})
+    with pytest.raises(ApiError, match="not now"):
+        await bench.hosts.connect(context, "", host, "offers", {"namespaces": []})
+    assert bench.view("tenant-b", "node-0") is not None
+    bench.admission.refused = set()
+    await bench.workloads.connect(context, "tenant-a", "one", "binding", {"target": {"name": host}})
+    assert bench.view("tenant-b", "node-0") is None
+
+
+async def test_deletions_of_views_are_admitted(bench: Admitted) -> None:
+    bench.admission.refused = {("UPDATE", "baremetalhosts", "")}
+    assert await claim(bench, "node-0") == 403
+    assert ("CREATE", "workloads", "") not in bench.admission.asked
