@@ -151,9 +151,10 @@ class _Trail:
         self._auditor.sink.put(record)
 
     def _start(self, code: int) -> None:
-        """A watch has begun: it may go on for an hour."""
-        self._started = True
-        self.record("ResponseStarted", {"code": code})
+        """A watch has begun: it may go on for an hour. Told once, though the headers of a refusal go out after its end is recorded."""
+        if not self._started:
+            self._started = True
+            self.record("ResponseStarted", {"code": code})
 
     def _fail(self, stage: str, error: ApiError) -> None:
         status = error.status()
@@ -161,7 +162,7 @@ class _Trail:
         self._end(stage, bounded, orjson.dumps(status) if self._recording.level >= RESPONSE else b"")
 
     def _end(self, stage: str, status: dict[str, Any], answer: bytes = b"") -> None:
-        if is_long_running(self._call.info) and not self._started and stage == "ResponseComplete":
+        if is_long_running(self._call.info) and stage == "ResponseComplete":
             self._start(status["code"])
         self.record(stage, status, answer)
 

@@ -24,7 +24,7 @@ __all__ = ["LEVELS", "BadPolicy", "Policy", "Recording", "Rule", "read_policy"]
 
 Level = Literal["None", "Metadata", "Request", "RequestResponse"]
 Stage = Literal["RequestReceived", "ResponseStarted", "ResponseComplete", "Panic"]
-Path_ = Annotated[str, Field(pattern=r"^(\*|/[^*]*\*?)$")]
+Url = Annotated[str, Field(pattern=r"^(\*|/[^*]*\*?)$")]
 LEVELS = ("None", "Metadata", "Request", "RequestResponse")
 """From nothing to everything."""
 
@@ -66,7 +66,7 @@ class Rule(_Model):
     verbs: list[str] = []
     resources: list[Resources] = []
     namespaces: list[str] = []
-    non_resource_urls: list[Path_] = Field(default=[], alias="nonResourceURLs")
+    non_resource_urls: list[Url] = Field(default=[], alias="nonResourceURLs")
     omit_stages: list[Stage] = []
     omit_managed_fields: bool | None = None
 

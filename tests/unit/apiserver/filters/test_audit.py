@@ -174,6 +174,16 @@ async def test_a_watch_begins_and_ends() -> None:
     assert "responseObject" not in kept.events()[-1]
 
 
+async def test_a_watch_that_is_refused_begins_and_ends_once() -> None:
+    setup, kept = audited(created)
+    setup.rules.forbidden.add(("alice", "watch"))
+    async with serving(setup) as port, port.client(ALICE).get(f"{THINGS}?watch=true") as response:
+        assert response.status == 403
+        await response.read()
+    assert kept.stages() == ["RequestReceived", "ResponseStarted", "ResponseComplete"]
+    assert [event["responseStatus"]["code"] for event in kept.events()[1:]] == [403, 403]
+
+
 async def test_who_goes_away_and_what_takes_too_long() -> None:
     async def stuck(call: Call) -> web.StreamResponse:
         await asyncio.Event().wait()
