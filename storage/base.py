@@ -86,7 +86,11 @@ class TooLarge(StorageError, ValueError):
 
 
 class Corrupt(StorageError):
-    """The stored data failed a check. Never served; the message tells how to restore."""
+    """The stored data failed a check. Never served; the message tells how to restore, `finding` only what is wrong."""
+
+    def __init__(self, message: str, *, finding: str = "") -> None:
+        super().__init__(message)
+        self.finding = finding or message
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,37 +11,38 @@ from storage.sqlite import SQLiteStore
 if TYPE_CHECKING:
     from storage.base import Store
 
-__all__ = ["open_store"]
+__all__ = ["PREFIX", "open_store", "sqlite_path"]
 
 PREFIX = "sqlite:///"
 
 
-def open_store(url: str) -> Store:
+def open_store(url: str, flag: str = "--storage") -> Store:
     """The store, not yet started. sqlite:///data/db is relative, sqlite:////var/lib/db absolute, as in SQLAlchemy; for etcd:// and
-    etcds:// see storage.etcd.address. Raises UsageError."""
+    etcds:// see storage.etcd.address. `flag`: what the command line calls it. Raises UsageError."""
     if url.startswith(("etcd://", "etcds://")):
-        return _etcd(url)
-    return _sqlite(url)
+        return _etcd(url, flag)
+    return SQLiteStore(sqlite_path(url, flag))
 
 
-def _etcd(url: str) -> Store:
+def _etcd(url: str, flag: str) -> Store:
     from storage.etcd.address import store_at  # loads slowly, and only those who want it shall wait
 
     try:
         return store_at(url)
     except (ValueError, OSError) as error:
-        raise UsageError(f"--storage {_shown(url)}: {error}") from None
+        raise UsageError(f"{flag} {_shown(url)}: {error}") from None
 
 
-def _sqlite(url: str) -> Store:
+def sqlite_path(url: str, flag: str = "--storage") -> Path:
+    """The database file of a sqlite:/// URL, whose folder exists. Raises UsageError."""
     if not url.startswith(PREFIX) or url == PREFIX:
-        raise UsageError(f"--storage {_shown(url)}: give sqlite:///PATH (four slashes for an absolute path) or etcd://HOST:PORT")
+        raise UsageError(f"{flag} {_shown(url)}: give sqlite:///PATH (four slashes for an absolute path) or etcd://HOST:PORT")
     path = Path(url.removeprefix(PREFIX))
     if path.is_dir():
-        raise UsageError(f"--storage {url}: that is a folder; name the database file in it")
+        raise UsageError(f"{flag} {url}: that is a folder; name the database file in it")
     if not path.parent.is_dir():
-        raise UsageError(f"--storage {url}: there is no folder {path.parent}; make it first")
-    return SQLiteStore(path)
+        raise UsageError(f"{flag} {url}: there is no folder {path.parent}; make it first")
+    return path
 
 
 def _shown(url: str) -> str:

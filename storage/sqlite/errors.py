@@ -26,7 +26,9 @@ _WAY_OUT = {
 def corrupt(path: Path, finding: str) -> Corrupt:
     """The error for a file that cannot be trusted."""
     return Corrupt(
-        f"{path}: {finding}. Stop this server, move the file and its -wal and -shm away, put a backup in its place, and start again."
+        f"{path}: {finding}. Stop this server, move the file and its -wal and -shm away, put a backup in its place "
+        "(metal3-workloads restore), and start again.",
+        finding=f"{path}: {finding}",
     )
 
 

@@ -19,7 +19,19 @@ from storage.sqlite.errors import corrupt
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["ORDINAL_BITS", "Synchronous", "connect", "copy", "first_id", "last_id", "meta", "prepare", "revision_of"]
+__all__ = [
+    "ORDINAL_BITS",
+    "Synchronous",
+    "check_sound",
+    "connect",
+    "copy",
+    "first_id",
+    "has_tables",
+    "last_id",
+    "meta",
+    "prepare",
+    "revision_of",
+]
 
 ORDINAL_BITS = 16
 Synchronous = Literal["full", "normal", "off"]
@@ -72,14 +84,7 @@ def connect(path: Path, synchronous: Synchronous = "full", max_bytes: int = 0) -
 
 def prepare(connection: sqlite3.Connection, path: Path, *, check: bool = True) -> None:
     """Create the tables in an empty file; otherwise make sure that they are ours and sound. Raises Corrupt."""
-    application, version, tables = (
-        connection.execute(query).fetchone()[0]
-        for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_schema")
-    )
-    if tables and application != _APPLICATION_ID:
-        raise corrupt(path, "this is a SQLite database of another program")
-    if tables and version != _VERSION:
-        raise corrupt(path, f"its schema has version {version}, this program knows version {_VERSION} (was it written by a newer one?)")
+    tables = has_tables(connection, path)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA journal_size_limit = 67108864")
     if not tables:
@@ -88,7 +93,20 @@ def prepare(connection: sqlite3.Connection, path: Path, *, check: bool = True) -
             connection.execute(statement)
         connection.execute("COMMIT")
     elif check:
-        _check(connection, path)
+        check_sound(connection, path)
+
+
+def has_tables(connection: sqlite3.Connection, path: Path) -> bool:
+    """False for an empty file. Raises Corrupt when the tables there are not ours, or of another version."""
+    application, version, tables = (
+        connection.execute(query).fetchone()[0]
+        for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_schema")
+    )
+    if tables and application != _APPLICATION_ID:
+        raise corrupt(path, "this is a SQLite database of another program")
+    if tables and version != _VERSION:
+        raise corrupt(path, f"its schema has version {version}, this program knows version {_VERSION} (was it written by a newer one?)")
+    return bool(tables)
 
 
 def copy(connection: sqlite3.Connection, target: Path) -> None:
@@ -103,8 +121,9 @@ def meta(connection: sqlite3.Connection) -> dict[str, int]:
     return dict(connection.execute("SELECT name, value FROM meta"))
 
 
-def _check(connection: sqlite3.Connection, path: Path) -> None:
-    finding = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+def check_sound(connection: sqlite3.Connection, path: Path, pragma: Literal["quick_check", "integrity_check"] = "quick_check") -> None:
+    """Raises Corrupt unless structure, counters and values agree. integrity_check compares indices with their tables, too."""
+    finding = connection.execute(f"PRAGMA {pragma}(1)").fetchone()[0]
     if finding != "ok":
         raise corrupt(path, finding)
     counters = meta(connection)

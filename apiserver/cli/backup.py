@@ -1,0 +1,42 @@
+"""`metal3-workloads backup`: a copy of a SQLite database while its server goes on."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from apiserver.cli.running import UsageError
+from apiserver.cli.storage import sqlite_path
+from storage.base import StorageError
+from storage.sqlite.offline import backup
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["register"]
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "backup",
+        help="copy a SQLite database while its server goes on",
+        description="Copies the database as it is in one moment, checks the copy and makes it durable. The file holds what tenants store, "
+        "secrets too: keep it as safe as the database. For etcd use `etcdctl snapshot save`, or migrate to a SQLite file.",
+    )
+    parser.add_argument("--storage", required=True, metavar="URL", help="the database: sqlite:///PATH")
+    parser.add_argument("file", type=Path, metavar="FILE", help="where to; must not exist yet")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Make the copy. Raises UsageError."""
+    if arguments.storage.startswith(("etcd://", "etcds://")):
+        raise UsageError("--storage: etcd is backed up with `etcdctl snapshot save FILE`; or use migrate --to sqlite:///FILE")
+    try:
+        contents = backup(sqlite_path(arguments.storage), arguments.file)
+    except StorageError as error:
+        raise UsageError(str(error)) from None
+    print(f"{arguments.file}: {contents.keys} keys as of revision {contents.revision}, checked", file=sys.stderr)
+    return 0

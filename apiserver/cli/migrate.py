@@ -1,0 +1,114 @@
+"""`metal3-workloads migrate`: everything from one storage to another, with the servers stopped."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from apiserver.cli.running import UsageError, run_until_stopped
+from apiserver.cli.storage import PREFIX, open_store, sqlite_path
+from storage import transfer
+from storage.base import StorageError
+from storage.sqlite import SQLiteStore
+from storage.sqlite.offline import raise_revision
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import AsyncIterator
+
+    from storage.base import Store
+    from storage.transfer import Snapshot
+
+__all__ = ["register"]
+
+REPORT_SECONDS = 1.0
+MANY = 1_000_000
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "migrate",
+        help="copy everything to another storage: SQLite to etcd, or back",
+        description="Copies all objects to an empty storage. Stop every server of both first. resourceVersions go on above those of the "
+        "source. When interrupted, run it again: it goes on where it was. The source is only read.",
+    )
+    parser.add_argument("--from", required=True, dest="source", metavar="URL", help="where objects are: as serve --storage")
+    parser.add_argument("--to", required=True, dest="target", metavar="URL", help="where they shall be; must be empty")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Migrate. Raises UsageError."""
+    if arguments.source == arguments.target:
+        raise UsageError("--from and --to are the same: name another storage to migrate to")
+    if arguments.source.startswith(PREFIX) and not sqlite_path(arguments.source, "--from").is_file():
+        raise UsageError(f"--from {arguments.source}: there is no such database")
+    reporter = _Reporter()
+    try:
+        run_until_stopped(lambda: _migrate(arguments.source, arguments.target, reporter))
+    except (StorageError, ValueError) as error:
+        raise UsageError(str(error)) from None
+    if not reporter.complete:
+        reporter.say("stopped before the end: run it again to go on, and start no server with the new storage before it is complete")
+    return 0 if reporter.complete else 1
+
+
+async def _migrate(from_: str, to: str, reporter: _Reporter) -> None:
+    async with _opened(from_, "--from") as source:
+        held = await transfer.snapshot(source)
+        await _raise(held, to, reporter)
+        async with _opened(to, "--to") as target:
+            revision = await transfer.copy(source, held, target, reporter.progress)
+    reporter.complete = True
+    reporter.say(
+        f"{len(held.items)} keys of revision {held.revision} are at revision {revision} now, compared with the source. "
+        "Start the servers with the new --storage; keep the old one until nothing is missed."
+    )
+
+
+async def _raise(held: Snapshot, to: str, reporter: _Reporter) -> None:
+    """Mark the target, and let its revision be that of the source or larger."""
+    async with _opened(to, "--to") as target:
+        already = await transfer.mark(held, target)
+        if already:
+            reporter.say(f"going on: {already} of {len(held.items)} keys are there")
+        gap = held.revision - await target.current_revision()
+        if isinstance(target, SQLiteStore):
+            path = target.path
+        else:
+            if gap > MANY:
+                reporter.say(f"{gap} empty commits raise etcd's revision; `etcdutl snapshot restore --bump-revision {gap}` would be faster")
+            await transfer.climb(target, held.revision, reporter.progress)
+            return
+    raise_revision(path, held.revision)
+
+
+@asynccontextmanager
+async def _opened(url: str, flag: str) -> AsyncIterator[Store]:
+    store = open_store(url, flag)
+    await store.start()
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
+class _Reporter:
+    """Lines on stderr, one a second at most for what goes on."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+        self.complete = False
+
+    def say(self, text: str) -> None:
+        print(text, file=sys.stderr, flush=True)
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """As storage.transfer calls it."""
+        now = time.monotonic()
+        if now >= self._next or done == total:
+            self._next = now + REPORT_SECONDS
+            self.say(f"{what}: {done} of {total}")

@@ -1,0 +1,56 @@
+"""`metal3-workloads restore`: put a backup in a SQLite database's place."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from apiserver.cli.running import UsageError
+from apiserver.cli.storage import sqlite_path
+from storage.base import Corrupt, StorageError
+from storage.sqlite.offline import MARGIN, restore
+
+__all__ = ["register"]
+
+
+def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    parser = commands.add_parser(
+        "restore",
+        help="put a backup in a SQLite database's place",
+        description="Checks the backup and puts it in the database's place in one step. Stop the server first. Revisions that were given "
+        "out after the backup are not given again: the database goes on far above them, and every watch starts anew.",
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="what backup has made")
+    parser.add_argument("--storage", required=True, metavar="URL", help="the database: sqlite:///PATH")
+    parser.add_argument("--force", action="store_true", help="also where there are objects; that database is moved to PATH.replaced")
+    help_ = f"more commits than can have been made since the backup (default: {MARGIN})"
+    parser.add_argument("--margin", type=_positive, default=MARGIN, metavar="N", help=help_)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Restore. Raises UsageError."""
+    path = sqlite_path(arguments.storage)
+    try:
+        done = restore(arguments.file, path, force=arguments.force, margin=arguments.margin)
+    except Corrupt as error:
+        raise UsageError(f"{error.finding}: this backup is of no use, take an older one; {path} is as it was") from None
+    except (StorageError, ValueError) as error:
+        raise UsageError(str(error)) from None
+    if done.replaced is not None:
+        print(f"what was there is now {done.replaced}; delete it when nothing is missed", file=sys.stderr)
+    print(
+        f"{path}: {done.backup.keys} keys as of revision {done.backup.revision}. The next revision is {done.revision + 1}: "
+        "none given out since the backup is used again. Start the server now; clients list anew by themselves.",
+        file=sys.stderr,
+    )
+    return 0
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("the margin is a number of 1 or more")
+    return number

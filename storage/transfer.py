@@ -1,0 +1,138 @@
+"""Copying everything from one Store to another, of whatever kind, so that revisions only ever grow for those who read both.
+
+The order is what makes it safe: mark the target as unfinished, raise its revision above all the source has given, copy, compare,
+take the mark away, forget the history. Everything in the target then has a larger revision than anything had in the source, and
+a watch that began at the source has to list anew. Each step can be interrupted and done again. Nobody may write to either meanwhile;
+that nobody did is checked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from storage.base import Conflict, Delete, KeyValue, Put, StorageError, TooLarge
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from storage.base import Operation, Store
+
+__all__ = ["MARK", "Changed", "NotEmpty", "Snapshot", "climb", "copy", "mark", "snapshot"]
+
+MARK = "unfinished-migration"
+"""The key that is in a target until it is complete. Keys of objects begin with a slash."""
+
+_BATCH_OPERATIONS = 100
+_BATCH_BYTES = 256 << 10
+_IN_FLIGHT = 64
+_FORGET = 50_000  # revisions climbed between two compactions
+
+
+class NotEmpty(StorageError):
+    """The target holds what did not come from this source."""
+
+
+class Changed(StorageError):
+    """Somebody wrote to the source, or the target, during the transfer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """All of a Store at one revision."""
+
+    items: Sequence[KeyValue]
+    revision: int
+
+
+async def snapshot(store: Store) -> Snapshot:
+    """Everything there is, in memory, but for the mark."""
+    page = await store.list("")
+    if any(item.key == MARK for item in page.items):
+        raise NotEmpty("the source is itself the target of a migration that did not finish: finish that one first")
+    return Snapshot(page.items, page.revision)
+
+
+async def mark(source: Snapshot, target: Store) -> int:
+    """Mark an empty target, or make sure that a marked one holds nothing but what the source has. Returns the keys it has already.
+    Raises NotEmpty."""
+    items = {item.key: item.value for item in (await target.list("")).items}
+    if MARK not in items:
+        if items:
+            raise NotEmpty(f"the target has {len(items)} keys, {min(items)} among them: migrate to an empty one")
+        await target.commit([Put(MARK, b"", expected=0)])
+        return 0
+    del items[MARK]
+    known = {item.key: item.value for item in source.items}
+    for key, value in items.items():
+        if known.get(key) != value:
+            raise NotEmpty(
+                f"the target has the beginning of a migration, and {key} in it is not as in the source now: empty the target and start anew"
+            )
+    return len(items)
+
+
+async def climb(target: Store, revision: int, progress: Callable[[str, int, int], None]) -> None:
+    """Commit to the mark until the target's revision is at least `revision`: the only way where a revision cannot be set."""
+    start = forgotten = current = await target.current_revision()
+    while current < revision:
+        count = min(_IN_FLIGHT, revision - current)
+        current = max(await asyncio.gather(*(target.commit([Put(MARK, b"")]) for _ in range(count))))
+        if current - forgotten >= _FORGET:
+            await target.compact(current)
+            forgotten = current
+        progress("revisions", min(current, revision) - start, revision - start)
+
+
+async def copy(source: Store, held: Snapshot, target: Store, progress: Callable[[str, int, int], None]) -> int:
+    """Put into a marked target what it lacks, compare, and finish it. Returns its revision.
+
+    Raises Changed when source or target are not what they have to be; the target then stays marked."""
+    if await target.current_revision() < held.revision:
+        raise ValueError("the target's revision is behind the source's: raise it first")
+    there = {item.key for item in (await target.list("")).items}
+    done = sum(item.key in there for item in held.items)
+    for batch in _batches([item for item in held.items if item.key not in there]):
+        await _write(target, batch)
+        done += len(batch)
+        progress("keys", done, len(held.items))
+    await _compare(source, held, target)
+    revision = await target.commit([Delete(MARK)])
+    await target.compact(revision)
+    return revision
+
+
+async def _write(target: Store, batch: Sequence[KeyValue]) -> None:
+    operations: list[Operation] = [Put(item.key, item.value, expected=0) for item in batch]
+    try:
+        await target.commit(operations)
+    except Conflict as conflict:
+        raise Changed(
+            f"somebody wrote {conflict.key} into the target meanwhile: stop every server that uses it, empty it, start anew"
+        ) from conflict
+    except TooLarge as error:
+        raise TooLarge(f"{batch[0].key} to {batch[-1].key}: {error}; then run this again, it goes on from here") from error
+
+
+async def _compare(source: Store, held: Snapshot, target: Store) -> None:
+    now = await source.list("")
+    if [(item.key, item.revision) for item in now.items] != [(item.key, item.revision) for item in held.items]:
+        raise Changed("somebody wrote to the source meanwhile: stop every server that uses it, empty the target, start anew")
+    copied = [(item.key, item.value) for item in (await target.list("")).items if item.key != MARK]
+    if copied != [(item.key, item.value) for item in held.items]:
+        raise Changed("the target is not what was written to it: stop every server that uses it, empty it, start anew")
+
+
+def _batches(items: Sequence[KeyValue]) -> list[list[KeyValue]]:
+    """In order, each small enough for any backend unless a single item is not."""
+    batches: list[list[KeyValue]] = []
+    size = 0
+    for item in items:
+        weight = len(item.key) + len(item.value)
+        if not batches or len(batches[-1]) == _BATCH_OPERATIONS or size + weight > _BATCH_BYTES:
+            batches.append([])
+            size = 0
+        batches[-1].append(item)
+        size += weight
+    return batches

@@ -1,0 +1,102 @@
+"""backup, restore and migrate as they are typed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from apiserver.cli.main import main
+from storage.base import Put
+from storage.sqlite import SQLiteStore
+from storage.testing.harness import opened, put
+from storage.transfer import MARK
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def fill(path: Path, *keys: str) -> int:
+    async def run() -> int:
+        async with opened(SQLiteStore(path)) as store:
+            return await put(store, *keys)
+
+    return asyncio.run(run())
+
+
+def items(path: Path) -> dict[str, int]:
+    async def run() -> dict[str, int]:
+        async with opened(SQLiteStore(path)) as store:
+            return {item.key: item.revision for item in (await store.list("")).items}
+
+    return asyncio.run(run())
+
+
+def url(path: Path) -> str:
+    return f"sqlite:///{path}"
+
+
+def test_out_and_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, copy = tmp_path / "db", tmp_path / "copy"
+    revision = fill(path, "/a", "/b")
+    assert main(["backup", "--storage", url(path), str(copy)]) == 0
+    assert f"2 keys as of revision {revision}" in capsys.readouterr().err
+    later = fill(path, "/lost")
+    assert main(["restore", str(copy), "--storage", url(path)]) == 1
+    assert "has 3 keys: name another file, or give --force" in capsys.readouterr().err
+    assert main(["restore", str(copy), "--storage", url(path), "--force", "--margin", "1000"]) == 0
+    said = capsys.readouterr().err
+    assert f"The next revision is {later + 1001}" in said
+    assert f"{path}.replaced" in said
+    assert [*items(path)] == ["/a", "/b"]
+    assert fill(path, "/new") == later + 1001
+
+
+def test_restore_says_what_to_do_with_a_damaged_backup(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "copy").write_bytes(b"no database " * 1000)
+    assert main(["restore", str(tmp_path / "copy"), "--storage", url(tmp_path / "db")]) == 1
+    assert "take an older one" in capsys.readouterr().err
+    assert not (tmp_path / "db").exists()
+    with pytest.raises(SystemExit):
+        main(["restore", str(tmp_path / "copy"), "--storage", url(tmp_path / "db"), "--margin", "0"])
+
+
+@pytest.mark.parametrize(("storage", "said"), [("etcd://127.0.0.1:1", "etcdctl snapshot save"), ("sqlite:////none/db", "make it first")])
+def test_what_cannot_be_backed_up(storage: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["backup", "--storage", storage, str(tmp_path / "copy")]) == 1
+    assert said in capsys.readouterr().err
+
+
+def test_migrate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    revision = fill(source, *(f"/{n}" for n in range(150)))
+    assert main(["migrate", "--from", url(source), "--to", url(target)]) == 0
+    assert "keys: 150 of 150" in capsys.readouterr().err
+    assert items(target).keys() == items(source).keys()
+    assert min(items(target).values()) > revision
+    assert main(["migrate", "--from", url(source), "--to", url(target)]) == 1
+    assert "the target has 150 keys" in capsys.readouterr().err
+
+
+def test_migrate_goes_on_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    fill(source, "/a", "/b")
+
+    async def begin() -> None:
+        async with opened(SQLiteStore(target)) as store:
+            await store.commit([Put(MARK, b""), Put("/a", b"v")])
+
+    asyncio.run(begin())
+    assert main(["migrate", "--from", url(source), "--to", url(target)]) == 0
+    assert "going on: 1 of 2 keys are there" in capsys.readouterr().err
+    assert [*items(target)] == ["/a", "/b"]
+
+
+def test_migrate_from_nothing_or_to_itself(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    same = url(tmp_path / "db")
+    assert main(["migrate", "--from", same, "--to", same]) == 1
+    assert "are the same" in capsys.readouterr().err
+    assert main(["migrate", "--from", same, "--to", url(tmp_path / "target")]) == 1
+    assert "no such database" in capsys.readouterr().err
+    assert not (tmp_path / "db").exists()
