@@ -1,0 +1,174 @@
+"""kubectl get, watch, describe, explain, events, api-resources and auth: the same as for a kind of the kube-apiserver itself."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.clients.kubectl.twins import GROUP, KIND, NAMESPACES, Twins, blank, for_twin
+from tests.integration.running import eventually
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PATH = f"/apis/{GROUP}/v1alpha1/namespaces/ours/workloads"
+SCHEMA = f"--api-version={GROUP}/v1alpha1"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def three(twins: Twins) -> None:
+    """Three objects to look at, one of them with a status."""
+    for name in ("web", "db", "cache"):
+        twins.make(name, labels={"app": name, "tier": "test"}, userData={"name": "first-boot"})
+    condition = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "Provisioned",
+        "message": "It runs.",
+        "lastTransitionTime": "2026-01-02T03:04:05Z",
+    }
+    twins.status("web", {"phase": "Running", "poweredOn": True, "conditions": [condition]})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "",
+        "-o wide",
+        "-o yaml",
+        "-o json",
+        "-o name",
+        "web -o yaml",
+        "web -o json",
+        "web db",
+        "-o jsonpath={.items[*].spec.image.url}",
+        "-o custom-columns=NAME:.metadata.name,PHASE:.status.phase,READY:.status.conditions[?(@.type=='Ready')].status",
+        "-o go-template={{range.items}}{{.metadata.name}},{{end}}",
+        "--show-labels",
+        "-L app",
+        "-l app=web",
+        "-l app!=web,tier",
+        "--field-selector metadata.name=db",
+        "--sort-by .metadata.labels.app",
+        "--no-headers",
+        "--show-kind",
+        "--chunk-size=1",
+        "--server-print=false",
+        "none --ignore-not-found",
+        "web --subresource=status -o yaml",
+    ],
+)
+def test_get(twins: Twins, options: str) -> None:
+    said = twins.same("get", KIND, *options.split())
+    assert ("none" in options) == (said == "")
+
+
+@pytest.mark.parametrize("options", ["none", "web none"])
+def test_get_of_what_is_not_there(twins: Twins, options: str) -> None:
+    said = twins.same("get", KIND, *options.split(), code=1)
+    assert 'workloads.workload.metal3.io "none" not found' in said
+
+
+def test_a_selector_that_is_none(twins: Twins) -> None:
+    ours, twin = (twins.run(which, "get", KIND, "--field-selector", "spec.nothing=x") for which in NAMESPACES)
+    assert ours.code == twin.code == 1
+    # Ours says in addition which there are.
+    assert ours.err == f"{twin.err.rstrip()}; supported are: metadata.name, metadata.namespace\n"
+
+
+def test_watch(twins: Twins, tmp_path: Path) -> None:
+    """-w prints a row for what is there and for every change."""
+    seen = [_watched(twins, which, tmp_path / which) for which in NAMESPACES]
+    assert seen[0] == seen[1]
+    assert [row.split()[:2] for row in seen[0]] == [["EVENT", "NAME"], ["ADDED", "seen"], ["MODIFIED", "seen"], ["DELETED", "seen"]]
+
+
+def _watched(twins: Twins, which: str, log: Path) -> list[str]:
+    twins.make("seen") if which == "ours" else None
+    kind = for_twin(KIND, which)
+    command = twins.command(which, "get", kind, "-w", "--output-watch-events", "--field-selector=metadata.name=seen")
+    with log.open("w") as out, subprocess.Popen(command, stdout=out, env=twins.environment()) as watch:
+        try:
+            eventually(lambda: "ADDED" in log.read_text(), seconds=30)
+            assert twins.raw(which, "label", kind, "seen", "a=b").code == 0
+            eventually(lambda: "MODIFIED" in log.read_text(), seconds=30)
+            assert twins.raw(which, "delete", kind, "seen").code == 0
+            eventually(lambda: "DELETED" in log.read_text(), seconds=30)
+        finally:
+            watch.terminate()
+    return blank(log.read_text()).splitlines()
+
+
+def test_describe(twins: Twins) -> None:
+    assert "Last Transition Time:" in twins.same("describe", KIND, "web")
+    twins.same("describe", KIND)
+    twins.same("describe", KIND, "none", code=1)
+
+
+def test_describe_and_events_show_events(twins: Twins) -> None:
+    for which in NAMESPACES:
+        assert twins.raw(which, "create", "-f", "-", stdin=for_twin(json.dumps(_event(twins, which)), which)).code == 0
+    described = twins.same("describe", KIND, "db")
+    assert re.search(r"Normal +HostBound +AGE +binder +It has a host", described)
+    assert "HostBound" in twins.same("events", "--for", f"{KIND}/db")
+    assert "HostBound" in twins.same("get", "events", "--field-selector", "involvedObject.name=db,involvedObject.kind=Workload")
+
+
+def _event(twins: Twins, which: str) -> dict[str, object]:
+    uid = twins.raw(which, "get", for_twin(KIND, which), "db", "-o", "jsonpath={.metadata.uid}").out
+    involved = {"apiVersion": f"{GROUP}/v1alpha1", "kind": "Workload", "name": "db", "namespace": which, "uid": uid}
+    now = subprocess.run(["date", "-u", "+%Y-%m-%dT%H:%M:%SZ"], capture_output=True, text=True, check=True).stdout.strip()
+    return {
+        "apiVersion": "v1", "kind": "Event", "metadata": {"name": "db.1", "namespace": which}, "involvedObject": involved,
+        "reason": "HostBound", "message": "It has a host", "type": "Normal", "source": {"component": "binder"},
+        "firstTimestamp": now, "lastTimestamp": now, "count": 1,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("path", ["workloads.spec", "workloads.spec.image.url", "workloads.status.conditions", "workloads --recursive"])
+def test_explain(twins: Twins, path: str) -> None:
+    assert "Workload" in twins.same("explain", *path.split(), SCHEMA)
+
+
+def test_explain_of_a_field_that_is_not_there(twins: Twins) -> None:
+    assert 'field "nothing" does not exist' in twins.same("explain", "workloads.nothing", SCHEMA, code=1)
+
+
+def test_discovery(twins: Twins) -> None:
+    """api-resources says the same of the kind; kinds that the twin's group has not are ours alone."""
+    rows = [twins.run(which, "api-resources", f"--api-group={GROUP}", "-o", "wide").out.splitlines()[1:] for which in NAMESPACES]
+    ours, twin = (next(_facts(row) for row in of if row.startswith("workloads ")) for of in rows)
+    assert ours == twin
+    twins.same("get", "--raw", f"/apis/{GROUP}")
+    assert "workloads.workload.metal3.io" in twins.raw("ours", "api-resources", "--categories=all", "-o", "name").out.split()
+    assert f"{GROUP}/v1alpha1" in twins.raw("ours", "api-versions").out.split()
+
+
+def _facts(row: str) -> list[object]:
+    """The columns; verbs are a set."""
+    return [sorted(column.split(",")) for column in row.split()]
+
+
+def test_raw(twins: Twins) -> None:
+    documents = [json.loads(twins.run(which, "get", "--raw", f"{PATH}/web").out) for which in NAMESPACES]
+    for document in documents:
+        # The twin's initial phase was another's write.
+        del document["metadata"]["managedFields"]
+    assert documents[0] == documents[1]
+    twins.same("get", "--raw", f"{PATH}/none", code=1)
+    twins.same("get", "--raw", f"/apis/{GROUP}/v1alpha1/namespaces/ours/nothings", code=1)
+
+
+def test_what_one_may(twins: Twins) -> None:
+    assert twins.same("auth", "can-i", "delete", KIND).strip() == "yes"
+    tenant = ["--as=tenant-a", "--namespace=a"]
+    listed = twins.raw("ours", "auth", "can-i", "--list", *tenant).out
+    (verbs,) = [row.partition("[] ")[2] for row in listed.splitlines() if row.startswith(f"{KIND} ")]
+    assert "[get list watch create update patch delete deletecollection]" in verbs
+    assert twins.raw("ours", "auth", "can-i", "create", KIND, *tenant).out.strip() == "yes"
+    assert twins.raw("ours", "auth", "can-i", "create", KIND, "--as=tenant-a", "--namespace=b").out.strip() == "no"
+    assert twins.raw("ours", "auth", "can-i", "patch", KIND, "--subresource=status", *tenant).out.strip() == "no"
