@@ -78,9 +78,14 @@ class Collection(Generic[T]):
         """The items whose whole keys begin with `prefix`, in key order, from the key `start` (inclusive) on; `limit` 0: all."""
         return self._sorted.range(prefix, start, limit)
 
-    def index(self, name: str, value: Hashable) -> list[T]:
-        """The items for which the indexer `name` yields `value`, in key order. KeyError when there is no such indexer."""
-        return self._indexes[name].get(value)
+    def index(self, name: str, value: Hashable, prefix: str = "", *, start: str = "") -> list[T]:
+        """The items for which the indexer `name` yields `value`, in key order, as `range` cuts it. KeyError when there is no such
+        indexer."""
+        return self._indexes[name].get(value, prefix, start)
+
+    def count(self, name: str, value: Hashable) -> int:
+        """How many items `index` finds in the whole collection."""
+        return self._indexes[name].count(value)
 
     def subscribe(self, after: int) -> Subscription[Change[T]]:
         """Follow the changes after a revision, usually `revision` in the same breath as a `range`. Raises Compacted,
@@ -153,9 +158,12 @@ class _Index(Generic[T]):
         self._indexer = indexer
         self._items: dict[Hashable, SortedMap[T]] = {}
 
-    def get(self, value: Hashable) -> list[T]:
+    def get(self, value: Hashable, prefix: str, start: str) -> list[T]:
         items = self._items.get(value)
-        return [] if items is None else items.range()
+        return [] if items is None else items.range(prefix, start)
+
+    def count(self, value: Hashable) -> int:
+        return len(self._items.get(value, ()))
 
     def values(self, item: T) -> frozenset[Hashable]:
         return frozenset(self._indexer(item))

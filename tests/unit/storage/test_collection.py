@@ -53,7 +53,10 @@ def test_indexes_and_ranges_are_what_a_scan_finds(steps: list[tuple[str, str | N
     items = [model[key] for key in sorted(model)]
     assert (len(collection), collection.range(), collection.revision) == (len(items), items, len(steps))
     for label in "pqr":
-        assert collection.index("label", label) == [item for item in items if label in item.labels]
+        found = [item for item in items if label in item.labels]
+        assert collection.index("label", label) == found
+        assert collection.count("label", label) == len(found)
+        assert collection.index("label", label, "/a/y/", start="/a/y/2") == [item for item in found if item.key >= "/a/y/2"]
     for size in range(4):
         assert collection.index("size", size) == [item for item in items if len(item.labels) == size]
     for key in model:
@@ -132,6 +135,8 @@ def test_loading_does_not_hide_errors() -> None:
 def test_an_unknown_index_is_an_error() -> None:
     with pytest.raises(KeyError):
         make().index("none", 1)
+    with pytest.raises(KeyError):
+        make().count("none", 1)
 
 
 def test_pages() -> None:

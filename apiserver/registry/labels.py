@@ -1,0 +1,31 @@
+"""Finding objects by label without looking at all of them: an index of every label, and which of a selector's conditions to use it for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from apiserver.registry.entry import Entry
+    from apiserver.registry.selectors import LabelSelector
+    from storage.collection import Collection
+
+__all__ = ["INDEX", "indexer", "narrowed"]
+
+INDEX = "labels"
+
+
+def indexer(entry: Entry) -> Iterable[tuple[str, str]]:
+    """What an entry is found under in the index INDEX: its labels."""
+    return entry.labels.items()
+
+
+def narrowed(collection: Collection[Entry], selector: LabelSelector, prefix: str, *, start: str = "") -> list[Entry]:
+    """The entries of a range (see Collection.range) without many that the selector does not match; each is still to be tried. The
+    collection has the index INDEX."""
+    wanted = [(one.key, next(iter(one.values))) for one in selector.requirements if one.operator in ("=", "in") and len(one.values) == 1]
+    if not wanted:
+        return collection.range(prefix, start=start)
+    rarest = min(wanted, key=lambda label: collection.count(INDEX, label))
+    return collection.index(INDEX, rarest, prefix, start=start)
