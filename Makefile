@@ -20,7 +20,7 @@ $(VENV)/.installed: requirements.txt pyproject.toml
 	touch $@
 
 dev: setup ## Run everything in one process, without any cluster
-	$(BIN)/metal3-workloads dev
+	$(BIN)/metal3-workloads dev $(ARGS)
 
 lint: setup ## Style, types and the direction of imports
 	$(BIN)/ruff check .

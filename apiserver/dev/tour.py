@@ -49,10 +49,12 @@ FILES: Mapping[str, str] = {"secret.yaml": SECRET, "workload.yaml": WORKLOAD}
 TOUR = """\
 Ready. Management {management}, hardware {hardware}, all data in {folder}
 
-As a tenant, run something (in another terminal):
+As a tenant, run something. In one more terminal, to watch it:
+  export KUBECONFIG={tenant}
+  kubectl get workloads -w
+and in another, to do it; the first goes from Pending over Bound and Provisioning to Running:
   export KUBECONFIG={tenant}
   kubectl apply -f {secret} -f {workload}
-  kubectl get workloads -w              # Pending, Bound, Provisioning, Running; stop with Ctrl-C
   kubectl get bmh                       # the hosts you may have, without their BMCs
   kubectl describe workload hello
 As the owner of the hardware, see the real thing:
