@@ -6,6 +6,7 @@ dispatcher acts on. It differs where that is naive: a path with empty, "." or ".
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ __all__ = ["Call", "Filter", "Handler", "RequestInfo", "is_true", "parse"]
 
 VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 NAMESPACE_SUBRESOURCES = ("status", "finalize")
+ORDINARY = re.compile(r"(?:/[A-Za-z0-9][A-Za-z0-9._-]*)+/?")
+"""Paths that mean what they say: nothing in them is encoded, empty or relative."""
 
 
 @dataclass(slots=True)
@@ -151,6 +154,8 @@ def _parts(path: str) -> list[str]:
     if not path.startswith("/"):
         raise bad_request("the request's path must begin with a slash")
     raw = path[1:].removesuffix("/")
+    if ORDINARY.fullmatch(path):
+        return raw.split("/")
     return [_part(part) for part in raw.split("/")] if raw else []
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["questions", "wanted", "with_impersonation"]
 
 USER, UID, GROUP, EXTRA = "Impersonate-User", "Impersonate-Uid", "Impersonate-Group", "Impersonate-Extra-"
+PREFIX = "impersonate-"
 SERVICE_ACCOUNT = "system:serviceaccount:"
 
 
@@ -51,6 +52,8 @@ def with_impersonation(authorizer: Authorizer) -> Filter:
 
 def wanted(headers: CIMultiDictProxy[str]) -> UserInfo | None:
     """Whom the headers ask to be, exactly as asked; None where they do not. Raises ApiError (400)."""
+    if not any(header[: len(PREFIX)].lower() == PREFIX for header in headers):
+        return None
     extra: dict[str, tuple[str, ...]] = {}
     for header, value in headers.items():
         if header.lower().startswith(EXTRA.lower()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apiserver.apis.status import ApiError
+from apiserver.endpoints import call
 from apiserver.endpoints.call import RequestInfo, parse
 
 G = "/apis/example.com/v1"
@@ -117,3 +119,18 @@ def test_anything_is_understood_or_refused(method: str, path: str, query: dict[s
         words = [found.group, found.version, found.namespace, found.resource, found.name, found.subresource, *found.rest]
         assert not any("/" in word or word in (".", "..") for word in words)
         assert found.is_resource == bool(found.resource)
+
+
+def outcome(path: str) -> RequestInfo | str:
+    try:
+        return parse("GET", path, {})
+    except ApiError as error:
+        return error.message
+
+
+@given(st.text("/a1._-~%2eé ", max_size=30).map(lambda text: "/" + text))
+def test_ordinary_paths_are_read_as_all_others(path: str) -> None:
+    quick = outcome(path)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(call, "ORDINARY", re.compile("(?!)"))
+        assert outcome(path) == quick
