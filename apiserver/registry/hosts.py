@@ -102,8 +102,8 @@ class HostStrategy(Strategy):
             key = self.claims.workloads.resource.key(claim["namespace"], claim["name"])
             known = self.claims.workloads.collection.get(key)
             check = Check(key, known.revision if known else 0)
-            views = self.claims.view_operations(new, workload.object() if workload else None)
-            return [*views, check] if views else []
+            # Checked also where the view stays as it is: with a write of the Workload at the same time it might not.
+            return [*self.claims.view_operations(new, workload.object() if workload else None), check]
         if old is None or "claimRef" not in old["spec"]:
             return []
         operations = self._unclaimed_view(old, new)

@@ -98,13 +98,13 @@ class WorkloadStrategy(Strategy):
         return causes
 
     def companions(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> list[Operation]:
-        """The view of the host it has follows every write."""
+        """The view of the host it has follows every write. The Host must still be the one that this was decided by, also where the view
+        stays as it is: with a report that came at the same time it might not."""
         either = new or old
         entry = self.claims.host_of_workload(either) if either is not None and old is not None else None
         if entry is None:
             return []
-        operations = self.claims.view_operations(entry.object(), new)
-        return [*operations, Check(entry.key, entry.revision)] if operations else []
+        return [*self.claims.view_operations(entry.object(), new), Check(entry.key, entry.revision)]
 
 
 class WorkloadRegistry(Registry):

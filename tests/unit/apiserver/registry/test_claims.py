@@ -184,6 +184,28 @@ async def test_clearing_the_image_shows_deprovisioning_at_once(bench: Bench) -> 
     assert after["status"]["provisioning"]["state"] == "available"
 
 
+@pytest.mark.parametrize("report_first", [True, False])
+async def test_a_report_and_a_phase_at_once_both_show(bench: Bench, report_first: bool) -> None:
+    """Neither of them alone changes the view; the second to arrive has to see the first."""
+    host = await bench.add_host(offers=("tenant-a",))
+    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE, online=True)
+
+    def phase(new: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+        return lambda obj: {**obj, "status": {**obj["status"], "phase": new}}
+
+    await bench.workloads.update(CONTEXT, "tenant-a", "node-0", phase("Running"), subresource="status")
+    await bench.patch_view("tenant-a", "node-0", image=None)
+    await bench.report(host, {"available": False, "report": report(state="deprovisioning")})
+    writes = [
+        bench.report(host, {"available": False, "report": report(state="available")}),
+        bench.workloads.update(CONTEXT, "tenant-a", "node-0", phase("Bound"), subresource="status"),
+    ]
+    await asyncio.gather(*(writes if report_first else reversed(writes)))
+    view = bench.view("tenant-a", "node-0")
+    assert view is not None
+    assert view["status"]["provisioning"]["state"] == "available"
+
+
 async def test_clearing_the_consumer_releases(bench: Bench) -> None:
     host = await bench.add_host()
     await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE)
