@@ -68,7 +68,10 @@ _TABLES = (
 def connect(path: Path, synchronous: Synchronous = "full", max_bytes: int = 0) -> sqlite3.Connection:
     """A connection in autocommit mode (transactions are begun explicitly), for use by one thread at a time."""
     # Values may be secrets of tenants: nobody else may read the file. SQLite gives its -wal and -shm the same mode.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    # Never open a file that is there: closing it again drops the locks that other connections of this process have on it (fcntl(2)),
+    # and the next program that looks at the database would then take itself for the last one, and delete the -wal we write to.
+    if not path.exists():
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
     try:
         connection.execute(f"PRAGMA synchronous = {synchronous}")

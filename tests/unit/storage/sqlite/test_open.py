@@ -130,6 +130,17 @@ except Unavailable as error:
     assert "in use by process" in done.stdout, done.stderr
 
 
+async def test_a_look_by_another_program_takes_nothing_away(tmp_path: Path) -> None:
+    program = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); print(c.execute('SELECT count(*) FROM live').fetchone()); c.close()"
+    arguments = [sys.executable, "-c", program, str(tmp_path / "db")]
+    async with opened(SQLiteStore(tmp_path / "db")) as store:
+        for n in range(1, 4):
+            await put(store, f"/{n}")
+            done = await asyncio.to_thread(subprocess.run, arguments, capture_output=True, text=True, timeout=30)
+            assert done.stdout == f"({n},)\n", done.stderr
+            assert (tmp_path / "db-wal").exists(), "the store writes to a file without a name"
+
+
 async def test_a_missing_directory_is_told(tmp_path: Path) -> None:
     store = SQLiteStore(tmp_path / "none" / "db")
     with pytest.raises(Unavailable, match="check that its directory exists"):
