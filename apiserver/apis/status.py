@@ -105,14 +105,16 @@ def not_found(group: str, plural: str, name: str) -> ApiError:
     return ApiError(404, "NotFound", f'{_qualified(plural, group)} "{name}" not found', details=_details(group, plural, name))
 
 
-def path_not_found() -> ApiError:
-    """404: no such path or resource type."""
-    return ApiError(404, "NotFound", "the server could not find the requested resource", details={})
+def path_not_found(group: str = "", plural: str = "", name: str = "") -> ApiError:
+    """404: no such path or resource type; with `plural`, no such subresource of a known one."""
+    return ApiError(404, "NotFound", "the server could not find the requested resource", details=_details(group, plural, name))
 
 
-def method_not_allowed(message: str = "the server does not allow this method on the requested resource") -> ApiError:
+def method_not_allowed(
+    group: str = "", plural: str = "", message: str = "the server does not allow this method on the requested resource"
+) -> ApiError:
     """405: the resource exists, the verb does not."""
-    return ApiError(405, "MethodNotAllowed", message)
+    return ApiError(405, "MethodNotAllowed", message, details=_details(group, plural, ""))
 
 
 def not_acceptable(supported: Sequence[str]) -> ApiError:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from apiserver.apis.status import invalid
+from apiserver.apis.status import ApiError, bad_request, invalid
 from apiserver.endpoints.body import decode, read
 from apiserver.endpoints.call import is_true
 from apiserver.endpoints.fieldvalidation import check_body
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from apiserver.endpoints.call import Call
     from apiserver.endpoints.negotiation import Form
     from apiserver.endpoints.scope import Scope
+    from apiserver.registry.resource import Resource
 
 __all__ = ["APPLY_PATCH", "apply", "check_manager"]
 
@@ -31,9 +32,8 @@ async def apply(call: Call, scope: Scope, form: Form) -> web.StreamResponse:
     how = context(call, "PatchOptions")
     decoded = decode(await read(call), APPLY_PATCH, find_duplicates=how.field_validation != "Ignore")
     wanted = object_of(decoded.value)
-    check_kind(scope.resource, wanted)
-    check_place(call, scope.resource, wanted, name=bool(metadata_of(wanted).get("name")))
-    wanted = {**wanted, "metadata": {**metadata_of(wanted), "name": call.info.name}}
+    _check_kind(scope.resource, wanted)
+    check_place(call, scope.resource, wanted, name=True)
     check_body(how, scope.resource, scope.schema, wanted, decoded.duplicates)
     how.informed = bool(metadata_of(wanted).get("resourceVersion"))
     force = is_true(call.query.get("force"))
@@ -41,6 +41,14 @@ async def apply(call: Call, scope: Scope, form: Form) -> web.StreamResponse:
         how, scope.namespace(call), call.info.name, wanted, force=force, subresource=call.info.subresource
     )
     return respond_entry(call, form, scope.resource, entry, status=201 if created else 200)
+
+
+def _check_kind(resource: Resource, wanted: dict[str, Any]) -> None:
+    """Raises ApiError, always 400: what is applied is merged as an object of the kind before it is validated."""
+    try:
+        check_kind(resource, wanted)
+    except ApiError as error:
+        raise bad_request(error.message) from None
 
 
 def check_manager(call: Call, *, apply: bool) -> None:

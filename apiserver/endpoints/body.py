@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,10 @@ __all__ = ["DEPTH", "LIMIT", "Decoded", "decode", "read"]
 
 LIMIT = 3 * 1024 * 1024
 DEPTH = 128
+EXACT = 2.0**53
+"""Up to here every integer has a float of its own."""
+INTEGRAL = re.compile(rb"[0-9](\.0+|\.?[0-9]*[eE]\+?[0-9]+)[\s,}\]]")
+"""Where a body may have an integer that is written as a float."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,8 @@ def decode(body: bytes, media: str, *, find_duplicates: bool = True) -> Decoded:
         raise bad_request(f"the body is not JSON: {error}") from None
     if body.count(b"{") + body.count(b"[") > DEPTH:
         _check(value)
+    if INTEGRAL.search(body):
+        value = _integral(value)
     return Decoded(value, tuple(_doubled(body)) if find_duplicates else ())
 
 
@@ -70,7 +77,16 @@ def _decode_yaml(body: bytes) -> Decoded:
     except UnicodeError:
         raise bad_request("the body is not UTF-8") from None
     _check(value)
-    return Decoded(value, tuple(duplicates))
+    return Decoded(_integral(value), tuple(duplicates))
+
+
+def _integral(value: Any) -> Any:
+    """The value with 2.0 as 2: JSON has one kind of number, and models tell integers apart."""
+    if isinstance(value, dict):
+        return {key: _integral(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_integral(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT else value
 
 
 def _check(value: Any) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from apiserver.endpoints.fieldvalidation import check_body
 from apiserver.endpoints.negotiation import negotiate
-from apiserver.endpoints.objects import check_kind, check_place, read_object
+from apiserver.endpoints.objects import check_kind, check_place, read_object, warn
 from apiserver.endpoints.options import context
 from apiserver.endpoints.respond import respond_entry
 
@@ -28,4 +28,5 @@ async def create(call: Call, scope: Scope) -> web.StreamResponse:
     check_place(call, scope.resource, decoded.value, name=False)
     check_body(how, scope.resource, scope.schema, decoded.value, decoded.duplicates)
     entry = await scope.registry.create(how, scope.namespace(call), decoded.value)
+    warn(how, decoded.value)
     return respond_entry(call, form, scope.resource, entry, status=201)

@@ -10,7 +10,7 @@ from apiserver.endpoints.body import decode, read
 from apiserver.endpoints.call import is_true
 from apiserver.endpoints.negotiation import content_type
 from apiserver.endpoints.objects import object_of
-from apiserver.endpoints.options import context, delete_dry_run
+from apiserver.endpoints.options import context, delete_dry_run, integer
 from apiserver.registry.context import Context, DeleteOptions
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ async def read_options(call: Call) -> Wanted:
 
 
 def _from_query(call: Call) -> dict[str, Any]:
+    integer(call.query, "gracePeriodSeconds")  # without effect on what has no processes to end, but not any text
     given: dict[str, Any] = {"propagationPolicy": call.query.get("propagationPolicy") or None}
     if "orphanDependents" in call.query:
         given["orphanDependents"] = is_true(call.query["orphanDependents"])

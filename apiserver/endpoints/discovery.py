@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import not_acceptable
 from apiserver.endpoints.documents import Document
-from apiserver.endpoints.negotiation import JSON, YAML, Form, clauses
+from apiserver.endpoints.negotiation import JSON, YAML, Form, clauses, wants_pretty
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -163,5 +163,5 @@ def _choose(call: Call, versions: Sequence[str]) -> tuple[Form, str]:
         ):
             return Form(), version
         if media in (JSON, YAML) and not form:
-            return Form(media), ""
+            return Form(media, wants_pretty(call)), ""
     raise not_acceptable([JSON, YAML])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from apiserver.apis.status import ApiError, method_not_allowed, path_not_found
+from apiserver.apis.status import ApiError, bad_request, method_not_allowed, path_not_found
 from apiserver.endpoints.connect import connect
 from apiserver.endpoints.create import create
 from apiserver.endpoints.delete import delete
@@ -104,12 +104,13 @@ class Api:
         info = call.info
         route = self._routes.get((info.group, info.version, info.resource, info.subresource))
         if route is None or info.rest:
-            raise path_not_found()
+            known = (info.group, info.version, info.resource, "") in self._routes and info.subresource and not info.rest
+            raise path_not_found(info.group, info.resource, info.name) if known else path_not_found()
         refusal = _refusal(info, namespaced=route.scope.resource.namespaced)
         if refusal is not None:
             raise refusal
-        if info.verb not in route.verbs or call.http.method == "HEAD":
-            raise method_not_allowed()
+        if info.verb not in route.verbs or (call.http.method == "HEAD" and info.verb == "watch"):
+            raise method_not_allowed(info.group, info.resource)
         if info.subresource not in ("", "status"):
             return await connect(call, route.scope)
         reading = info.verb in ("get", "list", "watch")
@@ -120,13 +121,15 @@ def _refusal(info: RequestInfo, *, namespaced: bool) -> ApiError | None:
     """Why the path cannot be meant so, whatever the resource allows."""
     collection = not info.subresource and (info.verb in COLLECTION and (info.verb in EVERYWHERE or not info.name))
     if not collection and not info.name:
-        return method_not_allowed()  # PUT or PATCH of a collection
+        return method_not_allowed(info.group, info.resource)  # PUT or PATCH of a collection
     if info.verb == "create" and info.name and not info.subresource:
-        return method_not_allowed()
+        return method_not_allowed(info.group, info.resource)
+    if "%" in info.name and not collection:
+        return bad_request(f"Name parameter invalid: \"{info.name}\": may not contain '%'")
     if namespaced and not info.namespace:
         if not collection:
             return path_not_found()
-        return None if info.verb in EVERYWHERE else method_not_allowed()
+        return None if info.verb in EVERYWHERE else method_not_allowed(info.group, info.resource)
     if not namespaced and info.namespace and info.resource != "namespaces":
         return path_not_found()
     return None

@@ -59,7 +59,7 @@ def _problems(context: Context, schema: dict[str, Any], obj: dict[str, Any], dup
     """What Strict refuses; for Warn the context gets the warnings instead."""
     if context.field_validation == "Ignore":
         return []
-    problems = [*duplicates, *(f'unknown field "{field}"' for field in unknown_fields(schema, obj))]
+    problems = [*duplicates, *(f'unknown field "{field}"' for field in sorted(unknown_fields(schema, obj)))]
     if len(problems) > MOST:
         problems = [*problems[:MOST], f"and {len(problems) - MOST} more"]
     if context.field_validation == "Strict":

@@ -68,7 +68,7 @@ class Frames:
     def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
         """A BOOKMARK: everything up to the revision has been sent."""
         resource = self._resource
-        meta: dict[str, Any] = {"resourceVersion": str(revision), "creationTimestamp": None}
+        meta: dict[str, Any] = {"resourceVersion": str(revision)}
         if annotations:
             meta["annotations"] = annotations
         body = orjson.dumps({"kind": resource.kind, "apiVersion": resource.api_version, "metadata": meta})

@@ -89,6 +89,8 @@ def encode_page(form: Form, resource: Resource, found: Page, query: Mapping[str,
     if form.kind == "PartialObjectMetadata":
         raise metadata.wrong_form(form.kind, "the requested object is a list")
     partial = form.kind == "PartialObjectMetadataList"
+    if not partial:
+        meta.setdefault("continue", "")  # lists of custom resources always have it
     version = f"meta.k8s.io/{form.version}" if partial else resource.api_version
     head = {"kind": form.kind or f"{resource.kind}List", "apiVersion": version, "metadata": meta}
     items = [metadata.partial(resource, entry, form.version) if partial else entry.json for entry in found.entries]

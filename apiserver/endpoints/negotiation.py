@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from apiserver.endpoints.call import Call
 
-__all__ = ["JSON", "YAML", "Clause", "Form", "clauses", "content_type", "negotiate"]
+__all__ = ["JSON", "YAML", "Clause", "Form", "clauses", "content_type", "negotiate", "wants_pretty"]
 
 JSON, YAML = "application/json", "application/yaml"
 TRANSFORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
@@ -63,9 +63,13 @@ def negotiate(call: Call, *, transforms: bool = True, watch: bool = False) -> Fo
         raise bad_request(f'unrecognized includeObject value: "{call.query["includeObject"][:64]}"; use {", ".join(INCLUDE)}')
     if watch or form.pretty:
         return form
+    return replace(form, pretty=True) if wants_pretty(call) else form
+
+
+def wants_pretty(call: Call) -> bool:
+    """Whether the answer is for people to read: by the query, or by what asks."""
     wanted = call.query.get("pretty")
-    pretty = is_true(wanted) if wanted is not None else call.http.headers.get("User-Agent", "").startswith(PRETTY_AGENTS)
-    return replace(form, pretty=True) if pretty else form
+    return is_true(wanted) if wanted is not None else call.http.headers.get("User-Agent", "").startswith(PRETTY_AGENTS)
 
 
 def content_type(header: str, supported: Sequence[str] = (JSON, YAML)) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from apiserver.apis.status import bad_request
+from apiserver.apis.status import bad_request, cause, invalid
 from apiserver.endpoints.body import Decoded, decode, read
 from apiserver.endpoints.negotiation import JSON, YAML, content_type
 
@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from apiserver.registry.context import Context
     from apiserver.registry.resource import Resource
 
-__all__ = ["check_kind", "check_place", "metadata_of", "object_of", "read_object"]
+__all__ = ["check_kind", "check_place", "check_uid", "metadata_of", "object_of", "read_object", "warn"]
+
+STANDARD_FINALIZERS = ("orphan", "foregroundDeletion", "kubernetes")
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 
@@ -37,7 +39,7 @@ def object_of(value: Any) -> dict[str, Any]:
 
 
 def check_kind(resource: Resource, obj: dict[str, Any]) -> None:
-    """Raises ApiError (400) unless the object says to be of the kind."""
+    """Raises ApiError (400, and 422 for another kind of the same version) unless the object says to be of the kind."""
     for field, shown in (("kind", "Kind"), ("apiVersion", "apiVersion")):
         if not isinstance(obj.get(field), str) or not obj[field]:
             raise bad_request(
@@ -48,10 +50,9 @@ def check_kind(resource: Resource, obj: dict[str, Any]) -> None:
             f"the API version in the data ({obj['apiVersion']}) does not match the expected API version ({resource.api_version})"
         )
     if obj["kind"] != resource.kind:
-        raise bad_request(
-            f'{obj["kind"]} in version "{resource.version}" cannot be handled as a {resource.kind}: '
-            f"the kind in the data does not match the kind of the resource"
-        )
+        why = cause("FieldValueInvalid", f'Invalid value: "{obj["kind"]}": must be {resource.kind}', "kind")
+        name = metadata_of(obj).get("name")
+        raise invalid(resource.group, obj["kind"], name if isinstance(name, str) else "", [why])
 
 
 def metadata_of(obj: dict[str, Any]) -> dict[str, Any]:
@@ -62,6 +63,32 @@ def metadata_of(obj: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise bad_request("metadata must be an object")
     return found
+
+
+def check_uid(resource: Resource, current: dict[str, Any], patched: dict[str, Any]) -> None:
+    """Raises ApiError (422) for a patch that gives the object another uid; a PUT means another object by it, which is a conflict."""
+    uid = metadata_of(patched).get("uid")
+    if uid not in (None, "", current["metadata"]["uid"]):
+        why = cause("FieldValueInvalid", f'Invalid value: "{uid}": field is immutable', "metadata.uid")
+        raise invalid(resource.group, resource.kind, current["metadata"]["name"], [why])
+
+
+def warn(context: Context, obj: dict[str, Any], current: dict[str, Any] | None = None) -> None:
+    """Add the warnings that metadata deserves, worded as kube-apiserver words them. `current`: the object that is written."""
+    meta = metadata_of(obj)
+    before = (current or {}).get("metadata", {}).get("finalizers") or []
+    finalizers, owners = meta.get("finalizers"), meta.get("ownerReferences")
+    for name in finalizers if isinstance(finalizers, list) else ():
+        if isinstance(name, str) and "/" not in name and name not in (*STANDARD_FINALIZERS, *before):
+            why = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
+            context.warnings.append(f'metadata.finalizers: "{name}": {why}')
+    uids = [owner.get("uid") for owner in owners if isinstance(owner, dict)] if isinstance(owners, list) else []
+    twice = [uid for uid in dict.fromkeys(map(str, uids)) if uids.count(uid) > 1]
+    if twice:
+        context.warnings.append(
+            ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such "
+            f"requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {', '.join(twice)}"
+        )
 
 
 def check_place(call: Call, resource: Resource, obj: dict[str, Any], *, name: bool) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from apiserver.apis.status import ApiError, bad_request, cause, invalid
 from apiserver.endpoints.call import is_true
 from apiserver.registry.context import Context, UserInfo
+from apiserver.registry.fields import manager_causes
 from apiserver.registry.selectors import FieldSelector, LabelSelector, Selector
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from apiserver.endpoints.call import Call
     from apiserver.registry.resource import Resource
 
-__all__ = ["ListOptions", "context", "delete_dry_run", "list_options", "resource_version"]
+__all__ = ["ListOptions", "context", "delete_dry_run", "integer", "list_options", "resource_version"]
 
 ANONYMOUS = UserInfo("system:anonymous", groups=("system:unauthenticated",))
 Match = Literal["", "Exact", "NotOlderThan"]
@@ -45,11 +46,11 @@ def context(call: Call, kind: str, *, informed: bool = False) -> Context:
     query = call.query
     validation = query.get("fieldValidation", "") or "Warn"
     if validation not in ("Ignore", "Warn", "Strict"):
-        raise _refused(kind, _unsupported("fieldValidation", validation, ("Ignore", "Strict", "Warn")))
+        raise _refused(kind, _unsupported("fieldValidation", validation, ("", "Ignore", "Strict", "Warn")))
     manager = query.get("fieldManager", "")
-    if len(manager) > 128 or not manager.isprintable():
-        why = "must be at most 128 characters, all printable"
-        raise _refused(kind, cause("FieldValueInvalid", f'Invalid value: "{manager[:128]}": {why}', "fieldManager"))
+    wrong = manager_causes(manager, apply=False, force=None) if kind != "PatchOptions" else []  # see check_manager for those
+    if wrong:
+        raise invalid("meta.k8s.io", kind, "", wrong)
     dry_run = _dry_run(query.get("dryRun", ""), kind)
     options: dict[str, Any] = {"kind": kind, "apiVersion": "meta.k8s.io/v1"}
     if dry_run:
@@ -82,11 +83,11 @@ def list_options(query: Mapping[str, str], resource: Resource, *, watch: bool = 
     fields = {"metadata.name", *(resource.fields or {})} | ({"metadata.namespace"} if resource.namespaced else set())
     options = ListOptions(
         selector=Selector(LabelSelector.parse(query.get("labelSelector", "")), FieldSelector.parse(query.get("fieldSelector", ""), fields)),
-        limit=max(0, _integer(query, "limit")),
+        limit=max(0, integer(query, "limit")),
         continue_=query.get("continue", ""),
         revision=resource_version(query),
         match=cast("Match", query.get("resourceVersionMatch", "")),
-        timeout=max(0, _integer(query, "timeoutSeconds")),
+        timeout=max(0, integer(query, "timeoutSeconds")),
         bookmarks=is_true(query.get("allowWatchBookmarks")),
         initial_events=is_true(query["sendInitialEvents"]) if "sendInitialEvents" in query else None,
     )
@@ -130,10 +131,15 @@ def _watch_causes(options: ListOptions) -> list[dict[str, str]]:
         )
     if options.initial_events is not None and options.match != "NotOlderThan":
         causes.append(_forbidden("resourceVersionMatch", "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"))
+        if options.match:
+            causes.append(_unsupported("resourceVersionMatch", options.match, ("NotOlderThan",)))
+    if options.continue_:
+        causes.append(_forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"))
     return causes
 
 
-def _integer(query: Mapping[str, str], name: str) -> int:
+def integer(query: Mapping[str, str], name: str) -> int:
+    """A number of the query, 0 when it is not given. Raises ApiError (400)."""
     text = query.get(name, "")
     if not text:
         return 0
@@ -145,7 +151,7 @@ def _integer(query: Mapping[str, str], name: str) -> int:
 
 def _dry_run(value: str, kind: str) -> bool:
     if value not in ("", "All"):
-        raise _refused(kind, _unsupported("dryRun", value, ("All",)))
+        raise _refused(kind, cause("FieldValueNotSupported", f'Unsupported value: ["{value}"]: supported values: "All"', "dryRun"))
     return value == "All"
 
 

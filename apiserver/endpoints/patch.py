@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from apiserver.apis.status import bad_request
+from apiserver.apis.status import ApiError, bad_request, cause, invalid
 from apiserver.endpoints.apply import APPLY_PATCH, apply, check_manager
 from apiserver.endpoints.body import decode, read
 from apiserver.endpoints.fieldvalidation import check_patched
 from apiserver.endpoints.negotiation import content_type, negotiate
-from apiserver.endpoints.objects import check_kind, check_place, metadata_of, object_of
+from apiserver.endpoints.objects import check_kind, check_place, check_uid, metadata_of, object_of, warn
 from apiserver.endpoints.options import context
 from apiserver.endpoints.respond import respond_entry
 from apiserver.registry.patch import json_patch, merge_patch, operations_of
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from apiserver.endpoints.call import Call
     from apiserver.endpoints.scope import Scope
+    from apiserver.registry.resource import Resource
 
 __all__ = ["JSON_PATCH", "MERGE_PATCH", "SUPPORTED", "patch"]
 
@@ -48,14 +49,31 @@ async def patch(call: Call, scope: Scope) -> web.StreamResponse:
 
     def change(current: dict[str, Any]) -> dict[str, Any]:
         del how.warnings[warned:]  # of an attempt that another write overtook
-        wanted = object_of(patched(current))
-        check_kind(scope.resource, wanted)
+        wanted = _of_kind(scope.resource, patched(current))
         check_place(call, scope.resource, wanted, name=True)
+        check_uid(scope.resource, current, wanted)
         check_patched(how, scope.schema, wanted, decoded.duplicates)
+        warn(how, wanted, current)
         return wanted  # with the resourceVersion of `current`, unless the patch names another: that is a conflict then
 
     entry = await scope.registry.update(how, scope.namespace(call), call.info.name, change, subresource=call.info.subresource)
     return respond_entry(call, form, scope.resource, entry)
+
+
+def _of_kind(resource: Resource, patched: Any) -> dict[str, Any]:
+    """What the patch made, if it is of the kind still. Raises ApiError (422): the request was well-formed, what came of it is not."""
+    try:
+        wanted = object_of(patched)
+        if isinstance(wanted.get("kind"), str) and wanted.get("apiVersion") not in (None, "", resource.api_version):
+            why = f'Invalid value: "{wanted["apiVersion"]}": must be {resource.api_version}'
+            name = str(metadata_of(wanted).get("name") or "")
+            raise invalid(resource.group, wanted["kind"], name, [cause("FieldValueInvalid", why, "apiVersion")])
+        check_kind(resource, wanted)
+    except ApiError as error:
+        if error.code == 422:
+            raise
+        raise invalid("", "", "", [cause("FieldValueInvalid", f"Invalid value: {error.message}", "patch")]) from None
+    return wanted
 
 
 def _prepare(media: str, value: Any, strategic: Callable[[Any, Any], Any]) -> tuple[Callable[[dict[str, Any]], Any], bool]:

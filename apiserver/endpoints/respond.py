@@ -10,7 +10,7 @@ from aiohttp import web
 
 from apiserver.endpoints import metadata, table
 from apiserver.endpoints.negotiation import YAML, Form
-from apiserver.endpoints.yamlloader import resolve_numbers
+from apiserver.endpoints.yamlloader import resolve_scalars
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,7 +58,7 @@ def respond_entry(call: Call, form: Form, resource: Resource, entry: Entry, *, s
 async def stream(call: Call, form: Form, parts: Sequence[bytes]) -> web.StreamResponse:
     """A response of the parts of one encoded JSON value, each piece written once the client has taken the one before."""
     size = sum(map(len, parts))
-    if not form.raw or size <= CHUNK:
+    if not form.raw or size <= CHUNK or call.http.method == "HEAD":
         return respond_bytes(call, form, b"".join(parts))
     response = web.StreamResponse(headers=headers(call, form))
     response.content_length = size
@@ -92,7 +92,7 @@ class _Dumper(yaml.CSafeDumper):
         return True
 
 
-resolve_numbers(_Dumper)
+resolve_scalars(_Dumper)
 
 
 def _warning(text: str) -> str:

@@ -26,7 +26,8 @@ __all__ = ["definitions", "rows", "table"]
 DATE = re.compile(b"%s([^%s]*)%s" % (MARK, MARK, MARK))
 NAME_DESCRIPTION = (
     "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to "
-    "request the generation of an appropriate name automatically. Cannot be updated."
+    "request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration "
+    "definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names"
 )
 
 
@@ -36,7 +37,7 @@ def table(
     """The encoded parts of a Table of these objects. `meta`: its ListMeta. Without `headers` there are no column definitions, as in
     all events of a watch but the first."""
     head = {"kind": "Table", "apiVersion": f"meta.k8s.io/{version}", "metadata": meta}
-    heads = orjson.dumps(definitions(resource) if headers else [])
+    heads = orjson.dumps(definitions(resource) if headers else None)
     parts = [orjson.dumps(head)[:-1], b',"columnDefinitions":', heads, b',"rows":[']
     for row in rows(query, resource, version, entries):
         parts += row, b","

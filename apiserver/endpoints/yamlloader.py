@@ -6,7 +6,7 @@ Aliases and deep nesting are refused before anything is built from them: a small
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import yaml
 
@@ -15,8 +15,10 @@ from apiserver.apis.status import bad_request
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-__all__ = ["load", "resolve_numbers"]
+__all__ = ["load", "resolve_scalars"]
 
+BOOLEAN = re.compile("[yYnN]$")
+"""Words of YAML 1.1 that PyYAML leaves out."""
 INTEGER = re.compile(r"[-+]?(?:0b[0-1_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$")
 FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$|[-+]?\.(?:inf|Inf|INF)$|\.(?:nan|NaN|NAN)$")
 
@@ -61,6 +63,8 @@ class _Loader(yaml.CSafeLoader):
         for first, found in yaml.CSafeLoader.yaml_implicit_resolvers.items()
     }
 
+    bool_values: ClassVar[dict[str, bool]] = {**yaml.CSafeLoader.bool_values, "y": True, "n": False}
+
     def __init__(self, text: str) -> None:
         super().__init__(text)
         self.duplicates: list[str] = []
@@ -87,10 +91,11 @@ def _key(key: object) -> str:
     raise bad_request("the body has keys that are not text")
 
 
-def resolve_numbers(resolver: Any) -> None:
-    """Let a PyYAML loader take for numbers what Kubernetes takes for numbers, or a dumper put such text into quotes."""
+def resolve_scalars(resolver: Any) -> None:
+    """Let a PyYAML loader take for numbers and booleans what Kubernetes takes for them, or a dumper put such text into quotes."""
+    resolver.add_implicit_resolver("tag:yaml.org,2002:bool", BOOLEAN, list("yYnN"))
     resolver.add_implicit_resolver("tag:yaml.org,2002:int", INTEGER, list("-+0123456789"))
     resolver.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789."))
 
 
-resolve_numbers(_Loader)
+resolve_scalars(_Loader)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from apiserver.registry.resource import Resource
 
-__all__ = ["Entry", "decoder", "encode_stored"]
+__all__ = ["Entry", "decoder", "encode_stored", "unversioned"]
 
 
 class Entry:
@@ -34,6 +34,12 @@ class Entry:
         """The object, decoded anew: the caller may change it."""
         value: dict[str, Any] = orjson.loads(self.json)
         return value
+
+
+def unversioned(entry: Entry) -> Entry:
+    """The same without its resourceVersion, which stands at the head of the metadata: of what is not stored."""
+    json = entry.json.replace(b'"resourceVersion":"%d",' % entry.revision, b"", 1)
+    return Entry(entry.key, entry.namespace, entry.name, entry.revision, json, entry.labels, entry.fields)
 
 
 def encode_stored(resource: Resource, obj: dict[str, Any]) -> bytes:

@@ -5,13 +5,17 @@ Source: k8s.io/apimachinery/pkg/api/validation/objectmeta.go and pkg/registry/re
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import uuid
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from apiserver.apis.base import DNS_SUBDOMAIN
-from apiserver.apis.status import MODIFIED, cause, conflict
+from apiserver.apis.meta import ObjectMeta
+from apiserver.apis.status import MODIFIED, bad_request, cause, conflict, invalid
 from apiserver.registry.validation import refuse
 
 if TYPE_CHECKING:
@@ -44,9 +48,11 @@ def generated_name(prefix: str) -> str:
 def for_create(resource: Resource, obj: dict[str, Any], namespace: str, now: str) -> dict[str, Any]:
     """The metadata of a new object. `now`: RFC 3339, whole seconds. Raises ApiError Invalid."""
     given = obj.get("metadata")
-    metadata = {
-        k: v for k, v in (given if isinstance(given, dict) else {}).items() if k not in (*SYSTEM_FIELDS, "selfLink", "managedFields")
-    }
+    given = given if isinstance(given, dict) else {}
+    well_formed(resource, given)
+    if given.get("resourceVersion") not in (None, "", "0"):
+        raise bad_request("resourceVersion should not be set on objects to be created: leave it out")
+    metadata = without_empty({k: v for k, v in given.items() if k not in (*SYSTEM_FIELDS, "selfLink", "managedFields")})
     generate = metadata.get("generateName")
     if not metadata.get("name") and isinstance(generate, str) and generate:
         metadata["name"] = generated_name(generate)
@@ -57,7 +63,9 @@ def for_create(resource: Resource, obj: dict[str, Any], namespace: str, now: str
     name = metadata.get("name")
     if not name or not isinstance(name, str):
         raise refuse(resource, "", [cause("FieldValueRequired", "Required value: name or generateName is required", "metadata.name")])
-    causes = [*_name_causes(name), *_content_causes(metadata)]
+    causes = [*_name_causes(name, "metadata.name"), *_content_causes(metadata)]
+    if isinstance(generate, str) and generate:
+        causes += _name_causes(generate.rstrip("-."), "metadata.generateName")
     if causes:
         raise refuse(resource, name, causes)
     return {"name": name, **metadata, "uid": str(uuid.uuid4()), "creationTimestamp": now, "generation": 1}
@@ -68,10 +76,12 @@ def for_update(resource: Resource, old: dict[str, Any], new: dict[str, Any]) -> 
 
     Raises ApiError Conflict for another uid or resourceVersion, Invalid for the rest."""
     name = old["name"]
+    well_formed(resource, new)
     version = new.get("resourceVersion")
-    if not version:
+    if version in (None, "", "0"):
         message = "Invalid value: 0: must be specified for an update"
-        raise refuse(resource, name, [cause("FieldValueInvalid", message, "metadata.resourceVersion")])
+        # of the resource, not of the kind: kube-apiserver finds it before it knows what it updates
+        raise invalid(resource.group, resource.plural, name, [cause("FieldValueInvalid", message, "metadata.resourceVersion")])
     if version != old["resourceVersion"]:
         raise conflict(resource.group, resource.plural, name, MODIFIED)
     if new.get("uid") not in (None, "", old["uid"]):
@@ -82,7 +92,10 @@ def for_update(resource: Resource, old: dict[str, Any], new: dict[str, Any]) -> 
         for field in ("name", "namespace")
         if new.get(field) not in (None, "", old.get(field))
     ]
-    result = {k: v for k, v in new.items() if k not in (*SYSTEM_FIELDS, "selfLink", "managedFields")}
+    if new.get("deletionTimestamp") not in (None, old.get("deletionTimestamp")):
+        message = f'Invalid value: "{new["deletionTimestamp"]}": field is immutable'
+        causes.append(cause("FieldValueInvalid", message, "metadata.deletionTimestamp"))
+    result = without_empty({k: v for k, v in new.items() if k not in (*SYSTEM_FIELDS, "selfLink", "managedFields")})
     result.update({k: old[k] for k in (*SYSTEM_FIELDS, "name", "namespace", "generateName") if k in old})
     if "deletionTimestamp" in old:
         added = sorted(set(result.get("finalizers") or []) - set(old.get("finalizers") or []))
@@ -96,11 +109,32 @@ def for_update(resource: Resource, old: dict[str, Any], new: dict[str, Any]) -> 
     return result
 
 
-def _name_causes(name: str) -> Iterable[dict[str, str]]:
+def well_formed(resource: Resource, metadata: dict[str, Any]) -> None:
+    """Raises ApiError (400) for metadata with fields of a wrong type: it is decoded before anything is validated."""
+    try:
+        ObjectMeta.decode({k: v for k, v in metadata.items() if k not in ("managedFields", "ownerReferences")})
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        path = ".".join(map(str, ("metadata", *first["loc"])))
+        raise bad_request(
+            f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {path}: {first["msg"]}'
+        ) from None
+
+
+def without_empty(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The metadata without empty maps and lists, which are the same as none, and with one reference to each owner."""
+    found = {k: v for k, v in metadata.items() if v or k not in ("labels", "annotations", "finalizers", "ownerReferences")}
+    owners = found.get("ownerReferences")
+    if isinstance(owners, list) and len(owners) > 1:
+        found["ownerReferences"] = [owner for index, owner in enumerate(owners) if owner not in owners[:index]]
+    return found
+
+
+def _name_causes(name: str, field: str) -> Iterable[dict[str, str]]:
     if len(name) > 253:
-        yield cause("FieldValueInvalid", f'Invalid value: "{name}": must be no more than 253 bytes', "metadata.name")
+        yield cause("FieldValueInvalid", f'Invalid value: "{name}": must be no more than 253 bytes', field)
     if not _SUBDOMAIN.fullmatch(name):
-        yield cause("FieldValueInvalid", f'Invalid value: "{name}": {_SUBDOMAIN_HINT}', "metadata.name")
+        yield cause("FieldValueInvalid", f'Invalid value: "{name}": {_SUBDOMAIN_HINT}', field)
 
 
 def qualified(key: str) -> bool:
@@ -144,3 +178,26 @@ def _content_causes(metadata: dict[str, Any]) -> Iterable[dict[str, str]]:
         for item in finalizers:
             if isinstance(item, str) and not qualified(item):
                 yield cause("FieldValueInvalid", f'Invalid value: "{item}": name is not a qualified name', "metadata.finalizers")
+        if "orphan" in finalizers and "foregroundDeletion" in finalizers:
+            message = f"Invalid value: {json.dumps(finalizers)}: finalizer orphan and foregroundDeletion cannot be both set"
+            yield cause("FieldValueInvalid", message, "metadata.finalizers")
+    if isinstance(metadata.get("ownerReferences"), list):
+        yield from _owner_causes([owner for owner in metadata["ownerReferences"] if isinstance(owner, dict)])
+
+
+def _owner_causes(owners: list[dict[str, Any]]) -> Iterable[dict[str, str]]:
+    for owner in owners:
+        version = owner.get("apiVersion") or ""
+        for field in ("apiVersion", "kind", "name", "uid"):
+            if owner.get(field) in (None, ""):
+                why = "version must not be empty" if field == "apiVersion" else "must not be empty"
+                yield cause("FieldValueInvalid", f'Invalid value: "": {why}', f"metadata.ownerReferences.{field}")
+        if isinstance(version, str) and (version.count("/") > 1 or version.endswith("/")):
+            message = f'Invalid value: "{version}": version must not be empty: write group/version, or v1 for the core group'
+            yield cause("FieldValueInvalid", message, "metadata.ownerReferences.apiVersion")
+        if owner.get("kind") == "Event" and version in ("v1", "events.k8s.io/v1"):
+            yield cause("FieldValueInvalid", "Invalid value: an Event is disallowed from being an owner", "metadata.ownerReferences")
+    controllers = [f"{owner.get('kind')}/{owner.get('name')}" for owner in owners if owner.get("controller") is True]
+    if len(controllers) > 1:
+        why = f'Only one reference can have Controller set to true. Found "true" in references for {" and ".join(controllers)}'
+        yield cause("FieldValueInvalid", f"Invalid value: {why}", "metadata.ownerReferences")

@@ -35,7 +35,8 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 
 def operations_of(patch: Any) -> list[dict[str, Any]]:
-    """The operations of a decoded JSON patch, checked for their shape. Raises ApiError: 400, or 413 when there are too many."""
+    """The operations of a decoded JSON patch, checked for their shape. Raises ApiError: 400 for what is no list of objects, 413 when
+    there are too many, 422 for the rest."""
     if not isinstance(patch, list):
         raise bad_request('a JSON patch is a list of operations, such as [{"op": "replace", "path": "/spec/online", "value": true}]')
     if len(patch) > MAX_OPERATIONS:
@@ -60,7 +61,9 @@ def json_patch(target: dict[str, Any], operations: list[dict[str, Any]]) -> Any:
                 if copied > COPIED:
                     raise _failed(f"the copies of the JSON patch have more than {COPIED} bytes in all")
             if operation["op"] == "test":
-                if not _equal(jsonpointer.resolve_pointer(document, operation["path"]), operation["value"]):
+                # What is not there is null to kube-apiserver, and only to a test.
+                found = jsonpointer.resolve_pointer(document, operation["path"], *((None,) if operation["value"] is None else ()))
+                if not _equal(found, operation["value"]):
                     raise _failed(f"testing value {operation['path']} failed")
                 continue
             if operation["op"] == "add" and operation["path"] == "":
@@ -77,14 +80,14 @@ def json_patch(target: dict[str, Any], operations: list[dict[str, Any]]) -> Any:
 def _check(index: int, operation: dict[str, Any]) -> None:
     name = operation.get("op")
     if not isinstance(name, str) or name not in OPERATIONS:
-        raise bad_request(f'operation {index} of the JSON patch has no known "op"; there are: {", ".join(sorted(OPERATIONS))}')
+        raise _failed(f'operation {index} has no known "op"; there are: {", ".join(sorted(OPERATIONS))}')
     pointers = ("path", "from") if name in ("move", "copy") else ("path",)
     for pointer in pointers:
         value = operation.get(pointer)
         if not isinstance(value, str) or (value and not value.startswith("/")):
-            raise bad_request(f'operation {index} ({name}) of the JSON patch needs a "{pointer}" such as /spec/online')
+            raise _failed(f'operation {index} ({name}) needs a "{pointer}" such as /spec/online')
     if name in ("add", "replace", "test") and "value" not in operation:
-        raise bad_request(f'operation {index} ({name}) of the JSON patch needs a "value"')
+        raise _failed(f'operation {index} ({name}) needs a "value"')
 
 
 def _equal(one: Any, other: Any) -> bool:

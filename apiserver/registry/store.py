@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import ApiError, already_exists, conflict, not_found, path_not_found, service_unavailable
 from apiserver.registry import metadata
-from apiserver.registry.entry import Entry, decoder, encode_stored
+from apiserver.registry.entry import Entry, decoder, encode_stored, unversioned
 from apiserver.registry.strategy import Admission, AdmitEverything, Strategy
 from apiserver.registry.tracking import Tracking, settled, with_fields
 from apiserver.registry.validation import normalize, refuse
@@ -132,7 +132,12 @@ class Registry:
         for _ in range(ATTEMPTS):
             if self.find(namespace, name) is not None or subresource:
                 return await self._apply(context, namespace, name, wanted, subresource, force=force), False
+            uid = (wanted.get("metadata") or {}).get("uid")
+            if uid:
+                why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                raise conflict(self.resource.group, self.resource.plural, name, why)
             obj = self.tracking.apply(context, None, wanted, "", now(), force=force)
+            obj = {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}}  # there is none to match
             try:
                 return await self.create(context, namespace, obj, applied=True), True
             except ApiError as error:
@@ -156,11 +161,12 @@ class Registry:
         admitted = await self.admission.admit("UPDATE", context, self.resource, entry.namespace, entry.name, new, old, subresource)
         if admitted is not new and admitted is not None:
             new = self._checked(old, normalize(self.resource, admitted, entry.name))
-        if subresource != "status" and new.get("spec") != old.get("spec"):
+        if subresource != "status" and self._content(new) != self._content(old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-        if "deletionTimestamp" in old["metadata"] and not new["metadata"].get("finalizers"):
-            return await self._remove(context, entry, new)
         new = self.tracked(context, old, new, sent, subresource, applied=applied)
+        if "deletionTimestamp" in old["metadata"] and not new["metadata"].get("finalizers"):
+            await self._remove(context, entry, new)
+            return self.decode(entry.key, encode_stored(self.resource, new), entry.revision)  # kube-apiserver tells the writer no other
         if same(old, new):
             return entry
         return await self._store(context, entry, new, old)
@@ -202,6 +208,11 @@ class Registry:
             raise refuse(self.resource, new["metadata"]["name"], causes)
         return new
 
+    def _content(self, obj: dict[str, Any]) -> dict[str, Any]:
+        """What the generation counts the changes of."""
+        apart = ("apiVersion", "kind", "metadata", *(("status",) if "status" in (self.resource.subresources or {}) else ()))
+        return {name: value for name, value in obj.items() if name not in apart}
+
     def _check_preconditions(self, meta: dict[str, Any], name: str, options: DeleteOptions) -> None:
         for wanted, found, what in (
             (options.uid, meta["uid"], "UID"),
@@ -209,14 +220,14 @@ class Registry:
         ):
             if wanted and wanted != found:
                 why = f"Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
-                raise conflict(self.resource.group, self.resource.plural, name, why)
+                raise conflict(self.resource.group, self.resource.kind, name, why)
 
     async def _store(self, context: Context, entry: Entry | None, new: dict[str, Any], old: dict[str, Any] | None = None) -> Entry:
         """Commit a create (no entry) or an update. Raises storage.Conflict when another write came between."""
         key = self.resource.key(new["metadata"].get("namespace", ""), new["metadata"]["name"])
         value = encode_stored(self.resource, new)
         if context.dry_run:
-            return self.decode(key, value, entry.revision if entry else 0)
+            return self.decode(key, value, entry.revision) if entry else unversioned(self.decode(key, value, 0))
         operations: list[Operation] = [Put(key, value, expected=entry.revision if entry else 0)]
         revision = await self.cache.commit(operations + self.strategy.companions(old, new))
         await self.strategy.after_commit(new)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from apiserver.apis.status import ApiError, cause, invalid
+from apiserver.registry.listtypes import doubled
+from apiserver.registry.schema import model_schema
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,9 +37,35 @@ _TYPES = {
 def normalize(resource: Resource, obj: dict[str, Any], name: str) -> dict[str, Any]:
     """The object as its model sees it: defaults filled, unknown fields pruned. Raises ApiError Invalid with every cause."""
     try:
-        return resource.model.decode(obj).encode()
+        found = resource.model.decode(obj).encode()
     except ValidationError as error:
-        raise refuse(resource, name, causes_of(error)) from None
+        found = _with_defaults(resource, obj, error)
+        if not found:
+            raise refuse(resource, name, causes_of(error)) from None
+    causes = list(doubled(model_schema(resource.model), found))
+    if causes:
+        raise refuse(resource, name, causes)
+    return found
+
+
+def _with_defaults(resource: Resource, obj: dict[str, Any], error: ValidationError) -> dict[str, Any]:
+    """The object with defaults in place of nulls, as kube-apiserver takes null where there is a default. {} when that does not help."""
+    complaints = error.errors(include_url=False)
+    if any(complaint["input"] is not None or not complaint["loc"] for complaint in complaints):
+        return {}
+    pruned = copy.deepcopy(obj)
+    for complaint in complaints:
+        *path, last = complaint["loc"]
+        parent: Any = pruned
+        for part in path:
+            parent = parent[part]
+        if not isinstance(parent, dict):
+            return {}
+        del parent[last]
+    try:
+        return resource.model.decode(pruned).encode()
+    except ValidationError:
+        return {}
 
 
 def refuse(resource: Resource, name: str, causes: Sequence[dict[str, str]]) -> ApiError:
@@ -46,7 +75,7 @@ def refuse(resource: Resource, name: str, causes: Sequence[dict[str, str]]) -> A
 
 def causes_of(error: ValidationError) -> list[dict[str, str]]:
     """One cause for each complaint."""
-    return [_cause(detail) for detail in error.errors(include_url=False)]
+    return [cause for detail in error.errors(include_url=False) for cause in _causes(detail)]
 
 
 def field_path(location: Sequence[int | str]) -> str:
@@ -70,6 +99,16 @@ def kind_of(value: object) -> str:
     return "object"
 
 
+def _causes(detail: ErrorDetails) -> list[dict[str, str]]:
+    """One cause, and for a word of a wrong type the type as well."""
+    found = _cause(detail)
+    if detail["type"] == "literal_error" and not isinstance(detail["input"], str):
+        kind, path = kind_of(detail["input"]), found["field"]
+        wrong = cause("FieldValueTypeInvalid", f'Invalid value: "{kind}": {path} in body must be of type string: "{kind}"', path)
+        return [wrong, found]
+    return [found]
+
+
 def _cause(detail: ErrorDetails) -> dict[str, str]:
     kind, path, value = detail["type"], field_path(detail["loc"]), detail["input"]
     if kind == "missing":
@@ -77,6 +116,9 @@ def _cause(detail: ErrorDetails) -> dict[str, str]:
     if kind in _TYPES:
         found = kind_of(value)
         return cause("FieldValueTypeInvalid", f'Invalid value: "{found}": {path} in body must be of type {_TYPES[kind]}: "{found}"', path)
+    if kind in ("string_too_long", "too_long"):
+        reason = "FieldValueTooLong" if kind == "string_too_long" else "FieldValueTooMany"
+        return cause(reason, f"{'Too long' if kind == 'string_too_long' else 'Too many'}: {path} in body: {detail['msg']}", path)
     if kind == "literal_error":
         supported = detail["ctx"]["expected"].replace(" or ", ", ").replace("'", '"')
         return cause("FieldValueNotSupported", f"Unsupported value: {json.dumps(value)}: supported values: {supported}", path)

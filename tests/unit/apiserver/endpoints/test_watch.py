@@ -254,7 +254,7 @@ async def test_tables_name_their_columns_once(service: Service) -> None:
         await service.make("b")
         second = await watch.next()
         assert second["type"] == "ADDED"
-        assert second["object"]["columnDefinitions"] == []
+        assert second["object"]["columnDefinitions"] is None
         assert second["object"]["rows"][0]["cells"][0] == "b"
 
 

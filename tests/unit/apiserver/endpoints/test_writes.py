@@ -51,7 +51,7 @@ async def test_a_dry_run_stores_nothing(service: Service) -> None:
 @pytest.mark.parametrize(
     ("change", "code", "message"),
     [
-        ({"kind": "Rack"}, 400, "cannot be handled as a Widget"),
+        ({"kind": "Rack"}, 422, "must be Widget"),
         ({"kind": ""}, 400, "Object 'Kind' is missing"),
         ({"apiVersion": "example.com/v2"}, 400, "does not match the expected API version (example.com/v1)"),
         ({"metadata": {"name": "a", "namespace": "other"}}, 400, "namespace of the provided object does not match"),
@@ -158,7 +158,7 @@ async def test_merge_patch(service: Service) -> None:
     assert (status, found["reason"]) == (409, "Conflict")
     assert (await service.ask("PATCH", "widgets/b", {}, headers=MERGE))[0] == 404
     assert (await service.ask("PATCH", "widgets/a", [], headers=MERGE))[0] == 400
-    assert (await service.ask("PATCH", "widgets/a", {"kind": "Rack"}, headers=MERGE))[0] == 400
+    assert (await service.ask("PATCH", "widgets/a", {"kind": "Rack"}, headers=MERGE))[0] == 422
     assert (await service.ask("PATCH", "widgets/a", {"metadata": None}, headers=MERGE))[0] == 400
     assert (await service.ask("PATCH", "widgets/a", {"metadata": {"name": "b"}}, headers=MERGE))[0] == 400
 
@@ -186,9 +186,9 @@ async def test_json_patch(service: Service) -> None:
     status, found = await service.ask("PATCH", "widgets/a", operations, headers=JSON_PATCH)
     assert (status, found["reason"]) == (422, "Invalid")
     status, _ = await service.ask("PATCH", "widgets/a", [{"op": "frob"}], headers=JSON_PATCH)
-    assert status == 400
+    assert status == 422
     status, _ = await service.ask("PATCH", "widgets/a", [{"op": "add", "path": "", "value": 1}], headers=JSON_PATCH)
-    assert status == 400
+    assert status == 422
 
 
 @pytest.mark.parametrize("media", ["application/strategic-merge-patch+json", "application/json", ""])
@@ -314,7 +314,45 @@ async def test_paths_and_methods_that_lead_nowhere(service: Service, method: str
     assert (answer.status, orjson.loads(answer.body)["code"]) == (code, code)
 
 
-async def test_head_is_no_way_to_read_a_resource(service: Service) -> None:
+async def test_head_reads_as_get_without_the_body(service: Service) -> None:
     await service.make("a")
-    answer = await service.send("HEAD", "widgets/a")
-    assert (answer.status, answer.body) == (405, b"")
+    for path, code in (("widgets/a", 200), ("widgets", 200), ("widgets/b", 404)):
+        answer = await service.send("HEAD", path)
+        assert (answer.status, answer.body) == (code, b""), path
+
+
+async def test_what_metadata_is_refused_and_warned_of(service: Service) -> None:
+    for meta, code in (
+        ({"resourceVersion": "5"}, 400),
+        ({"labels": {"a": 1}}, 400),
+        ({"creationTimestamp": "yesterday"}, 400),
+        ({"finalizers": ["orphan", "foregroundDeletion"]}, 422),
+    ):
+        assert (await service.ask("POST", "widgets", {**widget("a"), "metadata": {"name": "a", **meta}}))[0] == code, meta
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": "1"}
+    sent = {"name": "a", "labels": {}, "finalizers": ["hold"], "ownerReferences": [owner, owner]}
+    body = orjson.dumps({**widget("a"), "metadata": sent})
+    answer = await service.send("POST", "widgets", body, headers={"Content-Type": "application/json"})
+    assert answer.status == 201, answer.body
+    made = orjson.loads(answer.body)["metadata"]
+    assert (answer.status, made["ownerReferences"], "labels" in made) == (201, [owner], False)
+    warned = [value for name, value in answer.headers.items() if name == "Warning"]
+    assert len(warned) == 2
+    assert any("hold" in text for text in warned)
+
+
+async def test_a_dry_run_shows_no_version(service: Service) -> None:
+    status, found = await service.ask("POST", "widgets", widget("a"), query={"dryRun": "All"})
+    assert (status, "resourceVersion" in found["metadata"]) == (201, False)
+
+
+async def test_null_brings_the_default(service: Service) -> None:
+    status, found = await service.ask("POST", "widgets", {**widget("a"), "spec": {"size": None}})
+    assert (status, found["spec"]["size"]) == (201, 1)
+    status, found = await service.ask("POST", "widgets", {**widget("b"), "spec": {"parts": [{"name": None}]}})
+    assert status == 422
+
+
+async def test_an_integer_may_be_written_as_a_float(service: Service) -> None:
+    status, found = await service.ask("POST", "widgets", {**widget("a"), "spec": {"size": 2.0}})
+    assert (status, found["spec"]["size"]) == (201, 2)

@@ -117,6 +117,17 @@ def test_what_cannot_be_done_is_unprocessable(operation: dict[str, Any]) -> None
         {},
         "x",
         [1],
+    ],
+)
+def test_what_is_no_json_patch_is_a_bad_request(patch: Any) -> None:
+    with pytest.raises(ApiError) as refused:
+        operations_of(patch)
+    assert refused.value.code == 400
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
         [{}],
         [{"op": "frob", "path": "/a"}],
         [{"op": "add", "path": "/a"}],
@@ -125,10 +136,14 @@ def test_what_cannot_be_done_is_unprocessable(operation: dict[str, Any]) -> None
         [{"op": ["add"], "path": "/a", "value": 1}],
     ],
 )
-def test_what_is_no_json_patch_is_a_bad_request(patch: Any) -> None:
+def test_what_is_no_operation_is_invalid(patch: Any) -> None:
     with pytest.raises(ApiError) as refused:
         operations_of(patch)
-    assert refused.value.code == 400
+    assert refused.value.code == 422
+
+
+def test_a_test_for_null_holds_where_nothing_is() -> None:
+    assert apply({"a": 1}, {"op": "test", "path": "/b", "value": None}) == {"a": 1}
 
 
 def test_too_many_operations_are_refused() -> None:

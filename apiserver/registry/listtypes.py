@@ -1,0 +1,54 @@
+"""Items that are twice in lists that are sets or maps by their schema, as kube-apiserver refuses them. Pure."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from apiserver.apis.status import cause
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["doubled"]
+
+_KNOWN: dict[int, tuple[dict[str, Any], bool]] = {}
+"""Whether there is a set or map anywhere below a schema, by its identity; the schema is kept so that no other gets its id."""
+
+
+def doubled(schema: dict[str, Any], value: Any, path: str = "") -> Iterator[dict[str, str]]:
+    """A cause for each item that repeats one before it. `schema`: one that is never changed (see model_schema)."""
+    if not _concerned(schema):
+        return
+    if isinstance(value, dict):
+        properties, extra = schema.get("properties") or {}, schema.get("additionalProperties")
+        for key, item in value.items():
+            inner = properties.get(key, extra)
+            if isinstance(inner, dict):
+                yield from doubled(inner, item, f"{path}.{key}" if path else key)
+    elif isinstance(value, list):
+        yield from _of_list(schema, value, path)
+        for index, item in enumerate(value):
+            yield from doubled(schema.get("items") or {}, item, f"{path}[{index}]")
+
+
+def _of_list(schema: dict[str, Any], items: list[Any], path: str) -> Iterator[dict[str, str]]:
+    keys = schema.get("x-kubernetes-list-map-keys") if schema.get("x-kubernetes-list-type") == "map" else None
+    if keys is None and schema.get("x-kubernetes-list-type") != "set":
+        return
+    seen = set()
+    for index, item in enumerate(items):
+        identity = {key: item[key] for key in keys if key in item} if keys is not None and isinstance(item, dict) else item
+        text = json.dumps(identity, sort_keys=True, ensure_ascii=False)
+        if text in seen:
+            yield cause("FieldValueDuplicate", f"Duplicate value: {text}", f"{path}[{index}]")
+        seen.add(text)
+
+
+def _concerned(schema: dict[str, Any]) -> bool:
+    known = _KNOWN.get(id(schema))
+    if known is None:
+        parts = [*(schema.get("properties") or {}).values(), schema.get("items"), schema.get("additionalProperties")]
+        below = [_concerned(part) for part in parts if isinstance(part, dict)]
+        known = _KNOWN[id(schema)] = (schema, schema.get("x-kubernetes-list-type") in ("set", "map") or any(below))
+    return known[1]
