@@ -56,6 +56,7 @@ class Normal:
     def value(self, value: Any, key: str = "", *, collection: bool = False) -> Any:
         """One JSON-shaped value."""
         if isinstance(value, dict):
+            value = {k: v for k, v in value.items() if k != "details" or v}  # no details, or empty ones
             inside = "items" in value or "rows" in value or value.get("type") == "BOOKMARK"
             return {
                 k: self.value(v, k, collection=inside or (collection and k in ("metadata", "object", "resourceVersion")))
@@ -88,6 +89,8 @@ def _ordered(key: str, items: list[Any]) -> list[Any]:
         return sorted(items, key=lambda cause: (cause.get("field", ""), cause["reason"], cause["message"]))
     if key == "resources":
         return sorted(items, key=lambda resource: str(resource.get("name")))
+    if key == "managedFields":  # ordered by time first, which may pass into the next second on one side only
+        return sorted(items, key=lambda entry: (entry["manager"], entry["operation"], entry.get("subresource", "")))
     return sorted(items) if key == "verbs" else items
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tests.conformance.case import GADGETS, RACKS, Case, Step, gadget, get, post, put
+from tests.conformance.reasons import CLIENT, TWICE
 
 __all__ = ["CASES"]
 
@@ -40,7 +41,7 @@ CASES = (
     _changed("without version", put(ONE, gadget(size=3)), messages=True),
     _changed("empty version", put(ONE, gadget(size=3, meta={"resourceVersion": ""}))),
     _changed("old version", _put(gadget(size=3)), _put(gadget(size=4)), messages=True),
-    _changed("version that is no number", put(ONE, gadget(meta={"resourceVersion": "x"}))),
+    _changed("version that is no number", put(ONE, gadget(meta={"resourceVersion": "x"})), allowed={"2.status": CLIENT}),
     _changed("version zero", put(ONE, gadget(size=3, meta={"resourceVersion": "0"}))),
     _changed("another uid", _put(gadget(size=3), uid="11111111-1111-1111-1111-111111111111")),
     _changed("the right uid", _put(gadget(size=3), uid="${made:metadata.uid}")),
@@ -48,12 +49,14 @@ CASES = (
     _changed("no name", put(ONE, gadget("", meta={"resourceVersion": VERSION}))),
     _changed("another namespace", _put(gadget(), namespace="other"), messages=True),
     _changed("the namespace", _put(gadget(size=3), namespace="{ns}")),
-    _changed("another kind", put(ONE, {**gadget(), "kind": "Widget"})),
+    _changed("another kind", put(ONE, {**gadget(meta={"resourceVersion": VERSION}), "kind": "Widget"})),
     _changed("another version of the API", put(ONE, {**gadget(), "apiVersion": "conformance.example.com/v2"})),
     _changed("creationTimestamp changed", _put(gadget(size=2), creationTimestamp="2001-01-01T00:00:00Z")),
     _changed("creationTimestamp null", _put(gadget(size=2), creationTimestamp=None)),
     _changed("generation changed", _put(gadget(size=2), generation=99)),
-    _changed("deletionTimestamp added", _put(gadget(size=2), deletionTimestamp="2030-01-01T00:00:00Z")),
+    _changed(
+        "deletionTimestamp added", _put(gadget(size=2), deletionTimestamp="2030-01-01T00:00:00Z"), allowed={"2.body.details.causes*": TWICE}
+    ),
     _changed(
         "deletionTimestamp removed",
         Step("DELETE", ONE),
@@ -83,6 +86,7 @@ CASES = (
             ),
         ),
         made=gadget(size=2, meta=HELD),
+        allowed={"3.body.details.causes*": TWICE},
     ),
     _changed(
         "spec changed while deleting",
