@@ -1,0 +1,104 @@
+"""The server's process, and requests to it as an administrator."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import sys
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from apiserver.dev.directory import Directory
+from apiserver.filters.authz import MASTERS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["NAMESPACE", "WORKLOADS", "WORKLOAD_API", "Refused", "Server", "cli"]
+
+START_SECONDS = 60
+REQUEST_SECONDS = 30
+NAMESPACE = "tenant"
+WORKLOAD_API = "/apis/workload.metal3.io/v1alpha1"
+WORKLOADS = f"{WORKLOAD_API}/namespaces/{NAMESPACE}/workloads"
+
+
+class Refused(AssertionError):
+    """The server answered, and not with what was asked for."""
+
+
+class Server:
+    """One folder with a database and, between start and kill, a process. An async context manager: nothing is left running."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder, self.database = folder, folder / "db"
+        self._process: asyncio.subprocess.Process | None = None
+        authority = Directory(folder).authority()
+        pair = authority.client("admin", [MASTERS])
+        (folder / "client.pem").write_bytes(pair.certificate + pair.key)
+        self._context = ssl.create_default_context(cadata=authority.pair.certificate.decode("ascii"))
+        self._context.load_cert_chain(folder / "client.pem")
+        self._session: aiohttp.ClientSession | None = None
+        self.url = ""
+
+    async def __aenter__(self) -> Server:
+        timeout = aiohttp.ClientTimeout(total=REQUEST_SECONDS)
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, ssl=self._context), timeout=timeout)
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self.kill()
+        assert self._session is not None
+        await self._session.close()
+
+    async def start(self) -> None:
+        """Returns when it answers; AssertionError with what it said when it does not."""
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.faults.server", str(self.folder), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        )
+        assert self._process.stdout is not None
+        async with asyncio.timeout(START_SECONDS):
+            line = await self._process.stdout.readline()
+        if not line:
+            _, said = await self._process.communicate()
+            status, self._process = self._process.returncode, None
+            raise AssertionError(f"the server ended with {status}: {said.decode()}")
+        self.url = f"https://127.0.0.1:{int(line)}"
+
+    async def kill(self) -> None:
+        """SIGKILL; returns when it is gone."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            await process.communicate()
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """For watches."""
+        assert self._session is not None, "enter it first"
+        return self._session
+
+    async def request(self, method: str, path: str, body: dict[str, Any] | None = None, *, absent: bool = False) -> dict[str, Any]:
+        """The decoded answer. aiohttp.ClientError or TimeoutError when there is none: what was asked may have happened, or not.
+        Refused for an answer that is an error; `absent`: an empty dict for 404."""
+        async with self.session.request(method, self.url + path, json=body) as response:
+            content = await response.read()
+        if absent and response.status == 404:
+            return {}
+        if response.status >= 300:
+            raise Refused(f"{method} {path}: {response.status} {content[:500]!r}")
+        answer: dict[str, Any] = json.loads(content)
+        return answer
+
+
+async def cli(*arguments: str) -> str:
+    """Run metal3-workloads; what it says on stderr. AssertionError when it fails."""
+    command = (sys.executable, "-m", "apiserver.cli.main", *arguments)
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    async with asyncio.timeout(START_SECONDS):
+        _, said = await process.communicate()
+    assert process.returncode == 0, said.decode()
+    return said.decode()

@@ -1,0 +1,219 @@
+"""kill -9 of the server under 64 writers, again and again, with one client that lists and watches through all of its lives."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import random
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from apiserver.registry.workloads import WORKLOADS as RESOURCE
+from storage.sqlite import SQLiteStore
+from storage.testing.harness import collect, opened
+from tests.faults.process import NAMESPACE, WORKLOAD_API, WORKLOADS, Server
+from tests.faults.writers import Claimer, Editor, note_of, revision_of, workload
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from storage.base import Event
+
+EDITORS, CLAIMERS = 56, 8
+VIEWS = f"/apis/metal3.io/v1alpha1/namespaces/{NAMESPACE}/baremetalhosts"
+WORKLOAD_KEYS = RESOURCE.key(NAMESPACE, "")
+SECONDS = 60
+LAST = "the-last-one"
+
+
+class Acknowledged:
+    """All revisions that clients were told, and a way to wait for more of them."""
+
+    def __init__(self) -> None:
+        self.revisions: list[int] = []
+        self._wanted, self._reached = 0, asyncio.Event()
+
+    def __call__(self, revision: int) -> None:
+        self.revisions.append(revision)
+        if len(self.revisions) >= self._wanted:
+            self._reached.set()
+
+    async def more(self, count: int) -> None:
+        """Return once there are so many more."""
+        self._wanted = len(self.revisions) + count
+        self._reached.clear()
+        async with asyncio.timeout(SECONDS):
+            await self._reached.wait()
+
+
+@dataclass
+class Segment:
+    """What a watch said from a revision on, without a gap."""
+
+    after: int
+    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+
+
+class Watcher:
+    """A client that lists and watches all Workloads, as an informer does: when it breaks it goes on behind the last event it had, and
+    lists anew when the server says that this is too old."""
+
+    def __init__(self, server: Server) -> None:
+        self._server, self._revision = server, 0
+        self.segments: list[Segment] = []
+
+    async def run(self) -> None:
+        """Until the server is gone, or the last object comes."""
+        while True:
+            if not self._revision:
+                listed = await self._server.request("GET", WORKLOADS)
+                self._revision = revision_of(listed)
+                self.segments.append(Segment(self._revision))
+                if any(item["metadata"]["name"] == LAST for item in listed["items"]):
+                    return
+            if await self._watch(self.segments[-1].events):
+                return
+
+    async def _watch(self, events: list[tuple[str, dict[str, Any]]]) -> bool:
+        """True when there is nothing more to come, False when it has to list anew."""
+        url = f"{self._server.url}{WORKLOADS}?watch=1&allowWatchBookmarks=true&resourceVersion={self._revision}"
+        async with self._server.session.get(url, timeout=aiohttp.ClientTimeout(total=None), read_bufsize=1 << 22) as response:
+            assert response.status == 200, await response.text()
+            async for line in response.content:
+                if not line.endswith(b"\n"):
+                    return True  # cut off in the midst
+                event = json.loads(line)
+                if event["type"] == "ERROR" and event["object"]["code"] == 410:
+                    self._revision = 0
+                    return False
+                assert event["type"] in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK"), line
+                if event["type"] != "BOOKMARK":
+                    events.append((event["type"], event["object"]))
+                self._revision = revision_of(event["object"])
+                if event["object"]["metadata"].get("name") == LAST:
+                    return True
+        return True
+
+
+async def until_gone(run: Callable[[], Any]) -> None:
+    with suppress(aiohttp.ClientError, TimeoutError, ConnectionError):
+        await run()
+
+
+async def test_kill_9_under_64_writers(tmp_path: Path, kills: int, seed: int, figure: Callable[[str, str, object], None]) -> None:
+    moments, acknowledged, lives = random.Random(seed), Acknowledged(), list[int]()
+    async with Server(tmp_path / "server") as server:
+        await server.start()
+        await server.request("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+        watcher = Watcher(server)
+        editors = [Editor(server, f"e-{n}", acknowledged) for n in range(EDITORS)]
+        claimers = [Claimer(server, f"c-{n}", acknowledged) for n in range(CLAIMERS)]
+        for _ in range(kills):
+            first = len(acknowledged.revisions)
+            await one_life(server, [*editors, *claimers, watcher], lambda: acknowledged.more(moments.randint(100, 400)))
+            lives.append(first)
+            await server.start()
+            await asyncio.gather(*(editor.recover() for editor in editors))
+        await server.request("POST", WORKLOADS, workload(LAST, 1))
+        async with asyncio.timeout(SECONDS):
+            await watcher.run()
+        objects = {path: (await server.request("GET", path))["items"] for path in (WORKLOADS, VIEWS, f"{WORKLOAD_API}/hosts")}
+    history = await stored(server.database)
+    check_revisions(acknowledged.revisions, lives)
+    check_history(editors, history, objects[WORKLOADS])
+    events = check_watch(watcher.segments, history)
+    bound = check_claims(claimers, objects)
+    what = "kill -9 of the server, 64 writers"
+    for name, value in {
+        "kills": kills,
+        "writes acknowledged, all there": len(acknowledged.revisions) + sum(one.happened.count(None) for one in editors),
+        "claims of three objects, none torn": bound,
+        "events stored, none lost, doubled or out of order": len(history),
+        "events told to one client, as they are stored": events,
+        "times that client had to list": len(watcher.segments),
+    }.items():
+        figure(what, name, value)
+
+
+async def one_life(server: Server, clients: Sequence[Editor | Claimer | Watcher], enough: Callable[[], Any]) -> None:
+    """All clients run until, at some moment, the server is killed. What a client finds wrong is raised."""
+    running = [asyncio.create_task(until_gone(client.run)) for client in clients]
+    moment = asyncio.create_task(enough())
+    try:
+        await asyncio.wait([moment, *running], return_when=asyncio.FIRST_COMPLETED, timeout=SECONDS)
+        await server.kill()
+        async with asyncio.timeout(SECONDS):
+            await asyncio.gather(*running)
+        await moment
+    finally:
+        for task in (moment, *running):
+            task.cancel()
+
+
+def check_revisions(revisions: list[int], lives: list[int]) -> None:
+    """None was given twice, and every life's are larger than all of the lives before."""
+    assert len(set(revisions)) == len(revisions)
+    for first in lives[1:]:
+        assert min(revisions[first:]) > max(revisions[:first])
+
+
+async def stored(database: Path) -> list[Event]:
+    """The history of all Workloads, over all lives."""
+    async with opened(SQLiteStore(database)) as store:
+        return await collect(store, WORKLOAD_KEYS, 1, await store.current_revision())
+
+
+def check_history(editors: list[Editor], history: list[Event], items: list[dict[str, Any]]) -> None:
+    """It has each editor's writes, all of them, once, in order; what follows from it is what is there."""
+    assert all(before.revision < after.revision for before, after in itertools.pairwise(history)), "out of order, or twice"
+    told: dict[str, list[int | None]] = {editor.name: [] for editor in editors}
+    state: dict[str, int] = {}
+    for event in history:
+        name = event.key.removeprefix(WORKLOAD_KEYS)
+        assert (event.previous is None) == (name not in state), f"{event.type} {name}"
+        if event.type == "delete":
+            del state[name]
+        else:
+            state[name] = event.revision
+        if name in told:
+            told[name].append(None if event.type == "delete" else note_of(json.loads(event.value)))
+    assert told == {editor.name: editor.happened for editor in editors}
+    assert state == {item["metadata"]["name"]: revision_of(item) for item in items}
+
+
+def check_watch(segments: list[Segment], history: list[Event]) -> int:
+    """A client was told what is stored, in its order, without a gap since it listed. Returns how many events that were."""
+    for segment in segments:
+        told = [(kind, obj["metadata"]["name"], revision_of(obj)) for kind, obj in segment.events]
+        upto = told[-1][2] if told else segment.after
+        wanted = [
+            (
+                "DELETED" if event.type == "delete" else "MODIFIED" if event.previous else "ADDED",
+                event.key.removeprefix(WORKLOAD_KEYS),
+                event.revision,
+            )
+            for event in history
+            if segment.after < event.revision <= upto
+        ]
+        assert told == wanted
+    return sum(len(segment.events) for segment in segments)
+
+
+def check_claims(claimers: list[Claimer], objects: dict[str, list[dict[str, Any]]]) -> int:
+    """Host, Workload and view say the same and were last written by one commit, or none of them knows of a claim. Returns how many do."""
+    workloads = {item["metadata"]["name"]: item for item in objects[WORKLOADS]}
+    claimed = {item["spec"]["claimRef"]["name"]: item for item in objects[f"{WORKLOAD_API}/hosts"] if item["spec"].get("claimRef")}
+    views = {item["spec"]["consumerRef"]["name"]: item for item in objects[VIEWS] if item["spec"].get("consumerRef")}
+    bound = {name for name, item in workloads.items() if (item.get("status") or {}).get("host")}
+    assert bound == claimed.keys() == views.keys()
+    for name in bound:
+        assert revision_of(workloads[name]) == revision_of(claimed[name]) == revision_of(views[name]), f"the claim of {name} is torn"
+    for claimer in claimers:
+        for name, revision in claimer.claims.items():
+            assert revision_of(workloads[name]) == revision
+    return len(bound)
