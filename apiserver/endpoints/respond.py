@@ -9,6 +9,7 @@ import yaml
 from aiohttp import web
 
 from apiserver.endpoints import metadata, table
+from apiserver.endpoints.compression import THRESHOLD, Segments, wants_gzip
 from apiserver.endpoints.negotiation import YAML, Form
 from apiserver.endpoints.yamlloader import resolve_scalars
 
@@ -23,6 +24,9 @@ __all__ = ["CHUNK", "encode", "headers", "respond", "respond_bytes", "respond_en
 
 CHUNK = 256 * 1024
 """Bodies above this many bytes go out in pieces of about this size, so that one does not keep the others waiting."""
+
+SEGMENTS = Segments()
+"""Of all lists. What is kept is found by its content, so that nobody gets what they may not see."""
 
 
 def headers(call: Call, form: Form) -> dict[str, str] | list[tuple[str, str]]:
@@ -56,11 +60,19 @@ def respond_entry(call: Call, form: Form, resource: Resource, entry: Entry, *, s
 
 
 async def stream(call: Call, form: Form, parts: Sequence[bytes]) -> web.StreamResponse:
-    """A response of the parts of one encoded JSON value, each piece written once the client has taken the one before."""
-    size = sum(map(len, parts))
+    """A response of one encoded JSON list in parts: its head, the items with a comma between each two, its end. Compressed when it is
+    large and the client takes that. Each piece is written once the client has taken the one before."""
+    size, more = sum(map(len, parts)), {}
+    if size > THRESHOLD and form.raw and call.http.method != "HEAD" and not call.keeps_answer and wants_gzip(call.http):
+        # Other forms are made anew for each request: keeping them would not help the next one.
+        parts = await SEGMENTS.gzip(parts[0], parts[1:-1:2], parts[-1], keep=not form.kind)
+        size, more = sum(map(len, parts)), {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
     if not form.raw or size <= CHUNK or call.http.method == "HEAD":
-        return respond_bytes(call, form, b"".join(parts))
+        whole = respond_bytes(call, form, b"".join(parts))
+        whole.headers.update(more)
+        return whole
     response = web.StreamResponse(headers=headers(call, form))
+    response.headers.update(more)
     response.content_length = size
     if call.keeps_answer:
         call.answer = b"".join(parts)

@@ -34,11 +34,11 @@ NAME_DESCRIPTION = (
 def table(
     query: Mapping[str, str], resource: Resource, version: str, entries: Iterable[Entry], meta: Mapping[str, Any], *, headers: bool = True
 ) -> list[bytes]:
-    """The encoded parts of a Table of these objects. `meta`: its ListMeta. Without `headers` there are no column definitions, as in
-    all events of a watch but the first."""
+    """The encoded parts of a Table of these objects (see respond.stream). `meta`: its ListMeta. Without `headers` there are no column
+    definitions, as in all events of a watch but the first."""
     head = {"kind": "Table", "apiVersion": f"meta.k8s.io/{version}", "metadata": meta}
     heads = orjson.dumps(definitions(resource) if headers else None)
-    parts = [orjson.dumps(head)[:-1], b',"columnDefinitions":', heads, b',"rows":[']
+    parts = [orjson.dumps(head)[:-1] + b',"columnDefinitions":' + heads + b',"rows":[']
     for row in rows(query, resource, version, entries):
         parts += row, b","
     if parts[-1] == b",":

@@ -182,7 +182,22 @@ async def test_metadata(service: Service) -> None:
 async def test_large_lists_arrive_whole(service: Service) -> None:
     for number in range(8):
         await service.make(f"w{number}", annotations={"large": "x" * 100_000})
-    response = await service.send("GET", "widgets")
+    response = await service.send("GET", "widgets", headers={"Accept-Encoding": "identity"})
+    assert "Content-Encoding" not in response.headers
     assert len(orjson.loads(response.body)["items"]) == 8
     assert response.headers["Content-Length"] == str(len(response.body))
     assert len(response.body) > 3 * 256 * 1024
+
+
+@pytest.mark.parametrize("headers", [{}, TABLE, PARTIAL])
+async def test_large_lists_are_compressed_for_who_takes_that(service: Service, headers: dict[str, str]) -> None:
+    for number in range(3):
+        await service.make(f"w{number}", annotations={"large": "x" * 100_000})
+    plain = await service.send("GET", "widgets", headers={**headers, "Accept-Encoding": "identity"})
+    for _ in range(2):
+        compressed = await service.send("GET", "widgets", headers={**headers, "Accept-Encoding": "gzip"})
+        assert (compressed.headers["Content-Encoding"], compressed.headers["Vary"]) == ("gzip", "Accept-Encoding")
+        assert int(compressed.headers["Content-Length"]) < len(plain.body) / 10
+        assert compressed.body == plain.body  # the client has inflated it
+    small = await service.send("GET", "widgets?limit=1", headers={**headers, "Accept-Encoding": "gzip"})
+    assert "Content-Encoding" not in small.headers
