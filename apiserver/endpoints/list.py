@@ -19,6 +19,7 @@ from apiserver.endpoints.options import ListOptions, list_options
 from apiserver.endpoints.respond import stream
 from apiserver.endpoints.scope import fresh
 from apiserver.endpoints.tokens import Token
+from apiserver.registry import labels
 from apiserver.registry.selectors import Selector
 from storage.base import Compacted, FutureRevision
 
@@ -78,7 +79,7 @@ def prefix_of(scope: Scope, info: RequestInfo, selector: Selector = EVERYTHING) 
 
 
 def encode_page(form: Form, resource: Resource, found: Page, query: Mapping[str, str]) -> list[bytes]:
-    """The page's encoded parts, in the wanted form."""
+    """The page's encoded parts, in the wanted form, as respond.stream takes them."""
     meta: dict[str, Any] = {"resourceVersion": str(found.revision)}
     if found.token:
         meta["continue"] = found.token
@@ -108,7 +109,7 @@ def _live(scope: Scope, info: RequestInfo, options: ListOptions, start: str) -> 
     """From the collection as it is now; nothing can come between, for nothing is awaited."""
     collection = scope.registry.collection
     selector, limit = options.selector, options.limit
-    candidates = collection.range(prefix_of(scope, info, selector), start=start)
+    candidates = labels.narrowed(collection, selector.labels, prefix_of(scope, info, selector), start=start)
     matching = [entry for entry in candidates if selector.matches(entry)] if selector else candidates
     if not limit or len(matching) <= limit:
         return Page(matching, collection.revision)

@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import ApiError, already_exists, conflict, not_found, path_not_found, service_unavailable
-from apiserver.registry import metadata
+from apiserver.registry import labels, metadata
 from apiserver.registry.entry import Entry, decoder, encode_stored, unversioned
 from apiserver.registry.strategy import Admission, AdmitEverything, Strategy
 from apiserver.registry.tracking import Tracking, settled, with_fields
@@ -62,7 +62,8 @@ class Registry:
         self.admission: Admission = admission or AdmitEverything()
         self.decode = decoder(resource, reduce)
         self.tracking = Tracking(resource)
-        self.collection: Collection[Entry] = cache.collection(resource.prefix, self.decode, indexers or {})
+        indexes = {**(indexers or {}), labels.INDEX: labels.indexer}
+        self.collection: Collection[Entry] = cache.collection(resource.prefix, self.decode, indexes)
 
     def find(self, namespace: str, name: str) -> Entry | None:
         """The object's latest state, or None."""
