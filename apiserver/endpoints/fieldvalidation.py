@@ -51,7 +51,7 @@ def unknown_fields(schema: dict[str, Any], value: Any, path: str = "") -> Iterat
         inner = known.get(key) if known is not None else extra
         if inner is None:
             yield below
-        else:
+        elif isinstance(item, dict | list):
             yield from unknown_fields(inner, item, below)
 
 

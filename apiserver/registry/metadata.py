@@ -9,6 +9,7 @@ import json
 import random
 import re
 import uuid
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -139,6 +140,11 @@ def _name_causes(name: str, field: str) -> Iterable[dict[str, str]]:
 
 def qualified(key: str) -> bool:
     """Whether `key` is a qualified name: an optional DNS subdomain and a slash, and a name of at most 63 characters."""
+    return len(key) <= 253 + 1 + 63 and _qualified(key)
+
+
+@lru_cache(maxsize=4096)
+def _qualified(key: str) -> bool:
     prefix, slash, name = key.rpartition("/")
     if slash and not (len(prefix) <= 253 and _SUBDOMAIN.fullmatch(prefix)):
         return False
