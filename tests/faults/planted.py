@@ -16,7 +16,7 @@ __all__ = ["LosesUpdates", "ReadsStale", "TearsCommits"]
 
 
 class _Buggy(SQLiteStore):
-    def __init__(self, path: Path, every: int = 10) -> None:
+    def __init__(self, path: Path, every: int = 4) -> None:
         super().__init__(path, synchronous="off")
         self._every, self._chances = every, 0
         self._last: dict[str, KeyValue | None] = {}

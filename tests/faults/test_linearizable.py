@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from storage.base import Store
 
+PLANTED = 10
 EMPTY = State((), 1)
 WRITE = Committed((Put("/a", b"1", 0),), 2)
 NEW, OLD = Got("/a", (b"1", 2)), Got("/a", None)
@@ -67,8 +68,10 @@ async def test_histories(
 
 @pytest.mark.parametrize("bug", [LosesUpdates, ReadsStale, TearsCommits])
 async def test_planted_bugs_are_found(bug: Callable[[Path], Store], tmp_path: Path, figure: Callable[[str, str, object], None]) -> None:
-    for trial in range(5):
+    found = 0
+    for trial in range(PLANTED):  # in some a later write covers it before anybody looks
         async with opened(bug(tmp_path / f"{trial}")) as store:
             before, calls = await record(store, trial)
-        assert first_impossible(before, calls) is not None, f"seed {trial}: not found"
-    figure("concurrent histories, planted bugs", f"{bug.__name__}: histories in which it is found, of 5", 5)
+        found += first_impossible(before, calls) is not None
+    assert found > 0
+    figure("concurrent histories, planted bugs", f"{bug.__name__}: histories in which it is found, of {PLANTED}", found)
