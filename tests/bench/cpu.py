@@ -1,9 +1,8 @@
-"""CPU time of processes, as the kernel counts it (proc(5): utime and stime of /proc/PID/stat, in clock ticks)."""
+"""CPU time of processes, by their own clocks: to the nanosecond, threads that have ended included."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
+import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,13 +10,11 @@ if TYPE_CHECKING:
 
 __all__ = ["cpu_seconds"]
 
-TICKS = os.sysconf("SC_CLK_TCK")
+SCHEDULER = 2
+"""CPUCLOCK_SCHED of linux/posix-timers.h: user and system time as the scheduler counts it, not in ticks."""
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """What these processes have used up so far, in seconds, their threads included."""
-    total = 0
-    for pid in pids:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        total += int(fields[11]) + int(fields[12])
-    return total / TICKS
+    """What these processes have used up so far, in seconds. Raises OSError when one is gone."""
+    # What clock_getcpuclockid(3) does on Linux; Python has it for threads only.
+    return sum(time.clock_gettime(~pid << 3 | SCHEDULER) for pid in pids)
