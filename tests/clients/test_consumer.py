@@ -1,0 +1,117 @@
+"""Cluster API's Metal3 provider, as far as a BareMetalHost can tell: its libraries, its steps, its rights, for two tenants at once."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.clients.identities import WATCHES_HOSTS, service_account
+from tests.integration.canary import sightings
+from tests.integration.conftest import TENANTS
+from tests.integration.running import OWNER, Running, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CONSUMER = Path(__file__).parents[1] / "consumer"
+BMH = "baremetalhosts.metal3.io"
+UNHEALTHY = "capm3.metal3.io/unhealthy"
+SECONDS = 300
+
+Step = dict[str, Any]
+
+
+@pytest.fixture(scope="session")
+def consumer() -> Path:
+    """The consumer's binary."""
+    return Path(subprocess.run([CONSUMER / "build"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip())
+
+
+@pytest.fixture
+def providers(tenants: Running) -> dict[str, Path]:
+    """The kubeconfigs of a provider for each tenant."""
+    return {tenant: service_account(tenants, tenant, "capm3", everywhere=WATCHES_HOSTS) for tenant in TENANTS}
+
+
+def run(consumer: Path, kubeconfig: Path, tenant: str, scenario: str, *options: str) -> list[Step]:
+    """Run a scenario to its good end; returns its steps."""
+    argv = [str(consumer), f"--kubeconfig={kubeconfig}", f"--namespace={tenant}", f"--scenario={scenario}", *options]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=SECONDS)
+    assert done.returncode == 0, f"{done.stderr}after\n{done.stdout}"
+    assert not sightings(done.stdout.encode())
+    steps: list[Step] = [json.loads(line) for line in done.stdout.splitlines()]
+    assert steps[0]["step"] == "informer"
+    assert steps[-1] | {"step": "done", "scenario": scenario} == steps[-1]
+    return steps
+
+
+def at_once(consumer: Path, providers: dict[str, Path], scenario: str, *options: str) -> dict[str, list[Step]]:
+    """The same scenario for all tenants at the same time."""
+    with ThreadPoolExecutor(len(providers)) as pool:
+        ran = pool.map(lambda item: run(consumer, item[1], item[0], scenario, *options), providers.items())
+        return dict(zip(providers, ran, strict=True))
+
+
+def names(steps: list[Step]) -> list[str]:
+    """What happened, in order."""
+    return [step["step"] for step in steps]
+
+
+def test_a_machines_life(consumer: Path, providers: dict[str, Path]) -> None:
+    """Both want one of the two small hosts; who loses a race finds the other one."""
+    ran = at_once(consumer, providers, "machine", "--selector=hardware.metal3.io/model=small")
+    for steps in ran.values():
+        assert names(steps)[1:-1] == [
+            "associate", "render", "provision", "label sync", "reboot", "pause", "unpause", "deprovision", "release",
+        ]  # fmt: skip
+
+
+def test_a_machine_without_a_template_deleted_at_once(consumer: Path, providers: dict[str, Path]) -> None:
+    for steps in at_once(consumer, providers, "immediate").values():
+        assert names(steps)[1:-1] == ["associate", "deprovision", "release"]
+
+
+def test_a_host_is_kept_for_the_successor(consumer: Path, providers: dict[str, Path]) -> None:
+    for steps in at_once(consumer, providers, "reuse").values():
+        first, second = [step["host"] for step in steps if step["step"] == "associate"]
+        assert first == second
+
+
+def test_one_of_two_machines_gets_a_host(consumer: Path, providers: dict[str, Path]) -> None:
+    for steps in at_once(consumer, providers, "rivals").values():
+        assert "conflict" in names(steps)
+
+
+@pytest.fixture
+def healed(tenants: Running) -> Iterator[Running]:
+    """Afterwards the owner has repaired every host, and tenant b is offered all of them."""
+    every = offered(tenants, "b")
+    yield tenants
+    tenants.kubectl(OWNER, "annotate", "baremetalhosts", "--all", "-n", "metal3", f"{UNHEALTHY}-")
+    eventually(lambda: offered(tenants, "b") == every)
+
+
+def offered(cluster: Running, tenant: str) -> set[str]:
+    """The names of the hosts that a tenant sees."""
+    return {host["metadata"]["name"] for host in cluster.items(tenant, BMH)}
+
+
+def test_an_unhealthy_host_is_offered_to_nobody_else(healed: Running, consumer: Path, providers: dict[str, Path]) -> None:
+    """One tenant's remediation gave up: the mark outlives the claim on the real host, and nobody else gets it."""
+    host = run(consumer, providers["a"], "a", "unhealthy")[-2]["host"]
+    real = healed.get(OWNER, "baremetalhosts", host, "-n", "metal3")
+    assert UNHEALTHY in real["metadata"]["annotations"]
+    eventually(lambda: host not in offered(healed, "b"))
+
+
+def test_a_deviation_is_told(consumer: Path, providers: dict[str, Path]) -> None:
+    """The checks can fail: without a host that fits, the wait ends with what is missing."""
+    argv = [str(consumer), f"--kubeconfig={providers['a']}", "--namespace=a", "--selector=no=such", "--deadline=1s"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=SECONDS)
+    assert done.returncode == 1
+    assert "no available host found among 0" in done.stderr

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+)
+
+// reboot is a remediation: power off by an annotation of its own, wait, remove it, wait for power.
+func (c *consumer) reboot(ctx context.Context, name string) error {
+	annotation := "reboot.metal3.io/metal3-remediation-" + c.machine.name
+	if err := c.change(ctx, name, func(host *BareMetalHost) { setAnnotation(host, annotation, `{"mode":"hard","force":false}`) }); err != nil {
+		return fmt.Errorf("remediation of %s: %w", name, err)
+	}
+	if _, err := c.wait(ctx, name, "poweredOn false", func(host *BareMetalHost) bool { return !host.Status.PoweredOn }); err != nil {
+		return err
+	}
+	held, err := c.fresh(ctx, name)
+	if err != nil {
+		return err
+	}
+	if _, kept := held.Annotations[annotation]; !kept || held.Status.PoweredOn {
+		return fmt.Errorf("%s: the annotation has to hold the power off until it is removed: %s", name, shown(held))
+	}
+	if err := c.change(ctx, name, func(host *BareMetalHost) { delete(host.Annotations, annotation) }); err != nil {
+		return err
+	}
+	host, err := c.wait(ctx, name, "poweredOn true", func(host *BareMetalHost) bool { return host.Status.PoweredOn })
+	if err != nil {
+		return err
+	}
+	if state := host.Status.Provisioning.State; state != "provisioned" || !c.machine.is(host.Spec.ConsumerRef) {
+		return fmt.Errorf("%s was rebooted and is %s: %s", name, state, shown(host))
+	}
+	c.report.step("reboot", fields{"machine": c.machine.name, "host": name})
+	return nil
+}
+
+// pause does what a paused Cluster has the provider do, in its three patches, and undoes it.
+func (c *consumer) pause(ctx context.Context, name string) error {
+	steps := []func(*BareMetalHost){
+		func(host *BareMetalHost) { setAnnotation(host, blockMoveAnnotation, "") },
+		func(host *BareMetalHost) {
+			setAnnotation(host, pausedAnnotation, "metal3.io/capm3")
+			setAnnotation(host, statusAnnotation, statusOf(host))
+		},
+		func(host *BareMetalHost) { delete(host.Annotations, blockMoveAnnotation) },
+	}
+	for number, step := range steps {
+		if err := c.change(ctx, name, step); err != nil {
+			return fmt.Errorf("patch %d of pausing %s: %w", number+1, name, err)
+		}
+		if err := c.settled(ctx, name, step); err != nil {
+			return err
+		}
+	}
+	c.report.step("pause", fields{"machine": c.machine.name, "host": name})
+	if err := c.change(ctx, name, func(host *BareMetalHost) { delete(host.Annotations, pausedAnnotation) }); err != nil {
+		return err
+	}
+	if err := c.change(ctx, name, func(host *BareMetalHost) { setAnnotation(host, blockMoveAnnotation, "") }); err != nil {
+		return err
+	}
+	host, err := c.fresh(ctx, name)
+	if err != nil {
+		return err
+	}
+	_, paused := host.Annotations[pausedAnnotation]
+	_, blocked := host.Annotations[blockMoveAnnotation]
+	// The Baremetal Operator takes the status annotation off a host that is not paused.
+	if _, status := host.Annotations[statusAnnotation]; paused || status || !blocked {
+		return fmt.Errorf("%s was unpaused and has the annotations %v", name, host.Annotations)
+	}
+	c.report.step("unpause", fields{"machine": c.machine.name, "host": name})
+	return nil
+}
+
+// statusOf is the status annotation's value: the status without the hardware.
+func statusOf(host *BareMetalHost) string {
+	status := host.Status
+	status.Hardware = nil
+	encoded, err := json.Marshal(status)
+	if err != nil {
+		panic(err)
+	}
+	return string(encoded)
+}
+
+// deprovision is the first half of deleting a machine: image and data cleared in one patch, then wait until nothing of it is left. The
+// host must not look clean before it is: `deprovisioning` has to be told before `available`.
+func (c *consumer) deprovision(ctx context.Context, name string) error {
+	_, told := c.hosts.since(c.key(name), 0)
+	clear := func(host *BareMetalHost) {
+		host.Spec.Image, host.Spec.UserData, host.Spec.Online = nil, nil, false
+	}
+	if err := c.change(ctx, name, clear); err != nil {
+		return fmt.Errorf("deprovision %s: %w", name, err)
+	}
+	// The provider asks again at once; a state in which a host may be given up would end the machine here.
+	if _, err := c.wait(ctx, name, "state deprovisioning", func(*BareMetalHost) bool {
+		states, _ := c.hosts.since(c.key(name), told)
+		return len(states) > 0
+	}); err != nil {
+		return err
+	}
+	if _, err := c.waitState(ctx, name, "available"); err != nil {
+		return err
+	}
+	states, _ := c.hosts.since(c.key(name), told)
+	if states[0] != "deprovisioning" {
+		return fmt.Errorf("%s was cleared and then told to be %v: a machine's controller would have released it while in use", name, states)
+	}
+	c.report.step("deprovision", fields{"machine": c.machine.name, "host": name, "states": states})
+	return nil
+}
+
+// release is the second half: no consumer, no cluster label.
+func (c *consumer) release(ctx context.Context, name string) error {
+	host, err := c.fresh(ctx, name)
+	if err != nil {
+		return err
+	}
+	if !releasable(host) || !c.machine.is(host.Spec.ConsumerRef) {
+		return fmt.Errorf("%s is to be released and is %s", name, shown(host))
+	}
+	release := func(host *BareMetalHost) {
+		host.Spec.ConsumerRef = nil
+		delete(host.Labels, clusterLabel)
+		delete(host.Annotations, blockMoveAnnotation)
+	}
+	if err := c.write(ctx, host, release); err != nil {
+		return fmt.Errorf("release of %s: %w", name, err)
+	}
+	if _, err := c.wait(ctx, name, "a free and clean host", blank); err != nil {
+		return err
+	}
+	c.report.step("release", fields{"machine": c.machine.name, "host": name})
+	return nil
+}
+
+// blank: offered again with nothing left of the machine's.
+func blank(host *BareMetalHost) bool {
+	spec := host.Spec
+	left := spec.ConsumerRef != nil || spec.Image != nil || spec.UserData != nil || spec.MetaData != nil || spec.NetworkData != nil
+	_, labelled := host.Labels[clusterLabel]
+	return !left && !labelled && host.Status.Provisioning.State == "available"
+}

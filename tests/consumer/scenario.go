@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// scenarios are what a machine may live through, by the flag's value.
+var scenarios = map[string]func(context.Context, *consumer) error{
+	"machine":   machine,
+	"immediate": immediate,
+	"reuse":     reuse,
+	"rivals":    rivals,
+	"unhealthy": unhealthy,
+}
+
+// nothing is no change beyond the claim itself.
+func nothing(*BareMetalHost) {}
+
+// machine: a whole life with a data template.
+func machine(ctx context.Context, c *consumer) error {
+	name, err := c.associate(ctx, "", nothing)
+	if err != nil {
+		return err
+	}
+	steps := []func(context.Context, string) error{
+		c.render,
+		c.provision,
+		func(ctx context.Context, name string) error { return c.syncLabels(ctx, name, "hardware.metal3.io") },
+		c.reboot,
+		c.pause,
+		c.deprovision,
+		c.release,
+	}
+	for _, step := range steps {
+		if err := step(ctx, name); err != nil {
+			return err
+		}
+	}
+	return c.dropSecrets(ctx)
+}
+
+// immediate: without a data template the claim says at once what to run, and the machine is deleted before it does.
+func immediate(ctx context.Context, c *consumer) error {
+	if err := c.putSecret(ctx, c.machine.name+"-bootstrap", map[string]string{"value": "#cloud-config\n"}); err != nil {
+		return err
+	}
+	name, err := c.associate(ctx, "", func(host *BareMetalHost) {
+		if host.Spec.Image == nil {
+			host.Spec.Image, host.Spec.UserData = image(), c.secret("bootstrap")
+		}
+		host.Spec.Online = true
+	})
+	if err != nil {
+		return err
+	}
+	started := func(host *BareMetalHost) bool { return host.Status.Provisioning.State != "available" }
+	if _, err := c.wait(ctx, name, "that provisioning began", started); err != nil {
+		return err
+	}
+	if err := c.deprovision(ctx, name); err != nil {
+		return err
+	}
+	if err := c.release(ctx, name); err != nil {
+		return err
+	}
+	return c.client.Delete(ctx, secretNamed(c, "bootstrap"))
+}
+
+// reuse: a machine is replaced, and its successor gets the very host, which stays reserved in between.
+func reuse(ctx context.Context, c *consumer) error {
+	const keep = "cp-control-plane"
+	name, err := c.associate(ctx, "", func(host *BareMetalHost) {
+		if host.Spec.Image == nil {
+			host.Spec.Image = image()
+		}
+		host.Spec.Online = true
+	})
+	if err != nil {
+		return err
+	}
+	if _, err := c.waitState(ctx, name, "provisioned"); err != nil {
+		return err
+	}
+	if err := c.deprovision(ctx, name); err != nil {
+		return err
+	}
+	cluster := reference{"cluster.x-k8s.io/v1beta2", "Cluster", c.machine.namespace, c.cluster}
+	reserve := func(host *BareMetalHost) {
+		setLabel(host, nodeReuseLabel, keep)
+		host.Spec.ConsumerRef = cluster.object()
+	}
+	if err := c.change(ctx, name, reserve); err != nil {
+		return fmt.Errorf("keep %s for reuse: %w", name, err)
+	}
+	if err := c.settled(ctx, name, reserve); err != nil {
+		return err
+	}
+	c.report.step("reserve", fields{"machine": c.machine.name, "host": name})
+	successor := *c
+	successor.machine.name += "-successor"
+	again, err := successor.associate(ctx, keep, nothing)
+	if err != nil {
+		return err
+	}
+	if again != name {
+		return fmt.Errorf("the successor got %s and not %s, which was kept for it", again, name)
+	}
+	return successor.release(ctx, name)
+}
+
+// rivals: two machines have seen the same free host; the second patch is refused as a conflict, and its machine finds another host.
+func rivals(ctx context.Context, c *consumer) error {
+	rival := *c
+	rival.machine.name += "-rival"
+	host, err := c.choose(ctx, "")
+	if err != nil {
+		return err
+	}
+	seen, name := copyOf(host), host.Name
+	if err := c.write(ctx, host, func(host *BareMetalHost) { host.Spec.ConsumerRef = c.machine.object() }); err != nil {
+		return fmt.Errorf("the first claim on %s: %w", name, err)
+	}
+	err = rival.write(ctx, seen, func(host *BareMetalHost) { host.Spec.ConsumerRef = rival.machine.object() })
+	if !lost(err) {
+		return fmt.Errorf("the second claim on %s has to end as a conflict, and ended with %v", name, err)
+	}
+	c.report.step("conflict", fields{"machine": rival.machine.name, "host": name, "error": err.Error()})
+	other, err := rival.associate(ctx, "", nothing)
+	if err != nil {
+		return err
+	}
+	if other == name {
+		return fmt.Errorf("%s was given to both %s and %s", name, c.machine.name, rival.machine.name)
+	}
+	if err := rival.release(ctx, other); err != nil {
+		return err
+	}
+	return c.release(ctx, name)
+}
+
+// unhealthy: remediation gave up on a host; the mark outlives the machine, so that nobody is given the host again.
+func unhealthy(ctx context.Context, c *consumer) error {
+	name, err := c.associate(ctx, "", nothing)
+	if err != nil {
+		return err
+	}
+	mark := func(host *BareMetalHost) { setAnnotation(host, unhealthyAnnotation, "") }
+	if err := c.change(ctx, name, mark); err != nil {
+		return err
+	}
+	if err := c.settled(ctx, name, mark); err != nil {
+		return err
+	}
+	if err := c.release(ctx, name); err != nil {
+		return err
+	}
+	marked := func(host *BareMetalHost) bool {
+		_, is := host.Annotations[unhealthyAnnotation]
+		return is && blank(host)
+	}
+	host, err := c.wait(ctx, name, "a free host that is still marked as unhealthy", marked)
+	if err != nil {
+		return err
+	}
+	if chosen := chooseHost([]BareMetalHost{*host}, c.machine, ""); chosen != nil {
+		return fmt.Errorf("%s is unhealthy and was chosen again", name)
+	}
+	c.report.step("unhealthy", fields{"machine": c.machine.name, "host": name})
+	return nil
+}
+
+func secretNamed(c *consumer, suffix string) *corev1.Secret {
+	secret := &corev1.Secret{}
+	secret.Namespace, secret.Name = c.machine.namespace, c.machine.name+"-"+suffix
+	return secret
+}
