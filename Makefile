@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TESTS ?= tests/integration
 KILLS ?= 50
 
-.PHONY: help setup dev test lint unit integration faults bench requirements crds clean
+.PHONY: help setup dev test lint unit integration conformance faults bench requirements crds clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -36,6 +36,9 @@ test: lint unit ## What has to pass before every commit: lint and unit
 
 integration: setup ## Tests on a real kube-apiserver and etcd (built once, minutes)
 	$(BIN)/pytest $(TESTS)
+
+conformance: setup ## Every answer beside kube-apiserver's; the report is .cache/conformance/report.txt
+	$(BIN)/pytest tests/conformance
 
 faults: setup ## Never losing a write: kill -9, power cuts, full disks, damaged files (minutes; KILLS=5 for less)
 	$(BIN)/pytest tests/faults --kills $(KILLS)

@@ -21,10 +21,16 @@ REFERENCE = re.compile(r"\$\{([\w-]+):([^}]+)\}")
 def outcome(case: Case, namespace: str, side: Side) -> dict[str, Any]:
     """The normalised answers by step."""
     run = _Run(namespace, side)
-    return {(step.name and f"{number}-{step.name}") or str(number): run.step(step) for number, step in enumerate(case.steps, 1)}
+    try:
+        return {f"{number}-{step.name}" if step.name else str(number): run.step(step) for number, step in enumerate(case.steps, 1)}
+    finally:
+        for stream in run.streams.values():
+            stream.close()
 
 
 class _Run:
+    """One side's state between steps."""
+
     def __init__(self, namespace: str, side: Side) -> None:
         self.namespace, self.side = namespace, side
         self.normal = Normal()

@@ -7,9 +7,12 @@ other, no rules of its own for any kind.
 from __future__ import annotations
 
 import asyncio
+import http.client
+import json
 import ssl
 import threading
 from contextlib import contextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -33,11 +36,11 @@ from tests.conformance.kinds import KINDS, definition
 from tests.conformance.sides import Side
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from hack.realcluster.client import Client
-    from hack.realcluster.controlplane import Cluster
+    from hack.realcluster.controlplane import Cluster, Etcds
 
 __all__ = ["LEAVING", "MISSING", "kube_apiserver", "our_server", "prepare", "registries", "sides"]
 
@@ -56,9 +59,25 @@ def kube_apiserver(tools: Path, root: Path) -> Iterator[Cluster]:
     processes = Processes(folder.root)
     try:
         etcd = start_etcd(tools / "etcd", Settings(fsync=False), folder, processes)
-        yield asyncio.run(start_cluster("oracle", tools / "kube-apiserver", etcd, folder, processes, aggregates=False))
+        cluster = asyncio.run(start_cluster("oracle", tools / "kube-apiserver", etcd, folder, processes, aggregates=False))
+        _compact(etcd)
+        yield cluster
     finally:
         asyncio.run(processes.stop_all())
+
+
+def _compact(etcd: Etcds) -> None:
+    """Forget the first revisions, as kube-apiserver does every five minutes: they are too old then."""
+    context = ssl.create_default_context(cafile=str(etcd.ca))
+    context.load_cert_chain(etcd.client.certificate, etcd.client.key)
+    connection = http.client.HTTPSConnection("127.0.0.1", etcd.settings.client_port, context=context, timeout=START_SECONDS)
+    try:
+        connection.request("POST", "/v3/kv/compaction", json.dumps({"revision": 3}))
+        response = connection.getresponse()
+        if response.status != HTTPStatus.OK:
+            raise RuntimeError(f"etcd does not compact: {response.status} {response.read()!r}")
+    finally:
+        connection.close()
 
 
 async def prepare(client: Client, namespaces: Sequence[str]) -> None:
@@ -93,13 +112,13 @@ def sides(cluster: Cluster, folder: Path) -> Iterator[tuple[Side, Side]]:
 
 
 @contextmanager
-def our_server(authority: pki.Authority, folder: Path) -> Iterator[int]:
-    """Our API server in a thread with an event loop of its own; gives its port."""
+def our_server(authority: pki.Authority, folder: Path, kinds: Callable[[WatchCache], Sequence[Registry]] | None = None) -> Iterator[int]:
+    """Our API server in a thread with an event loop of its own; gives its port. `kinds`: what it serves, if not KINDS."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="our API server")
     thread.start()
     try:
-        app = asyncio.run_coroutine_threadsafe(_started(authority, folder), loop).result(START_SECONDS)
+        app = asyncio.run_coroutine_threadsafe(_started(authority, folder, kinds or registries), loop).result(START_SECONDS)
         try:
             yield app.port
         finally:
@@ -110,7 +129,7 @@ def our_server(authority: pki.Authority, folder: Path) -> Iterator[int]:
         loop.close()
 
 
-async def _started(authority: pki.Authority, folder: Path) -> App:
+async def _started(authority: pki.Authority, folder: Path, kinds: Callable[[WatchCache], Sequence[Registry]]) -> App:
     await _age(folder)
     cache = WatchCache(SQLiteStore(folder / "db", synchronous="off"))
     clients = load_bundle(authority.certificate)
@@ -122,7 +141,7 @@ async def _started(authority: pki.Authority, folder: Path) -> App:
     app = build(
         Config(
             cache=cache,
-            registries=registries(cache),
+            registries=kinds(cache),
             authenticator=CertificateAuthenticator(CertificateVerifier(clients)),
             authorizer=PrivilegedGroup(),
             tls=tls,

@@ -42,7 +42,12 @@ class Stream:
         try:
             return Answer(self.response.status, _headers(self.response), self.response.read())
         finally:
-            self.connection.close()
+            self.close()
+
+    def close(self) -> None:
+        """Leave it. A response whose connection is not kept owns the socket itself."""
+        self.response.close()
+        self.connection.close()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,74 @@
+"""Schemathesis over our OpenAPI v3 documents: requests by the schemas and against them. No failure is the server's."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from schemathesis.core.result import Ok
+
+from tests.conformance.fuzzing import expect_no_failure, serving
+from tests.conformance.sides import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from hack.realcluster.pki import WrittenPair
+    from tests.conformance.sides import Side
+
+DOCUMENTS = ("apis/workload.metal3.io/v1alpha1", "apis/metal3.io/v1alpha1")
+PLACE = {"namespace": "team", "name": "one"}
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where to send what schemathesis makes, and how."""
+
+    side: Side
+    authority: Path
+    pair: WrittenPair
+
+    def send(self, case: schemathesis.Case[Any]) -> Answer:
+        """By schemathesis' own client."""
+        certificate = str(self.pair.certificate), str(self.pair.key)
+        # Said for each request: requests would else prefer an authority that the environment names.
+        response = case.call(base_url=f"https://127.0.0.1:{self.side.port}", verify=str(self.authority), cert=certificate, timeout=30)
+        return Answer(response.status_code, {"content-type": [response.headers.get("content-type", [""])[0]]}, response.content)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("openapi")) as (side, authority, pair):
+        yield Server(side, authority, pair)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("path", DOCUMENTS)
+def test_no_request_of_the_document_makes_the_server_fail(server: Server, path: str) -> None:
+    answer = server.side.send("GET", f"/openapi/v3/{path}", None, {})
+    schema = schemathesis.openapi.from_dict(json.loads(answer.body))
+    operations = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
+    assert operations, "the document has no operations"
+
+    @settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck), database=None)
+    @given(st.one_of([operation.as_strategy() for operation in operations]))
+    def ask(case: Any) -> None:
+        _aim(case)
+        expect_no_failure(server.send(case))
+
+    ask()
+
+
+def _aim(case: Any) -> None:
+    """Let it meet objects that are there, and not wait for events: random names lead to 404s only."""
+    case.path_parameters = {name: PLACE[name] for name in case.path_parameters or {} if name in PLACE}
+    if case.query:
+        case.query = {name: value for name, value in case.query.items() if name not in ("watch", "resourceVersion")}
+    if isinstance(case.body, dict) and isinstance(case.body.get("metadata"), dict):
+        case.body["metadata"]["name"] = PLACE["name"]
