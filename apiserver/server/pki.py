@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["LEAF_LIFE", "Authority", "BadAuthority", "KeyPair", "write_private"]
+__all__ = ["LEAF_LIFE", "Authority", "BadAuthority", "KeyPair", "pem", "write_private"]
 
 AUTHORITY_LIFE = timedelta(days=3650)
 LEAF_LIFE = timedelta(days=365)
@@ -67,20 +67,22 @@ class Authority:
         builder = _builder(subject, subject, key.public_key(), AUTHORITY_LIFE)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         certificate = builder.add_extension(_usage(signs=True), critical=True).sign(key, hashes.SHA256())
-        return cls(KeyPair(certificate.public_bytes(serialization.Encoding.PEM), _pem(key)))
+        return cls(KeyPair(certificate.public_bytes(serialization.Encoding.PEM), pem(key)))
 
     @property
     def certificate(self) -> x509.Certificate:
         """The authority's own certificate."""
         return self._certificate
 
-    def server(self, hosts: Sequence[str]) -> KeyPair:
-        """A serving certificate for these DNS names and IP addresses."""
-        return self._issue(_name(hosts[0], ()), ExtendedKeyUsageOID.SERVER_AUTH, hosts)
+    def server(self, hosts: Sequence[str], *, name: str = "", dials: bool = False) -> KeyPair:
+        """A serving certificate for these DNS names and IP addresses. `name`: the common name, the first host if empty. `dials`: it may be
+        shown as a client's, too."""
+        usages = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if dials else [])]
+        return self._issue(_name(name or hosts[0], ()), usages, hosts)
 
     def client(self, user: str, groups: Sequence[str] = ()) -> KeyPair:
         """A client certificate: the user is the common name, the groups are the organizations."""
-        return self._issue(_name(user, groups), ExtendedKeyUsageOID.CLIENT_AUTH, ())
+        return self._issue(_name(user, groups), [ExtendedKeyUsageOID.CLIENT_AUTH], ())
 
     def vouches(self, certificate: bytes, *, remaining: timedelta = timedelta(0)) -> bool:
         """Whether a certificate (PEM) is of this authority and valid for so long yet."""
@@ -91,18 +93,18 @@ class Authority:
             return False
         return found.not_valid_after_utc > datetime.now(UTC) + remaining
 
-    def _issue(self, subject: x509.Name, usage: x509.ObjectIdentifier, hosts: Sequence[str]) -> KeyPair:
+    def _issue(self, subject: x509.Name, usages: Sequence[x509.ObjectIdentifier], hosts: Sequence[str]) -> KeyPair:
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(subject, self._certificate.subject, key.public_key(), LEAF_LIFE)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(_usage(signs=False), critical=True)
-        builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+        builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
         authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
         builder = builder.add_extension(authority, critical=False)
         if hosts:
             builder = builder.add_extension(x509.SubjectAlternativeName([_general_name(host) for host in hosts]), critical=False)
         certificate = builder.sign(self._key, hashes.SHA256())
-        return KeyPair(certificate.public_bytes(serialization.Encoding.PEM), _pem(key))
+        return KeyPair(certificate.public_bytes(serialization.Encoding.PEM), pem(key))
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -149,5 +151,6 @@ def _usage(*, signs: bool) -> x509.KeyUsage:
     )
 
 
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+def pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """The private key, PEM encoded, not encrypted."""
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
