@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from apiserver.endpoints.fieldvalidation import check_body
 from apiserver.endpoints.negotiation import negotiate
-from apiserver.endpoints.objects import check_kind, check_place, read_object
+from apiserver.endpoints.objects import check_kind, check_place, read_object, warn
 from apiserver.endpoints.options import context
 from apiserver.endpoints.respond import respond_entry
 
@@ -28,7 +28,11 @@ async def update(call: Call, scope: Scope) -> web.StreamResponse:
     check_place(call, scope.resource, decoded.value, name=True)
     check_body(how, scope.resource, scope.schema, decoded.value, decoded.duplicates)
 
-    entry = await scope.registry.update(
-        how, scope.namespace(call), call.info.name, lambda _: decoded.value, subresource=call.info.subresource
-    )
+    wanted: dict[str, Any] = decoded.value
+
+    def change(current: dict[str, Any]) -> dict[str, Any]:
+        warn(how, wanted, current)
+        return wanted
+
+    entry = await scope.registry.update(how, scope.namespace(call), call.info.name, change, subresource=call.info.subresource)
     return respond_entry(call, form, scope.resource, entry)

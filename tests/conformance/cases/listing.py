@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 from tests.conformance.case import GADGETS, RACKS, ROOT, Case, Step, gadget, get, merge, post
@@ -32,6 +33,8 @@ def _fields(name: str, selector: str, **more: Any) -> Case:
 NEXT = "${list:metadata.continue}"
 ENDS = "nothing more is selected, and that is known; kube-apiserver promises a page that is empty"
 TOKEN = "a token belongs to its list: it must not open another one"
+OLD = base64.urlsafe_b64encode(b'{"v":"meta.k8s.io/v1","rv":1,"start":"a/a\\u0000"}').decode().rstrip("=")
+"""A token of a revision that is compacted; both sides write them alike."""
 
 CASES = (
     _listed("all", ""),
@@ -97,6 +100,8 @@ CASES = (
         get(f"{ROOT}/namespaces/default/gadgets?limit=1&continue={NEXT}"),
         allowed={"5.status": TOKEN},
     ),
+    Case("continue too old", (*THREE, get(f"{ROOT}/gadgets?limit=1&continue={OLD}")), messages=True),
+    Case("continue too old without limit", (*THREE, get(f"{ROOT}/gadgets?continue={OLD}"))),
     _listed("continue malformed", "continue=x"),
     _listed("continue malformed too", "continue=eyJ2IjoibWV0YS5rOHMuaW8vdjEifQ"),
     _listed("continue with a version", "limit=1", get(f"{GADGETS}?continue={NEXT}&resourceVersion={RV}")),

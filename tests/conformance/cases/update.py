@@ -67,6 +67,7 @@ CASES = (
     _changed("selfLink", _put(gadget(size=2), selfLink="/x")),
     _changed("status is kept", _put({**gadget(size=3), "status": {"phase": "x"}}), get(ONE)),
     _changed("only status differs", _put({**gadget(size=2), "status": {"phase": "x"}})),
+    _changed("bare finalizer added", _put(gadget(size=2), finalizers=["hold"])),
     _changed("finalizers added", _put(gadget(size=2), finalizers=["example.com/hold"])),
     _changed("finalizers removed", _put(gadget(size=2)), made=gadget(size=2, meta=HELD)),
     _changed(
