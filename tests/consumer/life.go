@@ -89,7 +89,7 @@ func statusOf(host *BareMetalHost) string {
 // deprovision is the first half of deleting a machine: image and data cleared in one patch, then wait until nothing of it is left. The
 // host must not look clean before it is: `deprovisioning` has to be told before `available`.
 func (c *consumer) deprovision(ctx context.Context, name string) error {
-	_, told := c.hosts.since(c.key(name), 0)
+	mark := c.hosts.mark(c.key(name))
 	clear := func(host *BareMetalHost) {
 		host.Spec.Image, host.Spec.UserData, host.Spec.Online = nil, nil, false
 	}
@@ -98,15 +98,14 @@ func (c *consumer) deprovision(ctx context.Context, name string) error {
 	}
 	// The provider asks again at once; a state in which a host may be given up would end the machine here.
 	if _, err := c.wait(ctx, name, "state deprovisioning", func(*BareMetalHost) bool {
-		states, _ := c.hosts.since(c.key(name), told)
-		return len(states) > 0
+		return len(c.hosts.emptiedSince(c.key(name), mark)) > 0
 	}); err != nil {
 		return err
 	}
 	if _, err := c.waitState(ctx, name, "available"); err != nil {
 		return err
 	}
-	states, _ := c.hosts.since(c.key(name), told)
+	states := c.hosts.emptiedSince(c.key(name), mark)
 	if states[0] != "deprovisioning" {
 		return fmt.Errorf("%s was cleared and then told to be %v: a machine's controller would have released it while in use", name, states)
 	}

@@ -16,13 +16,19 @@ import (
 type watched struct {
 	mutex   sync.Mutex
 	latest  map[client.ObjectKey]*BareMetalHost
-	states  map[client.ObjectKey][]string
+	states  map[client.ObjectKey][]told
 	changed chan struct{}
+}
+
+// told is one state that a host was told to be in, and whether the host was to run nothing then.
+type told struct {
+	state string
+	empty bool
 }
 
 // watch starts to follow all hosts that `hosts` (a cache that runs) gets.
 func watch(ctx context.Context, hosts cache.Cache) (*watched, error) {
-	w := &watched{latest: map[client.ObjectKey]*BareMetalHost{}, states: map[client.ObjectKey][]string{}, changed: make(chan struct{})}
+	w := &watched{latest: map[client.ObjectKey]*BareMetalHost{}, states: map[client.ObjectKey][]told{}, changed: make(chan struct{})}
 	informer, err := hosts.GetInformer(ctx, &BareMetalHost{})
 	if err != nil {
 		return nil, err
@@ -46,7 +52,7 @@ func (w *watched) put(host *BareMetalHost) {
 	defer w.mutex.Unlock()
 	key := client.ObjectKeyFromObject(host)
 	w.latest[key] = host
-	w.tell(key, host.Status.Provisioning.State)
+	w.tell(key, told{host.Status.Provisioning.State, host.Spec.Image == nil})
 }
 
 func (w *watched) drop(object any) {
@@ -57,13 +63,13 @@ func (w *watched) drop(object any) {
 	defer w.mutex.Unlock()
 	key := client.ObjectKeyFromObject(object.(*BareMetalHost))
 	delete(w.latest, key)
-	w.tell(key, "(deleted)")
+	w.tell(key, told{"(deleted)", true})
 }
 
 // tell wakes all who wait; call it with the mutex held.
-func (w *watched) tell(key client.ObjectKey, state string) {
-	if told := w.states[key]; len(told) == 0 || told[len(told)-1] != state {
-		w.states[key] = append(told, state)
+func (w *watched) tell(key client.ObjectKey, state told) {
+	if known := w.states[key]; len(known) == 0 || known[len(known)-1] != state {
+		w.states[key] = append(known, state)
 	}
 	close(w.changed)
 	w.changed = make(chan struct{})
@@ -82,12 +88,25 @@ func (w *watched) count(namespace string) int {
 	return found
 }
 
-// since returns the states that were told of a host after the first `from` of them, and how many there are in all.
-func (w *watched) since(key client.ObjectKey, from int) ([]string, int) {
+// mark is how many states have been told of a host so far, for emptiedSince.
+func (w *watched) mark(key client.ObjectKey) int {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	told := w.states[key]
-	return append([]string(nil), told[from:]...), len(told)
+	return len(w.states[key])
+}
+
+// emptiedSince returns the states that were told after a mark of a host that was to run nothing. What an event says that was under way
+// while the host was cleared is not among them.
+func (w *watched) emptiedSince(key client.ObjectKey, mark int) []string {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	var found []string
+	for _, one := range w.states[key][mark:] {
+		if one.empty {
+			found = append(found, one.state)
+		}
+	}
+	return found
 }
 
 // await returns when an event brings the host into the wanted condition, or has done so already; `wanted` gets nil for a host that is
@@ -99,7 +118,7 @@ func (w *watched) await(
 	defer cancel()
 	for {
 		w.mutex.Lock()
-		host, changed, told := w.latest[key], w.changed, w.states[key]
+		host, changed, known := w.latest[key], w.changed, w.states[key]
 		w.mutex.Unlock()
 		if wanted(host) {
 			if host == nil {
@@ -110,7 +129,7 @@ func (w *watched) await(
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%s: no event within %s that shows %s; states told: %v; last: %s", key, deadline, what, told, shown(host))
+			return nil, fmt.Errorf("%s: no event within %s that shows %s; states told: %v; last: %s", key, deadline, what, known, shown(host))
 		}
 	}
 }
