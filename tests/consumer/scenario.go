@@ -115,14 +115,11 @@ func reuse(ctx context.Context, c *consumer) error {
 func rivals(ctx context.Context, c *consumer) error {
 	rival := *c
 	rival.machine.name += "-rival"
-	host, err := c.choose(ctx, "")
+	seen, err := c.firstClaim(ctx)
 	if err != nil {
 		return err
 	}
-	seen, name := copyOf(host), host.Name
-	if err := c.write(ctx, host, func(host *BareMetalHost) { host.Spec.ConsumerRef = c.machine.object() }); err != nil {
-		return fmt.Errorf("the first claim on %s: %w", name, err)
-	}
+	name := seen.Name
 	err = rival.write(ctx, seen, func(host *BareMetalHost) { host.Spec.ConsumerRef = rival.machine.object() })
 	if !lost(err) {
 		return fmt.Errorf("the second claim on %s has to end as a conflict, and ended with %v", name, err)
@@ -139,6 +136,27 @@ func rivals(ctx context.Context, c *consumer) error {
 		return err
 	}
 	return c.release(ctx, name)
+}
+
+// firstClaim claims a host, and returns it as it was before: another tenant may be faster with one that was chosen, and is with its next.
+func (c *consumer) firstClaim(ctx context.Context) (*BareMetalHost, error) {
+	for {
+		host, err := c.choose(ctx, "")
+		if err != nil {
+			return nil, err
+		}
+		seen := copyOf(host)
+		err = c.write(ctx, host, func(host *BareMetalHost) { host.Spec.ConsumerRef = c.machine.object() })
+		if err == nil {
+			return seen, nil
+		}
+		if !lost(err) {
+			return nil, fmt.Errorf("the first claim on %s: %w", seen.Name, err)
+		}
+		if _, err := c.hosts.await(ctx, c.key(seen.Name), c.deadline, "that another has it", taken); err != nil {
+			return nil, err
+		}
+	}
 }
 
 // unhealthy: remediation gave up on a host; the mark outlives the machine, so that nobody is given the host again.
