@@ -175,15 +175,19 @@ func unhealthy(ctx context.Context, c *consumer) error {
 	if err := c.release(ctx, name); err != nil {
 		return err
 	}
-	marked := func(host *BareMetalHost) bool {
+	// Free and still marked it is in sight for a moment at most: then it is offered no more.
+	spoiled := func(host *BareMetalHost) bool {
+		if host == nil {
+			return true
+		}
 		_, is := host.Annotations[unhealthyAnnotation]
 		return is && blank(host)
 	}
-	host, err := c.wait(ctx, name, "a free host that is still marked as unhealthy", marked)
+	host, err := c.hosts.await(ctx, c.key(name), c.deadline, "a free host that is still marked as unhealthy, or none", spoiled)
 	if err != nil {
 		return err
 	}
-	if chosen := chooseHost([]BareMetalHost{*host}, c.machine, ""); chosen != nil {
+	if host != nil && chooseHost([]BareMetalHost{*host}, c.machine, "") != nil {
 		return fmt.Errorf("%s is unhealthy and was chosen again", name)
 	}
 	c.report.step("unhealthy", fields{"machine": c.machine.name, "host": name})
