@@ -167,6 +167,12 @@ def consumed(bmh: Object, annotations: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(sorted(key for key in annotations if names.is_reboot(key) and key in passed and key not in current))
 
 
+def unhealthy_marks(bmh: Object, annotations: Mapping[str, str]) -> Object:
+    """What the tenant wrote on its view about the host's health and the real host was not told yet: it outlives the claim."""
+    passed, current = passed_annotations(bmh), annotations_of(bmh)
+    return {key: annotations[key] for key in names.UNHEALTHY if key in annotations and key not in passed and key not in current}
+
+
 def released_patch(bmh: Object, *, online: bool) -> Object:
     """The merge patch that empties the host and keeps our claim on it until that is done. automatedCleaningMode stays as it was
     applied: it decides whether disks are wiped now."""

@@ -26,6 +26,7 @@ from controllers.providers.baremetalhost.desired import (
     released_patch,
     runs_something,
     taken_by_us,
+    unhealthy_marks,
 )
 from controllers.providers.baremetalhost.problems import explain
 from controllers.providers.baremetalhost.report import Policy, availability, consumer_of, host_status, is_empty, provider_host
@@ -187,6 +188,8 @@ class BareMetalHostProvider(Provider):
     async def release(self, request: ApplyRequest) -> Released:
         self._done.pop(request.workload_uid, None)
         bmh = await self._find(request)
+        if bmh is not None and (marks := unhealthy_marks(bmh, request.annotations)):
+            bmh = await self._patch(bmh, {"metadata": {"annotations": marks}})
         if bmh is None or not taken_by_us(bmh, request.workload):
             await self._copies.remove(request.workload_uid, request.source.namespace)
             return Released(True)

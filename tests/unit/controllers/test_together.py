@@ -220,6 +220,19 @@ async def test_a_claim_whose_workload_vanished_is_shown_and_nothing_is_wiped(her
         assert here.host("h1")["spec"]["image"]
 
 
+async def test_a_mark_made_just_before_the_release_is_not_lost(here: World) -> None:
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web"))
+        await eventually(lambda: here.phase("web") == "Running")
+        name = host_name(here.host("h1")["metadata"]["uid"])
+    # Nobody is there to pass it on before the Workload is deleted.
+    here.management.edit(HOSTS, name, {"spec": {"view": {"annotations": {"capm3.metal3.io/unhealthy": ""}}}})
+    here.request_deletion("web")
+    async with controllers(here):
+        await eventually(lambda: here.management.find(WORKLOADS, "web", "team-a") is None)
+        assert "capm3.metal3.io/unhealthy" in here.host("h1")["metadata"]["annotations"]
+
+
 async def test_trouble_upstream_loses_nothing(here: World) -> None:
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web"))
