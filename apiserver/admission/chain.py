@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from apiserver.registry.context import Context
-    from apiserver.registry.resource import Resource
+    from apiserver.registry.attributes import Attributes
     from apiserver.registry.strategy import Admission
 
 __all__ = ["AdmissionChain"]
@@ -21,18 +21,10 @@ class AdmissionChain:
     def __init__(self, plugins: Sequence[Admission]) -> None:
         self._plugins = tuple(plugins)
 
-    async def admit(
-        self,
-        operation: str,
-        context: Context,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        new: dict[str, Any] | None,
-        old: dict[str, Any] | None,
-        subresource: str = "",
-    ) -> dict[str, Any] | None:
+    async def admit(self, attributes: Attributes) -> dict[str, Any] | None:
         """See Admission."""
         for plugin in self._plugins:
-            new = await plugin.admit(operation, context, resource, namespace, name, new, old, subresource)
-        return new
+            new = await plugin.admit(attributes)
+            if new is not attributes.new:
+                attributes = replace(attributes, new=new)
+        return attributes.new

@@ -16,11 +16,11 @@ from apiserver.admission.rules import labels_of, objects_match
 from apiserver.apis.status import ApiError, bad_request, forbidden, internal, not_found, service_unavailable
 
 if TYPE_CHECKING:
-    from apiserver.admission.attributes import Attributes
     from apiserver.admission.caller import Caller
     from apiserver.admission.configurations import Configurations, Webhook
     from apiserver.admission.namespacelifecycle import Namespaces
     from apiserver.admission.review import Verdict
+    from apiserver.registry.attributes import Attributes
 
 __all__ = ["Dispatch", "Unanswered"]
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from apiserver.admission.attributes import Attributes
 from apiserver.admission.dispatch import Dispatch, Unanswered
 from apiserver.admission.mutation import contained, patched
 from apiserver.admission.review import denial
@@ -20,8 +19,7 @@ from apiserver.apis.status import internal
 
 if TYPE_CHECKING:
     from apiserver.admission.configurations import Webhook
-    from apiserver.registry.context import Context
-    from apiserver.registry.resource import Resource
+    from apiserver.registry.attributes import Attributes
 
 __all__ = ["MutatingWebhooks"]
 
@@ -32,25 +30,14 @@ class MutatingWebhooks:
     def __init__(self, dispatch: Dispatch) -> None:
         self._dispatch = dispatch
 
-    async def admit(
-        self,
-        operation: str,
-        context: Context,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        new: dict[str, Any] | None,
-        old: dict[str, Any] | None,
-        subresource: str = "",
-    ) -> dict[str, Any] | None:
+    async def admit(self, attributes: Attributes) -> dict[str, Any] | None:
         """See Admission. The object comes back normalized if a webhook changed it, and as it is otherwise."""
         if not self._dispatch.webhooks():
-            return new
-        before = Attributes(operation, context, resource, namespace, name, new, old, subresource)
-        after, again = await self._round(before, 0)
+            return attributes.new
+        after, again = await self._round(attributes, 0)
         if again:
             after, _ = await self._round(after, 1, again)
-        return new if after.new is new or after.new is None else contained(before, after.new)
+        return attributes.new if after.new is attributes.new or after.new is None else contained(attributes, after.new)
 
     async def _round(self, attributes: Attributes, number: int, only: set[str] | None = None) -> tuple[Attributes, set[str]]:
         """The write after all webhooks (or those with these uids), and the uids of those that have to see it again."""

@@ -13,7 +13,7 @@ from apiserver.registry.patch import json_patch, operations_of
 from apiserver.registry.validation import normalize
 
 if TYPE_CHECKING:
-    from apiserver.admission.attributes import Attributes
+    from apiserver.registry.attributes import Attributes
 
 __all__ = ["contained", "patched"]
 

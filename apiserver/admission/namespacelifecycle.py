@@ -10,7 +10,7 @@ from apiserver.apis.status import cause, forbidden, not_found
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from apiserver.registry.context import Context
+    from apiserver.registry.attributes import Attributes
     from apiserver.registry.resource import Resource
 
 __all__ = ["IMMORTAL", "NamespaceLifecycle", "Namespaces"]
@@ -35,23 +35,14 @@ class NamespaceLifecycle:
         self._namespaces, self._clock = namespaces, clock
         self._deleted: dict[str, float] = {}
 
-    async def admit(
-        self,
-        operation: str,
-        context: Context,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        new: dict[str, Any] | None,
-        old: dict[str, Any] | None,
-        subresource: str = "",
-    ) -> dict[str, Any] | None:
+    async def admit(self, attributes: Attributes) -> dict[str, Any] | None:
         """See Admission. Raises 404 for a missing namespace, 403 for a terminating or an immortal one."""
+        resource = attributes.resource
         if resource.group == "" and resource.plural == "namespaces":
-            self._guard(operation, name)
-        elif operation == "CREATE" and resource.namespaced:
-            await self._expect_active(resource, namespace, name)
-        return new
+            self._guard(attributes.operation, attributes.name)
+        elif attributes.operation == "CREATE" and resource.namespaced:
+            await self._expect_active(resource, attributes.namespace, attributes.name)
+        return attributes.new
 
     def _guard(self, operation: str, name: str) -> None:
         if operation == "DELETE" and name in IMMORTAL:

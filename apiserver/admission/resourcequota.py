@@ -19,6 +19,7 @@ from apiserver.apis.status import ApiError, forbidden, internal, service_unavail
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from apiserver.registry.attributes import Attributes
     from apiserver.registry.context import Context
     from apiserver.registry.resource import Resource
 
@@ -74,30 +75,21 @@ class ResourceQuota:
         self._quotas, self._names = quotas, names
         self._groups: dict[tuple[str, str], _Group] = {}
 
-    async def admit(
-        self,
-        operation: str,
-        context: Context,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        new: dict[str, Any] | None,
-        old: dict[str, Any] | None,
-        subresource: str = "",
-    ) -> dict[str, Any] | None:
+    async def admit(self, attributes: Attributes) -> dict[str, Any] | None:
         """See Admission. Raises 403 for what exceeds a quota, 503 when that cannot be found out."""
-        if operation != "CREATE" or subresource or not namespace:
+        new, resource, namespace, context = attributes.new, attributes.resource, attributes.namespace, attributes.context
+        if attributes.operation != "CREATE" or attributes.subresource or not namespace:
             return new
         if not await self._counts(resource, namespace):
             return new
         group = self._group(resource, namespace)
         known = next((one for one in context.charges if isinstance(one, _Charge) and one.group is group), None)
         if known is not None:
-            known.name = name  # another attempt of the same creation, under another name perhaps
+            known.name = attributes.name  # another attempt of the same creation, under another name perhaps
             return new
-        refusal = await self._charge(group, context, name)
+        refusal = await self._charge(group, context, attributes.name)
         if refusal is not None:
-            raise forbidden(resource.group, resource.plural, name, refusal)
+            raise forbidden(resource.group, resource.plural, attributes.name, refusal)
         return new
 
     async def close(self) -> None:

@@ -13,7 +13,7 @@ from apiserver.registry.selectors import LabelSelector, Requirement
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from apiserver.admission.attributes import Attributes
+    from apiserver.registry.attributes import Attributes
 
 __all__ = ["Rule", "label_selector", "labels_of", "objects_match"]
 

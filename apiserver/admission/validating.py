@@ -8,15 +8,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from apiserver.admission.attributes import Attributes
 from apiserver.admission.dispatch import Dispatch, Unanswered
 from apiserver.admission.review import denial
 from apiserver.apis.status import ApiError
 
 if TYPE_CHECKING:
     from apiserver.admission.configurations import Webhook
-    from apiserver.registry.context import Context
-    from apiserver.registry.resource import Resource
+    from apiserver.registry.attributes import Attributes
 
 __all__ = ["ValidatingWebhooks"]
 
@@ -27,28 +25,17 @@ class ValidatingWebhooks:
     def __init__(self, dispatch: Dispatch) -> None:
         self._dispatch = dispatch
 
-    async def admit(
-        self,
-        operation: str,
-        context: Context,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        new: dict[str, Any] | None,
-        old: dict[str, Any] | None,
-        subresource: str = "",
-    ) -> dict[str, Any] | None:
+    async def admit(self, attributes: Attributes) -> dict[str, Any] | None:
         """See Admission. Of several refusals the first in the webhooks' order is told, so that the same write is told the same."""
         webhooks = self._dispatch.webhooks()
         if not webhooks:
-            return new
-        attributes = Attributes(operation, context, resource, namespace, name, new, old, subresource)
+            return attributes.new
         concerned = [webhook for webhook in webhooks if await self._dispatch.concerns(webhook, attributes)]
         refusals = await asyncio.gather(*(self._ask(webhook, attributes, index) for index, webhook in enumerate(concerned)))
         for refusal in refusals:
             if refusal is not None:
                 raise refusal
-        return new
+        return attributes.new
 
     async def _ask(self, webhook: Webhook, attributes: Attributes, index: int) -> ApiError | None:
         try:

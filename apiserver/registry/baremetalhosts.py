@@ -8,6 +8,7 @@ from apiserver.apis import metal3
 from apiserver.apis.status import ApiError, conflict, not_found
 from apiserver.registry import metadata
 from apiserver.registry.absorb import Absorbed, Refused, Taken, absorb
+from apiserver.registry.attributes import Attributes
 from apiserver.registry.claims import Claims, bound, free_reason, put
 from apiserver.registry.entry import Entry, encode_stored
 from apiserver.registry.projection import CLAIMED_THROUGH, claimed_by, host_of
@@ -117,7 +118,7 @@ class BareMetalHostViewRegistry(Registry):
             entry = self.get(namespace, name)
             old = entry.object()
             self._check_preconditions(old["metadata"], name, options)
-            await self.admission.admit("DELETE", context, self.resource, namespace, name, None, old)
+            await self.admission.admit(Attributes("DELETE", context, self.resource, namespace, name, None, old))
             host_entry = self.claims.hosts.find("", host_of(old))
             host = host_entry.object() if host_entry is not None else None
             try:
@@ -146,7 +147,7 @@ class BareMetalHostViewRegistry(Registry):
         given = new.get("metadata")
         meta = metadata.for_update(self.resource, old["metadata"], given if isinstance(given, dict) else {})
         new = normalize(self.resource, {**new, "metadata": meta, "status": old["status"]}, entry.name)
-        admitted = await self.admission.admit("UPDATE", context, self.resource, entry.namespace, entry.name, new, old)
+        admitted = await self.admission.admit(Attributes("UPDATE", context, self.resource, entry.namespace, entry.name, new, old))
         return new if admitted is new or admitted is None else normalize(self.resource, admitted, entry.name)
 
     def _absorb(self, context: Context, old: dict[str, Any], new: dict[str, Any], host: dict[str, Any], current: Entry | None) -> Absorbed:

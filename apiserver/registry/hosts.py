@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from apiserver.apis.host import GROUP, VERSION, Host, HostOffers
 from apiserver.apis.status import cause, conflict, path_not_found
+from apiserver.registry.attributes import Attributes
 from apiserver.registry.claims import Claims, offered_to, put, unbound
 from apiserver.registry.resource import Column, Resource
 from apiserver.registry.store import ATTEMPTS, Registry
@@ -167,7 +168,7 @@ class HostRegistry(Registry):
         wanted = self._wanted(name, body)
         before = offers_object(self.get("", name).object())
         after = {**before, "namespaces": wanted}
-        admitted = await self.admission.admit("UPDATE", context, self.resource, "", name, after, before, subresource)
+        admitted = await self.admission.admit(Attributes("UPDATE", context, self.resource, "", name, after, before, subresource))
         if admitted is not None and admitted is not after:
             wanted = self._wanted(name, admitted)
         for _ in range(ATTEMPTS):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import ApiError, already_exists, conflict, not_found, path_not_found, service_unavailable
 from apiserver.registry import labels, metadata
+from apiserver.registry.attributes import Attributes
 from apiserver.registry.entry import Entry, decoder, encode_stored, unversioned
 from apiserver.registry.strategy import Admission, AdmitEverything, Strategy
 from apiserver.registry.tracking import Tracking, settled, with_fields
@@ -98,7 +99,7 @@ class Registry:
         new = self.strategy.prepare_create(context, {**obj, "metadata": metadata.for_create(self.resource, obj, namespace, now())})
         name = new["metadata"]["name"]
         new = self._checked(None, normalize(self.resource, new, name))
-        admitted = await self.admission.admit("CREATE", context, self.resource, namespace, name, new, None)
+        admitted = await self.admission.admit(Attributes("CREATE", context, self.resource, namespace, name, new, None))
         if admitted is not new and admitted is not None:
             new = self._checked(None, normalize(self.resource, admitted, name))
         return with_fields(new, sent or []) if applied else self.tracking.track(context, None, new, sent, "", now())
@@ -159,7 +160,8 @@ class Registry:
         meta = metadata.for_update(self.resource, old["metadata"], given if isinstance(given, dict) else {})
         new = self.strategy.prepare_update(context, old, {**new, "metadata": meta}, subresource)
         new = self._checked(old, normalize(self.resource, with_fields(new, []), entry.name))
-        admitted = await self.admission.admit("UPDATE", context, self.resource, entry.namespace, entry.name, new, old, subresource)
+        attributes = Attributes("UPDATE", context, self.resource, entry.namespace, entry.name, new, old, subresource)
+        admitted = await self.admission.admit(attributes)
         if admitted is not new and admitted is not None:
             new = self._checked(old, normalize(self.resource, admitted, entry.name))
         if subresource != "status" and self._content(new) != self._content(old):
@@ -186,7 +188,7 @@ class Registry:
             entry = self.get(namespace, name)
             old = entry.object()
             self._check_preconditions(old["metadata"], name, options)
-            await self.admission.admit("DELETE", context, self.resource, namespace, name, None, old)
+            await self.admission.admit(Attributes("DELETE", context, self.resource, namespace, name, None, old))
             try:
                 marked = mark_deleted(old, options.propagation)
                 if marked is None:

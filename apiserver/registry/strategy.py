@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from apiserver.registry.attributes import Attributes
     from apiserver.registry.context import Context
-    from apiserver.registry.resource import Resource
     from storage.base import Operation
 
 __all__ = ["Admission", "AdmitEverything", "Strategy"]
@@ -45,33 +45,13 @@ class Strategy:
 class Admission(Protocol):
     """Decides whether a write may happen, and may change it. Called with what is about to be stored."""
 
-    async def admit(
-        self,
-        operation: str,
-        context: Context,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        new: dict[str, Any] | None,
-        old: dict[str, Any] | None,
-        subresource: str = "",
-    ) -> dict[str, Any] | None:
-        """`operation` is CREATE, UPDATE or DELETE. Returns the object to store (None for DELETE). Raises ApiError."""
+    async def admit(self, attributes: Attributes) -> dict[str, Any] | None:
+        """The object to store: `attributes.new` itself when nothing is changed (None for DELETE). Raises ApiError."""
 
 
 class AdmitEverything:
     """No admission: for parts that are composed without one, such as tests."""
 
-    async def admit(
-        self,
-        operation: str,
-        context: Context,
-        resource: Resource,
-        namespace: str,
-        name: str,
-        new: dict[str, Any] | None,
-        old: dict[str, Any] | None,
-        subresource: str = "",
-    ) -> dict[str, Any] | None:
+    async def admit(self, attributes: Attributes) -> dict[str, Any] | None:
         """Lets everything pass unchanged."""
-        return new
+        return attributes.new

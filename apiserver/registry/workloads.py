@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.apis.workload import GROUP, VERSION, Binding, Workload
+from apiserver.registry.attributes import Attributes
 from apiserver.registry.claims import Claims, bound, claim_ref, free_reason, put
 from apiserver.registry.resource import Column, Resource
 from apiserver.registry.store import ATTEMPTS, Registry
@@ -120,7 +121,7 @@ class WorkloadRegistry(Registry):
             raise path_not_found()
         self.get(namespace, name)
         binding = self._binding(name, body)
-        admitted = await self.admission.admit("CREATE", context, self.resource, namespace, name, binding, None, subresource)
+        admitted = await self.admission.admit(Attributes("CREATE", context, self.resource, namespace, name, binding, None, subresource))
         target = self._binding(name, admitted or binding)["target"]["name"]
         for _ in range(ATTEMPTS):
             operations = self._bind(namespace, name, target)

@@ -10,6 +10,7 @@ from apiserver.admission.chain import AdmissionChain
 from apiserver.admission.namespacelifecycle import IMMORTAL, NamespaceLifecycle
 from apiserver.apis.base import Model
 from apiserver.apis.status import ApiError
+from apiserver.registry.attributes import Attributes
 from apiserver.registry.context import Context, UserInfo
 from apiserver.registry.resource import Resource
 
@@ -43,7 +44,7 @@ SOURCE = {
 
 async def admit(plugin: Admission, operation: str, resource: Resource, namespace: str, name: str = "x") -> Any:
     new = None if operation == "DELETE" else {"metadata": {"name": name}}
-    return await plugin.admit(operation, CONTEXT, resource, namespace, name, new, None)
+    return await plugin.admit(Attributes(operation, CONTEXT, resource, namespace, name, new, None))
 
 
 @pytest.mark.parametrize("namespace", ["active", "fresh"])
@@ -105,9 +106,8 @@ async def test_each_plugin_sees_what_the_one_before_made() -> None:
         def __init__(self, letter: str) -> None:
             self.letter = letter
 
-        async def admit(
-            self, operation: str, context: Context, resource: Resource, namespace: str, name: str, new: Any, old: Any, subresource: str = ""
-        ) -> Any:
+        async def admit(self, attributes: Attributes) -> Any:
+            new = attributes.new or {}
             return {**new, "seen": new.get("seen", "") + self.letter}
 
     chain = AdmissionChain([Adds("a"), Adds("b"), Adds("c")])

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from apiserver.registry.resource import Resource
+    from apiserver.registry.attributes import Attributes
 
 COUNTED = "count/workloads.workload.metal3.io"
 
@@ -47,14 +47,13 @@ class Recording:
     def __init__(self, quota: ResourceQuota) -> None:
         self.quota, self.asked, self.refused = quota, list[tuple[str, str, str]](), set[tuple[str, str, str]]()
 
-    async def admit(
-        self, operation: str, context: Context, resource: Resource, namespace: str, name: str, new: Any, old: Any, subresource: str = ""
-    ) -> Any:
-        asked = (operation, resource.plural, subresource)
+    async def admit(self, attributes: Attributes) -> Any:
+        resource = attributes.resource
+        asked = (attributes.operation, resource.plural, attributes.subresource)
         self.asked.append(asked)
         if asked in self.refused:
-            raise forbidden(resource.group, resource.plural, name, "not now")
-        return await self.quota.admit(operation, context, resource, namespace, name, new, old, subresource)
+            raise forbidden(resource.group, resource.plural, attributes.name, "not now")
+        return await self.quota.admit(attributes)
 
 
 class Admitted(Bench):

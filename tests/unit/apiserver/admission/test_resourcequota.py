@@ -11,6 +11,7 @@ import pytest
 from apiserver.admission import resourcequota
 from apiserver.admission.resourcequota import QuotaConflict, QuotaUnavailable, ResourceQuota
 from apiserver.apis.status import ApiError, conflict
+from apiserver.registry.attributes import Attributes
 from apiserver.registry.context import Context, UserInfo
 from tests.unit.apiserver.admission.writes import CLUSTER_THINGS, THINGS, thing
 
@@ -69,7 +70,7 @@ class Cluster:
         """As a registry does it."""
         context = Context(UserInfo("u"), dry_run=dry_run)
         with context.settling():
-            await self.plugin.admit("CREATE", context, THINGS, "n", name, thing(name), None)
+            await self.plugin.admit(Attributes("CREATE", context, THINGS, "n", name, thing(name), None))
             if admitted is not None:
                 admitted.set()
             await asyncio.sleep(0)
@@ -117,7 +118,7 @@ async def test_several_servers_agree(cluster: Cluster) -> None:
 
     async def create(index: int) -> None:
         context = Context(UserInfo("u"))
-        await plugins[index % 2].admit("CREATE", context, THINGS, "n", f"x{index}", thing(), None)
+        await plugins[index % 2].admit(Attributes("CREATE", context, THINGS, "n", f"x{index}", thing(), None))
 
     errors = await tried(*(create(index) for index in range(30)))
     await other.close()
@@ -144,11 +145,11 @@ async def test_another_attempt_of_the_same_creation_is_not_charged_again(cluster
     context = Context(UserInfo("u"))
     with context.settling():
         for name in ("x", "y", "z"):
-            await cluster.plugin.admit("CREATE", context, THINGS, "n", name, thing(name), None)
+            await cluster.plugin.admit(Attributes("CREATE", context, THINGS, "n", name, thing(name), None))
         cluster.names.append("z")
     assert cluster.used() == 1
     with context.settling():
-        await cluster.plugin.admit("CREATE", context, THINGS, "n", "w", thing("w"), None)
+        await cluster.plugin.admit(Attributes("CREATE", context, THINGS, "n", "w", thing("w"), None))
     assert cluster.used() == 2
 
 
@@ -243,10 +244,10 @@ async def test_waiting_has_an_end(cluster: Cluster, monkeypatch: pytest.MonkeyPa
 async def test_what_is_not_counted(cluster: Cluster) -> None:
     context = Context(UserInfo("u"))
     admit = cluster.plugin.admit
-    assert await admit("UPDATE", context, THINGS, "n", "x", thing(), thing()) == thing()
-    assert await admit("DELETE", context, THINGS, "n", "x", None, thing()) is None
-    assert await admit("CREATE", context, THINGS, "n", "x", thing(), None, "binding") == thing()
-    assert await admit("CREATE", context, CLUSTER_THINGS, "", "x", thing(), None) == thing()
+    assert await admit(Attributes("UPDATE", context, THINGS, "n", "x", thing(), thing())) == thing()
+    assert await admit(Attributes("DELETE", context, THINGS, "n", "x", None, thing())) is None
+    assert await admit(Attributes("CREATE", context, THINGS, "n", "x", thing(), None, "binding")) == thing()
+    assert await admit(Attributes("CREATE", context, CLUSTER_THINGS, "", "x", thing(), None)) == thing()
     cluster.quotas["q"]["status"]["hard"] = {"pods": "1"}
     await cluster.create("x")
     assert cluster.writes == 0

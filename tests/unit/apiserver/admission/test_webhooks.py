@@ -11,6 +11,7 @@ from apiserver.admission.dispatch import Dispatch
 from apiserver.admission.mutating import MutatingWebhooks
 from apiserver.admission.validating import ValidatingWebhooks
 from apiserver.apis.status import ApiError
+from apiserver.registry.attributes import Attributes
 from apiserver.registry.context import Context
 from tests.unit.apiserver.admission.writes import (
     AWAY,
@@ -27,7 +28,6 @@ from tests.unit.apiserver.admission.writes import (
 )
 
 if TYPE_CHECKING:
-    from apiserver.admission.attributes import Attributes
     from apiserver.admission.configurations import Configurations
 
 RED = {"op": "add", "path": "/spec/color", "value": "red"}
@@ -41,15 +41,13 @@ class Namespaces:
 
 
 async def mutate(attributes: Attributes, given: Configurations, caller: Answering) -> Any:
-    a = attributes
     plugin = MutatingWebhooks(Dispatch(given, Namespaces(), caller, mutating=True))
-    return await plugin.admit(a.operation, a.context, a.resource, a.namespace, a.name, a.new, a.old, a.subresource)
+    return await plugin.admit(attributes)
 
 
 async def validate(attributes: Attributes, given: Configurations, caller: Answering) -> Any:
-    a = attributes
     plugin = ValidatingWebhooks(Dispatch(given, Namespaces(), caller, mutating=False))
-    return await plugin.admit(a.operation, a.context, a.resource, a.namespace, a.name, a.new, a.old, a.subresource)
+    return await plugin.admit(attributes)
 
 
 async def test_nothing_passes_before_the_webhooks_are_known() -> None:
@@ -213,7 +211,7 @@ async def test_a_missing_namespace_is_told() -> None:
     given = configurations(configuration("c", {"name": "w", "namespaceSelector": {"matchLabels": {"team": "a"}}}))
     plugin = ValidatingWebhooks(Dispatch(given, Namespaces(), Answering(), mutating=False))
     with pytest.raises(ApiError, match='namespaces "gone" not found'):
-        await plugin.admit("CREATE", Context(USER), THINGS, "gone", "x", thing(), None)
+        await plugin.admit(Attributes("CREATE", Context(USER), THINGS, "gone", "x", thing(), None))
 
 
 async def test_configurations_come_change_and_go() -> None:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from apiserver.admission.attributes import Attributes
 from apiserver.admission.caller import CallFailed
 from apiserver.admission.configurations import Configurations
 from apiserver.apis.base import Model
 from apiserver.apis.meta import ObjectMeta
+from apiserver.registry.attributes import Attributes
 from apiserver.registry.context import Context, UserInfo
 from apiserver.registry.resource import Resource
 

@@ -1,4 +1,4 @@
-"""What is known of one write when it is admitted: the words that rules, webhooks and quotas decide over."""
+"""What is known of one write when it is admitted: the words that rules, webhooks and quotas decide over (admission.Attributes)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ __all__ = ["Attributes"]
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """The arguments of Admission.admit. `new` is None for DELETE, `old` for CREATE."""
+    """One write. `operation` is CREATE, UPDATE or DELETE. `new`: the object that is about to be stored, None for DELETE; `old`: what is
+    stored, None for CREATE. An action such as binding has its body for `new`. Neither is changed in place."""
 
     operation: str
     context: Context
