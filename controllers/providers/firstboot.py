@@ -1,0 +1,78 @@
+"""What a machine reads at its first boot, from the secrets that its Workload names. Pure; for every provider.
+
+Whatever the source, a machine is told who it is to its tenant: the name and uid of its view, not those of the real machine.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import yaml
+
+from controllers.providers.base import ProviderError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from controllers.providers.base import ApplyRequest
+
+__all__ = ["first_boot"]
+
+FALLBACK = "value"
+"""The key of bootstrap secrets made by Cluster API, which BMO falls back to for user data."""
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without timestamps: a date in metadata stays the text it is."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def first_boot(request: ApplyRequest) -> dict[str, bytes]:
+    """Per field ("userData", "networkData", "metaData") its content: what the secrets hold, and metaData, always there, completed as JSON.
+
+    Raises ProviderError with a message for the tenant when a secret lacks its key or cannot be read."""
+    result = {field: _value(request, field, data) for field, data in request.secrets.items() if field != "metaData"}
+    return {**result, "metaData": _metadata(request)}
+
+
+def _value(request: ApplyRequest, field: str, data: Mapping[str, bytes]) -> bytes:
+    keys = (field, FALLBACK) if field == "userData" else (field,)
+    for key in keys:
+        if key in data:
+            return data[key]
+    name = request.workload["spec"][field]["name"]
+    message = f'secret "{name}" (spec.{field}) has no key {" or ".join(repr(key) for key in keys)}: put the data under it'
+    raise ProviderError("InvalidSecret", message)
+
+
+def _metadata(request: ApplyRequest) -> bytes:
+    given: dict[str, Any] = {}
+    if (data := request.secrets.get("metaData")) is not None:
+        given = _mapping(request, _value(request, "metaData", data))
+    ours = {
+        "uuid": request.view_uid,
+        "metal3-name": request.view_name,
+        "metal3-namespace": request.workload["metadata"]["namespace"],
+        "local-hostname": request.view_name,
+        "local_hostname": request.view_name,
+    }
+    return orjson.dumps({**ours, **given}, option=orjson.OPT_SORT_KEYS)
+
+
+def _mapping(request: ApplyRequest, text: bytes) -> dict[str, Any]:
+    name = request.workload["spec"]["metaData"]["name"]
+    try:
+        value = yaml.load(text, _Loader)
+    except (yaml.YAMLError, UnicodeDecodeError):
+        value = []
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):
+        raise ProviderError("InvalidSecret", f'secret "{name}" (spec.metaData): the key metaData must hold a YAML or JSON object')
+    return value
