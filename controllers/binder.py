@@ -7,19 +7,28 @@ proposes, and takes the next one on a conflict.
 from __future__ import annotations
 
 import logging
+import time
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
+
+import orjson
 
 from controllers import kinds
 from controllers.admittance import admits, default_class
 from controllers.cluster import Cluster, with_conditions
-from controllers.fit import best, explain, needs
+from controllers.fit import explain, needs
 from controllers.freehosts import FreeHosts, unfree
+from controllers.pending import Pending
+from controllers.runtime.clock import LoopClock
 from controllers.runtime.conditions import condition, find_condition
 from controllers.runtime.controller import Controller, Result
 from controllers.runtime.errors import ApiException
 from controllers.runtime.objects import Object, deleting, key_of, name_of, namespace_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from controllers.fit import Needs
 
 __all__ = ["Binder", "Unbindable", "is_pending"]
@@ -30,16 +39,23 @@ SETTLE = 0.05
 """Seconds to wait after a host became free: hosts come in bunches."""
 REPEAT_MESSAGE = 2.0
 """Seconds between changes of a message whose reason stays: counts change with every host."""
+EXPLAINED = 256
+"""Explanations that are kept."""
+SHARE = 20.0
+"""Explaining to Workloads with the same needs takes at most one part in so many of the time."""
 LOOK_FOR_PINNED = 3.0
 ATTEMPTS = 5
 
 
 class Unbindable(Exception):
-    """There is no host for the Workload now: `reason` and `message` of its condition Bound. Fit for tenants."""
+    """There is no host for the Workload now: `reason` and `message()` of its condition Bound. Fit for tenants.
 
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason, self.message = reason, message
+    Messages that count hosts are made only when they are to be said."""
+
+    def __init__(self, reason: str, message: str | Callable[[], str]) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.message: Callable[[], str] = message if callable(message) else lambda: message
 
 
 def is_pending(workload: Object) -> bool:
@@ -48,18 +64,28 @@ def is_pending(workload: Object) -> bool:
     return not status.get("host") and not deleting(workload) and status.get("phase") != "Lost"
 
 
+@dataclass(frozen=True, slots=True)
+class _Explanation:
+    """A message, the state that it was made from, and when (perf_counter) it may be made anew."""
+
+    text: str
+    version: int
+    until: float
+
+
 class Binder:
     """Reconciles Workloads by key."""
 
     def __init__(self, cluster: Cluster, *, workers: int = 16) -> None:
-        self._cluster = cluster
-        self._free = FreeHosts()
-        self._pending: dict[str, str] = {}
+        self._cluster, self._clock = cluster, LoopClock()
+        self._free, self._pending = FreeHosts(), Pending()
+        self._waking: set[str | None] = set()
         self._said: dict[str, float] = {}
+        self._explained: dict[tuple[object, ...], _Explanation] = {}
         self.controller = Controller("binder", self.reconcile, workers=workers)
         cluster.hosts.add_handler(self._host_changed)
         cluster.workloads.add_handler(self._workload_changed)
-        cluster.classes.add_handler(lambda old, new: self._wake_all())
+        cluster.classes.add_handler(self._class_changed)
         cluster.namespaces.add_handler(self._namespace_changed)
 
     async def run(self) -> None:
@@ -70,10 +96,11 @@ class Binder:
         assert workload is not None
         key = key_of(workload)
         if new is None or not is_pending(new):
-            self._pending.pop(key, None)
+            self._pending.remove(key)
             self._said.pop(key, None)
         elif old is None or old["spec"] != new["spec"] or not is_pending(old):
-            self._pending.setdefault(key, "")
+            if key not in self._pending:
+                self._pending.add(key)
             self.controller.queue.add(key)
 
     def _host_changed(self, old: Object | None, new: Object | None) -> None:
@@ -81,18 +108,24 @@ class Binder:
         if class_name is not None:
             self._wake(class_name)
 
+    def _class_changed(self, old: Object | None, new: Object | None) -> None:
+        if old is None or new is None or _terms(old) != _terms(new):
+            self._wake(None)
+
     def _namespace_changed(self, old: Object | None, new: Object | None) -> None:
         if old is None or new is None or old["metadata"].get("labels") != new["metadata"].get("labels"):
-            self._wake_all()
+            self._wake(None)
 
-    def _wake(self, class_name: str) -> None:
-        for key, waits_for in self._pending.items():
-            if waits_for == class_name:
-                self.controller.queue.add_after(key, SETTLE)
+    def _wake(self, class_name: str | None) -> None:
+        """Looks again at what waits for this class (None: at all that waits), once for the many changes that come together."""
+        if class_name not in self._waking:
+            self._waking.add(class_name)
+            self._clock.call_later(SETTLE, partial(self._woken, class_name))
 
-    def _wake_all(self) -> None:
-        for key in self._pending:
-            self.controller.queue.add_after(key, SETTLE)
+    def _woken(self, class_name: str | None) -> None:
+        self._waking.discard(class_name)
+        for key in self._pending.all() if class_name is None else self._pending.of(class_name):
+            self.controller.queue.add(key)
 
     async def reconcile(self, key: str) -> Result | None:
         """Binds the Workload, or says why that cannot be."""
@@ -108,12 +141,12 @@ class Binder:
 
     async def _bind(self, key: str, workload: Object) -> Result | None:
         class_ = self._class_of(workload)
-        self._pending[key] = name_of(class_)
+        self._pending.add(key, name_of(class_))
         if workload["spec"].get("hostRef"):
             return await self._bind_pinned(workload, class_)
         want = needs(workload)
         for _ in range(ATTEMPTS):
-            chosen = self._choose(class_, want)
+            chosen = self._choose(key, class_, want)
             if await self._post(workload, chosen):
                 return None
         return Result(requeue_after=SETTLE)
@@ -135,17 +168,31 @@ class Binder:
             raise Unbindable("NamespaceNotAllowed", message)
         return class_
 
-    def _choose(self, class_: Object, want: Needs) -> str:
+    def _choose(self, key: str, class_: Object, want: Needs) -> str:
         """The best host's name, taken so that no other Workload tries it."""
-        free = self._free.candidates(name_of(class_))
-        chosen, reasons = best(free, want)
+        chosen = self._free.best(name_of(class_), want)
         if chosen is None:
-            others = self._free.others(name_of(class_))
-            reasons.update(others)
-            total = reasons.total()
-            raise Unbindable("NoHostFits" if total else "NoHosts", explain(total, reasons))
-        self._free.assume(chosen.name)
-        return chosen.name
+            reason = "NoHostFits" if self._free.total(name_of(class_)) else "NoHosts"
+            raise Unbindable(reason, partial(self._explain, key, name_of(class_), want))
+        self._free.assume(chosen)
+        return chosen
+
+    def _explain(self, key: str, class_name: str, want: Needs) -> str:
+        """Why no host of the class fits. Workloads with the same needs have the same reasons, which may be a little old: counting
+        them looks at every host, and takes a small part of the time at most."""
+        about = (class_name, replace(want, seed="", selector=None), orjson.dumps(want.selector, option=orjson.OPT_SORT_KEYS))
+        version, started = self._free.version(class_name), time.perf_counter()
+        known = self._explained.get(about)
+        if known is not None and (known.version == version or started < known.until):
+            if known.version != version:
+                self.controller.queue.add_after(key, REPEAT_MESSAGE)
+            return known.text
+        if len(self._explained) >= EXPLAINED:
+            self._explained.clear()
+        reasons = self._free.reasons(class_name, want)
+        text, ended = explain(reasons.total(), reasons), time.perf_counter()
+        self._explained[about] = _Explanation(text, version, ended + SHARE * (ended - started))
+        return text
 
     async def _bind_pinned(self, workload: Object, class_: Object) -> Result | None:
         wanted = workload["spec"]["hostRef"]["name"]
@@ -211,21 +258,26 @@ class Binder:
         """Puts the reason on the Workload, with one event per reason."""
         before = find_condition((workload.get("status") or {}).get("conditions"), "Bound")
         same = before is not None and before["reason"] == error.reason
-        if before is not None and same and before["message"] != error.message:
-            wait = self._said.get(key, 0.0) + REPEAT_MESSAGE - self.controller.queue.now()
-            if wait > 0:
-                return Result(requeue_after=wait)
-        self._said[key] = self.controller.queue.now()
+        wait = self._said.get(key, -REPEAT_MESSAGE) + REPEAT_MESSAGE - self._clock.time()
+        if same and wait > 0:
+            return Result(requeue_after=wait)
+        self._said[key] = self._clock.time()
+        message = error.message()
         generation = workload["metadata"].get("generation")
         conditions = [
-            condition("Bound", False, error.reason, error.message, generation=generation),
+            condition("Bound", False, error.reason, message, generation=generation),
             condition("Ready", False, "NotBound", "it waits for a host: see condition Bound", generation=generation),
         ]
         status = {"phase": "Pending", "observedGeneration": generation, "conditions": with_conditions(workload, conditions)}
         await self._cluster.patch_status(kinds.WORKLOADS, workload, status)
         if not same:
-            self._cluster.events.event(_about(workload), "Warning", error.reason, error.message)
+            self._cluster.events.event(_about(workload), "Warning", error.reason, message)
         return None
+
+
+def _terms(class_: Object) -> tuple[object, ...]:
+    """What of a class decides who may have which of its hosts."""
+    return class_["spec"], class_["metadata"].get("annotations"), class_["metadata"].get("deletionTimestamp")
 
 
 def _is(phrase: str) -> str:

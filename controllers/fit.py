@@ -1,7 +1,7 @@
-"""Which host suits a Workload best: the smallest that will do. Pure.
+"""Which host suits a Workload best: the smallest that will do. Pure; `freeindex` finds it without looking at all hosts.
 
-A host fits or has reasons why not. Of those that fit, one in the wanted failure domain comes first, then the one with
-least surplus; ties are spread by a hash of both, so that Workloads at work at the same time prefer different hosts.
+A host fits or has reasons why not. Of those that fit, one in the wanted failure domain comes first, then the one with least
+capacity; ties are spread by a hash of both, so that Workloads at work at the same time prefer different hosts.
 """
 
 from __future__ import annotations
@@ -13,13 +13,28 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from controllers.kinds import FAILURE_DOMAIN
-from controllers.quantities import MI, parse_quantity
+from controllers.quantities import GI, MI, parse_quantity
 from controllers.runtime.objects import Object, matches, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["Candidate", "Needs", "best", "candidate", "explain", "misfit", "needs", "surplus"]
+__all__ = [
+    "Candidate",
+    "Needs",
+    "around",
+    "candidate",
+    "capacity",
+    "demand",
+    "explain",
+    "label_keys",
+    "labelled",
+    "misfit",
+    "misfits",
+    "needs",
+    "point_of",
+    "rank",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +134,7 @@ def misfit(host: Candidate, want: Needs) -> str | None:
         if have < need:
             return f"have {text}"
     for key, amount, text in want.resources:
-        if _labelled(host.labels, key) < amount:
+        if labelled(host.labels, key) < amount:
             return f"have less than {text} of {key}"
     return None
 
@@ -144,59 +159,66 @@ def _labelled(labels: Mapping[str, str], key: str) -> float:
         return 0.0
 
 
-def surplus(host: Candidate, want: Needs) -> float:
-    """How much more than needed the host has: 0 for a perfect fit, 1 for each doubling of one dimension."""
-    pairs = [
-        (host.cpus, want.cpus),
-        (host.ram / 2**30, want.ram / 2**30),
-        (host.storage / 2**30, want.storage / 2**30),
-        (host.nics, want.nics),
-    ]
-    asked = [(_labelled(host.labels, key), amount) for key, amount, _ in want.resources]
-    hardware = sum(math.log2((1 + have) / (1 + need)) for have, need in pairs + asked)
-    return hardware + (0.0 if want.resources else host.extras)
+def capacity(host: Candidate, want: Needs) -> float:
+    """How much the host has, 1 more for each doubling of a dimension: the least of those that fit is the best fit.
+
+    Depends on the host and on which labels the Workload counts, not on how much it needs: so hosts can be kept in this order."""
+    hardware = _volume(host.cpus, host.ram, host.storage, host.nics)
+    if not want.resources:
+        return round(hardware + host.extras, 9)
+    return round(hardware + sum(math.log2(1 + labelled(host.labels, key)) for key, _, _ in want.resources), 9)
 
 
-def best(candidates: Iterable[Candidate], want: Needs) -> tuple[Candidate | None, Counter[str]]:
-    """The best host, or None with the reasons counted. Deterministic, whatever the order of candidates."""
-    keys, point = _label_keys(want), _point(want.seed)
-    verdicts: dict[tuple[object, ...], str | tuple[bool, float]] = {}
-    chosen: Candidate | None = None
-    least: tuple[bool, float] | None = None
-    reasons = Counter[str]()
-    for host in candidates:
-        alike = (*host.shape, *(host.labels.get(key) for key in keys))
-        verdict = verdicts.get(alike)
-        if verdict is None:
-            verdict = verdicts[alike] = misfit(host, want) or _rank(host, want)
-        if isinstance(verdict, str):
-            reasons[verdict] += 1
-        elif chosen is None or least is None or verdict < least:
-            chosen, least = host, verdict
-        elif verdict == least and _around(point, host.name) < _around(point, chosen.name):
-            chosen = host
-    return chosen, reasons
+def demand(want: Needs) -> float:
+    """How much capacity a host has at least if it fits."""
+    return _volume(want.cpus, want.ram, want.storage, want.nics) + sum(math.log2(1 + amount) for _, amount, _ in want.resources)
 
 
-def _rank(host: Candidate, want: Needs) -> tuple[bool, float]:
+def _volume(cpus: float, ram: float, storage: float, nics: float) -> float:
+    return math.log2(1 + cpus) + math.log2(1 + ram / GI) + math.log2(1 + storage / GI) + math.log2(1 + nics)
+
+
+def labelled(labels: Mapping[str, str], key: str) -> float:
+    """The number that the label holds; 0 without one."""
+    try:
+        return parse_quantity(labels.get(key, "0"))
+    except ValueError:
+        return 0.0
+
+
+def rank(host: Candidate, want: Needs) -> tuple[bool, float, tuple[bool, str]]:
+    """The order of the hosts that fit, the best first: in the wanted failure domain, with the least capacity, next on the ring."""
     elsewhere = bool(want.failure_domain) and host.labels.get(FAILURE_DOMAIN) != want.failure_domain
-    return elsewhere, round(surplus(host, want), 9)
+    return elsewhere, capacity(host, want), around(point_of(want.seed), host.name)
 
 
-def _label_keys(want: Needs) -> tuple[str, ...]:
-    """The labels that this Workload cares about."""
-    selector = want.selector or {}
-    expressions = (requirement["key"] for requirement in selector.get("matchExpressions") or ())
-    return (FAILURE_DOMAIN, *(selector.get("matchLabels") or {}), *expressions, *(key for key, _, _ in want.resources))
-
-
-def _point(seed: str) -> str:
+def point_of(seed: str) -> str:
     """Where on the ring of host names a Workload begins to look. Names are UUIDs made by hashing, hence evenly spread."""
     return hashlib.blake2b(seed.encode(), digest_size=8).hexdigest()
 
 
-def _around(point: str, name: str) -> tuple[bool, str]:
+def around(point: str, name: str) -> tuple[bool, str]:
+    """A host's place on the ring, seen from the point."""
     return name < point, name
+
+
+def misfits(hosts: Iterable[Candidate], want: Needs) -> Counter[str]:
+    """Why none of the hosts will do, counted; those that would are not."""
+    keys, verdicts, reasons = label_keys(want), dict[tuple[object, ...], str | None](), Counter[str]()
+    for host in hosts:
+        alike = (*host.shape, *(host.labels.get(key) for key in keys))
+        if alike not in verdicts:
+            verdicts[alike] = misfit(host, want)
+        if (reason := verdicts[alike]) is not None:
+            reasons[reason] += 1
+    return reasons
+
+
+def label_keys(want: Needs) -> tuple[str, ...]:
+    """The labels that decide whether a host fits."""
+    selector = want.selector or {}
+    expressions = (requirement["key"] for requirement in selector.get("matchExpressions") or ())
+    return (*(selector.get("matchLabels") or {}), *expressions, *(key for key, _, _ in want.resources))
 
 
 def explain(total: int, reasons: Mapping[str, int]) -> str:

@@ -6,15 +6,16 @@ when the server says no. An assumption ends when the event that confirms it has 
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter, OrderedDict, defaultdict
 from typing import TYPE_CHECKING
 
-from controllers.fit import Candidate, candidate
+from controllers.fit import Candidate, candidate, misfits
+from controllers.freeindex import FreeIndex
 from controllers.runtime.clock import Clock, LoopClock
 from controllers.runtime.objects import Object, name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from controllers.fit import Needs
 
 __all__ = ["FreeHosts"]
 
@@ -26,10 +27,13 @@ class FreeHosts:
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock: Clock = clock or LoopClock()
-        self._free: dict[str, dict[str, Candidate]] = defaultdict(dict)
+        self._free: dict[str, FreeIndex] = defaultdict(FreeIndex)
         self._unfree: dict[str, Counter[str]] = defaultdict(Counter)
         self._known: dict[str, tuple[str, str | None]] = {}
-        self._assumed: dict[str, float] = {}
+        self._assumed: OrderedDict[str, float] = OrderedDict()
+        self._held: dict[str, Candidate] = {}
+        self._totals: Counter[str] = Counter()
+        self._versions: Counter[str] = Counter()
 
     def update(self, old: Object | None, new: Object | None) -> str | None:
         """Takes in a Host's change. Returns the class in which something has become free or better known, if any."""
@@ -43,51 +47,83 @@ class FreeHosts:
         class_name = new["spec"]["className"]
         reason = unfree(new)
         self._known[name] = (class_name, reason)
+        self._totals[class_name] += 1
+        self._versions[class_name] += 1
         if new["spec"].get("claimRef"):
             self._assumed.pop(name, None)
         if reason is not None:
             self._unfree[class_name][reason] += 1
             return None
         found = candidate(new)
-        self._free[class_name][name] = found
+        self._put(class_name, found)
         return class_name if found != before else None
 
     def _forget(self, name: str) -> Candidate | None:
         class_name, reason = self._known.pop(name, ("", None))
         if not class_name:
             return None
+        self._totals[class_name] -= 1
+        self._versions[class_name] += 1
         if reason is None:
-            return self._free[class_name].pop(name, None)
+            return self._held.pop(name, None) or self._free[class_name].remove(name)
         self._unfree[class_name][reason] -= 1
         return None
 
-    def candidates(self, class_name: str) -> Iterable[Candidate]:
-        """The free hosts of a class that nobody is about to bind."""
-        return [host for host in self._free[class_name].values() if not self._is_assumed(host.name)]
+    def _put(self, class_name: str, host: Candidate) -> None:
+        if host.name in self._assumed:
+            self._held[host.name] = host
+        else:
+            self._free[class_name].add(host)
 
-    def others(self, class_name: str) -> Counter[str]:
-        """Why the class's other hosts cannot be had, counted, those being bound included."""
-        result = +self._unfree[class_name]
-        if assumed := sum(1 for name in self._free[class_name] if self._is_assumed(name)):
-            result["are claimed"] += assumed
+    def best(self, class_name: str, want: Needs) -> str | None:
+        """The name of the host that suits best, of those that nobody is about to bind."""
+        self._expire()
+        found = self._free[class_name].best(want)
+        return found.name if found else None
+
+    def looked(self, class_name: str) -> int:
+        """How many groups of hosts were looked at so far to choose."""
+        return self._free[class_name].looked
+
+    def version(self, class_name: str) -> int:
+        """Changes whenever `reasons` may."""
+        return self._versions[class_name]
+
+    def total(self, class_name: str) -> int:
+        """How many hosts the class has, free or not."""
+        return self._totals[class_name]
+
+    def reasons(self, class_name: str, want: Needs) -> Counter[str]:
+        """Why none of the class's hosts can be had, counted; their sum is the number of hosts. Looks at every free one."""
+        result = misfits(self._free[class_name], want) + self._unfree[class_name]
+        if held := sum(1 for name in self._held if self._known[name][0] == class_name):
+            result["are claimed"] += held
         return result
 
     def assume(self, name: str) -> None:
         """Nobody else is to try this host while it is being bound."""
+        class_name, _ = self._known.get(name, ("", None))
         self._assumed[name] = self._clock.time() + ASSUMED_FOR
+        self._assumed.move_to_end(name)
+        self._versions[class_name] += 1
+        if (host := self._free[class_name].remove(name)) is not None:
+            self._held[name] = host
 
     def restore(self, name: str) -> None:
         """It was not bound after all."""
         self._assumed.pop(name, None)
+        if (host := self._held.pop(name, None)) is not None:
+            class_name, _ = self._known[name]
+            self._versions[class_name] += 1
+            self._free[class_name].add(host)
 
-    def _is_assumed(self, name: str) -> bool:
-        until = self._assumed.get(name)
-        if until is None:
-            return False
-        if until <= self._clock.time():
-            del self._assumed[name]
-            return False
-        return True
+    def _expire(self) -> None:
+        """Ends the assumptions that nothing has confirmed. They end in the order they were made."""
+        while self._assumed:
+            name, until = next(iter(self._assumed.items()))
+            if until > self._clock.time():
+                return
+            self.restore(name)
 
 
 def unfree(host: Object) -> str | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import pytest
@@ -10,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apiserver.apis.host import host_name
-from controllers.fit import Candidate, Needs, best, candidate, explain, misfit, needs, surplus
+from controllers.fit import Candidate, Needs, candidate, capacity, demand, explain, misfit, misfits, needs, rank
+from controllers.freeindex import FreeIndex
 from controllers.kinds import FAILURE_DOMAIN
 from controllers.quantities import GI
 from tests.unit.controllers.clusters import bmh, workload
@@ -63,49 +63,101 @@ def satisfies(host: Candidate, want: Needs) -> bool:
     )
 
 
+def plain_best(hosts: list[Candidate], want: Needs) -> Candidate | None:
+    """Best fit as it is defined: of all that fit, the one of least rank."""
+    return min((host for host in hosts if misfit(host, want) is None), key=lambda host: rank(host, want), default=None)
+
+
+def index_of(hosts: list[Candidate]) -> FreeIndex:
+    index = FreeIndex()
+    for host in hosts:
+        index.add(host)
+    return index
+
+
 @settings(max_examples=60)
 @given(candidates, wants)
-def test_the_chosen_host_satisfies_everything_and_none_is_overlooked(hosts: list[Candidate], want: Needs) -> None:
-    chosen, reasons = best(hosts, want)
+def test_a_host_fits_if_it_satisfies_everything_and_misfits_are_counted(hosts: list[Candidate], want: Needs) -> None:
     fitting = [host for host in hosts if satisfies(host, want)]
-    assert (chosen is None) == (not fitting)
-    if chosen is not None:
-        assert chosen in fitting
-    assert reasons.total() == len(hosts) - len(fitting)
+    assert [host for host in hosts if misfit(host, want) is None] == fitting
+    assert misfits(hosts, want).total() == len(hosts) - len(fitting)
 
 
 @settings(max_examples=60)
 @given(candidates, wants)
-def test_no_fitting_host_is_smaller_in_everything(hosts: list[Candidate], want: Needs) -> None:
-    chosen, _ = best(hosts, want)
+def test_no_fitting_host_is_smaller_or_has_less_than_is_asked_for(hosts: list[Candidate], want: Needs) -> None:
+    chosen = plain_best(hosts, want)
     if chosen is None:
         return
     here = [host for host in hosts if misfit(host, want) is None]
     if want.failure_domain and any(host.labels.get(FAILURE_DOMAIN) == "a" for host in here):
         here = [host for host in here if host.labels.get(FAILURE_DOMAIN) == "a"]
     assert chosen in here, "the failure domain comes first"
-    assert surplus(chosen, want) <= min(surplus(host, want) for host in here) + 1e-6
+    assert capacity(chosen, want) == min(capacity(host, want) for host in here)
+    assert capacity(chosen, want) >= demand(want) - 1e-6
 
 
-@settings(max_examples=60)
-@given(candidates, wants, st.integers())
-def test_the_order_of_hosts_does_not_matter(hosts: list[Candidate], want: Needs, seed: int) -> None:
-    shuffled = list(hosts)
-    random.Random(seed).shuffle(shuffled)
-    assert best(hosts, want)[0] == best(shuffled, want)[0]
+steps = st.lists(st.tuples(st.sampled_from(["remove", "add", "choose", "take"]), st.integers(0, 11), wants), max_size=25)
+
+
+@settings(max_examples=150)
+@given(candidates, steps)
+def test_the_index_finds_the_best_fit_whatever_comes_and_goes(hosts: list[Candidate], steps: list[tuple[str, int, Needs]]) -> None:
+    index, here = index_of(hosts), {host.name: host for host in hosts}
+    for step, number, want in steps:
+        host = hosts[number % len(hosts)] if hosts else None
+        if step == "add" and host is not None:
+            here[host.name] = host
+            index.add(host)
+        elif step == "remove" and host is not None:
+            assert index.remove(host.name) == here.pop(host.name, None)
+        best = plain_best(list(here.values()), want)
+        assert index.best(want) == best
+        if step == "take" and best is not None:
+            assert index.remove(best.name) == here.pop(best.name)
+    assert sorted(host.name for host in index) == sorted(here)
+
+
+def test_choosing_does_not_look_at_more_when_there_are_more_hosts() -> None:
+    """Of 8 sizes of hosts, each in one of 4 racks and with a name of its own: what is looked at depends on neither's number."""
+
+    def looked(count: int) -> int:
+        index = index_of(
+            [
+                Candidate(
+                    name=host_name(str(number)),
+                    labels={"rack": str(number % 4), "host": str(number)},
+                    cpus=8 << number % 8,
+                    ram=32 * GI << number % 8,
+                )
+                for number in range(count)
+            ]
+        )
+        for number in range(50):
+            one = index.best(Needs(namespace="a", seed="", selector={"matchLabels": {"host": str(number)}}))
+            assert one is not None
+            assert one.labels["host"] == str(number)
+        for number in range(50):
+            racks = {"matchLabels": {"rack": str(number % 4)}}
+            chosen = index.best(Needs(namespace="a", seed=str(number), selector=racks, cpus=16, ram=64.0 * GI))
+            assert chosen is not None
+            assert index.remove(chosen.name) == chosen
+        return index.looked
+
+    assert looked(5_000) == looked(500) <= 200, "the work of 100 choices"
 
 
 def test_equal_hosts_are_spread_over_workloads() -> None:
-    hosts = [Candidate(name=host_name(str(number))) for number in range(20)]
-    chosen = [best(hosts, Needs(namespace="a", seed=f"w{number}"))[0] for number in range(100)]
+    index = index_of([Candidate(name=host_name(str(number))) for number in range(20)])
+    chosen = [index.best(Needs(namespace="a", seed=f"w{number}")) for number in range(100)]
     assert len({host.name for host in chosen if host}) > 15
 
 
 def test_gpus_are_not_wasted_on_those_who_did_not_ask() -> None:
     plain = Candidate(name="plain", cpus=16, nics=2)
     gpu = Candidate(name="gpu", cpus=16, nics=2, labels={"nvidia.com/gpu": "4"}, extras=2.3)
-    assert best([gpu, plain], Needs(namespace="a", seed="1"))[0] == plain
-    assert best([gpu, plain], Needs(namespace="a", seed="1", resources=(("nvidia.com/gpu", 1, "1"),)))[0] == gpu
+    assert index_of([gpu, plain]).best(Needs(namespace="a", seed="1")) == plain
+    assert index_of([gpu, plain]).best(Needs(namespace="a", seed="1", resources=(("nvidia.com/gpu", 1, "1"),))) == gpu
 
 
 def test_a_host_object_as_a_candidate() -> None:

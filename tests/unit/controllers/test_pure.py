@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controllers.admittance import admits, default_class, is_active
+from controllers.fit import Needs
 from controllers.freehosts import ASSUMED_FOR, FreeHosts
 from controllers.hosts import host_status
 from controllers.offers import Offered, plan
+from controllers.pending import Pending
 from controllers.providers.base import Consumer, ProviderHost, Source
 from controllers.quantities import human, parse_quantity
 from controllers.runtime.conditions import condition, find_condition, is_true, set_conditions
@@ -125,26 +127,45 @@ def host(name: str, *, claim: str = "", available: bool = True, reason: str = ""
 
 def test_free_hosts_and_assumptions() -> None:
     clock = FakeClock()
-    free = FreeHosts(clock)
+    free, want = FreeHosts(clock), Needs(namespace="a", seed="w")
     assert free.update(None, host("h1")) == "metal"
     free.update(None, host("h2", claim="w"))
     free.update(None, host("h3", available=False, reason="Unhealthy"))
-    assert [found.name for found in free.candidates("metal")] == ["h1"]
-    assert free.others("metal") == {"are claimed": 1, "are unhealthy": 1}
+    assert free.best("metal", want) == "h1"
+    assert free.reasons("metal", want) == {"are claimed": 1, "are unhealthy": 1}
+    before = free.version("metal")
     free.assume("h1")
-    assert list(free.candidates("metal")) == []
-    assert free.others("metal")["are claimed"] == 2
+    assert free.best("metal", want) is None
+    assert free.reasons("metal", want) == {"are claimed": 2, "are unhealthy": 1}
+    assert free.version("metal") != before
     # A late event from before the bind does not free it.
     assert free.update(host("h1"), {**host("h1"), "metadata": {"name": "h1", "resourceVersion": "2"}}) is None
-    assert list(free.candidates("metal")) == []
+    assert free.best("metal", want) is None
     free.restore("h1")
-    assert [found.name for found in free.candidates("metal")] == ["h1"]
+    assert free.best("metal", want) == "h1"
     free.assume("h1")
     clock.advance(ASSUMED_FOR + 1)
-    assert [found.name for found in free.candidates("metal")] == ["h1"], "an assumption that nothing confirms ends"
+    assert free.best("metal", want) == "h1", "an assumption that nothing confirms ends"
+    free.assume("h1")
+    assert free.update(host("h1"), host("h1", claim="w")) is None
     assert free.update(host("h2", claim="w"), host("h2")) == "metal"
-    assert free.update(host("h3"), None) is None
-    assert not free.others("metal")
+    assert free.best("metal", want) == "h2"
+    assert free.total("metal") == 3
+    for name in ("h1", "h2", "h3"):
+        assert free.update(host(name), None) is None
+    assert (free.total("metal"), free.best("metal", want), free.reasons("metal", want)) == (0, None, {})
+
+
+def test_workloads_that_wait_are_found_by_class() -> None:
+    pending = Pending()
+    pending.add("a/1")
+    pending.add("a/2", "metal")
+    pending.add("a/1", "metal")
+    pending.add("a/3", "virtual")
+    assert (pending.of("metal"), pending.of("virtual"), pending.of("")) == (["a/2", "a/1"], ["a/3"], [])
+    pending.remove("a/2")
+    pending.remove("a/2")
+    assert ("a/2" in pending, pending.of("metal"), pending.all()) == (False, ["a/1"], ["a/1", "a/3"])
 
 
 def test_a_real_host_that_is_ours_without_a_claim_is_an_orphan() -> None:
