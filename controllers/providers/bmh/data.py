@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
-from controllers.providers.baremetalhost import names
+from controllers.providers.bmh import names
 from controllers.providers.firstboot import first_boot
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from controllers.providers.baremetalhost import names
 from controllers.providers.base import Consumer, ProviderHost, Source
+from controllers.providers.bmh import names
 from controllers.runtime.objects import Object, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
 
 __all__ = ["Policy", "availability", "consumer_of", "dirty_for", "host_status", "is_empty", "provider_host", "scrub"]

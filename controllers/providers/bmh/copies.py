@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from controllers.providers.baremetalhost import names
-from controllers.providers.baremetalhost.data import secret_object
+from controllers.providers.bmh import names
+from controllers.providers.bmh.data import secret_object
 from controllers.runtime.errors import ApiException
 from controllers.runtime.objects import labels_of
 

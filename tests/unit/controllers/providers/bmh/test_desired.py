@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apiserver.apis.workloadclass import CleaningPolicy
-from controllers.providers.baremetalhost import names
-from controllers.providers.baremetalhost.desired import (
+from controllers.providers.bmh import names
+from controllers.providers.bmh.desired import (
     claimed_patch,
     cleaning_mode,
     consumed,

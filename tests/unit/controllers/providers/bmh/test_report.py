@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apiserver.apis.host import HostReport
-from controllers.providers.baremetalhost.report import Policy, availability, dirty_for, is_empty, provider_host, scrub
+from controllers.providers.bmh.report import Policy, availability, dirty_for, is_empty, provider_host, scrub
 from tests.unit.controllers.clusters import bmh
 
 OPEN = Policy(re.compile(".*"), re.compile(".*"))

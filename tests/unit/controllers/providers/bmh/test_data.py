@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 import pytest
 
-from controllers.providers.baremetalhost.data import copies
 from controllers.providers.base import ApplyRequest, ProviderError, Source
+from controllers.providers.bmh.data import copies
 from tests.unit.controllers.clusters import workload
 
 

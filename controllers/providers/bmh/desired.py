@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from controllers.providers.baremetalhost import names
+from controllers.providers.bmh import names
 from controllers.runtime.objects import Object, annotations_of, labels_of, name_of, namespace_of, uid_of
 
 if TYPE_CHECKING:
