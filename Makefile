@@ -46,13 +46,10 @@ faults: setup ## Never losing a write: kill -9, power cuts, full disks, damaged 
 bench: setup ## This server beside kube-apiserver: CPU per request, as a table (minutes)
 	$(BIN)/python -m tests.bench
 
-requirements: ## Pin anew what pyproject.toml asks for
-	rm -rf .cache/pin
-	$(PYTHON) -m venv .cache/pin
-	.cache/pin/bin/pip install --quiet --disable-pip-version-check pip-tools
-	CUSTOM_COMPILE_COMMAND="make requirements" .cache/pin/bin/pip-compile --quiet --generate-hashes --allow-unsafe --no-emit-index-url \
-	  --no-emit-trusted-host --no-emit-options --strip-extras --extra dev --build-deps-for editable --upgrade \
-	  --output-file requirements.txt pyproject.toml
+requirements: ## Pin what pyproject.toml asks for; UPGRADE=--upgrade takes newer versions of everything
+	test -x .cache/pin/bin/uv || { $(PYTHON) -m venv .cache/pin && .cache/pin/bin/pip install --quiet --disable-pip-version-check uv; }
+	.cache/pin/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 --universal \
+	  --custom-compile-command "make requirements" --extra dev $(UPGRADE) --output-file requirements.txt pyproject.toml
 
 crds: setup ## Write anew the definition of the simulated hardware's kind
 	$(BIN)/python -m hack.realcluster.crd
