@@ -5,7 +5,7 @@ source is asked for is each provider's own business. See docs/providers.md.
 """
 
 from controllers.providers.flavors.changes import differences
-from controllers.providers.flavors.hosts import Machine, machine_status, synthetic_hosts
+from controllers.providers.flavors.hosts import Machine, machine_status, offered_slots, synthetic_host, synthetic_hosts
 from controllers.providers.flavors.model import Flavor, FlavorNIC, distinct
 from controllers.providers.flavors.slots import Slot, mac_address, slot_name, slot_uid
 from controllers.providers.flavors.vanished import once_made
@@ -19,8 +19,10 @@ __all__ = [
     "distinct",
     "mac_address",
     "machine_status",
+    "offered_slots",
     "once_made",
     "slot_name",
     "slot_uid",
+    "synthetic_host",
     "synthetic_hosts",
 ]

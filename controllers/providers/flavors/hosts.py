@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from controllers.providers.flavors.model import Flavor
     from controllers.runtime.objects import Object
 
-__all__ = ["Machine", "machine_status", "synthetic_hosts"]
+__all__ = ["Machine", "machine_status", "offered_slots", "synthetic_host", "synthetic_hosts"]
 
 ROOT_DISK = "/dev/vda"
 
@@ -46,6 +46,36 @@ class Machine:
     problem: tuple[str, str] | None = None
 
 
+def offered_slots(flavors: Iterable[Flavor]) -> list[Slot]:
+    """The slots that the flavors have room for, in order."""
+    return sorted(Slot(flavor.name, index) for flavor in flavors for index in range(flavor.capacity))
+
+
+def synthetic_host(
+    place: str,
+    slot: Slot,
+    flavor: Flavor | None,
+    machine: Machine | None,
+    *,
+    namespace: str = "",
+    maker: str = "",
+    macs: bool = True,
+) -> ProviderHost | None:
+    """The host of one slot; None when it is neither offered nor taken.
+
+    `flavor`: the class's flavor of the slot's name, if it has one. `place`: see `slot_uid`. `namespace`: of Source, for the owner to find the
+    machine. `maker`: shown as the hardware's manufacturer. `macs`: whether machines are made with the addresses of `mac_address`, so that a
+    free host has them already."""
+    uid = slot_uid(place, slot)
+    source = Source(namespace, slot_name(slot), uid)
+    if machine is not None:
+        return _taken(source, machine, flavor, maker=maker, macs=macs)
+    if flavor is None or slot.index >= flavor.capacity:
+        return None
+    report = _report(source, flavor, flavor.labels, machine_status(flavor, uid, None, maker=maker, macs=macs), macs=macs)
+    return ProviderHost(source, report, available=True)
+
+
 def synthetic_hosts(
     place: str,
     flavors: Iterable[Flavor],
@@ -55,24 +85,15 @@ def synthetic_hosts(
     maker: str = "",
     macs: bool = True,
 ) -> dict[str, ProviderHost]:
-    """The hosts by uid.
-
-    `place`: see `slot_uid`. `namespace`: of Source, for the owner to find the machines. `maker`: shown as the hardware's manufacturer.
-    `macs`: whether machines are made with the addresses of `mac_address`, so that a free host has them already."""
+    """All hosts by uid: the offered slots, and those that hold a machine. The arguments are those of `synthetic_host`."""
     offered = {flavor.name: flavor for flavor in flavors}
     taken = {machine.slot: machine for machine in machines}
-    slots = {Slot(flavor.name, index) for flavor in offered.values() for index in range(flavor.capacity)}
     hosts = {}
-    for slot in sorted(slots | taken.keys()):
-        machine, flavor = taken.get(slot), offered.get(slot.flavor)
-        uid = slot_uid(place, slot)
-        source = Source(namespace, slot_name(slot), uid)
-        if machine is None:
-            assert flavor is not None
-            report = _report(source, flavor, flavor.labels, machine_status(flavor, uid, None, maker=maker, macs=macs), macs=macs)
-            hosts[uid] = ProviderHost(source, report, available=True)
-        else:
-            hosts[uid] = _taken(source, machine, flavor, maker=maker, macs=macs)
+    for slot in sorted({*offered_slots(offered.values()), *taken}):
+        flavor = offered.get(slot.flavor)
+        host = synthetic_host(place, slot, flavor, taken.get(slot), namespace=namespace, maker=maker, macs=macs)
+        assert host is not None
+        hosts[host.source.uid] = host
     return hosts
 
 
