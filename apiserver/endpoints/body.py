@@ -28,8 +28,8 @@ LIMIT = 3 * 1024 * 1024
 DEPTH = 128
 EXACT = 2.0**53
 """Up to here every integer has a float of its own."""
-INTEGRAL = re.compile(rb"[0-9](\.0+|\.?[0-9]*[eE]\+?[0-9]+)[\s,}\]]")
-"""Where a body may have an integer that is written as a float."""
+STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?')
+"""Each string of a JSON body; with the colon behind it, if it is a key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +59,30 @@ async def read(call: Call) -> bytes:
 def decode(body: bytes, media: str, *, find_duplicates: bool = True) -> Decoded:
     """The value of a JSON or YAML body. Raises ApiError (400)."""
     if media.endswith("yaml"):
-        return _decode_yaml(body)
+        return _json_in_yaml(body) or _decode_yaml(body)
     try:
-        value = orjson.loads(body)
+        value = _load_json(body)
     except orjson.JSONDecodeError as error:
         raise bad_request(f"the body is not JSON: {error}") from None
+    return Decoded(value, tuple(_doubled(body)) if find_duplicates and not _unique(body, value) else ())
+
+
+def _load_json(body: bytes) -> Any:
+    value = orjson.loads(body)
     if body.count(b"{") + body.count(b"[") > DEPTH:
         _check(value)
-    if INTEGRAL.search(body):
-        value = _integral(value)
-    return Decoded(value, tuple(_doubled(body)) if find_duplicates else ())
+    return _integral(value)
+
+
+def _json_in_yaml(body: bytes) -> Decoded | None:
+    """The value of a YAML body that is JSON, as most applied ones are; None where it has to be read as YAML."""
+    if not body.startswith(b"{"):
+        return None
+    try:
+        value = _load_json(body)
+    except orjson.JSONDecodeError:
+        return None
+    return Decoded(value) if _unique(body, value) else None
 
 
 def _decode_yaml(body: bytes) -> Decoded:
@@ -82,11 +96,12 @@ def _decode_yaml(body: bytes) -> Decoded:
 
 def _integral(value: Any) -> Any:
     """The value with 2.0 as 2: JSON has one kind of number, and models tell integers apart."""
-    if isinstance(value, dict):
-        return {key: _integral(item) for key, item in value.items()}
-    if isinstance(value, list):
+    kind = type(value)
+    if kind is dict:
+        return {key: item if type(item) is str else _integral(item) for key, item in value.items()}
+    if kind is list:
         return [_integral(item) for item in value]
-    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) <= EXACT else value
+    return int(value) if kind is float and value.is_integer() and abs(value) <= EXACT else value
 
 
 def _check(value: Any) -> None:
@@ -111,8 +126,19 @@ def _check(value: Any) -> None:
     raise bad_request(f"the body is nested more than {DEPTH} levels deep")
 
 
+def _unique(body: bytes, value: Any) -> bool:
+    """Whether no key of a JSON body is doubled: it is what its value encodes to, or has as many keys as that."""
+    return orjson.dumps(value) == body or sum(map(bool, STRING.findall(body))) == _members(value)
+
+
+def _members(value: Any) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum([_members(item) for item in value.values() if isinstance(item, dict | list)])
+    return sum([_members(item) for item in value if isinstance(item, dict | list)]) if isinstance(value, list) else 0
+
+
 def _doubled(body: bytes) -> list[str]:
-    """Looks for doubled keys, which orjson does not tell of; where they are is found out only when there are any."""
+    """What to say of each doubled key of a JSON body."""
     doubled: list[tuple[dict[str, Any], list[str]]] = []
 
     def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -123,8 +149,6 @@ def _doubled(body: bytes) -> list[str]:
         return found
 
     value = json.loads(body, object_pairs_hook=mapping)
-    if not doubled:
-        return []
     return list(_paths(value, "", {id(item): keys for item, keys in doubled}))
 
 

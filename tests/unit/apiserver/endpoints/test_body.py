@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import orjson
@@ -90,6 +91,59 @@ def test_yaml_means_what_it_means_to_kubernetes() -> None:
         "float": 1000.0,
         "none": None,
     }
+
+
+APPLIED = "application/apply-patch+yaml"
+TEXTS = st.text(alphabet='a":\\{}[], \n<é', max_size=6)
+NESTED = st.recursive(
+    st.integers() | TEXTS,
+    lambda inner: st.lists(inner, max_size=3) | st.lists(st.tuples(TEXTS, inner), max_size=4).map(tuple),
+    max_leaves=8,
+)
+"""Objects as tuples of members, so that keys may be doubled."""
+
+
+def text_of(value: Any, space: str) -> str:
+    if isinstance(value, tuple):
+        return "{" + f"{space},{space}".join(f"{text_of(key, space)}{space}:{text_of(item, space)}" for key, item in value) + "}"
+    if isinstance(value, list):
+        return "[" + f",{space}".join(text_of(item, space) for item in value) + "]"
+    return json.dumps(value)
+
+
+def doubled(value: Any) -> bool:
+    """Whether a key is doubled in what is left of it: of a key's values the last one counts."""
+    if isinstance(value, tuple):
+        return len(dict(value)) < len(value) or any(map(doubled, dict(value).values()))
+    return isinstance(value, list) and any(map(doubled, value))
+
+
+@given(NESTED, st.sampled_from(["", " ", "\n\t"]))
+def test_doubled_keys_are_found_wherever_they_are(value: Any, space: str) -> None:
+    body = text_of(value, space).encode()
+    decoded = decode(body, JSON)
+    assert decoded.value == json.loads(body)
+    assert bool(decoded.duplicates) == doubled(value)
+
+
+@given(VALUES)
+def test_json_in_yaml_is_what_it_is_as_json(value: Any) -> None:
+    body = orjson.dumps({"a": value})
+    assert decode(body, APPLIED) == decode(body, JSON)
+
+
+@pytest.mark.parametrize("number", ["2.0", "-2.0", "2e0", "2E+1", "20.00e-1", "0.5", "-0.0", "1.5e1", "15e-1"])
+@pytest.mark.parametrize("around", ["{}", '{{"a":{}}}', "[{}]", "[1,{}]", "[1, {} ]", '{{"a":\n{}}}'])
+def test_whole_numbers_are_integers_however_they_are_written(number: str, around: str) -> None:
+    value = float(number)
+    body = around.format(number).encode()
+    expected = json.loads(around.format(int(value) if value.is_integer() else value))
+    assert repr(decode(body, JSON).value) == repr(expected)
+
+
+def test_what_only_begins_like_json_is_yaml() -> None:
+    assert decode(b"{a: 1, b: [x]}", APPLIED).value == {"a": 1, "b": ["x"]}
+    assert decode(b'{"a": 1, "a": 2}', APPLIED).duplicates == ('line 1: key "a" already set in map',)
 
 
 def test_doubled_keys_are_found_where_they_are() -> None:
