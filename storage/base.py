@@ -18,6 +18,7 @@ Errors, all below StorageError:
     +-- Unavailable   the backend does not answer or is closed; the outcome of a commit is unknown
     +-- TooLarge      the backend cannot take so much in one commit; nothing of it was applied (a ValueError as well)
     +-- Corrupt       what is stored cannot be trusted; the message says the way out
+    +-- RolledBack    an older state was put in the backend's place, and its revisions would be used again; the message says the way out
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ __all__ = [
     "Page",
     "Progress",
     "Put",
+    "RolledBack",
     "StorageError",
     "Store",
     "TooLarge",
@@ -91,6 +93,11 @@ class Corrupt(StorageError):
     def __init__(self, message: str, *, finding: str = "") -> None:
         super().__init__(message)
         self.finding = finding or message
+
+
+class RolledBack(StorageError):
+    """The backend is behind what it has told before: an older state was put in its place. Never served: its next revisions were given
+    out already, for other states. The message tells how to restore it with larger ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,27 +1,27 @@
-"""The watch cache: a Store around a Store that answers from memory.
+"""The watch cache: collections of decoded items, kept as new as the Store around which it is.
 
-It loads everything at start and follows one watch of the inner store. Writes go to the inner store and return once the
-cache has applied them. The API server reads its Collections synchronously: decoded once per write, nothing copied.
+The API server reads its Collections synchronously: decoded once per write, nothing copied. It holds no stored bytes itself: as a Store it
+hands every call on, and returns once the collections have what the caller was told.
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
 import logging
 from contextlib import aclosing, suppress
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from storage.base import Compacted, Corrupt, Event, FutureRevision, KeyValue, Page, Progress, StorageError, Store, Unavailable
+from storage.base import Compacted, Conflict, Corrupt, Event, FutureRevision, Progress, RolledBack, StorageError, Store, Unavailable
 from storage.collection import Change, Collection
 from storage.keys import successor
 from storage.ring import Subscription
+from storage.transfer import MARK
+from storage.waiters import Waiters
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Iterable, Mapping, Sequence
 
-    from storage.base import Operation
+    from storage.base import KeyValue, Operation, Page
 
 __all__ = ["Change", "Collection", "Subscription", "WatchCache"]
 
@@ -29,25 +29,26 @@ _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_PAGE = 1_000
+_PAGE = 500
 _BACKOFF = 0.05, 5.0  # seconds: the first and the longest
+_ATTEMPTS = 3  # to begin with history while it is being compacted
 
 
 class WatchCache(Store):
     """A Store around `store`, which it starts and closes.
 
-    history: how many changes each collection keeps for its watches.
-    progress_interval: seconds between two Progress on an idle watch.
+    history: how many changes each collection keeps for its watches; so many are read from the store at the start.
     patience: how long a commit waits until the cache has applied it, and a read until the cache is as new as the store, in
     seconds; then Unavailable."""
 
-    def __init__(self, store: Store, *, history: int = 10_000, progress_interval: float = 5.0, patience: float = 10.0) -> None:
+    def __init__(self, store: Store, *, history: int = 10_000, patience: float = 10.0) -> None:
         self.exclusive = store.exclusive
-        self._inner, self._history, self._progress_interval, self._patience = store, history, progress_interval, patience
-        self._all = Collection("", KeyValue, history=history)
-        self._collections: list[Collection[Any]] = [self._all]
-        self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []  # a heap by revision
-        self._order = itertools.count()
+        self.failure: str | None = None
+        """Why it cannot go on; only a restart helps."""
+        self._inner, self._history, self._patience = store, history, patience
+        self._revision = 0
+        self._collections: list[Collection[Any]] = []
+        self._waiters = Waiters()
         self._pump: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._closing: asyncio.Future[None] | None = None
@@ -72,16 +73,21 @@ class WatchCache(Store):
     @property
     def revision(self) -> int:
         """Every change up to this revision has been applied, in all collections."""
-        return self._all.revision
+        return self._revision
 
     async def start(self) -> None:
-        """As Store.start; returns when everything is loaded. Corrupt when a stored value cannot be decoded."""
+        """As Store.start; returns when everything is loaded, with the history that the store still has. Corrupt when a stored value
+        cannot be decoded, or when the store is the target of a migration that has not finished."""
         if self._pump is not None or self._closing is not None:
             raise Unavailable("the watch cache was started or closed before: make a new one")
         await self._inner.start()
         try:
-            items, revision = await self._list_all()
-            self._load(items, revision)
+            if await self._inner.get(MARK) is not None:
+                raise Corrupt(
+                    "a migration into this storage has not finished, so objects may be missing: run metal3-workloads migrate with the same "
+                    "--from and --to again, it goes on where it was; or serve the storage it came from"
+                )
+            await self._begin()
         except BaseException:
             await self._inner.close()
             raise
@@ -94,22 +100,23 @@ class WatchCache(Store):
         await asyncio.shield(self._closing)
 
     async def get(self, key: str) -> KeyValue | None:
-        await self.confirm()
-        return self._all.get(key)
+        self._check()
+        return await self._inner.get(key)
 
     async def list(self, prefix: str, *, start: str | None = None, limit: int = 0, at: int = 0) -> Page:
         self._check()
-        if at == 0:
-            await self.confirm()
-        elif at != self.revision:
-            return await self._inner.list(prefix, start=start, limit=limit, at=at)
-        items = self._all.range(prefix, start=start or "", limit=limit + 1 if limit else 0)
-        more = 0 < limit < len(items)
-        return Page(items[:limit] if more else items, self.revision, more)
+        return await self._inner.list(prefix, start=start, limit=limit, at=at)
 
     async def commit(self, operations: Sequence[Operation]) -> int:
         self._check()
-        revision = await self._inner.commit(operations)
+        try:
+            revision = await self._inner.commit(operations)
+        except Conflict as error:
+            # Whoever tries again decides by what is read here, and must not lose against the same write twice.
+            latest = error.actual or await self._inner.current_revision()
+            with suppress(FutureRevision):
+                await self.wait_for(latest, self._patience)
+            raise
         try:
             await self.wait_for(revision, self._patience)
         except FutureRevision as error:
@@ -124,7 +131,6 @@ class WatchCache(Store):
     async def compact(self, revision: int) -> None:
         self._check()
         await self._inner.compact(revision)
-        self._all.begin(revision)
 
     async def confirm(self) -> int:
         """Make sure that synchronous reads right after this see every commit acknowledged before it, by whomever.
@@ -145,143 +151,119 @@ class WatchCache(Store):
             raise Unavailable(self._ended)
         if revision <= self.revision:
             return
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiters, (revision, next(self._order), waiter))
         try:
-            async with asyncio.timeout(timeout):
-                await waiter
+            await self._waiters.wait(revision, timeout)
         except TimeoutError:
             raise FutureRevision(revision, self.revision) from None
 
     async def watch(self, prefix: str, after: int) -> AsyncIterator[Event | Progress]:
         self._check()
-        if after > self.revision:
-            await self.confirm()
-        while True:
-            if after < self._all.floor:
-                async with aclosing(self._watch_inner(prefix, after)) as older:
-                    async for item in older:
-                        yield item
-                        after = item.revision if isinstance(item, Progress) else after
-                continue  # memory may have moved on while the reader was busy
-            subscription, patience = self._all.subscribe(after), 0.0  # progress at once when nothing is waiting
-            with suppress(Compacted):  # the reader was overtaken: maybe the inner store has more history
-                while True:
-                    for change in await subscription.next(patience):
-                        if change.item.key.startswith(prefix):
-                            yield _event(change)
-                    after, patience = subscription.revision, self._progress_interval
-                    yield Progress(after)
-
-    async def _watch_inner(self, prefix: str, after: int) -> AsyncGenerator[Event | Progress, None]:
-        """The inner store's watch, until memory reaches back to where it is. Shows nothing that reads here do not see yet."""
-        inner = self._inner.watch(prefix, after)
-        try:
+        async with aclosing(_generator(self._inner.watch(prefix, after))) as inner:
             async for item in inner:
-                await self.wait_for(item.revision, None)
+                await self.wait_for(item.revision, None)  # it shows nothing that the collections do not have yet
                 yield item
-                if isinstance(item, Progress) and item.revision >= self._all.floor:
-                    return
-            raise Unavailable("the store ended the watch: start it again")
-        finally:
-            if (aclose := getattr(inner, "aclose", None)) is not None:
-                await aclose()
+
+    async def _begin(self) -> None:
+        """Load the state of some time ago, then what has happened since: watches from before a restart go on as if there had been none."""
+        latest = await self._inner.current_revision()
+        at = max(1, latest - self._history)
+        for _ in range(_ATTEMPTS):
+            try:
+                await self._load(at)
+                await self._follow(latest)
+                return
+            except Compacted as error:
+                at = max(at, error.oldest)
+            except Corrupt:
+                break  # it may have been repaired since; when it was not, the latest state has it too
+        await self._load(0)
 
     async def _run(self) -> None:
         """Follow the inner store until closed, whatever happens to its watch."""
         stale, backoff = False, _BACKOFF[0]
         while not self._stopping.is_set():
-            before = self.revision
+            before = self._revision
             try:
                 if stale:
-                    await self._relist()
+                    await self._load(0)
                     stale = False
                 await self._follow()
+            except FutureRevision as error:
+                self._fail(_rolled_back(error.current, error.revision))
+                return
+            except RolledBack as error:
+                self._fail(error)
+                return
             except StorageError as error:
                 stale = stale or isinstance(error, Compacted)
                 if not self._stopping.is_set():
-                    _log.warning("The watch cache lost its watch at revision %d and starts it again: %s", self.revision, error)
+                    _log.warning("The watch cache lost its watch at revision %d and starts it again: %s", self._revision, error)
             except Exception as error:
-                _log.exception("The watch cache cannot go on")
-                self._end(f"the watch cache stopped because of {error!r}: restart the server")
+                self._fail(error)
                 return
-            backoff = _BACKOFF[0] if self.revision > before else min(backoff * 2, _BACKOFF[1])
+            backoff = _BACKOFF[0] if self._revision > before else min(backoff * 2, _BACKOFF[1])
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), backoff)
 
-    async def _follow(self) -> None:
-        """Apply the inner watch's events, each commit as a whole."""
-        waiting: list[Event] = []  # the events of one revision, not known to be complete
-        async for item in self._inner.watch("", self.revision):
-            if (waiting and item.revision > waiting[0].revision) or isinstance(item, Progress):
-                self._apply(waiting)
-                waiting = []
-            if isinstance(item, Progress):
-                self._advance(item.revision)
-            else:
-                waiting.append(item)
-        raise Unavailable("the store ended the watch")
-
-    def _apply(self, events: Sequence[Event]) -> None:
-        for event in events:
-            self._change(event.type == "put", event.key, event.value, event.revision)
-        if events:
-            self._advance(events[-1].revision)
-
-    def _change(self, put: bool, key: str, value: bytes, revision: int) -> None:
+    async def _load(self, at: int) -> None:
+        """Replace everything by the state at a revision, 0 for the latest; nobody sees it before it is whole. All subscribers get
+        Compacted: there may be changes between that nobody can tell any more. Raises Corrupt when something cannot be decoded."""
         for collection in self._collections:
-            if key.startswith(collection.prefix):
-                (collection.put if put else collection.delete)(key, value, revision)
-
-    def _advance(self, revision: int) -> None:
-        for collection in self._collections:
-            collection.advance(revision)
-        while self._waiters and self._waiters[0][0] <= revision:
-            waiter = heapq.heappop(self._waiters)[2]
-            if not waiter.done():
-                waiter.set_result(None)
-
-    async def _list_all(self) -> tuple[Sequence[KeyValue], int]:
-        page = await self._inner.list("", limit=_PAGE)
-        items = [*page.items]
+            collection.clear()
+        page = await self._inner.list("", limit=_PAGE, at=at)
+        self._load_items(page.items)
         while page.more:
-            page = await self._inner.list("", start=successor(items[-1].key), limit=_PAGE, at=page.revision)
-            items += page.items
-        return items, page.revision
+            page = await self._inner.list("", start=successor(page.items[-1].key), limit=_PAGE, at=page.revision)
+            self._load_items(page.items)
+        if page.revision < self._revision:
+            raise _rolled_back(page.revision, self._revision)
+        for collection in self._collections:
+            collection.reset(page.revision)
+        self._advance(page.revision)
 
-    def _load(self, items: Sequence[KeyValue], revision: int) -> None:
+    def _load_items(self, items: Sequence[KeyValue]) -> None:
         for item in items:
             for collection in self._collections:
                 if item.key.startswith(collection.prefix):
                     try:
                         collection.load(item.key, item.value, item.revision)
                     except Exception as error:
-                        raise Corrupt(
-                            f"{item.key} at revision {item.revision} cannot be decoded ({error!r}): start a version of this server "
-                            "that knows it, delete that key, or restore a backup"
-                        ) from error
-        for collection in self._collections:
-            collection.reset(revision)
+                        raise _undecodable(item.key, item.revision, repr(error)) from error
 
-    async def _relist(self) -> None:
-        """The inner store no longer has the history in between: compare states, and tell subscribers the differences."""
-        items, revision = await self._list_all()
-        last = self.revision
-        if revision < last:
-            raise Unavailable(
-                f"the store is at revision {revision}, the cache already at {last} (was a backup restored?): restart the server"
-            )
-        present = {item.key for item in items}
-        for old in self._all.range():
-            if old.key not in present:
-                self._change(False, old.key, old.value, last)
-        for item in sorted(items, key=lambda item: item.revision):
-            if item.revision > last:
-                self._change(True, item.key, item.value, item.revision)
+    async def _follow(self, upto: int = 0) -> None:
+        """Apply the inner watch's events, each commit as a whole. With `upto`, until that revision, and Corrupt is raised for what
+        cannot be decoded."""
+        if 0 < upto <= self._revision:
+            return
+        waiting: list[Event] = []  # the events of one revision, not known to be complete
+        async with aclosing(_generator(self._inner.watch("", self._revision))) as inner:
+            async for item in inner:
+                if waiting and (isinstance(item, Progress) or item.revision > waiting[0].revision):
+                    self._apply(waiting, strict=upto > 0)
+                    waiting = []
+                if isinstance(item, Progress):
+                    self._advance(item.revision)
+                else:
+                    waiting.append(item)
+                if 0 < upto <= self._revision:
+                    return
+        raise Unavailable("the store ended the watch")
+
+    def _apply(self, events: Sequence[Event], *, strict: bool) -> None:
+        for event in events:
+            for collection in self._collections:
+                if event.key.startswith(collection.prefix):
+                    if event.type == "delete":
+                        collection.delete(event.key, event.value, event.revision)
+                    elif not collection.put(event.key, event.value, event.revision) and strict:
+                        raise _undecodable(event.key, event.revision, "see the log")
+        self._advance(events[-1].revision)
+
+    def _advance(self, revision: int) -> None:
+        self._revision = max(self._revision, revision)
         for collection in self._collections:
-            collection.begin(revision)
-        self._all.reset(revision)  # a Store's watch must not be told differences for events
-        self._advance(revision)
+            collection.advance(revision)
+        self._waiters.reached(revision)
 
     async def _close(self) -> None:
         self._stopping.set()
@@ -294,20 +276,37 @@ class WatchCache(Store):
                 self._pump.cancel()
             self._end("the watch cache is closed")
 
+    def _fail(self, error: Exception) -> None:
+        _log.error("The watch cache cannot go on", exc_info=error)
+        known = isinstance(error, StorageError)
+        self.failure = str(error) if known else f"the watch cache stopped because of {error!r}: restart the server"
+        self._end(self.failure)
+
     def _end(self, reason: str) -> None:
         self._ended = reason
         for collection in self._collections:
             collection.close(reason)
-        for _, _, waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_exception(Unavailable(reason))
-        self._waiters.clear()
+        self._waiters.fail(Unavailable(reason))
 
     def _check(self) -> None:
         if self._ended is not None or self._closing is not None:
             raise Unavailable(self._ended or "the watch cache is closed")
 
 
-def _event(change: Change[KeyValue]) -> Event:
-    previous = change.previous
-    return Event(change.type, change.item.key, change.item.value, change.revision, None if previous is None else previous.value)
+def _generator(iterator: AsyncIterator[T]) -> AsyncGenerator[T, None]:
+    """Watches are generators, which have to be closed; the seam does not say so."""
+    return cast("AsyncGenerator[T, None]", iterator)
+
+
+def _undecodable(key: str, revision: int, why: str) -> Corrupt:
+    return Corrupt(
+        f"{key} at revision {revision} cannot be decoded ({why}): start a version of this server that knows it, delete that key, "
+        "or restore a backup"
+    )
+
+
+def _rolled_back(current: int, known: int) -> RolledBack:
+    return RolledBack(
+        f"the storage is at revision {current}, and {known} was given out before: an older state was put in its place. Stop all servers, "
+        "restore the backup as docs/troubles.md says, with larger revisions, and start them again"
+    )

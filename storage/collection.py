@@ -10,8 +10,8 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
+from storage.contents import Contents
 from storage.ring import Ring
-from storage.sortedmap import SortedMap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -30,8 +30,7 @@ class Change(Generic[T]):
     """What happened to one key. "put": `item` is the new state, `previous` the one before (None: created).
     "delete": `item` is the last state decoded with the deletion's revision, `previous` the last state itself.
 
-    `revision` never decreases from change to change. Where the backend's history had a gap, what was deleted in it comes
-    first, with the last revision before the gap, so that a reader which starts anew after any of these changes misses none."""
+    `revision` grows from change to change, or stays the same within a commit."""
 
     type: Literal["put", "delete"]
     item: T
@@ -51,14 +50,13 @@ class Collection(Generic[T]):
         history: int = 10_000,
     ) -> None:
         self.prefix = prefix
-        self._decode = decode
-        self._items: dict[str, T] = {}
-        self._sorted: SortedMap[T] = SortedMap()
-        self._indexes = {name: _Index(indexer) for name, indexer in (indexers or {}).items()}
+        self._decode, self._indexers = decode, indexers or {}
+        self._contents: Contents[T] = Contents(self._indexers)
+        self._coming: Contents[T] = self._contents
         self._ring: Ring[Change[T]] = Ring(history)
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self._contents)
 
     @property
     def revision(self) -> int:
@@ -72,20 +70,20 @@ class Collection(Generic[T]):
 
     def get(self, key: str) -> T | None:
         """The item at the (whole) key."""
-        return self._items.get(key)
+        return self._contents.get(key)
 
     def range(self, prefix: str = "", *, start: str = "", limit: int = 0) -> list[T]:
         """The items whose whole keys begin with `prefix`, in key order, from the key `start` (inclusive) on; `limit` 0: all."""
-        return self._sorted.range(prefix, start, limit)
+        return self._contents.range(prefix, start, limit)
 
     def index(self, name: str, value: Hashable, prefix: str = "", *, start: str = "") -> list[T]:
         """The items for which the indexer `name` yields `value`, in key order, as `range` cuts it. KeyError when there is no such
         indexer."""
-        return self._indexes[name].get(value, prefix, start)
+        return self._contents.index(name, value, prefix, start)
 
     def count(self, name: str, value: Hashable) -> int:
         """How many items `index` finds in the whole collection."""
-        return self._indexes[name].count(value)
+        return self._contents.count(name, value)
 
     def subscribe(self, after: int) -> Subscription[Change[T]]:
         """Follow the changes after a revision, usually `revision` in the same breath as a `range`. Raises Compacted,
@@ -94,28 +92,35 @@ class Collection(Generic[T]):
 
     # What follows is for the cache alone.
 
-    def load(self, key: str, value: bytes, revision: int) -> None:
-        """Put an item without history. Raises what decode raises."""
-        self._set(key, self._decode(key, value, revision))
+    def clear(self) -> None:
+        """Begin to load another state. Readers have the present one until `reset`."""
+        self._coming = Contents(self._indexers)
 
-    def put(self, key: str, value: bytes, revision: int) -> None:
-        """Apply a put. What cannot be decoded is logged, and the last known state stays."""
+    def load(self, key: str, value: bytes, revision: int) -> None:
+        """Put an item into the state that is being loaded. Raises what decode raises."""
+        self._coming.put(key, self._decode(key, value, revision))
+
+    def reset(self, revision: int) -> None:
+        """What was loaded is the state now, as of `revision`. There is no history before: every subscriber gets Compacted."""
+        self._contents = self._coming
+        self._ring.reset(revision)
+
+    def put(self, key: str, value: bytes, revision: int) -> bool:
+        """Apply a put. False: it cannot be decoded; that is logged, and the last known state stays."""
         try:
             item = self._decode(key, value, revision)
-            previous = self._set(key, item)
+            previous = self._contents.put(key, item)
         except Exception:
             _log.exception("%s at revision %d cannot be decoded: its last known state is served; write it anew to repair it", key, revision)
-            return
+            return False
         self._ring.append(revision, Change("put", item, previous, revision))
+        return True
 
     def delete(self, key: str, value: bytes, revision: int) -> None:
         """Apply a deletion; `value` is the last one."""
-        previous = self._items.pop(key, None)
+        previous = self._contents.discard(key)
         if previous is None:  # it never could be decoded
             return
-        self._sorted.discard(key)
-        for index in self._indexes.values():
-            index.discard(key, previous)
         try:
             item = self._decode(key, value, revision)
         except Exception:
@@ -127,60 +132,6 @@ class Collection(Generic[T]):
         """Everything up to the revision is applied: show it to subscribers."""
         self._ring.advance(revision)
 
-    def begin(self, revision: int) -> None:
-        """History begins here: let nobody start before. (Subscribers have their place already.)"""
-        self._ring.raise_floor(revision)
-
-    def reset(self, revision: int) -> None:
-        """History broke off: every subscriber gets Compacted."""
-        self._ring.reset(revision)
-
     def close(self, reason: str) -> None:
         """End all subscriptions with Unavailable."""
         self._ring.close(reason)
-
-    def _set(self, key: str, item: T) -> T | None:
-        previous = self._items.get(key)
-        values = [index.values(item) for index in self._indexes.values()]  # before anything is changed: indexers may fail
-        self._items[key] = item
-        self._sorted.put(key, item)
-        for index, wanted in zip(self._indexes.values(), values, strict=True):
-            index.put(key, previous, item, wanted)
-        return previous
-
-
-class _Index(Generic[T]):
-    """The items by one indexer's values."""
-
-    __slots__ = ("_indexer", "_items")
-
-    def __init__(self, indexer: Callable[[T], Iterable[Hashable]]) -> None:
-        self._indexer = indexer
-        self._items: dict[Hashable, SortedMap[T]] = {}
-
-    def get(self, value: Hashable, prefix: str, start: str) -> list[T]:
-        items = self._items.get(value)
-        return [] if items is None else items.range(prefix, start)
-
-    def count(self, value: Hashable) -> int:
-        return len(self._items.get(value, ()))
-
-    def values(self, item: T) -> frozenset[Hashable]:
-        return frozenset(self._indexer(item))
-
-    def put(self, key: str, previous: T | None, item: T, wanted: frozenset[Hashable]) -> None:
-        if previous is not None:
-            for value in self.values(previous) - wanted:
-                self._drop(key, value)
-        for value in wanted:
-            self._items.setdefault(value, SortedMap()).put(key, item)
-
-    def discard(self, key: str, item: T) -> None:
-        for value in self.values(item):
-            self._drop(key, value)
-
-    def _drop(self, key: str, value: Hashable) -> None:
-        items = self._items[value]
-        items.discard(key)
-        if not items:
-            del self._items[value]

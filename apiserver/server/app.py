@@ -179,10 +179,15 @@ class App:
         async def storage() -> None:
             await self._config.cache.current_revision()
 
+        async def cache() -> None:
+            if self._config.cache.failure is not None:
+                raise RuntimeError(self._config.cache.failure)
+
         async def shutdown() -> None:
             if self._stopping:
                 raise RuntimeError("the server is stopping")
 
+        self.health.live("watch-cache", cache)
         self.health.ready("storage", storage)
         self.health.ready("shutdown", shutdown)
         for name, check in self._config.ready.items():

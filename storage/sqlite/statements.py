@@ -23,12 +23,11 @@ _SET_LIVE = "INSERT INTO live (key, id) VALUES (?, ?) ON CONFLICT (key) DO UPDAT
 _UNSET_LIVE = "DELETE FROM live WHERE key = ?"
 _LIST = """SELECT live.key, changes.value, live.id FROM live JOIN changes USING (id)
     WHERE live.key >= :low AND live.key < :end ORDER BY live.key LIMIT :limit"""
-# The inner query needs the index only: values of superseded versions are not touched.
-_LIST_AT = """SELECT changes.key, changes.value, changes.id FROM (
-        SELECT key, max(id) AS id FROM changes INDEXED BY changes_by_key
-        WHERE key >= :low AND key < :end AND id <= :at GROUP BY key
-    ) AS latest JOIN changes ON changes.id = latest.id
-    WHERE changes.value IS NOT NULL ORDER BY latest.key LIMIT :limit"""
+# The latest of each key up to then. In order of the index, so that a page costs what is on it, not what is behind it.
+_LIST_AT = """SELECT key, value, id FROM changes INDEXED BY changes_by_key
+    WHERE key >= :low AND key < :end AND id <= :at AND value IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM changes AS newer INDEXED BY changes_by_key WHERE newer.key = changes.key AND newer.id > changes.id AND newer.id <= :at
+    ) ORDER BY key LIMIT :limit"""
 # NOT INDEXED: in order of id, even where the index by key would have fewer rows to sort.
 _HISTORY = """SELECT new.id, new.key, new.value, old.value FROM changes AS new NOT INDEXED LEFT JOIN changes AS old ON old.id = new.previous
     WHERE new.id > :after AND new.id <= :upto AND new.key >= :low AND new.key < :end ORDER BY new.id LIMIT :limit"""

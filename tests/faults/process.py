@@ -76,6 +76,12 @@ class Server:
             await process.communicate()
 
     @property
+    def pid(self) -> int:
+        """Of the process that runs."""
+        assert self._process is not None, "start it first"
+        return self._process.pid
+
+    @property
     def session(self) -> aiohttp.ClientSession:
         """For watches."""
         assert self._session is not None, "enter it first"

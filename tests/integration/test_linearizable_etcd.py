@@ -26,7 +26,7 @@ async def test_histories(tmp_path: Path, cached: bool) -> None:
     try:
         for seed in range(HISTORIES):
             plain = EtcdStore([etcd.endpoint], prefix=f"/{seed}", progress_interval=0.5)
-            async with opened(WatchCache(plain, history=100, progress_interval=0.5) if cached else plain) as store:
+            async with opened(WatchCache(plain, history=100) if cached else plain) as store:
                 before, calls = await record(store, seed)
             assert (found := first_impossible(before, calls)) is None, f"seed {seed}: {found}"
     finally:

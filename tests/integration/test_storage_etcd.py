@@ -54,4 +54,4 @@ class TestEtcdStore(EtcdStoreTests):
 
 class TestWatchCacheOverEtcd(EtcdStoreTests):
     def open_store(self, place: Path) -> Store:
-        return WatchCache(self.open_etcd(place), history=100, progress_interval=0.2)
+        return WatchCache(self.open_etcd(place), history=100)

@@ -62,7 +62,7 @@ def plain(*servers: EtcdServer) -> Store:
 
 
 def cached(*servers: EtcdServer) -> Store:
-    return WatchCache(plain(*servers), patience=TIMEOUT, progress_interval=0.5)
+    return WatchCache(plain(*servers), patience=TIMEOUT)
 
 
 async def available(call: Callable[[], Awaitable[object]], seconds: float = 30) -> object:

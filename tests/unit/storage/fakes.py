@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from storage.base import Compacted, Delete, Event, KeyValue, Page, Progress, Put, StorageError, Store, Unavailable
+from storage.base import Compacted, Delete, Event, FutureRevision, KeyValue, Page, Progress, Put, StorageError, Store, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -25,7 +25,7 @@ class ScriptedStore(Store):
         self.silent, self.closed, self.deaf = False, False, 0
         self.watches = self.lists = 0
         self.errors: list[StorageError] = []
-        self.changed, self.listed = asyncio.Event(), asyncio.Event()
+        self.changed = asyncio.Event()
 
     def wake(self) -> None:
         self.changed.set()
@@ -60,10 +60,20 @@ class ScriptedStore(Store):
 
     async def list(self, prefix: str, *, start: str | None = None, limit: int = 0, at: int = 0) -> Page:
         self.lists += 1
-        self.listed.set()
-        self.listed = asyncio.Event()
-        items = [self.state[key] for key in sorted(self.state) if key.startswith(prefix) and key >= (start or "")]
+        if 0 < at < self.compacted:
+            raise Compacted(at, self.compacted)
+        state = self.state_at(at) if at else self.state
+        items = [state[key] for key in sorted(state) if key.startswith(prefix) and key >= (start or "")]
         return Page(items[: limit or None], at or self.revision, 0 < limit < len(items))
+
+    def state_at(self, revision: int) -> dict[str, KeyValue]:
+        state: dict[str, KeyValue] = {}
+        for event in self.events:
+            if event.revision <= revision:
+                state.pop(event.key, None)
+                if event.type == "put":
+                    state[event.key] = KeyValue(event.key, event.value, event.revision)
+        return state
 
     async def commit(self, operations: Sequence[Operation]) -> int:
         return self.write(*operations)
@@ -79,6 +89,8 @@ class ScriptedStore(Store):
         number = self.watches
         if after < self.compacted:
             raise Compacted(after, self.compacted)
+        if after > self.revision:
+            raise FutureRevision(after, self.revision)
         while True:
             changed = self.changed
             if self.closed:

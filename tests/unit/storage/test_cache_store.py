@@ -24,7 +24,7 @@ class TestWatchCache(StoreTests):
     progress_within = 5.0
 
     def open_store(self, place: Path) -> Store:
-        return WatchCache(SQLiteStore(place / "store.db", synchronous="off"), progress_interval=0.2)
+        return WatchCache(SQLiteStore(place / "store.db", synchronous="off", progress_interval=0.2))
 
 
 class TestWatchCacheThatHasToAsk(StoreTests):
@@ -32,4 +32,4 @@ class TestWatchCacheThatHasToAsk(StoreTests):
 
     def open_store(self, place: Path) -> Store:
         inner = SharedSQLiteStore(place / "store.db", synchronous="off", recent=2, progress_interval=0.2)
-        return WatchCache(inner, history=3, progress_interval=0.2)
+        return WatchCache(inner, history=3)

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from storage.base import Compacted
 from storage.collection import Change, Collection
 
 
@@ -65,7 +66,7 @@ def test_indexes_and_ranges_are_what_a_scan_finds(steps: list[tuple[str, str | N
     assert collection.range("/a/x/") == [item for item in items if item.key.startswith("/a/x/")]
     assert collection.range("/b") == []
     buckets = {value for item in items for value in item.labels}
-    assert collection._indexes["label"]._items.keys() == buckets  # nothing is left of values that nobody has any more
+    assert collection._contents._indexes["label"]._items.keys() == buckets  # nothing is left of values that nobody has any more
 
 
 @given(st.lists(st.tuples(KEYS, LABELS | st.none())))
@@ -130,6 +131,20 @@ def test_an_indexer_that_fails_changes_nothing(caplog: pytest.LogCaptureFixture)
 def test_loading_does_not_hide_errors() -> None:
     with pytest.raises(ValueError, match="bad"):
         make().load("/a/1", b"bad", 1)
+
+
+def test_another_state_is_not_seen_before_it_is_whole() -> None:
+    collection = make()
+    put(collection, "/a/1", b"p", 1)
+    subscription = collection.subscribe(1)
+    collection.clear()
+    collection.load("/a/2", b"q", 5)
+    assert (collection.range(), collection.index("label", "q")) == ([Item("/a/1", "p", 1)], [])
+    collection.reset(7)
+    assert (collection.range(), collection.index("label", "p")) == ([Item("/a/2", "q", 5)], [])
+    assert (collection.revision, collection.floor) == (7, 7)
+    with pytest.raises(Compacted):
+        subscription.take()
 
 
 def test_an_unknown_index_is_an_error() -> None:

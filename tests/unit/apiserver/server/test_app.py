@@ -151,6 +151,7 @@ async def test_health_checks_are_named_addressed_and_excluded(tmp_path: Path) ->
         async with anybody.get("/readyz?verbose&exclude=ping&exclude=x") as response:
             assert (await response.text()).splitlines() == [
                 "[+]ping excluded: ok",
+                "[+]watch-cache ok",
                 "[+]storage ok",
                 "[+]shutdown ok",
                 "[-]upstream failed: reason withheld",
@@ -160,6 +161,17 @@ async def test_health_checks_are_named_addressed_and_excluded(tmp_path: Path) ->
         broken = False
         async with anybody.get("/readyz") as response:
             assert (response.status, await response.text()) == (200, "ok")
+
+
+async def test_a_server_that_only_a_restart_helps_says_so(tmp_path: Path) -> None:
+    cache = WatchCache(SQLiteStore(tmp_path / "other", synchronous="off"))
+    async with app_of(tmp_path, cache=cache) as app, client(app, None) as anybody:
+        for failure, status in ((None, 200), ("canary", 500)):
+            cache.failure = failure
+            for path in ("/livez", "/readyz", "/livez/watch-cache"):
+                async with anybody.get(path) as response:
+                    assert (path, response.status) == (path, status)
+                    assert "canary" not in await response.text()
 
 
 async def test_stopping_ends_watches_whole_and_finishes_requests(tmp_path: Path) -> None:

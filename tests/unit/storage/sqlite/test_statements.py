@@ -9,7 +9,7 @@ import pytest
 from storage.base import Compacted, Delete, Put
 from storage.sqlite import Retention, SQLiteStore
 from storage.sqlite.schema import connect, first_id, last_id
-from storage.sqlite.statements import history
+from storage.sqlite.statements import history, list_page
 from storage.testing.harness import opened, put
 
 if TYPE_CHECKING:
@@ -44,3 +44,21 @@ async def test_compaction_leaves_no_more_than_the_state(tmp_path: Path) -> None:
             await put(store, f"/later/{n}")
     with closing(sqlite3.connect(tmp_path / "db")) as connection:
         assert connection.execute("SELECT key FROM changes WHERE id <= ?", (last_id(revision),)).fetchall() == [("/same",)]
+
+
+async def test_a_page_of_the_past_costs_what_is_on_it(tmp_path: Path) -> None:
+    async with opened(SQLiteStore(tmp_path / "db", synchronous="off")) as store:
+        await store.commit([Put(f"/{n:05}", b"") for n in range(5_000)])
+        before = await store.current_revision()
+        await store.commit([Put(f"/{n:05}", b"") for n in range(0, 5_000, 2)])
+    with closing(connect(tmp_path / "db")) as connection:
+
+        def steps(limit: int) -> int:
+            """What SQLite's virtual machine does for a page, in tens."""
+            counted: list[None] = []
+            connection.set_progress_handler(lambda: counted.append(None), 10)
+            assert len(list_page(connection, "/", None, limit, before).items) == limit
+            connection.set_progress_handler(None, 10)
+            return len(counted)
+
+        assert steps(50) * 20 < steps(5_000)
