@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from apiserver.apis.host import WORKLOAD_FIELDS
 from apiserver.apis.status import cause
-from apiserver.registry.projection import PAUSED, STATUS_ANNOTATION, WORKLOAD_FIELDS
+from apiserver.registry.projection import PAUSED, STATUS_ANNOTATION, held_for
 
 __all__ = ["Absorbed", "Refused", "Taken", "absorb"]
 
@@ -31,10 +32,11 @@ class Taken(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Absorbed:
-    """`action`: what becomes of the claim. `changes`: the WORKLOAD_FIELDS that the Workload is to have otherwise, None for
-    "not at all". `tenant`: the new Host.spec.view (TenantMetadata)."""
+    """`action`: what becomes of the claim; "adopt" and "give up" take over the claim that the host's source knows, the latter to release
+    it at once. `changes`: the WORKLOAD_FIELDS that the Workload is to have otherwise (a new one: at all), None for "not at all".
+    `tenant`: the new Host.spec.view (TenantMetadata)."""
 
-    action: Literal["nothing", "claim", "change", "release"]
+    action: Literal["nothing", "claim", "adopt", "give up", "change", "release"]
     changes: dict[str, Any]
     tenant: dict[str, Any]
 
@@ -51,6 +53,11 @@ def absorb(old: dict[str, Any], new: dict[str, Any], host: dict[str, Any], *, cl
     causes = _forbidden(old, new)
     if causes:
         raise Refused(causes)
+    if held_for(host, old["metadata"]["namespace"]) is not None:
+        if before is not None and after is not None and _another(before, after):
+            raise Taken
+        wanted = {field: new["spec"][field] for field in WORKLOAD_FIELDS if field in new["spec"]}
+        return Absorbed("give up" if after is None else "adopt", wanted, tenant)
     if not claimed:
         if after is None:
             message = "Required value: the host is free: set spec.consumerRef to claim it; nothing else may be changed before"

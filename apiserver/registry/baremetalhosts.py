@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis import metal3
+from apiserver.apis.host import ADOPTS, adopted_consumer
 from apiserver.apis.status import ApiError, conflict, not_found
 from apiserver.registry import metadata
 from apiserver.registry.absorb import Absorbed, Refused, Taken, absorb
@@ -13,7 +14,8 @@ from apiserver.registry.claims import Claims, bound, free_reason, put
 from apiserver.registry.entry import Entry, encode_stored
 from apiserver.registry.projection import CLAIMED_THROUGH, claimed_by, host_of
 from apiserver.registry.resource import ALL_VERBS, Column, Resource
-from apiserver.registry.store import ATTEMPTS, Registry, deletion_mark, managed_fields, mark_deleted
+from apiserver.registry.store import ATTEMPTS, Registry, deletion_mark, managed_fields, mark_deleted, now
+from apiserver.registry.tracking import settled, with_fields
 from apiserver.registry.validation import normalize, refuse
 from storage.base import Conflict
 
@@ -88,17 +90,18 @@ class BareMetalHostViewRegistry(Registry):
                 current = self.claims.workload_of_host(host)
                 try:
                     absorbed = self._absorb(context, old, new, host, current)
-                    if absorbed.action != "claim":
+                    claims = absorbed.action in ("claim", "adopt", "give up")
+                    if not claims:
                         context.settle(False)  # an attempt before this one may have been to make a Workload
                     if absorbed.action == "nothing":
                         return entry
-                    if absorbed.action == "claim":
+                    if claims:
                         view, operations = await self._claim(context, entry, host_entry, host, absorbed)
                     else:
                         view, operations = self._change(entry, host_entry, host, current, absorbed)
-                    view = self.tracked(context, old, view, managed_fields(wanted), subresource, applied=applied)
+                    view = self._tracked(context, old, view, managed_fields(wanted), subresource, applied=applied)
                     written = await self._commit(context, entry, view, operations)
-                    if absorbed.action == "claim" and not context.dry_run:
+                    if claims and not context.dry_run:
                         await self._withdraw_others(host_entry.name)
                     return written
                 except Conflict:
@@ -148,7 +151,15 @@ class BareMetalHostViewRegistry(Registry):
         meta = metadata.for_update(self.resource, old["metadata"], given if isinstance(given, dict) else {})
         new = normalize(self.resource, {**new, "metadata": meta, "status": old["status"]}, entry.name)
         admitted = await self.admission.admit(Attributes("UPDATE", context, self.resource, entry.namespace, entry.name, new, old))
-        return new if admitted is new or admitted is None else normalize(self.resource, admitted, entry.name)
+        return admitted or new
+
+    def _tracked(
+        self, context: Context, old: dict[str, Any], view: dict[str, Any], sent: Any, subresource: str, *, applied: bool
+    ) -> dict[str, Any]:
+        """The view with its managedFields: those of the apply that made it, or by what differs from `old`."""
+        if applied:
+            return settled(old, with_fields(view, sent or []))
+        return settled(old, self.tracking.track(context, old, view, sent, subresource, now()))
 
     def _absorb(self, context: Context, old: dict[str, Any], new: dict[str, Any], host: dict[str, Any], current: Entry | None) -> Absorbed:
         claimed = claimed_by(host, old["metadata"]["namespace"])
@@ -164,16 +175,20 @@ class BareMetalHostViewRegistry(Registry):
         self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any], absorbed: Absorbed
     ) -> tuple[dict[str, Any], list[Operation]]:
         """The filled view, and what makes the Workload and records the claim: one commit."""
-        why = free_reason(host, entry.namespace)
+        why = free_reason(host, entry.namespace) if absorbed.action == "claim" else None
         if why is not None:
             raise conflict(self.resource.group, self.resource.plural, entry.name, why)
         workloads = self.claims.workloads
         name = entry.name if workloads.find(entry.namespace, entry.name) is None else metadata.generated_name(f"{entry.name}-")
         spec = {field: value for field, value in absorbed.changes.items() if value is not None}
         spec |= {"className": host["spec"]["className"], "hostRef": {"name": entry.name}}
-        wanted = {"metadata": {"name": name, "labels": {CLAIMED_THROUGH: "baremetalhost"}}, "spec": spec}
-        made = await workloads.admit_new(context, entry.namespace, wanted)
+        meta: dict[str, Any] = {"name": name, "labels": {CLAIMED_THROUGH: "baremetalhost"}}
+        if absorbed.action != "claim":
+            meta["annotations"] = {ADOPTS: adopted_consumer(host["status"]["held"]["spec"]["consumerRef"])}
+        made = await workloads.admit_new(context, entry.namespace, {"metadata": meta, "spec": spec})
         host, made = bound(host, made, absorbed.tenant)
+        if absorbed.action == "give up":
+            made = mark_deleted(made, "") or made
         view = self.claims.view_object(host, made, entry.namespace, entry.name)
         return view, [put(workloads, None, made), put(self.claims.hosts, host_entry, host)]
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from apiserver.apis.host import view_uid
+from apiserver.apis.host import ADOPTS, adopted_consumer, uid_of_view
 from apiserver.registry.context import Context, UserInfo
 from apiserver.registry.entry import encode_stored
-from apiserver.registry.projection import claimed_by, project
+from apiserver.registry.projection import claimed_by, held_for, project
 from apiserver.registry.store import Registry, now, same
 from storage.base import Check, Delete, Put
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from apiserver.registry.entry import Entry
     from storage.base import Operation
 
-__all__ = ["RELEASE_FINALIZER", "Claims", "bound", "claim_ref", "free_reason", "offered_to", "put", "unbound", "with_condition"]
+__all__ = ["RELEASE_FINALIZER", "Claims", "adopting", "bound", "claim_ref", "free_reason", "offered_to", "put", "unbound", "with_condition"]
 
 RELEASE_FINALIZER = "workload.metal3.io/release"
 """On every Workload that has a host: it goes only after the host was released."""
@@ -147,6 +147,13 @@ def free_reason(host: dict[str, Any], namespace: str) -> str | None:
     return None
 
 
+def adopting(host: dict[str, Any], workload: dict[str, Any]) -> bool:
+    """Whether the Workload is meant to take over the claim that the host's source knows, of just this consumer and namespace."""
+    held = held_for(host, workload["metadata"]["namespace"])
+    wanted = (workload["metadata"].get("annotations") or {}).get(ADOPTS)
+    return held is not None and wanted == adopted_consumer(held["spec"]["consumerRef"])
+
+
 def offered_to(host: dict[str, Any]) -> set[str]:
     """The namespaces in which an unclaimed host is to be seen: of those it is offered to, the one whose data it holds, if any."""
     status = host.get("status") or {}
@@ -166,7 +173,7 @@ def bound(host: dict[str, Any], workload: dict[str, Any], tenant: dict[str, Any]
     finalizers = list(workload["metadata"].get("finalizers") or [])
     if RELEASE_FINALIZER not in finalizers:
         finalizers.append(RELEASE_FINALIZER)
-    chosen = {"name": tenant["name"], "uid": view_uid(host["spec"]["source"]["uid"], namespace), "class": host["spec"]["className"]}
+    chosen = {"name": tenant["name"], "uid": uid_of_view(host["spec"]["source"], namespace), "class": host["spec"]["className"]}
     status = {**(workload.get("status") or {}), "phase": "Bound", "host": chosen}
     status["conditions"] = with_condition(workload, "Bound", "True", "Bound", f"Has the host {tenant['name']}.")
     return claimed, {**workload, "metadata": {**workload["metadata"], "finalizers": finalizers}, "status": status}

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from apiserver.apis.host import view_uid
+from apiserver.apis.host import WORKLOAD_FIELDS, uid_of_view
 from apiserver.apis.workload import GROUP
 
-__all__ = ["CLAIMED_THROUGH", "PAUSED", "STATUS_ANNOTATION", "WORKLOAD_FIELDS", "claimed_by", "host_of", "project"]
+__all__ = ["CLAIMED_THROUGH", "PAUSED", "STATUS_ANNOTATION", "claimed_by", "held_for", "host_of", "project"]
 
 CLAIMED_THROUGH = f"{GROUP}/claimed-through"
 """Label of Workloads that were made by a claim through the view; their consumerRef is the claimer's alone."""
 
 PAUSED = "baremetalhost.metal3.io/paused"
 STATUS_ANNOTATION = "baremetalhost.metal3.io/status"
-
-WORKLOAD_FIELDS = ("consumerRef", "image", "customDeploy", "userData", "metaData", "networkData", "online", "automatedCleaningMode")
-"""Fields of the view's spec that are the Workload's. The rest of the spec is the host's."""
 
 _HOST_SPEC = ("architecture", "bootMACAddress", "bootMode", "hardwareProfile", "rootDeviceHints")
 _HOST_STATUS = ("operationalStatus", "errorType", "errorMessage", "errorCount", "hardwareProfile", "poweredOn", "lastUpdated", "hardware")
@@ -43,21 +40,30 @@ def claimed_by(host: dict[str, Any], namespace: str) -> bool:
     return claim is not None and claim["namespace"] == namespace
 
 
+def held_for(host: dict[str, Any], namespace: str) -> dict[str, Any] | None:
+    """The claim that the host's source knows, if it is of a consumer of this namespace and nobody has the host here."""
+    held: dict[str, Any] | None = (host.get("status") or {}).get("held")
+    return held if held is not None and held["namespace"] == namespace and not host["spec"].get("claimRef") else None
+
+
 def project(host: dict[str, Any], workload: dict[str, Any] | None, namespace: str, name: str) -> dict[str, Any]:
     """The view of `host` in `namespace` under `name`, without what the system sets at the write (resourceVersion, generation,
     creationTimestamp, deletionTimestamp). `workload`: the one that has the host; None for a free host, or when it is gone."""
-    claimed = claimed_by(host, namespace)
+    claimed, held = claimed_by(host, namespace), held_for(host, namespace)
     report = host["status"]["report"]
+    tenant = (host["spec"].get("view") or {}) if claimed else held or {}
+    spec = _spec(report["spec"], workload if claimed else None)
+    if held is not None:
+        spec |= {field: held["spec"][field] for field in WORKLOAD_FIELDS if field in held["spec"]}
     return {
-        "metadata": _metadata(host, report, namespace, name, claimed=claimed),
-        "spec": _spec(report["spec"], workload if claimed else None),
-        "status": _status(host, report["status"], workload, claimed=claimed),
+        "metadata": _metadata(host, report, namespace, name, tenant),
+        "spec": spec,
+        "status": _status(host, report["status"], workload, claimed=claimed, held=held is not None),
     }
 
 
-def _metadata(host: dict[str, Any], report: dict[str, Any], namespace: str, name: str, *, claimed: bool) -> dict[str, Any]:
-    tenant = (host["spec"].get("view") or {}) if claimed else {}
-    metadata: dict[str, Any] = {"name": name, "namespace": namespace, "uid": view_uid(host["spec"]["source"]["uid"], namespace)}
+def _metadata(host: dict[str, Any], report: dict[str, Any], namespace: str, name: str, tenant: dict[str, Any]) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"name": name, "namespace": namespace, "uid": uid_of_view(host["spec"]["source"], namespace)}
     for field, removed in (("labels", "removedLabels"), ("annotations", "removedAnnotations")):
         hidden = set(tenant.get(removed) or ())
         merged = {k: v for k, v in (report.get(field) or {}).items() if k not in hidden} | (tenant.get(field) or {})
@@ -85,11 +91,13 @@ def _spec(host_spec: dict[str, Any], workload: dict[str, Any] | None) -> dict[st
     return spec
 
 
-def _status(host: dict[str, Any], reported: dict[str, Any], workload: dict[str, Any] | None, *, claimed: bool) -> dict[str, Any]:
-    taken = _HOST_STATUS + (_TENANT_STATUS if claimed else ())
+def _status(
+    host: dict[str, Any], reported: dict[str, Any], workload: dict[str, Any] | None, *, claimed: bool, held: bool
+) -> dict[str, Any]:
+    taken = _HOST_STATUS + (_TENANT_STATUS if claimed or held else ())
     status = {field: reported[field] for field in taken if field in reported}
     provisioning = reported["provisioning"]
-    kept = _PROVISIONING + (_TENANT_PROVISIONING if claimed and workload is not None else ())
+    kept = _PROVISIONING + (_TENANT_PROVISIONING if held or (claimed and workload is not None) else ())
     status["provisioning"] = {field: provisioning[field] for field in kept if field in provisioning}
     status["provisioning"]["ID"] = host["metadata"]["name"]
     if claimed and wants_deprovisioning(workload):

@@ -99,10 +99,8 @@ class Registry:
         new = self.strategy.prepare_create(context, {**obj, "metadata": metadata.for_create(self.resource, obj, namespace, now())})
         name = new["metadata"]["name"]
         new = self._checked(None, normalize(self.resource, new, name))
-        admitted = await self.admission.admit(Attributes("CREATE", context, self.resource, namespace, name, new, None))
-        if admitted is not new and admitted is not None:
-            new = self._checked(None, normalize(self.resource, admitted, name))
-        return with_fields(new, sent or []) if applied else self.tracking.track(context, None, new, sent, "", now())
+        new = with_fields(new, sent or []) if applied else self.tracking.track(context, None, new, sent, "", now())
+        return await self._admitted(Attributes("CREATE", context, self.resource, namespace, name, new, None), new)
 
     async def update(
         self,
@@ -160,13 +158,12 @@ class Registry:
         meta = metadata.for_update(self.resource, old["metadata"], given if isinstance(given, dict) else {})
         new = self.strategy.prepare_update(context, old, {**new, "metadata": meta}, subresource)
         new = self._checked(old, normalize(self.resource, with_fields(new, []), entry.name))
-        attributes = Attributes("UPDATE", context, self.resource, entry.namespace, entry.name, new, old, subresource)
-        admitted = await self.admission.admit(attributes)
-        if admitted is not new and admitted is not None:
-            new = self._checked(old, normalize(self.resource, admitted, entry.name))
+        new = with_fields(new, sent or []) if applied else self.tracking.track(context, old, new, sent, subresource, now())
+        write = Attributes("UPDATE", context, self.resource, entry.namespace, entry.name, new, old, subresource)
+        new = await self._admitted(write, new)
         if subresource != "status" and self._content(new) != self._content(old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-        new = self.tracked(context, old, new, sent, subresource, applied=applied)
+        new = settled(old, new)
         if "deletionTimestamp" in old["metadata"] and not new["metadata"].get("finalizers"):
             await self._remove(context, entry, new)
             return self.decode(entry.key, encode_stored(self.resource, new), entry.revision)  # kube-apiserver tells the writer no other
@@ -174,13 +171,10 @@ class Registry:
             return entry
         return await self._store(context, entry, new, old)
 
-    def tracked(
-        self, context: Context, old: dict[str, Any], new: dict[str, Any], sent: Any, subresource: str, *, applied: bool
-    ) -> dict[str, Any]:
-        """`new` with its managedFields: those of the apply that made it, or by what differs from `old`."""
-        if applied:
-            return settled(old, with_fields(new, sent or []))
-        return settled(old, self.tracking.track(context, old, new, sent, subresource, now()))
+    async def _admitted(self, write: Attributes, new: dict[str, Any]) -> dict[str, Any]:
+        """`new`, which the write would store, as admission lets it be stored."""
+        admitted = await self.admission.admit(write)
+        return new if admitted is new or admitted is None else self._checked(write.old, admitted)
 
     async def delete(self, context: Context, namespace: str, name: str, options: DeleteOptions) -> tuple[Entry, bool]:
         """Delete, or mark as deleted while finalizers are left. Returns the last state, and whether it is gone now."""

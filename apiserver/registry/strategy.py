@@ -46,7 +46,7 @@ class Admission(Protocol):
     """Decides whether a write may happen, and may change it. Called with what is about to be stored."""
 
     async def admit(self, attributes: Attributes) -> dict[str, Any] | None:
-        """The object to store: `attributes.new` itself when nothing is changed (None for DELETE). Raises ApiError."""
+        """The object to store: `attributes.new` itself (None for DELETE), or a changed one, normalized. Raises ApiError."""
 
 
 class AdmitEverything:

@@ -1,7 +1,7 @@
 """Field management of one kind: who wrote what (metadata.managedFields), and server-side apply. A thin layer over registry.fields.
 
-Tracked on the object as it is about to be stored, after admission, as kube-apiserver does: what a webhook changes is owned by
-whoever made the request.
+Tracked on the object as it comes to admission, as kube-apiserver does: webhooks see who owns what, and what they change is nobody's
+until somebody writes it. (A view is tracked as it is stored: what a write of it comes to is known no sooner.)
 """
 
 from __future__ import annotations

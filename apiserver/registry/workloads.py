@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.apis.workload import GROUP, VERSION, Binding, Workload
 from apiserver.registry.attributes import Attributes
-from apiserver.registry.claims import Claims, bound, claim_ref, free_reason, put
+from apiserver.registry.claims import Claims, adopting, bound, claim_ref, free_reason, put
 from apiserver.registry.resource import Column, Resource
 from apiserver.registry.store import ATTEMPTS, Registry
 from apiserver.registry.strategy import Strategy
@@ -152,7 +152,7 @@ class WorkloadRegistry(Registry):
             raise conflict(GROUP, "workloads", name, "it is being deleted")
         if "host" in (workload.get("status") or {}):
             raise conflict(GROUP, "workloads", name, f"it has the host {workload['status']['host']['name']} already")
-        why = free_reason(host, namespace)
+        why = None if adopting(host, workload) else free_reason(host, namespace)
         if why is not None:
             raise conflict(GROUP, "hosts", target, why)
         host, workload = bound(host, workload, {"name": self.claims.view_name(host, namespace)})

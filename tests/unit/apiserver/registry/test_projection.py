@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apiserver.apis.host import WORKLOAD_FIELDS
 from apiserver.apis.metal3 import BareMetalHost
 from apiserver.registry.absorb import Refused, absorb
-from apiserver.registry.projection import PAUSED, STATUS_ANNOTATION, WORKLOAD_FIELDS, project
+from apiserver.registry.projection import PAUSED, STATUS_ANNOTATION, project
 
 CANARY = "canary-of-the-owner"
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from apiserver.apis.status import ApiError
 from apiserver.registry.context import Context, UserInfo
 from tests.unit.apiserver.registry.conftest import CONSUMER, IMAGE, Bench
+
+if TYPE_CHECKING:
+    from apiserver.registry.attributes import Attributes
 
 VERSION = {"apiVersion": "workload.metal3.io/v1alpha1", "kind": "Workload"}
 VIEW = {"apiVersion": "metal3.io/v1alpha1", "kind": "BareMetalHost"}
@@ -46,6 +49,31 @@ async def test_apply_creates_owns_removes_and_is_idempotent(bench: Bench) -> Non
     less, _ = await bench.workloads.apply(by("gitops"), "ns", "w", workload(image=IMAGE), force=False)
     assert "failureDomain" not in less.object()["spec"]
     assert ("gitops", "Apply", "") in owners(less.object())
+
+
+class Choosing:
+    """An Admission that chooses a failure domain, and keeps who it is told to own what."""
+
+    def __init__(self) -> None:
+        self.told = list[Any]()
+
+    async def admit(self, attributes: Attributes) -> dict[str, Any] | None:
+        new = attributes.new or {}
+        self.told.append([entry["fieldsV1"].get("f:spec") for entry in new["metadata"].get("managedFields", [])])
+        return {**new, "spec": {**new["spec"], "failureDomain": "chosen"}}
+
+
+async def test_what_admission_changes_is_nobodys_and_it_is_told_what_is_whose(bench: Bench) -> None:
+    bench.workloads.admission = admission = Choosing()
+    made = await bench.workloads.create(by("creator"), "ns", workload(online=True))
+    assert made.object()["spec"]["failureDomain"] == "chosen"
+    assert admission.told == [[{".": {}, "f:online": {}, "f:reclaimPolicy": {}}]]
+    merged = await bench.workloads.update(by("updater"), "ns", "w", lambda old: {**old, "spec": {**old["spec"], "online": False}})
+    changed, _ = await bench.workloads.apply(by("applier"), "ns", "w", workload(image=IMAGE), force=False)
+    for entry in (made, merged, changed):
+        assert not [who for who, fields in owners(entry.object()).items() if "f:failureDomain" in fields.get("f:spec", {})]
+    applied, _ = await bench.workloads.apply(by("applier"), "ns", "w", workload(image=IMAGE, failureDomain="chosen"), force=False)
+    assert "f:failureDomain" in owners(applied.object())[("applier", "Apply", "")]["f:spec"], "there is nobody to conflict with"
 
 
 async def test_conflicting_appliers_are_told_of_each_other(bench: Bench) -> None:
