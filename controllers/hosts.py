@@ -101,6 +101,8 @@ class HostController:
             return None
         overlaps.discard(uid)
         await self._put(host, host_status(reported, host, abandoned=await self._abandoned(host)))
+        if reported.leftovers and provider is not None and not host["spec"].get("claimRef"):
+            await provider.tidy(uid)
         return None
 
     async def _missing(self, class_name: str, host: Object | None) -> None:
@@ -134,6 +136,8 @@ def new_host(class_name: str, reported: ProviderHost) -> Object:
     source = {"name": reported.source.name, "uid": reported.source.uid}
     if reported.source.namespace:
         source["namespace"] = reported.source.namespace
+    if reported.source.identity_namespace:
+        source["identityNamespace"] = reported.source.identity_namespace
     return {
         "apiVersion": kinds.HOSTS.api_version,
         "kind": "Host",
@@ -165,6 +169,8 @@ def host_status(reported: ProviderHost, host: Object, *, abandoned: bool = False
         status |= {"reason": reason or "NotAvailable", "message": message}
     if reported.dirty_for is not None:
         status["dirtyFor"] = reported.dirty_for
+    if reported.held is not None and claim is None:
+        status["held"] = reported.held
     return status
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from controllers import kinds
 from controllers.admittance import admits, is_active
-from controllers.offers import hardware_kind, is_offerable, offered, plan
+from controllers.offers import hardware_kind, held_offers, is_offerable, offered, plan
 from controllers.runtime.controller import Controller, Result
 from controllers.runtime.errors import ApiException
 from controllers.runtime.objects import Object, name_of
@@ -73,7 +73,8 @@ class OfferController:
         free = {name_of(host): host for host in hosts if is_offerable(host)}
         # In a thread, for thousands of hosts take a while.
         wanted = await asyncio.to_thread(plan, [offered(host) for host in free.values()], self._namespaces(name), self._limit(name))
-        wanted |= {name_of(host): [] for host in hosts if name_of(host) not in free and not host["spec"].get("claimRef")}
+        unfree = [host for host in hosts if name_of(host) not in free and not host["spec"].get("claimRef")]
+        wanted |= {name_of(host): held_offers(host, self._namespaces(name)) for host in unfree}
         changes = [(host, wanted[name_of(host)]) for host in hosts if name_of(host) in wanted and _offers(host) != wanted[name_of(host)]]
         self._took = time.perf_counter() - started
         await asyncio.gather(*(self._put(name_of(host), namespaces) for host, namespaces in changes))
@@ -113,5 +114,6 @@ def _relevant(host: Object) -> tuple[object, ...]:
     """What of a Host the plan depends on; reports come more often than these change."""
     claimed, offers = bool(host["spec"].get("claimRef")), _offers(host)
     if not is_offerable(host):
-        return host["spec"]["className"], claimed, offers
+        held = (host.get("status") or {}).get("held") or {}
+        return host["spec"]["className"], claimed, offers, held.get("namespace")
     return host["spec"]["className"], claimed, offers, hardware_kind(host), host["status"].get("dirtyFor")

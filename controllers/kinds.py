@@ -15,6 +15,9 @@ SECRETS = Resource("", "v1", "secrets", "Secret")
 RELEASE_FINALIZER = f"{GROUP}/release"
 """Put on a Workload by binding, removed when its host is nobody's again."""
 
+CLAIMED_THROUGH = f"{GROUP}/claimed-through"
+"""Label of Workloads that the server made when their host was claimed through its view."""
+
 FAILURE_DOMAIN = "infrastructure.cluster.x-k8s.io/failure-domain"
 
 

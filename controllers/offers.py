@@ -20,7 +20,7 @@ from controllers.runtime.objects import Object, name_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Offered", "hardware_kind", "is_offerable", "plan"]
+__all__ = ["Offered", "hardware_kind", "held_offers", "is_offerable", "plan"]
 
 MIX, MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 
@@ -39,6 +39,13 @@ def is_offerable(host: Object) -> bool:
     status = host.get("status") or {}
     claimed = bool(host["spec"].get("claimRef"))
     return not claimed and bool(status.get("available") and status.get("report")) and not host["metadata"].get("deletionTimestamp")
+
+
+def held_offers(host: Object, namespaces: Iterable[str]) -> list[str]:
+    """Where a host that is not free is to be seen nevertheless: in the one namespace whose consumer has it at its source."""
+    status = host.get("status") or {}
+    held = status.get("held") if status.get("report") and not host["metadata"].get("deletionTimestamp") else None
+    return [held["namespace"]] if held and held["namespace"] in namespaces else []
 
 
 def offered(host: Object) -> Offered:

@@ -46,7 +46,8 @@ class Health:
 
 def compose(client: Client, *, view_group: str = "metal3.io") -> tuple[Manager, Cluster, Sources]:
     """The manager with everything in it, ready to run."""
-    cluster, sources, manager = connect(client, view_group=view_group), Sources(), Manager()
+    cluster, manager = connect(client, view_group=view_group), Manager()
+    sources = Sources(has_host=lambda name: name in cluster.hosts.store)
     for informer in cluster.informers:
         manager.informer(informer)
     manager.add(cluster.events)

@@ -40,9 +40,12 @@ class _Running:
 
 
 class Sources:
-    """Class name → provider. `on_change(class, uid)` and `on_health(class)` are called at once, from any provider."""
+    """Class name → provider. `on_change(class, uid)` and `on_health(class)` are called at once, from any provider.
 
-    def __init__(self) -> None:
+    `has_host`: as ProviderContext has it."""
+
+    def __init__(self, has_host: Callable[[str], bool] = lambda name: False) -> None:
+        self._has_host = has_host
         self._running: dict[str, _Running] = {}
         self._change_handlers: list[Callable[[str, str], None]] = []
         self._health_handlers: list[Callable[[str], None]] = []
@@ -126,6 +129,7 @@ class Sources:
             credentials,
             on_change=lambda uid: self._changed(class_name, uid),
             on_health=lambda: self._tell(class_name),
+            has_host=self._has_host,
         )
         return await kind.create(context)
 

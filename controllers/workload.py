@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from apiserver.apis.host import host_name, view_uid
+from apiserver.apis.host import host_name, uid_of_view
 from controllers import kinds
 from controllers.cluster import Cluster, claimed_host
 from controllers.providers.base import Applied, ApplyRequest, Outcome, ProviderError, Source
@@ -23,7 +23,7 @@ from controllers.runtime.clock import timestamp
 from controllers.runtime.conditions import find_condition
 from controllers.runtime.controller import Controller, Result
 from controllers.runtime.errors import ApiException, BadConfig
-from controllers.runtime.objects import Object, deleting, key_of, name_of, namespace_of
+from controllers.runtime.objects import Object, deleting, key_of, labels_of, name_of, namespace_of
 from controllers.status import bound_status, lost_status, must_announce, phase_of, releasing_status, starting_status, unknown_source
 
 if TYPE_CHECKING:
@@ -126,9 +126,22 @@ class WorkloadController:
                 raise
             log.warning("workload %s: %s", key_of(workload), error)
             return Result(requeue_after=POLL_RELEASE)
+        if applied.handed_back and kinds.CLAIMED_THROUGH in labels_of(workload):
+            await self._drop(workload)
+            return None
         await self._report(workload, host, applied)
         await self._drop_consumed(workload, host, applied)
         return Result(requeue_after=RESYNC)
+
+    async def _drop(self, workload: Object) -> None:
+        """Deletes a Workload that a claim through the view had made: its consumer has the claim at the source again. Releases nothing."""
+        about = {"apiVersion": kinds.WORKLOADS.api_version, "kind": "Workload", "metadata": workload["metadata"]}
+        self._cluster.events.event(about, "Normal", "HandedBack", "its consumer goes on with the host where it came from")
+        try:
+            await self._cluster.client.delete(kinds.WORKLOADS, name_of(workload), namespace_of(workload), uid=workload["metadata"]["uid"])
+        except ApiException as error:
+            if not error.not_found:
+                raise
 
     def _request(self, workload: Object, host: Object) -> ApplyRequest:
         """The request without its secrets; its version knows theirs."""
@@ -141,7 +154,7 @@ class WorkloadController:
             source=Source(source.get("namespace") or "", source["name"], source["uid"]),
             secrets={},
             view_name=view.get("name") or source["name"],
-            view_uid=view_uid(source["uid"], namespace_of(workload)),
+            view_uid=uid_of_view(source, namespace_of(workload)),
             annotations=annotations,
             version=hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest(),
         )
@@ -179,7 +192,9 @@ class WorkloadController:
     async def _report(self, workload: Object, host: Object, applied: Applied) -> None:
         """Writes the status, with events about what has changed."""
         observed = applied.observed or ((host.get("status") or {}).get("report") or {}).get("status")
-        status = bound_status(workload, applied.bound, applied.synchronized, observed, empty=applied.empty, now=timestamp())
+        status = bound_status(
+            workload, applied.bound, applied.synchronized, observed, empty=applied.empty, stalled=applied.stalled, now=timestamp()
+        )
         await self._cluster.patch_status(kinds.WORKLOADS, workload, status)
         self._tell(workload, status)
 

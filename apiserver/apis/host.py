@@ -8,16 +8,38 @@ whatever class, namespace or name it is seen through. Nothing in it is a BMC add
 from __future__ import annotations
 
 import uuid
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from apiserver.apis.base import Model
-from apiserver.apis.meta import Conditions, ObjectMeta, OwnerReference
-from apiserver.apis.metal3 import BareMetalHostSpec, BareMetalHostStatus
+from apiserver.apis.meta import Conditions, ObjectMeta, ObjectReference, OwnerReference, SecretReference
+from apiserver.apis.metal3 import BareMetalHostSpec, BareMetalHostStatus, CleaningMode, CustomDeploy, Image
 from apiserver.apis.workload import GROUP, VERSION
 
-__all__ = ["GROUP", "VERSION", "Host", "HostOffers", "HostReport", "host_name", "view_uid"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = [
+    "ADOPTS",
+    "GROUP",
+    "VERSION",
+    "WORKLOAD_FIELDS",
+    "Host",
+    "HostOffers",
+    "HostReport",
+    "adopted_consumer",
+    "host_name",
+    "uid_of_view",
+    "view_uid",
+]
+
+ADOPTS = f"{GROUP}/adopts"
+"""Annotation of a Workload that took over a claim which its host's source knew already: the consumer it was held for there, as
+`adopted_consumer` writes it. Only a claim of just this consumer is taken over."""
+
+WORKLOAD_FIELDS = ("consumerRef", "image", "customDeploy", "userData", "metaData", "networkData", "online", "automatedCleaningMode")
+"""Fields of a view's spec that are the Workload's. The rest of the spec is the host's."""
 
 IDENTITY = uuid.UUID("5b0e6a52-6c8f-5d0a-9a3e-3c1a6d1f7b10")
 
@@ -32,12 +54,26 @@ def view_uid(real_uid: str, namespace: str) -> str:
     return str(uuid.uuid5(IDENTITY, f"{namespace}/{real_uid}"))
 
 
+def uid_of_view(source: Mapping[str, Any], namespace: str) -> str:
+    """The uid of a host's view in a namespace, by its Host.spec.source: the source's own in the one namespace that this is passed through
+    to. A Host is one per source uid and has one view per namespace, so that no uid is used twice."""
+    uid = str(source["uid"])
+    return uid if source.get("identityNamespace") == namespace else view_uid(uid, namespace)
+
+
+def adopted_consumer(reference: Mapping[str, Any]) -> str:
+    """A consumerRef as the annotation ADOPTS has it: "APIVERSION KIND NAMESPACE/NAME"."""
+    parts = {field: str(reference.get(field) or "") for field in ("apiVersion", "kind", "namespace", "name")}
+    return "{apiVersion} {kind} {namespace}/{name}".format(**parts)
+
+
 class HostSource(Model):
     """The real host at its provider: a BareMetalHost's namespace, name and uid, or what stands for them elsewhere."""
 
     namespace: str | None = None
     name: str = Field(min_length=1)
     uid: str = Field(min_length=1)
+    identity_namespace: str | None = Field(default=None, description="The namespace here in which the view has the source's uid itself.")
 
 
 class ClaimRef(Model):
@@ -83,6 +119,29 @@ class HostReport(Model):
     status: BareMetalHostStatus
 
 
+class HeldSpec(Model):
+    """What a claim at the source asks for: the part of a view's spec that is the Workload's."""
+
+    consumer_ref: ObjectReference
+    image: Image | None = None
+    custom_deploy: CustomDeploy | None = None
+    user_data: SecretReference | None = None
+    meta_data: SecretReference | None = None
+    network_data: SecretReference | None = None
+    online: bool = False
+    automated_cleaning_mode: CleaningMode | None = None
+
+
+class HeldClaim(Model):
+    """A claim that the host's source knows already, of a consumer that may move here: the host's view is shown in `namespace` as it is
+    there, and the consumer's first write to it takes the claim over. Until then it is the source's."""
+
+    namespace: str
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+    spec: HeldSpec
+
+
 class HostStatus(Model):
     """What the provider reports. `phase` is set by the server: Available, Bound, Unavailable."""
 
@@ -92,6 +151,7 @@ class HostStatus(Model):
     message: str | None = Field(default=None, description="The same for people, with what to do.")
     dirty_for: str | None = Field(default=None, description="The only namespace that may have it, for its data is still on the disks.")
     report: HostReport | None = None
+    held: HeldClaim | None = Field(default=None, description="Who has it at its source, if that may go on here.")
     conditions: Conditions | None = None
 
 

@@ -72,7 +72,7 @@ ANYBODY = (Rule(WORKLOAD, ("workloadclasses",), READ),)
 # manifests/base/controllers-rbac.yaml.
 MANAGEMENT_CONTROLLERS = (
     Rule(WORKLOAD, ("workloads", "workloadclasses", "hosts"), READ),
-    Rule(WORKLOAD, ("workloads",), ("update", "patch")),
+    Rule(WORKLOAD, ("workloads",), ("update", "patch", "delete")),
     Rule(WORKLOAD, ("hosts",), ("create", "update", "patch", "delete")),
     Rule(WORKLOAD, ("workloads/status", "workloadclasses/status", "hosts/status"), ("get", "update", "patch")),
     Rule(WORKLOAD, ("workloads/binding",), ("create",)),

@@ -57,11 +57,15 @@ class BadClass(ProviderError):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A real host's identity at its source. The uid is what counts: a new machine under an old name is another one."""
+    """A real host's identity at its source. The uid is what counts: a new machine under an old name is another one.
+
+    `identity_namespace`: the one namespace of the management cluster in which the view has this very uid, not one made from it: for a
+    source whose hosts are views already, so that who moves here from there finds the same hosts."""
 
     namespace: str
     name: str
     uid: str
+    identity_namespace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,9 @@ class ProviderHost:
     """One real host as its source reports it now.
 
     `report` is a HostReport as JSON (see apiserver.apis.host). `available`: a Workload could have it now; if not,
-    `reason` (CamelCase) and `message` say why and what the owner can do. `dirty_for`: the one namespace that may have it."""
+    `reason` (CamelCase) and `message` say why and what the owner can do. `dirty_for`: the one namespace that may have it.
+    `leftovers`: it was freed by hand, and what a Workload has left is still to be removed (see Provider.tidy).
+    `held`: a HeldClaim as JSON (see apiserver.apis.host), if its source knows a claim that a consumer moving here may go on with."""
 
     source: Source
     report: Object
@@ -88,6 +94,8 @@ class ProviderHost:
     message: str = ""
     dirty_for: str | None = None
     consumer: Consumer | None = None
+    leftovers: bool = False
+    held: Object | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +103,8 @@ class ProviderContext:
     """What a provider is made from.
 
     `credentials`: the decoded values of the class's secret (empty without one). `on_change(uid)` is to be called whenever the
-    host with this uid appears, changes or goes; `on_health()` whenever `problem()` may have changed. Both return at once."""
+    host with this uid appears, changes or goes; `on_health()` whenever `problem()` may have changed. Both return at once.
+    `has_host(name)`: whether the management cluster itself has a Host of this name; for sources that may lead back to it."""
 
     class_name: str
     spec: WorkloadClassSpec
@@ -103,6 +112,7 @@ class ProviderContext:
     credentials: Mapping[str, bytes]
     on_change: Callable[[str], None]
     on_health: Callable[[], None]
+    has_host: Callable[[str], bool] = lambda name: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +151,19 @@ class ApplyRequest:
 @dataclass(frozen=True, slots=True)
 class Applied:
     """What came of `apply`. `bound`: whether the real host is this Workload's. `synchronized`: whether it was told everything.
+    `stalled`: why it does not follow although it was told, fit for the tenant; empty when it does.
 
     `observed`: the host's status right after it, in HostReport's `status` form; None when it is not known. `empty`: the real host was
-    seen with nothing on it and nothing under way. `consumed`: annotations of the tenant that have done their work."""
+    seen with nothing on it and nothing under way. `consumed`: annotations of the tenant that have done their work. `handed_back`: the
+    claim that was taken over is its consumer's at the source again: a Workload that the claim itself had made is to go."""
 
     bound: Outcome
     synchronized: Outcome
     observed: Object | None = None
     empty: bool = False
     consumed: tuple[str, ...] = ()
+    stalled: str = ""
+    handed_back: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +222,10 @@ class Provider(ABC):
     @abstractmethod
     async def release(self, request: ApplyRequest) -> Released:
         """Takes the Workload off the host. Called again and again until done; idempotent, also after it was done."""
+
+    async def tidy(self, uid: str) -> None:
+        """Removes what a Workload has left on and beside a host that its owner has freed by hand. Harmless on any other host, idempotent."""
+        return
 
     @abstractmethod
     async def close(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from abc import abstractmethod
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, ClassVar, Self
 
 from pydantic import ConfigDict, Field
@@ -37,8 +38,9 @@ from controllers.providers.bmh.desired import (
     runs_something,
     taken_by_us,
 )
-from controllers.providers.bmh.report import Policy, host_status, is_empty
+from controllers.providers.bmh.report import Policy, host_status, is_empty, stalled
 from controllers.runtime.client import Client
+from controllers.runtime.clock import timestamp
 from controllers.runtime.errors import ApiException, BadConfig
 from controllers.runtime.informer import Informer
 from controllers.runtime.kubeconfig import parse
@@ -81,6 +83,7 @@ class BareMetalHostDriver(Provider):
         self._policy = _policy(context)
         self._copies = SecretCopies(client)
         self._done: dict[str, tuple[str, float]] = {}
+        self._stale_text = 0.0, ""
         self._informer = Informer(client, self._hosts, namespace=namespace, indexers={"uid": lambda bmh: [uid_of(bmh)]})
         self._informer.add_handler(self._changed)
         self._informer.add_health_handler(context.on_health)
@@ -131,10 +134,21 @@ class BareMetalHostDriver(Provider):
     def problem(self) -> ProviderError | None:
         error = self._informer.last_error
         if error is not None:
-            return self.explain(error)
+            problem = self.explain(error)
+            return ProviderError(problem.reason, f"{problem.message}{self._stale()}")
         if not self.synced:
             return ProviderError("Connecting", f"reading the hosts of {self.there} for the first time")
         return None
+
+    def _stale(self) -> str:
+        """Since when nothing new is known, if anything ever was."""
+        since = self._informer.stale_since
+        if not self.synced or since is None:
+            return ""
+        if self._stale_text[0] != since:  # said once per trouble, for a message that changes by a second is a write
+            ago = timedelta(seconds=asyncio.get_running_loop().time() - since)
+            self._stale_text = since, f"; what is known of the hosts is of {timestamp(datetime.now(UTC) - ago)}"
+        return self._stale_text[1]
 
     def hosts(self) -> Iterable[ProviderHost]:
         return [self.report(bmh) for bmh in self._informer.store if self._ours(bmh)]
@@ -202,7 +216,8 @@ class BareMetalHostDriver(Provider):
         return desired(request.workload, secrets, request.annotations, cleaning=cleaning, identity=self._identity)
 
     def _applied_to(self, bmh: Object, request: ApplyRequest, synchronized: Outcome) -> Applied:
-        return Applied(_BOUND, synchronized, observed=host_status(bmh), empty=is_empty(bmh), consumed=consumed(bmh, request.annotations))
+        done = consumed(bmh, request.annotations)
+        return Applied(_BOUND, synchronized, observed=host_status(bmh), empty=is_empty(bmh), consumed=done, stalled=stalled(bmh))
 
     async def _take(self, bmh: Object, request: ApplyRequest) -> Object:
         """Takes the host before anything else is written, so that no secret goes to a host that another one is taking."""

@@ -14,7 +14,18 @@ from controllers.providers.base import Consumer, ProviderHost, Source
 from controllers.providers.bmh import names
 from controllers.runtime.objects import Object, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
 
-__all__ = ["Policy", "availability", "consumer_of", "dirty_for", "host_status", "is_empty", "provider_host", "scrub"]
+__all__ = [
+    "Policy",
+    "availability",
+    "consumer_of",
+    "dirty_for",
+    "host_status",
+    "is_empty",
+    "leftovers",
+    "provider_host",
+    "scrub",
+    "stalled",
+]
 
 SPEC = ("architecture", "automatedCleaningMode", "bootMACAddress", "bootMode", "hardwareProfile", "online", "rootDeviceHints")
 STATUS = ("operationalStatus", "errorType", "errorCount", "hardwareProfile", "lastUpdated", "operationHistory", "poweredOn")
@@ -67,11 +78,11 @@ def provider_host(bmh: Object, policy: Policy) -> ProviderHost:
         report["annotations"] = annotations
     source = Source(namespace_of(bmh), name_of(bmh), uid_of(bmh))
     dirty = dirty_for(bmh, policy.identity)
-    return ProviderHost(source, report, available, reason, message, dirty, consumer_of(bmh))
+    return ProviderHost(source, report, available, reason, message, dirty, consumer_of(bmh, policy.identity), leftovers(bmh))
 
 
-def host_status(bmh: Object) -> Object:
-    """The tenant's part of the status, with the provisioned image only if it is a Workload's."""
+def host_status(bmh: Object, *, own: bool = False) -> Object:
+    """The tenant's part of the status, with the provisioned image only if it is a Workload's, or all is the tenant's `own` anyway."""
     status = bmh.get("status") or {}
     result = _pick(status, STATUS)
     result.setdefault("operationalStatus", "")
@@ -80,7 +91,7 @@ def host_status(bmh: Object) -> Object:
     shown = _pick(provisioning, PROVISIONING)
     shown.setdefault("state", "")
     consumer = consumer_of(bmh)
-    if consumer is not None and consumer.workload_uid:
+    if own or (consumer is not None and consumer.workload_uid):
         if image := provisioning.get("image"):
             shown["image"] = _pick(image, IMAGE)
         if custom := provisioning.get("customDeploy"):
@@ -91,14 +102,15 @@ def host_status(bmh: Object) -> Object:
     return result
 
 
-def consumer_of(bmh: Object) -> Consumer | None:
-    """Who has the real host; without a consumerRef, nobody."""
+def consumer_of(bmh: Object, identity: str | None = None) -> Consumer | None:
+    """Who has the real host; without a consumerRef, nobody. `identity`: the management cluster whose Workloads are ours; None for any."""
     reference = (bmh.get("spec") or {}).get("consumerRef")
     if not reference:
         return None
     kind = reference.get("kind") or ""
     ours = kind == "Workload" and (reference.get("apiVersion") or "").startswith(names.OURS)
-    uid = labels_of(bmh).get(names.WORKLOAD_UID, "") if ours else ""
+    elsewhere = identity is not None and annotations_of(bmh).get(names.MANAGEMENT, "") != identity
+    uid = labels_of(bmh).get(names.WORKLOAD_UID, "") if ours and not elsewhere else ""
     return Consumer(kind, reference.get("namespace") or "", reference.get("name") or "", uid)
 
 
@@ -117,6 +129,23 @@ def is_empty(bmh: Object) -> bool:
     image = (provisioning.get("image") or {}).get("url")
     method = (provisioning.get("customDeploy") or {}).get("method")
     return provisioning.get("state") in FREE_STATES and not image and not method
+
+
+def leftovers(bmh: Object) -> bool:
+    """Whether the host bears a Workload's label although nobody has it: its consumerRef was cleared by hand."""
+    return consumer_of(bmh) is None and names.WORKLOAD_UID in labels_of(bmh)
+
+
+def stalled(bmh: Object) -> str:
+    """Why the host does not do what it was told, if that is its owner's will; for the tenant that has it."""
+    annotations = annotations_of(bmh)
+    if deleting(bmh):
+        return "the hardware's owner is removing the machine: delete this Workload to get another one"
+    if names.DETACHED in annotations:
+        return "the hardware's owner has detached the machine: nothing on it changes until they attach it again, ask them"
+    if names.PAUSED in annotations:
+        return "the hardware's owner has paused the machine: nothing on it changes until they resume it, ask them"
+    return ""
 
 
 def availability(bmh: Object, identity: str = "") -> tuple[bool, str, str]:
@@ -145,6 +174,7 @@ def availability(bmh: Object, identity: str = "") -> tuple[bool, str, str]:
         (status.get("errorMessage"), "HostError", "see errorMessage of the BareMetalHost"),
         (consumer is not None, "Claimed", f"{_who(consumer)} has it"),
         (spec.get("image") or spec.get("customDeploy"), "InUse", "its owner has set an image or customDeploy: clear it to offer the host"),
+        (leftovers(bmh), "Releasing", "what its last Workload has left beside it is being removed"),
         (not is_empty(bmh), "NotReady", f"its state is {state!r}; hosts are offered when available"),
         (dirty is not None and dirty_for(bmh, identity) is None, "Dirty", f"its disks hold data of {dirty}, of another management cluster"),
     ]
@@ -155,8 +185,8 @@ def availability(bmh: Object, identity: str = "") -> tuple[bool, str, str]:
 
 
 _QUARANTINED = (
-    "a Workload with reclaimPolicy Retain left it as it was: save what you need, clear spec.image and spec.customDeploy, "
-    f"then remove the annotation {names.QUARANTINED}"
+    "its last Workload's data is still on its disks (reclaimPolicy Retain, or freed by hand without cleaning): save what you need, "
+    f"clear spec.image and spec.customDeploy, then remove the annotation {names.QUARANTINED}"
 )
 
 

@@ -1,0 +1,160 @@
+"""The provider for hosts of another metal3-workloads, which are its BareMetalHost views in one namespace.
+
+It has what a tenant there has, and no more: it claims by consumerRef, and gives back by deleting the view. A claim that is there already
+can be taken over for the consumer that it was made for, when that has moved to this cluster (see `standing`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal, Self
+
+from pydantic import Field
+
+from apiserver.apis.base import DNSLabel
+from apiserver.apis.host import WORKLOAD_FIELDS
+from controllers.providers.base import Applied, BadClass, Outcome, ProviderError, Released
+from controllers.providers.bmh import names
+from controllers.providers.bmh.desired import unhealthy_marks
+from controllers.providers.bmh.driver import BareMetalHostDriver, DriverParameters
+from controllers.providers.bmh.report import availability, host_status, provider_host
+from controllers.providers.relay.lineage import RELAYED, leads_back, lineage
+from controllers.providers.relay.problems import explain, loop
+from controllers.providers.relay.standing import handing_back_patch, held_claim, standing
+from controllers.runtime.objects import Object, Resource, deleting, name_of, namespace_of, uid_of
+
+if TYPE_CHECKING:
+    from controllers.providers.base import ApplyRequest, ProviderContext, ProviderHost
+
+__all__ = ["Parameters", "RelayProvider"]
+
+WORKLOADS = Resource("workload.metal3.io", "v1alpha1", "workloads", "Workload")
+
+
+class Parameters(DriverParameters):
+    """`parameters` of a WorkloadClass with provisioner metal3.io/relay."""
+
+    namespace: DNSLabel = Field(description="The namespace of the other cluster whose hosts these are.")
+    view_group: Literal["metal3.io", "workload.metal3.io"] = Field(
+        default="metal3.io", description="The API group that the other cluster serves the BareMetalHost view under."
+    )
+
+
+class RelayProvider(BareMetalHostDriver):
+    """The hosts of one namespace of another metal3-workloads."""
+
+    parameters_model = Parameters
+    there = "the other cluster"
+
+    @classmethod
+    async def create(cls, context: ProviderContext) -> Self:
+        _refuse_dirty(context)
+        return await super().create(context)
+
+    @property
+    def _parameters(self) -> Parameters:
+        assert isinstance(self._context.parameters, Parameters)
+        return self._context.parameters
+
+    def where(self) -> tuple[Resource, str]:
+        return Resource(self._parameters.view_group, "v1alpha1", "baremetalhosts", "BareMetalHost"), self._parameters.namespace
+
+    def explain(self, error: Exception) -> ProviderError:
+        return explain(error, self._parameters.namespace)
+
+    def problem(self) -> ProviderError | None:
+        own = sum(self.excluded(view) for view in self._informer.store)
+        return super().problem() or (loop(own, self._parameters.namespace) if own else None)
+
+    def excluded(self, bmh: Object) -> bool:
+        return leads_back(bmh, self._context.has_host)
+
+    def _changed(self, old: Object | None, new: Object | None) -> None:
+        super()._changed(old, new)
+        if new is not None and self.excluded(new):
+            self._context.on_health()
+
+    def report(self, bmh: Object) -> ProviderHost:
+        made = provider_host(bmh, self._policy)
+        annotations = {**made.report.get("annotations", {}), RELAYED: ",".join(lineage(bmh))}
+        return replace(
+            made,
+            source=replace(made.source, identity_namespace=made.source.namespace),
+            report={**made.report, "annotations": annotations, "status": host_status(bmh, own=True)},
+            dirty_for=None,
+            held=held_claim(bmh, WORKLOAD_FIELDS),
+        )
+
+    def refuse(self, bmh: Object, workload: Object) -> Outcome | None:
+        match standing(bmh, workload):
+            case "ours" | "ours to adopt":
+                return None
+            case "handed back":
+                return Outcome(False, "HandedBack", _HANDED_BACK)
+            case "leaving":
+                return Outcome(False, "HostReleased", _LEAVING)
+            case "another's":
+                return Outcome(False, "HostTaken", _TAKEN)
+        available, reason, _ = availability(bmh)
+        return (
+            None
+            if available
+            else Outcome(False, "HostNotAvailable", f"the host cannot be had now ({reason}); it is taken as soon as it can")
+        )
+
+    async def apply(self, request: ApplyRequest) -> Applied:
+        applied = await super().apply(request)
+        return replace(applied, handed_back=True) if applied.bound.reason == "HandedBack" else applied
+
+    async def release(self, request: ApplyRequest) -> Released:
+        self._done.pop(request.workload_uid, None)
+        view = await self._find(request)
+        stands = standing(view, request.workload) if view is not None else "another's"
+        if view is None or stands in ("another's", "free"):
+            await self._copies.remove(request.workload_uid, request.source.namespace)
+            return Released(True)
+        if stands == "handed back":
+            await self._patch(view, handing_back_patch(view, request.workload))
+            await self._copies.remove(request.workload_uid, request.source.namespace)
+            return Released(True)
+        if stands == "leaving" or deleting(view):
+            return Released(False, _waiting(view))
+        if marks := unhealthy_marks(view, request.annotations):
+            view = await self._patch(view, {"metadata": {"annotations": marks}})
+        if request.workload["spec"].get("reclaimPolicy") == "Retain":
+            await self._retain(view)
+        version = view["metadata"]["resourceVersion"]
+        await self._client.delete(self._hosts, name_of(view), namespace_of(view), uid=uid_of(view), resource_version=version)
+        return Released(False, _waiting(view))
+
+    async def _retain(self, view: Object) -> None:
+        """Has the Workload there leave the host as it is, as this one is to."""
+        found, _ = await self._client.list_all(WORKLOADS, namespace_of(view))
+        for workload in found:
+            if ((workload.get("status") or {}).get("host") or {}).get("uid") == uid_of(view):
+                patch = {"metadata": {"uid": uid_of(workload)}, "spec": {"reclaimPolicy": "Retain"}}
+                await self._client.patch(WORKLOADS, name_of(workload), patch, namespace_of(workload))
+
+
+def _refuse_dirty(context: ProviderContext) -> None:
+    """Whose data is on a host that was not cleaned is not known through a relay: only a single namespace may leave it uncleaned."""
+    cleaning, allowed = context.spec.cleaning, context.spec.allowed_namespaces
+    if cleaning is None or not (cleaning.tenant_may_disable or cleaning.mode == "disabled"):
+        return
+    alone = allowed is not None and len(allowed.names or ()) == 1 and allowed.names != ["*"]
+    if not alone or allowed is None or allowed.name_matches or allowed.selector:
+        raise BadClass(
+            "UncleanHosts", "a relay that lets hosts be uncleaned needs spec.allowedNamespaces.names with one name, and nothing else there"
+        )
+
+
+def _waiting(view: Object) -> str:
+    state = ((view.get("status") or {}).get("provisioning") or {}).get("state") or "unknown"
+    return f"waiting for the host to be emptied and cleaned: it is {state}"
+
+
+_TAKEN = (
+    "somebody else has the host where it comes from: delete this Workload to get another one, or clear spec.consumerRef of the host there"
+)
+_HANDED_BACK = "the host's consumer has it where it comes from again: delete this Workload; nothing is released by that"
+_LEAVING = "the host was given up where it comes from, and is being cleaned there: delete this Workload to get another one"

@@ -1,0 +1,63 @@
+"""How a Workload stands to a host of another metal3-workloads: whose the claim there is. Pure.
+
+Who holds a claim there is told by two things: its consumerRef, and our label with the Workload's uid. The label outlives a consumerRef that
+its consumer there has written over, and so tells a claim that was handed back from one that was never taken.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from apiserver.apis.host import ADOPTS, adopted_consumer
+from controllers.providers.bmh import names
+from controllers.providers.bmh.desired import REFERENCES, taken_by_us
+from controllers.runtime.objects import Object, annotations_of, deleting, labels_of, namespace_of, uid_of
+
+__all__ = ["Standing", "handing_back_patch", "held_claim", "standing"]
+
+Standing = Literal["ours", "ours to adopt", "handed back", "leaving", "free", "another's"]
+"""ours: claimed there for this Workload. ours to adopt: claimed there by the consumer that the Workload goes on for. handed back: it was
+ours, and a consumer there has it again. leaving: it was ours, and is being released. free: nobody's. another's: all else."""
+
+
+def standing(view: Object, workload: Object) -> Standing:
+    """Whose the claim on the view is, seen from the Workload."""
+    reference = (view.get("spec") or {}).get("consumerRef")
+    if taken_by_us(view, workload):
+        return "ours"
+    if labels_of(view).get(names.WORKLOAD_UID) == uid_of(workload):
+        return "handed back" if reference else "leaving"
+    if not reference:
+        return "free"
+    adopts = annotations_of(workload).get(ADOPTS)
+    untouched = names.WORKLOAD_UID not in labels_of(view)
+    return "ours to adopt" if untouched and adopts == adopted_consumer(reference) else "another's"
+
+
+def held_claim(view: Object, fields: tuple[str, ...]) -> Object | None:
+    """The claim there as a HeldClaim, if it is the tenant's own and no relay's, and not being given up."""
+    spec = view.get("spec") or {}
+    if not spec.get("consumerRef") or names.WORKLOAD_UID in labels_of(view) or deleting(view):
+        return None
+    held: Object = {"namespace": namespace_of(view), "spec": {field: spec[field] for field in fields if spec.get(field) is not None}}
+    for field, found in (("labels", labels_of(view)), ("annotations", annotations_of(view))):
+        kept = {key: value for key, value in found.items() if not key.startswith(names.OURS)}
+        if kept:
+            held[field] = kept
+    return held
+
+
+def handing_back_patch(view: Object, workload: Object) -> Object:
+    """The merge patch that takes our marks off a claim that is its consumer's again, and has its secrets be the consumer's own: those
+    of the Workload's names, which moved back with the consumer. What runs is left alone."""
+    uid, spec = uid_of(workload), view.get("spec") or {}
+    references: Object = {}
+    for field in REFERENCES:
+        if (spec.get(field) or {}).get("name") == names.secret_name(uid, field):
+            own = workload["spec"].get(field)
+            references[field] = {"name": own["name"], "namespace": namespace_of(view)} if own else None
+    marks = [key for key in (names.MANAGEMENT, names.PASSED) if key in annotations_of(view)]
+    metadata: Object = {"labels": {names.WORKLOAD_UID: None}}
+    if marks:
+        metadata["annotations"] = dict.fromkeys(marks)
+    return {"metadata": metadata, **({"spec": references} if references else {})}

@@ -1,0 +1,131 @@
+"""A claim that a host's source knows already: seen as it is there, and taken over by its consumer's first write here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from apiserver.apis.host import ADOPTS, adopted_consumer, host_name
+from apiserver.apis.status import ApiError
+from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, report
+
+if TYPE_CHECKING:
+    from tests.unit.apiserver.registry.conftest import Bench
+
+UID = "11111111-1111-5111-8111-111111111111"
+HELD = {
+    "namespace": "tenant-a",
+    "labels": {"cluster.x-k8s.io/cluster-name": "c"},
+    "annotations": {"baremetalhost.metal3.io/paused": "metal3.io/capm3"},
+    "spec": {"consumerRef": CONSUMER, "image": IMAGE, "userData": {"name": "boot", "namespace": "tenant-a"}, "online": True},
+}
+
+
+@pytest.fixture
+async def host(bench: Bench) -> str:
+    """The name of a Host that a relay reports as claimed by CONSUMER."""
+    source = {"namespace": "tenant-a", "name": "node-0", "uid": UID, "identityNamespace": "tenant-a"}
+    obj = {"metadata": {"name": host_name(UID)}, "spec": {"className": "metal", "source": source}}
+    entry = await bench.hosts.create(CONTEXT, "", obj)
+    running = report(state="provisioned", poweredOn=True)
+    running["status"]["provisioning"]["image"] = IMAGE
+    await bench.report(entry.name, {"available": False, "reason": "InUse", "report": running, "held": HELD})
+    await bench.hosts.connect(CONTEXT, "", entry.name, "offers", {"namespaces": ["tenant-a", "tenant-b"]})
+    return entry.name
+
+
+def workloads(bench: Bench) -> list[dict[str, Any]]:
+    return [entry.object() for entry in bench.workloads.collection.range()]
+
+
+async def test_it_looks_as_it_does_at_its_source(bench: Bench, host: str) -> None:
+    view = bench.view("tenant-a", "node-0")
+    assert view is not None
+    assert view["metadata"]["uid"] == UID
+    assert view["metadata"]["labels"] == {"rack": "r1", **HELD["labels"]}  # type: ignore[dict-item]
+    assert view["metadata"]["annotations"] == HELD["annotations"]
+    assert {field: view["spec"][field] for field in HELD["spec"]} == HELD["spec"]
+    assert view["status"]["provisioning"]["state"] == "provisioned"
+    assert view["status"]["provisioning"]["image"] == IMAGE
+
+
+async def test_other_namespaces_see_nothing_of_it(bench: Bench, host: str) -> None:
+    other = bench.view("tenant-b", "node-0")
+    assert other is None or ("consumerRef" not in other["spec"] and other["metadata"]["uid"] != UID)
+    with pytest.raises(ApiError) as error:
+        await bench.patch_view("tenant-b", "node-0", consumerRef={**CONSUMER, "namespace": "tenant-b"})
+    assert error.value.code in (404, 409)
+
+
+async def test_any_write_of_its_consumer_takes_it_over_as_it_is(bench: Bench, host: str) -> None:
+    def unpause(view: dict[str, Any]) -> dict[str, Any]:
+        del view["metadata"]["annotations"]
+        return view
+
+    before = bench.view("tenant-a", "node-0")
+    view = (await bench.views.update(CONTEXT, "tenant-a", "node-0", unpause)).object()
+    assert before is not None
+    assert view["spec"] == before["spec"]
+    assert view["metadata"]["uid"] == UID
+    assert "annotations" not in view["metadata"]
+    [made] = workloads(bench)
+    assert made["metadata"]["annotations"][ADOPTS] == adopted_consumer(CONSUMER)
+    assert made["spec"]["image"] == IMAGE
+    assert made["spec"]["userData"]["name"] == "boot"
+    assert made["status"]["host"] == {"name": "node-0", "uid": UID, "class": "metal"}
+    assert bench.hosts.get("", host).object()["spec"]["claimRef"]["uid"] == made["metadata"]["uid"]
+
+
+async def test_nothing_is_taken_over_by_a_write_that_changes_nothing(bench: Bench, host: str) -> None:
+    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
+    assert workloads(bench) == []
+
+
+async def test_another_consumer_does_not_get_it(bench: Bench, host: str) -> None:
+    with pytest.raises(ApiError) as error:
+        await bench.patch_view("tenant-a", "node-0", consumerRef={**CONSUMER, "name": "m-1"})
+    assert error.value.code == 409
+    assert workloads(bench) == []
+
+
+async def test_given_up_with_the_first_write(bench: Bench, host: str) -> None:
+    view = await bench.patch_view("tenant-a", "node-0", consumerRef=None)
+    assert view["status"]["provisioning"]["state"] == "deprovisioning"
+    [made] = workloads(bench)
+    assert "deletionTimestamp" in made["metadata"]
+    assert made["metadata"]["annotations"][ADOPTS] == adopted_consumer(CONSUMER)
+
+
+async def test_once_claimed_the_source_says_no_more_who_has_it(bench: Bench, host: str) -> None:
+    await bench.patch_view("tenant-a", "node-0", image={**IMAGE, "url": "http://images/new"})
+    await bench.report(host, {"available": False, "report": report(state="provisioned"), "held": HELD})
+    view = bench.view("tenant-a", "node-0")
+    assert view is not None
+    assert view["spec"]["image"]["url"] == "http://images/new"
+
+
+@pytest.mark.parametrize(
+    ("annotation", "namespace", "code"), [(CONSUMER, "tenant-a", 0), (CONSUMER, "tenant-b", 409), (None, "tenant-a", 409)]
+)
+async def test_binding_takes_over_for_just_this_consumer(
+    bench: Bench, host: str, annotation: dict[str, str] | None, namespace: str, code: int
+) -> None:
+    meta: dict[str, Any] = {"name": "w"}
+    if annotation:
+        meta["annotations"] = {ADOPTS: adopted_consumer(annotation)}
+    await bench.workloads.create(CONTEXT, namespace, {"metadata": meta, "spec": {"className": "metal"}})
+    binding = {"target": {"name": host}}
+    if code:
+        with pytest.raises(ApiError) as error:
+            await bench.workloads.connect(CONTEXT, namespace, "w", "binding", binding)
+        assert error.value.code == code
+        return
+    await bench.workloads.connect(CONTEXT, namespace, "w", "binding", binding)
+    assert bench.hosts.get("", host).object()["spec"]["claimRef"]["name"] == "w"
+
+
+async def test_an_offer_of_it_that_is_withdrawn_says_nothing_of_a_release(bench: Bench, host: str) -> None:
+    await bench.hosts.connect(CONTEXT, "", host, "offers", {"namespaces": []})
+    assert bench.view("tenant-a", "node-0") is None
+    assert workloads(bench) == []

@@ -1,0 +1,212 @@
+"""The relay passes the tests of all providers; and what is its own: identity, claims that move, and what it leaves behind."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from apiserver.apis.host import ADOPTS, adopted_consumer, host_name
+from apiserver.apis.workloadclass import WorkloadClassSpec
+from controllers.providers.base import BadClass, ProviderContext, find_provider
+from controllers.providers.bmh import names
+from controllers.providers.relay import RelayProvider
+from controllers.providers.relay.lineage import RELAYED
+from controllers.providers.relay.provider import Parameters
+from controllers.providers.testing import ProviderTests, claim, eventually, released, running
+from tests.unit.controllers.clusters import BMH, WORKLOADS, secret
+from tests.unit.controllers.fakeapi import Failure
+from tests.unit.controllers.providers.relay.upstream import NAMESPACE, Upstream, machine, view
+
+if TYPE_CHECKING:
+    from controllers.providers.base import ApplyRequest, Provider
+
+
+class TestRelayProvider(ProviderTests):
+    """Against another metal3-workloads in memory."""
+
+
+async def test_it_is_found_by_its_name() -> None:
+    assert find_provider("metal3.io/relay") is RelayProvider
+
+
+def adopting(name: str, provider: Provider, consumer: str = "m", **spec: Any) -> ApplyRequest:
+    """A request for a Workload that goes on for the consumer of the first host."""
+    [host] = list(provider.hosts())
+    request = claim(name, host.source, **spec)
+    request.workload["metadata"]["annotations"] = {ADOPTS: adopted_consumer(machine(consumer))}
+    request.workload["spec"]["consumerRef"] = machine(consumer)
+    return request
+
+
+async def test_identity_is_passed_on_to_the_namespace_of_the_same_name(source: Upstream) -> None:
+    async with running(source) as (provider, _):
+        [host] = list(provider.hosts())
+    there = source.get()
+    assert (host.source.uid, host.source.identity_namespace) == (there["metadata"]["uid"], NAMESPACE)
+    assert host.report["name"] == there["metadata"]["name"]
+    assert host.report["annotations"][RELAYED] == "id-of-h1"
+
+
+async def test_a_claim_there_is_reported_as_it_is(source: Upstream) -> None:
+    spec = {"consumerRef": machine("m"), "image": {"url": "http://images/os", "checksum": "x"}, "userData": {"name": "boot"}}
+    metadata = {"labels": {"cluster": "c"}, "annotations": {f"{names.OURS}secret": "x", "mine": "y"}}
+    source.api.put("api/v1/secrets", secret("boot", NAMESPACE, value="x"))
+    source.api.edit(BMH, "h1", {"metadata": metadata, "spec": {**spec, "online": True}}, NAMESPACE)
+    async with running(source) as (provider, _):
+        [host] = list(provider.hosts())
+    assert host.held is not None
+    assert not host.available
+    assert host.held["namespace"] == NAMESPACE
+    assert host.held["spec"] == {**spec, "online": True}
+    assert host.held["labels"] == {"cluster": "c", "size": "m"}
+    assert host.held["annotations"] == {"mine": "y"}
+
+
+async def test_a_consumer_that_moved_here_goes_on_with_its_host(source: Upstream) -> None:
+    source.api.edit(BMH, "h1", {"spec": {"consumerRef": machine("m"), "image": {"url": "http://images/os", "checksum": "abc"}}}, NAMESPACE)
+    source.api.edit(BMH, "h1", {"spec": {"online": True}}, NAMESPACE)
+    async with running(source) as (provider, _):
+        await eventually(lambda: source.runs("h1"))
+        history = len(source.api.history)
+        request = adopting("w", provider, secrets={"userData": {"value": b"x"}})
+        applied = await provider.apply(request)
+        assert (applied.bound.status, applied.synchronized.status, applied.handed_back) == (True, True, False)
+        there = source.get()
+        assert there["spec"]["consumerRef"]["kind"] == "Workload"
+        assert there["metadata"]["labels"][names.WORKLOAD_UID] == "uid-w"
+        assert there["spec"]["userData"]["name"] in source.leftovers()
+        seen = {change["spec"].get("image", {}).get("url") for _, _, address, change in source.api.history[history:] if address[0] == BMH}
+        assert seen == {"http://images/os"}, "what runs was never touched"
+        [host] = list(provider.hosts())
+        assert host.held is None
+
+
+async def test_nobody_elses_claim_is_taken_over(source: Upstream) -> None:
+    source.take_host("h1", "other")
+    async with running(source) as (provider, _):
+        before = source.get()
+        assert (await provider.apply(adopting("w", provider))).bound.reason == "HostTaken"
+        await released(provider, adopting("w", provider))
+        assert source.get() == before
+
+
+async def test_a_claim_goes_back_to_the_consumer_that_writes_it_over(source: Upstream) -> None:
+    source.take_host("h1", "m")
+    async with running(source) as (provider, _):
+        request = adopting("w", provider, secrets={"userData": {"value": b"x"}})
+        assert (await provider.apply(request)).bound.status is True
+        await eventually(lambda: source.runs("h1"))
+        source.take_host("h1", "m")
+        for _ in range(2):
+            applied = await provider.apply(request)
+            assert (applied.bound.status, applied.handed_back) == (False, True), "it is not taken again and again"
+        await released(provider, request)
+        there = source.get()
+        assert there["spec"]["consumerRef"] == machine("m")
+        assert there["spec"]["userData"] == {"name": "w-userdata", "namespace": NAMESPACE}, "its own secret"
+        assert "metaData" not in there["spec"]
+        assert names.WORKLOAD_UID not in there["metadata"]["labels"]
+        assert source.runs("h1") == "http://images/os"
+        assert source.leftovers() == []
+        again = adopting("w2", provider)
+        assert (await provider.apply(again)).bound.status is True, "and may move here once more"
+
+
+async def test_a_claim_that_was_never_taken_over_is_released_for_its_consumer(source: Upstream) -> None:
+    """What the consumer wrote while the other cluster was away, up to its release."""
+    source.take_host("h1", "m")
+    async with running(source) as (provider, _):
+        await released(provider, adopting("w", provider))
+    assert "consumerRef" not in source.get()["spec"]
+
+
+async def test_what_is_given_up_there_is_not_filled_again(source: Upstream) -> None:
+    async with running(source) as (provider, _):
+        [host] = list(provider.hosts())
+        request = claim("w", host.source)
+        await provider.apply(request)
+        source.api.edit(BMH, "h1", {"spec": {"consumerRef": None}}, NAMESPACE)
+        assert (await provider.apply(request)).bound.reason == "HostReleased"
+        assert not (await provider.release(request)).done, "until it is clean"
+
+
+async def test_retained_there_as_it_is_here(source: Upstream) -> None:
+    async with running(source) as (provider, _):
+        [host] = list(provider.hosts())
+        request = claim("w", host.source, reclaimPolicy="Retain")
+        await provider.apply(request)
+        source.workload_of("h1")
+        await released(provider, request)
+    assert source.api.get(WORKLOADS, "of-h1", NAMESPACE)["spec"] == {"reclaimPolicy": "Retain"}
+
+
+async def test_a_refused_write_is_trouble_and_loses_nothing(source: Upstream) -> None:
+    async with running(source) as (provider, _):
+        [host] = list(provider.hosts())
+        await provider.apply(claim("w", host.source))
+        await eventually(lambda: source.runs("h1"))
+        for code in (429, 500, 403):
+            source.api.fail = lambda verb, path, code=code: Failure(code, "Trouble")  # type: ignore[misc]
+            with pytest.raises(Exception, match=str(code)):
+                await provider.apply(claim("w", host.source, image="http://images/new"))
+        source.come_back()
+        await provider.apply(claim("w", host.source, image="http://images/new"))
+        await eventually(lambda: source.runs("h1") == "http://images/new")
+
+
+async def test_trouble_says_since_when(source: Upstream) -> None:
+    async with running(source) as (provider, _):
+        source.go_away()
+        problem = await eventually(provider.problem)
+        assert "is of 20" in problem.message
+        assert provider.problem().message == problem.message  # type: ignore[union-attr]
+
+
+async def test_new_credentials_are_a_new_provider_that_goes_on(source: Upstream) -> None:
+    async with running(source) as (provider, _):
+        [host] = list(provider.hosts())
+        await provider.apply(claim("w", host.source))
+        source.api.tokens = {"rotated"}
+        source.api.cut_watches()
+        assert (await eventually(provider.problem)).reason == "Unauthorized"
+        source.credentials = {"kubeconfig": source.credentials["kubeconfig"].replace(b"token-canary", b"rotated")}
+        async with running(source) as (renewed, _):
+            assert renewed.problem() is None
+            assert (await renewed.apply(claim("w", host.source))).bound.status is True
+
+
+def context(**spec: Any) -> ProviderContext:
+    made = WorkloadClassSpec.decode({"provisioner": "metal3.io/relay", **spec})
+    return ProviderContext("c", made, Parameters(namespace="a"), {}, on_change=lambda uid: None, on_health=lambda: None)
+
+
+@pytest.mark.parametrize("allowed", [None, {"names": ["a", "b"]}, {"names": ["*"]}, {"names": ["a"], "nameMatches": "x"}])
+async def test_unclean_hosts_stay_with_one_namespace(allowed: Any) -> None:
+    spec = {"cleaning": {"tenantMayDisable": True}, **({"allowedNamespaces": allowed} if allowed else {})}
+    with pytest.raises(BadClass, match="one name"):
+        await RelayProvider.create(context(**spec))
+    with pytest.raises(BadClass, match="kubeconfig"):
+        await RelayProvider.create(context(**{**spec, "allowedNamespaces": {"names": ["a"]}}))
+
+
+async def test_hosts_that_lead_back_here_are_left_out_and_said(source: Upstream) -> None:
+    api = source.api
+    api.put(BMH, view("direct"))
+    api.put(BMH, view("around"))
+    api.edit(BMH, "around", {"metadata": {"annotations": {RELAYED: "id-elsewhere,id-here"}}}, NAMESPACE)
+    mine = {"id-of-direct", "id-here", host_name(source.get()["metadata"]["uid"])}
+    spec = WorkloadClassSpec.decode(source.spec)
+    made = ProviderContext("c", spec, Parameters(namespace=NAMESPACE), source.credentials, lambda uid: None, lambda: None)
+    provider = await RelayProvider.create(replace(made, has_host=mine.__contains__))
+    task = asyncio.ensure_future(provider.run())
+    await eventually(lambda: provider.synced)
+    assert [host.source.name for host in provider.hosts()] == ["h1"]
+    problem = provider.problem()
+    assert problem is not None
+    assert (problem.reason, problem.message[:2]) == ("Loop", "2 ")
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await provider.close()
