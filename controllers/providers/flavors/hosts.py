@@ -63,9 +63,9 @@ def synthetic_host(
 ) -> ProviderHost | None:
     """The host of one slot; None when it is neither offered nor taken.
 
-    `flavor`: the class's flavor of the slot's name, if it has one. `place`: see `slot_uid`. `namespace`: of Source, for the owner to find the
-    machine. `maker`: shown as the hardware's manufacturer. `macs`: whether machines are made with the addresses of `mac_address`, so that a
-    free host has them already."""
+    `flavor`: the class's flavor of the slot's name, if it has one. `place`: see `slot_uid`. `namespace`: of Source, for the owner to find
+    the machine. `maker`: shown as the hardware's manufacturer. `macs`: whether machines are made with the addresses of `mac_address`, so
+    that a free host has them already."""
     uid = slot_uid(place, slot)
     source = Source(namespace, slot_name(slot), uid)
     if machine is not None:
