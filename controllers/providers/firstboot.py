@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["first_boot"]
 
 FALLBACK = "value"
-"""The key of bootstrap secrets made by Cluster API, which BMO falls back to for user data."""
+"""The key of bootstrap secrets made by Cluster API. BMO falls back to it for each of the three."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -42,7 +42,7 @@ def first_boot(request: ApplyRequest) -> dict[str, bytes]:
 
 
 def _value(request: ApplyRequest, field: str, data: Mapping[str, bytes]) -> bytes:
-    keys = (field, FALLBACK) if field == "userData" else (field,)
+    keys = (field, FALLBACK)
     for key in keys:
         if key in data:
             return data[key]
@@ -61,6 +61,7 @@ def _metadata(request: ApplyRequest) -> bytes:
         "metal3-namespace": request.workload["metadata"]["namespace"],
         "local-hostname": request.view_name,
         "local_hostname": request.view_name,
+        "name": request.view_name,
     }
     return orjson.dumps({**ours, **given}, option=orjson.OPT_SORT_KEYS)
 

@@ -69,6 +69,7 @@ async def test_from_nothing_to_running_and_back(here: World) -> None:
             "metal3-namespace": "team-a",
             "local-hostname": "h1",
             "local_hostname": "h1",
+            "name": "h1",
         }
         here.request_deletion("web")
         await eventually(lambda: here.management.find(WORKLOADS, "web", "team-a") is None)

@@ -30,6 +30,7 @@ def test_metadata_says_who_the_host_is_to_its_tenant() -> None:
         "metal3-namespace": "team-a",
         "local-hostname": "node-1",
         "local_hostname": "node-1",
+        "name": "node-1",
     }
 
 
@@ -41,17 +42,19 @@ def test_the_tenants_metadata_is_kept_as_it_is_and_comes_first() -> None:
     assert found["uuid"] == "view-uid"
 
 
-def test_user_data_falls_back_to_value_and_nothing_else_is_copied() -> None:
+def test_each_falls_back_to_value_as_in_bmo_and_nothing_else_is_copied() -> None:
     assert copies(request(userData={"value": b"x", "format": b"cloud-config"}))["userData"] == {"userData": b"x"}
     assert copies(request(userData={"value": b"x", "userData": b"y"}))["userData"] == {"userData": b"y"}
     assert copies(request(networkData={"networkData": b"n"}))["networkData"] == {"networkData": b"n"}
+    assert copies(request(networkData={"value": b"n"}))["networkData"] == {"networkData": b"n"}
+    assert metadata(request(metaData={"value": b"rack: r1"}))["rack"] == "r1"
 
 
 @pytest.mark.parametrize(
     ("secrets", "word"),
     [
         ({"userData": {"other": b""}}, "my-userData"),
-        ({"networkData": {"value": b"x"}}, "networkData"),
+        ({"networkData": {"other": b"x"}}, "networkData"),
         ({"metaData": {"metaData": b"- a list"}}, "object"),
         ({"metaData": {"metaData": b"{broken"}}, "object"),
         ({"metaData": {"metaData": b"\xff\xfe\x00"}}, "object"),
