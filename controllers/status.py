@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 __all__ = ["bound_status", "lost_status", "releasing_status", "runs_something", "starting_status", "unknown_source"]
 
 IDLE = ("Pending", "Bound", None)
+WAITS = ("Deprovisioning", "Provisioning", "PowerChanging")
+"""Reasons that mean: the host is working on it."""
 
 
 def runs_something(workload: Object) -> bool:
@@ -39,12 +41,15 @@ def starting_status(workload: Object, now: str) -> Object:
     return _complete(workload, status, now)
 
 
-def bound_status(workload: Object, bound: Outcome, synchronized: Outcome, observed: Object | None, *, empty: bool, now: str) -> Object:
-    """The status of a Workload that has a host. `observed`: the host's status in HostReport form; `empty`: seen with nothing on it."""
+def bound_status(
+    workload: Object, bound: Outcome, synchronized: Outcome, observed: Object | None, *, empty: bool, now: str, stalled: str = ""
+) -> Object:
+    """The status of a Workload that has a host. `observed`: the host's status in HostReport form; `empty`: seen with nothing on it;
+    `stalled`: why the host does not follow, although it was told."""
     seen = observed or {}
-    provisioned = _provisioned(workload, seen)
+    provisioned = _unless_stalled(_provisioned(workload, seen), stalled)
     phase = _phase(workload, bound, synchronized, seen, provisioned=provisioned.status is True, empty=empty)
-    ready = _ready(workload, bound, synchronized, provisioned, seen, phase)
+    ready = _unless_stalled(_ready(workload, bound, synchronized, provisioned, seen, phase), stalled)
     status: Object = {
         "phase": phase,
         "observedGeneration": _generation(workload),
@@ -73,6 +78,11 @@ def lost_status(workload: Object, now: str) -> Object:
 def unknown_source(reason: str = "SourceUnavailable") -> Outcome:
     """Synchronized, when the source of machines cannot be asked. Says nothing about it: that is the owner's."""
     return Outcome(False, reason, "the source of machines does not answer now: what you ask for is kept, and done as soon as it does")
+
+
+def _unless_stalled(outcome: Outcome, stalled: str) -> Outcome:
+    """What is waited for in vain says why; what is reached already stays so."""
+    return Outcome(False, "HostStalled", stalled) if stalled and outcome.reason in WAITS else outcome
 
 
 def _provisioned(workload: Object, seen: Object) -> Outcome:

@@ -227,6 +227,10 @@ class Provider(ABC):
         """Removes what a Workload has left on and beside a host that its owner has freed by hand. Harmless on any other host, idempotent."""
         return
 
+    async def tidy(self, uid: str) -> None:
+        """Removes what a Workload has left on and beside a host that its owner has freed by hand. Harmless on others, idempotent."""
+        return
+
     @abstractmethod
     async def close(self) -> None:
         """Ends all connections."""

@@ -12,8 +12,8 @@ from controllers.providers.base import Outcome, Released
 from controllers.providers.bmh import names
 from controllers.providers.bmh.desired import drop_claim_patch, released_patch, taken_by_us, unhealthy_marks
 from controllers.providers.bmh.driver import BareMetalHostDriver, DriverParameters
-from controllers.providers.bmh.report import availability, consumer_of, is_empty, provider_host
-from controllers.runtime.objects import name_of, namespace_of
+from controllers.providers.bmh.report import availability, consumer_of, is_empty, leftovers, provider_host, stalled
+from controllers.runtime.objects import annotations_of, labels_of, name_of, namespace_of, uid_of
 
 if TYPE_CHECKING:
     from controllers.providers.base import ApplyRequest, ProviderError, ProviderHost
@@ -78,6 +78,18 @@ class BareMetalHostProvider(BareMetalHostDriver):
         await self._patch(bmh, drop_claim_patch(bmh, dirty_for=self._dirty(bmh, request.workload)))
         return Released(True)
 
+    async def tidy(self, uid: str) -> None:
+        found = self._informer.store.by_index("uid", uid)
+        if not found:
+            return
+        bmh = await self._client.get(names.BARE_METAL_HOSTS, name_of(found[0]), namespace_of(found[0]))
+        if uid_of(bmh) != uid or not leftovers(bmh):
+            return
+        await self._copies.remove(labels_of(bmh)[names.WORKLOAD_UID], namespace_of(bmh))
+        # Whose data it is, nobody can tell any more.
+        unclean = "freed by hand, not cleaned" if bmh["spec"].get("automatedCleaningMode") == "disabled" else None
+        await self._patch(bmh, drop_claim_patch(bmh, dirty_for=annotations_of(bmh).get(names.DIRTY_FOR), quarantined_by=unclean))
+
     async def _retain(self, bmh: Object, request: ApplyRequest) -> Released:
         """Leaves the host running. It is not offered until its owner has looked at it. The copied secrets have done their work."""
         workload = request.workload
@@ -99,6 +111,8 @@ def _waiting(bmh: Object) -> str:
     status = bmh.get("status") or {}
     state = (status.get("provisioning") or {}).get("state") or "unknown"
     trouble = "; it reports an error, which its owner has to look at" if status.get("errorMessage") else ""
+    if why := stalled(bmh):
+        trouble += f"; {why}"
     return f"waiting for the host to be emptied and cleaned: it is {state}{trouble}"
 
 

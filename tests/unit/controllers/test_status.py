@@ -75,6 +75,13 @@ def test_the_phase_leaves_bound_before_anything_is_written() -> None:
     assert starting_status(made("Bound"), "t")["phase"] == "Provisioning"
 
 
+def test_what_is_waited_for_in_vain_says_why_and_what_is_reached_stays() -> None:
+    waiting = bound_status(made("Running"), BOUND, SYNCED, observed("provisioned", image=IMAGE), empty=False, stalled="paused", now="t")
+    assert ready(waiting) == ("False", "HostStalled")
+    reached = observed("provisioned", image=IMAGE, powered=True)
+    assert ready(bound_status(made("Running"), BOUND, SYNCED, reached, empty=False, stalled="paused", now="t")) == ("True", "Running")
+
+
 def test_hardware_and_addresses() -> None:
     status = bound_status(made(), BOUND, SYNCED, observed("provisioning"), empty=False, now="t")
     assert status["hardware"]["cpuCount"] == 16

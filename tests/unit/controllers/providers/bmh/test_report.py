@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apiserver.apis.host import HostReport
-from controllers.providers.bmh.report import Policy, availability, dirty_for, is_empty, provider_host, scrub
+from controllers.providers.bmh.report import Policy, availability, dirty_for, is_empty, provider_host, scrub, stalled
 from tests.unit.controllers.clusters import bmh
 
 OPEN = Policy(re.compile(".*"), re.compile(".*"))
@@ -158,6 +158,7 @@ def test_errors_of_the_bmc_are_the_owners() -> None:
         ({"status": {"provisioning": {"state": "inspecting"}}}, "NotReady"),
         ({"status": {}}, "NotReady"),
         ({"metadata": {"annotations": {"workload.metal3.io/dirty-for": "other/team-a"}}}, "Dirty"),
+        ({"metadata": {"labels": {"workload.metal3.io/workload-uid": "u"}}}, "Releasing"),
     ],
 )
 def test_what_makes_a_host_unavailable(change: dict[str, Any], reason: str) -> None:
@@ -182,3 +183,26 @@ def test_dirty_hosts_are_told_apart_by_management_cluster() -> None:
     assert dirty_for(made, "west") is None
     assert availability(made, "east")[0]
     assert not availability(made, "west")[0]
+
+
+def test_hosts_of_another_management_clusters_workloads_are_none_of_our_orphans() -> None:
+    made = host()
+    made["metadata"] |= {"labels": {"workload.metal3.io/workload-uid": "u"}, "annotations": {"workload.metal3.io/management": "east"}}
+    made["spec"]["consumerRef"] = {"apiVersion": "workload.metal3.io/v1alpha1", "kind": "Workload", "namespace": "team-a", "name": "w"}
+    ours, theirs = provider_host(made, Policy(identity="east")), provider_host(made, Policy(identity="west"))
+    assert ours.consumer is not None
+    assert ours.consumer.workload_uid == "u"
+    assert theirs.consumer is not None
+    assert theirs.consumer.workload_uid == ""
+    assert not theirs.available
+    assert not theirs.leftovers
+
+
+@pytest.mark.parametrize("word", ["paused", "detached"])
+def test_tenants_are_told_whom_to_ask_when_the_owner_holds_a_host(word: str) -> None:
+    made = host()
+    assert stalled(made) == ""
+    made["metadata"]["annotations"] = {f"baremetalhost.metal3.io/{word}": "secret reason"}
+    assert word in stalled(made)
+    assert "ask them" in stalled(made)
+    assert "secret reason" not in stalled(made)
