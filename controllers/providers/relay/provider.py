@@ -14,7 +14,6 @@ from pydantic import Field
 from apiserver.apis.base import DNSLabel
 from apiserver.apis.host import WORKLOAD_FIELDS
 from controllers.providers.base import Applied, BadClass, Outcome, ProviderError, Released
-from controllers.providers.bmh import names
 from controllers.providers.bmh.desired import unhealthy_marks
 from controllers.providers.bmh.driver import BareMetalHostDriver, DriverParameters
 from controllers.providers.bmh.report import availability, host_status, provider_host

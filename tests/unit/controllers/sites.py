@@ -1,0 +1,186 @@
+"""Whole management clusters in this process: the real API server over SQLite, with its controllers; and hardware in memory below them."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from apiserver.dev import policy
+from apiserver.dev.endpoints import management_endpoint
+from apiserver.dev.kubeconfigs import Context, kubeconfig
+from apiserver.filters.authz import MASTERS
+from apiserver.server.pki import Authority
+from controllers import kinds
+from controllers.run import compose
+from controllers.runtime.client import Client
+from controllers.runtime.errors import ApiException
+from tests.unit.controllers.clusters import BMH, HastyBMO, bmh
+from tests.unit.controllers.fakeapi import FakeApi
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from controllers.runtime.objects import Resource
+
+Object = dict[str, Any]
+
+VIEWS = kinds.views()
+NAMESPACE = "team-a"
+SYSTEM = "system"
+
+
+async def eventually(check: Callable[[], Awaitable[Any]], timeout: float = 30.0) -> Any:
+    """Waits until the check holds: is true, raises neither AssertionError nor for a missing object or field."""
+    deadline = asyncio.get_running_loop().time() + timeout
+    while True:
+        try:
+            if result := await check():
+                return result
+            problem: Exception = AssertionError("it did not become true in time")
+        except (AssertionError, KeyError, IndexError, ApiException) as error:
+            problem = error
+        if asyncio.get_running_loop().time() > deadline:
+            raise problem
+        await asyncio.sleep(0.02)
+
+
+@dataclass
+class Site:
+    """One management cluster. `admin` may do everything; `url` is the server's own."""
+
+    name: str
+    authority: Authority
+    url: str
+    admin: Client
+    stack: AsyncExitStack = field(repr=False)
+
+    def config(self, user: str, group: str, url: str = "") -> Object:
+        """A kubeconfig for somebody."""
+        identity = self.authority.client(user, [group])
+        return kubeconfig(user, identity, self.authority.pair.certificate, [Context("cluster", url or self.url)])
+
+    def tenant(self, namespace: str = NAMESPACE, url: str = "") -> Object:
+        """A tenant's kubeconfig."""
+        return self.config("tenant", policy.TENANT_PREFIX + namespace, url)
+
+    async def make(self, resource: Resource, name: str, namespace: str = "", **content: Any) -> Object:
+        """Creates an object."""
+        obj = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": name}, **content}
+        return await self.admin.create(resource, obj, namespace)
+
+    async def namespace(self, name: str) -> None:
+        await self.make(kinds.NAMESPACES, name)
+
+    async def secret(self, name: str, namespace: str = NAMESPACE, **data: str) -> None:
+        await self.make(kinds.SECRETS, name, namespace, stringData=data)
+
+    async def add_class(self, name: str, provisioner: str, config: Object, namespaces: tuple[str, ...] = (NAMESPACE,), **spec: Any) -> None:
+        """A class whose credentials are this kubeconfig."""
+        await self.secret(f"{name}-credentials", SYSTEM, kubeconfig=orjson.dumps(config).decode())
+        full = {
+            "provisioner": provisioner,
+            "credentialsSecretRef": {"namespace": SYSTEM, "name": f"{name}-credentials"},
+            "allowedNamespaces": {"names": list(namespaces)},
+            "metadata": {"labelsMatch": ".*", "annotationsMatch": ".*"},
+            **spec,
+        }
+        await self.make(kinds.CLASSES, name, spec=full)
+
+    async def relay(self, config: Object, namespace: str = NAMESPACE, name: str = "relay", **spec: Any) -> None:
+        """A class of another site's hosts."""
+        await self.add_class(name, "metal3.io/relay", config, parameters={"namespace": namespace}, **spec)
+
+    async def view(self, name: str = "h1", namespace: str = NAMESPACE) -> Object:
+        return await self.admin.get(VIEWS, name, namespace)
+
+    async def patch_view(self, patch: Object, name: str = "h1", namespace: str = NAMESPACE) -> Object:
+        return await self.admin.patch(VIEWS, name, patch, namespace)
+
+    async def workload(self, name: str, namespace: str = NAMESPACE) -> Object:
+        return await self.admin.get(kinds.WORKLOADS, name, namespace)
+
+    async def workloads(self, namespace: str = NAMESPACE) -> list[Object]:
+        return (await self.admin.list_all(kinds.WORKLOADS, namespace))[0]
+
+    async def create(self, name: str, namespace: str = NAMESPACE, **spec: Any) -> Object:
+        """A Workload that runs something."""
+        wanted = {"className": "metal", "image": {"url": "http://images/os", "checksum": "abc"}, **spec}
+        return await self.make(kinds.WORKLOADS, name, namespace, spec=wanted)
+
+    async def connected(self, name: str) -> Object:
+        """The class's condition Connected."""
+        class_ = await self.admin.get(kinds.CLASSES, name)
+        found: Object = next(item for item in class_["status"]["conditions"] if item["type"] == "Connected")
+        return found
+
+
+@dataclass
+class Hardware:
+    """Hosts in memory. `bmo.log` says what was put on them."""
+
+    api: FakeApi
+    bmo: HastyBMO
+
+    def runs(self, name: str = "h1") -> str | None:
+        image = self.api.get(BMH, name, "metal3")["status"]["provisioning"].get("image")
+        return str(image["url"]) if image else None
+
+
+class Sites:
+    """Makes sites and ends them."""
+
+    def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
+        self._folder, self._stack = folder, stack
+
+    async def hardware(self, *hosts: str) -> Hardware:
+        """Hosts in memory, driven at once."""
+        api = await self._stack.enter_async_context(FakeApi().serving())
+        bmo = HastyBMO(api)
+        for name in hosts:
+            api.put(BMH, bmh(name))
+        await self._task(bmo.run())
+        return Hardware(api, bmo)
+
+    async def site(self, name: str, *, below: Hardware | None = None) -> Site:
+        """A management cluster with the namespace NAMESPACE, and with a class `metal` if there is hardware below it."""
+        authority = Authority.create(f"{name}-ca")
+        endpoint = management_endpoint(self._folder / f"{name}.db", authority, 0)
+        await endpoint.app.start()
+        self._stack.push_async_callback(endpoint.app.stop)
+        made = Site(name, authority, endpoint.app.url, Client(None), self._stack)
+        made.admin = await self._stack.enter_async_context(Client(made.config("admin", MASTERS)))
+        for namespace in (SYSTEM, NAMESPACE):
+            await made.namespace(namespace)
+        if below is not None:
+            await made.add_class("metal", "metal3.io/baremetalhost", below.api.kubeconfig, parameters={"namespace": "metal3"})
+        await self.start(made)
+        return made
+
+    async def start(self, site: Site) -> None:
+        """Runs the site's controllers."""
+        client = await self._stack.enter_async_context(Client(site.config("controllers", policy.CONTROLLERS)))
+        manager, _, sources = compose(client)
+        self._stack.push_async_callback(sources.close)
+        await self._task(manager.run())
+        await asyncio.wait_for(manager.started.wait(), 15)
+
+    async def _task(self, work: Any) -> None:
+        task = asyncio.ensure_future(work)
+
+        async def end() -> None:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+        self._stack.push_async_callback(end)
+
+
+@asynccontextmanager
+async def sites(folder: Path) -> AsyncIterator[Sites]:
+    """A maker of sites; all end with it."""
+    async with AsyncExitStack() as stack:
+        yield Sites(folder, stack)

@@ -1,0 +1,249 @@
+"""Management clusters that pass hosts on, each a real API server with its controllers: chains, loops, moves, and a cut link."""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+
+from controllers import kinds
+from tests.integration.tcpproxy import proxied
+from tests.unit.controllers.clusters import BMH, SECRETS
+from tests.unit.controllers.sites import NAMESPACE, VIEWS, Hardware, Site, Sites, eventually, sites
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+MACHINE = {"kind": "Metal3Machine", "name": "m", "namespace": NAMESPACE, "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1"}
+IMAGE = {"url": "http://images/node", "checksum": "abc"}
+LABEL = "workload.metal3.io/workload-uid"
+
+
+@pytest.fixture
+async def maker(tmp_path: Path) -> AsyncIterator[Sites]:
+    async with sites(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+async def hardware(maker: Sites) -> Hardware:
+    return await maker.hardware("h1")
+
+
+@pytest.fixture
+async def source(maker: Sites, hardware: Hardware) -> Site:
+    return await maker.site("source", below=hardware)
+
+
+@pytest.fixture
+async def target(maker: Sites, source: Site) -> Site:
+    made = await maker.site("target")
+    await made.relay(source.tenant())
+    return made
+
+
+async def state(site: Site) -> str:
+    return str((await site.view())["status"]["provisioning"]["state"])
+
+
+async def phase(site: Site, name: str) -> str:
+    return str((await site.workload(name))["status"]["phase"])
+
+
+async def gone(site: Site, name: str) -> bool:
+    return name not in [item["metadata"]["name"] for item in await site.workloads()]
+
+
+async def claimed_as_capm3_does(site: Site) -> None:
+    """A machine of Cluster API on the host, provisioned."""
+    await site.secret("boot", value="#cloud-config")
+    await eventually(site.view)
+    await site.patch_view({"metadata": {"labels": {"cluster.x-k8s.io/cluster-name": "c"}}, "spec": {"consumerRef": MACHINE}})
+    await site.patch_view({"spec": {"image": IMAGE, "userData": {"name": "boot"}, "online": True}})
+
+    async def runs() -> bool:
+        return await state(site) == "provisioned" and bool((await site.view())["status"]["poweredOn"])
+
+    await eventually(runs)
+
+
+async def test_a_chain_of_three(maker: Sites, hardware: Hardware, source: Site, target: Site) -> None:
+    edge = await maker.site("edge")
+    await edge.relay(target.tenant())
+    views = [await eventually(site.view) for site in (source, target, edge)]
+    assert len({view["metadata"]["uid"] for view in views}) == 1, "identity is passed on"
+    await edge.secret("boot", userData="#cloud-config")
+    await edge.create("w", className="relay", userData={"name": "boot"})
+
+    async def running() -> Any:
+        return await phase(edge, "w") == "Running"
+
+    await eventually(running)
+    assert hardware.runs() == "http://images/os"
+    real = hardware.api.get(BMH, "h1", "metal3")
+    metadata = orjson.loads(base64.b64decode(hardware.api.get(SECRETS, real["spec"]["metaData"]["name"], "metal3")["data"]["metaData"]))
+    assert metadata["uuid"] == views[0]["metadata"]["uid"]
+    await edge.admin.delete(kinds.WORKLOADS, "w", NAMESPACE)
+
+    async def free() -> Any:
+        ready = ["consumerRef" not in (await site.view())["spec"] and await state(site) == "available" for site in (source, target, edge)]
+        return all(ready) and hardware.runs() is None and await gone(edge, "w")
+
+    await eventually(free)
+    for site in (source, target):
+        left = [item["metadata"]["name"] for item in (await site.admin.list_all(kinds.SECRETS, NAMESPACE))[0]]
+        assert left == [], "copies are removed"
+
+
+async def test_a_machine_moves_and_nothing_is_provisioned_again(hardware: Hardware, source: Site, target: Site) -> None:
+    await claimed_as_capm3_does(source)
+    before = await source.view()
+
+    async def shown() -> Any:
+        return (await target.view())["spec"].get("consumerRef") == MACHINE and await state(target) == "provisioned"
+
+    await eventually(shown)
+    view = await target.view()
+    for field in ("uid", "name", "namespace"):
+        assert view["metadata"][field] == before["metadata"][field]
+    assert view["spec"]["image"] == before["spec"]["image"]
+    assert view["metadata"]["labels"]["cluster.x-k8s.io/cluster-name"] == "c"
+    assert await target.workloads() == [], "seen, not taken"
+
+    await target.secret("boot", value="#cloud-config")
+    await target.patch_view({"metadata": {"annotations": {"clusterctl.cluster.x-k8s.io/block-move": ""}}})
+
+    async def taken() -> Any:
+        there = await source.view()
+        [workload] = await target.workloads()
+        ours = there["metadata"]["labels"].get(LABEL) == workload["metadata"]["uid"]
+        return ours and there["spec"]["consumerRef"]["kind"] == "Workload" and workload["status"]["phase"] == "Running"
+
+    await eventually(taken)
+    assert hardware.bmo.log == [("h1", IMAGE["url"])], "provisioned once"
+    assert (await target.view())["spec"]["consumerRef"] == MACHINE
+
+    await source.patch_view({"spec": {"consumerRef": MACHINE}})  # the machine is back at its source, and says so
+
+    async def returned() -> Any:
+        there = await source.view()
+        return LABEL not in there["metadata"]["labels"] and there["spec"]["userData"]["name"] == "boot" and await target.workloads() == []
+
+    await eventually(returned)
+    await eventually(shown)
+    assert hardware.bmo.log == [("h1", IMAGE["url"])]
+    assert hardware.runs() == IMAGE["url"]
+
+
+async def test_a_consumer_that_vanishes_releases_nothing(hardware: Hardware, source: Site, target: Site) -> None:
+    """As in a move: the objects in the source go without a word to the host; the first word of their successors may be to give it up."""
+    await claimed_as_capm3_does(source)
+
+    async def shown() -> Any:
+        return (await target.view())["spec"].get("consumerRef") == MACHINE
+
+    await eventually(shown)
+    await source.admin.delete(kinds.SECRETS, "boot", NAMESPACE)
+    await target.patch_view({"spec": {"image": None, "userData": None, "online": False}})
+
+    async def emptied() -> Any:
+        return await state(target) == "available" and hardware.runs() is None
+
+    await eventually(emptied)
+    assert (await source.view())["spec"]["consumerRef"]["kind"] == "Workload", "still the consumer's"
+    await target.patch_view({"spec": {"consumerRef": None}})
+
+    async def free() -> Any:
+        views = [await site.view() for site in (source, target)]
+        return not any("consumerRef" in view["spec"] for view in views) and await target.workloads() == await source.workloads() == []
+
+    await eventually(free)
+
+
+async def test_what_is_asked_while_the_link_is_cut_happens_once_it_is_back(maker: Sites, hardware: Hardware, source: Site) -> None:
+    port = int(source.url.rsplit(":", 1)[1])
+    async with proxied(port) as proxy:
+        target = await maker.site("target")
+        await target.relay(source.tenant(url=f"https://127.0.0.1:{proxy.port}"))
+        await eventually(target.view)
+        proxy.cut()
+
+        async def stale() -> Any:
+            connected = await target.connected("relay")
+            return connected["status"] == "False" and connected["reason"] == "Unreachable" and "is of 20" in connected["message"]
+
+        await eventually(stale)
+        assert (await target.view())["status"]["provisioning"]["state"] == "available", "last known"
+        await target.patch_view({"spec": {"consumerRef": MACHINE, "image": IMAGE, "online": True}})
+
+        async def waiting() -> Any:
+            [workload] = await target.workloads()
+            return "SourceUnavailable" in [item["reason"] for item in workload["status"]["conditions"]]
+
+        await eventually(waiting)
+        assert hardware.runs() is None
+        proxy.open = True
+
+        async def caught_up() -> Any:
+            return await state(target) == "provisioned" and (await target.connected("relay"))["status"] == "True"
+
+        await eventually(caught_up)
+        assert hardware.bmo.log == [("h1", IMAGE["url"])]
+        await target.admin.delete(VIEWS, "h1", NAMESPACE)
+
+        async def free() -> Any:
+            return hardware.runs() is None and "consumerRef" not in (await target.view())["spec"]
+
+        await eventually(free)
+
+
+async def test_a_relay_that_points_to_itself(source: Site) -> None:
+    await eventually(source.view)
+    await source.relay(source.tenant())
+
+    async def told() -> Any:
+        return (await source.connected("relay"))["reason"] == "Loop"
+
+    await eventually(told)
+    hosts, _ = await source.admin.list_all(kinds.HOSTS)
+    assert [host["spec"]["className"] for host in hosts] == ["metal"]
+
+
+async def test_two_relays_in_a_circle(maker: Sites, source: Site, target: Site) -> None:
+    """Through namespaces of other names, where every round would make hosts anew."""
+    await target.namespace("other")
+    await target.admin.patch(kinds.CLASSES, "relay", {"spec": {"allowedNamespaces": {"names": ["other"]}}})
+
+    async def offered() -> Any:
+        return await target.view(namespace="other")
+
+    shown = await eventually(offered)
+    assert shown["metadata"]["uid"] != (await source.view())["metadata"]["uid"], "another namespace, another identity"
+    await source.relay(target.tenant("other"), "other")
+
+    async def told() -> Any:
+        return (await source.connected("relay"))["reason"] == "Loop"
+
+    await eventually(told)
+    assert len((await source.admin.list_all(kinds.HOSTS))[0]) == 1
+
+
+@pytest.mark.parametrize(("user", "reason"), [("of another namespace", "Forbidden"), ("of another authority", "Unreachable")])
+async def test_credentials_that_do_not_do(maker: Sites, source: Site, user: str, reason: str) -> None:
+    target = await maker.site("target")
+    config = source.tenant("elsewhere")
+    if reason == "Unreachable":
+        config["users"] = target.tenant()["users"]
+    await target.relay(config)
+
+    async def told() -> Any:
+        return (await target.connected("relay"))["reason"] == reason
+
+    await eventually(told)
+    data = {"kubeconfig": base64.b64encode(orjson.dumps(source.tenant())).decode()}
+    await target.admin.patch(kinds.SECRETS, "relay-credentials", {"data": data}, "system")
+    await eventually(target.view)
+    assert (await target.connected("relay"))["status"] == "True"
