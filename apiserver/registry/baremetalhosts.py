@@ -11,7 +11,6 @@ from apiserver.registry import metadata
 from apiserver.registry.absorb import Absorbed, Refused, Taken, absorb
 from apiserver.registry.attributes import Attributes
 from apiserver.registry.claims import Claims, bound, free_reason, put
-from apiserver.registry.entry import Entry, encode_stored
 from apiserver.registry.projection import CLAIMED_THROUGH, claimed_by, host_of
 from apiserver.registry.resource import ALL_VERBS, Column, Resource
 from apiserver.registry.store import ATTEMPTS, Registry, deletion_mark, managed_fields, mark_deleted, now
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apiserver.registry.context import Context, DeleteOptions
+    from apiserver.registry.entry import Entry
     from apiserver.registry.strategy import Admission
     from storage.base import Operation
     from storage.cache import WatchCache
@@ -218,12 +218,10 @@ class BareMetalHostViewRegistry(Registry):
         return await self._commit(context, entry, view, operations)
 
     async def _commit(self, context: Context, entry: Entry, view: dict[str, Any], operations: list[Operation]) -> Entry:
-        value = encode_stored(self.resource, view)
+        own = self.put(entry, view)
         if context.dry_run:
-            return self.decode(entry.key, value, entry.revision)
-        own = put(self, entry, view)
-        revision = await self.cache.commit([own, *operations])
-        return self.decode(entry.key, value, revision)
+            return self.decode(own.key, own.value, entry.revision)
+        return self.stored(own, await self.cache.commit([own, *operations]))
 
     async def _withdraw_others(self, host_name: str) -> None:
         """Take the other namespaces' offers away, each in a commit of its own. A lost race is somebody else's write, and the

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.host import ADOPTS, adopted_consumer, uid_of_view
 from apiserver.registry.context import Context, UserInfo
-from apiserver.registry.entry import encode_stored
 from apiserver.registry.projection import claimed_by, held_for, project
 from apiserver.registry.store import Registry, now, same
 from storage.base import Check, Delete, Put
@@ -125,8 +124,7 @@ class Claims:
 
 def put(registry: Registry, current: Entry | None, obj: dict[str, Any]) -> Put:
     """The operation that stores `obj`, on condition that `current` (None: nothing) is still there."""
-    key = registry.resource.key(obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
-    return Put(key, encode_stored(registry.resource, obj), expected=current.revision if current else 0)
+    return registry.put(current, obj)
 
 
 def claim_ref(workload: dict[str, Any]) -> dict[str, str]:

@@ -6,7 +6,7 @@ revision can be spliced into the bytes without parsing them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from apiserver.registry.resource import Resource
 
-__all__ = ["Entry", "decoder", "encode_stored", "unversioned"]
+__all__ = ["Drafts", "Entry", "Known", "decoder", "encode_stored", "unversioned"]
 
 
 class Entry:
@@ -49,20 +49,64 @@ def encode_stored(resource: Resource, obj: dict[str, Any]) -> bytes:
     return orjson.dumps({"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, **rest})
 
 
-def decoder(resource: Resource, reduce: Callable[[dict[str, Any]], dict[str, Any]] | None = None) -> Callable[[str, bytes, int], Entry]:
-    """The decode function of the resource's collection. `reduce`: what to leave of each object (it may change what it is given)."""
+class Drafts:
+    """What entries need to know of objects that were encoded a moment ago, so that these are not decoded when the cache gets their bytes
+    back as stored. Bounded, as what loses a race leaves its draft behind."""
+
+    LIMIT = 256
+
+    def __init__(self) -> None:
+        self._drafts: dict[str, tuple[bytes, Known]] = {}
+
+    def keep(self, key: str, value: bytes, known: Known) -> None:
+        """`value` is about to be stored at `key`."""
+        self._drafts.pop(key, None)
+        if len(self._drafts) >= self.LIMIT:
+            del self._drafts[next(iter(self._drafts))]
+        self._drafts[key] = value, known
+
+    def take(self, key: str, value: bytes) -> Known | None:
+        """What was kept of exactly these bytes. It is told once."""
+        draft = self._drafts.get(key)
+        if draft is None or draft[0] != value:
+            return None
+        del self._drafts[key]
+        return draft[1]
+
+
+class Known(NamedTuple):
+    """What an entry holds beside its JSON."""
+
+    namespace: str
+    name: str
+    labels: dict[str, str]
+    fields: dict[str, str]
+
+    @classmethod
+    def of(cls, resource: Resource, obj: dict[str, Any]) -> Known:
+        """Of an object, whose labels it does not share."""
+        metadata = obj["metadata"]
+        return cls(metadata.get("namespace", ""), metadata["name"], dict(metadata.get("labels") or {}), resource.selectable(obj))
+
+
+def decoder(
+    resource: Resource, reduce: Callable[[dict[str, Any]], dict[str, Any]] | None = None, drafts: Drafts | None = None
+) -> Callable[[str, bytes, int], Entry]:
+    """The decode function of the resource's collection. `reduce`: what to leave of each object (it may change what it is given).
+    `drafts`: what need not be decoded."""
     head = orjson.dumps({"apiVersion": resource.api_version, "kind": resource.kind})[:-1] + b',"metadata":{'
 
     def decode(key: str, value: bytes, revision: int) -> Entry:
         if not value.startswith(head):
             raise ValueError(f"{key}: the stored value is not a {resource.kind} of {resource.api_version}")
-        obj = orjson.loads(value)
-        if reduce is not None:
-            obj = reduce(obj)
-            value = encode_stored(resource, obj)
-        metadata = obj["metadata"]
+        known = drafts.take(key, value) if drafts is not None else None
+        if known is None:
+            obj = orjson.loads(value)
+            if reduce is not None:
+                obj = reduce(obj)
+                value = encode_stored(resource, obj)
+            known = Known.of(resource, obj)
         json = b'%s"resourceVersion":"%d",%s' % (head, revision, value[len(head) :])
-        labels = metadata.get("labels") or {}
-        return Entry(key, metadata.get("namespace", ""), metadata["name"], revision, json, labels, resource.selectable(obj))
+        return Entry(key, known.namespace, known.name, revision, json, known.labels, known.fields)
 
     return decode

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from apiserver.apis.status import ApiError, already_exists, conflict, not_found, path_not_found, service_unavailable
 from apiserver.registry import labels, metadata
 from apiserver.registry.attributes import Attributes
-from apiserver.registry.entry import Entry, decoder, encode_stored, unversioned
+from apiserver.registry.entry import Drafts, Entry, Known, decoder, encode_stored, unversioned
 from apiserver.registry.strategy import Admission, AdmitEverything, Strategy
 from apiserver.registry.tracking import Tracking, settled, with_fields
 from apiserver.registry.validation import normalize, refuse
@@ -61,7 +61,8 @@ class Registry:
         self.cache = cache
         self.strategy = strategy or Strategy()
         self.admission: Admission = admission or AdmitEverything()
-        self.decode = decoder(resource, reduce)
+        self._drafts = Drafts()
+        self.decode = decoder(resource, reduce, self._drafts)
         self.tracking = Tracking(resource)
         indexes = {**(indexers or {}), labels.INDEX: labels.indexer}
         self.collection: Collection[Entry] = cache.collection(resource.prefix, self.decode, indexes)
@@ -221,14 +222,24 @@ class Registry:
 
     async def _store(self, context: Context, entry: Entry | None, new: dict[str, Any], old: dict[str, Any] | None = None) -> Entry:
         """Commit a create (no entry) or an update. Raises storage.Conflict when another write came between."""
-        key = self.resource.key(new["metadata"].get("namespace", ""), new["metadata"]["name"])
-        value = encode_stored(self.resource, new)
+        own = self.put(entry, new)
         if context.dry_run:
-            return self.decode(key, value, entry.revision) if entry else unversioned(self.decode(key, value, 0))
-        operations: list[Operation] = [Put(key, value, expected=entry.revision if entry else 0)]
-        revision = await self.cache.commit(operations + self.strategy.companions(old, new))
+            return self.decode(own.key, own.value, entry.revision) if entry else unversioned(self.decode(own.key, own.value, 0))
+        revision = await self.cache.commit([own, *self.strategy.companions(old, new)])
         await self.strategy.after_commit(new)
-        return self.decode(key, value, revision)
+        return self.stored(own, revision)
+
+    def put(self, current: Entry | None, obj: dict[str, Any]) -> Put:
+        """The operation that stores `obj`, on condition that `current` (None: nothing) is still there."""
+        key = self.resource.key(obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+        value = encode_stored(self.resource, obj)
+        self._drafts.keep(key, value, Known.of(self.resource, obj))
+        return Put(key, value, expected=current.revision if current else 0)
+
+    def stored(self, own: Put, revision: int) -> Entry:
+        """The entry that the operation made, committed as `revision`."""
+        entry = self.collection.get(own.key)
+        return entry if entry is not None and entry.revision == revision else self.decode(own.key, own.value, revision)
 
     async def _remove(self, context: Context, entry: Entry, last: dict[str, Any]) -> Entry:
         if context.dry_run:
