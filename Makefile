@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TESTS ?= tests/integration
 KILLS ?= 50
 
-.PHONY: help setup dev test lint unit integration conformance faults bench requirements crds clean
+.PHONY: help setup dev test lint unit crashes integration conformance faults bench requirements crds clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -33,6 +33,9 @@ unit: setup ## Unit tests with coverage
 	$(BIN)/pytest --cov --cov-report=term
 
 test: lint unit ## What has to pass before every commit: lint and unit
+
+crashes: setup ## Controllers killed at every call, and random histories, on clusters in memory (minutes)
+	$(BIN)/pytest tests/crashes
 
 integration: setup ## Tests on a real kube-apiserver and etcd (built once, minutes)
 	$(BIN)/pytest $(TESTS)

@@ -1,0 +1,120 @@
+"""What is looked at: objects of the first management cluster by short names, and what must hold whenever all is at rest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from tests.crashes import objects
+
+if TYPE_CHECKING:
+    from tests.crashes.stack import Side, Stack
+
+__all__ = ["assert_sound", "condition", "leaks", "phase", "stray_secrets", "view"]
+
+Object = dict[str, Any]
+
+TENANTS = ("tenant-a", "tenant-b")
+SEEN_BY_TENANTS = ("Workload", "BareMetalHost", "Secret", "ConfigMap", "Event")
+
+
+def phase(stack: Stack, name: str, where: str = "tenant-a") -> str:
+    """A Workload's phase."""
+    return str((stack.management.get("Workload", name, where).get("status") or {}).get("phase"))
+
+
+def condition(stack: Stack, name: str, type_: str, where: str = "tenant-a") -> Object:
+    """A Workload's condition; KeyError when it is not there."""
+    return find_condition(stack.management.get("Workload", name, where), type_)
+
+
+def find_condition(obj: Object, type_: str) -> Object:
+    """An object's condition; KeyError when it is not there."""
+    for item in (obj.get("status") or {}).get("conditions") or []:
+        if item["type"] == type_:
+            return dict(item)
+    raise KeyError(type_)
+
+
+def view(stack: Stack, name: str, where: str = "tenant-a") -> Object:
+    """A tenant's view of a host."""
+    return stack.management.get("BareMetalHost", name, where)
+
+
+def stray_secrets(stack: Stack) -> list[str]:
+    """Copied first-boot secrets in the hardware cluster that belong to no Workload that has a host."""
+    claims = {
+        host["spec"]["claimRef"]["uid"] for side in stack.managements.values() for host in side.all("Host") if host["spec"].get("claimRef")
+    }
+    labelled = (
+        (item["metadata"]["name"], (item["metadata"].get("labels") or {}).get("workload.metal3.io/workload-uid"))
+        for item in stack.hardware.all("Secret")
+    )
+    return [name for name, uid in labelled if uid is not None and uid not in claims]
+
+
+def leaks(side: Side) -> list[str]:
+    """Objects that a tenant can read with something of the owner's in them."""
+    found = []
+    for kind in SEEN_BY_TENANTS:
+        for obj in side.all(kind):
+            where = obj["metadata"]["namespace"]
+            if where in TENANTS and objects.CANARY in orjson.dumps(obj).decode():
+                found.append(f"{kind} {where}/{obj['metadata']['name']}")
+    reduced = side.registries["WorkloadClass"].reduced
+    assert reduced is not None
+    found += [f"WorkloadClass {entry.name}" for entry in reduced.collection.range() if objects.CANARY in entry.json.decode()]
+    return found
+
+
+def assert_sound(stack: Stack) -> None:
+    """Nothing is used twice, nothing leaks, nothing is left behind; whoever waits is told for what."""
+    assert stack.guard.broken == []
+    assert stray_secrets(stack) == []
+    for side in stack.managements.values():
+        assert leaks(side) == []
+        _assert_views_follow(side)
+        for workload in side.all("Workload"):
+            _assert_told(workload)
+    _assert_records_agree(stack)
+
+
+def _assert_told(workload: Object) -> None:
+    ready = find_condition(workload, "Ready")
+    assert ready["status"] == "True" or len(ready["message"]) > 10, f"{workload['metadata']['name']} is not told what it waits for: {ready}"
+
+
+def _assert_views_follow(side: Side) -> None:
+    """A claimed host is seen by its claimant alone, a free one where it is offered."""
+    for host in side.all("Host"):
+        name = host["metadata"]["name"]
+        seen = sorted(item["metadata"]["namespace"] for item in side.all("BareMetalHost") if item["status"]["provisioning"]["ID"] == name)
+        claim = host["spec"].get("claimRef")
+        wanted = [claim["namespace"]] if claim else sorted(host["spec"].get("offers") or [])
+        assert seen == wanted, f"{host['spec']['source']['name']} is seen in {seen}, not in {wanted}"
+
+
+def _assert_records_agree(stack: Stack) -> None:
+    """Real hosts and claims name the same Workloads, but for hosts that are explained (gone, orphaned, abandoned, taken)."""
+    consumers: dict[str, str] = {}
+    for bmh in stack.hardware.all("BareMetalHost"):
+        uid = (bmh["metadata"].get("labels") or {}).get("workload.metal3.io/workload-uid")
+        if uid is not None and bmh["spec"].get("consumerRef"):
+            assert uid not in consumers, f"{uid} has {consumers.get(uid)} and {bmh['metadata']['name']}"
+            consumers[uid] = bmh["metadata"]["name"]
+    for side in stack.managements.values():
+        for host in side.all("Host"):
+            claim = host["spec"].get("claimRef")
+            if claim and consumers.get(claim["uid"]) != host["spec"]["source"]["name"]:
+                _assert_explained(side, host, claim)
+
+
+def _assert_explained(side: Side, host: Object, claim: Object) -> None:
+    workload = side.find("Workload", claim["name"], claim["namespace"])
+    reason = (host.get("status") or {}).get("reason")
+    if workload is None or workload["metadata"]["uid"] != claim["uid"]:
+        assert reason == "Abandoned", f"{host['spec']['source']['name']}: claimed by nobody, and it says {reason}"
+        return
+    bound = find_condition(workload, "Bound")
+    assert bound["status"] == "False", f"{claim['name']} has no real host, and is told {bound}"

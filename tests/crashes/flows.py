@@ -1,0 +1,260 @@
+"""What tenants and owners do, each from a point of rest to another one, with controllers that may die anywhere in between."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from controllers.runtime.errors import ApiException
+from tests.crashes import objects
+from tests.crashes.checks import condition, phase, view
+from tests.crashes.virtual import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from tests.crashes.stack import Side, Stack
+
+__all__ = ["FLOWS", "Flow"]
+
+Object = dict[str, Any]
+
+CONSUMER = {"kind": "Metal3Machine", "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1", "namespace": "tenant-a", "name": "m0"}
+UNHEALTHY = "capm3.metal3.io/unhealthy"
+OTHER = "http://images.example/other.qcow2"
+
+
+@dataclass(frozen=True)
+class Flow:
+    """`prepare` leads from hosts at rest to where the flow begins; `act` is done by people while controllers may be away;
+    `done` holds at the end. `installs`: the images that are written to disks between the two."""
+
+    name: str
+    prepare: Callable[[Stack], Awaitable[None]]
+    act: Callable[[Stack], Coroutine[Any, Any, None]]
+    done: Callable[[Stack], Any]
+    installs: tuple[str, ...] = ()
+
+
+async def patiently(send: Callable[[], Awaitable[Any]]) -> Any:
+    """Sends until it is not a conflict any more."""
+    while True:
+        try:
+            return await send()
+        except ApiException as error:
+            if not (error.conflict or error.transient):
+                raise
+            await asyncio.sleep(1.0)
+
+
+async def nothing(stack: Stack) -> None:
+    """Hosts are free, and offered."""
+
+
+async def make_web(stack: Stack) -> None:
+    made = objects.workload("web", userData={"name": "boot"})
+    await stack.management.create(objects.secret("boot", "tenant-a", userData="#cloud-config"), made, who="tenant-a")
+
+
+async def running_web(stack: Stack) -> None:
+    """A Workload with user data runs."""
+    await make_web(stack)
+    await stack.until(lambda: phase(stack, "web") == "Running")
+
+
+async def change_view(side: Side, name: str, patch: Object, where: str = "tenant-a") -> None:
+    await patiently(lambda: side.patch("BareMetalHost", name, patch, where, who=where))
+
+
+async def claim_view(stack: Stack) -> None:
+    """As CAPM3 does it: label and consumer with everything else, and no resourceVersion."""
+    await stack.management.create(objects.secret("boot", "tenant-a", value="#cloud-config"), who="tenant-a")
+    spec = {"consumerRef": CONSUMER, "image": {**objects.image(), "format": ""}, "userData": {"name": "boot"}, "online": True}
+    patch = {"metadata": {"labels": {"cluster.x-k8s.io/cluster-name": "c"}}, "spec": spec}
+    await change_view(stack.management, "h0", patch)
+
+
+def view_state(stack: Stack) -> str:
+    return str(view(stack, "h0")["status"]["provisioning"]["state"])
+
+
+async def claimed_view(stack: Stack) -> None:
+    """A host was claimed through the view, and runs."""
+    await claim_view(stack)
+    await stack.until(lambda: view_state(stack) == "provisioned" and view(stack, "h0")["status"]["poweredOn"])
+
+
+async def release_view(stack: Stack) -> None:
+    """As CAPM3 deletes a Metal3Machine."""
+    await change_view(stack.management, "h0", {"spec": {"image": None, "userData": None, "online": False}})
+    await eventually(lambda: view_state(stack) in ("available", "ready"))
+    metadata = {"labels": {"cluster.x-k8s.io/cluster-name": None}}
+    await change_view(stack.management, "h0", {"metadata": metadata, "spec": {"consumerRef": None}})
+
+
+def claimed(stack: Stack) -> str:
+    """The real host that "web" has, by the claim record."""
+    for host in stack.management.all("Host"):
+        if (host["spec"].get("claimRef") or {}).get("name") == "web":
+            return str(host["spec"]["source"]["name"])
+    raise KeyError("no host is claimed")
+
+
+def all_free(stack: Stack) -> bool:
+    """Every real host is nobody's, and in sight of both tenants."""
+    return all(
+        host["spec"].get("offers") == ["tenant-a", "tenant-b"] and "claimRef" not in host["spec"] for host in stack.management.all("Host")
+    )
+
+
+def gone(stack: Stack) -> bool:
+    return stack.management.all("Workload") == [] and all_free(stack)
+
+
+async def delete_web(stack: Stack) -> None:
+    await stack.management.delete("Workload", "web", "tenant-a", who="tenant-a")
+
+
+async def reboot(stack: Stack) -> None:
+    name = view_name(stack)
+    await change_view(stack.management, name, {"metadata": {"annotations": {"reboot.metal3.io": ""}}})
+
+
+def view_name(stack: Stack) -> str:
+    return str(stack.management.get("Workload", "web", "tenant-a")["status"]["host"]["name"])
+
+
+def rebooted(stack: Stack) -> bool:
+    real = stack.real(claimed(stack))
+    gone = not any("reboot" in key for obj in (real, view(stack, view_name(stack))) for key in obj["metadata"].get("annotations") or {})
+    return gone and real["status"]["poweredOn"] and phase(stack, "web") == "Running"
+
+
+async def remediate(stack: Stack) -> None:
+    """As CAPM3's remediation: hold the power off, then let it on again."""
+    name, key = view_name(stack), "reboot.metal3.io/metal3-remediation-1"
+    await change_view(stack.management, name, {"metadata": {"annotations": {key: '{"mode":"hard","force":false}'}}})
+    await eventually(lambda: not view(stack, name)["status"]["poweredOn"])
+    await change_view(stack.management, name, {"metadata": {"annotations": {key: None}}})
+    await eventually(lambda: view(stack, name)["status"]["poweredOn"])
+
+
+async def change_image(stack: Stack) -> None:
+    patch = {"spec": {"image": {"url": OTHER}}}
+    await patiently(lambda: stack.management.patch("Workload", "web", patch, "tenant-a", who="tenant-a"))
+
+
+def runs_other(stack: Stack) -> bool:
+    shown = stack.real(claimed(stack))["status"]["provisioning"]
+    return shown["state"] == "provisioned" and shown["image"]["url"] == OTHER and phase(stack, "web") == "Running"
+
+
+async def mark_and_release(stack: Stack) -> None:
+    """As CAPM3 when remediation gives up: the mark, and soon the release."""
+    await change_view(stack.management, view_name(stack), {"metadata": {"annotations": {UNHEALTHY: ""}}})
+    await delete_web(stack)
+
+
+def marked(stack: Stack) -> bool:
+    bad = [host for host in stack.hardware.all("BareMetalHost") if UNHEALTHY in (host["metadata"].get("annotations") or {})]
+    shown = [stack.host_of(host["metadata"]["name"]) for host in bad]
+    free = [host for host in stack.management.all("Host") if host["spec"].get("offers")]
+    return len(bad) == 1 and shown[0]["status"]["reason"] == "Unhealthy" and len(free) == 2 and stack.management.all("Workload") == []
+
+
+async def delete_namespace(stack: Stack) -> None:
+    await stack.management.delete("Namespace", "tenant-a")
+
+
+def namespace_gone(stack: Stack) -> bool:
+    offers = [host["spec"].get("offers") for host in stack.management.all("Host")]
+    return stack.management.find("Namespace", "tenant-a") is None and offers == [["tenant-b"]] * 3
+
+
+async def both_run(stack: Stack) -> None:
+    """One host through a Workload, one through the view."""
+    await claimed_view(stack)
+    made = objects.workload("web", userData={"name": "boot"})
+    await stack.management.create(made, who="tenant-a")
+    await stack.until(lambda: phase(stack, "web") == "Running")
+
+
+async def rotate(stack: Stack) -> None:
+    """New credentials are handed out, the old ones end, and a tenant wants something."""
+    stack.hardware.tokens.groups["rotated"] = stack.hardware.tokens.groups["provider"]
+    made = objects.credentials(objects.kubeconfig(stack.hardware.url, "rotated"))
+    await stack.management.patch("Secret", "hardware", {"data": made["data"]}, objects.SYSTEM)
+    del stack.hardware.tokens.groups["provider"]
+    await stack.management.patch("Workload", "web", {"spec": {"online": False}}, "tenant-a", who="tenant-a")
+
+
+def stopped(stack: Stack) -> bool:
+    class_ = stack.management.get("WorkloadClass", "metal")
+    connected = next(item for item in class_["status"]["conditions"] if item["type"] == "Connected")
+    return phase(stack, "web") == "Stopped" and not stack.real(claimed(stack))["status"]["poweredOn"] and connected["status"] == "True"
+
+
+async def delete_real(stack: Stack) -> None:
+    await stack.hardware.delete("BareMetalHost", claimed(stack), objects.HARDWARE)
+
+
+def lost(stack: Stack) -> bool:
+    told = condition(stack, "web", "Ready")
+    return phase(stack, "web") == "Lost" and told["reason"] == "HostGone" and "delete this Workload" in told["message"]
+
+
+async def delete_real_and_web(stack: Stack) -> None:
+    await delete_real(stack)
+    await delete_web(stack)
+
+
+def two_left(stack: Stack) -> bool:
+    return len(stack.hardware.all("BareMetalHost")) == 2 and len(stack.management.all("Host")) == 2 and gone(stack)
+
+
+async def detach_and_release(stack: Stack) -> None:
+    """The owner takes the real host out of BMO's hands; the tenant gives it back; the owner reads why nothing happens, and attaches it."""
+    name, key = claimed(stack), "baremetalhost.metal3.io/detached"
+    await patiently(lambda: stack.hardware.patch("BareMetalHost", name, {"metadata": {"annotations": {key: ""}}}, objects.HARDWARE))
+    await delete_web(stack)
+    await eventually(lambda: "detached" in condition(stack, "web", "Ready")["message"])
+    await patiently(lambda: stack.hardware.patch("BareMetalHost", name, {"metadata": {"annotations": {key: None}}}, objects.HARDWARE))
+
+
+async def vanished(stack: Stack) -> None:
+    """The Workload was removed by force: nothing was released."""
+    await running_web(stack)
+    await delete_web(stack)
+    await stack.management.patch("Workload", "web", {"metadata": {"finalizers": []}}, "tenant-a")
+
+
+async def free_by_hand(stack: Stack) -> None:
+    """The owner does what the Host's message says."""
+    name = claimed(stack)
+    host = stack.host_of(name)["metadata"]["name"]
+    await eventually(lambda: stack.host_of(name)["status"].get("reason") == "Abandoned")
+    await patiently(lambda: stack.management.patch("Host", host, {"spec": {"claimRef": None}}))
+    await eventually(lambda: stack.host_of(name)["status"].get("reason") == "Orphaned")
+    spec = {"image": None, "customDeploy": None, "consumerRef": None}
+    await patiently(lambda: stack.hardware.patch("BareMetalHost", name, {"spec": spec}, objects.HARDWARE))
+
+
+ONCE = (objects.IMAGE,)
+
+FLOWS = (
+    Flow("bind and provision", nothing, make_web, lambda stack: phase(stack, "web") == "Running", ONCE),
+    Flow("claim through the view", nothing, claim_view, lambda stack: view_state(stack) == "provisioned", ONCE),
+    Flow("release", running_web, delete_web, gone),
+    Flow("release through the view", claimed_view, release_view, gone),
+    Flow("reboot", running_web, reboot, rebooted),
+    Flow("remediation", running_web, remediate, rebooted),
+    Flow("image change", running_web, change_image, runs_other, (OTHER,)),
+    Flow("unhealthy mark and release", running_web, mark_and_release, marked),
+    Flow("namespace deletion", both_run, delete_namespace, namespace_gone),
+    Flow("credentials rotation", running_web, rotate, stopped),
+    Flow("real host deleted", running_web, delete_real, lost),
+    Flow("real host deleted, then the Workload", running_web, delete_real_and_web, two_left),
+    Flow("real host detached during the release", running_web, detach_and_release, gone),
+    Flow("orphan freed by hand", vanished, free_by_hand, gone),
+)

@@ -1,0 +1,75 @@
+"""What must hold after every single commit of either cluster, however it came about."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+if TYPE_CHECKING:
+    from storage.base import Event
+
+__all__ = ["Guard"]
+
+Object = dict[str, Any]
+
+UID = "workload.metal3.io/workload-uid"
+
+
+class Guard:
+    """Is told of commits. `broken`: what went wrong, in words. `installed`: (host, image URL) of each deployment that began."""
+
+    def __init__(self) -> None:
+        self.broken: list[str] = []
+        self.installed: list[tuple[str, str]] = []
+        self._data: dict[str, str] = {}
+        self._namespaces: dict[str, str] = {}
+
+    def hardware(self, events: list[Event]) -> None:
+        """A commit of the hardware cluster."""
+        for event in events:
+            if event.type == "put" and "/baremetalhosts/" in event.key:
+                new = orjson.loads(event.value)
+                self._real_host(orjson.loads(event.previous) if event.previous else new, new)
+
+    def management(self, events: list[Event]) -> None:
+        """A commit of a management cluster."""
+        for event in events:
+            if event.type != "put":
+                continue
+            new, old = orjson.loads(event.value), orjson.loads(event.previous) if event.previous else {}
+            if "/hosts/" in event.key:
+                before, after = ((obj.get("spec") or {}).get("claimRef") for obj in (old, new))
+                if before and after and before != after:
+                    self.broken.append(f"{event.key}: claim passed from {before} to {after} without a release")
+            elif "/workloads/" in event.key:
+                self._namespaces[new["metadata"]["uid"]] = new["metadata"]["namespace"]
+
+    def _real_host(self, old: Object, new: Object) -> None:
+        name = new["metadata"]["name"]
+        before, after = _consumer(old), _consumer(new)
+        if before is not None and after is not None and before != after:
+            self.broken.append(f"{name}: consumer changed from {before} to {after} without having been free")
+        was, now = _provisioning(old), _provisioning(new)
+        uid = (new["metadata"].get("labels") or {}).get(UID, "")
+        if now.get("state") == "provisioning" and was.get("state") != "provisioning":
+            self.installed.append((name, ((new["spec"].get("image") or {}).get("url") or "")))
+            owner = self._namespaces.get(uid, uid)
+            if name in self._data and self._data[name] != owner:
+                self.broken.append(f"{name}: given to {owner} with the data of {self._data[name]} on its disks")
+            self._data[name] = owner
+        if was.get("state") == "deprovisioning" and now.get("state") == "available" and _wiped(new):
+            self._data.pop(name, None)
+
+
+def _consumer(bmh: Object) -> tuple[str, str, str] | None:
+    reference = bmh["spec"].get("consumerRef")
+    return (reference.get("namespace", ""), reference["name"], (bmh["metadata"].get("labels") or {}).get(UID, "")) if reference else None
+
+
+def _provisioning(bmh: Object) -> Object:
+    return dict((bmh.get("status") or {}).get("provisioning") or {})
+
+
+def _wiped(bmh: Object) -> bool:
+    return bool(bmh["spec"].get("automatedCleaningMode", "metadata") == "metadata")

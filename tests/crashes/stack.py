@@ -1,0 +1,260 @@
+"""Whole clusters in memory: API servers as dev mode has them (registries, claims, admission, authorisation), a simulated
+Baremetal Operator, and controllers that can be killed. They speak HTTP with each other, on a virtual network and in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from apiserver.admission.chain import AdmissionChain
+from apiserver.admission.namespacelifecycle import NamespaceLifecycle
+from apiserver.apis.host import host_name
+from apiserver.dev import policy
+from apiserver.dev.core import LocalNamespaces, core_catalog
+from apiserver.dev.hardware import real_hosts
+from apiserver.dev.janitor import Janitor
+from apiserver.endpoints.dispatch import Api
+from apiserver.filters import chain
+from apiserver.filters.authz import MASTERS, PrivilegedGroup, UnionAuthorizer
+from apiserver.registry.catalog import management_catalog
+from apiserver.registry.context import UserInfo
+from apiserver.server.connections import Connections
+from apiserver.server.metrics import Metrics
+from controllers.run import compose
+from controllers.runtime.client import Client
+from controllers.runtime.objects import Resource
+from controllers.simulator.controller import Simulator
+from controllers.simulator.settings import Settings
+from storage.cache import WatchCache
+from tests.crashes import objects
+from tests.crashes.guard import Guard
+from tests.crashes.memory import Data, MemoryStore
+from tests.crashes.network import Network, Process
+from tests.crashes.virtual import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Sequence
+
+    from apiserver.endpoints.call import Call
+    from apiserver.registry.store import Registry
+    from storage.base import Event
+
+__all__ = ["BMH", "HOSTS", "NAMESPACES", "SECRETS", "WORKLOADS", "Side", "Snapshot", "Stack", "running"]
+
+Object = dict[str, Any]
+
+BMH = Resource("metal3.io", "v1alpha1", "baremetalhosts", "BareMetalHost")
+SECRETS = Resource("", "v1", "secrets", "Secret")
+NAMESPACES = Resource("", "v1", "namespaces", "Namespace")
+WORKLOADS = Resource("workload.metal3.io", "v1alpha1", "workloads", "Workload")
+CLASSES = Resource("workload.metal3.io", "v1alpha1", "workloadclasses", "WorkloadClass")
+HOSTS = Resource("workload.metal3.io", "v1alpha1", "hosts", "Host")
+KINDS = {resource.kind: resource for resource in (BMH, SECRETS, NAMESPACES, WORKLOADS, CLASSES, HOSTS)}
+
+EPOCH = 1_800_000_000.0
+OWNER = "owner"
+
+
+class Tokens:
+    """Who has which bearer token."""
+
+    def __init__(self) -> None:
+        self.groups = {OWNER: MASTERS, "controllers": policy.CONTROLLERS, "provider": policy.PROVIDER, "operator": policy.OPERATOR}
+
+    async def authenticate(self, call: Call) -> UserInfo | None:
+        token = call.http.headers.get("Authorization", "").removeprefix("Bearer ")
+        group = self.groups.get(token) or (policy.TENANT_PREFIX + token if token.startswith("tenant-") else None)
+        return UserInfo(token, groups=(group,)) if group else None
+
+
+class Side:
+    """One API server. `data` outlives it."""
+
+    def __init__(self, name: str, network: Network, data: Data, committed: Callable[[list[Event]], None]) -> None:
+        self.name, self.tokens = name, Tokens()
+        self.cache = WatchCache(MemoryStore(data, committed=committed, progress_interval=60.0))
+        namespaces = LocalNamespaces()
+        admission = AdmissionChain([NamespaceLifecycle(namespaces)])
+        core = core_catalog(self.cache, admission)
+        namespaces.registry = core.namespaces
+        hardware = name == "hardware"
+        own = [real_hosts(self.cache, admission)] if hardware else management_catalog(self.cache, admission=admission).registries
+        registries = [*core.registries, *own]
+        self.registries: dict[str, Registry] = {registry.resource.kind: registry for registry in registries}
+        rules = policy.hardware_policy() if hardware else policy.management_policy()
+        parts = chain.Parts(
+            authenticator=self.tokens,
+            authorizer=UnionAuthorizer([PrivilegedGroup(), rules]),
+            recorder=Metrics(),
+            reduced=frozenset((one.resource.group, one.resource.plural) for one in registries if one.reduced is not None),
+        )
+        self._api = Api(registries)
+        self._connections = Connections(chain.build(self._api.handle, parts))
+        self._janitor = Janitor(self.cache, core.namespaces, core.events, registries)
+        self._clients: dict[str, Client] = {}
+        self.url = network.listen(self._connections)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Serves for the length of the block."""
+        await self.cache.start()
+        janitor = asyncio.create_task(self._janitor.run())
+        try:
+            yield
+        finally:
+            janitor.cancel()
+            await asyncio.gather(janitor, return_exceptions=True)
+            for client in self._clients.values():
+                await client.close()
+            self._api.stop_watches()
+            self._connections.pre_shutdown()
+            await self._connections.shutdown(1.0)
+            await self.cache.close()
+
+    def client(self, who: str = OWNER) -> Client:
+        """Requests as somebody."""
+        if who not in self._clients:
+            self._clients[who] = Client(objects.kubeconfig(self.url, who))
+        return self._clients[who]
+
+    def find(self, kind: str, name: str, namespace: str = "") -> Object | None:
+        """An object as it is, not asked for over HTTP."""
+        entry = self.registries[kind].find(namespace, name)
+        return None if entry is None else entry.object()
+
+    def get(self, kind: str, name: str, namespace: str = "") -> Object:
+        """As find; KeyError when there is none."""
+        found = self.find(kind, name, namespace)
+        if found is None:
+            raise KeyError(f"{kind} {namespace}/{name} in {self.name}")
+        return found
+
+    def all(self, kind: str) -> list[Object]:
+        """All objects of a kind."""
+        return [entry.object() for entry in self.registries[kind].collection.range()]
+
+    async def create(self, *made: Object, who: str = OWNER) -> None:
+        """Creates objects as somebody."""
+        for obj in made:
+            await self.client(who).create(KINDS[obj["kind"]], obj, obj["metadata"].get("namespace", ""))
+
+    async def patch(self, kind: str, name: str, patch: Object, namespace: str = "", *, who: str = OWNER) -> Object:
+        """Merge-patches as somebody."""
+        return await self.client(who).patch(KINDS[kind], name, patch, namespace)
+
+    async def delete(self, kind: str, name: str, namespace: str = "", *, who: str = OWNER) -> None:
+        """Deletes as somebody."""
+        await self.client(who).delete(KINDS[kind], name, namespace)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The state of all clusters at rest, for other stacks to begin with."""
+
+    data: dict[str, Data] = field(default_factory=dict)
+
+    def copy(self, name: str) -> Data:
+        """A state of its own."""
+        return self.data[name].copy() if name in self.data else Data()
+
+
+class Stack:
+    """A hardware cluster with its operator, and management clusters by name. Controllers are started by `control`."""
+
+    def __init__(self, network: Network, snapshot: Snapshot, managements: Sequence[str]) -> None:
+        self.network, self.guard = network, Guard()
+        self._data = {name: snapshot.copy(name) for name in ("hardware", *managements)}
+        self.hardware = Side("hardware", network, self._data["hardware"], self.guard.hardware)
+        self.managements = {name: Side(name, network, self._data[name], self.guard.management) for name in managements}
+        self.processes: list[Process] = []
+
+    @property
+    def management(self) -> Side:
+        """The first, or only, management cluster."""
+        return next(iter(self.managements.values()))
+
+    def snapshot(self) -> Snapshot:
+        """The state as it is now."""
+        return Snapshot({name: data.copy() for name, data in self._data.items()})
+
+    def operate(self) -> Process:
+        """Starts the simulated Baremetal Operator."""
+        loop = asyncio.get_running_loop()
+
+        async def main() -> None:
+            async with Client(objects.kubeconfig(self.hardware.url, "operator")) as client:
+                await Simulator(client, Settings(), clock=lambda: EPOCH + loop.time()).run()
+
+        return self._start("operator", main)
+
+    def control(self, name: str = "") -> Process:
+        """Starts the controllers of a management cluster."""
+        side = self.managements[name] if name else self.management
+
+        async def main() -> None:
+            async with Client(objects.kubeconfig(side.url, "controllers")) as client:
+                manager, _, _ = compose(client)
+                await manager.run()
+
+        return self._start(f"controllers of {side.name}", main)
+
+    def _start(self, name: str, main: Callable[[], Any]) -> Process:
+        process = Process(name)
+        process.start(main)
+        self.processes.append(process)
+        return process
+
+    def real(self, name: str) -> Object:
+        """A real host."""
+        return self.hardware.get("BareMetalHost", name, objects.HARDWARE)
+
+    def host_of(self, name: str, side: Side | None = None) -> Object:
+        """The Host object of a real host."""
+        return (side or self.management).get("Host", host_name(self.real(name)["metadata"]["uid"]))
+
+    async def seed(self, hosts: int, **class_spec: Any) -> None:
+        """Namespaces, registered hosts, and in each management cluster a class for them."""
+        await self.hardware.create(objects.namespace(objects.HARDWARE))
+        await self.hardware.create(*(obj for number in range(hosts) for obj in objects.host(f"h{number}", size="m")))
+        for side in self.managements.values():
+            await side.create(*(objects.namespace(name) for name in (objects.SYSTEM, "default", "tenant-a", "tenant-b")))
+            await side.create(objects.credentials(objects.kubeconfig(self.hardware.url, "provider")))
+            parameters = {"namespace": objects.HARDWARE, **({"identity": side.name} if len(self.managements) > 1 else {})}
+            await side.create(objects.workload_class(parameters=parameters, **class_spec))
+
+    async def until(self, check: Callable[[], Any], seconds: float = 300.0) -> None:
+        """Lets time pass until the check holds, all invariants with it."""
+        await eventually(check, seconds)
+        assert self.guard.broken == []
+
+    async def settled(self, seconds: float = 300.0, quiet: float = 8.0) -> None:
+        """Lets time pass until nothing is written for a while."""
+        before: tuple[int, ...] = ()
+        for _ in range(int(seconds / quiet)):
+            now = tuple(data.revision for data in self._data.values())
+            if now == before:
+                return
+            before = now
+            await asyncio.sleep(quiet)
+        raise AssertionError("it does not come to rest")
+
+
+@asynccontextmanager
+async def running(
+    snapshot: Snapshot | None = None, *, managements: Sequence[str] = ("management",), delay: Callable[[], float] = lambda: 0.0
+) -> AsyncIterator[Stack]:
+    """A stack with its operator at work, from a snapshot or from nothing."""
+    network = Network(delay)
+    with network.installed():
+        stack = Stack(network, snapshot or Snapshot(), managements)
+        async with AsyncExitStack() as sides:
+            for side in (stack.hardware, *stack.managements.values()):
+                await sides.enter_async_context(side.running())
+            stack.operate()
+            try:
+                yield stack
+            finally:
+                for process in stack.processes:
+                    await process.kill()

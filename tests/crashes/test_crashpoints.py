@@ -1,0 +1,96 @@
+"""Controllers die at every single call they make, in every flow: whoever comes after them brings it to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from functools import cache, partial
+
+import pytest
+
+from tests.crashes.checks import assert_sound
+from tests.crashes.flows import FLOWS, Flow
+from tests.crashes.stack import Snapshot, running
+from tests.crashes.virtual import run
+
+HOSTS = 3
+
+
+@cache
+def at_rest() -> Snapshot:
+    """Three hosts, registered, inspected and offered to two tenants."""
+
+    async def main() -> Snapshot:
+        async with running() as stack:
+            await stack.seed(HOSTS)
+            stack.control()
+            await stack.until(
+                lambda: [host["spec"].get("offers") for host in stack.management.all("Host")] == [["tenant-a", "tenant-b"]] * HOSTS
+            )
+            await stack.settled()
+            return stack.snapshot()
+
+    return run(main)
+
+
+def prepared(flow: Flow) -> Snapshot:
+    """Where the flow begins."""
+    rest = at_rest()
+
+    async def main() -> Snapshot:
+        async with running(rest) as stack:
+            stack.control()
+            await flow.prepare(stack)
+            await stack.settled()
+            return stack.snapshot()
+
+    return run(main)
+
+
+async def live(flow: Flow, snapshot: Snapshot, die_at: int, answered: bool) -> list[str]:
+    """The flow, with controllers that die at that call (0: they do not). Returns their calls."""
+    async with running(snapshot) as stack:
+        first = stack.control()
+        await stack.settled()
+        first.count()
+        first.die_at, first.answered = die_at, answered
+        acting = asyncio.create_task(flow.act(stack))
+        if die_at:
+            await asyncio.wait_for(first.dead.wait(), 300)
+            await first.kill()
+            await asyncio.sleep(1.0)
+            stack.control()
+        await asyncio.wait_for(acting, 600)
+        await stack.until(lambda: flow.done(stack))
+        await stack.settled()
+        assert flow.done(stack), "it did not stay so"
+        assert_sound(stack)
+        assert tuple(url for _, url in stack.guard.installed) == flow.installs, stack.guard.installed
+        return list(first.calls)
+
+
+def points(calls: list[str]) -> list[tuple[int, bool]]:
+    """(call, answered): before each call; and after each that changes something, for the others leave everything as before them."""
+    found = []
+    for number, call in enumerate(calls, 1):
+        found.append((number, False))
+        if not call.startswith("GET ") and not call.endswith("/events"):
+            found.append((number, True))
+    return found
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.name)
+def test_killed_at_every_call(flow: Flow) -> None:
+    logging.disable(logging.ERROR)
+    snapshot = prepared(flow)
+    calls = run(partial(live, flow, snapshot, 0, False))
+    problems = []
+    for number, answered in points(calls):
+        try:
+            run(partial(live, flow, snapshot, number, answered))
+        except Exception as error:
+            problems.append(
+                f"killed {'after' if answered else 'before'} call {number} ({calls[number - 1]}): {type(error).__name__}: {error}"
+            )
+    assert not problems, "\n".join(problems)

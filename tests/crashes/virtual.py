@@ -1,0 +1,111 @@
+"""An event loop whose time passes only when nothing is left to do, at once then: hours of waiting cost no time and happen the
+same way every time. For what does no I/O of its own; work in threads is waited for on the spot."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import selectors
+import threading
+import time
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+from unittest import mock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+__all__ = ["Stuck", "VirtualLoop", "eventually", "run"]
+
+T = TypeVar("T")
+
+
+class Stuck(AssertionError):
+    """Everything waits, and no timer will ever wake anything."""
+
+
+class _Selector(selectors.DefaultSelector):
+    """Lets the loop's time jump instead of waiting."""
+
+    loop: VirtualLoop
+
+    def select(self, timeout: float | None = None) -> Any:
+        ready = super().select(0)
+        if ready or (timeout is not None and timeout <= 0):
+            return ready
+        if timeout is None:
+            raise Stuck("everything waits for something else")
+        self.loop.now += timeout
+        return []
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """See above. `now`: seconds since it was made."""
+
+    def __init__(self) -> None:
+        selector = _Selector()
+        selector.loop = self
+        self.now = 1.0
+        super().__init__(selector)
+
+    def time(self) -> float:
+        return self.now
+
+    def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
+        """Runs the function in a thread (it may want a loop of its own) and waits for it: no other order is possible."""
+        future: asyncio.Future[T] = self.create_future()
+
+        def work() -> None:
+            try:
+                future.set_result(func(*args))
+            except BaseException as error:
+                future.set_exception(error)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        return future
+
+
+@contextmanager
+def _determined(loop: VirtualLoop, seed: int) -> Iterator[None]:
+    """Chance, identities and clocks that are the same at every run."""
+    chance = random.Random(seed)
+
+    def uuid4() -> uuid.UUID:
+        return uuid.UUID(int=chance.getrandbits(128), version=4)
+
+    state = random.getstate()
+    random.seed(seed)
+    with (
+        mock.patch.object(uuid, "uuid4", uuid4),
+        mock.patch.object(time, "perf_counter", loop.time),
+    ):
+        try:
+            yield
+        finally:
+            random.setstate(state)
+
+
+def run(main: Callable[[], Coroutine[Any, Any, T]], *, seed: int = 0) -> T:
+    """Runs the coroutine on a virtual loop of its own. Raises what it raises."""
+    loop = VirtualLoop()
+    with _determined(loop, seed), asyncio.Runner(loop_factory=lambda: loop) as runner:
+        return runner.run(main())
+
+
+async def eventually(check: Callable[[], Any], seconds: float = 300.0, *, step: float = 0.1) -> Any:
+    """Lets time pass until the check holds (is true, and raises nothing that means "not yet"). Its last failure is the error."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while True:
+        try:
+            if result := check():
+                return result
+            problem: Exception = AssertionError(f"it did not become true within {seconds:g} s")
+        except (AssertionError, KeyError, TypeError, IndexError) as error:
+            problem = error
+        if loop.time() >= deadline:
+            raise problem
+        await asyncio.sleep(step)
