@@ -20,6 +20,7 @@ from controllers.workload import WorkloadController
 
 if TYPE_CHECKING:
     from controllers.runtime.kubeconfig import Source
+    from controllers.runtime.leader import Timing
 
 __all__ = ["Health", "compose", "run_controllers"]
 
@@ -68,6 +69,7 @@ async def run_controllers(
     context: str | None = None,
     leader_elect: bool = False,
     namespace: str = SYSTEM_NAMESPACE,
+    timing: Timing | None = None,
     view_group: str = "metal3.io",
     health: Health | None = None,
 ) -> None:
@@ -90,7 +92,7 @@ async def run_controllers(
                 with contextlib.suppress(asyncio.CancelledError):
                     await telling
 
-        elector: LeaderElector = LeaseElector(client, namespace, LEASE) if leader_elect else AlwaysLeader()
+        elector: LeaderElector = LeaseElector(client, namespace, LEASE, timing) if leader_elect else AlwaysLeader()
         health.standby = leader_elect
         await elector.run(lead)
 

@@ -9,7 +9,7 @@ from apiserver.cli.health import HealthServer
 from apiserver.cli.running import UsageError, run_until_stopped
 from controllers.run import Health, run_controllers
 from controllers.runtime.errors import BadConfig
-from controllers.runtime.leader import LeadershipLost
+from controllers.runtime.leader import LeadershipLost, Timing
 
 if TYPE_CHECKING:
     import argparse
@@ -30,6 +30,15 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     parser.add_argument(
         "--leader-elect-namespace", default="metal3-workloads-system", metavar="NS", help="namespace of the Lease (default: %(default)s)"
     )
+    timing = Timing()
+    for flag, default, what in (
+        ("lease-duration", timing.duration, "another replica takes over so long after the last renewal"),
+        ("renew-deadline", timing.renew_deadline, "give leadership up when it was not renewed for so long"),
+        ("retry-period", timing.retry, "time between attempts to take or renew the Lease"),
+    ):
+        parser.add_argument(
+            f"--leader-elect-{flag}", type=float, default=default, metavar="S", help=f"{what}, in seconds (default: %(default)g)"
+        )
     parser.add_argument(
         "--host-view-group",
         default="metal3.io",
@@ -48,6 +57,10 @@ def run(arguments: argparse.Namespace) -> int:
 async def _control(arguments: argparse.Namespace) -> None:
     health = Health()
     try:
+        timing = Timing(arguments.leader_elect_lease_duration, arguments.leader_elect_renew_deadline, arguments.leader_elect_retry_period)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    try:
         async with asyncio.TaskGroup() as group:
             if arguments.health_port >= 0:
                 group.create_task(HealthServer(arguments.health_port, health.problem).run())
@@ -56,6 +69,7 @@ async def _control(arguments: argparse.Namespace) -> None:
                 context=arguments.context,
                 leader_elect=arguments.leader_elect,
                 namespace=arguments.leader_elect_namespace,
+                timing=timing,
                 view_group=arguments.host_view_group,
                 health=health,
             )

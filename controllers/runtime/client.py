@@ -1,7 +1,7 @@
 """One API server over HTTP, in raw JSON: typed clients' objects cost too much on hot paths.
 
 Bodies are never logged. Every call has a deadline. A 401 makes it read its configuration once more, so that rotated
-tokens and certificates need no restart.
+tokens and certificates need no restart. Writes are under the fence of their context (see `fence`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,16 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import orjson
+from aiohttp.payload import BytesPayload
 
+from controllers.runtime import fence
 from controllers.runtime.errors import ApiException, BadConfig, Unreachable, from_response, from_status
 from controllers.runtime.kubeconfig import Access, Source, load
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
+
+    from aiohttp.abc import AbstractStreamWriter
 
     from controllers.runtime.objects import Object, Resource
 
@@ -34,11 +38,20 @@ CONNECT_TIMEOUT = 10.0
 READ_BUFFER = 2**21
 
 
+class _Body(BytesPayload):
+    """A write's body. It leaves in one piece with the headers, or, once the fence is closed, neither does."""
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        fence.check()
+        await super().write_with_length(writer, content_length)
+
+
 class Client:
     """Requests to one cluster. Use as an async context manager, or call `close`.
 
     `source` is a kubeconfig's path, a kubeconfig as a dict (out of a secret: it may not name files or programs), or None
-    for the pod's service account. Every method raises ApiException, Unreachable when there is no answer, or BadConfig.
+    for the pod's service account. Every method raises ApiException, Unreachable when there is no answer, or BadConfig;
+    those that write raise Fenced once another replica may lead.
     Namespace "" means all namespaces, or a cluster-scoped kind.
     """
 
@@ -245,6 +258,8 @@ class Client:
         headers = {"Accept": "application/json"}
         if data is not None:
             headers["Content-Type"] = content_type
+        if method != "GET":
+            fence.check()
         if authorization := await access.authorization():
             headers["Authorization"] = authorization
         try:
@@ -252,7 +267,7 @@ class Client:
                 method,
                 access.host + path,
                 params=query,
-                data=data,
+                data=_Body(data) if data is not None else None,
                 headers=headers,
                 timeout=timeout,
                 proxy=access.proxy,
@@ -263,6 +278,8 @@ class Client:
         except TimeoutError:
             raise Unreachable(f"{access.host} did not answer in time") from None
         except (aiohttp.ClientError, ConnectionError, ssl.SSLError) as error:
+            if method != "GET":
+                fence.check()
             raise Unreachable(f"{access.host} cannot be reached: {error}") from error
 
     async def _ready(self) -> tuple[aiohttp.ClientSession, Access]:

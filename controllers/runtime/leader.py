@@ -1,20 +1,23 @@
 """Which of several replicas works: the seam, one for a single replica, and one by a coordination.k8s.io Lease.
 
-The Lease elector steps down (raises LeadershipLost) well before another one may take over. It does not fence single
-requests: everything the controllers write is idempotent or under optimistic locking.
+The Lease elector steps down (raises LeadershipLost) well before another one may take over. What it leads is under a fence, so that
+nothing is written late either, whenever the process or the machine was stopped and for how long (see `fence`).
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import os
 import random
 import socket
 import uuid
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
+from controllers.runtime import fence
 from controllers.runtime.errors import ApiException, describe
 from controllers.runtime.objects import Object, Resource
 
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 
     from controllers.runtime.client import Client
 
-__all__ = ["LEASES", "AlwaysLeader", "LeaderElector", "LeadershipLost", "LeaseElector"]
+__all__ = ["LEASES", "AlwaysLeader", "LeaderElector", "LeadershipLost", "LeaseElector", "Timing"]
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,23 @@ LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 
 class LeadershipLost(Exception):
     """The lease could not be renewed in time; everything was stopped. Start again as a follower."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds. Another replica takes over `duration` after the last renewal that it saw. The leader renews every `retry`, and gives up
+    when that has not worked for `renew_deadline`: before that moment any other has reason to take over, whatever the clocks say.
+    """
+
+    duration: float = 8.0
+    renew_deadline: float = 5.0
+    retry: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.retry < self.renew_deadline < self.duration:
+            raise ValueError(
+                "leader election: the retry period has to be shorter than the renew deadline, and that shorter than the lease's duration"
+            )
 
 
 class LeaderElector(Protocol):
@@ -51,48 +71,66 @@ class AlwaysLeader:
 class LeaseElector:
     """Leads while it holds the Lease, as client-go does: other holders' times are never compared with the own clock."""
 
-    def __init__(
-        self, client: Client, namespace: str, name: str, *, duration: float = 15.0, renew_deadline: float = 10.0, retry: float = 2.0
-    ) -> None:
+    def __init__(self, client: Client, namespace: str, name: str, timing: Timing | None = None) -> None:
         self._client, self._namespace, self._name = client, namespace, name
-        self._duration, self._deadline, self._retry = duration, renew_deadline, retry
+        self._timing = timing or Timing()
         self.identity = f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
+        self.fence = fence.Fence()
         self._seen: tuple[object, float] | None = None
         self._taken_by_another = False
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
-        while not await self._try():  # noqa: ASYNC110 (polls the server)
-            await asyncio.sleep(self._retry * random.uniform(1.0, 1.2))
+        while not await self._hold():  # noqa: ASYNC110 (polls the server)
+            await asyncio.sleep(self._timing.retry * random.uniform(1.0, 1.2))
         log.info("leading as %s", self.identity)
-        leading = asyncio.ensure_future(lead())
-        renewing = asyncio.ensure_future(self._renew())
+        leading = asyncio.create_task(_run(lead), context=self._fenced())
+        renewing = asyncio.create_task(self._renew())
         try:
             await asyncio.wait({leading, renewing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in (leading, renewing):
                 task.cancel()
             await asyncio.gather(leading, renewing, return_exceptions=True)
+            self.fence.close()
             if not renewing.cancelled() and renewing.exception() is not None:
                 raise LeadershipLost(str(renewing.exception()))
             await self._release()
         if not leading.cancelled():
             leading.result()
 
+    def _fenced(self) -> contextvars.Context:
+        context = contextvars.copy_context()
+        context.run(fence.current.set, self.fence)
+        return context
+
     async def _renew(self) -> None:
         loop = asyncio.get_running_loop()
         renewed = loop.time()
         while True:
-            await asyncio.sleep(self._retry)
-            remaining = renewed + self._deadline - loop.time()
+            await asyncio.sleep(self._timing.retry)
+            began = loop.time()
+            remaining = renewed + self._timing.renew_deadline - began
             try:
                 async with asyncio.timeout(max(remaining, 0.01)):
-                    held = await self._try()
+                    held = await self._hold()
             except TimeoutError:
                 held = False
             if held:
-                renewed = loop.time()
-            elif self._taken_by_another or loop.time() - renewed >= self._deadline:
-                raise LeadershipLost(f"the lease {self._namespace}/{self._name} was not renewed within {self._deadline:g} s")
+                renewed = began
+            elif self._taken_by_another or loop.time() - renewed >= self._timing.renew_deadline:
+                self.fence.close()
+                raise LeadershipLost(
+                    f"the lease {self._namespace}/{self._name} was not renewed within {self._timing.renew_deadline:g} s: "
+                    "another replica leads, or the API server did not answer"
+                )
+
+    async def _hold(self) -> bool:
+        """Takes or renews the lease, and opens the fence for as long as that is good for: counted from before the request was sent."""
+        began = self.fence.clock()
+        if not await self._try():
+            return False
+        self.fence.open_until(began + self._timing.renew_deadline)
+        return True
 
     async def _try(self) -> bool:
         """Takes or renews the lease. False: somebody else has it, or the server does not answer."""
@@ -123,7 +161,7 @@ class LeaseElector:
         state = (spec.get("holderIdentity"), spec.get("renewTime"))
         if self._seen is None or self._seen[0] != state:
             self._seen = (state, now)
-        return now - self._seen[1] > float(spec.get("leaseDurationSeconds") or self._duration)
+        return now - self._seen[1] > float(spec.get("leaseDurationSeconds") or self._timing.duration)
 
     def _lease(self, current: Object | None) -> Object:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -131,7 +169,7 @@ class LeaseElector:
         mine = old.get("holderIdentity") == self.identity
         spec = {
             "holderIdentity": self.identity,
-            "leaseDurationSeconds": int(self._duration),
+            "leaseDurationSeconds": max(1, round(self._timing.duration)),
             "acquireTime": old.get("acquireTime") if mine else now,
             "renewTime": now,
             "leaseTransitions": int(old.get("leaseTransitions") or 0) + (0 if mine or current is None else 1),
@@ -142,10 +180,14 @@ class LeaseElector:
     async def _release(self) -> None:
         """Lets go, so that the next one need not wait. Best effort."""
         try:
-            async with asyncio.timeout(self._retry):
+            async with asyncio.timeout(self._timing.retry):
                 lease = await self._client.get(LEASES, self._name, self._namespace)
                 if (lease.get("spec") or {}).get("holderIdentity") == self.identity:
                     lease["spec"] = {**lease["spec"], "holderIdentity": "", "leaseDurationSeconds": 1}
                     await self._client.update(LEASES, lease)
         except (ApiException, TimeoutError) as error:
             log.debug("the lease was not released: %s", describe(error))
+
+
+async def _run(lead: Callable[[], Awaitable[None]]) -> None:
+    await lead()

@@ -1,4 +1,4 @@
-"""Controllers, managers, events and leadership."""
+"""Controllers, managers and events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from controllers.runtime.controller import Controller, Result, TerminalError
 from controllers.runtime.errors import ApiException
 from controllers.runtime.events import EventRecorder
 from controllers.runtime.informer import Informer
-from controllers.runtime.leader import AlwaysLeader, LeadershipLost, LeaseElector
 from controllers.runtime.manager import Manager
 from controllers.runtime.objects import Resource
 from controllers.runtime.queue import Queue
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 THINGS = Resource("example.com", "v1", "things", "Thing")
 EVENTS = "api/v1/events"
-LEASES = "apis/coordination.k8s.io/v1/leases"
 
 
 async def playing(reconcile: Callable[[str], Awaitable[Result | None]], check: Callable[[], object], **options: float) -> Controller:
@@ -164,66 +162,3 @@ async def test_repeated_events_are_counted(api: FakeApi, client: Client) -> None
     await eventually(lambda: "Heard" in [event["reason"] for event in api.all(EVENTS)])
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
-
-
-class Leading:
-    """What is led: counts who is at it."""
-
-    def __init__(self) -> None:
-        self.now, self.most = 0, 0
-
-    async def run(self) -> None:
-        self.now += 1
-        self.most = max(self.most, self.now)
-        try:
-            await asyncio.Event().wait()
-        finally:
-            self.now -= 1
-
-
-def elector(client: Client) -> LeaseElector:
-    return LeaseElector(client, "system", "lease", duration=1.0, renew_deadline=0.4, retry=0.05)
-
-
-async def test_one_leads_at_a_time_and_hands_over(client: Client) -> None:
-    leading = Leading()
-    first = asyncio.ensure_future(elector(client).run(leading.run))
-    await eventually(lambda: leading.now == 1)
-    second = asyncio.ensure_future(elector(client).run(leading.run))
-    await asyncio.sleep(0.2)
-    assert leading.now == 1
-    first.cancel()
-    await asyncio.gather(first, return_exceptions=True)
-    await eventually(lambda: leading.now == 1)
-    assert leading.most == 1
-    second.cancel()
-    await asyncio.gather(second, return_exceptions=True)
-
-
-async def test_a_leader_that_cannot_renew_stops_before_another_may_start(api: FakeApi, client: Client) -> None:
-    leading = Leading()
-    task = asyncio.ensure_future(elector(client).run(leading.run))
-    await eventually(lambda: leading.now == 1)
-    api.fail = lambda verb, path: Failure(503, "ServiceUnavailable")
-    with pytest.raises(LeadershipLost):
-        await asyncio.wait_for(task, 5)
-    assert leading.now == 0
-
-
-async def test_a_stolen_lease_ends_the_leadership_at_once(api: FakeApi, client: Client) -> None:
-    leading = Leading()
-    task = asyncio.ensure_future(elector(client).run(leading.run))
-    await eventually(lambda: leading.now == 1)
-    api.edit(LEASES, "lease", {"spec": {"holderIdentity": "thief", "renewTime": "2026-01-01T00:00:00Z"}}, "system")
-    with pytest.raises(LeadershipLost):
-        await asyncio.wait_for(task, 5)
-
-
-async def test_without_an_election() -> None:
-    done: list[int] = []
-
-    async def lead() -> None:
-        done.append(1)
-
-    await AlwaysLeader().run(lead)
-    assert done == [1]
