@@ -6,6 +6,7 @@ Watchers that ask for the same get the same bytes: those of the latest batch are
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import orjson
 
@@ -24,46 +25,72 @@ if TYPE_CHECKING:
 __all__ = ["INITIAL_EVENTS_END", "Frames", "Memo", "error_frame", "transition"]
 
 INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
-MEMO = 256
+
+
+class Batch:
+    """The encoded bytes of the changes that were asked for last: known by the first, the last and how many they are."""
+
+    __slots__ = ("__weakref__", "data", "first", "last", "length")
+
+    def __init__(self) -> None:
+        self.first: Change[Entry] | None = None
+        self.last: Change[Entry] | None = None
+        self.length, self.data = 0, b""
+
+    def get(self, changes: Sequence[Change[Entry]], encode: Callable[[Sequence[Change[Entry]]], bytes]) -> bytes:
+        """The bytes of these changes, made by `encode` if nobody else asked for the same just before."""
+        first, last, length = changes[0], changes[-1], len(changes)
+        if self.first is not first or self.last is not last or self.length != length:
+            self.data = encode(changes)
+            self.first, self.last, self.length = first, last, length
+        return self.data
 
 
 class Memo:
-    """The encoded bytes of the last batch of each question. A batch is known by its first and last change and its length."""
+    """One Batch for each question that is being watched, kept for as long as somebody has it."""
 
     def __init__(self) -> None:
-        self._known: dict[object, tuple[Change[Entry], Change[Entry], int, bytes]] = {}
+        self._batches: WeakValueDictionary[object, Batch] = WeakValueDictionary()
 
-    def get(self, question: object, changes: Sequence[Change[Entry]], encode: Callable[[], bytes]) -> bytes:
-        """The bytes of these changes, made by `encode` if nobody else asked the same just before."""
-        first, last, length = changes[0], changes[-1], len(changes)
-        known = self._known.get(question)
-        if known is not None and known[0] is first and known[1] is last and known[2] == length:
-            return known[3]
-        if len(self._known) >= MEMO:
-            self._known.clear()
-        made = encode()
-        self._known[question] = (first, last, length, made)
-        return made
+    def batch(self, question: object) -> Batch:
+        """That of all who ask the same."""
+        found = self._batches.get(question)
+        if found is None:
+            found = self._batches[question] = Batch()
+        return found
 
 
 class Frames:
-    """The frames of one watch. `prefix`: that of the keys it looks at."""
+    """The frames of one watch. `prefix`: that of the keys it looks at. `chunked`: whether pieces of them are chunks of HTTP/1.1."""
 
-    def __init__(self, resource: Resource, form: Form, prefix: str, selector: Selector, query: Mapping[str, str], memo: Memo) -> None:
+    def __init__(
+        self,
+        resource: Resource,
+        form: Form,
+        prefix: str,
+        selector: Selector,
+        query: Mapping[str, str],
+        memo: Memo,
+        *,
+        chunked: bool = False,
+    ) -> None:
         self._resource, self._form, self._prefix, self._selector = resource, form, prefix, selector
-        self._query, self._memo = query, memo
-        self._question = (prefix, selector, form)
+        self._query, self._chunked = query, chunked
+        # The first frame of a table differs from the others, and its ages grow.
+        self._batch = Batch() if form.kind == "Table" else memo.batch((prefix, selector, form, chunked))
         self._headers = True
 
     def initial(self, entries: Iterable[Entry]) -> Iterable[bytes]:
         """An ADDED for each of these."""
         return (self._frame(b"ADDED", entry) for entry in entries if not self._selector or self._selector.matches(entry))
 
+    def piece(self, frames: bytes) -> bytes:
+        """Some frames as they go over the connection (RFC 9112, 7.1)."""
+        return b"%x\r\n%s\r\n" % (len(frames), frames) if frames and self._chunked else frames
+
     def changes(self, changes: Sequence[Change[Entry]]) -> bytes:
-        """The frames of these changes, b"" if none of them is seen by this watch."""
-        if self._form.kind == "Table":  # its first frame differs, and its ages grow
-            return self._encode(changes)
-        return self._memo.get(self._question, changes, lambda: self._encode(changes))
+        """The piece with the frames of these changes, b"" if none of them is seen by this watch."""
+        return self._batch.get(changes, self._encode) if changes else b""
 
     def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
         """A BOOKMARK: everything up to the revision has been sent."""
@@ -81,7 +108,7 @@ class Frames:
                 event = transition(change, self._selector)
                 if event is not None:
                     found.append(self._frame(*event))
-        return b"".join(found)
+        return self.piece(b"".join(found))
 
     def _frame(self, type_: bytes, entry: Entry) -> bytes:
         match self._form.kind:

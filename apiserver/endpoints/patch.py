@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from apiserver.apis.status import ApiError, bad_request, cause, invalid
 from apiserver.endpoints.apply import APPLY_PATCH, apply, check_manager
 from apiserver.endpoints.body import decode, read
@@ -81,7 +83,7 @@ def _prepare(media: str, value: Any, strategic: Callable[[Any, Any], Any]) -> tu
     if media == JSON_PATCH:
         operations = operations_of(value)
         named = any(op["path"] == "/metadata/resourceVersion" and op.get("value") for op in operations)
-        return lambda current: json_patch(current, operations), named
+        return lambda current: json_patch(orjson.loads(orjson.dumps(current)), operations), named
     if not isinstance(value, dict):
         raise bad_request('a merge patch is an object, such as {"spec": {"online": true}}')
     merge = strategic if media == STRATEGIC_PATCH else merge_patch

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from apiserver.endpoints.errors import too_large_revision
+from apiserver.endpoints.fanout import Fanout
 from apiserver.endpoints.frames import Memo
 from apiserver.registry.schema import model_schema
 from storage.base import FutureRevision
@@ -33,8 +34,10 @@ class Scope:
     watches: Watches
     schema: dict[str, Any] = field(init=False)
     memo: Memo = field(init=False, default_factory=Memo)
+    fanout: Fanout = field(init=False)
 
     def __post_init__(self) -> None:
+        self.fanout = Fanout(self.registry.collection)
         self.schema = model_schema(self.registry.resource.model)
 
     @property

@@ -1,7 +1,7 @@
 """WATCH: a stream of frames that ends by timeoutSeconds, by the client, or when the server stops.
 
-A watch holds a place in the collection's history and nothing else. A client that does not read is cut; one that falls
-behind the history, or asks for what is gone, gets an ERROR event with 410 and lists anew.
+A watch holds a place in the collection's history and nothing else; what is new is written by the Fanout of all watches. A client that
+does not read is cut; one that falls behind the history, or asks for what is gone, gets an ERROR event with 410 and lists anew.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import asyncio
 import random
 from typing import TYPE_CHECKING
 
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 
 from apiserver.endpoints.errors import from_storage
 from apiserver.endpoints.frames import INITIAL_EVENTS_END, Frames, error_frame
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from apiserver.endpoints.call import Call
+    from apiserver.endpoints.fanout import Fanout
     from apiserver.endpoints.scope import Scope
     from apiserver.registry.entry import Entry
     from storage.cache import Change, Subscription
@@ -36,12 +37,12 @@ BOOKMARKS = 60.0
 """Seconds between two bookmarks, about."""
 SHORTEST, LONGEST = 1800.0, 3600.0
 """Seconds of a watch whose client names no timeout: at random, so that not all come back at once."""
-COALESCE = 0.015
-"""Seconds between two batches of one watch. The first event after a pause goes out at once."""
 UNPAUSED = 16 * 1024
 """Bytes in a transport's buffer up to which it never asks to wait (the low-water mark of asyncio and uvloop)."""
 SLOW = 30.0
 """Seconds that a client may take to make room for a piece."""
+AT_ONCE = 64
+"""Changes of a piece, at most."""
 
 
 async def watch(call: Call, scope: Scope) -> web.StreamResponse:
@@ -51,7 +52,8 @@ async def watch(call: Call, scope: Scope) -> web.StreamResponse:
         raise wrong_form(form.kind, "the requested object is not a list")
     options = list_options(call.query, scope.resource, watch=True)
     prefix = prefix_of(scope, call.info, options.selector)
-    frames = Frames(scope.resource, form, prefix, options.selector, call.query, scope.memo)
+    chunked = call.http.version >= HttpVersion11
+    frames = Frames(scope.resource, form, prefix, options.selector, call.query, scope.memo, chunked=chunked)
     initial = await _prepare(scope, options)
     response = web.StreamResponse(headers=headers(call, form))
     stream = _Stream(call, response, frames, options)
@@ -79,7 +81,7 @@ async def _serve(scope: Scope, stream: _Stream, initial: bool, prefix: str) -> N
         return
     try:
         await stream.begin(entries, revision if initial else 0)
-        await stream.follow(subscription)
+        await stream.follow(subscription, scope.fanout)
     except Compacted as error:
         await stream.fail(error)
     except Unavailable:
@@ -89,14 +91,17 @@ async def _serve(scope: Scope, stream: _Stream, initial: bool, prefix: str) -> N
 
 
 class _Stream:
-    """One watch's response."""
+    """One watch's response. It follows a Fanout as long as it is up to date, and catches up in its own task when it is not."""
 
     def __init__(self, call: Call, response: web.StreamResponse, frames: Frames, options: ListOptions) -> None:
         self.options = options
         self._call, self._response, self._frames = call, response, frames
-        self._clock = asyncio.get_running_loop().time
-        self._end = self._clock() + (options.timeout or random.uniform(SHORTEST, LONGEST))
-        self._revision = 0
+        self._loop = asyncio.get_running_loop()
+        self._end = self._loop.time() + (options.timeout or random.uniform(SHORTEST, LONGEST))
+        self._subscription: Subscription[Change[Entry]] | None = None
+        self._taken: list[Change[Entry]] = []  # and not written yet
+        self._failure: Exception | None = None
+        self._woken: asyncio.Future[None] | None = None
 
     async def begin(self, entries: Iterable[Entry], revision: int) -> None:
         """Send the headers, so that the client knows that it watches, and the initial events with their bookmark."""
@@ -113,32 +118,51 @@ class _Stream:
             waiting.append(self._frames.bookmark(revision, INITIAL_EVENTS_END))
         await self._write(b"".join(waiting))
 
-    async def follow(self, subscription: Subscription[Change[Entry]]) -> None:
+    async def follow(self, subscription: Subscription[Change[Entry]], fanout: Fanout) -> None:
         """Send changes and bookmarks until the time is over. Raises Compacted, Unavailable."""
-        clock, bookmarks = self._clock, self.options.bookmarks
-        self._revision = subscription.revision
-        bookmark, written = clock() + BOOKMARKS * random.uniform(0.9, 1.1), 0.0
-        while (now := clock()) < self._end:
-            changes = await subscription.next(min(bookmark, self._end) - now)
-            if changes:
-                pause = written + COALESCE - clock()
-                if pause > 0:
-                    await asyncio.sleep(pause)
-                    changes += subscription.take()  # goes out in the same piece
-                written = clock()
-            self._revision = subscription.revision  # now: a write that is cancelled has handed its bytes over already
-            if changes:
-                await self._write(self._frames.changes(changes))
-            if clock() >= bookmark:
+        self._subscription = subscription
+        bookmark = self._next_bookmark()
+        while self._loop.time() < self._end:
+            await self._catch_up(subscription)
+            # Nothing is awaited in between: the fan-out goes on exactly here.
+            fanout.join(self)
+            try:
+                await self._sleep(min(bookmark, self._end))
+            finally:
+                fanout.leave(self)
+            if self._failure is not None:
+                raise self._failure
+            if self._loop.time() >= bookmark:
                 if self._gone():
                     return
-                bookmark = clock() + BOOKMARKS * random.uniform(0.9, 1.1)
-                if bookmarks:
-                    await self._write(self._frames.bookmark(self._revision))
+                bookmark = self._next_bookmark()
+                if self.options.bookmarks and not self._taken:
+                    await self._write(self._frames.bookmark(subscription.revision))
+
+    def deliver(self) -> bool:
+        """See Follower."""
+        transport = self._call.http.transport
+        assert self._subscription is not None, "it follows"
+        if transport is None or transport.is_closing():
+            return False  # the task is being cancelled
+        try:
+            if transport.get_write_buffer_size() <= UNPAUSED:
+                changes = self._subscription.take()
+                if len(changes) <= AT_ONCE:
+                    data = self._frames.changes(changes)
+                    if data:
+                        transport.write(data)
+                    return True
+                self._taken = changes
+        except Exception as error:
+            self._failure = error
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+        return False
 
     async def fail(self, error: Compacted) -> None:
         """Tell why the watch ends."""
-        self._revision = 0
+        self._subscription = None
         await self._response.prepare(self._call.http)
         await self._write(error_frame(from_storage(error)))
 
@@ -146,26 +170,61 @@ class _Stream:
         """End the response as a whole one, with a last bookmark so that the next watch begins where this one ended."""
         await self._response.prepare(self._call.http)
         if not self._gone():
-            if self.options.bookmarks and self._revision:
-                await self._write(self._frames.bookmark(self._revision))
+            if self.options.bookmarks and self._subscription is not None and not self._taken:
+                await self._write(self._frames.bookmark(self._subscription.revision))
             await self._response.write_eof()
         return self._response
 
-    async def _write(self, data: bytes) -> None:
-        if not data:
-            return
+    async def _catch_up(self, subscription: Subscription[Change[Entry]]) -> None:
+        """Write all that there is, as fast as the client takes it."""
+        await self._drain()
+        while True:
+            changes = self._taken or subscription.take()
+            if not changes:
+                return
+            self._taken = changes[AT_ONCE:]  # now: a write that is cancelled has handed its bytes over already
+            await self._send(self._frames.changes(changes[:AT_ONCE]))
+
+    async def _sleep(self, until: float) -> None:
+        """Until then, or until there is something that `deliver` could not do."""
+        self._woken = woken = self._loop.create_future()
+        timer = self._loop.call_at(until, _resolve, woken)
+        try:
+            await woken
+        finally:
+            timer.cancel()
+            self._woken = None
+
+    async def _write(self, frames: bytes) -> None:
+        await self._send(self._frames.piece(frames))
+
+    async def _send(self, data: bytes) -> None:
         transport = self._call.http.transport
-        if transport is not None and transport.get_write_buffer_size() + len(data) <= UNPAUSED:
-            await self._response.write(data)  # cannot have to wait
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client is gone")
+        if data:
+            transport.write(data)
+            await self._drain()
+
+    async def _drain(self) -> None:
+        transport = self._call.http.transport
+        if transport is None or transport.get_write_buffer_size() <= UNPAUSED:
             return
         try:
             async with asyncio.timeout(SLOW):
-                await self._response.write(data)
+                await self._call.http.writer.drain()
         except TimeoutError:
-            if transport is not None:
-                transport.abort()
+            transport.abort()
             raise ConnectionResetError("the client does not read its watch") from None
+
+    def _next_bookmark(self) -> float:
+        return self._loop.time() + BOOKMARKS * random.uniform(0.9, 1.1)
 
     def _gone(self) -> bool:
         transport = self._call.http.transport
         return transport is None or transport.is_closing()
+
+
+def _resolve(woken: asyncio.Future[None]) -> None:
+    if not woken.done():
+        woken.set_result(None)

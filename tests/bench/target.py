@@ -14,9 +14,10 @@ from tests.bench.cpu import cpu_seconds
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-__all__ = ["Target", "client_context"]
+__all__ = ["Files", "Target", "client_context"]
 
 TIMEOUT = ClientTimeout(total=120)
+CONNECTIONS = 128
 
 
 def client_context(authority: str, certificate: str, key: str) -> ssl.SSLContext:
@@ -24,6 +25,15 @@ def client_context(authority: str, certificate: str, key: str) -> ssl.SSLContext
     context = ssl.create_default_context(cafile=authority)
     context.load_cert_chain(certificate, key)
     return context
+
+
+@dataclass(frozen=True)
+class Files:
+    """The authority of a server, and a client's certificate and key for it, as paths."""
+
+    authority: str
+    certificate: str
+    key: str
 
 
 @dataclass
@@ -34,11 +44,12 @@ class Target:
     root: str
     group: str
     pids: Sequence[int]
-    context: ssl.SSLContext
+    files: Files
     session: ClientSession = field(init=False)
 
     async def __aenter__(self) -> Target:
-        connector = TCPConnector(ssl=self.context, limit=64)
+        context = client_context(self.files.authority, self.files.certificate, self.files.key)
+        connector = TCPConnector(ssl=context, limit=CONNECTIONS)
         self.session = ClientSession(connector=connector, timeout=TIMEOUT, auto_decompress=False)
         return self
 
@@ -53,9 +64,9 @@ class Target:
                 raise RuntimeError(f"{self.name}: {method} {path}: {response.status} {answer[:500].decode(errors='replace')}")
             return answer
 
-    async def cpu_of(self, count: int, work: Callable[[int], Awaitable[Any]], *, at_once: int = 16) -> float:
-        """CPU seconds per call of `work(0)`, …, `work(count - 1)`, so many at once."""
-        numbers = iter(range(count))
+    async def cpu_of(self, calls: range, work: Callable[[int], Awaitable[Any]], *, at_once: int = 16) -> float:
+        """CPU seconds per call of `work` with each of these numbers, so many at once."""
+        numbers = iter(calls)
 
         async def worker() -> None:
             for number in numbers:
@@ -63,4 +74,4 @@ class Target:
 
         before = cpu_seconds(self.pids)
         await asyncio.gather(*(worker() for _ in range(at_once)))
-        return (cpu_seconds(self.pids) - before) / count
+        return (cpu_seconds(self.pids) - before) / len(calls)

@@ -1,4 +1,4 @@
-"""The kinds of work: a row of the table each. An object is about 3 KiB, as a Workload with its status is."""
+"""The kinds of work: a row of the table each. An object is about 3 KiB, as a Workload with its status is, in one of 50 namespaces."""
 
 from __future__ import annotations
 
@@ -14,28 +14,50 @@ if TYPE_CHECKING:
 
     from tests.bench.target import Target
 
-__all__ = ["NAMESPACE", "ROWS", "Row", "fill", "workload"]
+__all__ = ["ALL", "MERGE", "NAMESPACES", "ROWS", "Row", "fill", "namespace", "place", "workload"]
 
-NAMESPACE = "bench"
+NAMESPACES = 50
 JSON = {"Content-Type": "application/json"}
 MERGE = {"Content-Type": "application/merge-patch+json"}
 APPLY = {"Content-Type": "application/apply-patch+yaml"}
 TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
 GZIP = {"Accept-Encoding": "gzip"}
-COLLECTION = f"/namespaces/{NAMESPACE}/{WORKLOADS.plural}"
+ALL = f"/{WORKLOADS.plural}"
+NEW = 1_000_000
+"""Numbers of objects that are made by what is measured begin here."""
+
+
+def namespace(number: int) -> str:
+    """Where the object of this number is."""
+    return f"bench-{number % NAMESPACES:02}"
+
+
+def collection(number: int) -> str:
+    """The path of its namespace's objects."""
+    return f"/namespaces/{namespace(number)}/{WORKLOADS.plural}"
+
+
+def place(number: int) -> str:
+    """Its path."""
+    return f"{collection(number)}/w-{number:06}"
 
 
 def workload(group: str, name: str, *, rare: bool) -> dict[str, Any]:
-    """One object, about 3 KiB encoded."""
-    annotations = {f"example.com/note-{i}": "x" * 120 for i in range(16)}
+    """One object, about 3 KiB encoded; a third of it is metadata."""
+    racks = [f"rack-{number:03}.example.com" for number in range(64)]
     return {
         "apiVersion": f"{group}/{WORKLOADS.version}",
         "kind": WORKLOADS.kind,
-        "metadata": {"name": name, "labels": {"app": "bench", "rare": str(rare).lower()}, "annotations": annotations},
+        "metadata": {
+            "name": name,
+            "labels": {"app": "bench", "rare": str(rare).lower()},
+            "annotations": {f"example.com/note-{i}": "x" * 120 for i in range(3)},
+        },
         "spec": {
             "className": "nowhere",
             "image": {"url": "https://images.example.com/os.qcow2", "checksum": "0" * 64, "checksumType": "sha256", "format": "qcow2"},
             "requirements": {"cpuCount": 8, "ram": "64Gi"},
+            "hostSelector": {"matchExpressions": [{"key": "rack", "operator": "In", "values": racks}]},
         },
     }
 
@@ -44,64 +66,70 @@ async def fill(target: Target, count: int) -> None:
     """Makes the objects, of which 1 % are labelled rare."""
 
     async def make(number: int) -> None:
-        obj = workload(target.group, f"w-{number:06}", rare=number % 100 == 0)
-        await target.request("POST", COLLECTION, body=orjson.dumps(obj), headers=JSON)
+        obj = workload(target.group, f"w-{number:06}", rare=(number + number // NAMESPACES) % 100 == 0)
+        await target.request("POST", collection(number), body=orjson.dumps(obj), headers=JSON)
 
-    await target.cpu_of(count, make)
+    await target.cpu_of(range(count), make)
 
 
 @dataclass(frozen=True)
 class Row:
-    """One kind of work. `repeat`: how many requests are measured, given the number of objects. `goal`: the ratios asked for (direct,
-    through the aggregator)."""
+    """One kind of work. `repeat`: how many requests are measured. `goal`: the ratios asked for (direct, through the aggregator).
+    `work(target, objects)` makes the request of a number; all numbers are different, whatever is measured."""
 
     name: str
-    repeat: Callable[[int], int]
+    repeat: int
     work: Callable[[Target, int], Callable[[int], Awaitable[Any]]]
     goal: tuple[float, float]
 
 
 def _get(target: Target, objects: int) -> Callable[[int], Awaitable[Any]]:
-    return lambda number: target.request("GET", f"{COLLECTION}/w-{number * 7919 % objects:06}")
+    return lambda number: target.request("GET", place(number * 7919 % objects))
 
 
 def _list(query: str = "", headers: dict[str, str] | None = None) -> Callable[[Target, int], Callable[[int], Awaitable[Any]]]:
-    return lambda target, objects: lambda number: target.request("GET", f"{COLLECTION}{query}", headers=headers)
+    return lambda target, objects: lambda number: target.request("GET", ALL + query, headers=headers)
+
+
+def _one_namespace(target: Target, objects: int) -> Callable[[int], Awaitable[Any]]:
+    return lambda number: target.request("GET", collection(number))
 
 
 def _post(target: Target, objects: int) -> Callable[[int], Awaitable[Any]]:
     def make(number: int) -> Awaitable[bytes]:
-        obj = workload(target.group, f"extra-{number:06}", rare=False)
-        return target.request("POST", COLLECTION, body=orjson.dumps(obj), headers=JSON)
+        obj = workload(target.group, f"w-{NEW + number:06}", rare=False)
+        return target.request("POST", collection(number), body=orjson.dumps(obj), headers=JSON)
 
     return make
 
 
 def _patch(target: Target, objects: int) -> Callable[[int], Awaitable[Any]]:
     def change(number: int) -> Awaitable[bytes]:
-        body = orjson.dumps({"metadata": {"labels": {"touched": f"{target.name}-{number}"}}})
-        return target.request("PATCH", f"{COLLECTION}/w-{number * 7919 % objects:06}", body=body, headers=MERGE)
+        body = orjson.dumps({"metadata": {"labels": {"touched": f"n-{number}"}}})
+        return target.request("PATCH", place(number * 7919 % objects), body=body, headers=MERGE)
 
     return change
 
 
 def _apply(target: Target, objects: int) -> Callable[[int], Awaitable[Any]]:
     def change(number: int) -> Awaitable[bytes]:
-        name = f"w-{number * 7919 % objects:06}"
-        obj = workload(target.group, name, rare=False)
-        obj["metadata"] = {"name": name, "labels": {"applied": f"{target.name}-{number}"}}
-        return target.request("PATCH", f"{COLLECTION}/{name}?fieldManager=bench&force=true", body=orjson.dumps(obj), headers=APPLY)
+        chosen = number * 7919 % objects
+        obj = workload(target.group, f"w-{chosen:06}", rare=False)
+        obj["metadata"] = {"name": f"w-{chosen:06}", "labels": {"applied": f"n-{number}"}}
+        return target.request("PATCH", f"{place(chosen)}?fieldManager=bench&force=true", body=orjson.dumps(obj), headers=APPLY)
 
     return change
 
 
 ROWS = (
-    Row("GET", lambda objects: 600, _get, (10, 2)),
-    Row("LIST, plain", lambda objects: 12, _list(), (60, 10)),
-    Row("LIST, gzip", lambda objects: 12, _list(headers=GZIP), (150, 50)),
-    Row("LIST, as Table", lambda objects: 12, _list(headers=TABLE), (100, 50)),
-    Row("LIST, 1 % by label", lambda objects: 60, _list("?labelSelector=rare%3Dtrue"), (50, 10)),
-    Row("PATCH, merge", lambda objects: 300, _patch, (8, 4)),
-    Row("PATCH, apply", lambda objects: 300, _apply, (8, 4)),
-    Row("POST", lambda objects: 300, _post, (8, 4)),
+    Row("GET", 800, _get, (10, 2)),
+    Row("LIST, plain", 12, _list(), (60, 10)),
+    Row("LIST, gzip", 12, _list(headers=GZIP), (150, 50)),
+    Row("LIST, Table", 12, _list(headers=TABLE), (100, 50)),
+    Row("LIST, Table, gzip", 12, _list(headers={**TABLE, **GZIP}), (100, 50)),
+    Row("LIST, 1 % by label", 60, _list("?labelSelector=rare%3Dtrue"), (50, 10)),
+    Row("LIST, one namespace of 50", 60, _one_namespace, (50, 10)),
+    Row("PATCH, merge", 400, _patch, (8, 4)),
+    Row("PATCH, apply", 400, _apply, (8, 4)),
+    Row("POST", 400, _post, (8, 4)),
 )

@@ -59,3 +59,6 @@ def test_watchers_with_the_same_question_share_the_bytes() -> None:
     assert everything.changes(changes[1:]).count(b"\n") == 1
     elsewhere = Frames(WIDGETS, Form(), WIDGETS.key("other", ""), Selector(), {}, memo)
     assert elsewhere.changes(changes) == b""
+    chunked = Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(), {}, memo, chunked=True)
+    frames = everything.changes(changes)
+    assert chunked.changes(changes) == b"%x\r\n" % len(frames) + frames + b"\r\n"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 from aiohttp import ClientError
-from aiohttp.web import StreamResponse
 
+from apiserver.endpoints.watch import _Stream
 from tests.unit.apiserver.endpoints.conftest import HISTORY, PREFIX
 
 if TYPE_CHECKING:
@@ -161,13 +161,11 @@ async def test_what_is_forgotten_is_an_error_event(service: Service) -> None:
 
 async def test_whoever_falls_behind_has_to_list_anew(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     free = asyncio.Event()
-    write = StreamResponse.write
 
-    async def slow(response: StreamResponse, data: bytes) -> None:
-        await write(response, data)
+    async def slow(_: object) -> None:
         await free.wait()
 
-    monkeypatch.setattr(StreamResponse, "write", slow)
+    monkeypatch.setattr("apiserver.endpoints.watch._Stream._drain", slow)
     await service.make("a")
     async with watching(service) as watch:
         assert await watch.short() == ("ADDED", "a")
@@ -225,17 +223,48 @@ async def test_a_client_that_goes_away_is_noticed(service: Service) -> None:
 
 
 async def test_a_client_that_does_not_read_is_cut(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def blocked(response: StreamResponse, data: bytes) -> None:
-        await asyncio.Event().wait()
-
     monkeypatch.setattr("apiserver.endpoints.watch.SLOW", 0.05)
-    monkeypatch.setattr("apiserver.endpoints.watch.UNPAUSED", 0)
-    monkeypatch.setattr(StreamResponse, "write", blocked)
-    await service.make("a")
+    large = {"annotations": {"a": "x" * 250_000}}
+    await asyncio.gather(*(service.make(f"w{number}", **large) for number in range(60)))  # more than sockets hold
     async with watching(service) as watch:
+        async with asyncio.timeout(10):
+            await service.api.watches.ended()
         with pytest.raises(ClientError):
-            await watch.next()
-        assert len(service.api.watches) == 0
+            await watch.rest()
+
+
+async def test_one_that_has_no_room_catches_up_while_the_others_go_on(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is lost, doubled or out of order on the way out of the fan-out and back into it."""
+    room = asyncio.Event()
+
+    async def drain(_: object) -> None:
+        await room.wait()
+
+    selected = {"labelSelector": "slow!=no"}
+    async with watching(service) as other, watching(service, query=selected) as slow:
+        await service.make("first")
+        assert [await other.short(), await slow.short()] == [("ADDED", "first")] * 2
+        deliver = _Stream.deliver
+
+        def full(stream: _Stream) -> bool:
+            if not room.is_set() and stream.options.selector:
+                assert stream._woken is not None
+                stream._woken.set_result(None)
+                return False
+            return deliver(stream)
+
+        monkeypatch.setattr(_Stream, "deliver", full)
+        monkeypatch.setattr(_Stream, "_drain", drain)
+        expected = [("ADDED", f"w{number}") for number in range(HISTORY // 2)]
+        for _, name in expected:
+            await service.make(name)
+        assert [await other.short() for _ in expected] == expected
+        room.set()
+        await service.make("last")
+        assert [await slow.short() for _ in [*expected, 0]] == [*expected, ("ADDED", "last")]
+        await service.make("more")
+        assert [await other.short(), await other.short()] == [("ADDED", "last"), ("ADDED", "more")]
+        assert await slow.short() == ("ADDED", "more")
 
 
 async def test_what_comes_in_quick_succession_comes_complete_and_in_order(service: Service) -> None:
