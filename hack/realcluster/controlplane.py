@@ -102,13 +102,13 @@ async def start_cluster(name: str, binary: Path, etcd: Etcds, folder: Folder, pr
     return cluster
 
 
-async def start_controller_manager(binary: Path, cluster: Cluster, folder: Folder, processes: Processes) -> Process:
+async def start_controller_manager(binary: Path, cluster: Cluster, folder: Folder, processes: Processes, prefix: str = "") -> Process:
     """Start the kube-controller-manager of a cluster and wait until it is healthy."""
     config = folder.pki / "kube-controller-manager.kubeconfig"
     pki.write_private(config, cluster.kubeconfig(cluster.authority.client("system:kube-controller-manager")))
     pair = cluster.authority.server("kube-controller-manager", pki.LOOPBACK).write(folder.pki / "kube-controller-manager")
     manager = KubeControllerManager(ports.reserve(), config, pair, cluster.ca, cluster.service_account_key)
-    process = processes.start("kube-controller-manager", manager.argv(binary), stage=CLIENT_STAGE)
+    process = processes.start(f"{prefix}kube-controller-manager", manager.argv(binary), stage=CLIENT_STAGE)
     async with Client(f"https://127.0.0.1:{manager.port}", cluster.authority.certificate, cluster.admin) as client:
         await wait_for("health of the kube-controller-manager", client.healthy, seconds=READY_SECONDS, processes=(process, cluster.process))
     return process

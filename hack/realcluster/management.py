@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from hack.realcluster.settings import Folder
 
 READY_SECONDS = 60.0
-CLASS_SECRET = "metal-credentials"
-CLASS = "/apis/workload.metal3.io/v1alpha1/workloadclasses/metal"
+CLASSES = "/apis/workload.metal3.io/v1alpha1/workloadclasses"
 API_SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 OUR_API_SERVICES = ("v1alpha1.workload.metal3.io", "v1alpha1.metal3.io")
 
@@ -58,8 +57,10 @@ def write_tenants(cluster: Cluster, folder: Folder, tenants: tuple[str, ...]) ->
         pki.write_private(folder.tenant(tenant), cluster.kubeconfig(identity, tenant))
 
 
-async def start_server(program: Path, cluster: Cluster, client: Client, storage: str, folder: Folder, processes: Processes) -> Server:
-    """Start `metal3-workloads serve` with this --storage and wait until it is ready."""
+async def start_server(
+    program: Path, cluster: Cluster, client: Client, storage: str, folder: Folder, processes: Processes, prefix: str = ""
+) -> Server:
+    """Start `metal3-workloads serve` with this --storage and wait until it is ready. `prefix`: of the process's name."""
     authority = pki.Authority("metal3-workloads-ca")
     ca = folder.pki / "apiserver-ca.crt"
     ca.write_bytes(authority.certificate)
@@ -78,7 +79,7 @@ async def start_server(program: Path, cluster: Cluster, client: Client, storage:
         *("--host-view-group", "metal3.io"),
         *("--audit-policy-file", manifests.DATA / "audit-policy.yaml", "--audit-log-path", folder.audit),
     ]
-    server = Server(processes.start("apiserver", argv, stage=SERVER_STAGE), port, ca, authority.certificate)
+    server = Server(processes.start(f"{prefix}apiserver", argv, stage=SERVER_STAGE), port, ca, authority.certificate)
     async with Client(server.url, server.ca_pem, cluster.admin) as direct:
         await wait_for("readiness of the API server", direct.ready, seconds=READY_SECONDS, processes=(server.process, cluster.process))
     return server
@@ -102,31 +103,33 @@ async def register(client: Client, base: list[Object], server: Server) -> None:
     await wait_for("the APIServices", available, seconds=READY_SECONDS, processes=(server.process,))
 
 
-async def create_class(client: Client, tenants: tuple[str, ...], credentials: bytes) -> None:
-    """Make the class `metal` and the secret with the hardware cluster's kubeconfig."""
+async def create_class(client: Client, class_: Object, credentials: bytes) -> None:
+    """Make a class, and the secret that it names with this kubeconfig."""
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {"name": CLASS_SECRET, "namespace": manifests.SYSTEM_NAMESPACE},
+        "metadata": class_["spec"]["credentialsSecretRef"],
         "data": {"kubeconfig": base64.b64encode(credentials).decode("ascii")},
     }
     await client.apply(manifests.path_of(secret), secret)
-    await client.request("POST", CLASS.rpartition("/")[0], manifests.workload_class(tenants, CLASS_SECRET))
+    await client.request("POST", CLASSES, class_)
 
 
-async def start_controllers(program: Path, cluster: Cluster, client: Client, folder: Folder, processes: Processes) -> Process:
+async def start_controllers(
+    program: Path, cluster: Cluster, client: Client, folder: Folder, processes: Processes, prefix: str = ""
+) -> Process:
     """Start `metal3-workloads controllers` under its own service account."""
     config = folder.pki / "controllers.kubeconfig"
     token = await service_account_kubeconfig(cluster, client, manifests.SYSTEM_NAMESPACE, "metal3-workloads-controllers")
     pki.write_private(config, token)
-    return processes.start("controllers", [program, "controllers", "--kubeconfig", config], stage=CLIENT_STAGE)
+    return processes.start(f"{prefix}controllers", [program, "controllers", "--kubeconfig", config], stage=CLIENT_STAGE)
 
 
-async def wait_for_offers(client: Client, tenants: tuple[str, ...], hosts: int, *processes: Process) -> None:
+async def wait_for_offers(client: Client, class_: str, tenants: tuple[str, ...], hosts: int, *processes: Process) -> None:
     """Wait until the class is connected and every tenant is offered every host."""
 
     async def connected() -> str | None:
-        return unmet((await client.get(CLASS)).get("status", {}).get("conditions", []), "Connected")
+        return unmet((await client.get(f"{CLASSES}/{class_}")).get("status", {}).get("conditions", []), "Connected")
 
     async def offered() -> str | None:
         for tenant in tenants:
@@ -135,7 +138,7 @@ async def wait_for_offers(client: Client, tenants: tuple[str, ...], hosts: int, 
                 return f"namespace {tenant} is offered {len(views)} of {hosts}"
         return None
 
-    await wait_for("the class `metal` being connected", connected, seconds=READY_SECONDS, processes=processes, poll=0.1)
+    await wait_for(f"the class `{class_}` being connected", connected, seconds=READY_SECONDS, processes=processes, poll=0.1)
     await wait_for("hosts being offered", offered, seconds=READY_SECONDS + hosts / 4, processes=processes, poll=0.2)
 
 

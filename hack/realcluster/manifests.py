@@ -104,15 +104,24 @@ def _of_tenant(obj: Object, tenant: str) -> Object:
     return obj
 
 
-def workload_class(tenants: Iterable[str], secret: str) -> Object:
-    """The default WorkloadClass `metal`: the hardware cluster's hosts, for all tenants, reached with the kubeconfig in `secret`."""
+def metal_class(tenants: Iterable[str]) -> Object:
+    """The default WorkloadClass `metal`: the hardware cluster's hosts, for all tenants."""
+    return _class("metal", "metal3.io/baremetalhost", {"namespace": "metal3"}, tenants)
+
+
+def relay_class(tenant: str) -> Object:
+    """The default WorkloadClass `relay` of the target cluster: what the tenant has in the management cluster, for its namespace here."""
+    return _class("relay", "metal3.io/relay", {"namespace": tenant, "identity": "target"}, [tenant])
+
+
+def _class(name: str, provisioner: str, parameters: Object, tenants: Iterable[str]) -> Object:
     spec = {
-        "provisioner": "metal3.io/baremetalhost",
-        "parameters": {"namespace": "metal3"},
-        "credentialsSecretRef": {"namespace": SYSTEM_NAMESPACE, "name": secret},
+        "provisioner": provisioner,
+        "parameters": parameters,
+        "credentialsSecretRef": {"namespace": SYSTEM_NAMESPACE, "name": f"{name}-credentials"},
         "allowedNamespaces": {"names": list(tenants)},
         # Everything but what lies under the owner's own prefixes.
         "metadata": {"labelsMatch": NOT_THE_OWNERS, "annotationsMatch": NOT_THE_OWNERS},
     }
-    metadata = {"name": "metal", "annotations": {"workloadclass.workload.metal3.io/is-default-class": "true"}}
+    metadata = {"name": name, "annotations": {"workloadclass.workload.metal3.io/is-default-class": "true"}}
     return {"apiVersion": "workload.metal3.io/v1alpha1", "kind": "WorkloadClass", "metadata": metadata, "spec": spec}

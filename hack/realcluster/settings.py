@@ -19,7 +19,8 @@ class Settings:
     `server` off gives two bare clusters; `controllers` off leaves nobody to act on what tenants write. Without a simulated Baremetal
     Operator nobody drives the hosts. `inspected` hosts are made as available at once, as they always are without a Baremetal Operator:
     hundreds of inspections take a small machine a minute. `fsync` off makes etcd faster and forgetful
-    on power loss, which throw-away clusters may prefer.
+    on power loss, which throw-away clusters may prefer. `target` adds a third control plane to move to, with a class that relays the hosts
+    of the first tenant's namespace.
     """
 
     storage: Literal["sqlite", "etcd"] = "sqlite"
@@ -31,11 +32,14 @@ class Settings:
     controllers: bool = True
     tenants: tuple[str, ...] = ("a", "b")
     fsync: bool = True
+    target: bool = False
 
     def __post_init__(self) -> None:
         for tenant in self.tenants:
             if not DNS_LABEL.fullmatch(tenant):
                 raise ValueError(f"tenant {tenant!r} cannot be a namespace: use lower case letters, digits and dashes")
+        if self.target and not (self.server and self.controllers and self.tenants):
+            raise ValueError("--target relays the first tenant's hosts: it needs --server on, --controllers on and a tenant")
         if not 0 <= self.hosts <= 10_000:
             raise ValueError(f"--hosts {self.hosts}: use a number from 0 to 10000")
 

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hack.realcluster import controlplane, hardware, management, manifests
 from hack.realcluster.processes import ProcessError, Processes
+from hack.realcluster.target import Target
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from hack.realcluster.client import Client
     from hack.realcluster.controlplane import Cluster, Etcds
@@ -65,6 +66,7 @@ class Up:
         self.apiserver: management.Server | None = None
         self.controllers: list[Process] = []
         self.bmo: list[Process] = []
+        self.target: Target | None = None
 
     async def run(self) -> dict[str, Any]:
         """Bring everything up; returns what was written to cluster.json."""
@@ -85,6 +87,19 @@ class Up:
         binary = self.tools / "kube-apiserver"
         etcd = controlplane.start_etcd(self.tools / "etcd", self.settings, self.folder, self.processes)
         base = asyncio.create_task(manifests.kustomize(self.tools / "kubectl", manifests.ROOT / "manifests" / "base"))
+        async with asyncio.TaskGroup() as group:
+            if self.settings.target:
+                self.target = Target(self.tools, self.program, self.settings, self.folder, self.processes, self.say)
+                group.create_task(self.target.start(binary, etcd, base))
+            both = group.create_task(self._both(binary, etcd, base))
+        if self.target is not None:
+            await self.target.relay(self.folder.tenant(self.settings.tenants[0]).read_bytes())
+        description = self._describe(*both.result(), etcd)
+        self.folder.description.write_text(json.dumps(description, indent=1) + "\n")
+        return description
+
+    async def _both(self, binary: Path, etcd: Etcds, base: Awaitable[list[dict[str, Any]]]) -> tuple[Cluster, Cluster]:
+        """The hardware and the management cluster, with everything on them."""
         start = controlplane.start_cluster
         async with asyncio.TaskGroup() as group:
             owner = group.create_task(start("hardware", binary, etcd, self.folder, self.processes, aggregates=False))
@@ -96,9 +111,7 @@ class Up:
                 group.create_task(self._management(tenants.result(), at_management, await base, self._storage(etcd)))
             if self.settings.server:
                 await self._serve_tenants(tenants.result(), at_management, at_hardware, credentials.result())
-        description = self._describe(owner.result(), tenants.result(), etcd)
-        self.folder.description.write_text(json.dumps(description, indent=1) + "\n")
-        return description
+        return owner.result(), tenants.result()
 
     async def _hardware(self, cluster: Cluster, client: Client) -> bytes:
         await hardware.furnish(client, self.tools / "kubectl", self.settings)
@@ -125,13 +138,13 @@ class Up:
         await controlplane.start_controller_manager(self.tools / "kube-controller-manager", cluster, self.folder, self.processes)
 
     async def _serve_tenants(self, cluster: Cluster, client: Client, at_hardware: Client, credentials: bytes) -> None:
-        await management.create_class(client, self.settings.tenants, credentials)
+        await management.create_class(client, manifests.metal_class(self.settings.tenants), credentials)
         if self.settings.controllers:
             self.controllers.append(await management.start_controllers(self.program, cluster, client, self.folder, self.processes))
         await hardware.wait_for_hosts(at_hardware, self.settings.hosts, *self.bmo)
         self.say("hosts are available")
         if self.settings.controllers:
-            await management.wait_for_offers(client, self.settings.tenants, self.settings.hosts, *self.controllers, *self.bmo)
+            await management.wait_for_offers(client, "metal", self.settings.tenants, self.settings.hosts, *self.controllers, *self.bmo)
             self.say("class is connected, hosts are offered")
 
     def _describe(self, owner: Cluster, tenants: Cluster, etcd: Etcds) -> dict[str, Any]:
@@ -150,6 +163,7 @@ class Up:
             "controllers": {"pids": [process.pid for process in self.controllers]},
             "simulatedBmo": {"pids": [process.pid for process in self.bmo]},
             "tenants": {name: str(self.folder.tenant(name)) for name in self.settings.tenants},
+            **({"target": self.target.describe()} if self.target is not None else {}),
         }
 
 

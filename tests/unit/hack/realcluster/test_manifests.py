@@ -57,15 +57,15 @@ def test_a_tenant_gets_nothing_outside_its_namespace_but_the_classes(tenant: str
 
 
 def test_the_class_is_valid_and_the_default() -> None:
-    written = manifests.workload_class(("a", "b"), "secret")
+    written = manifests.metal_class(("a", "b"))
     read = WorkloadClass.decode(written)
     assert read.spec.credentials_secret_ref is not None
-    assert read.spec.credentials_secret_ref.name == "secret"
+    assert read.spec.credentials_secret_ref.name == "metal-credentials"
     assert written["metadata"]["annotations"] == {DEFAULT_CLASS_ANNOTATION: "true"}
 
 
 def test_the_class_shows_all_labels_but_the_owners() -> None:
-    shown = re.compile(manifests.workload_class((), "secret")["spec"]["metadata"]["labelsMatch"])
+    shown = re.compile(manifests.metal_class(())["spec"]["metadata"]["labelsMatch"])
     labels = hosts.host(2)["metadata"]["labels"]
     assert {key for key in labels if not shown.fullmatch(key)} == {"owner.example.com/cost-centre"}
 
@@ -92,3 +92,10 @@ def test_tenants_reach_no_hosts_and_no_subresource_but_to_read() -> None:
             assert "hosts" not in rule["resources"]
             if any("/" in resource for resource in rule["resources"]):
                 assert set(rule["verbs"]) <= {"get", "list", "watch"}
+
+
+def test_the_target_relays_one_tenants_hosts() -> None:
+    read = WorkloadClass.decode(manifests.relay_class("a"))
+    assert read.spec.allowed_namespaces is not None
+    assert (read.spec.provisioner, read.spec.parameters["namespace"]) == ("metal3.io/relay", "a")
+    assert read.spec.allowed_namespaces.names == ["a"]
