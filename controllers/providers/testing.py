@@ -42,7 +42,7 @@ class SourceHarness(ABC):
 
     @abstractmethod
     def add_host(self, name: str) -> None:
-        """One more free machine."""
+        """One more free machine, whose name begins with this."""
 
     @abstractmethod
     def remove_host(self, name: str) -> None:
@@ -127,6 +127,14 @@ async def released(provider: Provider, request: ApplyRequest) -> None:
             await asyncio.sleep(0.01)
 
 
+async def applied(provider: Provider, request: ApplyRequest, check: Callable[[], Any]) -> None:
+    """Applies as the controllers do, again and again, until the check is true."""
+    async with asyncio.timeout(15):
+        while not check():
+            await provider.apply(request)
+            await asyncio.sleep(0.01)
+
+
 class ProviderTests:
     """Subclass it, named Test..., with a fixture `source` that yields a SourceHarness."""
 
@@ -145,7 +153,7 @@ class ProviderTests:
             source.add_host("another")
             await eventually(lambda: len({host.source.uid for host in provider.hosts()} - known) == 1)
             [new] = [host for host in provider.hosts() if host.source.uid not in known]
-            assert new.source.name == "another"
+            assert new.source.name.startswith("another")
             assert new.source.uid in changes
             assert provider.host(new.source.uid) == new
             changes.clear()
@@ -241,18 +249,14 @@ class ProviderTests:
             source.remove_host(request.source.name)
             applied = await provider.apply(request)
             assert (applied.bound.status, applied.bound.reason) == (False, "HostGone")
-            assert (await provider.release(request)).done
+            await released(provider, request)
             assert source.leftovers() == []
 
     async def test_a_changed_image_is_installed(self, source: SourceHarness) -> None:
         async with running(source) as (provider, _):
             host = await self.first(provider)
-            await provider.apply(claim("w", host))
-            await eventually(lambda: source.runs(host.name) == "http://images/os")
-            await provider.apply(claim("w", host, image="http://images/new"))
-            await eventually(lambda: source.runs(host.name) == "http://images/new")
-            await provider.apply(claim("w", host, image=None))
-            await eventually(lambda: source.runs(host.name) is None)
+            for image in ("http://images/os", "http://images/new", None):
+                await applied(provider, claim("w", host, image=image), lambda: source.runs(host.name) == image)  # noqa: B023
 
     async def test_a_blocked_workload_holds_its_host_and_runs_nothing_new(self, source: SourceHarness) -> None:
         async with running(source) as (provider, _):

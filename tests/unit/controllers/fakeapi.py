@@ -198,12 +198,12 @@ class FakeApi:
         return web.json_response(getattr(self, f"_{verb.lower()}")(address, subresource, body, request))
 
     def _selected(self, request: web.Request, resource: str, namespace: str) -> Callable[[Address, Object], bool]:
-        wanted = dict(part.split("=") for part in request.query.get("labelSelector", "").split(",") if part)
+        wanted = [part.partition("=") for part in request.query.get("labelSelector", "").split(",") if part]
 
         def selected(address: Address, obj: Object) -> bool:
             labels = obj["metadata"].get("labels") or {}
             here = address[0] == resource and namespace in ("", address[1])
-            return here and all(labels.get(key) == value for key, value in wanted.items())
+            return here and all(key in labels and (not equal or labels[key] == value) for key, equal, value in wanted)
 
         return selected
 

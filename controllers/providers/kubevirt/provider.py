@@ -1,0 +1,321 @@
+"""The provider for virtual machines of one KubeVirt cluster. What to write and what to report is decided in pure modules."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+from controllers.providers.base import Applied, ApplyRequest, BadClass, Outcome, Provider, ProviderContext, ProviderError, Released
+from controllers.providers.flavors import once_made
+from controllers.providers.kubevirt import names
+from controllers.providers.kubevirt.cluster import MachineCluster
+from controllers.providers.kubevirt.fleet import Fleet
+from controllers.providers.kubevirt.images import root_disk
+from controllers.providers.kubevirt.manifest import data_volume, virtual_machine
+from controllers.providers.kubevirt.parameters import Parameters
+from controllers.providers.kubevirt.problems import explain, refusal
+from controllers.providers.kubevirt.report import made_from, taken_by
+from controllers.providers.kubevirt.seed import Seed, seed
+from controllers.providers.kubevirt.steps import DeleteDisk, EndInstance, Install, Patch, Step, Wait, Wish, consumed, next_step
+from controllers.runtime.client import Client
+from controllers.runtime.errors import ApiException, BadConfig
+from controllers.runtime.kubeconfig import parse
+from controllers.runtime.objects import annotations_of, deleting, name_of, namespace_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from controllers.providers.base import ProviderHost
+    from controllers.providers.flavors import Slot
+    from controllers.providers.kubevirt.images import RootDisk
+    from controllers.runtime.objects import Object
+
+__all__ = ["KubeVirtProvider"]
+
+TRUST = 600.0
+"""Seconds until everything is looked at again although nothing has changed."""
+LOOK_AGAIN = 2.0
+"""Seconds between looks at what no event tells of: disks that are being deleted."""
+TRY_AGAIN = 30.0
+"""Seconds between tries to make a machine that the cluster refuses."""
+MOST_STEPS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is to be done for a Workload, and what is to be said of it."""
+
+    wish: Wish
+    seed: Seed | None
+    said: Outcome
+
+
+class KubeVirtProvider(Provider):
+    """Machines of one namespace, reached with the kubeconfig in the class's secret (key `kubeconfig`)."""
+
+    parameters_model = Parameters
+
+    def __init__(self, context: ProviderContext, client: Client) -> None:
+        assert isinstance(context.parameters, Parameters)
+        self._context, self._parameters, self._client = context, context.parameters, client
+        selector = context.spec.host_selector.encode() if context.spec.host_selector else None
+        self.fleet = Fleet(client, context.class_name, self._parameters, selector, context.on_change)
+        self._cluster = MachineCluster(client, self._parameters.namespace)
+        self._done: dict[str, tuple[str, float]] = {}
+        self._made: set[str] = set()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        for informer in (self.fleet.machines, self.fleet.instances):
+            informer.add_health_handler(context.on_health)
+
+    @classmethod
+    async def create(cls, context: ProviderContext) -> Self:
+        kubeconfig = context.credentials.get("kubeconfig")
+        if kubeconfig is None:
+            raise BadClass("NoKubeconfig", "the credentials secret needs the key kubeconfig, with a kubeconfig for the KubeVirt cluster")
+        assert isinstance(context.parameters, Parameters)
+        try:
+            client = Client(parse(kubeconfig), context=context.parameters.context)
+            await client.open()
+        except BadConfig as error:
+            raise BadClass("BadKubeconfig", f"the kubeconfig in the credentials secret cannot be used: {error}") from error
+        return cls(context, client)
+
+    async def run(self) -> None:
+        await self.fleet.run()
+
+    async def close(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        await self._client.close()
+
+    @property
+    def synced(self) -> bool:
+        return self.fleet.synced
+
+    def problem(self) -> ProviderError | None:
+        for informer in (self.fleet.machines, self.fleet.instances):
+            if informer.last_error is not None:
+                return explain(informer.last_error, self._parameters.namespace)
+        if not self.synced:
+            return ProviderError("Connecting", "reading the machines of the KubeVirt cluster for the first time")
+        return None
+
+    def hosts(self) -> Iterable[ProviderHost]:
+        return self.fleet.hosts()
+
+    def host(self, uid: str) -> ProviderHost | None:
+        return self.fleet.host(uid)
+
+    async def apply(self, request: ApplyRequest) -> Applied:
+        slot = self.fleet.slot(request.source.name)
+        vm = await self._find(request, slot)
+        if vm is None:
+            made = await self._make(request, slot)
+            if isinstance(made, Applied):
+                return made
+            vm = made
+        if not taken_by(vm, request.workload_uid):
+            return _not_ours("HostTaken", _TAKEN)
+        self._made.add(request.workload_uid)
+        if deleting(vm):
+            return _not_ours("HostGone", _DELETED)
+        plan = self._plan(request)
+        vm, vmi, plan = await self._converge(request, vm, plan)
+        if plan.said.status is True:
+            self._done[request.workload_uid] = (request.version, asyncio.get_running_loop().time() + TRUST)
+        return self._applied_to(vm, vmi, slot, request, plan)
+
+    def applied(self, request: ApplyRequest) -> Applied | None:
+        version, until = self._done.get(request.workload_uid, ("", 0.0))
+        vm, slot = self.fleet.known(request.source.uid), self.fleet.slot(request.source.name)
+        # A machine that is to be emptied is always looked at: a stale copy may show it empty before it was filled.
+        if version != request.version or until < asyncio.get_running_loop().time() or not request.workload["spec"].get("image"):
+            return None
+        if vm is None or deleting(vm) or not taken_by(vm, request.workload_uid):
+            return None
+        disk = root_disk(request.workload["spec"], verify=False)  # as when it was done
+        plan, vmi = self._plan_of(request, disk, None), self.fleet.instance(vm)
+        return None if next_step(vm, vmi, plan.wish) is not None else self._applied_to(vm, vmi, slot, request, plan)
+
+    async def _find(self, request: ApplyRequest, slot: Slot) -> Object | None:
+        """The VirtualMachine in the request's slot as it is now."""
+        if request.source.namespace != self._parameters.namespace:
+            message = (
+                f"the machine {request.source.name} is in namespace {request.source.namespace}, and the class's parameters say "
+                f"{self._parameters.namespace} now: set them back until it is released"
+            )
+            raise ProviderError("ClassMoved", message)
+        return await self._cluster.machine(names.machine_name(slot, request.source.uid))
+
+    async def _make(self, request: ApplyRequest, slot: Slot) -> Object | Applied:
+        """Claims the slot by making its VirtualMachine; or why that cannot be."""
+        if request.workload_uid in self._made or once_made(request.workload):
+            return _not_ours("HostGone", _DELETED)
+        flavor = self.fleet.flavor(slot)
+        if flavor is None:
+            return _not_ours("HostGone", "its owner offers this machine no more: delete this Workload and make a new one")
+        try:
+            made = await self._cluster.make(virtual_machine(request, slot, flavor, self._parameters))
+        except ApiException as error:
+            refused = refusal(error)
+            if refused is None:
+                raise
+            self._in_trouble(request.source.uid, refused[1])
+            return Applied(refused[0], refused[0])
+        self._in_trouble(request.source.uid, None)
+        made = made or await self._find(request, slot)
+        return made if made is not None else _not_ours("HostTaken", _TAKEN)
+
+    def _in_trouble(self, uid: str, trouble: tuple[str, str] | None) -> None:
+        """Notes why a machine cannot be made (and to try again), or that it can."""
+        before = self.fleet.troubles.pop(uid, None)
+        if trouble is not None:
+            self.fleet.troubles[uid] = trouble
+            self._later(uid, TRY_AGAIN)
+        if trouble != before:
+            self._context.on_change(uid)
+
+    def _plan(self, request: ApplyRequest) -> _Plan:
+        """What the Workload wants; or to hold what is there, and why."""
+        spec = request.workload["spec"]
+        try:
+            if request.blocked is not None and (spec.get("image") or spec.get("customDeploy")):
+                return self._held(request, request.blocked)
+            disk = root_disk(spec, verify=self._parameters.verify_checksums)
+            return self._plan_of(request, disk, seed(request) if disk is not None else None)
+        except ProviderError as error:
+            return self._held(request, Outcome(False, error.reason, error.message))
+
+    def _held(self, request: ApplyRequest, why: Outcome) -> _Plan:
+        online = bool(request.workload["spec"].get("online", True))
+        return _Plan(Wish(online, held=True, annotations=request.annotations), None, why)
+
+    def _plan_of(self, request: ApplyRequest, disk: RootDisk | None, boot: Seed | None) -> _Plan:
+        wish = Wish(
+            online=bool(request.workload["spec"].get("online", True)),
+            disk=disk,
+            seed_volume=boot.volume if boot is not None else {},
+            annotations=request.annotations,
+        )
+        note = f" (the image is not verified: {disk.unverified})" if disk is not None and disk.unverified else ""
+        return _Plan(wish, boot, Outcome(True, "Synchronized", f"the machine has been told everything{note}"))
+
+    async def _converge(self, request: ApplyRequest, vm: Object, plan: _Plan) -> tuple[Object, Object | None, _Plan]:
+        """Takes steps until the machine is as wished, or something has to happen first."""
+        if plan.seed is not None:
+            await self._cluster.keep_secret(vm, request.workload_uid, plan.seed.data)
+        elif not plan.wish.held:
+            await self._cluster.remove_secrets(request.workload_uid)
+        vmi = await self._cluster.instance(name_of(vm))
+        for _ in range(MOST_STEPS):
+            step = next_step(vm, vmi, plan.wish)
+            if isinstance(step, Install) and (refused := await self._make_disk(request, vm, step.disk)) is not None:
+                return vm, vmi, refused
+            try:
+                after = await self._take(request, vm, step)
+            except ApiException as error:
+                if not error.conflict:
+                    raise
+                # KubeVirt writes its status often: decided anew on what there is now.
+                after, vmi = await self._again_ours(request, vm), await self._cluster.instance(name_of(vm))
+            if after is None:
+                break
+            vm = after
+        replacing = isinstance(step, Wait | DeleteDisk) and plan.wish.disk is not None
+        return vm, vmi, _Plan(plan.wish, plan.seed, _REPLACING) if replacing and plan.said.status else plan
+
+    async def _again_ours(self, request: ApplyRequest, vm: Object) -> Object:
+        """The machine as it is now, if it is this Workload's still; a conflict otherwise."""
+        now = await self._cluster.machine(name_of(vm))
+        if now is None or deleting(now) or not taken_by(now, request.workload_uid):
+            raise ApiException(409, "Conflict", "the machine was taken away meanwhile")
+        return now
+
+    async def _take(self, request: ApplyRequest, vm: Object, step: Step) -> Object | None:
+        """One step; the machine after it, or None if there is nothing more to do now."""
+        match step:
+            case Patch(body) | Install(then=Patch(body)):
+                return await self._cluster.patch(vm, body)
+            case DeleteDisk(name, then):
+                if await self._cluster.delete_disk(name):
+                    return await self._cluster.patch(vm, then.body)
+                self._later(request.source.uid, LOOK_AGAIN)
+            case EndInstance(uid):
+                await self._cluster.end_instance(name_of(vm), uid)
+        return None
+
+    async def _make_disk(self, request: ApplyRequest, vm: Object, disk: RootDisk) -> _Plan | None:
+        """Has the image imported; or what to do instead, if its checksum, which is to be verified, did not arrive: the API of an importer
+        that does not know checksums drops them without a word."""
+        flavor = made_from(vm)
+        wanted = data_volume(vm, disk, str(flavor.disk) if flavor is not None else "", self._parameters)
+        if wanted is None:
+            return None
+        made = await self._cluster.make_disk(wanted)
+        if _checksum(made) == _checksum(wanted) or not self._parameters.verify_checksums:
+            return None
+        await self._cluster.delete_disk(name_of(wanted))
+        return self._held(request, Outcome(False, "ChecksumUnsupported", _TOO_OLD))
+
+    def _applied_to(self, vm: Object, vmi: Object | None, slot: Slot, request: ApplyRequest, plan: _Plan) -> Applied:
+        observed = self.fleet.observed(vm, vmi, slot, request.source.uid)
+        return Applied(
+            _BOUND,
+            plan.said,
+            observed=observed,
+            empty=observed["provisioning"]["state"] == "available" and vmi is None,
+            consumed=consumed(vm, vmi, plan.wish),
+        )
+
+    async def release(self, request: ApplyRequest) -> Released:
+        uid = request.source.uid
+        self._done.pop(request.workload_uid, None)
+        self._in_trouble(uid, None)
+        vm = await self._find(request, self.fleet.slot(request.source.name))
+        if vm is not None and taken_by(vm, request.workload_uid):
+            if request.workload["spec"].get("reclaimPolicy") == "Retain":
+                return await self._retain(vm, request)
+            if not deleting(vm):
+                await self._cluster.delete_machine(vm)
+            if await self._cluster.machine(name_of(vm)) is not None:
+                self._later(uid, LOOK_AGAIN)
+                return Released(False, "waiting for the machine to be shut down and deleted")
+        if not await self._cluster.clean(request.workload_uid):
+            self._later(uid, LOOK_AGAIN)
+            return Released(False, "waiting for the machine's disks to be deleted")
+        self._made.discard(request.workload_uid)
+        return Released(True)
+
+    async def _retain(self, vm: Object, request: ApplyRequest) -> Released:
+        """Leaves the machine running. Its slot is not offered until its owner has looked at it and deleted it."""
+        who = f"{namespace_of(request.workload)}/{name_of(request.workload)}"
+        note = {names.QUARANTINED: annotations_of(vm).get(names.QUARANTINED) or who}
+        await self._cluster.patch(vm, {"metadata": {"labels": {names.WORKLOAD_UID: None}, "annotations": note}})
+        return Released(True)
+
+    def _later(self, uid: str, seconds: float) -> None:
+        """Has the slot looked at again, for there may be no event."""
+        if (timer := self._timers.pop(uid, None)) is not None:
+            timer.cancel()
+        self._timers[uid] = asyncio.get_running_loop().call_later(seconds, self._again, uid)
+
+    def _again(self, uid: str) -> None:
+        self._timers.pop(uid, None)
+        self._context.on_change(uid)
+
+
+def _checksum(disk: Object) -> str:
+    """What a DataVolume's content is verified against."""
+    return str(((disk["spec"].get("source") or {}).get("http") or {}).get("checksum") or "")
+
+
+def _not_ours(reason: str, message: str) -> Applied:
+    return Applied(Outcome(False, reason, message), Outcome(False, reason, "nothing is done with a machine that is not this Workload's"))
+
+
+_BOUND = Outcome(True, "Bound", "the machine is this Workload's")
+_REPLACING = Outcome(False, "Replacing", "what was on the machine is being removed first")
+_DELETED = "the machine was deleted by its owner: delete this Workload and make a new one"
+_TAKEN = "somebody else has the machine: delete this Workload to get another one, or ask its owner to delete the VirtualMachine"
+_TOO_OLD = "the class wants images to be verified, and its cluster's importer cannot do that (CDI 1.65 can): ask its owner"
