@@ -11,7 +11,7 @@ from controllers.runtime.conditions import condition, set_conditions
 if TYPE_CHECKING:
     from controllers.runtime.objects import Object
 
-__all__ = ["bound_status", "lost_status", "releasing_status", "runs_something", "starting_status", "unknown_source"]
+__all__ = ["bound_status", "lost_status", "releasing_status", "runs_something", "starting_status", "unknown_source", "update_refused"]
 
 IDLE = ("Pending", "Bound", None)
 WAITS = ("Deprovisioning", "Provisioning", "PowerChanging")
@@ -21,6 +21,22 @@ WAITS = ("Deprovisioning", "Provisioning", "PowerChanging")
 def runs_something(workload: Object) -> bool:
     """Whether the Workload asks for something to run; otherwise it merely reserves a host."""
     return bool(workload["spec"].get("image") or workload["spec"].get("customDeploy"))
+
+
+def update_refused(workload: Object, seen: Object) -> Outcome | None:
+    """Why what the host runs is kept although the Workload says something else by now. `seen`: the host's status in HostReport form.
+    Until something runs there is nothing to keep."""
+    provisioning = seen.get("provisioning") or {}
+    runs = provisioning.get("state") == "provisioned" and (provisioning.get("image") or provisioning.get("customDeploy"))
+    if not runs or not runs_something(workload) or workload["spec"].get("updatePolicy") == "Recreate":
+        return None
+    return None if _same_deployment(workload["spec"], provisioning) else Outcome(False, "UpdateRefused", _KEPT)
+
+
+_KEPT = (
+    "the host runs what was asked for before, and spec.updatePolicy is OnDelete: set back spec.image (or customDeploy), delete this "
+    "Workload and make it anew, or set spec.updatePolicy to Recreate to wipe the host and install it"
+)
 
 
 def must_announce(workload: Object) -> bool:
@@ -94,6 +110,8 @@ def _provisioned(workload: Object, seen: Object) -> Outcome:
         return Outcome(False, "Deprovisioning", f"what was on the host is being removed: it is {state}")
     if state == "provisioned" and _same_deployment(spec, provisioning):
         return Outcome(True, "Provisioned", "the host runs what was asked for")
+    if update_refused(workload, seen):
+        return Outcome(True, "Outdated", "the host runs what was asked for before the last change: see condition Synchronized")
     if seen.get("errorMessage"):
         return Outcome(False, "HostError", f"{seen['errorMessage']} (it is tried again)")
     if not spec.get("online", True) and state in {"available", "ready"}:

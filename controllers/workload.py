@@ -24,7 +24,16 @@ from controllers.runtime.conditions import find_condition
 from controllers.runtime.controller import Controller, Result
 from controllers.runtime.errors import ApiException, BadConfig
 from controllers.runtime.objects import Object, deleting, key_of, labels_of, name_of, namespace_of
-from controllers.status import bound_status, lost_status, must_announce, phase_of, releasing_status, starting_status, unknown_source
+from controllers.status import (
+    bound_status,
+    lost_status,
+    must_announce,
+    phase_of,
+    releasing_status,
+    starting_status,
+    unknown_source,
+    update_refused,
+)
 
 if TYPE_CHECKING:
     from controllers.providers.base import Provider
@@ -111,6 +120,8 @@ class WorkloadController:
             await self._drop_consumed(workload, host, known)
             return Result(requeue_after=RESYNC)
         request = await self._with_secrets(request)
+        if refused := update_refused(workload, ((host.get("status") or {}).get("report") or {}).get("status") or {}):
+            request = replace(request, blocked=refused)
         if request.blocked is None and must_announce(workload):
             starting = starting_status(workload, timestamp())
             announced = await self._cluster.patch_status(kinds.WORKLOADS, workload, starting)

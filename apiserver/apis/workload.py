@@ -67,6 +67,11 @@ class WorkloadSpec(Model):
         default="Delete",
         description="On deletion, Delete deprovisions and cleans the host; Retain leaves it as it is, for its owner to look at.",
     )
+    update_policy: Literal["OnDelete", "Recreate"] = Field(
+        default="OnDelete",
+        description="What a change of image or customDeploy does to a host that runs already. OnDelete keeps what runs, and says so in "
+        "status, until the Workload is deleted and made anew; Recreate empties the host, wipes it as the class says, and installs anew.",
+    )
     host_ref: HostRef | None = Field(default=None, description="Pin to this host, by the name of its BareMetalHost in this namespace.")
 
     @model_validator(mode="after")

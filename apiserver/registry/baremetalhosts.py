@@ -181,7 +181,8 @@ class BareMetalHostViewRegistry(Registry):
         workloads = self.claims.workloads
         name = entry.name if workloads.find(entry.namespace, entry.name) is None else metadata.generated_name(f"{entry.name}-")
         spec = {field: value for field, value in absorbed.changes.items() if value is not None}
-        spec |= {"className": host["spec"]["className"], "hostRef": {"name": entry.name}}
+        # A BareMetalHost whose image is changed is installed anew.
+        spec |= {"className": host["spec"]["className"], "hostRef": {"name": entry.name}, "updatePolicy": "Recreate"}
         meta: dict[str, Any] = {"name": name, "labels": {CLAIMED_THROUGH: "baremetalhost"}}
         if absorbed.action != "claim":
             meta["annotations"] = {ADOPTS: adopted_consumer(host["status"]["held"]["spec"]["consumerRef"])}

@@ -71,6 +71,8 @@ class WorkloadStrategy(Strategy):
     def prepare_update(self, context: Context, old: dict[str, Any], new: dict[str, Any], subresource: str) -> dict[str, Any]:
         """status.host stays as the binding wrote it."""
         new = super().prepare_update(context, old, new, subresource)
+        if not subresource and (warning := _update_warning(old, new)):
+            context.warnings.append(warning)
         if subresource == "status" and isinstance(new.get("status"), dict):
             new["status"] = {k: v for k, v in new["status"].items() if k != "host"}
             if "host" in (old.get("status") or {}):
@@ -106,6 +108,17 @@ class WorkloadStrategy(Strategy):
         if entry is None:
             return []
         return [*self.claims.view_operations(entry.object(), new), Check(entry.key, entry.revision)]
+
+
+def _update_warning(old: dict[str, Any], new: dict[str, Any]) -> str | None:
+    """What a tenant should know who changes what is to run on a host that runs already."""
+    spec, before = new.get("spec"), old["spec"]
+    if not isinstance(spec, dict) or (old.get("status") or {}).get("phase") not in ("Running", "Stopped"):
+        return None
+    changed = next((field for field in ("image", "customDeploy") if spec.get(field) and spec[field] != before.get(field)), None)
+    if changed is None or spec.get("updatePolicy") == "Recreate":
+        return None
+    return f"spec.{changed}: what runs on the host is kept (spec.updatePolicy is OnDelete); Recreate wipes it and installs the new one"
 
 
 class WorkloadRegistry(Registry):

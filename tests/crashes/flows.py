@@ -141,8 +141,18 @@ async def remediate(stack: Stack) -> None:
 
 
 async def change_image(stack: Stack) -> None:
-    patch = {"spec": {"image": {"url": OTHER}}}
+    patch = {"spec": {"image": {"url": OTHER}, "updatePolicy": "Recreate"}}
     await patiently(lambda: stack.management.patch("Workload", "web", patch, "tenant-a", who="tenant-a"))
+
+
+async def change_image_only(stack: Stack) -> None:
+    await patiently(lambda: stack.management.patch("Workload", "web", {"spec": {"image": {"url": OTHER}}}, "tenant-a", who="tenant-a"))
+
+
+def runs_as_before(stack: Stack) -> bool:
+    shown = stack.real(claimed(stack))["status"]["provisioning"]
+    told = condition(stack, "web", "Ready")
+    return shown["image"]["url"] == objects.IMAGE and phase(stack, "web") == "Running" and told["reason"] == "UpdateRefused"
 
 
 def runs_other(stack: Stack) -> bool:
@@ -250,6 +260,7 @@ FLOWS = (
     Flow("reboot", running_web, reboot, rebooted),
     Flow("remediation", running_web, remediate, rebooted),
     Flow("image change", running_web, change_image, runs_other, (OTHER,)),
+    Flow("image change that is refused", running_web, change_image_only, runs_as_before),
     Flow("unhealthy mark and release", running_web, mark_and_release, marked),
     Flow("namespace deletion", both_run, delete_namespace, namespace_gone),
     Flow("credentials rotation", running_web, rotate, stopped),

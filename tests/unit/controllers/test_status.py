@@ -10,12 +10,21 @@ from hypothesis import strategies as st
 
 from controllers.providers.base import Outcome
 from controllers.runtime.conditions import find_condition
-from controllers.status import bound_status, lost_status, must_announce, releasing_status, starting_status, unknown_source
+from controllers.status import (
+    bound_status,
+    lost_status,
+    must_announce,
+    releasing_status,
+    starting_status,
+    unknown_source,
+    update_refused,
+)
 from tests.unit.controllers.clusters import bmh, workload
 
 BOUND = Outcome(True, "Bound", "the host is this Workload's")
 SYNCED = Outcome(True, "Synchronized", "told")
 IMAGE = {"url": "http://images/os.qcow2"}
+OLD = {"url": "http://images/old.qcow2"}
 
 
 def observed(state: str, *, image: dict[str, Any] | None = None, powered: bool = False, error: str = "") -> dict[str, Any]:
@@ -47,7 +56,13 @@ def ready(status: dict[str, Any]) -> tuple[str, str]:
         (made("Provisioning"), observed("provisioned", image=IMAGE), "Provisioning", ("False", "PowerChanging")),
         (made("Running"), observed("provisioned", image=IMAGE), "Stopped", ("False", "PowerChanging")),
         (made("Running", online=False), observed("provisioned", image=IMAGE), "Stopped", ("False", "PoweredOff")),
-        (made("Running"), observed("provisioned", image={"url": "http://old"}, powered=True), "Provisioning", ("False", "Provisioning")),
+        (made("Running"), observed("provisioned", image=OLD, powered=True), "Running", ("True", "Running")),
+        (
+            made("Running", updatePolicy="Recreate"),
+            observed("provisioned", image=OLD, powered=True),
+            "Provisioning",
+            ("False", "Provisioning"),
+        ),
         (made("Provisioning"), observed("provisioning", error="no disk"), "Failed", ("False", "HostError")),
         (made("Running"), observed("provisioned", image=IMAGE, powered=True, error="x"), "Running", ("False", "HostError")),
         (made("Provisioning", online=False), observed("available"), "Provisioning", ("False", "PoweredOff")),
@@ -73,6 +88,31 @@ def test_the_phase_leaves_bound_before_anything_is_written() -> None:
     assert not must_announce(made("Bound", image=None))
     assert not must_announce(made("Running"))
     assert starting_status(made("Bound"), "t")["phase"] == "Provisioning"
+
+
+@pytest.mark.parametrize(
+    ("spec", "seen", "refused"),
+    [
+        ({}, observed("provisioned", image=OLD), True),
+        ({"updatePolicy": "OnDelete"}, observed("provisioned", image=OLD), True),
+        ({"image": None, "customDeploy": {"method": "x"}}, observed("provisioned", image=OLD), True),
+        ({}, observed("provisioned", image=IMAGE), False),
+        ({"updatePolicy": "Recreate"}, observed("provisioned", image=OLD), False),
+        ({"image": None}, observed("provisioned", image=OLD), False),
+        ({}, observed("provisioning", image=OLD), False),
+        ({}, observed("deprovisioning", image=OLD), False),
+        ({}, observed("available"), False),
+        ({}, {}, False),
+    ],
+)
+def test_what_runs_is_replaced_only_where_it_was_said_so(spec: dict[str, Any], seen: dict[str, Any], refused: bool) -> None:
+    found = update_refused(made("Running", **spec), seen)
+    assert (found is not None) == refused
+    if found is not None:
+        status = bound_status(made("Running", **spec), BOUND, found, {**seen, "poweredOn": True}, empty=False, now="t")
+        assert status["phase"] == "Running"
+        assert ready(status) == ("False", "UpdateRefused")
+        assert "Recreate" in found.message
 
 
 def test_what_is_waited_for_in_vain_says_why_and_what_is_reached_stays() -> None:

@@ -1,0 +1,47 @@
+"""Who changes what is to run on a host that runs already is told what becomes of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from apiserver.registry.context import Context, UserInfo
+from tests.unit.apiserver.registry.conftest import CONSUMER, IMAGE
+
+if TYPE_CHECKING:
+    from tests.unit.apiserver.registry.conftest import Bench
+
+NEW = {**IMAGE, "url": "http://images/new.qcow2"}
+
+
+async def change(bench: Bench, phase: str, spec: dict[str, Any]) -> list[str]:
+    """The warnings of a change of a Workload in this phase."""
+    context = Context(UserInfo("tenant"))
+    await bench.workloads.create(context, "tenant-a", {"metadata": {"name": "w"}, "spec": {"className": "metal", "image": IMAGE}})
+    status = {"phase": phase}
+    await bench.workloads.update(context, "tenant-a", "w", lambda old: {**old, "status": status}, subresource="status")
+    await bench.workloads.update(context, "tenant-a", "w", lambda old: {**old, "spec": {**old["spec"], **spec}})
+    return context.warnings
+
+
+@pytest.mark.parametrize(
+    ("phase", "spec", "warned"),
+    [
+        ("Running", {"image": NEW}, True),
+        ("Stopped", {"image": NEW}, True),
+        ("Running", {"image": NEW, "updatePolicy": "Recreate"}, False),
+        ("Provisioning", {"image": NEW}, False),
+        ("Running", {"online": False}, False),
+    ],
+)
+async def test_a_change_that_is_not_carried_out_is_warned_of(bench: Bench, phase: str, spec: dict[str, Any], warned: bool) -> None:
+    warnings = await change(bench, phase, spec)
+    assert len(warnings) == warned
+    assert all("Recreate" in warning for warning in warnings)
+
+
+async def test_a_host_claimed_through_its_view_is_installed_anew_as_by_bmo(bench: Bench) -> None:
+    await bench.add_host()
+    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE)
+    assert bench.workloads.get("tenant-a", "node-0").object()["spec"]["updatePolicy"] == "Recreate"
