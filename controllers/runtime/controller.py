@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from controllers.runtime.errors import ApiException, describe
-from controllers.runtime.queue import Queue, ShutDown
+from controllers.runtime.queue import Queue
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -33,7 +33,8 @@ class Controller:
     """Calls `reconcile(key)` for every key added to its queue.
 
     Whatever it raises but TerminalError is tried again with a growing delay; a server's Retry-After is honoured. Each call
-    is cancelled after `timeout` seconds and tried again.
+    is cancelled after `timeout` seconds and tried again. `workers`: so many calls at once, or, where `group` divides the keys, so
+    many for each group: what hangs for one group (such as a class whose cluster does not answer) holds no other up.
     """
 
     def __init__(
@@ -42,31 +43,28 @@ class Controller:
         reconcile: Callable[[str], Awaitable[Result | None]],
         *,
         workers: int = 4,
+        group: Callable[[str], str] | None = None,
         timeout: float = 60.0,
-        queue: Queue | None = None,
+        base_delay: float = 0.02,
     ) -> None:
-        self.name, self.queue = name, queue or Queue()
-        self._reconcile, self._workers, self._timeout = reconcile, workers, timeout
+        self.name, self.queue = name, Queue(group=group, limit=workers, base_delay=base_delay)
+        self._reconcile, self._timeout = reconcile, timeout
 
     async def run(self) -> None:
         """Works until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
-                for _ in range(self._workers):
-                    group.create_task(self._work())
+                while True:
+                    key = await self.queue.get()
+                    group.create_task(self._work(key))
         finally:
             self.queue.close()
 
-    async def _work(self) -> None:
-        while True:
-            try:
-                key = await self.queue.get()
-            except ShutDown:
-                return
-            try:
-                await self._process(key)
-            finally:
-                self.queue.done(key)
+    async def _work(self, key: str) -> None:
+        try:
+            await self._process(key)
+        finally:
+            self.queue.done(key)
 
     async def _process(self, key: str) -> None:
         try:

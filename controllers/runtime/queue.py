@@ -1,18 +1,21 @@
 """A work queue with client-go's semantics: a key is processed by one worker at a time, and never forgotten.
 
 A key added while it waits is there once; added while it is processed, it comes again afterwards. Failures back off per
-key; one pending timer per key, the earliest wins.
+key; one pending timer per key, the earliest wins. Keys may be in groups that take turns and have a limit each: a group
+whose work hangs, or that has very much of it, keeps no other waiting.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING
 
 from controllers.runtime.clock import Clock, LoopClock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from controllers.runtime.clock import Timer
 
 __all__ = ["Queue", "ShutDown"]
@@ -23,22 +26,35 @@ class ShutDown(Exception):
 
 
 class Queue:
-    """Keys to be processed. Not thread-safe: for one event loop."""
+    """Keys to be processed. Not thread-safe: for one event loop.
 
-    def __init__(self, *, base_delay: float = 0.02, max_delay: float = 60.0, clock: Clock | None = None) -> None:
+    `group` is asked for a key's group when the key becomes ready; `limit` is how many keys of one group may be processed at once."""
+
+    def __init__(
+        self,
+        *,
+        base_delay: float = 0.02,
+        max_delay: float = 60.0,
+        clock: Clock | None = None,
+        group: Callable[[str], str] | None = None,
+        limit: int | None = None,
+    ) -> None:
         self._base, self._max = base_delay, max_delay
         self._clock: Clock = clock or LoopClock()
-        self._ready: deque[str] = deque()
+        self._group, self._limit = group or _one_group, limit
+        self._ready: dict[str, deque[str]] = {}
+        self._turns: deque[str] = deque()
+        self._working: Counter[str] = Counter()
         self._dirty: set[str] = set()
-        self._processing: set[str] = set()
+        self._processing: dict[str, str] = {}
         self._failures: dict[str, int] = {}
         self._timers: dict[str, tuple[float, Timer]] = {}
         self._waiters: deque[asyncio.Future[None]] = deque()
         self._closed = False
 
     def __len__(self) -> int:
-        """Keys ready to be processed now."""
-        return len(self._ready)
+        """Keys ready to be processed, those included that wait for others of their group."""
+        return sum(map(len, self._ready.values()))
 
     @property
     def idle(self) -> bool:
@@ -89,7 +105,7 @@ class Queue:
 
     async def get(self) -> str:
         """The next key; call `done` with it afterwards. Raises ShutDown once the queue is closed."""
-        while not self._ready:
+        while (found := self._take()) is None:
             if self._closed:
                 raise ShutDown
             waiter = asyncio.get_running_loop().create_future()
@@ -104,16 +120,36 @@ class Queue:
                 raise
         if self._closed:
             raise ShutDown
-        key = self._ready.popleft()
-        self._dirty.discard(key)
-        self._processing.add(key)
-        return key
+        return found
+
+    def _take(self) -> str | None:
+        """The next key of the next group that may have one more processed."""
+        for _ in range(len(self._turns)):
+            group = self._turns.popleft()
+            if self._limit is not None and self._working[group] >= self._limit:
+                self._turns.append(group)
+                continue
+            key = self._ready[group].popleft()
+            if self._ready[group]:
+                self._turns.append(group)
+            else:
+                del self._ready[group]
+            self._dirty.discard(key)
+            self._processing[key] = group
+            self._working[group] += 1
+            return key
+        return None
 
     def done(self, key: str) -> None:
         """The key was processed, well or badly."""
-        self._processing.discard(key)
+        group = self._processing.pop(key)
+        self._working[group] -= 1
+        if not self._working[group]:
+            del self._working[group]
         if key in self._dirty:
             self._push(key)
+        elif group in self._ready:
+            self._wake()
 
     def close(self) -> None:
         """Wake all workers with ShutDown and forget everything."""
@@ -129,7 +165,11 @@ class Queue:
         self.add(key)
 
     def _push(self, key: str) -> None:
-        self._ready.append(key)
+        group = self._group(key)
+        if group not in self._ready:
+            self._ready[group] = deque()
+            self._turns.append(group)
+        self._ready[group].append(key)
         self._wake()
 
     def _wake(self) -> None:
@@ -138,3 +178,7 @@ class Queue:
             if not waiter.done():
                 waiter.set_result(None)
                 return
+
+
+def _one_group(key: str) -> str:
+    return ""

@@ -14,7 +14,6 @@ from controllers.runtime.events import EventRecorder
 from controllers.runtime.informer import Informer
 from controllers.runtime.manager import Manager
 from controllers.runtime.objects import Resource
-from controllers.runtime.queue import Queue
 from tests.unit.controllers.fakeapi import Failure, FakeApi, eventually
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ EVENTS = "api/v1/events"
 
 
 async def playing(reconcile: Callable[[str], Awaitable[Result | None]], check: Callable[[], object], **options: float) -> Controller:
-    controller = Controller("test", reconcile, queue=Queue(base_delay=0.001), workers=3, **options)
+    controller = Controller("test", reconcile, base_delay=0.001, workers=3, **options)
     controller.queue.add("a")
     task = asyncio.ensure_future(controller.run())
     try:
@@ -58,7 +57,7 @@ async def test_terminal_errors_wait_for_a_change() -> None:
         calls.append(key)
         raise TerminalError("never")
 
-    controller = Controller("test", reconcile, queue=Queue(base_delay=0.001))
+    controller = Controller("test", reconcile, base_delay=0.001)
     controller.queue.add("a")
     task = asyncio.ensure_future(controller.run())
     await eventually(lambda: calls and controller.queue.idle)
@@ -93,6 +92,50 @@ async def test_what_hangs_is_cancelled_and_tried_again() -> None:
         return None
 
     await playing(reconcile, lambda: len(calls) == 2, timeout=0.05)
+
+
+async def test_a_group_whose_work_hangs_holds_no_other_up() -> None:
+    hanging, done = asyncio.Event(), list[str]()
+
+    async def reconcile(key: str) -> Result | None:
+        if key.startswith("dead/"):
+            await hanging.wait()
+        done.append(key)
+        return None
+
+    controller = Controller("test", reconcile, workers=2, group=lambda key: key.partition("/")[0])
+    for number in range(50):
+        controller.queue.add(f"dead/{number}")
+    task = asyncio.ensure_future(controller.run())
+    for number in range(20):
+        controller.queue.add(f"alive/{number}")
+    await eventually(lambda: len(done) == 20)
+    assert all(key.startswith("alive/") for key in done)
+    hanging.set()
+    await eventually(lambda: len(done) == 70)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_no_more_than_so_many_at_once() -> None:
+    working, most = 0, list[int]()
+
+    async def reconcile(key: str) -> Result | None:
+        nonlocal working
+        working += 1
+        most.append(working)
+        await asyncio.sleep(0)
+        working -= 1
+        return None
+
+    controller = Controller("test", reconcile, workers=3)
+    for number in range(20):
+        controller.queue.add(str(number))
+    task = asyncio.ensure_future(controller.run())
+    await eventually(lambda: len(most) == 20)
+    assert max(most) == 3
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_requeue_after() -> None:

@@ -81,10 +81,26 @@ async def test_a_cancelled_worker_passes_its_turn_on(queue: Queue) -> None:
         await first
 
 
-@given(st.lists(st.tuples(st.sampled_from(["add", "get", "done"]), st.sampled_from("abc")), max_size=60))
+async def test_groups_take_turns_and_have_a_limit(clock: FakeClock) -> None:
+    queue = Queue(clock=clock, group=lambda key: key[0], limit=2)
+    for key in ("a1", "a2", "a3", "a4", "b1", "b2", "b3"):
+        queue.add(key)
+    assert [await queue.get() for _ in range(4)] == ["a1", "b1", "a2", "b2"]
+    waiting = asyncio.ensure_future(queue.get())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    queue.add("a2")
+    queue.done("b1")
+    assert await asyncio.wait_for(waiting, 1.0) == "b3"
+    queue.done("a2")
+    assert await queue.get() == "a3", "a2 comes again, after those that have waited"
+    assert len(queue) == 2
+
+
+@given(st.lists(st.tuples(st.sampled_from(["add", "get", "done"]), st.sampled_from("abcd")), max_size=60))
 def test_no_key_is_lost_or_processed_twice_at_once(steps: list[tuple[str, str]]) -> None:
     async def play() -> None:
-        queue, owed, working = Queue(clock=FakeClock()), set[str](), set[str]()
+        queue, owed, working = Queue(clock=FakeClock(), group=lambda key: str(key < "c")), set[str](), set[str]()
         for step, key in steps:
             if step == "add":
                 queue.add(key)
