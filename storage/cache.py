@@ -137,7 +137,11 @@ class WatchCache(Store):
         Returns the cache's revision. Free with an exclusive store. Raises Unavailable."""
         self._check()
         if not self.exclusive:
-            latest = await self._inner.current_revision()
+            try:
+                latest = await self._inner.current_revision()
+            except RolledBack as error:
+                self._fail(error)
+                raise
             try:
                 await self.wait_for(latest, self._patience)
             except FutureRevision as error:
@@ -277,9 +281,12 @@ class WatchCache(Store):
             self._end("the watch cache is closed")
 
     def _fail(self, error: Exception) -> None:
+        if self.failure is not None:
+            return
         _log.error("The watch cache cannot go on", exc_info=error)
         known = isinstance(error, StorageError)
         self.failure = str(error) if known else f"the watch cache stopped because of {error!r}: restart the server"
+        self._stopping.set()
         self._end(self.failure)
 
     def _end(self, reason: str) -> None:

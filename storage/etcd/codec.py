@@ -27,9 +27,11 @@ __all__ = [
     "compaction",
     "conflict",
     "number",
+    "put_if",
     "read",
     "revision_of",
     "txn",
+    "value_of",
 ]
 
 MAX_OPERATIONS = 128
@@ -54,6 +56,11 @@ def number(value: int) -> str:
     return str(max(0, min(value, _LAST)))
 
 
+def value_of(kv: Mapping[str, Any]) -> bytes:
+    """The value in a key of an answer."""
+    return _bytes(kv.get("value", ""))
+
+
 def revision_of(answer: Mapping[str, Any]) -> int:
     """The revision in an answer's header."""
     return int(answer["header"].get("revision", 0))
@@ -64,6 +71,11 @@ class Keyspace:
     """The part of etcd that belongs to the store: all keys that begin with `prefix`, which the Store's keys do not show."""
 
     prefix: bytes
+
+    @property
+    def record(self) -> bytes:
+        """A key beside the Store's, none of which has NUL."""
+        return self.prefix + b"\0"
 
     def key(self, key: str) -> bytes:
         return self.prefix + key.encode()
@@ -77,13 +89,11 @@ class Keyspace:
             raise Corrupt(f"etcd has the key {key!r}, which is not text: {hint}") from None
 
     def span(self, prefix: str, start: str | None = None) -> tuple[bytes, bytes]:
-        """First key and range_end (exclusive) of what begins with `prefix`, from the key `start` on."""
+        """First key and range_end (exclusive) of what begins with `prefix`, from the key `start` on. The record is never in it."""
         first = self.key(prefix)
         # UTF-8 knows no 0xff, and the store's own prefix is UTF-8 too: counting up the last byte always works.
         end = first[:-1] + bytes([first[-1] + 1]) if first else _ALL
-        if start is not None:
-            first = max(first, self.key(start))
-        return first or _ALL, end
+        return max(first, self.prefix + b"\1", self.key(start or "")), end
 
     def item(self, kv: Mapping[str, Any]) -> KeyValue:
         return KeyValue(self.text(_bytes(kv["key"])), _bytes(kv.get("value", "")), int(kv["mod_revision"]))
@@ -114,6 +124,12 @@ def read(first: bytes, end: bytes = b"", *, limit: int = 0, revision: int = 0) -
     """A linearizable range, or of one key where there is no end."""
     request = {"key": _text(first), "range_end": _text(end), "limit": number(limit), "revision": number(revision)}
     return orjson.dumps(request)
+
+
+def put_if(key: bytes, value: bytes, expected: int) -> bytes:
+    """A transaction that writes a key if it has the expected revision, 0 for none, and does nothing otherwise."""
+    compare = {"key": _text(key), "target": "MOD", "result": "EQUAL", "mod_revision": number(expected)}
+    return orjson.dumps({"compare": [compare], "success": [{"request_put": {"key": _text(key), "value": _text(value)}}]})
 
 
 def compaction(revision: int) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
 from storage.base import Compacted, FutureRevision, Page, StorageError, Store, Unavailable
@@ -16,6 +16,7 @@ from storage.etcd import codec
 from storage.etcd.cluster import Cluster
 from storage.etcd.errors import Refused, to_storage
 from storage.etcd.gateway import check_endpoint
+from storage.etcd.lineage import Lineage, Sighting, sighting_of
 from storage.etcd.shared import Shared
 from storage.etcd.watch import Watch
 
@@ -33,6 +34,7 @@ _PAGE = 500  # keys in the first range of a long list
 _PAGE_BYTES = 4 << 20  # of values, in the later ones
 _PAGE_KEYS = 10, 10_000
 _LIST_ATTEMPTS = 3
+_RENEW = 300.0  # seconds between two renewals of the record, where others compact
 
 
 class EtcdStore(Store):
@@ -73,24 +75,25 @@ class EtcdStore(Store):
         self._watch_patience, self._progress_interval, self._keep_history = watch_patience, progress_interval, keep_history
         self._max_request_bytes, self._max_operations = max_request_bytes, max_operations
         self._revision = Shared(self._ask_revision)
+        self._lineage = Lineage(self._cluster.where)
         self._watches: set[Watch] = set()
         self._started = False
-        self._compactor: asyncio.Task[None] | None = None
+        self._keeper: asyncio.Task[None] | None = None
         self._closing: asyncio.Future[None] | None = None
 
     async def start(self) -> None:
-        """As Store.start. Unavailable when no endpoint answers. A store can be started once."""
+        """As Store.start. Unavailable when no endpoint answers, RolledBack when an older state was put in etcd's place. A store can be
+        started once."""
         if self._started or self._closing is not None:
             raise Unavailable(f"the store in etcd at {self._cluster.where} was started or closed before: make a new one")
         self._started = True
         try:
             await self._cluster.open()
-            await self.current_revision()
+            await self._renew_record()
         except BaseException:
             await self.close()
             raise
-        if self._keep_history:
-            self._compactor = asyncio.create_task(self._compact_regularly(), name="etcd-compactor")
+        self._keeper = asyncio.create_task(self._keep(), name="etcd-keeper")
 
     async def close(self) -> None:
         """As Store.close. Calls that are under way may finish, within their timeout."""
@@ -118,10 +121,12 @@ class EtcdStore(Store):
         codec.check_commit(operations, self._max_operations, self._max_request_bytes)
         if not operations:
             return await self.current_revision()
+        before = self._lineage.known
         try:
             answer = await self._cluster.write("/kv/txn", codec.txn(self._space, operations))
         except Refused as error:
             raise to_storage(error, self._cluster.where) from error
+        self._lineage.check(before, sighting_of(answer))
         if not answer.get("succeeded"):
             raise codec.conflict(answer, operations)
         return self._saw(codec.revision_of(answer))
@@ -176,14 +181,17 @@ class EtcdStore(Store):
             size = _page_size(page)
 
     async def _read(self, body: bytes, revision: int = 0) -> dict[str, Any]:
+        before = self._lineage.known
         try:
-            return await self._cluster.read("/kv/range", body)
+            answer = await self._cluster.read("/kv/range", body)
         except Refused as error:
             if error.compacted:
                 raise Compacted(revision, await self._oldest()) from error
             if error.future:
                 raise FutureRevision(revision, await self.current_revision()) from error
             raise to_storage(error, self._cluster.where) from error
+        self._lineage.check(before, sighting_of(answer))
+        return answer
 
     async def _oldest(self) -> int:
         """The oldest revision that can be read. etcd tells it only to those who watch from before it."""
@@ -196,34 +204,46 @@ class EtcdStore(Store):
         raise Unavailable(f"etcd at {self._cluster.where} says that a revision is compacted, and that none is: try again")
 
     def _probe(self) -> Watch:
-        return Watch(self._cluster, self._space, "\0", 1, current=self.current_revision, interval=self._progress_interval, patience=0)
+        return Watch(self._cluster, self._space, "\1", 1, current=self.current_revision, interval=self._progress_interval, patience=0)
 
     async def _ask_revision(self) -> int:
         # Any key of ours does: the header tells.
-        return codec.revision_of(await self._read(codec.read(self._space.key("\0"))))
+        return codec.revision_of(await self._read(codec.read(self._space.record)))
+
+    async def _renew_record(self) -> None:
+        """Check the record of whose revisions the keys have, and bring it up to date. Raises RolledBack."""
+        answer = await self._read(codec.read(self._space.record))
+        now, record = sighting_of(answer), Sighting("", 0, 0)
+        if kvs := answer.get("kvs"):
+            record = Sighting.decode(codec.value_of(kvs[0]), int(kvs[0]["mod_revision"]))
+            self._lineage.check(record, now)
+        if record.outdated(now):
+            with suppress(Refused, Unavailable):  # another replica may be as quick, or etcd full: the next time will do
+                await self._cluster.write("/kv/txn", codec.put_if(self._space.record, now.encode(), record.revision))
 
     def _saw(self, revision: int) -> int:
         for watch in self._watches:
             watch.saw(revision)
         return revision
 
-    async def _compact_regularly(self) -> None:
-        """Each replica lets go what was the latest one period ago: none needs to know of the others."""
-        before = 0
+    async def _keep(self) -> None:
+        """Renew the record, and let go of history: each replica what was the latest one period ago, so none needs to know of the others."""
+        period, before = self._keep_history or _RENEW, self._lineage.known.revision
         while True:
+            await asyncio.sleep(period)
             try:
                 latest = await self.current_revision()
-                if before:
+                await self._renew_record()
+                if self._keep_history:
                     await self.compact(before)
                 before = latest
             except StorageError as error:
                 _log.warning("Compaction waits for the next time: %s", error)
-            await asyncio.sleep(self._keep_history)
 
     async def _close(self) -> None:
-        if self._compactor is not None:
-            self._compactor.cancel()
-            await asyncio.wait([self._compactor])
+        if self._keeper is not None:
+            self._keeper.cancel()
+            await asyncio.wait([self._keeper])
         await self._cluster.close()
 
 

@@ -18,26 +18,33 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
-__all__ = ["EtcdServer", "etcd_binary"]
+__all__ = ["RELEASES", "EtcdServer", "etcd_tool"]
 
 ROOT = Path(__file__).resolve().parents[2]
 UP_SECONDS = 60.0
 
 
+RELEASES = ("etcd", "etcd35")
+"""The newest and the oldest etcd that the store is for."""
+
+
 @cache
-def etcd_binary() -> Path:
-    """etcd as hack/tools/build makes it."""
+def etcd_tool(name: str) -> Path:
+    """etcd, etcd35 or etcdutl, as hack/tools/build makes them."""
     tools = subprocess.run([ROOT / "hack/tools/build"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-    return Path(tools) / "etcd"
+    tool = Path(tools) / name
+    assert tool.exists(), f"{tool} is missing: add it to KUBEBUILDER_ASSETS, or unset that"
+    return tool
 
 
 @dataclass
 class EtcdServer:
-    """One member, alone in its cluster unless `peers` has others: name → peer port. flags: more of etcd's."""
+    """One member, alone in its cluster unless `peers` has others: name → peer port. flags: more of etcd's. release: which etcd."""
 
     folder: Path
     name: str = "m1"
     flags: Sequence[str | Path] = ()
+    release: str = RELEASES[0]
     scheme: str = "http"
     context: ssl.SSLContext | None = None
     peers: dict[str, int] = field(default_factory=dict)
@@ -54,7 +61,7 @@ class EtcdServer:
         """Start it; with `wait`, return when it is healthy."""
         peers = {self.name: self.peer_port, **self.peers}
         argv = [
-            etcd_binary(),
+            etcd_tool(self.release),
             f"--name={self.name}",
             f"--data-dir={self.folder / self.name}",
             f"--listen-client-urls={self.endpoint}",

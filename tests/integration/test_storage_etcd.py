@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from storage.cache import WatchCache
 from storage.etcd import EtcdStore
 from storage.testing import StoreTests
-from tests.integration.etcdserver import EtcdServer
+from tests.integration.etcdserver import RELEASES, EtcdServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,10 +23,10 @@ SLOWER = settings(
 )
 
 
-@pytest.fixture(scope="module")
-def etcd(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
-    """One etcd for all; each place is a prefix of its own."""
-    server = EtcdServer(tmp_path_factory.mktemp("etcd"))
+@pytest.fixture(scope="module", params=RELEASES)
+def etcd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
+    """One etcd of each release for all; each place is a prefix of its own."""
+    server = EtcdServer(tmp_path_factory.mktemp("etcd"), release=request.param, flags=["--unsafe-no-fsync"])
     server.start()
     try:
         yield server

@@ -172,6 +172,7 @@ async def test_errors_tell_what_to_do(etcds: list[FakeEtcd], answer: Refusal, er
     etcd.answer("/kv/txn", answer)
     store = EtcdStore([etcd.endpoint], keep_history=0)
     await store.start()
+    etcd.calls.clear()
     try:
         with pytest.raises(error, match=words):
             await store.commit([Put("/a", b"")])

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from storage.base import Compacted, KeyValue, Put, TooLarge, Unavailable
+from storage.base import Compacted, KeyValue, Put, RolledBack, TooLarge, Unavailable
 from storage.etcd import EtcdStore
+from storage.etcd.lineage import BUMPED, Sighting
 from storage.etcd.store import _page_size
+from storage.testing.harness import opened
 from tests.unit.storage.etcd.fakeetcd import FakeEtcd, Refusal, Socket, b64, created, header, progress, running
 
 if TYPE_CHECKING:
@@ -40,6 +42,11 @@ def page(*numbers: int, revision: int = 9, more: bool = False, size: int = 1) ->
     """An answer with the keys /000, /001, ... and values of `size` bytes."""
     kvs = [{"key": b64(b"/p/%03d" % n), "value": b64(b"x" * size), "mod_revision": "3"} for n in numbers]
     return {**header(revision), "kvs": kvs, **({"more": True} if more else {})}
+
+
+def told(cluster: str, revision: int) -> dict[str, Any]:
+    """An answer by an etcd of this cluster id."""
+    return {"header": {"cluster_id": cluster, "raft_term": "1", "revision": str(revision)}}
 
 
 def ranges(etcd: FakeEtcd) -> list[tuple[bytes, bytes, int, int]]:
@@ -150,7 +157,54 @@ async def test_what_was_the_latest_one_period_ago_is_compacted(etcd: FakeEtcd) -
     await store.close()
     revisions = [int(ask["revision"]) for ask in etcd.asked("/kv/compaction")]
     # The first fails, and is tried again elsewhere (there is only the one) before the period is over.
-    assert revisions[:3] == [100, 100, 101]
+    assert revisions[:3] == [5, 5, 100]
+
+
+def record(cluster: str, revision: int) -> dict[str, Any]:
+    """The record's key in an answer."""
+    return {"kvs": [{"key": b64(b"/p\0"), "value": b64(Sighting(cluster, 1, 0).encode()), "mod_revision": str(revision)}]}
+
+
+@pytest.mark.parametrize(("cluster", "revision"), [("1", 50_000), ("2", 5 + BUMPED)])
+async def test_the_record_is_brought_up_to_date(etcd: FakeEtcd, cluster: str, revision: int) -> None:
+    """At the start, and then regularly; a restored etcd whose revisions are all new is as good as the one before."""
+    etcd.answer("/kv/range", told(cluster, revision) | record("1", 5))
+    etcd.answer("/kv/txn", header(revision))
+    store = EtcdStore([etcd.endpoint], prefix="/p", keep_history=0.02)
+    etcd.answer("/kv/compaction", header(1))
+    await store.start()
+    async with asyncio.timeout(5):
+        while len(etcd.asked("/kv/txn")) < 3:  # noqa: ASYNC110 - a list has no event
+            await asyncio.sleep(0.01)
+    await store.close()
+    for ask in etcd.asked("/kv/txn"):
+        assert (b64decode(ask["compare"][0]["key"]), ask["compare"][0]["mod_revision"]) == (b"/p\0", "5")
+        assert Sighting.decode(b64decode(ask["success"][0]["request_put"]["value"]), 0) == Sighting(cluster, 1, 0)
+
+
+async def test_a_record_that_is_good_is_left_alone(etcd: FakeEtcd) -> None:
+    etcd.answer("/kv/range", told("1", 50) | record("1", 5))
+    async with opened(EtcdStore([etcd.endpoint], prefix="/p", keep_history=0)):
+        assert etcd.asked("/kv/txn") == []
+
+
+async def test_an_older_state_is_not_served(etcd: FakeEtcd) -> None:
+    etcd.answer("/kv/range", told("2", 7) | record("1", 5))
+    store = EtcdStore([etcd.endpoint], prefix="/p", keep_history=0)
+    with pytest.raises(RolledBack, match="--bump-revision"):
+        await store.start()
+    assert etcd.asked("/kv/txn") == []  # nothing is written to it
+
+
+async def test_an_older_state_is_noticed_by_the_next_call(etcd: FakeEtcd, store: EtcdStore) -> None:
+    etcd.answer("/kv/txn", header(9) | {"succeeded": True}, told("2", 8) | {"succeeded": True})
+    assert await store.commit([Put("/a", b"")]) == 9
+    with pytest.raises(RolledBack):
+        await store.commit([Put("/a", b"")])
+    etcd.answer("/kv/range", header(8))
+    for call in (store.current_revision(), store.get("/a"), store.list("/")):
+        with pytest.raises(RolledBack, match="revision 8 of cluster 1, but was at 9"):
+            await call
 
 
 async def test_a_store_is_started_once(etcd: FakeEtcd, store: EtcdStore) -> None:

@@ -1,0 +1,82 @@
+"""Whether the etcd that answers is the one that answered before, or an older state of it that was put in its place. Pure.
+
+A snapshot that is restored takes revisions back: the next ones were given out already, for other states, and clients that know them would
+miss changes. etcd's cluster id and raft term, both in every answer's header, tell restored members from the ones before, and its revision
+never decreases otherwise. A record in the store itself, with the ids of its time, tells those who start after the restore.
+Raised by --bump-revision, the restored one's revisions are all new, and everything older is compacted: that may be served.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from storage.base import RolledBack
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["BUMPED", "Lineage", "Sighting", "sighting_of"]
+
+BUMPED = 1_000_000
+"""By so many revisions, at least, a restored etcd must be ahead of its record. Without a bump it never is: the record is renewed."""
+
+_RENEWED = 10_000
+"""After so many revisions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """What one answer said of etcd: its cluster's id ("" when not told), its raft term and its revision."""
+
+    cluster: str
+    term: int
+    revision: int
+
+    def encode(self) -> bytes:
+        """The record to store, without the revision, which the key has."""
+        return orjson.dumps({"cluster": self.cluster, "term": self.term})
+
+    @classmethod
+    def decode(cls, value: bytes, revision: int) -> Sighting:
+        """A record, and the revision of its key."""
+        content = orjson.loads(value)
+        return cls(content["cluster"], content["term"], revision)
+
+    def outdated(self, now: Sighting) -> bool:
+        """Whether this record is to be written anew."""
+        return (self.cluster, self.term) != (now.cluster, now.term) or now.revision - self.revision > _RENEWED
+
+
+def sighting_of(answer: Mapping[str, Any]) -> Sighting:
+    """From the header of an answer to a linearizable call."""
+    header = answer["header"]
+    return Sighting(header.get("cluster_id", ""), int(header.get("raft_term", 0)), int(header.get("revision", 0)))
+
+
+class Lineage:
+    """What is known of the etcd at `where`. Every answer is checked against what was known when the question was asked."""
+
+    def __init__(self, where: str) -> None:
+        self._where = where
+        self.known = Sighting("", 0, 0)
+
+    def check(self, before: Sighting, now: Sighting) -> None:
+        """`now` is in the answer to a linearizable call, or `before` in an older record. Raises RolledBack."""
+        if not _follows(before, now):
+            raise RolledBack(
+                f"etcd at {self._where} is at revision {now.revision} of cluster {now.cluster}, but was at {before.revision} of cluster "
+                f"{before.cluster} before: an older state was put in its place, and its next revisions have been given out already. "
+                "Stop all servers, restore the snapshot once more with etcdutl snapshot restore --bump-revision 1000000000 "
+                "--mark-compacted and a new --initial-cluster-token, and start them again"
+            )
+        if now.cluster == self.known.cluster:
+            now = Sighting(now.cluster, max(now.term, self.known.term), max(now.revision, self.known.revision))
+        self.known = now
+
+
+def _follows(before: Sighting, now: Sighting) -> bool:
+    same = "" in (before.cluster, now.cluster) or (before.cluster == now.cluster and before.term <= now.term)
+    return now.revision >= before.revision + (0 if same else BUMPED)
