@@ -70,8 +70,9 @@ def consumer_reference(workload: Object) -> Object:
 
 def taken_by_us(bmh: Object, workload: Object) -> bool:
     """Whether this very Workload has the real host. The label tells Workloads of one name apart: of another management cluster, or of an
-    earlier life."""
-    same = (bmh.get("spec") or {}).get("consumerRef") == consumer_reference(workload)
+    earlier life. (The reference may say the uid as well.)"""
+    reference = (bmh.get("spec") or {}).get("consumerRef") or {}
+    same = {key: value for key, value in reference.items() if key != "uid"} == consumer_reference(workload)
     return same and labels_of(bmh).get(names.WORKLOAD_UID) == uid_of(workload)
 
 

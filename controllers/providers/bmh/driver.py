@@ -224,9 +224,7 @@ class BareMetalHostDriver(Provider):
         if taken_by_us(bmh, request.workload):
             return bmh
         full = claimed_patch(bmh, self._desired(request, {}))
-        # A host that was its consumer's already may have our consumerRef: that of a Workload of the same name.
-        spec = {key: value for key, value in full.get("spec", {}).items() if key == "consumerRef"}
-        return await self._patch(bmh, {"metadata": full["metadata"], **({"spec": spec} if spec else {})})
+        return await self._patch(bmh, {"metadata": full["metadata"], "spec": {"consumerRef": full["spec"]["consumerRef"]}})
 
     async def _patch(self, bmh: Object, patch: Object) -> Object:
         if not patch:

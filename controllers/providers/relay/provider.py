@@ -23,7 +23,10 @@ from controllers.providers.relay.standing import handing_back_patch, held_claim,
 from controllers.runtime.objects import Object, Resource, deleting, name_of, namespace_of, uid_of
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from controllers.providers.base import ApplyRequest, ProviderContext, ProviderHost
+    from controllers.providers.bmh.desired import Desired
 
 __all__ = ["Parameters", "RelayProvider"]
 
@@ -100,6 +103,11 @@ class RelayProvider(BareMetalHostDriver):
             if available
             else Outcome(False, "HostNotAvailable", f"the host cannot be had now ({reason}); it is taken as soon as it can")
         )
+
+    def _desired(self, request: ApplyRequest, secrets: Mapping[str, str]) -> Desired:
+        want = super()._desired(request, secrets)
+        # With the uid, for the Workload there that has the host may be of the same name: one that has moved here.
+        return replace(want, consumer={**want.consumer, "uid": request.workload_uid})
 
     async def apply(self, request: ApplyRequest) -> Applied:
         applied = await super().apply(request)

@@ -22,8 +22,8 @@ ours, and a consumer there has it again. leaving: it was ours, and is being rele
 
 def standing(view: Object, workload: Object) -> Standing:
     """Whose the claim on the view is, seen from the Workload."""
-    reference = (view.get("spec") or {}).get("consumerRef")
-    if taken_by_us(view, workload):
+    reference = (view.get("spec") or {}).get("consumerRef") or {}
+    if taken_by_us(view, workload) and reference.get("uid") == uid_of(workload):
         return "ours"
     if labels_of(view).get(names.WORKLOAD_UID) == uid_of(workload):
         return "handed back" if reference else "leaving"
@@ -51,13 +51,15 @@ def handing_back_patch(view: Object, workload: Object) -> Object:
     """The merge patch that takes our marks off a claim that is its consumer's again, and has its secrets be the consumer's own: those
     of the Workload's names, which moved back with the consumer. What runs is left alone."""
     uid, spec = uid_of(workload), view.get("spec") or {}
-    references: Object = {}
+    changes: Object = {}
+    if (spec.get("consumerRef") or {}).get("uid") == uid:
+        changes["consumerRef"] = {"uid": None}  # a merge patch of the other fields leaves ours in
     for field in REFERENCES:
         if (spec.get(field) or {}).get("name") == names.secret_name(uid, field):
             own = workload["spec"].get(field)
-            references[field] = {"name": own["name"], "namespace": namespace_of(view)} if own else None
+            changes[field] = {"name": own["name"], "namespace": namespace_of(view)} if own else None
     marks = [key for key in (names.MANAGEMENT, names.PASSED) if key in annotations_of(view)]
     metadata: Object = {"labels": {names.WORKLOAD_UID: None}}
     if marks:
         metadata["annotations"] = dict.fromkeys(marks)
-    return {"metadata": metadata, **({"spec": references} if references else {})}
+    return {"metadata": metadata, **({"spec": changes} if changes else {})}
