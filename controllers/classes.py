@@ -28,10 +28,10 @@ RETRY_CLASS = 30.0
 class ClassController:
     """Reconciles WorkloadClasses by name."""
 
-    def __init__(self, cluster: Cluster, sources: Sources, *, workers: int = 4) -> None:
+    def __init__(self, cluster: Cluster, sources: Sources) -> None:
         self._cluster, self._sources = cluster, sources
         self._known: dict[str, tuple[str, dict[str, bytes]]] = {}
-        self.controller = Controller("class", self.reconcile, workers=workers)
+        self.controller = Controller("class", self.reconcile, workers=1, group=lambda name: name)
         queue = self.controller.queue
         cluster.classes.add_handler(self._class_changed)
         cluster.secrets.add_handler(self._secret_changed)

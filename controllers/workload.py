@@ -54,9 +54,9 @@ FOLLOW = 2.0
 class WorkloadController:
     """Reconciles Workloads by key."""
 
-    def __init__(self, cluster: Cluster, sources: Sources, *, workers: int = 32) -> None:
+    def __init__(self, cluster: Cluster, sources: Sources, *, workers: int = 12) -> None:
         self._cluster, self._sources = cluster, sources
-        self.controller = Controller("workload", self.reconcile, workers=workers)
+        self.controller = Controller("workload", self.reconcile, workers=workers, group=self._class_of)
         cluster.workloads.add_handler(self._workload_changed)
         cluster.hosts.add_handler(self._host_changed)
         cluster.secrets.add_handler(self._secret_changed)
@@ -65,6 +65,11 @@ class WorkloadController:
 
     async def run(self) -> None:
         await self.controller.run()
+
+    def _class_of(self, key: str) -> str:
+        """Whose source the Workload's reconcile may have to wait for."""
+        workload = self._cluster.workloads.store.get(key) or {}
+        return str((workload.get("spec") or {}).get("className") or "")
 
     def _workload_changed(self, old: Object | None, new: Object | None) -> None:
         if new is not None:

@@ -25,8 +25,8 @@ THINGS = Resource("example.com", "v1", "things", "Thing")
 EVENTS = "api/v1/events"
 
 
-async def playing(reconcile: Callable[[str], Awaitable[Result | None]], check: Callable[[], object], **options: float) -> Controller:
-    controller = Controller("test", reconcile, base_delay=0.001, workers=3, **options)
+async def playing(reconcile: Callable[[str], Awaitable[Result | None]], check: Callable[[], object], timeout: float = 60.0) -> Controller:
+    controller = Controller("test", reconcile, base_delay=0.001, workers=3, timeout=timeout)
     controller.queue.add("a")
     task = asyncio.ensure_future(controller.run())
     try:
