@@ -4,22 +4,37 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-__all__ = ["age", "human_duration"]
+__all__ = ["FOREVER", "age", "aging", "human_duration"]
 
 MINUTE, HOUR, DAY, YEAR = 60, 3600, 86400, 365 * 86400
+FOREVER = float("inf")
+UNITS = ((10 * MINUTE, 1), (8 * HOUR, MINUTE), (2 * DAY, HOUR), (8 * DAY, HOUR), (8 * YEAR, DAY))
+"""Below each duration, the seconds by which the words change."""
 
 
 def age(timestamp: str, now: float) -> str:
     """The age at `now` (seconds since the epoch) of an RFC 3339 time; "<unknown>" for none, "<invalid>" for nonsense."""
+    return aging(timestamp, now)[0]
+
+
+def aging(timestamp: str, now: float) -> tuple[str, float]:
+    """The age, and until when it is the same (seconds since the epoch)."""
     if not timestamp:
-        return "<unknown>"
+        return "<unknown>", FOREVER
     try:
         then = datetime.fromisoformat(timestamp)
     except ValueError:
-        return "<invalid>"
-    if then.tzinfo is None:
-        then = then.replace(tzinfo=UTC)
-    return human_duration(now - then.timestamp())
+        return "<invalid>", FOREVER
+    born = (then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp()
+    return human_duration(now - born), born + _next(now - born)
+
+
+def _next(duration: float) -> float:
+    """The next duration that has other words, perhaps."""
+    if duration < 0:
+        return 0.0 if duration > -1 else duration // 1 + 1
+    unit = next((unit for limit, unit in UNITS if duration < limit), YEAR)
+    return (duration // unit + 1) * unit
 
 
 def human_duration(duration: float) -> str:

@@ -33,7 +33,7 @@ async def deletecollection(call: Call, scope: Scope) -> web.StreamResponse:
     wanted = await read_options(call)
     found = await page(scope, call.info, options)
     await _delete_all(scope, wanted, found.entries)
-    return await stream(call, form, encode_page(form, scope.resource, found, call.query))
+    return await stream(call, form, await encode_page(form, scope.resource, found, call.query))
 
 
 async def _delete_all(scope: Scope, wanted: Wanted, entries: list[Entry]) -> None:

@@ -16,6 +16,7 @@ from apiserver.endpoints import metadata, table
 from apiserver.endpoints.errors import too_large_revision
 from apiserver.endpoints.negotiation import negotiate
 from apiserver.endpoints.options import ListOptions, list_options
+from apiserver.endpoints.parts import Parts
 from apiserver.endpoints.respond import stream
 from apiserver.endpoints.scope import fresh
 from apiserver.endpoints.tokens import Token
@@ -24,7 +25,7 @@ from apiserver.registry.selectors import Selector
 from storage.base import Compacted, FutureRevision
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from aiohttp import web
 
@@ -56,7 +57,7 @@ async def list_(call: Call, scope: Scope) -> web.StreamResponse:
     form = negotiate(call)
     options = list_options(call.query, scope.resource)
     found = await page(scope, call.info, options)
-    return await stream(call, form, encode_page(form, scope.resource, found, call.query))
+    return await stream(call, form, await encode_page(form, scope.resource, found, call.query))
 
 
 async def page(scope: Scope, info: RequestInfo, options: ListOptions) -> Page:
@@ -78,15 +79,15 @@ def prefix_of(scope: Scope, info: RequestInfo, selector: Selector = EVERYTHING) 
     return resource.key(info.namespace, "") + (selector.fields.exact("metadata.name") or "")
 
 
-def encode_page(form: Form, resource: Resource, found: Page, query: Mapping[str, str]) -> list[bytes]:
-    """The page's encoded parts, in the wanted form, as respond.stream takes them."""
+async def encode_page(form: Form, resource: Resource, found: Page, query: Mapping[str, str]) -> Parts:
+    """The page in the wanted form."""
     meta: dict[str, Any] = {"resourceVersion": str(found.revision)}
     if found.token:
         meta["continue"] = found.token
         if found.remaining is not None:
             meta["remainingItemCount"] = found.remaining
     if form.kind == "Table":
-        return table.table(query, resource, form.version, found.entries, meta)
+        return await table.table_of_many(query, resource, form.version, found.entries, meta)
     if form.kind == "PartialObjectMetadata":
         raise metadata.wrong_form(form.kind, "the requested object is a list")
     partial = form.kind == "PartialObjectMetadataList"
@@ -95,14 +96,7 @@ def encode_page(form: Form, resource: Resource, found: Page, query: Mapping[str,
     version = f"meta.k8s.io/{form.version}" if partial else resource.api_version
     head = {"kind": form.kind or f"{resource.kind}List", "apiVersion": version, "metadata": meta}
     items = [metadata.partial(resource, entry, form.version) if partial else entry.json for entry in found.entries]
-    return [orjson.dumps(head)[:-1] + b',"items":[', *_joined(items), b"]}"]
-
-
-def _joined(items: list[bytes]) -> Iterator[bytes]:
-    for index, item in enumerate(items):
-        if index:
-            yield b","
-        yield item
+    return Parts(orjson.dumps(head)[:-1] + b',"items":[', items, b"]}")
 
 
 def _live(scope: Scope, info: RequestInfo, options: ListOptions, start: str) -> Page:

@@ -18,7 +18,7 @@ def partial(resource: Resource, entry: Entry, version: str) -> bytes:
     """The encoded metadata of an object, in a version of meta.k8s.io."""
     return b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/%s","metadata":%s}' % (
         version.encode(),
-        rows.metadata(resource, entry),
+        rows.row_of(resource, entry).metadata(entry),
     )
 
 

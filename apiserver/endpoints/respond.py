@@ -14,9 +14,10 @@ from apiserver.endpoints.negotiation import YAML, Form
 from apiserver.endpoints.yamlloader import resolve_scalars
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from apiserver.endpoints.call import Call
+    from apiserver.endpoints.parts import Parts
     from apiserver.registry.entry import Entry
     from apiserver.registry.resource import Resource
 
@@ -25,6 +26,7 @@ __all__ = ["CHUNK", "encode", "headers", "respond", "respond_bytes", "respond_en
 CHUNK = 256 * 1024
 """Bodies above this many bytes go out in pieces of about this size, so that one does not keep the others waiting."""
 
+GZIPPED = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
 SEGMENTS = Segments()
 """Of all lists. What is kept is found by its content, so that nobody gets what they may not see."""
 
@@ -49,7 +51,7 @@ def respond_entry(call: Call, form: Form, resource: Resource, entry: Entry, *, s
     """A response of one stored object: itself, as a table of one row, or its metadata."""
     match form.kind:
         case "Table":
-            body = b"".join(table.table(call.query, resource, form.version, [entry], {"resourceVersion": str(entry.revision)}))
+            body = table.table(call.query, resource, form.version, [entry], {"resourceVersion": str(entry.revision)}).join()
         case "PartialObjectMetadata":
             body = metadata.partial(resource, entry, form.version)
         case "PartialObjectMetadataList":
@@ -59,30 +61,37 @@ def respond_entry(call: Call, form: Form, resource: Resource, entry: Entry, *, s
     return respond_bytes(call, form, body, status=status)
 
 
-async def stream(call: Call, form: Form, parts: Sequence[bytes]) -> web.StreamResponse:
-    """A response of one encoded JSON list in parts: its head, the items with a comma between each two, its end. Compressed when it is
-    large and the client takes that. Each piece is written once the client has taken the one before."""
-    size, more = sum(map(len, parts)), {}
-    if size > THRESHOLD and form.raw and call.http.method != "HEAD" and not call.keeps_answer and wants_gzip(call.http):
-        # Other forms are made anew for each request: keeping them would not help the next one.
-        parts = await SEGMENTS.gzip(parts[0], parts[1:-1:2], parts[-1], keep=not form.kind)
-        size, more = sum(map(len, parts)), {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
-    if not form.raw or size <= CHUNK or call.http.method == "HEAD":
-        whole = respond_bytes(call, form, b"".join(parts))
+async def stream(call: Call, form: Form, parts: Parts) -> web.StreamResponse:
+    """A response of one encoded JSON list. Compressed when it is large and the client takes that. Each piece is written once the client
+    has taken the one before."""
+    size, http = parts.size, call.http
+    head = http.method == "HEAD"
+    if size > THRESHOLD and form.raw and not head and not call.keeps_answer and wants_gzip(http):
+        compressed = await SEGMENTS.gzip(parts.head, parts.items, parts.tail)
+        return await _write(call, form, compressed, sum(map(len, compressed)), GZIPPED)
+    if not form.raw or size <= CHUNK or head:
+        return respond_bytes(call, form, parts.join())
+    if call.keeps_answer:
+        call.answer = parts.join()
+    return await _write(call, form, parts.pieces(size // CHUNK), size, {})
+
+
+async def _write(call: Call, form: Form, pieces: Iterable[bytes], size: int, more: dict[str, str]) -> web.StreamResponse:
+    """`size`: bytes of all pieces, of which small ones are joined. `more`: headers."""
+    if size <= CHUNK:
+        whole = respond_bytes(call, form, b"".join(pieces))
         whole.headers.update(more)
         return whole
     response = web.StreamResponse(headers=headers(call, form))
     response.headers.update(more)
     response.content_length = size
-    if call.keeps_answer:
-        call.answer = b"".join(parts)
     await response.prepare(call.http)
     waiting: list[bytes] = []
     length = 0
-    for part in parts:
-        waiting.append(part)
-        length += len(part)
-        if length >= CHUNK:
+    for piece in pieces:
+        waiting.append(piece)
+        length += len(piece)
+        if length >= CHUNK // 2:
             await response.write(b"".join(waiting))
             waiting, length = [], 0
     await response.write_eof(b"".join(waiting))

@@ -1,29 +1,31 @@
 """The Table form of meta.k8s.io, as kube-apiserver prints custom resources (apiextensions-apiserver's tableconvertor).
 
-The cells come encoded from apiserver.endpoints.rows; here the ages are filled in and the parts put together.
+What is kept of each row is in apiserver.endpoints.rows; here the ages are filled in and the parts put together.
 """
 
 from __future__ import annotations
 
-import re
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from apiserver.endpoints import metadata
-from apiserver.endpoints.age import age
-from apiserver.endpoints.rows import MARK, cells, columns
+from apiserver.endpoints.parts import Parts
+from apiserver.endpoints.rows import Ages, Kept, columns, row_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from apiserver.registry.entry import Entry
     from apiserver.registry.resource import Resource
 
-__all__ = ["definitions", "rows", "table"]
+__all__ = ["definitions", "rows", "table", "table_of_many"]
 
-DATE = re.compile(b"%s([^%s]*)%s" % (MARK, MARK, MARK))
+AT_ONCE = 500
+"""Rows that are made before others have their turn."""
+KEPT = Kept()
 NAME_DESCRIPTION = (
     "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to "
     "request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration "
@@ -32,19 +34,28 @@ NAME_DESCRIPTION = (
 
 
 def table(
-    query: Mapping[str, str], resource: Resource, version: str, entries: Iterable[Entry], meta: Mapping[str, Any], *, headers: bool = True
-) -> list[bytes]:
-    """The encoded parts of a Table of these objects (see respond.stream). `meta`: its ListMeta. Without `headers` there are no column
-    definitions, as in all events of a watch but the first."""
+    query: Mapping[str, str], resource: Resource, version: str, entries: Sequence[Entry], meta: Mapping[str, Any], *, headers: bool = True
+) -> Parts:
+    """The encoded Table of these objects. `meta`: its ListMeta. Without `headers` there are no column definitions, as in all events of a
+    watch but the first."""
+    return _with_head(resource, version, meta, rows(query, resource, version, entries), headers=headers)
+
+
+async def table_of_many(
+    query: Mapping[str, str], resource: Resource, version: str, entries: Sequence[Entry], meta: Mapping[str, Any]
+) -> Parts:
+    """The same, letting others have their turn."""
+    made: list[bytes] = []
+    for start in range(0, len(entries), AT_ONCE):
+        made += rows(query, resource, version, entries[start : start + AT_ONCE])
+        await asyncio.sleep(0)
+    return _with_head(resource, version, meta, made)
+
+
+def _with_head(resource: Resource, version: str, meta: Mapping[str, Any], made: list[bytes], *, headers: bool = True) -> Parts:
     head = {"kind": "Table", "apiVersion": f"meta.k8s.io/{version}", "metadata": meta}
     heads = orjson.dumps(definitions(resource) if headers else None)
-    parts = [orjson.dumps(head)[:-1] + b',"columnDefinitions":' + heads + b',"rows":[']
-    for row in rows(query, resource, version, entries):
-        parts += row, b","
-    if parts[-1] == b",":
-        parts.pop()
-    parts.append(b"]}")
-    return parts
+    return Parts(orjson.dumps(head)[:-1] + b',"columnDefinitions":' + heads + b',"rows":[', made, b"]}")
 
 
 def definitions(resource: Resource) -> list[dict[str, Any]]:
@@ -59,31 +70,31 @@ def definitions(resource: Resource) -> list[dict[str, Any]]:
     ]
 
 
-def rows(query: Mapping[str, str], resource: Resource, version: str, entries: Iterable[Entry]) -> Iterable[bytes]:
+def rows(query: Mapping[str, str], resource: Resource, version: str, entries: Iterable[Entry]) -> list[bytes]:
     """The encoded rows, with the current ages."""
+    ages = Ages(time.time())
     include = query.get("includeObject", "") or "Metadata"
-    fill = _Ages(time.time())
-    for entry in entries:
-        filled = DATE.sub(fill, cells(resource, entry))
-        match include:
-            case "None":
-                yield b'{"cells":%s,"object":null}' % filled
-            case "Metadata":
-                yield b'{"cells":%s,"object":%s}' % (filled, metadata.partial(resource, entry, version))
-            case _:
-                yield b'{"cells":%s,"object":%s}' % (filled, entry.json)
+    if include == "Metadata" and version == "v1":
+        return [_usual(resource, entry, ages) for entry in entries]
+    return [_row(resource, entry, ages, include, version) for entry in entries]
 
 
-class _Ages:
-    """Replaces marked times by ages as of one moment; objects often share a time."""
+def _usual(resource: Resource, entry: Entry, ages: Ages) -> bytes:
+    """The row as kubectl asks for it, kept until an age in it changes."""
+    row = entry.row
+    if row is not None and row.whole is not None and row.until > ages.now:
+        return row.whole  # type: ignore[no-any-return]
+    made = _row(resource, entry, ages, "Metadata", "v1")
+    KEPT.add(row_of(resource, entry), made, ages.until)
+    return made
 
-    def __init__(self, now: float) -> None:
-        self.now = now
-        self.known: dict[bytes, bytes] = {}
 
-    def __call__(self, mark: re.Match[bytes]) -> bytes:
-        stamp = mark[1]
-        found = self.known.get(stamp)
-        if found is None:
-            found = self.known[stamp] = age(stamp.decode(), self.now).encode()
-        return found
+def _row(resource: Resource, entry: Entry, ages: Ages, include: str, version: str) -> bytes:
+    filled = ages.fill(row_of(resource, entry).cells)
+    match include:
+        case "None":
+            return b'{"cells":%s,"object":null}' % filled
+        case "Metadata":
+            return b'{"cells":%s,"object":%s}' % (filled, metadata.partial(resource, entry, version))
+        case _:
+            return b'{"cells":%s,"object":%s}' % (filled, entry.json)

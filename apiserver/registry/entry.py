@@ -19,7 +19,7 @@ __all__ = ["Drafts", "Entry", "Known", "decoder", "encode_stored", "unversioned"
 
 
 class Entry:
-    """One object at one revision. Immutable but for `row`, a cache of the encoded table row."""
+    """One object at one revision. Immutable but for `row`, which is what endpoints keep of its table row."""
 
     __slots__ = ("fields", "json", "key", "labels", "name", "namespace", "revision", "row")
 
@@ -28,7 +28,7 @@ class Entry:
     ) -> None:
         self.key, self.namespace, self.name, self.revision = key, namespace, name, revision
         self.json, self.labels, self.fields = json, labels, fields
-        self.row: bytes | None = None
+        self.row: Any = None
 
     def object(self) -> dict[str, Any]:
         """The object, decoded anew: the caller may change it."""

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apiserver.apis.base import Model
-from apiserver.endpoints.age import age, human_duration
-from apiserver.endpoints.rows import metadata
+from apiserver.endpoints.age import FOREVER, age, aging, human_duration
+from apiserver.endpoints.rows import Kept, Row, row_of
 from apiserver.endpoints.table import definitions, rows
 from apiserver.registry.entry import Entry, decoder, encode_stored
 from apiserver.registry.resource import Column, Resource
@@ -68,7 +68,27 @@ def test_rows_are_kept_but_ages_grow(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(time, "time", lambda seconds=seconds: born + seconds)
         (row,) = rows({"includeObject": "None"}, kind, "v1", [item])
         assert orjson.loads(row) == {"cells": ["a", shown], "object": None}
-    assert item.row is not None
+
+
+def test_whole_rows_are_kept_until_an_age_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    kind = resource(Column("Born", "metadata.creationTimestamp", "date"), Column("Seen", "status.seen", "date"))
+    item = entry(kind, status={"seen": "2026-01-01T00:00:00.5Z"})
+    born, made = 1767225600.0, []
+    for seconds in (3600, 3659.9, 3660, 3660.4, 3660.5):
+        monkeypatch.setattr(time, "time", lambda seconds=seconds: born + seconds)
+        made += rows({}, kind, "v1", [item])
+    assert [orjson.loads(row)["cells"][1:] for row in made] == [["60m", "59m"], ["60m", "60m"], *[["61m", "60m"]] * 2, ["61m", "61m"]]
+    assert made[2] is made[3]
+
+
+def test_the_memory_of_whole_rows_is_bounded() -> None:
+    kept, made = Kept(limit=100), [Row(b"", 0, 0) for _ in range(50)]
+    for row in made:
+        kept.add(row, b"x" * 10, FOREVER)
+        assert row.whole is not None
+    present = [row for row in made if row.whole is not None]
+    assert 10 <= len(present) <= 22
+    assert present == made[-len(present) :]
 
 
 @given(st.text())
@@ -91,6 +111,20 @@ def test_durations_are_those_of_kubectl(seconds: int, shown: str) -> None:
     assert human_duration(seconds) == shown
 
 
+@given(st.floats(-20, 12 * 365 * 86400), st.floats(0, 1), st.sampled_from(["1970-01-01T00:00:00Z", "1970-01-01T00:00:00.25Z"]))
+def test_an_age_is_the_same_until_it_is_said_to_change(now: float, part: float, born: str) -> None:
+    text, until = aging(born, now)
+    assert until > now
+    assert age(born, now + (until - now) * part * 0.999) == text
+    if now >= 0.25:
+        assert age(born, until + 0.001) != text
+
+
+@pytest.mark.parametrize(("stamp", "text"), [("", "<unknown>"), ("soon", "<invalid>")])
+def test_what_is_no_time_never_changes(stamp: str, text: str) -> None:
+    assert aging(stamp, 1.0) == (text, FOREVER)
+
+
 def test_times_with_offsets_and_fractions() -> None:
     assert age("1970-01-01T01:00:00+01:00", 30) == "30s"
     assert age("1970-01-01T00:00:00.000001Z", 30) == "29s"
@@ -102,4 +136,4 @@ def test_metadata_is_cut_out_of_the_bytes(annotations: dict[str, str]) -> None:
     kind = resource(Column("C", "spec.c"))
     meta = {"name": "a", "namespace": "ns", "annotations": annotations}
     item = decoder(kind)(kind.key("ns", "a"), encode_stored(kind, {"metadata": meta, "spec": {"metadata": {"c": 1}}}), 7)
-    assert orjson.loads(metadata(kind, item)) == {"resourceVersion": "7", **meta}
+    assert orjson.loads(row_of(kind, item).metadata(item)) == {"resourceVersion": "7", **meta}

@@ -1,0 +1,38 @@
+"""An encoded JSON list in parts, which are joined only as they go out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["Parts"]
+
+
+class Parts(NamedTuple):
+    """`head`, the items with a comma between each two, `tail`."""
+
+    head: bytes
+    items: Sequence[bytes]
+    tail: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return len(self.head) + sum(map(len, self.items)) + max(len(self.items) - 1, 0) + len(self.tail)
+
+    def join(self) -> bytes:
+        """All of it."""
+        return b"".join((self.head, b",".join(self.items), self.tail))
+
+    def pieces(self, count: int) -> Iterator[bytes]:
+        """All of it in order, in about this many pieces of as many items each."""
+        items = self.items
+        step = max(1, -(-len(items) // max(count, 1)))
+        before = self.head
+        for start in range(0, len(items) - step, step):
+            yield before + b",".join(items[start : start + step]) + b","
+            before = b""
+        rest = (len(items) - 1) // step * step if items else 0
+        yield b"".join((before, b",".join(items[rest:]), self.tail))
