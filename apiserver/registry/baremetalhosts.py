@@ -81,7 +81,7 @@ class BareMetalHostViewRegistry(Registry):
             for _ in range(ATTEMPTS):
                 entry = self._get_for_write(namespace, name)
                 old = entry.object()
-                wanted = change(entry.object())
+                wanted = change(old)
                 new = await self._wanted(context, entry, old, wanted)
                 host_entry = self.claims.hosts.find("", host_of(old))
                 if host_entry is None:

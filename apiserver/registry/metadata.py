@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from apiserver.apis.base import DNS_SUBDOMAIN
 from apiserver.apis.meta import ObjectMeta
 from apiserver.apis.status import MODIFIED, bad_request, cause, conflict, invalid
+from apiserver.registry.sharing import changed, sharing
 from apiserver.registry.validation import refuse
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ __all__ = ["SYSTEM_FIELDS", "for_create", "for_update", "generated_name"]
 
 SYSTEM_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion")
 """Set by the system; a client's values are overwritten."""
+
+_NOT_THEIRS = frozenset({*SYSTEM_FIELDS, "selfLink", "managedFields"})
+_KEPT = (*SYSTEM_FIELDS, "name", "namespace", "generateName")
+"""What an update takes over from the object as it is."""
 
 _SUFFIX = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: no words by chance (k8s.io/apimachinery/pkg/util/rand)
 _SUBDOMAIN_HINT = (
@@ -53,7 +58,7 @@ def for_create(resource: Resource, obj: dict[str, Any], namespace: str, now: str
     well_formed(resource, given)
     if given.get("resourceVersion") not in (None, "", "0"):
         raise bad_request("resourceVersion should not be set on objects to be created: leave it out")
-    metadata = without_empty({k: v for k, v in given.items() if k not in (*SYSTEM_FIELDS, "selfLink", "managedFields")})
+    metadata = without_empty({k: v for k, v in given.items() if k not in _NOT_THEIRS})
     generate = metadata.get("generateName")
     if not metadata.get("name") and isinstance(generate, str) and generate:
         metadata["name"] = generated_name(generate)
@@ -75,9 +80,11 @@ def for_create(resource: Resource, obj: dict[str, Any], namespace: str, now: str
 def for_update(resource: Resource, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     """The metadata of an updated object: what the system set stays, the rest is the client's. Takes and returns metadata.
 
-    Raises ApiError Conflict for another uid or resourceVersion, Invalid for the rest."""
+    What does not differ is the old's very part, and is not judged again. Raises ApiError Conflict for another uid or resourceVersion,
+    Invalid for the rest."""
     name = old["name"]
-    well_formed(resource, new)
+    new = sharing(old, new)
+    well_formed(resource, changed(old, new))
     version = new.get("resourceVersion")
     if version in (None, "", "0"):
         message = "Invalid value: 0: must be specified for an update"
@@ -96,15 +103,15 @@ def for_update(resource: Resource, old: dict[str, Any], new: dict[str, Any]) -> 
     if new.get("deletionTimestamp") not in (None, old.get("deletionTimestamp")):
         message = f'Invalid value: "{new["deletionTimestamp"]}": field is immutable'
         causes.append(cause("FieldValueInvalid", message, "metadata.deletionTimestamp"))
-    result = without_empty({k: v for k, v in new.items() if k not in (*SYSTEM_FIELDS, "selfLink", "managedFields")})
-    result.update({k: old[k] for k in (*SYSTEM_FIELDS, "name", "namespace", "generateName") if k in old})
+    result = without_empty({k: v for k, v in new.items() if k not in _NOT_THEIRS})
+    result.update({k: old[k] for k in _KEPT if k in old})
     if "deletionTimestamp" in old:
         added = sorted(set(result.get("finalizers") or []) - set(old.get("finalizers") or []))
         if added:
             listed = ", ".join(f'"{item}"' for item in added)
             message = f"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}"
             causes.append(cause("FieldValueForbidden", message, "metadata.finalizers"))
-    causes += _content_causes(result)
+    causes += _content_causes(changed(old, result))
     if causes:
         raise refuse(resource, name, causes)
     return result
@@ -177,8 +184,9 @@ def _content_causes(metadata: dict[str, Any]) -> Iterable[dict[str, str]]:
                     f"Invalid value: \"{key}\": name part must consist of alphanumeric characters, '-', '_' or '.'",
                     "metadata.annotations",
                 )
-        size = sum(len(k.encode()) + len(v.encode()) for k, v in annotations.items() if isinstance(v, str))
-        if size > _ANNOTATIONS_LIMIT:
+        texts = [text for text in (*annotations, *annotations.values()) if isinstance(text, str)]
+        # No letter has more than four bytes: most often there is no need to encode them.
+        if 4 * sum(map(len, texts)) > _ANNOTATIONS_LIMIT and sum(len(text.encode()) for text in texts) > _ANNOTATIONS_LIMIT:
             yield cause("FieldValueTooLong", f"Too long: may not be more than {_ANNOTATIONS_LIMIT} bytes", "metadata.annotations")
     if isinstance(finalizers, list):
         for item in finalizers:

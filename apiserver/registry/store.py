@@ -13,6 +13,7 @@ from apiserver.apis.status import ApiError, already_exists, conflict, not_found,
 from apiserver.registry import labels, metadata
 from apiserver.registry.attributes import Attributes
 from apiserver.registry.entry import Drafts, Entry, Known, decoder, encode_stored, unversioned
+from apiserver.registry.sharing import sharing
 from apiserver.registry.strategy import Admission, AdmitEverything, Strategy
 from apiserver.registry.tracking import Tracking, settled, with_fields
 from apiserver.registry.validation import normalize, refuse
@@ -113,13 +114,13 @@ class Registry:
         subresource: str = "",
         applied: bool = False,
     ) -> Entry:
-        """Store what `change` makes of the current object. It gets a private copy, and is called again when another write came
-        between, unless what it wants names a resourceVersion. Writing what is there already changes nothing.
+        """Store what `change` makes of the current object, which it must not change, but may share parts with. It is called again when
+        another write came between, unless what it wants names a resourceVersion. Writing what is there already changes nothing.
         `applied`: what it makes is a server-side apply's result, with its managedFields."""
         for _ in range(ATTEMPTS):
             entry = self.get(namespace, name)
             old = entry.object()
-            new = change(entry.object())
+            new = change(old)
             try:
                 return await self._replace(context, entry, old, new, subresource, applied=applied)
             except Conflict:
@@ -157,8 +158,8 @@ class Registry:
     ) -> Entry:
         sent, given = managed_fields(new), new.get("metadata")
         meta = metadata.for_update(self.resource, old["metadata"], given if isinstance(given, dict) else {})
-        new = self.strategy.prepare_update(context, old, {**new, "metadata": meta}, subresource)
-        new = self._checked(old, normalize(self.resource, with_fields(new, []), entry.name))
+        new = self.strategy.prepare_update(context, old, {**sharing(old, new), "metadata": meta}, subresource)
+        new = self._checked(old, normalize(self.resource, with_fields(new, []), entry.name, old))
         new = with_fields(new, sent or []) if applied else self.tracking.track(context, old, new, sent, subresource, now())
         write = Attributes("UPDATE", context, self.resource, entry.namespace, entry.name, new, old, subresource)
         new = await self._admitted(write, new)

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from apiserver.apis.base import Model
+from apiserver.apis.meta import ObjectMeta
 from apiserver.apis.status import ApiError, cause, invalid
 from apiserver.registry.listtypes import doubled
 from apiserver.registry.schema import model_schema
+from apiserver.registry.sharing import changed, shares_all_but_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,21 +37,38 @@ _TYPES = {
 }
 
 
-def normalize(resource: Resource, obj: dict[str, Any], name: str) -> dict[str, Any]:
-    """The object as its model sees it: defaults filled, unknown fields pruned. Raises ApiError Invalid with every cause."""
+class _Metadata(Model):
+    """What every kind has."""
+
+    metadata: ObjectMeta
+
+
+def normalize(resource: Resource, obj: dict[str, Any], name: str, old: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The object as its model sees it: defaults filled, unknown fields pruned. Raises ApiError Invalid with every cause.
+
+    `old`: what is stored. Where `obj` shares all but some of the metadata with it (see sharing), only that is looked at."""
+    if old is None or not shares_all_but_metadata(old, obj):
+        return _normalized(resource, resource.model, obj, name)
+    metadata = obj["metadata"]
+    new = changed(old["metadata"], metadata)
+    found = _normalized(resource, _Metadata, {"metadata": new}, name)["metadata"]
+    return {**obj, "metadata": {k: found[k] if k in new else v for k, v in metadata.items() if k in found or k not in new}}
+
+
+def _normalized(resource: Resource, model: type[Model], obj: dict[str, Any], name: str) -> dict[str, Any]:
     try:
-        found = resource.model.decode(obj).encode()
+        found = model.decode(obj).encode()
     except ValidationError as error:
-        found = _with_defaults(resource, obj, error)
+        found = _with_defaults(model, obj, error)
         if not found:
             raise refuse(resource, name, causes_of(error)) from None
-    causes = list(doubled(model_schema(resource.model), found))
+    causes = list(doubled(model_schema(model), found))
     if causes:
         raise refuse(resource, name, causes)
     return found
 
 
-def _with_defaults(resource: Resource, obj: dict[str, Any], error: ValidationError) -> dict[str, Any]:
+def _with_defaults(model: type[Model], obj: dict[str, Any], error: ValidationError) -> dict[str, Any]:
     """The object with defaults in place of nulls, as kube-apiserver takes null where there is a default. {} when that does not help."""
     complaints = error.errors(include_url=False)
     if any(complaint["input"] is not None or not complaint["loc"] for complaint in complaints):
@@ -63,7 +83,7 @@ def _with_defaults(resource: Resource, obj: dict[str, Any], error: ValidationErr
             return {}
         del parent[last]
     try:
-        return resource.model.decode(pruned).encode()
+        return model.decode(pruned).encode()
     except ValidationError:
         return {}
 

@@ -56,8 +56,7 @@ class Bench:
         """A merge of spec fields; None removes."""
 
         def change(view: dict[str, Any]) -> dict[str, Any]:
-            view["spec"] = {k: v for k, v in {**view["spec"], **spec}.items() if v is not None}
-            return view
+            return {**view, "spec": {k: v for k, v in {**view["spec"], **spec}.items() if v is not None}}
 
         return (await self.views.update(context, namespace, name, change)).object()
 

@@ -60,8 +60,7 @@ async def test_other_namespaces_see_nothing_of_it(bench: Bench, host: str) -> No
 
 async def test_any_write_of_its_consumer_takes_it_over_as_it_is(bench: Bench, host: str) -> None:
     def unpause(view: dict[str, Any]) -> dict[str, Any]:
-        del view["metadata"]["annotations"]
-        return view
+        return {**view, "metadata": {k: v for k, v in view["metadata"].items() if k != "annotations"}}
 
     before = bench.view("tenant-a", "node-0")
     view = (await bench.views.update(CONTEXT, "tenant-a", "node-0", unpause)).object()

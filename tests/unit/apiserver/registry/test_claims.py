@@ -23,8 +23,8 @@ def condition(obj: dict[str, Any], kind: str) -> dict[str, Any]:
 
 def annotate(**annotations: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
     def change(obj: dict[str, Any]) -> dict[str, Any]:
-        obj["metadata"].setdefault("annotations", {}).update({k.replace("_", "/"): v for k, v in annotations.items()})
-        return obj
+        wanted = {**(obj["metadata"].get("annotations") or {}), **{k.replace("_", "/"): v for k, v in annotations.items()}}
+        return {**obj, "metadata": {**obj["metadata"], "annotations": wanted}}
 
     return change
 
@@ -257,12 +257,10 @@ async def finish_release(bench: Bench, host: str, workload: str) -> None:
     """What the workload controller does at the end: clear the claim, then drop the finalizer."""
 
     def unclaim(obj: dict[str, Any]) -> dict[str, Any]:
-        del obj["spec"]["claimRef"]
-        return obj
+        return {**obj, "spec": {k: v for k, v in obj["spec"].items() if k != "claimRef"}}
 
     def finalize(obj: dict[str, Any]) -> dict[str, Any]:
-        obj["metadata"]["finalizers"].remove(RELEASE_FINALIZER)
-        return obj
+        return {**obj, "metadata": {**obj["metadata"], "finalizers": [f for f in obj["metadata"]["finalizers"] if f != RELEASE_FINALIZER]}}
 
     await bench.hosts.update(CONTEXT, "", host, unclaim)
     await bench.workloads.update(CONTEXT, "tenant-a", workload, finalize)
@@ -290,8 +288,7 @@ async def test_the_owner_takes_a_host_back_by_clearing_claim_ref(bench: Bench) -
     await bench.workloads.connect(CONTEXT, "tenant-a", "w", "binding", {"target": {"name": host}})
 
     def unclaim(obj: dict[str, Any]) -> dict[str, Any]:
-        obj["spec"]["claimRef"] = None
-        return obj
+        return {**obj, "spec": {**obj["spec"], "claimRef": None}}
 
     await bench.hosts.update(CONTEXT, "", host, unclaim)
     workload = bench.workloads.get("tenant-a", "w").object()
@@ -304,8 +301,7 @@ async def test_nobody_sets_claim_ref_by_a_plain_write(bench: Bench) -> None:
     host = await bench.add_host()
 
     def steal(obj: dict[str, Any]) -> dict[str, Any]:
-        obj["spec"]["claimRef"] = {"namespace": "tenant-b", "name": "w", "uid": "u"}
-        return obj
+        return {**obj, "spec": {**obj["spec"], "claimRef": {"namespace": "tenant-b", "name": "w", "uid": "u"}}}
 
     with pytest.raises(ApiError) as refused:
         await bench.hosts.update(CONTEXT, "", host, steal)

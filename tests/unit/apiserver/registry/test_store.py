@@ -97,11 +97,7 @@ async def test_concurrent_patches_all_get_through(bench: Bench) -> None:
     await bench.workloads.create(CONTEXT, "ns", named("w"))
 
     def label(key: str) -> Any:
-        def change(obj: dict[str, Any]) -> dict[str, Any]:
-            obj["metadata"].setdefault("labels", {})[key] = "x"
-            return obj
-
-        return change
+        return lambda obj: {**obj, "metadata": {**obj["metadata"], "labels": {**(obj["metadata"].get("labels") or {}), key: "x"}}}
 
     await asyncio.gather(*(bench.workloads.update(CONTEXT, "ns", "w", label(f"k{i}")) for i in range(20)))
     assert set(bench.workloads.get("ns", "w").labels) == {f"k{i}" for i in range(20)}
