@@ -18,6 +18,7 @@ from apiserver.registry.catalog import management_catalog
 from apiserver.server.app import App, Config, build
 from apiserver.server.servingcert import SelfMade
 from apiserver.server.tls import ServerTls
+from storage.base import Store
 from storage.cache import WatchCache
 from storage.sqlite import SQLiteStore
 
@@ -49,21 +50,21 @@ class Endpoint:
         return {registry.resource.kind: registry for registry in self.registries}
 
 
-def management_endpoint(database: Path, authority: Authority, port: int) -> Endpoint:
-    """Where tenants are: Workloads, classes, hosts, views and core/v1."""
-    cache, core, admission = _base(database)
+def management_endpoint(storage: Path | Store, authority: Authority, port: int) -> Endpoint:
+    """Where tenants are: Workloads, classes, hosts, views and core/v1. `storage`: a database file, or a Store that is not started."""
+    cache, core, admission = _base(storage if isinstance(storage, Store) else SQLiteStore(storage))
     catalog = management_catalog(cache, admission=admission)
     return _endpoint(cache, core, catalog.registries, authority, management_policy(), port)
 
 
 def hardware_endpoint(database: Path, authority: Authority, port: int) -> Endpoint:
     """Where the owner's machines are: real BareMetalHosts and core/v1."""
-    cache, core, admission = _base(database)
+    cache, core, admission = _base(SQLiteStore(database))
     return _endpoint(cache, core, [real_hosts(cache, admission)], authority, hardware_policy(), port)
 
 
-def _base(database: Path) -> tuple[WatchCache, CoreCatalog, Admission]:
-    cache, namespaces = WatchCache(SQLiteStore(database)), LocalNamespaces()
+def _base(store: Store) -> tuple[WatchCache, CoreCatalog, Admission]:
+    cache, namespaces = WatchCache(store), LocalNamespaces()
     admission = AdmissionChain([NamespaceLifecycle(namespaces)])
     core = core_catalog(cache, admission)
     namespaces.registry = core.namespaces

@@ -6,6 +6,7 @@ import asyncio
 import json
 import ssl
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -28,13 +29,19 @@ WORKLOADS = f"{WORKLOAD_API}/namespaces/{NAMESPACE}/workloads"
 class Refused(AssertionError):
     """The server answered, and not with what was asked for."""
 
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
 
 class Server:
-    """One folder with a database and, between start and kill, a process. An async context manager: nothing is left running."""
+    """One folder with a database and, between start and kill, a process. An async context manager: nothing is left running.
+    `storage`: where objects are instead, as `serve --storage` takes it. Replicas have the same folder, and so the same authority."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, storage: str = "") -> None:
         folder.mkdir(exist_ok=True)
         self.folder, self.database = folder, folder / "db"
+        self._storage = storage or f"sqlite:///{self.database}"
         self._process: asyncio.subprocess.Process | None = None
         authority = Directory(folder).authority()
         pair = authority.client("admin", [MASTERS])
@@ -57,7 +64,9 @@ class Server:
     async def start(self) -> None:
         """Returns when it answers; AssertionError with what it said when it does not."""
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.faults.server", str(self.folder), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+            *(sys.executable, "-m", "tests.faults.server", str(self.folder), self._storage),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
         )
         assert self._process.stdout is not None
         async with asyncio.timeout(START_SECONDS):
@@ -68,12 +77,15 @@ class Server:
             raise AssertionError(f"the server ended with {status}: {said.decode()}")
         self.url = f"https://127.0.0.1:{int(line)}"
 
-    async def kill(self) -> None:
-        """SIGKILL; returns when it is gone."""
+    async def kill(self) -> str:
+        """SIGKILL; returns when it is gone, with what it said on stderr."""
         process, self._process = self._process, None
-        if process is not None:
+        if process is None:
+            return ""
+        with suppress(ProcessLookupError):  # it may have ended by itself
             process.kill()
-            await process.communicate()
+        _, said = await process.communicate()
+        return said.decode()
 
     @property
     def pid(self) -> int:
@@ -95,7 +107,7 @@ class Server:
         if absent and response.status == 404:
             return {}
         if response.status >= 300:
-            raise Refused(f"{method} {path}: {response.status} {content[:500]!r}")
+            raise Refused(response.status, f"{method} {path}: {response.status} {content[:500]!r}")
         answer: dict[str, Any] = json.loads(content)
         return answer
 

@@ -1,4 +1,4 @@
-"""The management API server over SQLite as a process: `python -m tests.faults.server FOLDER`. Prints its port once it answers."""
+"""The management API server as a process: `python -m tests.faults.server FOLDER STORAGE`. Prints its port once it answers."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import asyncio
 import sys
 from pathlib import Path
 
+from apiserver.cli.storage import open_store
 from apiserver.dev.directory import Directory
 from apiserver.dev.endpoints import management_endpoint
 from storage.base import StorageError
 
 
-async def main(folder: Path) -> None:
-    endpoint = management_endpoint(folder / "db", Directory(folder).authority(), 0)
+async def main(folder: Path, storage: str) -> None:
+    endpoint = management_endpoint(open_store(storage), Directory(folder).authority(), 0)
     async with endpoint.app as app:
         print(app.port, flush=True)
         await asyncio.Event().wait()
@@ -20,6 +21,6 @@ async def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     try:
-        asyncio.run(main(Path(sys.argv[1])))
+        asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
     except StorageError as error:
         sys.exit(str(error))

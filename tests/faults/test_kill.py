@@ -7,15 +7,14 @@ import itertools
 import json
 import random
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from apiserver.registry.workloads import WORKLOADS as RESOURCE
 from storage.sqlite import SQLiteStore
 from storage.testing.harness import collect, opened
 from tests.faults.process import NAMESPACE, WORKLOAD_API, WORKLOADS, Server
+from tests.faults.watcher import LAST, WORKLOAD_KEYS, Watcher, check_watch
 from tests.faults.writers import Claimer, Editor, note_of, revision_of, workload
 
 if TYPE_CHECKING:
@@ -26,9 +25,7 @@ if TYPE_CHECKING:
 
 EDITORS, CLAIMERS = 56, 8
 VIEWS = f"/apis/metal3.io/v1alpha1/namespaces/{NAMESPACE}/baremetalhosts"
-WORKLOAD_KEYS = RESOURCE.key(NAMESPACE, "")
 SECONDS = 60
-LAST = "the-last-one"
 
 
 class Acknowledged:
@@ -49,55 +46,6 @@ class Acknowledged:
         self._reached.clear()
         async with asyncio.timeout(SECONDS):
             await self._reached.wait()
-
-
-@dataclass
-class Segment:
-    """What a watch said from a revision on, without a gap."""
-
-    after: int
-    events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-
-
-class Watcher:
-    """A client that lists and watches all Workloads, as an informer does: when it breaks it goes on behind the last event it had, and
-    lists anew when the server says that this is too old."""
-
-    def __init__(self, server: Server) -> None:
-        self._server, self._revision = server, 0
-        self.segments: list[Segment] = []
-
-    async def run(self) -> None:
-        """Until the server is gone, or the last object comes."""
-        while True:
-            if not self._revision:
-                listed = await self._server.request("GET", WORKLOADS)
-                self._revision = revision_of(listed)
-                self.segments.append(Segment(self._revision))
-                if any(item["metadata"]["name"] == LAST for item in listed["items"]):
-                    return
-            if await self._watch(self.segments[-1].events):
-                return
-
-    async def _watch(self, events: list[tuple[str, dict[str, Any]]]) -> bool:
-        """True when there is nothing more to come, False when it has to list anew."""
-        url = f"{self._server.url}{WORKLOADS}?watch=1&allowWatchBookmarks=true&resourceVersion={self._revision}"
-        async with self._server.session.get(url, timeout=aiohttp.ClientTimeout(total=None), read_bufsize=1 << 22) as response:
-            assert response.status == 200, await response.text()
-            async for line in response.content:
-                if not line.endswith(b"\n"):
-                    return True  # cut off in the midst
-                event = json.loads(line)
-                if event["type"] == "ERROR" and event["object"]["code"] == 410:
-                    self._revision = 0
-                    return False
-                assert event["type"] in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK"), line
-                if event["type"] != "BOOKMARK":
-                    events.append((event["type"], event["object"]))
-                self._revision = revision_of(event["object"])
-                if event["object"]["metadata"].get("name") == LAST:
-                    return True
-        return True
 
 
 async def until_gone(run: Callable[[], Any]) -> None:
@@ -122,10 +70,12 @@ async def test_kill_9_under_64_writers(tmp_path: Path, kills: int, seed: int, fi
         await server.request("POST", WORKLOADS, workload(LAST, 1))
         async with asyncio.timeout(SECONDS):
             await watcher.run()
+        assert watcher.done
         objects = {path: (await server.request("GET", path))["items"] for path in (WORKLOADS, VIEWS, f"{WORKLOAD_API}/hosts")}
     history = await stored(server.database)
     check_revisions(acknowledged.revisions, lives)
     check_history(editors, history, objects[WORKLOADS])
+    assert len(watcher.segments) == 1, "it had to list anew though the history was there"
     events = check_watch(watcher.segments, history)
     bound = check_claims(claimers, objects)
     what = "kill -9 of the server, 64 writers"
@@ -134,8 +84,7 @@ async def test_kill_9_under_64_writers(tmp_path: Path, kills: int, seed: int, fi
         "writes acknowledged, all there": len(acknowledged.revisions) + sum(one.happened.count(None) for one in editors),
         "claims of three objects, none torn": bound,
         "events stored, none lost, doubled or out of order": len(history),
-        "events told to one client, as they are stored": events,
-        "times that client had to list": len(watcher.segments),
+        "events told to one client that watched through all of it, and never listed anew": events,
     }.items():
         figure(what, name, value)
 
@@ -184,24 +133,6 @@ def check_history(editors: list[Editor], history: list[Event], items: list[dict[
             told[name].append(None if event.type == "delete" else note_of(json.loads(event.value)))
     assert told == {editor.name: editor.happened for editor in editors}
     assert state == {item["metadata"]["name"]: revision_of(item) for item in items}
-
-
-def check_watch(segments: list[Segment], history: list[Event]) -> int:
-    """A client was told what is stored, in its order, without a gap since it listed. Returns how many events that were."""
-    for segment in segments:
-        told = [(kind, obj["metadata"]["name"], revision_of(obj)) for kind, obj in segment.events]
-        upto = told[-1][2] if told else segment.after
-        wanted = [
-            (
-                "DELETED" if event.type == "delete" else "MODIFIED" if event.previous else "ADDED",
-                event.key.removeprefix(WORKLOAD_KEYS),
-                event.revision,
-            )
-            for event in history
-            if segment.after < event.revision <= upto
-        ]
-        assert told == wanted
-    return sum(len(segment.events) for segment in segments)
 
 
 def check_claims(claimers: list[Claimer], objects: dict[str, list[dict[str, Any]]]) -> int:

@@ -53,5 +53,7 @@ class TestEtcdStore(EtcdStoreTests):
 
 
 class TestWatchCacheOverEtcd(EtcdStoreTests):
+    model_settings = settings(SLOWER, max_examples=5)
+
     def open_store(self, place: Path) -> Store:
         return WatchCache(self.open_etcd(place), history=100)
