@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from controllers import kinds
 from controllers.cluster import Cluster, with_conditions
+from controllers.counts import HostCounts
 from controllers.providers.base import BadClass, ProviderError
 from controllers.runtime.conditions import condition, is_true
 from controllers.runtime.controller import Controller, Result
@@ -14,14 +15,12 @@ from controllers.runtime.errors import ApiException
 from controllers.runtime.objects import Object, key_of, name_of, uid_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from controllers.sources import Sources
 
-__all__ = ["ClassController", "count_hosts"]
+__all__ = ["ClassController"]
 
 COUNT_AFTER = 0.5
-"""Seconds after a host's change until they are counted: hosts change in bunches."""
+"""Seconds after a host's change until the class says so: hosts change in bunches."""
 RETRY_CLASS = 30.0
 
 
@@ -31,6 +30,7 @@ class ClassController:
     def __init__(self, cluster: Cluster, sources: Sources) -> None:
         self._cluster, self._sources = cluster, sources
         self._known: dict[str, tuple[str, dict[str, bytes]]] = {}
+        self._counts = HostCounts()
         self.controller = Controller("class", self.reconcile, workers=1, group=lambda name: name)
         queue = self.controller.queue
         cluster.classes.add_handler(self._class_changed)
@@ -56,9 +56,10 @@ class ClassController:
             self.controller.queue.add(name_of(class_))
 
     def _host_changed(self, old: Object | None, new: Object | None) -> None:
-        for host in (old, new):
-            if host is not None:
-                self.controller.queue.add_after(host["spec"]["className"], COUNT_AFTER)
+        if self._counts.update(old, new):
+            for host in (old, new):
+                if host is not None:
+                    self.controller.queue.add_after(host["spec"]["className"], COUNT_AFTER)
 
     async def reconcile(self, name: str) -> Result | None:
         """Starts, restarts or stops the class's provider, and writes the class's status."""
@@ -114,7 +115,7 @@ class ClassController:
         status = {
             "observedGeneration": generation,
             "conditions": with_conditions(class_, conditions),
-            "hosts": count_hosts(self._cluster.hosts.store.by_index("class", name)),
+            "hosts": self._counts.of(name),
         }
         await self._cluster.patch_status(kinds.CLASSES, class_, status)
         if problem is not None and (before is None or is_true(before, "Connected")) and problem.reason != "Connecting":
@@ -127,21 +128,3 @@ def _overlap(count: int, generation: int | None) -> Object:
         return condition("Exclusive", True, "Exclusive", "no other class has the same hosts", generation=generation)
     message = f"{count} of the hosts are already another class's: tell the classes apart by spec.hostSelector or parameters"
     return condition("Exclusive", False, "HostsOverlap", message, generation=generation)
-
-
-UNHEALTHY = {"Unhealthy", "HostError", "HostGone", "Quarantined", "Orphaned"}
-
-
-def count_hosts(hosts: Iterable[Object]) -> dict[str, int]:
-    """How many hosts there are, by what can be done with them."""
-    counts = dict.fromkeys(("total", "free", "claimed", "unhealthy", "dirty"), 0)
-    for host in hosts:
-        status = host.get("status") or {}
-        counts["total"] += 1
-        counts["dirty"] += bool(status.get("dirtyFor"))
-        counts["unhealthy"] += status.get("reason") in UNHEALTHY
-        if host["spec"].get("claimRef"):
-            counts["claimed"] += 1
-        elif status.get("available"):
-            counts["free"] += 1
-    return counts

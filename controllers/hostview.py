@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from controllers import kinds
 from controllers.admittance import admits, is_active
-from controllers.offers import hardware_kind, held_offers, is_offerable, offered, plan
+from controllers.offers import changes, current_offers, hardware_kind, is_offerable
 from controllers.runtime.controller import Controller, Result
 from controllers.runtime.errors import ApiException
 from controllers.runtime.objects import Object, name_of
@@ -26,17 +26,19 @@ SETTLE = 0.1
 AT_ONCE = 16
 SHARE = 10.0
 """Planning takes at most one part in so many of the time."""
+BATCH = 1000
+"""Hosts whose offers are changed by one plan: the next one knows what has happened meanwhile."""
 RESYNC = 300.0
 
 
 class OfferController:
     """Reconciles the offers of all hosts of a class, by the class's name."""
 
-    def __init__(self, cluster: Cluster, *, workers: int = 2) -> None:
+    def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
-        self._took = 0.0
+        self._took: dict[str, float] = {}
         self._requests = asyncio.Semaphore(AT_ONCE)
-        self.controller = Controller("offer", self.reconcile, workers=workers)
+        self.controller = Controller("offer", self.reconcile, workers=1, group=lambda name: name)
         cluster.hosts.add_handler(self._host_changed)
         cluster.classes.add_handler(self._class_changed)
         cluster.namespaces.add_handler(self._namespace_changed)
@@ -53,7 +55,7 @@ class OfferController:
 
     def _settle(self, class_name: str) -> None:
         """Plans anew after a while: the longer planning takes, the more changes are gathered for it."""
-        self.controller.queue.add_after(class_name, max(SETTLE, SHARE * self._took))
+        self.controller.queue.add_after(class_name, max(SETTLE, SHARE * self._took.get(class_name, 0.0)))
 
     def _class_changed(self, old: Object | None, new: Object | None) -> None:
         if old is None or new is None or old["spec"] != new["spec"]:
@@ -70,14 +72,12 @@ class OfferController:
         """Makes the offers of one class's hosts what they should be."""
         hosts = self._cluster.hosts.store.by_index("class", name)
         started = time.perf_counter()
-        free = {name_of(host): host for host in hosts if is_offerable(host)}
         # In a thread, for thousands of hosts take a while.
-        wanted = await asyncio.to_thread(plan, [offered(host) for host in free.values()], self._namespaces(name), self._limit(name))
-        unfree = [host for host in hosts if name_of(host) not in free and not host["spec"].get("claimRef")]
-        wanted |= {name_of(host): held_offers(host, self._namespaces(name)) for host in unfree}
-        changes = [(host, wanted[name_of(host)]) for host in hosts if name_of(host) in wanted and _offers(host) != wanted[name_of(host)]]
-        self._took = time.perf_counter() - started
-        await asyncio.gather(*(self._put(name_of(host), namespaces) for host, namespaces in changes))
+        wanted = await asyncio.to_thread(changes, hosts, self._namespaces(name), self._limit(name))
+        self._took[name] = time.perf_counter() - started
+        await asyncio.gather(*(self._put(host, namespaces) for host, namespaces in wanted[:BATCH]))
+        if len(wanted) > BATCH:
+            return Result(requeue_after=SETTLE)
         return Result(requeue_after=RESYNC) if hosts else None
 
     def _namespaces(self, class_name: str) -> list[str]:
@@ -106,13 +106,9 @@ class OfferController:
                     raise
 
 
-def _offers(host: Object) -> list[str]:
-    return list(host["spec"].get("offers") or [])
-
-
 def _relevant(host: Object) -> tuple[object, ...]:
     """What of a Host the plan depends on; reports come more often than these change."""
-    claimed, offers = bool(host["spec"].get("claimRef")), _offers(host)
+    claimed, offers = bool(host["spec"].get("claimRef")), current_offers(host)
     if not is_offerable(host):
         held = (host.get("status") or {}).get("held") or {}
         return host["spec"]["className"], claimed, offers, held.get("namespace")

@@ -20,7 +20,7 @@ from controllers.runtime.objects import Object, name_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Offered", "hardware_kind", "held_offers", "is_offerable", "plan"]
+__all__ = ["Offered", "changes", "current_offers", "hardware_kind", "held_offers", "is_offerable", "plan"]
 
 MIX, MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 
@@ -59,6 +59,19 @@ def hardware_kind(host: Object) -> str:
     cpu, disks = hardware.get("cpu") or {}, hardware.get("storage") or ()
     size = sum(int(disk.get("sizeBytes") or 0) for disk in disks)
     return f"{cpu.get('arch')}/{cpu.get('count')}/{hardware.get('ramMebibytes')}/{size}/{len(hardware.get('nics') or ())}"
+
+
+def current_offers(host: Object) -> list[str]:
+    """The namespaces that the Host is offered to."""
+    return list(host["spec"].get("offers") or [])
+
+
+def changes(hosts: Sequence[Object], namespaces: Sequence[str], limit: int | None) -> list[tuple[str, list[str]]]:
+    """What has to change for a class's hosts to be offered as they should be: names of Hosts, and their namespaces. Claimed ones stay."""
+    unclaimed = [host for host in hosts if not host["spec"].get("claimRef")]
+    wanted = plan((offered(host) for host in unclaimed if is_offerable(host)), namespaces, limit)
+    wanted |= {name_of(host): held_offers(host, namespaces) for host in unclaimed if not is_offerable(host)}
+    return [(name_of(host), wanted[name_of(host)]) for host in unclaimed if current_offers(host) != wanted[name_of(host)]]
 
 
 def plan(hosts: Iterable[Offered], namespaces: Iterable[str], limit: int | None) -> dict[str, list[str]]:

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controllers.admittance import admits, default_class, is_active
+from controllers.counts import HostCounts
 from controllers.fit import Needs
 from controllers.freehosts import ASSUMED_FOR, FreeHosts
 from controllers.hosts import host_status
-from controllers.offers import Offered, plan
+from controllers.offers import Offered, changes, plan
 from controllers.pending import Pending
 from controllers.providers.base import Consumer, ProviderHost, Source
 from controllers.quantities import human, parse_quantity
@@ -104,6 +105,31 @@ def test_offers(hosts: list[Offered], namespaces: set[str], limit: int | None) -
         assert len(seen) == min(len(eligible), len(eligible) if limit is None else limit)
         kinds = {host.kind for host in eligible}
         assert len({host.kind for host in seen}) == min(len(kinds), len(seen)), "spread over the kinds of hardware"
+
+
+def test_only_offers_that_differ_are_changed() -> None:
+    fresh, right, wrong = host("fresh"), host("right"), host("wrong")
+    right["spec"]["offers"], wrong["spec"]["offers"] = ["n1", "n2"], ["n1", "gone"]
+    sick, claimed = host("sick", available=False), host("claimed", claim="w")
+    sick["spec"]["offers"], claimed["spec"]["offers"] = ["n1"], ["n1"]
+    everything = [fresh, right, wrong, sick, claimed]
+    assert changes(everything, ["n1", "n2"], None) == [("fresh", ["n1", "n2"]), ("wrong", ["n1", "n2"]), ("sick", [])]
+    assert changes([right], ["n1", "n2"], 1) == []
+
+
+def test_hosts_are_counted_as_they_change() -> None:
+    counts, dirty = HostCounts(), host("h2")
+    dirty["status"]["dirtyFor"] = "n1"
+    steps = [(None, host("h1")), (None, dirty), (None, host("h3", available=False, reason="Unhealthy"))]
+    assert all(counts.update(old, new) for old, new in steps)
+    assert counts.of("metal") == {"total": 3, "free": 2, "claimed": 0, "unhealthy": 1, "dirty": 1}
+    assert counts.update(host("h1"), host("h1", claim="w"))
+    assert not counts.update(host("h1", claim="w"), host("h1", claim="other"))
+    assert counts.of("metal") == {"total": 3, "free": 1, "claimed": 1, "unhealthy": 1, "dirty": 1}
+    for old in (host("h1", claim="w"), dirty, host("h3", available=False, reason="Unhealthy")):
+        assert counts.update(old, None)
+    assert set(counts.of("metal").values()) == {0}
+    assert counts.of("unknown")["total"] == 0
 
 
 def test_offers_are_different_per_namespace_and_mostly_stay() -> None:
