@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"flag"
 	"fmt"
@@ -27,6 +28,7 @@ import (
 type options struct {
 	kubeconfig, namespace, scenario, machine, selector string
 	deadline, total                                    time.Duration
+	stepByStep                                         bool
 }
 
 func main() {
@@ -41,6 +43,7 @@ func main() {
 	flags.StringVar(&o.selector, "selector", "", "the machine's host selector, as labels")
 	flags.DurationVar(&o.deadline, "deadline", time.Minute, "how long to wait for any one thing")
 	flags.DurationVar(&o.total, "total", 4*time.Minute, "how long to run at most")
+	flags.BoolVar(&o.stepByStep, "step-by-step", false, "wait for a line on standard input after each step")
 	_ = flags.Parse(os.Args[1:])
 	log.SetLogger(logr.Discard())
 	stop, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -85,6 +88,9 @@ func run(ctx context.Context, o options) error {
 	failed := make(chan error, 1)
 	go func() { failed <- hosts.Start(ctx) }()
 	report := newReport(os.Stdout)
+	if o.stepByStep {
+		report.confirm = bufio.NewReader(os.Stdin)
+	}
 	first, cancel := context.WithTimeout(ctx, o.deadline)
 	defer cancel()
 	seen, err := watch(first, hosts)

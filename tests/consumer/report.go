@@ -1,17 +1,19 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"io"
 	"sync"
 	"time"
 )
 
-// report writes a line of JSON for each step that went well.
+// report writes a line of JSON for each step that went well, and then waits for a line from confirm, if there is one.
 type report struct {
-	mutex sync.Mutex
-	out   io.Writer
-	begin time.Time
+	mutex   sync.Mutex
+	out     io.Writer
+	confirm *bufio.Reader
+	begin   time.Time
 }
 
 // fields are what a line holds besides its step and the seconds since the start.
@@ -31,6 +33,9 @@ func (r *report) step(name string, more fields) {
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
 	_, _ = r.out.Write(append(encoded, '\n'))
+	if r.confirm != nil {
+		_, _ = r.confirm.ReadString('\n')
+	}
 }
 
 // shown is a value as JSON, for messages.
