@@ -5,11 +5,11 @@ BIN := $(VENV)/bin
 TESTS ?= tests/integration
 KILLS ?= 50
 
-.PHONY: help setup dev test lint unit crashes integration conformance faults bench requirements crds clean
+.PHONY: help setup dev test lint unit crashes integration conformance faults demo-hybrid bench requirements crds clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
 
 setup: $(VENV)/.installed ## Make the environment with exactly the pinned packages
 
@@ -45,6 +45,9 @@ conformance: setup ## Every answer beside kube-apiserver's; the report is .cache
 
 faults: setup ## Never losing a write: kill -9, power cuts, full disks, damaged files (minutes; KILLS=5 for less)
 	$(BIN)/pytest tests/faults --kills $(KILLS)
+
+demo-hybrid: setup ## Servers and virtual machines in one cluster, told on real control planes (a minute)
+	hack/demo-hybrid $(ARGS)
 
 bench: setup ## This server beside kube-apiserver: CPU per request, as a table (minutes)
 	$(BIN)/python -m tests.bench
