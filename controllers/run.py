@@ -13,7 +13,7 @@ from controllers.cluster import Cluster, connect
 from controllers.hosts import HostController
 from controllers.hostview import OfferController
 from controllers.runtime.client import Client
-from controllers.runtime.leader import AlwaysLeader, LeaderElector, LeaseElector
+from controllers.runtime.leader import AlwaysLeader, LeaderElector, LeaseElector, replica
 from controllers.runtime.manager import Manager
 from controllers.sources import Sources
 from controllers.workload import WorkloadController
@@ -78,8 +78,9 @@ async def run_controllers(
     `management`: a kubeconfig's path, a kubeconfig as a dict, or None for the pod's service account. `leader_elect`: work only while
     holding the Lease in `namespace`; raises LeadershipLost when it is lost, for the process to be started again. Raises BadConfig at
     once when the configuration cannot be used; trouble of the server is waited out."""
-    health = health or Health()
-    async with Client(management, context=context) as client:
+    health, identity = health or Health(), replica()
+    # Audit logs then say which replica it was.
+    async with Client(management, context=context, user_agent=f"metal3-workloads-controllers/{identity}") as client:
 
         async def lead() -> None:
             manager, _, _ = compose(client, view_group=view_group)
@@ -92,7 +93,7 @@ async def run_controllers(
                 with contextlib.suppress(asyncio.CancelledError):
                     await telling
 
-        elector: LeaderElector = LeaseElector(client, namespace, LEASE, timing) if leader_elect else AlwaysLeader()
+        elector: LeaderElector = LeaseElector(client, namespace, LEASE, timing, identity=identity) if leader_elect else AlwaysLeader()
         health.standby = leader_elect
         await elector.run(lead)
 

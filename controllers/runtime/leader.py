@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from controllers.runtime.client import Client
 
-__all__ = ["LEASES", "AlwaysLeader", "LeaderElector", "LeadershipLost", "LeaseElector", "Timing"]
+__all__ = ["LEASES", "AlwaysLeader", "LeaderElector", "LeadershipLost", "LeaseElector", "Timing", "replica"]
 
 log = logging.getLogger(__name__)
 
@@ -71,10 +71,10 @@ class AlwaysLeader:
 class LeaseElector:
     """Leads while it holds the Lease, as client-go does: other holders' times are never compared with the own clock."""
 
-    def __init__(self, client: Client, namespace: str, name: str, timing: Timing | None = None) -> None:
+    def __init__(self, client: Client, namespace: str, name: str, timing: Timing | None = None, *, identity: str = "") -> None:
         self._client, self._namespace, self._name = client, namespace, name
         self._timing = timing or Timing()
-        self.identity = f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
+        self.identity = identity or replica()
         self.fence = fence.Fence()
         self._seen: tuple[object, float] | None = None
         self._taken_by_another = False
@@ -187,6 +187,11 @@ class LeaseElector:
                     await self._client.update(LEASES, lease)
         except (ApiException, TimeoutError) as error:
             log.debug("the lease was not released: %s", describe(error))
+
+
+def replica() -> str:
+    """A name for this process that no other one has or had: machine, process, and chance."""
+    return f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
 
 
 async def _run(lead: Callable[[], Awaitable[None]]) -> None:
