@@ -15,7 +15,7 @@ from apiserver.endpoints.get import get
 from apiserver.endpoints.list import list_
 from apiserver.endpoints.openapi import OpenAPI
 from apiserver.endpoints.patch import patch
-from apiserver.endpoints.scope import Scope
+from apiserver.endpoints.scope import Scope, fresh
 from apiserver.endpoints.update import update
 from apiserver.endpoints.version import Version
 from apiserver.endpoints.watch import watch
@@ -111,9 +111,11 @@ class Api:
             raise refusal
         if info.verb not in route.verbs or (call.http.method == "HEAD" and info.verb == "watch"):
             raise method_not_allowed(info.group, info.resource)
+        reading = info.verb in ("get", "list", "watch")
+        if not reading:
+            await fresh(route.scope, None)  # a write decides by what is there, also by what another replica has just acknowledged
         if info.subresource not in ("", "status"):
             return await connect(call, route.scope)
-        reading = info.verb in ("get", "list", "watch")
         return await VERBS[info.verb](call, route.reduced if reading and not call.privileged else route.scope)
 
 
