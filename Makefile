@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 TESTS ?= tests/integration
 KILLS ?= 50
 
-.PHONY: help setup dev test lint unit crashes integration conformance faults demo-hybrid bench requirements crds clean
+.PHONY: help setup dev test lint unit crashes integration conformance faults demo-hybrid bench demo-pivot requirements crds clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -51,6 +51,9 @@ demo-hybrid: setup ## Servers and virtual machines in one cluster, told on real 
 
 bench: setup ## This server beside kube-apiserver: CPU per request, as a table (minutes)
 	$(BIN)/python -m tests.bench
+
+demo-pivot: setup ## The story of a pivot on real control planes, step by step (two minutes)
+	hack/demo-pivot
 
 requirements: ## Pin what pyproject.toml asks for; UPGRADE=--upgrade takes newer versions of everything
 	test -x .cache/pin/bin/uv || { $(PYTHON) -m venv .cache/pin && .cache/pin/bin/pip install --quiet --disable-pip-version-check uv; }

@@ -17,9 +17,9 @@ RBAC = "rbac.authorization.k8s.io"
 WATCHES_HOSTS = [{"apiGroups": ["metal3.io"], "resources": ["baremetalhosts"], "verbs": ["get", "list", "watch"]}]
 
 
-def service_account(cluster: Running, tenant: str, name: str, *, everywhere: list[dict[str, Any]]) -> Path:
+def service_account(cluster: Running, tenant: str, name: str, *, everywhere: list[dict[str, Any]], at: str = ADMIN) -> Path:
     """Make a service account in a tenant's namespace with the tenant's rights there and `everywhere` in the whole cluster; returns
-    the path of its kubeconfig. May be called again."""
+    the path of its kubeconfig. `at`: the administrator of the cluster that it is for. May be called again."""
     subject = {"kind": "ServiceAccount", "name": name, "namespace": tenant}
     full = f"{tenant}-{name}"
     objects: list[dict[str, Any]] = [
@@ -29,11 +29,12 @@ def service_account(cluster: Running, tenant: str, name: str, *, everywhere: lis
         {"apiVersion": f"{RBAC}/v1", "kind": "ClusterRole", "metadata": {"name": full}, "rules": everywhere},
         _binding("ClusterRoleBinding", {"name": full}, "ClusterRole", full, subject),
     ]
-    cluster.kubectl(ADMIN, "apply", "-f", "-", stdin=objects)
-    token = cluster.kubectl(ADMIN, "create", "token", name, f"--namespace={tenant}", "--duration=2h").strip()
-    config = copy.deepcopy(json.loads(Path(cluster.kubeconfig(tenant)).read_text()))
+    cluster.kubectl(at, "apply", "-f", "-", stdin=objects)
+    token = cluster.kubectl(at, "create", "token", name, f"--namespace={tenant}", "--duration=2h").strip()
+    config = copy.deepcopy(json.loads(Path(cluster.kubeconfig(at)).read_text()))
     config["users"][0]["user"] = {"token": token}
-    path = cluster.root / f"{full}.kubeconfig"
+    config["contexts"][0]["context"]["namespace"] = tenant
+    path = cluster.root / f"{at}-{full}.kubeconfig"
     path.touch(mode=0o600)
     path.write_text(json.dumps(config))
     return path

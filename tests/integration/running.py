@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[2]
 OWNER = "hardware"
 ADMIN = "management"
+TARGET = "target"
 UP_SECONDS = 300
 KUBECTL_SECONDS = 120
 
@@ -43,7 +44,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Running:
-    """A cluster that `hack/cluster up` made. Who: OWNER, ADMIN or a tenant's name."""
+    """A cluster that `hack/cluster up` made. Who: OWNER, ADMIN, TARGET (the target's administrator) or a tenant's name."""
 
     root: Path
     tools: Path
@@ -51,7 +52,7 @@ class Running:
 
     def kubeconfig(self, who: str) -> str:
         """The path of somebody's kubeconfig."""
-        if who in (OWNER, ADMIN):
+        if who in (OWNER, ADMIN, TARGET):
             return str(self.description[who]["kubeconfig"])
         return str(self.description["tenants"][who])
 

@@ -1,0 +1,234 @@
+"""The story of a pivot: a cluster's objects move to another management cluster, and its machines do not notice."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from hack.demos import capi
+from hack.demos.story import Link, Story
+from tests.clients.identities import WATCHES_HOSTS, service_account
+from tests.integration import running
+from tests.integration.running import ADMIN, OWNER, ROOT, TARGET, Running, eventually
+
+TENANT, MACHINE = "a", "machine"
+BMH, WORKLOADS, CLASSES, HOSTS = "baremetalhosts.metal3.io", "workloads.workload.metal3.io", "workloadclasses", "hosts.workload.metal3.io"
+SECONDS = 300
+
+Object = dict[str, Any]
+
+
+class Witness:
+    """Sees every state of the real hosts, by a watch of its own, from its beginning to its end."""
+
+    def __init__(self, cluster: Running) -> None:
+        columns = "custom-columns=NAME:.metadata.name,STATE:.status.provisioning.state,IMAGE:.spec.image.url"
+        argv = [str(cluster.tools / "kubectl"), "--kubeconfig", cluster.kubeconfig(OWNER), "get", BMH, "-n", "metal3"]
+        self._process = subprocess.Popen([*argv, "-o", columns, "--no-headers", "--watch"], stdout=subprocess.PIPE, text=True)
+        self._seen: dict[str, list[tuple[str, str]]] = {}
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def of(self, host: str) -> list[tuple[str, str]]:
+        """(state, image) of a host, each once where it did not change."""
+        return list(self._seen.get(host, []))
+
+    def close(self) -> None:
+        self._process.terminate()
+        self._process.wait(10)
+        self._thread.join(10)
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as stream:
+            for line in stream:
+                name, state, image = line.split()
+                seen = self._seen.setdefault(name, [])
+                if not seen or seen[-1] != (state, image):
+                    seen.append((state, image))
+
+
+class Pivot:
+    """The acts of the story, in order."""
+
+    def __init__(self, cluster: Running, story: Story) -> None:
+        self.cluster, self.story = cluster, story
+        self.consumer = subprocess.run([ROOT / "tests/consumer/build"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+    def tell(self) -> None:
+        """Everything."""
+        story, cluster = self.story, self.cluster
+        story.step("Two management clusters. The source has the hardware; the target has a class that relays namespace a of the source")
+        story.show(cluster, ADMIN, "get", CLASSES)
+        story.show(cluster, TARGET, "get", CLASSES)
+        self.same_hosts()
+        host = self.provisioned()
+        witness = Witness(cluster)
+        try:
+            eventually(lambda: witness.of(host))
+            self.moved(host)
+            self.resumed(host)
+            self.cut_off(host)
+            assert set(witness.of(host)) == {("provisioned", "https://images.example.com/node.qcow2")}, witness.of(host)
+            story.checked(f"the real {host} was told nothing else, and was provisioned, at every moment since before the move")
+        finally:
+            witness.close()
+        self.retired(host)
+
+    def same_hosts(self) -> None:
+        """Identity is passed through."""
+        here, there = (self.identities(who) for who in (ADMIN, TARGET))
+        assert here == there, f"{here} is not {there}"
+        self.story.checked(f"both show the same {len(here)} hosts, by name and uid")
+
+    def identities(self, who: str) -> dict[str, str]:
+        items = self.cluster.items(who, BMH, "-n", TENANT)
+        return {item["metadata"]["name"]: item["metadata"]["uid"] for item in items}
+
+    def provisioned(self) -> str:
+        """A Cluster API machine in the source. Returns its host."""
+        story, cluster = self.story, self.cluster
+        story.step("In the source, Cluster API's Metal3 provider puts a machine on a host, and is paused for a move")
+        for who in (ADMIN, TARGET):
+            capi.install(cluster, who)
+        capi.make(cluster, ADMIN, TENANT, MACHINE)
+        host = self.acts(ADMIN, "settle")
+        eventually(lambda: self.consumer_of(TARGET, host) == "Metal3Machine")
+        story.show(cluster, ADMIN, "get", BMH, "-n", TENANT)
+        story.step("The target shows the host as it is in the source, and has taken nothing")
+        story.show(cluster, TARGET, "get", BMH, "-n", TENANT)
+        assert cluster.items(TARGET, WORKLOADS, "-n", TENANT) == []
+        views = [cluster.get(who, BMH, host, "-n", TENANT) for who in (ADMIN, TARGET)]
+        assert views[0]["spec"] == views[1]["spec"], f"{views[0]['spec']} is not {views[1]['spec']}"
+        story.checked("the same spec: consumer, image, secrets")
+        return host
+
+    def moved(self, host: str) -> None:
+        """As clusterctl move."""
+        story, cluster = self.story, self.cluster
+        story.step(
+            "Cluster API's objects move as clusterctl moves them: made anew in the target, and stripped of their finalizers in the source"
+        )
+        for name in capi.move(cluster, ADMIN, TARGET, TENANT, MACHINE):
+            story.told(name)
+        left = cluster.items(ADMIN, capi.MACHINE, "-n", TENANT)
+        assert left == [], left
+        assert self.consumer_of(ADMIN, host) == "Metal3Machine"
+        story.checked("the machine has vanished from the source, and its host is not released there")
+
+    def resumed(self, host: str) -> None:
+        """The target's consumer goes on."""
+        story, cluster = self.story, self.cluster
+        story.step("In the target, the provider goes on with the machine: it finds its host, asserts what it wants, and reboots it once")
+        assert self.acts(TARGET, "resume") == host
+        eventually(lambda: self.consumer_of(ADMIN, host) == "Workload")
+        story.show(cluster, TARGET, "get", BMH, host, "-n", TENANT)
+        story.show(cluster, TARGET, "get", WORKLOADS, "-n", TENANT)
+        story.step("The source now says that the target has it")
+        story.show(cluster, ADMIN, "get", BMH, host, "-n", TENANT, "-o", "jsonpath={.spec.consumerRef}")
+        annotations = cluster.get(ADMIN, BMH, host, "-n", TENANT)["metadata"]["annotations"]
+        assert annotations["workload.metal3.io/management"] == "target", annotations
+        eventually(lambda: self.phase() == "Running")
+
+    def cut_off(self, host: str) -> None:
+        """The link is cut; what is asked for meanwhile is done afterwards. New credentials on the way."""
+        story, cluster = self.story, self.cluster
+        story.step("The target's way to the source is changed to one that can be cut: new credentials, and nothing is restarted")
+        port = urlsplit(cluster.description[ADMIN]["server"]).port
+        assert port is not None
+        with Link(port) as link:
+            self.reach(f"https://127.0.0.1:{link.port}")
+            eventually(lambda: self.connected()["status"] == "True")
+            story.step("The link is cut")
+            link.cut()
+            eventually(lambda: self.connected()["status"] == "False")
+            story.told(f"{self.connected()['reason']}: {self.connected()['message']}")
+            assert "is of 20" in self.connected()["message"], "it says since when"
+            story.show(cluster, TARGET, "get", BMH, host, "-n", TENANT)
+            story.checked("reads answer with what was last known")
+            cluster.kubectl(TARGET, "patch", BMH, host, "-n", TENANT, "--type=merge", "-p", '{"spec": {"online": false}}')
+            story.checked("a write is accepted")
+            eventually(lambda: self.waits())
+            assert cluster.get(OWNER, BMH, host, "-n", "metal3")["spec"]["online"] is True
+            story.show(cluster, TARGET, "get", WORKLOADS, "-n", TENANT, "-o", "wide")
+            story.step("The link is back")
+            link.mend()
+            eventually(lambda: not cluster.get(OWNER, BMH, host, "-n", "metal3")["status"]["poweredOn"])
+            story.checked("the write has reached the machine: it is off")
+            cluster.kubectl(TARGET, "patch", BMH, host, "-n", TENANT, "--type=merge", "-p", '{"spec": {"online": true}}')
+            eventually(lambda: self.phase() == "Running")
+            self.reach(cluster.description[ADMIN]["server"])
+            eventually(lambda: self.connected()["status"] == "True")
+
+    def retired(self, host: str) -> None:
+        """The machine is deleted, in the target."""
+        story, cluster = self.story, self.cluster
+        story.step("The machine is deleted in the target, and its host is clean and free for both")
+        self.acts(TARGET, "retire")
+        eventually(lambda: self.consumer_of(ADMIN, host) == "" == self.consumer_of(TARGET, host))
+        eventually(lambda: "consumerRef" not in cluster.get(OWNER, BMH, host, "-n", "metal3")["spec"])
+        eventually(lambda: cluster.items(ADMIN, WORKLOADS, "-n", TENANT) == [] == cluster.items(TARGET, WORKLOADS, "-n", TENANT))
+        story.show(cluster, TARGET, "get", BMH, "-n", TENANT)
+        copies = [item["metadata"]["name"] for item in cluster.items(ADMIN, "secrets", "-n", TENANT)]
+        assert copies == [], f"left in the source: {copies}"
+        story.checked("no secret is left in the source")
+
+    def acts(self, who: str, scenario: str) -> str:
+        """Has the provider's stand-in do its part; returns the host's name."""
+        kubeconfig = service_account(self.cluster, TENANT, "capm3", everywhere=WATCHES_HOSTS, at=who)
+        argv = [self.consumer, f"--kubeconfig={kubeconfig}", f"--namespace={TENANT}", f"--scenario={scenario}", f"--machine={MACHINE}"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=SECONDS)
+        assert done.returncode == 0, f"{done.stderr}after\n{done.stdout}"
+        steps = [json.loads(line) for line in done.stdout.splitlines()]
+        for step in steps:
+            self.story.told(f"{step['step']} {step.get('host', '')}".strip())
+        return next(str(step["host"]) for step in steps if "host" in step)
+
+    def consumer_of(self, who: str, host: str) -> str:
+        view = self.cluster.get(who, BMH, host, "-n", TENANT)
+        return str((view["spec"].get("consumerRef") or {}).get("kind", ""))
+
+    def phase(self) -> str:
+        [workload] = self.cluster.items(TARGET, WORKLOADS, "-n", TENANT)
+        return str(workload["status"]["phase"])
+
+    def waits(self) -> bool:
+        """Whether the tenant is told that what it asks for is kept."""
+        [workload] = self.cluster.items(TARGET, WORKLOADS, "-n", TENANT)
+        return "SourceUnavailable" in [condition["reason"] for condition in workload["status"]["conditions"]]
+
+    def connected(self) -> Object:
+        conditions = self.cluster.get(TARGET, CLASSES, "relay")["status"]["conditions"]
+        return next(condition for condition in conditions if condition["type"] == "Connected")
+
+    def reach(self, server: str) -> None:
+        """Has the target reach the source at this address."""
+        config = json.loads(Path(self.cluster.kubeconfig(TENANT)).read_text())
+        config["clusters"][0]["cluster"]["server"] = server
+        data = {"kubeconfig": base64.b64encode(json.dumps(config).encode()).decode()}
+        secret = ["secret", "relay-credentials", "-n", "metal3-workloads-system"]
+        self.cluster.kubectl(TARGET, "patch", *secret, "--type=merge", "-p", json.dumps({"data": data}))
+
+
+def main() -> int:
+    """Tells the story on clusters of its own."""
+    story = Story("A pivot: only the workloads move, and the machines do not notice")
+    with tempfile.TemporaryDirectory(prefix="demo-pivot-") as folder:
+        root = Path(folder) / "clusters"
+        try:
+            cluster = running.start(root, "--target", "--hosts", "3", "--tenants", TENANT)
+            Pivot(cluster, story).tell()
+        except AssertionError as error:
+            print(f"\nnot so: {error}{running.tails(root)}", file=sys.stderr)
+            return 1
+        finally:
+            running.stop(root)
+    story.end()
+    return 0

@@ -1,0 +1,98 @@
+"""How a story is told: numbered steps, the commands with what they print, and what was checked."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Self
+
+from tests.integration.tcpproxy import proxied
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from tests.integration.running import Running
+    from tests.integration.tcpproxy import Proxy
+
+__all__ = ["Link", "Story"]
+
+
+class Story:
+    """Prints to stdout as it goes."""
+
+    def __init__(self, title: str) -> None:
+        self._begin, self._number = time.monotonic(), 0
+        self._print(f"# {title}")
+
+    def step(self, text: str) -> None:
+        """What happens next."""
+        self._number += 1
+        self._print(f"\n{self._number}. {text}  [{time.monotonic() - self._begin:.0f}s]")
+
+    def show(self, cluster: Running, who: str, *arguments: str) -> str:
+        """A kubectl command, and what it prints."""
+        self._print(f"   {who}$ kubectl {' '.join(arguments)}")
+        printed = cluster.kubectl(who, *arguments)
+        for line in printed.rstrip().splitlines():
+            self._print(f"   | {line}")
+        return printed
+
+    def told(self, line: str) -> None:
+        """A line that something else printed."""
+        self._print(f"   | {line}")
+
+    def checked(self, text: str) -> None:
+        """What was just found to be so."""
+        self._print(f"   ok: {text}")
+
+    def end(self) -> None:
+        self._print(f"\nAll of it is so. [{time.monotonic() - self._begin:.0f}s]")
+
+    def _print(self, line: str) -> None:
+        print(line, flush=True)
+        sys.stdout.flush()
+
+
+class Link:
+    """A link between two clusters that can be cut: a TCP proxy on a port of loopback, in a thread."""
+
+    def __init__(self, target: int) -> None:
+        self._target, self._loop = target, asyncio.new_event_loop()
+        self._proxy: Proxy | None = None
+        self._ready, self._over = threading.Event(), asyncio.Event()
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(),))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        if not self._ready.wait(10):
+            raise AssertionError("the proxy did not start")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._loop.call_soon_threadsafe(self._over.set)
+        self._thread.join(10)
+        self._loop.close()
+
+    @property
+    def port(self) -> int:
+        return self._running.port
+
+    @property
+    def _running(self) -> Proxy:
+        assert self._proxy is not None
+        return self._proxy
+
+    def cut(self) -> None:
+        """Every connection breaks, and no other is made."""
+        self._loop.call_soon_threadsafe(self._running.cut)
+
+    def mend(self) -> None:
+        """It works again."""
+        self._running.open = True
+
+    async def _run(self) -> None:
+        async with proxied(self._target) as self._proxy:
+            self._ready.set()
+            await self._over.wait()

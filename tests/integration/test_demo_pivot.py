@@ -1,0 +1,16 @@
+"""The story of a pivot, on three real control planes, with Cluster API's libraries: every step checks itself."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from tests.integration.running import ROOT
+
+SECONDS = 600
+
+
+def test_the_story_is_true() -> None:
+    done = subprocess.run([sys.executable, ROOT / "hack" / "demo-pivot"], capture_output=True, text=True, check=False, timeout=SECONDS)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "All of it is so." in done.stdout
