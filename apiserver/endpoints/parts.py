@@ -27,12 +27,13 @@ class Parts(NamedTuple):
         return b"".join((self.head, b",".join(self.items), self.tail))
 
     def pieces(self, count: int) -> Iterator[bytes]:
-        """All of it in order, in about this many pieces of as many items each."""
+        """All of it in order: the head, the items in about this many pieces, the tail."""
         items = self.items
         step = max(1, -(-len(items) // max(count, 1)))
-        before = self.head
-        for start in range(0, len(items) - step, step):
-            yield before + b",".join(items[start : start + step]) + b","
-            before = b""
-        rest = (len(items) - 1) // step * step if items else 0
-        yield b"".join((before, b",".join(items[rest:]), self.tail))
+        if self.head:
+            yield self.head
+        for start in range(0, len(items), step):
+            # An empty item at the end makes the comma before the next piece without copying this one.
+            yield b",".join([*items[start : start + step], b""] if start + step < len(items) else items[start : start + step])
+        if self.tail:
+            yield self.tail

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["definitions", "rows", "table", "table_of_many"]
 
-AT_ONCE = 500
+AT_ONCE = 100
 """Rows that are made before others have their turn."""
 KEPT = Kept()
 NAME_DESCRIPTION = (

@@ -14,10 +14,12 @@ from tests.bench.cpu import cpu_seconds
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-__all__ = ["Files", "Target", "client_context"]
+__all__ = ["IDENTITY", "TIMEOUT", "Files", "Target", "client_context"]
 
 TIMEOUT = ClientTimeout(total=120)
 CONNECTIONS = 128
+IDENTITY = {"Accept-Encoding": "identity"}
+"""Unless a request says otherwise: aiohttp asks for gzip by itself."""
 
 
 def client_context(authority: str, certificate: str, key: str) -> ssl.SSLContext:
@@ -50,7 +52,7 @@ class Target:
     async def __aenter__(self) -> Target:
         context = client_context(self.files.authority, self.files.certificate, self.files.key)
         connector = TCPConnector(ssl=context, limit=CONNECTIONS)
-        self.session = ClientSession(connector=connector, timeout=TIMEOUT, auto_decompress=False)
+        self.session = ClientSession(connector=connector, timeout=TIMEOUT, auto_decompress=False, headers=IDENTITY)
         return self
 
     async def __aexit__(self, *exc: object) -> None:
