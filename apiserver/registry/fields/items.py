@@ -35,12 +35,16 @@ def kind_of(type_: Type, value: Any) -> Kind:
 
 def same(type_: Type, left: Any, right: Any) -> bool:
     """Whether two values are equal; 1 equals 1.0, but not True."""
+    if left is right:
+        return True
     equal: bool = left == right
     return equal and (type_.exact or _same_kinds(type_, left, right))
 
 
 def _same_kinds(type_: Type, left: Any, right: Any) -> bool:
     """Of equal values, whether truth values stand in the same places. Looks only where the type leaves that open."""
+    if left is right:
+        return True
     if isinstance(left, dict):
         map_ = type_.map or ANYTHING
         types = {name: map_.type_of(name) for name in left}

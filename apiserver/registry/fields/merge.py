@@ -1,7 +1,8 @@
 """The merge of an applied configuration into an object. Pure.
 
 The rules of structured-merge-diff's typed/merge.go: nothing is removed, what both have is the applied one's, and lists keep the object's
-order except where the applied one orders its items otherwise.
+order except where the applied one orders its items otherwise. What comes out as it was is the object's very part, so that comparing
+the two costs nothing there.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["merge"]
 
 _ABSENT: Any = object()
+_SCALARS = (str, int, bool, float)
 
 
 def merge(type_: Type, live: dict[str, Any], applied: dict[str, Any]) -> dict[str, Any]:
@@ -27,7 +29,7 @@ def merge(type_: Type, live: dict[str, Any], applied: dict[str, Any]) -> dict[st
 
 
 def _values(type_: Type, left: Any, right: Any) -> Any:
-    if right is _ABSENT:
+    if right is _ABSENT or (type(left) is type(right) and type(left) in _SCALARS and left == right):
         return left
     kind = kind_of(type_, right)
     if kind == "map" and type_.map is not None and not type_.map.atomic:
@@ -40,11 +42,14 @@ def _values(type_: Type, left: Any, right: Any) -> Any:
 
 
 def _maps(map_: MapType, left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
-    found = dict(left)
+    changed: dict[str, Any] = {}
     for name, value in right.items():
-        _, type_ = map_.fields.get(name) or ("", map_.element or DEDUCED)
-        found[name] = _values(type_, left.get(name, _ABSENT), value)
-    return found
+        before = left.get(name, _ABSENT)
+        declared = map_.fields.get(name)
+        merged = _values(declared[1] if declared else map_.element or DEDUCED, before, value)
+        if merged is not before:
+            changed[name] = merged
+    return {**left, **changed} if changed else left
 
 
 def _lists(list_: ListType, left: list[Any], right: list[Any]) -> list[Any]:

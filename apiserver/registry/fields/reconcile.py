@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apiserver.registry.fields.fieldset import FieldSet, Tree
-from apiserver.registry.fields.schema import DEDUCED
 
 if TYPE_CHECKING:
     from apiserver.registry.fields.schema import Type
@@ -25,6 +24,8 @@ def reconcile(type_: Type, fields: FieldSet) -> FieldSet:
 
 def _reconciled(type_: Type, tree: Tree) -> Tree:
     """The new subtree below a field; `tree` itself if it is right as it is. `tree` is not empty."""
+    if not type_.atomic_below:
+        return tree
     if type_.map is not None:
         if type_.map.atomic:
             return {}
@@ -35,9 +36,5 @@ def _reconciled(type_: Type, tree: Tree) -> Tree:
         types = {element: type_.list.item for element, below in tree.items() if below}
     else:
         return tree
-    changed = {
-        element: found
-        for element, child in types.items()
-        if child is not DEDUCED and (found := _reconciled(child, tree[element])) is not tree[element]
-    }
+    changed = {element: found for element, child in types.items() if (found := _reconciled(child, tree[element])) is not tree[element]}
     return {**tree, **changed} if changed else tree

@@ -51,17 +51,19 @@ class Type:
     """What a value may be; several of the three where the schema leaves it open.
 
     `exact`: booleans cannot stand where numbers may, so that Python's == (True == 1) tells whether two values are the same.
+    `atomic_below`: an object or list that is declared atomic may be here, or below.
     """
 
     scalar: ScalarType | None = None
     list: ListType | None = None
     map: MapType | None = None
     exact: bool = True
+    atomic_below: bool = False
 
 
 def _anything() -> tuple[Type, Type]:
     """(anything, merged by fields; anything, all atomic)."""
-    atomic = Type(scalar="untyped", exact=False)
+    atomic = Type(scalar="untyped", exact=False, atomic_below=True)
     atomic.list, atomic.map = ListType("atomic", atomic), MapType(element=atomic, atomic=True)
     deduced = Type(scalar="untyped", list=ListType("atomic", atomic), exact=False)
     deduced.map = MapType(element=deduced)
@@ -132,12 +134,13 @@ def _compile(schema: dict[str, Any], path: str, *, keep_unknown: bool) -> Type:
     kind = schema.get("type", "")
     if kind == "object":
         found = _map(schema, path, keep_unknown)
-        return Type(map=found, exact=_map_exact(found))
+        return Type(map=found, exact=_map_exact(found), atomic_below=_map_atomic(found))
     if kind == "array":
         items = _list(schema, path, keep_unknown)
-        return Type(list=items, exact=items.item.exact)
+        return Type(list=items, exact=items.item.exact, atomic_below=_list_atomic(items))
     if kind == "":
-        return Type("untyped", _list(schema, path, keep_unknown), _map(schema, path, keep_unknown), exact=False)
+        items, found = _list(schema, path, keep_unknown), _map(schema, path, keep_unknown)
+        return Type("untyped", items, found, exact=False, atomic_below=_list_atomic(items) or _map_atomic(found))
     if kind == "string":
         # Formats such as date-time may be written otherwise than as strings; they are not looked into.
         return Type(scalar="string" if schema.get("format", "") in ("", "byte") else "untyped", exact="format" not in schema)
@@ -148,6 +151,15 @@ def _compile(schema: dict[str, Any], path: str, *, keep_unknown: bool) -> Type:
 
 def _map_exact(found: MapType) -> bool:
     return (found.element is None or found.element.exact) and all(type_.exact for _, type_ in found.fields.values())
+
+
+def _map_atomic(found: MapType) -> bool:
+    parts = [type_ for _, type_ in found.fields.values()] + ([] if found.element is None else [found.element])
+    return found.atomic or any(part.atomic_below for part in parts)
+
+
+def _list_atomic(found: ListType) -> bool:
+    return found.relation == "atomic" or found.item.atomic_below
 
 
 def _map(schema: dict[str, Any], path: str, keep_unknown: bool) -> MapType:

@@ -27,6 +27,9 @@ _FITTING: dict[str, frozenset[type]] = {
 }
 
 
+_SCALARS = _FITTING["untyped"]
+
+
 def to_field_set(type_: Type, obj: dict[str, Any]) -> FieldSet:
     """The fields that somebody owns who applies `obj`: leaves, and items of lists and maps; declared objects only if empty."""
     return FieldSet(_listed(type_, obj)[0])
@@ -46,8 +49,12 @@ def _listed_map(map_: MapType, values: dict[str, Any]) -> Tree:
     found: Tree = {}
     for name, value in values.items():
         declared = map_.fields.get(name)
-        below, member = _listed(declared[1] if declared else map_.element or DEDUCED, value)
-        _put(found, f"f:{name}", below, member or declared is None or value is None or value == {})
+        element, type_ = declared or (f"f:{name}", map_.element or DEDUCED)
+        if type_.scalar is not None and type(value) in _SCALARS:
+            found[element] = {}
+            continue
+        below, member = _listed(type_, value)
+        _put(found, element, below, member or declared is None or value is None or value == {})
     return found
 
 
@@ -87,6 +94,8 @@ def _map_errors(map_: MapType, values: dict[str, Any], path: str, duplicates: bo
     for name, value in values.items():
         declared = map_.fields.get(name)
         type_ = declared[1] if declared else map_.element
+        if type_ is not None and type_.scalar is not None and type(value) in _FITTING[type_.scalar]:
+            continue
         if type_ is None:
             found.append((f"{path}.{name}", "field not declared in schema"))
         else:
