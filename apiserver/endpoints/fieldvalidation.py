@@ -26,15 +26,19 @@ def check_body(context: Context, resource: Resource, schema: dict[str, Any], obj
         raise bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: strict decoding error: {", ".join(problems)}')
 
 
-def check_patched(context: Context, schema: dict[str, Any], obj: dict[str, Any], duplicates: Sequence[str]) -> None:
-    """The same for what a patch made of the object. Raises ApiError (422) for Strict, as kube-apiserver does."""
-    problems = _problems(context, schema, obj, duplicates)
+def check_patched(
+    context: Context, schema: dict[str, Any], obj: dict[str, Any], duplicates: Sequence[str], current: dict[str, Any]
+) -> None:
+    """The same for what a patch made of the current object. Raises ApiError (422) for Strict, as kube-apiserver does."""
+    problems = _problems(context, schema, obj, duplicates, current)
     if problems:
         raise _invalid_patch(f"strict decoding error: {', '.join(problems)}")
 
 
-def unknown_fields(schema: dict[str, Any], value: Any, path: str = "") -> Iterator[str]:
-    """The paths of fields that the schema has no place for. What has the wrong type is left to the model."""
+def unknown_fields(schema: dict[str, Any], value: Any, path: str = "", stored: Any = None) -> Iterator[str]:
+    """The paths of fields that the schema has no place for. What has the wrong type is left to the model.
+
+    `stored`: has no such fields; the parts that `value` shares with it are not looked into."""
     if isinstance(value, list):
         items = schema.get("items")
         if items:
@@ -46,20 +50,24 @@ def unknown_fields(schema: dict[str, Any], value: Any, path: str = "") -> Iterat
     known, extra = schema.get("properties"), schema.get("additionalProperties")
     if known is None and extra is None:
         return
+    before = stored if isinstance(stored, dict) else {}
     for key, item in value.items():
-        below = f"{path}.{key}" if path else key
+        if key in before and before[key] is item:
+            continue
         inner = known.get(key) if known is not None else extra
         if inner is None:
-            yield below
+            yield f"{path}.{key}" if path else key
         elif isinstance(item, dict | list):
-            yield from unknown_fields(inner, item, below)
+            yield from unknown_fields(inner, item, f"{path}.{key}" if path else key, before.get(key))
 
 
-def _problems(context: Context, schema: dict[str, Any], obj: dict[str, Any], duplicates: Sequence[str]) -> list[str]:
+def _problems(
+    context: Context, schema: dict[str, Any], obj: dict[str, Any], duplicates: Sequence[str], stored: dict[str, Any] | None = None
+) -> list[str]:
     """What Strict refuses; for Warn the context gets the warnings instead."""
     if context.field_validation == "Ignore":
         return []
-    problems = [*duplicates, *(f'unknown field "{field}"' for field in sorted(unknown_fields(schema, obj)))]
+    problems = [*duplicates, *(f'unknown field "{field}"' for field in sorted(unknown_fields(schema, obj, stored=stored)))]
     if len(problems) > MOST:
         problems = [*problems[:MOST], f"and {len(problems) - MOST} more"]
     if context.field_validation == "Strict":

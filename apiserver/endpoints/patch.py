@@ -54,7 +54,7 @@ async def patch(call: Call, scope: Scope) -> web.StreamResponse:
         wanted = _of_kind(scope.resource, patched(current))
         check_place(call, scope.resource, wanted, name=True)
         check_uid(scope.resource, current, wanted)
-        check_patched(how, scope.schema, wanted, decoded.duplicates)
+        check_patched(how, scope.schema, wanted, decoded.duplicates, current)
         warn(how, wanted, current)
         return wanted  # with the resourceVersion of `current`, unless the patch names another: that is a conflict then
 
