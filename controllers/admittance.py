@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from apiserver.apis.workloadclass import DEFAULT_CLASS_ANNOTATION
-from controllers.runtime.objects import Object, annotations_of, labels_of, matches, name_of
+from controllers.runtime.objects import Object, annotations_of, deleting, labels_of, matches, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +21,10 @@ def is_active(namespace: Object) -> bool:
 
 
 def admits(class_: Object, namespace: Object) -> bool:
-    """Whether the class lets the namespace use it: by name, pattern or labels. No rule admits nobody."""
+    """Whether the class lets the namespace have more of its hosts: by name, pattern or labels. No rule admits nobody, nor does a class
+    that is being deleted."""
+    if deleting(class_):
+        return False
     rules = class_["spec"].get("allowedNamespaces") or {}
     name = name_of(namespace)
     names = rules.get("names") or ()
@@ -41,5 +44,5 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 def default_class(classes: Iterable[Object]) -> Object | None:
     """The class that Workloads without one get: annotated as default; of several the newest, as with StorageClasses."""
-    found = [class_ for class_ in classes if annotations_of(class_).get(DEFAULT_CLASS_ANNOTATION) == "true"]
+    found = [class_ for class_ in classes if not deleting(class_) and annotations_of(class_).get(DEFAULT_CLASS_ANNOTATION) == "true"]
     return max(found, key=lambda class_: (class_["metadata"].get("creationTimestamp") or "", name_of(class_)), default=None)

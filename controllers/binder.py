@@ -160,6 +160,8 @@ class Binder:
             raise Unbindable("NoDefaultClass", "spec.className is empty and no WorkloadClass is the default: set spec.className")
         if class_ is None:
             raise Unbindable("ClassNotFound", f'there is no WorkloadClass "{name}": kubectl get workloadclasses shows those there are')
+        if deleting(class_):
+            raise Unbindable("ClassDeleting", f'the WorkloadClass "{name}" is being deleted: use another one')
         namespace = self._cluster.namespaces.store.get(namespace_of(workload))
         if namespace is None or not admits(class_, namespace):
             message = (

@@ -1,4 +1,7 @@
-"""WorkloadClasses: keeps one provider per class running with the class's credentials, and says how the class fares."""
+"""WorkloadClasses: keeps one provider per class running with the class's credentials, and says how the class fares.
+
+A class that is deleted stays until nobody has a host of it, as a volume stays while a pod uses it.
+"""
 
 from __future__ import annotations
 
@@ -12,16 +15,18 @@ from controllers.providers.base import BadClass, ProviderError
 from controllers.runtime.conditions import condition, is_true
 from controllers.runtime.controller import Controller, Result
 from controllers.runtime.errors import ApiException
-from controllers.runtime.objects import Object, key_of, name_of, uid_of
+from controllers.runtime.objects import Object, deleting, key_of, name_of, uid_of
 
 if TYPE_CHECKING:
     from controllers.sources import Sources
 
-__all__ = ["ClassController"]
+__all__ = ["ClassController", "in_use"]
 
 COUNT_AFTER = 0.5
 """Seconds after a host's change until the class says so: hosts change in bunches."""
 RETRY_CLASS = 30.0
+NAMED = 5
+"""Workloads that are named where many are meant."""
 
 
 class ClassController:
@@ -68,6 +73,12 @@ class ClassController:
             self._known.pop(name, None)
             await self._sources.stop(name)
             return None
+        users = self._users(name)
+        if deleting(class_) and not users:
+            await self._protect(class_, wanted=False)
+            return None
+        if not deleting(class_):
+            class_ = await self._protect(class_, wanted=True)
         problem: ProviderError | None
         try:
             await self._sources.ensure(name, class_["spec"], await self._credentials(class_))
@@ -75,8 +86,23 @@ class ClassController:
         except BadClass as error:
             await self._sources.stop(name)
             problem = error
-        await self._report(class_, problem)
+        await self._report(class_, problem, users)
         return Result(requeue_after=RETRY_CLASS) if problem else None
+
+    def _users(self, name: str) -> list[str]:
+        """The Workloads that have hosts of the class."""
+        claims = (host["spec"].get("claimRef") for host in self._cluster.hosts.store.by_index("class", name))
+        return sorted(f"{claim['namespace']}/{claim['name']}" for claim in claims if claim)
+
+    async def _protect(self, class_: Object, *, wanted: bool) -> Object:
+        """Puts our finalizer on the class, or takes it off; others' stay. Returns the class as it then is."""
+        finalizers = class_["metadata"].get("finalizers") or []
+        if (kinds.IN_USE_FINALIZER in finalizers) == wanted:
+            return class_
+        left = [finalizer for finalizer in finalizers if finalizer != kinds.IN_USE_FINALIZER]
+        changed = [*left, kinds.IN_USE_FINALIZER] if wanted else left
+        patch = {"metadata": {"resourceVersion": class_["metadata"]["resourceVersion"], "finalizers": changed}}
+        return await self._cluster.client.patch(kinds.CLASSES, name_of(class_), patch)
 
     async def _credentials(self, class_: Object) -> dict[str, bytes]:
         """The decoded data of the class's secret, empty without one. Raises BadClass when it is missing."""
@@ -104,13 +130,15 @@ class ClassController:
             raise BadClass("SecretNotFound", message) from None
         return {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
 
-    async def _report(self, class_: Object, problem: ProviderError | None) -> None:
+    async def _report(self, class_: Object, problem: ProviderError | None, users: list[str]) -> None:
         name, generation = name_of(class_), class_["metadata"].get("generation")
         if problem is None:
             conditions = [condition("Connected", True, "Connected", "the source of machines answers", generation=generation)]
         else:
             conditions = [condition("Connected", False, problem.reason, problem.message, generation=generation)]
         conditions.append(_overlap(len(self._sources.overlaps(name)), generation))
+        if deleting(class_):
+            conditions.append(condition("Removable", False, "InUse", in_use(users), generation=generation))
         before = (class_.get("status") or {}).get("conditions")
         status = {
             "observedGeneration": generation,
@@ -121,6 +149,13 @@ class ClassController:
         if problem is not None and (before is None or is_true(before, "Connected")) and problem.reason != "Connecting":
             about = {"apiVersion": kinds.CLASSES.api_version, "kind": "WorkloadClass", "metadata": class_["metadata"]}
             self._cluster.events.event(about, "Warning", problem.reason, problem.message)
+
+
+def in_use(users: list[str]) -> str:
+    """What the deletion of a class waits for, and the ways out."""
+    some = ", ".join(users[:NAMED]) + (f" and {len(users) - NAMED} more" if len(users) > NAMED else "")
+    have = "has a host" if len(users) == 1 else "have hosts"
+    return f"{some} {have} of the class: delete them, or clear spec.claimRef of their hosts; then it goes"
 
 
 def _overlap(count: int, generation: int | None) -> Object:

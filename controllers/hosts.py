@@ -178,7 +178,10 @@ def gone_status(host: Object, *, class_gone: bool) -> Object:
     """The status of a claimed Host whose real host is gone, or cannot be reached for good: last known state stays."""
     status = {key: value for key, value in (host.get("status") or {}).items() if key not in {"phase", "conditions"}}
     if class_gone:
-        reason, message = "ClassGone", f"WorkloadClass {host['spec']['className']} was deleted: create it again to release the host"
+        reason, message = (
+            "ClassGone",
+            f"WorkloadClass {host['spec']['className']} was deleted: create it again, or clear spec.claimRef here",
+        )
     else:
         reason, message = "HostGone", "the real host is gone: delete the Workload that has it"
     return {**status, "available": False, "reason": reason, "message": message}

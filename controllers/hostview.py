@@ -14,7 +14,7 @@ from controllers.admittance import admits, is_active
 from controllers.offers import changes, current_offers, hardware_kind, is_offerable
 from controllers.runtime.controller import Controller, Result
 from controllers.runtime.errors import ApiException
-from controllers.runtime.objects import Object, name_of
+from controllers.runtime.objects import Object, deleting, name_of
 
 if TYPE_CHECKING:
     from controllers.cluster import Cluster
@@ -58,7 +58,7 @@ class OfferController:
         self.controller.queue.add_after(class_name, max(SETTLE, SHARE * self._took.get(class_name, 0.0)))
 
     def _class_changed(self, old: Object | None, new: Object | None) -> None:
-        if old is None or new is None or old["spec"] != new["spec"]:
+        if old is None or new is None or old["spec"] != new["spec"] or deleting(old) != deleting(new):
             class_ = new or old
             assert class_ is not None
             self._settle(name_of(class_))

@@ -18,6 +18,9 @@ RELEASE_FINALIZER = f"{GROUP}/release"
 CLAIMED_THROUGH = f"{GROUP}/claimed-through"
 """Label of Workloads that the server made when their host was claimed through its view."""
 
+IN_USE_FINALIZER = f"{GROUP}/class-in-use"
+"""On every WorkloadClass, removed when it is to be deleted and nobody has a host of it: who has one could not release it else."""
+
 FAILURE_DOMAIN = "infrastructure.cluster.x-k8s.io/failure-domain"
 
 

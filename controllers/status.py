@@ -11,7 +11,16 @@ from controllers.runtime.conditions import condition, set_conditions
 if TYPE_CHECKING:
     from controllers.runtime.objects import Object
 
-__all__ = ["bound_status", "lost_status", "releasing_status", "runs_something", "starting_status", "unknown_source", "update_refused"]
+__all__ = [
+    "bound_status",
+    "class_gone",
+    "lost_status",
+    "releasing_status",
+    "runs_something",
+    "starting_status",
+    "unknown_source",
+    "update_refused",
+]
 
 IDLE = ("Pending", "Bound", None)
 WAITS = ("Deprovisioning", "Provisioning", "PowerChanging")
@@ -99,6 +108,14 @@ def unknown_source(reason: str = "SourceUnavailable") -> Outcome:
 def _unless_stalled(outcome: Outcome, stalled: str) -> Outcome:
     """What is waited for in vain says why; what is reached already stays so."""
     return Outcome(False, "HostStalled", stalled) if stalled and outcome.reason in WAITS else outcome
+
+
+def class_gone(name: str) -> Outcome:
+    """Synchronized, when the Workload's class was deleted by force."""
+    message = (
+        f'the WorkloadClass "{name}" was deleted: ask its owner to create it again, or to free the host (clear spec.claimRef of its Host)'
+    )
+    return Outcome(False, "ClassGone", message)
 
 
 def _provisioned(workload: Object, seen: Object) -> Outcome:

@@ -26,6 +26,7 @@ from controllers.runtime.errors import ApiException, BadConfig
 from controllers.runtime.objects import Object, deleting, key_of, labels_of, name_of, namespace_of
 from controllers.status import (
     bound_status,
+    class_gone,
     lost_status,
     must_announce,
     phase_of,
@@ -118,7 +119,7 @@ class WorkloadController:
         request = self._request(workload, host)
         provider = self._sources.get(host["spec"]["className"])
         if provider is None:
-            await self._report(workload, host, _unavailable())
+            await self._report(workload, host, _unavailable(self._no_source(host)))
             return Result(requeue_after=RESYNC)
         if (known := provider.applied(request)) is not None:
             await self._report(workload, host, known)
@@ -137,7 +138,7 @@ class WorkloadController:
         except (ApiException, ProviderError, BadConfig) as error:
             if isinstance(error, ApiException) and error.conflict:
                 raise
-            await self._report(workload, host, _unavailable())
+            await self._report(workload, host, _unavailable(unknown_source()))
             if isinstance(error, ApiException):
                 raise
             log.warning("workload %s: %s", key_of(workload), error)
@@ -158,6 +159,11 @@ class WorkloadController:
         except ApiException as error:
             if not error.not_found:
                 raise
+
+    def _no_source(self, host: Object) -> Outcome:
+        """Why the host's class has no provider: it is only being started, unless the class itself is gone."""
+        name = host["spec"]["className"]
+        return unknown_source() if name in self._cluster.classes.store else class_gone(name)
 
     def _request(self, workload: Object, host: Object) -> ApplyRequest:
         """The request without its secrets; its version knows theirs."""
@@ -246,7 +252,7 @@ class WorkloadController:
             return None
         if host is not None:
             provider = self._sources.get(host["spec"]["className"])
-            released = await self._release(workload, host, provider) if provider is not None else unknown_source().message
+            released = await self._release(workload, host, provider) if provider is not None else self._no_source(host).message
             if released is not None:
                 status = releasing_status(workload, released, timestamp())
                 await self._cluster.patch_status(kinds.WORKLOADS, workload, status)
@@ -306,6 +312,6 @@ class WorkloadController:
         return True
 
 
-def _unavailable() -> Applied:
+def _unavailable(why: Outcome) -> Applied:
     """Nothing could be done; what is known of the host stays."""
-    return Applied(Outcome(True, "Bound", "the host is this Workload's"), unknown_source())
+    return Applied(Outcome(True, "Bound", "the host is this Workload's"), why)

@@ -74,6 +74,7 @@ MANAGEMENT_CONTROLLERS = (
     Rule(WORKLOAD, ("workloads", "workloadclasses", "hosts"), READ),
     Rule(WORKLOAD, ("workloads",), ("update", "patch", "delete")),
     Rule(WORKLOAD, ("hosts",), ("create", "update", "patch", "delete")),
+    Rule(WORKLOAD, ("workloadclasses",), ("patch",)),
     Rule(WORKLOAD, ("workloads/status", "workloadclasses/status", "hosts/status"), ("get", "update", "patch")),
     Rule(WORKLOAD, ("workloads/binding",), ("create",)),
     Rule(WORKLOAD, ("workloadclasses/private",), ("get",)),

@@ -62,9 +62,11 @@ def namespace(name: str, phase: str = "Active", **labels: str) -> dict[str, Any]
     ],
 )
 def test_who_is_admitted(rules: dict[str, Any] | None, admitted: set[str]) -> None:
-    class_ = {"spec": {} if rules is None else {"allowedNamespaces": rules}}
+    class_: dict[str, Any] = {"metadata": {"name": "metal"}, "spec": {} if rules is None else {"allowedNamespaces": rules}}
     everyone = [namespace("team-a"), namespace("team-b"), namespace("prod", tier="gold")]
     assert {item["metadata"]["name"] for item in everyone if admits(class_, item)} == admitted
+    class_["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert not any(admits(class_, item) for item in everyone), "a class that is being deleted takes nobody in"
 
 
 def test_a_terminating_namespace_is_not_active() -> None:

@@ -10,6 +10,8 @@ import orjson
 import pytest
 
 from apiserver.apis.host import host_name, view_uid
+from controllers.classes import in_use
+from controllers.kinds import IN_USE_FINALIZER
 from controllers.run import Health, run_controllers
 from controllers.runtime.errors import BadConfig
 from tests.unit.controllers.clusters import (
@@ -358,6 +360,56 @@ async def test_of_two_classes_that_see_the_same_hosts_the_first_keeps_them(here:
         here.management.remove(CLASSES, "metal")
         await eventually(lambda: here.management.all(HOSTS)[0]["spec"]["className"] == "second")
         await eventually(lambda: exclusive("second") == "Exclusive", 10)
+
+
+def removable(here: World) -> str:
+    """What the class says about its deletion."""
+    conditions = here.management.get(CLASSES, "metal")["status"]["conditions"]
+    return next((str(item["message"]) for item in conditions if item["type"] == "Removable"), "")
+
+
+async def test_a_deleted_class_stays_until_nobody_has_a_host_of_it(here: World) -> None:
+    here.hardware.put(BMH, bmh("h2"))
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web"))
+        await eventually(lambda: here.phase("web") == "Running")
+        class_ = here.management.get(CLASSES, "metal")
+        assert class_["metadata"]["finalizers"] == [IN_USE_FINALIZER]
+        class_["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+        here.management.put(CLASSES, class_)
+        await eventually(lambda: removable(here).startswith("team-a/web has a host of the class: delete"))
+        here.management.put(WORKLOADS, workload("late"))
+        await eventually(lambda: here.condition("late", "Bound")["reason"] == "ClassDeleting")
+        await eventually(
+            lambda: not any(host["spec"].get("offers") for host in here.management.all(HOSTS) if not host["spec"].get("claimRef"))
+        )
+        here.management.edit(WORKLOADS, "web", {"spec": {"online": False}}, "team-a")
+        await eventually(lambda: here.phase("web") == "Stopped")
+        here.request_deletion("web")
+        await eventually(lambda: here.management.find(WORKLOADS, "web", "team-a") is None)
+        await eventually(lambda: here.management.find(CLASSES, "metal") is None)
+        await eventually(lambda: here.management.all(HOSTS) == [])
+        assert "consumerRef" not in here.host("h1")["spec"], "it was released properly"
+        await eventually(lambda: here.condition("late", "Bound")["reason"] == "ClassNotFound")
+
+
+async def test_a_class_that_was_deleted_by_force_names_the_way_out(here: World) -> None:
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web"))
+        await eventually(lambda: here.phase("web") == "Running")
+        class_ = here.management.get(CLASSES, "metal")
+        here.management.remove(CLASSES, "metal")
+        await eventually(lambda: here.condition("web", "Synchronized")["reason"] == "ClassGone")
+        assert "create it again" in here.condition("web", "Ready")["message"]
+        await eventually(lambda: here.management.all(HOSTS)[0]["status"].get("reason") == "ClassGone")
+        here.request_deletion("web")
+        await eventually(lambda: "create it again" in here.condition("web", "Ready")["message"] and here.phase("web") == "Deprovisioning")
+        here.management.put(CLASSES, class_)
+        await eventually(lambda: here.management.find(WORKLOADS, "web", "team-a") is None)
+
+
+def test_of_many_users_of_a_class_some_are_named() -> None:
+    assert in_use([f"a/{number}" for number in range(7)]).startswith("a/0, a/1, a/2, a/3, a/4 and 2 more have hosts of the class")
 
 
 async def test_a_workload_pinned_to_a_host(here: World) -> None:
