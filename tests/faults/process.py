@@ -99,6 +99,20 @@ class Server:
         assert self._session is not None, "enter it first"
         return self._session
 
+    async def status(self, path: str) -> int:
+        """Of the answer to a GET; 0 when there is none."""
+        try:
+            async with self.session.get(self.url + path) as response:
+                return response.status
+        except (aiohttp.ClientError, TimeoutError):
+            return 0
+
+    async def until(self, path: str, status: int) -> None:
+        """Until a GET is answered with this status. TimeoutError when that takes too long."""
+        async with asyncio.timeout(START_SECONDS):
+            while await self.status(path) != status:  # noqa: ASYNC110 - nothing tells
+                await asyncio.sleep(0.05)
+
     async def request(self, method: str, path: str, body: dict[str, Any] | None = None, *, absent: bool = False) -> dict[str, Any]:
         """The decoded answer. aiohttp.ClientError or TimeoutError when there is none: what was asked may have happened, or not.
         Refused for an answer that is an error; `absent`: an empty dict for 404."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import signal
 import subprocess
 import time
 import urllib.error
 import urllib.request
+from binascii import a2b_base64
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -103,6 +106,22 @@ class EtcdServer:
         """SIGCONT."""
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
+
+    def snapshot(self, file: Path) -> None:
+        """What `etcdctl snapshot save` does."""
+        with urllib.request.urlopen(urllib.request.Request(f"{self.endpoint}/v3/maintenance/snapshot", b"{}"), timeout=30) as answer:
+            file.write_bytes(b"".join(a2b_base64(json.loads(line)["result"].get("blob", "")) for line in answer))
+
+    def restore(self, file: Path, *options: str) -> None:
+        """Put a snapshot in the place of all it has, with `etcdutl snapshot restore` and these options. It must not run."""
+        assert self.process is None, "kill it first"
+        shutil.rmtree(self.folder / self.name)
+        peer = f"http://127.0.0.1:{self.peer_port}"
+        argv: list[str | Path] = [
+            *(etcd_tool("etcdutl"), "snapshot", "restore", file, f"--data-dir={self.folder / self.name}", f"--name={self.name}"),
+            *(f"--initial-cluster={self.name}={peer}", f"--initial-advertise-peer-urls={peer}", *options),
+        ]
+        subprocess.run(argv, check=True, capture_output=True)
 
     def log(self) -> str:
         """The end of what it logged."""

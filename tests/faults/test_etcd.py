@@ -1,4 +1,4 @@
-"""EtcdStore, and the watch cache over it, while etcd is killed, frozen, cut off and compacted.
+"""EtcdStore, and the watch cache over it, while etcd is killed, frozen, cut off, compacted, or without a quorum.
 
 Nothing acknowledged is lost, watches stay complete and in order, and calls end in time."""
 
@@ -7,13 +7,14 @@ from __future__ import annotations
 import asyncio
 import itertools
 import time
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
 
-from storage.base import Compacted, Conflict, Delete, Event, KeyValue, Put, StorageError, Unavailable
+from storage.base import Compacted, Conflict, Delete, Event, KeyValue, Put, StorageError, Store, Unavailable
 from storage.cache import WatchCache
 from storage.etcd import EtcdStore
 from storage.testing.harness import collect, opened, watching
@@ -21,10 +22,10 @@ from tests.integration.etcdserver import EtcdServer
 from tests.integration.tcpproxy import proxied
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from storage.base import Operation, Store
+    from storage.base import Operation
 
 TIMEOUT = 2.0
 WRITERS = 8
@@ -110,12 +111,35 @@ class Load:
                 assert isinstance(found, KeyValue)
                 return found.revision
 
+    async def wait_until_nothing_works(self, seconds: float = 60) -> None:
+        """Until as many attempts have failed as there are writers, and none has succeeded since the first of these."""
+        deadline, before, done = time.monotonic() + seconds, self.unknown, len(self.acknowledged)
+        while self.unknown < before + WRITERS:
+            assert time.monotonic() < deadline, "writes go on"
+            if len(self.acknowledged) > done:
+                before, done = self.unknown, len(self.acknowledged)
+            await asyncio.sleep(0.02)
+
     async def wait_for(self, count: int, seconds: float = 60) -> None:
         """Until so many more writes were acknowledged."""
         wanted, deadline = len(self.acknowledged) + count, time.monotonic() + seconds
         while len(self.acknowledged) < wanted:
             assert time.monotonic() < deadline, f"only {len(self.acknowledged)} of {wanted} writes"
             await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+def under_load(figure: Callable[[str, str, object], None]) -> Callable[[str, Store, Callable[[Load], Awaitable[None]]], Awaitable[Load]]:
+    """check_under_load, with figures."""
+
+    async def check(what: str, store: Store, disturb: Callable[[Load], Awaitable[None]]) -> Load:
+        load = await check_under_load(store, disturb)
+        what = f"etcd {what}, {WRITERS} writers, {'cached' if isinstance(store, WatchCache) else 'plain'}"
+        figure(what, "writes acknowledged, each stored and watched once", len(load.acknowledged))
+        figure(what, "times an outcome was unknown", load.unknown)
+        return load
+
+    return check
 
 
 async def check_under_load(store: Store, disturb: Callable[[Load], Awaitable[None]]) -> Load:
@@ -160,48 +184,93 @@ async def check_under_load(store: Store, disturb: Callable[[Load], Awaitable[Non
     return load
 
 
+Check = Callable[[str, Store, Callable[[Load], Awaitable[None]]], Awaitable[Load]]
+
+
 @pytest.mark.parametrize("make", [plain, cached])
-async def test_nothing_acknowledged_is_lost_when_etcd_is_killed(etcd: EtcdServer, make: Callable[[EtcdServer], Store]) -> None:
+async def test_nothing_acknowledged_is_lost_when_etcd_is_killed(
+    etcd: EtcdServer, make: Callable[[EtcdServer], Store], under_load: Check
+) -> None:
     async def kill_again_and_again(load: Load) -> None:
         for _ in range(4):
             await asyncio.to_thread(etcd.kill)
             await asyncio.to_thread(etcd.start)
             await load.wait_for(50)
 
-    load = await check_under_load(make(etcd), kill_again_and_again)
+    load = await under_load("killed 4 times", make(etcd), kill_again_and_again)
     assert load.unknown > 0
 
 
 @pytest.mark.parametrize("make", [plain, cached])
-async def test_a_freeze_delays_only(etcd: EtcdServer, make: Callable[[EtcdServer], Store]) -> None:
+async def test_a_freeze_delays_only(etcd: EtcdServer, make: Callable[[EtcdServer], Store], under_load: Check) -> None:
     async def freeze(load: Load) -> None:
         for _ in range(2):
             etcd.freeze()
-            before, deadline = load.unknown, time.monotonic() + 30
-            while load.unknown < before + WRITERS:  # every writer has run into its timeout
-                assert time.monotonic() < deadline
-                await asyncio.sleep(0.05)
+            await load.wait_until_nothing_works()
             etcd.thaw()
             await load.wait_for(50)
 
-    await check_under_load(make(etcd), freeze)
+    await under_load("frozen twice", make(etcd), freeze)
+
+
+@pytest.mark.parametrize("make", [plain, cached])
+async def test_a_partition_delays_only(etcd: EtcdServer, make: Callable[[EtcdServer], Store], under_load: Check) -> None:
+    async with proxied(etcd.client_port) as proxy:
+
+        async def cut(load: Load) -> None:
+            for _ in range(4):
+                proxy.cut()
+                await load.wait_until_nothing_works()
+                proxy.open = True
+                await load.wait_for(50)
+
+        await under_load("cut off 4 times", make(EtcdServer(etcd.folder, client_port=proxy.port)), cut)
 
 
 @pytest.mark.parametrize("fault", ["kill", "freeze"])
-async def test_the_others_take_over(members: list[EtcdServer], fault: str) -> None:
+async def test_the_others_take_over(members: list[EtcdServer], fault: str, under_load: Check) -> None:
     async def lose_one_after_the_other(load: Load) -> None:
         for server in members:
-            if fault == "kill":
-                await asyncio.to_thread(server.kill)
-            else:
-                server.freeze()
+            await lose(fault, server)
             await load.wait_for(50)  # with two of three
-            if fault == "kill":
-                await asyncio.to_thread(server.start)
-            else:
-                server.thaw()
+            await regain(fault, server)
 
-    await check_under_load(plain(*members), lose_one_after_the_other)
+    await under_load(f"of three members loses each once ({fault})", plain(*members), lose_one_after_the_other)
+
+
+@pytest.mark.parametrize("fault", ["kill", "freeze"])
+async def test_without_a_quorum_nothing_is_acknowledged_and_afterwards_everything_is_there(
+    members: list[EtcdServer], fault: str, under_load: Check
+) -> None:
+    store = cached(*members)
+
+    async def lose_two(load: Load) -> None:
+        for server in members[1:]:
+            await lose(fault, server)
+        await load.wait_until_nothing_works()
+        acknowledged = len(load.acknowledged)
+        with pytest.raises(Unavailable):  # a member alone does not know what the others have acknowledged meanwhile
+            await store.get("/latest/0")
+        assert len(load.acknowledged) == acknowledged
+        for server in members[1:]:
+            await regain(fault, server)
+        await load.wait_for(50)
+
+    await under_load(f"of three members loses its quorum ({fault})", store, lose_two)
+
+
+async def lose(fault: str, server: EtcdServer) -> None:
+    if fault == "kill":
+        await asyncio.to_thread(server.kill)
+    else:
+        server.freeze()
+
+
+async def regain(fault: str, server: EtcdServer) -> None:
+    if fault == "kill":
+        await asyncio.to_thread(server.start, wait=False)
+    else:
+        server.thaw()
 
 
 async def test_calls_end_in_time_while_etcd_is_frozen(etcd: EtcdServer) -> None:

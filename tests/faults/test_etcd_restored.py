@@ -1,0 +1,116 @@
+"""etcd is restored from a snapshot that is older than what clients were told, under a running server and before it starts.
+
+With larger revisions everything goes on, and clients list anew; without, revisions would be given out twice: it is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.faults.process import NAMESPACE, WORKLOADS, Refused, Server
+from tests.faults.replicas import GONE
+from tests.faults.watcher import LAST, Watcher
+from tests.faults.writers import note_of, revision_of, workload
+from tests.integration.etcdserver import EtcdServer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+BUMP = 1_000_000_000
+AS_TOLD = (f"--bump-revision={BUMP}", "--mark-compacted", "--initial-cluster-token=restored")
+BEFORE, AFTER = 20, 15
+SECONDS = 60
+
+
+class Site:
+    """An etcd and a server over it. `given`: the revisions that clients were told, with what they were told of."""
+
+    def __init__(self, etcd: EtcdServer, server: Server) -> None:
+        self.etcd, self.server = etcd, server
+        self.given: dict[int, int] = {}
+        self._revision = ""
+
+    async def write(self, count: int) -> None:
+        for number in range(len(self.given), len(self.given) + count):
+            path, method = (f"{WORKLOADS}/w", "PUT") if self._revision else (WORKLOADS, "POST")
+            answer = await self.server.request(method, path, workload("w", number, self._revision))
+            self._revision = answer["metadata"]["resourceVersion"]
+            assert revision_of(answer) not in self.given, "a revision was given out twice"
+            self.given[revision_of(answer)] = number
+
+    async def restored(self, *options: str, snapshot: Path) -> None:
+        """Take a snapshot, write on, and put the snapshot back."""
+        await self.write(BEFORE)
+        await asyncio.to_thread(self.etcd.snapshot, snapshot)
+        await self.write(AFTER)
+        await asyncio.to_thread(self.etcd.kill)
+        await asyncio.to_thread(self.etcd.restore, snapshot, *options)
+        await asyncio.to_thread(self.etcd.start)
+
+
+@pytest.fixture
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
+    etcd = EtcdServer(tmp_path / "etcd", flags=["--unsafe-no-fsync"])
+    try:
+        await asyncio.to_thread(etcd.start)
+        async with Server(tmp_path / "server", f"etcd://127.0.0.1:{etcd.client_port}?timeout=2") as server:
+            await server.start()
+            await server.request("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+            yield Site(etcd, server)
+    finally:
+        etcd.kill()
+
+
+@pytest.mark.parametrize("running", [True, False])
+async def test_restored_as_told_it_goes_on(site: Site, running: bool, tmp_path: Path, figure: Callable[[str, str, object], None]) -> None:
+    await site.write(1)
+    watcher = Watcher(site.server)
+    watching = asyncio.create_task(watcher.run())
+    await site.restored(*AS_TOLD, snapshot=tmp_path / "snapshot")
+    last = max(site.given)
+    if not running:
+        await site.server.kill()
+        with suppress(*GONE):
+            await watching
+        await site.server.start()
+        watching = asyncio.create_task(watcher.run())
+    await site.server.until("/readyz", 200)
+    found = await site.server.request("GET", f"{WORKLOADS}/w")
+    assert note_of(found) == BEFORE, "the snapshot's state"
+    assert revision_of(found) in site.given, "the object is as it was written then"
+    answer = await site.server.request("PUT", f"{WORKLOADS}/w", workload("w", 1000, found["metadata"]["resourceVersion"]))
+    assert revision_of(answer) > last + BUMP / 2
+    await site.server.request("POST", WORKLOADS, workload(LAST, 1))
+    async with asyncio.timeout(SECONDS):
+        await watching
+    assert watcher.done
+    assert len(watcher.segments) == 2, "who knows what is no more has to list anew, once"
+    assert watcher.segments[1].after > last
+    figure(f"etcd restored with larger revisions, server {'running' if running else 'started after'}", "clients told to list anew", 1)
+
+
+@pytest.mark.parametrize("token", ["etcd-cluster", "restored"])
+async def test_restored_with_revisions_that_were_given_out_it_is_refused(
+    site: Site, token: str, tmp_path: Path, figure: Callable[[str, str, object], None]
+) -> None:
+    await site.restored(f"--initial-cluster-token={token}", snapshot=tmp_path / "snapshot")
+    await site.server.until("/livez", 500)
+    assert [await site.server.status(path) for path in (WORKLOADS, f"{WORKLOADS}/w", "/readyz")] == [503, 503, 500]
+    with pytest.raises(Refused):
+        await site.server.request("POST", WORKLOADS, workload("new", 1))
+    assert "--bump-revision" in await site.server.kill()
+    if token != "etcd-cluster":  # only a new token tells those apart who were not there before
+        with pytest.raises(AssertionError, match="etcdutl snapshot restore --bump-revision"):
+            await site.server.start()
+    await asyncio.to_thread(site.etcd.kill)
+    await asyncio.to_thread(site.etcd.restore, tmp_path / "snapshot", *AS_TOLD)  # the way out that the message names
+    await asyncio.to_thread(site.etcd.start)
+    await site.server.start()
+    found = await site.server.request("GET", f"{WORKLOADS}/w")
+    assert note_of(found) == BEFORE - 1
+    await site.server.request("PUT", f"{WORKLOADS}/w", workload("w", 1000, found["metadata"]["resourceVersion"]))
+    figure(f"etcd restored with revisions given out already, token {token}", "refused, restored as told", 1)
