@@ -7,6 +7,7 @@ free hosts (offers) follow in commits of their own.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.host import ADOPTS, adopted_consumer, uid_of_view
@@ -16,6 +17,8 @@ from apiserver.registry.store import Registry, now, same
 from storage.base import Check, Delete, Put
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from apiserver.registry.entry import Entry
     from storage.base import Operation
 
@@ -24,6 +27,9 @@ __all__ = ["RELEASE_FINALIZER", "Claims", "adopting", "bound", "claim_ref", "fre
 RELEASE_FINALIZER = "workload.metal3.io/release"
 """On every Workload that has a host: it goes only after the host was released."""
 
+
+AT_ONCE = 32
+"""Views of one host that are encoded and written together: no more, for nothing else happens meanwhile."""
 
 SERVER = Context(UserInfo("system:apiserver"), field_manager="metal3-workloads")
 """Who writes what no client asked for."""
@@ -108,18 +114,30 @@ class Claims:
         host = host_entry.object()
         name = host_entry.name
         wanted = set() if host["spec"].get("claimRef") else offered_to(host)
-        for view in self.views_of_host(name):
-            if view.namespace not in wanted and not claimed_by(host, view.namespace):
-                await self.cache_commit([Delete(view.key, view.revision), Check(host_entry.key, host_entry.revision)])
-        for namespace in sorted(wanted):
-            view_name = self.view_name(host, namespace)
-            operations = self.put_view(self.view_object(host, None, namespace, view_name))
-            if operations:
-                await self.cache_commit([*operations, Check(host_entry.key, host_entry.revision)])
+        check = Check(host_entry.key, host_entry.revision)
+        for views in _chunks(
+            [view for view in self.views_of_host(name) if view.namespace not in wanted and not claimed_by(host, view.namespace)]
+        ):
+            await self._commit_each([[Delete(view.key, view.revision), check] for view in views])
+        for namespaces in _chunks(sorted(wanted)):
+            shown = (self.view_object(host, None, namespace, self.view_name(host, namespace)) for namespace in namespaces)
+            await self._commit_each([[*operations, check] for operations in map(self.put_view, shown) if operations])
+
+    async def _commit_each(self, commits: list[list[Operation]]) -> None:
+        """Each for itself, but together, so that the store can write them in one go. Raises what the first that failed raised."""
+        done = await asyncio.gather(*(self.cache_commit(operations) for operations in commits), return_exceptions=True)
+        for result in done:
+            if isinstance(result, BaseException):
+                raise result
 
     async def cache_commit(self, operations: list[Operation]) -> int:
         """Commit on the shared store."""
         return await self.hosts.cache.commit(operations)
+
+
+def _chunks(items: list[Any]) -> Iterator[list[Any]]:
+    """The items, AT_ONCE at a time."""
+    return (items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE))
 
 
 def put(registry: Registry, current: Entry | None, obj: dict[str, Any]) -> Put:
