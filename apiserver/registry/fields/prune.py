@@ -22,7 +22,7 @@ __all__ = ["prune"]
 
 def prune(type_: Type, merged: dict[str, Any], last: FieldSet, current: FieldSet, others: Iterable[FieldSet]) -> dict[str, Any]:
     """`merged` without what its applier gave up. `last`: what it owned before; `current`: what it owns now; `others`: what others own."""
-    if not last - current:
+    if last == current or not last - current:
         return merged
     managed = current
     for fields in others:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from apiserver.registry.fields.fieldset import FieldSet, Tree
 
 if TYPE_CHECKING:
-    from apiserver.registry.fields.schema import Type
+    from apiserver.registry.fields.schema import MapType, Type
 
 __all__ = ["reconcile"]
 
@@ -29,7 +29,7 @@ def _reconciled(type_: Type, tree: Tree) -> Tree:
     if type_.map is not None:
         if type_.map.atomic:
             return {}
-        types = {element: type_.map.type_of(element[2:]) for element, below in tree.items() if below and element.startswith("f:")}
+        types = _concerned(type_.map, tree)
     elif type_.list is not None:
         if type_.list.relation == "atomic":
             return {}
@@ -38,3 +38,10 @@ def _reconciled(type_: Type, tree: Tree) -> Tree:
         return tree
     changed = {element: found for element, child in types.items() if (found := _reconciled(child, tree[element])) is not tree[element]}
     return {**tree, **changed} if changed else tree
+
+
+def _concerned(map_: MapType, tree: Tree) -> dict[str, Type]:
+    """The types of the fields in `tree` that may have something atomic below; of declared ones, few have."""
+    if map_.element is None or not map_.element.atomic_below:
+        return {element: type_ for element, type_ in map_.atomic_below.items() if tree.get(element)}
+    return {element: map_.type_of(element[2:]) for element, below in tree.items() if below and element.startswith("f:")}

@@ -22,11 +22,13 @@ class SchemaError(ValueError):
 @dataclass(slots=True, eq=False)
 class MapType:
     """An object. `fields`: the declared ones by name, each with its path element; `element`: the type of all others, None if there may
-    be none; `atomic`: changed and owned as a whole."""
+    be none; `atomic`: changed and owned as a whole; `atomic_below`: the types of declared fields that are so, or have such below, by their
+    path elements."""
 
     fields: dict[str, tuple[str, Type]] = field(default_factory=dict)
     element: Type | None = None
     atomic: bool = False
+    atomic_below: dict[str, Type] = field(default_factory=dict)
 
     def type_of(self, name: str) -> Type:
         """The type of a field. What is not declared may be anything, here: see typed.validate for whether it may be at all."""
@@ -154,8 +156,7 @@ def _map_exact(found: MapType) -> bool:
 
 
 def _map_atomic(found: MapType) -> bool:
-    parts = [type_ for _, type_ in found.fields.values()] + ([] if found.element is None else [found.element])
-    return found.atomic or any(part.atomic_below for part in parts)
+    return found.atomic or bool(found.atomic_below) or (found.element is not None and found.element.atomic_below)
 
 
 def _list_atomic(found: ListType) -> bool:
@@ -168,7 +169,8 @@ def _map(schema: dict[str, Any], path: str, keep_unknown: bool) -> MapType:
     relation = schema.get("x-kubernetes-map-type", "granular")
     if relation not in ("atomic", "granular"):
         raise SchemaError(f'{path or "the schema"} has x-kubernetes-map-type "{relation}": use atomic or granular')
-    return MapType(fields, _element(schema, path, keep_unknown), relation == "atomic")
+    below = {element: type_ for element, type_ in fields.values() if type_.atomic_below}
+    return MapType(fields, _element(schema, path, keep_unknown), relation == "atomic", below)
 
 
 def _element(schema: dict[str, Any], path: str, keep_unknown: bool) -> Type | None:
