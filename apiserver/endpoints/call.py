@@ -7,9 +7,9 @@ dispatcher acts on. It differs where that is naive: a path with empty, "." or ".
 from __future__ import annotations
 
 import re
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
@@ -76,12 +76,12 @@ class Call:
 
     def __init__(self, http: web.BaseRequest) -> None:
         self.http = http
-        self.query: Mapping[str, str] = http.query
-        self.info = RequestInfo(verb=http.method.lower(), path=http.path)
+        self.query: Mapping[str, str] = http.query if http.rel_url.raw_query_string else NO_QUERY
+        self.info = UNKNOWN
         self.user: UserInfo | None = None
         self.privileged = False
         self.deadline: float | None = None
-        self.audit_id = str(uuid.uuid4())
+        self.audit_id = ""
         self.warnings: list[str] = []
         self.annotations: dict[str, str] = {}
         self.details: dict[str, str] = {}
@@ -91,8 +91,17 @@ class Call:
 
     def parse(self) -> None:
         """Fill in `info` from the request line. Raises ApiError for a path that is not to be trusted."""
-        self.info = parse(self.http.method, self.http.rel_url.raw_path, self.query)
+        http = self.http
+        try:
+            self.info = parse(http.method, http.rel_url.raw_path, self.query)
+        except ApiError:
+            self.info = RequestInfo(verb=http.method.lower(), path=http.path)
+            raise
 
+
+UNKNOWN = RequestInfo()
+"""Of a request that was not looked at yet."""
+NO_QUERY: Mapping[str, str] = MappingProxyType({})
 
 Handler = Callable[[Call], Awaitable["web.StreamResponse"]]
 Filter = Callable[[Handler], Handler]

@@ -4,6 +4,7 @@ these come from direct clients only. Semantics of k8s.io/apiserver's WithImperso
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["questions", "wanted", "with_impersonation"]
 
 USER, UID, GROUP, EXTRA = "Impersonate-User", "Impersonate-Uid", "Impersonate-Group", "Impersonate-Extra-"
-PREFIX = "impersonate-"
+ANY = re.compile("impersonate-", re.IGNORECASE).match
 SERVICE_ACCOUNT = "system:serviceaccount:"
 
 
@@ -52,7 +53,7 @@ def with_impersonation(authorizer: Authorizer) -> Filter:
 
 def wanted(headers: CIMultiDictProxy[str]) -> UserInfo | None:
     """Whom the headers ask to be, exactly as asked; None where they do not. Raises ApiError (400)."""
-    if not any(header[: len(PREFIX)].lower() == PREFIX for header in headers):
+    if not any(map(ANY, headers)):
         return None
     extra: dict[str, tuple[str, ...]] = {}
     for header, value in headers.items():

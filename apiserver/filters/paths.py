@@ -9,12 +9,12 @@ if TYPE_CHECKING:
 
 __all__ = ["is_health", "is_long_running"]
 
-HEALTH = frozenset({"healthz", "livez", "readyz"})
+HEALTH = ("/healthz", "/livez", "/readyz")
 
 
 def is_health(path: str) -> bool:
     """Whether a decoded path is a health check, or one check of it (/readyz/ping)."""
-    return path.startswith("/") and path[1:].partition("/")[0] in HEALTH
+    return path.startswith(HEALTH) and "/" + path[1:].partition("/")[0] in HEALTH
 
 
 def is_long_running(info: RequestInfo) -> bool:
