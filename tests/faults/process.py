@@ -36,12 +36,13 @@ class Refused(AssertionError):
 
 class Server:
     """One folder with a database and, between start and kill, a process. An async context manager: nothing is left running.
-    `storage`: where objects are instead, as `serve --storage` takes it. Replicas have the same folder, and so the same authority."""
+    `storage`: where objects are instead, as `serve --storage` takes it. Replicas have the same folder, and so the same authority.
+    `program`: the module to run."""
 
-    def __init__(self, folder: Path, storage: str = "") -> None:
+    def __init__(self, folder: Path, storage: str = "", program: str = "tests.faults.server") -> None:
         folder.mkdir(exist_ok=True)
         self.folder, self.database = folder, folder / "db"
-        self._storage = storage or f"sqlite:///{self.database}"
+        self._storage, self._program = storage or f"sqlite:///{self.database}", program
         self._process: asyncio.subprocess.Process | None = None
         authority = Directory(folder).authority()
         pair = authority.client("admin", [MASTERS])
@@ -64,7 +65,7 @@ class Server:
     async def start(self) -> None:
         """Returns when it answers; AssertionError with what it said when it does not."""
         self._process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.faults.server", str(self.folder), self._storage),
+            *(sys.executable, "-m", self._program, str(self.folder), self._storage),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )

@@ -1,0 +1,51 @@
+"""A wall clock that jumps: `python -m tests.faults.clock FOLDER STORAGE` is tests.faults.server whose clock goes on to the next of JUMPS at
+each SIGUSR1. Monotonic time, which timeouts and intervals are measured by, does not jump on a real machine either."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Self
+
+__all__ = ["JUMPS"]
+
+JUMPS = [datetime.timedelta(hours=hours) for hours in (240, 239, 1, 720, 0)]
+"""How far the clock is ahead of the true time: it jumps forwards and back, while certificates stay valid."""
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self._coming = list(JUMPS)
+        self.ahead = datetime.timedelta()
+
+    def jump(self, *_: object) -> None:
+        self.ahead = self._coming.pop(0)
+
+
+def install() -> None:
+    """Everything that is imported from now on has that clock."""
+    clock, true_time, true_gmtime = _Clock(), time.time, time.gmtime
+
+    class Jumping(datetime.datetime):
+        @classmethod
+        def now(cls, tz: datetime.tzinfo | None = None) -> Self:
+            return super().now(tz) + clock.ahead
+
+    def moved() -> float:
+        return true_time() + clock.ahead.total_seconds()
+
+    time.time = moved
+    time.gmtime = lambda seconds=None: true_gmtime(moved() if seconds is None else seconds)
+    datetime.datetime = Jumping  # type: ignore[misc] # as intended
+    signal.signal(signal.SIGUSR1, clock.jump)
+
+
+if __name__ == "__main__":
+    install()
+    from tests.faults.server import main
+
+    asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
