@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from apiserver.cli import backup, controllers, dev, migrate, restore, serve, simulate_bmo
+from apiserver.cli import backup, controllers, dev, migrate, move, restore, serve, simulate_bmo
 from apiserver.cli.running import UsageError, log_to_stderr
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-COMMANDS = (dev, serve, controllers, simulate_bmo, backup, restore, migrate)
+COMMANDS = (dev, serve, controllers, simulate_bmo, backup, restore, migrate, move)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,7 +1,8 @@
 """How a Workload stands to a host of another metal3-workloads: whose the claim there is. Pure.
 
 Who holds a claim there is told by two things: its consumerRef, and our label with the Workload's uid. The label outlives a consumerRef that
-its consumer there has written over, and so tells a claim that was handed back from one that was never taken.
+its consumer there has written over, and so tells a claim that is to be handed back from one that was never taken. When it has been handed
+back, an annotation remembers by whom: a controller that looks at what was true before must not take it, or release it, once more.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ from controllers.providers.bmh.desired import REFERENCES, taken_by_us
 from controllers.runtime.objects import Object, annotations_of, deleting, labels_of, namespace_of, uid_of
 
 __all__ = ["Standing", "handing_back_patch", "held_claim", "standing"]
+
+HANDED_BACK = f"{names.OURS}handed-back"
+"""Annotation of a view: the uids of the Workloads that have handed it back, the last ones, separated by commas."""
+REMEMBERED = 8
 
 Standing = Literal["ours", "ours to adopt", "handed back", "leaving", "free", "another's"]
 """ours: claimed there for this Workload. ours to adopt: claimed there by the consumer that the Workload goes on for. handed back: it was
@@ -30,8 +35,12 @@ def standing(view: Object, workload: Object) -> Standing:
     if not reference:
         return "free"
     adopts = annotations_of(workload).get(ADOPTS)
-    untouched = names.WORKLOAD_UID not in labels_of(view)
+    untouched = names.WORKLOAD_UID not in labels_of(view) and uid_of(workload) not in _handed_back(view)
     return "ours to adopt" if untouched and adopts == adopted_consumer(reference) else "another's"
+
+
+def _handed_back(view: Object) -> list[str]:
+    return [uid for uid in annotations_of(view).get(HANDED_BACK, "").split(",") if uid]
 
 
 def held_claim(view: Object, fields: tuple[str, ...]) -> Object | None:
@@ -58,8 +67,7 @@ def handing_back_patch(view: Object, workload: Object) -> Object:
         if (spec.get(field) or {}).get("name") == names.secret_name(uid, field):
             own = workload["spec"].get(field)
             changes[field] = {"name": own["name"], "namespace": namespace_of(view)} if own else None
-    marks = [key for key in (names.MANAGEMENT, names.PASSED) if key in annotations_of(view)]
-    metadata: Object = {"labels": {names.WORKLOAD_UID: None}}
-    if marks:
-        metadata["annotations"] = dict.fromkeys(marks)
+    marks: Object = {key: None for key in (names.MANAGEMENT, names.PASSED) if key in annotations_of(view)}
+    marks[HANDED_BACK] = ",".join([*_handed_back(view), uid][-REMEMBERED:])
+    metadata: Object = {"labels": {names.WORKLOAD_UID: None}, "annotations": marks}
     return {"metadata": metadata, **({"spec": changes} if changes else {})}

@@ -111,6 +111,9 @@ async def test_a_claim_goes_back_to_the_consumer_that_writes_it_over(source: Ups
         assert names.WORKLOAD_UID not in there["metadata"]["labels"]
         assert source.runs("h1") == "http://images/os"
         assert source.leftovers() == []
+        assert (await provider.release(request)).done, "a controller that is late"
+        assert (await provider.apply(request)).bound.status is False
+        assert source.get() == there, "takes and releases nothing any more"
         again = adopting("w2", provider)
         assert (await provider.apply(again)).bound.status is True, "and may move here once more"
 

@@ -1,0 +1,317 @@
+"""Carries out a move, one Workload after the other. Every step looks first whether it is done: killed anywhere, the same command goes on.
+
+At every moment one Workload has the machine, and what it runs on is wanted by it; nothing is deleted before what takes its place is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from apiserver.apis.host import ADOPTS, adopted_consumer, host_name
+from controllers import kinds
+from controllers.move import plan
+from controllers.runtime.conditions import is_true
+from controllers.runtime.errors import ApiException
+from controllers.runtime.objects import Object, annotations_of, deleting, labels_of, name_of, uid_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Sequence
+
+    from controllers.runtime.client import Client
+    from controllers.runtime.objects import Resource
+
+__all__ = ["MoveError", "Mover", "Options", "Summary"]
+
+TAKEN_BY = f"{kinds.GROUP}/workload-uid"
+"""Label of a view that a relay has claimed: the uid of its Workload."""
+MOVED = f"{kinds.GROUP}/moved"
+"""Annotation of a secret that was copied to the other cluster: to be deleted once no Workload names it."""
+POLL = 0.2
+
+
+class MoveError(Exception):
+    """A Workload cannot be moved; the message says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """`names`: these Workloads only; all when empty. `class_name`: of those that get a new host. `timeout`: seconds to wait for one."""
+
+    namespace: str
+    names: Sequence[str] = ()
+    class_name: str | None = None
+    keep_secrets: bool = False
+    dry_run: bool = False
+    timeout: float = 300.0
+
+
+@dataclass(slots=True)
+class Summary:
+    """What came of it, by the Workloads' names."""
+
+    moved: list[str] = field(default_factory=list)
+    staying: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+
+
+class Mover:
+    """Moves the Workloads of a namespace from one cluster to the namespace of that name in another. `say` gets lines of progress."""
+
+    def __init__(self, source: Client, target: Client, options: Options, say: Callable[[str], None]) -> None:
+        self._source, self._target, self._options, self._say = source, target, options, say
+        self._namespace = options.namespace
+
+    async def run(self) -> Summary:
+        """Everything. Raises ApiException when a cluster does not answer; the same command goes on from there."""
+        summary = Summary()
+        await self._finish_held()
+        workloads, _ = await self._source.list_all(kinds.WORKLOADS, self._namespace)
+        if missing := set(self._options.names) - {name_of(workload) for workload in workloads}:
+            raise MoveError(f"there is no Workload {', '.join(sorted(missing))} in namespace {self._namespace}")
+        for workload in workloads:
+            name = name_of(workload)
+            if self._options.names and name not in self._options.names:
+                continue
+            if deleting(workload) and plan.MOVED_FROM in annotations_of(workload):
+                await self._gone(name)  # given back, and not seen to its end
+                summary.moved.append(name)
+                continue
+            if why := plan.stays(workload):
+                summary.staying.append(name)
+                self._say(f"{name}: stays: {why}")
+                continue
+            try:
+                await self._move(workload)
+                summary.moved.append(name)
+            except MoveError as error:
+                summary.failed.append(name)
+                self._say(f"{name}: failed: {error}")
+        await self._drop_secrets()
+        return summary
+
+    async def _move(self, workload: Object) -> None:
+        host = (workload.get("status") or {}).get("host")
+        if host is None:
+            await self._anew(workload)
+        elif await self._came_from(host, workload):
+            await self._up(workload, host)
+        else:
+            await self._down(workload, host)
+
+    # Without a host
+
+    async def _anew(self, workload: Object) -> None:
+        """Made there, but kept from getting a host until it is gone here."""
+        name = name_of(workload)
+        if self._options.dry_run:
+            self._say(f"{name}: has no host: would be made anew there{self._with_secrets(workload)}, and deleted here")
+            return
+        await self._copy_secrets(workload)
+        await self._make(workload, plan.successor(workload, class_name=self._options.class_name, host=None, adopts=None))
+        await self._until(lambda: self._deleted_without_host(name, uid_of(workload)), f"{name} to be deleted here")
+        self._say(f"{name}: deleted here")
+        await self._finish_held()
+
+    async def _deleted_without_host(self, name: str, uid: str) -> bool:
+        """Deletes it as it was last seen, so that none is deleted that has got a host. False when it was written to in between."""
+        current = await _find(self._source, kinds.WORKLOADS, name, self._namespace)
+        if current is None or uid_of(current) != uid:
+            return True
+        if (current.get("status") or {}).get("host"):
+            raise MoveError("it has just got a host: run the same command again, for it moves with it then")
+        version = current["metadata"]["resourceVersion"]
+        try:
+            await self._source.delete(kinds.WORKLOADS, name, self._namespace, uid=uid, resource_version=version)
+        except ApiException as error:
+            if not error.conflict:
+                raise
+            return False
+        return True
+
+    async def _finish_held(self) -> None:
+        """Lets those get a host whose predecessors are gone."""
+        for held in (await self._target.list_all(kinds.WORKLOADS, self._namespace))[0]:
+            if plan.HELD not in annotations_of(held) or self._options.dry_run:
+                continue
+            predecessor = await _find(self._source, kinds.WORKLOADS, name_of(held), self._namespace)
+            if predecessor is None or uid_of(predecessor) != annotations_of(held).get(plan.MOVED_FROM):
+                await self._target.patch(kinds.WORKLOADS, name_of(held), plan.unpinned_patch(held), self._namespace)
+                self._say(f"{name_of(held)}: moved; it gets a host there")
+
+    # To a cluster that relays this one's hosts
+
+    async def _down(self, workload: Object, host: Object) -> None:
+        name = name_of(workload)
+        view = await self._view(self._source, host["name"])
+        there = await self._host_there(view)
+        if self._options.dry_run:
+            self._say(f"{name}: on {host['name']}: would be taken over there{self._with_secrets(workload)}, and keep the host here")
+            return
+        made = await _find(self._target, kinds.WORKLOADS, name, self._namespace)
+        if made is not None and plan.HELD in annotations_of(made):  # made before this one got its host
+            await self._target.delete(kinds.WORKLOADS, name, self._namespace, uid=uid_of(made))
+            made = None
+        if made is None:
+            if TAKEN_BY in labels_of(view):
+                raise MoveError(f"the host {host['name']} is another cluster's already: look at spec.consumerRef of its BareMetalHost")
+            await self._copy_secrets(workload)
+            adopts = adopted_consumer(view["spec"]["consumerRef"])
+            wanted = plan.successor(workload, class_name=there["spec"]["className"], host=host["name"], adopts=adopts)
+            made = await self._make(workload, wanted)
+        self._check_successor(made, workload)
+        if not (made.get("status") or {}).get("host"):
+            binding = {"apiVersion": kinds.WORKLOADS.api_version, "kind": "Binding", "metadata": {"name": name}}
+            body = {**binding, "target": {"name": name_of(there)}}
+            await self._target.create(kinds.WORKLOADS, body, self._namespace, name=name, subresource="binding")
+            self._say(f"{name}: has {host['name']} there")
+        uid = uid_of(made)
+        await self._until(lambda: self._taken_over(name, uid, host["name"]), f"{name} to take over {host['name']}")
+        if annotations_of(workload).get(plan.MOVED_TO) != uid:
+            patch = {"metadata": {"annotations": {plan.MOVED_TO: uid}}}
+            await self._source.patch(kinds.WORKLOADS, name, patch, self._namespace)
+        self._say(f"{name}: moved; it keeps {host['name']} here for the one there")
+
+    async def _host_there(self, view: Object) -> Object:
+        """The Host there that is this view, once it can be taken over, or was."""
+        name = host_name(uid_of(view))
+
+        async def seen() -> Object | None:
+            host = await _find(self._target, kinds.HOSTS, name)
+            usable = host is not None and (host["spec"].get("claimRef") or (host.get("status") or {}).get("held"))
+            return host if usable else None
+
+        what = (
+            f"the other cluster to see host {name_of(view)} of this one: it needs a WorkloadClass with provisioner metal3.io/relay and "
+            f"parameters.namespace {self._namespace} that allows the namespace {self._namespace}"
+        )
+        found = await self._until(seen, what)
+        assert isinstance(found, dict)
+        return found
+
+    async def _taken_over(self, name: str, uid: str, host: str) -> bool:
+        view = await self._view(self._source, host)
+        made = await self._target.get(kinds.WORKLOADS, name, self._namespace)
+        return labels_of(view).get(TAKEN_BY) == uid and is_true((made.get("status") or {}).get("conditions"), "Synchronized")
+
+    def _check_successor(self, made: Object, workload: Object) -> None:
+        if annotations_of(made).get(plan.MOVED_FROM) != uid_of(workload):
+            raise MoveError(f"there is another Workload {name_of(workload)} in that namespace already: rename or delete one of them")
+
+    # Back to where the host came from
+
+    async def _came_from(self, host: Object, workload: Object) -> bool:
+        """Whether the Workload has its host through a relay of the cluster that it is to move to."""
+        view = await _find(self._target, await self._views(self._target), host["name"], self._namespace)
+        return view is not None and uid_of(view) == host["uid"] and labels_of(view).get(TAKEN_BY) == uid_of(workload)
+
+    async def _up(self, workload: Object, host: Object) -> None:
+        name = name_of(workload)
+        if self._options.dry_run:
+            self._say(
+                f"{name}: on {host['name']}: would be given back to the Workload there{self._with_secrets(workload)}, and deleted here"
+            )
+            return
+        if ADOPTS not in annotations_of(workload):
+            raise MoveError(f"it has no predecessor there: the host {host['name']} would have to be released, which is not a move")
+        await self._copy_secrets(workload)
+        view = await self._view(self._target, host["name"])
+        resource = await self._views(self._target)
+        await self._target.patch(resource, host["name"], plan.giving_back_patch(view, workload), self._namespace)
+        for keeper in (await self._target.list_all(kinds.WORKLOADS, self._namespace))[0]:
+            has = ((keeper.get("status") or {}).get("host") or {}).get("uid") == host["uid"]
+            if has and (patch := plan.letting_go_patch(keeper)):
+                await self._target.patch(kinds.WORKLOADS, name_of(keeper), patch, self._namespace)
+        self._say(f"{name}: given back")
+        await self._source.delete(kinds.WORKLOADS, name, self._namespace, uid=uid_of(workload))
+        await self._gone(name)
+
+    async def _gone(self, name: str) -> None:
+        async def gone() -> bool:
+            return await _find(self._source, kinds.WORKLOADS, name, self._namespace) is None
+
+        await self._until(gone, f"{name} to be gone here")
+        self._say(f"{name}: moved; it is gone here, and nothing was released")
+
+    # Secrets
+
+    def _with_secrets(self, workload: Object) -> str:
+        names = plan.secrets_of(workload)
+        return f", with the secrets {', '.join(names)}" if names else ""
+
+    async def _copy_secrets(self, workload: Object) -> None:
+        for name in plan.secrets_of(workload):
+            secret = await _find(self._source, kinds.SECRETS, name, self._namespace)
+            if secret is None:
+                continue  # it waits for it here, and will there
+            there = await _find(self._target, kinds.SECRETS, name, self._namespace)
+            if there is not None and not plan.same_data(secret, there):
+                raise MoveError(f"there is another secret {name} in that namespace already: rename or delete one of them")
+            if not self._options.keep_secrets:
+                await self._mark(self._source, secret, "")
+            if there is None:
+                await self._target.create(kinds.SECRETS, plan.secret_copy(_unmarked(secret)), self._namespace)
+                self._say(f"{name_of(workload)}: secret {name} is there")
+            else:
+                await self._mark(self._target, there, None)
+
+    async def _mark(self, client: Client, secret: Object, value: str | None) -> None:
+        if annotations_of(secret).get(MOVED) != value:
+            await client.patch(kinds.SECRETS, name_of(secret), {"metadata": {"annotations": {MOVED: value}}}, self._namespace)
+
+    async def _drop_secrets(self) -> None:
+        """Deletes here what was copied there and is named by no Workload any more."""
+        if self._options.dry_run:
+            return
+        workloads, _ = await self._source.list_all(kinds.WORKLOADS, self._namespace)
+        secrets, _ = await self._source.list_all(kinds.SECRETS, self._namespace)
+        marked = {name_of(secret): secret for secret in secrets if MOVED in annotations_of(secret)}
+        for name in plan.unused(marked, workloads):
+            await self._source.delete(kinds.SECRETS, name, self._namespace, uid=uid_of(marked[name]))
+            self._say(f"secret {name}: deleted here")
+
+    # Requests
+
+    async def _make(self, workload: Object, wanted: Object) -> Object:
+        """The successor, made if it is not there."""
+        name = name_of(workload)
+        made = await _find(self._target, kinds.WORKLOADS, name, self._namespace)
+        if made is None:
+            made = await self._target.create(kinds.WORKLOADS, wanted, self._namespace)
+            self._say(f"{name}: made there")
+        self._check_successor(made, workload)
+        return made
+
+    async def _view(self, client: Client, name: str) -> Object:
+        return await client.get(await self._views(client), name, self._namespace)
+
+    async def _views(self, client: Client) -> Resource:
+        """The BareMetalHost view of a cluster: of the project's own group where BMO has the other."""
+        served = await client.request("GET", f"/apis/{kinds.GROUP}/{kinds.VERSION}")
+        own = any(resource["name"] == "baremetalhosts" for resource in served.get("resources") or ())
+        return kinds.views(kinds.GROUP if own else "metal3.io")
+
+    async def _until(self, check: Callable[[], Awaitable[Object | bool | None]], what: str) -> Object | bool:
+        """Waits until the check yields something; MoveError with what was waited for when time is up."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._options.timeout
+        while not (found := await check()):
+            if loop.time() > deadline:
+                raise MoveError(f"waited {self._options.timeout:g} s for {what}; run the same command again to go on")
+            await asyncio.sleep(POLL)
+        return found
+
+
+def _unmarked(secret: Object) -> Object:
+    annotations = {key: value for key, value in annotations_of(secret).items() if key != MOVED}
+    return {**secret, "metadata": {**secret["metadata"], "annotations": annotations}}
+
+
+async def _find(client: Client, resource: Resource, name: str, namespace: str = "") -> Object | None:
+    try:
+        return await client.get(resource, name, namespace)
+    except ApiException as error:
+        if error.not_found:
+            return None
+        raise

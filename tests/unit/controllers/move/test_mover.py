@@ -1,0 +1,196 @@
+"""Workloads that move between real API servers, there and back, killed after every write; their machine is provisioned once."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from controllers import kinds
+from controllers.move.mover import MoveError, Mover, Options, Summary
+from controllers.move.plan import HELD, MOVED_TO
+from controllers.runtime.client import Client
+from tests.unit.controllers.clusters import BMH
+from tests.unit.controllers.sites import NAMESPACE, Hardware, Site, Sites, eventually, sites
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+OWNED = {"kind": "Metal3Machine", "name": "m", "namespace": NAMESPACE, "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1"}
+
+
+class Killed(Exception):
+    """The command was killed."""
+
+
+class MortalClient(Client):
+    """Dies after so many writes, as many as are left in `lives` over all clients."""
+
+    lives: list[int]
+
+    async def request(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+        answer = await super().request(method, path, **more)
+        if method != "GET":
+            self.lives[0] -= 1
+            if self.lives[0] == 0:
+                raise Killed
+        return answer
+
+
+@asynccontextmanager
+async def world(folder: Path) -> AsyncIterator[tuple[Hardware, Site, Site, Sites]]:
+    async with sites(folder) as maker:
+        hardware = await maker.hardware("h1")
+        source, target = await maker.site("source", below=hardware), await maker.site("target")
+        await target.relay(source.tenant())
+        yield hardware, source, target, maker
+
+
+async def move(source: Site, target: Site, *, lives: int = 0, said: list[str] | None = None, **options: Any) -> Summary:
+    """Runs the command once."""
+    left = [lives]
+    clients = [MortalClient(site.config("admin", "system:masters")) for site in (source, target)]
+    for client in clients:
+        client.lives = left
+    async with clients[0] as here, clients[1] as there:
+        mover = Mover(here, there, Options(NAMESPACE, timeout=20.0, **options), (said if said is not None else []).append)
+        return await mover.run()
+
+
+async def running(site: Site, name: str = "w") -> bool:
+    return bool((await site.workload(name))["status"]["phase"] == "Running")
+
+
+async def names_of_secrets(site: Site) -> list[str]:
+    return sorted(item["metadata"]["name"] for item in (await site.admin.list_all(kinds.SECRETS, NAMESPACE))[0])
+
+
+async def provisioned(source: Site) -> None:
+    await source.secret("boot", userData="#cloud-config")
+    await source.create("w", userData={"name": "boot"})
+    await eventually(lambda: running(source))
+
+
+async def test_there_and_back_killed_after_every_write(tmp_path: Path) -> None:
+    async with world(tmp_path) as (hardware, source, target, _):
+        await provisioned(source)
+        killed = [True, True]
+        lives = 0
+        while any(killed):
+            lives += 1
+            for way, (here, there) in enumerate(((source, target), (target, source))):
+                killed[way] = False
+                try:
+                    await move(here, there, lives=lives)
+                except Killed:
+                    killed[way] = True
+                    assert hardware.api.get(BMH, "h1", "metal3")["spec"]["consumerRef"], "always somebody's"
+                    await move(here, there)
+                await eventually(lambda there=there: running(there))  # type: ignore[misc]
+                assert (await there.workload("w"))["spec"]["userData"]["name"] == "boot"
+                assert hardware.bmo.log == [("h1", "http://images/os")], f"provisioned again after {lives} writes"
+                if here is source:
+                    assert MOVED_TO in (await source.workload("w"))["metadata"]["annotations"]
+                    assert "boot" not in await names_of_secrets(source)
+                else:
+                    assert await target.workloads() == []
+                    assert await names_of_secrets(source) == ["boot"]
+                    assert await names_of_secrets(target) == []
+        assert lives > 5
+        keeper = await source.workload("w")
+        assert "consumerRef" not in keeper["spec"]
+        assert MOVED_TO not in (keeper["metadata"].get("annotations") or {})
+
+
+async def test_what_waits_for_a_host_is_made_anew_killed_after_every_write(tmp_path: Path) -> None:
+    async with sites(tmp_path) as maker:
+        source, target = await maker.site("source"), await maker.site("target")
+        await source.secret("boot", userData="x")
+        lives, killed = 0, True
+        here, there = source, target
+        await source.create("w", userData={"name": "boot"}, hostSelector={"matchLabels": {"a": "b"}})
+        while killed:
+            lives += 1
+            try:
+                await move(here, there, lives=lives, class_name="metal")
+                killed = False
+            except Killed:
+                assert await source.workloads() + await target.workloads(), "it is never lost"
+                await move(here, there, class_name="metal")
+            assert await here.workloads() == []
+            [made] = await there.workloads()
+            assert "hostRef" not in made["spec"]
+            assert HELD not in made["metadata"]["annotations"]
+            assert made["spec"]["hostSelector"] == {"matchLabels": {"a": "b"}}
+            assert (await names_of_secrets(here), await names_of_secrets(there)) == ([], ["boot"])
+            here, there = there, here
+        assert lives > 3
+
+
+async def test_one_that_gets_its_host_in_the_midst(tmp_path: Path) -> None:
+    async with world(tmp_path) as (hardware, source, target, _):
+        await source.create("w", hostSelector={"matchLabels": {"late": "yes"}})
+        with pytest.raises(Killed):
+            await move(source, target, lives=1)
+        hardware.api.edit(BMH, "h1", {"metadata": {"labels": {"late": "yes"}}}, "metal3")
+        await eventually(lambda: running(source))
+        await move(source, target)
+        await eventually(lambda: running(target))
+        assert hardware.bmo.log == [("h1", "http://images/os")]
+
+
+async def test_a_dry_run_tells_and_does_nothing(tmp_path: Path) -> None:
+    async with world(tmp_path) as (_, source, target, _maker):
+        await provisioned(source)
+        await source.create("waits")
+        said: list[str] = []
+        summary = await move(source, target, said=said, dry_run=True)
+        assert sorted(summary.moved) == ["waits", "w"][::-1]
+        assert any("taken over" in line and "boot" in line for line in said)
+        assert await target.workloads() == []
+        assert await names_of_secrets(target) == []
+        assert len(await source.workloads()) == 2
+
+
+async def test_cluster_apis_and_claims_through_the_view_stay(tmp_path: Path) -> None:
+    async with sites(tmp_path) as maker:
+        source, target = await maker.site("source"), await maker.site("target")
+        await source.create("owned", consumerRef=OWNED)
+        await source.create("mine")
+        said: list[str] = []
+        summary = await move(source, target, said=said)
+        assert (summary.moved, summary.staying) == (["mine"], ["owned"])
+        assert any("clusterctl" in line for line in said)
+        with pytest.raises(MoveError, match="no Workload other"):
+            await move(source, target, names=["other"])
+
+
+async def test_what_is_there_already_is_not_written_over(tmp_path: Path) -> None:
+    async with sites(tmp_path) as maker:
+        source, target = await maker.site("source"), await maker.site("target")
+        for site, content in ((source, "mine"), (target, "yours")):
+            await site.secret("boot", userData=content)
+        await source.create("w", userData={"name": "boot"})
+        await source.create("v")
+        await target.create("v")
+        said: list[str] = []
+        summary = await move(source, target, said=said)
+        assert sorted(summary.failed) == ["v", "w"]
+        assert any("another secret boot" in line for line in said)
+        assert any("another Workload v" in line for line in said)
+        assert len(await source.workloads()) == 2
+
+
+async def test_without_a_relay_there_it_says_what_is_needed(tmp_path: Path) -> None:
+    async with sites(tmp_path) as maker:
+        hardware = await maker.hardware("h1")
+        source, target = await maker.site("source", below=hardware), await maker.site("target")
+        await provisioned(source)
+        said: list[str] = []
+        left = Options(NAMESPACE, timeout=0.2)
+        summary = await Mover(source.admin, target.admin, left, said.append).run()
+        assert summary.failed == ["w"]
+        assert "metal3.io/relay" in said[-1]
+        assert await target.workloads() == []

@@ -1,0 +1,99 @@
+"""What moves, and as what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from apiserver.apis.host import ADOPTS
+from apiserver.apis.workload import Workload
+from controllers.move import plan
+from tests.unit.controllers.clusters import secret, workload
+from tests.unit.controllers.fakeapi import merge
+
+CAPI = {"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Machine", "name": "m", "uid": "u"}
+SELF = {"apiVersion": "workload.metal3.io/v1alpha1", "kind": "Workload", "namespace": "team-a", "name": "w"}
+
+
+def made(**metadata: Any) -> dict[str, Any]:
+    wl = workload("w", userData={"name": "boot"}, hostRef={"name": "mine"})
+    wl["metadata"] |= {"uid": "old", "resourceVersion": "7", **metadata}
+    return wl
+
+
+@pytest.mark.parametrize(
+    ("metadata", "spec", "word"),
+    [
+        ({"deletionTimestamp": "x"}, {}, "deleted"),
+        ({"labels": {"workload.metal3.io/claimed-through": "baremetalhost"}}, {}, "consumer"),
+        ({"ownerReferences": [CAPI]}, {}, "Machine m"),
+        ({}, {"consumerRef": {**CAPI, "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1"}}, "Machine m"),
+    ],
+)
+def test_some_stay_and_are_told_why(metadata: dict[str, Any], spec: dict[str, Any], word: str) -> None:
+    wl = made(**metadata)
+    wl["spec"] |= spec
+    assert word in (plan.stays(wl) or "")
+
+
+@pytest.mark.parametrize(
+    "consumer", [None, SELF, {"apiVersion": "v1", "kind": "Pod", "name": "p"}, {"apiVersion": "mycluster.x-k8s.io/v1"}]
+)
+def test_the_rest_moves(consumer: dict[str, Any] | None) -> None:
+    wl = made()
+    wl["spec"]["consumerRef"] = consumer
+    assert plan.stays(wl) is None
+
+
+def test_a_successor_is_valid_and_goes_on_with_the_host() -> None:
+    wl = made(labels={"a": "b"}, annotations={"mine": "x", plan.MOVED_TO: "y", ADOPTS: "older"})
+    wl["spec"]["image"]["checksumType"] = "sha256"
+    new = plan.successor(wl, class_name="relay", host="h1", adopts="someone")
+    Workload.decode(new)
+    assert new["metadata"]["annotations"] == {plan.MOVED_FROM: "old", "mine": "x", ADOPTS: "someone"}
+    assert new["metadata"]["labels"] == {"a": "b"}
+    assert (new["spec"]["className"], new["spec"]["hostRef"]) == ("relay", {"name": "h1"})
+    assert new["spec"]["image"] == wl["spec"]["image"]
+
+
+def test_one_without_a_host_is_held_and_then_as_it_was() -> None:
+    held = plan.successor(made(), class_name=None, host=None, adopts=None)
+    held["metadata"]["uid"] = "new"
+    assert held["spec"]["hostRef"] == {"name": plan.PIN}
+    free = merge(held, plan.unpinned_patch(held))
+    assert free["spec"]["hostRef"] == {"name": "mine"}
+    assert plan.HELD not in free["metadata"]["annotations"]
+
+
+def test_what_is_given_back_is_what_the_successor_wanted() -> None:
+    consumer = {**SELF, "uid": "new"}
+    spec = {"consumerRef": consumer, "online": True, "image": {"url": "old", "format": "raw"}, "userData": {"name": "copy"}, "bmc": {}}
+    view = {
+        "metadata": {"name": "h1", "namespace": "team-a", "uid": "v", "resourceVersion": "3"},
+        "spec": {**spec, "metaData": {"name": "c"}},
+    }
+    new = plan.successor(made(), class_name="relay", host="h1", adopts="workload.metal3.io/v1alpha1 Workload team-a/w")
+    after = merge(view, plan.giving_back_patch(view, new))["spec"]
+    assert after["consumerRef"] == SELF, "without the uid it is not the relay's"
+    assert after["userData"] == {"name": "boot", "namespace": "team-a"}
+    assert after["image"] == {"url": "http://images/os.qcow2", "checksum": "abc"}, "all of it"
+    assert "metaData" not in after
+
+
+def test_it_lets_go_of_what_the_moves_left() -> None:
+    wl = made(annotations={plan.MOVED_TO: "x"})
+    wl["spec"]["consumerRef"] = SELF
+    patch = plan.letting_go_patch(wl)
+    assert patch is not None
+    after = merge(wl, patch)
+    assert plan.letting_go_patch(after) is None
+    assert "consumerRef" not in after["spec"]
+
+
+def test_secrets_go_when_nobody_names_them() -> None:
+    assert plan.unused(["boot", "other"], [made()]) == ["other"]
+    one, other = secret("s", "a", x="1"), secret("s", "b", x="2")
+    assert plan.same_data(one, one)
+    assert not plan.same_data(one, other)
+    assert plan.secret_copy({**one, "type": "T", "immutable": True})["type"] == "T"
