@@ -1,0 +1,67 @@
+"""What a Workload's image means in a cloud, and what its instance is given at first boot. Pure."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from typing import TYPE_CHECKING
+
+import orjson
+
+from controllers.providers.base import ProviderError
+from controllers.providers.cloud.instance import MOST
+from controllers.providers.firstboot import first_boot
+
+if TYPE_CHECKING:
+    from controllers.providers.base import ApplyRequest
+    from controllers.providers.cloud.parameters import Parameters
+    from controllers.runtime.objects import Object
+
+__all__ = ["image_id", "user_data"]
+
+SCHEME = "ami://"
+MOST_USER_DATA = 16 * 1024
+"""Bytes that EC2 takes as user data."""
+
+_METADATA = re.compile(rb"""\{\{\s*ds\.meta_data(?:\.(\w+)|\[\s*["']([^"'\]]+)["']\s*\])\s*\}\}""")
+
+
+def image_id(spec: Object, parameters: Parameters) -> str | None:
+    """The cloud's id of the image that the Workload's spec names; None when nothing is to run.
+
+    Raises ProviderError with a message for the tenant when there is none."""
+    if spec.get("customDeploy"):
+        raise ProviderError("CustomDeployUnsupported", "a cloud's machine is made from an image: set spec.image instead of customDeploy")
+    url = (spec.get("image") or {}).get("url")
+    if not url:
+        return None
+    if len(url) > MOST:
+        raise ProviderError("ImageUnusable", f"spec.image.url is longer than the {MOST} characters that a cloud's tag can hold")
+    for image in parameters.images:
+        if image.url == url:
+            return image.id
+    if url.startswith(SCHEME) and parameters.tenant_images:
+        return str(url.removeprefix(SCHEME))
+    own = f"use {SCHEME}ID, or " if parameters.tenant_images else ""
+    raise ProviderError("ImageUnknown", f"the class has no image for {url}: {own}ask its owner to add it to the class's parameters.images")
+
+
+def user_data(request: ApplyRequest) -> bytes:
+    """What the instance reads as user data. Raises ProviderError with a message for the tenant.
+
+    Of the Workload's metadata a cloud's machine sees nothing, for its data source is the cloud's own. So expressions such as
+    `{{ ds.meta_data.uuid }}` in a template for cloud-init are filled in here; other expressions are left to cloud-init."""
+    content = first_boot(request)
+    text, metadata = content.get("userData", b""), orjson.loads(content["metaData"])
+    if text.startswith(b"## template: jinja"):
+        text = _METADATA.sub(lambda match: _value(metadata, match), text)
+    if len(text) > MOST_USER_DATA and not text.lstrip().startswith(b"{"):
+        text = gzip.compress(text, mtime=0)  # cloud-init unpacks it; Ignition, which is JSON, would not
+    if len(text) > MOST_USER_DATA:
+        raise ProviderError("UserDataTooLarge", f"the cloud takes {MOST_USER_DATA} bytes of user data: fetch the rest from elsewhere")
+    return text
+
+
+def _value(metadata: Object, match: re.Match[bytes]) -> bytes:
+    value = metadata.get((match[1] or match[2]).decode())
+    return match[0] if value is None else str(value).encode()

@@ -1,0 +1,66 @@
+"""Moto's EC2 on a free loopback port, which is written to stdout: `python -m hack.cloud.simulation`.
+
+It runs until it is ended. Nothing that it is told leaves this machine, and nothing of it is kept.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+__all__ = ["simulated_cloud"]
+
+ERROR = b'<Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15">'
+OURS, EC2S = b'xmlns="http://ec2.amazonaws.com/doc/2016-11-15"', b'xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"'
+
+
+@contextmanager
+def simulated_cloud() -> Iterator[int]:
+    """The port of a running simulation, which ends with the context."""
+    process = subprocess.Popen([sys.executable, "-m", __name__], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        if not line.strip().isdigit():
+            raise RuntimeError(f"the simulated cloud did not start: run python -m {__name__} to see why")
+        yield int(line)
+    finally:
+        process.kill()
+        process.wait()
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+class AsEC2:
+    """WSGI middleware: EC2's XML namespace ends with a slash, and its errors have none. Moto's differ, and Libcloud goes by it."""
+
+    def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
+        self._app = app
+
+    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        started: list[Any] = []
+        body = b"".join(self._app(environ, lambda *arguments: started.append(arguments)))
+        body = body.replace(ERROR, b"<Response>").replace(OURS, EC2S)
+        status, headers = started[0][0], [item for item in started[0][1] if item[0].lower() != "content-length"]
+        start_response(status, [*headers, ("Content-Length", str(len(body)))])
+        return [body]
+
+
+def main() -> None:
+    """Serves until ended."""
+    from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+    from werkzeug.serving import make_server
+
+    app = DomainDispatcherApplication(create_backend_app)
+    server = make_server("127.0.0.1", 0, AsEC2(app), threaded=True)
+    print(server.server_port, flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""Parameters, images, first-boot data and steps."""
+
+from __future__ import annotations
+
+import gzip
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from controllers.providers.base import ProviderError, Source
+from controllers.providers.cloud.images import MOST_USER_DATA, image_id, user_data
+from controllers.providers.cloud.instance import BOOTED, IMAGE, REBOOTED, REMOVING, Instance
+from controllers.providers.cloud.parameters import Parameters
+from controllers.providers.cloud.steps import Create, Reboot, Start, Step, Stop, Tag, Terminate, Untag, Wait, Wish, next_step
+from controllers.providers.testing import claim
+
+SMALL = {"name": "small", "instanceType": "t3.small", "cpu": 2, "memory": "2Gi", "disk": "8Gi", "capacity": 1}
+URL = "http://images/os"
+
+
+def parameters(**fields: Any) -> Parameters:
+    return Parameters.decode({"region": "eu-central-1", "flavors": [SMALL], **fields})
+
+
+@pytest.mark.parametrize("endpoint", ["http://cloud.example", "ftp://127.0.0.1", "https://h/path", "cloud.example"])
+def test_credentials_go_to_https_endpoints_only(endpoint: str) -> None:
+    with pytest.raises(ValidationError):
+        parameters(endpoint=endpoint)
+
+
+def test_images_are_told_by_the_class_or_by_id() -> None:
+    known = parameters(images=[{"url": URL, "id": "ami-1"}])
+    assert image_id({"image": {"url": URL}}, known) == "ami-1"
+    assert image_id({"image": {"url": "ami://ami-2"}}, known) == "ami-2"
+    assert image_id({}, known) is None
+    for spec, reason in (
+        ({"image": {"url": "http://other"}}, "ImageUnknown"),
+        ({"customDeploy": {"method": "x"}}, "CustomDeployUnsupported"),
+        ({"image": {"url": "ami://" + "x" * 300}}, "ImageUnusable"),
+    ):
+        with pytest.raises(ProviderError) as error:
+            image_id(spec, known)
+        assert error.value.reason == reason
+    with pytest.raises(ProviderError):
+        image_id({"image": {"url": "ami://ami-2"}}, parameters(tenantImages=False))
+
+
+def _request(text: bytes) -> Any:
+    return claim("w", Source("r", "small-0", "uid"), secrets={"userData": {"userData": text}, "metaData": {"metaData": b"rack: r7"}})
+
+
+def test_metadata_is_filled_into_templates_for_cloud_init() -> None:
+    text = (
+        b"## template: jinja\n#cloud-config\nid: {{ ds.meta_data.uuid }} {{ds.meta_data['rack']}} {{ ds.meta_data.none }} {{ v1.region }}"
+    )
+    assert user_data(_request(text)).endswith(b"id: view-uid r7 {{ ds.meta_data.none }} {{ v1.region }}")
+    assert user_data(_request(b"{{ ds.meta_data.uuid }}")) == b"{{ ds.meta_data.uuid }}", "not a template"
+
+
+@given(st.binary(max_size=200))
+def test_other_user_data_is_passed_as_it_is(text: bytes) -> None:
+    if not text.startswith(b"## template: jinja"):
+        assert user_data(_request(text)) == text
+
+
+def test_long_user_data_is_packed_or_refused() -> None:
+    text = b"#cloud-config\n" + b"x" * 2 * MOST_USER_DATA
+    assert gzip.decompress(user_data(_request(text))) == text
+    with pytest.raises(ProviderError, match="user data"):
+        user_data(_request(b'{"ignition": "' + b"x" * MOST_USER_DATA + b'"}'))
+
+
+ON, OFF = Wish(True, image_url=URL, image_id="ami-1"), Wish(False, image_url=URL, image_id="ami-1")
+REBOOTING = Wish(True, image_url=URL, image_id="ami-1", annotations={"reboot.metal3.io": ""})
+
+
+def instance(state: str, *tags: str, image: str = URL) -> Instance:
+    return Instance("i-1", state, {IMAGE: image, **dict.fromkeys(tags, "true")})
+
+
+@pytest.mark.parametrize(
+    ("there", "wish", "step"),
+    [
+        (None, ON, Create()),
+        (None, OFF, None),
+        (None, Wish(True), None),
+        (None, Wish(True, held=True, image_url=URL), None),
+        (instance("pending"), ON, Wait()),
+        (instance("running"), ON, Tag(BOOTED)),
+        (instance("running", BOOTED), ON, None),
+        (instance("running", BOOTED), OFF, Stop()),
+        (instance("stopping", BOOTED), OFF, Wait()),
+        (instance("stopped", BOOTED), OFF, None),
+        (instance("stopped", BOOTED), ON, Start()),
+        (instance("running", BOOTED), REBOOTING, Reboot()),
+        (instance("running", BOOTED, REBOOTED), REBOOTING, None),
+        (instance("running", BOOTED, REBOOTED), ON, Untag(REBOOTED)),
+        (instance("running", BOOTED, image="http://old"), ON, Tag(REMOVING)),
+        (instance("running", BOOTED, image="http://old"), Wish(True), Tag(REMOVING)),
+        (instance("running", BOOTED, image="http://old"), Wish(True, held=True), None),
+        (instance("running", BOOTED, REMOVING), ON, Terminate()),
+        (instance("shutting-down", REMOVING), ON, Wait()),
+    ],
+)
+def test_steps(there: Instance | None, wish: Wish, step: Step) -> None:
+    assert next_step(there, wish) == step
