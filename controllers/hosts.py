@@ -28,7 +28,7 @@ ABANDONED = "Abandoned"
 class HostController:
     """Reconciles hosts by "class|real uid"."""
 
-    def __init__(self, cluster: Cluster, sources: Sources, *, workers: int = 8) -> None:
+    def __init__(self, cluster: Cluster, sources: Sources, *, workers: int = 4) -> None:
         self._cluster, self._sources = cluster, sources
         self.controller = Controller("host", self.reconcile, workers=workers, group=lambda key: key.partition(SEPARATOR)[0])
         sources.add_change_handler(lambda class_name, uid: self._add(class_name, uid))

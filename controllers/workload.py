@@ -55,7 +55,7 @@ FOLLOW = 2.0
 class WorkloadController:
     """Reconciles Workloads by key."""
 
-    def __init__(self, cluster: Cluster, sources: Sources, *, workers: int = 12) -> None:
+    def __init__(self, cluster: Cluster, sources: Sources, *, workers: int = 8) -> None:
         self._cluster, self._sources = cluster, sources
         self.controller = Controller("workload", self.reconcile, workers=workers, group=self._class_of)
         cluster.workloads.add_handler(self._workload_changed)
