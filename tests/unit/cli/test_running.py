@@ -83,6 +83,7 @@ def test_what_the_user_did_wrong_comes_out_of_groups_of_tasks() -> None:
         (["simulate-bmo"], 2, "--kubeconfig"),
         (["simulate-bmo", "--kubeconfig", "/nowhere", "--speed", "-2"], 1, "--speed: the speed must be zero or more"),
         (["simulate-bmo", "--kubeconfig", "/nowhere"], 1, "--kubeconfig /nowhere: there is no kubeconfig at /nowhere"),
+        (["controllers", "--leader-elect-renew-deadline", "20"], 1, "leader election: the retry period has to be shorter"),
         (["controllers", "--kubeconfig", "/nowhere"], 1, "the management cluster cannot be used: there is no kubeconfig at /nowhere"),
     ],
 )
