@@ -1,0 +1,125 @@
+"""Three `metal3-workloads serve` over one etcd, with the management cluster's identities and permissions, as in production.
+
+What happens to more clients and over many kills is in tests/faults/test_replicas.py."""
+
+from __future__ import annotations
+
+import json
+import ssl
+import subprocess
+import urllib.request
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from http.client import HTTPException
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration import running
+from tests.integration.objects import workload
+from tests.integration.running import Running, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PATH = "/apis/workload.metal3.io/v1alpha1/namespaces/a/workloads"
+ROUNDS = 30
+
+
+@pytest.fixture(scope="module")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Running]]:
+    """The same cluster three times, each with a server of its own to ask directly. The last one is the cluster's own process."""
+    folder = tmp_path_factory.mktemp("cluster") / "replicas"
+    more: list[subprocess.Popen[bytes]] = []
+    try:
+        cluster = running.start(
+            folder, "--storage", "etcd", "--hosts", "0", "--bmo", "none", "--controllers", "off", "--tenants", "a", "--fsync", "off"
+        )
+        made = [another(cluster, folder / f"replica-{number}", more) for number in range(2)]
+        eventually(lambda: all(ready(server) for server in made))
+        yield [*made, cluster]
+    finally:
+        for process in more:
+            process.kill()
+            process.wait(10)
+        running.stop(folder)
+
+
+def another(cluster: Running, folder: Path, more: list[subprocess.Popen[bytes]]) -> Running:
+    """One more server, started as the cluster's own was."""
+    folder.mkdir()
+    records = [json.loads(line) for line in (cluster.root / "processes.jsonl").read_text().splitlines()]
+    argv = next(record["argv"] for record in records if record["name"] == "apiserver")
+    argv[argv.index("--secure-port") + 1] = "0"
+    argv[argv.index("--audit-log-path") + 1] = str(folder / "audit.jsonl")
+    with (folder / "log").open("wb") as log:
+        more.append(subprocess.Popen([*argv, "--port-file", str(folder / "port")], stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+
+    def port() -> str:
+        assert more[-1].poll() is None, (folder / "log").read_text()
+        return (folder / "port").read_text() if (folder / "port").exists() else ""
+
+    url = f"https://127.0.0.1:{int(eventually(port))}"
+    return replace(cluster, description=cluster.description | {"apiserver": cluster.description["apiserver"] | {"url": url}})
+
+
+def ready(server: Running) -> bool:
+    with suppress(OSError):
+        return server.direct("/readyz", identity=server.admin_identity()).code == 200
+    return False
+
+
+def ask(server: Running, method: str, path: str, body: Any = None) -> Any:
+    """As the tenant, and it has to succeed."""
+    answer = server.direct(path, identity=server.tenant_identity("a"), method=method, body=body)
+    assert answer.code < 300, answer.body
+    return answer.json()
+
+
+def test_what_one_acknowledged_the_others_show_and_go_on_from(servers: list[Running]) -> None:
+    obj = ask(servers[0], "POST", PATH, workload("shared"))
+    for number in range(ROUNDS):
+        writer, *readers = servers[number % 3 :] + servers[: number % 3]
+        obj["metadata"]["labels"] = {"number": str(number)}
+        obj = ask(writer, "PUT", f"{PATH}/shared", obj)
+        for reader in readers:
+            assert ask(reader, "GET", f"{PATH}/shared") == obj
+            items = ask(reader, "GET", PATH)["items"]
+            assert [item["metadata"]["resourceVersion"] for item in items] == [obj["metadata"]["resourceVersion"]]
+    ask(servers[1], "DELETE", f"{PATH}/shared")
+    assert [ask(server, "GET", PATH)["items"] for server in servers] == [[], [], []]
+
+
+def test_a_watch_goes_on_at_another_server_when_its_own_is_killed(servers: list[Running]) -> None:
+    *others, killed = servers
+    revision = ask(killed, "GET", PATH)["metadata"]["resourceVersion"]
+    with watching(killed, revision) as events:
+        told = []
+        for number in range(3):
+            ask(others[0], "POST", PATH, workload(f"before-{number}"))
+            told.append(next(events))
+        running.restart(killed, "apiserver", "--kill")
+        with pytest.raises((OSError, HTTPException, StopIteration)):
+            next(events)
+    ask(others[1], "POST", PATH, workload("between"))
+    ask(others[1], "DELETE", f"{PATH}/before-0")
+    eventually(lambda: ready(killed))
+    for server in (others[0], killed):  # also by the one that was not there meanwhile
+        with watching(server, told[-1]["object"]["metadata"]["resourceVersion"]) as events:
+            rest = [next(events), next(events)]
+        assert [(event["type"], event["object"]["metadata"]["name"]) for event in told + rest] == [
+            *(("ADDED", f"before-{number}") for number in range(3)),
+            ("ADDED", "between"),
+            ("DELETED", "before-0"),
+        ]
+
+
+@contextmanager
+def watching(server: Running, revision: str) -> Iterator[Iterator[Any]]:
+    """The events of a watch."""
+    context = ssl.create_default_context(cafile=server.description["apiserver"]["ca"])
+    context.load_cert_chain(*server.tenant_identity("a"))
+    url = f"{server.description['apiserver']['url']}{PATH}?watch=true&resourceVersion={revision}"
+    with urllib.request.urlopen(url, context=context, timeout=30) as answer:
+        yield (json.loads(line) for line in answer)
