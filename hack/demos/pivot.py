@@ -16,6 +16,7 @@ from hack.demos import capi
 from hack.demos.story import Link, Story
 from tests.clients.identities import WATCHES_HOSTS, service_account
 from tests.integration import running
+from tests.integration.objects import secret, workload
 from tests.integration.running import ADMIN, OWNER, ROOT, TARGET, Running, eventually
 
 TENANT, MACHINE = "a", "machine"
@@ -81,6 +82,7 @@ class Pivot:
         finally:
             witness.close()
         self.retired(host)
+        self.there_and_back()
 
     def same_hosts(self) -> None:
         """Identity is passed through."""
@@ -180,6 +182,48 @@ class Pivot:
         assert copies == [], f"left in the source: {copies}"
         story.checked("no secret is left in the source")
 
+    def there_and_back(self) -> None:
+        """A Workload without Cluster API: by the project's own command."""
+        story, cluster = self.story, self.cluster
+        story.step("A Workload that is nobody's but its user's runs in the source")
+        objects = [secret("boot", userData="#cloud-config"), workload("web", userData={"name": "boot"})]
+        cluster.kubectl(ADMIN, "create", "-n", TENANT, "-f", "-", stdin=objects)
+        eventually(lambda: self.phase(ADMIN) == "Running")
+        host = str(cluster.get(ADMIN, WORKLOADS, "web", "-n", TENANT)["status"]["host"]["name"])
+        witness = Witness(cluster)
+        try:
+            eventually(lambda: witness.of(host))
+            story.step("It moves to the target")
+            self.moves(ADMIN, TARGET, "--dry-run")
+            self.moves(ADMIN, TARGET)
+            eventually(lambda: self.phase(TARGET) == "Running")
+            self.where_it_is()
+            story.step("And back")
+            self.moves(TARGET, ADMIN)
+            eventually(lambda: self.phase(ADMIN) == "Running")
+            self.where_it_is()
+            assert {state for state, _ in witness.of(host)} == {"provisioned"}, witness.of(host)
+            story.checked(f"the real {host} was provisioned all the time")
+        finally:
+            witness.close()
+        cluster.kubectl(ADMIN, "delete", WORKLOADS, "web", "-n", TENANT, "--timeout=60s")
+
+    def where_it_is(self) -> None:
+        for who in (ADMIN, TARGET):
+            self.story.show(self.cluster, who, "get", WORKLOADS, "-n", TENANT)
+
+    def moves(self, source: str, target: str, *options: str) -> None:
+        """The command, and what it prints."""
+        argv = ["move", "--to", self.cluster.kubeconfig(target), "--namespace", TENANT, *options]
+        shown = ["metal3-workloads", "move", "--to", f"{target}.kubeconfig", *argv[3:]]
+        self.story.told(f"{source}$ {' '.join(shown)}")
+        program = str(Path(sys.executable).with_name("metal3-workloads"))
+        given = [program, *argv, "--kubeconfig", self.cluster.kubeconfig(source)]
+        done = subprocess.run(given, capture_output=True, text=True, check=False, timeout=SECONDS)
+        for line in done.stdout.splitlines():
+            self.story.told(line)
+        assert done.returncode == 0, done.stderr
+
     def acts(self, who: str, scenario: str) -> str:
         """Has the provider's stand-in do its part; returns the host's name."""
         kubeconfig = service_account(self.cluster, TENANT, "capm3", everywhere=WATCHES_HOSTS, at=who)
@@ -195,14 +239,14 @@ class Pivot:
         view = self.cluster.get(who, BMH, host, "-n", TENANT)
         return str((view["spec"].get("consumerRef") or {}).get("kind", ""))
 
-    def phase(self) -> str:
-        [workload] = self.cluster.items(TARGET, WORKLOADS, "-n", TENANT)
-        return str(workload["status"]["phase"])
+    def phase(self, who: str = TARGET) -> str:
+        [found] = self.cluster.items(who, WORKLOADS, "-n", TENANT)
+        return str(found["status"].get("phase"))
 
     def waits(self) -> bool:
         """Whether the tenant is told that what it asks for is kept."""
-        [workload] = self.cluster.items(TARGET, WORKLOADS, "-n", TENANT)
-        return "SourceUnavailable" in [condition["reason"] for condition in workload["status"]["conditions"]]
+        [found] = self.cluster.items(TARGET, WORKLOADS, "-n", TENANT)
+        return "SourceUnavailable" in [condition["reason"] for condition in found["status"]["conditions"]]
 
     def connected(self) -> Object:
         conditions = self.cluster.get(TARGET, CLASSES, "relay")["status"]["conditions"]

@@ -13,11 +13,13 @@ __all__ = ["Proxy", "proxied"]
 
 
 class Proxy:
-    """Forwards to a port of 127.0.0.1 while `open`."""
+    """Forwards to a port of 127.0.0.1 while `open`. While not `flowing`, connections stay and nothing comes through."""
 
     def __init__(self, target: int) -> None:
         self.open = True
         self.port = 0
+        self.flowing = asyncio.Event()
+        self.flowing.set()
         self._target = target
         self._writers: set[asyncio.StreamWriter] = set()
 
@@ -36,19 +38,19 @@ class Proxy:
         mine = {writer, inner_writer}
         self._writers |= mine
         try:
-            await asyncio.gather(_copy(reader, inner_writer), _copy(inner_reader, writer))
+            await asyncio.gather(self._copy(reader, inner_writer), self._copy(inner_reader, writer))
         finally:
             self._writers -= mine
             for each in mine:
                 each.transport.abort()
 
-
-async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await reader.read(1 << 16):
-            writer.write(data)
-            await writer.drain()
-    writer.transport.abort()
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(1 << 16):
+                await self.flowing.wait()
+                writer.write(data)
+                await writer.drain()
+        writer.transport.abort()
 
 
 @asynccontextmanager

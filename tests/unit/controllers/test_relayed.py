@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import base64
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
 
 from controllers import kinds
+from controllers.providers.bmh import driver
+from controllers.runtime.client import Client
+from controllers.runtime.informer import Informer
 from tests.integration.tcpproxy import proxied
 from tests.unit.controllers.clusters import BMH, SECRETS
 from tests.unit.controllers.sites import NAMESPACE, VIEWS, Hardware, Site, Sites, eventually, sites
@@ -198,6 +202,34 @@ async def test_what_is_asked_while_the_link_is_cut_happens_once_it_is_back(maker
             return hardware.runs() is None and "consumerRef" not in (await target.view())["spec"]
 
         await eventually(free)
+
+
+async def test_a_link_that_drops_everything_is_noticed(
+    maker: Sites, hardware: Hardware, source: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Connections stay open and nothing comes through."""
+    monkeypatch.setattr(driver, "Informer", partial(Informer, stall_timeout=1.0))
+    monkeypatch.setattr(driver, "Client", partial(Client, timeout=1.0))
+    async with proxied(int(source.url.rsplit(":", 1)[1])) as proxy:
+        target = await maker.site("target")
+        await target.relay(source.tenant(url=f"https://127.0.0.1:{proxy.port}"))
+        await eventually(target.view)
+        proxy.flowing.clear()
+        await target.patch_view({"spec": {"consumerRef": MACHINE, "image": IMAGE, "online": True}})
+
+        async def told() -> Any:
+            [workload] = await target.workloads()
+            reasons = [item["reason"] for item in workload["status"]["conditions"]]
+            return "SourceUnavailable" in reasons and (await target.connected("relay"))["reason"] == "Unreachable"
+
+        await eventually(told)
+        proxy.flowing.set()
+
+        async def caught_up() -> Any:
+            return await state(target) == "provisioned"
+
+        await eventually(caught_up)
+        assert hardware.bmo.log == [("h1", IMAGE["url"])]
 
 
 async def test_a_relay_that_points_to_itself(source: Site) -> None:
