@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from hack.realcluster.manifests import for_tenant
 from tests.integration.running import ADMIN, OWNER, ROOT, Running
 
 if TYPE_CHECKING:
@@ -32,6 +33,13 @@ def test_all_objects_are_valid(cluster: Running, folder: str, who: str) -> None:
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == len(made)
     assert "Warning" not in done.stderr
+
+
+def test_capm3s_rights_are_valid_for_a_tenant(cluster: Running) -> None:
+    made = for_tenant(objects(cluster, "capm3"), "a")
+    done = cluster.try_kubectl(ADMIN, "apply", "--dry-run=server", "--validate=strict", "-o", "name", "-f", "-", stdin=made)
+    assert done.returncode == 0, done.stderr
+    assert "clusterrolebinding.rbac.authorization.k8s.io/metal3-workloads-capm3:a" in done.stdout.splitlines()
 
 
 def test_the_example_has_a_storage_and_an_image(cluster: Running) -> None:

@@ -1,0 +1,186 @@
+"""An example of a provider: the machines of a lab's shelf. See docs/providers.md.
+
+The source is a folder. The owner puts a file NAME.machine there for each machine, and a robot reads NAME.claim and runs what it says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import ConfigDict, Field
+
+from apiserver.apis.base import Model
+from controllers.providers.base import (
+    Applied,
+    ApplyRequest,
+    BadClass,
+    Consumer,
+    Outcome,
+    Provider,
+    ProviderContext,
+    ProviderError,
+    ProviderHost,
+    Released,
+    Source,
+)
+from controllers.providers.firstboot import first_boot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Parameters(Model):
+    """`parameters` of a WorkloadClass with provisioner example.com/shelf."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    folder: str = Field(min_length=1, description="The folder with the machines' files.")
+    poll_seconds: float = Field(default=5.0, gt=0, description="Seconds between looks at it.")
+
+
+class ShelfProvider(Provider):
+    """Machines that are files, and claims that are files beside them."""
+
+    parameters_model = Parameters
+
+    def __init__(self, context: ProviderContext, parameters: Parameters) -> None:
+        self._context, self._folder, self._poll = context, Path(parameters.folder), parameters.poll_seconds
+        self._hosts: dict[str, ProviderHost] = {}
+        self._problem: ProviderError | None = ProviderError("Connecting", "reading the shelf for the first time")
+        self._synced = False
+
+    @classmethod
+    async def create(cls, context: ProviderContext) -> Self:
+        assert isinstance(context.parameters, Parameters)
+        if not context.parameters.folder.startswith("/"):
+            raise BadClass("BadFolder", "parameters.folder has to be an absolute path: correct it")
+        return cls(context, context.parameters)
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+    # What is there
+
+    async def run(self) -> None:
+        while True:
+            self._look()
+            await asyncio.sleep(self._poll)
+
+    def _look(self) -> None:
+        try:
+            seen = {host.source.uid: host for host in map(self._report, self._machines())}
+        except OSError as error:
+            self._say(ProviderError("NoShelf", f"the folder cannot be read; it is tried again: check parameters.folder ({error})"))
+            return  # the last known state stays
+        before, self._hosts, self._synced = self._hosts, seen, True
+        self._say(None)
+        for uid in before.keys() | seen.keys():
+            if before.get(uid) != seen.get(uid):
+                self._context.on_change(uid)
+
+    def _say(self, problem: ProviderError | None) -> None:
+        changed = (problem and problem.reason) != (self._problem and self._problem.reason)
+        self._problem = problem
+        if changed:
+            self._context.on_health()
+
+    def _machines(self) -> list[Any]:
+        return [json.loads(path.read_text()) | {"name": path.stem} for path in sorted(self._folder.iterdir()) if path.suffix == ".machine"]
+
+    def _report(self, machine: Any) -> ProviderHost:
+        """Fields are listed one by one: what is not listed, such as the owner's notes, is never shown."""
+        claim = self._claim(machine["name"])
+        source = Source("", machine["name"], machine["serial"])
+        hardware = {"cpu": {"arch": "x86_64", "count": machine["cpus"]}, "ramMebibytes": machine["ram"]}
+        report = {"name": source.name, "spec": {"online": False}, "status": {**_status(claim), "hardware": hardware}}
+        if claim is None:
+            return ProviderHost(source, report, available=True)
+        consumer = Consumer("Workload", claim.get("namespace", ""), claim.get("workload", ""), claim["uid"])
+        return ProviderHost(source, report, available=False, reason="Claimed", message=f"see {source.name}.claim", consumer=consumer)
+
+    def _claim(self, name: str) -> Any:
+        try:
+            return json.loads((self._folder / f"{name}.claim").read_text())
+        except FileNotFoundError:
+            return None
+
+    def hosts(self) -> Iterable[ProviderHost]:
+        return list(self._hosts.values())
+
+    def host(self, uid: str) -> ProviderHost | None:
+        return self._hosts.get(uid)
+
+    def problem(self) -> ProviderError | None:
+        return self._problem
+
+    @property
+    def synced(self) -> bool:
+        return self._synced
+
+    # What a Workload wants
+
+    async def apply(self, request: ApplyRequest) -> Applied:
+        name, metadata = request.source.name, request.workload["metadata"]
+        if all(machine["serial"] != request.source.uid for machine in self._machines()):
+            return _refused("HostGone", "the machine was taken off the shelf: delete this Workload and make a new one")
+        mine = {"uid": metadata["uid"], "namespace": metadata["namespace"], "workload": metadata["name"]}
+        claim = self._claim(name) or self._take(name, mine)
+        if claim["uid"] != metadata["uid"]:
+            return _refused("HostTaken", "somebody else has the machine: delete this Workload to get another one")
+        synchronized = request.blocked or Outcome(True, "Synchronized", "the machine has been told everything")
+        if request.blocked is None:
+            claim = {**mine, **self._wanted(request)}
+            self._write(name, claim)
+        self._look()
+        return Applied(_BOUND, synchronized, observed=_status(claim), empty=not claim.get("image"))
+
+    def _take(self, name: str, mine: Any) -> Any:
+        """The claim is one atomic step: the file is made, complete, where there was none."""
+        draft = self._draft(name, mine)
+        with suppress(FileExistsError):
+            os.link(draft, self._folder / f"{name}.claim")
+        draft.unlink()
+        return self._claim(name)
+
+    def _wanted(self, request: ApplyRequest) -> Any:
+        spec = request.workload["spec"]
+        if not spec.get("image"):
+            return {}
+        data = {field: content.decode() for field, content in first_boot(request).items()}
+        return {"image": spec["image"], "online": spec.get("online", True), "data": data}
+
+    def _write(self, name: str, claim: Any) -> None:
+        """Replaces our own claim at once: the robot never reads half of one."""
+        self._draft(name, claim).replace(self._folder / f"{name}.claim")
+
+    def _draft(self, name: str, claim: Any) -> Path:
+        draft = self._folder / f"{name}.{claim['uid']}.draft"
+        draft.write_text(json.dumps(claim))
+        return draft
+
+    async def release(self, request: ApplyRequest) -> Released:
+        claim = self._claim(request.source.name)
+        if claim is not None and claim["uid"] == request.workload_uid:
+            (self._folder / f"{request.source.name}.claim").unlink()
+        self._look()
+        return Released(True)
+
+
+def _status(claim: Any) -> dict[str, Any]:
+    """A BareMetalHost's status: what tenants and Cluster API look at."""
+    image = (claim or {}).get("image")
+    provisioning = {"state": "provisioned" if image else "available", "ID": "", **({"image": image} if image else {})}
+    online = bool(image and claim["online"])
+    return {"operationalStatus": "OK", "errorMessage": "", "errorCount": 0, "poweredOn": online, "provisioning": provisioning}
+
+
+def _refused(reason: str, message: str) -> Applied:
+    return Applied(Outcome(False, reason, message), Outcome(False, reason, "nothing is told to a machine that is not this Workload's"))
+
+
+_BOUND = Outcome(True, "Bound", "the machine is this Workload's")

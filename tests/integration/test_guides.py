@@ -1,0 +1,50 @@
+"""The guides are followed command by command: whatever a page tells its reader to type has to work, in this order."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.running import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+BLOCK = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
+CLUSTER = ".cluster"
+
+
+def commands(page: str) -> list[str]:
+    """What follows the prompt in a page's console blocks; the rest is what the reader sees."""
+    return [line[2:] for block in BLOCK.findall(page) for line in block.splitlines() if line.startswith("$ ")]
+
+
+@pytest.mark.parametrize("page", ["capm3.md", "operating.md"])
+def test_the_guide_works_as_it_is_written(page: str, tmp_path: Path) -> None:
+    script = commands((ROOT / "docs" / page).read_text())
+    assert script[0].startswith(f"hack/cluster up {CLUSTER}")
+    assert script[-1] == f"hack/cluster down {CLUSTER}"
+    for name in ("hack", "docs", "manifests"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    tools = subprocess.run([ROOT / "hack/tools/build"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+    environment.pop("KUBECONFIG", None)
+    try:
+        done = subprocess.run(
+            ["bash", "-euxo", "pipefail", "-c", "\n".join(script)],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=600,
+        )
+        assert done.returncode == 0, done.stdout[-4000:]
+    finally:
+        subprocess.run([sys.executable, str(ROOT / "hack/cluster"), "down", str(tmp_path / CLUSTER)], check=True, timeout=120)
