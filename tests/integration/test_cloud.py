@@ -1,0 +1,161 @@
+"""Instances of a cloud through a class: real kube-apiservers, and moto for the cloud."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from libcloud.compute.drivers.ec2 import EC2NodeDriver
+
+from hack.cloud.simulation import simulated_cloud
+from hack.realcluster.manifests import SYSTEM_NAMESPACE
+from tests.integration.conftest import HOSTS
+from tests.integration.running import ADMIN, Running, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CLASSES, HOST, SECRET = "workloadclasses", "hosts.workload.metal3.io", "cloud-keys"
+IMAGE = {"url": "https://images.example.com/os.qcow2", "checksum": "0" * 64, "checksumType": "sha256"}
+REGION = "eu-central-1"
+
+Object = dict[str, Any]
+
+
+class Account:
+    """The owner's own look at the account."""
+
+    def __init__(self, port: int) -> None:
+        self._driver = EC2NodeDriver("key", "secret", region=REGION, host="127.0.0.1", port=port, secure=False)
+
+    def instances(self) -> list[Any]:
+        """Those that are not terminated."""
+        return [node for node in self._driver.list_nodes() if node.extra["status"] not in {"shutting-down", "terminated"}]
+
+    def state(self) -> str:
+        """The only instance's."""
+        [node] = self.instances()
+        return str(node.extra["status"])
+
+    def terminate(self, node: Any) -> None:
+        """Somebody ends it in the console."""
+        self._driver.destroy_node(node)
+
+
+@pytest.fixture
+def cloud(tenants: Running) -> Iterator[Account]:
+    """The class `cloud`, with two instances on offer to tenant a and b; nothing of it is left afterwards."""
+    with simulated_cloud() as port:
+        flavor = {"name": "small", "instanceType": "t3.small", "cpu": 2, "memory": "2Gi", "disk": "8Gi", "capacity": 2}
+        keys = {"metadata": {"name": SECRET, "namespace": SYSTEM_NAMESPACE}, "stringData": {"accessKey": "AKcanary", "secretKey": "canary"}}
+        parameters = {
+            "region": REGION,
+            "endpoint": f"http://127.0.0.1:{port}",
+            "pollSeconds": 1,
+            "flavors": [flavor],
+            "images": [{"url": IMAGE["url"], "id": "ami-0123456789abcdef0"}],
+        }
+        spec = {
+            "provisioner": "metal3.io/cloud",
+            "credentialsSecretRef": {"namespace": SYSTEM_NAMESPACE, "name": SECRET},
+            "allowedNamespaces": {"names": ["a", "b"]},
+            "parameters": parameters,
+        }
+        class_ = {"apiVersion": "workload.metal3.io/v1alpha1", "kind": "WorkloadClass", "metadata": {"name": "cloud"}, "spec": spec}
+        tenants.kubectl(ADMIN, "create", "-f", "-", stdin=[{"apiVersion": "v1", "kind": "Secret", **keys}, class_])
+        eventually(lambda: counts(tenants) == (2, 2, 0))
+        account = Account(port)
+        yield account
+        tenants.kubectl("a", "delete", "workloads", "--all", "-n", "a", "--timeout=60s")
+        eventually(lambda: not account.instances())
+        tenants.kubectl(ADMIN, "delete", CLASSES, "cloud")
+        eventually(lambda: len(tenants.items(ADMIN, HOST)) == HOSTS)
+        tenants.kubectl(ADMIN, "delete", "secret", SECRET, "-n", SYSTEM_NAMESPACE)
+
+
+def counts(cluster: Running) -> tuple[int, int, int]:
+    """The class's hosts: total, free, claimed."""
+    hosts = cluster.get(ADMIN, CLASSES, "cloud").get("status", {}).get("hosts", {})
+    return hosts.get("total", 0), hosts.get("free", 0), hosts.get("claimed", 0)
+
+
+def workload(**spec: Any) -> Object:
+    return {
+        "apiVersion": "workload.metal3.io/v1alpha1",
+        "kind": "Workload",
+        "metadata": {"name": "os", "namespace": "a"},
+        "spec": {"className": "cloud", "online": True, "image": IMAGE, **spec},
+    }
+
+
+def status(cluster: Running) -> Object:
+    return dict(cluster.get("a", "workload", "os", "-n", "a").get("status") or {})
+
+
+def test_a_life(tenants: Running, cloud: Account) -> None:
+    """Made, stopped, started, rebooted, released."""
+    data = {"userData": "#cloud-config\n"}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "boot", "namespace": "a"}, "stringData": data}
+    tenants.kubectl("a", "create", "-f", "-", stdin=[secret, workload(userData={"name": "boot"}, requirements={"cpuCount": 2})])
+    eventually(lambda: status(tenants).get("phase") == "Running")
+    [node] = cloud.instances()
+    assert node.extra["image_id"] == "ami-0123456789abcdef0"
+    assert node.extra["tags"]["workload.metal3.io/workload"] == "a/os"
+    name = status(tenants)["host"]["name"]
+    view = tenants.get("a", "baremetalhosts.metal3.io", name, "-n", "a")
+    [nic] = view["status"]["hardware"]["nics"]
+    assert (nic["mac"], nic["ip"]) != ("", "")
+    for shown in (view, tenants.get("a", "workload", "os", "-n", "a"), tenants.get("a", CLASSES, "cloud")):
+        assert not any(secret in json.dumps(shown) for secret in ("AKcanary", REGION, node.id, "i-0"))
+
+    tenants.kubectl("a", "patch", "workload", "os", "-n", "a", "--type=merge", "-p", json.dumps({"spec": {"online": False}}))
+    eventually(lambda: cloud.state() == "stopped" and status(tenants).get("phase") == "Stopped")
+    tenants.kubectl("a", "patch", "workload", "os", "-n", "a", "--type=merge", "-p", json.dumps({"spec": {"online": True}}))
+    eventually(lambda: cloud.state() == "running" and status(tenants).get("phase") == "Running")
+    tenants.kubectl("a", "annotate", "baremetalhosts.metal3.io", name, "-n", "a", "reboot.metal3.io=")
+    eventually(lambda: "reboot.metal3.io" not in notes_on(tenants, name))
+    assert [found.id for found in cloud.instances()] == [node.id], "it is the same machine all the time"
+
+    tenants.kubectl("a", "delete", "workload", "os", "-n", "a", "--timeout=60s")
+    tenants.kubectl("a", "delete", "secret", "boot", "-n", "a")
+    assert cloud.instances() == []
+    eventually(lambda: counts(tenants) == (2, 2, 0))
+
+
+def notes_on(cluster: Running, name: str) -> Object:
+    return dict(cluster.get("a", "baremetalhosts.metal3.io", name, "-n", "a")["metadata"].get("annotations") or {})
+
+
+def test_an_instance_that_somebody_terminated(tenants: Running, cloud: Account) -> None:
+    """The Workload says that it is lost; no other machine is put under its name."""
+    tenants.kubectl("a", "create", "-f", "-", stdin=workload())
+    eventually(lambda: status(tenants).get("phase") == "Running")
+    cloud.terminate(cloud.instances()[0])
+    eventually(lambda: status(tenants).get("phase") == "Lost")
+    assert cloud.instances() == []
+    tenants.kubectl("a", "delete", "workload", "os", "-n", "a", "--timeout=60s")
+
+
+def test_keys_are_rotated_without_a_restart(tenants: Running, cloud: Account) -> None:
+    """Keys that are no keys: the owner is told, the Workload's machine stays; with good ones all goes on."""
+
+    def connected() -> Object:
+        conditions = tenants.get(ADMIN, CLASSES, "cloud")["status"]["conditions"]
+        return next(dict(item) for item in conditions if item["type"] == "Connected")
+
+    def set_key(value: bytes) -> None:
+        data = {"data": {"secretKey": base64.b64encode(value).decode() if value else None}}
+        tenants.kubectl(ADMIN, "patch", "secret", SECRET, "-n", SYSTEM_NAMESPACE, "--type=merge", "-p", json.dumps(data))
+
+    tenants.kubectl("a", "create", "-f", "-", stdin=workload())
+    eventually(lambda: status(tenants).get("phase") == "Running")
+    set_key(b"")
+    eventually(lambda: connected()["status"] == "False" and connected()["reason"] == "NoCredentials")
+    assert "secretKey" in connected()["message"]
+    assert cloud.state() == "running"
+    set_key(b"another")
+    eventually(lambda: connected()["status"] == "True")
+    tenants.kubectl("a", "delete", "workload", "os", "-n", "a", "--timeout=60s")
+    assert cloud.instances() == []
