@@ -73,12 +73,10 @@ class ClassController:
             self._known.pop(name, None)
             await self._sources.stop(name)
             return None
-        users = self._users(name)
+        users = self._users(name) if deleting(class_) else []
+        class_ = await self._protect(class_, wanted=not deleting(class_) or bool(users))
         if deleting(class_) and not users:
-            await self._protect(class_, wanted=False)
             return None
-        if not deleting(class_):
-            class_ = await self._protect(class_, wanted=True)
         problem: ProviderError | None
         try:
             await self._sources.ensure(name, class_["spec"], await self._credentials(class_))

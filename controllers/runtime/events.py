@@ -26,7 +26,7 @@ __all__ = ["EVENTS", "EventRecorder"]
 log = logging.getLogger(__name__)
 
 EVENTS = Resource("", "v1", "events", "Event")
-MAX_PENDING = 1000
+MAX_PENDING = 10_000
 REMEMBERED = 4096
 MESSAGE_LIMIT = 1024
 
@@ -58,7 +58,8 @@ class EventRecorder:
         identity = (uid_of(about), type_, reason, message)
         _, times = self._pending.pop(identity, ({}, 0))
         if len(self._pending) >= MAX_PENDING:
-            self._pending.popitem(last=False)
+            (_, _, lost, _), (of, _) = self._pending.popitem(last=False)
+            log.warning("event %s about %s %s is lost: too many are waiting to be written", lost, of.get("kind"), key_of(of))
         self._pending[identity] = (about, times + 1)
         self._wanted.set()
 

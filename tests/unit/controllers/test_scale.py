@@ -1,0 +1,32 @@
+"""What controllers do for a Workload does not grow with the number of hosts. In requests, not in seconds."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, bmh, controllers, workload, world
+from tests.unit.controllers.fakeapi import eventually
+
+WANTED = 8
+
+
+async def requests(count: int) -> Counter[str]:
+    """What is asked of the management cluster from the first Workload's creation until all run, with so many hosts."""
+    async with world() as here:
+        for number in range(count):
+            here.hardware.put(BMH, bmh(f"h{number}"))
+        async with controllers(here):
+            await eventually(lambda: sum(bool(host["spec"].get("offers")) for host in here.management.all(HOSTS)) == count)
+            before = Counter(here.management.requests)
+            for number in range(WANTED):
+                here.management.put(WORKLOADS, workload(f"w{number}"))
+            await eventually(lambda: all(here.phase(f"w{number}") == "Running" for number in range(WANTED)))
+            return here.management.requests - before
+
+
+async def test_the_requests_for_a_workload_do_not_grow_with_the_number_of_hosts() -> None:
+    few, many = await requests(10), await requests(80)
+    assert few["POST workloads/binding"] == many["POST workloads/binding"] == WANTED
+    # How often a status is written depends on what was seen together; hosts that nobody took have no part in it.
+    assert many.total() <= 1.5 * few.total()
+    assert many["PUT hosts/offers"] <= WANTED
