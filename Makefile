@@ -49,8 +49,8 @@ faults: setup ## Never losing a write: kill -9, power cuts, full disks, damaged 
 demo-hybrid: setup ## Servers and virtual machines in one cluster, told on real control planes (a minute)
 	hack/demo-hybrid $(ARGS)
 
-bench: setup ## This server beside kube-apiserver: CPU per request, as a table (minutes)
-	$(BIN)/python -m tests.bench
+bench: setup ## This server beside kube-apiserver: CPU per request, as table and plot in docs/benchmarks.md (ten minutes)
+	$(BIN)/python -m tests.bench --out docs/benchmarks.md --plot docs/images/benchmarks.svg
 
 demo-pivot: setup ## The story of a pivot on real control planes, step by step (two minutes)
 	hack/demo-pivot

@@ -52,7 +52,7 @@ def put_into(text: str, lines: list[str]) -> str:
     _, last, after = rest.partition(END)
     if not first or not last:
         raise ValueError(f"the document has no place for the table: add the lines {BEGIN} and {END}")
-    return "\n".join([before + BEGIN, *lines, END + after])
+    return "\n".join([before + BEGIN, "", *lines, "", END + after])
 
 
 def _time(seconds: float) -> str:

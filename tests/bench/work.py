@@ -122,14 +122,14 @@ def _apply(target: Target, objects: int) -> Callable[[int], Awaitable[Any]]:
 
 
 ROWS = (
-    Row("GET", 800, _get, (10, 2)),
-    Row("LIST, plain", 12, _list(), (60, 10)),
-    Row("LIST, gzip", 12, _list(headers=GZIP), (150, 50)),
-    Row("LIST, Table", 12, _list(headers=TABLE), (100, 50)),
-    Row("LIST, Table, gzip", 12, _list(headers={**TABLE, **GZIP}), (100, 50)),
+    Row("GET", 600, _get, (10, 2)),
+    Row("LIST, plain", 8, _list(), (60, 10)),
+    Row("LIST, gzip", 8, _list(headers=GZIP), (150, 50)),
+    Row("LIST, Table", 8, _list(headers=TABLE), (100, 50)),
+    Row("LIST, Table, gzip", 8, _list(headers={**TABLE, **GZIP}), (100, 50)),
     Row("LIST, 1 % by label", 60, _list("?labelSelector=rare%3Dtrue"), (50, 10)),
     Row("LIST, one namespace of 50", 60, _one_namespace, (50, 10)),
-    Row("PATCH, merge", 400, _patch, (8, 4)),
-    Row("PATCH, apply", 400, _apply, (8, 4)),
-    Row("POST", 400, _post, (8, 4)),
+    Row("PATCH, merge", 300, _patch, (8, 4)),
+    Row("PATCH, apply", 300, _apply, (8, 4)),
+    Row("POST", 300, _post, (8, 4)),
 )
