@@ -167,6 +167,8 @@ class ShelfProvider(Provider):
         claim = self._claim(request.source.name)
         if claim is not None and claim["uid"] == request.workload_uid:
             (self._folder / f"{request.source.name}.claim").unlink()
+        # What a process left that was killed while it took the machine.
+        (self._folder / f"{request.source.name}.{request.workload_uid}.draft").unlink(missing_ok=True)
         self._look()
         return Released(True)
 
