@@ -28,6 +28,8 @@ LIMIT = 3 * 1024 * 1024
 DEPTH = 128
 EXACT = 2.0**53
 """Up to here every integer has a float of its own."""
+SMALLEST, LARGEST = -(2**63), 2**64 - 1
+"""What integers can be encoded."""
 STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"(\s*:)?')
 """Each string of a JSON body; with the colon behind it, if it is a key."""
 
@@ -95,13 +97,23 @@ def _decode_yaml(body: bytes) -> Decoded:
 
 
 def _integral(value: Any) -> Any:
-    """The value with 2.0 as 2: JSON has one kind of number, and models tell integers apart."""
+    """The value with 2.0 as 2: JSON has one kind of number, and models tell integers apart. Integers of more than 64 bits become floats, as
+    which JSON's are read."""
     kind = type(value)
     if kind is dict:
         return {key: item if type(item) is str else _integral(item) for key, item in value.items()}
     if kind is list:
         return [_integral(item) for item in value]
+    if kind is int:
+        return value if SMALLEST <= value <= LARGEST else _float(value)
     return int(value) if kind is float and value.is_integer() and abs(value) <= EXACT else value
+
+
+def _float(value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise bad_request("the body has a number that is too large") from None
 
 
 def _check(value: Any) -> None:

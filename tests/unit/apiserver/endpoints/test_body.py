@@ -141,6 +141,21 @@ def test_whole_numbers_are_integers_however_they_are_written(number: str, around
     assert repr(decode(body, JSON).value) == repr(expected)
 
 
+@pytest.mark.parametrize("number", [2**64 - 1, 2**64, -(2**63), -(2**63) - 1, 10**30])
+def test_a_large_integer_is_the_same_in_each_form(number: int) -> None:
+    found = {media: decode(b'{"a": %d}' % number, media).value["a"] for media in (JSON, YAML, APPLIED)}
+    found["plain"] = decode(b"a: %d" % number, YAML).value["a"]
+    assert len({repr(value) for value in found.values()}) == 1
+    assert orjson.loads(orjson.dumps(found["plain"])) == found["plain"] == pytest.approx(number)
+
+
+def test_an_integer_that_no_float_can_hold_is_refused() -> None:
+    for body, media in ((b'{"a": 1%s}' % (b"0" * 400), JSON), (b"a: 1%s" % (b"0" * 400), YAML)):
+        with pytest.raises(ApiError) as refused:
+            decode(body, media)
+        assert refused.value.code == 400
+
+
 def test_what_only_begins_like_json_is_yaml() -> None:
     assert decode(b"{a: 1, b: [x]}", APPLIED).value == {"a": 1, "b": ["x"]}
     assert decode(b'{"a": 1, "a": 2}', APPLIED).duplicates == ('line 1: key "a" already set in map',)
