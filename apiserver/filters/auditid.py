@@ -6,11 +6,12 @@ for streamed ones is long before the handler returns.
 
 from __future__ import annotations
 
-import os
 import re
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+
+from apiserver.apis.uid import new_uid
 
 if TYPE_CHECKING:
     from apiserver.endpoints.call import Call, Handler
@@ -28,14 +29,8 @@ def with_audit_id(handler: Handler) -> Handler:
 
     async def handle(call: Call) -> web.StreamResponse:
         given = call.http.headers.get(HEADER, "")
-        call.audit_id = given if ACCEPTED.fullmatch(given) else _new()
+        call.audit_id = given if ACCEPTED.fullmatch(given) else new_uid()
         call.http[KEY] = call.audit_id
         return await handler(call)
 
     return handle
-
-
-def _new() -> str:
-    """A random UUID (RFC 9562, 5.4), made in a fifth of the time of uuid.uuid4."""
-    text = os.urandom(16).hex()
-    return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{'89ab'[int(text[16], 16) & 3]}{text[17:20]}-{text[20:]}"

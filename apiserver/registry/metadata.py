@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import random
 import re
-import uuid
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 from apiserver.apis.base import DNS_SUBDOMAIN
 from apiserver.apis.meta import ObjectMeta
 from apiserver.apis.status import MODIFIED, bad_request, cause, conflict, invalid
+from apiserver.apis.uid import new_uid
 from apiserver.registry.sharing import changed, sharing
 from apiserver.registry.validation import refuse
 
@@ -74,7 +74,7 @@ def for_create(resource: Resource, obj: dict[str, Any], namespace: str, now: str
         causes += _name_causes(generate.rstrip("-."), "metadata.generateName")
     if causes:
         raise refuse(resource, name, causes)
-    return {"name": name, **metadata, "uid": str(uuid.uuid4()), "creationTimestamp": now, "generation": 1}
+    return {"name": name, **metadata, "uid": new_uid(), "creationTimestamp": now, "generation": 1}
 
 
 def for_update(resource: Resource, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

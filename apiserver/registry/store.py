@@ -7,6 +7,7 @@ it starts over; a client that named a resourceVersion gets 409 then. Kinds diffe
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import ApiError, already_exists, conflict, not_found, path_not_found, service_unavailable
@@ -37,7 +38,12 @@ ATTEMPTS = 32
 
 def now() -> str:
     """The time as metadata has it: RFC 3339, UTC, whole seconds."""
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    return _stamp(int(time.time()))
+
+
+@lru_cache(maxsize=1)
+def _stamp(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
 
 
 class Registry:
