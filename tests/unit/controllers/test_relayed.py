@@ -142,6 +142,41 @@ async def test_a_machine_moves_and_nothing_is_provisioned_again(hardware: Hardwa
     assert hardware.runs() == IMAGE["url"]
 
 
+async def test_a_machine_moves_on_once_more(maker: Sites, hardware: Hardware, source: Site, target: Site) -> None:
+    """Each cluster keeps the host for the next one; the last consumer's word reaches the machine."""
+    edge = await maker.site("edge")
+    await edge.relay(target.tenant())
+    await claimed_as_capm3_does(source)
+    for site in (target, edge):
+        await site.secret("boot", value="#cloud-config")
+
+        async def shown(site: Site = site) -> Any:
+            return (await site.view())["spec"].get("consumerRef") == MACHINE and await state(site) == "provisioned"
+
+        async def taken(site: Site = site) -> Any:
+            [workload] = await site.workloads()
+            return workload["status"]["phase"] == "Running"
+
+        await eventually(shown)
+        await site.patch_view({"metadata": {"annotations": {"seen-in": site.name}}})
+        await eventually(taken)
+    assert [(await site.view())["spec"]["consumerRef"]["kind"] for site in (source, target)] == ["Workload", "Workload"]
+    assert hardware.bmo.log == [("h1", IMAGE["url"])]
+    await edge.patch_view({"spec": {"image": None, "online": False}})
+
+    async def emptied() -> Any:
+        return await state(edge) == "available"
+
+    await eventually(emptied)
+    await edge.patch_view({"spec": {"consumerRef": None}})
+
+    async def free() -> Any:
+        nobody = [await site.workloads() for site in (source, target, edge)] == [[], [], []]
+        return nobody and not any(["consumerRef" in (await site.view())["spec"] for site in (source, target, edge)])
+
+    await eventually(free)
+
+
 async def test_a_consumer_that_vanishes_releases_nothing(hardware: Hardware, source: Site, target: Site) -> None:
     """As in a move: the objects in the source go without a word to the host; the first word of their successors may be to give it up."""
     await claimed_as_capm3_does(source)
