@@ -10,7 +10,7 @@ from apiserver.apis.base import DNSLabel
 from controllers.providers.baremetalhost.problems import explain
 from controllers.providers.base import Outcome, Released
 from controllers.providers.bmh import names
-from controllers.providers.bmh.desired import drop_claim_patch, released_patch, taken_by_us, unhealthy_marks
+from controllers.providers.bmh.desired import drop_claim_patch, left_by_us, released_patch, taken_by_us, unhealthy_marks
 from controllers.providers.bmh.driver import BareMetalHostDriver, DriverParameters
 from controllers.providers.bmh.report import availability, consumer_of, is_empty, leftovers, provider_host, stalled
 from controllers.runtime.objects import annotations_of, labels_of, name_of, namespace_of, uid_of
@@ -50,7 +50,7 @@ class BareMetalHostProvider(BareMetalHostDriver):
         return provider_host(bmh, self._policy)
 
     def refuse(self, bmh: Object, workload: Object) -> Outcome | None:
-        if taken_by_us(bmh, workload):
+        if taken_by_us(bmh, workload) or left_by_us(bmh, workload):
             return None
         if consumer_of(bmh) is not None:
             return Outcome(False, "HostTaken", _TAKEN)

@@ -27,6 +27,7 @@ __all__ = [
     "desired",
     "drop_claim_patch",
     "held",
+    "left_by_us",
     "missing_checksum",
     "released_patch",
     "runs_something",
@@ -74,6 +75,17 @@ def taken_by_us(bmh: Object, workload: Object) -> bool:
     reference = (bmh.get("spec") or {}).get("consumerRef") or {}
     same = {key: value for key, value in reference.items() if key != "uid"} == consumer_reference(workload)
     return same and labels_of(bmh).get(names.WORKLOAD_UID) == uid_of(workload)
+
+
+def left_by_us(bmh: Object, workload: Object) -> bool:
+    """Whether nobody has the host that bears this Workload's label, and nothing else was put on it: somebody took it over, or cleared its
+    consumerRef by mistake, and it may be taken up again."""
+    spec, wanted = bmh.get("spec") or {}, workload["spec"]
+    if spec.get("consumerRef") or labels_of(bmh).get(names.WORKLOAD_UID) != uid_of(workload):
+        return False
+    image, custom = ((spec.get("image") or {}).get("url"), (spec.get("customDeploy") or {}).get("method"))
+    same = (image, custom) == ((wanted.get("image") or {}).get("url"), (wanted.get("customDeploy") or {}).get("method"))
+    return same or (image, custom) == (None, None)
 
 
 def cleaning_mode(workload: Object, policy: CleaningPolicy | None) -> str:

@@ -224,7 +224,7 @@ class BareMetalHostDriver(Provider):
         if taken_by_us(bmh, request.workload):
             return bmh
         full = claimed_patch(bmh, self._desired(request, {}))
-        return await self._patch(bmh, {"metadata": full["metadata"], "spec": {"consumerRef": full["spec"]["consumerRef"]}})
+        return await self._patch(bmh, {"metadata": full.get("metadata", {}), "spec": {"consumerRef": full["spec"]["consumerRef"]}})
 
     async def _patch(self, bmh: Object, patch: Object) -> Object:
         if not patch:

@@ -17,6 +17,7 @@ from controllers.providers.bmh.desired import (
     desired,
     drop_claim_patch,
     held,
+    left_by_us,
     missing_checksum,
     released_patch,
     taken_by_us,
@@ -178,3 +179,19 @@ def test_the_class_decides_on_cleaning(wanted: str | None, policy: CleaningPolic
 )
 def test_which_images_need_a_checksum(image: dict[str, Any] | None, missing: bool) -> None:
     assert missing_checksum(image) is missing
+
+
+@pytest.mark.parametrize(
+    ("spec", "label", "ours"),
+    [
+        ({"image": {"url": "http://images/os.qcow2"}}, "uid-1", True),
+        ({}, "uid-1", True),
+        ({"image": {"url": "http://owner/own.qcow2"}}, "uid-1", False),
+        ({}, "uid-2", False),
+        ({"consumerRef": {"kind": "Metal3Machine", "name": "other"}}, "uid-1", False),
+    ],
+)
+def test_a_host_that_nobody_has_is_taken_up_again_only_with_what_we_put_on_it(spec: dict[str, Any], label: str, ours: bool) -> None:
+    found = host(**spec)
+    found["metadata"]["labels"] = {names.WORKLOAD_UID: label}
+    assert left_by_us(found, made()) is ours
