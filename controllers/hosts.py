@@ -155,14 +155,14 @@ def host_status(reported: ProviderHost, host: Object, *, abandoned: bool = False
     if claim is None and consumer is not None and consumer.workload_uid:
         reason = "Orphaned"
         message = (
-            f"its consumerRef says {consumer.kind} {consumer.namespace}/{consumer.name}, which has no claim here: if nobody uses it, clear "
-            "spec.image, spec.customDeploy and spec.consumerRef of the real host"
+            f"its consumer is {consumer.kind} {consumer.namespace}/{consumer.name}, which has no claim here: if nobody uses it, "
+            f"{reported.to_free}"
         )
     if abandoned:
         reason = ABANDONED
         message = (
             f"the workload {claim['namespace']}/{claim['name']} is gone without having released the host: to free it, "
-            "clear spec.claimRef here, then spec.image, spec.customDeploy and spec.consumerRef of the real host"
+            f"clear spec.claimRef here, then {reported.to_free}"
         )
         status["available"] = False
     if not status["available"]:

@@ -85,7 +85,8 @@ class ProviderHost:
     `report` is a HostReport as JSON (see apiserver.apis.host). `available`: a Workload could have it now; if not,
     `reason` (CamelCase) and `message` say why and what the owner can do. `dirty_for`: the one namespace that may have it.
     `leftovers`: it was freed by hand, and what a Workload has left is still to be removed (see Provider.tidy).
-    `held`: a HeldClaim as JSON (see apiserver.apis.host), if its source knows a claim that a consumer moving here may go on with."""
+    `held`: a HeldClaim as JSON (see apiserver.apis.host), if its source knows a claim that a consumer moving here may go on with.
+    `to_free`: what its owner has to do at the source to free it by hand, whatever runs there."""
 
     source: Source
     report: Object
@@ -96,6 +97,7 @@ class ProviderHost:
     consumer: Consumer | None = None
     leftovers: bool = False
     held: Object | None = None
+    to_free: str = "clear spec.image, spec.customDeploy and spec.consumerRef of the real host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,10 +224,6 @@ class Provider(ABC):
     @abstractmethod
     async def release(self, request: ApplyRequest) -> Released:
         """Takes the Workload off the host. Called again and again until done; idempotent, also after it was done."""
-
-    async def tidy(self, uid: str) -> None:
-        """Removes what a Workload has left on and beside a host that its owner has freed by hand. Harmless on any other host, idempotent."""
-        return
 
     async def tidy(self, uid: str) -> None:
         """Removes what a Workload has left on and beside a host that its owner has freed by hand. Harmless on others, idempotent."""

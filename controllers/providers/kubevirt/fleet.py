@@ -92,11 +92,13 @@ class Fleet:
             return None
         machine = self.machine(vm, self.instance(vm), slot) if vm is not None else None
         made = synthetic_host(self._place, slot, self._flavors.get(slot.flavor), machine, namespace=self._parameters.namespace, maker=MAKER)
-        return self._with_trouble(made) if made is not None and machine is None else made
+        if made is None or vm is None:
+            return self._with_trouble(made)
+        return replace(made, to_free=f"delete the VirtualMachine {name_of(vm)}")
 
-    def _with_trouble(self, host: ProviderHost) -> ProviderHost:
-        trouble = self.troubles.get(host.source.uid)
-        return host if trouble is None else replace(host, available=False, reason=trouble[0], message=trouble[1])
+    def _with_trouble(self, host: ProviderHost | None) -> ProviderHost | None:
+        trouble = self.troubles.get(host.source.uid) if host is not None else None
+        return host if host is None or trouble is None else replace(host, available=False, reason=trouble[0], message=trouble[1])
 
     def known(self, uid: str) -> Object | None:
         """The VirtualMachine in the slot with this uid, as last seen."""

@@ -37,7 +37,7 @@ TRUST = 600.0
 """Seconds until everything is looked at again although nothing has changed."""
 LOOK_AGAIN = 2.0
 """Seconds between looks at what no event tells of: disks that are being deleted."""
-TRY_AGAIN = 30.0
+TRY_AGAIN = 15.0
 """Seconds between tries to make a machine that the cluster refuses."""
 MOST_STEPS = 12
 
