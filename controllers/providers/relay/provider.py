@@ -79,13 +79,19 @@ class RelayProvider(BareMetalHostDriver):
     def report(self, bmh: Object) -> ProviderHost:
         made = provider_host(bmh, self._policy)
         annotations = {**made.report.get("annotations", {}), RELAYED: ",".join(lineage(bmh))}
-        return replace(
+        made = replace(
             made,
             source=replace(made.source, identity_namespace=made.source.namespace),
             report={**made.report, "annotations": annotations, "status": host_status(bmh, own=True)},
             dirty_for=None,
-            held=held_claim(bmh, WORKLOAD_FIELDS),
         )
+        held = held_claim(bmh, WORKLOAD_FIELDS)
+        if held is None:
+            return made
+        reference = held["spec"]["consumerRef"]
+        who = f"{reference.get('kind')} {reference.get('namespace')}/{reference.get('name')}"
+        message = f"{who} has it in the other cluster; when it has moved here, its first write to the host takes the claim over"
+        return replace(made, reason="Held", message=message, held=held)
 
     def refuse(self, bmh: Object, workload: Object) -> Outcome | None:
         match standing(bmh, workload):

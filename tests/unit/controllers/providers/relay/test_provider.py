@@ -58,7 +58,8 @@ async def test_a_claim_there_is_reported_as_it_is(source: Upstream) -> None:
     async with running(source) as (provider, _):
         [host] = list(provider.hosts())
     assert host.held is not None
-    assert not host.available
+    assert (host.available, host.reason) == (False, "Held")
+    assert f"Metal3Machine {NAMESPACE}/m" in host.message
     assert host.held["namespace"] == NAMESPACE
     assert host.held["spec"] == {**spec, "online": True}
     assert host.held["labels"] == {"cluster": "c", "size": "m"}
