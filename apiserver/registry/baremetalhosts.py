@@ -11,18 +11,18 @@ from apiserver.registry import metadata
 from apiserver.registry.absorb import Absorbed, Refused, Taken, absorb
 from apiserver.registry.attributes import Attributes
 from apiserver.registry.claims import Claims, bound, free_reason, put
+from apiserver.registry.entry import Entry, encode_stored
 from apiserver.registry.projection import CLAIMED_THROUGH, claimed_by, host_of
 from apiserver.registry.resource import ALL_VERBS, Column, Resource
 from apiserver.registry.store import ATTEMPTS, Registry, deletion_mark, managed_fields, mark_deleted, now
 from apiserver.registry.tracking import settled, with_fields
 from apiserver.registry.validation import normalize, refuse
-from storage.base import Conflict
+from storage.base import Conflict, Delete
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apiserver.registry.context import Context, DeleteOptions
-    from apiserver.registry.entry import Entry
     from apiserver.registry.strategy import Admission
     from storage.base import Operation
     from storage.cache import WatchCache
@@ -126,13 +126,23 @@ class BareMetalHostViewRegistry(Registry):
             host = host_entry.object() if host_entry is not None else None
             try:
                 if host_entry is None or host is None or not claimed_by(host, namespace):
-                    return await self._remove(context, entry, old), True
+                    return await self._withdraw(context, entry, old, host_entry), True
                 if "deletionTimestamp" in old["metadata"]:
                     return entry, False
                 return await self._release(context, entry, host_entry, host), False
             except Conflict:
                 continue
         raise self._busy(name)
+
+    async def _withdraw(self, context: Context, entry: Entry, old: dict[str, Any], host_entry: Entry | None) -> Entry:
+        """Takes an offer away. The Host's list of offers says so too, or nobody would ever make it again."""
+        host = host_entry.object() if host_entry is not None else {"spec": {}}
+        offers = host["spec"].get("offers") or []
+        if host_entry is None or entry.namespace not in offers or "claimRef" in host["spec"] or context.dry_run:
+            return await self._remove(context, entry, old)
+        host = {**host, "spec": {**host["spec"], "offers": [name for name in offers if name != entry.namespace]}}
+        revision = await self.cache.commit([Delete(entry.key, entry.revision), put(self.claims.hosts, host_entry, host)])
+        return self.decode(entry.key, encode_stored(self.resource, old), revision)
 
     def _get_for_write(self, namespace: str, name: str) -> Entry:
         """The view; 409 where the host was offered here and has just been claimed by somebody else."""

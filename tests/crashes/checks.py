@@ -15,6 +15,7 @@ __all__ = ["assert_sound", "condition", "leaks", "phase", "stray_secrets", "view
 
 Object = dict[str, Any]
 
+UID = "workload.metal3.io/workload-uid"
 TENANTS = ("tenant-a", "tenant-b")
 SEEN_BY_TENANTS = ("Workload", "BareMetalHost", "Secret", "ConfigMap", "Event")
 
@@ -43,14 +44,11 @@ def view(stack: Stack, name: str, where: str = "tenant-a") -> Object:
 
 
 def stray_secrets(stack: Stack) -> list[str]:
-    """Copied first-boot secrets in the hardware cluster that belong to no Workload that has a host."""
+    """Copied first-boot secrets in the hardware cluster that belong to no Workload that has a host, by its claim or at the real host."""
     claims = {
         host["spec"]["claimRef"]["uid"] for side in stack.managements.values() for host in side.all("Host") if host["spec"].get("claimRef")
-    }
-    labelled = (
-        (item["metadata"]["name"], (item["metadata"].get("labels") or {}).get("workload.metal3.io/workload-uid"))
-        for item in stack.hardware.all("Secret")
-    )
+    } | {(bmh["metadata"].get("labels") or {}).get(UID) for bmh in stack.hardware.all("BareMetalHost") if bmh["spec"].get("consumerRef")}
+    labelled = ((item["metadata"]["name"], (item["metadata"].get("labels") or {}).get(UID)) for item in stack.hardware.all("Secret"))
     return [name for name, uid in labelled if uid is not None and uid not in claims]
 
 
@@ -99,8 +97,8 @@ def _assert_records_agree(stack: Stack) -> None:
     """Real hosts and claims name the same Workloads, but for hosts that are explained (gone, orphaned, abandoned, taken)."""
     consumers: dict[str, str] = {}
     for bmh in stack.hardware.all("BareMetalHost"):
-        uid = (bmh["metadata"].get("labels") or {}).get("workload.metal3.io/workload-uid")
-        if uid is not None and bmh["spec"].get("consumerRef"):
+        uid = (bmh["metadata"].get("labels") or {}).get(UID)
+        if uid is not None and (bmh["spec"].get("consumerRef") or {}).get("kind") == "Workload":
             assert uid not in consumers, f"{uid} has {consumers.get(uid)} and {bmh['metadata']['name']}"
             consumers[uid] = bmh["metadata"]["name"]
     for side in stack.managements.values():

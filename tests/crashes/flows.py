@@ -232,6 +232,19 @@ async def detach_and_release(stack: Stack) -> None:
     await patiently(lambda: stack.hardware.patch("BareMetalHost", name, {"metadata": {"annotations": {key: None}}}, objects.HARDWARE))
 
 
+async def take_over_for_a_while(stack: Stack) -> None:
+    """The owner writes another consumer into the real host, reads what the tenant is told, and takes it back."""
+    name = claimed(stack)
+    other = {"consumerRef": {"kind": "Metal3Machine", "name": "other", "namespace": "elsewhere", "apiVersion": None}}
+    await patiently(lambda: stack.hardware.patch("BareMetalHost", name, {"spec": other}, objects.HARDWARE))
+    await eventually(lambda: condition(stack, "web", "Bound")["reason"] == "HostTaken")
+    await patiently(lambda: stack.hardware.patch("BareMetalHost", name, {"spec": {"consumerRef": None}}, objects.HARDWARE))
+
+
+def runs_on(stack: Stack) -> bool:
+    return phase(stack, "web") == "Running" and condition(stack, "web", "Bound")["status"] == "True"
+
+
 async def vanished(stack: Stack) -> None:
     """The Workload was removed by force: nothing was released."""
     await running_web(stack)
@@ -267,5 +280,6 @@ FLOWS = (
     Flow("real host deleted", running_web, delete_real, lost),
     Flow("real host deleted, then the Workload", running_web, delete_real_and_web, two_left),
     Flow("real host detached during the release", running_web, detach_and_release, gone),
+    Flow("real host taken over for a while", running_web, take_over_for_a_while, runs_on),
     Flow("orphan freed by hand", vanished, free_by_hand, gone),
 )

@@ -14,6 +14,7 @@ __all__ = ["Guard"]
 Object = dict[str, Any]
 
 UID = "workload.metal3.io/workload-uid"
+QUARANTINED = "workload.metal3.io/quarantined"
 
 
 class Guard:
@@ -30,6 +31,8 @@ class Guard:
         for event in events:
             if event.type == "put" and "/baremetalhosts/" in event.key:
                 new = orjson.loads(event.value)
+                if event.previous is None:
+                    self._data.pop(new["metadata"]["name"], None)  # what was on it before, its owner knows
                 self._real_host(orjson.loads(event.previous) if event.previous else new, new)
 
     def management(self, events: list[Event]) -> None:
@@ -48,7 +51,7 @@ class Guard:
     def _real_host(self, old: Object, new: Object) -> None:
         name = new["metadata"]["name"]
         before, after = _consumer(old), _consumer(new)
-        if before is not None and after is not None and before != after:
+        if before is not None and after is not None and before != after and before[2] and after[2]:
             self.broken.append(f"{name}: consumer changed from {before} to {after} without having been free")
         was, now = _provisioning(old), _provisioning(new)
         uid = (new["metadata"].get("labels") or {}).get(UID, "")
@@ -58,13 +61,22 @@ class Guard:
             if name in self._data and self._data[name] != owner:
                 self.broken.append(f"{name}: given to {owner} with the data of {self._data[name]} on its disks")
             self._data[name] = owner
+        if QUARANTINED in _annotations(old) and QUARANTINED not in _annotations(new):
+            self._data.pop(name, None)  # the owner says that it was wiped
         if was.get("state") == "deprovisioning" and now.get("state") == "available" and _wiped(new):
             self._data.pop(name, None)
 
 
 def _consumer(bmh: Object) -> tuple[str, str, str] | None:
     reference = bmh["spec"].get("consumerRef")
-    return (reference.get("namespace", ""), reference["name"], (bmh["metadata"].get("labels") or {}).get(UID, "")) if reference else None
+    if not reference:
+        return None
+    uid = (bmh["metadata"].get("labels") or {}).get(UID, "") if reference.get("kind") == "Workload" else ""
+    return reference.get("namespace", ""), reference["name"], uid
+
+
+def _annotations(bmh: Object) -> Object:
+    return bmh["metadata"].get("annotations") or {}
 
 
 def _provisioning(bmh: Object) -> Object:

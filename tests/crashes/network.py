@@ -38,6 +38,7 @@ class Process:
         self.calls: list[str] = []
         self.die_at, self.answered = 0, False
         self.pipes: list[Pipe] = []
+        self.cut: set[int] = set()
         self._task: asyncio.Task[None] | None = None
 
     def start(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -52,6 +53,12 @@ class Process:
     def count(self) -> None:
         """Calls are counted from here."""
         self.calls.clear()
+
+    def isolate(self, port: int) -> None:
+        """It cannot reach that server any more, until `cut` is cleared."""
+        self.cut.add(port)
+        for pipe in [pipe for pipe in self.pipes if pipe.port == port]:
+            pipe.abort()
 
     def die(self) -> None:
         """Nothing of it is heard any more."""
@@ -93,6 +100,7 @@ class Pipe(asyncio.Transport):
     """One end of a connection. What is written arrives at the other end's protocol, in order, after `delay()` seconds."""
 
     peer: Pipe
+    port = 0
 
     def __init__(self, protocol: Any, delay: Callable[[], float]) -> None:
         super().__init__({"peername": ("127.0.0.1", 1), "sockname": ("127.0.0.1", 2)})
@@ -168,26 +176,26 @@ class Pipe(asyncio.Transport):
 
 
 class Network:
-    """Servers by port. `delay`: how long each piece of data is under way, in seconds. `cut`: ports that cannot be reached now."""
+    """Servers by port. `delay`: how long each piece of data is under way, in seconds."""
 
     def __init__(self, delay: Callable[[], float] = lambda: 0.0) -> None:
         self.servers: dict[int, Callable[[], asyncio.Protocol]] = {}
         self.delay = delay
-        self.cut: set[int] = set()
 
-    def listen(self, protocols: Callable[[], asyncio.Protocol]) -> str:
-        """Serves with these protocols; the URL."""
+    def listen(self, protocols: Callable[[], asyncio.Protocol]) -> int:
+        """Serves with these protocols; the port."""
         port = 40_000 + len(self.servers)
         self.servers[port] = protocols
-        return f"http://127.0.0.1:{port}"
+        return port
 
     def connect(self, client: Any, port: int) -> None:
         """Connects a client's protocol with a new one of the server."""
         process = Process.current.get()
-        if port not in self.servers or port in self.cut or (process is not None and process.dead.is_set()):
+        if port not in self.servers or (process is not None and (port in process.cut or process.dead.is_set())):
             raise aiohttp.ClientConnectionError("refused")
         here, there = Pipe(client, self.delay), Pipe(self.servers[port](), self.delay)
         here.peer, there.peer = there, here
+        here.port = port
         if process is not None:
             process.pipes.append(here)
         there.protocol.connection_made(there)

@@ -94,7 +94,8 @@ class Side:
         self._connections = Connections(chain.build(self._api.handle, parts))
         self._janitor = Janitor(self.cache, core.namespaces, core.events, registries)
         self._clients: dict[str, Client] = {}
-        self.url = network.listen(self._connections)
+        self.port = network.listen(self._connections)
+        self.url = f"http://127.0.0.1:{self.port}"
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:

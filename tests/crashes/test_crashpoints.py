@@ -79,7 +79,7 @@ def points(calls: list[str]) -> list[tuple[int, bool]]:
     return found
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.name)
 def test_killed_at_every_call(flow: Flow) -> None:
     logging.disable(logging.ERROR)

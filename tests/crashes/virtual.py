@@ -16,7 +16,7 @@ from unittest import mock
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-__all__ = ["Stuck", "VirtualLoop", "eventually", "run"]
+__all__ = ["Stuck", "VirtualLoop", "determined", "eventually", "run"]
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 @contextmanager
-def _determined(loop: VirtualLoop, seed: int) -> Iterator[None]:
+def determined(loop: VirtualLoop, seed: int) -> Iterator[None]:
     """Chance, identities and clocks that are the same at every run."""
     chance = random.Random(seed)
 
@@ -91,7 +91,7 @@ def _determined(loop: VirtualLoop, seed: int) -> Iterator[None]:
 def run(main: Callable[[], Coroutine[Any, Any, T]], *, seed: int = 0) -> T:
     """Runs the coroutine on a virtual loop of its own. Raises what it raises."""
     loop = VirtualLoop()
-    with _determined(loop, seed), asyncio.Runner(loop_factory=lambda: loop) as runner:
+    with determined(loop, seed), asyncio.Runner(loop_factory=lambda: loop) as runner:
         return runner.run(main())
 
 

@@ -282,6 +282,15 @@ async def test_deleting_a_claimed_view_releases_and_a_free_one_goes_at_once(benc
     assert bench.view("tenant-a", "node-0") is None
 
 
+async def test_a_deleted_offer_is_withdrawn_in_the_records_so_that_it_is_made_again(bench: Bench) -> None:
+    host = await bench.add_host()
+    await bench.views.delete(CONTEXT, "tenant-a", "node-0", DeleteOptions())
+    assert bench.view("tenant-a", "node-0") is None
+    assert bench.hosts.get("", host).object()["spec"]["offers"] == ["tenant-b"]
+    await bench.hosts.connect(CONTEXT, "", host, "offers", {"namespaces": ["tenant-a", "tenant-b"]})
+    assert bench.view("tenant-a", "node-0") is not None
+
+
 async def test_the_owner_takes_a_host_back_by_clearing_claim_ref(bench: Bench) -> None:
     host = await bench.add_host(offers=("tenant-a",))
     await bench.workloads.create(CONTEXT, "tenant-a", {"metadata": {"name": "w"}, "spec": {"image": IMAGE}})
