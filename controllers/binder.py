@@ -7,17 +7,14 @@ proposes, and takes the next one on a conflict.
 from __future__ import annotations
 
 import logging
-import time
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
-
-import orjson
 
 from controllers import kinds
 from controllers.admittance import admits, default_class
 from controllers.cluster import Cluster, with_conditions
-from controllers.fit import explain, needs
+from controllers.explanations import Explanations
+from controllers.fit import needs
 from controllers.freehosts import FreeHosts, unfree
 from controllers.pending import Pending
 from controllers.runtime.clock import LoopClock
@@ -37,12 +34,8 @@ log = logging.getLogger(__name__)
 
 SETTLE = 0.05
 """Seconds to wait after a host became free: hosts come in bunches."""
-REPEAT_MESSAGE = 2.0
-"""Seconds between changes of a message whose reason stays: counts change with every host."""
-EXPLAINED = 256
-"""Explanations that are kept."""
-SHARE = 20.0
-"""Explaining to Workloads with the same needs takes at most one part in so many of the time."""
+REPEAT_MESSAGE, MESSAGES_PER_SECOND = 2.0, 50
+"""A message is changed at most so often, one Workload's and all together."""
 LOOK_FOR_PINNED = 3.0
 ATTEMPTS = 5
 
@@ -64,15 +57,6 @@ def is_pending(workload: Object) -> bool:
     return not status.get("host") and not deleting(workload) and status.get("phase") != "Lost"
 
 
-@dataclass(frozen=True, slots=True)
-class _Explanation:
-    """A message, the state that it was made from, and when (perf_counter) it may be made anew."""
-
-    text: str
-    version: int
-    until: float
-
-
 class Binder:
     """Reconciles Workloads by key."""
 
@@ -80,8 +64,9 @@ class Binder:
         self._cluster, self._clock = cluster, LoopClock()
         self._free, self._pending = FreeHosts(), Pending()
         self._waking: set[str | None] = set()
+        self._retelling: set[str] = set()
         self._said: dict[str, float] = {}
-        self._explained: dict[tuple[object, ...], _Explanation] = {}
+        self._explanations = Explanations(self._free)
         self.controller = Controller("binder", self.reconcile, workers=workers)
         cluster.hosts.add_handler(self._host_changed)
         cluster.workloads.add_handler(self._workload_changed)
@@ -104,9 +89,15 @@ class Binder:
             self.controller.queue.add(key)
 
     def _host_changed(self, old: Object | None, new: Object | None) -> None:
-        class_name = self._free.update(old, new)
-        if class_name is not None:
+        host = new or old
+        assert host is not None
+        class_name = str(host["spec"]["className"])
+        version = self._free.version(class_name)
+        if self._free.update(old, new) is not None:
             self._wake(class_name)
+        elif self._free.version(class_name) != version and class_name not in self._retelling:
+            self._retelling.add(class_name)
+            self._clock.call_later(self._repeat(), partial(self._retell, class_name))
 
     def _class_changed(self, old: Object | None, new: Object | None) -> None:
         if old is None or new is None or _terms(old) != _terms(new):
@@ -126,6 +117,15 @@ class Binder:
         self._waking.discard(class_name)
         for key in self._pending.all() if class_name is None else self._pending.of(class_name):
             self.controller.queue.add(key)
+
+    def _retell(self, class_name: str) -> None:
+        """Nothing has become free, but the reasons are others."""
+        self._retelling.discard(class_name)
+        self._woken(class_name)
+
+    def _repeat(self) -> float:
+        """Seconds between changes of a Workload's message whose reason stays, for counts change with every host."""
+        return max(REPEAT_MESSAGE, len(self._pending) / MESSAGES_PER_SECOND)
 
     async def reconcile(self, key: str) -> Result | None:
         """Binds the Workload, or says why that cannot be."""
@@ -180,20 +180,10 @@ class Binder:
         return chosen
 
     def _explain(self, key: str, class_name: str, want: Needs) -> str:
-        """Why no host of the class fits. Workloads with the same needs have the same reasons, which may be a little old: counting
-        them looks at every host, and takes a small part of the time at most."""
-        about = (class_name, replace(want, seed="", selector=None), orjson.dumps(want.selector, option=orjson.OPT_SORT_KEYS))
-        version, started = self._free.version(class_name), time.perf_counter()
-        known = self._explained.get(about)
-        if known is not None and (known.version == version or started < known.until):
-            if known.version != version:
-                self.controller.queue.add_after(key, REPEAT_MESSAGE)
-            return known.text
-        if len(self._explained) >= EXPLAINED:
-            self._explained.clear()
-        reasons = self._free.reasons(class_name, want)
-        text, ended = explain(reasons.total(), reasons), time.perf_counter()
-        self._explained[about] = _Explanation(text, version, ended + SHARE * (ended - started))
+        """Why no host of the class fits, as far as it was counted lately."""
+        text, fresh = self._explanations.of(class_name, want)
+        if not fresh:
+            self.controller.queue.add_after(key, self._repeat())
         return text
 
     async def _bind_pinned(self, workload: Object, class_: Object) -> Result | None:
@@ -260,7 +250,7 @@ class Binder:
         """Puts the reason on the Workload, with one event per reason."""
         before = find_condition((workload.get("status") or {}).get("conditions"), "Bound")
         same = before is not None and before["reason"] == error.reason
-        wait = self._said.get(key, -REPEAT_MESSAGE) + REPEAT_MESSAGE - self._clock.time()
+        wait = self._said[key] + self._repeat() - self._clock.time() if key in self._said else 0.0
         if same and wait > 0:
             return Result(requeue_after=wait)
         self._said[key] = self._clock.time()

@@ -15,7 +15,7 @@ from controllers.runtime.objects import Object, Resource, key_of, name_of, names
 if TYPE_CHECKING:
     from controllers.runtime.client import Client
 
-__all__ = ["Cluster", "claimed_host", "connect", "secret_keys"]
+__all__ = ["Cluster", "claimed_host", "connect", "secret_keys", "without_managers"]
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,9 @@ def connect(client: Client, *, view_group: str = "metal3.io", component: str = "
     """The cluster behind this client; its informers are to be run by a manager."""
     return Cluster(
         client,
-        workloads=Informer(client, kinds.WORKLOADS, indexers={"secret": secret_keys, "class": _class_of}),
-        classes=Informer(client, kinds.CLASSES, indexers={"secret": _credentials_key}),
-        hosts=Informer(client, kinds.HOSTS, indexers={"claim": _claim_keys, "class": _class_of}),
+        workloads=Informer(client, kinds.WORKLOADS, indexers={"secret": secret_keys, "class": _class_of}, transform=without_managers),
+        classes=Informer(client, kinds.CLASSES, indexers={"secret": _credentials_key}, transform=without_managers),
+        hosts=Informer(client, kinds.HOSTS, indexers={"claim": _claim_keys, "class": _class_of}, transform=without_managers),
         namespaces=Informer(client, kinds.NAMESPACES),
         secrets=Informer(client, kinds.SECRETS, transform=_without_data),
         events=EventRecorder(client, component),
@@ -90,6 +90,14 @@ def _claim_keys(host: Object) -> list[str]:
 def _credentials_key(class_: Object) -> list[str]:
     reference = class_["spec"].get("credentialsSecretRef")
     return [f"{reference['namespace']}/{reference['name']}"] if reference else []
+
+
+def without_managers(obj: Object) -> Object:
+    """The object without its managedFields, which are as large as itself. A PUT without them leaves them as they are."""
+    metadata = obj["metadata"]
+    if "managedFields" not in metadata:
+        return obj
+    return {**obj, "metadata": {key: value for key, value in metadata.items() if key != "managedFields"}}
 
 
 def _without_data(secret: Object) -> Object:

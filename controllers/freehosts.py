@@ -40,15 +40,18 @@ class FreeHosts:
         host = new or old
         assert host is not None
         name = name_of(host)
+        known = self._known.get(name)
         before = self._forget(name)
         if new is None:
             self._assumed.pop(name, None)
+            self._versions[host["spec"]["className"]] += 1
             return None
-        class_name = new["spec"]["className"]
+        class_name = str(new["spec"]["className"])
         reason = unfree(new)
         self._known[name] = (class_name, reason)
         self._totals[class_name] += 1
-        self._versions[class_name] += 1
+        if known != self._known[name]:
+            self._versions[class_name] += 1
         if new["spec"].get("claimRef"):
             self._assumed.pop(name, None)
         if reason is not None:
@@ -56,14 +59,16 @@ class FreeHosts:
             return None
         found = candidate(new)
         self._put(class_name, found)
-        return class_name if found != before else None
+        if found == before:
+            return None
+        self._versions[class_name] += 1
+        return class_name
 
     def _forget(self, name: str) -> Candidate | None:
         class_name, reason = self._known.pop(name, ("", None))
         if not class_name:
             return None
         self._totals[class_name] -= 1
-        self._versions[class_name] += 1
         if reason is None:
             return self._held.pop(name, None) or self._free[class_name].remove(name)
         self._unfree[class_name][reason] -= 1

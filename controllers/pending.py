@@ -14,6 +14,9 @@ class Pending:
         self._class: dict[str, str] = {}
         self._keys: dict[str, dict[str, None]] = defaultdict(dict)
 
+    def __len__(self) -> int:
+        return len(self._class)
+
     def __contains__(self, key: str) -> bool:
         return key in self._class
 

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from controllers.admittance import admits, default_class, is_active
+from controllers.cluster import without_managers
 from controllers.counts import HostCounts
+from controllers.explanations import Explanations
 from controllers.fit import Needs
 from controllers.freehosts import ASSUMED_FOR, FreeHosts
 from controllers.hosts import host_status
@@ -176,12 +178,35 @@ def test_free_hosts_and_assumptions() -> None:
     assert free.best("metal", want) == "h1", "an assumption that nothing confirms ends"
     free.assume("h1")
     assert free.update(host("h1"), host("h1", claim="w")) is None
-    assert free.update(host("h2", claim="w"), host("h2")) == "metal"
+    before = free.version("metal")
+    assert free.update(host("h2", claim="w"), host("h2", claim="w")) is None
+    assert free.version("metal") == before, "nothing that matters has changed"
+    assert free.update(host("h2", claim="w"), host("h2", available=False)) is None
+    assert free.version("metal") != before, "nothing is free, but for another reason"
+    assert free.update(host("h2", available=False), host("h2")) == "metal"
     assert free.best("metal", want) == "h2"
     assert free.total("metal") == 3
     for name in ("h1", "h2", "h3"):
         assert free.update(host(name), None) is None
     assert (free.total("metal"), free.best("metal", want), free.reasons("metal", want)) == (0, None, {})
+
+
+def test_explanations_are_made_once_and_again_when_things_have_changed() -> None:
+    free, now = FreeHosts(FakeClock()), [0.0]
+
+    def clock() -> float:
+        now[0] += 0.1  # each look at the clock: counting takes that long
+        return now[0]
+
+    free.update(None, host("h1", claim="w"))
+    explanations, first, second = Explanations(free, clock), Needs(namespace="a", seed="1"), Needs(namespace="a", seed="2")
+    assert explanations.of("metal", first) == ("0/1 hosts fit: 1 is claimed", True)
+    assert explanations.of("metal", second) == ("0/1 hosts fit: 1 is claimed", True)
+    free.update(None, host("h2", available=False, reason="Unhealthy"))
+    assert explanations.of("metal", first) == ("0/1 hosts fit: 1 is claimed", False), "it was counted just now"
+    now[0] += 5
+    assert explanations.of("metal", first) == ("0/2 hosts fit: 1 is claimed, 1 is unhealthy", True)
+    assert explanations.of("other", first)[0].startswith("the class has no hosts")
 
 
 def test_workloads_that_wait_are_found_by_class() -> None:
@@ -228,6 +253,13 @@ def test_transition_times_change_with_the_status_only() -> None:
 )
 def test_label_selectors(expression: dict[str, Any], matching: bool) -> None:
     assert matches({"matchExpressions": [expression]}, {"a": "1"}) is matching
+
+
+def test_managers_are_left_out_of_what_is_kept() -> None:
+    bare = host("h1")
+    full = {**bare, "metadata": {**bare["metadata"], "managedFields": [{"manager": "x"}]}}
+    assert without_managers(full) == bare == without_managers(bare)
+    assert "managedFields" in full["metadata"], "what came is not changed"
 
 
 def test_keys() -> None:
