@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,14 @@ from controllers.providers.relay import RelayProvider
 from controllers.providers.relay.lineage import RELAYED
 from controllers.providers.relay.provider import Parameters
 from controllers.providers.testing import ProviderTests, claim, eventually, released, running
+from controllers.runtime.errors import ApiException
 from tests.unit.controllers.clusters import BMH, WORKLOADS, secret
 from tests.unit.controllers.fakeapi import Failure
 from tests.unit.controllers.providers.relay.upstream import NAMESPACE, Upstream, machine, view
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from controllers.providers.base import ApplyRequest, Provider
 
 
@@ -117,6 +121,48 @@ async def test_a_claim_goes_back_to_the_consumer_that_writes_it_over(source: Ups
         assert source.get() == there, "takes and releases nothing any more"
         again = adopting("w2", provider)
         assert (await provider.apply(again)).bound.status is True, "and may move here once more"
+
+
+@asynccontextmanager
+async def dying(source: Upstream, calls: int) -> AsyncIterator[None]:
+    """The other cluster answers so many calls more, and then none until the end."""
+    left = calls
+
+    def fail(verb: str, path: str) -> Failure | None:
+        nonlocal left
+        left -= verb != "WATCH"
+        return Failure(503, "ServiceUnavailable", "away") if left < 0 else None
+
+    source.api.fail = fail
+    try:
+        yield
+    except ApiException:
+        pass
+    finally:
+        source.come_back()
+
+
+async def test_a_move_there_and_back_cut_off_at_every_call(source: Upstream) -> None:
+    source.api.edit(BMH, "h1", {"spec": {"consumerRef": machine("m"), "image": {"url": "http://images/os", "checksum": "abc"}}}, NAMESPACE)
+    source.api.edit(BMH, "h1", {"spec": {"online": True}}, NAMESPACE)
+    async with running(source) as (provider, _):
+        await eventually(lambda: source.runs("h1"))
+        history = len(source.api.history)
+        for calls in range(12):
+            request = adopting(f"w{calls}", provider, secrets={"userData": {"value": b"x"}})
+            async with dying(source, calls):
+                await provider.apply(request)
+            assert (await provider.apply(request)).synchronized.status is True
+            source.take_host("h1", "m")
+            async with dying(source, calls):
+                await provider.release(request)
+            await released(provider, request)
+            assert source.leftovers() == []
+            assert source.get()["spec"]["consumerRef"] == machine("m")
+        changes = [change for _, _, address, change in source.api.history[history:] if address[0] == BMH]
+        assert {(change["spec"]["image"]["url"], change["status"]["provisioning"]["state"]) for change in changes} == {
+            ("http://images/os", "provisioned")
+        }
 
 
 async def test_a_claim_that_was_never_taken_over_is_released_for_its_consumer(source: Upstream) -> None:
