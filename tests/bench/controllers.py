@@ -1,0 +1,276 @@
+"""Controllers at scale, by hand: `python -m tests.bench.controllers [--hosts N] [--workloads N] [--namespaces N] [--limit N]`.
+
+A real kube-apiserver, `serve` with SQLite and `controllers`, each a process of its own, over hosts that are not there (see synthetic).
+Prints, one after the other: offering all hosts, memory, what idleness costs, binding many Workloads created at once, and how long a
+host's change takes to its tenant's watch. Seconds depend on the machine; CPU per process is beside them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from controllers import kinds
+from controllers.runtime.client import Client
+from tests.bench import synthetic
+from tests.bench.cpu import cpu_seconds
+from tests.integration.objects import workload
+from tests.integration.running import ADMIN, ROOT, Running, start, stop
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+CLASS = "synthetic"
+IDLE_SECONDS = 10.0
+DEADLINE = 1800.0
+AT_ONCE = 16
+SAMPLES = 2000
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much of everything."""
+
+    hosts: int
+    workloads: int
+    namespaces: int
+    limit: int | None
+    changes: int
+
+
+def main() -> None:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.controllers", description=__doc__)
+    parser.add_argument("--hosts", type=int, default=10_000)
+    parser.add_argument("--workloads", type=int, default=1_000)
+    parser.add_argument("--namespaces", type=int, default=20)
+    parser.add_argument("--limit", type=int, help="offer.maxPerNamespace; without it every namespace is offered every host")
+    parser.add_argument("--changes", type=int, default=100, help="changes of hosts a second")
+    options = parser.parse_args()
+    sizes = Sizes(options.hosts, options.workloads, options.namespaces, options.limit, options.changes)
+    tenants = ",".join(f"t{number}" for number in range(sizes.namespaces))
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        running = start(Path(folder) / "cluster", "--controllers", "off", "--bmo", "none", "--hosts", "0", "--tenants", tenants)
+        try:
+            with controllers(running, Path(folder)) as pid:
+                asyncio.run(measure(Bench(running, sizes, pid)))
+        finally:
+            stop(running.root)
+
+
+@contextmanager
+def controllers(running: Running, folder: Path) -> Iterator[int]:
+    """The controllers as a process that knows the synthetic provider."""
+    synthetic.install(folder / "packages")
+    environment = {**os.environ, "PYTHONPATH": f"{folder / 'packages'}:{ROOT}"}
+    program = Path(sys.executable).with_name("metal3-workloads")
+    with (folder / "controllers.log").open("wb") as log:
+        process = subprocess.Popen([program, "controllers", "--kubeconfig", running.kubeconfig(ADMIN)], env=environment, stderr=log)
+        try:
+            yield process.pid
+        finally:
+            process.terminate()
+            process.wait(30)
+
+
+class Bench:
+    """What is measured, and how it is told."""
+
+    def __init__(self, running: Running, sizes: Sizes, controllers_pid: int) -> None:
+        self.running, self.sizes = running, sizes
+        description = running.description
+        self.processes = {
+            "serve": description["apiserver"]["pids"],
+            "controllers": [controllers_pid],
+            "kube-apiserver": [description["management"]["pid"], *description["etcd"]["pids"]],
+        }
+
+    def cpu(self) -> dict[str, float]:
+        """Seconds used so far, by process."""
+        return {name: cpu_seconds(pids) for name, pids in self.processes.items()}
+
+    def memory(self) -> str:
+        """Resident memory now and at most, of the two processes that are ours."""
+        parts = []
+        for name in ("serve", "controllers"):
+            status = Path(f"/proc/{self.processes[name][0]}/status").read_text()
+            kib = {line.split(":")[0]: int(line.split()[1]) for line in status.splitlines() if line.startswith(("VmRSS", "VmHWM"))}
+            parts.append(f"{name} {kib['VmRSS'] / 2**20:.2f} GiB (most {kib['VmHWM'] / 2**20:.2f})")
+        return ", ".join(parts)
+
+    async def timed(self, what: str, work: Callable[[], Awaitable[str]], *, per: int = 0) -> None:
+        """Does the work and says how long it took, and whose CPU."""
+        before, began = self.cpu(), time.monotonic()
+        said = await work()
+        took, used = time.monotonic() - began, {name: seconds - before[name] for name, seconds in self.cpu().items()}
+        each = "; CPU each: " + ", ".join(f"{name} {seconds / per * 1000:.2f} ms" for name, seconds in used.items()) if per else ""
+        total = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in used.items())
+        print(f"{what}: {took:.1f} s{', ' + said if said else ''}; CPU: {total}{each}", flush=True)
+
+
+async def measure(bench: Bench) -> None:
+    """Everything, in order."""
+    sizes = bench.sizes
+    async with Client(bench.running.kubeconfig(ADMIN), timeout=300) as client:
+        await bench.timed(f"{sizes.hosts} hosts reported", lambda: report(client, sizes), per=sizes.hosts)
+        views = sizes.namespaces * min(sizes.hosts, sizes.limit if sizes.limit is not None else sizes.hosts)
+        await bench.timed(f"{views} views offered in {sizes.namespaces} namespaces", lambda: offer(client, sizes, views), per=views)
+        print(f"memory: {bench.memory()}", flush=True)
+        await bench.timed("idle", idle)
+        await bench.timed(f"{sizes.workloads} Workloads created at once", lambda: bind(client, sizes), per=sizes.workloads)
+        await bench.timed("all settled", lambda: settle(client, sizes))
+        await bench.timed(f"{sizes.changes} changes a second", lambda: follow(client, sizes), per=SAMPLES)
+        print(f"memory: {bench.memory()}", flush=True)
+
+
+def class_(sizes: Sizes, *, allowed: bool, changes: int = 0) -> dict[str, Any]:
+    """The class; at first it allows nobody, so that reporting and offering are apart."""
+    return {
+        "apiVersion": kinds.CLASSES.api_version,
+        "kind": "WorkloadClass",
+        "metadata": {"name": CLASS},
+        "spec": {
+            "provisioner": synthetic.PROVISIONER,
+            "parameters": {"hosts": sizes.hosts, "changesPerSecond": changes},
+            "allowedNamespaces": {"names": ["*"] if allowed else []},
+            "metadata": {"labelsMatch": ".*"},
+            "offer": {"maxPerNamespace": sizes.limit} if sizes.limit is not None else {},
+        },
+    }
+
+
+async def report(client: Client, sizes: Sizes) -> str:
+    """Until every host has its Host with a status."""
+    await client.create(kinds.CLASSES, class_(sizes, allowed=False))
+
+    async def reported() -> bool:
+        hosts = (await client.get(kinds.CLASSES, CLASS)).get("status", {}).get("hosts", {})
+        return bool(hosts.get("free") == sizes.hosts)
+
+    await until(reported)
+    return ""
+
+
+async def offer(client: Client, sizes: Sizes, views: int) -> str:
+    """Until every namespace has its views. Those of the cluster's own namespaces are made too, and not counted."""
+    spec = {"spec": class_(sizes, allowed=True)["spec"]}
+    spec["spec"]["allowedNamespaces"] = {"nameMatches": "t[0-9]+"}
+    await client.patch(kinds.CLASSES, CLASS, spec)
+
+    async def offered() -> bool:
+        return await count(client, kinds.views()) >= views
+
+    await until(offered)
+    return ""
+
+
+async def count(client: Client, resource: Any) -> int:
+    """How many objects there are, without reading them all."""
+    page = await client.list_page(resource, limit=1)
+    return len(page["items"]) + int(page["metadata"].get("remainingItemCount") or 0)
+
+
+async def idle() -> str:
+    """Nothing happens."""
+    await asyncio.sleep(IDLE_SECONDS)
+    return ""
+
+
+async def bind(client: Client, sizes: Sizes) -> str:
+    """Creates all Workloads, and waits until each has a host. Times are those of the events' arrival at one watch."""
+    bound: dict[str, float] = {}
+    hosts: set[str] = set()
+
+    async def watching() -> None:
+        async for event in watch(client, kinds.WORKLOADS):
+            host = (event["object"].get("status") or {}).get("host")
+            if host:
+                bound.setdefault(event["object"]["metadata"]["uid"], time.monotonic())
+                hosts.add(host["uid"])
+            if len(bound) == sizes.workloads:
+                return
+
+    task = asyncio.ensure_future(watching())
+    began = time.monotonic()
+    await at_once(sizes.workloads, lambda number: create(client, sizes, number))
+    created = time.monotonic()
+    await asyncio.wait_for(task, DEADLINE)
+    after = sorted(moment - created for moment in bound.values())
+    assert len(hosts) == sizes.workloads, "no host twice"
+    middle, last = after[len(after) // 2], after[-1]
+    return f"created in {created - began:.2f} s, the last bound {last:.2f} s after the last create, half of them {middle:.2f} s after it"
+
+
+async def create(client: Client, sizes: Sizes, number: int) -> None:
+    """One Workload."""
+    wanted = workload(f"w-{number:05}", className=CLASS, requirements={"cpuCount": 16 << number % 4, "ram": "64Gi"})
+    await client.create(kinds.WORKLOADS, wanted, f"t{number % sizes.namespaces}")
+
+
+async def at_once(total: int, work: Callable[[int], Awaitable[None]]) -> None:
+    """work(0) … work(total - 1), AT_ONCE of them at a time."""
+    numbers = iter(range(total))
+
+    async def worker() -> None:
+        for number in numbers:
+            await work(number)
+
+    await asyncio.gather(*(worker() for _ in range(AT_ONCE)))
+
+
+async def settle(client: Client, sizes: Sizes) -> str:
+    """Until all that runs is said to run."""
+
+    async def running() -> bool:
+        items, _ = await client.list_all(kinds.WORKLOADS)
+        return all((item.get("status") or {}).get("phase") == "Running" for item in items) and bool(items)
+
+    await until(running)
+    return ""
+
+
+async def follow(client: Client, sizes: Sizes) -> str:
+    """Lets hosts change, and reads from the tenants' views how long ago they did."""
+    await client.patch(kinds.CLASSES, CLASS, {"spec": {"parameters": {"changesPerSecond": sizes.changes}}})
+    delays: list[float] = []
+    async with asyncio.timeout(DEADLINE):
+        async for event in watch(client, kinds.views()):
+            stamp = str(((event["object"].get("status") or {}).get("hardware") or {}).get("hostname") or "")
+            if event["type"] == "MODIFIED" and stamp.isdecimal():
+                delays.append((time.monotonic_ns() - int(stamp)) / 1e6)
+            if len(delays) >= SAMPLES:
+                break
+    await client.patch(kinds.CLASSES, CLASS, {"spec": {"parameters": {"changesPerSecond": 0}}})
+    cuts = statistics.quantiles(delays, n=100)
+    return f"seen after {cuts[49]:.0f} ms (median), {cuts[89]:.0f} (p90), {cuts[98]:.0f} (p99), {max(delays):.0f} ms at most"
+
+
+async def watch(client: Client, resource: Any) -> AsyncIterator[Any]:
+    """Events from now on."""
+    version = (await client.list_page(resource, limit=1))["metadata"]["resourceVersion"]
+    async for event in client.watch(resource, resource_version=version, timeout_seconds=int(DEADLINE), bookmarks=False):
+        yield event
+
+
+async def until(check: Callable[[], Awaitable[bool]]) -> None:
+    """Waits for the check to hold."""
+    async with asyncio.timeout(DEADLINE):
+        while True:
+            with suppress(TimeoutError):
+                if await check():
+                    return
+            await asyncio.sleep(0.2)
+
+
+if __name__ == "__main__":
+    main()
