@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import orjson
+
 from apiserver.apis.host import WORKLOAD_FIELDS
 from apiserver.apis.status import cause
 from apiserver.registry.projection import PAUSED, STATUS_ANNOTATION, held_for
@@ -16,6 +18,7 @@ from apiserver.registry.projection import PAUSED, STATUS_ANNOTATION, held_for
 __all__ = ["Absorbed", "Refused", "Taken", "absorb"]
 
 _REFERENCES = ("userData", "metaData", "networkData")
+_REBOOT = "reboot.metal3.io"
 
 
 class Refused(Exception):
@@ -98,6 +101,7 @@ def _forbidden(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, str]]
         for field in sorted({*old["spec"], *new["spec"]} - set(WORKLOAD_FIELDS))
         if old["spec"].get(field) != new["spec"].get(field)
     ]
+    causes += _bad_reboots(old["metadata"].get("annotations") or {}, new["metadata"].get("annotations") or {})
     namespace = new["metadata"]["namespace"]
     for field in _REFERENCES:
         other = (new["spec"].get(field) or {}).get("namespace")
@@ -109,6 +113,23 @@ def _forbidden(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, str]]
             cause("FieldValueInvalid", "Invalid value: image and customDeploy exclude each other: set one of them", "spec.customDeploy")
         )
     return causes
+
+
+def _bad_reboots(old: dict[str, str], new: dict[str, str]) -> list[dict[str, str]]:
+    """Reboots that BMO's webhook would not let through: the real host would refuse them, and all that is written with them."""
+    changed = {key: value for key, value in new.items() if key.partition("/")[0] == _REBOOT and old.get(key) != value}
+    message = 'Invalid value: must be empty, or JSON such as {"mode": "hard"}, with mode hard or soft'
+    return [cause("FieldValueInvalid", message, f"metadata.annotations[{key}]") for key in sorted(changed) if not _is_reboot(changed[key])]
+
+
+def _is_reboot(value: str) -> bool:
+    if value == "":
+        return True
+    try:
+        asked = orjson.loads(value)
+    except ValueError:
+        return False
+    return isinstance(asked, dict) and asked.get("mode", "") in ("hard", "soft", "") and isinstance(asked.get("force", False), bool)
 
 
 def tenant_metadata(host: dict[str, Any], view: dict[str, Any]) -> dict[str, Any]:

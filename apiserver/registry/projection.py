@@ -19,7 +19,7 @@ CLAIMED_THROUGH = f"{GROUP}/claimed-through"
 PAUSED = "baremetalhost.metal3.io/paused"
 STATUS_ANNOTATION = "baremetalhost.metal3.io/status"
 
-_HOST_SPEC = ("architecture", "bootMACAddress", "bootMode", "hardwareProfile", "rootDeviceHints")
+_HOST_SPEC = ("architecture", "bootMACAddress", "bootMode", "disablePowerOff", "hardwareProfile", "rootDeviceHints")
 _HOST_STATUS = ("operationalStatus", "errorType", "errorMessage", "errorCount", "hardwareProfile", "poweredOn", "lastUpdated", "hardware")
 _TENANT_STATUS = ("operationHistory",)
 _PROVISIONING = ("state", "bootMode", "rootDeviceHints", "raid", "firmware")

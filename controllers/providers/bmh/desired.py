@@ -29,6 +29,7 @@ __all__ = [
     "held",
     "left_by_us",
     "missing_checksum",
+    "never_off",
     "released_patch",
     "runs_something",
     "taken_by_us",
@@ -138,7 +139,7 @@ def claimed_patch(bmh: Object, want: Desired) -> Object:
     """The merge patch that makes the real host as wanted; empty when it is so already."""
     spec: Object = {
         "consumerRef": want.consumer,
-        "online": want.online,
+        "online": want.online or _stays_on(bmh),
         "automatedCleaningMode": want.cleaning,
         "image": want.image,
         "customDeploy": want.custom_deploy,
@@ -147,6 +148,18 @@ def claimed_patch(bmh: Object, want: Desired) -> Object:
     annotations = _annotations(bmh, want)
     metadata: Object = {"labels": {names.WORKLOAD_UID: want.workload_uid}, "annotations": annotations}
     return _prune({"metadata": _difference(bmh["metadata"], metadata), "spec": _difference(bmh.get("spec") or {}, spec)})
+
+
+def _stays_on(bmh: Object) -> bool:
+    """Whether the machine's owner forbids to power it off; BMO refuses `online: false` then, and with it the whole write."""
+    return bool((bmh.get("spec") or {}).get("disablePowerOff"))
+
+
+def never_off(bmh: Object, workload: Object) -> str:
+    """Why the machine stays powered on although it is not to be; "" otherwise."""
+    if workload["spec"].get("online", True) or not _stays_on(bmh):
+        return ""
+    return "the hardware's owner does not let this machine be powered off: set spec.online to true, or delete this Workload"
 
 
 def _annotations(bmh: Object, want: Desired) -> Object:
@@ -189,7 +202,7 @@ def unhealthy_marks(bmh: Object, annotations: Mapping[str, str]) -> Object:
 def released_patch(bmh: Object, *, online: bool) -> Object:
     """The merge patch that empties the host and keeps our claim on it until that is done. automatedCleaningMode stays as it was
     applied: it decides whether disks are wiped now."""
-    spec: Object = {"image": None, "customDeploy": None, "online": online, **dict.fromkeys(REFERENCES)}
+    spec: Object = {"image": None, "customDeploy": None, "online": online or _stays_on(bmh), **dict.fromkeys(REFERENCES)}
     gone = [key for key in annotations_of(bmh) if key == names.PASSED or (names.is_reboot(key) and key in passed_annotations(bmh))]
     metadata: Object = {"annotations": dict.fromkeys(gone)}
     return _prune({"metadata": _difference(bmh["metadata"], metadata), "spec": _difference(bmh.get("spec") or {}, spec)})

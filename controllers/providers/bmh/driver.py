@@ -7,6 +7,7 @@ What differs between real hosts and another metal3-workloads' views (who may be 
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from abc import abstractmethod
 from datetime import UTC, datetime, timedelta
@@ -35,9 +36,11 @@ from controllers.providers.bmh.desired import (
     desired,
     held,
     missing_checksum,
+    never_off,
     runs_something,
     taken_by_us,
 )
+from controllers.providers.bmh.refusals import refusal
 from controllers.providers.bmh.report import Policy, host_status, is_empty, stalled
 from controllers.runtime.client import Client
 from controllers.runtime.clock import timestamp
@@ -53,6 +56,8 @@ if TYPE_CHECKING:
     from controllers.runtime.objects import Resource
 
 __all__ = ["BareMetalHostDriver", "DriverParameters"]
+
+log = logging.getLogger(__name__)
 
 TRUST = 600.0
 """Seconds until everything is looked at again although nothing has changed: somebody may have deleted a copied secret."""
@@ -176,10 +181,12 @@ class BareMetalHostDriver(Provider):
         blocked, data = self._data(request)
         bmh = await self._take(bmh, request)
         if blocked is not None:
-            bmh = await self._patch(bmh, claimed_patch(bmh, held(bmh, self._desired(request, {}))))
-            return self._applied_to(bmh, request, blocked)
+            bmh, refused = await self._tell(bmh, held(bmh, self._desired(request, {})))
+            return self._applied_to(bmh, request, refused or blocked)
         secrets = await self._copies.keep(request.workload, namespace_of(bmh), data)
-        bmh = await self._patch(bmh, claimed_patch(bmh, self._desired(request, secrets)))
+        bmh, refused = await self._tell(bmh, self._desired(request, secrets))
+        if refused:
+            return self._applied_to(bmh, request, refused)
         if not data:
             await self._copies.remove(request.workload_uid, namespace_of(bmh))
         self._done[request.workload_uid] = (request.version, asyncio.get_running_loop().time() + TRUST)
@@ -216,8 +223,19 @@ class BareMetalHostDriver(Provider):
         return desired(request.workload, secrets, request.annotations, cleaning=cleaning, identity=self._identity)
 
     def _applied_to(self, bmh: Object, request: ApplyRequest, synchronized: Outcome) -> Applied:
-        done = consumed(bmh, request.annotations)
-        return Applied(_BOUND, synchronized, observed=host_status(bmh), empty=is_empty(bmh), consumed=done, stalled=stalled(bmh))
+        done, why = consumed(bmh, request.annotations), stalled(bmh) or never_off(bmh, request.workload)
+        return Applied(_BOUND, synchronized, observed=host_status(bmh), empty=is_empty(bmh), consumed=done, stalled=why)
+
+    async def _tell(self, bmh: Object, want: Desired) -> tuple[Object, Outcome | None]:
+        """Makes the host as wanted. Returns it, and what its cluster's admission has against that, if it refuses."""
+        patch = claimed_patch(bmh, want)
+        try:
+            return await self._patch(bmh, patch), None
+        except ApiException as error:
+            if (why := refusal(error, patch)) is None:
+                raise
+            log.warning("host %s/%s: %s", namespace_of(bmh), name_of(bmh), error.message)
+            return bmh, Outcome(False, "Refused", why)
 
     async def _take(self, bmh: Object, request: ApplyRequest) -> Object:
         """Takes the host before anything else is written, so that no secret goes to a host that another one is taking."""

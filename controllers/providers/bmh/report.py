@@ -27,7 +27,16 @@ __all__ = [
     "stalled",
 ]
 
-SPEC = ("architecture", "automatedCleaningMode", "bootMACAddress", "bootMode", "hardwareProfile", "online", "rootDeviceHints")
+SPEC = (
+    "architecture",
+    "automatedCleaningMode",
+    "bootMACAddress",
+    "bootMode",
+    "disablePowerOff",
+    "hardwareProfile",
+    "online",
+    "rootDeviceHints",
+)
 STATUS = ("operationalStatus", "errorType", "errorCount", "hardwareProfile", "lastUpdated", "operationHistory", "poweredOn")
 PROVISIONING = ("state", "bootMode", "rootDeviceHints", "raid", "firmware")
 IMAGE = ("url", "checksum", "checksumType", "format")

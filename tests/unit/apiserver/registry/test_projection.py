@@ -166,6 +166,23 @@ def test_image_and_custom_deploy_exclude_each_other() -> None:
         absorb(free, both, HOST, claimed=False, releasing=False, informed=False)
 
 
+@pytest.mark.parametrize("value", ["", "{}", '{"mode": "hard", "force": false}', '{"mode": "soft"}'])
+def test_reboots_as_bmo_takes_them(value: str) -> None:
+    host = claimed(HOST, {"name": "node-0"})
+    view = project(host, workload({"online": True}), "tenant-a", "node-0")
+    wanted = write(view, {"online": True}, {}, {"reboot.metal3.io/x": value})
+    found = absorb(view, wanted, host, claimed=True, releasing=False, informed=False)
+    assert found.tenant["annotations"]["reboot.metal3.io/x"] == value
+
+
+@pytest.mark.parametrize("value", ["now", "[]", '{"mode": "gently"}', '{"mode": "hard", "force": "yes"}', "{"])
+def test_reboots_that_bmo_would_not_take(value: str) -> None:
+    host = claimed(HOST, {"name": "node-0"})
+    view = project(host, workload({"online": True}), "tenant-a", "node-0")
+    with pytest.raises(Refused, match="hard or soft"):
+        absorb(view, write(view, {"online": True}, {}, {"reboot.metal3.io": value}), host, claimed=True, releasing=False, informed=False)
+
+
 def test_while_releasing_only_metadata_may_change() -> None:
     host = claimed(HOST, {"name": "node-0"})
     view = project(host, workload({"online": True}), "tenant-a", "node-0")

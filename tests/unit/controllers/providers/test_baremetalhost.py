@@ -146,6 +146,24 @@ async def test_without_a_checksum_it_is_held_and_said(source: HardwareCluster, a
         assert "image" not in api.get(BMH, "h1", "metal3")["spec"]
 
 
+async def test_what_admission_refuses_is_said_and_nothing_changes(source: HardwareCluster, api: FakeApi) -> None:
+    denied = Failure(403, "Forbidden", 'admission webhook "baremetalhost.metal3.io" denied the request: canary')
+    async with running(source) as (provider, _):
+        [host] = list(provider.hosts())
+        await provider.apply(claim("w", host.source))
+        before = api.get(BMH, "h1", "metal3")["spec"]
+        request = claim("w", host.source)
+        request.workload["spec"]["image"]["url"] = "http://%zz"
+        api.fail = lambda verb, path: denied if verb == "PATCH" and path.endswith("/baremetalhosts/h1") else None
+        applied = await provider.apply(request)
+        assert (applied.bound.status, applied.synchronized.reason) == (True, "Refused")
+        assert "spec.image" in applied.synchronized.message
+        assert "canary" not in applied.synchronized.message
+        assert api.get(BMH, "h1", "metal3")["spec"] == before
+        api.fail = lambda verb, path: None
+        assert (await provider.apply(request)).synchronized.status is True
+
+
 @pytest.mark.parametrize(
     ("error", "reason", "word"),
     [

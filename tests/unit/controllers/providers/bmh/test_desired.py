@@ -19,6 +19,7 @@ from controllers.providers.bmh.desired import (
     held,
     left_by_us,
     missing_checksum,
+    never_off,
     released_patch,
     taken_by_us,
 )
@@ -150,6 +151,17 @@ def test_held_keeps_what_is_there_but_follows_power() -> None:
     current = merge(host(), claimed_patch(host(), desired(made(), {"userData": "x"}, {}, cleaning="metadata")))
     want = held(current, desired(made(online=False, image={"url": "http://new", "checksum": "c"}), {}, {}, cleaning="metadata"))
     assert claimed_patch(current, want) == {"spec": {"online": False}}
+
+
+def test_a_machine_that_must_not_be_powered_off_stays_on() -> None:
+    current = host(disablePowerOff=True, online=True)
+    off = made(online=False)
+    claimed = merge(current, claimed_patch(current, desired(off, {}, {}, cleaning="metadata")))
+    assert claimed["spec"]["online"] is True
+    assert "online" not in released_patch(claimed, online=False).get("spec", {})
+    assert never_off(claimed, off)
+    assert never_off(claimed, made(online=True)) == ""
+    assert never_off(host(), off) == ""
 
 
 @pytest.mark.parametrize(
