@@ -1,0 +1,156 @@
+"""Steps, with KubeVirt taking turns in any order: a machine becomes what is wished last, and no disk goes from under a running one."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from controllers.providers.base import Source
+from controllers.providers.flavors import Slot, slot_uid
+from controllers.providers.kubevirt import names, report
+from controllers.providers.kubevirt.images import root_disk
+from controllers.providers.kubevirt.manifest import data_volume, virtual_machine
+from controllers.providers.kubevirt.parameters import MachineFlavor, Parameters
+from controllers.providers.kubevirt.steps import DeleteDisk, EndInstance, Install, Patch, Wish, consumed, is_running, next_step
+from controllers.providers.testing import claim
+from hack.kubevirt.turn import Action, Seen, import_status, turn
+from tests.unit.controllers.fakeapi import merge
+
+Object = dict[str, Any]
+
+SLOT = Slot("small", 0)
+FLAVOR = MachineFlavor.decode({"name": "small", "cpu": 2, "memory": "4Gi", "disk": "40Gi", "capacity": 1})
+PARAMETERS = Parameters(namespace="vms", flavors=[FLAVOR])
+SEED = {"name": "firstboot", "secret": {"secretName": "boot"}}
+
+
+class Cluster:
+    """One machine, its instance and its disks."""
+
+    def __init__(self) -> None:
+        request = claim("w", Source("vms", "small-0", slot_uid("p", SLOT)))
+        self.vm: Object = virtual_machine(request, SLOT, FLAVOR, PARAMETERS)
+        self.vm["metadata"]["uid"] = "vm"
+        self.vmi: Object | None = None
+        self.disks: dict[str, Object] = {}
+        self._uids = itertools.count()
+
+    def provider(self, wish: Wish) -> bool:
+        """The provider takes one step; False if there is none."""
+        match next_step(self.vm, self.vmi, wish):
+            case Patch(body):
+                self.vm = merge(self.vm, body)
+            case Install(disk, then):
+                if (volume := data_volume(self.vm, disk, "40Gi", PARAMETERS)) is not None:
+                    self.disks.setdefault(volume["metadata"]["name"], volume)
+                self.vm = merge(self.vm, then.body)
+            case DeleteDisk(name, then):
+                assert self.vmi is None, "a disk is deleted under an instance"
+                self.disks.pop(name, None)
+                self.vm = merge(self.vm, then.body)
+            case EndInstance(uid):
+                assert self.vmi is not None
+                assert self.vmi["metadata"]["uid"] == uid
+                self.vmi = merge(self.vmi, {"metadata": {"deletionTimestamp": "now"}})
+            case _:
+                return False
+        return True
+
+    def kubevirt(self) -> bool:
+        """KubeVirt takes one turn; False if there is nothing to do."""
+        for name, disk in self.disks.items():
+            if (status := import_status(disk)) is not None:
+                self.disks[name] = {**disk, "status": status}
+                return True
+        volumes = {
+            volume["dataVolume"]["name"]: self.disks.get(volume["dataVolume"]["name"], {})
+            for volume in self.vm["spec"]["template"]["spec"].get("volumes") or ()
+            if "dataVolume" in volume
+        }
+        action = turn(Seen(self.vm, self.vmi, volumes, {"boot"}))
+        if action is not None:
+            self._do(action)
+        return action is not None
+
+    def _do(self, action: Action) -> None:
+        match action.what, action.verb:
+            case "vm", _:
+                self.vm = merge(self.vm, action.body)
+            case _, "create":
+                self.vmi = merge(action.body, {"metadata": {"uid": f"vmi-{next(self._uids)}"}})
+            case _, "delete":
+                self.vmi = merge(self.vmi, {"metadata": {"deletionTimestamp": "now"}})
+            case _:
+                self.vmi = merge(self.vmi, action.body)
+        if self.vmi is not None and self.vmi["metadata"].get("deletionTimestamp") and not self.vmi["metadata"]["finalizers"]:
+            self.vmi = None
+
+    def settle(self, wish: Wish) -> None:
+        """Both go on until neither has anything to do."""
+        for _ in range(100):
+            if not (self.provider(wish) | self.kubevirt()):
+                return
+        raise AssertionError("it does not come to rest")
+
+
+def wish(url: str | None, *, online: bool = True, held: bool = False, annotations: tuple[str, ...] = ()) -> Wish:
+    disk = root_disk({"image": {"url": url}}, verify=False) if url is not None and not held else None
+    return Wish(online, held, disk, SEED, dict.fromkeys(annotations, ""))
+
+
+wishes = st.builds(
+    wish,
+    st.sampled_from([None, "http://images/a", "http://images/b", "containerdisk://c"]),
+    online=st.booleans(),
+    held=st.sampled_from([False, False, True]),
+    annotations=st.sampled_from([(), (), ("reboot.metal3.io",), ("reboot.metal3.io/remediation",)]),
+)
+moments = st.lists(st.tuples(wishes, st.lists(st.booleans(), max_size=12)), min_size=1, max_size=5)
+
+
+@settings(max_examples=150, deadline=None)
+@given(moments)
+def test_it_becomes_what_is_wished_last(history: list[tuple[Wish, list[bool]]]) -> None:
+    cluster = Cluster()
+    for wanted, whose in history:
+        for providers in whose:
+            cluster.provider(wanted) if providers else cluster.kubevirt()
+    last = history[-1][0]
+    cluster.settle(last)
+    image, running = report.installed_image(cluster.vm), is_running(cluster.vmi)
+    if last.held:
+        assert image is None or running == (last.online and not any(map(names.holds_off, last.annotations)))
+        return
+    if last.disk is None:
+        assert (image, cluster.vmi, cluster.disks) == (None, None, {})
+    elif last.online:
+        assert image == last.disk.image
+        assert running == (not any(map(names.holds_off, last.annotations)))
+        assert len(cluster.disks) == (last.disk.source is not None), "no other disk is left"
+    else:
+        assert not running
+        assert image in (None, last.disk.image)
+    assert not consumed(cluster.vm, cluster.vmi, wish(None))
+    assert names.REMOVING not in cluster.vm["metadata"]["annotations"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.booleans(), max_size=40))
+def test_one_reboot_is_one_new_instance(whose: list[bool]) -> None:
+    cluster = Cluster()
+    cluster.settle(wish("http://images/a"))
+    assert cluster.vmi is not None
+    before, asked = cluster.vmi["metadata"]["uid"], wish("http://images/a", annotations=("reboot.metal3.io",))
+    seen = {before}
+    for providers in whose:
+        cluster.provider(asked) if providers else cluster.kubevirt()
+        seen |= {cluster.vmi["metadata"]["uid"]} if cluster.vmi else set()
+    cluster.settle(asked)
+    assert consumed(cluster.vm, cluster.vmi, asked) == ("reboot.metal3.io",)
+    seen |= {cluster.vmi["metadata"]["uid"]}
+    assert len(seen) == 2
+    cluster.settle(wish("http://images/a"))
+    assert cluster.vmi["metadata"]["uid"] in seen - {before}
