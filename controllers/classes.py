@@ -12,7 +12,7 @@ from controllers import kinds
 from controllers.cluster import Cluster, with_conditions
 from controllers.counts import HostCounts
 from controllers.providers.base import BadClass, ProviderError
-from controllers.runtime.conditions import condition, is_true
+from controllers.runtime.conditions import condition, find_condition, is_true
 from controllers.runtime.controller import Controller, Result
 from controllers.runtime.errors import ApiException
 from controllers.runtime.objects import Object, deleting, key_of, name_of, uid_of
@@ -144,8 +144,10 @@ class ClassController:
             "hosts": self._counts.of(name),
         }
         await self._cluster.patch_status(kinds.CLASSES, class_, status)
+        about = {"apiVersion": kinds.CLASSES.api_version, "kind": "WorkloadClass", "metadata": class_["metadata"]}
+        if users and find_condition(before, "Removable") is None:
+            self._cluster.events.event(about, "Warning", "InUse", in_use(users))
         if problem is not None and (before is None or is_true(before, "Connected")) and problem.reason != "Connecting":
-            about = {"apiVersion": kinds.CLASSES.api_version, "kind": "WorkloadClass", "metadata": class_["metadata"]}
             self._cluster.events.event(about, "Warning", problem.reason, problem.message)
 
 

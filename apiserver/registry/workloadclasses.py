@@ -60,7 +60,9 @@ def for_tenants(obj: dict[str, Any]) -> dict[str, Any]:
 
 
 def default_class(classes: Registry) -> str | None:
-    """The name of the default class: the newest of those that are annotated as such (as DefaultStorageClass chooses)."""
+    """The name of the default class: the newest of those that are annotated as such (as DefaultStorageClass chooses) and stay."""
     metadata = [entry.object()["metadata"] for entry in classes.collection.range()]
-    candidates = [m for m in metadata if (m.get("annotations") or {}).get(DEFAULT_CLASS_ANNOTATION) == "true"]
+    candidates = [
+        m for m in metadata if "deletionTimestamp" not in m and (m.get("annotations") or {}).get(DEFAULT_CLASS_ANNOTATION) == "true"
+    ]
     return max(candidates, key=lambda m: (m["creationTimestamp"], m["name"]))["name"] if candidates else None

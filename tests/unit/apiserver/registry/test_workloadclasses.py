@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from apiserver.registry.context import DeleteOptions
+from apiserver.registry.workloadclasses import default_class
 from tests.unit.apiserver.registry.conftest import CONTEXT
 
 if TYPE_CHECKING:
@@ -40,3 +42,14 @@ async def test_tenants_see_the_class_without_what_is_the_owners(bench: Bench) ->
     assert seen["status"]["hosts"]["total"] == 3
     assert entry.revision == bench.classes.get("", "metal").revision
     assert CANARY in json.dumps(bench.classes.get("", "metal").object())
+
+
+async def test_a_class_that_is_being_deleted_is_nobodys_default(bench: Bench) -> None:
+    spec = {"provisioner": "metal3.io/baremetalhost"}
+    for name, finalizers in (("old", []), ("leaving", ["example.com/kept"])):
+        metadata = {"name": name, "annotations": {DEFAULT: "true"}, "finalizers": finalizers}
+        await bench.classes.create(CONTEXT, "", {"metadata": metadata, "spec": spec})
+    await bench.classes.delete(CONTEXT, "", "leaving", DeleteOptions())
+    assert default_class(bench.classes) == "old"
+    await bench.classes.delete(CONTEXT, "", "old", DeleteOptions())
+    assert default_class(bench.classes) is None
