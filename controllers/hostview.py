@@ -26,8 +26,9 @@ SETTLE = 0.1
 AT_ONCE = 16
 SHARE = 10.0
 """Planning takes at most one part in so many of the time."""
-BATCH = 1000
-"""Hosts whose offers are changed by one plan: the next one knows what has happened meanwhile."""
+BATCH = 64
+PLAN_SECONDS = 5.0
+"""A plan is followed for so long: the next one knows what has happened meanwhile."""
 RESYNC = 300.0
 
 
@@ -75,9 +76,11 @@ class OfferController:
         # In a thread, for thousands of hosts take a while.
         wanted = await asyncio.to_thread(changes, hosts, self._namespaces(name), self._limit(name))
         self._took[name] = time.perf_counter() - started
-        await asyncio.gather(*(self._put(host, namespaces) for host, namespaces in wanted[:BATCH]))
-        if len(wanted) > BATCH:
-            return Result(requeue_after=SETTLE)
+        until = time.monotonic() + PLAN_SECONDS
+        for start in range(0, len(wanted), BATCH):
+            if time.monotonic() > until:
+                return Result(requeue_after=SETTLE)
+            await asyncio.gather(*(self._put(host, namespaces) for host, namespaces in wanted[start : start + BATCH]))
         return Result(requeue_after=RESYNC) if hosts else None
 
     def _namespaces(self, class_name: str) -> list[str]:
