@@ -108,16 +108,21 @@ wishes = st.builds(
     held=st.sampled_from([False, False, True]),
     annotations=st.sampled_from([(), (), ("reboot.metal3.io",), ("reboot.metal3.io/remediation",)]),
 )
-moments = st.lists(st.tuples(wishes, st.lists(st.booleans(), max_size=12)), min_size=1, max_size=5)
+turns = st.lists(st.booleans(), max_size=12)
+"""Who acts: the provider, or KubeVirt."""
+moments = st.lists(st.tuples(wishes, turns, st.booleans()), min_size=1, max_size=5)
+"""A wish, who acts then, and whether all comes to rest before the next wish."""
 
 
 @settings(max_examples=150, deadline=None)
 @given(moments)
-def test_it_becomes_what_is_wished_last(history: list[tuple[Wish, list[bool]]]) -> None:
+def test_it_becomes_what_is_wished_last(history: list[tuple[Wish, list[bool], bool]]) -> None:
     cluster = Cluster()
-    for wanted, whose in history:
+    for wanted, whose, rests in history:
         for providers in whose:
             cluster.provider(wanted) if providers else cluster.kubevirt()
+        if rests:
+            cluster.settle(wanted)
     last = history[-1][0]
     cluster.settle(last)
     image, running = report.installed_image(cluster.vm), is_running(cluster.vmi)
