@@ -34,7 +34,7 @@ NAMESPACE = "team-a"
 SYSTEM = "system"
 
 
-async def eventually(check: Callable[[], Awaitable[Any]], timeout: float = 30.0) -> Any:
+async def eventually(check: Callable[[], Awaitable[Any]], timeout: float = 60.0) -> Any:
     """Waits until the check holds: is true, raises neither AssertionError nor for a missing object or field."""
     deadline = asyncio.get_running_loop().time() + timeout
     while True:
@@ -57,7 +57,8 @@ class Site:
     authority: Authority
     url: str
     admin: Client
-    stack: AsyncExitStack = field(repr=False)
+    halt: Callable[[], Awaitable[None]] = field(repr=False)
+    """Kills the controllers."""
 
     def config(self, user: str, group: str, url: str = "") -> Object:
         """A kubeconfig for somebody."""
@@ -152,7 +153,7 @@ class Sites:
         endpoint = management_endpoint(self._folder / f"{name}.db", authority, 0)
         await endpoint.app.start()
         self._stack.push_async_callback(endpoint.app.stop)
-        made = Site(name, authority, endpoint.app.url, Client(None), self._stack)
+        made = Site(name, authority, endpoint.app.url, Client(None), _nothing)
         made.admin = await self._stack.enter_async_context(Client(made.config("admin", MASTERS)))
         for namespace in (SYSTEM, NAMESPACE):
             await made.namespace(namespace)
@@ -166,10 +167,10 @@ class Sites:
         client = await self._stack.enter_async_context(Client(site.config("controllers", policy.CONTROLLERS)))
         manager, _, sources = compose(client)
         self._stack.push_async_callback(sources.close)
-        await self._task(manager.run())
-        await asyncio.wait_for(manager.started.wait(), 15)
+        site.halt = await self._task(manager.run())
+        await asyncio.wait_for(manager.started.wait(), 60)
 
-    async def _task(self, work: Any) -> None:
+    async def _task(self, work: Any) -> Callable[[], Awaitable[None]]:
         task = asyncio.ensure_future(work)
 
         async def end() -> None:
@@ -177,6 +178,11 @@ class Sites:
             await asyncio.gather(task, return_exceptions=True)
 
         self._stack.push_async_callback(end)
+        return end
+
+
+async def _nothing() -> None:
+    """There is nothing to end."""
 
 
 @asynccontextmanager

@@ -25,6 +25,8 @@ MACHINE = {"kind": "Metal3Machine", "name": "m", "namespace": NAMESPACE, "apiVer
 IMAGE = {"url": "http://images/node", "checksum": "abc"}
 LABEL = "workload.metal3.io/workload-uid"
 
+pytestmark = pytest.mark.timeout(300)
+
 
 @pytest.fixture
 async def maker(tmp_path: Path) -> AsyncIterator[Sites]:
@@ -175,6 +177,57 @@ async def test_a_machine_moves_on_once_more(maker: Sites, hardware: Hardware, so
         return nobody and not any(["consumerRef" in (await site.view())["spec"] for site in (source, target, edge)])
 
     await eventually(free)
+
+
+async def test_a_target_that_is_lost_for_good(maker: Sites, hardware: Hardware, source: Site, target: Site) -> None:
+    """The claim is made the source's own again, and another target takes it over."""
+    await claimed_as_capm3_does(source)
+
+    async def taken_by(site: Site) -> Any:
+        if (await site.view())["spec"].get("consumerRef") != MACHINE:
+            return False
+        if not await site.workloads():
+            await site.patch_view({"metadata": {"annotations": {"seen-in": site.name}}})
+        return (await source.view())["spec"]["consumerRef"].get("uid") == (await site.workloads())[0]["metadata"]["uid"]
+
+    await eventually(lambda: taken_by(target))
+    await target.halt()
+    await source.patch_view({"metadata": {"labels": {LABEL: None}}})
+    await source.patch_view({"spec": {"consumerRef": {"uid": None, **MACHINE}}})
+    second = await maker.site("second")
+    await second.secret("boot", value="#cloud-config")
+    await second.relay(source.tenant())
+    await eventually(lambda: taken_by(second))
+    assert hardware.bmo.log == [("h1", IMAGE["url"])]
+
+
+async def test_killed_controllers_go_on_where_the_objects_say(maker: Sites, hardware: Hardware, source: Site, target: Site) -> None:
+    """What was asked for while nobody was at work, in either cluster."""
+    await claimed_as_capm3_does(source)
+
+    async def shown() -> Any:
+        return (await target.view())["spec"].get("consumerRef") == MACHINE
+
+    await eventually(shown)
+    await target.secret("boot", value="#cloud-config")
+    await target.halt()
+    await target.patch_view({"metadata": {"annotations": {"seen-in": "target"}}})
+    await source.halt()
+    await target.patch_view({"spec": {"online": False}})
+    await maker.start(target)
+
+    async def told() -> Any:
+        return (await source.view())["spec"]["online"] is False
+
+    await eventually(told)
+    assert hardware.api.get(BMH, "h1", "metal3")["spec"]["online"] is True
+    await maker.start(source)
+
+    async def off() -> Any:
+        return not (await target.view())["status"]["poweredOn"] and (await target.workloads())[0]["status"]["phase"] == "Stopped"
+
+    await eventually(off)
+    assert hardware.bmo.log == [("h1", IMAGE["url"])]
 
 
 async def test_a_consumer_that_vanishes_releases_nothing(hardware: Hardware, source: Site, target: Site) -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+pytestmark = pytest.mark.timeout(300)
+
 OWNED = {"kind": "Metal3Machine", "name": "m", "namespace": NAMESPACE, "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1"}
 
 
@@ -55,7 +57,7 @@ async def move(source: Site, target: Site, *, lives: int = 0, said: list[str] | 
     for client in clients:
         client.lives = left
     async with clients[0] as here, clients[1] as there:
-        mover = Mover(here, there, Options(NAMESPACE, timeout=20.0, **options), (said if said is not None else []).append)
+        mover = Mover(here, there, Options(NAMESPACE, timeout=60.0, **options), (said if said is not None else []).append)
         return await mover.run()
 
 
