@@ -27,7 +27,7 @@ def explain(error: Exception, namespace: str) -> ProviderError:
         case 404:
             reason, text = "NoKubeVirt", "the cluster has no VirtualMachines: install KubeVirt, or use another cluster's kubeconfig"
         case 429:
-            reason, text = "Throttled", "the KubeVirt cluster asks for fewer requests; it is tried again, more slowly"
+            reason, text = "TooManyRequests", "the KubeVirt cluster asks for fewer requests; it is tried again, more slowly"
         case _:
             reason, text = "Failing", "the KubeVirt cluster answers with errors; it is tried again"
     return ProviderError(reason, f"{text} ({describe(error)})")

@@ -282,7 +282,7 @@ async def test_a_strangers_machine_of_the_same_name(source: KubeVirt, api: FakeA
         (ApiException(401, "Unauthorized", "x"), "Unauthorized", "kubeconfig"),
         (ApiException(403, "Forbidden", "x"), "Forbidden", "namespace vms"),
         (ApiException(404, "NotFound", "x"), "NoKubeVirt", "install KubeVirt"),
-        (ApiException(429, "TooManyRequests", "x"), "Throttled", "more slowly"),
+        (ApiException(429, "TooManyRequests", "x"), "TooManyRequests", "more slowly"),
         (ApiException(500, "InternalError", "x"), "Failing", "tried again"),
         (ValueError("x"), "BadKubeconfig", "kubeconfig"),
     ],
