@@ -26,6 +26,8 @@ EVENTS = 10_000
 SIZE = 64 * 1024 * 1024
 """How many events, and how many bytes of theirs, wait at most."""
 CLOSE_SECONDS = 5.0
+GATHER_SECONDS = 0.1
+"""For how long events are gathered before they are written together: waking a thread for each would cost requests more than they do."""
 
 
 class AuditLog:
@@ -37,7 +39,7 @@ class AuditLog:
         self._waiting: deque[Record] = deque()
         self._size = 0
         self._changed = threading.Condition()
-        self._closing = self._failing = False
+        self._closing, self._failing = threading.Event(), False
         self._file: BinaryIO | None = None
         self._thread: threading.Thread | None = None
 
@@ -53,14 +55,15 @@ class AuditLog:
             if len(self._waiting) >= self._max_events or self._size + record.size > self._max_size:
                 self.errors += 1
                 return
+            if not self._waiting:
+                self._changed.notify()
             self._waiting.append(record)
             self._size += record.size
-            self._changed.notify()
 
     def close(self) -> None:
         """Writes what waits, for some seconds at most. Blocks: not for the event loop's thread."""
         with self._changed:
-            self._closing = True
+            self._closing.set()
             self._changed.notify()
         if self._thread is not None:
             self._thread.join(CLOSE_SECONDS)
@@ -70,8 +73,10 @@ class AuditLog:
     def _run(self) -> None:
         while True:
             with self._changed:
-                while not self._waiting and not self._closing:
+                while not self._waiting and not self._closing.is_set():
                     self._changed.wait()
+            self._closing.wait(GATHER_SECONDS)
+            with self._changed:
                 batch, self._waiting = self._waiting, deque()
                 self._size = 0
             if not batch:

@@ -40,6 +40,19 @@ def test_events_are_appended_in_order(tmp_path: Path) -> None:
     assert stat.S_IMODE(os.stat(path).st_mode) == 0o600
 
 
+def test_events_are_gathered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log, sizes = AuditLog(tmp_path / "audit.log"), list[int]()
+    write = log._write
+    monkeypatch.setattr(log, "_write", lambda batch: (sizes.append(len(batch)), write(batch)))
+    log.start()
+    names = [str(number) for number in range(200)]
+    for name in names:
+        log.put(record(name))
+    log.close()
+    assert ids(tmp_path / "audit.log") == names
+    assert len(sizes) < len(names) / 4
+
+
 def test_a_full_queue_drops_and_counts(tmp_path: Path) -> None:
     log = AuditLog(tmp_path / "audit.log", max_events=2)
     for name in "abc":
