@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import tempfile
 import time
 from pathlib import Path
@@ -54,7 +55,8 @@ async def measure(folder: Path, objects: int, changes: int) -> Sequence[str]:
         await server.start()
         lines = [
             f"database: {server.database.stat().st_size / MIB:.0f} MiB, an object {len(stored(0, 0))} bytes",
-            f"start until it answers: {time.monotonic() - started:.1f} s, of which CPU {cpu_seconds([server.pid]):.1f} s",
+            f"start until it answers: {time.monotonic() - started:.1f} s, at a load of {os.getloadavg()[0]:.0f}",
+            f"CPU of that: {cpu_seconds([server.pid]):.1f} s",
             f"memory: {memory(server.pid, 'VmRSS'):.0f} MiB, at most {memory(server.pid, 'VmHWM'):.0f} MiB so far",
         ]
         listed = await server.request("GET", f"{WORKLOAD_API}/workloads?limit=1")
@@ -79,6 +81,7 @@ def key(number: int) -> str:
 def stored(number: int, generation: int) -> bytes:
     """A Workload as the server would have stored it, with managedFields and a status."""
     obj = workload(WORKLOADS.group, f"w-{number:06}", rare=number % 100 == 0)
+    obj["metadata"]["annotations"]["example.com/padding"] = "x" * 330
     obj["metadata"] |= {
         "namespace": f"tenant-{number % TENANTS}",
         "uid": f"00000000-0000-4000-8000-{number:012}",
