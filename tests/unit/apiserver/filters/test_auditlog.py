@@ -16,6 +16,7 @@ from apiserver.filters.auditevent import METADATA, Record, encode
 from apiserver.filters.auditlog import AuditLog
 
 if TYPE_CHECKING:
+    from collections import deque
     from pathlib import Path
 
 
@@ -43,7 +44,12 @@ def test_events_are_appended_in_order(tmp_path: Path) -> None:
 def test_events_are_gathered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log, sizes = AuditLog(tmp_path / "audit.log"), list[int]()
     write = log._write
-    monkeypatch.setattr(log, "_write", lambda batch: (sizes.append(len(batch)), write(batch)))
+
+    def counting(batch: deque[Record]) -> None:
+        sizes.append(len(batch))
+        write(batch)
+
+    monkeypatch.setattr(log, "_write", counting)
     log.start()
     names = [str(number) for number in range(200)]
     for name in names:
