@@ -73,6 +73,10 @@ class Binder:
         cluster.classes.add_handler(self._class_changed)
         cluster.namespaces.add_handler(self._namespace_changed)
 
+    def busy(self) -> bool:
+        """Whether Workloads are in line for a host."""
+        return len(self.controller.queue) > 0
+
     async def run(self) -> None:
         await self.controller.run()
 

@@ -52,12 +52,13 @@ def compose(client: Client, *, view_group: str = "metal3.io") -> tuple[Manager, 
     for informer in cluster.informers:
         manager.informer(informer)
     manager.add(cluster.events)
+    binder = Binder(cluster)
     for controller in (
         ClassController(cluster, sources),
         HostController(cluster, sources),
         OfferController(cluster),
-        Binder(cluster),
-        WorkloadController(cluster, sources),
+        binder,
+        WorkloadController(cluster, sources, binding=binder.busy),
     ):
         manager.add(controller)
     return manager, cluster, sources

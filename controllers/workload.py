@@ -37,6 +37,8 @@ from controllers.status import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from controllers.providers.base import Provider
     from controllers.sources import Sources
 
@@ -48,6 +50,8 @@ FIELDS = ("userData", "metaData", "networkData")
 RESYNC = 600.0
 POLL_RELEASE = 15.0
 """Seconds between looks at a host that is being emptied, should its events be missed."""
+BINDING_FIRST, PATIENCE = 0.25, 5.0
+"""Seconds until somebody just bound looks whether others are still being bound, and after which it waits no more."""
 FOLLOW = 2.0
 """Seconds to wait for the Host of a fresh binding to be seen."""
 
@@ -55,8 +59,10 @@ FOLLOW = 2.0
 class WorkloadController:
     """Reconciles Workloads by key."""
 
-    def __init__(self, cluster: Cluster, sources: Sources, *, workers: int = 8) -> None:
-        self._cluster, self._sources = cluster, sources
+    def __init__(self, cluster: Cluster, sources: Sources, *, binding: Callable[[], bool] = lambda: False, workers: int = 8) -> None:
+        """`binding`: whether Workloads are being bound; that goes first, for it is short, and provisioning long."""
+        self._cluster, self._sources, self._binding = cluster, sources, binding
+        self._waits: dict[str, float] = {}
         self.controller = Controller("workload", self.reconcile, workers=workers, group=self._class_of)
         cluster.workloads.add_handler(self._workload_changed)
         cluster.hosts.add_handler(self._host_changed)
@@ -100,6 +106,7 @@ class WorkloadController:
         """Brings one Workload's host, and its status, where they should be."""
         workload = self._cluster.workloads.store.get(key)
         if workload is None:
+            self._waits.pop(key, None)
             return None
         host = claimed_host(self._cluster, workload)
         if deleting(workload):
@@ -118,6 +125,8 @@ class WorkloadController:
     async def _apply(self, workload: Object, host: Object) -> Result | None:
         request = self._request(workload, host)
         provider = self._sources.get(host["spec"]["className"])
+        if must_announce(workload) and self._binding_first(key_of(workload)):
+            return Result(requeue_after=BINDING_FIRST)
         if provider is None:
             await self._report(workload, host, _unavailable(self._no_source(host)))
             return Result(requeue_after=RESYNC)
@@ -159,6 +168,14 @@ class WorkloadController:
         except ApiException as error:
             if not error.not_found:
                 raise
+
+    def _binding_first(self, key: str) -> bool:
+        """Whether the Workload, bound just now, is to wait while others are being bound; it does so for PATIENCE seconds at most."""
+        now = self.controller.queue.now()
+        if self._binding() and now - self._waits.setdefault(key, now) < PATIENCE:
+            return True
+        self._waits.pop(key, None)
+        return False
 
     def _no_source(self, host: Object) -> Outcome:
         """Why the host's class has no provider: it is only being started, unless the class itself is gone."""

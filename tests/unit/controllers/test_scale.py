@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import TYPE_CHECKING
 
+from controllers.binder import Binder
 from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, bmh, controllers, workload, world
 from tests.unit.controllers.fakeapi import eventually
+
+if TYPE_CHECKING:
+    import pytest
 
 WANTED = 8
 
@@ -30,3 +35,21 @@ async def test_the_requests_for_a_workload_do_not_grow_with_the_number_of_hosts(
     # How often a status is written depends on what was seen together; hosts that nobody took have no part in it.
     assert many.total() <= 1.5 * few.total()
     assert many["PUT hosts/offers"] <= WANTED
+
+
+async def test_binding_goes_first_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = [True]
+    monkeypatch.setattr(Binder, "busy", lambda self: busy[0])
+    async with world() as here:
+        for number in range(2):
+            here.hardware.put(BMH, bmh(f"h{number}"))
+        async with controllers(here):
+            here.management.put(WORKLOADS, workload("first"))
+            await eventually(lambda: here.phase("first") == "Bound")
+            assert here.bmo.log == []
+            busy[0] = False
+            await eventually(lambda: here.phase("first") == "Running")
+            busy[0] = True
+            monkeypatch.setattr("controllers.workload.PATIENCE", 0.3)
+            here.management.put(WORKLOADS, workload("second"))
+            await eventually(lambda: here.phase("second") == "Running")
