@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tests.integration.running import Running
 
-__all__ = ["MACHINE", "install", "make", "move"]
+__all__ = ["MACHINE", "READS_MACHINES", "install", "make", "move"]
 
 Object = dict[str, Any]
 
 INFRASTRUCTURE = "infrastructure.cluster.x-k8s.io"
 CLUSTER, MACHINE = "clusters.cluster.x-k8s.io", f"metal3machines.{INFRASTRUCTURE}"
+HOST = "metal3.io/BareMetalHost"
+READS_MACHINES = {"apiGroups": [INFRASTRUCTURE], "resources": ["metal3machines"], "verbs": ["get", "list", "watch"]}
 FINALIZER = f"metal3machine.{INFRASTRUCTURE}"
 DELETE_FOR_MOVE = "clusterctl.cluster.x-k8s.io/delete-for-move"
 SECRET_TYPE = f"{INFRASTRUCTURE}/secret"
@@ -43,12 +45,13 @@ def _crd(name: str, kind: str, version: str) -> Object:
     }
 
 
-def make(cluster: Running, who: str, namespace: str, machine: str) -> None:
-    """A Cluster with one Metal3Machine."""
+def make(cluster: Running, who: str, namespace: str, machine: str, host: str) -> None:
+    """A Cluster with one Metal3Machine that has a host."""
     spec = {"metadata": {"name": "cluster", "namespace": namespace}, "spec": {"paused": False}}
     cluster.kubectl(who, "create", "-f", "-", stdin={"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster", **spec})
     owner = _reference(cluster.get(who, CLUSTER, "cluster", "-n", namespace))
-    metadata = {"name": machine, "namespace": namespace, "finalizers": [FINALIZER], "ownerReferences": [owner]}
+    metadata: Object = {"name": machine, "namespace": namespace, "finalizers": [FINALIZER], "ownerReferences": [owner]}
+    metadata["annotations"] = {HOST: f"{namespace}/{host}"}
     made = {"apiVersion": f"{INFRASTRUCTURE}/v1beta1", "kind": "Metal3Machine", "metadata": metadata, "spec": {}}
     cluster.kubectl(who, "create", "-f", "-", stdin=made)
 

@@ -77,6 +77,7 @@ class Pivot:
             self.moved(host)
             self.resumed(host)
             self.cut_off(host)
+            self.moved_back(host)
             assert set(witness.of(host)) == {("provisioned", "https://images.example.com/node.qcow2")}, witness.of(host)
             story.checked(f"the real {host} was told nothing else, and was provisioned, at every moment since before the move")
         finally:
@@ -100,8 +101,8 @@ class Pivot:
         story.step("In the source, Cluster API's Metal3 provider puts a machine on a host, and is paused for a move")
         for who in (ADMIN, TARGET):
             capi.install(cluster, who)
-        capi.make(cluster, ADMIN, TENANT, MACHINE)
         host = self.acts(ADMIN, "settle")
+        capi.make(cluster, ADMIN, TENANT, MACHINE, host)
         eventually(lambda: self.consumer_of(TARGET, host) == "Metal3Machine")
         story.show(cluster, ADMIN, "get", BMH, "-n", TENANT)
         story.step("The target shows the host as it is in the source, and has taken nothing")
@@ -169,18 +170,29 @@ class Pivot:
             self.reach(cluster.description[ADMIN]["server"])
             eventually(lambda: self.connected()["status"] == "True")
 
-    def retired(self, host: str) -> None:
-        """The machine is deleted, in the target."""
+    def moved_back(self, host: str) -> None:
+        """The same in the other direction: the consumer in the source writes its name, and the target hands the claim back."""
         story, cluster = self.story, self.cluster
-        story.step("The machine is deleted in the target, and its host is clean and free for both")
-        self.acts(TARGET, "retire")
+        story.step("Cluster API's objects move back, and the provider in the source goes on")
+        capi.move(cluster, TARGET, ADMIN, TENANT, MACHINE)
+        assert self.acts(ADMIN, "resume") == host
+        eventually(lambda: cluster.items(TARGET, WORKLOADS, "-n", TENANT) == [])
+        eventually(lambda: self.consumer_of(TARGET, host) == "Metal3Machine" == self.consumer_of(ADMIN, host))
+        story.show(cluster, ADMIN, "get", BMH, host, "-n", TENANT)
+        story.checked("the target has handed the claim back, and shows the host as it is in the source again")
+
+    def retired(self, host: str) -> None:
+        """The machine is deleted."""
+        story, cluster = self.story, self.cluster
+        story.step("The machine is deleted, and its host is clean and free for both")
+        self.acts(ADMIN, "retire")
         eventually(lambda: self.consumer_of(ADMIN, host) == "" == self.consumer_of(TARGET, host))
         eventually(lambda: "consumerRef" not in cluster.get(OWNER, BMH, host, "-n", "metal3")["spec"])
         eventually(lambda: cluster.items(ADMIN, WORKLOADS, "-n", TENANT) == [] == cluster.items(TARGET, WORKLOADS, "-n", TENANT))
         story.show(cluster, TARGET, "get", BMH, "-n", TENANT)
-        copies = [item["metadata"]["name"] for item in cluster.items(ADMIN, "secrets", "-n", TENANT)]
-        assert copies == [], f"left in the source: {copies}"
-        story.checked("no secret is left in the source")
+        left = [item["metadata"]["name"] for item in cluster.items(ADMIN, "secrets", "-n", TENANT)]
+        assert not any(name.startswith("workload-") for name in left), f"left in the source: {left}"
+        story.checked("no copied secret is left in the source")
 
     def there_and_back(self) -> None:
         """A Workload without Cluster API: by the project's own command."""
@@ -206,7 +218,13 @@ class Pivot:
             story.checked(f"the real {host} was provisioned all the time")
         finally:
             witness.close()
-        cluster.kubectl(ADMIN, "delete", WORKLOADS, "web", "-n", TENANT, "--timeout=60s")
+        story.step("It moves to the target once more, and is deleted there: the host is clean and free for both")
+        self.moves(ADMIN, TARGET)
+        cluster.kubectl(TARGET, "delete", WORKLOADS, "web", "-n", TENANT, "--timeout=60s")
+        eventually(lambda: cluster.items(ADMIN, WORKLOADS, "-n", TENANT) == [])
+        eventually(lambda: self.consumer_of(ADMIN, host) == "" == self.consumer_of(TARGET, host))
+        assert cluster.items(ADMIN, "secrets", "-n", TENANT, "--field-selector=type=Opaque") == []
+        story.checked("no secret is left in the source")
 
     def where_it_is(self) -> None:
         for who in (ADMIN, TARGET):
@@ -226,7 +244,7 @@ class Pivot:
 
     def acts(self, who: str, scenario: str) -> str:
         """Has the provider's stand-in do its part; returns the host's name."""
-        kubeconfig = service_account(self.cluster, TENANT, "capm3", everywhere=WATCHES_HOSTS, at=who)
+        kubeconfig = service_account(self.cluster, TENANT, "capm3", everywhere=[*WATCHES_HOSTS, capi.READS_MACHINES], at=who)
         argv = [self.consumer, f"--kubeconfig={kubeconfig}", f"--namespace={TENANT}", f"--scenario={scenario}", f"--machine={MACHINE}"]
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=SECONDS)
         assert done.returncode == 0, f"{done.stderr}after\n{done.stdout}"

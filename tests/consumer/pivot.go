@@ -4,9 +4,14 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
+
+// hostAnnotation of a machine names its host as namespace/name.
+const hostAnnotation = "metal3.io/BareMetalHost"
 
 // The halves of a machine's life that are spent in two management clusters, when Cluster API's objects move from one to the other.
 func init() {
@@ -81,24 +86,27 @@ func retire(ctx context.Context, c *consumer) error {
 	return c.release(ctx, name)
 }
 
-// own is the host that names the machine as its consumer, provisioned with what the machine wants.
+// own is the host that the machine's annotation names, as the provider finds it, provisioned with what the machine wants.
 func (c *consumer) own(ctx context.Context) (string, error) {
-	list := &BareMetalHostList{}
-	if err := c.client.List(ctx, list); err != nil {
+	machine := &unstructured.Unstructured{}
+	machine.SetAPIVersion(c.machine.apiVersion)
+	machine.SetKind(c.machine.kind)
+	if err := c.client.Get(ctx, client.ObjectKey{Namespace: c.machine.namespace, Name: c.machine.name}, machine); err != nil {
 		return "", err
 	}
-	for i := range list.Items {
-		host := &list.Items[i]
-		if host.Namespace != c.machine.namespace || !c.machine.is(host.Spec.ConsumerRef) {
-			continue
-		}
-		if host.Status.Provisioning.State != "provisioned" || host.Spec.Image == nil || host.Spec.Image.URL != image().URL {
-			return "", fmt.Errorf("%s is the machine's and is %s", host.Name, shown(host))
-		}
-		c.report.step("found", fields{"machine": c.machine.name, "host": host.Name, "uid": host.UID})
-		return host.Name, nil
+	_, name, found := strings.Cut(machine.GetAnnotations()[hostAnnotation], "/")
+	if !found {
+		return "", fmt.Errorf("the machine has no annotation %s", hostAnnotation)
 	}
-	return "", fmt.Errorf("none of %d hosts is the machine's", len(list.Items))
+	host, err := c.fresh(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	if host.Status.Provisioning.State != "provisioned" || host.Spec.Image == nil || host.Spec.Image.URL != image().URL {
+		return "", fmt.Errorf("%s is the machine's and is %s", name, shown(host))
+	}
+	c.report.step("found", fields{"machine": c.machine.name, "host": name, "uid": host.UID})
+	return name, nil
 }
 
 // told are the states that were told of a host so far, each once where it did not change.
