@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from controllers.providers.base import Applied, ApplyRequest, BadClass, Outcome, Provider, ProviderContext, ProviderError, Released
@@ -11,17 +10,16 @@ from controllers.providers.flavors import once_made
 from controllers.providers.kubevirt import names
 from controllers.providers.kubevirt.cluster import MachineCluster
 from controllers.providers.kubevirt.fleet import Fleet
-from controllers.providers.kubevirt.images import root_disk
 from controllers.providers.kubevirt.manifest import data_volume, virtual_machine
 from controllers.providers.kubevirt.parameters import Parameters
+from controllers.providers.kubevirt.plan import held, known_plan, plan_for
 from controllers.providers.kubevirt.problems import explain, refusal
 from controllers.providers.kubevirt.report import made_from, taken_by
-from controllers.providers.kubevirt.seed import Seed, seed
-from controllers.providers.kubevirt.steps import DeleteDisk, EndInstance, Install, Patch, Step, Wait, Wish, consumed, next_step
+from controllers.providers.kubevirt.steps import DeleteDisk, EndInstance, Install, Patch, Step, Wait, consumed, next_step
 from controllers.runtime.client import Client
 from controllers.runtime.errors import ApiException, BadConfig
 from controllers.runtime.kubeconfig import parse
-from controllers.runtime.objects import annotations_of, deleting, name_of, namespace_of
+from controllers.runtime.objects import annotations_of, deleting, name_of, namespace_of, uid_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from controllers.providers.base import ProviderHost
     from controllers.providers.flavors import Slot
     from controllers.providers.kubevirt.images import RootDisk
+    from controllers.providers.kubevirt.plan import Plan
     from controllers.runtime.objects import Object
 
 __all__ = ["KubeVirtProvider"]
@@ -40,15 +39,6 @@ LOOK_AGAIN = 2.0
 TRY_AGAIN = 15.0
 """Seconds between tries to make a machine that the cluster refuses."""
 MOST_STEPS = 12
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What is to be done for a Workload, and what is to be said of it."""
-
-    wish: Wish
-    seed: Seed | None
-    said: Outcome
 
 
 class KubeVirtProvider(Provider):
@@ -120,7 +110,7 @@ class KubeVirtProvider(Provider):
         self._made.add(request.workload_uid)
         if deleting(vm):
             return _not_ours("HostGone", _DELETED)
-        plan = self._plan(request)
+        plan = plan_for(request, verify=self._parameters.verify_checksums)
         vm, vmi, plan = await self._converge(request, vm, plan)
         if plan.said.status is True:
             self._done[request.workload_uid] = (request.version, asyncio.get_running_loop().time() + TRUST)
@@ -134,8 +124,7 @@ class KubeVirtProvider(Provider):
             return None
         if vm is None or deleting(vm) or not taken_by(vm, request.workload_uid):
             return None
-        disk = root_disk(request.workload["spec"], verify=False)  # as when it was done
-        plan, vmi = self._plan_of(request, disk, None), self.fleet.instance(vm)
+        plan, vmi = known_plan(request), self.fleet.instance(vm)
         return None if next_step(vm, vmi, plan.wish) is not None else self._applied_to(vm, vmi, slot, request, plan)
 
     async def _find(self, request: ApplyRequest, slot: Slot) -> Object | None:
@@ -176,32 +165,7 @@ class KubeVirtProvider(Provider):
         if trouble != before:
             self._context.on_change(uid)
 
-    def _plan(self, request: ApplyRequest) -> _Plan:
-        """What the Workload wants; or to hold what is there, and why."""
-        spec = request.workload["spec"]
-        try:
-            if request.blocked is not None and (spec.get("image") or spec.get("customDeploy")):
-                return self._held(request, request.blocked)
-            disk = root_disk(spec, verify=self._parameters.verify_checksums)
-            return self._plan_of(request, disk, seed(request) if disk is not None else None)
-        except ProviderError as error:
-            return self._held(request, Outcome(False, error.reason, error.message))
-
-    def _held(self, request: ApplyRequest, why: Outcome) -> _Plan:
-        online = bool(request.workload["spec"].get("online", True))
-        return _Plan(Wish(online, held=True, annotations=request.annotations), None, why)
-
-    def _plan_of(self, request: ApplyRequest, disk: RootDisk | None, boot: Seed | None) -> _Plan:
-        wish = Wish(
-            online=bool(request.workload["spec"].get("online", True)),
-            disk=disk,
-            seed_volume=boot.volume if boot is not None else {},
-            annotations=request.annotations,
-        )
-        note = f" (the image is not verified: {disk.unverified})" if disk is not None and disk.unverified else ""
-        return _Plan(wish, boot, Outcome(True, "Synchronized", f"the machine has been told everything{note}"))
-
-    async def _converge(self, request: ApplyRequest, vm: Object, plan: _Plan) -> tuple[Object, Object | None, _Plan]:
+    async def _converge(self, request: ApplyRequest, vm: Object, plan: Plan) -> tuple[Object, Object | None, Plan]:
         """Takes steps until the machine is as wished, or something has to happen first."""
         if plan.seed is not None:
             await self._cluster.keep_secret(vm, request.workload_uid, plan.seed.data)
@@ -210,8 +174,8 @@ class KubeVirtProvider(Provider):
         vmi = await self._cluster.instance(name_of(vm))
         for _ in range(MOST_STEPS):
             step = next_step(vm, vmi, plan.wish)
-            if isinstance(step, Install) and (refused := await self._make_disk(request, vm, step.disk)) is not None:
-                return vm, vmi, refused
+            if isinstance(step, Install) and (instead := await self._make_disk(request, vm, plan, step.disk)) is not None:
+                return vm, vmi, instead
             try:
                 after = await self._take(request, vm, step)
             except ApiException as error:
@@ -223,7 +187,7 @@ class KubeVirtProvider(Provider):
                 break
             vm = after
         replacing = isinstance(step, Wait | DeleteDisk) and plan.wish.disk is not None
-        return vm, vmi, _Plan(plan.wish, plan.seed, _REPLACING) if replacing and plan.said.status else plan
+        return vm, vmi, plan.saying(_REPLACING) if replacing and plan.said.status else plan
 
     async def _again_ours(self, request: ApplyRequest, vm: Object) -> Object:
         """The machine as it is now, if it is this Workload's still; a conflict otherwise."""
@@ -245,20 +209,25 @@ class KubeVirtProvider(Provider):
                 await self._cluster.end_instance(name_of(vm), uid)
         return None
 
-    async def _make_disk(self, request: ApplyRequest, vm: Object, disk: RootDisk) -> _Plan | None:
-        """Has the image imported; or what to do instead, if its checksum, which is to be verified, did not arrive: the API of an importer
-        that does not know checksums drops them without a word."""
-        flavor = made_from(vm)
+    async def _make_disk(self, request: ApplyRequest, vm: Object, plan: Plan, disk: RootDisk) -> Plan | None:
+        """Has the image imported; None when it is, or else the plan to follow instead."""
+        flavor = made_from(vm) or self.fleet.flavor(self.fleet.slot(request.source.name))
         wanted = data_volume(vm, disk, str(flavor.disk) if flavor is not None else "", self._parameters)
         if wanted is None:
             return None
         made = await self._cluster.make_disk(wanted)
+        if deleting(made) or all(owner["uid"] != uid_of(vm) for owner in made["metadata"].get("ownerReferences") or ()):
+            # Of a machine that was here before: it goes with that one.
+            await self._cluster.delete_disk(name_of(wanted))
+            self._later(request.source.uid, LOOK_AGAIN)
+            return plan.saying(_REPLACING)
         if _checksum(made) == _checksum(wanted) or not self._parameters.verify_checksums:
             return None
+        # The API of an importer that does not know checksums has dropped it without a word.
         await self._cluster.delete_disk(name_of(wanted))
-        return self._held(request, Outcome(False, "ChecksumUnsupported", _TOO_OLD))
+        return held(request, Outcome(False, "ChecksumUnsupported", _TOO_OLD))
 
-    def _applied_to(self, vm: Object, vmi: Object | None, slot: Slot, request: ApplyRequest, plan: _Plan) -> Applied:
+    def _applied_to(self, vm: Object, vmi: Object | None, slot: Slot, request: ApplyRequest, plan: Plan) -> Applied:
         observed = self.fleet.observed(vm, vmi, slot, request.source.uid)
         return Applied(
             _BOUND,
@@ -273,7 +242,9 @@ class KubeVirtProvider(Provider):
         self._done.pop(request.workload_uid, None)
         self._in_trouble(uid, None)
         vm = await self._find(request, self.fleet.slot(request.source.name))
-        if vm is not None and taken_by(vm, request.workload_uid):
+        if vm is not None:
+            if not taken_by(vm, request.workload_uid):
+                return Released(True)  # what it has is its own by now, whoever had it made
             if request.workload["spec"].get("reclaimPolicy") == "Retain":
                 return await self._retain(vm, request)
             if not deleting(vm):

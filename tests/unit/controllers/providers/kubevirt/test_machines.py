@@ -200,13 +200,38 @@ async def test_a_secret_that_is_changed_or_deleted_is_put_right(source: KubeVirt
 async def test_retain_leaves_the_machine_to_its_owner(source: KubeVirt) -> None:
     async with booted(source) as (provider, _):
         kept = request(provider, reclaimPolicy="Retain")
-        assert (await provider.release(kept)).done
+        for _ in range(2):
+            assert (await provider.release(kept)).done
         assert source.runs("small-0") == IMAGE
+        assert len(source.api.all(DV)) == len(source.api.all(SECRETS)) == 1
         await eventually(lambda: host(provider).reason == "Quarantined")
         assert "delete the VirtualMachine" in host(provider).message
         assert (await provider.apply(claim("next", host(provider).source))).bound.reason == "HostTaken"
         source.request_deletion("small-0")
         await eventually(lambda: host(provider).available)
+
+
+async def test_what_the_owner_has_taken_over_is_not_cleaned_up(source: KubeVirt) -> None:
+    async with booted(source) as (provider, wanted):
+        source.edit({"metadata": {"labels": {"workload.metal3.io/workload-uid": None}}})
+        assert (await provider.release(wanted)).done
+        assert source.runs("small-0") == IMAGE
+        assert len(source.api.all(DV)) == 1
+
+
+async def test_a_disk_of_an_earlier_machine_is_not_taken_for_its_own(source: KubeVirt) -> None:
+    async with booted(source) as (provider, _):
+        [left] = source.api.all(DV)
+        await provider.release(request(provider, reclaimPolicy="Retain"))
+        source.request_deletion("small-0")
+        await eventually(lambda: host(provider).available)
+        again = claim("next", host(provider).source)
+        assert (await provider.apply(again)).synchronized.reason == "Replacing"
+        assert source.api.all(DV) == []
+        await applied(provider, again, lambda: source.runs("small-0") == IMAGE)
+        [disk] = source.api.all(DV)
+        assert disk["metadata"]["name"] == left["metadata"]["name"]
+        assert disk["metadata"]["ownerReferences"][0]["uid"] == source.vm()["metadata"]["uid"]
 
 
 async def test_flavors_changed_in_use_do_not_touch_machines(source: KubeVirt) -> None:
