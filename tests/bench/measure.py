@@ -52,7 +52,9 @@ async def measure(
                 say(f"measuring {name}")
                 found = [await deliveries(one, watchers=watchers, rate=rate, seconds=seconds, objects=objects) for one in measured]
                 say("    " + ", ".join(f"at {one.rate:.0f} a second {one.received:.1%}" for one in found))
-                figures.append(Figure(name, found[0].cpu, found[1].cpu, found[2].cpu, WATCH_GOALS[rate]))
+                lost = [f"{target.name} {one.received:.0%}" for target, one in zip(measured, found, strict=True) if one.received < 1]
+                note = f"of what should have been delivered was delivered by {', '.join(lost)}" if lost else ""
+                figures.append(Figure(name, found[0].cpu, found[1].cpu, found[2].cpu, WATCH_GOALS[rate], note))
     return figures
 
 

@@ -23,13 +23,15 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A row: CPU seconds of a request, or of an event and the watch that gets it. `goal`: the ratios asked for (direct, aggregated)."""
+    """A row: CPU seconds of a request, or of an event and the watch that gets it. `goal`: the ratios asked for (direct, aggregated).
+    `note`: what is to be said of it below the table."""
 
     name: str
     oracle: float
     direct: float
     aggregated: float
     goal: tuple[float, float]
+    note: str = ""
 
     @property
     def ratios(self) -> tuple[Ratio, Ratio]:
@@ -43,7 +45,8 @@ def table(figures: list[Figure]) -> list[str]:
     for one in figures:
         direct, aggregated = one.ratios
         lines.append(f"| {one.name} | {_time(one.oracle)} | {_time(one.direct)} | {direct} | {_time(one.aggregated)} | {aggregated} |")
-    return lines
+    notes = [f"- {one.name}: {one.note}." for one in figures if one.note]
+    return [*lines, "", *notes] if notes else lines
 
 
 def put_into(text: str, lines: list[str]) -> str:

@@ -48,6 +48,10 @@ def test_no_work_has_become_several_times_slower(tmp_path: Path) -> None:
     assert not slow, slow
 
 
+def test_notes_stand_below_the_table() -> None:
+    assert table([Figure("GET", 1, 1, 1, (1, 1), note="slow")])[-2:] == ["", "- GET: slow."]
+
+
 def test_the_table_goes_between_its_marks() -> None:
     lines = table([Figure("GET", 2e-3, 1e-4, 5e-5, (10, 2))])
     assert lines[-1] == "| GET | 2.00 ms | 0.10 ms | 20 (≥ 10) | 50.0 µs | 40 (≥ 2) |"
