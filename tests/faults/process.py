@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["NAMESPACE", "WORKLOADS", "WORKLOAD_API", "Refused", "Server", "cli"]
 
-START_SECONDS = 60
+START_SECONDS = 180
 REQUEST_SECONDS = 30
 NAMESPACE = "tenant"
 WORKLOAD_API = "/apis/workload.metal3.io/v1alpha1"

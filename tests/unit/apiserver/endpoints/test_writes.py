@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from apiserver.endpoints.body import LIMIT
+from storage.base import Delete, Put
 from tests.unit.apiserver.endpoints.conftest import PREFIX, widget
 
 if TYPE_CHECKING:
@@ -35,6 +36,28 @@ async def test_create_from_yaml_with_a_generated_name(service: Service) -> None:
     answer = await service.send("POST", "widgets", body, {"Content-Type": "application/yaml"})
     assert answer.status == 201
     assert orjson.loads(answer.body)["metadata"]["name"].startswith("w-")
+
+
+async def test_a_write_sees_what_another_replica_has_just_acknowledged(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    late: list[bytes] = []
+
+    async def confirm() -> int:
+        """As over a shared store: what others wrote comes now."""
+        if late:
+            entry = service.widgets.get("ns", "a")
+            await service.cache.commit([Put(entry.key.replace("/a", "/b"), late.pop())])
+        return service.cache.revision
+
+    await service.make("a")
+    stored = await service.cache.get(service.widgets.get("ns", "a").key)
+    assert stored is not None
+    monkeypatch.setattr(service.cache, "confirm", confirm)
+    patch = ("PATCH", "widgets/b", {"spec": {"size": 9}}, MERGE)
+    for method, path, body, headers in (patch, ("POST", "widgets/b/binding", {"target": "x"}, None), ("DELETE", "widgets/b", None, None)):
+        late.append(stored.value.replace(b'"name":"a"', b'"name":"b"'))
+        status, answer = await service.ask(method, path, body, headers=headers)
+        assert status in (200, 201), answer
+        await service.cache.commit([Delete(stored.key.replace("/a", "/b"))])
 
 
 async def test_a_dry_run_stores_nothing(service: Service) -> None:
