@@ -27,7 +27,7 @@ async def test_create_sets_what_is_the_systems(bench: Bench) -> None:
     assert meta["generation"] == 1
     assert meta["finalizers"] == ["a/b"]
     assert "deletionTimestamp" not in meta
-    assert obj["spec"] == {"online": True, "reclaimPolicy": "Delete"}
+    assert obj["spec"] == {"online": True, "reclaimPolicy": "Delete", "updatePolicy": "OnDelete"}
     assert obj["status"] == {"phase": "Pending"}
     assert "unknown" not in obj
     assert (obj["apiVersion"], obj["kind"]) == ("workload.metal3.io/v1alpha1", "Workload")
