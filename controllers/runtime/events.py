@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 EVENTS = Resource("", "v1", "events", "Event")
 MAX_PENDING = 10_000
+BURST, PER_SECOND = 20, 50
+"""More events than BURST are written at this pace: when much happens at once, the server has more urgent things to do."""
 REMEMBERED = 4096
 MESSAGE_LIMIT = 1024
 
@@ -69,6 +71,8 @@ class EventRecorder:
             await self._wanted.wait()
             self._wanted.clear()
             while self._pending:
+                if len(self._pending) > BURST:
+                    await asyncio.sleep(1 / PER_SECOND)
                 identity, (about, times) = self._pending.popitem(last=False)
                 try:
                     await self._write(identity, about, times)

@@ -10,7 +10,7 @@ import pytest
 
 from controllers.runtime.controller import Controller, Result, TerminalError
 from controllers.runtime.errors import ApiException
-from controllers.runtime.events import EventRecorder
+from controllers.runtime.events import BURST, EventRecorder
 from controllers.runtime.informer import Informer
 from controllers.runtime.manager import Manager
 from controllers.runtime.objects import Resource
@@ -176,6 +176,21 @@ async def test_the_manager_starts_in_order_and_stops_everything_on_a_failure(api
     with pytest.raises(ExceptionGroup) as caught:
         await task
     assert caught.group_contains(ValueError, match="broken")
+
+
+async def test_many_events_are_spread_over_time(api: FakeApi, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("controllers.runtime.events.PER_SECOND", 1000)
+    recorder, written = EventRecorder(client, "tester"), BURST + 10
+    for number in range(written):
+        about = {"kind": "Thing", "apiVersion": "example.com/v1", "metadata": {"name": f"x{number}", "namespace": "ns", "uid": str(number)}}
+        recorder.event(about, "Normal", "Fine", "it is fine")
+    began = asyncio.get_running_loop().time()
+    task = asyncio.ensure_future(recorder.run())
+    await eventually(lambda: len(api.all(EVENTS)) == written)
+    assert asyncio.get_running_loop().time() - began >= 9 / 1000, "those beyond the burst had to wait"
+    assert [event["involvedObject"]["name"] for event in api.all(EVENTS)] == [f"x{number}" for number in range(written)]
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_repeated_events_are_counted(api: FakeApi, client: Client) -> None:
