@@ -1,6 +1,6 @@
 """Turns a running cluster of `hack/cluster` into one with virtual machines as well: kinds, rights, the simulation, and the class `vms`.
 
-The owner's cluster gets KubeVirt's kinds beside the BareMetalHosts; the management cluster a class that offers two small machines to tenants.
+The owner's cluster gets KubeVirt's kinds beside the BareMetalHosts; the management cluster a class that offers two machines to tenants.
 """
 
 from __future__ import annotations
