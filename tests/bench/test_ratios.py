@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FLOORS = {
-    "GET": 2.5,
-    "LIST, plain": 12,
-    "LIST, gzip": 40,
-    "LIST, Table": 15,
-    "LIST, Table, gzip": 30,
-    "LIST, 1 % by label": 3,
-    "LIST, one namespace of 50": 3,
-    "PATCH, merge": 1.3,
+    "GET": 2,
+    "LIST, plain": 8,
+    "LIST, gzip": 20,
+    "LIST, Table": 10,
+    "LIST, Table, gzip": 20,
+    "LIST, 1 % by label": 2,
+    "LIST, one namespace of 50": 2,
+    "PATCH, merge": 1.2,
     "PATCH, apply": 1.2,
-    "POST": 1.2,
-    "WATCH, 50 events a second": 0.6,
+    "POST": 1,
+    "WATCH, 50 events a second": 0.7,
 }
 """kube-apiserver's CPU per request divided by ours, asked directly."""
 
