@@ -472,6 +472,29 @@ async def test_a_host_taken_back_by_the_owner_is_lost_and_an_orphan(here: World)
         assert here.host("h1")["spec"]["consumerRef"]["name"] == "web", "what runs there is the owner's to decide"
 
 
+async def test_a_host_taken_back_is_left_alone_also_before_that_is_seen_of_it(here: World) -> None:
+    """The Host's event is later than the Workload's: what is still known of the claim must neither be reported nor be released."""
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web"))
+        await eventually(lambda: here.phase("web") == "Running")
+        name, watched = here.host_object("h1"), here.management.requests["WATCH hosts"]
+        here.management.fail = lambda verb, path: Failure(503, "ServiceUnavailable") if verb == "WATCH" and "/hosts" in path else None
+        here.management.cut_watches()
+        await eventually(lambda: here.management.requests["WATCH hosts"] > watched)
+        here.management.edit(HOSTS, name, {"spec": {"claimRef": None, "view": None}})
+        here.management.edit(WORKLOADS, "web", {"status": {"host": None, "phase": "Lost"}}, "team-a")
+        here.management.put(WORKLOADS, workload("seen"))
+        await eventually(lambda: here.condition("seen", "Bound")["status"] == "False")
+        assert here.phase("web") == "Lost"
+        here.request_deletion("web")
+        here.management.put(WORKLOADS, workload("seen-too"))
+        await eventually(lambda: here.condition("seen-too", "Bound")["status"] == "False")
+        here.management.fail = lambda verb, path: None
+        await eventually(lambda: here.management.find(WORKLOADS, "web", "team-a") is None)
+        assert here.host("h1")["spec"]["consumerRef"]["name"] == "web"
+        assert "image" in here.host("h1")["spec"], "what runs there is the owner's to decide"
+
+
 async def test_a_lost_race_for_a_host_ends_at_another(here: World) -> None:
     here.hardware.put(BMH, bmh("h2"))
     refused: list[str] = []
