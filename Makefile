@@ -43,7 +43,7 @@ integration: setup ## Tests on a real kube-apiserver and etcd (built once, minut
 conformance: setup ## Every answer beside kube-apiserver's; the report is .cache/conformance/report.txt
 	$(BIN)/pytest tests/conformance
 
-faults: setup ## Never losing a write: kill -9, power cuts, full disks, damaged files (minutes; KILLS=5 for less)
+faults: setup ## Never losing a write: kill -9, power cuts, full disks, damaged files, every fault of etcd (minutes; KILLS=5 for less)
 	$(BIN)/pytest tests/faults --kills $(KILLS)
 
 demo-hybrid: setup ## Servers and virtual machines in one cluster, told on real control planes (a minute)
