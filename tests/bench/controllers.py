@@ -34,7 +34,7 @@ CLASS = "synthetic"
 IDLE_SECONDS = 10.0
 DEADLINE = 1800.0
 AT_ONCE = 16
-SAMPLES = 2000
+CHANGING_SECONDS = 20
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,11 @@ class Sizes:
     namespaces: int
     limit: int | None
     changes: int
+
+    @property
+    def samples(self) -> int:
+        """How many changes are measured."""
+        return self.changes * CHANGING_SECONDS
 
 
 def main() -> None:
@@ -129,7 +134,7 @@ async def measure(bench: Bench) -> None:
         await bench.timed("idle", idle)
         await bench.timed(f"{sizes.workloads} Workloads created at once", lambda: bind(client, sizes), per=sizes.workloads)
         await bench.timed("all settled", lambda: settle(client, sizes))
-        await bench.timed(f"{sizes.changes} changes a second", lambda: follow(client, sizes), per=SAMPLES)
+        await bench.timed(f"{sizes.changes} changes a second", lambda: follow(client, sizes), per=sizes.samples)
         print(f"memory: {bench.memory()}", flush=True)
 
 
@@ -248,7 +253,7 @@ async def follow(client: Client, sizes: Sizes) -> str:
             stamp = str(((event["object"].get("status") or {}).get("hardware") or {}).get("hostname") or "")
             if event["type"] == "MODIFIED" and stamp.isdecimal():
                 delays.append((time.monotonic_ns() - int(stamp)) / 1e6)
-            if len(delays) >= SAMPLES:
+            if len(delays) >= sizes.samples:
                 break
     await client.patch(kinds.CLASSES, CLASS, {"spec": {"parameters": {"changesPerSecond": 0}}})
     cuts = statistics.quantiles(delays, n=100)
