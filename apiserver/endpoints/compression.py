@@ -97,7 +97,7 @@ class Segments:
 
 def _cuts(items: Sequence[bytes]) -> Iterator[tuple[bytes, ...]]:
     """The items in segments. Where they are cut depends on nothing but the items at the border."""
-    borders = [index for index, item in enumerate(items) if not hash(item) & SEGMENT_MASK]
+    borders = [index for index, number in enumerate(map(hash, items)) if not number & SEGMENT_MASK]
     for start, end in pairwise([0, *borders, len(items)]):
         for low in range(start, end, LARGEST):
             yield tuple(items[low : min(low + LARGEST, end)])

@@ -22,6 +22,15 @@ class Parts(NamedTuple):
         """Bytes in all."""
         return len(self.head) + sum(map(len, self.items)) + max(len(self.items) - 1, 0) + len(self.tail)
 
+    def exceeds(self, size: int) -> bool:
+        """Whether it has more bytes than these; without looking at more items than that takes."""
+        left = size - len(self.head) - len(self.tail) - max(len(self.items) - 1, 0)
+        for item in self.items:
+            left -= len(item)
+            if left < 0:
+                return True
+        return left < 0
+
     def join(self) -> bytes:
         """All of it."""
         return b"".join((self.head, b",".join(self.items), self.tail))

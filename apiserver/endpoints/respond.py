@@ -64,15 +64,16 @@ def respond_entry(call: Call, form: Form, resource: Resource, entry: Entry, *, s
 async def stream(call: Call, form: Form, parts: Parts) -> web.StreamResponse:
     """A response of one encoded JSON list. Compressed when it is large and the client takes that. Each piece is written once the client
     has taken the one before."""
-    size, http = parts.size, call.http
+    http = call.http
     head = http.method == "HEAD"
-    if size > THRESHOLD and form.raw and not head and not call.keeps_answer and wants_gzip(http):
+    if parts.exceeds(THRESHOLD) and form.raw and not head and not call.keeps_answer and wants_gzip(http):
         compressed = await SEGMENTS.gzip(parts.head, parts.items, parts.tail)
         return await _write(call, form, compressed, sum(map(len, compressed)), GZIPPED)
-    if not form.raw or size <= CHUNK or head:
+    if not form.raw or head or not parts.exceeds(CHUNK):
         return respond_bytes(call, form, parts.join())
     if call.keeps_answer:
         call.answer = parts.join()
+    size = parts.size
     return await _write(call, form, parts.pieces(size // CHUNK), size, {})
 
 

@@ -15,4 +15,6 @@ def test_pieces_are_the_whole(head: bytes, items: list[bytes], tail: bytes, coun
     pieces = list(parts.pieces(count))
     assert b"".join(pieces) == parts.join() == whole
     assert parts.size == len(whole)
+    assert parts.exceeds(count) == (len(whole) > count)
+    assert not parts.exceeds(len(whole))
     assert len(pieces) <= max(count, 1) + 2
