@@ -16,6 +16,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from apiserver.cli import serve
 from apiserver.cli.running import UsageError
+from storage.base import Put
+from storage.sqlite import SQLiteStore
+from storage.testing.harness import opened
+from storage.transfer import MARK
 from tests.unit.apiserver.authorities import Authority, Issued, client_context
 from tests.unit.cli.management import FakeManagement
 
@@ -225,6 +229,15 @@ async def test_input_that_cannot_work_is_told_in_a_sentence(
             await serve._serve(arguments(*usual, *(text.replace("{}", str(tmp_path)) for text in given)))
     assert "canary" not in str(caught.value)
     assert "Traceback" not in str(caught.value)
+
+
+async def test_the_target_of_an_unfinished_migration_is_not_served(management: FakeManagement, tmp_path: Path) -> None:
+    kubeconfig = str(management.kubeconfig(tmp_path))
+    async with opened(SQLiteStore(tmp_path / "db")) as store:
+        await store.commit([Put(MARK, b"")])
+    told = arguments("--storage", f"sqlite:///{tmp_path}/db", "--kubeconfig", kubeconfig, "--secure-port", "0")
+    with pytest.raises(UsageError, match="run metal3-workloads migrate with the same --from and --to again"):
+        await serve._serve(told)
 
 
 async def test_a_taken_port_and_a_taken_database_are_told(management: FakeManagement, tmp_path: Path) -> None:
