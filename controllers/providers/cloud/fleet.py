@@ -96,7 +96,9 @@ class Fleet:
         there = machine(instance, slot) if instance is not None else None
         # Instances get their MAC addresses from the cloud, when they are made.
         made = synthetic_host(self._place, slot, self._flavors.get(slot.flavor), there, namespace=self._region, maker=MAKER, macs=False)
-        return self._as_it_stands(made) if made is not None and there is None else made
+        if made is not None and instance is not None:
+            return replace(made, to_free=f"terminate instance {instance.id}")
+        return self._as_it_stands(made) if made is not None else None
 
     def observed(self, instance: Instance | None, slot: Slot, uid: str) -> Object:
         """The slot's status in HostReport form."""
