@@ -10,7 +10,7 @@ from apiserver.apis.status import ApiError, conflict, not_found
 from apiserver.registry import metadata
 from apiserver.registry.absorb import Absorbed, Refused, Taken, absorb
 from apiserver.registry.attributes import Attributes
-from apiserver.registry.claims import Claims, bound, free_reason, put
+from apiserver.registry.claims import Claims, bound, free_reason
 from apiserver.registry.entry import Entry, encode_stored
 from apiserver.registry.projection import CLAIMED_THROUGH, claimed_by, host_of
 from apiserver.registry.resource import ALL_VERBS, Column, Resource
@@ -141,7 +141,7 @@ class BareMetalHostViewRegistry(Registry):
         if host_entry is None or entry.namespace not in offers or "claimRef" in host["spec"] or context.dry_run:
             return await self._remove(context, entry, old)
         host = {**host, "spec": {**host["spec"], "offers": [name for name in offers if name != entry.namespace]}}
-        revision = await self.cache.commit([Delete(entry.key, entry.revision), put(self.claims.hosts, host_entry, host)])
+        revision = await self.cache.commit([Delete(entry.key, entry.revision), self.claims.hosts.put(host_entry, host)])
         return self.decode(entry.key, encode_stored(self.resource, old), revision)
 
     def _get_for_write(self, namespace: str, name: str) -> Entry:
@@ -201,7 +201,7 @@ class BareMetalHostViewRegistry(Registry):
         if absorbed.action == "give up":
             made = mark_deleted(made, "") or made
         view = self.claims.view_object(host, made, entry.namespace, entry.name)
-        return view, [put(workloads, None, made), put(self.claims.hosts, host_entry, host)]
+        return view, [workloads.put(None, made), self.claims.hosts.put(host_entry, host)]
 
     def _change(
         self, entry: Entry, host_entry: Entry, host: dict[str, Any], current: Entry | None, absorbed: Absorbed
@@ -213,9 +213,9 @@ class BareMetalHostViewRegistry(Registry):
             changed = _with_spec(current.object(), absorbed.changes)
             if absorbed.action == "release":
                 changed = mark_deleted(changed, "") or changed
-            operations.append(put(self.claims.workloads, current, changed))
+            operations.append(self.claims.workloads.put(current, changed))
         host = {**host, "spec": {**host["spec"], "view": absorbed.tenant}}
-        operations.append(put(self.claims.hosts, host_entry, host))
+        operations.append(self.claims.hosts.put(host_entry, host))
         return self.claims.view_object(host, changed, entry.namespace, entry.name), operations
 
     async def _release(self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any]) -> Entry:
@@ -223,9 +223,9 @@ class BareMetalHostViewRegistry(Registry):
         marked = (mark_deleted(current.object(), "") or current.object()) if current is not None else None
         view = self.claims.view_object(host, marked, entry.namespace, entry.name)
         view["metadata"] |= deletion_mark(view["metadata"])  # what keeps it is the claim, not a finalizer of its own
-        operations: list[Operation] = [put(self.claims.hosts, host_entry, host)]
+        operations: list[Operation] = [self.claims.hosts.put(host_entry, host)]
         if current is not None and marked is not None:
-            operations.append(put(self.claims.workloads, current, marked))
+            operations.append(self.claims.workloads.put(current, marked))
         return await self._commit(context, entry, view, operations)
 
     async def _commit(self, context: Context, entry: Entry, view: dict[str, Any], operations: list[Operation]) -> Entry:

@@ -14,7 +14,7 @@ from apiserver.apis.host import ADOPTS, adopted_consumer, uid_of_view
 from apiserver.registry.context import Context, UserInfo
 from apiserver.registry.projection import claimed_by, held_for, project
 from apiserver.registry.store import Registry, now, same
-from storage.base import Check, Delete, Put
+from storage.base import Check, Delete
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from apiserver.registry.entry import Entry
     from storage.base import Operation
 
-__all__ = ["RELEASE_FINALIZER", "Claims", "adopting", "bound", "claim_ref", "free_reason", "offered_to", "put", "unbound", "with_condition"]
+__all__ = ["RELEASE_FINALIZER", "Claims", "adopting", "bound", "claim_ref", "free_reason", "offered_to", "unbound", "with_condition"]
 
 RELEASE_FINALIZER = "workload.metal3.io/release"
 """On every Workload that has a host: it goes only after the host was released."""
@@ -98,7 +98,7 @@ class Claims:
         old = current.object() if current is not None else None
         if old is not None and same(old, view):
             return []
-        return [put(self.views, current, self.views.tracking.track(SERVER, old, view, None, "", now()))]
+        return [self.views.put(current, self.views.tracking.track(SERVER, old, view, None, "", now()))]
 
     def view_operations(self, host: dict[str, Any], workload: dict[str, Any] | None) -> list[Operation]:
         """What keeps the claimed view right when `host` or `workload` (as they are about to be) are written."""
@@ -138,11 +138,6 @@ class Claims:
 def _chunks(items: list[Any]) -> Iterator[list[Any]]:
     """The items, AT_ONCE at a time."""
     return (items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE))
-
-
-def put(registry: Registry, current: Entry | None, obj: dict[str, Any]) -> Put:
-    """The operation that stores `obj`, on condition that `current` (None: nothing) is still there."""
-    return registry.put(current, obj)
 
 
 def claim_ref(workload: dict[str, Any]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from apiserver.apis.host import GROUP, VERSION, Host, HostOffers
 from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.registry.attributes import Attributes
-from apiserver.registry.claims import Claims, offered_to, put, unbound
+from apiserver.registry.claims import Claims, offered_to, unbound
 from apiserver.registry.resource import Column, Resource
 from apiserver.registry.store import ATTEMPTS, Registry
 from apiserver.registry.strategy import Strategy
@@ -110,7 +110,7 @@ class HostStrategy(Strategy):
         operations = self._unclaimed_view(old, new)
         workload = self.claims.workload_of_host(old)
         if workload is not None:
-            operations.append(put(self.claims.workloads, workload, unbound(workload.object())))
+            operations.append(self.claims.workloads.put(workload, unbound(workload.object())))
         return operations
 
     def _unclaimed_view(self, old: dict[str, Any], new: dict[str, Any] | None) -> list[Operation]:
@@ -179,7 +179,7 @@ class HostRegistry(Registry):
             try:
                 if (host["spec"].get("offers") or []) != wanted:
                     host["spec"]["offers"] = wanted
-                    await self.cache.commit([put(self, entry, host)])
+                    await self.cache.commit([self.put(entry, host)])
                     entry = self.get("", name)
                 await self.claims.show(entry)
                 return offers_object(host)

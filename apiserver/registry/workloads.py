@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.apis.workload import GROUP, VERSION, Binding, Workload
 from apiserver.registry.attributes import Attributes
-from apiserver.registry.claims import Claims, adopting, bound, claim_ref, free_reason, put
+from apiserver.registry.claims import Claims, adopting, bound, claim_ref, free_reason
 from apiserver.registry.resource import Column, Resource
 from apiserver.registry.store import ATTEMPTS, Registry
 from apiserver.registry.strategy import Strategy
@@ -170,7 +170,7 @@ class WorkloadRegistry(Registry):
             raise conflict(GROUP, "hosts", target, why)
         host, workload = bound(host, workload, {"name": self.claims.view_name(host, namespace)})
         view = self.claims.view_operations(host, workload)
-        return [put(self, entry, workload), put(self.claims.hosts, host_entry, host), *view]
+        return [self.put(entry, workload), self.claims.hosts.put(host_entry, host), *view]
 
     async def _withdraw(self, target: str) -> None:
         """Take the offers of a claimed host away. Whoever writes the Host next does it too."""
