@@ -64,7 +64,8 @@ async def load(source: Source, context: str | None = None) -> Access:
         try:
             if isinstance(source, dict):
                 # Its files are written and read in a thread: no program may run here, so that no child process needs this loop.
-                await asyncio.to_thread(asyncio.run, _load_dict(source, context, folder, configuration))
+                # The coroutine is made there: when this is cancelled before the thread has begun, there is none that nobody awaits.
+                await asyncio.to_thread(lambda: asyncio.run(_load_dict(source, context, folder, configuration)))
             elif source is None:
                 kube_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
             else:
