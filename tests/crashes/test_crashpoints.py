@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from functools import cache, partial
 
 import pytest
@@ -82,7 +81,6 @@ def points(calls: list[str]) -> list[tuple[int, bool]]:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.name)
 def test_killed_at_every_call(flow: Flow) -> None:
-    logging.disable(logging.ERROR)
     snapshot = prepared(flow)
     calls = run(partial(live, flow, snapshot, 0, False))
     problems = []

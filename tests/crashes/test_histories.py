@@ -6,7 +6,6 @@ HISTORIES=500 in the environment looks for what nobody has seen yet; without it 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import sys
 from contextlib import AsyncExitStack, ExitStack
@@ -220,7 +219,6 @@ class Histories(RuleBasedStateMachine):
 
 @pytest.mark.timeout(1800)
 def test_histories() -> None:
-    logging.disable(logging.ERROR)
     snapshot = at_rest()
     wanted = settings(
         max_examples=HISTORIES or 20,

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
-
-import pytest
 
 from tests.crashes import objects
 from tests.crashes.checks import assert_sound, condition, phase
@@ -16,11 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine
 
 HOSTS = 3
-
-
-@pytest.fixture(autouse=True)
-def quiet() -> None:
-    logging.disable(logging.ERROR)
 
 
 def offers(stack: Stack) -> dict[str, int]:

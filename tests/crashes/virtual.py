@@ -21,21 +21,32 @@ __all__ = ["Stuck", "VirtualLoop", "determined", "eventually", "run"]
 T = TypeVar("T")
 
 
+TURNS = 200_000
+TURN = 1e-7
+"""Seconds that each turn takes: a timer may fire a little early, and who waits for the rest of it must not do so for ever."""
+
+
 class Stuck(AssertionError):
-    """Everything waits, and no timer will ever wake anything."""
+    """Everything waits, and no timer will ever wake anything; or something happens again and again without waiting."""
 
 
 class _Selector(selectors.DefaultSelector):
     """Lets the loop's time jump instead of waiting."""
 
     loop: VirtualLoop
+    turns = 0
 
     def select(self, timeout: float | None = None) -> Any:
         ready = super().select(0)
         if ready or (timeout is not None and timeout <= 0):
+            self.loop.now += TURN
+            self.turns += 1
+            if self.turns > TURNS:
+                raise Stuck(f"so much happens at {self.loop.now:g} s that nobody ever waits")
             return ready
         if timeout is None:
             raise Stuck("everything waits for something else")
+        self.turns = 0
         self.loop.now += timeout
         return []
 

@@ -77,7 +77,8 @@ def provider_host(bmh: Object, policy: Policy) -> ProviderHost:
     """The report on one BareMetalHost."""
     secret = sensitive(bmh)
     available, reason, message = availability(bmh, policy.identity)
-    report: Object = {"name": name_of(bmh), "spec": _pick(bmh.get("spec") or {}, SPEC), "status": host_status(bmh)}
+    status = host_status(bmh, identity=policy.identity)
+    report: Object = {"name": name_of(bmh), "spec": _pick(bmh.get("spec") or {}, SPEC), "status": status}
     labels = _allowed(labels_of(bmh), policy.labels, secret)
     annotations = _allowed(annotations_of(bmh), policy.annotations, secret)
     annotations |= {key: "" for key in names.UNHEALTHY if key in annotations_of(bmh)}
@@ -90,8 +91,9 @@ def provider_host(bmh: Object, policy: Policy) -> ProviderHost:
     return ProviderHost(source, report, available, reason, message, dirty, consumer_of(bmh, policy.identity), leftovers(bmh))
 
 
-def host_status(bmh: Object, *, own: bool = False) -> Object:
-    """The tenant's part of the status, with the provisioned image only if it is a Workload's, or all is the tenant's `own` anyway."""
+def host_status(bmh: Object, *, own: bool = False, identity: str | None = None) -> Object:
+    """The tenant's part of the status, with the provisioned image only if it is a Workload's (of the management cluster `identity`; None
+    for any), or all is the tenant's `own` anyway."""
     status = bmh.get("status") or {}
     result = _pick(status, STATUS)
     result.setdefault("operationalStatus", "")
@@ -99,7 +101,7 @@ def host_status(bmh: Object, *, own: bool = False) -> Object:
     provisioning = status.get("provisioning") or {}
     shown = _pick(provisioning, PROVISIONING)
     shown.setdefault("state", "")
-    consumer = consumer_of(bmh)
+    consumer = consumer_of(bmh, identity)
     if own or (consumer is not None and consumer.workload_uid):
         if image := provisioning.get("image"):
             shown["image"] = _pick(image, IMAGE)

@@ -196,6 +196,9 @@ def test_hosts_of_another_management_clusters_workloads_are_none_of_our_orphans(
     assert theirs.consumer.workload_uid == ""
     assert not theirs.available
     assert not theirs.leftovers
+    made["status"]["provisioning"]["image"] = {"url": "http://images/theirs.qcow2"}
+    assert "theirs.qcow2" in leaks(provider_host(made, Policy(identity="east")).report)
+    assert "theirs.qcow2" not in leaks(provider_host(made, Policy(identity="west")).report)
 
 
 @pytest.mark.parametrize("word", ["paused", "detached"])

@@ -1,0 +1,184 @@
+"""Many who want the same at once: twenty claims of twenty hosts, two management clusters on one hardware cluster, an owner who changes
+real hosts at any moment of their claims. Nothing is used twice, and each loser is told what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from controllers.runtime.errors import ApiException
+from tests.crashes import objects
+from tests.crashes.checks import assert_sound, find_condition, phase
+from tests.crashes.stack import BMH, Side, Stack, running
+from tests.crashes.virtual import run
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+MANY = 20
+TENANTS = [f"tenant-{number:02}" for number in range(MANY)]
+
+
+def shaky(seed: int) -> Callable[[], float]:
+    """Each piece of data takes its own time, so that every run of a race with another seed has another winner."""
+    chance = random.Random(seed)
+    return lambda: chance.choice([0.0, 0.0, 0.001, 0.004, 0.02])
+
+
+def consumer(where: str) -> dict[str, Any]:
+    return {"kind": "Metal3Machine", "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1", "namespace": where, "name": "m"}
+
+
+async def claim_one(side: Side, where: str, refused: Counter[str]) -> str:
+    """As CAPM3: choose one that is free, at random, and choose anew when somebody was faster. Returns the host's name."""
+    chance = random.Random(where)
+    for _ in range(200):
+        page = await side.client(where).list_page(BMH, where)
+        free = [item for item in page["items"] if "consumerRef" not in item["spec"] and not item["metadata"].get("deletionTimestamp")]
+        if not free:
+            await asyncio.sleep(chance.uniform(0.5, 1.5))
+            continue
+        name = str(chance.choice(free)["metadata"]["name"])
+        spec = {"consumerRef": consumer(where), "image": objects.image(), "online": True}
+        refusal = await _refusal(lambda name=name, spec=spec: side.patch("BareMetalHost", name, {"spec": spec}, where, who=where))  # type: ignore[misc]
+        if refusal is None:
+            return name
+        assert "choose another" in refusal.message or refusal.not_found, refusal
+        refused[refusal.reason] += 1
+    raise AssertionError(f"{where} got no host")
+
+
+async def _refusal(send: Callable[[], Awaitable[Any]]) -> ApiException | None:
+    try:
+        await send()
+    except ApiException as error:
+        return error
+    return None
+
+
+@pytest.mark.timeout(600)
+def test_twenty_tenants_claim_the_same_twenty_hosts_at_once() -> None:
+    async def main() -> None:
+        async with running(delay=shaky(1)) as stack:
+            await stack.seed(MANY)
+            await stack.management.create(*(objects.namespace(name) for name in TENANTS))
+            stack.control()
+            await stack.until(
+                lambda: sum(len(host["spec"].get("offers") or ()) for host in stack.management.all("Host")) == MANY * (MANY + 2)
+            )
+            refused: Counter[str] = Counter()
+            names = await asyncio.gather(*(claim_one(stack.management, where, refused) for where in TENANTS))
+            assert sorted(names) == sorted(f"h{number}" for number in range(MANY)), "each has one of its own"
+            assert refused.total() > 0, "there was no race"
+            done = [("provisioned", True)] * MANY
+            await stack.until(lambda: [_state(bmh) for bmh in stack.hardware.all("BareMetalHost")] == done)
+            assert sorted(name for name, _ in stack.guard.installed) == sorted(names)
+            await stack.settled()
+            for where, name in zip(TENANTS, names, strict=True):
+                reference = stack.management.get("BareMetalHost", name, where)["spec"]["consumerRef"]
+                assert reference == consumer(where)
+                assert stack.real(name)["spec"]["consumerRef"]["namespace"] == where
+            assert_sound(stack)
+
+    run(main)
+
+
+def _state(bmh: dict[str, Any]) -> tuple[str, bool]:
+    return bmh["status"]["provisioning"]["state"], bmh["status"]["poweredOn"]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("seed", range(3))
+def test_two_management_clusters_share_one_hardware_cluster(seed: int) -> None:
+    hosts, each = 4, 3
+
+    async def main() -> None:
+        async with running(managements=("east", "west"), delay=shaky(seed)) as stack:
+            await stack.seed(hosts)
+            for name in stack.managements:
+                stack.control(name)
+            sides = list(stack.managements.values())
+            await stack.until(lambda: all(len(side.all("BareMetalHost")) == 2 * hosts for side in sides))
+            wanted = [(side, f"w{number}") for number in range(each) for side in sides]
+            await asyncio.gather(*(side.create(objects.workload(name), who="tenant-a") for side, name in wanted))
+            await asyncio.sleep(60)
+            await stack.settled()
+            assert_sound(stack)
+            winners = [(side, name) for side, name in wanted if _phase(side, name) == "Running"]
+            assert len(winners) == len(stack.guard.installed) == len({name for name, _ in stack.guard.installed}) > 0
+            for side, name in wanted:
+                if (side, name) not in winners:
+                    told = find_condition(side.get("Workload", name, "tenant-a"), "Bound")
+                    assert told["status"] == "False"
+                    assert told["reason"] in ("NoHostFits", "HostTaken")
+            for side, name in wanted:
+                await side.delete("Workload", name, "tenant-a", who="tenant-a")
+            await stack.until(lambda: all(len(side.all("BareMetalHost")) == 2 * hosts for side in sides), 600)
+            await stack.settled()
+            assert_sound(stack)
+
+    run(main, seed=seed)
+
+
+def _phase(side: Side, name: str) -> str:
+    found = side.find("Workload", name, "tenant-a")
+    return str((found or {}).get("status", {}).get("phase"))
+
+
+HOLDS: dict[str, dict[str, Any]] = {
+    "edited": {"metadata": {"labels": {"size": "xl"}}},
+    "powered by hand": {"spec": {"online": False}},
+    "paused": {"metadata": {"annotations": {"baremetalhost.metal3.io/paused": ""}}},
+    "detached": {"metadata": {"annotations": {"baremetalhost.metal3.io/detached": ""}}},
+}
+UNDO = {"metadata": {"annotations": {"baremetalhost.metal3.io/paused": None, "baremetalhost.metal3.io/detached": None}}}
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("what", [*HOLDS, "deleted"])
+def test_the_owner_changes_the_real_host_at_any_moment_of_its_claim(what: str) -> None:
+    moments = [0.0, 0.05, 0.2, 1.0, 2.0, 3.0, 4.0, 8.0]
+
+    async def main(moment: float) -> None:
+        async with running() as stack:
+            await stack.seed(1)
+            stack.control()
+            await stack.until(lambda: [host["spec"].get("offers") for host in stack.management.all("Host")] == [["tenant-a", "tenant-b"]])
+            await stack.management.create(objects.workload("web"), who="tenant-a")
+            await asyncio.sleep(moment)
+            if what == "deleted":
+                await stack.hardware.delete("BareMetalHost", "h0", objects.HARDWARE)
+            else:
+                await _insist(stack, HOLDS[what])
+            await asyncio.sleep(40)
+            await stack.settled()
+            assert_sound(stack)
+            if what == "deleted":
+                await _gone(stack)
+                return
+            if phase(stack, "web") != "Running":
+                told = find_condition(stack.management.get("Workload", "web", "tenant-a"), "Ready")
+                assert what in told["message"].lower() or told["reason"] == "NotBound", told
+            await _insist(stack, UNDO)
+            await stack.until(lambda: phase(stack, "web") == "Running")
+            await stack.settled()
+            assert_sound(stack)
+
+    for moment in moments:
+        run(lambda moment=moment: main(moment))  # type: ignore[misc]
+
+
+async def _gone(stack: Stack) -> None:
+    """The tenant is told, and its Workload can be deleted."""
+    assert phase(stack, "web") in ("Lost", "Pending")
+    await stack.management.delete("Workload", "web", "tenant-a", who="tenant-a")
+    await stack.until(lambda: stack.management.find("Workload", "web", "tenant-a") is None and stack.management.all("Host") == [])
+    assert_sound(stack)
+
+
+async def _insist(stack: Stack, patch: dict[str, Any]) -> None:
+    await stack.hardware.patch("BareMetalHost", "h0", patch, objects.HARDWARE)
