@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from apiserver.apis.host import host_name
 from controllers import kinds
+from controllers.consumers import consumer_gone
 from controllers.runtime.controller import Controller, Result
 from controllers.runtime.errors import ApiException
 from controllers.runtime.objects import Object, key_of, name_of
@@ -35,7 +36,7 @@ class HostController:
         sources.add_health_handler(self._class_changed)
         cluster.hosts.add_handler(self._host_changed)
         cluster.classes.add_handler(self._class_deleted)
-        cluster.workloads.add_handler(self._workload_gone)
+        cluster.workloads.add_handler(self._workload_changed)
 
     async def run(self) -> None:
         await self.controller.run()
@@ -63,10 +64,15 @@ class HostController:
                 if uid in self._sources.overlaps(class_name):
                     self._add(class_name, uid)
 
-    def _workload_gone(self, old: Object | None, new: Object | None) -> None:
-        if old is not None and new is None:
+    def _workload_changed(self, old: Object | None, new: Object | None) -> None:
+        if old is not None and (new is None or consumer_gone(old) != consumer_gone(new)):
             for host in self._cluster.hosts.store.by_index("claim", key_of(old)):
                 self._add(host["spec"]["className"], host["spec"]["source"]["uid"])
+
+    def _consumer_gone(self, host: Object) -> str:
+        """What there is to say of the claim's consumer, if it is gone."""
+        claim = host["spec"].get("claimRef")
+        return consumer_gone(self._cluster.workloads.store.get(f"{claim['namespace']}/{claim['name']}")) if claim else ""
 
     async def _abandoned(self, host: Object) -> bool:
         """Whether the host is claimed by a Workload that is no more. Asked for if it is not seen here: it may have been made just now."""
@@ -100,7 +106,7 @@ class HostController:
             overlaps.add(uid)
             return None
         overlaps.discard(uid)
-        await self._put(host, host_status(reported, host, abandoned=await self._abandoned(host)))
+        await self._put(host, host_status(reported, host, abandoned=await self._abandoned(host), consumer_gone=self._consumer_gone(host)))
         if reported.leftovers and provider is not None and not host["spec"].get("claimRef"):
             await provider.tidy(uid)
         return None
@@ -146,9 +152,10 @@ def new_host(class_name: str, reported: ProviderHost) -> Object:
     }
 
 
-def host_status(reported: ProviderHost, host: Object, *, abandoned: bool = False) -> Object:
+def host_status(reported: ProviderHost, host: Object, *, abandoned: bool = False, consumer_gone: str = "") -> Object:
     """Host.status from the provider's report. A real host that a Workload of ours has without a claim here is an orphan; a claim whose
-    Workload is gone (its finalizer was removed by force) is abandoned. Neither is released by itself: something may run there."""
+    Workload is gone (its finalizer was removed by force) is abandoned; one whose Workload's own consumer is gone says so (`consumer_gone`).
+    None is released by itself: something may run there."""
     status: Object = {"available": reported.available, "report": reported.report}
     reason, message = reported.reason, reported.message
     claim, consumer = host["spec"].get("claimRef"), reported.consumer
@@ -158,6 +165,8 @@ def host_status(reported: ProviderHost, host: Object, *, abandoned: bool = False
             f"its consumer is {consumer.kind} {consumer.namespace}/{consumer.name}, which has no claim here: if nobody uses it, "
             f"{reported.to_free}"
         )
+    if consumer_gone and not status["available"] and reason == "Claimed":
+        reason, message = "ConsumerGone", consumer_gone
     if abandoned:
         reason = ABANDONED
         message = (

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from controllers.binder import Binder
 from controllers.classes import ClassController
 from controllers.cluster import Cluster, connect
+from controllers.consumers import ConsumerController
 from controllers.hosts import HostController
 from controllers.hostview import OfferController
 from controllers.runtime.client import Client
@@ -59,6 +60,7 @@ def compose(client: Client, *, view_group: str = "metal3.io") -> tuple[Manager, 
         OfferController(cluster),
         binder,
         WorkloadController(cluster, sources, binding=binder.busy),
+        ConsumerController(cluster),
     ):
         manager.add(controller)
     return manager, cluster, sources
