@@ -59,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--tenants", default=",".join(DEFAULTS.tenants), help="names of tenants' namespaces, separated by commas")
     up.add_argument("--target", action="store_true", help="a third control plane to move to, which relays the first tenant's hosts")
     up.add_argument("--fsync", choices=("on", "off"), default="on", help="off: etcd does not wait for the disk")
+    up.add_argument("--audit", choices=("on", "off"), default="on", help="off: the API server keeps no audit log")
     end = commands.add_parser("down", help="end everything that runs for a folder; its files stay")
     end.add_argument("dir", type=Path, help="the folder given to up")
     again = commands.add_parser("restart", help="end one process and start it again as it was; its readiness is not waited for")
@@ -79,6 +80,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         controllers=options.controllers == "on",
         tenants=tuple(name for name in options.tenants.split(",") if name),
         fsync=options.fsync == "on",
+        audit=options.audit == "on",
         target=options.target,
     )
 

@@ -58,7 +58,15 @@ def write_tenants(cluster: Cluster, folder: Folder, tenants: tuple[str, ...]) ->
 
 
 async def start_server(
-    program: Path, cluster: Cluster, client: Client, storage: str, folder: Folder, processes: Processes, prefix: str = ""
+    program: Path,
+    cluster: Cluster,
+    client: Client,
+    storage: str,
+    folder: Folder,
+    processes: Processes,
+    prefix: str = "",
+    *,
+    audit: bool = True,
 ) -> Server:
     """Start `metal3-workloads serve` with this --storage and wait until it is ready. `prefix`: of the process's name."""
     authority = pki.Authority("metal3-workloads-ca")
@@ -77,8 +85,9 @@ async def start_server(
         *("--tls-cert-file", pair.certificate, "--tls-private-key-file", pair.key),
         *("--client-ca-file", cluster.ca),
         *("--host-view-group", "metal3.io"),
-        *("--audit-policy-file", manifests.DATA / "audit-policy.yaml", "--audit-log-path", folder.audit),
     ]
+    if audit:
+        argv += ["--audit-policy-file", manifests.DATA / "audit-policy.yaml", "--audit-log-path", folder.audit]
     server = Server(processes.start(f"{prefix}apiserver", argv, stage=SERVER_STAGE), port, ca, authority.certificate)
     async with Client(server.url, server.ca_pem, cluster.admin) as direct:
         await wait_for("readiness of the API server", direct.ready, seconds=READY_SECONDS, processes=(server.process, cluster.process))

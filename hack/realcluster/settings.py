@@ -19,8 +19,8 @@ class Settings:
     `server` off gives two bare clusters; `controllers` off leaves nobody to act on what tenants write. Without a simulated Baremetal
     Operator nobody drives the hosts. `inspected` hosts are made as available at once, as they always are without a Baremetal Operator:
     hundreds of inspections take a small machine a minute. `fsync` off makes etcd faster and forgetful
-    on power loss, which throw-away clusters may prefer. `target` adds a third control plane to move to, with a class that relays the hosts
-    of the first tenant's namespace.
+    on power loss, which throw-away clusters may prefer. `audit` off keeps no audit log, as kube-apiserver keeps none here. `target` adds
+    a third control plane to move to, with a class that relays the hosts of the first tenant's namespace.
     """
 
     storage: Literal["sqlite", "etcd"] = "sqlite"
@@ -32,6 +32,7 @@ class Settings:
     controllers: bool = True
     tenants: tuple[str, ...] = ("a", "b")
     fsync: bool = True
+    audit: bool = True
     target: bool = False
 
     def __post_init__(self) -> None:

@@ -130,7 +130,9 @@ class Up:
         await management.furnish(client, self.tools / "kubectl", base, self.settings.tenants)
         self.say("management cluster has its roles and tenants")
         if self.settings.server:
-            self.apiserver = await management.start_server(self.program, cluster, client, storage, self.folder, self.processes)
+            self.apiserver = await management.start_server(
+                self.program, cluster, client, storage, self.folder, self.processes, audit=self.settings.audit
+            )
             self.say("API server is ready")
             await management.register(client, base, self.apiserver)
             self.say("APIServices are available")
