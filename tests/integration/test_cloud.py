@@ -97,8 +97,8 @@ def status(cluster: Running) -> Object:
 def test_a_life(tenants: Running, cloud: Account) -> None:
     """Made, stopped, started, rebooted, released."""
     data = {"userData": "#cloud-config\n"}
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "boot", "namespace": "a"}, "stringData": data}
-    tenants.kubectl("a", "create", "-f", "-", stdin=[secret, workload(userData={"name": "boot"}, requirements={"cpuCount": 2})])
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "cloud-boot", "namespace": "a"}, "stringData": data}
+    tenants.kubectl("a", "create", "-f", "-", stdin=[secret, workload(userData={"name": "cloud-boot"}, requirements={"cpuCount": 2})])
     eventually(lambda: status(tenants).get("phase") == "Running")
     [node] = cloud.instances()
     assert node.extra["image_id"] == "ami-0123456789abcdef0"
@@ -119,7 +119,7 @@ def test_a_life(tenants: Running, cloud: Account) -> None:
     assert [found.id for found in cloud.instances()] == [node.id], "it is the same machine all the time"
 
     tenants.kubectl("a", "delete", "workload", "os", "-n", "a", "--timeout=60s")
-    tenants.kubectl("a", "delete", "secret", "boot", "-n", "a")
+    tenants.kubectl("a", "delete", "secret", "cloud-boot", "-n", "a")
     assert cloud.instances() == []
     eventually(lambda: counts(tenants) == (2, 2, 0))
 

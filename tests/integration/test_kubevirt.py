@@ -70,8 +70,8 @@ def condition(obj: Object, kind: str) -> Object:
 def test_a_life(tenants: Running, machines: Machines) -> None:
     """A Workload that says nothing of machines gets one, with its data."""
     data = {"userData": "#cloud-config\n", "password": "nothing of this is shown"}
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "boot", "namespace": "a"}, "stringData": data}
-    wanted = workload("os", userData={"name": "boot"}, requirements={"cpuCount": 2, "ram": "4Gi", "storage": "40Gi"})
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "vm-boot", "namespace": "a"}, "stringData": data}
+    wanted = workload("os", userData={"name": "vm-boot"}, requirements={"cpuCount": 2, "ram": "4Gi", "storage": "40Gi"})
     tenants.kubectl("a", "create", "-f", "-", stdin=[secret, wanted])
     eventually(lambda: phase(tenants, "os") == "Running")
     status = tenants.get("a", "workload", "os", "-n", "a")["status"]
@@ -86,7 +86,7 @@ def test_a_life(tenants: Running, machines: Machines) -> None:
     assert not sightings(json.dumps([view, status]).encode())
     assert NAMESPACE not in json.dumps(view)
     tenants.kubectl("a", "delete", "workload", "os", "-n", "a", "--timeout=60s")
-    tenants.kubectl("a", "delete", "secret", "boot", "-n", "a")
+    tenants.kubectl("a", "delete", "secret", "vm-boot", "-n", "a")
     eventually(lambda: counts(tenants) == (2, 2, 0))
     assert not tenants.items(OWNER, "virtualmachines,virtualmachineinstances,datavolumes,secrets", "-n", NAMESPACE)
 
