@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvloop
 
@@ -48,7 +48,9 @@ def run_until_stopped(main: Callable[[], Coroutine[object, object, None]]) -> in
 
 
 async def _supervised(main: Callable[[], Coroutine[object, object, None]]) -> int:
-    task = asyncio.get_running_loop().create_task(main(), name="main")
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_of_the_loop)
+    task = loop.create_task(main(), name="main")
     with _signals(task) as told:
         await asyncio.wait({task})
         if not task.cancelled():
@@ -78,6 +80,18 @@ def _signals(task: asyncio.Task[None]) -> Iterator[list[int]]:
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.remove_signal_handler(number)
+
+
+def _of_the_loop(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What the loop has to say of an exception that reached nobody: all of it, but for connections that are gone.
+
+    uvloop calls it an error when TLS has something to answer on a connection that was closed in the same turn, as it happens to a process
+    that was frozen while the other side gave up. Whoever uses the connection is told of its end anyway."""
+    error = context.get("exception")
+    if isinstance(error, RuntimeError) and str(error).endswith("the handler is closed"):
+        log.debug("a connection was closed while it was read: %s", error)
+    else:
+        loop.default_exception_handler(context)
 
 
 def _give_up(number: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -68,6 +69,30 @@ def test_what_the_user_did_wrong_comes_out_of_groups_of_tasks() -> None:
 
     with pytest.raises(UsageError, match="do this instead"):
         run_until_stopped(main)
+
+
+def test_a_connection_that_is_gone_is_no_error_and_all_else_is(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        transport = writer.transport
+        transport.abort()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        with pytest.raises(RuntimeError, match="the handler is closed"):
+            transport.write(b"x")
+        loop.call_soon(transport.write, b"x")  # as uvloop's TLS does, which looks too late
+        loop.call_soon(int, "no number")
+        await asyncio.sleep(0)
+        server.close()
+        await server.wait_closed()
+
+    with caplog.at_level("ERROR"):
+        assert run_until_stopped(main) == 0
+    assert [str(record.exc_info[1]) for record in caplog.records if record.exc_info] == [
+        "invalid literal for int() with base 10: 'no number'"
+    ]
 
 
 @pytest.mark.parametrize(
