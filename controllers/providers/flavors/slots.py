@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
-__all__ = ["Slot", "mac_address", "slot_name", "slot_uid"]
+__all__ = ["Slot", "mac_address", "slot_name", "slot_named", "slot_uid"]
 
 IDENTITY = uuid.UUID("8f0d9a5e-5b0e-5c55-9d6b-9f2c6f0f7a41")
 
@@ -25,6 +25,12 @@ class Slot:
 def slot_name(slot: Slot) -> str:
     """The host's name, such as small-0: unique in the class."""
     return f"{slot.flavor}-{slot.index}"
+
+
+def slot_named(name: str) -> Slot:
+    """The slot with this host's name."""
+    flavor, _, number = name.rpartition("-")
+    return Slot(flavor, int(number) if number.isdecimal() else 0)
 
 
 def slot_uid(place: str, slot: Slot) -> str:

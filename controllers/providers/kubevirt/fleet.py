@@ -6,10 +6,10 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from controllers.providers.flavors import Slot, machine_status, offered_slots, slot_uid, synthetic_host
+from controllers.providers.flavors import Attention, Offers, Slot, machine_status, slot_uid, synthetic_host
 from controllers.providers.kubevirt import names, report
 from controllers.runtime.informer import Informer
-from controllers.runtime.objects import key_of, labels_of, matches, name_of
+from controllers.runtime.objects import key_of, labels_of, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -31,20 +31,16 @@ class Fleet:
     def __init__(
         self, client: Client, class_name: str, parameters: Parameters, selector: Object | None, on_change: Callable[[str], None]
     ) -> None:
-        self._parameters, self._selector, self._on_change = parameters, selector, on_change
-        self._place = "/".join((parameters.identity, class_name, parameters.namespace))
-        self._flavors: dict[str, MachineFlavor] = {}
-        self._slots: dict[str, Slot] = {}
-        self._by_name: dict[str, str] = {}
-        self.troubles: dict[str, tuple[str, str]] = {}
-        """Why a slot's machine cannot be made, as (reason, message) for the owner, by the slot's uid."""
+        self._parameters, self._on_change = parameters, on_change
+        self.offers = Offers("/".join((parameters.identity, class_name, parameters.namespace)), selector, parameters.flavors)
+        self._by_name = self._names()
+        self.attention = Attention(on_change)
         self.machines = Informer(
             client, names.VIRTUAL_MACHINES, namespace=parameters.namespace, indexers={"slot": lambda vm: [self._uid_of(vm)]}
         )
         self.instances = Informer(client, names.INSTANCES, namespace=parameters.namespace, label_selector=names.SLOT_UID)
         self.machines.add_handler(self._machine_changed)
         self.instances.add_handler(self._instance_changed)
-        self.offer(parameters.flavors)
 
     async def run(self) -> None:
         """Follows the cluster until cancelled."""
@@ -54,7 +50,7 @@ class Fleet:
             for informer in (self.machines, self.instances):
                 await informer.synced.wait()
             # Free slots are no objects: nobody else tells of them.
-            self._tell(self._slots)
+            self._tell(self.offers.slots)
 
     @property
     def synced(self) -> bool:
@@ -62,42 +58,36 @@ class Fleet:
 
     def offer(self, flavors: Iterable[MachineFlavor]) -> None:
         """Has these flavors on offer from now on, as far as the class's host selector matches them. Machines that exist stay."""
-        self._flavors = {flavor.name: flavor for flavor in flavors if matches(self._selector, flavor.labels)}
-        before, self._slots = self._slots, {slot_uid(self._place, slot): slot for slot in offered_slots(self._flavors.values())}
-        self._by_name = {names.machine_name(slot, uid): uid for uid, slot in self._slots.items()}
+        changed = self.offers.change(flavors)
+        self._by_name = self._names()
         if self.synced:
-            self._tell(before.keys() | self._slots.keys())
+            self._tell(changed)
 
-    def flavor(self, slot: Slot) -> MachineFlavor | None:
-        """The flavor of this slot, if the class offers it."""
-        flavor = self._flavors.get(slot.flavor)
-        return flavor if flavor is not None and slot.index < flavor.capacity else None
-
-    def slot(self, name: str) -> Slot:
-        """The slot with this host's name."""
-        flavor, _, number = name.rpartition("-")
-        return Slot(flavor, int(number) if number.isdecimal() else 0)
+    def _names(self) -> dict[str, str]:
+        return {names.machine_name(slot, uid): uid for uid, slot in self.offers.slots.items()}
 
     def hosts(self) -> list[ProviderHost]:
         """All hosts; none before everything was read once, for what is taken would seem free."""
         taken = (self._uid_of(vm) for vm in self.machines.store)
-        known = {*self._slots, *(uid for uid in taken if uid)} if self.synced else ()
+        known = {*self.offers.slots, *(uid for uid in taken if uid)} if self.synced else ()
         return [host for uid in known if (host := self.host(uid)) is not None]
 
     def host(self, uid: str) -> ProviderHost | None:
         """One host."""
         vm = self.known(uid)
-        slot = self._slots.get(uid) or (report.slot_of(vm) if vm is not None else None)
+        slot = self.offers.slots.get(uid) or (report.slot_of(vm) if vm is not None else None)
         if slot is None or not self.synced:
             return None
         machine = self.machine(vm, self.instance(vm), slot) if vm is not None else None
-        made = synthetic_host(self._place, slot, self._flavors.get(slot.flavor), machine, namespace=self._parameters.namespace, maker=MAKER)
+        made = synthetic_host(
+            self.offers.place, slot, self.offers.named(slot.flavor), machine, namespace=self._parameters.namespace, maker=MAKER
+        )
         if made is None or vm is None:
             return self._with_trouble(made)
         return replace(made, to_free=f"delete the VirtualMachine {name_of(vm)}")
 
     def _with_trouble(self, host: ProviderHost | None) -> ProviderHost | None:
-        trouble = self.troubles.get(host.source.uid) if host is not None else None
+        trouble = self.attention.troubles.get(host.source.uid) if host is not None else None
         return host if host is None or trouble is None else replace(host, available=False, reason=trouble[0], message=trouble[1])
 
     def known(self, uid: str) -> Object | None:
@@ -115,13 +105,13 @@ class Fleet:
 
     def observed(self, vm: Object, vmi: Object | None, slot: Slot, uid: str) -> Object:
         """The slot's status in HostReport form."""
-        flavor = report.made_from(vm) or self._flavors.get(slot.flavor)
+        flavor = report.made_from(vm) or self.offers.named(slot.flavor)
         return machine_status(flavor, uid, self.machine(vm, vmi, slot), maker=MAKER)
 
     def _uid_of(self, vm: Object) -> str:
         """The uid of the class's slot that this machine stands in; empty if it is another class's, or nothing of ours."""
         slot, uid = report.slot_of(vm), labels_of(vm).get(names.SLOT_UID, "")
-        if slot is not None and uid and uid == slot_uid(self._place, slot):
+        if slot is not None and uid and uid == slot_uid(self.offers.place, slot):
             return uid
         return self._by_name.get(name_of(vm), "")
 

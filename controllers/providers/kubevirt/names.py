@@ -39,8 +39,6 @@ REBOOTED = f"{OURS}rebooted"
 QUARANTINED = f"{OURS}quarantined"
 """Annotation of a VirtualMachine: a Workload with reclaimPolicy Retain left it as it was."""
 
-REBOOT = "reboot.metal3.io"
-
 
 def machine_name(slot: Slot, uid: str) -> str:
     """The VirtualMachine's name: readable, and different for slots of classes that share a namespace."""
@@ -55,8 +53,3 @@ def disk_name(machine: str, digest: str) -> str:
 def secret_name(workload_uid: str) -> str:
     """The name of the secret with a Workload's first-boot data."""
     return f"workload-{workload_uid}-boot"
-
-
-def holds_off(annotation: str) -> bool:
-    """Whether the annotation keeps the power off for as long as it is there: `reboot.metal3.io` with a suffix."""
-    return annotation.startswith(f"{REBOOT}/")

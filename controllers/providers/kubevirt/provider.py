@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Self
 
 from controllers.providers.base import Applied, ApplyRequest, BadClass, Outcome, Provider, ProviderContext, ProviderError, Released
-from controllers.providers.flavors import once_made
+from controllers.providers.flavors import BOUND, NOT_OFFERED, REPLACING, Told, moved, not_ours, once_made, slot_named
 from controllers.providers.kubevirt import names
 from controllers.providers.kubevirt.cluster import MachineCluster
 from controllers.providers.kubevirt.fleet import Fleet
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["KubeVirtProvider"]
 
-TRUST = 600.0
-"""Seconds until everything is looked at again although nothing has changed."""
 LOOK_AGAIN = 2.0
 """Seconds between looks at what no event tells of: disks that are being deleted."""
 TRY_AGAIN = 15.0
@@ -52,9 +49,9 @@ class KubeVirtProvider(Provider):
         selector = context.spec.host_selector.encode() if context.spec.host_selector else None
         self.fleet = Fleet(client, context.class_name, self._parameters, selector, context.on_change)
         self._cluster = MachineCluster(client, self._parameters.namespace)
-        self._done: dict[str, tuple[str, float]] = {}
+        self._attention = self.fleet.attention
+        self._told = Told()
         self._made: set[str] = set()
-        self._timers: dict[str, asyncio.TimerHandle] = {}
         for informer in (self.fleet.machines, self.fleet.instances):
             informer.add_health_handler(context.on_health)
 
@@ -75,8 +72,7 @@ class KubeVirtProvider(Provider):
         await self.fleet.run()
 
     async def close(self) -> None:
-        for timer in self._timers.values():
-            timer.cancel()
+        self._attention.close()
         await self._client.close()
 
     @property
@@ -98,7 +94,7 @@ class KubeVirtProvider(Provider):
         return self.fleet.host(uid)
 
     async def apply(self, request: ApplyRequest) -> Applied:
-        slot = self.fleet.slot(request.source.name)
+        slot = slot_named(request.source.name)
         vm = await self._find(request, slot)
         if vm is None:
             made = await self._make(request, slot)
@@ -106,23 +102,19 @@ class KubeVirtProvider(Provider):
                 return made
             vm = made
         if not taken_by(vm, request.workload_uid):
-            return _not_ours("HostTaken", _TAKEN)
+            return not_ours("HostTaken", _TAKEN)
         self._made.add(request.workload_uid)
         if deleting(vm):
-            return _not_ours("HostGone", _DELETED)
+            return not_ours("HostGone", _DELETED)
         plan = plan_for(request, verify=self._parameters.verify_checksums)
         vm, vmi, plan = await self._converge(request, vm, plan)
         if plan.said.status is True:
-            self._done[request.workload_uid] = (request.version, asyncio.get_running_loop().time() + TRUST)
+            self._told.note(request, plan.said)
         return self._applied_to(vm, vmi, slot, request, plan)
 
     def applied(self, request: ApplyRequest) -> Applied | None:
-        version, until = self._done.get(request.workload_uid, ("", 0.0))
-        vm, slot = self.fleet.known(request.source.uid), self.fleet.slot(request.source.name)
-        # A machine that is to be emptied is always looked at: a stale copy may show it empty before it was filled.
-        if version != request.version or until < asyncio.get_running_loop().time() or not request.workload["spec"].get("image"):
-            return None
-        if vm is None or deleting(vm) or not taken_by(vm, request.workload_uid):
+        vm, slot = self.fleet.known(request.source.uid), slot_named(request.source.name)
+        if self._told.recall(request) is None or vm is None or deleting(vm) or not taken_by(vm, request.workload_uid):
             return None
         plan, vmi = known_plan(request), self.fleet.instance(vm)
         return None if next_step(vm, vmi, plan.wish) is not None else self._applied_to(vm, vmi, slot, request, plan)
@@ -130,40 +122,27 @@ class KubeVirtProvider(Provider):
     async def _find(self, request: ApplyRequest, slot: Slot) -> Object | None:
         """The VirtualMachine in the request's slot as it is now."""
         if request.source.namespace != self._parameters.namespace:
-            message = (
-                f"the machine {request.source.name} is in namespace {request.source.namespace}, and the class's parameters say "
-                f"{self._parameters.namespace} now: set them back until it is released"
-            )
-            raise ProviderError("ClassMoved", message)
+            raise moved(request.source, self._parameters.namespace, noun="namespace")
         return await self._cluster.machine(names.machine_name(slot, request.source.uid))
 
     async def _make(self, request: ApplyRequest, slot: Slot) -> Object | Applied:
         """Claims the slot by making its VirtualMachine; or why that cannot be."""
         if request.workload_uid in self._made or once_made(request.workload):
-            return _not_ours("HostGone", _DELETED)
-        flavor = self.fleet.flavor(slot)
+            return not_ours("HostGone", _DELETED)
+        flavor = self.fleet.offers.flavor(slot)
         if flavor is None:
-            return _not_ours("HostGone", "its owner offers this machine no more: delete this Workload and make a new one")
+            return not_ours("HostGone", NOT_OFFERED)
         try:
             made = await self._cluster.make(virtual_machine(request, slot, flavor, self._parameters))
         except ApiException as error:
             refused = refusal(error)
             if refused is None:
                 raise
-            self._in_trouble(request.source.uid, refused[1])
+            self._attention.trouble(request.source.uid, refused[1], again=TRY_AGAIN)
             return Applied(refused[0], refused[0])
-        self._in_trouble(request.source.uid, None)
+        self._attention.fine(request.source.uid)
         made = made or await self._find(request, slot)
-        return made if made is not None else _not_ours("HostTaken", _TAKEN)
-
-    def _in_trouble(self, uid: str, trouble: tuple[str, str] | None) -> None:
-        """Notes why a machine cannot be made (and to try again), or that it can."""
-        before = self.fleet.troubles.pop(uid, None)
-        if trouble is not None:
-            self.fleet.troubles[uid] = trouble
-            self._later(uid, TRY_AGAIN)
-        if trouble != before:
-            self._context.on_change(uid)
+        return made if made is not None else not_ours("HostTaken", _TAKEN)
 
     async def _converge(self, request: ApplyRequest, vm: Object, plan: Plan) -> tuple[Object, Object | None, Plan]:
         """Takes steps until the machine is as wished, or something has to happen first."""
@@ -187,7 +166,7 @@ class KubeVirtProvider(Provider):
                 break
             vm = after
         replacing = isinstance(step, Wait | DeleteDisk) and plan.wish.disk is not None
-        return vm, vmi, plan.saying(_REPLACING) if replacing and plan.said.status else plan
+        return vm, vmi, plan.saying(REPLACING) if replacing and plan.said.status else plan
 
     async def _again_ours(self, request: ApplyRequest, vm: Object) -> Object:
         """The machine as it is now, if it is this Workload's still; a conflict otherwise."""
@@ -204,14 +183,14 @@ class KubeVirtProvider(Provider):
             case DeleteDisk(name, then):
                 if await self._cluster.delete_disk(name):
                     return await self._cluster.patch(vm, then.body)
-                self._later(request.source.uid, LOOK_AGAIN)
+                self._attention.later(request.source.uid, LOOK_AGAIN)
             case EndInstance(uid):
                 await self._cluster.end_instance(name_of(vm), uid)
         return None
 
     async def _make_disk(self, request: ApplyRequest, vm: Object, plan: Plan, disk: RootDisk) -> Plan | None:
         """Has the image imported; None when it is, or else the plan to follow instead."""
-        flavor = made_from(vm) or self.fleet.flavor(self.fleet.slot(request.source.name))
+        flavor = made_from(vm) or self.fleet.offers.flavor(slot_named(request.source.name))
         wanted = data_volume(vm, disk, str(flavor.disk) if flavor is not None else "", self._parameters)
         if wanted is None:
             return None
@@ -219,8 +198,8 @@ class KubeVirtProvider(Provider):
         if deleting(made) or all(owner["uid"] != uid_of(vm) for owner in made["metadata"].get("ownerReferences") or ()):
             # Of a machine that was here before: it goes with that one.
             await self._cluster.delete_disk(name_of(wanted))
-            self._later(request.source.uid, LOOK_AGAIN)
-            return plan.saying(_REPLACING)
+            self._attention.later(request.source.uid, LOOK_AGAIN)
+            return plan.saying(REPLACING)
         if _checksum(made) == _checksum(wanted) or not self._parameters.verify_checksums:
             return None
         # The API of an importer that does not know checksums has dropped it without a word.
@@ -230,7 +209,7 @@ class KubeVirtProvider(Provider):
     def _applied_to(self, vm: Object, vmi: Object | None, slot: Slot, request: ApplyRequest, plan: Plan) -> Applied:
         observed = self.fleet.observed(vm, vmi, slot, request.source.uid)
         return Applied(
-            _BOUND,
+            BOUND,
             plan.said,
             observed=observed,
             empty=observed["provisioning"]["state"] == "available" and vmi is None,
@@ -239,9 +218,9 @@ class KubeVirtProvider(Provider):
 
     async def release(self, request: ApplyRequest) -> Released:
         uid = request.source.uid
-        self._done.pop(request.workload_uid, None)
-        self._in_trouble(uid, None)
-        vm = await self._find(request, self.fleet.slot(request.source.name))
+        self._told.forget(request.workload_uid)
+        self._attention.fine(uid)
+        vm = await self._find(request, slot_named(request.source.name))
         if vm is not None:
             if not taken_by(vm, request.workload_uid):
                 return Released(True)  # what it has is its own by now, whoever had it made
@@ -250,10 +229,10 @@ class KubeVirtProvider(Provider):
             if not deleting(vm):
                 await self._cluster.delete_machine(vm)
             if await self._cluster.machine(name_of(vm)) is not None:
-                self._later(uid, LOOK_AGAIN)
+                self._attention.later(uid, LOOK_AGAIN)
                 return Released(False, "waiting for the machine to be shut down and deleted")
         if not await self._cluster.clean(request.workload_uid):
-            self._later(uid, LOOK_AGAIN)
+            self._attention.later(uid, LOOK_AGAIN)
             return Released(False, "waiting for the machine's disks to be deleted")
         self._made.discard(request.workload_uid)
         return Released(True)
@@ -265,28 +244,12 @@ class KubeVirtProvider(Provider):
         await self._cluster.patch(vm, {"metadata": {"labels": {names.WORKLOAD_UID: None}, "annotations": note}})
         return Released(True)
 
-    def _later(self, uid: str, seconds: float) -> None:
-        """Has the slot looked at again, for there may be no event."""
-        if (timer := self._timers.pop(uid, None)) is not None:
-            timer.cancel()
-        self._timers[uid] = asyncio.get_running_loop().call_later(seconds, self._again, uid)
-
-    def _again(self, uid: str) -> None:
-        self._timers.pop(uid, None)
-        self._context.on_change(uid)
-
 
 def _checksum(disk: Object) -> str:
     """What a DataVolume's content is verified against."""
     return str(((disk["spec"].get("source") or {}).get("http") or {}).get("checksum") or "")
 
 
-def _not_ours(reason: str, message: str) -> Applied:
-    return Applied(Outcome(False, reason, message), Outcome(False, reason, "nothing is done with a machine that is not this Workload's"))
-
-
-_BOUND = Outcome(True, "Bound", "the machine is this Workload's")
-_REPLACING = Outcome(False, "Replacing", "what was on the machine is being removed first")
 _DELETED = "the machine was deleted by its owner: delete this Workload and make a new one"
 _TAKEN = "somebody else has the machine: delete this Workload to get another one, or ask its owner to delete the VirtualMachine"
 _TOO_OLD = "the class wants images to be verified, and its cluster's importer cannot do that (CDI 1.65 can): ask its owner"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from controllers.providers.flavors import REBOOT, held_off
 from controllers.providers.kubevirt import names
 from controllers.providers.kubevirt.images import image_digest
 from controllers.providers.kubevirt.manifest import HALTED, RUNNING, install_patch, uninstall_patch
@@ -99,12 +100,12 @@ def is_running(vmi: Object | None) -> bool:
 
 def consumed(vm: Object, vmi: Object | None, wish: Wish) -> tuple[str, ...]:
     """The tenant's annotation for a single reboot, once that is done. A machine that is off has nothing to reboot."""
-    if names.REBOOT not in wish.annotations:
+    if REBOOT not in wish.annotations:
         return ()
     ended = annotations_of(vm).get(names.REBOOTED)
     off = vm["spec"].get("runStrategy") == HALTED and vmi is None
     done = ended is not None and is_running(vmi) and vmi is not None and uid_of(vmi) != ended
-    return (names.REBOOT,) if off or done else ()
+    return (REBOOT,) if off or done else ()
 
 
 def _serves(vm: Object, image: Object, wish: Wish) -> bool:
@@ -136,14 +137,13 @@ def _disk_of(vm: Object) -> str:
 
 
 def _power(wish: Wish, *, installed: bool) -> str:
-    held_off = any(names.holds_off(annotation) for annotation in wish.annotations)
-    return RUNNING if wish.online and installed and not held_off else HALTED
+    return RUNNING if wish.online and installed and not held_off(wish.annotations) else HALTED
 
 
 def _reboot(vm: Object, vmi: Object | None, wish: Wish) -> Step:
     """A single reboot: the instance to end is noted first, so that it is ended once."""
     ended = annotations_of(vm).get(names.REBOOTED)
-    if names.REBOOT not in wish.annotations:
+    if REBOOT not in wish.annotations:
         return Patch({"metadata": {"annotations": {names.REBOOTED: None}}}) if ended is not None else None
     if vmi is None or vm["spec"].get("runStrategy") != RUNNING:
         return None

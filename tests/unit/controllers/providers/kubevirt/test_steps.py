@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from controllers.providers.base import Source
-from controllers.providers.flavors import Slot, slot_uid
+from controllers.providers.flavors import Slot, held_off, slot_uid
 from controllers.providers.kubevirt import names, report
 from controllers.providers.kubevirt.images import root_disk
 from controllers.providers.kubevirt.manifest import data_volume, virtual_machine
@@ -127,13 +127,13 @@ def test_it_becomes_what_is_wished_last(history: list[tuple[Wish, list[bool], bo
     cluster.settle(last)
     image, running = report.installed_image(cluster.vm), is_running(cluster.vmi)
     if last.held:
-        assert image is None or running == (last.online and not any(map(names.holds_off, last.annotations)))
+        assert image is None or running == (last.online and not held_off(last.annotations))
         return
     if last.disk is None:
         assert (image, cluster.vmi, cluster.disks) == (None, None, {})
     elif last.online:
         assert image == last.disk.image
-        assert running == (not any(map(names.holds_off, last.annotations)))
+        assert running == (not held_off(last.annotations))
         assert len(cluster.disks) == (last.disk.source is not None), "no other disk is left"
     else:
         assert not running

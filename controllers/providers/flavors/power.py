@@ -1,0 +1,18 @@
+"""What a tenant's annotations on its view say of the power. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["REBOOT", "held_off"]
+
+REBOOT = "reboot.metal3.io"
+"""Asks for a single reboot, and is removed when that is done."""
+
+
+def held_off(annotations: Iterable[str]) -> bool:
+    """Whether one of them keeps the power off for as long as it is there: `reboot.metal3.io` with a suffix."""
+    return any(annotation.startswith(f"{REBOOT}/") for annotation in annotations)
