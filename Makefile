@@ -52,8 +52,8 @@ demo-hybrid: setup ## Servers and virtual machines in one cluster, told on real 
 bench: setup ## This server beside kube-apiserver: CPU per request, as table and plot in docs/benchmarks.md (ten minutes)
 	$(BIN)/python -m tests.bench --out docs/benchmarks.md --plot docs/images/benchmarks.svg
 
-demo-pivot: setup ## The story of a pivot on real control planes, step by step (two minutes)
-	hack/demo-pivot
+demo-pivot: setup ## The story of a pivot on real control planes, step by step (two minutes; ARGS='--outage 3600' cuts the link for an hour)
+	hack/demo-pivot $(ARGS)
 
 requirements: ## Pin what pyproject.toml asks for; UPGRADE=--upgrade takes newer versions of everything
 	test -x .cache/pin/bin/uv || { $(PYTHON) -m venv .cache/pin && .cache/pin/bin/pip install --quiet --disable-pip-version-check uv; }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import base64
 import json
 import subprocess
@@ -13,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from hack.demos import capi
+from hack.demos.outage import Outage
 from hack.demos.story import Link, Story
 from tests.clients.identities import WATCHES_HOSTS, service_account
 from tests.integration import running
@@ -59,8 +61,9 @@ class Witness:
 class Pivot:
     """The acts of the story, in order."""
 
-    def __init__(self, cluster: Running, story: Story) -> None:
-        self.cluster, self.story = cluster, story
+    def __init__(self, cluster: Running, story: Story, outage: float = 0.0) -> None:
+        """`outage`: seconds for which the link is to drop everything, beside being cut for a moment."""
+        self.cluster, self.story, self.outage = cluster, story, outage
         self.consumer = subprocess.run([ROOT / "tests/consumer/build"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
     def tell(self) -> None:
@@ -147,8 +150,10 @@ class Pivot:
         port = urlsplit(cluster.description[ADMIN]["server"]).port
         assert port is not None
         with Link(port) as link:
+            since = self.connected()["lastTransitionTime"]
             self.reach(f"https://127.0.0.1:{link.port}")
-            eventually(lambda: self.connected()["status"] == "True")
+            # It was connected before, and is not for the moment in which it begins anew.
+            eventually(lambda: self.connected()["lastTransitionTime"] != since and self.connected()["status"] == "True")
             story.step("The link is cut")
             link.cut()
             eventually(lambda: self.connected()["status"] == "False")
@@ -167,6 +172,8 @@ class Pivot:
             story.checked("the write has reached the machine: it is off")
             cluster.kubectl(TARGET, "patch", BMH, host, "-n", TENANT, "--type=merge", "-p", '{"spec": {"online": true}}')
             eventually(lambda: self.phase() == "Running")
+            if self.outage:
+                Outage(cluster, story, link, TENANT, host, self.connected).last(self.outage)
             self.reach(cluster.description[ADMIN]["server"])
             eventually(lambda: self.connected()["status"] == "True")
 
@@ -281,12 +288,15 @@ class Pivot:
 
 def main() -> int:
     """Tells the story on clusters of its own."""
+    parser = argparse.ArgumentParser(prog="hack/demo-pivot", description=__doc__)
+    parser.add_argument("--outage", type=float, default=0.0, metavar="SECONDS", help="have the link drop everything for so long")
+    outage = parser.parse_args().outage
     story = Story("A pivot: only the workloads move, and the machines do not notice")
     with tempfile.TemporaryDirectory(prefix="demo-pivot-") as folder:
         root = Path(folder) / "clusters"
         try:
             cluster = running.start(root, "--target", "--hosts", "3", "--tenants", TENANT)
-            Pivot(cluster, story).tell()
+            Pivot(cluster, story, outage).tell()
         except AssertionError as error:
             print(f"\nnot so: {error}{running.tails(root)}", file=sys.stderr)
             return 1

@@ -61,6 +61,7 @@ class Link:
     def __init__(self, target: int) -> None:
         self._target, self._loop = target, asyncio.new_event_loop()
         self._proxy: Proxy | None = None
+        self._tried_before = 0
         self._ready, self._over = threading.Event(), asyncio.Event()
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(),))
 
@@ -88,9 +89,20 @@ class Link:
         """Every connection breaks, and no other is made."""
         self._loop.call_soon_threadsafe(self._running.cut)
 
+    def drop(self) -> None:
+        """Connections stay, and can be made, but nothing comes through."""
+        self._tried_before = self._running.connections
+        self._loop.call_soon_threadsafe(self._running.flowing.clear)
+
     def mend(self) -> None:
         """It works again."""
         self._running.open = True
+        self._loop.call_soon_threadsafe(self._running.flowing.set)
+
+    @property
+    def tried(self) -> int:
+        """How many connections were tried since it began to drop."""
+        return self._running.connections - self._tried_before
 
     async def _run(self) -> None:
         async with proxied(self._target) as self._proxy:

@@ -18,10 +18,13 @@ class Proxy:
     def __init__(self, target: int) -> None:
         self.open = True
         self.port = 0
+        self.connections = 0
+        """How many were made, or tried."""
         self.flowing = asyncio.Event()
         self.flowing.set()
         self._target = target
         self._writers: set[asyncio.StreamWriter] = set()
+        self._serving: set[asyncio.Task[None]] = set()
 
     def cut(self) -> None:
         """Reset all connections, and those to come."""
@@ -31,10 +34,20 @@ class Proxy:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection."""
+        self.connections += 1
         if not self.open:
             writer.transport.abort()
             return
-        inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._target)
+        except OSError:  # nobody listens
+            writer.transport.abort()
+            return
         mine = {writer, inner_writer}
         self._writers |= mine
         try:
@@ -43,6 +56,14 @@ class Proxy:
             self._writers -= mine
             for each in mine:
                 each.transport.abort()
+
+    async def close(self) -> None:
+        """End all connections, those too in which nothing comes through."""
+        self.cut()
+        serving = list(self._serving)
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
@@ -63,5 +84,5 @@ async def proxied(target: int) -> AsyncIterator[Proxy]:
         yield proxy
     finally:
         server.close()
-        proxy.cut()
+        await proxy.close()
         await server.wait_closed()
