@@ -42,10 +42,10 @@ class _Running:
 class Sources:
     """Class name → provider. `on_change(class, uid)` and `on_health(class)` are called at once, from any provider.
 
-    `has_host`: as ProviderContext has it."""
+    `has_host`, `cluster_id`: as ProviderContext has them."""
 
-    def __init__(self, has_host: Callable[[str], bool] = lambda name: False) -> None:
-        self._has_host = has_host
+    def __init__(self, has_host: Callable[[str], bool] = lambda name: False, cluster_id: Callable[[], str] = lambda: "") -> None:
+        self._has_host, self._cluster_id = has_host, cluster_id
         self._running: dict[str, _Running] = {}
         self._change_handlers: list[Callable[[str, str], None]] = []
         self._health_handlers: list[Callable[[str], None]] = []
@@ -130,6 +130,7 @@ class Sources:
             on_change=lambda uid: self._changed(class_name, uid),
             on_health=lambda: self._tell(class_name),
             has_host=self._has_host,
+            cluster_id=self._cluster_id(),
         )
         return await kind.create(context)
 

@@ -106,7 +106,8 @@ class ProviderContext:
 
     `credentials`: the decoded values of the class's secret (empty without one). `on_change(uid)` is to be called whenever the
     host with this uid appears, changes or goes; `on_health()` whenever `problem()` may have changed. Both return at once.
-    `has_host(name)`: whether the management cluster itself has a Host of this name; for sources that may lead back to it."""
+    `has_host(name)`: whether the management cluster itself has a Host of this name; for sources that may lead back to it. `cluster_id`:
+    what tells this management cluster from others that share the source, "" where that is not known."""
 
     class_name: str
     spec: WorkloadClassSpec
@@ -115,6 +116,7 @@ class ProviderContext:
     on_change: Callable[[str], None]
     on_health: Callable[[], None]
     has_host: Callable[[str], bool] = lambda name: False
+    cluster_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,8 @@ class Applied:
 
     `observed`: the host's status right after it, in HostReport's `status` form; None when it is not known. `empty`: the real host was
     seen with nothing on it and nothing under way. `consumed`: annotations of the tenant that have done their work. `handed_back`: the
-    claim that was taken over is its consumer's at the source again: a Workload that the claim itself had made is to go."""
+    claim that was taken over is its consumer's at the source again: a Workload that the claim itself had made is to go. `untouched`: the
+    real host cannot be had, and bears no trace of this Workload: if the host was merely chosen, another one may be."""
 
     bound: Outcome
     synchronized: Outcome
@@ -166,6 +169,7 @@ class Applied:
     consumed: tuple[str, ...] = ()
     stalled: str = ""
     handed_back: bool = False
+    untouched: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,7 @@ class BareMetalHostProvider(BareMetalHostDriver):
         return self._dirty_value(namespace_of(workload))
 
     def _dirty_value(self, namespace: str) -> str:
-        return f"{self._identity}/{namespace}" if self._identity else namespace
+        return f"{self._identity.name}/{namespace}" if self._identity.name else namespace
 
 
 def _waiting(bmh: Object) -> str:

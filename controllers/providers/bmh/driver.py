@@ -40,6 +40,7 @@ from controllers.providers.bmh.desired import (
     runs_something,
     taken_by_us,
 )
+from controllers.providers.bmh.identity import identity_of
 from controllers.providers.bmh.refusals import refusal
 from controllers.providers.bmh.report import Policy, host_status, is_empty, stalled
 from controllers.runtime.client import Client
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from controllers.providers.bmh.desired import Desired
+    from controllers.providers.bmh.identity import Identity
     from controllers.runtime.objects import Resource
 
 __all__ = ["BareMetalHostDriver", "DriverParameters"]
@@ -69,7 +71,9 @@ class DriverParameters(Model):
     model_config = ConfigDict(extra="forbid")
 
     context: str | None = Field(default=None, description="Context of the kubeconfig; its current one when empty.")
-    identity: str = Field(default="", max_length=63, description="Name of this management cluster, shown to the hosts' owner.")
+    identity: str = Field(
+        default="", max_length=63, description="Name of this management cluster, shown to the hosts' owner; its id when empty."
+    )
 
 
 class BareMetalHostDriver(Provider):
@@ -83,9 +87,9 @@ class BareMetalHostDriver(Provider):
         assert isinstance(context.parameters, DriverParameters)
         self._context, self._client = context, client
         self._hosts, namespace = self.where()
-        self._identity = context.parameters.identity
+        self._identity = identity_of(context.parameters.identity, context.cluster_id)
         self._selector = context.spec.host_selector.encode() if context.spec.host_selector else None
-        self._policy = _policy(context)
+        self._policy = _policy(context, self._identity)
         self._copies = SecretCopies(client)
         self._done: dict[str, tuple[str, float]] = {}
         self._stale_text = 0.0, ""
@@ -177,7 +181,9 @@ class BareMetalHostDriver(Provider):
         if bmh is None:
             return Applied(Outcome(False, "HostGone", _GONE), Outcome(False, "HostGone", _GONE))
         if refused := self.refuse(bmh, request.workload):
-            return Applied(refused, Outcome(False, refused.reason, "nothing is written to a host that is not this Workload's"))
+            untouched = labels_of(bmh).get(names.WORKLOAD_UID) != request.workload_uid
+            nothing = Outcome(False, refused.reason, "nothing is written to a host that is not this Workload's")
+            return Applied(refused, nothing, untouched=untouched)
         blocked, data = self._data(request)
         bmh = await self._take(bmh, request)
         if blocked is not None:
@@ -220,7 +226,7 @@ class BareMetalHostDriver(Provider):
 
     def _desired(self, request: ApplyRequest, secrets: Mapping[str, str]) -> Desired:
         cleaning = cleaning_mode(request.workload, self._context.spec.cleaning)
-        return desired(request.workload, secrets, request.annotations, cleaning=cleaning, identity=self._identity)
+        return desired(request.workload, secrets, request.annotations, cleaning=cleaning, identity=self._identity.name)
 
     def _applied_to(self, bmh: Object, request: ApplyRequest, synchronized: Outcome) -> Applied:
         done, why = consumed(bmh, request.annotations), stalled(bmh) or never_off(bmh, request.workload)
@@ -263,12 +269,11 @@ class BareMetalHostDriver(Provider):
         return bmh if uid_of(bmh) == request.source.uid else None
 
 
-def _policy(context: ProviderContext) -> Policy:
+def _policy(context: ProviderContext, identity: Identity) -> Policy:
     metadata = context.spec.metadata
     labels = metadata.labels_match if metadata else None
     annotations = metadata.annotations_match if metadata else None
-    assert isinstance(context.parameters, DriverParameters)
-    return Policy(re.compile(labels) if labels else None, re.compile(annotations) if annotations else None, context.parameters.identity)
+    return Policy(re.compile(labels) if labels else None, re.compile(annotations) if annotations else None, identity)
 
 
 _BOUND = Outcome(True, "Bound", "the host is this Workload's")

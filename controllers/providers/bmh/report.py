@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from controllers.providers.base import Consumer, ProviderHost, Source
 from controllers.providers.bmh import names
+from controllers.providers.bmh.identity import Identity
 from controllers.runtime.objects import Object, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
 
 __all__ = [
@@ -62,15 +63,16 @@ BMC_ERRORS = {
 """Errors that are about the BMC: their text is the owner's alone."""
 
 FREE_STATES = ("available", "ready")
+NOBODY = Identity()
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Which labels and annotations tenants see (whole keys matched), and the owner's name for this management cluster."""
+    """Which labels and annotations tenants see (whole keys matched), and what this management cluster's own marks are."""
 
     labels: re.Pattern[str] | None = None
     annotations: re.Pattern[str] | None = None
-    identity: str = ""
+    identity: Identity = NOBODY
 
 
 def provider_host(bmh: Object, policy: Policy) -> ProviderHost:
@@ -91,7 +93,7 @@ def provider_host(bmh: Object, policy: Policy) -> ProviderHost:
     return ProviderHost(source, report, available, reason, message, dirty, consumer_of(bmh, policy.identity), leftovers(bmh))
 
 
-def host_status(bmh: Object, *, own: bool = False, identity: str | None = None) -> Object:
+def host_status(bmh: Object, *, own: bool = False, identity: Identity | None = None) -> Object:
     """The tenant's part of the status, with the provisioned image only if it is a Workload's (of the management cluster `identity`; None
     for any), or all is the tenant's `own` anyway."""
     status = bmh.get("status") or {}
@@ -113,25 +115,25 @@ def host_status(bmh: Object, *, own: bool = False, identity: str | None = None) 
     return result
 
 
-def consumer_of(bmh: Object, identity: str | None = None) -> Consumer | None:
+def consumer_of(bmh: Object, identity: Identity | None = None) -> Consumer | None:
     """Who has the real host; without a consumerRef, nobody. `identity`: the management cluster whose Workloads are ours; None for any."""
     reference = (bmh.get("spec") or {}).get("consumerRef")
     if not reference:
         return None
     kind = reference.get("kind") or ""
     ours = kind == "Workload" and (reference.get("apiVersion") or "").startswith(names.OURS)
-    elsewhere = identity is not None and annotations_of(bmh).get(names.MANAGEMENT, "") != identity
+    elsewhere = identity is not None and not identity.owns(annotations_of(bmh).get(names.MANAGEMENT, ""))
     uid = labels_of(bmh).get(names.WORKLOAD_UID, "") if ours and not elsewhere else ""
     return Consumer(kind, reference.get("namespace") or "", reference.get("name") or "", uid)
 
 
-def dirty_for(bmh: Object, identity: str) -> str | None:
+def dirty_for(bmh: Object, identity: Identity) -> str | None:
     """The namespace that the host is reserved for because its disks were not wiped."""
     value = annotations_of(bmh).get(names.DIRTY_FOR)
     if value is None:
         return None
     owner, _, namespace = value.rpartition("/")
-    return namespace if owner == identity else None
+    return namespace if identity.owns(owner) else None
 
 
 def is_empty(bmh: Object) -> bool:
@@ -159,7 +161,7 @@ def stalled(bmh: Object) -> str:
     return ""
 
 
-def availability(bmh: Object, identity: str = "") -> tuple[bool, str, str]:
+def availability(bmh: Object, identity: Identity = NOBODY) -> tuple[bool, str, str]:
     """(available, reason, message): whether a Workload could have the host now; the message is for its owner."""
     spec, status, annotations = bmh.get("spec") or {}, bmh.get("status") or {}, annotations_of(bmh)
     state = (status.get("provisioning") or {}).get("state") or "not registered yet"

@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apiserver.apis.host import HostReport
+from controllers.providers.bmh.identity import Identity
 from controllers.providers.bmh.report import Policy, availability, dirty_for, is_empty, provider_host, scrub, stalled
 from tests.unit.controllers.clusters import bmh
 
 OPEN = Policy(re.compile(".*"), re.compile(".*"))
 NONE = Policy()
+EAST, WEST = Identity("east"), Identity("west")
 
 
 def host(**status: Any) -> dict[str, Any]:
@@ -179,17 +181,17 @@ def test_an_available_host() -> None:
 def test_dirty_hosts_are_told_apart_by_management_cluster() -> None:
     made = host()
     made["metadata"]["annotations"] = {"workload.metal3.io/dirty-for": "east/team-a"}
-    assert dirty_for(made, "east") == "team-a"
-    assert dirty_for(made, "west") is None
-    assert availability(made, "east")[0]
-    assert not availability(made, "west")[0]
+    assert dirty_for(made, EAST) == "team-a"
+    assert dirty_for(made, WEST) is None
+    assert availability(made, EAST)[0]
+    assert not availability(made, WEST)[0]
 
 
 def test_hosts_of_another_management_clusters_workloads_are_none_of_our_orphans() -> None:
     made = host()
     made["metadata"] |= {"labels": {"workload.metal3.io/workload-uid": "u"}, "annotations": {"workload.metal3.io/management": "east"}}
     made["spec"]["consumerRef"] = {"apiVersion": "workload.metal3.io/v1alpha1", "kind": "Workload", "namespace": "team-a", "name": "w"}
-    ours, theirs = provider_host(made, Policy(identity="east")), provider_host(made, Policy(identity="west"))
+    ours, theirs = provider_host(made, Policy(identity=EAST)), provider_host(made, Policy(identity=WEST))
     assert ours.consumer is not None
     assert ours.consumer.workload_uid == "u"
     assert theirs.consumer is not None
@@ -197,8 +199,8 @@ def test_hosts_of_another_management_clusters_workloads_are_none_of_our_orphans(
     assert not theirs.available
     assert not theirs.leftovers
     made["status"]["provisioning"]["image"] = {"url": "http://images/theirs.qcow2"}
-    assert "theirs.qcow2" in leaks(provider_host(made, Policy(identity="east")).report)
-    assert "theirs.qcow2" not in leaks(provider_host(made, Policy(identity="west")).report)
+    assert "theirs.qcow2" in leaks(provider_host(made, Policy(identity=EAST)).report)
+    assert "theirs.qcow2" not in leaks(provider_host(made, Policy(identity=WEST)).report)
 
 
 @pytest.mark.parametrize("word", ["paused", "detached"])
