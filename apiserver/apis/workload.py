@@ -14,6 +14,10 @@ GROUP, VERSION = "workload.metal3.io", "v1alpha1"
 
 Phase = Literal["Pending", "Bound", "Provisioning", "Running", "Stopped", "Deprovisioning", "Failed", "Lost"]
 
+HOST_CHOSEN = "HostChosen"
+"""Reason of the condition Bound (True) from the binding until the host was really taken at its source. Until then it may be given up for
+another one: nothing was written to it."""
+
 
 class Requirements(Model):
     """The least hardware that will do. What a host has beyond that counts against it: the best fit is chosen."""

@@ -11,6 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.host import ADOPTS, adopted_consumer, uid_of_view
+from apiserver.apis.workload import HOST_CHOSEN
 from apiserver.registry.context import Context, UserInfo
 from apiserver.registry.projection import claimed_by, held_for, project
 from apiserver.registry.store import Registry, now, same
@@ -186,14 +187,15 @@ def bound(host: dict[str, Any], workload: dict[str, Any], tenant: dict[str, Any]
         finalizers.append(RELEASE_FINALIZER)
     chosen = {"name": tenant["name"], "uid": uid_of_view(host["spec"]["source"], namespace), "class": host["spec"]["className"]}
     status = {**(workload.get("status") or {}), "phase": "Bound", "host": chosen}
-    status["conditions"] = with_condition(workload, "Bound", "True", "Bound", f"Has the host {tenant['name']}.")
+    status["conditions"] = with_condition(workload, "Bound", "True", HOST_CHOSEN, f"Has the host {tenant['name']}.")
     return claimed, {**workload, "metadata": {**workload["metadata"], "finalizers": finalizers}, "status": status}
 
 
 def unbound(workload: dict[str, Any]) -> dict[str, Any]:
-    """The Workload after its host was taken from its records: Lost, unless it is being deleted."""
+    """The Workload after its host was taken from its records: Lost, unless it is being deleted, or had given the host up: a Workload that
+    is Pending although it has a host is to get another one."""
     status = {k: v for k, v in (workload.get("status") or {}).items() if k not in ("host", "hardware", "addresses", "poweredOn")}
-    if "deletionTimestamp" not in workload["metadata"]:
+    if "deletionTimestamp" not in workload["metadata"] and status.get("phase") != "Pending":
         message = "The owner of the hardware took the host back. Delete this workload and create it anew to get another one."
         status |= {"phase": "Lost", "conditions": with_condition(workload, "Bound", "False", "HostTakenBack", message)}
     return {**workload, "status": status}

@@ -9,6 +9,7 @@ import pytest
 
 from apiserver.apis.host import view_uid
 from apiserver.apis.status import ApiError
+from apiserver.apis.workload import HOST_CHOSEN
 from apiserver.registry.claims import RELEASE_FINALIZER
 from apiserver.registry.context import Context, DeleteOptions, UserInfo
 from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Bench, report
@@ -304,6 +305,27 @@ async def test_the_owner_takes_a_host_back_by_clearing_claim_ref(bench: Bench) -
     assert workload["status"]["phase"] == "Lost"
     assert "host" not in workload["status"]
     assert condition(workload, "Bound")["reason"] == "HostTakenBack"
+
+
+async def test_a_workload_that_gives_its_host_up_waits_for_another_one(bench: Bench) -> None:
+    first, second = await bench.add_host("node-0"), await bench.add_host("node-1")
+    await bench.workloads.create(CONTEXT, "tenant-a", {"metadata": {"name": "w"}, "spec": {"image": IMAGE}})
+    await bench.workloads.connect(CONTEXT, "tenant-a", "w", "binding", {"target": {"name": first}})
+    assert condition(bench.workloads.get("tenant-a", "w").object(), "Bound")["reason"] == HOST_CHOSEN
+
+    def give_up(obj: dict[str, Any]) -> dict[str, Any]:
+        return {**obj, "status": {**obj["status"], "phase": "Pending"}}
+
+    def clear(obj: dict[str, Any]) -> dict[str, Any]:
+        return {**obj, "spec": {**obj["spec"], "claimRef": None}}
+
+    await bench.workloads.update(CONTEXT, "tenant-a", "w", give_up, subresource="status")
+    await bench.hosts.update(CONTEXT, "", first, clear)
+    status = bench.workloads.get("tenant-a", "w").object()["status"]
+    assert status["phase"] == "Pending"
+    assert "host" not in status
+    await bench.workloads.connect(CONTEXT, "tenant-a", "w", "binding", {"target": {"name": second}})
+    assert bench.workloads.get("tenant-a", "w").object()["status"]["host"]["name"] == "node-1"
 
 
 async def test_nobody_sets_claim_ref_by_a_plain_write(bench: Bench) -> None:
