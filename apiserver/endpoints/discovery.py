@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["Discovery", "aggregated", "resource_list"]
 
 AGGREGATED = ("v2", "v2beta1")
-ACTION_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+ACTION_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
+"""In the order in which kube-apiserver names those of custom resources."""
 
 
 class Discovery:
@@ -81,7 +82,7 @@ def aggregated(groups: dict[str, dict[str, list[Resource]]], version: str) -> di
     """The APIGroupDiscoveryList of the groups, in a version of apidiscovery.k8s.io."""
     items = [
         {
-            "metadata": {"name": group, "creationTimestamp": None} if group else {"creationTimestamp": None},
+            "metadata": {"name": group} if group else {},
             "versions": [
                 {"version": name, "resources": [_discovery(resource) for resource in resources], "freshness": "Current"}
                 for name, resources in versions.items()
@@ -143,8 +144,11 @@ def _root(legacy: dict[str, Any], groups: dict[str, dict[str, list[Resource]]]) 
 
     async def handle(call: Call) -> web.StreamResponse:
         form, version = _choose(call, AGGREGATED)
-        media = f"{JSON};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList" if version else ""
-        return documents[version].respond(call, form, media=media)
+        if not version:
+            return documents[""].respond(call, form)
+        # The same for everybody, so that whoever is in between may keep it.
+        media = f"{form.media};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
+        return documents[version].respond(call, form, media=media, headers={"Cache-Control": "public"})
 
     return handle
 
@@ -155,13 +159,10 @@ def _choose(call: Call, versions: Sequence[str]) -> tuple[Form, str]:
     for clause in alternatives:
         media = JSON if clause.media in ("*/*", "application/*") else clause.media
         form, version = clause.parameters.get("as", ""), clause.parameters.get("v", "")
-        if (
-            media == JSON
-            and form == "APIGroupDiscoveryList"
-            and clause.parameters.get("g") == "apidiscovery.k8s.io"
-            and version in versions
-        ):
-            return Form(), version
-        if media in (JSON, YAML) and not form:
+        if media not in (JSON, YAML):
+            continue
+        if form == "APIGroupDiscoveryList" and clause.parameters.get("g") == "apidiscovery.k8s.io" and version in versions:
+            return Form(media), version
+        if not form:
             return Form(media, wants_pretty(call)), ""
     raise not_acceptable([JSON, YAML])

@@ -29,11 +29,18 @@ class Document:
 
     def respond(self, call: Call, form: Form, *, media: str = "", headers: Mapping[str, str] | None = None) -> web.Response:
         """200 with the document, or 304 to a client that has it. `media`: the Content-Type if it is not the form's."""
-        etag = f'"{self.hash}"'
-        wanted = {"ETag": etag, "Vary": "Accept", "Cache-Control": "no-cache, private", **(headers or {})}
-        if _has(call.http.headers.get("If-None-Match", ""), etag):
+        wanted = {**self._headers, **(headers or {})}
+        if _has(call.http.headers.get("If-None-Match", ""), wanted["ETag"]):
             return web.Response(status=304, headers=wanted)
         return web.Response(body=self._body(form), headers={**wanted, "Content-Type": media or form.media})
+
+    def elsewhere(self, location: str) -> web.Response:
+        """301: the document is at another path."""
+        return web.Response(status=301, headers={**self._headers, "Location": location})
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"ETag": f'"{self.hash}"', "Vary": "Accept", "Cache-Control": "no-cache, private"}
 
     def _body(self, form: Form) -> bytes:
         if form.pretty:

@@ -10,8 +10,6 @@ from functools import cached_property
 from time import time
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
 from apiserver.apis.status import not_acceptable
 from apiserver.endpoints.documents import Document
 from apiserver.endpoints.negotiation import JSON, Form, clauses
@@ -19,6 +17,8 @@ from apiserver.endpoints.openapi_document import document_v2, document_v3
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from aiohttp import web
 
     from apiserver.endpoints.call import Call, Handler
     from apiserver.endpoints.version import Version
@@ -65,7 +65,7 @@ class OpenAPI:
         return self._v2.respond(call, Form())
 
     async def _serve_index(self, call: Call) -> web.StreamResponse:
-        _require_json(call)
+        # In JSON whatever is asked for, as clients that prefer protobuf throughout have it from kube-apiserver.
         return self._index.respond(call, Form())
 
     def _serve_v3(self, path: str) -> Handler:
@@ -75,9 +75,7 @@ class OpenAPI:
             if not wanted:
                 return document.respond(call, Form())
             if wanted != document.hash:
-                return web.Response(
-                    status=301, headers={"Location": f"/openapi/v3/{path}?hash={document.hash}", "Cache-Control": "no-cache"}
-                )
+                return document.elsewhere(f"/openapi/v3/{path}?hash={document.hash}")
             forever = {"Cache-Control": "public, immutable", "Expires": formatdate(time() + YEAR, usegmt=True)}
             return document.respond(call, Form(), headers=forever)
 

@@ -12,31 +12,30 @@ from apiserver.endpoints.openapi_paths import Operation, paths_of
 from apiserver.registry.schema import API_VERSION, KIND, model_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from apiserver.endpoints.openapi_paths import Parameter
     from apiserver.registry.resource import Resource
 
 __all__ = ["definition_name", "document_v2", "document_v3"]
 
 GVK = "x-kubernetes-group-version-kind"
 META = openapi_meta.PREFIX
+ERRORS = 400
+"""From this status on, what comes back is not the kind."""
 
 
 def document_v3(resources: Sequence[Resource], version: str) -> dict[str, Any]:
     """The OpenAPI 3.0 document of the resources of one group and version."""
     schemas = {name: _schema_v3(schema) for name, schema in sorted(_definitions(resources).items())}
-    paths: dict[str, Any] = {}
-    for operation in (found for resource in resources for found in paths_of(resource, definition_name(resource))):
-        paths.setdefault(operation.path, {})[operation.method] = _operation_v3(operation)
+    paths = _paths(resources, _operation_v3, _parameter_v3)
     return {"openapi": "3.0.0", "info": _info(version), "paths": paths, "components": {"schemas": schemas}}
 
 
 def document_v2(resources: Sequence[Resource], version: str) -> dict[str, Any]:
     """The OpenAPI 2.0 document of all resources."""
     schemas = {name: _schema_v2(schema) for name, schema in sorted(_definitions(resources).items())}
-    paths: dict[str, Any] = {}
-    for operation in (found for resource in resources for found in paths_of(resource, definition_name(resource))):
-        paths.setdefault(operation.path, {})[operation.method] = _operation_v2(operation)
+    paths = _paths(resources, _operation_v2, _parameter_v2)
     return {"swagger": "2.0", "info": _info(version), "paths": paths, "definitions": schemas}
 
 
@@ -44,6 +43,19 @@ def definition_name(resource: Resource) -> str:
     """io.metal3.workload.v1alpha1.Workload, as kube-apiserver names custom resources; built-in ones by their Go package."""
     group = ".".join(reversed(resource.group.split("."))) if resource.group else "io.k8s.api.core"
     return f"{group}.{resource.version}.{resource.kind}"
+
+
+def _paths(
+    resources: Sequence[Resource],
+    written: Callable[[Operation], dict[str, Any]],
+    parameter: Callable[[Parameter], dict[str, Any]],
+) -> dict[str, Any]:
+    """The operations by path and method, beside the parameters that all methods of a path take."""
+    paths: dict[str, Any] = {}
+    for operation in (found for resource in resources for found in paths_of(resource, definition_name(resource))):
+        path = paths.setdefault(operation.path, {"parameters": [parameter(p) for p in operation.shared]})
+        path[operation.method] = written(operation)
+    return paths
 
 
 def _info(version: str) -> dict[str, str]:
@@ -70,7 +82,7 @@ def _kind(resource: Resource) -> dict[str, Any]:
     schema = dict(model_schema(resource.model))
     metadata = {"$ref": f"@{META}ObjectMeta", "description": "Standard object's metadata."}
     schema["properties"] = {**schema["properties"], "metadata": metadata}
-    return {**schema, GVK: [{"group": resource.group, "version": resource.version, "kind": resource.kind}]}
+    return {**schema, GVK: [{"group": resource.group, "version": resource.version, "kind": resource.kind}], **_selectable(resource)}
 
 
 def _list(resource: Resource, name: str) -> dict[str, Any]:
@@ -85,7 +97,14 @@ def _list(resource: Resource, name: str) -> dict[str, Any]:
             "metadata": {"$ref": f"@{META}ListMeta", "description": "Standard list metadata."},
         },
         GVK: [{"group": resource.group, "version": resource.version, "kind": f"{resource.kind}List"}],
+        **_selectable(resource),
     }
+
+
+def _selectable(resource: Resource) -> dict[str, Any]:
+    """What field selectors may name beside an object's name and namespace."""
+    paths = [{"fieldPath": path} for path in resource.fields or ()]
+    return {"x-kubernetes-selectable-fields": paths} if paths else {}
 
 
 def _schema_v3(schema: dict[str, Any]) -> dict[str, Any]:
@@ -114,23 +133,22 @@ def _below(key: str, value: Any, convert: Any) -> Any:
 
 def _operation_v3(operation: Operation) -> dict[str, Any]:
     found = _common(operation)
-    found["parameters"] = [
-        {
-            "name": p.name,
-            "in": p.place,
-            "description": p.description,
-            **({"required": True} if p.place == "path" else {}),
-            "schema": {"type": p.type, "uniqueItems": True},
-        }
-        for p in operation.parameters
-    ]
+    if operation.parameters:
+        found["parameters"] = [_parameter_v3(p) for p in operation.parameters]
     if operation.body:
         schema = _schema_v3(operation.body)
         found["requestBody"] = {"required": operation.body_required, "content": {media: {"schema": schema} for media in operation.consumes}}
     answer = _schema_v3(operation.answer)
     content = {media: {"schema": answer} for media in operation.produces}
-    found["responses"] = {str(code): {"description": text, "content": content} for code, text in operation.codes}
+    found["responses"] = {
+        str(code): {"description": text, **({"content": content} if code < ERRORS else {})} for code, text in operation.codes
+    }
     return found
+
+
+def _parameter_v3(p: Parameter) -> dict[str, Any]:
+    required = {"required": True} if p.place == "path" else {}
+    return {"name": p.name, "in": p.place, "description": p.description, **required, "schema": {"type": p.type, "uniqueItems": True}}
 
 
 def _operation_v2(operation: Operation) -> dict[str, Any]:
@@ -139,12 +157,16 @@ def _operation_v2(operation: Operation) -> dict[str, Any]:
     parameters: list[dict[str, Any]] = []
     if operation.body:
         parameters.append({"name": "body", "in": "body", "required": operation.body_required, "schema": _schema_v2(operation.body)})
-    for p in operation.parameters:
-        required = {"required": True} if p.place == "path" else {}
-        parameters.append({"name": p.name, "in": p.place, "type": p.type, "uniqueItems": True, "description": p.description, **required})
-    found["parameters"] = parameters
-    found["responses"] = {str(code): {"description": text, "schema": _schema_v2(operation.answer)} for code, text in operation.codes}
+    if parameters := [*parameters, *map(_parameter_v2, operation.parameters)]:
+        found["parameters"] = parameters
+    answer = {"schema": _schema_v2(operation.answer)}
+    found["responses"] = {str(code): {"description": text, **(answer if code < ERRORS else {})} for code, text in operation.codes}
     return found
+
+
+def _parameter_v2(p: Parameter) -> dict[str, Any]:
+    required = {"required": True} if p.place == "path" else {}
+    return {"name": p.name, "in": p.place, "type": p.type, "uniqueItems": True, "description": p.description, **required}
 
 
 def _common(operation: Operation) -> dict[str, Any]:

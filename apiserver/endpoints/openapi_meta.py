@@ -10,6 +10,7 @@ from typing import Any
 __all__ = ["PREFIX", "definitions"]
 
 PREFIX = "io.k8s.apimachinery.pkg.apis.meta.v1."
+ATOMIC = {"x-kubernetes-list-type": "atomic"}
 
 
 def _text(description: str, **more: Any) -> dict[str, Any]:
@@ -102,7 +103,7 @@ _DEFINITIONS: dict[str, dict[str, Any]] = {
             "managedFields": _list(
                 {"$ref": f"@{PREFIX}ManagedFieldsEntry"},
                 "ManagedFields maps workflow-id and version to the set of fields that are managed by that workflow.",
-                **{"x-kubernetes-list-type": "atomic"},
+                **ATOMIC,
             ),
             "name": _text("Name must be unique within a namespace. Cannot be updated."),
             "namespace": _text("Namespace defines the space within which each name must be unique. Cannot be updated."),
@@ -141,7 +142,7 @@ _DEFINITIONS: dict[str, dict[str, Any]] = {
         "DeleteOptions may be provided when deleting an API object.",
         {
             **_TYPE,
-            "dryRun": _list({"type": "string"}, "All: process the request without persisting anything."),
+            "dryRun": _list({"type": "string"}, "All: process the request without persisting anything.", **ATOMIC),
             "gracePeriodSeconds": {**_INT64, "description": "The duration in seconds before the object should be deleted. Not used here."},
             "orphanDependents": {"type": "boolean", "description": "Deprecated: please use the PropagationPolicy."},
             "preconditions": _ref("Preconditions", "Must be fulfilled before a deletion is carried out, or 409 Conflict is returned."),
@@ -159,7 +160,7 @@ _DEFINITIONS: dict[str, dict[str, Any]] = {
     "StatusDetails": _object(
         "StatusDetails is a set of additional properties that MAY be set by the server to provide additional information about a response.",
         {
-            "causes": _list({"$ref": f"@{PREFIX}StatusCause"}, "More details associated with the StatusReason failure."),
+            "causes": _list({"$ref": f"@{PREFIX}StatusCause"}, "More details associated with the StatusReason failure.", **ATOMIC),
             "group": _text("The group attribute of the resource associated with the status StatusReason."),
             "kind": _text("The kind attribute of the resource associated with the status StatusReason."),
             "name": _text("The name attribute of the resource associated with the status StatusReason."),

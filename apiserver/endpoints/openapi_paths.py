@@ -29,7 +29,8 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path. `body` and `answer` are neutral schemas, an empty body none; `codes`: (status, text)."""
+    """One method of one path. `body` and `answer` are neutral schemas, an empty body none; `codes`: (status, text). `shared`: parameters
+    that all methods of the path take."""
 
     path: str
     method: str
@@ -38,6 +39,7 @@ class Operation:
     tag: str
     description: str
     kind: dict[str, str]
+    shared: tuple[Parameter, ...]
     parameters: tuple[Parameter, ...]
     answer: dict[str, Any]
     body: dict[str, Any]
@@ -54,13 +56,14 @@ VALIDATION = Parameter(
     "fieldValidation", "string", "How to handle unknown or duplicate fields: Ignore drops them, Warn (the default) warns, Strict fails."
 )
 WRITE = (DRY_RUN, MANAGER, VALIDATION)
+VERSION = Parameter("resourceVersion", "string", "A constraint on what resource versions a request may be served from.")
 LIST = (
     Parameter("allowWatchBookmarks", "boolean", 'Requests watch events with type "BOOKMARK".'),
     Parameter("continue", "string", "The continue option of the page before."),
     Parameter("fieldSelector", "string", "A selector to restrict the list of returned objects by their fields."),
     Parameter("labelSelector", "string", "A selector to restrict the list of returned objects by their labels."),
     Parameter("limit", "integer", "The maximum number of responses to return for a list call."),
-    Parameter("resourceVersion", "string", "A constraint on what resource versions a request may be served from."),
+    VERSION,
     Parameter("resourceVersionMatch", "string", "How resourceVersion is applied to list calls: Exact or NotOlderThan."),
     Parameter("sendInitialEvents", "boolean", "Whether a watch begins with synthetic events of the objects there are."),
     Parameter("timeoutSeconds", "integer", "Timeout for the list/watch call."),
@@ -100,19 +103,18 @@ class _Paths:
         self.collection = f"{self.root}{middle}/{resource.plural}"
         self.place = (NAMESPACE,) if resource.namespaced else ()
         words = f"{resource.group or 'core'}.{resource.version}".replace("-", ".").split(".")
-        self.tag = "_".join(words)
+        first, *rest = (resource.group or "core").replace("-", ".").split(".")
+        self.tag = f"{first}{''.join(word.capitalize() for word in rest)}_{resource.version}"
         self.suffix = "".join(word.capitalize() for word in words)
 
     def operations(self) -> Iterator[Operation]:
         verbs, name = self.resource.verbs, f"{self.collection}/{{name}}"
         kind = self.resource.kind
         if "list" in verbs:
-            yield self._make(self.collection, "get", "list", f"list or watch objects of kind {kind}", LIST, self.list)
+            yield self._make(self.collection, "get", "list", f"list objects of kind {kind}", LIST, self.list)
             if self.resource.namespaced:
                 everywhere = f"{self.root}/{self.resource.plural}"
-                yield self._make(
-                    everywhere, "get", "list", f"list or watch objects of kind {kind}", LIST, self.list, scope="ForAllNamespaces"
-                )
+                yield self._make(everywhere, "get", "list", f"list objects of kind {kind}", LIST, self.list, scope="ForAllNamespaces")
         if "create" in verbs:
             yield self._make(self.collection, "post", "post", f"create a {kind}", WRITE, self.object, body=self.object, codes=CREATED)
         if "deletecollection" in verbs:
@@ -129,7 +131,7 @@ class _Paths:
         what = f"{sub} of the specified {self.resource.kind}" if sub else f"the specified {self.resource.kind}"
         shape = self.object if sub in ("", "status") else ANY
         if "get" in verbs:
-            yield self._make(path, "get", "get", f"read {what}", (), shape, sub=sub)
+            yield self._make(path, "get", "get", f"read {what}", (VERSION,), shape, sub=sub)
         if "update" in verbs:
             yield self._make(path, "put", "put", f"replace {what}", WRITE, shape, body=shape, codes=UPDATED, sub=sub)
         if "patch" in verbs:
@@ -157,17 +159,19 @@ class _Paths:
         place = () if scope else self.place
         if "{name}" in path:
             place = (NAME, *place)
-        word = {"get": "read", "put": "replace", "post": "create", "deletecollection": "deleteCollection"}.get(action, action)
+        word = {"get": "read", "put": "replace", "post": "create", "deletecollection": "delete"}.get(action, action)
+        collection = "Collection" if action == "deletecollection" else ""
         namespaced = "Namespaced" if self.resource.namespaced and not scope else ""
         return Operation(
             path=path,
             method=method,
             action=action,
-            id=f"{word}{self.suffix}{namespaced}{self.resource.kind}{sub.capitalize()}{scope}",
+            id=f"{word}{self.suffix}{collection}{namespaced}{self.resource.kind}{sub.capitalize()}{scope}",
             tag=self.tag,
             description=description,
             kind=self.kind,
-            parameters=(*place, *parameters, PRETTY),
+            shared=(*place, PRETTY),
+            parameters=parameters,
             answer=answer,
             body=body or {},
             body_required=body is not OPTIONS,

@@ -41,12 +41,12 @@ async def test_resources(service: Service) -> None:
         "singularName": "widget",
         "namespaced": True,
         "kind": "Widget",
-        "verbs": ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"],
+        "verbs": ["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"],
         "shortNames": ["wd"],
         "categories": ["all"],
     }
     assert resources["widgets/status"]["verbs"] == ["get", "patch", "update"]
-    assert resources["racks"]["verbs"] == ["create", "get", "list", "watch"]
+    assert resources["racks"]["verbs"] == ["get", "list", "create", "watch"]
 
 
 async def test_everything_at_once(service: Service) -> None:
@@ -61,6 +61,9 @@ async def test_everything_at_once(service: Service) -> None:
     assert widgets["responseKind"] == {"group": "example.com", "version": "v1", "kind": "Widget"}
     assert widgets["scope"] == "Namespaced"
     assert [sub["subresource"] for sub in widgets["subresources"]] == ["status", "binding"]
+    assert answer.headers["Cache-Control"] == "public"
+    readable = await service.send("GET", "/apis", headers={"Accept": AGGREGATED.replace("json", "yaml", 1)})
+    assert (readable.headers["Content-Type"], yaml.safe_load(readable.body)) == (AGGREGATED.replace("json", "yaml", 1), found)
     core = await service.send("GET", "/api", headers={"Accept": KUBECTL})
     assert orjson.loads(core.body)["items"] == []
 
@@ -116,7 +119,7 @@ async def test_every_reference_leads_somewhere(service: Service, path: str, plac
     wanted = set(references(found))
     assert wanted
     assert {reference.rpartition("/")[2] for reference in wanted} <= set(schemas)
-    ids = [operation["operationId"] for methods in found["paths"].values() for operation in methods.values()]
+    ids = [methods[method]["operationId"] for methods in found["paths"].values() for method in methods if method != "parameters"]
     assert len(ids) == len(set(ids))
 
 
@@ -140,9 +143,30 @@ async def test_kubectl_finds_that_the_server_validates(service: Service, path: s
 
 async def test_only_what_is_served_is_described(service: Service) -> None:
     paths = (await document(service))["paths"]
-    assert set(paths["/apis/example.com/v1/racks"]) == {"get", "post"}
-    assert set(paths["/apis/example.com/v1/racks/{name}"]) == {"get"}
-    assert set(paths["/apis/example.com/v1/namespaces/{namespace}/widgets/{name}/binding"]) == {"post"}
+    assert set(paths["/apis/example.com/v1/racks"]) == {"parameters", "get", "post"}
+    assert set(paths["/apis/example.com/v1/racks/{name}"]) == {"parameters", "get"}
+    assert set(paths["/apis/example.com/v1/namespaces/{namespace}/widgets/{name}/binding"]) == {"parameters", "post"}
+
+
+async def test_what_every_method_of_a_path_takes_is_said_once(service: Service) -> None:
+    path = (await document(service))["paths"]["/apis/example.com/v1/namespaces/{namespace}/widgets/{name}"]
+    assert {parameter["name"] for parameter in path["parameters"]} == {"name", "namespace", "pretty"}
+    assert [parameter["name"] for parameter in path["get"]["parameters"]] == ["resourceVersion"]
+    assert path["get"]["tags"] == ["exampleCom_v1"]
+    assert "content" in path["get"]["responses"]["200"]
+    assert "content" not in path["get"]["responses"]["401"]
+
+
+async def test_fields_that_selectors_may_name_are_published(service: Service) -> None:
+    schemas = (await document(service))["components"]["schemas"]
+    for name in ("Widget", "WidgetList"):
+        assert schemas[f"com.example.v1.{name}"]["x-kubernetes-selectable-fields"] == [{"fieldPath": "spec.mode"}]
+    assert "x-kubernetes-selectable-fields" not in schemas["com.example.v1.Rack"]
+
+
+async def test_the_index_of_documents_is_json_for_everybody(service: Service) -> None:
+    answer = await service.send("GET", "/openapi/v3", headers={"Accept": "application/vnd.kubernetes.protobuf"})
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
 
 
 async def test_a_document_with_its_hash_can_be_kept_for_ever(service: Service) -> None:
@@ -152,7 +176,8 @@ async def test_a_document_with_its_hash_can_be_kept_for_ever(service: Service) -
     assert (kept.status, kept.headers["Cache-Control"]) == (200, "public, immutable")
     assert kept.headers["Expires"].endswith("GMT")
     stale = await service.send("GET", url.partition("=")[0] + "=0123")
-    assert (stale.status, stale.headers["Location"]) == (301, url)
+    assert (stale.status, stale.headers["Location"], stale.headers["Vary"]) == (301, url, "Accept")
+    assert stale.headers["ETag"] == kept.headers["ETag"]
     plain = await service.send("GET", url.partition("?")[0])
     again = await service.send("GET", url.partition("?")[0], headers={"If-None-Match": plain.headers["ETag"]})
     assert again.status == 304
