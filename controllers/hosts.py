@@ -8,19 +8,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apiserver.apis.host import host_name
+from pydantic import ValidationError
+
+from apiserver.apis.host import HostStatus, host_name
 from controllers import kinds
 from controllers.consumers import consumer_gone
 from controllers.runtime.controller import Controller, Result
 from controllers.runtime.errors import ApiException
-from controllers.runtime.objects import Object, key_of, name_of
+from controllers.runtime.objects import Object, deleting, key_of, name_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from controllers.cluster import Cluster
     from controllers.providers.base import ProviderHost
     from controllers.sources import Sources
 
-__all__ = ["HostController", "gone_status", "host_status", "new_host"]
+__all__ = ["HostController", "changed_status", "gone_status", "host_status", "new_host"]
 
 SEPARATOR = "|"
 ABANDONED = "Abandoned"
@@ -29,10 +33,14 @@ ABANDONED = "Abandoned"
 class HostController:
     """Reconciles hosts by "class|real uid"."""
 
-    def __init__(self, cluster: Cluster, sources: Sources, *, workers: int = 4) -> None:
-        self._cluster, self._sources = cluster, sources
+    def __init__(
+        self, cluster: Cluster, sources: Sources, *, unchanged: Callable[[Object], None] = lambda host: None, workers: int = 4
+    ) -> None:
+        """`unchanged` is told of Hosts whose real host has changed in nothing that they say: nobody else hears of that."""
+        self._cluster, self._sources, self._unchanged = cluster, sources, unchanged
+        self._changed: set[str] = set()
         self.controller = Controller("host", self.reconcile, workers=workers, group=lambda key: key.partition(SEPARATOR)[0])
-        sources.add_change_handler(lambda class_name, uid: self._add(class_name, uid))
+        sources.add_change_handler(self._reported)
         sources.add_health_handler(self._class_changed)
         cluster.hosts.add_handler(self._host_changed)
         cluster.classes.add_handler(self._class_deleted)
@@ -41,8 +49,16 @@ class HostController:
     async def run(self) -> None:
         await self.controller.run()
 
-    def _add(self, class_name: str, uid: str) -> None:
-        self.controller.queue.add(f"{class_name}{SEPARATOR}{uid}")
+    def _add(self, class_name: str, uid: str, *, later: bool = False) -> None:
+        self.controller.queue.add(f"{class_name}{SEPARATOR}{uid}", later=later)
+
+    def _reported(self, class_name: str, uid: str) -> None:
+        """The real host has changed. Somebody waits for it if it is claimed; of free ones there may be very many."""
+        host = self._cluster.hosts.store.get(host_name(uid))
+        claimed = host is not None and bool(host["spec"].get("claimRef"))
+        if claimed:
+            self._changed.add(f"{class_name}{SEPARATOR}{uid}")
+        self._add(class_name, uid, later=not claimed)
 
     def _class_deleted(self, old: Object | None, new: Object | None) -> None:
         if old is not None and new is None:
@@ -51,13 +67,15 @@ class HostController:
     def _class_changed(self, class_name: str) -> None:
         """The provider has started, stopped or synced: hosts may be missing, or be gone."""
         for host in self._cluster.hosts.store.by_index("class", class_name):
-            self._add(class_name, host["spec"]["source"]["uid"])
+            self._add(class_name, host["spec"]["source"]["uid"], later=True)
 
     def _host_changed(self, old: Object | None, new: Object | None) -> None:
         host = new or old
         assert host is not None
+        if old is not None and new is not None and _relevant(old) == _relevant(new):
+            return
         uid = host["spec"]["source"]["uid"]
-        self._add(host["spec"]["className"], uid)
+        self._add(host["spec"]["className"], uid, later=True)
         if new is None:
             # Another class that sees the same host may have it now.
             for class_name in self._sources.names():
@@ -91,6 +109,16 @@ class HostController:
 
     async def reconcile(self, key: str) -> Result | None:
         """Makes the Host say what the provider reports."""
+        changed = key in self._changed
+        self._changed.discard(key)
+        try:
+            return await self._reconcile(key, changed=changed)
+        except BaseException:
+            if changed:
+                self._changed.add(key)
+            raise
+
+    async def _reconcile(self, key: str, *, changed: bool) -> Result | None:
         class_name, _, uid = key.partition(SEPARATOR)
         provider = self._sources.get(class_name)
         host = self._cluster.hosts.store.get(host_name(uid))
@@ -106,14 +134,16 @@ class HostController:
             overlaps.add(uid)
             return None
         overlaps.discard(uid)
-        await self._put(host, host_status(reported, host, abandoned=await self._abandoned(host), consumer_gone=self._consumer_gone(host)))
+        status = host_status(reported, host, abandoned=await self._abandoned(host), consumer_gone=self._consumer_gone(host))
+        if not await self._put(host, status) and changed:
+            self._unchanged(host)
         if reported.leftovers and provider is not None and not host["spec"].get("claimRef"):
             await provider.tidy(uid)
         return None
 
     async def _missing(self, class_name: str, host: Object | None) -> None:
         """The provider does not report the host: because it is gone, or merely because we cannot tell."""
-        if host is None or host["spec"]["className"] != class_name or host["metadata"].get("deletionTimestamp"):
+        if host is None or host["spec"]["className"] != class_name or deleting(host):
             return
         provider = self._sources.get(class_name)
         class_gone = class_name not in self._cluster.classes.store
@@ -129,12 +159,17 @@ class HostController:
             if not error.not_found:
                 raise
 
-    async def _put(self, host: Object, status: Object) -> None:
-        current = host.get("status") or {}
-        kept = {key: current[key] for key in ("phase", "conditions") if key in current}
-        if {**kept, **status} == current:
-            return
-        await self._cluster.client.update(kinds.HOSTS, {**host, "status": {**kept, **status}}, subresource="status")
+    async def _put(self, host: Object, status: Object) -> bool:
+        """Writes the status, if it is another one: then all who watch Hosts hear of it."""
+        changed = changed_status(host, status)
+        if changed is not None:
+            await self._cluster.client.update(kinds.HOSTS, {**host, "status": changed}, subresource="status")
+        return changed is not None
+
+
+def _relevant(host: Object) -> tuple[object, ...]:
+    """What of a Host may make another report of it right: not where it is offered, which changes often."""
+    return host["spec"]["className"], host["spec"].get("claimRef"), host.get("status"), deleting(host)
 
 
 def new_host(class_name: str, reported: ProviderHost) -> Object:
@@ -181,6 +216,20 @@ def host_status(reported: ProviderHost, host: Object, *, abandoned: bool = False
     if reported.held is not None and claim is None:
         status["held"] = reported.held
     return status
+
+
+def changed_status(host: Object, status: Object) -> Object | None:
+    """Host.status with what is reported, None where it says so already. The server stores a report as the model has it: what the model
+    does not know, or fills in, is no difference, or each event about the host would be answered with a write."""
+    current = host.get("status") or {}
+    kept = {key: current[key] for key in ("phase", "conditions") if key in current}
+    wanted = {**kept, **status}
+    if wanted == current:
+        return None
+    try:
+        return None if HostStatus.decode(wanted).encode() == current else wanted
+    except ValidationError:
+        return wanted  # the server says what is wrong with it
 
 
 def gone_status(host: Object, *, class_gone: bool) -> Object:

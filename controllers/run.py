@@ -54,12 +54,13 @@ def compose(client: Client, *, view_group: str = "metal3.io") -> tuple[Manager, 
         manager.informer(informer)
     manager.add(cluster.events)
     binder = Binder(cluster)
+    workloads = WorkloadController(cluster, sources, binding=binder.busy)
     for controller in (
         ClassController(cluster, sources),
-        HostController(cluster, sources),
+        HostController(cluster, sources, unchanged=workloads.look_at),
         OfferController(cluster),
         binder,
-        WorkloadController(cluster, sources, binding=binder.busy),
+        workloads,
         ConsumerController(cluster),
     ):
         manager.add(controller)

@@ -28,6 +28,7 @@ __all__ = [
     "Host",
     "HostOffers",
     "HostReport",
+    "HostStatus",
     "adopted_consumer",
     "host_name",
     "uid_of_view",

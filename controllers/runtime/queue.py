@@ -2,13 +2,14 @@
 
 A key added while it waits is there once; added while it is processed, it comes again afterwards. Failures back off per
 key; one pending timer per key, the earliest wins. Keys may be in groups that take turns and have a limit each: a group
-whose work hangs, or that has very much of it, keeps no other waiting.
+whose work hangs, or that has very much of it, keeps no other waiting. Within a group there are two lanes: what is added as
+`later`, such as everything there is when a connection is back, lets the rest go first.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import Counter, OrderedDict, deque
 from typing import TYPE_CHECKING
 
 from controllers.runtime.clock import Clock, LoopClock
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
     from controllers.runtime.clock import Timer
 
-__all__ = ["Queue", "ShutDown"]
+__all__ = ["LATER_ONE_IN", "Queue", "ShutDown"]
+
+LATER_ONE_IN = 8
+"""Of so many keys of a group one is from the lane of those that can wait, if there are any: they wait, but not for ever."""
 
 
 class ShutDown(Exception):
@@ -42,10 +46,11 @@ class Queue:
         self._base, self._max = base_delay, max_delay
         self._clock: Clock = clock or LoopClock()
         self._group, self._limit = group or _one_group, limit
-        self._ready: dict[str, deque[str]] = {}
+        self._ready: dict[str, _Lanes] = {}
         self._turns: deque[str] = deque()
         self._working: Counter[str] = Counter()
-        self._dirty: set[str] = set()
+        self._dirty: dict[str, bool] = {}
+        self._waiting: dict[str, str] = {}
         self._processing: dict[str, str] = {}
         self._failures: dict[str, int] = {}
         self._timers: dict[str, tuple[float, Timer]] = {}
@@ -65,11 +70,11 @@ class Queue:
         """The clock's time: for those who space out what they do."""
         return self._clock.time()
 
-    def add(self, key: str) -> None:
-        """Process this key as soon as a worker is free."""
-        if self._closed or key in self._dirty:
+    def add(self, key: str, *, later: bool = False) -> None:
+        """Process this key as soon as a worker is free. `later`: others of its group go first, unless it is added without it, too."""
+        if self._closed or (key in self._dirty and (later or not self._dirty[key])):
             return
-        self._dirty.add(key)
+        self._dirty[key] = later
         if key not in self._processing:
             self._push(key)
 
@@ -129,12 +134,13 @@ class Queue:
             if self._limit is not None and self._working[group] >= self._limit:
                 self._turns.append(group)
                 continue
-            key = self._ready[group].popleft()
-            if self._ready[group]:
+            lanes = self._ready[group]
+            key = lanes.pop()
+            if lanes:
                 self._turns.append(group)
             else:
                 del self._ready[group]
-            self._dirty.discard(key)
+            del self._dirty[key], self._waiting[key]
             self._processing[key] = group
             self._working[group] += 1
             return key
@@ -165,11 +171,11 @@ class Queue:
         self.add(key)
 
     def _push(self, key: str) -> None:
-        group = self._group(key)
+        group = self._waiting.setdefault(key, self._group(key))  # by now its group may be another, but it is there that it waits
         if group not in self._ready:
-            self._ready[group] = deque()
+            self._ready[group] = _Lanes()
             self._turns.append(group)
-        self._ready[group].append(key)
+        self._ready[group].push(key, later=self._dirty[key])
         self._wake()
 
     def _wake(self) -> None:
@@ -178,6 +184,35 @@ class Queue:
             if not waiter.done():
                 waiter.set_result(None)
                 return
+
+
+class _Lanes:
+    """The keys of one group that are ready, in the order in which they came, by lane. Its truth is whether there are any."""
+
+    __slots__ = ("_first", "_later", "_taken")
+
+    def __init__(self) -> None:
+        self._first: deque[str] = deque()
+        self._later: OrderedDict[str, None] = OrderedDict()
+        self._taken = 0
+
+    def __len__(self) -> int:
+        return len(self._first) + len(self._later)
+
+    def push(self, key: str, *, later: bool) -> None:
+        """One more key, or one of those that can wait, which can so no longer."""
+        if later:
+            self._later[key] = None
+        else:
+            self._later.pop(key, None)
+            self._first.append(key)
+
+    def pop(self) -> str:
+        """The next key."""
+        self._taken += 1
+        if self._first and not (self._later and self._taken % LATER_ONE_IN == 0):
+            return self._first.popleft()
+        return self._later.popitem(last=False)[0]
 
 
 def _one_group(key: str) -> str:

@@ -10,13 +10,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 CLASS = "synthetic"
 IDLE_SECONDS = 10.0
+LISTED = 12
 DEADLINE = 1800.0
 AT_ONCE = 16
 CHANGING_SECONDS = 20
@@ -45,12 +49,7 @@ class Sizes:
     workloads: int
     namespaces: int
     limit: int | None
-    changes: int
-
-    @property
-    def samples(self) -> int:
-        """How many changes are measured."""
-        return self.changes * CHANGING_SECONDS
+    changes: tuple[int, ...]
 
 
 def main() -> None:
@@ -60,12 +59,14 @@ def main() -> None:
     parser.add_argument("--workloads", type=int, default=1_000)
     parser.add_argument("--namespaces", type=int, default=20)
     parser.add_argument("--limit", type=int, help="offer.maxPerNamespace; without it every namespace is offered every host")
-    parser.add_argument("--changes", type=int, default=100, help="changes of hosts a second")
+    parser.add_argument("--changes", type=int, nargs="*", default=(10, 30, 100), help="changes of hosts a second, one after the other")
     options = parser.parse_args()
-    sizes = Sizes(options.hosts, options.workloads, options.namespaces, options.limit, options.changes)
+    sizes = Sizes(options.hosts, options.workloads, options.namespaces, options.limit, tuple(options.changes))
     tenants = ",".join(f"t{number}" for number in range(sizes.namespaces))
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        running = start(Path(folder) / "cluster", "--controllers", "off", "--bmo", "none", "--hosts", "0", "--tenants", tenants)
+        running = start(
+            Path(folder) / "cluster", "--controllers", "off", "--bmo", "none", "--hosts", "0", "--tenants", tenants, "--audit", "off"
+        )
         try:
             with controllers(running, Path(folder)) as pid:
                 asyncio.run(measure(Bench(running, sizes, pid)))
@@ -104,6 +105,17 @@ class Bench:
         """Seconds used so far, by process."""
         return {name: cpu_seconds(pids) for name, pids in self.processes.items()}
 
+    def requests(self) -> Counter[str]:
+        """What serve was asked so far, watches apart."""
+        text = self.running.direct("/metrics", identity=self.running.admin_identity()).body.decode()
+        found: Counter[str] = Counter()
+        for labels, number in re.findall(r"apiserver_request_total{(.*)} (\d+)", text):
+            label = dict(re.findall(r'(\w+)="(.*?)"', labels))
+            if label["resource"] and label["verb"] != "WATCH":
+                what = "/".join(part for part in (label["resource"], label["subresource"]) if part)
+                found[f"{label['verb']} {what} {label['code']}"] += int(number)
+        return found
+
     def memory(self) -> str:
         """Resident memory now and at most, of the two processes that are ours."""
         parts = []
@@ -115,17 +127,21 @@ class Bench:
 
     async def timed(self, what: str, work: Callable[[], Awaitable[str]], *, per: int = 0) -> None:
         """Does the work and says how long it took, and whose CPU."""
+        asked = await asyncio.to_thread(self.requests)
         before, began = self.cpu(), time.monotonic()
         said = await work()
         took, used = time.monotonic() - began, {name: seconds - before[name] for name, seconds in self.cpu().items()}
+        asked = await asyncio.to_thread(self.requests) - asked
         each = "; CPU each: " + ", ".join(f"{name} {seconds / per * 1000:.2f} ms" for name, seconds in used.items()) if per else ""
         total = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in used.items())
         print(f"{what}: {took:.1f} s{', ' + said if said else ''}; CPU: {total}{each}", flush=True)
+        print(f"    requests: {', '.join(f'{name}: {number}' for name, number in asked.most_common(LISTED))}", flush=True)
 
 
 async def measure(bench: Bench) -> None:
     """Everything, in order."""
     sizes = bench.sizes
+    print(f"processes: {bench.processes}", flush=True)
     async with Client(bench.running.kubeconfig(ADMIN), timeout=300) as client:
         await bench.timed(f"{sizes.hosts} hosts reported", lambda: report(client, sizes), per=sizes.hosts)
         views = sizes.namespaces * min(sizes.hosts, sizes.limit if sizes.limit is not None else sizes.hosts)
@@ -134,7 +150,8 @@ async def measure(bench: Bench) -> None:
         await bench.timed("idle", idle)
         await bench.timed(f"{sizes.workloads} Workloads created at once", lambda: bind(client, sizes), per=sizes.workloads)
         await bench.timed("all settled", lambda: settle(client, sizes))
-        await bench.timed(f"{sizes.changes} changes a second", lambda: follow(client, sizes), per=sizes.samples)
+        for rate in sizes.changes:
+            await bench.timed(f"{rate} changes a second", partial(follow, client, sizes, rate), per=rate * CHANGING_SECONDS)
         print(f"memory: {bench.memory()}", flush=True)
 
 
@@ -244,16 +261,16 @@ async def settle(client: Client, sizes: Sizes) -> str:
     return ""
 
 
-async def follow(client: Client, sizes: Sizes) -> str:
+async def follow(client: Client, sizes: Sizes, rate: int) -> str:
     """Lets hosts change, and reads from the tenants' views how long ago they did."""
-    await client.patch(kinds.CLASSES, CLASS, {"spec": {"parameters": {"changesPerSecond": sizes.changes}}})
+    await client.patch(kinds.CLASSES, CLASS, {"spec": {"parameters": {"changesPerSecond": rate}}})
     delays: list[float] = []
     async with asyncio.timeout(DEADLINE):
         async for event in watch(client, kinds.views()):
             stamp = str(((event["object"].get("status") or {}).get("hardware") or {}).get("hostname") or "")
             if event["type"] == "MODIFIED" and stamp.isdecimal():
                 delays.append((time.monotonic_ns() - int(stamp)) / 1e6)
-            if len(delays) >= sizes.samples:
+            if len(delays) >= rate * CHANGING_SECONDS:
                 break
     await client.patch(kinds.CLASSES, CLASS, {"spec": {"parameters": {"changesPerSecond": 0}}})
     cuts = statistics.quantiles(delays, n=100)

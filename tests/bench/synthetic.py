@@ -106,7 +106,11 @@ class SyntheticProvider(Provider):
         metadata = request.workload["metadata"]
         if host.consumer is None:
             consumer = Consumer("Workload", metadata["namespace"], metadata["name"], metadata["uid"])
-            status = {**host.report["status"], "poweredOn": True, "provisioning": {"state": "provisioned", "image": spec["image"]}}
+            status = {
+                **host.report["status"],
+                "poweredOn": True,
+                "provisioning": {"ID": "", "state": "provisioned", "image": spec["image"]},
+            }
             host = replace(host, consumer=consumer, available=False, reason="Claimed", report={**host.report, "status": status})
             self._put(host)
         return self._seen(host)
@@ -157,7 +161,7 @@ def machine(class_name: str, number: int) -> ProviderHost:
             "errorMessage": "",
             "errorCount": 0,
             "poweredOn": False,
-            "provisioning": {"state": "available"},
+            "provisioning": {"ID": "", "state": "available"},
             "hardware": hardware,
         },
     }

@@ -8,13 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apiserver.apis.host import HostStatus
 from controllers.admittance import admits, default_class, is_active
 from controllers.cluster import without_managers
 from controllers.counts import HostCounts
 from controllers.explanations import Explanations
 from controllers.fit import Needs
 from controllers.freehosts import ASSUMED_FOR, FreeHosts
-from controllers.hosts import host_status
+from controllers.hosts import changed_status, host_status
 from controllers.offers import Offered, changes, plan
 from controllers.pending import Pending
 from controllers.providers.base import Consumer, ProviderHost, Source
@@ -265,3 +266,15 @@ def test_managers_are_left_out_of_what_is_kept() -> None:
 def test_keys() -> None:
     assert split_key("a/b") == ("a", "b")
     assert split_key("b") == ("", "b")
+
+
+def test_what_the_server_makes_of_a_report_is_no_difference() -> None:
+    provisioning = {"state": "available"}
+    status = {"available": True, "report": {"name": "h", "spec": {}, "status": {"provisioning": provisioning, "ofALaterBMO": 1}}}
+    stored = HostStatus.decode(status).encode() | {"phase": "Available"}
+    assert stored != {**status, "phase": "Available"}
+    assert changed_status({"status": stored}, status) is None
+    changed = {**status, "available": False}
+    assert changed_status({"status": stored}, changed) == {**changed, "phase": "Available"}
+    unreadable = {**status, "available": "perhaps"}
+    assert changed_status({"status": stored}, unreadable) == {**unreadable, "phase": "Available"}, "the server says what is wrong"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controllers.runtime.queue import Queue, ShutDown
+from controllers.runtime.queue import LATER_ONE_IN, Queue, ShutDown
 from tests.unit.controllers.fakeclock import FakeClock
 
 
@@ -97,13 +97,49 @@ async def test_groups_take_turns_and_have_a_limit(clock: FakeClock) -> None:
     assert len(queue) == 2
 
 
-@given(st.lists(st.tuples(st.sampled_from(["add", "get", "done"]), st.sampled_from("abcd")), max_size=60))
+async def test_what_can_wait_lets_others_go_first_but_not_for_ever(queue: Queue) -> None:
+    for number in range(3):
+        queue.add(f"later-{number}", later=True)
+    for number in range(LATER_ONE_IN):
+        queue.add(f"first-{number}")
+    taken = [await queue.get() for _ in range(len(queue))]
+    assert taken[: LATER_ONE_IN - 1] == [f"first-{number}" for number in range(LATER_ONE_IN - 1)]
+    assert taken[LATER_ONE_IN - 1 :] == ["later-0", f"first-{LATER_ONE_IN - 1}", "later-1", "later-2"]
+
+
+async def test_what_could_wait_no_longer_does_when_it_is_added_as_urgent(queue: Queue) -> None:
+    for key in ("a", "b", "c"):
+        queue.add(key, later=True)
+    queue.add("c")
+    queue.add("c", later=True)
+    assert len(queue) == 3
+    assert [await queue.get() for _ in range(3)] == ["c", "a", "b"]
+    queue.add("b", later=True)
+    queue.add("b")
+    queue.add("d", later=True)
+    queue.done("b")
+    assert [await queue.get() for _ in range(2)] == ["b", "d"]
+
+
+async def test_a_key_whose_group_changes_while_it_waits_is_there_once(clock: FakeClock) -> None:
+    group = "before"
+    queue = Queue(clock=clock, group=lambda key: group)
+    queue.add("a", later=True)
+    group = "after"
+    queue.add("a")
+    assert len(queue) == 1
+    assert await queue.get() == "a"
+    queue.done("a")
+    assert queue.idle
+
+
+@given(st.lists(st.tuples(st.sampled_from(["add", "later", "get", "done"]), st.sampled_from("abcd")), max_size=60))
 def test_no_key_is_lost_or_processed_twice_at_once(steps: list[tuple[str, str]]) -> None:
     async def play() -> None:
         queue, owed, working = Queue(clock=FakeClock(), group=lambda key: str(key < "c")), set[str](), set[str]()
         for step, key in steps:
-            if step == "add":
-                queue.add(key)
+            if step in ("add", "later"):
+                queue.add(key, later=step == "later")
                 owed.add(key)
             elif step == "get" and len(queue):
                 got = await queue.get()

@@ -1,0 +1,52 @@
+"""Writes what is decided in `status` about Workloads into the management cluster, with events about what has changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from controllers import kinds
+from controllers.runtime.clock import timestamp
+from controllers.runtime.conditions import find_condition
+from controllers.status import bound_status, phase_of
+
+if TYPE_CHECKING:
+    from controllers.cluster import Cluster
+    from controllers.providers.base import Applied
+    from controllers.runtime.objects import Object
+
+__all__ = ["about", "report", "report_status"]
+
+
+def about(workload: Object) -> Object:
+    """The Workload as events refer to it."""
+    return {"apiVersion": kinds.WORKLOADS.api_version, "kind": "Workload", "metadata": workload["metadata"]}
+
+
+async def report(cluster: Cluster, workload: Object, host: Object, applied: Applied) -> None:
+    """Writes the status of a Workload that has a host."""
+    observed = applied.observed or ((host.get("status") or {}).get("report") or {}).get("status")
+    status = bound_status(
+        workload, applied.bound, applied.synchronized, observed, empty=applied.empty, stalled=applied.stalled, now=timestamp()
+    )
+    await report_status(cluster, workload, status)
+
+
+async def report_status(cluster: Cluster, workload: Object, status: Object) -> Object:
+    """Writes this status, if it is new, and tells of it. Returns the Workload as it then is."""
+    written = await cluster.patch_status(kinds.WORKLOADS, workload, status)
+    _tell(cluster, workload, status)
+    return written
+
+
+def _tell(cluster: Cluster, workload: Object, status: Object) -> None:
+    """Events: on a new phase, and on a new reason why the Workload is not synchronized or its host not its own."""
+    before = (workload.get("status") or {}).get("conditions")
+    conditions = status.get("conditions")
+    for type_ in ("Bound", "Synchronized"):
+        new, old = find_condition(conditions, type_), find_condition(before, type_)
+        if new is not None and new["status"] == "False" and (old is None or old["reason"] != new["reason"]):
+            cluster.events.event(about(workload), "Warning", new["reason"], new["message"])
+    phase = status.get("phase")
+    if phase is not None and phase != phase_of(workload):
+        ready = find_condition(conditions, "Ready") or {"message": ""}
+        cluster.events.event(about(workload), "Warning" if phase in {"Failed", "Lost"} else "Normal", phase, ready["message"] or phase)

@@ -1,0 +1,115 @@
+"""What one change of one real host sets in motion: so much, and no more, however many hosts there are. In reconciles and requests."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from controllers.hosts import HostController
+from controllers.runtime.manager import Manager
+from controllers.workload import WorkloadController
+from tests.unit.controllers.clusters import BMH, CLASSES, HOSTS, WORKLOADS, World, bmh, controllers, workload, world
+from tests.unit.controllers.fakeapi import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+CHANGES = 5
+
+
+@dataclass
+class Spy:
+    """Counts reconciles, by controller and key."""
+
+    made: list[Any] = field(default_factory=list)
+    reconciles: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        add = Manager.add
+
+        def added(manager: Manager, runnable: Any) -> None:
+            self.made.append(runnable)
+            add(manager, runnable)
+
+        monkeypatch.setattr(Manager, "add", added)
+        for kind in (HostController, WorkloadController):
+            monkeypatch.setattr(kind, "reconcile", self._counting(kind))
+
+    def _counting(self, kind: Any) -> Any:
+        reconcile = kind.reconcile
+
+        async def counted(controller: Any, key: str) -> Any:
+            self.reconciles[kind.__name__, key] += 1
+            return await reconcile(controller, key)
+
+        return counted
+
+    def idle(self) -> bool:
+        """Whether no controller has anything to do at once."""
+        return all(made.controller.queue.idle for made in self.made if hasattr(made, "controller"))
+
+
+@pytest.fixture
+def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
+    made = Spy()
+    made.install(monkeypatch)
+    return made
+
+
+@asynccontextmanager
+async def one_running_of(count: int, spy: Spy) -> AsyncIterator[World]:
+    """So many hosts, one of which runs the Workload "w"; nothing is left to do."""
+    async with world() as here:
+        for number in range(count):
+            here.hardware.put(BMH, bmh(f"h{number:03}"))
+        async with controllers(here):
+            await eventually(lambda: sum(bool(host["spec"].get("offers")) for host in here.management.all(HOSTS)) == count)
+            here.management.put(WORKLOADS, workload("w"))
+            await eventually(lambda: here.phase("w") == "Running" and spy.idle())
+            yield here
+
+
+async def change(here: World, hostname: str) -> None:
+    """The real host is called so, and its Workload says so."""
+    here.hardware.edit(BMH, here.claimed("w"), {"status": {"hardware": {"hostname": hostname}}}, "metal3")
+    await eventually(lambda: hostname in [item["address"] for item in here.workload("w")["status"]["addresses"]])
+
+
+@pytest.mark.parametrize("count", [3, 40])
+async def test_a_change_is_two_writes_however_many_hosts_there_are(count: int, spy: Spy) -> None:
+    async with one_running_of(count, spy) as here:
+        for number in range(CHANGES):  # whatever is left of the beginning is over after the first
+            await change(here, f"before-{number}")
+        await eventually(spy.idle)
+        asked, seen = Counter(here.management.requests), Counter(spy.reconciles)
+        for number in range(CHANGES):
+            await change(here, f"after-{number}")
+        await eventually(spy.idle)
+        asked, seen = here.management.requests - asked, spy.reconciles - seen
+        assert asked.pop("PUT hosts/status") == CHANGES
+        # A write that is decided before the last one was seen to be stored is refused, and made anew.
+        assert CHANGES <= asked.pop("PATCH workloads/status") <= 2 * CHANGES
+        assert not {name: times for name, times in asked.items() if not name.startswith(("WATCH", "GET"))}
+        assert len([key for kind, key in seen if kind == "HostController"]) == 1, "no other host is looked at"
+        assert seen.total() <= 6 * CHANGES
+
+
+async def test_what_a_class_says_of_itself_is_no_reason_to_look_at_its_hosts(spy: Spy) -> None:
+    async with one_running_of(10, spy) as here:
+        seen = Counter(spy.reconciles)
+        for number in range(CHANGES):
+            here.management.edit(CLASSES, "metal", {"status": {"hosts": {"free": 1000 + number}}})
+            await eventually(lambda: here.management.get(CLASSES, "metal")["status"]["hosts"]["free"] == 9)
+        await eventually(spy.idle)
+        assert spy.reconciles == seen
+
+
+async def test_a_change_that_the_host_does_not_show_is_looked_at_for_its_workload(spy: Spy) -> None:
+    async with one_running_of(3, spy) as here:
+        name = here.claimed("w")
+        here.hardware.edit(BMH, name, {"spec": {"userData": {"name": "somebody-elses"}}}, "metal3")
+        await eventually(lambda: "userData" not in here.host(name)["spec"])
