@@ -52,7 +52,11 @@ class ClassController:
     def _class_changed(self, old: Object | None, new: Object | None) -> None:
         class_ = new or old
         assert class_ is not None
-        self.controller.queue.add(name_of(class_))
+        if old is not None and new is not None and _asked(old) == _asked(new):
+            # Its status, which says how many hosts there are: most often written here, and another number by now while hosts change.
+            self.controller.queue.add_after(name_of(class_), COUNT_AFTER)
+        else:
+            self.controller.queue.add(name_of(class_))
 
     def _secret_changed(self, old: Object | None, new: Object | None) -> None:
         secret = new or old
@@ -149,6 +153,12 @@ class ClassController:
             self._cluster.events.event(about, "Warning", "InUse", in_use(users))
         if problem is not None and (before is None or is_true(before, "Connected")) and problem.reason != "Connecting":
             self._cluster.events.event(about, "Warning", problem.reason, problem.message)
+
+
+def _asked(class_: Object) -> tuple[object, ...]:
+    """What somebody else than this controller says of the class."""
+    metadata = class_["metadata"]
+    return class_["spec"], metadata.get("uid"), metadata.get("deletionTimestamp"), metadata.get("finalizers")
 
 
 def in_use(users: list[str]) -> str:

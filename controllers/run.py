@@ -7,6 +7,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING
 
+from controllers import kinds
 from controllers.binder import Binder
 from controllers.classes import ClassController
 from controllers.cluster import Cluster, connect
@@ -16,6 +17,7 @@ from controllers.hostview import OfferController
 from controllers.runtime.client import Client
 from controllers.runtime.leader import AlwaysLeader, LeaderElector, LeaseElector, replica
 from controllers.runtime.manager import Manager
+from controllers.runtime.shortcut import ShortcutClient
 from controllers.sources import Sources
 from controllers.workload import WorkloadController
 
@@ -75,16 +77,19 @@ async def run_controllers(
     namespace: str = SYSTEM_NAMESPACE,
     timing: Timing | None = None,
     view_group: str = "metal3.io",
+    apiserver: str = "",
     health: Health | None = None,
 ) -> None:
     """Runs all controllers until cancelled.
 
     `management`: a kubeconfig's path, a kubeconfig as a dict, or None for the pod's service account. `leader_elect`: work only while
     holding the Lease in `namespace`; raises LeadershipLost when it is lost, for the process to be started again. Raises BadConfig at
-    once when the configuration cannot be used; trouble of the server is waited out."""
+    once when the configuration cannot be used; trouble of the server is waited out. `apiserver`: the URL of the API server itself, for
+    what concerns its own kinds; "" to go through kube-apiserver."""
     health, identity = health or Health(), replica()
     # Audit logs then say which replica it was.
-    async with Client(management, context=context, user_agent=f"metal3-workloads-controllers/{identity}") as client:
+    agent = f"metal3-workloads-controllers/{identity}"
+    async with _client(management, context, agent, apiserver, view_group) as client:
 
         async def lead() -> None:
             manager, _, _ = compose(client, view_group=view_group)
@@ -100,6 +105,14 @@ async def run_controllers(
         elector: LeaderElector = LeaseElector(client, namespace, LEASE, timing, identity=identity) if leader_elect else AlwaysLeader()
         health.standby = leader_elect
         await elector.run(lead)
+
+
+def _client(management: Source, context: str | None, agent: str, apiserver: str, view_group: str) -> Client:
+    if not apiserver:
+        return Client(management, context=context, user_agent=agent)
+    groups = sorted({kinds.GROUP, view_group})
+    service = f"{kinds.VERSION}.{kinds.GROUP}"
+    return ShortcutClient(management, url=apiserver, groups=groups, api_service=service, context=context, user_agent=agent)
 
 
 async def _tell_started(manager: Manager, health: Health) -> None:

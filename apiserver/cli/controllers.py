@@ -26,6 +26,13 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     )
     parser.add_argument("--kubeconfig", metavar="FILE", help="kubeconfig of the management cluster; the pod's service account by default")
     parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig; its current one by default")
+    parser.add_argument(
+        "--apiserver",
+        default="",
+        metavar="URL",
+        help="the API server itself, for requests about its own kinds: https://metal3-workloads-apiserver.metal3-workloads-system.svc; "
+        "kube-apiserver, which is one hop more, by default, and whenever it cannot be reached",
+    )
     parser.add_argument("--leader-elect", action="store_true", help="work only while holding a Lease, so that replicas take turns")
     parser.add_argument(
         "--leader-elect-namespace", default="metal3-workloads-system", metavar="NS", help="namespace of the Lease (default: %(default)s)"
@@ -56,6 +63,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def _control(arguments: argparse.Namespace) -> None:
     health = Health()
+    if arguments.apiserver and not arguments.apiserver.startswith("https://"):
+        raise UsageError(f"--apiserver {arguments.apiserver}: its URL has to begin with https://")
     try:
         timing = Timing(arguments.leader_elect_lease_duration, arguments.leader_elect_renew_deadline, arguments.leader_elect_retry_period)
     except ValueError as error:
@@ -71,6 +80,7 @@ async def _control(arguments: argparse.Namespace) -> None:
                 namespace=arguments.leader_elect_namespace,
                 timing=timing,
                 view_group=arguments.host_view_group,
+                apiserver=arguments.apiserver,
                 health=health,
             )
     except* BadConfig as failed:

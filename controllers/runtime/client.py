@@ -17,8 +17,8 @@ import orjson
 from aiohttp.payload import BytesPayload
 
 from controllers.runtime import fence
-from controllers.runtime.errors import ApiException, BadConfig, Unreachable, from_response, from_status
-from controllers.runtime.kubeconfig import Access, Source, load
+from controllers.runtime.errors import ApiException, BadConfig, Unconnected, Unreachable, from_response, from_status
+from controllers.runtime.kubeconfig import Access, Endpoint, Source, load
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
@@ -50,15 +50,21 @@ class Client:
     """Requests to one cluster. Use as an async context manager, or call `close`.
 
     `source` is a kubeconfig's path, a kubeconfig as a dict (out of a secret: it may not name files or programs), or None
-    for the pod's service account. Every method raises ApiException, Unreachable when there is no answer, or BadConfig;
-    those that write raise Fenced once another replica may lead.
+    for the pod's service account; `at` is where to go with its credentials, if elsewhere. Every method raises ApiException,
+    Unreachable when there is no answer, or BadConfig; those that write raise Fenced once another replica may lead.
     Namespace "" means all namespaces, or a cluster-scoped kind.
     """
 
     def __init__(
-        self, source: Source, *, context: str | None = None, timeout: float = 30.0, user_agent: str = "metal3-workloads-controllers"
+        self,
+        source: Source,
+        *,
+        context: str | None = None,
+        at: Endpoint | None = None,
+        timeout: float = 30.0,
+        user_agent: str = "metal3-workloads-controllers",
     ) -> None:
-        self._source, self._context = source, context
+        self._source, self._context, self._at = source, context, at
         self._timeout = timeout
         self._user_agent = user_agent
         self._access: Access | None = None
@@ -275,6 +281,8 @@ class Client:
                 allow_redirects=False,
             ) as response:
                 yield response
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise Unconnected(f"{access.host} cannot be reached: {error}") from error
         except TimeoutError:
             raise Unreachable(f"{access.host} did not answer in time") from None
         except (aiohttp.ClientError, ConnectionError, ssl.SSLError) as error:
@@ -294,7 +302,7 @@ class Client:
         return self._session, self._access
 
     async def _load(self) -> None:
-        access = await load(self._source, self._context)
+        access = await load(self._source, self._context, self._at)
         url = urlsplit(access.host)
         if url.scheme != "https" and url.hostname not in {"localhost", "127.0.0.1", "::1"}:
             raise BadConfig(f"the server's URL is {access.host}: only https is used outside this machine")

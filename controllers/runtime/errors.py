@@ -2,6 +2,7 @@
 
     ApiException                 the server answered with a failure: status (HTTP code), reason, message, retry_after
     +-- Unreachable              no answer at all: refused, reset, TLS failure, timeout. status 0
+        +-- Unconnected          nothing was sent, for there was no connection
     BadConfig                    the kubeconfig cannot be used; the message says what is wrong with it
 
 Messages come from the server's Status and may quote what was sent: log them for the operator, never show them to a tenant.
@@ -13,7 +14,7 @@ from typing import Any
 
 import orjson
 
-__all__ = ["ApiException", "BadConfig", "Unreachable", "describe"]
+__all__ = ["ApiException", "BadConfig", "Unconnected", "Unreachable", "describe"]
 
 
 class BadConfig(Exception):
@@ -64,6 +65,10 @@ class Unreachable(ApiException):
 
     def __init__(self, message: str) -> None:
         super().__init__(0, "Unreachable", message)
+
+
+class Unconnected(Unreachable):
+    """There was no connection to the server: nothing has happened."""
 
 
 def from_response(status: int, body: bytes, retry_after: str | None) -> ApiException:

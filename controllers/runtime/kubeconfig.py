@@ -25,7 +25,7 @@ from controllers.runtime.errors import BadConfig
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["Access", "Source", "load", "parse"]
+__all__ = ["Access", "Endpoint", "Source", "load", "parse"]
 
 Source = str | os.PathLike[str] | dict[str, Any] | None
 """Where the configuration is: a file, a kubeconfig as a dict, or None for the pod's service account."""
@@ -33,6 +33,16 @@ Source = str | os.PathLike[str] | dict[str, Any] | None
 READS_FILES = ("client-certificate", "client-key", "tokenFile", "certificate-authority")
 RUNS_PROGRAMS = ("exec", "auth-provider")
 INLINE = ("client-certificate", "client-key", "certificate-authority")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A server that takes the same credentials, in place of the one that the configuration names: its URL, the authority of its
+    certificate (PEM), and the name in that."""
+
+    url: str
+    authority: str
+    server_hostname: str
 
 
 @dataclass(frozen=True)
@@ -57,8 +67,8 @@ def parse(text: str | bytes) -> dict[str, Any]:
     return value
 
 
-async def load(source: Source, context: str | None = None) -> Access:
-    """Reads the configuration. Raises BadConfig when it cannot be used."""
+async def load(source: Source, context: str | None = None, at: Endpoint | None = None) -> Access:
+    """Reads the configuration. `at`: where to go with its credentials, if elsewhere. Raises BadConfig when it cannot be used."""
     configuration = Configuration()
     with tempfile.TemporaryDirectory(prefix="metal3-workloads-") as folder:
         try:
@@ -70,7 +80,7 @@ async def load(source: Source, context: str | None = None) -> Access:
                 kube_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
             else:
                 await _load_file(os.fspath(source), context, configuration)
-            return await _access(configuration)
+            return await _access(configuration, at)
         except BadConfig:
             raise
         except (
@@ -122,22 +132,23 @@ def _write(path: str, key: str, data: Any) -> str:
     return path
 
 
-async def _access(configuration: Configuration) -> Access:
-    context, host = None, configuration.host or ""
+async def _access(configuration: Configuration, at: Endpoint | None) -> Access:
+    context, host = None, at.url if at is not None else configuration.host or ""
     if host.startswith("https"):
-        context = await asyncio.to_thread(_ssl_context, configuration)
+        context = await asyncio.to_thread(_ssl_context, configuration, at.authority if at is not None else None)
 
     async def authorization() -> str | None:
         token = await configuration.get_api_key_with_prefix("BearerToken")
         return None if token is None else str(token)
 
-    return Access(host.rstrip("/"), context, configuration.tls_server_name, configuration.proxy, authorization)
+    name, proxy = (at.server_hostname, None) if at is not None else (configuration.tls_server_name, configuration.proxy)
+    return Access(host.rstrip("/"), context, name, proxy, authorization)
 
 
-def _ssl_context(configuration: Configuration) -> ssl.SSLContext:
+def _ssl_context(configuration: Configuration, authority: str | None) -> ssl.SSLContext:
     if not configuration.verify_ssl:
         raise BadConfig("insecure-skip-tls-verify is not supported: give the cluster's certificate-authority-data")
-    context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    context = ssl.create_default_context(cafile=None if authority else configuration.ssl_ca_cert, cadata=authority)
     # Python 3.13 made this the default; many clusters' CAs lack an authority key identifier.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if configuration.cert_file:

@@ -125,13 +125,15 @@ async def create_class(client: Client, class_: Object, credentials: bytes) -> No
 
 
 async def start_controllers(
-    program: Path, cluster: Cluster, client: Client, folder: Folder, processes: Processes, prefix: str = ""
+    program: Path, cluster: Cluster, client: Client, folder: Folder, processes: Processes, server: Server, prefix: str = ""
 ) -> Process:
-    """Start `metal3-workloads controllers` under its own service account."""
+    """Start `metal3-workloads controllers` under its own service account, as manifests/base does."""
     config = folder.pki / "controllers.kubeconfig"
     token = await service_account_kubeconfig(cluster, client, manifests.SYSTEM_NAMESPACE, "metal3-workloads-controllers")
     pki.write_private(config, token)
-    return processes.start(f"{prefix}controllers", [program, "controllers", "--kubeconfig", config], stage=CLIENT_STAGE)
+    return processes.start(
+        f"{prefix}controllers", [program, "controllers", "--kubeconfig", config, "--apiserver", server.url], stage=CLIENT_STAGE
+    )
 
 
 async def wait_for_offers(client: Client, class_: str, tenants: tuple[str, ...], hosts: int, *processes: Process) -> None:

@@ -51,9 +51,10 @@ class Target:
     async def relay(self, credentials: bytes) -> None:
         """Its class and its controllers. `credentials`: the tenant's kubeconfig of the management cluster."""
         cluster, folder, processes = self._started(), self._folder, self._processes
+        assert self._server is not None
         async with cluster.client() as client:
             await management.create_class(client, manifests.relay_class(self._tenants[0]), credentials)
-            self._controllers = await management.start_controllers(self._program, cluster, client, folder, processes, PREFIX)
+            self._controllers = await management.start_controllers(self._program, cluster, client, folder, processes, self._server, PREFIX)
             await management.wait_for_offers(client, "relay", self._tenants, self._settings.hosts, self._controllers)
         self._say("target cluster relays the hosts")
 

@@ -141,8 +141,9 @@ class Up:
 
     async def _serve_tenants(self, cluster: Cluster, client: Client, at_hardware: Client, credentials: bytes) -> None:
         await management.create_class(client, manifests.metal_class(self.settings.tenants), credentials)
-        if self.settings.controllers:
-            self.controllers.append(await management.start_controllers(self.program, cluster, client, self.folder, self.processes))
+        if self.settings.controllers and self.apiserver is not None:
+            started = await management.start_controllers(self.program, cluster, client, self.folder, self.processes, self.apiserver)
+            self.controllers.append(started)
         await hardware.wait_for_hosts(at_hardware, self.settings.hosts, *self.bmo)
         self.say("hosts are available")
         if self.settings.controllers:

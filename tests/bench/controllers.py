@@ -59,6 +59,7 @@ def main() -> None:
     parser.add_argument("--workloads", type=int, default=1_000)
     parser.add_argument("--namespaces", type=int, default=20)
     parser.add_argument("--limit", type=int, help="offer.maxPerNamespace; without it every namespace is offered every host")
+    parser.add_argument("--direct", action="store_true", help="the controllers go to serve itself for its kinds")
     parser.add_argument("--changes", type=int, nargs="*", default=(10, 30, 100), help="changes of hosts a second, one after the other")
     options = parser.parse_args()
     sizes = Sizes(options.hosts, options.workloads, options.namespaces, options.limit, tuple(options.changes))
@@ -68,20 +69,22 @@ def main() -> None:
             Path(folder) / "cluster", "--controllers", "off", "--bmo", "none", "--hosts", "0", "--tenants", tenants, "--audit", "off"
         )
         try:
-            with controllers(running, Path(folder)) as pid:
+            with controllers(running, Path(folder), direct=options.direct) as pid:
                 asyncio.run(measure(Bench(running, sizes, pid)))
         finally:
             stop(running.root)
 
 
 @contextmanager
-def controllers(running: Running, folder: Path) -> Iterator[int]:
+def controllers(running: Running, folder: Path, *, direct: bool) -> Iterator[int]:
     """The controllers as a process that knows the synthetic provider."""
     synthetic.install(folder / "packages")
     environment = {**os.environ, "PYTHONPATH": f"{folder / 'packages'}:{ROOT}"}
-    program = Path(sys.executable).with_name("metal3-workloads")
+    command = [str(Path(sys.executable).with_name("metal3-workloads")), "controllers", "--kubeconfig", running.kubeconfig(ADMIN)]
+    if direct:
+        command += ["--apiserver", running.description["apiserver"]["url"]]
     with (folder / "controllers.log").open("wb") as log:
-        process = subprocess.Popen([program, "controllers", "--kubeconfig", running.kubeconfig(ADMIN)], env=environment, stderr=log)
+        process = subprocess.Popen(command, env=environment, stderr=log)
         try:
             yield process.pid
         finally:

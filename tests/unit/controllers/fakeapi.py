@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestServer
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+    from ssl import SSLContext
 
 Object = dict[str, Any]
 Address = tuple[str, str, str]  # resource path, namespace, name
@@ -75,12 +76,12 @@ class FakeApi:
         return kubeconfig(self.url)
 
     @asynccontextmanager
-    async def serving(self) -> AsyncIterator[FakeApi]:
+    async def serving(self, tls: SSLContext | None = None) -> AsyncIterator[FakeApi]:
         """Listens on a free port of the loopback."""
         app = web.Application(client_max_size=2**24)
         app.router.add_route("*", "/{tail:.*}", self._handle)
-        server = TestServer(app)
-        await server.start_server()
+        server = TestServer(app, scheme="https" if tls is not None else "http")
+        await server.start_server(ssl=tls)
         self.url = str(server.make_url("")).rstrip("/")
         try:
             yield self

@@ -109,7 +109,7 @@ def _rules(file: str, name: str) -> list[dict[str, Any]]:
 def _granted(*rules: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
     """Group, resource, verb; in the groups that dev mode serves."""
     found = {(g, r, v) for some in rules for rule in some for g in rule["apiGroups"] for r in rule["resources"] for v in rule["verbs"]}
-    elsewhere = {"events.k8s.io", "cluster.x-k8s.io", "infrastructure.cluster.x-k8s.io"}
+    elsewhere = {"events.k8s.io", "apiregistration.k8s.io", "cluster.x-k8s.io", "infrastructure.cluster.x-k8s.io"}
     return {(g, r, v) for g, r, v in found if g not in elsewhere and not (g == "workload.metal3.io" and r.startswith("baremetalhosts"))}
 
 
