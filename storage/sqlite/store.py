@@ -1,6 +1,6 @@
 """SQLiteStore: the Store over one SQLite file in WAL mode.
 
-One thread writes (storage.sqlite.writer), a few read; the loop only hands out futures. Watches are fed from memory after
+Groups of commits are made durable by one thread (storage.sqlite.writer), a few threads read. Watches are fed from memory after
 each durable commit, and from the table where memory does not reach back.
 """
 
@@ -208,6 +208,8 @@ class SQLiteStore(Store):
         if self._compactor is not None:
             self._compactor.cancel()
             await asyncio.wait([self._compactor])
+        if self._writer is not None:
+            await self._writer.finish()
         await asyncio.to_thread(self._release)
         self._ring.close(str(self._closed()))
 

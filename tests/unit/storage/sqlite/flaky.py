@@ -17,18 +17,23 @@ if TYPE_CHECKING:
 
 
 class FlakyConnection(sqlite3.Connection):
-    """`fail[statement] = error`: raise the error once instead of running the statement; with `late`, after running it.
+    """`fail[statement] = error`: raise the error, once or so many `times`, instead of running the statement; with `late`, after running it.
     `ran`: the statements that were run."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fail: dict[str, sqlite3.Error] = {}
-        self.late = False
+        self.late, self.times = False, 1
         self.ran: list[str] = []
 
     def execute(self, sql: str, *args: Any) -> sqlite3.Cursor:
         self.ran.append(sql)
-        error = self.fail.pop(sql, None)
+        error = self.fail.get(sql)
+        if error is not None:
+            self.times -= 1
+            if self.times <= 0:
+                del self.fail[sql]
+                self.times = 1
         if error is not None and not self.late:
             raise error
         cursor = super().execute(sql, *args)

@@ -109,10 +109,47 @@ async def test_a_commit_that_fails_but_is_there_is_told_to_watches(tmp_path: Pat
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CORRUPT])
 async def test_a_transaction_that_cannot_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     async with flaky(tmp_path / "db", monkeypatch) as (store, connection):
-        connection.fail["BEGIN IMMEDIATE"] = error(code)
+        connection.fail["BEGIN IMMEDIATE"], connection.times = error(code), 2  # on the loop, and in the thread
         with pytest.raises(Corrupt if code == sqlite3.SQLITE_CORRUPT else Unavailable):
             await store.commit([Put("/a", b"")])
         await put(store, "/a")
+
+
+async def test_nobody_but_the_commit_waits_for_a_lock(tmp_path: Path) -> None:
+    async with opened(SQLiteStore(tmp_path / "db")) as store:
+        other = sqlite3.connect(tmp_path / "db", isolation_level=None)
+        try:
+            other.execute("BEGIN IMMEDIATE")
+            commit = asyncio.create_task(store.commit([Put("/a", b"")]))
+            assert await store.get("/a") is None
+            assert not commit.done()  # that took several turns of the loop, which a commit that waits on it would have held up
+            other.execute("ROLLBACK")
+            assert await commit == await store.current_revision()
+        finally:
+            other.close()
+
+
+async def test_large_commits_keep_their_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with flaky(tmp_path / "db", monkeypatch) as (store, connection):
+        connection.ran.clear()
+        large, many = [Put("/large", b"x" * ((1 << 20) + 1))], [Put(f"/many/{n}", b"") for n in range(300)]
+        outcomes = await group(store, [Put("/a", b"")], large, [Put("/b", b"")], many, [Put("/c", b"")], [Put("/d", b"")])
+        first = outcomes[0]
+        assert isinstance(first, int)
+        assert outcomes == [*range(first, first + 6)]
+        assert connection.ran.count("COMMIT") == 5
+        keys = [event.key for event in await collect(store, "/", first, first + 5)]
+        assert [keys[:2], keys[-2:]] == [["/large", "/b"], ["/c", "/d"]]
+
+
+async def test_what_was_queued_is_done_before_it_closes(tmp_path: Path) -> None:
+    async with opened(SQLiteStore(tmp_path / "db")) as store:
+        commits = [asyncio.ensure_future(store.commit([Put(f"/{n}", b"")])) for n in range(200)]
+        compaction = asyncio.ensure_future(store.compact(1))
+        await asyncio.sleep(0)
+        await store.close()
+        assert len(set(await asyncio.gather(*commits))) == 200
+        await compaction
 
 
 async def test_sweeping_that_fails_is_taken_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,128 @@
+"""One transaction of several commits, each with its own revision and its own conflict check. Blocking."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from storage.base import Conflict, StorageError, Unavailable
+from storage.sqlite import statements
+from storage.sqlite.errors import translate
+from storage.sqlite.schema import meta
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from storage.base import Event, Operation
+
+__all__ = ["Group", "Transactions"]
+
+_PATIENCE = 5000  # milliseconds to wait for somebody else's lock on the database
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What became of some commits: an outcome for each, the latest revision, and the events of all."""
+
+    outcomes: list[int | StorageError]
+    revision: int
+    events: list[Event]
+
+
+class Transactions:
+    """Writes on `connection`, one transaction at a time. `revision`: of the latest commit that is durable."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection, self._path = connection, path
+        self.revision = meta(connection)["revision"]
+        connection.execute("PRAGMA busy_timeout = 0")
+
+    def start(self, commits: list[Sequence[Operation]]) -> Group | None:
+        """Make the commits' changes, to be made durable by `finish`, without waiting for anything: pages that were read before are in
+        memory. None when that fails; then nothing is changed, and `apply` finds out why."""
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            return self._write(commits)
+        except (sqlite3.Error, MemoryError, OverflowError):
+            self.rollback()
+            return None
+
+    def apply(self, commits: list[Sequence[Operation]]) -> Group:
+        """Make the commits durable in one transaction; when one of them makes it fail, each in its own."""
+        try:
+            self.begin()
+        except sqlite3.Error as error:
+            return self._failed(commits, translate(error, self._path))
+        try:
+            group = self._write(commits)
+        except (sqlite3.Error, MemoryError, OverflowError) as error:
+            self.rollback()
+            if len(commits) > 1:
+                return self._each(commits)
+            return self._failed(commits, self._error(error))
+        return self.finish(commits, group)
+
+    def begin(self) -> None:
+        """Begin a transaction, after whoever else has the lock."""
+        self._connection.execute(f"PRAGMA busy_timeout = {_PATIENCE}")
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+        finally:
+            self._connection.execute("PRAGMA busy_timeout = 0")
+
+    def finish(self, commits: list[Sequence[Operation]], group: Group) -> Group:
+        """Make durable what was started."""
+        try:
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            return self._settle(commits, group, translate(error, self._path))
+        self.revision = group.revision
+        return group
+
+    def rollback(self) -> None:
+        """End the transaction, if there is one, as if it had not been."""
+        if self._connection.in_transaction:  # SQLite has rolled back by itself after some errors
+            with suppress(sqlite3.Error):
+                self._connection.execute("ROLLBACK")
+
+    def _write(self, commits: list[Sequence[Operation]]) -> Group:
+        outcomes: list[int | StorageError] = []
+        events: list[Event] = []
+        revision = self.revision
+        for commit in commits:
+            try:
+                changes = statements.apply(self._connection, commit, revision + 1)
+            except Conflict as conflict:
+                outcomes.append(conflict)
+                continue
+            if changes:
+                revision += 1
+                events += changes
+            outcomes.append(revision)
+        if events:
+            self._connection.execute("UPDATE meta SET value = ? WHERE name = 'revision'", (revision,))
+        return Group(outcomes, revision, events)
+
+    def _each(self, commits: list[Sequence[Operation]]) -> Group:
+        groups = [self.apply([commit]) for commit in commits]
+        return Group([o for group in groups for o in group.outcomes], self.revision, [e for group in groups for e in group.events])
+
+    def _settle(self, commits: list[Sequence[Operation]], group: Group, error: StorageError) -> Group:
+        """COMMIT itself failed: find out what is there, so that watches tell no less; the callers have to read anyway."""
+        self.rollback()
+        with suppress(sqlite3.Error):
+            if meta(self._connection)["revision"] == group.revision > self.revision:
+                self.revision = group.revision
+                return Group([error] * len(commits), group.revision, group.events)
+        return self._failed(commits, error)
+
+    def _failed(self, commits: list[Sequence[Operation]], error: StorageError) -> Group:
+        return Group([error] * len(commits), self.revision, [])
+
+    def _error(self, error: Exception) -> StorageError:
+        if isinstance(error, sqlite3.Error):
+            return translate(error, self._path)
+        return Unavailable(f"{self._path}: {type(error).__name__}: {error}; nothing of the commit was applied")
