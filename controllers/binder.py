@@ -15,7 +15,7 @@ from controllers.admittance import admits, default_class
 from controllers.cluster import Cluster, with_conditions
 from controllers.explanations import Explanations
 from controllers.fit import needs
-from controllers.freehosts import FreeHosts, unfree
+from controllers.freehosts import ASSUMED_FOR, FreeHosts, unfree
 from controllers.pending import Pending
 from controllers.runtime.clock import LoopClock
 from controllers.runtime.conditions import condition, find_condition
@@ -77,6 +77,11 @@ class Binder:
         """Whether Workloads are in line for a host."""
         return len(self.controller.queue) > 0
 
+    def avoid(self, host: Object) -> None:
+        """Leaves a host alone for a while, which is about to be given up: that it is somebody else's may not be seen here yet."""
+        self._free.assume(name_of(host))
+        self._wake_later(host)
+
     async def run(self) -> None:
         await self.controller.run()
 
@@ -116,6 +121,10 @@ class Binder:
         if class_name not in self._waking:
             self._waking.add(class_name)
             self._clock.call_later(SETTLE, partial(self._woken, class_name))
+
+    def _wake_later(self, host: Object) -> None:
+        """Looks again when the host is not assumed to be taken any more: should it be free then, nothing else would tell."""
+        self._clock.call_later(ASSUMED_FOR, partial(self._wake, str(host["spec"]["className"])))
 
     def _woken(self, class_name: str | None) -> None:
         self._waking.discard(class_name)
@@ -234,6 +243,8 @@ class Binder:
                 if await self._settled(workload):
                     self._free.restore(host)
                     return True
+                if (found := self._cluster.hosts.store.get(host)) is not None:
+                    self._wake_later(found)
                 return False  # the host's fault: it stays assumed, so that the next try is another one
             self._free.restore(host)
             raise

@@ -5,17 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from apiserver.apis.host import uid_of_view
 from controllers import kinds
 from controllers.runtime.clock import timestamp
 from controllers.runtime.conditions import set_conditions
 from controllers.runtime.events import EventRecorder
 from controllers.runtime.informer import Informer
-from controllers.runtime.objects import Object, Resource, key_of, name_of, namespace_of
+from controllers.runtime.objects import Object, Resource, key_of, name_of, namespace_of, uid_of
 
 if TYPE_CHECKING:
     from controllers.runtime.client import Client
 
-__all__ = ["Cluster", "claimed_host", "connect", "secret_keys", "without_managers"]
+__all__ = ["Cluster", "claimed_host", "cluster_id", "connect", "secret_keys", "without_managers"]
 
 
 @dataclass(frozen=True)
@@ -60,11 +61,22 @@ def connect(client: Client, *, view_group: str = "metal3.io", component: str = "
 
 
 def claimed_host(cluster: Cluster, workload: Object) -> Object | None:
-    """The Host that this very Workload has, as last seen."""
-    for host in cluster.hosts.store.by_index("claim", key_of(workload)):
-        if host["spec"]["claimRef"]["uid"] == workload["metadata"]["uid"]:
-            return host
-    return None
+    """The Host that this very Workload has, as last seen. That it has got another one may be seen before the end of the old claim."""
+    claimed = [
+        host
+        for host in cluster.hosts.store.by_index("claim", key_of(workload))
+        if host["spec"]["claimRef"]["uid"] == workload["metadata"]["uid"]
+    ]
+    told = (workload.get("status") or {}).get("host")
+    if told:
+        claimed = [host for host in claimed if uid_of_view(host["spec"]["source"], namespace_of(workload)) == told["uid"]]
+    return claimed[0] if claimed else None
+
+
+def cluster_id(cluster: Cluster) -> str:
+    """What tells this management cluster from all others: the uid of a namespace that each has. "" where it is not there."""
+    system = cluster.namespaces.store.get("kube-system")
+    return uid_of(system) if system is not None else ""
 
 
 def with_conditions(obj: Object, wanted: list[Object]) -> list[Object]:

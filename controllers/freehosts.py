@@ -17,7 +17,7 @@ from controllers.runtime.objects import Object, name_of
 if TYPE_CHECKING:
     from controllers.fit import Needs
 
-__all__ = ["FreeHosts"]
+__all__ = ["ASSUMED_FOR", "FreeHosts"]
 
 ASSUMED_FOR = 30.0
 

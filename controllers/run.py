@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from controllers import kinds
 from controllers.binder import Binder
 from controllers.classes import ClassController
-from controllers.cluster import Cluster, connect
+from controllers.cluster import Cluster, cluster_id, connect
 from controllers.consumers import ConsumerController
 from controllers.hosts import HostController
 from controllers.hostview import OfferController
@@ -51,12 +52,12 @@ class Health:
 def compose(client: Client, *, view_group: str = "metal3.io") -> tuple[Manager, Cluster, Sources]:
     """The manager with everything in it, ready to run."""
     cluster, manager = connect(client, view_group=view_group), Manager()
-    sources = Sources(has_host=lambda name: name in cluster.hosts.store)
+    sources = Sources(has_host=lambda name: name in cluster.hosts.store, cluster_id=partial(cluster_id, cluster))
     for informer in cluster.informers:
         manager.informer(informer)
     manager.add(cluster.events)
     binder = Binder(cluster)
-    workloads = WorkloadController(cluster, sources, binding=binder.busy)
+    workloads = WorkloadController(cluster, sources, binding=binder.busy, avoid=binder.avoid)
     for controller in (
         ClassController(cluster, sources),
         HostController(cluster, sources, unchanged=workloads.look_at),

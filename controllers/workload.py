@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 from controllers import kinds
 from controllers.cluster import Cluster, claimed_host
 from controllers.providers.base import Applied, Outcome, ProviderError
+from controllers.rechoice import give_up, giving_up, giving_up_status, merely_chosen
 from controllers.release import let_go, release, say_releasing, unbind
 from controllers.reporting import about, report, report_status
 from controllers.requests import apply_request, with_secrets
 from controllers.runtime.clock import timestamp
+from controllers.runtime.conditions import find_condition
 from controllers.runtime.controller import Controller, Result
 from controllers.runtime.errors import ApiException, BadConfig
 from controllers.runtime.objects import Object, deleting, key_of, labels_of, name_of, namespace_of
@@ -44,9 +46,18 @@ FOLLOW = 2.0
 class WorkloadController:
     """Reconciles Workloads by key."""
 
-    def __init__(self, cluster: Cluster, sources: Sources, *, binding: Callable[[], bool] = lambda: False, workers: int = 8) -> None:
-        """`binding`: whether Workloads are being bound; that goes first, for it is short, and provisioning long."""
-        self._cluster, self._sources, self._binding = cluster, sources, binding
+    def __init__(
+        self,
+        cluster: Cluster,
+        sources: Sources,
+        *,
+        binding: Callable[[], bool] = lambda: False,
+        avoid: Callable[[Object], None] = lambda host: None,
+        workers: int = 8,
+    ) -> None:
+        """`binding`: whether Workloads are being bound; that goes first, for it is short, and provisioning long. `avoid` is told of Hosts
+        that are given up because they are somebody else's."""
+        self._cluster, self._sources, self._binding, self._avoid = cluster, sources, binding, avoid
         self._waits: dict[str, float] = {}
         self.controller = Controller("workload", self.reconcile, workers=workers, group=self._class_of)
         cluster.workloads.add_handler(self._workload_changed)
@@ -114,10 +125,12 @@ class WorkloadController:
     async def _with_host(self, workload: Object, host: Object) -> Result | None:
         request = apply_request(self._cluster, workload, host)
         provider = self._sources.get(host["spec"]["className"])
+        if giving_up(workload):
+            return await self._give_up(workload, host)
         if must_announce(workload) and self._binding_first(key_of(workload)):
             return Result(requeue_after=BINDING_FIRST)
         if provider is None:
-            await report(self._cluster, workload, host, _unavailable(self._no_source(host)))
+            await report(self._cluster, workload, host, _unavailable(workload, self._no_source(host)))
             return Result(requeue_after=RESYNC)
         known = provider.applied(request)
         if known is None:
@@ -138,17 +151,25 @@ class WorkloadController:
         except (ApiException, ProviderError, BadConfig) as error:
             if isinstance(error, ApiException) and error.conflict:
                 raise
-            await report(self._cluster, workload, host, _unavailable(unknown_source()))
+            await report(self._cluster, workload, host, _unavailable(workload, unknown_source()))
             if isinstance(error, ApiException):
                 raise
             log.warning("workload %s: %s", key_of(workload), error)
             return Result(requeue_after=POLL_RELEASE)
+        if applied.untouched and merely_chosen(workload):
+            workload = await report_status(self._cluster, workload, giving_up_status(workload, applied.bound))
+            return await self._give_up(workload, host)
         if applied.handed_back and kinds.CLAIMED_THROUGH in labels_of(workload):
             await self._drop(workload)
             return None
         await report(self._cluster, workload, host, applied)
         await self._drop_consumed(workload, host, applied)
         return Result(requeue_after=RESYNC)
+
+    async def _give_up(self, workload: Object, host: Object) -> Result | None:
+        self._avoid(host)
+        done = await give_up(self._cluster, workload, host, self._sources.get(host["spec"]["className"]))
+        return None if done else Result(requeue_after=POLL_RELEASE)
 
     async def _drop(self, workload: Object) -> None:
         """Deletes a Workload that a claim through the view had made: its consumer has the claim at the source again. Releases nothing."""
@@ -198,6 +219,9 @@ class WorkloadController:
         return None if await let_go(self._cluster, workload) else Result(requeue_after=FOLLOW)
 
 
-def _unavailable(why: Outcome) -> Applied:
-    """Nothing could be done; what is known of the host stays."""
-    return Applied(Outcome(True, "Bound", "the host is this Workload's"), why)
+def _unavailable(workload: Object, why: Outcome) -> Applied:
+    """Nothing could be done; what is known of the host stays, and with it whether it was ever taken."""
+    known = find_condition((workload.get("status") or {}).get("conditions"), "Bound")
+    if known is None:
+        return Applied(Outcome(True, "Bound", "the host is this Workload's"), why)
+    return Applied(Outcome(known["status"] == "True", known["reason"], known["message"]), why)

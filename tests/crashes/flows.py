@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,31 @@ async def nothing(stack: Stack) -> None:
 async def make_web(stack: Stack) -> None:
     made = objects.workload("web", userData={"name": "boot"})
     await stack.management.create(objects.secret("boot", "tenant-a", userData="#cloud-config"), made, who="tenant-a")
+
+
+async def make_web_and_be_late(stack: Stack) -> None:
+    """The host that is chosen for it is somebody else's at that very moment, who is faster to write to the real host."""
+    thefts: list[asyncio.Task[Object]] = []
+    thief = {"consumerRef": {"kind": "Metal3Machine", "apiVersion": CONSUMER["apiVersion"], "namespace": "elsewhere", "name": "faster"}}
+
+    people = contextvars.copy_context()  # not the controllers' process, in whose call the claim is recorded
+
+    def steal(name: str) -> None:
+        if not thefts:
+            take = stack.hardware.patch("BareMetalHost", name, {"spec": thief}, objects.HARDWARE)
+            thefts.append(asyncio.create_task(take, context=people))
+
+    stack.guard.claimed = steal
+    await make_web(stack)
+    await eventually(lambda: thefts)
+    await thefts[0]
+
+
+def runs_elsewhere(stack: Stack) -> bool:
+    """On another host than the one that was taken, which is untouched."""
+    taken = [bmh for bmh in stack.hardware.all("BareMetalHost") if (bmh["spec"].get("consumerRef") or {}).get("name") == "faster"]
+    clean = all("image" not in bmh["spec"] and not any("workload" in key for key in bmh["metadata"]["labels"]) for bmh in taken)
+    return phase(stack, "web") == "Running" and claimed(stack) not in [bmh["metadata"]["name"] for bmh in taken] and clean
 
 
 async def running_web(stack: Stack) -> None:
@@ -267,6 +293,7 @@ ONCE = (objects.IMAGE,)
 
 FLOWS = (
     Flow("bind and provision", nothing, make_web, lambda stack: phase(stack, "web") == "Running", ONCE),
+    Flow("host taken just as it was chosen", nothing, make_web_and_be_late, runs_elsewhere, ONCE),
     Flow("claim through the view", nothing, claim_view, lambda stack: view_state(stack) == "provisioned", ONCE),
     Flow("release", running_web, delete_web, gone),
     Flow("release through the view", claimed_view, release_view, gone),

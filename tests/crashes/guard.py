@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from storage.base import Event
 
 __all__ = ["Guard"]
@@ -18,9 +20,11 @@ QUARANTINED = "workload.metal3.io/quarantined"
 
 
 class Guard:
-    """Is told of commits. `broken`: what went wrong, in words. `installed`: (host, image URL) of each deployment that began."""
+    """Is told of commits. `broken`: what went wrong, in words. `installed`: (host, image URL) of each deployment that began. `claimed` is
+    told of each real host that a claim is recorded for, at that very moment."""
 
     def __init__(self) -> None:
+        self.claimed: Callable[[str], None] = lambda name: None
         self.broken: list[str] = []
         self.installed: list[tuple[str, str]] = []
         self._data: dict[str, str] = {}
@@ -43,6 +47,8 @@ class Guard:
             new, old = orjson.loads(event.value), orjson.loads(event.previous) if event.previous else {}
             if "/hosts/" in event.key:
                 before, after = ((obj.get("spec") or {}).get("claimRef") for obj in (old, new))
+                if after and not before:
+                    self.claimed(new["spec"]["source"]["name"])
                 if before and after and before != after:
                     self.broken.append(f"{event.key}: claim passed from {before} to {after} without a release")
             elif "/workloads/" in event.key:

@@ -220,10 +220,9 @@ class Stack:
         await self.hardware.create(objects.namespace(objects.HARDWARE))
         await self.hardware.create(*(obj for number in range(hosts) for obj in objects.host(f"h{number}", size="m")))
         for side in self.managements.values():
-            await side.create(*(objects.namespace(name) for name in (objects.SYSTEM, "default", "tenant-a", "tenant-b")))
+            await side.create(*(objects.namespace(name) for name in ("kube-system", objects.SYSTEM, "default", "tenant-a", "tenant-b")))
             await side.create(objects.credentials(objects.kubeconfig(self.hardware.url, "provider")))
-            parameters = {"namespace": objects.HARDWARE, **({"identity": side.name} if len(self.managements) > 1 else {})}
-            await side.create(objects.workload_class(parameters=parameters, **class_spec))
+            await side.create(objects.workload_class(**class_spec))
 
     async def until(self, check: Callable[[], Any], seconds: float = 300.0) -> None:
         """Lets time pass until the check holds, all invariants with it."""

@@ -64,11 +64,11 @@ class BareMetalHostProvider(BareMetalHostDriver):
     async def release(self, request: ApplyRequest) -> Released:
         self._done.pop(request.workload_uid, None)
         bmh = await self._find(request)
-        if bmh is not None and (marks := unhealthy_marks(bmh, request.annotations)):
-            bmh = await self._patch(bmh, {"metadata": {"annotations": marks}})
         if bmh is None or not taken_by_us(bmh, request.workload):
             await self._copies.remove(request.workload_uid, request.source.namespace)
             return Released(True)
+        if marks := unhealthy_marks(bmh, request.annotations):
+            bmh = await self._patch(bmh, {"metadata": {"annotations": marks}})
         if request.workload["spec"].get("reclaimPolicy") == "Retain":
             return await self._retain(bmh, request)
         bmh = await self._patch(bmh, released_patch(bmh, online=self._parameters.online_when_free))

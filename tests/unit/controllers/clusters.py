@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from apiserver.apis.host import host_name
+from apiserver.apis.host import host_name, uid_of_view
+from apiserver.apis.workload import HOST_CHOSEN
 from controllers.run import compose
 from controllers.runtime.client import Client
+from controllers.runtime.clock import timestamp
+from controllers.runtime.conditions import condition
 from tests.unit.controllers.fakeapi import Address, Failure, FakeApi, merge
 
 if TYPE_CHECKING:
@@ -115,7 +118,9 @@ async def bind(api: FakeApi, request: web.Request, address: Address, body: Objec
     real, view = host["spec"]["source"], f"{host['spec']['source']['name']}"
     claim = {"namespace": namespace, "name": name, "uid": wl["metadata"]["uid"]}
     api.edit(HOSTS, host["metadata"]["name"], {"spec": {"claimRef": claim, "view": {"name": view}}})
-    status = {"phase": "Bound", "host": {"name": view, "uid": real["uid"], "class": host["spec"]["className"]}}
+    told = {"name": view, "uid": uid_of_view(real, namespace), "class": host["spec"]["className"]}
+    chosen = condition("Bound", True, HOST_CHOSEN, f"Has the host {view}.") | {"lastTransitionTime": timestamp()}
+    status = {"phase": "Bound", "host": told, "conditions": [chosen]}
     api.edit(WORKLOADS, name, {"metadata": {"finalizers": [FINALIZER]}, "status": status}, namespace)
     return {"kind": "Status", "status": "Success"}
 
@@ -138,7 +143,8 @@ async def patch_host(api: FakeApi, request: web.Request, address: Address, body:
     claim = host["spec"]["claimRef"]
     wl = api.find(WORKLOADS, claim["name"], claim["namespace"])
     if wl is not None and wl["metadata"]["uid"] == claim["uid"]:
-        phase = {} if wl["metadata"].get("deletionTimestamp") else {"phase": "Lost"}
+        kept = wl["metadata"].get("deletionTimestamp") or wl["status"].get("phase") == "Pending"
+        phase = {} if kept else {"phase": "Lost"}
         api.edit(WORKLOADS, claim["name"], {"status": {"host": None, **phase}}, claim["namespace"])
     return api.edit(HOSTS, address[2], {"spec": {"claimRef": None, "view": None}})
 
