@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from libcloud.compute.drivers.ec2 import EC2NodeDriver
 
-from hack.cloud.simulation import simulated_cloud
+from hack.cloud.ec2 import simulated_ec2
 from hack.realcluster.manifests import SYSTEM_NAMESPACE
 from tests.integration.conftest import HOSTS
 from tests.integration.running import ADMIN, Running, eventually
@@ -47,7 +47,7 @@ class Account:
 @pytest.fixture
 def cloud(tenants: Running) -> Iterator[Account]:
     """The class `cloud`, with two instances on offer to tenant a and b; nothing of it is left afterwards."""
-    with simulated_cloud() as port:
+    with simulated_ec2() as port:
         flavor = {"name": "small", "instanceType": "t3.small", "cpu": 2, "memory": "2Gi", "disk": "8Gi", "capacity": 2}
         keys = {"metadata": {"name": SECRET, "namespace": SYSTEM_NAMESPACE}, "stringData": {"accessKey": "AKcanary", "secretKey": "canary"}}
         parameters = {

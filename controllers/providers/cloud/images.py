@@ -19,15 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = ["image_id", "user_data"]
 
-SCHEME = "ami://"
-MOST_USER_DATA = 16 * 1024
-"""Bytes that EC2 takes as user data."""
-
 _METADATA = re.compile(rb"""\{\{\s*ds\.meta_data(?:\.(\w+)|\[\s*["']([^"'\]]+)["']\s*\])\s*\}\}""")
 
 
-def image_id(spec: Object, parameters: Parameters) -> str | None:
-    """The cloud's id of the image that the Workload's spec names; None when nothing is to run.
+def image_id(spec: Object, parameters: Parameters, scheme: str) -> str | None:
+    """The cloud's id of the image that the Workload's spec names; None when nothing is to run. `scheme`: of URLs that hold such an id.
 
     Raises ProviderError with a message for the tenant when there is none."""
     if spec.get("customDeploy"):
@@ -40,14 +36,14 @@ def image_id(spec: Object, parameters: Parameters) -> str | None:
     for image in parameters.images:
         if image.url == url:
             return image.id
-    if url.startswith(SCHEME) and parameters.tenant_images:
-        return str(url.removeprefix(SCHEME))
-    own = f"use {SCHEME}ID, or " if parameters.tenant_images else ""
+    if url.startswith(scheme) and parameters.tenant_images:
+        return str(url.removeprefix(scheme))
+    own = f"use {scheme}ID, or " if parameters.tenant_images else ""
     raise ProviderError("ImageUnknown", f"the class has no image for {url}: {own}ask its owner to add it to the class's parameters.images")
 
 
-def user_data(request: ApplyRequest) -> bytes:
-    """What the instance reads as user data. Raises ProviderError with a message for the tenant.
+def user_data(request: ApplyRequest, most: int) -> bytes:
+    """What the instance reads as user data, of which the cloud takes so many bytes. Raises ProviderError with a message for the tenant.
 
     Of the Workload's metadata a cloud's machine sees nothing, for its data source is the cloud's own. So expressions such as
     `{{ ds.meta_data.uuid }}` in a template for cloud-init are filled in here; other expressions are left to cloud-init."""
@@ -55,10 +51,10 @@ def user_data(request: ApplyRequest) -> bytes:
     text, metadata = content.get("userData", b""), orjson.loads(content["metaData"])
     if text.startswith(b"## template: jinja"):
         text = _METADATA.sub(lambda match: _value(metadata, match), text)
-    if len(text) > MOST_USER_DATA and not text.lstrip().startswith(b"{"):
+    if len(text) > most and not text.lstrip().startswith(b"{"):
         text = gzip.compress(text, mtime=0)  # cloud-init unpacks it; Ignition, which is JSON, would not
-    if len(text) > MOST_USER_DATA:
-        raise ProviderError("UserDataTooLarge", f"the cloud takes {MOST_USER_DATA} bytes of user data: fetch the rest from elsewhere")
+    if len(text) > most:
+        raise ProviderError("UserDataTooLarge", f"the cloud takes {most} bytes of user data: fetch the rest from elsewhere")
     return text
 
 

@@ -38,16 +38,19 @@ REMOVING = f"{OURS}removing"
 """It is to go, for another image or with its Workload: once it is gone, its slot's machine is not lost."""
 QUARANTINED = f"{OURS}quarantined"
 
-MOST = 256
-"""Characters that a tag's value can have in EC2."""
+MOST = 255
+"""Characters that a tag's value can have: 256 in EC2, 255 in OpenStack."""
 
 QUARANTINE = "a Workload with reclaimPolicy Retain left it as it was: save what you need, then terminate instance {id}"
 LEFT = "the cloud is removing instance {id}"
+FAILED = "instance {id} has failed ({reason}): reset its state in the cloud, or have its tenant reboot it"
+HELD = "instance {id} is {reason}: undo that in the cloud, for until then its tenant can do nothing with it"
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """One instance. `state`: pending, running, stopping, stopped, shutting-down or terminated. `reason`: the cloud's, of its last change.
+    """One instance. `state`: pending, running, stopping, stopped, shutting-down or terminated; in some clouds also error (it has failed) or
+    held (its owner has paused, shelved, … it). `reason`: the cloud's, of its last change.
 
     `nics`: mac and ip of each, as far as known. `launched` sorts by time."""
 
@@ -98,8 +101,8 @@ def newest_gone(instances: Iterable[Instance], workload_uid: str) -> Instance | 
 
 
 def oldest(instances: Iterable[Instance]) -> Instance | None:
-    """The one that has its slot, should there be several: two replicas may both have made one."""
-    return min(instances, key=lambda instance: (instance.launched, instance.id), default=None)
+    """The one that has its slot, should there be several: two replicas may both have made one. One that ran already has data."""
+    return min(instances, key=lambda instance: (BOOTED not in instance.tags, instance.launched, instance.id), default=None)
 
 
 def claimed(instance: Instance, workload_uid: str) -> bool:
@@ -119,6 +122,10 @@ def machine(instance: Instance, slot: Slot) -> Machine:
         problem = ("Quarantined", QUARANTINE.format(id=instance.id))
     elif instance.state == "shutting-down":
         problem = ("Deleting", LEFT.format(id=instance.id))
+    elif instance.state == "error" and BOOTED in instance.tags:
+        problem = ("MachineFailed", FAILED.format(id=instance.id, reason=instance.reason or "no reason is given"))
+    elif instance.state == "held":
+        problem = ("HeldByOwner", HELD.format(id=instance.id, reason=instance.reason))
     return Machine(
         slot=slot,
         consumer=_consumer(instance),
@@ -127,6 +134,7 @@ def machine(instance: Instance, slot: Slot) -> Machine:
         powered_on=instance.state == "running",
         image={"url": installed(instance) or "unknown"},
         nics=[dict(nic) for nic in instance.nics],
+        error="the machine has failed: ask its owner, who sees why, or reboot it" if instance.state == "error" else "",
         problem=problem,
     )
 
@@ -135,7 +143,7 @@ def _state(instance: Instance) -> str:
     """As a BareMetalHost's: what is on the disk, whatever the power."""
     if instance.state == "shutting-down" or REMOVING in instance.tags:
         return "deprovisioning"
-    return "provisioning" if instance.state == "pending" and BOOTED not in instance.tags else "provisioned"
+    return "provisioning" if instance.state in {"pending", "error"} and BOOTED not in instance.tags else "provisioned"
 
 
 def _consumer(instance: Instance) -> Consumer:

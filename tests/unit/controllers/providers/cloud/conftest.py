@@ -1,36 +1,80 @@
-"""A simulated cloud for each test; its process serves all of them."""
+"""A simulated cloud of each kind for each test; moto's process serves all of them."""
 
 from __future__ import annotations
 
-import urllib.request
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
 
-from hack.cloud.simulation import simulated_cloud
+from controllers.providers.cloud import follower
+from hack.cloud.ec2 import simulated_ec2
+from hack.cloud.nova import Nova
+from hack.cloud.openstack import OpenStackCloud
+from tests.unit.controllers.providers.cloud import ec2world, openstackworld
 from tests.unit.controllers.providers.cloud.door import door
-from tests.unit.controllers.providers.cloud.world import Cloud, account
+from tests.unit.controllers.providers.cloud.ec2world import EC2Cloud
+from tests.unit.controllers.providers.cloud.openstackworld import NovaCloud
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+
+    from tests.unit.controllers.providers.cloud.world import Cloud
 
 
 @pytest.fixture(scope="session")
 def simulation() -> Iterator[int]:
     """The port of the simulated EC2."""
-    with simulated_cloud() as port:
+    with simulated_ec2() as port:
         yield port
 
 
-@pytest.fixture
-def emptied(simulation: int) -> int:
-    """The same, with nothing in its accounts."""
-    with urllib.request.urlopen(urllib.request.Request(f"http://127.0.0.1:{simulation}/moto-api/reset", method="POST"), timeout=30):
-        return simulation
+@asynccontextmanager
+async def ec2(simulation: int) -> AsyncIterator[EC2Cloud]:
+    """EC2, with nothing in its accounts."""
+    async with aiohttp.ClientSession() as session, session.post(f"http://127.0.0.1:{simulation}/moto-api/reset") as answer:
+        assert answer.status == 200
+    async with door(simulation, ec2world.verb) as opened:
+        yield EC2Cloud(opened, simulation)
+
+
+@asynccontextmanager
+async def openstack() -> AsyncIterator[NovaCloud]:
+    """OpenStack, with nothing in its project."""
+    cloud = OpenStackCloud(Nova())
+    async with cloud.serving() as port, door(port, openstackworld.verb) as opened:
+        yield NovaCloud(opened, cloud)
+
+
+@pytest.fixture(autouse=True)
+def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looks at the cloud come as soon as a simulated one has something to show."""
+    monkeypatch.setattr(follower, "SOON", 0.1)
+    monkeypatch.setattr(follower, "FIRST", 0.1)
+    monkeypatch.setattr(follower, "LONGEST", 0.5)
+
+
+@pytest.fixture(params=["ec2", "openstack"])
+async def source(request: pytest.FixtureRequest) -> AsyncIterator[Cloud]:
+    """An account behind a door, of each kind of cloud."""
+    if request.param == "ec2":
+        async with ec2(request.getfixturevalue("simulation")) as cloud:
+            yield cloud
+    else:
+        async with openstack() as cloud:
+            yield cloud
 
 
 @pytest.fixture
-async def source(emptied: int) -> AsyncIterator[Cloud]:
-    """An account behind a door."""
-    async with door(emptied) as opened:
-        yield Cloud(opened, account(emptied))
+async def amazon(simulation: int) -> AsyncIterator[EC2Cloud]:
+    """EC2 alone."""
+    async with ec2(simulation) as cloud:
+        yield cloud
+
+
+@pytest.fixture
+async def nova() -> AsyncIterator[NovaCloud]:
+    """OpenStack alone."""
+    async with openstack() as cloud:
+        yield cloud

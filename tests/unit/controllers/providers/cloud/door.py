@@ -12,56 +12,78 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-__all__ = ["Door", "door", "refused"]
+__all__ = ["Door", "door"]
 
 
 class Door:
-    """Forwards each request, unless `answer` (called with its Action) gives another response. `asked` lists the Actions."""
+    """Forwards each request, unless `answer` (called with what is asked for) gives another response. `asked` lists what was asked
+    for: list, create, terminate, start, stop, reboot, tag, untag, or the cloud's own word.
 
-    def __init__(self, target: int) -> None:
+    `die_at`: the request (counted from 1, since `count`) that is the last one to be heard: it is not forwarded, or with `answered`
+    it is, and the answer is lost. After that nothing is forwarded until `count`. `meet`: requests that wait for each other."""
+
+    def __init__(self, target: int, verb: Callable[[web.Request, bytes], str]) -> None:
         self.port = 0
         self.asked: list[str] = []
         self.answer: Callable[[str], web.StreamResponse | None] = lambda action: None
         self.hangs = False
-        self._target = target
+        self.die_at, self.answered = 0, False
+        self.dead = asyncio.Event()
+        self.meet: dict[str, asyncio.Barrier] = {}
+        self._counted = 0
+        self._target, self._verb = target, verb
+
+    def count(self, die_at: int = 0, *, answered: bool = False) -> None:
+        """Requests are counted from here."""
+        self._counted, self.die_at, self.answered = 0, die_at, answered
+        self.dead.clear()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
-        action = request.query.get("Action") or dict(part.split("=", 1) for part in body.decode().split("&") if "=" in part).get(
-            "Action", ""
-        )
-        self.asked.append(action)
+        verb = self._verb(request, body)
+        self.asked.append(verb)
+        self._counted += 1
         while self.hangs:  # noqa: ASYNC110 (until the client gives up, or the test ends)
             await asyncio.sleep(0.05)
-        if (other := self.answer(action)) is not None:
+        if verb in self.meet:
+            await self.meet[verb].wait()
+        if (other := self.answer(verb)) is not None:
             return other
+        last = self._counted == self.die_at
+        if self.dead.is_set() or (last and not self.answered):
+            return self._cut(request)
+        answer = await self._forward(request, body)
+        return self._cut(request) if last or self.dead.is_set() else answer
+
+    def _cut(self, request: web.Request) -> web.Response:
+        self.dead.set()
+        assert request.transport is not None
+        request.transport.abort()
+        return web.Response()
+
+    async def _forward(self, request: web.Request, body: bytes) -> web.Response:
         url = f"http://127.0.0.1:{self._target}{request.raw_path}"
         headers = {key: value for key, value in request.headers.items() if key.lower() not in {"content-length", "accept-encoding"}}
         async with aiohttp.ClientSession() as session, session.request(request.method, url, data=body, headers=headers) as got:
             answer = web.Response(status=got.status, body=await got.read())
-            answer.headers["Content-Type"] = got.headers.get("Content-Type", "text/xml")
+            kept = {"Content-Type", "X-Subject-Token"}
+            answer.headers.update({key: value for key, value in got.headers.items() if key in kept})
             return answer
 
 
 @asynccontextmanager
-async def door(target: int) -> AsyncIterator[Door]:
+async def door(target: int, verb: Callable[[web.Request, bytes], str]) -> AsyncIterator[Door]:
     """A door on a free port."""
-    made = Door(target)
+    made = Door(target, verb)
     app = web.Application(client_max_size=1 << 20)
     app.router.add_route("*", "/{rest:.*}", made.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
-    made.port = int(site._server.sockets[0].getsockname()[1])  # type: ignore[union-attr]
+    made.port = int(runner.addresses[0][1])
     try:
         yield made
     finally:
         made.hangs = False
         await runner.cleanup()
-
-
-def refused(code: str, message: str = "no", status: int = 400) -> web.Response:
-    """An error as EC2 writes it."""
-    text = f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors><RequestID>r</RequestID></Response>"
-    return web.Response(status=status, text=text, content_type="text/xml")

@@ -1,38 +1,53 @@
-"""A cloud account under a test's control."""
+"""A cloud account under a test's control, whatever kind of cloud it is."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
-
-from libcloud.compute.base import NodeImage, NodeSize
-from libcloud.compute.drivers.ec2 import EC2NodeDriver
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from controllers.providers.cloud import CloudProvider
 from controllers.providers.cloud.parameters import CloudFlavor
 from controllers.providers.testing import SourceHarness
-from tests.unit.controllers.providers.cloud.door import refused
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp import web
+
     from controllers.providers.base import ProviderContext
     from tests.unit.controllers.providers.cloud.door import Door
 
-__all__ = ["Cloud", "flavor"]
+__all__ = ["IMAGES", "Cloud", "Seen"]
 
 Object = dict[str, Any]
-REGION = "eu-central-1"
 IMAGES = {"http://images/os": "ami-1", "http://images/new": "ami-2", "http://images/other": "ami-3"} | {
     f"http://images/{number}": f"ami-1{number}" for number in range(5)
 }
 
 
-def flavor(name: str = "small", **fields: Any) -> Object:
-    return {"name": name, "instanceType": "t3.small", "cpu": 2, "memory": "2Gi", "disk": "8Gi", "capacity": 1, **fields}
+@dataclass(frozen=True)
+class Seen:
+    """An instance as its owner sees it. `state`: running, stopped, or whatever else."""
+
+    id: str
+    name: str
+    state: str
+    image: str
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 class Cloud(SourceHarness):
-    """Moto's EC2 behind a door. `made` is the provider that a test runs."""
+    """An account behind a door. `made` is the provider that a test runs."""
 
-    def __init__(self, door: Door, account: Any) -> None:
+    remembers: ClassVar[bool]
+    kinds: ClassVar[tuple[str, str]]
+    """Two instance types."""
+    keys: ClassVar[dict[str, bytes]]
+    region: ClassVar[str]
+    other_region: ClassVar[str]
+
+    def __init__(self, door: Door, **parameters: Any) -> None:
         harness = self
 
         class Remembered(CloudProvider):
@@ -43,18 +58,33 @@ class Cloud(SourceHarness):
                 harness.made = made = await super().create(context)
                 return made
 
-        self.door, self.account = door, account
+        self.door = door
         self.made: CloudProvider | None = None
         self.provider = Remembered
-        self.credentials = {"accessKey": b"canary-key", "secretKey": b"canary-secret"}
+        self.credentials = dict(self.keys)
         self.spec: Object = {"provisioner": "metal3.io/cloud", "parameters": {}}
-        self.set(
-            region=REGION,
-            endpoint=f"http://127.0.0.1:{door.port}",
-            flavors=[flavor()],
-            images=[{"url": url, "id": id} for url, id in IMAGES.items()],
-            pollSeconds=0.5,
-        )
+        images = [{"url": url, "id": id} for url, id in IMAGES.items()]
+        endpoint = f"http://127.0.0.1:{door.port}"
+        self.set(region=self.region, endpoint=endpoint, flavors=[self.flavor()], images=images, pollSeconds=0.5, **parameters)
+
+    @abstractmethod
+    def instances(self, name: str = "") -> list[Seen]:
+        """Those that are not terminated; of one host, or all."""
+
+    @abstractmethod
+    def launch(self, name: str, tags: Mapping[str, str]) -> None:
+        """Somebody makes an instance."""
+
+    @abstractmethod
+    def end(self, id: str) -> None:
+        """Somebody deletes one."""
+
+    @abstractmethod
+    def refused(self, why: str) -> web.Response:
+        """How this cloud says that: away, failing, unauthorized, forbidden, throttled, quota, image, machine."""
+
+    def flavor(self, name: str = "small", **fields: Any) -> Object:
+        return {"name": name, "instanceType": self.kinds[0], "cpu": 2, "memory": "2Gi", "disk": "8Gi", "capacity": 1, **fields}
 
     def set(self, **parameters: Any) -> None:
         """Sets parameters of the class, before the provider runs."""
@@ -65,19 +95,14 @@ class Cloud(SourceHarness):
         assert self.made is not None
         self.made.fleet.offer([CloudFlavor.decode(item) for item in flavors])
 
-    def instances(self, name: str = "") -> list[Any]:
-        """Those that are not terminated; of one host, or all."""
-        nodes = [node for node in self.account.list_nodes() if node.extra["status"] not in {"terminated", "shutting-down"}]
-        return [node for node in nodes if not name or node.extra["tags"].get("Name", "").startswith(name)]
-
     def add_host(self, name: str) -> None:
-        self.offer(flavor(), flavor(name))
+        self.offer(self.flavor(), self.flavor(name))
 
     def remove_host(self, name: str) -> None:
         if not (found := self.instances(name)):
-            self.offer(flavor())
-        for node in found:
-            self.account.destroy_node(node)
+            self.offer(self.flavor())
+        for item in found:
+            self.end(item.id)
 
     def take_host(self, name: str) -> None:
         assert self.made is not None
@@ -86,27 +111,22 @@ class Cloud(SourceHarness):
         tags = {"slot-uid": host.source.uid, "slot": f"{slot}/{number}", "workload-uid": "stranger"}
         self.launch(name, {f"workload.metal3.io/{key}": value for key, value in tags.items()})
 
-    def launch(self, name: str, tags: dict[str, str]) -> Any:
-        """Somebody makes an instance."""
-        size, image = NodeSize("t3.small", "t3.small", 0, 0, 0, 0.0, self.account), NodeImage("ami-9", "ami-9", self.account)
-        return self.account.create_node(name=name, size=size, image=image, ex_metadata=tags)
-
     def runs(self, name: str) -> str | None:
         urls = {id: url for url, id in IMAGES.items()}
-        running = [urls.get(node.extra["image_id"], "?") for node in self.instances(name) if node.extra["status"] == "running"]
+        running = [urls.get(item.image, "?") for item in self.instances(name) if item.state == "running"]
         assert len(running) < 2, "two instances at once"
         return running[0] if running else None
 
+    def state(self) -> str:
+        """The only instance's."""
+        [item] = self.instances()
+        return item.state
+
     def leftovers(self) -> list[str]:
-        return [node.id for node in self.instances()]
+        return [item.id for item in self.instances()]
 
     def go_away(self) -> None:
-        self.door.answer = lambda action: refused("Unavailable", status=503)
+        self.door.answer = lambda action: self.refused("away")
 
     def come_back(self) -> None:
         self.door.answer = lambda action: None
-
-
-def account(port: int) -> Any:
-    """The owner's own access to the account."""
-    return EC2NodeDriver("key", "secret", region=REGION, host="127.0.0.1", port=port, secure=False)

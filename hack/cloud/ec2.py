@@ -1,39 +1,29 @@
-"""Moto's EC2 on a free loopback port, which is written to stdout: `python -m hack.cloud.simulation`.
+"""Moto's EC2 on a free loopback port, which is written to stdout: `python -m hack.cloud.ec2`.
 
 It runs until it is ended. Nothing that it is told leaves this machine, and nothing of it is kept.
 """
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from hack.cloud.process import running_simulation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["simulated_cloud"]
+__all__ = ["simulated_ec2"]
 
 ERROR = b'<Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15">'
 OURS, EC2S = b'xmlns="http://ec2.amazonaws.com/doc/2016-11-15"', b'xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"'
 
 
 @contextmanager
-def simulated_cloud() -> Iterator[int]:
+def simulated_ec2() -> Iterator[int]:
     """The port of a running simulation, which ends with the context."""
-    process = subprocess.Popen([sys.executable, "-m", __name__], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        if not line.strip().isdigit():
-            raise RuntimeError(f"the simulated cloud did not start: run python -m {__name__} to see why")
-        yield int(line)
-    finally:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+    with running_simulation(__name__) as port:
+        yield port
 
 
 class AsEC2:

@@ -1,0 +1,23 @@
+"""What a class's secret holds, as text. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from controllers.providers.base import BadClass
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+__all__ = ["texts"]
+
+
+def texts(credentials: Mapping[str, bytes], keys: Iterable[str]) -> dict[str, str]:
+    """The values under these keys, as far as they are there and not empty. Raises BadClass."""
+    try:
+        found = {key: credentials[key].decode().strip() for key in keys if key in credentials}
+    except UnicodeDecodeError:
+        raise BadClass("BadCredentials", "the values in the credentials secret are not text: write them as the cloud gave them") from None
+    if broken := [key for key, value in found.items() if not value.isprintable()]:
+        raise BadClass("BadCredentials", f"the value of {broken[0]} in the credentials secret has line breaks or the like: write it anew")
+    return {key: value for key, value in found.items() if value}

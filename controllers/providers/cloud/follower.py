@@ -1,0 +1,65 @@
+"""Asking the cloud again and again what there is, for it tells of no change by itself: more often while it is at work for us."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from controllers.providers.base import ProviderError
+from controllers.runtime.clock import Backoff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from controllers.providers.cloud.driver import Driver
+    from controllers.providers.cloud.fleet import Fleet
+
+__all__ = ["Follower"]
+
+SOON = 2.0
+"""Seconds between looks while the cloud is at work for us."""
+FIRST, LONGEST = 1.0, 60.0
+"""Seconds until the first try after trouble, and at most between tries."""
+
+
+class Follower:
+    """Keeps the fleet as the cloud has it. `problem`: why that cannot be done at present; `on_health()` when that may have changed."""
+
+    def __init__(self, cloud: Driver, fleet: Fleet, seconds: float, on_health: Callable[[], None]) -> None:
+        self._cloud, self._fleet, self._seconds, self._on_health = cloud, fleet, seconds, on_health
+        self._wanted = asyncio.Event()
+        self.problem: ProviderError | None = ProviderError("Connecting", "asking the cloud for its machines for the first time")
+
+    def look(self) -> None:
+        """Something was asked for: has it looked at soon."""
+        self._wanted.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        backoff = Backoff(first=FIRST, most=LONGEST)
+        while True:
+            self._wanted.clear()
+            try:
+                self._fleet.saw(await self._cloud.instances())
+            except Exception as error:
+                self._trouble(error if isinstance(error, ProviderError) else self._cloud.explain(error))
+                await self._rest(backoff.next())
+            else:
+                backoff.reset()
+                self._trouble(None)
+                await self._rest(self._seconds)
+
+    async def _rest(self, seconds: float) -> None:
+        """Until it is time to look again; sooner while something is under way."""
+        limit = min(seconds, SOON) if self._fleet.busy else seconds
+        try:
+            async with asyncio.timeout(limit):
+                await self._wanted.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(min(seconds, SOON))  # what was asked for takes the cloud a moment; one look does for many
+
+    def _trouble(self, problem: ProviderError | None) -> None:
+        before, self.problem = self.problem, problem
+        if (before and before.reason) != (problem and problem.reason):
+            self._on_health()
