@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["definition_name", "document_v2", "document_v3"]
 
 GVK = "x-kubernetes-group-version-kind"
+ANYTHING = "x-kubernetes-preserve-unknown-fields"
 META = openapi_meta.PREFIX
 ERRORS = 400
 """From this status on, what comes back is not the kind."""
@@ -117,10 +118,12 @@ def _schema_v3(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _schema_v2(schema: dict[str, Any]) -> dict[str, Any]:
-    """2.0 knows no anyOf: what may be a number or text has no type there."""
+    """2.0 knows no anyOf: what may be a number or text has no type there. Nor has what may hold anything, and defaults are left out, as
+    kube-apiserver does for the sake of old clients."""
     if "$ref" in schema:
         return {**schema, "$ref": f"#/definitions/{schema['$ref'][1:]}"}
-    return {key: _below(key, value, _schema_v2) for key, value in schema.items() if key != "anyOf"}
+    dropped = {"anyOf", "default"} | ({"type"} if schema.get(ANYTHING) else set())
+    return {key: _below(key, value, _schema_v2) for key, value in schema.items() if key not in dropped}
 
 
 def _below(key: str, value: Any, convert: Any) -> Any:

@@ -1,7 +1,7 @@
 """What a conformance case is: requests as data, and where the two sides may differ for a written reason.
 
 Texts in paths and bodies may hold `{ns}`, the case's own namespace, and `${step:path}`, a value of an earlier answer's body by
-the step's name, such as `${made:metadata.resourceVersion}`.
+the step's name, such as `${made:metadata.resourceVersion}`, or with `|` between keys that hold dots.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 __all__ = [
     "APPLY",
@@ -54,7 +54,8 @@ class Step:
     """One request. `name`: how differences and later steps call it; its number when empty.
 
     `watch`: open a stream under this name; its events are what a step with `collect` of that name compares, read to the stream's end.
-    `quiet`: only the status code is compared, for steps that prepare."""
+    `quiet`: only the status code is compared, for steps that prepare. `part`: makes of the body of an answer without error what is
+    compared, where the rest is about what only one side has."""
 
     method: str
     path: str
@@ -64,6 +65,7 @@ class Step:
     watch: bool = False
     collect: bool = False
     quiet: bool = False
+    part: Callable[[Any], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +103,9 @@ def accept(media: str) -> dict[str, str]:
     return {"Accept": media}
 
 
-def get(path: str, name: str = "", headers: Mapping[str, str] | None = None) -> Step:
+def get(path: str, name: str = "", headers: Mapping[str, str] | None = None, part: Callable[[Any], Any] | None = None) -> Step:
     """GET."""
-    return Step("GET", path, headers=headers or {}, name=name)
+    return Step("GET", path, headers=headers or {}, name=name, part=part)
 
 
 def post(path: str, body: Body, name: str = "", *, headers: Mapping[str, str] | None = None, quiet: bool = False) -> Step:

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.conformance.sides import Answer
 
 __all__ = ["Normal", "decoded"]
@@ -30,8 +32,8 @@ class Normal:
     def __init__(self) -> None:
         self._names: dict[str, dict[str, str]] = {}
 
-    def answer(self, answer: Answer) -> dict[str, Any]:
-        """Status, headers that matter, and body."""
+    def answer(self, answer: Answer, part: Callable[[Any], Any] | None = None) -> dict[str, Any]:
+        """Status, headers that matter, and body, or what `part` makes of it."""
         body = decoded(answer)
         found: dict[str, Any] = {"status": answer.status}
         for header in HEADERS:
@@ -42,7 +44,7 @@ class Normal:
                 found[header] = "present"
         if isinstance(body, dict | list) and answer.status < 400:  # no client minds white space in errors
             found["indented"] = answer.body.startswith((b"{\n", b"[\n"))
-        found["body"] = self.value(body)
+        found["body"] = self.value(part(body) if part is not None and body is not None and answer.status < 400 else body)
         return found
 
     def events(self, answer: Answer) -> list[Any]:

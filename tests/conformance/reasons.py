@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["CLIENT", "DECLARED", "ETAG", "HASHED", "JSON_ONLY", "PLAIN", "TWICE", "TWO_WAYS"]
+__all__ = ["ANY_METHOD", "CLIENT", "DECLARED", "ETAG", "HASHED", "JSON_ONLY", "PLAIN", "TWICE", "TWO_WAYS"]
 
 _PLAIN = "an unknown path is told in a Status, too, which every client of the API reads; kube-apiserver answers in plain text"
 PLAIN = {"1.content-type*": _PLAIN}
@@ -17,3 +17,4 @@ _ETAG = "an ETag and what it depends on save clients the document; kube-apiserve
 _HASH = "it tells a storage migrator of changed encodings; there is one"
 ETAG = {"1.etag": _ETAG, "1.vary": _ETAG}
 HASHED = {**ETAG, "1.body.resources*.storageVersionHash": _HASH}
+ANY_METHOD = "a document is read; kube-apiserver gives it in answer to any method"

@@ -55,7 +55,7 @@ class _Run:
             return {"status": 200, "content-type": stream.response.getheader("Content-Type")}
         answer = stream.read()
         self.answers[step.name] = decoded(answer)
-        return {"status": answer.status} if step.quiet else self.normal.answer(answer)
+        return {"status": answer.status} if step.quiet else self.normal.answer(answer, step.part)
 
     def filled(self, text: str) -> str:
         """With the namespace and values of earlier answers."""
@@ -63,6 +63,8 @@ class _Run:
 
     def _lookup(self, name: str, path: str) -> Any:
         value = self.answers[name]
-        for part in path.split("."):
+        if isinstance(value, str):
+            value = json.loads(value)  # of an answer that does not say that it is JSON
+        for part in path.split("|" if "|" in path else "."):
             value = value[int(part)] if isinstance(value, list) else value.get(part, f"no-{part}")
         return value

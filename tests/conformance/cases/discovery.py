@@ -2,13 +2,38 @@
 
 from __future__ import annotations
 
-from tests.conformance.case import Case, accept, get
-from tests.conformance.reasons import ETAG, HASHED, JSON_ONLY, PLAIN
+from typing import Any
+
+from tests.conformance.case import Case, Step, accept, get
+from tests.conformance.reasons import ANY_METHOD, ETAG, HASHED, JSON_ONLY, PLAIN
 
 __all__ = ["CASES"]
 
 GROUP = "/apis/conformance.example.com"
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+OLDER = AGGREGATED.replace("v=v2", "v=v2beta1")
+OLD_SERVERS = "kube-apiserver before 1.30 asks aggregated servers for v2beta1"
+WEAK = "If-None-Match may name several tags, weak ones and any (RFC 9110, 13.1.2)"
+
+
+def _group(body: Any) -> Any:
+    """What aggregated discovery says of our group; its kinds are in no particular order."""
+    items = [item for item in body["items"] if item["metadata"].get("name") == "conformance.example.com"]
+    for version in (version for item in items for version in item["versions"]):
+        version["resources"].sort(key=lambda resource: str(resource["resource"]))
+    return {**body, "items": items}
+
+
+def _groups(body: Any) -> Any:
+    """What the list of groups says of ours."""
+    return {**body, "groups": [group for group in body["groups"] if group["name"] == "conformance.example.com"]}
+
+
+def _known(name: str, tag: str, **more: Any) -> Case:
+    """Asks again with an If-None-Match of the tag's length; the tag itself is each side's own."""
+    headers = {**accept(AGGREGATED), "If-None-Match": tag}
+    return Case(f"aggregated known by {name}", (get("/apis", headers=headers, part=_group),), **more)
+
 
 CASES = (
     Case("group", (get(GROUP),), allowed=ETAG),
@@ -28,6 +53,29 @@ CASES = (
     Case("unknown version", (get(f"{GROUP}/v2"),), allowed=PLAIN),
     Case("unknown group", (get("/apis/unheard.example.com"),), allowed=PLAIN),
     Case("aggregated is not for groups", (get(GROUP, headers=accept(AGGREGATED + ",application/json")),), allowed=ETAG),
+    Case("groups", (get("/apis", part=_groups),), allowed=ETAG),
+    Case("aggregated", (get("/apis", headers=accept(AGGREGATED), part=_group),)),
+    Case("aggregated for kubectl", (get("/apis", headers=accept(f"{AGGREGATED},{OLDER},application/json"), part=_group),)),
+    Case("aggregated as YAML", (get("/apis", headers=accept(AGGREGATED.replace("json", "yaml", 1)), part=_group),)),
+    Case("aggregated of this server only", (get("/apis", headers=accept(f"{AGGREGATED};profile=nopeer"), part=_group),)),
+    Case(
+        "aggregated as protobuf",
+        (get("/apis", headers=accept(AGGREGATED.replace("json", "vnd.kubernetes.protobuf", 1))),),
+        allowed={"1.*": JSON_ONLY},
+    ),
+    Case("aggregated in its older version", (get("/apis", headers=accept(OLDER)),), allowed={"1.*": OLD_SERVERS}),
+    Case("aggregated in an unknown version", (get("/apis", headers=accept(AGGREGATED.replace("v=v2", "v=v9"))),)),
+    Case(
+        "aggregated in an unknown version or plain",
+        (get("/apis", headers=accept(AGGREGATED.replace("v=v2", "v=v9") + ",application/json"), part=_groups),),
+        allowed=ETAG,
+    ),
+    Case("aggregated or HTML", (get("/apis", headers=accept(f"text/html,{AGGREGATED}"), part=_group),)),
+    Case("aggregated by HEAD", (Step("HEAD", "/apis", headers=accept(AGGREGATED)),)),
+    Case("aggregated by POST", (Step("POST", "/apis", headers=accept(AGGREGATED), part=_group),), allowed={"1.*": ANY_METHOD}),
+    _known("another tag", '"0123"'),
+    _known("no tag", "0123"),
+    _known("any tag", "*", allowed={"1.*": WEAK}),
     Case("healthz", (get("/healthz"),)),
     Case("livez", (get("/livez"),)),
     Case("readyz", (get("/readyz"),)),

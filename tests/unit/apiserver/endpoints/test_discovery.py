@@ -196,3 +196,11 @@ async def test_v2_has_no_alternatives(service: Service) -> None:
     weight = found["definitions"]["com.example.v1.Widget"]["properties"]["spec"]["properties"]["main"]["properties"]["weight"]
     assert weight["x-kubernetes-int-or-string"] is True
     assert "anyOf" not in weight
+    assert not [key for key in keys(found["definitions"]) if key == "default"]
+
+
+def keys(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        yield from value
+    for item in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from keys(item)
