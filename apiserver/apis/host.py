@@ -8,6 +8,7 @@ whatever class, namespace or name it is seen through. Nothing in it is a BMC add
 from __future__ import annotations
 
 import uuid
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -42,14 +43,19 @@ ADOPTS = f"{GROUP}/adopts"
 WORKLOAD_FIELDS = ("consumerRef", "image", "customDeploy", "userData", "metaData", "networkData", "online", "automatedCleaningMode")
 """Fields of a view's spec that are the Workload's. The rest of the spec is the host's."""
 
+REMEMBERED = 2**15
+"""Names that are not made anew each time: those of the hosts in use, which change most, and of many that are free."""
+
 IDENTITY = uuid.UUID("5b0e6a52-6c8f-5d0a-9a3e-3c1a6d1f7b10")
 
 
+@lru_cache(maxsize=REMEMBERED)
 def host_name(real_uid: str) -> str:
     """The name of the Host of the real host with this uid: opaque, so that tenants may see it (status.provisioning.ID)."""
     return str(uuid.uuid5(IDENTITY, real_uid))
 
 
+@lru_cache(maxsize=REMEMBERED)
 def view_uid(real_uid: str, namespace: str) -> str:
     """The uid of a real host's view in a namespace: stable over offers, claims and restarts, unique over namespaces."""
     return str(uuid.uuid5(IDENTITY, f"{namespace}/{real_uid}"))

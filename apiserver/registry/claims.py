@@ -59,7 +59,7 @@ class Claims:
         """The Workload that has the host, if it still exists."""
         claim = host["spec"].get("claimRef")
         entry = self.workloads.find(claim["namespace"], claim["name"]) if claim else None
-        return entry if entry is not None and entry.object()["metadata"]["uid"] == claim["uid"] else None
+        return entry if entry is not None and entry.fields[".uid"] == claim["uid"] else None
 
     def views_of_host(self, host_name: str) -> list[Entry]:
         """All views that show the host."""
@@ -81,22 +81,14 @@ class Claims:
 
     def view_object(self, host: dict[str, Any], workload: dict[str, Any] | None, namespace: str, name: str) -> dict[str, Any]:
         """The whole view as it is to be stored, with the system's metadata carried on from the current one."""
-        wanted = project(host, workload, namespace, name)
         current = self.views.find(namespace, name)
-        if current is None:
-            wanted["metadata"] |= {"creationTimestamp": now(), "generation": 1}
-            return wanted
-        old = current.object()
-        kept = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "managedFields")
-        wanted["metadata"] |= {field: old["metadata"][field] for field in kept if field in old["metadata"]}
-        wanted["metadata"]["generation"] = old["metadata"].get("generation", 1) + (old["spec"] != wanted["spec"])
-        return {"apiVersion": old["apiVersion"], "kind": old["kind"], **wanted}
+        return _view(host, workload, namespace, name, current.object() if current is not None else None)
 
-    def put_view(self, view: dict[str, Any]) -> list[Operation]:
-        """The operation that stores a view made by `view_object` on the server's own account; none when nothing differs."""
-        meta = view["metadata"]
-        current = self.views.find(meta["namespace"], meta["name"])
+    def put_view(self, host: dict[str, Any], workload: dict[str, Any] | None, namespace: str, name: str) -> list[Operation]:
+        """The operation that stores the view on the server's own account; none when nothing differs."""
+        current = self.views.find(namespace, name)
         old = current.object() if current is not None else None
+        view = _view(host, workload, namespace, name, old)
         if old is not None and same(old, view):
             return []
         return [self.views.put(current, self.views.tracking.track(SERVER, old, view, None, "", now()))]
@@ -107,11 +99,14 @@ class Claims:
         if claim is None or "report" not in (host.get("status") or {}):
             return []
         name = (host["spec"].get("view") or {}).get("name") or self.view_name(host, claim["namespace"])
-        return self.put_view(self.view_object(host, workload, claim["namespace"], name))
+        return self.put_view(host, workload, claim["namespace"], name)
 
     async def show(self, host_entry: Entry) -> None:
         """Bring the views of an unclaimed host up to date: in the namespaces it is offered to, and nowhere else. A view that
         somebody changes meanwhile is left to them; who claims the host meanwhile wins."""
+        claimant = host_entry.fields[".claimNamespace"]
+        if claimant and all(view.namespace == claimant for view in self.views_of_host(host_entry.name)):
+            return  # as it is with nearly every report on a host in use
         host = host_entry.object()
         name = host_entry.name
         wanted = set() if host["spec"].get("claimRef") else offered_to(host)
@@ -121,8 +116,8 @@ class Claims:
         ):
             await self._commit_each([[Delete(view.key, view.revision), check] for view in views])
         for namespaces in _chunks(sorted(wanted)):
-            shown = (self.view_object(host, None, namespace, self.view_name(host, namespace)) for namespace in namespaces)
-            await self._commit_each([[*operations, check] for operations in map(self.put_view, shown) if operations])
+            shown = (self.put_view(host, None, namespace, self.view_name(host, namespace)) for namespace in namespaces)
+            await self._commit_each([[*operations, check] for operations in shown if operations])
 
     async def _commit_each(self, commits: list[list[Operation]]) -> None:
         """Each for itself, but together, so that the store can write them in one go. Raises what the first that failed raised."""
@@ -134,6 +129,18 @@ class Claims:
     async def cache_commit(self, operations: list[Operation]) -> int:
         """Commit on the shared store."""
         return await self.hosts.cache.commit(operations)
+
+
+def _view(host: dict[str, Any], workload: dict[str, Any] | None, namespace: str, name: str, old: dict[str, Any] | None) -> dict[str, Any]:
+    """See Claims.view_object. `old`: the view as it is stored."""
+    wanted = project(host, workload, namespace, name)
+    if old is None:
+        wanted["metadata"] |= {"creationTimestamp": now(), "generation": 1}
+        return wanted
+    kept = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "managedFields")
+    wanted["metadata"] |= {field: old["metadata"][field] for field in kept if field in old["metadata"]}
+    wanted["metadata"]["generation"] = old["metadata"].get("generation", 1) + (old["spec"] != wanted["spec"])
+    return {"apiVersion": old["apiVersion"], "kind": old["kind"], **wanted}
 
 
 def _chunks(items: list[Any]) -> Iterator[list[Any]]:

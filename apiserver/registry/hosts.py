@@ -120,7 +120,7 @@ class HostStrategy(Strategy):
             return []
         if new is None or view.namespace not in offered_to(new) or "deletionTimestamp" in view.object()["metadata"]:
             return [Delete(view.key, view.revision)]
-        return self.claims.put_view(self.claims.view_object(new, None, view.namespace, view.name))
+        return self.claims.put_view(new, None, view.namespace, view.name)
 
     async def after_commit(self, new: dict[str, Any]) -> None:
         """Refresh the offers. A write that comes between asks for it again itself."""

@@ -11,7 +11,7 @@ from typing import Any
 from apiserver.apis.host import WORKLOAD_FIELDS, uid_of_view
 from apiserver.apis.workload import GROUP
 
-__all__ = ["CLAIMED_THROUGH", "PAUSED", "STATUS_ANNOTATION", "claimed_by", "held_for", "host_of", "project"]
+__all__ = ["CLAIMED_THROUGH", "PAUSED", "STATUS_ANNOTATION", "claimed_by", "held_for", "host_of", "project", "taken_from"]
 
 CLAIMED_THROUGH = f"{GROUP}/claimed-through"
 """Label of Workloads that were made by a claim through the view; their consumerRef is the claimer's alone."""
@@ -60,6 +60,13 @@ def project(host: dict[str, Any], workload: dict[str, Any] | None, namespace: st
         "spec": spec,
         "status": _status(host, report["status"], workload, claimed=claimed, held=held is not None),
     }
+
+
+def taken_from(workload: dict[str, Any]) -> tuple[object, ...]:
+    """What `project` takes from a Workload: two that agree in it are shown alike. Most of the status is not in it."""
+    meta = workload["metadata"]
+    made_by_claim = CLAIMED_THROUGH in (meta.get("labels") or {})
+    return workload["apiVersion"], meta["namespace"], meta["name"], made_by_claim, workload["spec"], wants_deprovisioning(workload)
 
 
 def _metadata(host: dict[str, Any], report: dict[str, Any], namespace: str, name: str, tenant: dict[str, Any]) -> dict[str, Any]:

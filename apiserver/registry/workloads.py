@@ -10,6 +10,7 @@ from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.apis.workload import GROUP, VERSION, Binding, Workload
 from apiserver.registry.attributes import Attributes
 from apiserver.registry.claims import Claims, adopting, bound, claim_ref, free_reason
+from apiserver.registry.projection import taken_from
 from apiserver.registry.resource import Column, Resource
 from apiserver.registry.store import ATTEMPTS, Registry
 from apiserver.registry.strategy import Strategy
@@ -44,6 +45,7 @@ WORKLOADS = Resource(
         Column("Online", "status.poweredOn", type="boolean", priority=1, description="Whether the machine is powered on"),
         Column("Message", "status.conditions.(Ready).message", priority=1, description="What it waits for"),
     ),
+    indexed={".uid": "metadata.uid"},
     subresources={"status": frozenset({"get", "update", "patch"}), "binding": frozenset({"create"})},
 )
 
@@ -107,7 +109,10 @@ class WorkloadStrategy(Strategy):
         entry = self.claims.host_of_workload(either) if either is not None and old is not None else None
         if entry is None:
             return []
-        return [*self.claims.view_operations(entry.object(), new), Check(entry.key, entry.revision)]
+        check = Check(entry.key, entry.revision)
+        if old is not None and new is not None and taken_from(old) == taken_from(new):
+            return [check]
+        return [*self.claims.view_operations(entry.object(), new), check]
 
 
 def _update_warning(old: dict[str, Any], new: dict[str, Any]) -> str | None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from apiserver.apis.host import WORKLOAD_FIELDS
 from apiserver.apis.metal3 import BareMetalHost
 from apiserver.registry.absorb import Refused, absorb
-from apiserver.registry.projection import PAUSED, STATUS_ANNOTATION, project
+from apiserver.registry.projection import CLAIMED_THROUGH, PAUSED, STATUS_ANNOTATION, project, taken_from
 
 CANARY = "canary-of-the-owner"
 
@@ -188,3 +188,38 @@ def test_while_releasing_only_metadata_may_change() -> None:
     view = project(host, workload({"online": True}), "tenant-a", "node-0")
     with pytest.raises(Refused, match="being released"):
         absorb(view, write(view, {"online": False}, {}, {}), host, claimed=True, releasing=True, informed=False)
+
+
+a_few = st.sampled_from([{}, {"consumerRef": {"kind": "K", "name": "n"}}, {"image": {"url": "u"}}, {"online": True}])
+workloads = st.builds(
+    lambda spec, phase, labels, deleted, extra: {
+        **workload(spec),
+        "metadata": {
+            **workload(spec)["metadata"],
+            "labels": labels,
+            **({"deletionTimestamp": "t"} if deleted else {}),
+            "generation": extra,
+        },
+        "status": {"phase": phase, "addresses": [extra]},
+    },
+    a_few,
+    st.sampled_from(["Pending", "Bound", "Provisioning", "Running", "Deprovisioning"]),
+    st.sampled_from([{}, {CLAIMED_THROUGH: "baremetalhost"}, {"other": "label"}]),
+    st.booleans(),
+    st.integers(0, 3),
+)
+
+
+@given(workloads, workloads)
+def test_workloads_of_which_the_same_is_taken_are_shown_alike(one: dict[str, Any], other: dict[str, Any]) -> None:
+    host = claimed(HOST, {"name": "node-0"})
+    alike = project(host, one, "tenant-a", "node-0") == project(host, other, "tenant-a", "node-0")
+    assert alike or taken_from(one) != taken_from(other)
+
+
+def test_most_of_a_workloads_status_is_not_shown() -> None:
+    one = workload({"image": {"url": "u"}})
+    other = {**one, "status": {"phase": "Running", "addresses": [{"address": "a"}], "conditions": []}}
+    assert taken_from(one) == taken_from(other)
+    empty = workload({})
+    assert taken_from(empty) != taken_from({**empty, "status": {"phase": "Deprovisioning"}})
