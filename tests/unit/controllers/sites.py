@@ -155,7 +155,7 @@ class Sites:
         self._stack.push_async_callback(endpoint.app.stop)
         made = Site(name, authority, endpoint.app.url, Client(None), _nothing)
         made.admin = await self._stack.enter_async_context(Client(made.config("admin", MASTERS)))
-        for namespace in (SYSTEM, NAMESPACE):
+        for namespace in ("kube-system", SYSTEM, NAMESPACE):
             await made.namespace(namespace)
         if below is not None:
             await made.add_class("metal", "metal3.io/baremetalhost", below.api.kubeconfig, parameters={"namespace": "metal3"})
