@@ -34,7 +34,7 @@ class HostController:
     """Reconciles hosts by "class|real uid"."""
 
     def __init__(
-        self, cluster: Cluster, sources: Sources, *, unchanged: Callable[[Object], None] = lambda host: None, workers: int = 4
+        self, cluster: Cluster, sources: Sources, *, unchanged: Callable[[Object], None] = lambda host: None, workers: int = 8
     ) -> None:
         """`unchanged` is told of Hosts whose real host has changed in nothing that they say: nobody else hears of that."""
         self._cluster, self._sources, self._unchanged = cluster, sources, unchanged

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import TYPE_CHECKING
 
 from apiserver.cli.health import HealthServer
@@ -73,6 +74,7 @@ async def _control(arguments: argparse.Namespace) -> None:
         async with asyncio.TaskGroup() as group:
             if arguments.health_port >= 0:
                 group.create_task(HealthServer(arguments.health_port, health.problem).run())
+            group.create_task(_settle(health))
             await run_controllers(
                 arguments.kubeconfig,
                 context=arguments.context,
@@ -87,3 +89,10 @@ async def _control(arguments: argparse.Namespace) -> None:
         raise UsageError(f"the management cluster cannot be used: {failed.exceptions[0]}") from None
     except* LeadershipLost as failed:
         raise UsageError(f"{failed.exceptions[0]}") from None
+
+
+async def _settle(health: Health) -> None:
+    """What was read at the start stays: the garbage collector, which would hold everything up to look at it, need not."""
+    await health.started.wait()
+    gc.collect()
+    gc.freeze()

@@ -1,0 +1,38 @@
+"""The controllers go to the API server itself for its kinds, under their service account, and verify it by its APIService."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from tests.integration.objects import workload
+from tests.integration.running import eventually
+
+if TYPE_CHECKING:
+    from tests.integration.running import Running
+
+ESTABLISHED = "01"
+
+
+def connections(pid: int, port: int) -> int:
+    """How many of the process's connections lead to this port of the loopback (proc(5), /proc/net/tcp)."""
+    sockets = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(OSError):  # it may have been closed since
+            sockets.add(os.readlink(descriptor))
+    lines = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
+    there = f"0100007F:{port:04X}"
+    return sum(line[2] == there and line[3] == ESTABLISHED and f"socket:[{line[9]}]" in sockets for line in lines)
+
+
+def test_controllers_go_to_the_server_itself(tenants: Running) -> None:
+    (pid,) = tenants.description["controllers"]["pids"]
+    port = urlsplit(tenants.description["apiserver"]["url"]).port
+    assert port is not None
+    # Its watches are connections that stay. Whenever it could not be reached, it is tried again within half a minute.
+    assert eventually(lambda: connections(pid, port) >= 3)
+    tenants.kubectl("a", "create", "-f", "-", stdin=workload("direct"))
+    tenants.kubectl("a", "wait", "--for=condition=Ready", "workload/direct", "--timeout=120s")
