@@ -70,7 +70,7 @@ class ConsumerController:
         """Whether the consumer exists; None when that cannot be known here."""
         reference = workload["spec"]["consumerRef"]
         try:
-            await self._cluster.client.get(resource, reference["name"], reference.get("namespace") or namespace_of(workload))
+            await self._cluster.client.get(resource, reference["name"], namespace_of(workload))
         except ApiException as error:
             if error.status == 403:
                 return None
@@ -82,14 +82,18 @@ class ConsumerController:
 
 
 def consumer_resource(workload: Object) -> Resource | None:
-    """Where the consumer of a claim through the view would be, if it is one of this cluster's; else None."""
+    """Where the consumer of a claim through the view would be, if it is one of this cluster's and of the claim's namespace; else None."""
     reference = workload["spec"].get("consumerRef")
     if not reference or kinds.CLAIMED_THROUGH not in labels_of(workload):
         return None
-    group, _, version = (reference.get("apiVersion") or "").rpartition("/")
+    group, _, version = (reference.get("apiVersion") or "").partition("/")
     kind = reference.get("kind") or ""
     if not (group and version and kind and reference.get("name")) or group == kinds.GROUP:
         return None  # a Workload of another cluster, which has the host through a relay
+    if "/" in version or not kind.isalnum():
+        return None  # nothing that a cluster has
+    if reference.get("namespace") not in (None, "", namespace_of(workload)):
+        return None  # what is in other namespaces is not for this one's tenant to hear of
     return Resource(group, version, _plural(kind.lower()), kind)
 
 
@@ -112,7 +116,7 @@ def _plural(kind: str) -> str:
 
 def _condition(workload: Object, *, there: bool) -> Object:
     reference, generation = workload["spec"]["consumerRef"], workload["metadata"].get("generation")
-    who = f"{reference['kind']} {reference.get('namespace') or namespace_of(workload)}/{reference['name']}"
+    who = f"{reference['kind']} {namespace_of(workload)}/{reference['name']}"
     if there:
         return condition(CONSUMER_FOUND, True, "Found", f"{who} exists", generation=generation)
     host = ((workload.get("status") or {}).get("host") or {}).get("name") or "NAME"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
+
+from controllers.runtime.errors import ApiException
 
 __all__ = [
     "Object",
@@ -21,6 +25,8 @@ __all__ = [
 
 Object = dict[str, Any]
 """A Kubernetes object as decoded JSON. Objects from an informer are shared: never change them."""
+PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:~-]*")
+"""What stands in a URL as it is, and cannot be read as a way to another directory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +45,27 @@ class Resource:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """The URL path of a collection (in all namespaces without one), an object or its subresource."""
-        parts = [f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"]
+        """The URL path of a collection (in all namespaces without one), an object or its subresource.
+
+        Names come from tenants, and the request is made with the controllers' rights: a name that could lead elsewhere is one that no
+        object has. Raises ApiException (404) for it.
+        """
+        parts = ["/apis", _segment(self.group)] if self.group else ["/api"]
+        parts.append(_segment(self.version))
         if namespace:
-            parts += ["namespaces", namespace]
-        parts.append(self.plural)
-        parts += [part for part in (name, subresource) if part]
+            parts += ["namespaces", _segment(namespace)]
+        parts.append(_segment(self.plural))
+        parts += [_segment(part) for part in (name, subresource) if part]
         return "/".join(parts)
+
+
+def _segment(text: str) -> str:
+    """A part of a path (k8s.io/apimachinery IsValidPathSegmentName)."""
+    if PLAIN.fullmatch(text):
+        return text
+    if text in ("", ".", "..") or "/" in text or "%" in text:
+        raise ApiException(404, "NotFound", f"nothing can have the name {text!r}", details={"name": text})
+    return quote(text, safe="")
 
 
 def name_of(obj: Object) -> str:

@@ -91,3 +91,12 @@ def test_where_consumers_are_looked_for() -> None:
     assert consumer_resource(claimed(RELAYED)) is None
     assert consumer_resource(workload("m0", consumerRef=MACHINE)) is None, "a Workload that its tenant made itself"
     assert consumer_resource(claimed({"kind": "Pod", "name": "x"})) is None
+    assert consumer_resource(claimed({**MACHINE, "namespace": "team-b"})) is None, "a tenant would hear what others have"
+    assert consumer_resource(claimed({key: value for key, value in MACHINE.items() if key != "namespace"})) == found
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"apiVersion": "x/../../api/v1"}, {"apiVersion": "x/v1/y"}, {"kind": "Secret/x"}, {"kind": "../secret"}, {"kind": "a b"}]
+)
+def test_nothing_is_looked_for_where_no_kind_can_be(wrong: dict[str, str]) -> None:
+    assert consumer_resource(claimed({**MACHINE, **wrong})) is None
