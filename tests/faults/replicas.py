@@ -14,7 +14,7 @@ from tests.faults.process import NAMESPACE, WORKLOADS, Refused, Server
 from tests.faults.writers import note_of, revision_of, workload
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     from tests.faults.watcher import Watcher
@@ -45,10 +45,10 @@ class Replicas:
 
 
 @asynccontextmanager
-async def replicas(folder: Path, storage: str, count: int) -> AsyncIterator[Replicas]:
-    """Started, with the namespace."""
+async def replicas(folder: Path, storages: Sequence[str]) -> AsyncIterator[Replicas]:
+    """Started, one for each address of the storage, with the namespace."""
     async with AsyncExitStack() as stack:
-        servers = [await stack.enter_async_context(Server(folder, storage)) for _ in range(count)]
+        servers = [await stack.enter_async_context(Server(folder, storage)) for storage in storages]
         await asyncio.gather(*(server.start() for server in servers))
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
         await servers[0].request("POST", "/api/v1/namespaces", namespace)
@@ -95,6 +95,11 @@ class Writer:
             try:
                 found = await self._server.request("GET", self._path)
             except GONE:
+                self._server = self._replicas.any()
+                continue
+            except Refused as error:
+                if error.status != 503:
+                    raise
                 self._server = self._replicas.any()
                 continue
             assert note_of(found) == number, f"{self.name} has {note_of(found)} instead of {number}"

@@ -43,7 +43,7 @@ def address(etcd: EtcdServer) -> str:
 
 
 async def test_what_one_acknowledged_all_others_show(etcd: EtcdServer, tmp_path: Path, figure: Callable[[str, str, object], None]) -> None:
-    async with replicas(tmp_path / "servers", address(etcd), COUNT) as servers:
+    async with replicas(tmp_path / "servers", [address(etcd)] * COUNT) as servers:
         answer = await servers.any().request("POST", WORKLOADS, workload("w", 0))
         for number in range(1, ROUNDS + 1):
             writer, *readers = random.Random(number).sample(servers.alive, COUNT)
@@ -60,7 +60,7 @@ async def test_kill_9_of_replicas_under_watches(
     etcd: EtcdServer, tmp_path: Path, kills: int, seed: int, figure: Callable[[str, str, object], None]
 ) -> None:
     moments, acknowledged, stopping = random.Random(seed), list[int](), asyncio.Event()
-    async with replicas(tmp_path / "servers", address(etcd), COUNT) as servers:
+    async with replicas(tmp_path / "servers", [address(etcd)] * COUNT) as servers:
         writers = [Writer(servers, f"w-{n}", acknowledged.append) for n in range(WRITERS)]
         watchers = [Watcher(servers.any()) for _ in range(WATCHERS)]
         async with asyncio.timeout(SECONDS + 60 * kills), asyncio.TaskGroup() as group:

@@ -42,7 +42,8 @@ def etcd_tool(name: str) -> Path:
 
 @dataclass
 class EtcdServer:
-    """One member, alone in its cluster unless `peers` has others: name → peer port. flags: more of etcd's. release: which etcd."""
+    """One member, alone in its cluster unless `peers` has others: name → the port where they are reached. flags: more of etcd's. release:
+    which etcd. advertised: the port where others reach it, if that is not its own peer port."""
 
     folder: Path
     name: str = "m1"
@@ -53,6 +54,7 @@ class EtcdServer:
     peers: dict[str, int] = field(default_factory=dict)
     client_port: int = field(default_factory=reserve)
     peer_port: int = field(default_factory=reserve)
+    advertised: int = 0
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -62,7 +64,8 @@ class EtcdServer:
 
     def start(self, *, wait: bool = True) -> None:
         """Start it; with `wait`, return when it is healthy."""
-        peers = {self.name: self.peer_port, **self.peers}
+        advertised = self.advertised or self.peer_port
+        peers = {self.name: advertised, **self.peers}
         argv = [
             etcd_tool(self.release),
             f"--name={self.name}",
@@ -70,7 +73,7 @@ class EtcdServer:
             f"--listen-client-urls={self.endpoint}",
             f"--advertise-client-urls={self.endpoint}",
             f"--listen-peer-urls=http://127.0.0.1:{self.peer_port}",
-            f"--initial-advertise-peer-urls=http://127.0.0.1:{self.peer_port}",
+            f"--initial-advertise-peer-urls=http://127.0.0.1:{advertised}",
             "--initial-cluster=" + ",".join(f"{name}=http://127.0.0.1:{port}" for name, port in peers.items()),
             "--log-level=warn",
             *self.flags,
