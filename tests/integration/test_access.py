@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.objects import workload
+from tests.integration.objects import secret, workload
+from tests.integration.running import ADMIN
 
 if TYPE_CHECKING:
     from tests.integration.running import Running
@@ -76,3 +77,15 @@ def test_another_namespaces_quota_and_names_stay_unknown(tenants: Running) -> No
     there = done.stderr.replace("secret-project", "X")
     absent = tenants.try_kubectl("a", "get", "workload", "not-there", "-n", "b").stderr.replace("not-there", "X")
     assert there == absent
+
+
+def test_a_name_does_not_lead_to_another_namespaces_secret(tenants: Running) -> None:
+    """What a Workload names is read with the controllers' rights."""
+    tenants.kubectl(ADMIN, "create", "-n", "kube-system", "-f", "-", stdin=secret("others", userData="#cloud-config"))
+    try:
+        made = workload("curious", userData={"name": "../../kube-system/secrets/others"})
+        tenants.kubectl("a", "create", "-f", "-", stdin=made)
+        reason = 'jsonpath={.status.conditions[?(@.type=="Synchronized")].reason}=SecretNotFound'
+        tenants.kubectl("a", "wait", "workload/curious", f"--for={reason}", "--timeout=60s")
+    finally:
+        tenants.kubectl(ADMIN, "delete", "secret", "others", "-n", "kube-system")
