@@ -80,4 +80,5 @@ def _has(words: Iterable[str], wanted: str) -> bool:
 
 def _requirement(expression: Mapping[str, Any]) -> Requirement:
     operator = _OPERATORS[expression["operator"]]
+    # The operator was looked at above.
     return Requirement(expression["key"], operator, frozenset(expression.get("values") or ()))  # type: ignore[arg-type]

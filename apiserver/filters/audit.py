@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["STARTED", "Auditor", "Sink", "with_audit", "with_refusals_audited"]
 
+# A callable's type cannot be given as a class.
 STARTED: web.RequestKey[Callable[[int], None]] = web.RequestKey("audit-started", object)  # type: ignore[arg-type]
 """Left in the HTTP request; the HTTP server calls it with the status code when the headers of the response go out."""
 AGENT = 1024

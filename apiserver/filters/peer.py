@@ -81,6 +81,6 @@ def _chain(connection: ssl.SSLObject) -> list[bytes]:
     public = getattr(connection, "get_unverified_chain", None)
     if public is not None:  # Python 3.13
         return list(public())
-    inner: Any = connection._sslobj  # type: ignore[attr-defined]
-    der = ssl._ssl.ENCODING_DER  # type: ignore[attr-defined]
+    inner: Any = connection._sslobj  # type: ignore[attr-defined] # the ssl module has no other way to the chain
+    der = ssl._ssl.ENCODING_DER  # type: ignore[attr-defined] # the ssl module has no other way to the chain
     return [certificate.public_bytes(der) for certificate in inner.get_unverified_chain() or ()]

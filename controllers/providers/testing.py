@@ -256,6 +256,7 @@ class ProviderTests:
         async with running(source) as (provider, _):
             host = await self.first(provider)
             for image in ("http://images/os", "http://images/new", None):
+                # Called in the same turn.
                 await applied(provider, claim("w", host, image=image), lambda: source.runs(host.name) == image)  # noqa: B023
 
     async def test_a_blocked_workload_holds_its_host_and_runs_nothing_new(self, source: SourceHarness) -> None:

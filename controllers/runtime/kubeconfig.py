@@ -77,6 +77,7 @@ async def load(source: Source, context: str | None = None, at: Endpoint | None =
                 # The coroutine is made there: when this is cancelled before the thread has begun, there is none that nobody awaits.
                 await asyncio.to_thread(lambda: asyncio.run(_load_dict(source, context, folder, configuration)))
             elif source is None:
+                # The library has no types.
                 kube_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
             else:
                 await _load_file(os.fspath(source), context, configuration)

@@ -11,6 +11,7 @@ import pytest
 
 pytest.register_assert_rewrite(*(f"storage.testing.{name}" for name in ("harness", "commits", "reads", "watches", "lifecycle", "model")))
 
+# Only what is imported after that has its assertions rewritten.
 from storage.testing.commits import CommitTests  # noqa: E402
 from storage.testing.lifecycle import LifecycleTests  # noqa: E402
 from storage.testing.model import ModelTests  # noqa: E402

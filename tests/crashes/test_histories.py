@@ -156,6 +156,7 @@ class Histories(RuleBasedStateMachine):
         hosts = [host for host in self.stack.management.all("Host") if host["spec"]["source"]["name"] == f"h{index}"]
         for host in hosts:
             name = host["metadata"]["name"]
+            # Mypy does not infer the defaults of lambdas.
             self.attempt(lambda name=name: self.stack.management.patch("Host", name, {"spec": {"claimRef": None}}))  # type: ignore[misc]
 
     @rule(allowed=ALLOWED, limit=st.sampled_from([None, 0, 1, 2]))

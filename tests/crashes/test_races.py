@@ -44,6 +44,7 @@ async def claim_one(side: Side, where: str, refused: Counter[str]) -> str:
             continue
         name = str(chance.choice(free)["metadata"]["name"])
         spec = {"consumerRef": consumer(where), "image": objects.image(), "online": True}
+        # Mypy does not infer the defaults of lambdas.
         refusal = await _refusal(lambda name=name, spec=spec: side.patch("BareMetalHost", name, {"spec": spec}, where, who=where))  # type: ignore[misc]
         if refusal is None:
             return name
@@ -178,7 +179,7 @@ def test_the_owner_changes_the_real_host_at_any_moment_of_its_claim(what: str) -
             assert_sound(stack)
 
     for moment in moments:
-        run(lambda moment=moment: main(moment))  # type: ignore[misc]
+        run(lambda moment=moment: main(moment))  # type: ignore[misc] # mypy does not infer the defaults of lambdas
 
 
 async def _gone(stack: Stack) -> None:

@@ -63,6 +63,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self.now
 
+    # The loop's own type has more overloads.
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
         """Runs the function in a thread (it may want a loop of its own) and waits for it: no other order is possible."""
         future: asyncio.Future[T] = self.create_future()

@@ -106,6 +106,7 @@ class OpenStack(Driver):
 
         for key in keys:
             path = f"/servers/{instance.id}/metadata/{quote(_key(key))}"
+            # Mypy does not infer the defaults of lambdas.
             await self._calls.write(lambda driver, path=path: run(driver, path))  # type: ignore[misc]
 
     def explain(self, error: Exception) -> ProviderError:
@@ -130,7 +131,7 @@ class OpenStack(Driver):
         return self._flavors[kind]
 
 
-class _Connection(OpenStack_2_Connection):  # type: ignore[misc]
+class _Connection(OpenStack_2_Connection):  # type: ignore[misc] # the library has no types
     """Libcloud's, except: a service counts by its type, whatever the catalog names it; no token is sent in the clear; one that the cloud
     does not take any more is renewed at once; and writes look at the fence when nothing is to be waited for any more."""
 
@@ -161,7 +162,7 @@ class _Connection(OpenStack_2_Connection):  # type: ignore[misc]
         return super().request(*arguments, **options)
 
 
-class _NodeDriver(OpenStack_2_NodeDriver):  # type: ignore[misc]
+class _NodeDriver(OpenStack_2_NodeDriver):  # type: ignore[misc] # the library has no types
     connectionCls = _Connection
 
 

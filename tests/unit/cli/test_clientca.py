@@ -51,7 +51,7 @@ async def test_changes_are_told_and_nonsense_is_not(tmp_path: Path, caplog: pyte
         return True
 
     caplog.handler.addFilter(notice)
-    following = asyncio.create_task(file.follow(told))  # type: ignore[arg-type]
+    following = asyncio.create_task(file.follow(told))  # type: ignore[arg-type] # Told has what is used of the trust
     async with asyncio.timeout(5):
         path.write_bytes(b"nonsense")
         await complained.wait()

@@ -61,7 +61,7 @@ async def late_for_its_host(maker: Sites, source: Site, proxy: Proxy, **spec: An
     await first.relay(source.tenant())
     await second.relay(source.tenant(url=f"https://127.0.0.1:{proxy.port}"))
     for site in (first, second):
-        await eventually(lambda site=site: site.view("h2"))  # type: ignore[misc]
+        await eventually(lambda site=site: site.view("h2"))  # type: ignore[misc] # mypy does not infer the defaults of lambdas
     proxy.cut()
     await second.create("late", className="relay", **spec)
     taken = str(await eventually(lambda: host_of(second, "late")))

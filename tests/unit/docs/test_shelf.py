@@ -21,7 +21,7 @@ class Shelf(SourceHarness):
     """A shelf in a temporary folder, with a robot that is done at once."""
 
     provider = ShelfProvider
-    credentials = {}  # noqa: RUF012
+    credentials = {}  # noqa: RUF012 - read only, as in every harness
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.away = folder, folder.with_name("away")

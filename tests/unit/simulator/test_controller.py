@@ -106,6 +106,7 @@ async def test_stopped_at_every_write_it_goes_on(hardware: Hardware) -> None:
         if _state(before) == "available":
             break
         async with hardware.simulated(speed=0.05):
+            # Mypy does not infer the defaults of lambdas.
             await hardware.until(lambda host, before=before: _version(host) != _version(before))  # type: ignore[misc]
     assert _state(before) == "available"
 

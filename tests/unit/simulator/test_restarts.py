@@ -75,7 +75,7 @@ def test_deletion_always_ends(plan: list[tuple[tuple[str, Any], float, bool]]) -
 @settings(max_examples=50, deadline=None)
 def test_a_step_changes_nothing_it_was_given_and_survives_the_wire(plan: list[tuple[tuple[str, Any], float, bool]]) -> None:
     life = Life(new_host())
-    check: Callable[[], None] = lambda: _pure(life)  # noqa: E731
+    check: Callable[[], None] = lambda: _pure(life)  # noqa: E731 - a typed name for what differs
     for (what, value), seconds, _ in plan:
         _change(life, what, value)
         check()

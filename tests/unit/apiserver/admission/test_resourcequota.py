@@ -182,7 +182,7 @@ async def test_a_conflict_on_one_quota_that_then_refuses_gives_the_other_back() 
             cluster.recount("b", 2)
         await put(quota)
 
-    cluster.put_status = overtaken  # type: ignore[method-assign]
+    cluster.put_status = overtaken  # type: ignore[method-assign] # in place of the fake's own
     errors = await tried(cluster.create("x"))
     await cluster.settled()
     assert (len(errors), cluster.used("a"), cluster.used("b")) == (1, 0, 2)
@@ -213,7 +213,7 @@ async def test_trouble_refuses_and_says_nothing_of_its_cause(cluster: Cluster) -
         await put(quota)
 
     cluster.trouble = False
-    cluster.put_status = troubled  # type: ignore[method-assign]
+    cluster.put_status = troubled  # type: ignore[method-assign] # in place of the fake's own
     (error,) = await tried(cluster.create("x"))
     assert error.code == 503
 
@@ -236,7 +236,7 @@ async def test_waiting_has_an_end(cluster: Cluster, monkeypatch: pytest.MonkeyPa
     async def stuck(quota: dict[str, Any]) -> None:
         await asyncio.Event().wait()
 
-    cluster.put_status = stuck  # type: ignore[method-assign]
+    cluster.put_status = stuck  # type: ignore[method-assign] # in place of the fake's own
     (error,) = await tried(cluster.create("x"))
     assert "resource quota evaluation timed out" in error.message
 

@@ -47,6 +47,7 @@ class Reader:
 
 
 def collection() -> Collection[Entry]:
+    # Nothing is decoded here.
     made: Collection[Entry] = Collection(PREFIX, lambda key, value, revision: None)  # type: ignore[arg-type, return-value]
     made.reset(1)
     return made

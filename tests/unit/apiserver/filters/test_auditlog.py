@@ -80,7 +80,7 @@ class Written:
         write = log._write
 
         def announced(batch: object) -> None:
-            write(batch)  # type: ignore[arg-type]
+            write(batch)  # type: ignore[arg-type] # the type of a batch is its own
             self.done.release()
 
         monkeypatch.setattr(log, "_write", announced)

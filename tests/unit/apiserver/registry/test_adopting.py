@@ -43,7 +43,7 @@ async def test_it_looks_as_it_does_at_its_source(bench: Bench, host: str) -> Non
     view = bench.view("tenant-a", "node-0")
     assert view is not None
     assert view["metadata"]["uid"] == UID
-    assert view["metadata"]["labels"] == {"rack": "r1", **HELD["labels"]}  # type: ignore[dict-item]
+    assert view["metadata"]["labels"] == {"rack": "r1", **HELD["labels"]}  # type: ignore[dict-item] # HELD is a dict of anything
     assert view["metadata"]["annotations"] == HELD["annotations"]
     assert {field: view["spec"][field] for field in HELD["spec"]} == HELD["spec"]
     assert view["status"]["provisioning"]["state"] == "provisioned"

@@ -86,7 +86,7 @@ async def test_files_are_followed_and_halves_of_a_renewal_are_not_served(tmp_pat
     key.write_bytes(SERVER.key_pem)
     files, served = FileCertificate(certificate, key, interval=0.01), Served()
     files.read()
-    following = asyncio.create_task(files.follow(served))  # type: ignore[arg-type]
+    following = asyncio.create_task(files.follow(served))  # type: ignore[arg-type] # Served has what is used of the TLS
     renewed = SERVING.server()
     certificate.write_bytes(renewed.pem)  # without its key
     async with asyncio.timeout(5):

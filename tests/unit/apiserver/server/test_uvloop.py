@@ -21,7 +21,7 @@ def test_certificates_are_read_once_per_connection_and_authorities_replaced(monk
     def counted(connection: object) -> peer.Peer | None:
         nonlocal reads
         reads += 1
-        return read(connection)  # type: ignore[arg-type]
+        return read(connection)  # type: ignore[arg-type] # the connection that uvloop gives is one in all that is read
 
     monkeypatch.setattr(peer, "_read", counted)
 

@@ -90,7 +90,7 @@ async def test_there_and_back_killed_after_every_write(tmp_path: Path) -> None:
                     killed[way] = True
                     assert hardware.api.get(BMH, "h1", "metal3")["spec"]["consumerRef"], "always somebody's"
                     await move(here, there)
-                await eventually(lambda there=there: running(there))  # type: ignore[misc]
+                await eventually(lambda there=there: running(there))  # type: ignore[misc] # mypy does not infer the defaults of lambdas
                 assert (await there.workload("w"))["spec"]["userData"]["name"] == "boot"
                 assert hardware.bmo.log == [("h1", "http://images/os")], f"provisioned again after {lives} writes"
                 if here is source:

@@ -26,7 +26,7 @@ class HardwareCluster(SourceHarness):
     """A hardware cluster in memory."""
 
     provider = BareMetalHostProvider
-    spec = {  # noqa: RUF012
+    spec = {  # noqa: RUF012 - read only, as in every harness
         "provisioner": "metal3.io/baremetalhost",
         "parameters": {"namespace": "metal3"},
         "metadata": {"labelsMatch": ".*", "annotationsMatch": ".*"},

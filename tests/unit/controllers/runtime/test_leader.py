@@ -143,7 +143,7 @@ async def test_renewals_keep_the_fence_open_and_its_end_is_before_the_leases(cli
     await eventually(lambda: leading.now == 1)
     for _ in range(3):
         first = mine.fence._until
-        await eventually(lambda first=first: mine.fence._until > first)  # type: ignore[misc]
+        await eventually(lambda first=first: mine.fence._until > first)  # type: ignore[misc] # mypy does not infer the defaults of lambdas
         mine.fence.check()
         assert mine.fence._until <= fence.uptime() + 0.4, "the lease lasts a second"
     task.cancel()

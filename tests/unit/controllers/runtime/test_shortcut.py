@@ -104,7 +104,7 @@ async def test_a_server_that_cannot_be_verified_is_left_alone(
     assert api.requests["GET apiservices"] == 1, "not tried with each request"
     register(api, authority)
     api.edit("apis/apiregistration.k8s.io/v1/apiservices", SERVICE, {"spec": {"service": {"name": "server"}}})
-    near._not_before = 0.0  # type: ignore[attr-defined]
+    near._not_before = 0.0  # type: ignore[attr-defined] # as if that time had passed
     await create(near, OURS, "c")
     assert names(direct) == {"c"}
 

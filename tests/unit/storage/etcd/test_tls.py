@@ -31,6 +31,7 @@ def test_everything_is_verified(tmp_path: Path) -> None:
 
 def test_our_authority_replaces_the_systems(tmp_path: Path) -> None:
     context = Credentials(write(tmp_path, Authority("ca"))).context()
+    # Typeshed has it vaguer than it is.
     assert [dict(part[0] for part in ca["subject"])["commonName"] for ca in context.get_ca_certs()] == ["ca"]  # type: ignore[misc]
 
 

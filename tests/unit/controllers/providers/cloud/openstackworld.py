@@ -35,6 +35,7 @@ class NovaCloud(Cloud):
     """`simulation`: the cloud itself, in this process."""
 
     remembers, kinds, region, other_region = False, ("m1.small", "m1.medium"), "RegionOne", "RegionTwo"
+    # No harness changes it.
     keys = {"applicationCredentialId": b"credential", "applicationCredentialSecret": b"canary-secret"}  # noqa: RUF012
 
     def __init__(self, door: Door, simulation: OpenStackCloud) -> None:

@@ -185,10 +185,10 @@ async def test_what_a_workload_leaves_is_kept_and_its_slot_is_not_offered(source
         await applied(provider, request, lambda: source.runs("small-0") is not None)
         await released(provider, request)
         assert source.runs("small-0") == "http://images/os"
-        await eventually(lambda: provider.host(request.source.uid).reason == "Quarantined")  # type: ignore[union-attr]
+        await eventually(lambda: provider.host(request.source.uid).reason == "Quarantined")  # type: ignore[union-attr] # it is there
         assert (await provider.apply(claim("other", request.source))).bound.reason == "HostTaken"
         source.remove_host("small-0")
-        await eventually(lambda: provider.host(request.source.uid).available)  # type: ignore[union-attr]
+        await eventually(lambda: provider.host(request.source.uid).available)  # type: ignore[union-attr] # it is there
 
 
 async def test_a_flavor_that_goes_or_changes_does_not_touch_the_machine(source: Cloud) -> None:
@@ -196,9 +196,9 @@ async def test_a_flavor_that_goes_or_changes_does_not_touch_the_machine(source: 
         request = claim("w", only(provider))
         await applied(provider, request, lambda: provider.applied(request) is not None)
         source.offer(source.flavor(memory="4Gi", instanceType=source.kinds[1]))
-        await eventually(lambda: provider.host(request.source.uid).reason == "FlavorChanged")  # type: ignore[union-attr]
+        await eventually(lambda: provider.host(request.source.uid).reason == "FlavorChanged")  # type: ignore[union-attr] # it is there
         source.offer(source.flavor("other"))
-        await eventually(lambda: provider.host(request.source.uid).reason == "FlavorRemoved")  # type: ignore[union-attr]
+        await eventually(lambda: provider.host(request.source.uid).reason == "FlavorRemoved")  # type: ignore[union-attr] # it is there
         assert (await provider.apply(request)).bound.status is True
         assert source.runs("small-0") == "http://images/os"
         await released(provider, request)
@@ -231,6 +231,7 @@ async def test_two_classes_over_one_account_do_not_touch_each_others_machines(so
             other = claim("other", only(second), image="http://images/other")
             await applied(second, other, lambda: second.applied(other) is not None)
             assert len(source.instances()) == 2
+            # It is there.
             assert [host(provider).consumer.name for provider in (first, second)] == ["w", "other"]  # type: ignore[union-attr]
             await released(second, other)
             assert (await first.apply(request)).bound.status is True

@@ -199,6 +199,7 @@ async def test_a_refused_write_is_trouble_and_loses_nothing(source: Upstream) ->
         await provider.apply(claim("w", host.source))
         await eventually(lambda: source.runs("h1"))
         for code in (429, 500, 403):
+            # Mypy does not infer the defaults of lambdas.
             source.api.fail = lambda verb, path, code=code: Failure(code, "Trouble")  # type: ignore[misc]
             with pytest.raises(Exception, match=str(code)):
                 await provider.apply(claim("w", host.source, image="http://images/new"))
@@ -212,7 +213,7 @@ async def test_trouble_says_since_when(source: Upstream) -> None:
         source.go_away()
         problem = await eventually(provider.problem)
         assert "is of 20" in problem.message
-        assert provider.problem().message == problem.message  # type: ignore[union-attr]
+        assert provider.problem().message == problem.message  # type: ignore[union-attr] # it has one
 
 
 async def test_new_credentials_are_a_new_provider_that_goes_on(source: Upstream) -> None:

@@ -70,7 +70,7 @@ class Upstream(SourceHarness):
     """A namespace of another metal3-workloads, with its tenant's credentials."""
 
     provider = RelayProvider
-    spec = {  # noqa: RUF012
+    spec = {  # noqa: RUF012 - read only, as in every harness
         "provisioner": "metal3.io/relay",
         "parameters": {"namespace": NAMESPACE},
         "metadata": {"labelsMatch": ".*", "annotationsMatch": ".*"},
