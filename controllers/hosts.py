@@ -241,5 +241,11 @@ def gone_status(host: Object, *, class_gone: bool) -> Object:
             f"WorkloadClass {host['spec']['className']} was deleted: create it again, or clear spec.claimRef here",
         )
     else:
-        reason, message = "HostGone", "the real host is gone: delete the Workload that has it"
+        reason, message = "HostGone", _GONE
     return {**status, "available": False, "reason": reason, "message": message}
+
+
+_GONE = (
+    "the real host is gone, or the class leads elsewhere since its parameters or credentials were changed: delete the Workload that has "
+    "it, or correct the class"
+)

@@ -29,6 +29,8 @@ def explain(error: Exception, namespace: str | None) -> ProviderError:
                 "NoBareMetalHosts",
                 "the cluster has no BareMetalHosts: install the Baremetal Operator's CRDs, or use its kubeconfig",
             )
+        case 429:
+            reason, text = "TooManyRequests", "the hardware cluster asks to wait; it is tried again"
         case _:
             reason, text = "Failing", "the hardware cluster answers with errors; it is tried again"
     return ProviderError(reason, f"{text} ({describe(error)})")

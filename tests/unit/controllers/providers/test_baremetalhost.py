@@ -171,6 +171,7 @@ async def test_what_admission_refuses_is_said_and_nothing_changes(source: Hardwa
         (ApiException(401, "Unauthorized", "x"), "Unauthorized", "kubeconfig"),
         (ApiException(403, "Forbidden", "x"), "Forbidden", "allow"),
         (ApiException(404, "NotFound", "x"), "NoBareMetalHosts", "CRDs"),
+        (ApiException(429, "TooManyRequests", "x"), "TooManyRequests", "asks to wait"),
         (ApiException(500, "InternalError", "x"), "Failing", "tried again"),
         (ValueError("x"), "BadKubeconfig", "kubeconfig"),
     ],
