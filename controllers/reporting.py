@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from controllers import kinds
 from controllers.runtime.clock import timestamp
 from controllers.runtime.conditions import find_condition
-from controllers.status import bound_status, phase_of
+from controllers.status import bound_status, phase_of, seems_lost, unasked_status
 
 if TYPE_CHECKING:
     from controllers.cluster import Cluster
@@ -24,11 +24,15 @@ def about(workload: Object) -> Object:
 
 async def report(cluster: Cluster, workload: Object, host: Object, applied: Applied) -> None:
     """Writes the status of a Workload that has a host."""
-    observed = applied.observed or ((host.get("status") or {}).get("report") or {}).get("status")
-    status = bound_status(
-        workload, applied.bound, applied.synchronized, observed, empty=applied.empty, stalled=applied.stalled, now=timestamp()
-    )
-    await report_status(cluster, workload, status)
+    await report_status(cluster, workload, _status(workload, host, applied))
+
+
+def _status(workload: Object, host: Object, applied: Applied) -> Object:
+    reported = ((host.get("status") or {}).get("report") or {}).get("status")
+    if applied.observed is None and applied.bound.status is True and seems_lost(workload, reported):
+        return unasked_status(workload, applied.synchronized, timestamp())
+    observed, now = applied.observed or reported, timestamp()
+    return bound_status(workload, applied.bound, applied.synchronized, observed, empty=applied.empty, stalled=applied.stalled, now=now)
 
 
 async def report_status(cluster: Cluster, workload: Object, status: Object) -> Object:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from controllers.providers.base import Outcome
 from controllers.quantities import MI, human
-from controllers.runtime.conditions import condition, set_conditions
+from controllers.runtime.conditions import condition, is_true, set_conditions
 
 if TYPE_CHECKING:
     from controllers.runtime.objects import Object
@@ -17,12 +17,15 @@ __all__ = [
     "lost_status",
     "releasing_status",
     "runs_something",
+    "seems_lost",
     "starting_status",
+    "unasked_status",
     "unknown_source",
     "update_refused",
 ]
 
 IDLE = ("Pending", "Bound", None)
+RAN = ("Running", "Stopped")
 WAITS = ("Deprovisioning", "Provisioning", "PowerChanging")
 """Reasons that mean: the host is working on it."""
 
@@ -85,6 +88,20 @@ def bound_status(
         "errorMessage": seen.get("errorMessage") or None,
     }
     return _complete(workload, status, now)
+
+
+def seems_lost(workload: Object, reported: Object | None) -> bool:
+    """Whether its host is not reported to have what the Workload ran there. Only the source knows what has become of a machine; and that it
+    ran may be recorded nowhere but in the Workload's status, which has to stay until the source was asked."""
+    state = ((reported or {}).get("provisioning") or {}).get("state")
+    status = workload.get("status") or {}
+    ran = status.get("phase") in RAN or is_true(status.get("conditions"), "Provisioned")
+    return ran and runs_something(workload) and state != "provisioned"
+
+
+def unasked_status(workload: Object, synchronized: Outcome, now: str) -> Object:
+    """The status of such a Workload while its source cannot be asked: all stays as it was, but that it is not known."""
+    return _complete(workload, {"conditions": _conditions(workload, now, Synchronized=synchronized, Ready=synchronized)}, now)
 
 
 def releasing_status(workload: Object, message: str, now: str) -> Object:

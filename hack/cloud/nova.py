@@ -12,7 +12,10 @@ import re
 import time
 import uuid
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["FLAVORS", "Nova", "Refused", "Server"]
 
@@ -58,8 +61,8 @@ class Server:
 class Nova:
     """`images`, `networks`, `groups`: the ids that exist. `quota`: how many servers may be. `full`: no host has room for another."""
 
-    def __init__(self, seconds: float = 0.05) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float = 0.05, clock: Callable[[], float] = time.time) -> None:
+        self.seconds, self.clock = seconds, clock
         self.servers: dict[str, Server] = {}
         self.images: set[str] = set()
         self.networks = {"11111111-2222-4333-8444-555555555555"}
@@ -92,9 +95,9 @@ class Nova:
             image=wanted["imageRef"],
             flavor=wanted["flavorRef"],
             metadata=dict(wanted.get("metadata") or {}),
-            created=time.time(),
+            created=self.clock(),
             mac=f"fa:16:3e:{len(self.servers):02x}:{uuid.uuid4().bytes[0]:02x}:{uuid.uuid4().bytes[0]:02x}",
-            done=time.monotonic() + self.seconds,
+            done=self.clock() + self.seconds,
             fault="No valid host was found. There are not enough hosts available." if self.full else "",
             user_data=base64.b64decode(wanted.get("user_data") or ""),
             request=wanted,
@@ -139,7 +142,7 @@ class Nova:
         del server.metadata[key]
 
     def _begin(self, server: Server, task: str) -> None:
-        server.task, server.done = task, time.monotonic() + self.seconds
+        server.task, server.done = task, self.clock() + self.seconds
 
     def _allowed(self, server: Server, what: str, states: set[str]) -> None:
         if server.state not in states:
@@ -150,7 +153,7 @@ class Nova:
     def _settle(self) -> None:
         """Brings to its end what should be by now."""
         for server in list(self.servers.values()):
-            if server.task is None or server.done > time.monotonic():
+            if server.task is None or server.done > self.clock():
                 continue
             if server.task == "deleting":
                 del self.servers[server.id]

@@ -15,7 +15,9 @@ from controllers.status import (
     lost_status,
     must_announce,
     releasing_status,
+    seems_lost,
     starting_status,
+    unasked_status,
     unknown_source,
     update_refused,
 )
@@ -167,3 +169,18 @@ def test_in_every_case(case: Any) -> None:
     again = bound_status(written, BOUND, synchronized, seen, empty=empty, now="t2")
     settled = {**written, "status": {**written["status"], **{key: value for key, value in again.items() if value is not None}}}
     assert bound_status(settled, BOUND, synchronized, seen, empty=empty, now="t3") == {}
+
+
+@pytest.mark.parametrize("state", ["available", "ready", "deprovisioning", "unknown"])
+def test_that_a_machine_ran_is_not_forgotten_before_its_source_was_asked(state: str) -> None:
+    wl = made("Provisioning")
+    wl["status"] = bound_status(wl, BOUND, SYNCED, observed("provisioned", image=IMAGE, powered=True), empty=False, now="t")
+    assert seems_lost(wl, observed(state))
+    assert not seems_lost(wl, observed("provisioned", image=IMAGE)), "nothing is wrong"
+    assert not seems_lost(made("Provisioning"), observed(state)), "it never ran"
+    told = unasked_status(wl, unknown_source(), "later")
+    assert ready(told) == ("False", "SourceUnavailable")
+    assert "phase" not in told
+    provisioned = find_condition(told["conditions"], "Provisioned")
+    assert provisioned is not None
+    assert provisioned["status"] == "True"

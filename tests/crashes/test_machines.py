@@ -1,0 +1,169 @@
+"""Machines that are made when they are claimed: the controllers die around every call to their source, and at the end there is no machine
+that no claim knows, and none twice."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.crashes import objects
+from tests.crashes.checks import leaks, phase, view
+from tests.crashes.flows import (
+    OTHER,
+    all_free,
+    change_image,
+    delete_web,
+    gone,
+    make_web,
+    nothing,
+    reboot,
+    remediate,
+    running_web,
+    view_name,
+)
+from tests.crashes.machines import SOURCES, Source
+from tests.crashes.stack import Stack, running
+from tests.crashes.virtual import eventually, run
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+
+@dataclass(frozen=True)
+class Flow:
+    """As in flows.py. `runs`: the image that is to run at the end; empty when no machine is to be left."""
+
+    name: str
+    prepare: Callable[[Stack], Awaitable[None]]
+    act: Callable[[Stack, Source], Awaitable[None]]
+    done: Callable[[Stack], object]
+    runs: str = ""
+
+
+def runs(stack: Stack) -> bool:
+    return phase(stack, "web") == "Running" and not any("reboot" in key for key in _annotations(stack))
+
+
+def _annotations(stack: Stack) -> list[str]:
+    return list(view(stack, view_name(stack))["metadata"].get("annotations") or {})
+
+
+async def make_and_delete(stack: Stack, source: Source) -> None:
+    """The tenant thinks better of it while the machine is being made."""
+    await make_web(stack)
+    await eventually(source.machines)
+    await delete_web(stack)
+
+
+async def delete_behind(stack: Stack, source: Source) -> None:
+    """The owner deletes the machine, and once the tenant is told, that deletes its Workload."""
+    source.delete_all()
+    await eventually(lambda: phase(stack, "web") == "Lost")
+    await delete_web(stack)
+
+
+FLOWS = (
+    Flow("make", nothing, lambda stack, source: make_web(stack), runs, objects.IMAGE),
+    Flow("make and release at once", nothing, make_and_delete, gone),
+    Flow("release", running_web, lambda stack, source: delete_web(stack), gone),
+    Flow("another image", running_web, lambda stack, source: change_image(stack), runs, OTHER),
+    Flow("reboot", running_web, lambda stack, source: reboot(stack), runs, objects.IMAGE),
+    Flow("remediation", running_web, lambda stack, source: remediate(stack), runs, objects.IMAGE),
+    Flow("deleted behind our back", running_web, delete_behind, gone),
+)
+
+
+@asynccontextmanager
+async def begun(source: Source, flow: Flow) -> AsyncIterator[Stack]:
+    """A management cluster with a class for the source, where the flow begins. The first of its processes are its controllers."""
+    async with running() as stack, source.serving(stack):
+        await stack.management.create(*(objects.namespace(name) for name in (objects.SYSTEM, "default", "tenant-a", "tenant-b")))
+        await stack.management.create(*source.offer())
+        stack.control()
+        await stack.until(lambda: len(stack.management.all("Host")) == 2 and all_free(stack))
+        await flow.prepare(stack)
+        await stack.settled()
+        try:
+            yield stack
+        finally:
+            for process in stack.processes:
+                await process.kill()
+
+
+async def live(flow: Flow, make: type[Source], die_at: int, answered: bool) -> list[str]:
+    """The flow, with controllers that die at that call (0: they do not). Returns their calls."""
+    source = make()
+    async with begun(source, flow) as stack:
+        first = stack.processes[-1]
+        first.count()
+        first.die_at, first.answered = die_at, answered
+        acting = asyncio.ensure_future(flow.act(stack, source))
+        if die_at:
+            await asyncio.wait_for(first.dead.wait(), 300)
+            await first.kill()
+            await asyncio.sleep(1.0)
+            stack.control()
+        await asyncio.wait_for(acting, 600)
+        await stack.until(lambda: flow.done(stack) and settled(source, flow))
+        await stack.settled()
+        assert flow.done(stack), "it did not stay so"
+        assert_known(stack, source, flow)
+        return list(first.calls)
+
+
+def settled(source: Source, flow: Flow) -> bool:
+    """Whether what is to run does."""
+    return [found.image for found in source.machines() if found.running] == [flow.runs][: bool(flow.runs)]
+
+
+def assert_known(stack: Stack, source: Source, flow: Flow) -> None:
+    """Each machine is its claim's, and there is one for each that wants one."""
+    claims = {
+        host["spec"]["source"]["uid"]: host["spec"]["claimRef"]["uid"]
+        for host in stack.management.all("Host")
+        if "claimRef" in host["spec"]
+    }
+    machines = source.machines()
+    assert [claims.get(found.slot_uid) for found in machines] == [found.workload_uid for found in machines]
+    assert [found.image for found in machines] == [flow.runs][: bool(flow.runs)]
+    assert leaks(stack.management) == []
+    if not flow.runs:
+        assert (source.leftovers(), claims) == ([], {})
+
+
+def points(source: type[Source], calls: list[str]) -> list[tuple[int, bool]]:
+    """(call, answered) for calls to the source: after each that changes something, and before the next one once something was written
+    elsewhere. To die before any other leaves everything as one of these does."""
+    found, written = [], True
+    for number, call in enumerate(calls, 1):
+        asked, writes = any(mark in call for mark in source.marks), not call.startswith("GET ") and not call.endswith("/events")
+        if asked and written:
+            found.append((number, False))
+            written = False
+        if asked and writes:
+            found.append((number, True))
+        written = written or (writes and not asked)
+    return found
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.name)
+@pytest.mark.parametrize("source", SOURCES)
+def test_killed_around_every_call_to_the_source(source: str, flow: Flow) -> None:
+    make = SOURCES[source]
+    calls = run(partial(live, flow, make, 0, False))
+    where = points(make, calls)
+    assert where, "nothing was asked of the source"
+    problems = []
+    for number, answered in where:
+        try:
+            run(partial(live, flow, make, number, answered))
+        except Exception as error:
+            when = "after" if answered else "before"
+            problems.append(f"killed {when} call {number} ({calls[number - 1]}): {type(error).__name__}: {error}")
+    assert not problems, "\n".join(problems)
