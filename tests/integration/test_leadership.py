@@ -42,6 +42,7 @@ def replica(cluster: Running, log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """One more replica of the controllers."""
     program = Path(sys.executable).with_name("metal3-workloads")
     argv = [str(program), "controllers", "--leader-elect", "--kubeconfig", cluster.kubeconfig(ADMIN)]
+    argv += ["--apiserver", cluster.description["apiserver"]["url"]]
     with log.open("wb") as output:
         process = subprocess.Popen(argv, stderr=output)
         try:

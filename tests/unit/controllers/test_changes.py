@@ -18,7 +18,7 @@ from tests.unit.controllers.fakeapi import eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-CHANGES = 5
+CHANGES = 3
 
 
 @dataclass
@@ -79,7 +79,7 @@ async def change(here: World, hostname: str) -> None:
     await eventually(lambda: hostname in [item["address"] for item in here.workload("w")["status"]["addresses"]])
 
 
-@pytest.mark.parametrize("count", [3, 40])
+@pytest.mark.parametrize("count", [3, 30])
 async def test_a_change_is_two_writes_however_many_hosts_there_are(count: int, spy: Spy) -> None:
     async with one_running_of(count, spy) as here:
         for number in range(CHANGES):  # whatever is left of the beginning is over after the first
