@@ -25,7 +25,7 @@ from apiserver.registry.store import Registry
 from apiserver.server.app import App, Config, build
 from apiserver.server.tls import ServerTls
 from hack.realcluster import pki
-from hack.realcluster.client import wait_for
+from hack.realcluster.client import ApiError, wait_for
 from hack.realcluster.controlplane import start_cluster, start_etcd
 from hack.realcluster.processes import Processes
 from hack.realcluster.settings import Folder, Settings
@@ -90,7 +90,12 @@ async def prepare(client: Client, namespaces: Sequence[str]) -> None:
     async def served() -> str | None:
         for kind in KINDS:
             plural = f"namespaces/{namespaces[0]}/{kind.plural}" if kind.namespaced else kind.plural
-            await client.get(f"/apis/{kind.api_version}/{plural}")
+            try:
+                await client.get(f"/apis/{kind.api_version}/{plural}")
+            except ApiError as error:
+                if error.code != HTTPStatus.NOT_FOUND:
+                    raise
+                return f"{kind.plural} are not served yet"
         # What is published last: without it apply does not know the kinds.
         index = str(await client.get("/openapi/v3"))  # JSON that does not say so
         return None if f"apis/{KINDS[0].api_version}" in index else "the kinds are not in /openapi/v3 yet"
