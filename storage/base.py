@@ -25,7 +25,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -146,8 +146,7 @@ class Page:
     more: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One key's change. For "put": the new value and, in `previous`, the one before (None: created).
     For "delete": `value` is the last state before the deletion; `previous` is the same."""
 

@@ -7,8 +7,7 @@ synchronous and never copy more than a list of references.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Generic, Literal, NamedTuple, TypeVar
 
 from storage.contents import Contents
 from storage.ring import Ring
@@ -25,8 +24,7 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Change(Generic[T]):
+class Change(NamedTuple, Generic[T]):
     """What happened to one key. "put": `item` is the new state, `previous` the one before (None: created).
     "delete": `item` is the last state decoded with the deletion's revision, `previous` the last state itself.
 

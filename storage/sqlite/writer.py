@@ -17,9 +17,8 @@ import queue
 import sqlite3
 import threading
 from collections import deque
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from storage.base import FutureRevision, Put, StorageError
 from storage.sqlite.errors import translate
@@ -45,14 +44,12 @@ _GROUP_OPERATIONS = 256
 _SWEEP_ROWS = 100
 
 
-@dataclass(frozen=True, slots=True)
-class _Commit:
+class _Commit(NamedTuple):
     operations: Sequence[Operation]
     future: asyncio.Future[int]
 
 
-@dataclass(frozen=True, slots=True)
-class _Compact:
+class _Compact(NamedTuple):
     revision: int
     future: asyncio.Future[None]
 
