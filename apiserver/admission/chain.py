@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,5 +25,5 @@ class AdmissionChain:
         for plugin in self._plugins:
             new = await plugin.admit(attributes)
             if new is not attributes.new:
-                attributes = replace(attributes, new=new)
+                attributes = attributes._replace(new=new)
         return attributes.new

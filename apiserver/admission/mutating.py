@@ -7,7 +7,6 @@ once more if a later one changed the object.
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -48,7 +47,7 @@ class MutatingWebhooks:
             place = f"round_{number}_index_{index}"
             changed = await self._ask(webhook, attributes, place)
             if changed is not None:
-                attributes = replace(attributes, new=changed)
+                attributes = attributes._replace(new=changed)
                 again, called = again | called, set()
             if webhook.reinvoked:
                 called.add(webhook.uid)

@@ -18,6 +18,8 @@ DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 DNS_SUBDOMAIN = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 QUANTITY = r"[0-9]+(\.[0-9]+)?(Ki|Mi|Gi|Ti|Pi|Ei|m|k|M|G|T|P|E|[eE][+-]?[0-9]+)?"
 
+_QUANTITY = re.compile(QUANTITY)
+
 DNSLabel = Annotated[str, StringConstraints(pattern=DNS_LABEL, max_length=63)]
 DNSSubdomain = Annotated[str, StringConstraints(pattern=DNS_SUBDOMAIN, max_length=253)]
 Timestamp = Annotated[
@@ -28,7 +30,7 @@ Timestamp = Annotated[
 
 
 def _quantity(value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, int | str) or not re.fullmatch(QUANTITY, str(value)):
+    if isinstance(value, bool) or not isinstance(value, int | str) or not _QUANTITY.fullmatch(str(value)):
         raise ValueError("not a quantity: write a number with an optional suffix, such as 16, 64Gi or 1Ti")
     return value
 

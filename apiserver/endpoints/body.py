@@ -97,13 +97,19 @@ def _decode_yaml(body: bytes) -> Decoded:
 
 
 def _integral(value: Any) -> Any:
-    """The value with 2.0 as 2: JSON has one kind of number, and models tell integers apart. Integers of more than 64 bits become floats, as
-    which JSON's are read."""
+    """The value, which is changed, with 2.0 as 2: JSON has one kind of number, and models tell integers apart. Integers of more than 64
+    bits become floats, as which JSON's are read."""
     kind = type(value)
     if kind is dict:
-        return {key: item if type(item) is str else _integral(item) for key, item in value.items()}
+        for key, item in value.items():
+            if type(item) is not str:
+                value[key] = _integral(item)
+        return value
     if kind is list:
-        return [_integral(item) for item in value]
+        for index, item in enumerate(value):
+            if type(item) is not str:
+                value[index] = _integral(item)
+        return value
     if kind is int:
         return value if SMALLEST <= value <= LARGEST else _float(value)
     return int(value) if kind is float and value.is_integer() and abs(value) <= EXACT else value

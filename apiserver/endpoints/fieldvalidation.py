@@ -43,7 +43,8 @@ def unknown_fields(schema: dict[str, Any], value: Any, path: str = "", stored: A
         items = schema.get("items")
         if items:
             for index, item in enumerate(value):
-                yield from unknown_fields(items, item, f"{path}[{index}]")
+                if isinstance(item, dict | list):
+                    yield from unknown_fields(items, item, f"{path}[{index}]")
         return
     if not isinstance(value, dict) or schema.get("x-kubernetes-preserve-unknown-fields"):
         return

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from apiserver.registry.context import Context
@@ -12,8 +11,7 @@ if TYPE_CHECKING:
 __all__ = ["Attributes"]
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(NamedTuple):
     """One write. `operation` is CREATE, UPDATE or DELETE. `new`: the object that is about to be stored, None for DELETE; `old`: what is
     stored, None for CREATE. An action such as binding has its body for `new`. Neither is changed in place."""
 

@@ -34,6 +34,7 @@ _NOT_THEIRS = frozenset({*SYSTEM_FIELDS, "selfLink", "managedFields"})
 _KEPT = (*SYSTEM_FIELDS, "name", "namespace", "generateName")
 """What an update takes over from the object as it is."""
 
+_TEXT = frozenset({str})
 _SUFFIX = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: no words by chance (k8s.io/apimachinery/pkg/util/rand)
 _SUBDOMAIN_HINT = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an "
@@ -119,14 +120,26 @@ def for_update(resource: Resource, old: dict[str, Any], new: dict[str, Any]) -> 
 
 def well_formed(resource: Resource, metadata: dict[str, Any]) -> None:
     """Raises ApiError (400) for metadata with fields of a wrong type: it is decoded before anything is validated."""
+    doubtful = {k: v for k, v in metadata.items() if k not in ("managedFields", "ownerReferences") and not _evident(k, v)}
+    if not doubtful:
+        return
     try:
-        ObjectMeta.decode({k: v for k, v in metadata.items() if k not in ("managedFields", "ownerReferences")})
+        ObjectMeta.decode(doubtful)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         path = ".".join(map(str, ("metadata", *first["loc"])))
         raise bad_request(
             f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {path}: {first["msg"]}'
         ) from None
+
+
+def _evident(field: str, value: object) -> bool:
+    """Whether a field of metadata from JSON has the right type at first sight: what most writes have. No sooner told by the model."""
+    if type(value) is str:
+        return field in ("name", "generateName", "namespace", "uid", "resourceVersion")
+    if type(value) is dict:
+        return field in ("labels", "annotations") and {*map(type, value.values())} <= _TEXT
+    return type(value) is list and field == "finalizers" and {*map(type, value)} <= _TEXT
 
 
 def without_empty(metadata: dict[str, Any]) -> dict[str, Any]:

@@ -37,6 +37,10 @@ _TYPES = {
 }
 
 
+_TEXTS = frozenset({"labels", "annotations", "finalizers"})
+"""Metadata that is nothing but texts, and so has one form only."""
+
+
 class _Metadata(Model):
     """What every kind has."""
 
@@ -46,11 +50,14 @@ class _Metadata(Model):
 def normalize(resource: Resource, obj: dict[str, Any], name: str, old: dict[str, Any] | None = None) -> dict[str, Any]:
     """The object as its model sees it: defaults filled, unknown fields pruned. Raises ApiError Invalid with every cause.
 
-    `old`: what is stored. Where `obj` shares all but some of the metadata with it (see sharing), only that is looked at."""
+    `old`: what is stored. Where `obj` shares all but some of the metadata with it (see sharing), only that is looked at, and of that not
+    the texts that metadata.for_update has judged."""
     if old is None or not shares_all_but_metadata(old, obj):
         return _normalized(resource, resource.model, obj, name)
     metadata = obj["metadata"]
-    new = changed(old["metadata"], metadata)
+    new = {field: part for field, part in changed(old["metadata"], metadata).items() if field not in _TEXTS}
+    if not new:
+        return obj
     found = _normalized(resource, _Metadata, {"metadata": new}, name)["metadata"]
     return {**obj, "metadata": {k: found[k] if k in new else v for k, v in metadata.items() if k in found or k not in new}}
 

@@ -61,19 +61,19 @@ class FieldSet:
 
     def __and__(self, other: FieldSet) -> FieldSet:
         """Members of both."""
-        if not self.tree or not other.tree:
+        if self.tree.keys().isdisjoint(other.tree):
             return EMPTY
         return FieldSet(_intersection(self.tree, other.tree) or {})
 
     def __sub__(self, other: FieldSet) -> FieldSet:
         """Members of self that are none of other; a member's parents and children stay."""
-        if not self.tree or not other.tree:
+        if self.tree.keys().isdisjoint(other.tree):
             return self
         return FieldSet(_difference(self.tree, other.tree) or {})
 
     def without(self, other: FieldSet) -> FieldSet:
         """The recursive difference: members of self that are none of other, nor below one of them."""
-        if not self.tree or not other.tree:
+        if self.tree.keys().isdisjoint(other.tree):
             return self
         return FieldSet(_recursive_difference(self.tree, other.tree) or {})
 

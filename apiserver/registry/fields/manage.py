@@ -12,7 +12,19 @@ from apiserver.registry.fields.elements import render
 from apiserver.registry.fields.errors import ApplyConflict, ApplyRefused, SchemaMismatch
 from apiserver.registry.fields.fieldset import EMPTY, FieldSet
 from apiserver.registry.fields.items import same
-from apiserver.registry.fields.managers import STRIPPED, Entry, Identity, Managers, capped, decode, encode, is_reset, owner_text, parse
+from apiserver.registry.fields.managers import (
+    STRIPPED,
+    SYSTEM,
+    Entry,
+    Identity,
+    Managers,
+    capped,
+    decode,
+    encode,
+    is_reset,
+    owner_text,
+    parse,
+)
 from apiserver.registry.fields.prune import prune
 from apiserver.registry.fields.reconcile import reconcile
 from apiserver.registry.fields.schema import DEDUCED
@@ -26,6 +38,8 @@ __all__ = ["apply", "keep_times", "track_update"]
 BEFORE_FIRST_APPLY = "before-first-apply"
 
 Object = dict[str, Any]
+
+_ITSELF = FieldSet.of(("f:metadata",))
 
 
 def track_update(
@@ -55,8 +69,11 @@ def track_update(
     managers = decode(entries, api_version)
     if not managers and live is not None:
         return []
+    identity = Identity.of(manager, "Update", api_version, subresource)
     try:
-        tracked = _updated(schema, old, new, managers, Identity.of(manager, "Update", api_version, subresource), now, reset)
+        if live is None and not managers:
+            return encode(_created(schema, new, identity, now, reset))
+        tracked = _updated(schema, old, new, managers, identity, now, reset)
     except (SchemaMismatch, RecursionError):
         return []
     return entries if tracked is managers and len(managers) == len(entries) else encode(tracked)
@@ -69,6 +86,14 @@ def _entries(live: Object, new: Object, subresource: str) -> list[dict[str, Any]
     if subresource or sent is None or sent == stored:
         return stored
     return [] if is_reset(sent) else parse(sent) or stored
+
+
+def _created(schema: Type, new: Object, identity: Identity, now: str, reset: FieldSet) -> Managers:
+    """What _updated makes of a new object that nobody manages yet, whose creator takes all of it."""
+    parts = {name: value for name, value in new.items() if name not in ("apiVersion", "kind", "metadata")}
+    metadata = {name: value for name, value in _metadata(new).items() if name not in SYSTEM}
+    taken = compare(schema, {}, {"metadata": metadata, **parts} if metadata else parts).added.without(reset) - _ITSELF
+    return {identity: Entry(taken, identity.api_version, now)} if taken else {}
 
 
 def _updated(schema: Type, live: Object, new: Object, managers: Managers, identity: Identity, now: str, reset: FieldSet) -> Managers:

@@ -13,7 +13,7 @@ import orjson
 
 from apiserver.registry.fields.fieldset import FieldSet
 
-__all__ = ["STRIPPED", "Entry", "Identity", "Managers", "capped", "decode", "encode", "is_reset", "owner_text", "parse"]
+__all__ = ["STRIPPED", "SYSTEM", "Entry", "Identity", "Managers", "capped", "decode", "encode", "is_reset", "owner_text", "parse"]
 
 MAX_UPDATERS = 10
 """How many entries of operation Update an object may have before the oldest are put together."""
@@ -22,17 +22,12 @@ ANCIENT = "ancient-changes"
 
 _ORDER = ("operation", "time", "manager", "apiVersion", "subresource")
 
-STRIPPED = FieldSet.of(
-    ("f:apiVersion",),
-    ("f:kind",),
-    ("f:metadata",),
-    *(
-        ("f:metadata", f"f:{name}")
-        for name in (
-            "name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation", "managedFields", "resourceVersion",
-        )
-    ),
-)  # fmt: skip
+SYSTEM = frozenset(
+    {"name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation", "managedFields", "resourceVersion"}
+)
+"""Fields of metadata that no manager has."""
+
+STRIPPED = FieldSet.of(("f:apiVersion",), ("f:kind",), ("f:metadata",), *(("f:metadata", f"f:{name}") for name in sorted(SYSTEM)))
 """What belongs to the system, and hence to no manager."""
 
 

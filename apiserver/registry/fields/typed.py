@@ -116,7 +116,8 @@ def _list_errors(list_: ListType, items: list[Any], path: str, duplicates: bool)
             if element in seen and not duplicates:
                 found.append((path, f"duplicate entries for key {FieldSet({element: {}}).render()[0]}"))
             seen.add(element)
-        found += _errors(list_.item, item, f"{path}[{index}]", duplicates)
+        if not (list_.item.scalar is not None and type(item) in _FITTING[list_.item.scalar]):
+            found += _errors(list_.item, item, f"{path}[{index}]", duplicates)
     return found
 
 

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given
 
 from apiserver.registry.fields import FieldSet, track_update
+from apiserver.registry.fields.compare import compare
+from apiserver.registry.fields.managers import STRIPPED
 from tests.unit.apiserver.registry.fields.examples import API_VERSION, FEW, NOW, STATUS, THEN, THING, fields, thing, things
 
 Object = dict[str, Any]
@@ -54,6 +56,13 @@ def test_a_creator_owns_everything_but_what_is_the_systems() -> None:
             "f:spec": {".": {}, "f:image": {}},
         },
     }
+
+
+@FEW
+@given(things)
+def test_a_creator_owns_what_differs_from_nothing(new: Object) -> None:
+    owned = compare(THING, {}, new).added.without(STATUS) - STRIPPED
+    assert [FieldSet(found["fieldsV1"]) for found in track(None, new)] == ([owned] if owned else [])
 
 
 def test_nobody_is_called_unknown() -> None:
