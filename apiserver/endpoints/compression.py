@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-__all__ = ["THRESHOLD", "Segments", "wants_gzip"]
+__all__ = ["THRESHOLD", "Segments", "gzipped", "wants_gzip"]
 
 THRESHOLD = 128 * 1024
 """Bytes above which an answer is compressed (APIResponseCompression of k8s.io/apiserver)."""
@@ -31,6 +31,8 @@ KEPT = 32 * 1024 * 1024
 AT_ONCE = 16
 """Segments that are compressed before others have their turn."""
 LEVEL = 1
+GZIP = 16
+"""What makes zlib write a gzip header and trailer."""
 HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 END = b"\x03\x00"
 """An empty last block."""
@@ -47,6 +49,12 @@ class _Segment(NamedTuple):
 def wants_gzip(http: web.BaseRequest) -> bool:
     """Whether the client names gzip in Accept-Encoding, read as kube-apiserver reads it."""
     return any(token.strip() == "gzip" for token in http.headers.get("Accept-Encoding", "").split(","))
+
+
+def gzipped(data: bytes) -> bytes:
+    """One gzip member of what is sent once."""
+    compressor = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, GZIP | isal_zlib.MAX_WBITS)
+    return compressor.compress(data) + compressor.flush()
 
 
 class Segments:

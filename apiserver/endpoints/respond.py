@@ -9,7 +9,7 @@ import yaml
 from aiohttp import web
 
 from apiserver.endpoints import metadata, table
-from apiserver.endpoints.compression import THRESHOLD, Segments, wants_gzip
+from apiserver.endpoints.compression import THRESHOLD, Segments, gzipped, wants_gzip
 from apiserver.endpoints.negotiation import YAML, Form
 from apiserver.endpoints.yamlloader import resolve_scalars
 
@@ -39,12 +39,21 @@ def headers(call: Call, form: Form) -> dict[str, str] | list[tuple[str, str]]:
 
 def respond(call: Call, form: Form, value: dict[str, Any], *, status: int = 200) -> web.Response:
     """A response of one JSON-shaped value."""
-    return web.Response(body=encode(form, value), status=status, headers=headers(call, form))
+    return _whole(call, form, encode(form, value), status)
 
 
 def respond_bytes(call: Call, form: Form, body: bytes, *, status: int = 200) -> web.Response:
     """A response of one encoded JSON value."""
-    return web.Response(body=body if form.raw else encode(form, orjson.loads(body)), status=status, headers=headers(call, form))
+    return _whole(call, form, body if form.raw else encode(form, orjson.loads(body)), status)
+
+
+def _whole(call: Call, form: Form, body: bytes, status: int) -> web.Response:
+    """A response of these bytes, compressed when they are many and the client takes that."""
+    if len(body) <= THRESHOLD or call.keeps_answer or call.http.method == "HEAD" or not wants_gzip(call.http):
+        return web.Response(body=body, status=status, headers=headers(call, form))
+    response = web.Response(body=gzipped(body), status=status, headers=headers(call, form))
+    response.headers.update(GZIPPED)
+    return response
 
 
 def respond_entry(call: Call, form: Form, resource: Resource, entry: Entry, *, status: int = 200) -> web.Response:
@@ -80,7 +89,7 @@ async def stream(call: Call, form: Form, parts: Parts) -> web.StreamResponse:
 async def _write(call: Call, form: Form, pieces: Iterable[bytes], size: int, more: dict[str, str]) -> web.StreamResponse:
     """`size`: bytes of all pieces, of which small ones are joined. `more`: headers."""
     if size <= CHUNK:
-        whole = respond_bytes(call, form, b"".join(pieces))
+        whole = web.Response(body=b"".join(pieces), headers=headers(call, form))
         whole.headers.update(more)
         return whole
     response = web.StreamResponse(headers=headers(call, form))

@@ -6,6 +6,7 @@ compare. A collection's resourceVersion is that of a whole server, on which othe
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ __all__ = ["Normal", "decoded"]
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 GENERATED = re.compile(r"\b(gen-[a-z-]*?)[bcdfghjklmnpqrstvwxz2456789]{5}\b")
 AGE = re.compile(r"\d+s")
-HEADERS = ("content-type", "cache-control", "warning", "vary", "location")
+HEADERS = ("content-encoding", "content-type", "cache-control", "warning", "vary", "location")
 TIMES = ("creationTimestamp", "deletionTimestamp", "time")
 
 
@@ -43,7 +44,7 @@ class Normal:
             if header in answer.headers:
                 found[header] = "present"
         if isinstance(body, dict | list) and answer.status < 400:  # no client minds white space in errors
-            found["indented"] = answer.body.startswith((b"{\n", b"[\n"))
+            found["indented"] = "content-encoding" not in found and answer.body.startswith((b"{\n", b"[\n"))
         found["body"] = self.value(part(body) if part is not None and body is not None and answer.status < 400 else body)
         return found
 
@@ -99,13 +100,14 @@ def _ordered(key: str, items: list[Any]) -> list[Any]:
 def decoded(answer: Answer) -> Any:
     """The body's value: of JSON or YAML, else its text."""
     media = answer.headers.get("content-type", [""])[0].partition(";")[0]
-    if not answer.body:
+    body = gzip.decompress(answer.body) if answer.headers.get("content-encoding") == ["gzip"] else answer.body
+    if not body:
         return None
     if media == "application/json":
-        return json.loads(answer.body)
+        return json.loads(body)
     if media == "application/yaml":
-        return yaml.safe_load(answer.body)
-    return answer.body.decode(errors="replace")
+        return yaml.safe_load(body)
+    return body.decode(errors="replace")
 
 
 def _is_progress(frame: dict[str, Any]) -> bool:

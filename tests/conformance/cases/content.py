@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.conformance.case import GADGETS, MERGE, RACKS, ROOT, Case, Step, accept, gadget, get, post
+from tests.conformance.case import GADGETS, MERGE, RACKS, ROOT, Case, Step, accept, collect, gadget, get, post
 from tests.conformance.reasons import CLIENT, JSON_ONLY
 
 __all__ = ["CASES"]
@@ -28,6 +28,20 @@ PARTIAL = f"application/json;as=PartialObjectMetadata;{META}"
 PARTIALS = f"application/json;as=PartialObjectMetadataList;{META}"
 HEAD = "apiVersion: conformance.example.com/v1\nkind: Gadget\nmetadata: {name: y}\n"
 PROTOBUF = "application/vnd.kubernetes.protobuf"
+
+
+HEAD_ONLY = "what nobody reads is not compressed"
+GZIP = {"Accept-Encoding": "gzip"}
+"""Answers of more than 128 KiB are compressed for who names it."""
+LARGE = post(GADGETS, gadget(free={"a": "0123456789abcdef" * 9000}), "made", quiet=True)
+
+
+def _large(name: str, *steps: Step, **more: Any) -> Case:
+    return Case(name, (LARGE, *steps), **more)
+
+
+def _encoded(accepted: str) -> Case:
+    return _large(f"compressed for {accepted or 'nothing said'}", get(ONE, headers={"Accept-Encoding": accepted}))
 
 
 def _got(name: str, media: str, path: str = ONE, **more: Any) -> Case:
@@ -125,7 +139,28 @@ CASES = (
             ),
         ),
     ),
-    Case("compressed", (MADE, get(ONE, headers={"Accept-Encoding": "identity"}))),
+    *map(_encoded, ("identity", "gzip", "gzip, deflate", "deflate,gzip", "gzip;q=1", "gzip;q=0", "GZIP", "*", "x-gzip", "br")),
+    Case("compressed when it is small", (MADE, get(ONE, headers=GZIP))),
+    _large("compressed list", get(GADGETS, headers=GZIP)),
+    _large("compressed table", get(f"{GADGETS}?includeObject=Object", headers={**accept(TABLE), **GZIP})),
+    _large("compressed table of names", get(GADGETS, headers={**accept(TABLE), **GZIP})),
+    _large("compressed YAML", get(ONE, headers={**accept("application/yaml"), **GZIP})),
+    _large("compressed and pretty", get(f"{ONE}?pretty=true", headers=GZIP)),
+    _large("compressed metadata", get(ONE, headers={**accept(PARTIAL), **GZIP})),
+    Case("created and compressed", (post(GADGETS, LARGE.body, headers=GZIP),)),
+    _large("patched and compressed", Step("PATCH", ONE, {"spec": {"size": 3}}, {"Content-Type": MERGE, **GZIP})),
+    _large("deleted and compressed", Step("DELETE", ONE, headers=GZIP)),
+    _large("collection deleted and compressed", Step("DELETE", GADGETS, headers=GZIP)),
+    _large(
+        "compressed by HEAD",
+        Step("HEAD", ONE, headers=GZIP),
+        allowed={"2.content-encoding": HEAD_ONLY, "2.vary": HEAD_ONLY},
+    ),
+    _large(
+        "watched, which is not compressed",
+        Step("GET", f"{GADGETS}?watch=true&timeoutSeconds=1", headers=GZIP, name="w", watch=True),
+        collect("w"),
+    ),
     Case(
         "numbers and text in YAML",
         (

@@ -6,13 +6,13 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import orjson
+import pytest
 import yaml
 
+from apiserver.endpoints.negotiation import JSON
 from tests.unit.apiserver.endpoints.conftest import PREFIX
 
 if TYPE_CHECKING:
-    import pytest
-
     from tests.unit.apiserver.endpoints.conftest import Service
 
 TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
@@ -102,3 +102,20 @@ async def test_a_version_from_another_life_is_refused(service: Service, monkeypa
 async def test_the_status_subresource_reads_as_the_object(service: Service) -> None:
     made = await service.make("a")
     assert await service.ask("GET", "widgets/a/status") == (200, made)
+
+
+@pytest.mark.parametrize("form", [JSON, "application/yaml", f"{JSON};pretty=1"])
+async def test_a_large_object_goes_out_compressed(service: Service, form: str) -> None:
+    await service.make("large", annotations={"note": "0123456789" * 14_000})
+    await service.make("small")
+    headers = {"Accept": form, "Accept-Encoding": "gzip"}
+    plain = await service.send("GET", "widgets/large", headers={**headers, "Accept-Encoding": "identity"})
+    compressed = await service.send("GET", "widgets/large", headers=headers)
+    assert "Content-Encoding" not in plain.headers
+    assert (compressed.headers["Content-Encoding"], compressed.headers["Vary"]) == ("gzip", "Accept-Encoding")
+    assert int(compressed.headers["Content-Length"]) < len(plain.body) // 10
+    assert compressed.body == plain.body, "the client has unpacked it"
+    assert "Content-Encoding" not in (await service.send("GET", "widgets/small", headers=headers)).headers
+    merge = {**headers, "Content-Type": "application/merge-patch+json"}
+    patched = await service.send("PATCH", "widgets/large", b'{"spec": {"size": 3}}', merge)
+    assert (patched.status, patched.headers["Content-Encoding"]) == (200, "gzip")
