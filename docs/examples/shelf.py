@@ -9,6 +9,7 @@ import asyncio
 import json
 import os
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -131,7 +132,8 @@ class ShelfProvider(Provider):
         mine = {"uid": metadata["uid"], "namespace": metadata["namespace"], "workload": metadata["name"]}
         claim = self._claim(name) or self._take(name, mine)
         if claim["uid"] != metadata["uid"]:
-            return _refused("HostTaken", "somebody else has the machine: delete this Workload to get another one")
+            taken = _refused("HostTaken", "somebody else has the machine: delete this Workload to get another one")
+            return replace(taken, untouched=True)
         synchronized = request.blocked or Outcome(True, "Synchronized", "the machine has been told everything")
         if request.blocked is None:
             claim = {**mine, **self._wanted(request)}

@@ -17,8 +17,9 @@ NOT_OFFERED = "its owner offers this machine no more: delete this Workload and m
 
 
 def not_ours(reason: str, message: str) -> Applied:
-    """The machine is gone, or somebody else's."""
-    return Applied(Outcome(False, reason, message), Outcome(False, reason, "nothing is done with a machine that is not this Workload's"))
+    """The machine is gone, or somebody else's: made for them, so that nothing of this Workload was ever on it."""
+    nothing = Outcome(False, reason, "nothing is done with a machine that is not this Workload's")
+    return Applied(Outcome(False, reason, message), nothing, untouched=reason == "HostTaken")
 
 
 def moved(source: Source, now: str, *, noun: str) -> ProviderError:
