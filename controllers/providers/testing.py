@@ -93,7 +93,7 @@ def claim(
     return ApplyRequest(workload, source, secrets or {}, view_name=source.name, view_uid=f"view-{source.uid}", version=version)
 
 
-async def eventually(check: Callable[[], Any], timeout: float = 15.0) -> Any:
+async def eventually(check: Callable[[], Any], timeout: float = 50.0) -> Any:
     """Waits until the check is true."""
     deadline = asyncio.get_running_loop().time() + timeout
     while not (result := check()):

@@ -38,7 +38,7 @@ def operator(tenants: Running, tmp_path: Path) -> Iterator[Path]:
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "KUBECONFIG": str(kubeconfig)}
     with log.open("w") as out, subprocess.Popen(argv, stdout=out, stderr=subprocess.STDOUT, env=environment, cwd=tmp_path) as process:
         try:
-            eventually(lambda: "is at work" in log.read_text() or _ended(process, log), seconds=30)
+            eventually(lambda: "is at work" in log.read_text() or _ended(process, log), seconds=90)
             yield log
         finally:
             process.send_signal(signal.SIGTERM)

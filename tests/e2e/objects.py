@@ -36,7 +36,7 @@ def condition(obj: dict[str, Any], kind: str) -> tuple[str, str, str]:
     return "", "", ""
 
 
-def eventually(check: Callable[[], None], *, seconds: float = 30.0) -> None:
+def eventually(check: Callable[[], None], *, seconds: float = 60.0) -> None:
     """Until the check passes; its own complaint when it does not in time."""
     deadline = time.monotonic() + seconds
     while True:

@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Dev"]
 
-READY_SECONDS = 60.0
-STOP_SECONDS = 12.0
+READY_SECONDS = 120.0
+STOP_SECONDS = 60.0
+"""It has ten, by its own clock; this is for a machine that is busy otherwise."""
 
 
 class Dev:

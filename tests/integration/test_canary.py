@@ -139,7 +139,7 @@ def test_trouble_tells_tenants_nothing_of_the_owners_either(unattended: Running)
         (mine,) = [view for view in unattended.items("a", "baremetalhosts.metal3.io") if view["spec"].get("consumerRef")]
         return bool(mine["status"].get("errorType") and mine["status"]["errorMessage"])
 
-    eventually(told, seconds=30)
+    eventually(told, seconds=90)
     search(unattended)
 
 

@@ -63,7 +63,7 @@ def test_acknowledged_writes_survive_and_are_whole(server_alone: Running) -> Non
     running.restart(cluster, "apiserver", "--kill")
     for writer in writers:
         writer.join(60)
-    eventually(lambda: ready(cluster), seconds=30)
+    eventually(lambda: ready(cluster), seconds=90)
 
     items = {item["metadata"]["name"]: item for item in cluster.direct(PATH, identity=identity).json()["items"]}
     assert set(acknowledged) <= set(items) <= set(tried)
@@ -85,7 +85,7 @@ def test_controllers_go_on_after_a_crash(tenants: Running) -> None:
 def test_watches_and_writes_go_on_after_the_server_restarts(tenants: Running) -> None:
     tenants.kubectl("a", "create", "-f", "-", stdin=workload("before"))
     running.restart(tenants, "apiserver", "--kill")
-    eventually(lambda: ready(tenants), seconds=30)
+    eventually(lambda: ready(tenants), seconds=90)
     eventually(lambda: tenants.try_kubectl("a", "create", "-f", "-", stdin=workload("after")).returncode == 0, seconds=60)
     for name in ("before", "after"):
         tenants.kubectl("a", "wait", f"workload/{name}", "--for=jsonpath={.status.phase}=Running", "--timeout=90s")

@@ -93,6 +93,6 @@ def test_what_no_host_has_is_said_and_waits(tenants: Running) -> None:
         conditions = tenants.get("a", "workload", "huge").get("status", {}).get("conditions", [])
         return any(c["type"] == "Bound" and c["status"] == "False" and c["message"] for c in conditions)
 
-    eventually(told, seconds=30)
+    eventually(told, seconds=90)
     assert tenants.get("a", "workload", "huge")["status"]["phase"] == "Pending"
     assert "host" not in tenants.get("a", "workload", "huge")["status"]

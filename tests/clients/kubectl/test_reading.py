@@ -93,11 +93,11 @@ def _watched(twins: Twins, which: str, log: Path) -> list[str]:
     command = twins.command(which, "get", kind, "-w", "--output-watch-events", "--field-selector=metadata.name=seen")
     with log.open("w") as out, subprocess.Popen(command, stdout=out, env=twins.environment()) as watch:
         try:
-            eventually(lambda: "ADDED" in log.read_text(), seconds=30)
+            eventually(lambda: "ADDED" in log.read_text(), seconds=90)
             assert twins.raw(which, "label", kind, "seen", "a=b").code == 0
-            eventually(lambda: "MODIFIED" in log.read_text(), seconds=30)
+            eventually(lambda: "MODIFIED" in log.read_text(), seconds=90)
             assert twins.raw(which, "delete", kind, "seen").code == 0
-            eventually(lambda: "DELETED" in log.read_text(), seconds=30)
+            eventually(lambda: "DELETED" in log.read_text(), seconds=90)
         finally:
             watch.terminate()
     return blank(log.read_text()).splitlines()

@@ -59,9 +59,9 @@ class Twins:
         self.cluster.kubectl(ADMIN, "wait", f"crd/{WORKLOADS.plural}.{TWIN_GROUP}", "--for=condition=Established", "--timeout=30s")
         for namespace in NAMESPACES:
             self.cluster.kubectl(ADMIN, "create", "namespace", namespace)
-        eventually(lambda: f"{WORKLOADS.plural}" in self.raw("twin", "api-resources", f"--api-group={TWIN_GROUP}").out, seconds=30)
+        eventually(lambda: f"{WORKLOADS.plural}" in self.raw("twin", "api-resources", f"--api-group={TWIN_GROUP}").out, seconds=90)
         # The OpenAPI of a new kind is published a moment after the kind itself; apply and explain need it.
-        eventually(lambda: self.raw("twin", "explain", "workloads", f"--api-version={TWIN_GROUP}/v1alpha1").code == 0, seconds=30)
+        eventually(lambda: self.raw("twin", "explain", "workloads", f"--api-version={TWIN_GROUP}/v1alpha1").code == 0, seconds=90)
 
     def same(self, *arguments: str, stdin: Any = None, code: int = 0, env: Mapping[str, str] | None = None) -> str:
         """Run a command on both, make sure that both end with `code` and the same words, and return ours, blanked."""

@@ -314,7 +314,7 @@ def kubeconfig(url: str, token: str = "token-canary") -> Object:
     }
 
 
-async def eventually(check: Callable[[], Any], timeout: float = 15.0) -> Any:
+async def eventually(check: Callable[[], Any], timeout: float = 50.0) -> Any:
     """Waits until the check holds (is true, and does not raise); its last failure is the error."""
     deadline = asyncio.get_running_loop().time() + timeout
     while True:

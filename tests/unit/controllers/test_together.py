@@ -120,6 +120,24 @@ async def test_a_missing_secret_is_named_and_resolves_itself(here: World) -> Non
         await eventually(synced)
 
 
+async def test_a_name_leads_to_no_other_namespaces_secret(here: World) -> None:
+    here.management.put(SECRETS, secret("theirs", "team-b", userData="theirs"))
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web", userData={"name": "../../team-b/secrets/theirs"}))
+        await eventually(lambda: here.condition("web", "Synchronized")["reason"] == "SecretNotFound")
+    assert "image" not in here.host("h1")["spec"]
+
+
+async def test_a_registrys_credentials_are_not_passed_over_in_silence(here: World) -> None:
+    image = {"url": "oci://registry.example.com/os:1", "ociAuthSecretName": "pull"}
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web", image=image))
+        await eventually(lambda: here.condition("web", "Synchronized")["reason"] == "ImageUnsupported")
+        assert "image" not in here.host("h1")["spec"]
+        here.management.edit(WORKLOADS, "web", {"spec": {"image": {"ociAuthSecretName": None}}}, "team-a")
+        await eventually(lambda: here.phase("web") == "Running")
+
+
 async def test_power_follows_also_when_the_secret_has_gone(here: World) -> None:
     here.management.put(SECRETS, secret("boot", "team-a", userData="x"))
     async with controllers(here):
@@ -287,7 +305,7 @@ async def test_many_at_once_get_distinct_hosts_and_no_bind_is_wasted(here: World
         await eventually(lambda: sum(bool(host["spec"].get("offers")) for host in here.management.all(HOSTS)) == 40)
         for number in range(40):
             here.management.put(WORKLOADS, workload(f"w{number}", "team-a" if number % 2 else "team-b"))
-        await eventually(lambda: all(wl["status"]["phase"] == "Running" for wl in here.management.all(WORKLOADS)), 20)
+        await eventually(lambda: all(wl["status"]["phase"] == "Running" for wl in here.management.all(WORKLOADS)))
         consumers = [real["spec"]["consumerRef"]["name"] for real in here.hardware.all(BMH)]
         assert len(set(consumers)) == 40
         assert here.management.requests["POST workloads/binding"] == 40
@@ -353,13 +371,13 @@ async def test_of_two_classes_that_see_the_same_hosts_the_first_keeps_them(here:
             conditions = here.management.get(CLASSES, name)["status"]["conditions"]
             return str(next(item["reason"] for item in conditions if item["type"] == "Exclusive"))
 
-        await eventually(lambda: exclusive("second") == "HostsOverlap", 10)
+        await eventually(lambda: exclusive("second") == "HostsOverlap")
         assert exclusive("metal") == "Exclusive"
         [host] = here.management.all(HOSTS)
         assert host["spec"]["className"] == "metal"
         here.management.remove(CLASSES, "metal")
         await eventually(lambda: here.management.all(HOSTS)[0]["spec"]["className"] == "second")
-        await eventually(lambda: exclusive("second") == "Exclusive", 10)
+        await eventually(lambda: exclusive("second") == "Exclusive")
 
 
 def removable(here: World) -> str:
@@ -421,7 +439,7 @@ async def test_a_workload_pinned_to_a_host(here: World) -> None:
         await eventually(lambda: here.condition("pinned", "Bound")["reason"] == "HostNotFound")
         view = {"metadata": {"name": "h2", "namespace": "team-a"}, "status": {"provisioning": {"ID": here.host_object("h2")}}}
         here.management.put(BMH, view)
-        await eventually(lambda: here.phase("pinned") == "Running", 10)
+        await eventually(lambda: here.phase("pinned") == "Running")
         assert here.claimed("pinned") == "h2"
         here.management.put(WORKLOADS, workload("second", hostRef={"name": "h2"}))
         await eventually(lambda: here.condition("second", "Bound")["reason"] == "HostNotFree")
@@ -454,7 +472,7 @@ async def test_a_workload_deleted_before_its_host_was_seen_is_still_released(her
         await eventually(lambda: here.management.requests["GET workloads"] >= 2)
         assert here.management.find(WORKLOADS, "hasty", "team-a") is not None
         here.management.fail = lambda verb, path: None
-        await eventually(lambda: here.management.find(WORKLOADS, "hasty", "team-a") is None, 10)
+        await eventually(lambda: here.management.find(WORKLOADS, "hasty", "team-a") is None)
         assert not here.management.all(HOSTS)[0]["spec"].get("claimRef")
 
 

@@ -67,10 +67,10 @@ async def test_a_write_of_unknown_outcome_is_not_sent_again(etcds: list[FakeEtcd
 async def test_a_read_is_repeated_elsewhere_in_time(etcds: list[FakeEtcd], answer: Any) -> None:
     etcds[0].answer("/kv/range", answer)
     etcds[1].answer("/kv/range", header(7))
-    async with cluster(*etcds, timeout=0.6) as made:
+    async with cluster(*etcds, timeout=3) as made:
         started = time.monotonic()
         assert await made.read("/kv/range", b"{}") == header(7)
-        assert time.monotonic() - started < 0.6
+        assert time.monotonic() - started < 3
 
 
 @pytest.mark.parametrize("answer", [DROP, NO_LEADER, HANG])
