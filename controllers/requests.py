@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 __all__ = ["apply_request", "with_secrets"]
 
 FIELDS = ("userData", "metaData", "networkData")
+PULLED_BY_NAME = (
+    "spec.image.ociAuthSecretName: credentials of a registry are not passed on to the hardware; drop it, and use an image that can be read "
+    "without, or ask the hardware's owner for a mirror"
+)
 
 
 def apply_request(cluster: Cluster, workload: Object, host: Object) -> ApplyRequest:
@@ -42,7 +46,9 @@ def apply_request(cluster: Cluster, workload: Object, host: Object) -> ApplyRequ
 
 
 async def with_secrets(cluster: Cluster, request: ApplyRequest) -> ApplyRequest:
-    """The request with the secrets' data, or blocked by the first that is missing."""
+    """The request with the secrets' data, or blocked by the first that is missing, or by what is not passed on."""
+    if (request.workload["spec"].get("image") or {}).get("ociAuthSecretName"):
+        return replace(request, blocked=Outcome(False, "ImageUnsupported", PULLED_BY_NAME))
     namespace = namespace_of(request.workload)
     references = _references(request.workload)
     found = await asyncio.gather(*(_secret(cluster, namespace, name) for name in references.values()))
