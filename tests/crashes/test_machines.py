@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.crashes import objects
-from tests.crashes.checks import leaks, phase, view
+from tests.crashes.checks import condition, leaks, phase, view
 from tests.crashes.flows import (
     OTHER,
     all_free,
     change_image,
+    claimed,
     delete_web,
     gone,
     make_web,
@@ -149,6 +150,36 @@ def points(source: type[Source], calls: list[str]) -> list[tuple[int, bool]]:
             found.append((number, True))
         written = written or (writes and not asked)
     return found
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_parameters_that_lead_elsewhere_while_a_machine_is_in_use(source: str) -> None:
+    """Nothing is made there, nothing is removed here, and both the tenant and the owner read why; set back, all goes on."""
+
+    async def point(stack: Stack, made: Source, place: str) -> None:
+        parameters = {**made.parameters, "namespace" if source == "kubevirt" else "region": place}
+        await stack.management.patch("WorkloadClass", "metal", {"spec": {"parameters": parameters}})
+
+    async def main() -> None:
+        made = SOURCES[source]()
+        async with begun(made, Flow("", running_web, make_and_delete, runs)) as stack:
+            before = made.machines()
+            name = claimed(stack)
+            await point(stack, made, "elsewhere")
+            await stack.until(lambda: condition(stack, "web", "Synchronized")["reason"] == "SourceUnavailable")
+            host = next(host for host in stack.management.all("Host") if host["spec"].get("claimRef"))
+            await stack.until(lambda: host_reason(stack, host["metadata"]["name"]) == "HostGone")
+            assert host["spec"]["source"]["name"] == name
+            assert made.machines() == before
+            await point(stack, made, objects.HARDWARE)
+            await stack.until(lambda: condition(stack, "web", "Ready")["status"] == "True" and runs(stack))
+            assert made.machines() == before
+
+    run(main)
+
+
+def host_reason(stack: Stack, name: str) -> str:
+    return str(stack.management.get("Host", name)["status"].get("reason"))
 
 
 @pytest.mark.timeout(900)

@@ -1,61 +1,118 @@
-"""Instances of a cloud through a class: real kube-apiservers, and moto for the cloud."""
+"""Instances of a cloud through a class: real kube-apiservers, moto for EC2, and a simulated Keystone and Nova."""
 
 from __future__ import annotations
 
 import base64
 import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from libcloud.compute.drivers.ec2 import EC2NodeDriver
+from libcloud.compute.drivers.openstack import OpenStack_2_NodeDriver
 
 from hack.cloud.ec2 import simulated_ec2
+from hack.cloud.openstack import simulated_openstack
 from hack.realcluster.manifests import SYSTEM_NAMESPACE
 from tests.integration.conftest import HOSTS
 from tests.integration.running import ADMIN, Running, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
 
 CLASSES, HOST, SECRET = "workloadclasses", "hosts.workload.metal3.io", "cloud-keys"
 IMAGE = {"url": "https://images.example.com/os.qcow2", "checksum": "0" * 64, "checksumType": "sha256"}
-REGION = "eu-central-1"
+ID = "ami-0123456789abcdef0"
 
 Object = dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Seen:
+    """An instance as its owner sees it. `state`: running or stopped, among others."""
+
+    id: str
+    state: str
+    image: str
+    tags: Mapping[str, str]
+
+
 class Account:
-    """The owner's own look at the account."""
+    """The owner's own look at EC2. The words that go before what differs in OpenStack."""
+
+    driver, region, kind = "ec2", "eu-central-1", "t3.small"
+    keys = {"accessKey": "AKcanary", "secretKey": "canary"}  # noqa: RUF012 (nobody changes it)
 
     def __init__(self, port: int) -> None:
-        self._driver = EC2NodeDriver("key", "secret", region=REGION, host="127.0.0.1", port=port, secure=False)
+        self._driver: Any = EC2NodeDriver("key", "secret", region=self.region, host="127.0.0.1", port=port, secure=False)
 
-    def instances(self) -> list[Any]:
+    def instances(self) -> list[Seen]:
         """Those that are not terminated."""
-        return [node for node in self._driver.list_nodes() if node.extra["status"] not in {"shutting-down", "terminated"}]
+        nodes = [node for node in self._driver.list_nodes() if node.extra["status"] not in {"shutting-down", "terminated"}]
+        return [Seen(node.id, node.extra["status"], node.extra["image_id"], node.extra["tags"]) for node in nodes]
 
     def state(self) -> str:
         """The only instance's."""
-        [node] = self.instances()
-        return str(node.extra["status"])
+        [seen] = self.instances()
+        return seen.state
 
-    def terminate(self, node: Any) -> None:
+    def terminate(self, seen: Seen) -> None:
         """Somebody ends it in the console."""
+        [node] = [node for node in self._driver.list_nodes() if node.id == seen.id]
         self._driver.destroy_node(node)
 
 
-@pytest.fixture
-def cloud(tenants: Running) -> Iterator[Account]:
+class Project(Account):
+    """The same of OpenStack."""
+
+    driver, region, kind = "openstack", "RegionOne", "m1.small"
+    keys = {"applicationCredentialId": "credential", "applicationCredentialSecret": "canary-secret"}  # noqa: RUF012
+
+    def __init__(self, port: int) -> None:
+        self._driver = OpenStack_2_NodeDriver(
+            "credential",
+            "canary-secret",
+            secure=False,
+            ex_force_auth_url=f"http://127.0.0.1:{port}",
+            ex_force_auth_version="3.x_appcred",
+            ex_force_service_region=self.region,
+            ex_force_service_name="the compute service",
+        )
+
+    def instances(self) -> list[Seen]:
+        nodes = [node for node in self._driver.list_nodes() if node.extra["task_state"] != "deleting"]
+        return [
+            Seen(
+                node.id,
+                str(node.state),
+                node.extra["imageId"],
+                {key.replace(":", "/", 1): value for key, value in node.extra["metadata"].items()},
+            )
+            for node in nodes
+        ]
+
+
+CLOUDS: dict[str, tuple[type[Account], Callable[[], AbstractContextManager[int]]]] = {
+    "ec2": (Account, simulated_ec2),
+    "openstack": (Project, lambda: simulated_openstack(ID)),
+}
+
+
+@pytest.fixture(params=CLOUDS)
+def cloud(request: pytest.FixtureRequest, tenants: Running) -> Iterator[Account]:
     """The class `cloud`, with two instances on offer to tenant a and b; nothing of it is left afterwards."""
-    with simulated_ec2() as port:
-        flavor = {"name": "small", "instanceType": "t3.small", "cpu": 2, "memory": "2Gi", "disk": "8Gi", "capacity": 2}
-        keys = {"metadata": {"name": SECRET, "namespace": SYSTEM_NAMESPACE}, "stringData": {"accessKey": "AKcanary", "secretKey": "canary"}}
+    kind, simulated = CLOUDS[request.param]
+    with simulated() as port:
+        flavor = {"name": "small", "instanceType": kind.kind, "cpu": 2, "memory": "2Gi", "disk": "8Gi", "capacity": 2}
+        keys = {"metadata": {"name": SECRET, "namespace": SYSTEM_NAMESPACE}, "stringData": kind.keys}
         parameters = {
-            "region": REGION,
+            "driver": kind.driver,
+            "region": kind.region,
             "endpoint": f"http://127.0.0.1:{port}",
             "pollSeconds": 1,
             "flavors": [flavor],
-            "images": [{"url": IMAGE["url"], "id": "ami-0123456789abcdef0"}],
+            "images": [{"url": IMAGE["url"], "id": ID}],
         }
         spec = {
             "provisioner": "metal3.io/cloud",
@@ -66,7 +123,7 @@ def cloud(tenants: Running) -> Iterator[Account]:
         class_ = {"apiVersion": "workload.metal3.io/v1alpha1", "kind": "WorkloadClass", "metadata": {"name": "cloud"}, "spec": spec}
         tenants.kubectl(ADMIN, "create", "-f", "-", stdin=[{"apiVersion": "v1", "kind": "Secret", **keys}, class_])
         eventually(lambda: counts(tenants) == (2, 2, 0))
-        account = Account(port)
+        account = kind(port)
         yield account
         tenants.kubectl("a", "delete", "workloads", "--all", "-n", "a", "--timeout=60s")
         eventually(lambda: not account.instances())
@@ -101,14 +158,14 @@ def test_a_life(tenants: Running, cloud: Account) -> None:
     tenants.kubectl("a", "create", "-f", "-", stdin=[secret, workload(userData={"name": "cloud-boot"}, requirements={"cpuCount": 2})])
     eventually(lambda: status(tenants).get("phase") == "Running")
     [node] = cloud.instances()
-    assert node.extra["image_id"] == "ami-0123456789abcdef0"
-    assert node.extra["tags"]["workload.metal3.io/workload"] == "a/os"
+    assert node.image == ID
+    assert node.tags["workload.metal3.io/workload"] == "a/os"
     name = status(tenants)["host"]["name"]
     view = tenants.get("a", "baremetalhosts.metal3.io", name, "-n", "a")
     [nic] = view["status"]["hardware"]["nics"]
     assert (nic["mac"], nic["ip"]) != ("", "")
     for shown in (view, tenants.get("a", "workload", "os", "-n", "a"), tenants.get("a", CLASSES, "cloud")):
-        assert not any(secret in json.dumps(shown) for secret in ("AKcanary", REGION, node.id, "i-0"))
+        assert not any(secret in json.dumps(shown) for secret in ("canary", cloud.region, node.id, "i-0"))
 
     tenants.kubectl("a", "patch", "workload", "os", "-n", "a", "--type=merge", "-p", json.dumps({"spec": {"online": False}}))
     eventually(lambda: cloud.state() == "stopped" and status(tenants).get("phase") == "Stopped")
@@ -138,6 +195,7 @@ def test_an_instance_that_somebody_terminated(tenants: Running, cloud: Account) 
     tenants.kubectl("a", "delete", "workload", "os", "-n", "a", "--timeout=60s")
 
 
+@pytest.mark.parametrize("cloud", ["ec2"], indirect=True)
 def test_keys_are_rotated_without_a_restart(tenants: Running, cloud: Account) -> None:
     """Keys that are no keys: the owner is told, the Workload's machine stays; with good ones all goes on."""
 

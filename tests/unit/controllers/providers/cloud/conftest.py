@@ -50,7 +50,7 @@ async def openstack() -> AsyncIterator[NovaCloud]:
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looks at the cloud come as soon as a simulated one has something to show."""
-    monkeypatch.setattr(follower, "SOON", 0.1)
+    monkeypatch.setattr(follower, "SOON", 0.3)
     monkeypatch.setattr(follower, "FIRST", 0.1)
     monkeypatch.setattr(follower, "LONGEST", 0.5)
 

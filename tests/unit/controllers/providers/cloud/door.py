@@ -19,47 +19,27 @@ class Door:
     """Forwards each request, unless `answer` (called with what is asked for) gives another response. `asked` lists what was asked
     for: list, create, terminate, start, stop, reboot, tag, untag, or the cloud's own word.
 
-    `die_at`: the request (counted from 1, since `count`) that is the last one to be heard: it is not forwarded, or with `answered`
-    it is, and the answer is lost. After that nothing is forwarded until `count`. `meet`: requests that wait for each other."""
+    `meet`: requests that wait for each other."""
 
     def __init__(self, target: int, verb: Callable[[web.Request, bytes], str]) -> None:
         self.port = 0
         self.asked: list[str] = []
         self.answer: Callable[[str], web.StreamResponse | None] = lambda action: None
         self.hangs = False
-        self.die_at, self.answered = 0, False
-        self.dead = asyncio.Event()
         self.meet: dict[str, asyncio.Barrier] = {}
-        self._counted = 0
         self._target, self._verb = target, verb
-
-    def count(self, die_at: int = 0, *, answered: bool = False) -> None:
-        """Requests are counted from here."""
-        self._counted, self.die_at, self.answered = 0, die_at, answered
-        self.dead.clear()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         verb = self._verb(request, body)
         self.asked.append(verb)
-        self._counted += 1
         while self.hangs:  # noqa: ASYNC110 (until the client gives up, or the test ends)
             await asyncio.sleep(0.05)
         if verb in self.meet:
             await self.meet[verb].wait()
         if (other := self.answer(verb)) is not None:
             return other
-        last = self._counted == self.die_at
-        if self.dead.is_set() or (last and not self.answered):
-            return self._cut(request)
-        answer = await self._forward(request, body)
-        return self._cut(request) if last or self.dead.is_set() else answer
-
-    def _cut(self, request: web.Request) -> web.Response:
-        self.dead.set()
-        assert request.transport is not None
-        request.transport.abort()
-        return web.Response()
+        return await self._forward(request, body)
 
     async def _forward(self, request: web.Request, body: bytes) -> web.Response:
         url = f"http://127.0.0.1:{self._target}{request.raw_path}"

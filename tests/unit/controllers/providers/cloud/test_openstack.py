@@ -231,6 +231,17 @@ async def test_a_machine_is_replaced_only_once_its_workload_says_so(nova: NovaCl
         await applied(provider, noted, lambda: nova.runs("small-0") == "http://images/new")
 
 
+async def test_a_creation_whose_second_half_fails_is_found_again(nova: NovaCloud) -> None:
+    """Libcloud asks for the server that it has ordered."""
+    async with running(nova) as (provider, _):
+        request = claim("w", only(provider))
+        nova.door.answer = once(refused(500, "x"), "look")
+        with pytest.raises(ProviderError):
+            await provider.apply(request)
+        await applied(provider, request, lambda: provider.applied(request) is not None)
+        assert nova.door.asked.count("create") == 1
+
+
 async def test_two_creations_at_once_leave_one_machine(nova: NovaCloud) -> None:
     """Two replicas that look, find nothing, and make one each: Nova excludes nobody. The older one stays, whoever looks first."""
     async with running(nova) as (first, _), running(nova) as (second, _):

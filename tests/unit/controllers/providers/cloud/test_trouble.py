@@ -238,6 +238,26 @@ async def test_two_classes_over_one_account_do_not_touch_each_others_machines(so
         assert source.runs("small-0") == "http://images/os"
 
 
+async def test_two_clusters_that_claim_one_slot_at_once_leave_one_machine(source: Cloud) -> None:
+    """Two management clusters with a class of one name and no identity: both look, find nothing, and make a machine."""
+    async with running(source) as (first, _), running(source) as (second, _):
+        rivals = [(first, claim("one", only(first))), (second, claim("two", only(second)))]
+        source.door.meet["create"] = asyncio.Barrier(2)
+        await asyncio.gather(*(provider.apply(request) for provider, request in rivals))
+        del source.door.meet["create"]
+        assert len(source.instances()) == 2
+        for _ in range(2):
+            told = [await provider.apply(request) for provider, request in rivals]
+        won = [item.bound.status for item in told]
+        assert sorted(won, key=str) == [False, True]
+        assert told[won.index(False)].bound.reason == "HostTaken"
+        [left] = source.instances()
+        assert left.tags["workload.metal3.io/workload-uid"] == rivals[won.index(True)][1].workload_uid
+        loser, request = rivals[won.index(False)]
+        await released(loser, request)
+        assert [item.id for item in source.instances()] == [left.id]
+
+
 async def test_credentials_that_cannot_work_are_told_at_once(source: Cloud) -> None:
     (first, *_), good = source.keys, dict(source.credentials)
     for broken, told in (({first: b"x"}, "missing: "), ({**good, first: b"\xff"}, "not text"), ({**good, first: b"a\nb"}, "line breaks")):
