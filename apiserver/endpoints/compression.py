@@ -6,12 +6,13 @@ with its CRC, so that a list is a matter of joining bytes, and a changed object 
 
 from __future__ import annotations
 
-import asyncio
 import struct
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from isal import isal_zlib
+
+from apiserver.endpoints.turns import TURNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,8 +29,6 @@ LARGEST = 512
 """Items of a segment, at most."""
 KEPT = 32 * 1024 * 1024
 """Compressed bytes that are kept."""
-AT_ONCE = 16
-"""Segments that are compressed before others have their turn."""
 LEVEL = 1
 GZIP = 16
 """What makes zlib write a gzip header and trailer."""
@@ -72,17 +71,15 @@ class Segments:
     async def gzip(self, head: bytes, items: Sequence[bytes], tail: bytes, *, keep: bool = True) -> list[bytes]:
         """One gzip member, in parts: `head`, the items with commas between them, `tail`. `keep`: whether the same items are likely to
         be asked for again. Lets others have their turn while there is much to compress."""
-        parts, crc, size, made = [HEADER], 0, 0, 0
+        parts, crc, size, turn = [HEADER], 0, 0, TURNS.begin()
         for number, cut in enumerate(_cuts(items)):
             segment = self._find(cut)
             if segment is None:
                 segment = self._add(cut) if keep else _compressed(b",".join(cut))
-                made += 1
-                if made % AT_ONCE == 0:
-                    await asyncio.sleep(0)
             for one in (COMMA if number else _compressed(head), segment):
                 parts.append(one.data)
                 crc, size = isal_zlib.crc32_combine(crc, one.crc, one.size), size + one.size
+            await turn.over()
         last = _compressed(tail if items else head + tail)
         crc, size = isal_zlib.crc32_combine(crc, last.crc, last.size), size + last.size
         return [*parts, last.data, END, struct.pack("<II", crc, size & 0xFFFFFFFF)]

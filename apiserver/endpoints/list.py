@@ -13,10 +13,12 @@ import orjson
 
 from apiserver.apis.status import ApiError, bad_request, expired
 from apiserver.endpoints import metadata, table
+from apiserver.endpoints.compression import wants_gzip
 from apiserver.endpoints.errors import too_large_revision
+from apiserver.endpoints.joined import SHORTEST, JoinedLists
 from apiserver.endpoints.negotiation import negotiate
 from apiserver.endpoints.options import ListOptions, list_options
-from apiserver.endpoints.parts import Parts
+from apiserver.endpoints.parts import Grouped, Parts
 from apiserver.endpoints.respond import stream
 from apiserver.endpoints.scope import fresh
 from apiserver.endpoints.tokens import Token
@@ -38,6 +40,9 @@ if TYPE_CHECKING:
 __all__ = ["Page", "encode_page", "list_", "page", "prefix_of"]
 
 EVERYTHING = Selector()
+END = b"]}"
+JOINED = JoinedLists()
+"""Of all lists that are served as they are stored."""
 STEP = 500
 """How many objects are read from history at a time."""
 
@@ -57,7 +62,8 @@ async def list_(call: Call, scope: Scope) -> web.StreamResponse:
     form = negotiate(call)
     options = list_options(call.query, scope.resource)
     found = await page(scope, call.info, options)
-    return await stream(call, form, await encode_page(form, scope.resource, found, call.query))
+    parts = _kept(call, scope, form, options, found) or await encode_page(form, scope.resource, found, call.query)
+    return await stream(call, form, parts)
 
 
 async def page(scope: Scope, info: RequestInfo, options: ListOptions) -> Page:
@@ -81,22 +87,46 @@ def prefix_of(scope: Scope, info: RequestInfo, selector: Selector = EVERYTHING) 
 
 async def encode_page(form: Form, resource: Resource, found: Page, query: Mapping[str, str]) -> Parts:
     """The page in the wanted form."""
+    if not form.kind:
+        return Parts(_head(resource, found), [entry.json for entry in found.entries], END)
+    meta = _meta(found)
+    if form.kind == "Table":
+        return await table.table_of_many(query, resource, form.version, found.entries, meta)
+    if form.kind == "PartialObjectMetadata":
+        raise metadata.wrong_form(form.kind, "the requested object is a list")
+    items = [metadata.partial(resource, entry, form.version) for entry in found.entries]
+    return Parts(_opened(form.kind, f"meta.k8s.io/{form.version}", meta), items, END)
+
+
+def _kept(call: Call, scope: Scope, form: Form, options: ListOptions, found: Page) -> Grouped | None:
+    """The page out of what is kept of earlier answers, where that is of use: for whole lists of whole objects as they are now. Compressed
+    ones are kept elsewhere."""
+    part = options.limit or options.continue_ or found.revision != scope.registry.collection.revision
+    if part or not form.plain or len(found.entries) < SHORTEST or wants_gzip(call.http):
+        return None
+    joined = JOINED.get((prefix_of(scope, call.info), options.selector), found.entries)
+    return Grouped(_head(scope.resource, found), joined, END) if joined is not None else None
+
+
+def _head(resource: Resource, found: Page) -> bytes:
+    """Everything in front of the items. Lists of custom resources always have `continue`."""
+    meta = _meta(found)
+    meta.setdefault("continue", "")
+    return _opened(f"{resource.kind}List", resource.api_version, meta)
+
+
+def _meta(found: Page) -> dict[str, Any]:
+    """The ListMeta."""
     meta: dict[str, Any] = {"resourceVersion": str(found.revision)}
     if found.token:
         meta["continue"] = found.token
         if found.remaining is not None:
             meta["remainingItemCount"] = found.remaining
-    if form.kind == "Table":
-        return await table.table_of_many(query, resource, form.version, found.entries, meta)
-    if form.kind == "PartialObjectMetadata":
-        raise metadata.wrong_form(form.kind, "the requested object is a list")
-    partial = form.kind == "PartialObjectMetadataList"
-    if not partial:
-        meta.setdefault("continue", "")  # lists of custom resources always have it
-    version = f"meta.k8s.io/{form.version}" if partial else resource.api_version
-    head = {"kind": form.kind or f"{resource.kind}List", "apiVersion": version, "metadata": meta}
-    items = [metadata.partial(resource, entry, form.version) if partial else entry.json for entry in found.entries]
-    return Parts(orjson.dumps(head)[:-1] + b',"items":[', items, b"]}")
+    return meta
+
+
+def _opened(kind: str, version: str, meta: dict[str, Any]) -> bytes:
+    return orjson.dumps({"kind": kind, "apiVersion": version, "metadata": meta})[:-1] + b',"items":['
 
 
 def _live(scope: Scope, info: RequestInfo, options: ListOptions, start: str) -> Page:
@@ -104,7 +134,8 @@ def _live(scope: Scope, info: RequestInfo, options: ListOptions, start: str) -> 
     collection = scope.registry.collection
     selector, limit = options.selector, options.limit
     candidates = labels.narrowed(collection, selector.labels, prefix_of(scope, info, selector), start=start)
-    matching = [entry for entry in candidates if selector.matches(entry)] if selector else candidates
+    decided = not selector.fields.terms and labels.decides(selector.labels)
+    matching = candidates if decided else [entry for entry in candidates if selector.matches(entry)]
     if not limit or len(matching) <= limit:
         return Page(matching, collection.revision)
     left = len(matching) - limit

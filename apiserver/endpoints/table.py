@@ -5,7 +5,6 @@ What is kept of each row is in apiserver.endpoints.rows; here the ages are fille
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ import orjson
 from apiserver.endpoints import metadata
 from apiserver.endpoints.parts import Parts
 from apiserver.endpoints.rows import Ages, Kept, columns, row_of
+from apiserver.endpoints.turns import TURNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["definitions", "rows", "table", "table_of_many"]
 
-AT_ONCE = 100
-"""Rows that are made before others have their turn."""
+STEP = 100
+"""Rows that are made before others may have their turn."""
 KEPT = Kept()
 NAME_DESCRIPTION = (
     "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to "
@@ -46,9 +46,10 @@ async def table_of_many(
 ) -> Parts:
     """The same, letting others have their turn."""
     made: list[bytes] = []
-    for start in range(0, len(entries), AT_ONCE):
-        made += rows(query, resource, version, entries[start : start + AT_ONCE])
-        await asyncio.sleep(0)
+    turn = TURNS.begin()
+    for start in range(0, len(entries), STEP):
+        made += rows(query, resource, version, entries[start : start + STEP])
+        await turn.over()
     return _with_head(resource, version, meta, made)
 
 

@@ -20,6 +20,7 @@ from apiserver.endpoints.negotiation import negotiate
 from apiserver.endpoints.options import ListOptions, list_options
 from apiserver.endpoints.respond import CHUNK, headers
 from apiserver.endpoints.scope import fresh
+from apiserver.endpoints.turns import TURNS
 from storage.base import Compacted, Unavailable
 
 if TYPE_CHECKING:
@@ -107,12 +108,13 @@ class _Stream:
         """Send the headers, so that the client knows that it watches, and the initial events with their bookmark."""
         await self._response.prepare(self._call.http)
         waiting: list[bytes] = []
-        size = 0
+        size, turn = 0, TURNS.begin()
         for frame in self._frames.initial(entries):
             waiting.append(frame)
             size += len(frame)
             if size >= CHUNK:
                 await self._write(b"".join(waiting))
+                await turn.over()
                 waiting, size = [], 0
         if self.options.initial_events and self.options.bookmarks:
             waiting.append(self._frames.bookmark(revision, INITIAL_EVENTS_END))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
+from apiserver.endpoints import joined
 from apiserver.endpoints.tokens import Token
 from tests.unit.apiserver.endpoints.conftest import PREFIX
 
@@ -201,3 +202,25 @@ async def test_large_lists_are_compressed_for_who_takes_that(service: Service, h
         assert compressed.body == plain.body  # the client has inflated it
     small = await service.send("GET", "widgets?limit=1", headers={**headers, "Accept-Encoding": "gzip"})
     assert "Content-Encoding" not in small.headers
+
+
+async def test_long_lists_are_as_new_as_the_objects(service: Service) -> None:
+    """What is kept of an answer is of use for the next one, and shows nothing old."""
+    count = joined.SHORTEST + 2
+    for number in range(count):
+        await service.make(f"w-{number:03}", labels={"odd": str(number % 2)})
+
+    async def sizes(query: dict[str, str] | None = None) -> list[int]:
+        status, found = await service.ask("GET", "widgets", query=query, headers={"Accept-Encoding": "identity"})
+        assert (status, found["kind"], found["metadata"]["continue"]) == (200, "WidgetList", "")
+        assert int(found["metadata"]["resourceVersion"]) == service.cache.revision
+        return [item["spec"]["size"] for item in found["items"]]
+
+    assert await sizes() == await sizes() == [1] * count
+    status, _ = await service.ask("PATCH", "widgets/w-001", {"spec": {"size": 7}}, headers={"Content-Type": "application/merge-patch+json"})
+    assert status == 200
+    assert await sizes() == [1, 7] + [1] * (count - 2)
+    assert (await sizes({"labelSelector": "odd=1"}))[:2] == [7, 1]
+    assert (await service.ask("DELETE", "widgets/w-001"))[0] == 200
+    assert await sizes() == [1] * (count - 1)
+    assert await sizes({"fieldSelector": "metadata.name!=w-000"}) == [1] * (count - 2)

@@ -31,6 +31,12 @@ def test_finds_what_a_scan_finds(found: list[dict[str, str]], text: str, prefix:
     scanned = [entry for entry in collection.range(prefix, start=start) if selector.matches(entry.labels)]
     candidates = labels.narrowed(collection, selector, prefix, start=start)
     assert [entry for entry in candidates if selector.matches(entry.labels)] == scanned
+    if labels.decides(selector):
+        assert candidates == scanned
+
+
+def test_one_equality_is_decided_by_the_index() -> None:
+    assert [text for text in TEXTS if labels.decides(LabelSelector.parse(text))] == ["", "a=x", "a==y", "a=", "a in (x)"]
 
 
 def test_looks_at_the_rarest_label_only() -> None:
