@@ -57,6 +57,8 @@ class ServerTls:
         # Without resumption every connection shows its certificate and intermediates itself. Go's clients do not resume anyway.
         context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
         context.num_tickets = 0
+        # The client knows what is cheap for it. Go's prefer AES-128, where OpenSSL's own order has AES-256 first.
+        context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
         context.verify_mode = ssl.CERT_OPTIONAL
         # Like Go: every certificate of a bundle is an anchor, be it self-signed or not.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN

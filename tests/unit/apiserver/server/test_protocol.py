@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+import ssl
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -15,6 +16,7 @@ from aiohttp import web
 from apiserver.apis.status import conflict
 from apiserver.filters.limits import InFlight
 from storage.base import Compacted, Unavailable
+from tests.unit.apiserver.authorities import client_context
 from tests.unit.apiserver.server.harness import CLIENTS, SERVING, Setup, serving
 
 if TYPE_CHECKING:
@@ -286,3 +288,16 @@ async def test_bodies_are_asked_for_from_those_who_may_send_them() -> None:
         writer.write(request % (THINGS.encode(), b"canary"))
         assert (await reader.readline()).split()[1] == b"417"
         writer.close()
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_the_client_says_which_cipher_is_best(order: int) -> None:
+    ciphers = ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"][::order]
+    context = client_context(SERVING, ALICE)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2  # the ssl module cannot order the ciphers of 1.3
+    context.set_ciphers(":".join(ciphers))
+    async with serving(Setup()) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port.number, ssl=context)
+        assert writer.get_extra_info("cipher")[0] == ciphers[0]
+        writer.close()
+        await writer.wait_closed()
