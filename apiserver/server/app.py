@@ -20,6 +20,7 @@ from apiserver.filters.paths import is_health
 from apiserver.server.background import Background
 from apiserver.server.connections import Connections
 from apiserver.server.health import Check, Health
+from apiserver.server.memory import keep_freed
 from apiserver.server.metrics import Metrics
 
 if TYPE_CHECKING:
@@ -122,6 +123,7 @@ class App:
     async def start(self) -> None:
         """Returns when it answers. Raises StorageError, BadServingCertificate, CannotListen, or OSError when the audit log cannot be
         opened, with nothing left running."""
+        keep_freed()
         try:
             if self._config.audit_log is not None:
                 self._config.audit_log.start()

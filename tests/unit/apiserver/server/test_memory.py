@@ -1,0 +1,32 @@
+"""What is freed stays in the process."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from apiserver.server.memory import keep_freed
+
+FAULTS = """
+import resource
+from apiserver.server.memory import keep_freed
+keep_freed()
+def make():
+    return [bytes(300_000) for _ in range(20)]
+make()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(20):
+    make()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+PAGES = 20 * 20 * 300_000 // 4096
+"""Of what is made; each would be a fault if it came from the kernel anew."""
+
+
+def test_memory_is_used_again() -> None:
+    if not keep_freed():
+        pytest.skip("another C library than glibc")
+    found = subprocess.run([sys.executable, "-c", FAULTS], check=True, capture_output=True, text=True)
+    assert int(found.stdout) < PAGES / 2
