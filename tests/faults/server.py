@@ -6,6 +6,8 @@ import asyncio
 import sys
 from pathlib import Path
 
+import uvloop
+
 from apiserver.cli.storage import open_store
 from apiserver.dev.directory import Directory
 from apiserver.dev.endpoints import management_endpoint
@@ -21,6 +23,6 @@ async def main(folder: Path, storage: str) -> None:
 
 if __name__ == "__main__":
     try:
-        asyncio.run(main(Path(sys.argv[1]), sys.argv[2]))
+        uvloop.run(main(Path(sys.argv[1]), sys.argv[2]))
     except StorageError as error:
         sys.exit(str(error))
