@@ -73,9 +73,10 @@ class Resource:
         found = {"metadata.name": metadata["name"]}
         if self.namespaced:
             found["metadata.namespace"] = metadata.get("namespace", "")
-        for field, path in {**(self.fields or {}), **(self.indexed or {})}.items():
-            value = lookup(obj, path)
-            found[field] = "" if value is None else str(value)
+        for paths in (self.fields, self.indexed):
+            for field, path in paths.items() if paths else ():
+                value = lookup(obj, path)
+                found[field] = "" if value is None else str(value)
         return found
 
 

@@ -267,6 +267,8 @@ def managed_fields(obj: dict[str, Any]) -> Any:
 
 def same(old: dict[str, Any], new: dict[str, Any]) -> bool:
     """Whether two states of an object differ in nothing but their resourceVersion."""
+    if old["metadata"].get("resourceVersion") == new["metadata"].get("resourceVersion"):
+        return old == new
     return stripped(old) == stripped(new)
 
 

@@ -119,7 +119,7 @@ def encode(managers: Managers) -> list[dict[str, Any]]:
 
 def _ordered(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Appliers first, then the oldest first."""
-    return sorted(entries, key=lambda entry: tuple(entry.get(name) or "" for name in _ORDER))
+    return sorted(entries, key=lambda entry: [entry.get(name) or "" for name in _ORDER]) if len(entries) > 1 else entries
 
 
 def _encoded(identity: Identity, entry: Entry) -> dict[str, Any]:
@@ -137,6 +137,8 @@ def _encoded(identity: Identity, entry: Entry) -> dict[str, Any]:
 
 def capped(managers: Managers) -> Managers:
     """The managers, with the oldest updaters of each API version put together when there are more than MAX_UPDATERS."""
+    if len(managers) <= MAX_UPDATERS:
+        return managers
     updaters = [identity for identity in managers if not identity.applied]
     if len(updaters) <= MAX_UPDATERS:
         return managers
