@@ -11,9 +11,8 @@ PAGE = (TESTS.parent / "docs" / "troubles.md").read_text()
 
 def test_every_test_that_is_named_is_there() -> None:
     named = set(re.findall(r"`(test_\w+)`", PAGE))
-    files = {path.name: path.read_text() for path in TESTS.rglob("test_*.py")}
-    sources = [*files.values(), (TESTS.parent / "controllers" / "providers" / "testing.py").read_text()]
-    there = {name for text in sources for name in re.findall(r"def (test_\w+)\(", text)}
+    files = [*TESTS.rglob("test_*.py"), TESTS.parent / "controllers" / "providers" / "testing.py"]
+    there = {name for file in files for name in re.findall(r"def (test_\w+)\(", file.read_text())}
     assert len(named) > 20
     assert named - there == set()
-    assert set(re.findall(r"(test_\w+\.py)", PAGE)) <= files.keys()
+    assert set(re.findall(r"(test_\w+\.py)", PAGE)) <= {file.name for file in files}
