@@ -1,7 +1,8 @@
 """What a conformance case is: requests as data, and where the two sides may differ for a written reason.
 
-Texts in paths and bodies may hold `{ns}`, the case's own namespace, and `${step:path}`, a value of an earlier answer's body by
-the step's name, such as `${made:metadata.resourceVersion}`, or with `|` between keys that hold dots.
+Texts in paths and bodies may hold `{ns}`, the case's own namespace, in paths `{seconds}`, how long watches last, and
+`${step:path}`, a value of an earlier answer's body by the step's name, such as `${made:metadata.resourceVersion}`, or with `|`
+between keys that hold dots.
 """
 
 from __future__ import annotations
@@ -43,7 +44,6 @@ WORKLOADS = f"{ROOT}/namespaces/{{ns}}/workloads"
 RACKS = f"{ROOT}/racks"
 CLASSES = f"{ROOT}/workloadclasses"
 MERGE, JSON_PATCH, APPLY = "application/merge-patch+json", "application/json-patch+json", "application/apply-patch+yaml"
-WATCH_SECONDS = 3
 
 Body = Any
 """A JSON-shaped value, or str or bytes to send as they are."""
@@ -141,7 +141,7 @@ def apply(path: str, body: Body, name: str = "", *, manager: str = "anna", force
 
 def watch(path: str, query: str = "", name: str = "w", headers: Mapping[str, str] | None = None) -> Step:
     """Open a watch; `collect` reads it."""
-    return Step("GET", f"{path}?watch=true&timeoutSeconds={WATCH_SECONDS}{query}", headers=headers or {}, name=name, watch=True)
+    return Step("GET", f"{path}?watch=true&timeoutSeconds={{seconds}}{query}", headers=headers or {}, name=name, watch=True)
 
 
 def collect(name: str = "w") -> Step:

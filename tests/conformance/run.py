@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 from tests.conformance.normal import Normal, decoded
@@ -13,14 +14,20 @@ if TYPE_CHECKING:
     from tests.conformance.case import Case, Step
     from tests.conformance.sides import Side, Stream
 
-__all__ = ["outcome"]
+__all__ = ["WATCH_SECONDS", "TooSlow", "outcome"]
 
+WATCH_SECONDS = (3, 15, 60)
+"""How long watches last: at first, and when the steps beside them took too much of that on a busy machine."""
 REFERENCE = re.compile(r"\$\{([\w-]+):([^}]+)\}")
 
 
-def outcome(case: Case, namespace: str, side: Side) -> dict[str, Any]:
-    """The normalised answers by step."""
-    run = _Run(namespace, side)
+class TooSlow(Exception):
+    """A watch may have ended before all had happened that it was to tell of."""
+
+
+def outcome(case: Case, namespace: str, side: Side, seconds: int) -> dict[str, Any]:
+    """The normalised answers by step, with watches of so many seconds. Raises TooSlow when the other steps took half of that."""
+    run = _Run(namespace, side, seconds)
     try:
         return {f"{number}-{step.name}" if step.name else str(number): run.step(step) for number, step in enumerate(case.steps, 1)}
     finally:
@@ -31,17 +38,23 @@ def outcome(case: Case, namespace: str, side: Side) -> dict[str, Any]:
 class _Run:
     """One side's state between steps."""
 
-    def __init__(self, namespace: str, side: Side) -> None:
-        self.namespace, self.side = namespace, side
+    def __init__(self, namespace: str, side: Side, seconds: int) -> None:
+        self.namespace, self.side, self.seconds = namespace, side, seconds
         self.normal = Normal()
         self.answers: dict[str, Any] = {}
         self.streams: dict[str, Stream] = {}
+        self.began: dict[str, float] = {}
 
     def step(self, step: Step) -> Any:
         if step.collect:
             stream = self.streams.pop(step.name, None)
+            if stream and time.monotonic() - self.began[step.name] > self.seconds / 2:
+                stream.close()
+                raise TooSlow
             return self.normal.events(stream.read()) if stream else "not watched"
-        path, body = self.filled(step.path), step.body
+        path, body = self.filled(step.path).replace("{seconds}", str(self.seconds)), step.body
+        if step.watch:
+            self.began[step.name] = time.monotonic()
         if isinstance(body, dict | list):
             body = json.loads(self.filled(json.dumps(body)))
         elif isinstance(body, str):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.conformance.case import GADGETS, MERGE, RACKS, ROOT, Case, Step, accept, collect, gadget, get, post
+from tests.conformance.case import GADGETS, MERGE, RACKS, ROOT, Case, Step, accept, collect, gadget, get, post, watch
 from tests.conformance.reasons import CLIENT, JSON_ONLY
 
 __all__ = ["CASES"]
@@ -158,8 +158,8 @@ CASES = (
     ),
     _large(
         "watched, which is not compressed",
-        Step("GET", f"{GADGETS}?watch=true&timeoutSeconds=1", headers=GZIP, name="w", watch=True),
-        collect("w"),
+        watch(GADGETS, headers=GZIP),
+        collect(),
     ),
     Case(
         "numbers and text in YAML",
