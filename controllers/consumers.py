@@ -59,7 +59,7 @@ class ConsumerController:
         there = await self._is_there(resource, workload)
         if there is None:
             return Result(requeue_after=AGAIN)
-        wanted = _condition(workload, there=there)
+        wanted = _condition(workload, self._cluster.view_group, there=there)
         before = _said(workload)
         await self._cluster.patch_status(kinds.WORKLOADS, workload, {"conditions": with_conditions(workload, [wanted])})
         if not there and (before is None or before["status"] == "True"):
@@ -114,7 +114,7 @@ def _plural(kind: str) -> str:
     return f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
 
 
-def _condition(workload: Object, *, there: bool) -> Object:
+def _condition(workload: Object, view_group: str, *, there: bool) -> Object:
     reference, generation = workload["spec"]["consumerRef"], workload["metadata"].get("generation")
     who = f"{reference['kind']} {namespace_of(workload)}/{reference['name']}"
     if there:
@@ -122,6 +122,6 @@ def _condition(workload: Object, *, there: bool) -> Object:
     host = ((workload.get("status") or {}).get("host") or {}).get("name") or "NAME"
     message = (
         f"{who}, which has the host, does not exist: if it was moved to another cluster, leave this as it is; "
-        f"otherwise release the host with `kubectl delete baremetalhosts {host} -n {namespace_of(workload)}`"
+        f"otherwise release the host with `kubectl delete baremetalhosts.{view_group} {host} -n {namespace_of(workload)}`"
     )
     return condition(CONSUMER_FOUND, False, "ConsumerGone", message, generation=generation)

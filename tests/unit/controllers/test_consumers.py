@@ -48,7 +48,7 @@ async def test_a_consumer_that_vanishes_is_named_and_nothing_is_released(here: W
         await eventually(lambda: said(here) == "ConsumerGone")
         message = here.condition("m0", "ConsumerFound")["message"]
         assert "Metal3Machine team-a/m0" in message
-        assert "kubectl delete baremetalhosts" in message
+        assert "`kubectl delete baremetalhosts.metal3.io h1 -n team-a`" in message, "where BMO's own are served, too, the group tells"
         host = here.host_object("h1")
         await eventually(lambda: here.management.get(HOSTS, host)["status"].get("reason") == "ConsumerGone")
         assert here.host("h1")["spec"]["consumerRef"]["name"] == "m0", "it may have moved, and its host with it"
