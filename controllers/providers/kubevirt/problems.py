@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from controllers.providers.base import Outcome, ProviderError
-from controllers.runtime.errors import ApiException, describe
+from typing import TYPE_CHECKING
+
+from controllers.providers.base import Outcome
+from controllers.providers.clusterproblems import cluster_problem
+from controllers.runtime.errors import describe
+
+if TYPE_CHECKING:
+    from controllers.providers.base import ProviderError
+    from controllers.runtime.errors import ApiException
 
 __all__ = ["explain", "refusal"]
 
@@ -15,22 +22,9 @@ RIGHTS = (
 
 def explain(error: Exception, namespace: str) -> ProviderError:
     """The problem behind an error of an informer, for the class's owner."""
-    if not isinstance(error, ApiException):
-        return ProviderError("BadKubeconfig", f"the kubeconfig in the credentials secret cannot be used: {describe(error)}")
-    match error.status:
-        case 0:
-            reason, text = "Unreachable", "the KubeVirt cluster does not answer; it is tried again: check network, server URL and CA"
-        case 401:
-            reason, text = "Unauthorized", "the KubeVirt cluster refuses the credentials: put a valid kubeconfig into the secret"
-        case 403:
-            reason, text = "Forbidden", f"the credentials may not do this: allow in namespace {namespace} {RIGHTS}"
-        case 404:
-            reason, text = "NoKubeVirt", "the cluster has no VirtualMachines: install KubeVirt, or use another cluster's kubeconfig"
-        case 429:
-            reason, text = "TooManyRequests", "the KubeVirt cluster asks for fewer requests; it is tried again, more slowly"
-        case _:
-            reason, text = "Failing", "the KubeVirt cluster answers with errors; it is tried again"
-    return ProviderError(reason, f"{text} ({describe(error)})")
+    missing = "the cluster has no VirtualMachines: install KubeVirt, or use another cluster's kubeconfig"
+    forbidden = f"allow in namespace {namespace} {RIGHTS}"
+    return cluster_problem(error, "the KubeVirt cluster", forbidden=forbidden, missing=("NoKubeVirt", missing))
 
 
 def refusal(error: ApiException) -> tuple[Outcome, tuple[str, str]] | None:
