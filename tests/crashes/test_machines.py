@@ -13,6 +13,7 @@ import pytest
 
 from tests.crashes import objects
 from tests.crashes.checks import condition, leaks, phase, view
+from tests.crashes.clouds import EC2, OpenStack
 from tests.crashes.flows import (
     OTHER,
     all_free,
@@ -27,12 +28,15 @@ from tests.crashes.flows import (
     running_web,
     view_name,
 )
-from tests.crashes.machines import SOURCES, Source
+from tests.crashes.machines import KubeVirt, Source
 from tests.crashes.stack import Stack, running
 from tests.crashes.virtual import eventually, run
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
+
+
+SOURCES: dict[str, type[Source]] = {"kubevirt": KubeVirt, "ec2": EC2, "openstack": OpenStack}
 
 
 @dataclass(frozen=True)
