@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_body", "check_patched", "unknown_fields"]
 
+CONTAINERS = (dict, list)
 MOST = 50
 """Problems that are told of; the rest is only counted."""
 
@@ -43,7 +44,7 @@ def unknown_fields(schema: dict[str, Any], value: Any, path: str = "", stored: A
         items = schema.get("items")
         if items:
             for index, item in enumerate(value):
-                if isinstance(item, dict | list):
+                if isinstance(item, CONTAINERS):
                     yield from unknown_fields(items, item, f"{path}[{index}]")
         return
     if not isinstance(value, dict) or schema.get("x-kubernetes-preserve-unknown-fields"):
@@ -58,7 +59,7 @@ def unknown_fields(schema: dict[str, Any], value: Any, path: str = "", stored: A
         inner = known.get(key) if known is not None else extra
         if inner is None:
             yield f"{path}.{key}" if path else key
-        elif isinstance(item, dict | list):
+        elif isinstance(item, CONTAINERS):
             yield from unknown_fields(inner, item, f"{path}.{key}" if path else key, before.get(key))
 
 

@@ -104,6 +104,9 @@ def _map_errors(map_: MapType, values: dict[str, Any], path: str, duplicates: bo
 
 
 def _list_errors(list_: ListType, items: list[Any], path: str, duplicates: bool) -> list[tuple[str, str]]:
+    scalar = list_.item.scalar
+    if list_.relation == "atomic" and scalar is not None and _FITTING[scalar].issuperset(map(type, items)):
+        return []
     found: list[tuple[str, str]] = []
     seen: set[str] = set()
     for index, item in enumerate(items):
@@ -116,8 +119,7 @@ def _list_errors(list_: ListType, items: list[Any], path: str, duplicates: bool)
             if element in seen and not duplicates:
                 found.append((path, f"duplicate entries for key {FieldSet({element: {}}).render()[0]}"))
             seen.add(element)
-        if not (list_.item.scalar is not None and type(item) in _FITTING[list_.item.scalar]):
-            found += _errors(list_.item, item, f"{path}[{index}]", duplicates)
+        found += _errors(list_.item, item, f"{path}[{index}]", duplicates)
     return found
 
 
