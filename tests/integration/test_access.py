@@ -52,6 +52,21 @@ def test_can_i_agrees(cluster: Running) -> None:
     assert cluster.try_kubectl("a", "auth", "can-i", "create", "workloads", "-n", "b").stdout.strip() == "no"
 
 
+@pytest.mark.parametrize(("group", "resource"), [("infrastructure.cluster.x-k8s.io", "metal3machines"), ("cluster.x-k8s.io", "clusters")])
+def test_the_controllers_may_look_for_consumers_and_no_more(cluster: Running, group: str, resource: str) -> None:
+    """Asked of RBAC, for there are no such kinds here."""
+    for verb, answer in (("get", "true"), ("list", "false"), ("patch", "false"), ("delete", "false")):
+        review = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": {
+                "user": "system:serviceaccount:metal3-workloads-system:metal3-workloads-controllers",
+                "resourceAttributes": {"group": group, "resource": resource, "verb": verb, "namespace": "a"},
+            },
+        }
+        assert cluster.kubectl(ADMIN, "create", "-f", "-", "-o", "jsonpath={.status.allowed}", stdin=review) == answer, verb
+
+
 def test_the_front_proxys_headers_are_worth_nothing_from_others(cluster: Running) -> None:
     assert cluster.direct(WORKLOADS.format("a"), headers=SPOOFED).code == 401
     as_tenant = cluster.direct(WORKLOADS.format("b"), identity=cluster.tenant_identity("a"), headers=SPOOFED)
