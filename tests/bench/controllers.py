@@ -1,4 +1,4 @@
-"""Controllers at scale, by hand: `python -m tests.bench.controllers [--hosts N] [--workloads N] [--namespaces N] [--limit N]`.
+"""Controllers at scale, by hand: `python -m tests.bench.controllers --help` says with how many of what.
 
 A real kube-apiserver, `serve` with SQLite and `controllers`, each a process of its own, over hosts that are not there (see synthetic).
 Prints, one after the other: offering all hosts, memory, what idleness costs, binding many Workloads created at once, and how long a
@@ -10,13 +10,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
-import re
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -26,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from controllers import kinds
 from controllers.runtime.client import Client
 from tests.bench import synthetic
-from tests.bench.cpu import cpu_seconds
+from tests.bench.meter import Meter
 from tests.integration.objects import workload
 from tests.integration.running import ADMIN, ROOT, Running, start, stop
 
@@ -35,7 +33,6 @@ if TYPE_CHECKING:
 
 CLASS = "synthetic"
 IDLE_SECONDS = 10.0
-LISTED = 12
 DEADLINE = 1800.0
 AT_ONCE = 16
 CHANGING_SECONDS = 20
@@ -70,7 +67,7 @@ def main() -> None:
         )
         try:
             with controllers(running, Path(folder), direct=options.direct) as pid:
-                asyncio.run(measure(Bench(running, sizes, pid)))
+                asyncio.run(measure(Meter(running, pid), sizes))
         finally:
             stop(running.root)
 
@@ -92,58 +89,8 @@ def controllers(running: Running, folder: Path, *, direct: bool) -> Iterator[int
             process.wait(30)
 
 
-class Bench:
-    """What is measured, and how it is told."""
-
-    def __init__(self, running: Running, sizes: Sizes, controllers_pid: int) -> None:
-        self.running, self.sizes = running, sizes
-        description = running.description
-        self.processes = {
-            "serve": description["apiserver"]["pids"],
-            "controllers": [controllers_pid],
-            "kube-apiserver": [description["management"]["pid"], *description["etcd"]["pids"]],
-        }
-
-    def cpu(self) -> dict[str, float]:
-        """Seconds used so far, by process."""
-        return {name: cpu_seconds(pids) for name, pids in self.processes.items()}
-
-    def requests(self) -> Counter[str]:
-        """What serve was asked so far, watches apart."""
-        text = self.running.direct("/metrics", identity=self.running.admin_identity()).body.decode()
-        found: Counter[str] = Counter()
-        for labels, number in re.findall(r"apiserver_request_total{(.*)} (\d+)", text):
-            label = dict(re.findall(r'(\w+)="(.*?)"', labels))
-            if label["resource"] and label["verb"] != "WATCH":
-                what = "/".join(part for part in (label["resource"], label["subresource"]) if part)
-                found[f"{label['verb']} {what} {label['code']}"] += int(number)
-        return found
-
-    def memory(self) -> str:
-        """Resident memory now and at most, of the two processes that are ours."""
-        parts = []
-        for name in ("serve", "controllers"):
-            status = Path(f"/proc/{self.processes[name][0]}/status").read_text()
-            kib = {line.split(":")[0]: int(line.split()[1]) for line in status.splitlines() if line.startswith(("VmRSS", "VmHWM"))}
-            parts.append(f"{name} {kib['VmRSS'] / 2**20:.2f} GiB (most {kib['VmHWM'] / 2**20:.2f})")
-        return ", ".join(parts)
-
-    async def timed(self, what: str, work: Callable[[], Awaitable[str]], *, per: int = 0) -> None:
-        """Does the work and says how long it took, and whose CPU."""
-        asked = await asyncio.to_thread(self.requests)
-        before, began = self.cpu(), time.monotonic()
-        said = await work()
-        took, used = time.monotonic() - began, {name: seconds - before[name] for name, seconds in self.cpu().items()}
-        asked = await asyncio.to_thread(self.requests) - asked
-        each = "; CPU each: " + ", ".join(f"{name} {seconds / per * 1000:.2f} ms" for name, seconds in used.items()) if per else ""
-        total = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in used.items())
-        print(f"{what}: {took:.1f} s{', ' + said if said else ''}; CPU: {total}{each}", flush=True)
-        print(f"    requests: {', '.join(f'{name}: {number}' for name, number in asked.most_common(LISTED))}", flush=True)
-
-
-async def measure(bench: Bench) -> None:
+async def measure(bench: Meter, sizes: Sizes) -> None:
     """Everything, in order."""
-    sizes = bench.sizes
     print(f"processes: {bench.processes}", flush=True)
     async with Client(bench.running.kubeconfig(ADMIN), timeout=300) as client:
         await bench.timed(f"{sizes.hosts} hosts reported", lambda: report(client, sizes), per=sizes.hosts)

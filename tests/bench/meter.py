@@ -1,0 +1,71 @@
+"""What a piece of work on a running cluster costs: CPU by process, memory, and requests to `serve`."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.bench.cpu import cpu_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tests.integration.running import Running
+
+__all__ = ["Meter"]
+
+LISTED = 12
+"""Kinds of requests that are printed, the most frequent ones."""
+
+
+class Meter:
+    """Looks at the processes of a cluster and at `serve`'s own counts, before and after, and prints what lies between."""
+
+    def __init__(self, running: Running, controllers_pid: int) -> None:
+        self.running = running
+        description = running.description
+        self.processes = {
+            "serve": description["apiserver"]["pids"],
+            "controllers": [controllers_pid],
+            "kube-apiserver": [description["management"]["pid"], *description["etcd"]["pids"]],
+        }
+
+    def cpu(self) -> dict[str, float]:
+        """Seconds used so far, by process."""
+        return {name: cpu_seconds(pids) for name, pids in self.processes.items()}
+
+    def requests(self) -> Counter[str]:
+        """What serve was asked so far, watches apart."""
+        text = self.running.direct("/metrics", identity=self.running.admin_identity()).body.decode()
+        found: Counter[str] = Counter()
+        for labels, number in re.findall(r"apiserver_request_total{(.*)} (\d+)", text):
+            label = dict(re.findall(r'(\w+)="(.*?)"', labels))
+            if label["resource"] and label["verb"] != "WATCH":
+                what = "/".join(part for part in (label["resource"], label["subresource"]) if part)
+                found[f"{label['verb']} {what} {label['code']}"] += int(number)
+        return found
+
+    def memory(self) -> str:
+        """Resident memory now and at most, of the two processes that are ours."""
+        parts = []
+        for name in ("serve", "controllers"):
+            status = Path(f"/proc/{self.processes[name][0]}/status").read_text()
+            kib = {line.split(":")[0]: int(line.split()[1]) for line in status.splitlines() if line.startswith(("VmRSS", "VmHWM"))}
+            parts.append(f"{name} {kib['VmRSS'] / 2**20:.2f} GiB (most {kib['VmHWM'] / 2**20:.2f})")
+        return ", ".join(parts)
+
+    async def timed(self, what: str, work: Callable[[], Awaitable[str]], *, per: int = 0) -> None:
+        """Does the work and says how long it took, and whose CPU."""
+        asked = await asyncio.to_thread(self.requests)
+        before, began = self.cpu(), time.monotonic()
+        said = await work()
+        took, used = time.monotonic() - began, {name: seconds - before[name] for name, seconds in self.cpu().items()}
+        asked = await asyncio.to_thread(self.requests) - asked
+        each = "; CPU each: " + ", ".join(f"{name} {seconds / per * 1000:.2f} ms" for name, seconds in used.items()) if per else ""
+        total = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in used.items())
+        print(f"{what}: {took:.1f} s{', ' + said if said else ''}; CPU: {total}{each}", flush=True)
+        print(f"    requests: {', '.join(f'{name}: {number}' for name, number in asked.most_common(LISTED))}", flush=True)
