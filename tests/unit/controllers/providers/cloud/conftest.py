@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from controllers.providers.cloud import follower
+from controllers.providers.cloud import calls, follower
 from hack.cloud.ec2 import simulated_ec2
 from hack.cloud.nova import Nova
 from hack.cloud.openstack import OpenStackCloud
@@ -49,7 +49,8 @@ async def openstack() -> AsyncIterator[NovaCloud]:
 
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looks at the cloud come as soon as a simulated one has something to show."""
+    """Looks at the cloud come as soon as a simulated one has something to show; and no request ends because the machine is slow."""
+    monkeypatch.setattr(calls, "TIMEOUT", 120.0)
     monkeypatch.setattr(follower, "SOON", 0.3)
     monkeypatch.setattr(follower, "FIRST", 0.1)
     monkeypatch.setattr(follower, "LONGEST", 0.5)

@@ -137,6 +137,7 @@ async def test_user_data_is_as_long_as_nova_takes_it_at_most(nova: NovaCloud) ->
 
 async def test_a_build_that_fails_is_tried_again_and_leaves_nothing(nova: NovaCloud, monkeypatch: pytest.MonkeyPatch) -> None:
     nova.nova.full = True
+    monkeypatch.setattr(making, "TRY_AGAIN", 3600.0)
     async with running(nova) as (provider, _):
         request = claim("w", only(provider))
         await applied(provider, request, lambda: host(provider).reason == "LaunchFailed")
@@ -258,7 +259,8 @@ async def test_two_creations_at_once_leave_one_machine(nova: NovaCloud) -> None:
         assert nova.instances() == []
 
 
-async def test_a_slot_is_not_given_up_while_a_creation_may_still_come_true(nova: NovaCloud) -> None:
+async def test_a_slot_is_not_given_up_while_a_creation_may_still_come_true(nova: NovaCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(making, "DOUBT", 3600.0)
     async with running(nova) as (provider, _):
         request = claim("w", only(provider))
         nova.door.answer = once(refused(504, "gateway timeout"), "create")
