@@ -92,7 +92,7 @@ def _state(bmh: dict[str, Any]) -> tuple[str, bool]:
     return bmh["status"]["provisioning"]["state"], bmh["status"]["poweredOn"]
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("seed", "hosts", "each"), [(0, 4, 3), (1, 4, 3), (2, 4, 3), (3, MANY, MANY)])
 def test_two_management_clusters_share_one_hardware_cluster(seed: int, hosts: int, each: int) -> None:
     """They take what they see free; who loses a host takes another one, until there is none, and gets one as soon as there is one again."""
