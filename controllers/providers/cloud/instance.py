@@ -36,6 +36,8 @@ REBOOTED = f"{OURS}rebooted"
 """The single reboot that is still asked for was done."""
 REMOVING = f"{OURS}removing"
 """It is to go, for another image or with its Workload: once it is gone, its slot's machine is not lost."""
+SURPLUS = f"{OURS}surplus"
+"""There was another one in its slot: that it is gone says nothing of the slot's machine."""
 QUARANTINED = f"{OURS}quarantined"
 
 MOST = 255
@@ -95,8 +97,8 @@ def slot_of(instance: Instance) -> Slot | None:
 
 
 def newest_gone(instances: Iterable[Instance], workload_uid: str) -> Instance | None:
-    """The last of the Workload's that is terminated, for as long as the cloud remembers it."""
-    gone = (item for item in instances if item.gone and claimed(item, workload_uid))
+    """The last of the Workload's that is terminated, for as long as the cloud remembers it; not one that was too many."""
+    gone = (item for item in instances if item.gone and claimed(item, workload_uid) and SURPLUS not in item.tags)
     return max(gone, key=lambda instance: (instance.launched, instance.id), default=None)
 
 

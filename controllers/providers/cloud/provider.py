@@ -11,7 +11,7 @@ from controllers.providers.cloud import follower
 from controllers.providers.cloud.drivers import connect
 from controllers.providers.cloud.fleet import Fleet
 from controllers.providers.cloud.follower import Follower
-from controllers.providers.cloud.instance import BOOTED, QUARANTINED, REMOVING, WORKLOAD_UID, claimed, newest_gone, oldest
+from controllers.providers.cloud.instance import BOOTED, QUARANTINED, REMOVING, SURPLUS, WORKLOAD_UID, claimed, newest_gone, oldest
 from controllers.providers.cloud.making import Maker
 from controllers.providers.cloud.parameters import Parameters
 from controllers.providers.cloud.plan import known_wish, plan_for
@@ -133,16 +133,18 @@ class CloudProvider(Provider):
         self._told.forget(request.workload_uid)
         ours = [item for item in await self._instances(request) if not item.gone and claimed(item, request.workload_uid)]
         keep = request.workload["spec"].get("reclaimPolicy") == "Retain"
+        removed = bool(ours) and not keep
         for instance in ours:
             if instance.state == "shutting-down":
                 continue
             if keep and instance.state != "error":
                 await self._ask(self._retain(request, instance))
             elif not keep or BOOTED not in instance.tags:
-                await self._ask(self._remove(instance))
+                await self._ask(self._remove(instance, REMOVING))
+                removed = True
             else:
                 return Released(False, "the machine has failed, and cannot be kept as it is: ask its owner to mend or delete it")
-        if (ours and not keep) or self._maker.unsure(uid):
+        if removed or self._maker.unsure(uid):
             self._soon(uid)
             return Released(False, "waiting for the machine to be shut down and deleted")
         if (holder := self.fleet.holders.get(uid)) is not None and holder.workload_uid == request.workload_uid:
@@ -153,9 +155,10 @@ class CloudProvider(Provider):
         self._made.discard(request.workload_uid)
         return Released(True)
 
-    async def _remove(self, instance: Instance) -> None:
+    async def _remove(self, instance: Instance, why: str) -> None:
+        """Terminates it, with a note that will tell why, where notes are kept."""
         if self._cloud.remembers:
-            await self._cloud.tag(instance, {REMOVING: "true"})
+            await self._cloud.tag(instance, {why: "true"})
         await self._cloud.terminate(instance)
 
     async def _retain(self, request: ApplyRequest, instance: Instance) -> None:
@@ -184,7 +187,7 @@ class CloudProvider(Provider):
         for other in alive:
             if other is not first and other.state != "shutting-down" and claimed(other, request.workload_uid):
                 log.warning("slot %s has two machines: terminating %s", request.source.name, other.id)
-                await self._ask(self._cloud.terminate(other))
+                await self._ask(self._remove(other, SURPLUS))
         return first
 
     def _hold(self, request: ApplyRequest) -> None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from controllers.providers.base import ProviderError, Source
 from controllers.providers.cloud.images import image_id, user_data
-from controllers.providers.cloud.instance import BOOTED, IMAGE, REBOOTED, REMOVING, Instance, oldest
+from controllers.providers.cloud.instance import BOOTED, IMAGE, REBOOTED, REMOVING, SURPLUS, WORKLOAD_UID, Instance, newest_gone, oldest
 from controllers.providers.cloud.parameters import Parameters
 from controllers.providers.cloud.steps import Create, Discard, Reboot, Start, Step, Stop, Tag, Terminate, Untag, Wait, Wish, next_step
 from controllers.providers.testing import claim
@@ -137,6 +137,15 @@ def instance(state: str, *tags: str, image: str = URL) -> Instance:
 )
 def test_steps(there: Instance | None, wish: Wish, step: Step) -> None:
     assert next_step(there, wish) == step
+
+
+def test_the_end_of_one_that_was_too_many_says_nothing_of_the_others() -> None:
+    mine = {WORKLOAD_UID: "u"}
+    replaced = Instance("a", "terminated", {**mine, REMOVING: "true"}, "2026-01-01")
+    surplus = Instance("b", "terminated", {**mine, SURPLUS: "true"}, "2026-01-02")
+    assert newest_gone([surplus, replaced], "u") == replaced
+    assert newest_gone([surplus], "u") is None
+    assert newest_gone([replaced], "another") is None
 
 
 def test_of_several_machines_the_one_that_ran_stays_and_else_the_older_one() -> None:
