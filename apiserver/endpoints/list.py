@@ -13,12 +13,10 @@ import orjson
 
 from apiserver.apis.status import ApiError, bad_request, expired
 from apiserver.endpoints import metadata, table
-from apiserver.endpoints.compression import wants_gzip
 from apiserver.endpoints.errors import too_large_revision
-from apiserver.endpoints.joined import SHORTEST, JoinedLists
 from apiserver.endpoints.negotiation import negotiate
 from apiserver.endpoints.options import ListOptions, list_options
-from apiserver.endpoints.parts import Grouped, Parts
+from apiserver.endpoints.parts import Parts
 from apiserver.endpoints.respond import stream
 from apiserver.endpoints.scope import fresh
 from apiserver.endpoints.tokens import Token
@@ -41,8 +39,6 @@ __all__ = ["Page", "encode_page", "list_", "page", "prefix_of"]
 
 EVERYTHING = Selector()
 END = b"]}"
-JOINED = JoinedLists()
-"""Of all lists that are served as they are stored."""
 STEP = 500
 """How many objects are read from history at a time."""
 
@@ -62,8 +58,7 @@ async def list_(call: Call, scope: Scope) -> web.StreamResponse:
     form = negotiate(call)
     options = list_options(call.query, scope.resource)
     found = await page(scope, call.info, options)
-    parts = _kept(call, scope, form, options, found) or await encode_page(form, scope.resource, found, call.query)
-    return await stream(call, form, parts)
+    return await stream(call, form, await encode_page(form, scope.resource, found, call.query))
 
 
 async def page(scope: Scope, info: RequestInfo, options: ListOptions) -> Page:
@@ -96,16 +91,6 @@ async def encode_page(form: Form, resource: Resource, found: Page, query: Mappin
         raise metadata.wrong_form(form.kind, "the requested object is a list")
     items = [metadata.partial(resource, entry, form.version) for entry in found.entries]
     return Parts(_opened(form.kind, f"meta.k8s.io/{form.version}", meta), items, END)
-
-
-def _kept(call: Call, scope: Scope, form: Form, options: ListOptions, found: Page) -> Grouped | None:
-    """The page out of what is kept of earlier answers, where that is of use: for whole lists of whole objects as they are now. Compressed
-    ones are kept elsewhere."""
-    part = options.limit or options.continue_ or found.revision != scope.registry.collection.revision
-    if part or not form.plain or len(found.entries) < SHORTEST or wants_gzip(call.http):
-        return None
-    joined = JOINED.get((prefix_of(scope, call.info), options.selector), found.entries)
-    return Grouped(_head(scope.resource, found), joined, END) if joined is not None else None
 
 
 def _head(resource: Resource, found: Page) -> bytes:

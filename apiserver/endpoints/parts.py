@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from apiserver.endpoints.joined import JoinedList
-
-__all__ = ["Grouped", "Parts"]
+__all__ = ["Parts"]
 
 
 class Parts(NamedTuple):
@@ -48,30 +46,3 @@ class Parts(NamedTuple):
             yield b",".join([*items[start : start + step], b""] if start + step < len(items) else items[start : start + step])
         if self.tail:
             yield self.tail
-
-
-class Grouped(NamedTuple):
-    """`head`, items that are mostly joined already, `tail`: what Parts are, but for the items themselves."""
-
-    head: bytes
-    joined: JoinedList
-    tail: bytes
-
-    @property
-    def size(self) -> int:
-        """Bytes in all."""
-        return len(self.head) + self.joined.size + len(self.tail)
-
-    def exceeds(self, size: int) -> bool:
-        """Whether it has more bytes than these."""
-        return self.size > size
-
-    def join(self) -> bytes:
-        """All of it."""
-        return b"".join((self.head, *self.joined.groups(), self.tail))
-
-    def pieces(self, count: int) -> Iterator[bytes]:
-        """All of it in order, in the groups that there are, however many pieces are wanted."""
-        yield self.head
-        yield from self.joined.groups()
-        yield self.tail

@@ -11,7 +11,6 @@ from aiohttp import web
 from apiserver.endpoints import metadata, table
 from apiserver.endpoints.compression import THRESHOLD, Segments, gzipped, wants_gzip
 from apiserver.endpoints.negotiation import YAML, Form
-from apiserver.endpoints.parts import Grouped, Parts
 from apiserver.endpoints.turns import TURNS
 from apiserver.endpoints.yamlloader import resolve_scalars
 
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from apiserver.endpoints.call import Call
+    from apiserver.endpoints.parts import Parts
     from apiserver.registry.entry import Entry
     from apiserver.registry.resource import Resource
 
@@ -77,13 +77,12 @@ class _Streamed(web.StreamResponse):
     _send_headers_immediately = False
 
 
-async def stream(call: Call, form: Form, parts: Parts | Grouped) -> web.StreamResponse:
+async def stream(call: Call, form: Form, parts: Parts) -> web.StreamResponse:
     """A response of one encoded JSON list. Compressed when it is large and the client takes that. Each piece is written once the client
     has taken the one before."""
     http = call.http
     head = http.method == "HEAD"
-    compresses = form.raw and not head and not call.keeps_answer and wants_gzip(http)
-    if compresses and isinstance(parts, Parts) and parts.exceeds(THRESHOLD):
+    if parts.exceeds(THRESHOLD) and form.raw and not head and not call.keeps_answer and wants_gzip(http):
         compressed = await SEGMENTS.gzip(parts.head, parts.items, parts.tail)
         return await _write(call, form, compressed, sum(map(len, compressed)), GZIPPED)
     if not form.raw or head or not parts.exceeds(CHUNK):
