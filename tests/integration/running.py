@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +48,12 @@ class Running:
 
     root: Path
     tools: Path
-    description: dict[str, Any] = field(repr=False)
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """What runs where, as it is now: who is restarted is another process."""
+        found: dict[str, Any] = json.loads((self.root / "cluster.json").read_text())
+        return found
 
     def kubeconfig(self, who: str) -> str:
         """The path of somebody's kubeconfig."""
@@ -149,7 +154,7 @@ def start(folder: Path, *options: str) -> Running:
     command = [sys.executable, str(ROOT / "hack/cluster"), "up", str(folder), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=UP_SECONDS)
     assert done.returncode == 0, done.stderr + tails(folder)
-    return Running(folder, Path(tools), json.loads((folder / "cluster.json").read_text()))
+    return Running(folder, Path(tools))
 
 
 def tails(folder: Path) -> str:
