@@ -83,7 +83,8 @@ class ShortcutClient(Client):
         return response
 
     async def _reach(self) -> Client | None:
-        """The client of the server itself; None while it is left alone."""
+        """The client of the server itself; None while it is left alone. Whoever comes while it is looked for waits: watches that took the
+        other way because they came second would stay there for minutes."""
         if self._direct is None and asyncio.get_running_loop().time() >= self._not_before and not self._closed:
             async with self._opening:
                 if self._direct is None and asyncio.get_running_loop().time() >= self._not_before:
@@ -91,7 +92,6 @@ class ShortcutClient(Client):
         return self._direct
 
     async def _open(self) -> None:
-        self._not_before = asyncio.get_running_loop().time() + TRY_AGAIN
         left, self._left = self._left, None
         if left is not None:
             await left.close()
@@ -100,6 +100,7 @@ class ShortcutClient(Client):
             direct = Client(self._source, at=at, **self._options)
             await direct.open()
         except (ApiException, BadConfig) as error:
+            self._not_before = asyncio.get_running_loop().time() + TRY_AGAIN
             log.warning("%s cannot be used: %s: requests go through kube-apiserver", self._url, describe(error))
             return
         self._direct = direct

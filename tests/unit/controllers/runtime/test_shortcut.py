@@ -77,6 +77,12 @@ async def test_its_own_kinds_are_asked_of_the_server_itself(api: FakeApi, direct
     assert api.requests["GET apiservices"] == 1, "it is looked up once"
 
 
+async def test_all_that_is_asked_at_once_at_the_start_takes_the_way(api: FakeApi, direct: FakeApi, near: Client) -> None:
+    await asyncio.gather(*(create(near, OURS, name) for name in "abcd"))
+    assert (names(direct), names(api)) == (set("abcd"), set())
+    assert api.requests["GET apiservices"] == 1
+
+
 async def test_watches_take_the_way_as_well(direct: FakeApi, near: Client) -> None:
     informer = Informer(near, OURS)
     task = asyncio.ensure_future(informer.run())
