@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,12 +48,7 @@ class Running:
 
     root: Path
     tools: Path
-
-    @property
-    def description(self) -> dict[str, Any]:
-        """What runs where, as it is now: who is restarted is another process."""
-        found: dict[str, Any] = json.loads((self.root / "cluster.json").read_text())
-        return found
+    description: dict[str, Any] = field(repr=False)
 
     def kubeconfig(self, who: str) -> str:
         """The path of somebody's kubeconfig."""
@@ -154,7 +149,7 @@ def start(folder: Path, *options: str) -> Running:
     command = [sys.executable, str(ROOT / "hack/cluster"), "up", str(folder), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=UP_SECONDS)
     assert done.returncode == 0, done.stderr + tails(folder)
-    return Running(folder, Path(tools))
+    return Running(folder, Path(tools), json.loads((folder / "cluster.json").read_text()))
 
 
 def tails(folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -32,7 +33,7 @@ def connections(pid: int, port: int) -> int:
 def test_controllers_go_to_the_server_itself(tenants: Running) -> None:
     # Others may have restarted the server meanwhile; watches that went to kube-apiserver then last for minutes.
     running.restart(tenants, "controllers")
-    (pid,) = tenants.description["controllers"]["pids"]
+    (pid,) = json.loads((tenants.root / "cluster.json").read_text())["controllers"]["pids"]
     port = urlsplit(tenants.description["apiserver"]["url"]).port
     assert port is not None
     # Its watches are connections that stay.
