@@ -49,9 +49,9 @@ class Calls(Generic[Library]):
 
     async def _run(self, work: Callable[[Library], T], *, write: bool) -> T:
         def run() -> T:
-            library: Any = getattr(self._local, "library", None)
+            library: Any = getattr(self._local, "connected", None)
             if library is None:
-                library = self._local.library = self._make()
+                library = self._local.connected = self._make()
             if write:
                 fence.check()
             return work(library)
