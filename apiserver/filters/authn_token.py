@@ -1,23 +1,33 @@
-"""Authentication by bearer token. Tokens are judged elsewhere (TokenReview); here answers are cached, by digest: tokens are not kept."""
+"""Authentication by bearer token. Tokens are judged elsewhere (TokenReview); here answers are cached, by digest: tokens are not kept.
+
+Nobody is authenticated yet, so what is bounded is counted by remote address: the reviews under way, and the tokens that were refused.
+Tokens that were accepted within 10 seconds are not touched by either bound.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import ipaddress
 import os
 from typing import TYPE_CHECKING, Protocol
 
 from apiserver.apis.status import unauthorized
 from apiserver.filters.expiring import ExpiringCache
+from apiserver.filters.gate import Allowance, Gate
 
 if TYPE_CHECKING:
     from apiserver.endpoints.call import Call
     from apiserver.registry.context import UserInfo
 
-__all__ = ["TokenAuthenticator", "TokenReviewer", "bearer"]
+__all__ = ["TokenAuthenticator", "TokenReviewer", "bearer", "client_of"]
 
 ACCEPTED_SECONDS = 10.0
 REFUSED_SECONDS = 2.0
+REVIEWS, REVIEWS_OF_ONE = 32, 16
+"""Reviews under way: of all clients, and of one address, those that wait included."""
+FAILURES, FAILURES_PER_SECOND = 40, 2.0
+"""Refused tokens of one address, at once and in the long run. Beyond that its unknown tokens are answered with 429, unasked."""
 
 
 class TokenReviewer(Protocol):
@@ -33,7 +43,10 @@ class TokenAuthenticator:
     def __init__(self, reviewer: TokenReviewer) -> None:
         self._reviewer = reviewer
         self._salt = os.urandom(32)
-        self._answers: ExpiringCache[UserInfo | None] = ExpiringCache(lambda user: REFUSED_SECONDS if user is None else ACCEPTED_SECONDS)
+        self._gate, self._failures = Gate(REVIEWS, REVIEWS_OF_ONE), Allowance(FAILURES, FAILURES_PER_SECOND)
+        self._answers: ExpiringCache[UserInfo | None] = ExpiringCache(
+            lambda user: REFUSED_SECONDS if user is None else ACCEPTED_SECONDS, apart=lambda user: user is None
+        )
 
     async def authenticate(self, call: Call) -> UserInfo | None:
         """See Authenticator."""
@@ -41,9 +54,19 @@ class TokenAuthenticator:
         if not token:
             return None
         digest = hmac.digest(self._salt, token.encode("utf-8", "surrogateescape"), hashlib.sha256)
-        user = await self._answers.get(digest, lambda: self._reviewer.review(token))
+        client = client_of(_remote(call))
+        user = await self._answers.get(digest, lambda: self._review(client, token))
         if user is None:
             raise unauthorized()
+        return user
+
+    async def _review(self, client: str, token: str) -> UserInfo | None:
+        self._failures.check(client)
+        async with self._gate.enter(client):
+            self._failures.check(client)  # others of this client may have failed while this one waited
+            user = await self._reviewer.review(token)
+        if user is None:
+            self._failures.use(client)
         return user
 
     async def close(self) -> None:
@@ -58,3 +81,20 @@ def bearer(header: str) -> str:
     if not token.isascii():
         raise unauthorized()
     return token
+
+
+def client_of(address: str) -> str:
+    """The address that a client is counted by: of IPv6 its /64, as one machine has all addresses of that."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, 64), strict=False))
+
+
+def _remote(call: Call) -> str:
+    transport = call.http.transport
+    peer = transport.get_extra_info("peername") if transport is not None else None
+    return str(peer[0]) if peer else ""

@@ -16,17 +16,25 @@ V = TypeVar("V")
 
 class ExpiringCache(Generic[V]):
     """Up to `size` answers. `lifetime(answer)`: for how many seconds one may be used. Failures are not kept: the next request asks again.
+    `apart(answer)`: answers of which it holds have `size` places of their own, and so never push out the others.
 
     The question goes on when a caller that waits is cancelled, since others may wait for it, so it needs a deadline of its own."""
 
-    def __init__(self, lifetime: Callable[[V], float], size: int = 4096, clock: Callable[[], float] = time.monotonic) -> None:
-        self._lifetime, self._size, self._clock = lifetime, size, clock
+    def __init__(
+        self,
+        lifetime: Callable[[V], float],
+        size: int = 4096,
+        clock: Callable[[], float] = time.monotonic,
+        apart: Callable[[V], bool] = lambda _: False,
+    ) -> None:
+        self._lifetime, self._size, self._clock, self._apart = lifetime, size, clock, apart
         self._kept: dict[Hashable, tuple[float, V]] = {}
+        self._kept_apart: dict[Hashable, tuple[float, V]] = {}
         self._asked: dict[Hashable, asyncio.Task[V]] = {}
 
     async def get(self, key: Hashable, ask: Callable[[], Awaitable[V]]) -> V:
         """The answer kept for `key`, else what `ask` returns. Raises what `ask` raises."""
-        kept = self._kept.get(key)
+        kept = self._kept.get(key) or self._kept_apart.get(key)
         if kept is not None and kept[0] > self._clock():
             return kept[1]
         task = self._asked.get(key)
@@ -45,9 +53,11 @@ class ExpiringCache(Generic[V]):
 
     def _keep(self, key: Hashable, answer: V) -> None:
         self._kept.pop(key, None)
-        if len(self._kept) >= self._size:
-            self._kept.pop(next(iter(self._kept)))
-        self._kept[key] = (self._clock() + self._lifetime(answer), answer)
+        self._kept_apart.pop(key, None)
+        kept = self._kept_apart if self._apart(answer) else self._kept
+        if len(kept) >= self._size:
+            kept.pop(next(iter(kept)))
+        kept[key] = (self._clock() + self._lifetime(answer), answer)
 
     async def close(self) -> None:
         """Ends the questions under way."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from apiserver.apis.status import service_unavailable
 from apiserver.filters.authz import Decision
 from apiserver.filters.expiring import ExpiringCache
+from apiserver.filters.gate import Gate
 from apiserver.server.delegation.management import ManagementError, ask
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ SECONDS = 10.0
 KEPT_SECONDS = 10.0
 """For how long a decision is used: a revoked permission may work that much longer, as with kube-apiserver's own webhooks."""
 KEPT = 8192
+REVIEWS, REVIEWS_OF_ONE = 128, 64
+"""Reviews under way: of all users, and of one, those that wait included."""
 
 
 class AccessReviews:
@@ -33,6 +36,7 @@ class AccessReviews:
 
     def __init__(self, management: Management) -> None:
         self._management = management
+        self._gate = Gate(REVIEWS, REVIEWS_OF_ONE)
         self._decisions: ExpiringCache[Decision] = ExpiringCache(lambda _: KEPT_SECONDS, KEPT)
 
     async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
@@ -46,7 +50,8 @@ class AccessReviews:
     async def _ask(self, user: UserInfo, info: RequestInfo) -> Decision:
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec(user, info)}
         try:
-            return decision(await ask(self._management, PATH, body, SECONDS))
+            async with self._gate.enter(user.name):
+                return decision(await ask(self._management, PATH, body, SECONDS))
         except ManagementError as error:
             log.warning("SubjectAccessReview failed: %s", error.summary)
             raise service_unavailable("permissions cannot be checked now; try again") from None

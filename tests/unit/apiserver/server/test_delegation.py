@@ -260,3 +260,31 @@ def test_a_shared_authority_makes_front_proxies_only_by_name(names: list[str], b
     trust = Trust()
     trust.config_map(config_map(requestheader_client_ca_file=pem(CLIENTS), requestheader_allowed_names=names, client_ca_file=pem(CLIENTS)))
     assert bool(trust.front_proxies.proxy.bundle) is believed
+
+
+async def test_one_users_reviews_under_way_are_bounded() -> None:
+    class Slow(Cluster):
+        async def request(self, *arguments: Any, **named: Any) -> dict[str, Any]:
+            self.asked.append(arguments)  # type: ignore[arg-type]
+            await asyncio.Event().wait()
+            raise AssertionError
+
+    cluster = Slow({})
+    reviews = AccessReviews(cluster)
+    many = [parse("GET", f"/apis/g/v1/namespaces/n/things/t{number}", {}) for number in range(accessreview.REVIEWS_OF_ONE + 5)]
+    asked = [asyncio.create_task(reviews.authorize(BOB, info)) for info in many]
+    refused = [await one for one in asyncio.as_completed([asyncio.create_task(_code(task)) for task in asked[-5:]])]
+    assert refused == [429] * 5
+    other = asyncio.create_task(reviews.authorize(UserInfo("alice"), INFO))
+    while len(cluster.asked) < accessreview.REVIEWS_OF_ONE + 1:
+        await asyncio.sleep(0)
+    await reviews.close()
+    await asyncio.gather(*asked, other, return_exceptions=True)
+
+
+async def _code(task: asyncio.Task[Any]) -> int:
+    try:
+        await task
+    except ApiError as error:
+        return error.code
+    return 0

@@ -1,0 +1,67 @@
+"""How many questions to another server are under way at once, and how many of these one client may cause."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter, OrderedDict
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from apiserver.apis.status import too_many_requests
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Hashable
+
+__all__ = ["Allowance", "Gate"]
+
+TRY_AGAIN = "Too many requests, please try again later."
+
+
+class Gate:
+    """Lets `total` in at once. A client that has `share` inside or before the gate is refused: it never fills the gate for others."""
+
+    def __init__(self, total: int, share: int) -> None:
+        self._share, self._slots = share, asyncio.Semaphore(total)
+        self._pending: Counter[Hashable] = Counter()
+
+    @asynccontextmanager
+    async def enter(self, client: Hashable) -> AsyncIterator[None]:
+        """Waits for a place and keeps it for the time of the block. Raises ApiError (429)."""
+        if self._pending[client] >= self._share:
+            raise too_many_requests(TRY_AGAIN)
+        self._pending[client] += 1
+        try:
+            async with self._slots:
+                yield
+        finally:
+            self._leave(client)
+
+    def _leave(self, client: Hashable) -> None:
+        self._pending[client] -= 1
+        if not self._pending[client]:
+            del self._pending[client]
+
+
+class Allowance:
+    """How many failures each client may cause: `burst` at once and `rate` a second from then on. Remembers the last `size` clients."""
+
+    def __init__(self, burst: int, rate: float, size: int = 4096, clock: Callable[[], float] = time.monotonic) -> None:
+        self._burst, self._rate, self._size, self._clock = burst, rate, size, clock
+        self._used: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
+
+    def check(self, client: Hashable) -> None:
+        """Raises ApiError (429) when the client has used up its allowance."""
+        if self._level(client) > self._burst - 1:
+            raise too_many_requests(TRY_AGAIN, retry_after=max(1, round(1 / self._rate)))
+
+    def use(self, client: Hashable) -> None:
+        """Notes one failure."""
+        self._used[client] = (self._level(client) + 1, self._clock())
+        self._used.move_to_end(client)
+        if len(self._used) > self._size:
+            self._used.popitem(last=False)
+
+    def _level(self, client: Hashable) -> float:
+        used, since = self._used.get(client, (0.0, 0.0))
+        return max(0.0, used - (self._clock() - since) * self._rate) if used else 0.0
