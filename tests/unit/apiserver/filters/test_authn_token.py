@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
-import aiohttp
 import pytest
 
 from apiserver.filters.authn_token import FAILURES, REVIEWS_OF_ONE, client_of
 from apiserver.filters.expiring import ExpiringCache
-from apiserver.registry.context import UserInfo
 from tests.unit.apiserver.server.harness import PROXIES, Setup, Tokens, serving
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from apiserver.registry.context import UserInfo
 
 FLOOD = 300
 
