@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import ApiError, bad_request, invalid
-from apiserver.endpoints.body import decode, read
+from apiserver.endpoints.body import read_value
 from apiserver.endpoints.call import is_true
 from apiserver.endpoints.fieldvalidation import check_body
 from apiserver.endpoints.objects import check_kind, check_place, metadata_of, object_of
@@ -30,7 +30,7 @@ async def apply(call: Call, scope: Scope, form: Form) -> web.StreamResponse:
     """200 with the object as it is now, 201 when this made it."""
     check_manager(call, apply=True)
     how = context(call, "PatchOptions")
-    decoded = decode(await read(call), APPLY_PATCH, find_duplicates=how.field_validation != "Ignore")
+    decoded = await read_value(call, APPLY_PATCH, find_duplicates=how.field_validation != "Ignore")
     wanted = object_of(decoded.value)
     _check_kind(scope.resource, wanted)
     check_place(call, scope.resource, wanted, name=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from apiserver.endpoints.call import Call
 
-__all__ = ["DEPTH", "LIMIT", "Decoded", "decode", "read"]
+__all__ = ["DEPTH", "LIMIT", "Decoded", "decode", "note", "read", "read_value"]
 
 LIMIT = 3 * 1024 * 1024
 DEPTH = 128
@@ -54,8 +55,20 @@ async def read(call: Call) -> bytes:
         if size > LIMIT:
             raise too_large(LIMIT)
         parts.append(part)
-    call.body = b"".join(parts)
-    return call.body
+    return b"".join(parts)
+
+
+async def read_value(call: Call, media: str, *, find_duplicates: bool = True) -> Decoded:
+    """The value of the call's body, which the audit log is given as well. Raises ApiError (400, 413)."""
+    decoded = decode(await read(call), media, find_duplicates=find_duplicates)
+    note(call, decoded.value)
+    return decoded
+
+
+def note(call: Call, value: Any) -> None:
+    """Give the audit log the value of the call's body."""
+    if call.note is not None:
+        call.note(value)
 
 
 def decode(body: bytes, media: str, *, find_duplicates: bool = True) -> Decoded:
@@ -162,8 +175,7 @@ def _doubled(body: bytes) -> list[str]:
     def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            keys = [key for key, _ in pairs]
-            doubled.append((found, [key for key in found if keys.count(key) > 1]))
+            doubled.append((found, [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]))
         return found
 
     value = json.loads(body, object_pairs_hook=mapping)

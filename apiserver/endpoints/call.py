@@ -10,7 +10,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from apiserver.apis.status import ApiError, bad_request
@@ -55,19 +55,19 @@ class Call:
     `deadline`: event-loop time (loop.time()) at which the answer is late, None for no deadline, as watches have.
     `privileged`: whether the user may read the kind's objects in full (see Registry.reduced).
     `warnings` go out as Warning: 299 headers with every response that apiserver.endpoints makes; filters only add to them.
-    For the audit log: `annotations` and `details` (see Context), `body` as it was read, and `answer` as it was sent, which is kept of
-    streamed responses only where `keeps_answer` asks for it."""
+    For the audit log: `annotations` and `details` (see Context); `note`, if there is one, is called with the value that the body was
+    decoded to; `answer` in JSON, which is kept where `keeps_answer` asks for it and the response's own body is not that."""
 
     __slots__ = (
         "annotations",
         "answer",
         "audit_id",
-        "body",
         "deadline",
         "details",
         "http",
         "info",
         "keeps_answer",
+        "note",
         "privileged",
         "query",
         "user",
@@ -85,7 +85,7 @@ class Call:
         self.warnings: list[str] = []
         self.annotations: dict[str, str] = {}
         self.details: dict[str, str] = {}
-        self.body = b""
+        self.note: Callable[[Any], None] | None = None
         self.answer = b""
         self.keeps_answer = False
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import bad_request, cause, invalid
-from apiserver.endpoints.body import Decoded, decode, read
+from apiserver.endpoints.body import Decoded, note, read, read_value
 from apiserver.endpoints.negotiation import JSON, YAML, content_type
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["check_kind", "check_place", "check_uid", "metadata_of", "object_of", "read_object", "warn"]
 
 STANDARD_FINALIZERS = ("orphan", "foregroundDeletion", "kubernetes")
+MOST = 50
+"""Warnings of one sort: the rest would only make the answer longer."""
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 
@@ -25,8 +29,10 @@ async def read_object(call: Call, context: Context, resource: Resource | None = 
     protobuf = resource.protobuf if resource is not None else None
     media = content_type(call.http.headers.get("Content-Type", ""), (JSON, YAML, PROTOBUF) if protobuf else (JSON, YAML))
     if protobuf is not None and media == PROTOBUF:
-        return Decoded(protobuf(await read(call)))
-    decoded = decode(await read(call), media, find_duplicates=context.field_validation != "Ignore")
+        decoded = Decoded(protobuf(await read(call)))
+        note(call, decoded.value)
+        return decoded
+    decoded = await read_value(call, media, find_duplicates=context.field_validation != "Ignore")
     object_of(decoded.value)
     return decoded
 
@@ -78,12 +84,14 @@ def warn(context: Context, obj: dict[str, Any], current: dict[str, Any] | None =
     meta = metadata_of(obj)
     before = (current or {}).get("metadata", {}).get("finalizers") or []
     finalizers, owners = meta.get("finalizers"), meta.get("ownerReferences")
-    for name in finalizers if isinstance(finalizers, list) else ():
-        if isinstance(name, str) and "/" not in name and name not in (*STANDARD_FINALIZERS, *before):
-            why = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
-            context.warnings.append(f'metadata.finalizers: "{name}": {why}')
+    known = {*STANDARD_FINALIZERS, *before}
+    names = finalizers if isinstance(finalizers, list) else ()
+    plain = (name for name in names if isinstance(name, str) and "/" not in name and name not in known)
+    for name in islice(plain, MOST):
+        why = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
+        context.warnings.append(f'metadata.finalizers: "{name}": {why}')
     uids = [owner.get("uid") for owner in owners if isinstance(owner, dict)] if isinstance(owners, list) else []
-    twice = [uid for uid in dict.fromkeys(map(str, uids)) if uids.count(uid) > 1]
+    twice = [uid for uid, count in Counter(map(str, uids)).items() if count > 1][:MOST]
     if twice:
         context.warnings.append(
             ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such "

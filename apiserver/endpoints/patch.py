@@ -11,7 +11,7 @@ import orjson
 
 from apiserver.apis.status import ApiError, bad_request, cause, invalid
 from apiserver.endpoints.apply import APPLY_PATCH, apply, check_manager
-from apiserver.endpoints.body import decode, read
+from apiserver.endpoints.body import read_value
 from apiserver.endpoints.fieldvalidation import check_patched
 from apiserver.endpoints.negotiation import content_type, negotiate
 from apiserver.endpoints.objects import check_kind, check_place, check_uid, metadata_of, object_of, warn
@@ -45,7 +45,7 @@ async def patch(call: Call, scope: Scope) -> web.StreamResponse:
         return await apply(call, scope, form)
     check_manager(call, apply=False)
     how = context(call, "PatchOptions")
-    decoded = decode(await read(call), media, find_duplicates=how.field_validation != "Ignore")
+    decoded = await read_value(call, media, find_duplicates=how.field_validation != "Ignore")
     patched, how.informed = _prepare(media, decoded.value, scope.resource.strategic or merge_patch)
     warned = len(how.warnings)
 

@@ -40,11 +40,16 @@ def headers(call: Call, form: Form) -> dict[str, str] | list[tuple[str, str]]:
 
 def respond(call: Call, form: Form, value: dict[str, Any], *, status: int = 200) -> web.Response:
     """A response of one JSON-shaped value."""
-    return _whole(call, form, encode(form, value), status)
+    body = encode(form, value)
+    if call.keeps_answer:
+        call.answer = body if form.raw else orjson.dumps(value)
+    return _whole(call, form, body, status)
 
 
 def respond_bytes(call: Call, form: Form, body: bytes, *, status: int = 200) -> web.Response:
     """A response of one encoded JSON value."""
+    if call.keeps_answer:
+        call.answer = body
     return _whole(call, form, body if form.raw else encode(form, orjson.loads(body)), status)
 
 

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from apiserver.apis.status import ApiError, internal, timeout
 from apiserver.endpoints.errors import from_storage
-from apiserver.filters.auditevent import METADATA, REQUEST, RESPONSE, Record
+from apiserver.filters.auditevent import METADATA, REQUEST, RESPONSE, Record, Sent, noted
 from apiserver.filters.paths import is_long_running
 from storage.base import StorageError
 
@@ -101,10 +101,13 @@ class _Trail:
         self._user, self._received = call.user, auditor.clock()
         self._sources = sources(call)
         self._started = False
+        self._sent: Sent | None = None
 
     async def follow(self, handler: Handler) -> web.StreamResponse:
         """The request itself."""
         call, self._call.keeps_answer = self._call, self._recording.level >= RESPONSE
+        if self._recording.level >= REQUEST or call.info.verb in ("create", "update"):
+            call.note = self._note
         self.record("RequestReceived")
         if is_long_running(call.info):
             call.http[STARTED] = self._start
@@ -128,8 +131,7 @@ class _Trail:
         recording, call = self._recording, self._call
         if stage in recording.omit_stages:
             return
-        level, ended = recording.level, stage != "RequestReceived"
-        quoted = level >= REQUEST or call.info.verb in ("create", "update")
+        level = recording.level
         annotations = {**call.annotations, **(call.details if level >= REQUEST else {})}
         record = Record(
             level=level,
@@ -144,12 +146,15 @@ class _Trail:
             received=self._received,
             now=self._auditor.clock(),
             status=status,
-            body=call.body if ended and quoted else b"",
+            sent=self._sent,
             answer=answer,
             annotations=annotations,
             omit_managed_fields=recording.omit_managed_fields,
         )
         self._auditor.sink.put(record)
+
+    def _note(self, value: Any) -> None:
+        self._sent = noted(value, self._recording.level, omit_managed_fields=self._recording.omit_managed_fields)
 
     def _start(self, code: int) -> None:
         """A watch has begun: it may go on for an hour. Told once, though the headers of a refusal go out after its end is recorded."""
@@ -178,7 +183,7 @@ class _Trail:
         """The response's body, where it is to be recorded or is a Status. Never of a watch."""
         if is_long_running(self._call.info):
             return b""
-        body = response.body if isinstance(response, web.Response) else self._call.answer
+        body = self._call.answer or (response.body if isinstance(response, web.Response) else b"")
         if not isinstance(body, bytes):
             return b""
         return body if self._recording.level >= RESPONSE or (self._recording.level >= METADATA and body.startswith(STATUS)) else b""

@@ -1,16 +1,17 @@
-"""audit.k8s.io/v1 Event: from what was noted of a request to the JSON that is written. Pure; runs in the writer's thread.
+"""audit.k8s.io/v1 Event: from what was noted of a request to the JSON that is written. Pure; `encode` runs in the writer's thread.
 
-At level Metadata nothing of a body gets in but the name, uid and resourceVersion of the object in it.
+At level Metadata nothing of a body gets in but the name, uid and resourceVersion of the object in it. A request's body is never parsed
+here: the request path decodes it, within its bounds, and notes the value. An answer is the server's own JSON, and bounded.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
-import yaml
 
 from apiserver.filters.auditpolicy import LEVELS
 
@@ -18,15 +19,48 @@ if TYPE_CHECKING:
     from apiserver.endpoints.call import RequestInfo
     from apiserver.registry.context import UserInfo
 
-__all__ = ["METADATA", "REQUEST", "RESPONSE", "Record", "encode"]
+__all__ = ["METADATA", "OBJECT", "REQUEST", "RESPONSE", "Record", "Sent", "encode", "noted"]
 
 METADATA, REQUEST, RESPONSE = (LEVELS.index(level) for level in ("Metadata", "Request", "RequestResponse"))
+OBJECT = 2 * 1024 * 1024
+"""Bytes of a request's or a response's object that are recorded; a larger one is left out, and the event says so."""
+TEXT = 512
+"""Characters of a name, uid or resourceVersion from a body that are recorded."""
+TRUNCATED = {"audit.k8s.io/truncated": "true"}
+"""The annotation by which kube-apiserver marks events without their objects."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """What is recorded of a request's value. `known`: texts of its metadata. `encoded`: JSON, empty where it is not recorded."""
+
+    known: dict[str, str] = field(default_factory=dict)
+    encoded: bytes = b""
+    truncated: bool = False
+
+
+def noted(value: Any, level: int, *, omit_managed_fields: bool = False) -> Sent:
+    """What to record of a value that the request path has decoded. Encoded at once, as what handles the request may change it."""
+    known = _known(value)
+    if level < REQUEST or not isinstance(value, dict | list):
+        return Sent(known)
+    try:
+        encoded = orjson.dumps(_without_managed_fields(value) if omit_managed_fields else value)
+    except TypeError:
+        return Sent(known, truncated=True)
+    return Sent(known, encoded) if len(encoded) <= OBJECT else Sent(known, truncated=True)
+
+
+def _known(value: Any) -> dict[str, str]:
+    metadata = value.get("metadata") if isinstance(value, dict) else None
+    found = metadata if isinstance(metadata, dict) else {}
+    return {key: found[key][:TEXT] for key in ("name", "uid", "resourceVersion") if isinstance(found.get(key), str)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One stage of one request. Times are seconds since the epoch; `body` and `answer` are bytes as they came and went, empty
-    where they are not to be recorded; `status` is the response's, None before there is one."""
+    """One stage of one request. Times are seconds since the epoch; `sent` is None where no value was decoded; `answer` is JSON as it
+    went out, empty where it is not to be recorded; `status` is the response's, None before there is one."""
 
     level: int
     audit_id: str
@@ -40,7 +74,7 @@ class Record:
     received: float
     now: float
     status: dict[str, Any] | None = None
-    body: bytes = b""
+    sent: Sent | None = None
     answer: bytes = b""
     annotations: dict[str, str] = field(default_factory=dict)
     omit_managed_fields: bool = False
@@ -48,12 +82,28 @@ class Record:
     @property
     def size(self) -> int:
         """About how many bytes it keeps in memory."""
-        return 2048 + len(self.body) + len(self.answer)
+        return 2048 + (len(self.sent.encoded) if self.sent is not None else 0) + len(self.answer)
+
+    def bare(self) -> Record:
+        """The same without the objects."""
+        sent = Sent(self.sent.known) if self.sent is not None else None
+        return replace(self, sent=sent, answer=b"", annotations={**self.annotations, **TRUNCATED})
 
 
 def encode(record: Record) -> bytes:
-    """The Event as one line."""
-    info, sent, said = record.info, _decoded(record.body), _decoded(record.answer)
+    """The Event as one line, whatever is in it: without the objects where those cannot be encoded."""
+    try:
+        return _encoded(record)
+    except (TypeError, ValueError, RecursionError):
+        return json.dumps(_event(record.bare()), default=repr).encode() + b"\n"
+
+
+def _encoded(record: Record) -> bytes:
+    return orjson.dumps(_event(record), option=orjson.OPT_APPEND_NEWLINE)
+
+
+def _event(record: Record) -> dict[str, Any]:
+    info, sent, said = record.info, record.sent or Sent(), _decoded(record.answer)
     event: dict[str, Any] = {
         "kind": "Event",
         "apiVersion": "audit.k8s.io/v1",
@@ -68,17 +118,17 @@ def encode(record: Record) -> bytes:
         event["impersonatedUser"] = _user(record.impersonated)
     event |= {key: value for key, value in (("sourceIPs", record.sources), ("userAgent", record.agent)) if value}
     if info.is_resource:
-        event["objectRef"] = _reference(info, sent)
+        event["objectRef"] = _reference(info, sent.known)
     if record.status is not None:
         event["responseStatus"] = {"metadata": {}, **_bounded(said), **record.status}
-    if record.level >= REQUEST and sent is not None:
-        event["requestObject"] = _without_managed_fields(sent) if record.omit_managed_fields else sent
+    if record.level >= REQUEST and sent.encoded:
+        event["requestObject"] = orjson.Fragment(sent.encoded)
     if record.level >= RESPONSE and said is not None:
         event["responseObject"] = _without_managed_fields(said) if record.omit_managed_fields else said
     event |= {"requestReceivedTimestamp": _time(record.received), "stageTimestamp": _time(record.now)}
-    if record.annotations:
-        event["annotations"] = record.annotations
-    return orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE)
+    truncated = sent.truncated or (record.level >= RESPONSE and len(record.answer) > OBJECT)
+    annotations = {**record.annotations, **TRUNCATED} if truncated else record.annotations
+    return {**event, "annotations": annotations} if annotations else event
 
 
 def _user(user: UserInfo) -> dict[str, Any]:
@@ -86,9 +136,8 @@ def _user(user: UserInfo) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value}
 
 
-def _reference(info: RequestInfo, sent: Any) -> dict[str, str]:
-    metadata = sent.get("metadata") if isinstance(sent, dict) and info.verb in ("create", "update") else None
-    known = {key: value for key, value in (metadata if isinstance(metadata, dict) else {}).items() if isinstance(value, str)}
+def _reference(info: RequestInfo, sent: dict[str, str]) -> dict[str, str]:
+    known = sent if info.verb in ("create", "update") else {}
     found = {
         "resource": info.resource,
         "namespace": info.namespace,
@@ -109,20 +158,14 @@ def _bounded(said: Any) -> dict[str, Any]:
     return {key: said[key] for key in ("status", "message", "reason", "details", "code") if key in said}
 
 
-def _decoded(body: bytes) -> Any:
-    """A body in JSON or YAML; None for any other, and for none."""
-    if not body:
+def _decoded(answer: bytes) -> Any:
+    """The value of an answer in JSON; None for any other, for none, and for one that is too large to be recorded."""
+    if not answer or len(answer) > OBJECT:
         return None
     try:
-        return orjson.loads(body)
+        return orjson.loads(answer)
     except orjson.JSONDecodeError:
-        pass
-    try:
-        found = yaml.load(body, yaml.CSafeLoader)
-        orjson.dumps(found)
-    except (yaml.YAMLError, ValueError, TypeError, RecursionError):
         return None
-    return found if isinstance(found, dict | list) else None
 
 
 def _without_managed_fields(obj: Any) -> Any:

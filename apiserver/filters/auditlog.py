@@ -52,6 +52,8 @@ class AuditLog:
     def put(self, record: Record) -> None:
         """Takes the record, or drops it. Never waits for the disk."""
         with self._changed:
+            if self._size + record.size > self._max_size:
+                record = record.bare()  # of a full queue's events the objects are the first to be left out
             if len(self._waiting) >= self._max_events or self._size + record.size > self._max_size:
                 self.errors += 1
                 return

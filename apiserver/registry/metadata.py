@@ -11,6 +11,7 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import orjson
 from pydantic import ValidationError
 
 from apiserver.apis.base import DNS_SUBDOMAIN
@@ -147,7 +148,10 @@ def without_empty(metadata: dict[str, Any]) -> dict[str, Any]:
     found = {k: v for k, v in metadata.items() if v or k not in ("labels", "annotations", "finalizers", "ownerReferences")}
     owners = found.get("ownerReferences")
     if isinstance(owners, list) and len(owners) > 1:
-        found["ownerReferences"] = [owner for index, owner in enumerate(owners) if owner not in owners[:index]]
+        first: dict[bytes, Any] = {}
+        for owner in owners:
+            first.setdefault(orjson.dumps(owner, option=orjson.OPT_SORT_KEYS), owner)
+        found["ownerReferences"] = list(first.values())
     return found
 
 

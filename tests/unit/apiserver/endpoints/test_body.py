@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+import time
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import pytest
@@ -14,6 +15,9 @@ from apiserver.apis.status import ApiError
 from apiserver.endpoints.body import DEPTH, decode
 from apiserver.endpoints.negotiation import Form
 from apiserver.endpoints.respond import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 JSON, YAML = "application/json", "application/yaml"
 VALUES = st.recursive(
@@ -168,3 +172,22 @@ def test_doubled_keys_are_found_where_they_are() -> None:
     assert decoded.duplicates == ('duplicate field "a"', 'duplicate field "b[0].c"')
     assert decode(body, JSON, find_duplicates=False).duplicates == ()
     assert decode(b"a: 1\nb: {c: 1, c: 2}\n", YAML).duplicates == ('line 2: key "c" already set in map',)
+
+
+def cost(work: Callable[[], object]) -> float:
+    """Seconds of CPU of this thread, the best of three."""
+
+    def once() -> float:
+        started = time.thread_time()
+        work()
+        return time.thread_time() - started
+
+    return min(once() for _ in range(3))
+
+
+def test_doubled_keys_cost_no_more_than_they_are_many() -> None:
+    def body(count: int) -> bytes:
+        return b"{" + b",".join(b'"k%05d":1' % (number % (count - 1)) for number in range(count)) + b"}"
+
+    few, many = body(1000), body(8000)
+    assert cost(lambda: decode(many, JSON)) < 8 * 4 * cost(lambda: decode(few, JSON))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from apiserver.apis.status import conflict
-from apiserver.endpoints.body import read
+from apiserver.endpoints.body import read_value
 from apiserver.filters.audit import Auditor
 from apiserver.filters.auditevent import Record, encode
 from apiserver.filters.auditpolicy import Policy
@@ -48,7 +48,7 @@ def audited(handler: Any, level: str = "Metadata", **rule: Any) -> tuple[Setup, 
 
 
 async def created(call: Call) -> web.StreamResponse:
-    await read(call)
+    await read_value(call, "application/json")
     call.annotations["note"], call.details["quote"] = "a", "b"
     return web.json_response({"kind": "Thing", "spec": {"secret": "canary-answer"}}, status=201)
 

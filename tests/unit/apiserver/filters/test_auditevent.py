@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
+import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from apiserver.endpoints.call import parse
-from apiserver.filters.auditevent import METADATA, REQUEST, RESPONSE, Record, encode
+from apiserver.filters.auditevent import METADATA, OBJECT, REQUEST, RESPONSE, Record, Sent, encode, noted
 from apiserver.registry.context import UserInfo
 
 CREATE = parse("POST", "/apis/g/v1/namespaces/n/things", {})
@@ -23,8 +26,11 @@ def record(**fields: Any) -> Record:
     return Record(**{**usual, **who, **fields})
 
 
-def event(**fields: Any) -> Any:
-    line = encode(record(**fields))
+def event(*, body: bytes = b"", **fields: Any) -> Any:
+    """The event of a request whose body the request path has decoded."""
+    how = {"omit_managed_fields": fields.get("omit_managed_fields", False)}
+    sent = noted(json.loads(body), fields.get("level", METADATA), **how) if body else None
+    line = encode(record(sent=sent, **fields))
     assert line.count(b"\n") == 1
     return json.loads(line)
 
@@ -79,12 +85,48 @@ def test_whom_somebody_acts_as() -> None:
     assert event(user=None)["user"] == {}
 
 
-def test_yaml_and_what_is_neither() -> None:
-    assert event(level=REQUEST, body=b"metadata:\n  name: t\n")["requestObject"] == {"metadata": {"name": "t"}}
-    for body in (b"\xff\xfe", b"text", b"a: 2026-01-01\nb: !!binary x", b"&a [*a]"):
-        assert "requestObject" not in event(level=REQUEST, body=body)
+def test_an_answer_that_is_not_json_is_left_out() -> None:
+    for answer in (b"metadata:\n  name: t\n", b"\xff\xfe", b"text", b"a: 2026-01-01\nb: !!binary x", b"&a [*a]", b"[" * 2000):
+        found = event(level=RESPONSE, answer=answer)
+        assert ("responseObject" in found, found["auditID"]) == (False, "a-1")
+
+
+def test_an_answer_is_never_read_as_yaml() -> None:
+    """YAML multiplies: what is read costs more than its length."""
+    bomb = b"a: &a [1, 2]\n" + b"".join(b"b%d: [*a, *a]\n" % number for number in range(50_000))
+    started = time.process_time()
+    event(level=RESPONSE, answer=bomb)
+    spent = time.process_time() - started
+    started = time.process_time()
+    orjson.loads(orjson.dumps(list(range(200_000))))
+    assert spent < 20 * (time.process_time() - started)
+
+
+def test_what_a_handler_does_to_the_value_afterwards_is_not_recorded() -> None:
+    value = {"metadata": {"name": "t"}, "spec": {"a": 1}}
+    sent = noted(value, REQUEST)
+    value["spec"] = "changed"
+    assert json.loads(encode(record(level=REQUEST, sent=sent)))["requestObject"]["spec"] == {"a": 1}
+
+
+def test_a_large_object_is_left_out_and_the_event_says_so() -> None:
+    large = json.dumps({"metadata": {"name": "t" * OBJECT}, "spec": "canary"}).encode()
+    said = {"k": "v"}
+    for found in (event(annotations=said, body=large, level=REQUEST), event(annotations=said, answer=large, level=RESPONSE)):
+        assert found["annotations"] == {"k": "v", "audit.k8s.io/truncated": "true"}
+        assert "canary" not in json.dumps(found)
+        assert len(json.dumps(found)) < 4096
+    assert "annotations" not in event(answer=large), "at level Metadata it would not be recorded anyhow"
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udfff"])
+def test_an_event_that_cannot_be_encoded_is_recorded_without_its_objects(text: str) -> None:
+    line = encode(record(level=REQUEST, agent=text, sent=Sent(encoded=BODY)))
+    found = json.loads(line)
+    assert (found["auditID"], found["annotations"], "requestObject" in found) == ("a-1", {"audit.k8s.io/truncated": "true"}, False)
+    assert noted({"a": text}, REQUEST).truncated
 
 
 @given(st.binary(max_size=64))
-def test_no_body_breaks_it(body: bytes) -> None:
-    assert event(level=RESPONSE, body=body, answer=body)["auditID"] == "a-1"
+def test_no_answer_breaks_it(answer: bytes) -> None:
+    assert event(level=RESPONSE, answer=answer)["auditID"] == "a-1"

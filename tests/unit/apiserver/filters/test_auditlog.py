@@ -6,13 +6,14 @@ import json
 import os
 import stat
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from apiserver.endpoints.call import RequestInfo
 from apiserver.filters import auditlog
-from apiserver.filters.auditevent import METADATA, Record, encode
+from apiserver.filters.auditevent import METADATA, REQUEST, Record, encode, noted
 from apiserver.filters.auditlog import AuditLog
 
 if TYPE_CHECKING:
@@ -155,3 +156,15 @@ def test_stdout(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     log.put(record("a"))
     log.close()
     assert json.loads(capfdbinary.readouterr().out)["auditID"] == "a"
+
+
+def test_a_full_queue_leaves_out_objects_before_events(tmp_path: Path) -> None:
+    path = tmp_path / "audit.log"
+    log = AuditLog(path, max_size=100_000)
+    for name in ("a", "b"):
+        log.put(replace(record(name), level=REQUEST, sent=noted({"spec": "x" * 80_000}, REQUEST)))
+    log.start()
+    log.close()
+    first, second = (json.loads(line) for line in path.read_text().splitlines())
+    assert ("requestObject" in first, "requestObject" in second, log.errors) == (True, False, 0)
+    assert second["annotations"] == {"audit.k8s.io/truncated": "true"}
