@@ -4,23 +4,35 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 TESTS ?= tests/integration
 KILLS ?= 50
+COMPILE = .cache/pin/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 --universal \
+	  --custom-compile-command "make requirements" $(UPGRADE)
 
-.PHONY: help setup dev test lint unit crashes integration conformance faults demo-hybrid bench demo-pivot requirements crds clean
+.PHONY: help setup runtime dev test lint unit crashes integration conformance faults demo-hybrid bench demo-pivot requirements crds clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
 
-setup: $(VENV)/.installed ## Make the environment with exactly the pinned packages
+# Nothing is resolved at install time: both files list every package, with hashes, and --no-deps takes just these.
+# With its resolver, pip would meet extras such as coverage[toml] and prefer a release newer than the pin.
+INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
 
-$(VENV)/.installed: requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make setup PYTHON=python3.12")'
+setup: $(VENV)/.installed ## Make the environment for development with exactly the pinned packages
+
+runtime: $(VENV)/.runtime ## Make the environment that runs the product: no tests, no tools
+
+$(VENV)/.runtime: requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make $(MAKECMDGOALS) PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(INSTALL) --require-hashes -r requirements.txt
+	$(INSTALL) --no-build-isolation -e .
 	touch $@
 
-dev: setup ## Run everything in one process, without any cluster
+$(VENV)/.installed: $(VENV)/.runtime requirements-dev.txt
+	$(INSTALL) --require-hashes -r requirements-dev.txt
+	touch $@
+
+dev: runtime ## Run everything in one process, without any cluster
 	$(BIN)/metal3-workloads dev $(ARGS)
 
 lint: setup ## Style, types and the direction of imports
@@ -57,8 +69,8 @@ demo-pivot: setup ## The story of a pivot on real control planes, step by step (
 
 requirements: ## Pin what pyproject.toml asks for; UPGRADE=--upgrade takes newer versions of everything
 	test -x .cache/pin/bin/uv || { $(PYTHON) -m venv .cache/pin && .cache/pin/bin/pip install --quiet --disable-pip-version-check uv; }
-	.cache/pin/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 --universal \
-	  --custom-compile-command "make requirements" --extra dev $(UPGRADE) --output-file requirements.txt pyproject.toml
+	$(COMPILE) --extra build --extra dev --output-file requirements-dev.txt pyproject.toml
+	$(COMPILE) --extra build --constraint requirements-dev.txt --output-file requirements.txt pyproject.toml
 
 crds: setup ## Write anew the definition of the simulated hardware's kind
 	$(BIN)/python -m hack.realcluster.crd
