@@ -14,6 +14,7 @@ help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
 
 # Nothing is resolved at install time: both files list every package, with hashes, and --no-deps takes just these.
+# A package without a wheel is built with the pinned setuptools, not with one that pip fetches for itself.
 # With its resolver, pip would meet extras such as coverage[toml] and prefer a release newer than the pin.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
 
@@ -24,12 +25,12 @@ runtime: $(VENV)/.runtime ## Make the environment that runs the product: no test
 $(VENV)/.runtime: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make $(MAKECMDGOALS) PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(INSTALL) --require-hashes -r requirements.txt
+	$(INSTALL) --require-hashes --only-binary :all: -r requirements.txt
 	$(INSTALL) --no-build-isolation -e .
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.runtime requirements-dev.txt
-	$(INSTALL) --require-hashes -r requirements-dev.txt
+	$(INSTALL) --no-build-isolation --require-hashes -r requirements-dev.txt
 	touch $@
 
 dev: runtime ## Run everything in one process, without any cluster
