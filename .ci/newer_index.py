@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Runs a command beside a package index that offers a newer release of every pinned package: `newer_index.py PINS -- COMMAND...`.
 
-So will the real index look in a year. PINS is a requirements file; the index listens on a loopback port, pip finds it by PIP_EXTRA_INDEX_URL,
-and the command fails here if it asks for one of these releases. Needs nothing beyond the standard library.
+The real index will look like that in a year. PINS is a requirements file. The index listens on a loopback port, and pip finds it by
+PIP_EXTRA_INDEX_URL. A command that asks for one of these releases fails. Needs nothing beyond the standard library.
 """
 
 from __future__ import annotations
