@@ -27,6 +27,8 @@ async def create(call: Call, scope: Scope) -> web.StreamResponse:
     check_kind(scope.resource, decoded.value)
     check_place(call, scope.resource, decoded.value, name=False)
     check_body(how, scope.resource, scope.schema, decoded.value, decoded.duplicates)
+    how.large = decoded.large
+    await how.breathe()
     entry = await scope.registry.create(how, scope.namespace(call), decoded.value)
     warn(how, decoded.value)
     return respond_entry(call, form, scope.resource, entry, status=201)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import bad_request, cause, invalid
-from apiserver.endpoints.body import decode, note, read
+from apiserver.endpoints.body import read, value_of
 from apiserver.endpoints.call import is_true
 from apiserver.endpoints.negotiation import content_type
 from apiserver.endpoints.objects import object_of
@@ -37,8 +37,7 @@ async def read_options(call: Call) -> Wanted:
     if not body:
         return _wanted(how, _from_query(call))
     media = content_type(call.http.headers.get("Content-Type", ""))
-    given = object_of(decode(body, media, find_duplicates=False).value)
-    note(call, given)
+    given = object_of((await value_of(call, body, media, find_duplicates=False)).value)
     if given.get("kind", "DeleteOptions") != "DeleteOptions":
         raise bad_request(f"the body of a DELETE must be DeleteOptions, not {given['kind']}")
     how.dry_run = delete_dry_run(given.get("dryRun")) or how.dry_run

@@ -46,6 +46,7 @@ async def patch(call: Call, scope: Scope) -> web.StreamResponse:
     check_manager(call, apply=False)
     how = context(call, "PatchOptions")
     decoded = await read_value(call, media, find_duplicates=how.field_validation != "Ignore")
+    how.large = decoded.large
     patched, how.informed = _prepare(media, decoded.value, scope.resource.strategic or merge_patch)
     warned = len(how.warnings)
 

@@ -27,6 +27,8 @@ async def update(call: Call, scope: Scope) -> web.StreamResponse:
     check_kind(scope.resource, decoded.value)
     check_place(call, scope.resource, decoded.value, name=True)
     check_body(how, scope.resource, scope.schema, decoded.value, decoded.duplicates)
+    how.large = decoded.large
+    await how.breathe()
 
     wanted: dict[str, Any] = decoded.value
 

@@ -1,21 +1,23 @@
 """YAML into JSON-shaped values, as sigs.k8s.io/yaml reads it: YAML 1.1 without times and sexagesimal numbers, keys as text.
 
-Aliases and deep nesting are refused before anything is built from them: a small text could stand for a huge value.
+Values are built from the parser's events, one by one: nothing recurses, what is too deep or too many ends at once, and the work can be
+left after every few events. Aliases are refused: a small text could stand for a huge value.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import yaml
 
-from apiserver.apis.status import bad_request
+from apiserver.apis.status import ApiError, bad_request
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable
 
-__all__ = ["load", "resolve_scalars"]
+__all__ = ["Loading", "parse", "resolve_scalars", "too_many"]
 
 BOOLEAN = re.compile("[yYnN]$")
 """Words of YAML 1.1 that PyYAML leaves out."""
@@ -23,35 +25,39 @@ INTEGER = re.compile(r"[-+]?(?:0b[0-1_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$
 FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$|[-+]?\.(?:inf|Inf|INF)$|\.(?:nan|NaN|NAN)$")
 
 
-def load(text: str, depth: int) -> tuple[Any, list[str]]:
-    """The value of the one document in `text`, and a line on each key that is set twice. Raises ApiError (400)."""
+NUMBER = 1024
+"""Characters of a number: PyYAML's time to read one grows with the square of its length."""
+EVENTS = 32
+"""After how many events the work may be left: well under a millisecond."""
+TAG = "tag:yaml.org,2002:"
+TEXT, MERGE, VALUE = f"{TAG}str", f"{TAG}merge", f"{TAG}value"
+COLLECTIONS = (None, "!", f"{TAG}map"), (None, "!", f"{TAG}seq")
+
+Loading = Generator[None, None, tuple[Any, list[str]]]
+
+
+def parse(text: str, depth: int, values: int) -> Loading:
+    """Return the value of the one document in `text`, and a line on each key that is set twice. Yields where the work may be left.
+
+    Raises ApiError: 400 for what is no YAML that means JSON, or is deeper than `depth`, 413 for more than `values` values."""
+    loader = _Loader(text)
     try:
-        _scan(text, depth)
-        loader = _Loader(text)
-        try:
-            return loader.get_single_data(), loader.duplicates
-        finally:
-            loader.dispose()
+        builder = _Builder(depth, values)
+        count = 0
+        while not builder.done:
+            builder.take(loader, loader.get_event())
+            count += 1
+            if count % EVENTS == 0:
+                yield
+        return builder.value, builder.duplicates
     except (yaml.YAMLError, ValueError) as error:
-        raise bad_request(f"the body is not YAML that can be used: {' '.join(str(error).split())[:512]}") from None
-
-
-def _scan(text: str, depth: int) -> None:
-    """Look at the events only; composing nodes recurses."""
-    level = 0
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
-        if isinstance(event, yaml.CollectionStartEvent):
-            level += 1
-            if level > depth:
-                raise bad_request(f"the body is nested more than {depth} levels deep")
-        elif isinstance(event, yaml.CollectionEndEvent):
-            level -= 1
-        elif isinstance(event, yaml.AliasEvent):
-            raise bad_request(f"the body uses the YAML alias *{event.anchor}: write its value out, or send JSON")
+        raise bad_request(f"the body is not YAML that can be used: {' '.join(str(error)[:2048].split())[:512]}") from None
+    finally:
+        loader.dispose()
 
 
 class _Loader(yaml.CSafeLoader):
-    """Remembers doubled keys. Built on the safe loader: no tag makes anything but plain values."""
+    """Gives events, and knows what plain scalars mean."""
 
     # what YAML 1.1 takes for numbers and times is dropped; Kubernetes' numbers are added below
     yaml_implicit_resolvers = {  # noqa: RUF012 (typed as an instance variable there)
@@ -65,22 +71,148 @@ class _Loader(yaml.CSafeLoader):
 
     bool_values: ClassVar[dict[str, bool]] = {**yaml.CSafeLoader.bool_values, "y": True, "n": False}
 
-    def __init__(self, text: str) -> None:
-        super().__init__(text)
-        self.duplicates: list[str] = []
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """A mapping with its keys as text."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
-                raise bad_request("the body has keys that are not text")
-            if key.value in seen:
-                self.duplicates.append(f'line {key.start_mark.line + 1}: key "{key.value}" already set in map')
-            seen.add(key.value)
-        self.flatten_mapping(node)
-        # not by the base class, whose dict would take the keys 1 and true for the same
-        return {_key(self.construct_object(key)): self.construct_object(value, deep=deep) for key, value in node.value}
+SCALARS: dict[str, Callable[[Any, Any], Any]] = {
+    TAG + "null": _Loader.construct_yaml_null,
+    TAG + "bool": _Loader.construct_yaml_bool,
+    TAG + "int": _Loader.construct_yaml_int,
+    TAG + "float": _Loader.construct_yaml_float,
+}
+
+
+class _Open:
+    """A collection whose end has not come. `key`: what the next value is of, None before there is one."""
+
+    __slots__ = ("items", "key", "merged", "seen")
+
+    def __init__(self, items: dict[str, Any] | list[Any]) -> None:
+        self.items = items
+        self.key: str | None = None
+        self.seen: set[str] = set()
+        self.merged: list[dict[str, Any]] = []
+
+
+_MERGE = "\0<<"
+"""Stands for the key << of a mapping, which no text of YAML can be."""
+
+
+class _Builder:
+    """The value so far."""
+
+    def __init__(self, depth: int, values: int) -> None:
+        self.value: Any = None
+        self.done = False
+        self.duplicates: list[str] = []
+        self._depth, self._values = depth, values
+        self._open: list[_Open] = []
+        self._documents = self._count = 0
+
+    def take(self, loader: _Loader, event: Any) -> None:
+        """Take the next event."""
+        match event:
+            case yaml.ScalarEvent():
+                self._scalar(loader, event)
+            case yaml.MappingStartEvent() | yaml.SequenceStartEvent():
+                self._begin(event)
+            case yaml.MappingEndEvent() | yaml.SequenceEndEvent():
+                self._end()
+            case yaml.AliasEvent():
+                raise bad_request(f"the body uses the YAML alias *{str(event.anchor)[:64]}: write its value out, or send JSON")
+            case yaml.DocumentStartEvent():
+                self._documents += 1
+                if self._documents > 1:
+                    raise bad_request("the body has more than one YAML document: send one at a time")
+            case yaml.StreamEndEvent() | None:
+                self.done = True
+
+    def _scalar(self, loader: _Loader, event: Any) -> None:
+        tag: str = (
+            event.tag
+            if event.tag not in (None, "!")
+            else loader.resolve(  # type: ignore[no-untyped-call]
+                yaml.ScalarNode, event.value, event.implicit
+            )
+        )
+        top = self._open[-1] if self._open else None
+        if top is not None and isinstance(top.items, dict) and top.key is None:
+            self._key(loader, top, tag, event)
+        else:
+            self._put(_scalar(loader, tag, event))
+
+    def _key(self, loader: _Loader, top: _Open, tag: str, event: Any) -> None:
+        if event.value in top.seen:
+            self.duplicates.append(f'line {event.start_mark.line + 1}: key "{event.value}" already set in map')
+        top.seen.add(event.value)
+        top.key = _MERGE if tag == MERGE else event.value if tag == VALUE else _key(_scalar(loader, tag, event))
+
+    def _begin(self, event: Any) -> None:
+        mapping = isinstance(event, yaml.MappingStartEvent)
+        if event.tag not in COLLECTIONS[0 if mapping else 1]:
+            raise _foreign(event.tag)
+        top = self._open[-1] if self._open else None
+        if top is not None and isinstance(top.items, dict) and top.key is None:
+            raise bad_request("the body has keys that are not text")
+        if len(self._open) >= self._depth:
+            raise bad_request(f"the body is nested more than {self._depth} levels deep")
+        self._open.append(_Open({} if mapping else []))
+
+    def _end(self) -> None:
+        ended = self._open.pop()
+        if isinstance(ended.items, dict) and ended.merged:
+            merged: dict[str, Any] = {}
+            for part in ended.merged:
+                merged.update(part)
+            ended.items = {**merged, **ended.items}
+        self._put(ended.items)
+
+    def _put(self, value: Any) -> None:
+        self._count += 1
+        if self._count > self._values:
+            raise too_many(self._values)
+        if not self._open:
+            self.value = value
+            return
+        top = self._open[-1]
+        if isinstance(top.items, list):
+            top.items.append(value)
+        elif top.key == _MERGE:
+            top.merged.extend(_mappings(value))
+            top.key = None
+        else:
+            assert top.key is not None, "a value comes after its key"
+            top.items[top.key], top.key = value, None
+
+
+def too_many(values: int) -> ApiError:
+    """413: the body has more than so many values."""
+    why = f"the body has more than {values} values, members of objects and items of lists together: send a smaller object"
+    return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: {why}")
+
+
+def _mappings(value: Any) -> list[dict[str, Any]]:
+    """What the key << merges, the strongest last."""
+    found = value[::-1] if isinstance(value, list) else [value]
+    if not all(isinstance(part, dict) for part in found):
+        raise bad_request("the body has a key << whose value is no mapping: write it out, or send JSON")
+    return found
+
+
+def _scalar(loader: _Loader, tag: str, event: Any) -> Any:
+    if tag == TEXT:
+        return event.value
+    construct = SCALARS.get(tag)
+    if construct is None:
+        raise _foreign(tag)
+    if len(event.value) > NUMBER:
+        raise bad_request(f"the body has a number of more than {NUMBER} characters")
+    try:
+        return construct(loader, yaml.ScalarNode(tag, event.value, event.start_mark, event.end_mark))
+    except (KeyError, IndexError):
+        raise bad_request(f"the body has a value that is not of its tag: {tag.removeprefix(TAG)[:64]}") from None
+
+
+def _foreign(tag: str) -> ApiError:
+    return bad_request(f"the body has a value of a type that JSON has not: {tag.removeprefix(TAG)[:64]}")
 
 
 def _key(key: object) -> str:

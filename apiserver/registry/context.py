@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 __all__ = ["Context", "DeleteOptions", "UserInfo"]
+
+LARGE = 32 * 1024
+"""Bytes of a stored object that takes long to handle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,8 @@ class Context:
     """One request's options. `informed`: the client named the resourceVersion that it saw, as every PUT does and a PATCH may.
     `warnings` collects what goes out as Warning: 299 headers. `options`: the request's meta/v1 options object, as webhooks are told.
     `annotations` and `details` go to the audit log, the latter only where requests are recorded in full: they quote objects.
-    `charges` are told whether the write that they were made for has happened (see settling)."""
+    `large`: handling what was sent takes long (see breathe). `charges` are told whether the write that they were made for has happened
+    (see settling)."""
 
     user: UserInfo
     dry_run: bool = False
@@ -41,6 +46,12 @@ class Context:
     annotations: dict[str, str] = field(default_factory=dict)
     details: dict[str, str] = field(default_factory=dict)
     charges: list[Callable[[bool | None], None]] = field(default_factory=list)
+    large: bool = False
+
+    async def breathe(self, size: int = 0) -> None:
+        """Let other requests be served, if this one is large, or works on an object of so many bytes that are."""
+        if self.large or size > LARGE:
+            await asyncio.sleep(0)
 
     @contextmanager
     def settling(self) -> Iterator[None]:

@@ -106,8 +106,11 @@ class Registry:
         sent = managed_fields(obj)
         new = self.strategy.prepare_create(context, {**obj, "metadata": metadata.for_create(self.resource, obj, namespace, now())})
         name = new["metadata"]["name"]
+        await context.breathe()
         new = self._checked(None, normalize(self.resource, new, name))
+        await context.breathe()
         new = with_fields(new, sent or []) if applied else self.tracking.track(context, None, new, sent, "", now())
+        await context.breathe()
         return await self._admitted(Attributes("CREATE", context, self.resource, namespace, name, new, None), new)
 
     async def update(
@@ -127,6 +130,7 @@ class Registry:
             entry = self.get(namespace, name)
             old = entry.object()
             new = change(old)
+            await context.breathe(len(entry.json))
             try:
                 return await self._replace(context, entry, old, new, subresource, applied=applied)
             except Conflict:
@@ -165,8 +169,12 @@ class Registry:
         sent, given = managed_fields(new), new.get("metadata")
         meta = metadata.for_update(self.resource, old["metadata"], given if isinstance(given, dict) else {})
         new = self.strategy.prepare_update(context, old, {**sharing(old, new), "metadata": meta}, subresource)
+        size = len(entry.json)
+        await context.breathe(size)
         new = self._checked(old, normalize(self.resource, with_fields(new, []), entry.name, old))
+        await context.breathe(size)
         new = with_fields(new, sent or []) if applied else self.tracking.track(context, old, new, sent, subresource, now())
+        await context.breathe(size)
         write = Attributes("UPDATE", context, self.resource, entry.namespace, entry.name, new, old, subresource)
         new = await self._admitted(write, new)
         if subresource != "status" and self._content(new) != self._content(old):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -12,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apiserver.apis.status import ApiError
-from apiserver.endpoints.body import DEPTH, decode
+from apiserver.endpoints.body import CHEAP, DEPTH, KEY, LIMIT, PATH, YAML_LIMIT, decode
 from apiserver.endpoints.negotiation import Form
 from apiserver.endpoints.respond import encode
+from apiserver.endpoints.yamlloader import parse
+from apiserver.registry.counting import VALUES as MOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -189,5 +192,101 @@ def test_doubled_keys_cost_no_more_than_they_are_many() -> None:
     def body(count: int) -> bytes:
         return b"{" + b",".join(b'"k%05d":1' % (number % (count - 1)) for number in range(count)) + b"}"
 
-    few, many = body(1000), body(8000)
+    few, many = body(800), body(6400)
     assert cost(lambda: decode(many, JSON)) < 8 * 4 * cost(lambda: decode(few, JSON))
+
+
+def refusal(body: bytes, media: str = JSON) -> tuple[int, str]:
+    with pytest.raises(ApiError) as refused:
+        decode(body, media)
+    return refused.value.code, refused.value.message
+
+
+@pytest.mark.parametrize("media", [JSON, YAML, APPLIED])
+def test_values_are_counted_not_commas(media: str) -> None:
+    """The body itself is one of them."""
+    most = json.dumps(['a,[{\\",' * 10] * (MOST - 1)).encode()
+    assert len(decode(most, media).value) == MOST - 1
+    code, message = refusal(most[:-1] + b',""]', media)
+    assert (code, f"more than {MOST} values" in message) == (413, True)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{" + b",".join(b'"%d":{}' % number for number in range(MOST + 1)) + b"}",
+        b"[" + b"{}," * (LIMIT // 3 - 1) + b"1]",
+        b"[" + b"1," * (LIMIT // 2 - 1) + b"1]",
+        b"[" + b'"",' * (LIMIT // 3 - 1) + b"1]",
+    ],
+)
+def test_what_has_too_many_values_is_refused_before_it_is_parsed(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed = list[int]()
+    monkeypatch.setattr(orjson, "loads", lambda body: parsed.append(body.count(b"{")))
+    assert refusal(body)[0] == refusal(body, APPLIED)[0] == 413
+    assert all(brackets <= CHEAP for brackets in parsed)
+
+
+def test_deep_nesting_is_what_is_wrong_with_a_body_that_is_nothing_else() -> None:
+    assert refusal(b"[" * 20_000 + b"]" * 20_000)[0] == 400
+    assert refusal(b"{" * 40_000)[0] == 400
+
+
+@pytest.mark.parametrize("media", [JSON, YAML])
+def test_long_keys_are_refused(media: str) -> None:
+    assert decode(b'{"%s": 1}' % (b"k" * KEY), media).value == {"k" * KEY: 1}
+    assert refusal(b'{"%s": 1}' % (b"k" * (KEY + 1)), media)[0] == 400
+    levels = PATH // 1000 + 1
+    nested = b'{"%s":' % (b"k" * 1000) * levels + b"1" + b"}" * levels
+    assert refusal(nested, media)[0] == 400
+
+
+def test_yaml_has_a_limit_of_its_own() -> None:
+    text = b"a: " + b"x" * YAML_LIMIT
+    assert refusal(text, YAML)[0] == 413
+    assert decode(b'{"a": "%s"}' % text, APPLIED).value == {"a": text.decode()}, "JSON is not read as YAML"
+
+
+@pytest.mark.parametrize("number", [b"1:1" + b":1" * 100_000, b"1" * 100_000, b"0x" + b"f" * 100_000, b"1e" + b"1" * 5000])
+@pytest.mark.parametrize("tag", [b"", b"!!int ", b"!!float "])
+def test_long_numbers_are_text_or_refused(number: bytes, tag: bytes) -> None:
+    with suppress(ApiError):
+        assert decode(b"a: " + tag + number, YAML).value == {"a": number.decode()}
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b"a: 1\n<<: {a: 2, b: 3}", {"a": 1, "b": 3}),
+        (b"<<: [{a: 1}, {a: 2, b: 3}]\nc: 4", {"a": 1, "b": 3, "c": 4}),
+        (b'"<<": 1\n"=": 2\n=: 3', {"<<": 1, "=": 3}),
+        (b"!!str 1: !!str 2\n! x: ! z\ne:\n", {"1": "2", "x": "z", "e": None}),
+        (b"", None),
+        (b"# nothing", None),
+        (b"[[], {}, '', ~]", [[], {}, "", None]),
+    ],
+)
+def test_yaml_that_has_a_meaning_in_json(text: bytes, value: Any) -> None:
+    assert decode(text, YAML).value == value
+
+
+@pytest.mark.parametrize(
+    "text", [b"<<: 1", b"<<: [1]", b"!!seq {}", b"!!map []", b"!a b", b"!!bool x", b"a: =", b"a: <<", b"~: 1", b"!!int x"]
+)
+def test_yaml_without_a_meaning_in_json_is_refused(text: bytes) -> None:
+    assert refusal(text, YAML)[0] == 400
+
+
+def test_yaml_is_read_in_short_steps() -> None:
+    steps = parse("[" + "1," * 3000 + "1]", DEPTH, MOST)
+    assert sum(1 for _ in steps) > 3000 // 50
+
+
+def test_doubled_keys_are_named_up_to_a_number() -> None:
+    many = b"{" + b",".join(b'"k%d":1' % (number % 500) for number in range(1000)) + b"}"
+    for media in (JSON, YAML):
+        found = decode(many, media).duplicates
+        assert (len(found), found[-1]) == (51, "and 450 more")
+    long = b'{"a": 1, "a": [%s, %s.5, 1e400000], "a": %s}' % ((b"9" * 300,) * 3)
+    assert decode(long.replace(b", 1e400000", b""), JSON).duplicates == ('duplicate field "a"',)
+    assert len(decode(b'{"a": "%s", "a": 1}' % (rb"\n" * 200_000), JSON).duplicates) == 1
