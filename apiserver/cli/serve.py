@@ -14,6 +14,7 @@ from apiserver.cli.admission import ManagementAdmission
 from apiserver.cli.audit import add_flags, audit
 from apiserver.cli.clientca import ClientCaFile
 from apiserver.cli.delegation import Delegation
+from apiserver.cli.flowcontrol import add_flow_control_flags, flow_control
 from apiserver.cli.running import UsageError, run_until_stopped
 from apiserver.cli.storage import open_store
 from apiserver.registry.catalog import management_catalog
@@ -70,6 +71,7 @@ def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
         help=f"API group of the BareMetalHost view: {workload.GROUP} where the Baremetal Operator's kind is in the same cluster",
     )
     add_flags(parser)
+    add_flow_control_flags(parser)
     parser.set_defaults(run=run)
 
 
@@ -130,6 +132,7 @@ class _Server:
                 ready={**self.delegation.ready, **self._admission.ready},
                 auditor=self._auditor,
                 audit_log=self._audit_log,
+                flow_control=flow_control(self._arguments),
                 host=self._arguments.bind_address,
                 port=self._arguments.secure_port,
             )

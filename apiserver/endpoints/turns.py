@@ -9,12 +9,29 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
-__all__ = ["TURNS", "Turn", "Turns"]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["TURNS", "Turn", "Turns", "sharing"]
 
 SECONDS = 0.004
 """How long a turn is: a dozen pieces of a list. Beside dozens of clients that ask for one object after the other, long work then has about
 a third of the time."""
+_shared: ContextVar[bool] = ContextVar("shared", default=False)
+
+
+@contextmanager
+def sharing() -> Iterator[None]:
+    """Says that whoever runs the block decides when it goes on (filters.looptime): between turns it only has to be left."""
+    token = _shared.set(True)
+    try:
+        yield
+    finally:
+        _shared.reset(token)
 
 
 class Turns:
@@ -64,7 +81,7 @@ class Turn:
         """Return at once while the turn lasts, else when the next one begins. To be called wherever the work can be left for a while. A
         turn ends by the clock, whatever was done or waited for."""
         if time.perf_counter() >= self._ends:
-            await self._turns.next()
+            await (asyncio.sleep(0) if _shared.get() else self._turns.next())
             self._ends = time.perf_counter() + self._turns.seconds
 
 

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import os
 from typing import TYPE_CHECKING, Protocol
 
 from apiserver.apis.status import unauthorized
 from apiserver.filters.expiring import ExpiringCache
 from apiserver.filters.gate import Allowance, Gate
+from apiserver.filters.remote import client_of, remote
 
 if TYPE_CHECKING:
     from apiserver.endpoints.call import Call
     from apiserver.registry.context import UserInfo
 
-__all__ = ["TokenAuthenticator", "TokenReviewer", "bearer", "client_of"]
+__all__ = ["TokenAuthenticator", "TokenReviewer", "bearer"]
 
 ACCEPTED_SECONDS = 10.0
 REFUSED_SECONDS = 2.0
@@ -54,7 +54,7 @@ class TokenAuthenticator:
         if not token:
             return None
         digest = hmac.digest(self._salt, token.encode("utf-8", "surrogateescape"), hashlib.sha256)
-        client = client_of(_remote(call))
+        client = client_of(remote(call.http))
         user = await self._answers.get(digest, lambda: self._review(client, token))
         if user is None:
             raise unauthorized()
@@ -81,20 +81,3 @@ def bearer(header: str) -> str:
     if not token.isascii():
         raise unauthorized()
     return token
-
-
-def client_of(address: str) -> str:
-    """The address that a client is counted by: of IPv6 its /64, as one machine has all addresses of that."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return address
-    if isinstance(parsed, ipaddress.IPv4Address):
-        return str(parsed)
-    return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, 64), strict=False))
-
-
-def _remote(call: Call) -> str:
-    transport = call.http.transport
-    peer = transport.get_extra_info("peername") if transport is not None else None
-    return str(peer[0]) if peer else ""

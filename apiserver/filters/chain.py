@@ -13,8 +13,8 @@ from apiserver.filters.authz import with_authorization
 from apiserver.filters.deadline import DEFAULT_SECONDS, with_deadline
 from apiserver.filters.errors import with_errors
 from apiserver.filters.expect import with_expect
+from apiserver.filters.flowcontrol import FlowControl, with_flow_control
 from apiserver.filters.impersonation import with_impersonation
-from apiserver.filters.limits import InFlight, with_limits
 from apiserver.filters.metrics import with_metrics
 from apiserver.filters.requestinfo import with_request_info
 
@@ -40,7 +40,7 @@ class Parts:
     authenticator: Authenticator
     authorizer: Authorizer
     recorder: Recorder
-    inflight: InFlight = field(default_factory=InFlight)
+    flow_control: FlowControl = field(default_factory=FlowControl)
     request_seconds: float = DEFAULT_SECONDS
     reduced: frozenset[tuple[str, str]] = frozenset()
     auditor: Auditor | None = None
@@ -58,7 +58,7 @@ def build(handler: Handler, parts: Parts) -> Callable[[web.BaseRequest], Awaitab
         with_authentication(parts.authenticator),
         with_audit(parts.auditor),
         with_impersonation(parts.authorizer),
-        with_limits(parts.inflight),
+        with_flow_control(parts.flow_control),
         with_authorization(parts.authorizer, parts.reduced),
         with_expect,
     )

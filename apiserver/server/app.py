@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 from apiserver.endpoints.dispatch import Api
 from apiserver.filters import chain
 from apiserver.filters.deadline import DEFAULT_SECONDS
-from apiserver.filters.limits import InFlight
+from apiserver.filters.flowcontrol import FlowControl
 from apiserver.filters.paths import is_health
 from apiserver.server.background import Background
 from apiserver.server.connections import Connections
+from apiserver.server.flowmetrics import flow_control_metrics
 from apiserver.server.health import Check, Health
 from apiserver.server.memory import keep_freed
 from apiserver.server.metrics import Metrics
@@ -56,6 +57,7 @@ class Config:
     ready: more checks of /readyz, by name.
     host, port: where to listen; port 0 is chosen free.
     request_seconds: the longest that a request other than a watch may take.
+    flow_control: who waits for whom, and how many requests are worked on at once.
     drain_seconds: how long requests under way may take to end when stopping.
     auditor, audit_log: what is recorded of requests, and who writes it; the App starts and closes it. None for no audit.
     linger_seconds: for how long the port stays open after /readyz began to fail, so that load balancers notice.
@@ -70,7 +72,7 @@ class Config:
     ready: Mapping[str, Check] = field(default_factory=dict)
     host: str = "127.0.0.1"
     port: int = 0
-    inflight: InFlight = field(default_factory=InFlight)
+    flow_control: FlowControl = field(default_factory=FlowControl)
     request_seconds: float = DEFAULT_SECONDS
     drain_seconds: float = 4.0
     linger_seconds: float = 0.0
@@ -97,8 +99,10 @@ class App:
         self.health = Health()
         extra = {"/metrics": self.metrics.handle, **dict.fromkeys(("/healthz", "/livez", "/readyz"), self.health.handle)}
         self.api = Api(config.registries, extra=extra)
+        config.flow_control.objects = self._objects
         self._add_checks()
         self._add_gauges()
+        flow_control_metrics(self.metrics, config.flow_control)
 
     @property
     def port(self) -> int:
@@ -158,7 +162,7 @@ class App:
             authenticator=config.authenticator,
             authorizer=config.authorizer,
             recorder=self.metrics,
-            inflight=config.inflight,
+            flow_control=config.flow_control,
             request_seconds=config.request_seconds,
             auditor=config.auditor,
             reduced=frozenset((one.resource.group, one.resource.plural) for one in config.registries if one.reduced is not None),
@@ -176,6 +180,11 @@ class App:
         """What is behind the filters."""
         # By the very test that exempts it from authorisation: nothing else can be reached that way.
         return await (self.health.handle(call) if is_health(call.info.path) else self.api.handle(call))
+
+    def _objects(self, group: str, resource: str) -> int:
+        return next(
+            (len(one.collection) for one in self._config.registries if (one.resource.group, one.resource.plural) == (group, resource)), 0
+        )
 
     def _add_checks(self) -> None:
         async def storage() -> None:
@@ -197,7 +206,7 @@ class App:
 
     def _add_gauges(self) -> None:
         def inflight() -> Iterator[tuple[dict[str, str], float]]:
-            for kind, count in self._config.inflight.current.items():
+            for kind, count in self._config.flow_control.current.items():
                 yield {"request_kind": kind}, count
 
         def watches() -> Iterator[tuple[dict[str, str], float]]:

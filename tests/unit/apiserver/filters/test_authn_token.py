@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-import pytest
-
-from apiserver.filters.authn_token import FAILURES, REVIEWS_OF_ONE, client_of
+from apiserver.filters.authn_token import FAILURES, REVIEWS_OF_ONE
 from apiserver.filters.expiring import ExpiringCache
 from tests.unit.apiserver.server.harness import PROXIES, Setup, Tokens, serving
 
@@ -82,18 +80,3 @@ async def test_bad_tokens_push_no_good_one_out_of_the_cache() -> None:
     for key, answer in (("good", "bob"), *((f"bad-{number}", None) for number in range(9)), ("good", "bob"), ("bad-8", None)):
         assert await get(key, answer) == answer
     assert asked == ["good", *(f"bad-{number}" for number in range(9))]
-
-
-@pytest.mark.parametrize(
-    ("address", "client"),
-    [
-        ("10.0.0.9", "10.0.0.9"),
-        ("::ffff:10.0.0.9", "10.0.0.9"),
-        ("2001:db8::1", "2001:db8::/64"),
-        ("2001:db8::ffff:1", "2001:db8::/64"),
-        ("fe80::1%eth0", "fe80::/64"),
-        ("", ""),
-    ],
-)
-def test_a_machine_is_one_client(address: str, client: str) -> None:
-    assert client_of(address) == client

@@ -18,7 +18,7 @@ from apiserver.filters.authn_requestheader import FrontProxy, RequestHeaderAuthe
 from apiserver.filters.authn_token import TokenAuthenticator
 from apiserver.filters.authz import Decision
 from apiserver.filters.certificates import CertificateVerifier
-from apiserver.filters.limits import InFlight
+from apiserver.filters.flowcontrol import FlowControl
 from apiserver.registry.context import UserInfo
 from apiserver.server.connections import Connections
 from apiserver.server.metrics import Metrics
@@ -80,7 +80,7 @@ class Setup:
     handler: Handler = tell
     tokens: Tokens = field(default_factory=Tokens)
     rules: Rules = field(default_factory=Rules)
-    inflight: InFlight = field(default_factory=InFlight)
+    flow_control: FlowControl = field(default_factory=FlowControl)
     request_seconds: float = 5.0
     header_seconds: float = 5.0
     allowed_names: tuple[str, ...] = ("front-proxy-client",)
@@ -104,7 +104,7 @@ class Setup:
             authenticator=authenticator,
             authorizer=self.rules,
             recorder=self.metrics,
-            inflight=self.inflight,
+            flow_control=self.flow_control,
             request_seconds=self.request_seconds,
             auditor=self.auditor,
         )

@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from apiserver.apis.status import conflict
-from apiserver.filters.limits import InFlight
+from apiserver.filters.flowcontrol import FlowControl
 from storage.base import Compacted, Unavailable
 from tests.unit.apiserver.authorities import client_context
 from tests.unit.apiserver.server.harness import CLIENTS, SERVING, Setup, serving
@@ -142,38 +142,39 @@ async def test_watches_have_no_deadline() -> None:
             assert response.status == 200
 
 
-@pytest.mark.parametrize(("method", "name", "other"), [("GET", "readOnly", "POST"), ("POST", "mutating", "GET")])
-async def test_too_many_at_once_are_sent_away(method: str, name: str, other: str) -> None:
-    gate = Gate()
-    inflight = InFlight(1, 1)
-    async with serving(Setup(handler=gate, inflight=inflight)) as port:
+@pytest.mark.parametrize(("method", "name"), [("GET", "readOnly"), ("POST", "mutating")])
+async def test_who_gets_no_seat_in_time_is_sent_away(method: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apiserver.filters.flowcontrol.QUEUE_SECONDS", 0.1)
+    gate, control = Gate(), FlowControl(1, 1)
+    async with serving(Setup(handler=gate, flow_control=control)) as port:
         client, master = port.client(ALICE), port.client(MASTER)
         first = asyncio.create_task(client.request(method, THINGS))
         await within(gate.entered)
-        assert inflight.current[name] == 1
+        assert control.current[name] == 1
         async with client.request(method, THINGS) as response:
             assert (response.status, response.headers["Retry-After"]) == (429, "1")
             body = await response.json()
         assert (body["reason"], body["details"]) == ("TooManyRequests", {"retryAfterSeconds": 1})
-        # The other kind, watches, health and masters are not counted with these.
-        free = [client.request(other, THINGS), client.get(f"{THINGS}?watch=1"), client.get("/readyz"), master.request(method, THINGS)]
+        # Watches take no seat, health has its own, and masters need none.
+        free = [client.get(f"{THINGS}?watch=1"), port.client().get("/readyz"), master.request(method, THINGS)]
         waiting = [asyncio.create_task(one) for one in free]
         gate.open.set()
         for task in (first, *waiting):
             async with await task as response:
                 assert response.status == 200
-    assert inflight.current == {"readOnly": 0, "mutating": 0}
+    assert control.current == {"readOnly": 0, "mutating": 0}
+    assert control.levels["workloads"].rejected == {"time-out": 1}
 
 
 async def test_a_client_that_goes_away_cancels_its_request() -> None:
-    gate, inflight = Gate(), InFlight()
-    async with serving(Setup(handler=gate, inflight=inflight)) as port:
+    gate, control = Gate(), FlowControl()
+    async with serving(Setup(handler=gate, flow_control=control)) as port:
         _, writer = await port.raw(ALICE)
         writer.write(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % THINGS.encode())
         await within(gate.entered)
         writer.transport.abort()
         await within(gate.left)
-    assert inflight.current["readOnly"] == 0
+    assert control.current["readOnly"] == 0
 
 
 async def test_more_connections_than_allowed_are_refused() -> None:

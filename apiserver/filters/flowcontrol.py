@@ -1,0 +1,219 @@
+"""Flow control in the spirit of kube-apiserver's API Priority and Fairness: who waits for whom when there is more to do than can be done.
+
+Stands behind authentication and before everything that costs: authorisation, the body, the handler. Each priority level has seats of its
+own; within it each flow (a user, or all service accounts of a namespace) has a queue, and never more than a part of the seats. The time
+of the event loop is shared between flows as well (filters.looptime). docs/flowcontrol.md says what was adopted, and what was not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from apiserver.apis.status import ApiError, too_many_requests
+from apiserver.endpoints.body import LIMIT
+from apiserver.endpoints.turns import sharing
+from apiserver.filters.authn import ANONYMOUS
+from apiserver.filters.authz import MASTERS
+from apiserver.filters.fairqueue import QueueFull, QueueSet
+from apiserver.filters.looptime import LoopTime
+from apiserver.filters.paths import is_health, is_long_running
+from apiserver.filters.remote import client_of, remote
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator
+
+    from aiohttp import web
+
+    from apiserver.endpoints.call import Call, Filter, Handler, RequestInfo
+    from apiserver.filters.fairqueue import Ticket
+    from apiserver.registry.context import UserInfo
+
+__all__ = ["CONTROLLERS", "FlowControl", "schema", "width", "with_flow_control"]
+
+READING = frozenset({"get", "list", "head", "options", "watch"})
+MUTATING_INFLIGHT, READING_INFLIGHT = 200, 400
+QUEUE_SECONDS = 15.0
+"""The longest that a request waits for a seat."""
+WATCHES = 1000
+"""Watches of one flow at once."""
+LIST_SEAT, BODY_SEAT, WIDEST = 250, 256 * 1024, 10
+"""Objects of a list, and bytes of a body, for which a request takes one seat more; and the most seats that a list takes."""
+CONTROLLERS = ("system:serviceaccount:metal3-workloads-system:", "system:metal3-workloads:")
+"""How the names of our own controllers begin: in a cluster by manifests/, and of `dev`."""
+SYSTEM_USERS = frozenset({"system:apiserver", "system:kube-controller-manager", "system:kube-scheduler"})
+SYSTEM_GROUPS = frozenset({"system:nodes", "system:serviceaccounts:kube-system"})
+SERVICE_ACCOUNT = "system:serviceaccount:"
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """`percent`: of all seats. `part`: the part of them that one flow has, 1/part. `reserved`: see LoopTime.run."""
+
+    percent: int
+    part: int
+    reserved: bool = False
+    watches: int = 0
+
+
+LEVELS = {
+    "system": _Level(20, 2, reserved=True),
+    "controllers": _Level(20, 1, reserved=True),
+    "workloads": _Level(50, 4, watches=WATCHES),
+    "health": _Level(5, 4, watches=WATCHES),
+    "catch-all": _Level(5, 4, watches=WATCHES),
+}
+
+
+class _Queues:
+    """One priority level at work. `rejected`: by reason."""
+
+    def __init__(self, level: _Level, total: int) -> None:
+        seats = max(1, total * level.percent // 100)
+        self.level = level
+        self.set = QueueSet(seats, max(1, seats // level.part))
+        self.dispatched = 0
+        self.rejected: Counter[str] = Counter()
+        self._watches: Counter[Hashable] = Counter()
+
+    @asynccontextmanager
+    async def seated(self, key: Hashable, seats: int) -> AsyncIterator[None]:
+        """Waits for the seats and keeps them for the time of the block. Raises ApiError (429)."""
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        try:
+            ticket = self.set.arrive(key, seats, lambda: _resolve(woken))
+        except QueueFull:
+            raise self._refusal("queue-full") from None
+        try:
+            if ticket.started is None:
+                await self._wait(ticket, woken)
+            self.dispatched += 1
+            yield
+        finally:
+            self.set.leave(ticket)
+
+    async def _wait(self, ticket: Ticket, woken: asyncio.Future[None]) -> None:
+        try:
+            async with asyncio.timeout(QUEUE_SECONDS):
+                await woken
+        except TimeoutError:
+            if ticket.started is None:
+                raise self._refusal("time-out") from None
+        if ticket.thrown_out:
+            raise self._refusal("queue-full")
+
+    @contextmanager
+    def watching(self, key: Hashable) -> Iterator[None]:
+        """Counts one watch for the time of the block. Raises ApiError (429)."""
+        if 0 < self.level.watches <= self._watches[key]:
+            raise self._refusal("concurrency-limit")
+        self._watches[key] += 1
+        self.dispatched += 1
+        try:
+            yield
+        finally:
+            self._watches[key] -= 1
+            if not self._watches[key]:
+                del self._watches[key]
+
+    def _refusal(self, reason: str) -> ApiError:
+        self.rejected[reason] += 1
+        return too_many_requests("Too many requests, please try again later.", retry_after=1)
+
+
+class FlowControl:
+    """The priority levels of one server. `reading`, `mutating`: their sum is the number of seats, as with kube-apiserver. `controllers`:
+    names of users that have the level of our own controllers, those that end in a colon being prefixes. `objects`: how many there are of
+    a (group, resource)."""
+
+    def __init__(
+        self, reading: int = READING_INFLIGHT, mutating: int = MUTATING_INFLIGHT, controllers: Iterable[str] = CONTROLLERS
+    ) -> None:
+        self.levels = {name: _Queues(level, reading + mutating) for name, level in LEVELS.items()}
+        self.current = {"readOnly": 0, "mutating": 0}
+        self.loop = LoopTime()
+        self.objects: Callable[[str, str], int] = lambda group, resource: 0
+        self._controllers = tuple(controllers)
+
+    async def run(self, call: Call, handler: Handler) -> web.StreamResponse:
+        """The answer of the handler, when it is the request's turn. Raises ApiError (429)."""
+        assert call.user is not None, "authentication comes first"
+        name, key = schema(call.user, call.info, self._controllers)
+        if name == "exempt":
+            return await handler(call)
+        if name == "health":
+            key = client_of(remote(call.http))
+        queues = self.levels[name]
+        if is_long_running(call.info):
+            with queues.watching(key):
+                return await self._shared(name, key, call, handler)
+        async with queues.seated(key, self._width(call)):
+            with self._counted("readOnly" if call.info.verb in READING else "mutating"):
+                return await self._shared(name, key, call, handler)
+
+    async def _shared(self, name: str, key: str, call: Call, handler: Handler) -> web.StreamResponse:
+        with sharing():
+            return await self.loop.run(name, key, _coroutine(handler, call), reserved=LEVELS[name].reserved)
+
+    @contextmanager
+    def _counted(self, kind: str) -> Iterator[None]:
+        self.current[kind] += 1
+        try:
+            yield
+        finally:
+            self.current[kind] -= 1
+
+    def _width(self, call: Call) -> int:
+        info, http = call.info, call.http
+        length = http.content_length if http.content_length is not None else LIMIT if http.can_read_body else 0
+        return width(info, length, self.objects(info.group, info.resource), call.query.get("limit", ""))
+
+
+def with_flow_control(control: FlowControl) -> Filter:
+    """Lets requests through in turn."""
+
+    def wrap(handler: Handler) -> Handler:
+        async def handle(call: Call) -> web.StreamResponse:
+            return await control.run(call, handler)
+
+        return handle
+
+    return wrap
+
+
+def schema(user: UserInfo, info: RequestInfo, controllers: tuple[str, ...] = CONTROLLERS) -> tuple[str, str]:
+    """The name of a request's priority level, and of its flow in that. Whoever may make service accounts in a namespace can make any
+    number of them, so these are one flow."""
+    if MASTERS in user.groups:
+        return "exempt", ""
+    if user.name == ANONYMOUS.name:
+        return ("health" if is_health(info.path) else "catch-all"), ""
+    if any(user.name == one or (one.endswith(":") and user.name.startswith(one)) for one in controllers):
+        return "controllers", user.name
+    if user.name in SYSTEM_USERS or not SYSTEM_GROUPS.isdisjoint(user.groups):
+        return "system", user.name
+    if user.name.startswith(SERVICE_ACCOUNT):
+        return "workloads", user.name.rpartition(":")[0]
+    return "workloads", user.name
+
+
+def width(info: RequestInfo, length: int, objects: int, limit: str = "") -> int:
+    """How many seats a request takes. `length`: bytes of its body. `objects`: how many a list of everything would have."""
+    if info.verb in ("list", "deletecollection"):
+        wanted = min(objects, int(limit)) if limit.isascii() and limit.isdigit() and 0 < len(limit) < 10 and int(limit) else objects
+        return 1 if info.name else min(1 + wanted // LIST_SEAT, WIDEST)
+    if info.verb in READING:
+        return 1
+    return 2 + min(max(length, 0), LIMIT) // BODY_SEAT
+
+
+async def _coroutine(handler: Handler, call: Call) -> web.StreamResponse:
+    return await handler(call)
+
+
+def _resolve(woken: asyncio.Future[None]) -> None:
+    if not woken.done():
+        woken.set_result(None)

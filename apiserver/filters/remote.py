@@ -1,0 +1,29 @@
+"""Which machine a request comes from, where its user is not known."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+__all__ = ["client_of", "remote"]
+
+
+def client_of(address: str) -> str:
+    """The address that a client is counted by: of IPv6 its /64, as one machine has all addresses of that."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    return str(parsed.ipv4_mapped or ipaddress.ip_network((parsed, 64), strict=False))
+
+
+def remote(http: web.BaseRequest) -> str:
+    """The address that sent the request, "" where it is not known any more."""
+    transport = http.transport
+    peer = transport.get_extra_info("peername") if transport is not None else None
+    return str(peer[0]) if peer else ""

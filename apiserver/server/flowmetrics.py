@@ -1,0 +1,37 @@
+"""The numbers of flow control, by kube-apiserver's names. A level's flow schema has the level's name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from apiserver.filters.flowcontrol import FlowControl
+    from apiserver.server.metrics import Metrics
+
+__all__ = ["flow_control_metrics"]
+
+PREFIX = "apiserver_flowcontrol_"
+
+
+def flow_control_metrics(metrics: Metrics, control: FlowControl) -> None:
+    """Adds them."""
+
+    def each(read: Callable[[str], float]) -> Callable[[], Iterator[tuple[dict[str, str], float]]]:
+        return lambda: (({"flow_schema": name, "priority_level": name}, read(name)) for name in control.levels)
+
+    def rejected() -> Iterator[tuple[dict[str, str], float]]:
+        for name, level in control.levels.items():
+            for reason, count in level.rejected.items():
+                yield {"flow_schema": name, "priority_level": name, "reason": reason}, count
+
+    levels = control.levels
+    metrics.counter(f"{PREFIX}dispatched_requests_total", "Requests that were executed.", each(lambda name: levels[name].dispatched))
+    metrics.counter(f"{PREFIX}rejected_requests_total", "Requests that were answered with 429.", rejected)
+    metrics.gauge(f"{PREFIX}current_inqueue_requests", "Requests that wait for seats.", each(lambda name: levels[name].set.queues.length))
+    metrics.gauge(f"{PREFIX}current_executing_requests", "Requests that have seats.", each(lambda name: levels[name].set.requests))
+    metrics.gauge(f"{PREFIX}current_executing_seats", "Seats that are taken.", each(lambda name: levels[name].set.executing))
+    metrics.gauge(f"{PREFIX}nominal_limit_seats", "Seats of the level.", each(lambda name: levels[name].set.seats))
+    text = "Time of the event loop that requests took, their watches included."
+    metrics.counter(f"{PREFIX}loop_seconds_total", text, each(lambda name: control.loop.seconds.get(name, 0.0)))
