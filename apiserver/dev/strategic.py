@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from apiserver.apis.status import bad_request
 
 __all__ = ["strategic_merge"]
@@ -29,8 +31,9 @@ def strategic_merge(current: Object, patch: Object) -> Object:
         return {key: value for key, value in patch.items() if key != PATCH}
     if directive != "merge":
         raise bad_request(f"unknown directive in the strategic merge patch: $patch: {directive}")
-    kept = patch.get(RETAIN)
-    merged = {key: value for key, value in current.items() if not isinstance(kept, list) or key in kept}
+    retained = patch.get(RETAIN)
+    kept = {item for item in retained if isinstance(item, str)} if isinstance(retained, list) else None
+    merged = {key: value for key, value in current.items() if kept is None or key in kept}
     for key, value in patch.items():
         _merge_field(merged, key, value)
     return merged
@@ -41,7 +44,8 @@ def _merge_field(merged: Object, key: str, value: Any) -> None:
         return  # the order of these lists means nothing here
     if key.startswith(DELETE_FROM):
         name = key.removeprefix(DELETE_FROM)
-        merged[name] = [item for item in merged.get(name) or () if item not in _list(key, value)]
+        gone = {_text(item) for item in _list(key, value)}
+        merged[name] = [item for item in merged.get(name) or () if _text(item) not in gone]
     elif key.startswith("$"):
         raise bad_request(f"unknown directive in the strategic merge patch: {key}")
     elif value is None:
@@ -51,7 +55,8 @@ def _merge_field(merged: Object, key: str, value: Any) -> None:
         merged[key] = strategic_merge(before if isinstance(before, dict) else {}, value)
     elif key in SETS:
         before = list(merged.get(key) or ())
-        merged[key] = before + [item for item in _list(key, value) if item not in before]
+        known = {_text(item) for item in before}
+        merged[key] = before + [item for item in _list(key, value) if _text(item) not in known]
     elif key in KEYS:
         merged[key] = _merge_items(merged.get(key) or [], _list(key, value), KEYS[key])
     else:
@@ -59,18 +64,34 @@ def _merge_field(merged: Object, key: str, value: Any) -> None:
 
 
 def _merge_items(current: list[Any], patch: list[Any], key: str) -> list[Any]:
-    merged = list(current)
+    merged: list[Any] = list(current)
+    places: dict[bytes, int] = {}
+    for number, one in enumerate(merged):
+        if isinstance(one, dict):
+            places.setdefault(_text(one.get(key)), number)
     for item in patch:
         if not isinstance(item, dict) or key not in item:
             raise bad_request(f"the strategic merge patch has a list item without its key, {key}")
-        place = next((number for number, one in enumerate(merged) if isinstance(one, dict) and one.get(key) == item[key]), None)
+        identity = _text(item[key])
+        place = places.get(identity)
         if item.get(PATCH) == "delete":
-            merged = [one for number, one in enumerate(merged) if number != place]
+            if place is not None:
+                merged[place] = _DELETED
+                del places[identity]
         elif place is None:
+            places[identity] = len(merged)
             merged.append(strategic_merge({}, item))
         else:
             merged[place] = strategic_merge(merged[place], item)
-    return merged
+    return [one for one in merged if one is not _DELETED]
+
+
+_DELETED: Any = object()
+
+
+def _text(value: Any) -> bytes:
+    """What tells JSON values apart, also those that cannot be hashed."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 
 def _list(key: str, value: Any) -> list[Any]:

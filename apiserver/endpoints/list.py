@@ -20,6 +20,7 @@ from apiserver.endpoints.parts import Parts
 from apiserver.endpoints.respond import stream
 from apiserver.endpoints.scope import fresh
 from apiserver.endpoints.tokens import Token
+from apiserver.endpoints.turns import TURNS
 from apiserver.registry import labels
 from apiserver.registry.selectors import Selector
 from storage.base import Compacted, FutureRevision
@@ -39,6 +40,8 @@ __all__ = ["Page", "encode_page", "list_", "page", "prefix_of"]
 
 EVERYTHING = Selector()
 END = b"]}"
+TRIED = 250
+"""On how many objects a selector is tried before others may have their turn."""
 STEP = 500
 """How many objects are read from history at a time."""
 
@@ -69,7 +72,7 @@ async def page(scope: Scope, info: RequestInfo, options: ListOptions) -> Page:
         await fresh(scope, options.revision)
         return await _snapshot(scope, info, options, Token(options.revision, prefix_of(scope, info)))
     await fresh(scope, options.revision)
-    return _live(scope, info, options, "")
+    return await _live(scope, info, options, "")
 
 
 def prefix_of(scope: Scope, info: RequestInfo, selector: Selector = EVERYTHING) -> str:
@@ -114,17 +117,27 @@ def _opened(kind: str, version: str, meta: dict[str, Any]) -> bytes:
     return orjson.dumps({"kind": kind, "apiVersion": version, "metadata": meta})[:-1] + b',"items":['
 
 
-def _live(scope: Scope, info: RequestInfo, options: ListOptions, start: str) -> Page:
-    """From the collection as it is now; nothing can come between, for nothing is awaited."""
-    collection = scope.registry.collection
+async def _live(scope: Scope, info: RequestInfo, options: ListOptions, start: str) -> Page:
+    """From the collection as it is now: what comes while the selectors are tried does not matter."""
+    collection, revision = scope.registry.collection, scope.registry.collection.revision
     selector, limit = options.selector, options.limit
     candidates = labels.narrowed(collection, selector.labels, prefix_of(scope, info, selector), start=start)
     decided = not selector.fields.terms and labels.decides(selector.labels)
-    matching = candidates if decided else [entry for entry in candidates if selector.matches(entry)]
+    matching = candidates if decided else await _selected(selector, candidates)
     if not limit or len(matching) <= limit:
-        return Page(matching, collection.revision)
+        return Page(matching, revision)
     left = len(matching) - limit
-    return _cut(scope, matching[:limit], collection.revision, left, known=not selector)
+    return _cut(scope, matching[:limit], revision, left, known=not selector)
+
+
+async def _selected(selector: Selector, candidates: list[Entry]) -> list[Entry]:
+    """Those of which the selector holds. Others have their turns meanwhile."""
+    matching: list[Entry] = []
+    turn = TURNS.begin()
+    for begin in range(0, len(candidates), TRIED):
+        matching += [entry for entry in candidates[begin : begin + TRIED] if selector.matches(entry)]
+        await turn.over()
+    return matching
 
 
 def _cut(scope: Scope, entries: list[Entry], revision: int, left: int, *, known: bool) -> Page:
@@ -142,9 +155,9 @@ async def _next(scope: Scope, info: RequestInfo, options: ListOptions, token: To
         raise bad_request("continue key is not valid: it belongs to another list")
     if token.revision == -1:
         await fresh(scope, None)
-        return _live(scope, info, options, start)
+        return await _live(scope, info, options, start)
     if token.revision == scope.registry.collection.revision:
-        return _live(scope, info, options, start)
+        return await _live(scope, info, options, start)
     return await _snapshot(scope, info, options, Token(token.revision, start, token.remaining))
 
 

@@ -23,6 +23,8 @@ __all__ = ["JSON", "YAML", "Clause", "Form", "clauses", "content_type", "negotia
 JSON, YAML = "application/json", "application/yaml"
 TRANSFORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 INCLUDE = ("None", "Metadata", "Object")
+ACCEPT = 4096
+"""Characters of all Accept headers of a request."""
 PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
 
 
@@ -58,7 +60,10 @@ class Form:
 def negotiate(call: Call, *, transforms: bool = True, watch: bool = False) -> Form:
     """The first of the client's alternatives that can be made. Raises ApiError NotAcceptable (406), and 400 for a
     bad includeObject."""
-    form = _choose(", ".join(call.http.headers.getall("Accept", ())), transforms, watch)
+    accept = call.http.headers.getall("Accept", ())
+    if sum(map(len, accept)) > ACCEPT:
+        raise bad_request(f"the Accept headers have more than {ACCEPT} characters: name fewer media types")
+    form = _choose(", ".join(accept), transforms, watch)
     if form.kind == "Table" and call.query.get("includeObject", "") not in ("", *INCLUDE):
         raise bad_request(f'unrecognized includeObject value: "{call.query["includeObject"][:64]}"; use {", ".join(INCLUDE)}')
     if watch or form.pretty:

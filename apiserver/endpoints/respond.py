@@ -15,7 +15,7 @@ from apiserver.endpoints.turns import TURNS
 from apiserver.endpoints.yamlloader import resolve_scalars
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from apiserver.endpoints.call import Call
     from apiserver.endpoints.parts import Parts
@@ -27,6 +27,11 @@ __all__ = ["CHUNK", "encode", "headers", "respond", "respond_bytes", "respond_en
 CHUNK = 256 * 1024
 """Bodies above this many bytes go out in pieces of about this size, between which others may have their turn. Smaller ones cost more."""
 
+BLOCK, PLAIN = 500, 256 * 1024
+"""Values and bytes that are written as YAML in block style, which takes about 50 µs a value; more are written in flow style, as JSON."""
+WARNING, WARNINGS = 256, 4096
+"""Characters of a warning where there are many, and of all together: as kube-apiserver bounds them."""
+
 GZIPPED = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
 SEGMENTS = Segments()
 """Of all lists. What is kept is found by its content, so that nobody gets what they may not see."""
@@ -35,7 +40,7 @@ SEGMENTS = Segments()
 def headers(call: Call, form: Form) -> dict[str, str] | list[tuple[str, str]]:
     """The headers of a response; Warning once for each warning of the call."""
     found = {"Content-Type": form.media, "Cache-Control": "no-cache, private"}
-    return [*found.items(), *(("Warning", _warning(text)) for text in dict.fromkeys(call.warnings))] if call.warnings else found
+    return [*found.items(), *(("Warning", text) for text in _warnings(call.warnings))] if call.warnings else found
 
 
 def respond(call: Call, form: Form, value: dict[str, Any], *, status: int = 200) -> web.Response:
@@ -124,6 +129,9 @@ async def _write(call: Call, form: Form, pieces: Iterable[bytes], size: int, mor
 def encode(form: Form, value: Any) -> bytes:
     """A JSON-shaped value in the form's media type."""
     if form.media == YAML:
+        json = orjson.dumps(value)
+        if len(json) > PLAIN or json.count(b",") + json.count(b"{") + json.count(b"[") > BLOCK:
+            return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)  # JSON is YAML, too
         return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True).encode()
     return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE if form.pretty else None)
 
@@ -137,6 +145,19 @@ class _Dumper(yaml.CSafeDumper):
 
 
 resolve_scalars(_Dumper)
+
+
+def _warnings(texts: Iterable[str]) -> Iterator[str]:
+    """The warnings as header values: cut, and those left out that do not fit."""
+    distinct = list(dict.fromkeys(texts))
+    whole = sum(map(len, distinct)) <= WARNINGS
+    room = WARNINGS
+    for text in distinct:
+        cut = text if whole else text[:WARNING]
+        room -= len(cut)
+        if room < 0:
+            return
+        yield _warning(cut)
 
 
 def _warning(text: str) -> str:

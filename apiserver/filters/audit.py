@@ -33,6 +33,8 @@ STARTED: web.RequestKey[Callable[[int], None]] = web.RequestKey("audit-started",
 """Left in the HTTP request; the HTTP server calls it with the status code when the headers of the response go out."""
 AGENT = 1024
 """Characters of a user agent that are kept."""
+HOPS = 32
+"""Addresses of X-Forwarded-For that are looked at."""
 STATUS = b'{"kind":"Status"'
 CLOSED = {"status": "Failure", "message": "Connection closed early", "code": 499}
 
@@ -193,7 +195,7 @@ def sources(call: Call) -> list[str]:
     """Where the request came from by its own account (the front proxy tells of its client so), and last who sent it to us."""
     headers = call.http.headers
     peer = call.http.transport.get_extra_info("peername") if call.http.transport is not None else None
-    told = [*headers.get("X-Forwarded-For", "").split(","), headers.get("X-Real-Ip", ""), str(peer[0]) if peer else ""]
+    told = [*headers.get("X-Forwarded-For", "").split(",", HOPS)[:HOPS], headers.get("X-Real-Ip", ""), str(peer[0]) if peer else ""]
     return list(dict.fromkeys(address for text in told if (address := _address(text.strip()))))
 
 

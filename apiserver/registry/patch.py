@@ -12,11 +12,15 @@ import jsonpointer
 import orjson
 
 from apiserver.apis.status import ApiError, bad_request
+from apiserver.registry.counting import VALUES, TooMany, count
 
 __all__ = ["MAX_OPERATIONS", "json_patch", "merge_patch", "operations_of"]
 
-MAX_OPERATIONS = 10_000
-COPIED = 3 * 1024 * 1024
+MAX_OPERATIONS = 1000
+"""Each costs about 20 µs, and nothing else is served meanwhile."""
+POINTERS = 16_000
+"""Parts of all pointers of a patch."""
+COPIED = 1024 * 1024
 """Bytes that all copy operations of a patch may copy: a few of them could double a value again and again."""
 OPERATIONS = frozenset({"add", "remove", "replace", "move", "copy", "test"})
 
@@ -46,6 +50,8 @@ def operations_of(patch: Any) -> list[dict[str, Any]]:
         if not isinstance(operation, dict):
             raise bad_request(f"operation {index} of the JSON patch is not an object")
         _check(index, operation)
+    if sum(operation[pointer].count("/") for operation in patch for pointer in ("path", "from") if _is_text(operation, pointer)) > POINTERS:
+        raise _failed(f"the paths of the JSON patch have more than {POINTERS} parts in all")
     return patch
 
 
@@ -53,28 +59,35 @@ def json_patch(target: dict[str, Any], operations: list[dict[str, Any]]) -> Any:
     """What the operations (from `operations_of`) make of `target`, which is changed. Raises ApiError Invalid (422) when one cannot
     be carried out or a test fails."""
     document: Any = target
-    copied = 0
+    copied = values = 0
     for operation in operations:
         try:
             if operation["op"] == "copy":
-                copied += len(orjson.dumps(jsonpointer.resolve_pointer(document, operation["from"])))
-                if copied > COPIED:
-                    raise _failed(f"the copies of the JSON patch have more than {COPIED} bytes in all")
+                copy = orjson.dumps(jsonpointer.resolve_pointer(document, operation["from"]))
+                copied, values = copied + len(copy), values + count(copy)
+                if copied > COPIED or values > VALUES:
+                    raise _failed(f"the copies of the JSON patch have more than {COPIED} bytes or {VALUES} values in all")
             if operation["op"] == "test":
                 # What is not there is null to kube-apiserver, and only to a test.
                 found = jsonpointer.resolve_pointer(document, operation["path"], *((None,) if operation["value"] is None else ()))
                 if not _equal(found, operation["value"]):
-                    raise _failed(f"testing value {operation['path']} failed")
+                    raise _failed(f"testing value {operation['path'][:256]} failed")
                 continue
             if operation["op"] == "add" and operation["path"] == "":
                 document = operation["value"]  # the whole document, which the library takes for an object's member
                 continue
             document = jsonpatch.JsonPatch([operation]).apply(document, in_place=True)
+        except TooMany:
+            raise _failed(f"the copies of the JSON patch have more than {VALUES} values in all") from None
         except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as error:
             raise _failed(f"{operation['op']} operation does not apply: {_why(operation, error)}") from None
         except (TypeError, KeyError, IndexError, ValueError, AttributeError):
-            raise _failed(f"{operation['op']} operation does not apply: {operation['path']} is not there to be changed") from None
+            raise _failed(f"{operation['op']} operation does not apply: {operation['path'][:256]} is not there to be changed") from None
     return document
+
+
+def _is_text(operation: dict[str, Any], pointer: str) -> bool:
+    return isinstance(operation.get(pointer), str)
 
 
 def _check(index: int, operation: dict[str, Any]) -> None:
@@ -100,7 +113,7 @@ def _equal(one: Any, other: Any) -> bool:
 
 
 def _why(operation: dict[str, Any], error: Exception) -> str:
-    return f"{operation['path']}: {' '.join(str(error).split())[:256]}"
+    return f"{operation['path'][:256]}: {' '.join(str(error)[:2048].split())[:256]}"
 
 
 def _failed(why: str) -> ApiError:

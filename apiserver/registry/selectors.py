@@ -23,6 +23,9 @@ VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
 PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 TOKEN = re.compile(r"\s*(?:(==|!=|[=!,()<>])|([^\s=!,()<>]+))\s*")
 
+MOST = 64
+"""Conditions of a selector: each is tried on each object."""
+
 Operator = Literal["=", "!=", "in", "notin", "exists", "!", "gt", "lt"]
 
 
@@ -81,7 +84,10 @@ class FieldSelector:
     @classmethod
     def parse(cls, text: str, known: Collection[str] | None = None) -> FieldSelector:
         """From the fieldSelector parameter. Raises ApiError (400) for bad syntax and for a field not in `known` (None: any)."""
-        terms = tuple(_term(part) for part in _split_fields(text) if part)
+        parts = [part for part in _split_fields(text) if part]
+        if len(parts) > MOST:
+            raise _too_many("field")
+        terms = tuple(map(_term, parts))
         for field, _, _ in terms:
             if known is not None and field not in known:
                 raise bad_request(f"field label not supported: {field}; supported are: {', '.join(sorted(known))}")
@@ -124,6 +130,8 @@ class _Parser:
         found: list[Requirement] = []
         while self._peek():
             found.append(self._requirement())
+            if len(found) > MOST:
+                raise _too_many("label")
             if not self._peek():
                 break
             self._expect(",")
@@ -213,6 +221,10 @@ class _Parser:
     def _error(self, expected: str) -> ApiError:
         found = self._peek() or "the end"
         return bad_request(f"unable to parse requirement: found '{found}', expected: {expected}")
+
+
+def _too_many(what: str) -> ApiError:
+    return bad_request(f"the {what} selector has more than {MOST} conditions: ask for more objects and choose among them")
 
 
 def _tokens(text: str) -> list[str]:

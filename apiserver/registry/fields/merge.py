@@ -62,7 +62,7 @@ def _lists(list_: ListType, left: list[Any], right: list[Any]) -> list[Any]:
     shared = [element for element in wanted if element in lefts]
     found: list[Any] = []
     taken: set[str] = set()
-    at = next_ = 0
+    at = next_ = first = 0  # first: of what is left of `shared`
 
     def take(element: str) -> None:
         taken.add(element)
@@ -74,9 +74,9 @@ def _lists(list_: ListType, left: list[Any], right: list[Any]) -> list[Any]:
         if at < len(order) and next_ < len(wanted):
             if order[at] == wanted[next_]:
                 take(order[at])
-                at, next_, shared = at + 1, next_ + 1, shared[1:]
+                at, next_, first = at + 1, next_ + 1, first + 1
                 continue
-            if order[at] in rights and shared and shared[0] != order[at]:
+            if order[at] in rights and first < len(shared) and shared[first] != order[at]:
                 at += 1
                 continue
         if at < len(order):
@@ -90,6 +90,6 @@ def _lists(list_: ListType, left: list[Any], right: list[Any]) -> list[Any]:
             element = wanted[next_]
             take(element)
             next_ += 1
-            if shared and shared[0] == element:
-                shared = shared[1:]
+            if first < len(shared) and shared[first] == element:
+                first += 1
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -57,3 +58,22 @@ def test_lists_and_directives(current: dict[str, Any], patch: dict[str, Any], wa
 def test_what_makes_no_sense(patch: dict[str, Any]) -> None:
     with pytest.raises(ApiError):
         strategic_merge({"finalizers": [], "ownerReferences": []}, patch)
+
+
+@pytest.mark.parametrize("field", ["finalizers", "$deleteFromPrimitiveList/finalizers", "ownerReferences"])
+def test_lists_cost_no_more_than_they_are_long(field: str) -> None:
+    def spent(count: int) -> float:
+        texts = [f"example.com/{number:06}" for number in range(2 * count)]
+        items = [{"uid": text} for text in texts] if field == "ownerReferences" else texts
+        started = time.thread_time()
+        strategic_merge({field.rpartition("/")[2]: items[:count]}, {field: items[count // 2 :]})
+        return time.thread_time() - started
+
+    many, few = (min(spent(count) for _ in range(3)) for count in (8000, 500))
+    assert many < 16 * 6 * few
+
+
+def test_items_deleted_and_added_again() -> None:
+    current = {"ownerReferences": [{"uid": "a"}, {"uid": "b"}]}
+    patch = {"ownerReferences": [{"uid": "a", "$patch": "delete"}, {"uid": "c", "$patch": "delete"}, {"uid": "a", "x": 1}]}
+    assert strategic_merge(current, patch) == {"ownerReferences": [{"uid": "b"}, {"uid": "a", "x": 1}]}

@@ -87,3 +87,9 @@ def test_content_types() -> None:
     with pytest.raises(ApiError) as refused:
         content_type("application/vnd.kubernetes.protobuf")
     assert refused.value.code == 415
+
+
+def test_a_long_list_of_alternatives_is_refused() -> None:
+    with pytest.raises(ApiError) as refused:
+        negotiate(call("a/b," * 2000))
+    assert refused.value.code == 400

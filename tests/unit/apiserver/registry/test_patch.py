@@ -165,3 +165,17 @@ def test_any_operations_make_a_value_or_say_why_not(target: dict[str, Any], part
         assert isinstance(apply(target, *operations), dict)
     except ApiError as error:
         assert error.code == 422  # noqa: PT017 - either outcome is right
+
+
+def test_copies_cannot_multiply_values() -> None:
+    operations = operations_of([{"op": "copy", "from": "/a", "path": f"/b{number}"} for number in range(20)])
+    items: tuple[Any, ...] = ({}, "")
+    for item in items:
+        with pytest.raises(ApiError, match="values in all"):
+            json_patch({"a": [item] * 1000}, operations)
+
+
+def test_pointers_are_bounded() -> None:
+    assert operations_of([{"op": "remove", "path": "/a" * 16_000}])
+    with pytest.raises(ApiError, match="parts in all"):
+        operations_of([{"op": "move", "from": "/a" * 8_001, "path": "/a" * 8_000}])

@@ -123,3 +123,10 @@ def test_both_selectors_must_hold() -> None:
     assert not Selector(LabelSelector.parse("a=c"), FieldSelector.parse("metadata.name=n")).matches(entry)
     assert not Selector(LabelSelector.parse("a=b"), FieldSelector.parse("metadata.name=m")).matches(entry)
     assert not Selector()
+
+
+def test_conditions_are_few() -> None:
+    assert len(LabelSelector.parse(",".join(["a"] * 64)).requirements) == 64
+    for parse, text in ((LabelSelector.parse, ",".join(["!a"] * 65)), (FieldSelector.parse, ",".join(["metadata.name=a"] * 65))):
+        with pytest.raises(ApiError, match="more than 64 conditions"):
+            parse(text)
