@@ -6,13 +6,14 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from apiserver.apis.images import deploy_problems
 from apiserver.apis.workloadclass import DEFAULT_CLASS_ANNOTATION
 from controllers.runtime.objects import Object, annotations_of, deleting, labels_of, matches, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["admits", "default_class", "is_active"]
+__all__ = ["admits", "default_class", "deployment_terms", "is_active", "not_allowed"]
 
 
 def is_active(namespace: Object) -> bool:
@@ -46,3 +47,18 @@ def default_class(classes: Iterable[Object]) -> Object | None:
     """The class that Workloads without one get: annotated as default; of several the newest, as with StorageClasses."""
     found = [class_ for class_ in classes if not deleting(class_) and annotations_of(class_).get(DEFAULT_CLASS_ANNOTATION) == "true"]
     return max(found, key=lambda class_: (class_["metadata"].get("creationTimestamp") or "", name_of(class_)), default=None)
+
+
+def not_allowed(class_: Object, workload: Object) -> tuple[str, str] | None:
+    """Reason and message when the class does not let the Workload deploy what it asks for; None when it does."""
+    problems = deploy_problems(workload["spec"], class_["spec"])
+    if not problems:
+        return None
+    field, problem = problems[0]
+    reason = "ImageNotAllowed" if field.startswith("image") else "DeployMethodNotAllowed"
+    return reason, f"spec.{field}: {problem}"
+
+
+def deployment_terms(class_: Object) -> tuple[object, object]:
+    """What of a class decides which images and deploy methods may be used."""
+    return class_["spec"].get("images"), class_["spec"].get("customDeploy")

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from controllers import kinds
-from controllers.admittance import admits, default_class
+from controllers.admittance import admits, default_class, not_allowed
 from controllers.cluster import Cluster, with_conditions
 from controllers.explanations import Explanations
 from controllers.fit import needs
@@ -155,6 +155,8 @@ class Binder:
     async def _bind(self, key: str, workload: Object) -> Result | None:
         class_ = self._class_of(workload)
         self._pending.add(key, name_of(class_))
+        if (refused := not_allowed(class_, workload)) is not None:
+            raise Unbindable(*refused)
         if workload["spec"].get("hostRef"):
             return await self._bind_pinned(workload, class_)
         want = needs(workload)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = [
     "bound_status",
     "class_gone",
+    "has_deployment",
     "lost_status",
     "releasing_status",
     "runs_something",
@@ -43,6 +44,11 @@ def update_refused(workload: Object, seen: Object) -> Outcome | None:
     if not runs or not runs_something(workload) or workload["spec"].get("updatePolicy") == "Recreate":
         return None
     return None if _same_deployment(workload["spec"], provisioning) else Outcome(False, "UpdateRefused", _KEPT)
+
+
+def has_deployment(workload: Object, seen: Object) -> bool:
+    """Whether the host has been told already to run just what the Workload asks for. `seen`: as for update_refused."""
+    return runs_something(workload) and _same_deployment(workload["spec"], seen.get("provisioning") or {})
 
 
 _KEPT = (

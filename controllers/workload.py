@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from controllers import kinds
+from controllers.admittance import deployment_terms, not_allowed
 from controllers.cluster import Cluster, claimed_host
 from controllers.providers.base import Applied, Outcome, ProviderError
 from controllers.rechoice import give_up, giving_up, giving_up_status, merely_chosen
@@ -22,7 +23,17 @@ from controllers.runtime.conditions import find_condition
 from controllers.runtime.controller import Controller, Result
 from controllers.runtime.errors import ApiException, BadConfig
 from controllers.runtime.objects import Object, deleting, key_of, labels_of, name_of, namespace_of
-from controllers.status import class_gone, lost_status, must_announce, phase_of, starting_status, unknown_source, update_refused
+from controllers.status import (
+    class_gone,
+    has_deployment,
+    lost_status,
+    must_announce,
+    phase_of,
+    runs_something,
+    starting_status,
+    unknown_source,
+    update_refused,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,6 +74,7 @@ class WorkloadController:
         cluster.workloads.add_handler(self._workload_changed)
         cluster.hosts.add_handler(self._host_changed)
         cluster.secrets.add_handler(self._secret_changed)
+        cluster.classes.add_handler(self._terms_changed)
         sources.add_health_handler(self._class_changed)
 
     async def run(self) -> None:
@@ -93,6 +105,11 @@ class WorkloadController:
         assert secret is not None
         for workload in self._cluster.workloads.store.by_index("secret", key_of(secret)):
             self.controller.queue.add(key_of(workload))
+
+    def _terms_changed(self, old: Object | None, new: Object | None) -> None:
+        """Looks again at what the class did not let be deployed, or lets be no longer."""
+        if old is not None and new is not None and deployment_terms(old) != deployment_terms(new):
+            self._class_changed(name_of(new))
 
     def _class_changed(self, class_name: str) -> None:
         for host in self._cluster.hosts.store.by_index("class", class_name):
@@ -142,7 +159,8 @@ class WorkloadController:
     async def _apply(self, workload: Object, host: Object, provider: Provider, request: ApplyRequest) -> Result | None:
         """Has the provider write to the machine."""
         request = await with_secrets(self._cluster, request)
-        if refused := update_refused(workload, ((host.get("status") or {}).get("report") or {}).get("status") or {}):
+        seen = ((host.get("status") or {}).get("report") or {}).get("status") or {}
+        if refused := update_refused(workload, seen) or self._not_allowed(workload, host, seen):
             request = replace(request, blocked=refused)
         if request.blocked is None and must_announce(workload):
             workload = await report_status(self._cluster, workload, starting_status(workload, timestamp()))
@@ -165,6 +183,14 @@ class WorkloadController:
         await report(self._cluster, workload, host, applied)
         await self._drop_consumed(workload, host, applied)
         return Result(requeue_after=RESYNC)
+
+    def _not_allowed(self, workload: Object, host: Object, seen: Object) -> Outcome | None:
+        """Why the host's class does not let the Workload put anything new on it. What the host has already stays, and is kept."""
+        class_ = self._cluster.classes.store.get(host["spec"]["className"])
+        if class_ is None or not runs_something(workload) or has_deployment(workload, seen):
+            return None
+        refused = not_allowed(class_, workload)
+        return Outcome(False, *refused) if refused is not None else None
 
     async def _give_up(self, workload: Object, host: Object) -> Result | None:
         self._avoid(host)

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from apiserver.apis.base import DNSLabel, DNSSubdomain, Model
+from apiserver.apis.images import MAX_URL, bad_rule
 from apiserver.apis.meta import Conditions, LabelSelector, ObjectMeta
 from apiserver.apis.metal3 import CleaningMode
 from apiserver.apis.workload import GROUP, VERSION
@@ -67,6 +68,36 @@ class CleaningPolicy(Model):
     )
 
 
+def _is_rule(rule: str) -> str:
+    if (problem := bad_rule(rule)) is not None:
+        raise ValueError(problem)
+    return rule
+
+
+ImageRule = Annotated[str, Field(min_length=1, max_length=MAX_URL), AfterValidator(_is_rule)]
+DeployMethod = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9_.]{0,61}[a-z0-9])?$", max_length=63)]
+
+
+class ImagePolicy(Model):
+    """Which URLs of images and checksums may be fetched on behalf of tenants."""
+
+    allow: list[ImageRule] | None = Field(
+        default=None,
+        max_length=64,
+        description="What a URL has to match one of: a scheme (https://), a host with or without a port (images.example.com), or a URL's "
+        "beginning by whole path segments (https://images.example.com/os/). Only a rule that names the host opens loopback, link-local and "
+        "in-cluster hosts. When not given: https, http and oci, and the provider's own schemes.",
+    )
+
+
+class CustomDeployPolicy(Model):
+    """Which deploy methods tenants may use instead of an image."""
+
+    methods: list[DeployMethod] | None = Field(
+        default=None, max_length=64, description="Names of the methods that Workloads may use; none when not given."
+    )
+
+
 class WorkloadClassSpec(Model):
     """A source of machines and the terms on which tenants get them."""
 
@@ -79,6 +110,8 @@ class WorkloadClassSpec(Model):
     metadata: MetadataPolicy | None = Field(default=None, description="Which labels and annotations of the hosts tenants see.")
     offer: OfferPolicy | None = Field(default=None, description="How many free hosts each namespace sees.")
     cleaning: CleaningPolicy | None = Field(default=None, description="Whether disks are wiped between tenants.")
+    images: ImagePolicy | None = Field(default=None, description="Which images and checksums may be fetched.")
+    custom_deploy: CustomDeployPolicy | None = Field(default=None, description="Which deploy methods may be used; none when empty.")
     host_selector: LabelSelector | None = Field(
         default=None, description="Which of the source's hosts belong to the class; all when empty."
     )

@@ -17,6 +17,7 @@ from apiserver.registry.resource import ALL_VERBS, Column, Resource
 from apiserver.registry.store import ATTEMPTS, Registry, deletion_mark, managed_fields, mark_deleted, now
 from apiserver.registry.tracking import settled, with_fields
 from apiserver.registry.validation import normalize, refuse
+from apiserver.registry.workloads import class_spec, deploy_causes
 from storage.base import Conflict, Delete
 
 if TYPE_CHECKING:
@@ -175,11 +176,20 @@ class BareMetalHostViewRegistry(Registry):
         claimed = claimed_by(host, old["metadata"]["namespace"])
         releasing = claimed and (current is None or "deletionTimestamp" in current.object()["metadata"])
         try:
-            return absorb(old, new, host, claimed=claimed, releasing=releasing, informed=context.informed)
+            absorbed = absorb(old, new, host, claimed=claimed, releasing=releasing, informed=context.informed)
+            if absorbed.action in ("claim", "change"):
+                self._check_deployment(host, absorbed.changes)
+            return absorbed
         except Refused as refused:
             raise refuse(self.resource, old["metadata"]["name"], refused.causes) from None
         except Taken:
             raise self._taken(old["metadata"]["name"]) from None
+
+    def _check_deployment(self, host: dict[str, Any], changes: dict[str, Any]) -> None:
+        """Raises Refused when what is to be deployed from now on is not what the host's class allows."""
+        causes = deploy_causes(changes, class_spec(self.claims.classes, host["spec"]["className"]) or {})
+        if causes:
+            raise Refused(causes)
 
     async def _claim(
         self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any], absorbed: Absorbed

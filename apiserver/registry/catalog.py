@@ -42,5 +42,5 @@ def management_catalog(cache: WatchCache, *, admission: Admission | None = None,
     workloads = WorkloadRegistry(cache, claims, classes, admission)
     hosts = HostRegistry(cache, claims, admission)
     views = BareMetalHostViewRegistry(cache, claims, admission, view_group)
-    claims.connect(workloads, hosts, views)
+    claims.connect(workloads, hosts, views, classes)
     return Catalog(classes, workloads, hosts, views)

@@ -43,9 +43,11 @@ class Claims:
     hosts: Registry
     views: Registry
 
-    def connect(self, workloads: Registry, hosts: Registry, views: Registry) -> None:
+    classes: Registry
+
+    def connect(self, workloads: Registry, hosts: Registry, views: Registry, classes: Registry) -> None:
         """Give it the registries, which were made with it: they refer to each other."""
-        self.workloads, self.hosts, self.views = workloads, hosts, views
+        self.workloads, self.hosts, self.views, self.classes = workloads, hosts, views, classes
 
     def host_of_workload(self, workload: dict[str, Any]) -> Entry | None:
         """The Host that is claimed for this very Workload (same uid)."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from apiserver.apis.images import deploy_problems
 from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.apis.workload import GROUP, VERSION, Binding, Workload
 from apiserver.registry.attributes import Attributes
@@ -92,6 +93,7 @@ class WorkloadStrategy(Strategy):
             if other not in (None, "", namespace):
                 message = f'Invalid value: "{other}": secrets are taken from the own namespace only: use {namespace}, or leave it out'
                 causes.append(cause("FieldValueInvalid", message, f"spec.{field}.namespace"))
+        causes += self._forbidden_deployment(old, new)
         if old is None:
             return causes
         before = old["spec"]
@@ -101,6 +103,14 @@ class WorkloadStrategy(Strategy):
                 message = "Forbidden: it led to the choice of the host and is immutable; delete the workload and create it anew"
                 causes.append(cause("FieldValueForbidden", message, f"spec.{field}"))
         return causes
+
+    def _forbidden_deployment(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
+        """What the class does not let it deploy. What is stored and stays as it is stays accepted, also where the class has changed."""
+        fields = ("className", "image", "customDeploy")
+        if old is not None and all(old["spec"].get(field) == new["spec"].get(field) for field in fields):
+            return []
+        name = new["spec"].get("className")
+        return deploy_causes(new["spec"], class_spec(self.classes, name) if name else None)
 
     def companions(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> list[Operation]:
         """The view of the host it has follows every write. The Host must still be the one that this was decided by, also where the view
@@ -113,6 +123,19 @@ class WorkloadStrategy(Strategy):
         if old is not None and new is not None and taken_from(old) == taken_from(new):
             return [check]
         return [*self.claims.view_operations(entry.object(), new), check]
+
+
+def class_spec(classes: Registry, name: str) -> dict[str, Any] | None:
+    """The spec of the class; None when there is no such class (yet)."""
+    entry = classes.find("", name)
+    return entry.object()["spec"] if entry is not None else None
+
+
+def deploy_causes(spec: dict[str, Any], class_spec: dict[str, Any] | None) -> list[dict[str, str]]:
+    """Why the image, its checksum or the deploy method of the spec is refused."""
+    return [
+        cause("FieldValueInvalid", f"Invalid value: {problem}", f"spec.{field}") for field, problem in deploy_problems(spec, class_spec)
+    ]
 
 
 def _update_warning(old: dict[str, Any], new: dict[str, Any]) -> str | None:
@@ -173,6 +196,9 @@ class WorkloadRegistry(Registry):
         why = None if adopting(host, workload) else free_reason(host, namespace)
         if why is not None:
             raise conflict(GROUP, "hosts", target, why)
+        causes = deploy_causes(workload["spec"], class_spec(self.claims.classes, host["spec"]["className"]) or {})
+        if causes:
+            raise refuse(self.resource, name, causes)
         host, workload = bound(host, workload, {"name": self.claims.view_name(host, namespace)})
         view = self.claims.view_operations(host, workload)
         return [self.put(entry, workload), self.claims.hosts.put(host_entry, host), *view]

@@ -73,7 +73,7 @@ def claim(
     name: str,
     source: Source,
     *,
-    image: str | None = "http://images/os",
+    image: str | None = "http://images.example/os",
     secrets: Mapping[str, Mapping[str, bytes]] | None = None,
     **spec: Any,
 ) -> ApplyRequest:
@@ -175,7 +175,7 @@ class ProviderTests:
             applied = await provider.apply(request)
             assert applied.bound.status is True
             assert applied.synchronized.status is True
-            await eventually(lambda: source.runs(request.source.name) == "http://images/os")
+            await eventually(lambda: source.runs(request.source.name) == "http://images.example/os")
             await eventually(lambda: request.source not in self.free(provider))
             await released(provider, request)
             assert source.runs(request.source.name) is None
@@ -187,7 +187,7 @@ class ProviderTests:
             request = claim("w", await self.first(provider), secrets={"userData": {"userData": b"x"}})
             for _ in range(3):
                 assert (await provider.apply(request)).synchronized.status is True
-            await eventually(lambda: source.runs(request.source.name) == "http://images/os")
+            await eventually(lambda: source.runs(request.source.name) == "http://images.example/os")
             assert (await provider.apply(request)).bound.status is True
             for _ in range(2):
                 await released(provider, request)
@@ -199,7 +199,7 @@ class ProviderTests:
             for steps in range(0, 40, 3):
                 await _cancelled_after(provider.apply(request), steps)
             await provider.apply(request)
-            await eventually(lambda: source.runs(request.source.name) == "http://images/os")
+            await eventually(lambda: source.runs(request.source.name) == "http://images.example/os")
             for steps in range(0, 40, 3):
                 await _cancelled_after(provider.release(request), steps)
             await released(provider, request)
@@ -209,7 +209,7 @@ class ProviderTests:
     async def test_a_claim_excludes_others(self, source: SourceHarness) -> None:
         async with running(source) as (provider, _):
             host = await self.first(provider)
-            first, second = claim("one", host), claim("two", host, image="http://images/other")
+            first, second = claim("one", host), claim("two", host, image="http://images.example/other")
             assert (await provider.apply(first)).bound.status is True
             refused = await provider.apply(second)
             assert refused.bound.status is False
@@ -218,16 +218,16 @@ class ProviderTests:
             assert refused.untouched, "the loser may have another host"
             await released(provider, second)
             assert (await provider.apply(first)).bound.status is True, "a loser's release does not touch the winner"
-            await eventually(lambda: source.runs(host.name) == "http://images/os")
+            await eventually(lambda: source.runs(host.name) == "http://images.example/os")
 
     async def test_rivals_at_the_same_time(self, source: SourceHarness) -> None:
         async with running(source) as (provider, _):
             host = await self.first(provider)
-            rivals = [claim(f"w{number}", host, image=f"http://images/{number}") for number in range(5)]
+            rivals = [claim(f"w{number}", host, image=f"http://images.example/{number}") for number in range(5)]
             outcomes = await asyncio.gather(*(provider.apply(rival) for rival in rivals), return_exceptions=True)
             won = [index for index, outcome in enumerate(outcomes) if not isinstance(outcome, BaseException) and outcome.bound.status]
             assert len(won) == 1
-            await eventually(lambda: source.runs(host.name) == f"http://images/{won[0]}")
+            await eventually(lambda: source.runs(host.name) == f"http://images.example/{won[0]}")
 
     async def test_a_strangers_host_is_neither_offered_nor_taken(self, source: SourceHarness) -> None:
         async with running(source) as (provider, _):
@@ -256,7 +256,7 @@ class ProviderTests:
     async def test_a_changed_image_is_installed(self, source: SourceHarness) -> None:
         async with running(source) as (provider, _):
             host = await self.first(provider)
-            for image in ("http://images/os", "http://images/new", None):
+            for image in ("http://images.example/os", "http://images.example/new", None):
                 # Called in the same turn.
                 await applied(provider, claim("w", host, image=image), lambda: source.runs(host.name) == image)  # noqa: B023
 
@@ -270,19 +270,19 @@ class ProviderTests:
             assert source.runs(host.name) is None
             assert (await provider.apply(claim("other", host))).bound.status is False
             await provider.apply(claim("w", host))
-            await eventually(lambda: source.runs(host.name) == "http://images/os")
+            await eventually(lambda: source.runs(host.name) == "http://images.example/os")
             await provider.apply(blocked)
-            assert source.runs(host.name) == "http://images/os"
+            assert source.runs(host.name) == "http://images.example/os"
 
     async def test_what_is_known_to_be_done_is_not_done_again(self, source: SourceHarness) -> None:
         async with running(source) as (provider, _):
             request = claim("w", await self.first(provider))
             assert provider.applied(request) is None
             await provider.apply(request)
-            await eventually(lambda: source.runs(request.source.name) == "http://images/os")
+            await eventually(lambda: source.runs(request.source.name) == "http://images.example/os")
             if (known := provider.applied(request)) is not None:
                 assert known.bound.status is True
-            assert provider.applied(claim("w", request.source, image="http://images/new")) is None
+            assert provider.applied(claim("w", request.source, image="http://images.example/new")) is None
 
     async def test_trouble_of_the_source_loses_nothing(self, source: SourceHarness) -> None:
         async with running(source) as (provider, _):

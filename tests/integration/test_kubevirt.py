@@ -91,7 +91,7 @@ def test_a_life(tenants: Running, machines: Machines) -> None:
     assert not tenants.items(OWNER, "virtualmachines,virtualmachineinstances,datavolumes,secrets", "-n", NAMESPACE)
 
 
-@pytest.mark.parametrize("url", [IMAGE["url"], "docker://registry/os:1", "containerdisk://registry/os:1"])
+@pytest.mark.parametrize("url", [IMAGE["url"], "docker://registry.example.com/os:1", "containerdisk://registry.example.com/os:1"])
 @pytest.mark.parametrize("user", [b"#cloud-config", b'{"ignition": {}}'])
 def test_nothing_is_sent_that_the_kinds_do_not_have(cluster: Running, machines: Machines, url: str, user: bytes) -> None:
     """With strict validation a field that a kind does not have is refused; in daily use it would be dropped without a word."""

@@ -64,7 +64,7 @@ class Parameters(Model):
     )
     flavors: Annotated[list[CloudFlavor], AfterValidator(distinct)] = Field(description="The kinds of machines on offer.", min_length=1)
     images: list[CloudImage] = Field(default_factory=list, description="What is meant by the URLs of images.")
-    tenant_images: bool = Field(default=True, description="Whether Workloads may name an image of the cloud themselves, as ami://ID.")
+    tenant_images: bool = Field(default=False, description="Whether Workloads may name an image of the cloud themselves, as ami://ID.")
     subnet: Id | None = Field(default=None, description="Where machines are put in EC2; the default subnet when empty.")
     networks: Annotated[list[Id], Field(max_length=1)] = Field(
         default_factory=list, description="Network of machines in OpenStack, by id; the project's only one when empty."

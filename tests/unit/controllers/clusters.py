@@ -82,7 +82,7 @@ def bmh(name: str, *, cpus: int = 16, ram_gib: int = 64, labels: dict[str, str] 
 
 
 def workload(name: str, namespace: str = "team-a", **spec: Any) -> Object:
-    defaults = {"className": "metal", "online": True, "image": {"url": "http://images/os.qcow2", "checksum": "abc"}}
+    defaults = {"className": "metal", "online": True, "image": {"url": "http://images.example/os.qcow2", "checksum": "abc"}}
     return {
         "apiVersion": "workload.metal3.io/v1alpha1",
         "kind": "Workload",

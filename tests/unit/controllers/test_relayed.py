@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MACHINE = {"kind": "Metal3Machine", "name": "m", "namespace": NAMESPACE, "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1"}
-IMAGE = {"url": "http://images/node", "checksum": "abc"}
+IMAGE = {"url": "http://images.example/node", "checksum": "abc"}
 LABEL = "workload.metal3.io/workload-uid"
 
 pytestmark = pytest.mark.timeout(300)
@@ -88,7 +88,7 @@ async def test_a_chain_of_three(maker: Sites, hardware: Hardware, source: Site, 
         return await phase(edge, "w") == "Running"
 
     await eventually(running)
-    assert hardware.runs() == "http://images/os"
+    assert hardware.runs() == "http://images.example/os"
     real = hardware.api.get(BMH, "h1", "metal3")
     metadata = orjson.loads(base64.b64decode(hardware.api.get(SECRETS, real["spec"]["metaData"]["name"], "metal3")["data"]["metaData"]))
     assert metadata["uuid"] == views[0]["metadata"]["uid"]

@@ -118,7 +118,7 @@ async def test_a_host_that_was_claimed_through_the_view_is_kept(maker: Sites, ha
         for site in (first, second):
             await eventually(site.view)
         proxy.cut()
-        await second.patch_view({"spec": {"consumerRef": machine, "image": {"url": "http://images/os", "checksum": "abc"}}})
+        await second.patch_view({"spec": {"consumerRef": machine, "image": {"url": "http://images.example/os", "checksum": "abc"}}})
         await first.create("quick", className="relay", hostRef={"name": "h1"})
         await eventually(lambda: runs(first, "quick"))
         proxy.open = True

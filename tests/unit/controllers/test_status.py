@@ -25,8 +25,8 @@ from tests.unit.controllers.clusters import bmh, workload
 
 BOUND = Outcome(True, "Bound", "the host is this Workload's")
 SYNCED = Outcome(True, "Synchronized", "told")
-IMAGE = {"url": "http://images/os.qcow2"}
-OLD = {"url": "http://images/old.qcow2"}
+IMAGE = {"url": "http://images.example/os.qcow2"}
+OLD = {"url": "http://images.example/old.qcow2"}
 
 
 def observed(state: str, *, image: dict[str, Any] | None = None, powered: bool = False, error: str = "") -> dict[str, Any]:

@@ -148,7 +148,7 @@ async def test_power_follows_also_when_the_secret_has_gone(here: World) -> None:
         here.management.edit(WORKLOADS, "web", {"spec": {"online": False}}, "team-a")
         await eventually(lambda: here.host("h1")["spec"]["online"] is False)
         await eventually(lambda: here.phase("web") == "Stopped")
-        assert here.host("h1")["spec"]["image"]["url"] == "http://images/os.qcow2"
+        assert here.host("h1")["spec"]["image"]["url"] == "http://images.example/os.qcow2"
 
 
 async def test_reasons_why_no_host_fits_are_counted(here: World) -> None:
@@ -457,6 +457,28 @@ async def test_no_class_no_default_not_allowed(here: World) -> None:
         await eventually(lambda: here.condition("refused", "Bound")["reason"] == "NamespaceNotAllowed")
         here.management.edit(CLASSES, "metal", {"spec": {"allowedNamespaces": {"names": ["team-a"]}}})
         await eventually(lambda: here.phase("refused") == "Running")
+
+
+async def test_what_the_class_does_not_allow_gets_no_host_until_it_does(here: World) -> None:
+    here.management.edit(CLASSES, "metal", {"spec": {"images": {"allow": ["https://elsewhere.example.com/"]}}})
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web"))
+        await eventually(lambda: here.condition("web", "Bound")["reason"] == "ImageNotAllowed")
+        assert "https://elsewhere.example.com/" in here.condition("web", "Bound")["message"]
+        here.management.edit(CLASSES, "metal", {"spec": {"images": None}})
+        await eventually(lambda: here.phase("web") == "Running")
+
+
+async def test_what_the_class_allows_no_longer_is_not_written_to_the_host(here: World) -> None:
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("idle", image=None))
+        await eventually(lambda: here.phase("idle") == "Bound")
+        inner = {"url": "http://169.254.169.254/latest/user-data", "checksum": "abc"}
+        here.management.edit(WORKLOADS, "idle", {"spec": {"image": inner}}, "team-a")
+        await eventually(lambda: here.condition("idle", "Synchronized")["reason"] == "ImageNotAllowed")
+        assert "image" not in here.host("h1")["spec"]
+        here.management.edit(CLASSES, "metal", {"spec": {"images": {"allow": ["http://169.254.169.254/"]}}})
+        await eventually(lambda: here.phase("idle") == "Running")
 
 
 async def test_a_workload_deleted_before_its_host_was_seen_is_still_released(here: World) -> None:

@@ -97,11 +97,11 @@ async def test_given_up_with_the_first_write(bench: Bench, host: str) -> None:
 
 
 async def test_once_claimed_the_source_says_no_more_who_has_it(bench: Bench, host: str) -> None:
-    await bench.patch_view("tenant-a", "node-0", image={**IMAGE, "url": "http://images/new"})
+    await bench.patch_view("tenant-a", "node-0", image={**IMAGE, "url": "http://images.example/new"})
     await bench.report(host, {"available": False, "report": report(state="provisioned"), "held": HELD})
     view = bench.view("tenant-a", "node-0")
     assert view is not None
-    assert view["spec"]["image"]["url"] == "http://images/new"
+    assert view["spec"]["image"]["url"] == "http://images.example/new"
 
 
 @pytest.mark.parametrize(

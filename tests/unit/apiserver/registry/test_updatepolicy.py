@@ -12,7 +12,7 @@ from tests.unit.apiserver.registry.conftest import CONSUMER, IMAGE
 if TYPE_CHECKING:
     from tests.unit.apiserver.registry.conftest import Bench
 
-NEW = {**IMAGE, "url": "http://images/new.qcow2"}
+NEW = {**IMAGE, "url": "http://images.example/new.qcow2"}
 
 
 async def change(bench: Bench, phase: str, spec: dict[str, Any]) -> list[str]:

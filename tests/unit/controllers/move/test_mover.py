@@ -92,7 +92,7 @@ async def test_there_and_back_killed_after_every_write(tmp_path: Path) -> None:
                     await move(here, there)
                 await eventually(lambda there=there: running(there))  # type: ignore[misc] # mypy does not infer the defaults of lambdas
                 assert (await there.workload("w"))["spec"]["userData"]["name"] == "boot"
-                assert hardware.bmo.log == [("h1", "http://images/os")], f"provisioned again after {lives} writes"
+                assert hardware.bmo.log == [("h1", "http://images.example/os")], f"provisioned again after {lives} writes"
                 if here is source:
                     assert MOVED_TO in (await source.workload("w"))["metadata"]["annotations"]
                     assert "boot" not in await names_of_secrets(source)
@@ -140,7 +140,7 @@ async def test_one_that_gets_its_host_in_the_midst(tmp_path: Path) -> None:
         await eventually(lambda: running(source))
         await move(source, target)
         await eventually(lambda: running(target))
-        assert hardware.bmo.log == [("h1", "http://images/os")]
+        assert hardware.bmo.log == [("h1", "http://images.example/os")]
 
 
 async def test_a_dry_run_tells_and_does_nothing(tmp_path: Path) -> None:

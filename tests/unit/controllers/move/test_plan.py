@@ -77,7 +77,7 @@ def test_what_is_given_back_is_what_the_successor_wanted() -> None:
     after = merge(view, plan.giving_back_patch(view, new))["spec"]
     assert after["consumerRef"] == SELF, "without the uid it is not the relay's"
     assert after["userData"] == {"name": "boot", "namespace": "team-a"}
-    assert after["image"] == {"url": "http://images/os.qcow2", "checksum": "abc"}, "all of it"
+    assert after["image"] == {"url": "http://images.example/os.qcow2", "checksum": "abc"}, "all of it"
     assert "metaData" not in after
 
 

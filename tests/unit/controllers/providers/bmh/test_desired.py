@@ -196,7 +196,7 @@ def test_which_images_need_a_checksum(image: dict[str, Any] | None, missing: boo
 @pytest.mark.parametrize(
     ("spec", "label", "ours"),
     [
-        ({"image": {"url": "http://images/os.qcow2"}}, "uid-1", True),
+        ({"image": {"url": "http://images.example/os.qcow2"}}, "uid-1", True),
         ({}, "uid-1", True),
         ({"image": {"url": "http://owner/own.qcow2"}}, "uid-1", False),
         ({}, "uid-2", False),

@@ -198,7 +198,7 @@ def test_hosts_of_another_management_clusters_workloads_are_none_of_our_orphans(
     assert theirs.consumer.workload_uid == ""
     assert not theirs.available
     assert not theirs.leftovers
-    made["status"]["provisioning"]["image"] = {"url": "http://images/theirs.qcow2"}
+    made["status"]["provisioning"]["image"] = {"url": "http://images.example/theirs.qcow2"}
     assert "theirs.qcow2" in leaks(provider_host(made, Policy(identity=EAST)).report)
     assert "theirs.qcow2" not in leaks(provider_host(made, Policy(identity=WEST)).report)
 

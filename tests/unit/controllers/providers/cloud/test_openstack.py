@@ -213,7 +213,7 @@ async def test_a_machine_is_replaced_only_once_its_workload_says_so(nova: NovaCl
     async with running(nova) as (provider, _):
         request = await runs(provider)
     ran = {"phase": "Running", "conditions": [{"type": "Provisioned", "status": "True"}]}
-    other = claim("w", request.source, image="http://images/new")
+    other = claim("w", request.source, image="http://images.example/new")
     before = dataclasses.replace(other, workload={**other.workload, "status": ran})
     async with running(nova) as (provider, _):
         for _ in range(3):
@@ -221,7 +221,7 @@ async def test_a_machine_is_replaced_only_once_its_workload_says_so(nova: NovaCl
             assert told.synchronized.reason == "Replacing"
             assert told.observed is not None
             assert told.observed["provisioning"]["state"] == "deprovisioning"
-        assert nova.runs("small-0") == "http://images/os", "its end would not be known"
+        assert nova.runs("small-0") == "http://images.example/os", "its end would not be known"
     noted = dataclasses.replace(other, workload={**other.workload, "status": {"phase": "Provisioning"}})
     async with running(nova) as (provider, _):
         nova.door.answer = once(refused(503, "x"), "create")
@@ -229,7 +229,7 @@ async def test_a_machine_is_replaced_only_once_its_workload_says_so(nova: NovaCl
             await applied(provider, noted, lambda: False)
         assert nova.instances() == []
     async with running(nova) as (provider, _):
-        await applied(provider, noted, lambda: nova.runs("small-0") == "http://images/new")
+        await applied(provider, noted, lambda: nova.runs("small-0") == "http://images.example/new")
 
 
 async def test_a_creation_whose_second_half_fails_is_found_again(nova: NovaCloud) -> None:

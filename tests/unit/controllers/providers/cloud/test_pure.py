@@ -18,7 +18,7 @@ from controllers.providers.cloud.steps import Create, Discard, Reboot, Start, St
 from controllers.providers.testing import claim
 
 SMALL = {"name": "small", "instanceType": "t3.small", "cpu": 2, "memory": "2Gi", "disk": "8Gi", "capacity": 1}
-URL = "http://images/os"
+URL = "http://images.example/os"
 MOST = 16 * 1024
 
 
@@ -51,7 +51,7 @@ def test_what_the_driver_does_not_know_is_refused(fields: dict[str, Any], told: 
 
 
 def test_images_are_told_by_the_class_or_by_id() -> None:
-    known = parameters(images=[{"url": URL, "id": "ami-1"}])
+    known = parameters(images=[{"url": URL, "id": "ami-1"}], tenantImages=True)
     assert image_id({"image": {"url": URL}}, known, "ami://") == "ami-1"
     assert image_id({"image": {"url": "ami://ami-2"}}, known, "ami://") == "ami-2"
     assert image_id({}, known, "ami://") is None
@@ -64,7 +64,7 @@ def test_images_are_told_by_the_class_or_by_id() -> None:
             image_id(spec, known, "ami://")
         assert error.value.reason == reason
     with pytest.raises(ProviderError):
-        image_id({"image": {"url": "ami://ami-2"}}, parameters(tenantImages=False), "ami://")
+        image_id({"image": {"url": "ami://ami-2"}}, parameters(), "ami://")
 
 
 def _request(text: bytes) -> Any:

@@ -90,7 +90,7 @@ async def test_a_machine_that_is_refused_is_held_and_tried_again(source: Cloud, 
         assert said, "the owner is told what the cloud said"
         assert said not in told.synchronized.message, "the tenant is not"
         assert (await provider.apply(request)).synchronized.status is True
-        await eventually(lambda: source.runs("small-0") == "http://images/os")
+        await eventually(lambda: source.runs("small-0") == "http://images.example/os")
 
 
 async def test_a_refused_machine_that_is_not_wanted_any_more_leaves_no_trouble(source: Cloud) -> None:
@@ -175,7 +175,7 @@ async def test_each_reboot_that_is_asked_for_is_done_once(source: Cloud) -> None
                 assert (await provider.apply(reboot)).consumed == (REBOOT,), "until the annotation is gone"
             assert source.door.asked.count("reboot") == number, "and not again"
             await applied(provider, on, lambda: provider.applied(on) is not None)
-        assert source.runs("small-0") == "http://images/os"
+        assert source.runs("small-0") == "http://images.example/os"
 
 
 async def test_what_a_workload_leaves_is_kept_and_its_slot_is_not_offered(source: Cloud) -> None:
@@ -183,7 +183,7 @@ async def test_what_a_workload_leaves_is_kept_and_its_slot_is_not_offered(source
         request = claim("w", only(provider), reclaimPolicy="Retain")
         await applied(provider, request, lambda: source.runs("small-0") is not None)
         await released(provider, request)
-        assert source.runs("small-0") == "http://images/os"
+        assert source.runs("small-0") == "http://images.example/os"
         await eventually(lambda: provider.host(request.source.uid).reason == "Quarantined")  # type: ignore[union-attr] # it is there
         assert (await provider.apply(claim("other", request.source))).bound.reason == "HostTaken"
         source.remove_host("small-0")
@@ -199,7 +199,7 @@ async def test_a_flavor_that_goes_or_changes_does_not_touch_the_machine(source: 
         source.offer(source.flavor("other"))
         await eventually(lambda: provider.host(request.source.uid).reason == "FlavorRemoved")  # type: ignore[union-attr] # it is there
         assert (await provider.apply(request)).bound.status is True
-        assert source.runs("small-0") == "http://images/os"
+        assert source.runs("small-0") == "http://images.example/os"
         await released(provider, request)
         await eventually(lambda: provider.host(request.source.uid) is None)
 
@@ -218,7 +218,7 @@ async def test_parameters_that_point_elsewhere_touch_nothing(source: Cloud) -> N
             with pytest.raises(ProviderError, match=f"{source.other_region}.*{source.region}.*set them back") as error:
                 await call(elsewhere)
             assert error.value.reason == "ClassMoved"
-    assert source.runs("small-0") == "http://images/os"
+    assert source.runs("small-0") == "http://images.example/os"
 
 
 async def test_two_classes_over_one_account_do_not_touch_each_others_machines(source: Cloud) -> None:
@@ -227,14 +227,14 @@ async def test_two_classes_over_one_account_do_not_touch_each_others_machines(so
         await applied(first, request, lambda: first.applied(request) is not None)
         source.set(identity="elsewhere")
         async with running(source) as (second, _):
-            other = claim("other", only(second), image="http://images/other")
+            other = claim("other", only(second), image="http://images.example/other")
             await applied(second, other, lambda: second.applied(other) is not None)
             assert len(source.instances()) == 2
             # It is there.
             assert [host(provider).consumer.name for provider in (first, second)] == ["w", "other"]  # type: ignore[union-attr]
             await released(second, other)
             assert (await first.apply(request)).bound.status is True
-        assert source.runs("small-0") == "http://images/os"
+        assert source.runs("small-0") == "http://images.example/os"
 
 
 async def test_two_clusters_that_claim_one_slot_at_once_leave_one_machine(source: Cloud) -> None:

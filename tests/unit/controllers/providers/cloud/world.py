@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 __all__ = ["IMAGES", "Cloud", "Seen"]
 
 Object = dict[str, Any]
-IMAGES = {"http://images/os": "ami-1", "http://images/new": "ami-2", "http://images/other": "ami-3"} | {
-    f"http://images/{number}": f"ami-1{number}" for number in range(5)
+IMAGES = {"http://images.example/os": "ami-1", "http://images.example/new": "ami-2", "http://images.example/other": "ami-3"} | {
+    f"http://images.example/{number}": f"ami-1{number}" for number in range(5)
 }
 
 

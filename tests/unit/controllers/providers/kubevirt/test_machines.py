@@ -16,7 +16,7 @@ from tests.unit.controllers.providers.kubevirt.world import DV, NAMESPACE, SECRE
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
-IMAGE = "http://images/os"
+IMAGE = "http://images.example/os"
 
 
 def host(provider: Provider, name: str = "small-0") -> ProviderHost:
@@ -144,7 +144,7 @@ async def test_another_checksum_of_what_runs_is_no_reason_to_install_it_again(so
 async def test_a_replaced_image_is_told_as_replacing(source: KubeVirt) -> None:
     async with booted(source) as (provider, _):
         source.simulation.hold = True
-        told = await provider.apply(request(provider, image="http://images/new"))
+        told = await provider.apply(request(provider, image="http://images.example/new"))
         assert told.synchronized.reason == "Replacing"
         assert told.observed is not None
         assert told.observed["provisioning"]["state"] == "deprovisioning"

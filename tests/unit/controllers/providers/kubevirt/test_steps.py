@@ -103,7 +103,7 @@ def wish(url: str | None, *, online: bool = True, held: bool = False, annotation
 
 wishes = st.builds(
     wish,
-    st.sampled_from([None, "http://images/a", "http://images/b", "containerdisk://c"]),
+    st.sampled_from([None, "http://images.example/a", "http://images.example/b", "containerdisk://c"]),
     online=st.booleans(),
     held=st.sampled_from([False, False, True]),
     annotations=st.sampled_from([(), (), ("reboot.metal3.io",), ("reboot.metal3.io/remediation",)]),
@@ -146,9 +146,9 @@ def test_it_becomes_what_is_wished_last(history: list[tuple[Wish, list[bool], bo
 @given(st.lists(st.booleans(), max_size=40))
 def test_one_reboot_is_one_new_instance(whose: list[bool]) -> None:
     cluster = Cluster()
-    cluster.settle(wish("http://images/a"))
+    cluster.settle(wish("http://images.example/a"))
     assert cluster.vmi is not None
-    before, asked = cluster.vmi["metadata"]["uid"], wish("http://images/a", annotations=("reboot.metal3.io",))
+    before, asked = cluster.vmi["metadata"]["uid"], wish("http://images.example/a", annotations=("reboot.metal3.io",))
     seen = {before}
     for providers in whose:
         cluster.provider(asked) if providers else cluster.kubevirt()
@@ -157,5 +157,5 @@ def test_one_reboot_is_one_new_instance(whose: list[bool]) -> None:
     assert consumed(cluster.vm, cluster.vmi, asked) == ("reboot.metal3.io",)
     seen |= {cluster.vmi["metadata"]["uid"]}
     assert len(seen) == 2
-    cluster.settle(wish("http://images/a"))
+    cluster.settle(wish("http://images.example/a"))
     assert cluster.vmi["metadata"]["uid"] in seen - {before}

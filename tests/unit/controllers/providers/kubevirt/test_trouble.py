@@ -194,7 +194,7 @@ async def test_clocks_do_not_matter(source: KubeVirt, when: str) -> None:
 @pytest.mark.parametrize(
     ("image", "reason", "word"),
     [
-        ("http://images/no-such", "DataVolumeError", "cannot be imported"),
+        ("http://images.example/no-such", "DataVolumeError", "cannot be imported"),
         ("containerdisk://registry/no-such", "ImagePullBackOff", "cannot be pulled"),
     ],
 )

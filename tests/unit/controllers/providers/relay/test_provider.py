@@ -55,7 +55,7 @@ async def test_identity_is_passed_on_to_the_namespace_of_the_same_name(source: U
 
 
 async def test_a_claim_there_is_reported_as_it_is(source: Upstream) -> None:
-    spec = {"consumerRef": machine("m"), "image": {"url": "http://images/os", "checksum": "x"}, "userData": {"name": "boot"}}
+    spec = {"consumerRef": machine("m"), "image": {"url": "http://images.example/os", "checksum": "x"}, "userData": {"name": "boot"}}
     metadata = {"labels": {"cluster": "c"}, "annotations": {f"{names.OURS}secret": "x", "mine": "y"}}
     source.api.put("api/v1/secrets", secret("boot", NAMESPACE, value="x"))
     source.api.edit(BMH, "h1", {"metadata": metadata, "spec": {**spec, "online": True}}, NAMESPACE)
@@ -71,7 +71,9 @@ async def test_a_claim_there_is_reported_as_it_is(source: Upstream) -> None:
 
 
 async def test_a_consumer_that_moved_here_goes_on_with_its_host(source: Upstream) -> None:
-    source.api.edit(BMH, "h1", {"spec": {"consumerRef": machine("m"), "image": {"url": "http://images/os", "checksum": "abc"}}}, NAMESPACE)
+    source.api.edit(
+        BMH, "h1", {"spec": {"consumerRef": machine("m"), "image": {"url": "http://images.example/os", "checksum": "abc"}}}, NAMESPACE
+    )
     source.api.edit(BMH, "h1", {"spec": {"online": True}}, NAMESPACE)
     async with running(source) as (provider, _):
         await eventually(lambda: source.runs("h1"))
@@ -84,7 +86,7 @@ async def test_a_consumer_that_moved_here_goes_on_with_its_host(source: Upstream
         assert there["metadata"]["labels"][names.WORKLOAD_UID] == "uid-w"
         assert there["spec"]["userData"]["name"] in source.leftovers()
         seen = {change["spec"].get("image", {}).get("url") for _, _, address, change in source.api.history[history:] if address[0] == BMH}
-        assert seen == {"http://images/os"}, "what runs was never touched"
+        assert seen == {"http://images.example/os"}, "what runs was never touched"
         [host] = list(provider.hosts())
         assert host.held is None
 
@@ -114,7 +116,7 @@ async def test_a_claim_goes_back_to_the_consumer_that_writes_it_over(source: Ups
         assert there["spec"]["userData"] == {"name": "w-userdata", "namespace": NAMESPACE}, "its own secret"
         assert "metaData" not in there["spec"]
         assert names.WORKLOAD_UID not in there["metadata"]["labels"]
-        assert source.runs("h1") == "http://images/os"
+        assert source.runs("h1") == "http://images.example/os"
         assert source.leftovers() == []
         assert (await provider.release(request)).done, "a controller that is late"
         assert (await provider.apply(request)).bound.status is False
@@ -143,7 +145,9 @@ async def dying(source: Upstream, calls: int) -> AsyncIterator[None]:
 
 
 async def test_a_move_there_and_back_cut_off_at_every_call(source: Upstream) -> None:
-    source.api.edit(BMH, "h1", {"spec": {"consumerRef": machine("m"), "image": {"url": "http://images/os", "checksum": "abc"}}}, NAMESPACE)
+    source.api.edit(
+        BMH, "h1", {"spec": {"consumerRef": machine("m"), "image": {"url": "http://images.example/os", "checksum": "abc"}}}, NAMESPACE
+    )
     source.api.edit(BMH, "h1", {"spec": {"online": True}}, NAMESPACE)
     async with running(source) as (provider, _):
         await eventually(lambda: source.runs("h1"))
@@ -161,7 +165,7 @@ async def test_a_move_there_and_back_cut_off_at_every_call(source: Upstream) -> 
             assert source.get()["spec"]["consumerRef"] == machine("m")
         changes = [change for _, _, address, change in source.api.history[history:] if address[0] == BMH]
         assert {(change["spec"]["image"]["url"], change["status"]["provisioning"]["state"]) for change in changes} == {
-            ("http://images/os", "provisioned")
+            ("http://images.example/os", "provisioned")
         }
 
 
@@ -202,10 +206,10 @@ async def test_a_refused_write_is_trouble_and_loses_nothing(source: Upstream) ->
             # Mypy does not infer the defaults of lambdas.
             source.api.fail = lambda verb, path, code=code: Failure(code, "Trouble")  # type: ignore[misc]
             with pytest.raises(Exception, match=str(code)):
-                await provider.apply(claim("w", host.source, image="http://images/new"))
+                await provider.apply(claim("w", host.source, image="http://images.example/new"))
         source.come_back()
-        await provider.apply(claim("w", host.source, image="http://images/new"))
-        await eventually(lambda: source.runs("h1") == "http://images/new")
+        await provider.apply(claim("w", host.source, image="http://images.example/new"))
+        await eventually(lambda: source.runs("h1") == "http://images.example/new")
 
 
 async def test_trouble_says_since_when(source: Upstream) -> None:

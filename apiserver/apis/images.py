@@ -1,0 +1,284 @@
+"""What a class lets Workloads deploy: which URLs may be fetched, and which deploy methods may be used. Pure; no name is resolved.
+
+The source of machines fetches images and checksums from where it stands in its owner's network, and a tenant reads what was fetched off
+the disk. So a URL is first taken apart strictly: what parsers read differently is refused. Then it has to match a rule of the class.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["DEFAULT_SCHEMES", "MAX_URL", "BadURL", "Location", "bad_rule", "deploy_problems", "parse", "url_problem"]
+
+MAX_URL = 2048
+"""Characters of a URL."""
+MAX_METHOD = 63
+DEFAULT_SCHEMES = ("https", "http", "oci")
+PROVIDER_SCHEMES: Mapping[str, tuple[str, ...]] = {
+    "metal3.io/cloud": ("ami", "glance"),
+    "metal3.io/kubevirt": ("containerdisk", "docker"),
+}
+"""Schemes that a provider reads beside these, by provisioner. Other providers' schemes have to be listed by the class."""
+
+_CLOUD_IDS = ("ami", "glance")
+"""Schemes whose URLs hold the identifier of an image and no host."""
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}")
+_ALLOWED = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
+"""Characters that RFC 3986 knows: no white space, control character, backslash or letter beyond ASCII."""
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
+_TOP_LEVEL = re.compile(r"[a-z]{2,63}|xn--[a-z0-9-]{1,59}")
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
+_DIGEST = re.compile(r"[A-Za-z0-9+=_-]{1,256}")
+_METHOD = re.compile(r"[a-z0-9]([-a-z0-9_.]{0,61}[a-z0-9])?")
+_ENCODED = re.compile(r"%(?![0-9A-Fa-f]{2})|%(?:2[eEfF]|5[cC]|[01][0-9A-Fa-f]|7[fF])")
+"""Percent signs that encode nothing, and those that hide a dot, a slash, a backslash or a control character."""
+
+_LOCAL_NAMES = ("localhost", "local", "localdomain", "internal", "svc", "pod")
+_METADATA = tuple(
+    ipaddress.ip_network(text) for text in ("100.100.100.200/32", "168.63.129.16/32", "192.0.0.0/24", "fd00:ec2::/32", "fd20:ce::/32")
+)
+"""Metadata services of clouds beyond the link-local addresses."""
+_EMBEDDING = tuple(ipaddress.ip_network(text) for text in ("::/96", "64:ff9b::/96", "64:ff9b:1::/48"))
+"""IPv6 networks whose last 32 bits are an IPv4 address."""
+
+
+class BadURL(ValueError):
+    """The URL is not one that all parsers read alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """A URL in its parts: scheme and host in lower case, no trailing dot. `segments` are those of the path, unchanged."""
+
+    scheme: str
+    host: str
+    port: int | None
+    segments: tuple[str, ...]
+
+
+def parse(url: str) -> Location:
+    """The URL's parts. Raises BadURL with a phrase that says what is wrong."""
+    if not url:
+        raise BadURL("it is empty")
+    if len(url) > MAX_URL:
+        raise BadURL(f"it is longer than {MAX_URL} characters")
+    if not _ALLOWED.fullmatch(url):
+        raise BadURL("it has characters that a URL may not have (white space, control characters, backslashes, or beyond ASCII)")
+    scheme, separator, rest = url.partition("://")
+    if not separator or not _SCHEME.fullmatch(scheme):
+        raise BadURL("it has no scheme: begin it with one, such as https://")
+    authority, path = _split(rest)
+    if "@" in authority:
+        raise BadURL("it holds credentials (user-info before @): leave them out")
+    if "#" in path:
+        raise BadURL("it has a fragment (#): leave it out")
+    host, port = _host_and_port(authority)
+    return Location(scheme.lower(), host, port, _segments(path))
+
+
+def _split(rest: str) -> tuple[str, str]:
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    path = rest[len(authority) :]
+    if path and not path.startswith("/"):
+        raise BadURL("a / has to follow its host")
+    return authority, path
+
+
+def _host_and_port(authority: str) -> tuple[str, int | None]:
+    if "%" in authority:
+        raise BadURL("its host is percent-encoded")
+    if authority.startswith("["):
+        host, closed, after = authority[1:].partition("]")
+        if not closed:
+            raise BadURL("its IPv6 address is not closed by ]")
+        return _ipv6(host), _port(after)
+    host, colon, port = authority.partition(":")
+    return _name(host), _port(colon + port)
+
+
+def _port(text: str) -> int | None:
+    if not text:
+        return None
+    if not _PORT.fullmatch(text[1:]) or text[0] != ":" or int(text[1:]) > 65535:
+        raise BadURL("its port is not a number from 1 to 65535")
+    return int(text[1:])
+
+
+def _ipv6(text: str) -> str:
+    try:
+        return str(ipaddress.IPv6Address(text))
+    except ValueError:
+        raise BadURL("its IPv6 address is not one") from None
+
+
+def _name(text: str) -> str:
+    host = text.lower().removesuffix(".")
+    if not host:
+        return ""
+    labels = host.split(".")
+    if len(host) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
+        raise BadURL("its host is not a name")
+    if re.fullmatch(r"[0-9]+|0x[0-9a-f]*", labels[-1]):
+        try:
+            return str(ipaddress.IPv4Address(host))
+        except ValueError:
+            raise BadURL("its host is a number: write an IPv4 address as four decimal numbers") from None
+    return host
+
+
+def _segments(path: str) -> tuple[str, ...]:
+    path, _, _ = path.partition("?")
+    if _ENCODED.search(path):
+        raise BadURL("its path has percent signs that hide dots, slashes or control characters, or encode nothing")
+    segments = tuple(path.split("/")[1:])
+    if any(segment in (".", "..") for segment in segments):
+        raise BadURL("its path has dot segments (. or ..)")
+    return segments
+
+
+def inner_problem(host: str) -> str | None:
+    """Why the host is one that only the owner's rule may open: it is the fetcher itself, its cluster, or its network's services."""
+    if not host:
+        return "it has no host"
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return _inner_name(host)
+    return "its host is a loopback, link-local, metadata or otherwise special address" if _special(address) else None
+
+
+def _inner_name(host: str) -> str | None:
+    labels = host.split(".")
+    if len(labels) == 1 or labels[-1] in _LOCAL_NAMES or not _TOP_LEVEL.fullmatch(labels[-1]):
+        return "its host is a name inside a cluster or a local network"
+    if "svc" in labels[1:] or labels[-2:] == ["cluster", "local"]:
+        return "its host is a name inside a cluster"
+    return None
+
+
+def _special(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    if isinstance(address, ipaddress.IPv6Address) and (inner := _embedded(address)) is not None:
+        return True if int(inner) < 2**24 else _special(inner)
+    kinds = (address.is_loopback, address.is_link_local, address.is_unspecified, address.is_multicast, address.is_reserved)
+    if any(kinds) or (isinstance(address, ipaddress.IPv6Address) and address.is_site_local):
+        return True
+    if isinstance(address, ipaddress.IPv4Address) and int(address) < 2**24:
+        return True
+    return any(address in network for network in _METADATA)
+
+
+def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The IPv4 address that an IPv6 address stands for: mapped, compatible, translated, 6to4 or Teredo."""
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address.sixtofour is not None:
+        return address.sixtofour
+    if address.teredo is not None:
+        return address.teredo[1]
+    if any(address in network for network in _EMBEDDING):
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    return None
+
+
+def bad_rule(rule: str) -> str | None:
+    """What is wrong with a rule of images.allow; None when it is one: SCHEME://, HOST[:PORT], or a URL's beginning."""
+    if rule.lower() == "file://":
+        return "file:// needs a path, such as file:///shared/html/images/"
+    if _is_scheme(rule):
+        return None
+    if "?" in rule:
+        return "a rule has no query (?)"
+    try:
+        location = _rule(rule)
+    except BadURL as error:
+        return f"not a scheme (https://), host (images.example.com) or URL prefix (https://images.example.com/os/): {error}"
+    return None if location.host or (location.scheme == "file" and any(location.segments)) else "it has no host"
+
+
+def _is_scheme(rule: str) -> bool:
+    return rule.endswith("://") and _SCHEME.fullmatch(rule[:-3]) is not None
+
+
+def _rule(rule: str) -> Location:
+    """A host or URL prefix, taken apart. Without a scheme it has the empty one."""
+    if "://" in rule:
+        return parse(rule)
+    if "/" in rule:
+        raise BadURL("a path needs a scheme before it")
+    host, port = _host_and_port(rule)
+    return Location("", host, port, ())
+
+
+def _covers(rule: Location, location: Location) -> bool:
+    """Whether a host or prefix rule covers the URL: host and port exactly, the path by whole segments."""
+    schemes = (rule.scheme,) if rule.scheme else DEFAULT_SCHEMES
+    if location.scheme not in schemes or (rule.host, _effective(rule, location)) != (location.host, _effective(location, location)):
+        return False
+    prefix = rule.segments[:-1] if rule.segments and rule.segments[-1] == "" else rule.segments
+    return location.segments[: len(prefix)] == prefix
+
+
+def _effective(location: Location, of: Location) -> int | None:
+    """The port, the scheme's own when there is none."""
+    return location.port or {"https": 443, "http": 80, "oci": 443}.get(of.scheme)
+
+
+def url_problem(url: str, class_spec: Mapping[str, Any] | None) -> str | None:
+    """The rule that the URL breaks, as a phrase; None when it may be fetched. Without a class: only what no class could allow."""
+    try:
+        location = parse(url)
+    except BadURL as error:
+        return str(error)
+    if class_spec is None:
+        return None
+    stated = (class_spec.get("images") or {}).get("allow")
+    own = PROVIDER_SCHEMES.get(class_spec.get("provisioner") or "", ())
+    rules = [f"{scheme}://" for scheme in (*DEFAULT_SCHEMES, *own)] if stated is None else stated
+    named = [rule for rule in rules if not _is_scheme(rule)]
+    if any(_covers(_rule(rule), location) for rule in named if bad_rule(rule) is None):
+        return None
+    if f"{location.scheme}://" not in [rule.lower() for rule in rules if _is_scheme(rule)]:
+        return f"the class does not allow it: spec.images.allow has {', '.join(rules[:10]) or 'nothing'}"
+    if location.scheme in _CLOUD_IDS and location.host and not any(location.segments) and location.port is None:
+        return None
+    inner = inner_problem(location.host)
+    return f"{inner}, and no rule of the class's spec.images.allow names it" if inner else None
+
+
+def deploy_problems(spec: Mapping[str, Any], class_spec: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    """What the class forbids, of image and customDeploy in the spec of a Workload or BareMetalHost: (field, phrase) each."""
+    image, custom = spec.get("image") or {}, spec.get("customDeploy") or {}
+    problems = _image_problems(image, class_spec) if image else []
+    if custom and (problem := _method_problem(str(custom.get("method") or ""), class_spec)):
+        problems.append(("customDeploy.method", problem))
+    return problems
+
+
+def _image_problems(image: Mapping[str, Any], class_spec: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+    url, checksum = str(image.get("url") or ""), str(image.get("checksum") or "")
+    problems = []
+    if problem := url_problem(url, class_spec):
+        problems.append(("image.url", problem))
+    if checksum and not _DIGEST.fullmatch(checksum) and (problem := url_problem(checksum, class_spec)):
+        problems.append(("image.checksum", f"neither a checksum nor a URL that may be fetched: {problem}"))
+    if url[:6].lower() == "oci://" and checksum:
+        problems.append(("image.checksum", "an OCI image is verified by its digest: leave the checksum out"))
+    return problems
+
+
+def _method_problem(method: str, class_spec: Mapping[str, Any] | None) -> str | None:
+    if not _METHOD.fullmatch(method):
+        return f"not a deploy method: at most {MAX_METHOD} lower-case letters, digits, -, _ and ., letters or digits first and last"
+    if class_spec is None:
+        return None
+    methods = (class_spec.get("customDeploy") or {}).get("methods") or ()
+    if method in methods:
+        return None
+    return f"the class does not allow this deploy method: spec.customDeploy.methods has {', '.join(methods[:10]) or 'none'}"

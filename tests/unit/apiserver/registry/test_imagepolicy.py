@@ -1,0 +1,107 @@
+"""What a class lets be deployed is enforced wherever it is asked for: at the Workload, its binding, and the view."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from apiserver.apis.status import ApiError
+from apiserver.registry.context import DeleteOptions
+from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE
+
+if TYPE_CHECKING:
+    from tests.unit.apiserver.registry.conftest import Bench
+
+METADATA_SERVICE = {**IMAGE, "url": "http://169.254.169.254/latest/user-data"}
+FORBIDDEN = [
+    ({"image": METADATA_SERVICE}, "spec.image.url"),
+    ({"image": {**IMAGE, "url": "file:///shared/html/os"}}, "spec.image.url"),
+    ({"image": {**IMAGE, "checksum": "http://127.0.0.1:6385/v1/nodes"}}, "spec.image.checksum"),
+    ({"image": {**IMAGE, "url": "oci://images.example/os"}}, "spec.image.checksum"),
+    ({"customDeploy": {"method": "install"}}, "spec.customDeploy.method"),
+]
+
+
+async def make_class(bench: Bench, **spec: Any) -> None:
+    """The class metal with these policies."""
+    await bench.classes.create(CONTEXT, "", {"metadata": {"name": "metal"}, "spec": {"provisioner": "metal3.io/baremetalhost", **spec}})
+
+
+async def make(bench: Bench, spec: dict[str, Any], class_name: str | None = "metal") -> None:
+    """The Workload w."""
+    chosen = {"className": class_name} if class_name else {}
+    await bench.workloads.create(CONTEXT, "tenant-a", {"metadata": {"name": "w"}, "spec": {**chosen, **spec}})
+
+
+async def change(bench: Bench, **spec: Any) -> None:
+    """A change of the Workload w."""
+    await bench.workloads.update(CONTEXT, "tenant-a", "w", lambda old: {**old, "spec": {**old["spec"], **spec}})
+
+
+def fields(error: ApiError) -> list[str]:
+    """The fields that are complained of."""
+    answer = error.status()
+    assert answer["code"] == 422
+    return [cause["field"] for cause in answer["details"]["causes"]]
+
+
+@pytest.mark.parametrize(("spec", "field"), FORBIDDEN)
+async def test_a_workload_is_refused_what_the_class_does_not_allow(bench: Bench, spec: dict[str, Any], field: str) -> None:
+    await make_class(bench)
+    with pytest.raises(ApiError) as caught:
+        await make(bench, spec)
+    assert fields(caught.value) == [field]
+    await make(bench, {})
+    with pytest.raises(ApiError) as caught:
+        await change(bench, **spec)
+    assert fields(caught.value) == [field]
+
+
+@pytest.mark.parametrize(("spec", "field"), FORBIDDEN)
+async def test_a_view_is_refused_what_the_class_does_not_allow(bench: Bench, spec: dict[str, Any], field: str) -> None:
+    await make_class(bench)
+    await bench.add_host()
+    with pytest.raises(ApiError) as caught:
+        await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, **spec)
+    assert fields(caught.value) == [field]
+    assert bench.workloads.find("tenant-a", "node-0") is None
+    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
+    with pytest.raises(ApiError) as caught:
+        await bench.patch_view("tenant-a", "node-0", **spec)
+    assert fields(caught.value) == [field]
+
+
+async def test_what_the_class_lists_is_allowed(bench: Bench) -> None:
+    await make_class(bench, images={"allow": ["http://169.254.169.254/latest/"]}, customDeploy={"methods": ["install"]})
+    await bench.add_host()
+    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, customDeploy={"method": "install"})
+    await make(bench, {"image": METADATA_SERVICE})
+    with pytest.raises(ApiError) as caught:
+        await change(bench, image=IMAGE)
+    assert "http://169.254.169.254/latest/" in str(caught.value), "the rule is named"
+
+
+async def test_what_is_stored_stays_accepted_when_the_class_changes(bench: Bench) -> None:
+    await make_class(bench)
+    await bench.add_host()
+    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE)
+    await make(bench, {"image": IMAGE})
+    closed = {"images": {"allow": ["https://elsewhere.example.com/"]}}
+    await bench.classes.update(CONTEXT, "", "metal", lambda old: {**old, "spec": {**old["spec"], **closed}})
+    await change(bench, online=False)
+    await bench.patch_view("tenant-a", "node-0", online=True)
+    await bench.workloads.update(CONTEXT, "tenant-a", "w", lambda old: {**old, "status": {"phase": "Pending"}}, subresource="status")
+    await bench.workloads.delete(CONTEXT, "tenant-a", "w", DeleteOptions())
+
+
+async def test_without_a_class_the_binding_looks(bench: Bench) -> None:
+    with pytest.raises(ApiError):
+        await make(bench, {"image": {**IMAGE, "url": "http://user:pw@images.example/os"}}, class_name=None)
+    await make(bench, {"image": METADATA_SERVICE}, class_name=None)
+    await make_class(bench)
+    host = await bench.add_host()
+    with pytest.raises(ApiError) as caught:
+        await bench.workloads.connect(CONTEXT, "tenant-a", "w", "binding", {"target": {"name": host}})
+    assert fields(caught.value) == ["spec.image.url"]
+    assert "claimRef" not in bench.hosts.get("", host).object()["spec"]
