@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from apiserver.apis.status import ApiError, internal
 from apiserver.registry import metadata
 from apiserver.registry.patch import json_patch, operations_of
+from apiserver.registry.sharing import sharing
 from apiserver.registry.validation import normalize
 
 if TYPE_CHECKING:
@@ -51,7 +52,10 @@ def contained(before: Attributes, after: dict[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in checked.items() if key not in _SYSTEM}
     system = {field: was[field] for field in _SYSTEM if field in was}
     result = {**after, "metadata": {**kept, **system}}
-    return normalize(resource, _own_part(new, result, before.subresource), before.name)
+    result = _own_part(new, result, before.subresource)
+    if before.old is None:
+        return normalize(resource, result, before.name)
+    return normalize(resource, sharing(before.old, result), before.name, before.old)
 
 
 def _own_part(new: dict[str, Any], result: dict[str, Any], subresource: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from apiserver.registry.claims import Claims, bound, free_reason
 from apiserver.registry.entry import Entry, encode_stored
 from apiserver.registry.projection import CLAIMED_THROUGH, claimed_by, host_of
 from apiserver.registry.resource import ALL_VERBS, Column, Resource
+from apiserver.registry.sharing import sharing
 from apiserver.registry.store import ATTEMPTS, Registry, deletion_mark, managed_fields, mark_deleted, now
 from apiserver.registry.tracking import settled, with_fields
 from apiserver.registry.validation import normalize, refuse
@@ -99,7 +100,7 @@ class BareMetalHostViewRegistry(Registry):
                     if claims:
                         view, operations = await self._claim(context, entry, host_entry, host, absorbed)
                     else:
-                        view, operations = self._change(entry, host_entry, host, current, absorbed)
+                        view, operations = await self._change(context, entry, host_entry, host, current, absorbed)
                     view = self._tracked(context, old, view, managed_fields(wanted), subresource, applied=applied)
                     written = await self._commit(context, entry, view, operations)
                     if claims and not context.dry_run:
@@ -122,7 +123,7 @@ class BareMetalHostViewRegistry(Registry):
             entry = self.get(namespace, name)
             old = entry.object()
             self._check_preconditions(old["metadata"], name, options)
-            await self.admission.admit(Attributes("DELETE", context, self.resource, namespace, name, None, old))
+            await self.admit_deletion(context, entry, old)
             host_entry = self.claims.hosts.find("", host_of(old))
             host = host_entry.object() if host_entry is not None else None
             try:
@@ -160,7 +161,7 @@ class BareMetalHostViewRegistry(Registry):
         """What the tenant wants the view to be: validated and admitted; status and the system's metadata are not its to write."""
         given = new.get("metadata")
         meta = metadata.for_update(self.resource, old["metadata"], given if isinstance(given, dict) else {})
-        new = normalize(self.resource, {**new, "metadata": meta, "status": old["status"]}, entry.name)
+        new = normalize(self.resource, {**sharing(old, new), "metadata": meta, "status": old["status"]}, entry.name, old)
         admitted = await self.admission.admit(Attributes("UPDATE", context, self.resource, entry.namespace, entry.name, new, old))
         return admitted or new
 
@@ -213,23 +214,32 @@ class BareMetalHostViewRegistry(Registry):
         view = self.claims.view_object(host, made, entry.namespace, entry.name)
         return view, [workloads.put(None, made), self.claims.hosts.put(host_entry, host)]
 
-    def _change(
-        self, entry: Entry, host_entry: Entry, host: dict[str, Any], current: Entry | None, absorbed: Absorbed
+    async def _change(
+        self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any], current: Entry | None, absorbed: Absorbed
     ) -> tuple[dict[str, Any], list[Operation]]:
         """The changed view, and what carries the write into the Workload and the Host, and releases where the consumer went: one commit."""
         operations: list[Operation] = []
         changed: dict[str, Any] | None = None
         if current is not None:
-            changed = _with_spec(current.object(), absorbed.changes)
-            if absorbed.action == "release":
-                changed = mark_deleted(changed, "") or changed
+            changed = await self._changed_workload(context, current, absorbed)
             operations.append(self.claims.workloads.put(current, changed))
         host = {**host, "spec": {**host["spec"], "view": absorbed.tenant}}
         operations.append(self.claims.hosts.put(host_entry, host))
         return self.claims.view_object(host, changed, entry.namespace, entry.name), operations
 
+    async def _changed_workload(self, context: Context, current: Entry, absorbed: Absorbed) -> dict[str, Any]:
+        """The Workload as the write leaves it: what its own registry would store for the same change, and deletion, of it."""
+        workloads, old = self.claims.workloads, current.object()
+        changed = await workloads.admit_change(context, current, old, _with_spec(old, absorbed.changes)) if absorbed.changes else old
+        if absorbed.action != "release":
+            return changed
+        await workloads.admit_deletion(context, current, changed)
+        return mark_deleted(changed, "") or changed
+
     async def _release(self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any]) -> Entry:
         current = self.claims.workload_of_host(host)
+        if current is not None:
+            await self.claims.workloads.admit_deletion(context, current, current.object())
         marked = (mark_deleted(current.object(), "") or current.object()) if current is not None else None
         view = self.claims.view_object(host, marked, entry.namespace, entry.name)
         view["metadata"] |= deletion_mark(view["metadata"])  # what keeps it is the claim, not a finalizer of its own
@@ -263,9 +273,6 @@ class BareMetalHostViewRegistry(Registry):
 
 
 def _with_spec(obj: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """The Workload with these spec fields set, or removed where None. Its generation counts spec changes."""
-    if not changes:
-        return obj
+    """The Workload with these spec fields set, or removed where None."""
     spec = {k: v for k, v in obj["spec"].items() if changes.get(k, v) is not None} | {k: v for k, v in changes.items() if v is not None}
-    generation = obj["metadata"].get("generation", 0) + (spec != obj["spec"])
-    return {**obj, "metadata": {**obj["metadata"], "generation": generation}, "spec": spec}
+    return {**obj, "spec": spec}

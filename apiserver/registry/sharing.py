@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-__all__ = ["changed", "shares_all_but_metadata", "sharing"]
+__all__ = ["changed", "sharing"]
 
 Object = dict[str, Any]
 
@@ -18,11 +18,6 @@ def sharing(old: Object, new: Object) -> Object:
     """`new`, with `old`'s own parts where they are the same JSON. Of an object but for its metadata, or of its metadata."""
     same = {field: part for field, part in old.items() if field != "metadata" and field in new and _same(part, new[field])}
     return {**new, **same} if same else new
-
-
-def shares_all_but_metadata(old: Object, new: Object) -> bool:
-    """Whether the two objects share each part but metadata."""
-    return len(old) == len(new) and all(new.get(field) is part for field, part in old.items() if field != "metadata")
 
 
 def changed(old: Object, new: Object) -> Object:

@@ -163,9 +163,11 @@ class Registry:
 
         return await self.update(context, namespace, name, change, subresource=subresource, applied=True)
 
-    async def _replace(
-        self, context: Context, entry: Entry, old: dict[str, Any], new: dict[str, Any], subresource: str, *, applied: bool
-    ) -> Entry:
+    async def admit_change(
+        self, context: Context, entry: Entry, old: dict[str, Any], new: dict[str, Any], subresource: str = "", *, applied: bool = False
+    ) -> dict[str, Any]:
+        """The object that `update` would store in place of `old`, which is `entry`'s: validated, admitted, its fields' managers and its
+        generation noted. The twin of `admit_new`, for whoever stores it together with other objects."""
         sent, given = managed_fields(new), new.get("metadata")
         meta = metadata.for_update(self.resource, old["metadata"], given if isinstance(given, dict) else {})
         new = self.strategy.prepare_update(context, old, {**sharing(old, new), "metadata": meta}, subresource)
@@ -179,7 +181,16 @@ class Registry:
         new = await self._admitted(write, new)
         if subresource != "status" and self._content(new) != self._content(old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-        new = settled(old, new)
+        return settled(old, new)
+
+    async def admit_deletion(self, context: Context, entry: Entry, old: dict[str, Any]) -> None:
+        """Ask admission whether the object may be deleted. Raises ApiError."""
+        await self.admission.admit(Attributes("DELETE", context, self.resource, entry.namespace, entry.name, None, old))
+
+    async def _replace(
+        self, context: Context, entry: Entry, old: dict[str, Any], new: dict[str, Any], subresource: str, *, applied: bool
+    ) -> Entry:
+        new = await self.admit_change(context, entry, old, new, subresource, applied=applied)
         if "deletionTimestamp" in old["metadata"] and not new["metadata"].get("finalizers"):
             await self._remove(context, entry, new)
             return self.decode(entry.key, encode_stored(self.resource, new), entry.revision)  # kube-apiserver tells the writer no other
@@ -198,7 +209,7 @@ class Registry:
             entry = self.get(namespace, name)
             old = entry.object()
             self._check_preconditions(old["metadata"], name, options)
-            await self.admission.admit(Attributes("DELETE", context, self.resource, namespace, name, None, old))
+            await self.admit_deletion(context, entry, old)
             try:
                 marked = mark_deleted(old, options.propagation)
                 if marked is None:

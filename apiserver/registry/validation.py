@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import ValidationError, create_model
 
 from apiserver.apis.base import Model
 from apiserver.apis.meta import ObjectMeta
 from apiserver.apis.status import ApiError, cause, invalid
 from apiserver.registry.listtypes import doubled
 from apiserver.registry.schema import model_schema
-from apiserver.registry.sharing import changed, shares_all_but_metadata
+from apiserver.registry.sharing import changed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,25 +42,37 @@ _TEXTS = frozenset({"labels", "annotations", "finalizers"})
 """Metadata that is nothing but texts, and so has one form only."""
 
 
-class _Metadata(Model):
-    """What every kind has."""
-
-    metadata: ObjectMeta
-
-
 def normalize(resource: Resource, obj: dict[str, Any], name: str, old: dict[str, Any] | None = None) -> dict[str, Any]:
     """The object as its model sees it: defaults filled, unknown fields pruned. Raises ApiError Invalid with every cause.
 
-    `old`: what is stored. Where `obj` shares all but some of the metadata with it (see sharing), only that is looked at, and of that not
-    the texts that metadata.for_update has judged."""
-    if old is None or not shares_all_but_metadata(old, obj):
+    `old`: what is stored. The parts that `obj` shares with it (see sharing) are not judged again: a status may be written beside a spec
+    that would be refused today, and a finalizer removed. Of the metadata, neither are the texts that metadata.for_update has judged."""
+    if old is None:
+        return _normalized(resource, resource.model, obj, name)
+    shared = {field for field, part in obj.items() if field != "metadata" and field in old and old[field] is part}
+    if not shared - {"apiVersion", "kind"}:
         return _normalized(resource, resource.model, obj, name)
     metadata = obj["metadata"]
     new = {field: part for field, part in changed(old["metadata"], metadata).items() if field not in _TEXTS}
-    if not new:
+    rest = {field: part for field, part in obj.items() if field != "metadata" and field not in shared}
+    if not new and not rest:
         return obj
-    found = _normalized(resource, _Metadata, {"metadata": new}, name)["metadata"]
-    return {**obj, "metadata": {k: found[k] if k in new else v for k, v in metadata.items() if k in found or k not in new}}
+    part = _part(resource.model, frozenset(resource.model.model_fields) - {"metadata", *_attributes(resource.model, shared)})
+    found = _normalized(resource, part, {**rest, "metadata": new}, name)
+    kept = {k: found["metadata"][k] if k in new else v for k, v in metadata.items() if k in found["metadata"] or k not in new}
+    return {**{field: obj[field] for field in obj if field in shared}, **found, "metadata": kept}
+
+
+def _attributes(model: type[Model], fields: set[str]) -> set[str]:
+    """The model's attributes for the fields of these names."""
+    return {name for name, field in model.model_fields.items() if (field.alias or name) in fields}
+
+
+@lru_cache(maxsize=256)
+def _part(model: type[Model], attributes: frozenset[str]) -> type[Model]:
+    """The model with these attributes alone, and the metadata that every kind has."""
+    kept: Any = {name: (field.rebuild_annotation(), field) for name, field in model.model_fields.items() if name in attributes}
+    return create_model(model.__name__, __base__=Model, metadata=(ObjectMeta, ...), **kept)
 
 
 def _normalized(resource: Resource, model: type[Model], obj: dict[str, Any], name: str) -> dict[str, Any]:

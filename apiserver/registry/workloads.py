@@ -87,6 +87,8 @@ class WorkloadStrategy(Strategy):
         spec, namespace, causes = new["spec"], new["metadata"]["namespace"], []
         for field in _REFERENCES:
             reference = spec.get(field)
+            if old is not None and old["spec"].get(field) == reference:
+                continue  # as it is stored: no reason to refuse a status, a label or a finalizer
             if reference is not None and not reference.get("name"):
                 causes.append(cause("FieldValueRequired", "Required value: the name of a secret", f"spec.{field}.name"))
             other = (reference or {}).get("namespace")
