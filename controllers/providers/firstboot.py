@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
-import yaml
 
 from controllers.providers.base import ProviderError
+from controllers.runtime.boundedyaml import load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,16 +21,6 @@ __all__ = ["first_boot"]
 
 FALLBACK = "value"
 """The key of bootstrap secrets made by Cluster API. BMO falls back to it for each of the three."""
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML without timestamps: a date in metadata stays the text it is."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
 
 
 def first_boot(request: ApplyRequest) -> dict[str, bytes]:
@@ -69,9 +59,9 @@ def _metadata(request: ApplyRequest) -> bytes:
 def _mapping(request: ApplyRequest, text: bytes) -> dict[str, Any]:
     name = request.workload["spec"]["metaData"]["name"]
     try:
-        value = yaml.load(text, _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError):
-        value = []
+        value = load(text)
+    except ValueError as error:
+        raise ProviderError("InvalidSecret", f'secret "{name}" (spec.metaData), key metaData: {error}') from None
     if value is None:
         return {}
     if not isinstance(value, dict) or not all(isinstance(key, str) for key in value):

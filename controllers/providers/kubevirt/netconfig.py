@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import yaml
+from controllers.runtime.boundedyaml import load
 
 if TYPE_CHECKING:
     from controllers.runtime.objects import Object
@@ -21,10 +21,7 @@ DYNAMIC = {"ipv4_dhcp": "dhcp4", "ipv6_dhcp": "dhcp6", "ipv6_slaac": "ipv6_slaac
 
 def network_config(text: bytes) -> Object:
     """The network config. Raises ValueError, in words for the tenant, when the text is neither of the two forms."""
-    try:
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, UnicodeDecodeError):
-        data = None
+    data = load(text)
     if not isinstance(data, dict):
         raise ValueError("it has to be a YAML or JSON object")
     if OPENSTACK.isdisjoint(data):

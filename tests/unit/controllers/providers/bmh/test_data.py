@@ -59,6 +59,8 @@ def test_each_falls_back_to_value_as_in_bmo_and_nothing_else_is_copied() -> None
         ({"metaData": {"metaData": b"{broken"}}, "object"),
         ({"metaData": {"metaData": b"\xff\xfe\x00"}}, "object"),
         ({"metaData": {"metaData": b"1: number as key"}}, "object"),
+        ({"metaData": {"metaData": b"a: &x [s3cret]\nb: *x"}}, "alias"),
+        ({"metaData": {"metaData": b"a: !s3cret b"}}, "object"),
     ],
 )
 def test_unusable_secrets_are_named_not_quoted(secrets: dict[str, dict[str, bytes]], word: str) -> None:
@@ -66,4 +68,5 @@ def test_unusable_secrets_are_named_not_quoted(secrets: dict[str, dict[str, byte
         copies(request(**secrets))
     assert caught.value.reason == "InvalidSecret"
     assert word in caught.value.message
+    assert "s3cret" not in caught.value.message
     assert "broken" not in caught.value.message

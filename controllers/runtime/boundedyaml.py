@@ -1,0 +1,71 @@
+"""Read YAML or JSON that a tenant wrote, at a bounded cost: size, depth and number of values are limited before anything is built.
+
+Aliases are refused: a text of a few hundred bytes could stand for gigabytes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+import yaml
+
+__all__ = ["load"]
+
+SIZE = 64 * 1024
+"""Bytes of a text. Metadata and network data of a machine have a few kilobytes."""
+VALUES = 4096
+"""Values of a text, keys included. A network interface with its network takes about twenty."""
+DEPTH = 32
+NUMBER = 1024
+"""Characters of a number: the time to read one grows with the square of its length."""
+
+
+class _Loader(yaml.CSafeLoader):
+    """YAML without timestamps: a date stays the text it is."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 (typed as an instance variable there)
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+def load(text: bytes) -> Any:
+    """Return the value of the one document, None for an empty one. It consists of what JSON has.
+
+    Raises ValueError, in words for the tenant, for a text that is over a limit or means nothing that JSON has."""
+    if len(text) > SIZE:
+        raise ValueError(f"it has {len(text)} bytes; at most {SIZE} are read: make it smaller")
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        _check(text)
+        value = yaml.load(text, _Loader)
+        orjson.dumps(value)
+    except (yaml.YAMLError, UnicodeError, TypeError, LookupError, AttributeError, OverflowError):
+        # Nothing of the error's own text: it quotes the secret.
+        raise ValueError("it is not a YAML or JSON object that can be used") from None
+    return value
+
+
+def _check(text: bytes) -> None:
+    """Refuse a text over a limit by its events, of which none is kept. Raises ValueError, YAMLError."""
+    depth = values = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        match event:
+            case yaml.AliasEvent():
+                raise ValueError("it uses a YAML alias: write its value out")
+            case yaml.CollectionStartEvent():
+                depth, values = depth + 1, values + 1
+            case yaml.CollectionEndEvent():
+                depth -= 1
+            case yaml.ScalarEvent():
+                values += 1
+                if len(event.value) > NUMBER and (event.implicit[0] or event.tag) and event.value[0] in "+-.0123456789":
+                    raise ValueError(f"it has a number of more than {NUMBER} characters: put it into quotes if it is a text")
+        if depth > DEPTH:
+            raise ValueError(f"it is nested more than {DEPTH} levels deep")
+        if values > VALUES:
+            raise ValueError(f"it has more than {VALUES} values: make it smaller, or write it as JSON")

@@ -1,0 +1,87 @@
+"""Texts of tenants are read at a bounded cost, and mean what YAML means otherwise."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import orjson
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controllers.runtime.boundedyaml import DEPTH, SIZE, VALUES, load
+
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("abc", min_size=1), inner, max_size=4),
+    max_leaves=12,
+)
+
+BOMB = "l0: &l0 [a, a, a]\n" + "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]\n" for n in range(1, 9))
+
+HOSTILE: dict[str, tuple[str | bytes, str]] = {
+    "an alias bomb": (BOMB, "alias"),
+    "deep": ("a: " + "[" * (DEPTH + 1) + "]" * (DEPTH + 1) + " # no JSON", "nested"),
+    "very deep": ("a: " + "[" * 60_000, "nested"),
+    "wide": ("a: [" + "1, " * (VALUES + 1) + "] # no JSON", "values"),
+    "large": ("a: " + "b" * SIZE, "bytes"),
+    "a long number": ("a: " + "9" * 5000, "number"),
+    "a long sexagesimal number": ("a: 1" + ":01" * 20_000, "number"),
+    "a long tagged number": ("a: !!int '" + "9" * 5000 + "'", "number"),
+    "an integer that JSON has not": ("a: 99999999999999999999999999", "JSON"),
+    "a key that is no text": ("? [1, 2]\n: x", "JSON"),
+    "bytes": ("a: !!binary aGVsbG8=", "JSON"),
+    "a set": ("a: !!set {b, c}", "JSON"),
+    "a surrogate": ('a: "\\uD800"\nb: c', "JSON"),
+    "a Python object": ("a: !!python/object/apply:os.system [ls]", "JSON"),
+    "two documents": ("a: b\n---\nc: d", "JSON"),
+    "no UTF-8": (b"a: \xff\xfe", "JSON"),
+    "a tag with a wrong value": ("a: !!bool maybe", "JSON"),
+    "an empty tagged number": ("a: !!int ''", "JSON"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_text_is_refused_in_words(name: str) -> None:
+    text, word = HOSTILE[name]
+    with pytest.raises(ValueError, match=word):
+        load(text.encode() if isinstance(text, str) else text)
+
+
+@given(PLAIN)
+def test_what_yaml_means_is_read(value: Any) -> None:
+    assert load(yaml.safe_dump(value).encode()) == value
+    assert load(orjson.dumps(value)) == value
+
+
+def test_a_date_stays_text() -> None:
+    assert load(b"since: 2026-01-02") == {"since": "2026-01-02"}
+
+
+def test_nothing_is_read_from_an_empty_text() -> None:
+    assert load(b"") is None
+
+
+@given(st.binary(max_size=200))
+def test_anything_is_read_or_refused(text: bytes) -> None:
+    try:
+        orjson.dumps(load(text))
+    except ValueError:
+        return
+
+
+def _cost(text: bytes) -> float:
+    start = time.thread_time()
+    with pytest.raises(ValueError, match="values"):
+        load(text)
+    return time.thread_time() - start
+
+
+def test_the_cost_does_not_grow_with_the_text() -> None:
+    def wide(items: int) -> bytes:
+        return b"a: [" + b"1, " * items + b"]"
+
+    small, large = (min(_cost(wide(items)) for _ in range(5)) for items in (VALUES, VALUES * 4))
+    assert large < small * 3, "the rest of a text with too many values is not looked at"
