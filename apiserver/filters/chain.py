@@ -17,6 +17,7 @@ from apiserver.filters.flowcontrol import FlowControl, with_flow_control
 from apiserver.filters.impersonation import with_impersonation
 from apiserver.filters.metrics import with_metrics
 from apiserver.filters.requestinfo import with_request_info
+from apiserver.filters.steps import with_steps
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from apiserver.filters.authn import Authenticator
     from apiserver.filters.authz import Authorizer
     from apiserver.filters.metrics import Recorder
+    from apiserver.filters.steps import Meter
 
 __all__ = ["Parts", "build"]
 
@@ -35,7 +37,8 @@ __all__ = ["Parts", "build"]
 @dataclass(frozen=True, kw_only=True)
 class Parts:
     """What the filters work with. `request_seconds`: the longest that a request other than a watch may take.
-    `reduced`: the (group, resource)s that only some may read in full. `auditor`: None for no audit."""
+    `reduced`: the (group, resource)s that only some may read in full. `auditor`: None for no audit. `meter` is told of
+    each step, if there is one."""
 
     authenticator: Authenticator
     authorizer: Authorizer
@@ -44,11 +47,13 @@ class Parts:
     request_seconds: float = DEFAULT_SECONDS
     reduced: frozenset[tuple[str, str]] = frozenset()
     auditor: Auditor | None = None
+    meter: Meter | None = None
 
 
 def build(handler: Handler, parts: Parts) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
     """The handler behind all filters, as aiohttp calls it."""
     filters: tuple[Filter, ...] = (
+        with_steps(parts.meter),
         with_metrics(parts.recorder),
         with_audit_id,
         with_errors,

@@ -23,6 +23,7 @@ from apiserver.server.flowmetrics import flow_control_metrics
 from apiserver.server.health import Check, Health
 from apiserver.server.memory import keep_freed
 from apiserver.server.metrics import Metrics
+from apiserver.server.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
@@ -95,7 +96,7 @@ class App:
         self._server: asyncio.Server | None = None
         self._stopping = False
         served = [(one.resource.group, one.resource.version, one.resource.plural) for one in config.registries]
-        self.metrics = Metrics(served)
+        self.metrics, self.watchdog = Metrics(served), Watchdog()
         self.health = Health()
         extra = {"/metrics": self.metrics.handle, **dict.fromkeys(("/healthz", "/livez", "/readyz"), self.health.handle)}
         self.api = Api(config.registries, extra=extra)
@@ -133,6 +134,7 @@ class App:
                 self._config.audit_log.start()
             await self._config.cache.start()
             tls = await self._config.tls()
+            self._background.start("watchdog", self.watchdog.run)
             for name, run in self._config.background.items():
                 self._background.start(name, run)
             await self._listen(tls)
@@ -165,6 +167,7 @@ class App:
             flow_control=config.flow_control,
             request_seconds=config.request_seconds,
             auditor=config.auditor,
+            meter=self.watchdog,
             reduced=frozenset((one.resource.group, one.resource.plural) for one in config.registries if one.reduced is not None),
         )
         self._connections = Connections(chain.build(self._handle, parts))
@@ -219,6 +222,10 @@ class App:
         self.metrics.gauge("apiserver_current_inflight_requests", "Requests being worked on, watches not counted.", inflight)
         self.metrics.gauge("apiserver_longrunning_requests", "Watches being served.", watches)
         self.metrics.gauge("apiserver_resource_objects", "Objects by kind.", objects)
+        text = "How long steps of requests held the event loop, while nobody else was served."
+        self.metrics.histogram("apiserver_event_loop_step_seconds", text, self.watchdog.steps)
+        text = "How late heartbeats of the event loop were, whatever held it."
+        self.metrics.histogram("apiserver_event_loop_delay_seconds", text, self.watchdog.late)
         if self._config.audit_log is not None:
             self._count_events(self._config.audit_log)
 

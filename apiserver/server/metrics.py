@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from apiserver.endpoints.call import Call, RequestInfo
 
-__all__ = ["Metrics"]
+__all__ = ["Histogram", "Metrics"]
 
 BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 VERBS = frozenset({"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "post", "put", "head", "options"})
@@ -27,11 +27,18 @@ NAMES = ("verb", "group", "version", "resource", "subresource", "scope")
 Labels = tuple[str, str, str, str, str, str]
 
 
-class _Histogram:
+class Histogram:
+    """Counts of durations by BUCKETS."""
+
     __slots__ = ("counts", "total")
 
     def __init__(self) -> None:
         self.counts, self.total = [0] * (len(BUCKETS) + 1), 0.0
+
+    def observe(self, seconds: float) -> None:
+        """Counts one."""
+        self.counts[bisect_left(BUCKETS, seconds)] += 1
+        self.total += seconds
 
 
 class Metrics:
@@ -40,7 +47,8 @@ class Metrics:
     def __init__(self, served: Iterable[tuple[str, str, str]] = ()) -> None:
         self._served = frozenset(served)
         self._requests: defaultdict[tuple[Labels, int], int] = defaultdict(int)
-        self._durations: defaultdict[Labels, _Histogram] = defaultdict(_Histogram)
+        self._histograms: list[tuple[str, str, Histogram]] = []
+        self._durations: defaultdict[Labels, Histogram] = defaultdict(Histogram)
         self._others: list[tuple[str, str, str, Callable[[], Iterable[tuple[dict[str, str], float]]]]] = []
 
     def gauge(self, name: str, text: str, read: Callable[[], Iterable[tuple[dict[str, str], float]]]) -> None:
@@ -51,14 +59,16 @@ class Metrics:
         """Adds a counter that is kept elsewhere, and read as a gauge is."""
         self._others.append((name, "counter", text, read))
 
+    def histogram(self, name: str, text: str, histogram: Histogram) -> None:
+        """Adds a histogram that is kept elsewhere."""
+        self._histograms.append((name, text, histogram))
+
     def record(self, info: RequestInfo, code: int, seconds: float | None) -> None:
         """See Recorder."""
         labels = self._labels(info)
         self._requests[labels, code] += 1
         if seconds is not None:
-            histogram = self._durations[labels]
-            histogram.counts[bisect_left(BUCKETS, seconds)] += 1
-            histogram.total += seconds
+            self._durations[labels].observe(seconds)
 
     def _labels(self, info: RequestInfo) -> Labels:
         verb = info.verb.upper() if info.verb in VERBS else "other"
@@ -83,6 +93,9 @@ class Metrics:
         yield from _head("apiserver_request_duration_seconds", "histogram", "Time to answer requests other than watches.")
         for labels, histogram in self._durations.items():
             yield from _histogram("apiserver_request_duration_seconds", dict(zip(NAMES, labels, strict=True)), histogram)
+        for name, text, other in self._histograms:
+            yield from _head(name, "histogram", text)
+            yield from _histogram(name, {}, other)
         for name, kind, text, read in self._others:
             yield from _head(name, kind, text)
             for other_labels, value in read():
@@ -94,7 +107,7 @@ def _head(name: str, kind: str, text: str) -> Iterator[str]:
     yield f"# TYPE {name} {kind}"
 
 
-def _histogram(name: str, labels: dict[str, str], histogram: _Histogram) -> Iterator[str]:
+def _histogram(name: str, labels: dict[str, str], histogram: Histogram) -> Iterator[str]:
     so_far = 0
     for bound, count in zip((*(f"{bucket:g}" for bucket in BUCKETS), "+Inf"), histogram.counts, strict=True):
         so_far += count

@@ -125,6 +125,9 @@ async def test_discovery_version_and_metrics(tmp_path: Path) -> None:
             text = await response.text()
     assert 'apiserver_resource_objects{group="workload.metal3.io",resource="workloads"} 0' in text
     assert 'apiserver_current_inflight_requests{request_kind="readOnly"} 1' in text
+    assert 'apiserver_event_loop_step_seconds_bucket{le="+Inf"} ' in text
+    assert "apiserver_event_loop_step_seconds_count 0" not in text, "steps of requests are measured"
+    assert "apiserver_event_loop_delay_seconds_count " in text
     level = '{flow_schema="workloads",priority_level="workloads"}'
     for name, value in {"dispatched_requests_total": 5, "current_executing_seats": 1, "nominal_limit_seats": 300}.items():
         assert f"apiserver_flowcontrol_{name}{level} {value}\n" in text

@@ -1,0 +1,67 @@
+"""Times each step of a request's work: what runs between two of its awaits, while the event loop serves nobody else."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from aiohttp import web
+
+    from apiserver.endpoints.call import Call, Filter, Handler
+
+__all__ = ["Meter", "with_steps"]
+
+
+class Meter(Protocol):
+    """Keeps the numbers, and says which requests were slow."""
+
+    def took(self, call: Call, seconds: float) -> None:
+        """One step of this call took so long. Called often."""
+
+
+def with_steps(meter: Meter | None) -> Filter:
+    """Tells the meter of each step of all that comes behind it."""
+
+    def wrap(handler: Handler) -> Handler:
+        if meter is None:
+            return handler
+
+        async def handle(call: Call) -> web.StreamResponse:
+            response: web.StreamResponse = await _Timed(handler, call, meter)
+            return response
+
+        return handle
+
+    return wrap
+
+
+class _Timed:
+    """Awaits what the handler does, step by step."""
+
+    __slots__ = ("_call", "_handler", "_meter")
+
+    def __init__(self, handler: Handler, call: Call, meter: Meter) -> None:
+        self._handler, self._call, self._meter = handler, call, meter
+
+    def __await__(self) -> Generator[Any, None, web.StreamResponse]:
+        steps: Any = self._handler(self._call).__await__()
+        error: BaseException | None = None
+        while True:
+            began = time.perf_counter()
+            try:
+                waits_for = steps.send(None) if error is None else steps.throw(error)
+            except StopIteration as end:
+                response: web.StreamResponse = end.value
+                return response
+            finally:
+                error = None  # its traceback holds this frame, which must not hold it
+                self._meter.took(self._call, time.perf_counter() - began)
+            try:
+                yield waits_for
+            except BaseException as raised:
+                error = raised
+            finally:
+                waits_for = None  # its failure would hold this frame as well

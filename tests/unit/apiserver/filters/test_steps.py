@@ -1,0 +1,128 @@
+"""Steps of requests, timed over a real port."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+import weakref
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import web
+
+from apiserver.apis.status import conflict
+from apiserver.filters.steps import with_steps
+
+if TYPE_CHECKING:
+    from apiserver.endpoints.call import Call, Handler
+
+CALL: Any = object()
+
+
+class Times:
+    """A meter that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.steps: list[float] = []
+
+    def took(self, call: Call, seconds: float) -> None:
+        assert call is CALL
+        self.steps.append(seconds)
+
+
+def busy(seconds: float) -> None:
+    """Hold the thread."""
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end:
+        pass
+
+
+async def run(handler: Handler) -> tuple[Times, Any]:
+    """The steps of one call, and how it ended."""
+    times = Times()
+    work = asyncio.ensure_future(with_steps(times)(handler)(CALL))
+    return times, (await asyncio.gather(work, return_exceptions=True))[0]
+
+
+async def test_each_step_is_timed_and_what_is_waited_for_is_not() -> None:
+    answer = web.Response()
+
+    async def handler(call: Call) -> web.StreamResponse:
+        busy(0.02)
+        await asyncio.sleep(0.1)
+        busy(0.04)
+        await asyncio.sleep(0)
+        return answer
+
+    times, found = await run(handler)
+    assert found is answer
+    assert [seconds >= least for seconds, least in zip(times.steps, (0.02, 0.04, 0), strict=True)] == [True] * 3
+    assert times.steps[2] < 0.04
+
+
+@pytest.mark.parametrize("error", [conflict("g", "things", "x", "taken"), ValueError("x"), asyncio.CancelledError()])
+async def test_failures_pass(error: BaseException) -> None:
+    async def handler(call: Call) -> web.StreamResponse:
+        await asyncio.sleep(0)
+        raise error
+
+    times, found = await run(handler)
+    assert type(found) is type(error)
+    assert len(times.steps) == 2
+
+
+async def test_what_is_waited_for_may_fail_and_be_cancelled() -> None:
+    seen = list[str]()
+
+    async def handler(call: Call) -> web.StreamResponse:
+        try:
+            async with asyncio.timeout(0.001):
+                await asyncio.sleep(60)
+        except TimeoutError:
+            seen.append("late")
+        future = asyncio.get_running_loop().create_future()
+        future.set_exception(OSError())
+        try:
+            await future
+        except OSError:
+            seen.append("failed")
+        return web.Response()
+
+    assert isinstance((await run(handler))[1], web.Response)
+    assert seen == ["late", "failed"]
+
+
+async def test_a_failure_is_not_kept() -> None:
+    class Large(Exception):
+        """What must be freed without the collector."""
+
+    kept: list[weakref.ref[Large]] = []
+
+    def made() -> Large:
+        error = Large()
+        kept.append(weakref.ref(error))
+        return error
+
+    async def handler(call: Call) -> web.StreamResponse:
+        await failing.pop()  # whose exception would lead back to it
+        return web.Response()
+
+    failing = [asyncio.get_running_loop().create_future()]
+    asyncio.get_running_loop().call_soon(failing[0].set_exception, made())
+    gc.disable()
+    try:
+        with suppress(Large):
+            await with_steps(Times())(handler)(CALL)
+        await asyncio.sleep(0)
+        assert kept[0]() is None
+    finally:
+        gc.enable()
+
+
+def test_nothing_is_between_without_a_meter() -> None:
+    async def handler(call: Call) -> web.StreamResponse:
+        return web.Response()
+
+    assert with_steps(None)(handler) is handler
