@@ -15,7 +15,7 @@ from pydantic import Field
 
 from apiserver.apis.base import Model
 from apiserver.apis.meta import Conditions, ObjectMeta, ObjectReference, OwnerReference, SecretReference
-from apiserver.apis.metal3 import BareMetalHostSpec, BareMetalHostStatus, CustomDeploy, Reported, ReportedImage
+from apiserver.apis.metal3 import BareMetalHostSpec, BareMetalHostStatus, CleaningMode, CustomDeploy, Image
 from apiserver.apis.workload import GROUP, VERSION
 
 if TYPE_CHECKING:
@@ -110,6 +110,10 @@ class HostSpec(Model):
     source: HostSource
     offers: list[str] | None = Field(default=None, description="The namespaces to which the free host is, or was last, offered.")
     claim_ref: ClaimRef | None = None
+    earlier: dict[str, str] | None = Field(
+        default=None,
+        description="The operations before the claim, each with its start: they are not the claimant's to see.",
+    )
     view: TenantMetadata | None = None
 
 
@@ -117,7 +121,7 @@ class HostReport(Model):
     """What the provider says of the host, already without anything of the owner's and filtered by the class's metadata policy.
 
     `spec` and `status` have a BareMetalHost's shape and are the part of it that tenants may see: no bmc, no secret
-    names, no LLDP data, errorMessage scrubbed."""
+    names, no LLDP data, errorMessage one of a few fixed sentences."""
 
     name: str = Field(description="Name to show to tenants.")
     labels: dict[str, str] | None = None
@@ -130,13 +134,13 @@ class HeldSpec(Model):
     """What a claim at the source asks for: the part of a view's spec that is the Workload's."""
 
     consumer_ref: ObjectReference
-    image: ReportedImage | None = None
+    image: Image | None = None
     custom_deploy: CustomDeploy | None = None
     user_data: SecretReference | None = None
     meta_data: SecretReference | None = None
     network_data: SecretReference | None = None
     online: bool = False
-    automated_cleaning_mode: Reported | None = None
+    automated_cleaning_mode: CleaningMode | None = None
 
 
 class HeldClaim(Model):
@@ -156,6 +160,9 @@ class HostStatus(Model):
     available: bool = Field(default=False, description="Whether a Workload could have it now, were it not claimed.")
     reason: str | None = Field(default=None, description="Why it is not available: a CamelCase word.")
     message: str | None = Field(default=None, description="The same for people, with what to do.")
+    error_message: str | None = Field(
+        default=None, max_length=4096, description="What the source says is wrong with the host, in its own words: for the owner alone."
+    )
     dirty_for: str | None = Field(default=None, description="The only namespace that may have it, for its data is still on the disks.")
     report: HostReport | None = None
     held: HeldClaim | None = Field(default=None, description="Who has it at its source, if that may go on here.")

@@ -120,7 +120,7 @@ class BareMetalHostViewRegistry(Registry):
     async def delete(self, context: Context, namespace: str, name: str, options: DeleteOptions) -> tuple[Entry, bool]:
         """Release the host. An offer goes at once; a claimed host's view goes when the host was released."""
         for _ in range(ATTEMPTS):
-            entry = self.get(namespace, name)
+            entry = self._get_for_write(namespace, name)
             old = entry.object()
             self._check_preconditions(old["metadata"], name, options)
             await self.admit_deletion(context, entry, old)
@@ -147,15 +147,13 @@ class BareMetalHostViewRegistry(Registry):
         return self.decode(entry.key, encode_stored(self.resource, old), revision)
 
     def _get_for_write(self, namespace: str, name: str) -> Entry:
-        """The view; 409 where the host was offered here and has just been claimed by somebody else."""
-        entry = self.find(namespace, name)
-        if entry is not None:
-            return entry
-        for host in self.claims.hosts.collection.index("name", name):
-            spec = host.object()["spec"]
-            if "claimRef" in spec and namespace in (spec.get("offers") or ()):
-                raise self._taken(name)
-        raise not_found(self.resource.group, self.resource.plural, name)
+        """The view; NotFound also where another namespace has the host and the offer is about to be withdrawn: that somebody took it is
+        not said, neither now nor later."""
+        entry = self.get(namespace, name)
+        host = self.claims.hosts.find("", entry.fields[".host"])
+        if host is not None and host.fields[".claimNamespace"] not in ("", None, namespace):
+            raise not_found(self.resource.group, self.resource.plural, name)
+        return entry
 
     async def _wanted(self, context: Context, entry: Entry, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
         """What the tenant wants the view to be: validated and admitted; status and the system's metadata are not its to write."""

@@ -188,7 +188,7 @@ def bound(host: dict[str, Any], workload: dict[str, Any], tenant: dict[str, Any]
     namespace = workload["metadata"]["namespace"]
     claimed = {
         **host,
-        "spec": {**host["spec"], "claimRef": claim_ref(workload), "view": tenant},
+        "spec": {**host["spec"], "claimRef": claim_ref(workload), "view": tenant, "earlier": _earlier(host, workload)},
         "status": {**host["status"], "phase": "Bound"},
     }
     finalizers = list(workload["metadata"].get("finalizers") or [])
@@ -198,6 +198,14 @@ def bound(host: dict[str, Any], workload: dict[str, Any], tenant: dict[str, Any]
     status = {**(workload.get("status") or {}), "phase": "Bound", "host": chosen}
     status["conditions"] = with_condition(workload, "Bound", "True", HOST_CHOSEN, f"Has the host {tenant['name']}.")
     return claimed, {**workload, "metadata": {**workload["metadata"], "finalizers": finalizers}, "status": status}
+
+
+def _earlier(host: dict[str, Any], workload: dict[str, Any]) -> dict[str, str]:
+    """Host.spec.earlier: the starts of the operations so far, by name. Of a claim that goes on here all operations are its own."""
+    if adopting(host, workload):
+        return {}
+    history = host["status"]["report"]["status"].get("operationHistory") or {}
+    return {name: str((operation or {}).get("start") or "") for name, operation in history.items()}
 
 
 def unbound(workload: dict[str, Any]) -> dict[str, Any]:

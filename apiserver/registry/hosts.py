@@ -54,6 +54,10 @@ HOSTS = Resource(
 )
 
 
+KEPT = ("view", "offers", "earlier")
+"""Fields of spec that the server alone writes."""
+
+
 class HostStrategy(Strategy):
     """Nobody but a binding sets claimRef; clearing it is how the owner frees a host by hand."""
 
@@ -64,7 +68,7 @@ class HostStrategy(Strategy):
         """A new host is nobody's."""
         spec = new.get("spec")
         if isinstance(spec, dict):
-            new["spec"] = {k: v for k, v in spec.items() if k not in ("claimRef", "view", "offers")}
+            new["spec"] = {k: v for k, v in spec.items() if k not in ("claimRef", *KEPT)}
         new.pop("status", None)
         return new
 
@@ -73,9 +77,9 @@ class HostStrategy(Strategy):
         new = super().prepare_update(context, old, new, subresource)
         spec = new.get("spec")
         if isinstance(spec, dict):
-            kept = {field: old["spec"][field] for field in ("view", "offers") if field in old["spec"]}
-            spec = {k: v for k, v in spec.items() if k not in ("view", "offers")} | kept
-            new["spec"] = spec if spec.get("claimRef") else {k: v for k, v in spec.items() if k not in ("claimRef", "view")}
+            kept = {field: old["spec"][field] for field in KEPT if field in old["spec"]}
+            spec = {k: v for k, v in spec.items() if k not in KEPT} | kept
+            new["spec"] = spec if spec.get("claimRef") else {k: v for k, v in spec.items() if k not in ("claimRef", "view", "earlier")}
         if isinstance(new.get("status"), dict):
             claimed = isinstance(spec, dict) and spec.get("claimRef") is not None
             new["status"] = {

@@ -21,7 +21,6 @@ STATUS_ANNOTATION = "baremetalhost.metal3.io/status"
 
 _HOST_SPEC = ("architecture", "bootMACAddress", "bootMode", "disablePowerOff", "hardwareProfile", "rootDeviceHints")
 _HOST_STATUS = ("operationalStatus", "errorType", "errorMessage", "errorCount", "hardwareProfile", "poweredOn", "lastUpdated", "hardware")
-_TENANT_STATUS = ("operationHistory",)
 _PROVISIONING = ("state", "bootMode", "rootDeviceHints", "raid", "firmware")
 _TENANT_PROVISIONING = ("image", "customDeploy")
 
@@ -101,8 +100,10 @@ def _spec(host_spec: dict[str, Any], workload: dict[str, Any] | None) -> dict[st
 def _status(
     host: dict[str, Any], reported: dict[str, Any], workload: dict[str, Any] | None, *, claimed: bool, held: bool
 ) -> dict[str, Any]:
-    taken = _HOST_STATUS + (_TENANT_STATUS if claimed or held else ())
-    status = {field: reported[field] for field in taken if field in reported}
+    status = {field: reported[field] for field in _HOST_STATUS if field in reported}
+    history = reported.get("operationHistory") if held else _own_history(host, reported) if claimed else None
+    if history:
+        status["operationHistory"] = history
     provisioning = reported["provisioning"]
     kept = _PROVISIONING + (_TENANT_PROVISIONING if held or (claimed and workload is not None) else ())
     status["provisioning"] = {field: provisioning[field] for field in kept if field in provisioning}
@@ -110,6 +111,16 @@ def _status(
     if claimed and wants_deprovisioning(workload):
         status["provisioning"]["state"] = "deprovisioning"
     return status
+
+
+def _own_history(host: dict[str, Any], reported: dict[str, Any]) -> dict[str, Any]:
+    """The operations since the claim: those that began otherwise than what the host had behind it then. No clock is compared with another
+    one's. A claim that was recorded without that shows none."""
+    earlier = host["spec"].get("earlier")
+    if earlier is None:
+        return {}
+    history = reported.get("operationHistory") or {}
+    return {name: operation for name, operation in history.items() if earlier.get(name) != ((operation or {}).get("start") or "")}
 
 
 def wants_deprovisioning(workload: dict[str, Any] | None) -> bool:

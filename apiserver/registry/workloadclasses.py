@@ -45,18 +45,27 @@ class WorkloadClassRegistry(Registry):
         self.reduced = Registry(WORKLOADCLASSES, cache, reduce=for_tenants)
 
 
+_METADATA = ("name", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp")
+_ANNOTATIONS = (DEFAULT_CLASS_ANNOTATION, "description")
+_SPEC = ("provisioner", "cleaning", "images", "customDeploy", "reclaim", "remediation")
+_CONDITION = ("type", "status", "reason", "lastTransitionTime", "observedGeneration")
+
+
 def for_tenants(obj: dict[str, Any]) -> dict[str, Any]:
-    """The class as tenants see it: no secret's name, no parameters, no addresses in messages, no copy of these in annotations."""
-    spec = {k: v for k, v in obj["spec"].items() if k not in ("credentialsSecretRef", "parameters")}
-    kept = {k: v for k, v in (obj["metadata"].get("annotations") or {}).items() if k == DEFAULT_CLASS_ANNOTATION}
-    metadata = {k: v for k, v in obj["metadata"].items() if k not in ("annotations", "managedFields")} | (
-        {"annotations": kept} if kept else {}
-    )
-    reduced = {**obj, "metadata": metadata, "spec": spec}
+    """The class as tenants see it: what they choose by, and the rules for what they write. Fields are listed, never left out."""
+    metadata = _pick(obj["metadata"], _METADATA)
+    annotations = _pick(obj["metadata"].get("annotations") or {}, _ANNOTATIONS)
+    if annotations:
+        metadata["annotations"] = annotations
+    reduced = {**_pick(obj, ("apiVersion", "kind")), "metadata": metadata, "spec": _pick(obj["spec"], _SPEC)}
     if "status" in obj:
-        conditions = [{**c, "message": ""} for c in obj["status"].get("conditions") or []]
-        reduced["status"] = {**obj["status"], "conditions": conditions}
+        conditions = [{**_pick(condition, _CONDITION), "message": ""} for condition in obj["status"].get("conditions") or []]
+        reduced["status"] = {**_pick(obj["status"], ("observedGeneration",)), "conditions": conditions}
     return reduced
+
+
+def _pick(source: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
+    return {field: source[field] for field in fields if field in source}
 
 
 def default_class(classes: Registry) -> str | None:

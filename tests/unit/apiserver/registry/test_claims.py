@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -101,7 +102,7 @@ async def test_many_claims_at_once_have_one_winner(bench: Bench) -> None:
     )
     lost = [r for r in results if isinstance(r, ApiError)]
     assert len(lost) == len(tenants) - 1
-    assert {r.code for r in lost} == {409}
+    assert {r.code for r in lost} == {404}
     assert len(bench.workloads.collection) == 1
     winner = bench.hosts.get("", host).object()["spec"]["claimRef"]["namespace"]
     assert [e.namespace for e in bench.views.collection.range()] == [winner]
@@ -117,9 +118,49 @@ async def test_claim_through_the_view_makes_the_workload_and_round_trips(bench: 
     assert workload["spec"]["image"] == IMAGE
     assert workload["spec"]["hostRef"] == {"name": "node-0"}
     assert workload["status"]["host"]["name"] == "node-0"
-    with pytest.raises(ApiError) as late:
-        await bench.patch_view("tenant-b", "node-0", consumerRef={**CONSUMER, "namespace": "tenant-b"})
-    assert late.value.code == 409
+    await unlike_nothing(bench, "tenant-b")
+
+
+async def unlike_nothing(bench: Bench, namespace: str) -> None:
+    """An offer that somebody took answers as one that never was."""
+
+    async def answers(name: str) -> list[str]:
+        writes = [
+            bench.patch_view(namespace, name, consumerRef={**CONSUMER, "namespace": namespace}),
+            bench.views.apply(CONTEXT, namespace, name, {"spec": {"online": True}}, force=False),
+            bench.views.delete(CONTEXT, namespace, name, DeleteOptions()),
+        ]
+        refused = await asyncio.gather(*writes, return_exceptions=True)
+        assert all(isinstance(one, ApiError) and one.code == 404 for one in refused)
+        return [json.dumps(one.status()).replace(name, "NAME") for one in refused if isinstance(one, ApiError)]
+
+    assert await answers("node-0") == await answers("never")
+
+
+async def test_an_offer_that_is_not_withdrawn_yet_says_nothing_of_the_claim(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def killed(host_name: str) -> None:
+        """The server dies before it withdraws the other offers."""
+
+    monkeypatch.setattr(bench.views, "_withdraw_others", killed)
+    await bench.add_host()
+    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
+    assert bench.view("tenant-b", "node-0") is not None
+    await unlike_nothing(bench, "tenant-b")
+
+
+async def test_operations_before_the_claim_are_not_the_claimants_to_see(bench: Bench) -> None:
+    theirs = {"provision": {"start": "2026-01-01T00:00:00Z", "end": "2026-01-01T00:01:00Z"}, "register": {"start": None, "end": None}}
+    host = await bench.add_host()
+    await bench.report(host, {"available": True, "report": report(operationHistory=theirs)})
+    view = await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
+    assert "operationHistory" not in view["status"]
+    own = {"start": "1999-01-01T00:00:00Z", "end": None}
+    await bench.report(host, {"available": True, "report": report(operationHistory={**theirs, "deprovision": own})})
+    seen = bench.view("tenant-a", "node-0")
+    assert seen is not None
+    assert set(seen["status"]["operationHistory"]) == {"deprovision"}
+    await bench.hosts.update(CONTEXT, "", host, lambda old: {**old, "spec": {**old["spec"], "claimRef": None}})
+    assert "earlier" not in bench.hosts.get("", host).object()["spec"]
 
 
 async def test_an_empty_image_format_is_tolerated(bench: Bench) -> None:

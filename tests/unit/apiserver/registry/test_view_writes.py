@@ -65,7 +65,7 @@ async def test_a_change_through_the_view_asks_the_workloads_admission(bench: Ben
     await claimed(bench)
     bench.workloads.admission = recorder = Recorder("UPDATE workloads")
     with pytest.raises(ApiError) as refused:
-        await bench.patch_view("tenant-a", "node-0", image={**IMAGE, "url": "http://images/other.qcow2"})
+        await bench.patch_view("tenant-a", "node-0", image={**IMAGE, "url": "http://images.example/other.qcow2"})
     assert refused.value.code == 403
     assert recorder.asked == ["UPDATE workloads"]
     assert workload(bench)["spec"]["image"] == IMAGE
@@ -85,7 +85,7 @@ async def test_a_change_through_the_view_is_noted_in_the_workloads_fields_and_ge
     await claimed(bench)
     before = workload(bench)["metadata"]["generation"]
     editor = Context(UserInfo("somebody"), field_manager="kubectl-edit")
-    await bench.patch_view("tenant-a", "node-0", editor, image={**IMAGE, "url": "http://images/other.qcow2"})
+    await bench.patch_view("tenant-a", "node-0", editor, image={**IMAGE, "url": "http://images.example/other.qcow2"})
     metadata = workload(bench)["metadata"]
     assert metadata["generation"] == before + 1
     owned = next(fields for fields in metadata["managedFields"] if fields["manager"] == "kubectl-edit")

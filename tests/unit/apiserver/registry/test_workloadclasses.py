@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from apiserver.endpoints.rows import row_of
 from apiserver.registry.context import DeleteOptions
-from apiserver.registry.workloadclasses import default_class
+from apiserver.registry.workloadclasses import WORKLOADCLASSES, default_class
 from tests.unit.apiserver.registry.conftest import CONTEXT
 
 if TYPE_CHECKING:
@@ -20,10 +21,19 @@ async def test_tenants_see_the_class_without_what_is_the_owners(bench: Bench) ->
     spec = {
         "provisioner": "metal3.io/baremetalhost",
         "parameters": {"namespace": CANARY},
+        "allowedNamespaces": {"names": [CANARY], "nameMatches": CANARY, "selector": {"matchLabels": {CANARY: CANARY}}},
+        "metadata": {"labelsMatch": CANARY, "annotationsMatch": CANARY},
+        "hostSelector": {"matchLabels": {CANARY: CANARY}},
+        "offer": {"maxPerNamespace": 4711},
+        "images": {"allow": ["https://images.example.com/"]},
+        "customDeploy": {"methods": ["install"]},
+        "cleaning": {"mode": "metadata"},
         "credentialsSecretRef": {"namespace": CANARY, "name": CANARY},
     }
+    metadata = {"name": "metal", "labels": {CANARY: CANARY}, "finalizers": [f"{CANARY}/x"]}
     annotations = {DEFAULT: "true", "kubectl.kubernetes.io/last-applied-configuration": CANARY}
-    await bench.classes.create(CONTEXT, "", {"metadata": {"name": "metal", "annotations": annotations}, "spec": spec})
+    metadata["annotations"] = annotations
+    await bench.classes.create(CONTEXT, "", {"metadata": metadata, "spec": spec})
     condition = {
         "type": "Connected",
         "status": "False",
@@ -31,15 +41,18 @@ async def test_tenants_see_the_class_without_what_is_the_owners(bench: Bench) ->
         "message": CANARY,
         "lastTransitionTime": "2026-01-01T00:00:00Z",
     }
-    status = {"conditions": [condition], "hosts": {"total": 3}}
+    status = {"conditions": [condition], "hosts": {"total": 4711}}
     await bench.classes.update(CONTEXT, "", "metal", lambda old: {**old, "status": status}, subresource="status")
     assert bench.classes.reduced is not None
     entry = bench.classes.reduced.get("", "metal")
     seen = entry.object()
     assert CANARY not in json.dumps(seen)
+    assert "4711" not in json.dumps(seen)
+    assert set(seen["spec"]) == {"provisioner", "images", "customDeploy", "cleaning"}
     assert seen["metadata"]["annotations"] == {DEFAULT: "true"}
     assert seen["status"]["conditions"][0]["reason"] == "Unreachable"
-    assert seen["status"]["hosts"]["total"] == 3
+    assert "hosts" not in seen["status"]
+    assert row_of(WORKLOADCLASSES, entry) is not None, "columns of counts are empty"
     assert entry.revision == bench.classes.get("", "metal").revision
     assert CANARY in json.dumps(bench.classes.get("", "metal").object())
 
