@@ -209,6 +209,9 @@ class Binder:
             raise Unbindable(
                 "HostOfOtherClass", f'the host "{wanted}" is of class "{other}": set spec.className to it, or drop spec.hostRef'
             )
+        claim = host["spec"].get("claimRef")
+        if claim and claim["namespace"] != namespace_of(workload):
+            raise Unbindable("HostNotFound", _not_offered(wanted))  # that somebody took it is not said
         if reason := unfree(host):
             raise Unbindable("HostNotFree", f'the host "{wanted}" {_is(reason)}: it is taken as soon as it is free')
         self._free.assume(name_of(host))
@@ -221,12 +224,10 @@ class Binder:
         except ApiException as error:
             if not error.not_found:
                 raise
-            raise Unbindable(
-                "HostNotFound", f'no host "{name}" is offered in this namespace (kubectl get bmh): correct spec.hostRef, or drop it'
-            ) from None
+            raise Unbindable("HostNotFound", _not_offered(name)) from None
         host = self._cluster.hosts.store.get(view["status"]["provisioning"]["ID"])
         if host is None:
-            raise Unbindable("HostNotFound", f'the host "{name}" is just going away: correct spec.hostRef, or drop it')
+            raise Unbindable("HostNotFound", _not_offered(name))
         return host
 
     async def _post(self, workload: Object, host: str) -> bool:
@@ -287,6 +288,10 @@ class Binder:
 def _terms(class_: Object) -> tuple[object, ...]:
     """What of a class decides who may have which of its hosts."""
     return class_["spec"], class_["metadata"].get("annotations"), class_["metadata"].get("deletionTimestamp")
+
+
+def _not_offered(name: str) -> str:
+    return f'no host "{name}" is offered in this namespace (kubectl get bmh): correct spec.hostRef, or drop it'
 
 
 def _is(phrase: str) -> str:

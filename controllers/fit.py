@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 __all__ = [
+    "OTHERS_DATA",
     "Candidate",
     "Needs",
     "around",
@@ -35,6 +36,10 @@ __all__ = [
     "point_of",
     "rank",
 ]
+
+
+OTHERS_DATA = "are not available"
+"""Why a host that is not clean is nothing for other namespaces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +125,7 @@ def needs(workload: Object) -> Needs:
 def misfit(host: Candidate, want: Needs) -> str | None:
     """Why the host will not do, as a phrase that many hosts may share; None when it fits. The first reason found counts."""
     if host.dirty_for is not None and host.dirty_for != want.namespace:
-        return "hold another namespace's data"
+        return OTHERS_DATA
     if not matches(want.selector, host.labels):
         return _unmatched(want.selector, host.labels)
     if want.architecture and host.architecture != want.architecture:
@@ -222,11 +227,11 @@ def label_keys(want: Needs) -> tuple[str, ...]:
 
 
 def explain(total: int, reasons: Mapping[str, int]) -> str:
-    """Why no host fits, counted: "0/12 hosts fit: 5 are claimed, 4 have less than 64Gi of memory"."""
+    """Why no host fits, counted: "0/12 free hosts fit: 8 lack label gpu=yes, 4 have less than 64Gi of memory"."""
     if total == 0:
-        return "the class has no hosts: its owner has to add some, or choose another spec.className"
+        return "no host of the class is free for this namespace: one is taken as soon as there is; or choose another spec.className"
     parts = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
-    return f"0/{total} hosts fit: " + ", ".join(f"{count} {_singular(reason) if count == 1 else reason}" for reason, count in parts)
+    return f"0/{total} free hosts fit: " + ", ".join(f"{count} {_singular(reason) if count == 1 else reason}" for reason, count in parts)
 
 
 _SINGULAR = {"are": "is", "have": "has", "lack": "lacks", "do": "does", "hold": "holds"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict, defaultdict
 from typing import TYPE_CHECKING
 
-from controllers.fit import Candidate, candidate, misfits
+from controllers.fit import OTHERS_DATA, Candidate, candidate, misfits
 from controllers.freeindex import FreeIndex
 from controllers.runtime.clock import Clock, LoopClock
 from controllers.runtime.objects import Object, name_of
@@ -23,12 +23,11 @@ ASSUMED_FOR = 30.0
 
 
 class FreeHosts:
-    """Free hosts by class, and how many others there are and why they are not free."""
+    """Free hosts by class, and how many others there are."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock: Clock = clock or LoopClock()
         self._free: dict[str, FreeIndex] = defaultdict(FreeIndex)
-        self._unfree: dict[str, Counter[str]] = defaultdict(Counter)
         self._known: dict[str, tuple[str, str | None]] = {}
         self._assumed: OrderedDict[str, float] = OrderedDict()
         self._held: dict[str, Candidate] = {}
@@ -55,7 +54,6 @@ class FreeHosts:
         if new["spec"].get("claimRef"):
             self._assumed.pop(name, None)
         if reason is not None:
-            self._unfree[class_name][reason] += 1
             return None
         found = candidate(new)
         self._put(class_name, found)
@@ -71,7 +69,6 @@ class FreeHosts:
         self._totals[class_name] -= 1
         if reason is None:
             return self._held.pop(name, None) or self._free[class_name].remove(name)
-        self._unfree[class_name][reason] -= 1
         return None
 
     def _put(self, class_name: str, host: Candidate) -> None:
@@ -99,10 +96,10 @@ class FreeHosts:
         return self._totals[class_name]
 
     def reasons(self, class_name: str, want: Needs) -> Counter[str]:
-        """Why none of the class's hosts can be had, counted; their sum is the number of hosts. Looks at every free one."""
-        result = misfits(self._free[class_name], want) + self._unfree[class_name]
-        if held := sum(1 for name in self._held if self._known[name][0] == class_name):
-            result["are claimed"] += held
+        """Why none of the hosts will do that the Workload's namespace could have now, counted. Looks at every free one. What others have,
+        or have left their data on, is not counted: a tenant reads the numbers."""
+        result = misfits(self._free[class_name], want)
+        del result[OTHERS_DATA]
         return result
 
     def assume(self, name: str) -> None:
@@ -147,7 +144,7 @@ def unfree(host: Object) -> str | None:
 
 PHRASES = {
     "Claimed": "are being released",
-    "Dirty": "hold another namespace's data",
+    "Dirty": OTHERS_DATA,
     "HostError": "report an error",
     "InUse": "are in use",
     "NotReady": "are not ready",

@@ -25,6 +25,8 @@ __all__ = [
     "update_refused",
 ]
 
+SHOWN = 256
+"""Characters of a URL or checksum that a message repeats."""
 IDLE = ("Pending", "Bound", None)
 RAN = ("Running", "Stopped")
 WAITS = ("Deprovisioning", "Provisioning", "PowerChanging")
@@ -153,10 +155,19 @@ def _provisioned(workload: Object, seen: Object) -> Outcome:
     if update_refused(workload, seen):
         return Outcome(True, "Outdated", "the host runs what was asked for before the last change: see condition Synchronized")
     if seen.get("errorMessage"):
-        return Outcome(False, "HostError", f"{seen['errorMessage']} (it is tried again)")
+        return Outcome(False, "HostError", f"{seen['errorMessage']} (it is tried again{_what(workload, seen)})")
     if not spec.get("online", True) and state in {"available", "ready"}:
         return Outcome(False, "PoweredOff", "spec.online is false: it is provisioned when you set it to true")
     return Outcome(False, "Provisioning", f"the host is {state}")
+
+
+def _what(workload: Object, seen: Object) -> str:
+    """What could not be installed, in the tenant's own words and no others'."""
+    image = workload["spec"].get("image")
+    if not image or seen.get("errorType") != "provisioning error":
+        return ""
+    checksum = f", checksum {image['checksum'][:SHOWN]}" if image.get("checksum") else ""
+    return f": image {image['url'][:SHOWN]}{checksum}"
 
 
 def _same_deployment(spec: Object, provisioning: Object) -> bool:

@@ -86,6 +86,7 @@ class ProviderHost:
     `reason` (CamelCase) and `message` say why and what the owner can do. `dirty_for`: the one namespace that may have it.
     `leftovers`: it was freed by hand, and what a Workload has left is still to be removed (see Provider.tidy).
     `held`: a HeldClaim as JSON (see apiserver.apis.host), if its source knows a claim that a consumer moving here may go on with.
+    `error`: what the source says is wrong with it, in its own words: for the owner alone.
     `to_free`: what its owner has to do at the source to free it by hand, whatever runs there."""
 
     source: Source
@@ -97,6 +98,7 @@ class ProviderHost:
     consumer: Consumer | None = None
     leftovers: bool = False
     held: Object | None = None
+    error: str = ""
     to_free: str = "clear spec.image, spec.customDeploy and spec.consumerRef of the real host"
 
 

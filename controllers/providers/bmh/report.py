@@ -1,6 +1,6 @@
 """What tenants may know of a real host, and whether it can be given away. Pure: BareMetalHost in, report out.
 
-Fields are listed, never left out: what a later BMO adds stays hidden until it is listed here. Free text is scrubbed.
+Fields are listed, never left out: what a later BMO adds stays hidden until it is listed here. Of an error tenants read a fixed sentence.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ __all__ = [
     "is_empty",
     "leftovers",
     "provider_host",
-    "scrub",
     "stalled",
 ]
 
@@ -49,22 +48,26 @@ NEVER = re.compile(
 )
 """Annotations and labels that are the owner's or ours, whatever the class's policy says."""
 
-HIDDEN = "[hidden]"
-URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s\"'<>]+")
-IPV4 = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?(?![\w])")
-IPV6 = re.compile(r"(?<![\w:])\[?(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}\]?(?::\d+)?(?![\w:])")
-CREDENTIAL = re.compile(r"(?i)(\b(?:user(?:name)?|password|passwd|token|secret|credentials?)\b[\s:=\"'/]+|\s-[UP]\s+)[^\s,;\"']+")
-
-BMC_ERRORS = {
-    "registration error": "the hardware's owner has to look at it: its management controller cannot be reached",
-    "provisioned registration error": "the hardware's owner has to look at it: its management controller cannot be reached",
-    "power management error": "the hardware's owner has to look at it: its power cannot be controlled",
+_OWNER = "the hardware's owner has to look at it: "
+ERRORS = {
+    "registration error": f"{_OWNER}it cannot be managed at the moment",
+    "provisioned registration error": f"{_OWNER}it cannot be managed at the moment; what runs on it goes on",
+    "inspection error": f"{_OWNER}its hardware cannot be inspected",
+    "preparation error": f"{_OWNER}it cannot be prepared for use",
+    "detach error": f"{_OWNER}it cannot be detached",
+    "servicing error": f"{_OWNER}it cannot be serviced",
+    "power management error": f"{_OWNER}its power cannot be controlled",
+    "provisioning error": "what is to run cannot be installed: check that the image can be downloaded and that its checksum is "
+    "right, or ask the hardware's owner",
 }
-"""Errors that are about the BMC: their text is the owner's alone."""
+"""What tenants read of an error, by its type. The source's own words hold addresses, names and answers of the owner's network."""
+EMPTYING = ("deprovisioning", "deleting", "powering off before delete")
+EMPTYING_FAILED = f"{_OWNER}it cannot be emptied"
+UNKNOWN_ERROR = f"{_OWNER}it reports an error"
+MOST_WORDS = 4096
+"""Characters of an error that the owner's Host repeats."""
 
 FREE_STATES = ("available", "ready")
-KNOWN_STATUS = ("", "OK", "discovered", "delayed", "detached", "servicing")
-"""Values of operationalStatus that say nothing against a host by themselves."""
 NOBODY = Identity()
 
 
@@ -92,7 +95,8 @@ def provider_host(bmh: Object, policy: Policy) -> ProviderHost:
         report["annotations"] = annotations
     source = Source(namespace_of(bmh), name_of(bmh), uid_of(bmh))
     dirty = dirty_for(bmh, policy.identity)
-    return ProviderHost(source, report, available, reason, message, dirty, consumer_of(bmh, policy.identity), leftovers(bmh))
+    error = str((bmh.get("status") or {}).get("errorMessage") or "")[:MOST_WORDS]
+    return ProviderHost(source, report, available, reason, message, dirty, consumer_of(bmh, policy.identity), leftovers(bmh), error=error)
 
 
 def host_status(bmh: Object, *, own: bool = False, identity: Identity | None = None) -> Object:
@@ -146,11 +150,6 @@ def is_empty(bmh: Object) -> bool:
     return provisioning.get("state") in FREE_STATES and not image and not method
 
 
-def _in_error(status: Object) -> bool:
-    """Whether the host reports an error, of whatever type and with or without a text."""
-    return bool(status.get("errorMessage") or status.get("errorType")) or status.get("operationalStatus") == "error"
-
-
 def leftovers(bmh: Object) -> bool:
     """Whether the host bears a Workload's label although nobody has it: its consumerRef was cleared by hand."""
     return consumer_of(bmh) is None and names.WORKLOAD_UID in labels_of(bmh)
@@ -191,13 +190,8 @@ def availability(bmh: Object, identity: Identity = NOBODY) -> tuple[bool, str, s
             "ExternallyProvisioned",
             "it is externally provisioned",
         ),
-        (_in_error(status), "HostError", "see errorMessage and errorType of the BareMetalHost"),
+        (status.get("errorMessage"), "HostError", f"it reports a {status.get('errorType') or 'problem'}: see status.errorMessage"),
         (consumer is not None, "Claimed", f"{_who(consumer)} has it"),
-        (
-            (status.get("operationalStatus") or "") not in KNOWN_STATUS,
-            "UnknownStatus",
-            f"its operationalStatus is {status.get('operationalStatus')!r}, which is not known here; hosts are offered when it is OK",
-        ),
         (spec.get("image") or spec.get("customDeploy"), "InUse", "its owner has set an image or customDeploy: clear it to offer the host"),
         (leftovers(bmh), "Releasing", "what its last Workload has left beside it is being removed"),
         (not is_empty(bmh), "NotReady", f"its state is {state!r}; hosts are offered when available"),
@@ -234,21 +228,15 @@ def sensitive(bmh: Object) -> list[str]:
     return sorted((text for text in found if text and len(text) > 2), key=len, reverse=True)
 
 
-def scrub(text: str, secret: list[str]) -> str:
-    """The text without URLs, addresses, and whatever is named as credentials or listed in `secret`."""
-    for word in secret:
-        text = re.sub(re.escape(word), HIDDEN, text, flags=re.IGNORECASE)
-    text = URL.sub(HIDDEN, text)
-    text = CREDENTIAL.sub(lambda match: match[1] + HIDDEN, text)
-    return IPV6.sub(HIDDEN, IPV4.sub(HIDDEN, text))
-
-
 def _error_message(bmh: Object) -> str:
+    """The sentence for the type of the host's error; empty without one."""
     status = bmh.get("status") or {}
-    message = status.get("errorMessage") or ""
-    if not message:
+    if not status.get("errorMessage"):
         return ""
-    return BMC_ERRORS.get(status.get("errorType") or "") or scrub(message, sensitive(bmh))
+    kind, state = status.get("errorType") or "", (status.get("provisioning") or {}).get("state")
+    if kind == "provisioning error" and state in EMPTYING:
+        return EMPTYING_FAILED
+    return ERRORS.get(kind, UNKNOWN_ERROR)
 
 
 def _allowed(pairs: dict[str, str], pattern: re.Pattern[str] | None, secret: list[str]) -> dict[str, str]:

@@ -197,6 +197,6 @@ def test_reasons_name_what_is_missing(want: dict[str, Any], reason: str) -> None
 
 
 def test_reasons_are_counted_like_the_schedulers() -> None:
-    reasons = {"are claimed": 5, "have less than 64Gi of memory": 4, "lack label gpu=yes": 1}
-    assert explain(10, reasons) == "0/10 hosts fit: 5 are claimed, 4 have less than 64Gi of memory, 1 lacks label gpu=yes"
-    assert "no hosts" in explain(0, {})
+    reasons = {"are not x86_64": 5, "have less than 64Gi of memory": 4, "lack label gpu=yes": 1}
+    assert explain(10, reasons) == "0/10 free hosts fit: 5 are not x86_64, 4 have less than 64Gi of memory, 1 lacks label gpu=yes"
+    assert "no host of the class is free" in explain(0, {})

@@ -163,11 +163,13 @@ def test_free_hosts_and_assumptions() -> None:
     free.update(None, host("h2", claim="w"))
     free.update(None, host("h3", available=False, reason="Unhealthy"))
     assert free.best("metal", want) == "h1"
-    assert free.reasons("metal", want) == {"are claimed": 1, "are unhealthy": 1}
+    assert free.reasons("metal", Needs(namespace="a", seed="w", nics=9)) == {"have fewer than 9 NICs": 1}, (
+        "of what others have nothing is said"
+    )
     before = free.version("metal")
     free.assume("h1")
     assert free.best("metal", want) is None
-    assert free.reasons("metal", want) == {"are claimed": 2, "are unhealthy": 1}
+    assert free.reasons("metal", want) == {}
     assert free.version("metal") != before
     # A late event from before the bind does not free it.
     assert free.update(host("h1"), {**host("h1"), "metadata": {"name": "h1", "resourceVersion": "2"}}) is None
@@ -199,15 +201,24 @@ def test_explanations_are_made_once_and_again_when_things_have_changed() -> None
         now[0] += 0.1  # each look at the clock: counting takes that long
         return now[0]
 
-    free.update(None, host("h1", claim="w"))
-    explanations, first, second = Explanations(free, clock), Needs(namespace="a", seed="1"), Needs(namespace="a", seed="2")
-    assert explanations.of("metal", first) == ("0/1 hosts fit: 1 is claimed", True)
-    assert explanations.of("metal", second) == ("0/1 hosts fit: 1 is claimed", True)
-    free.update(None, host("h2", available=False, reason="Unhealthy"))
-    assert explanations.of("metal", first) == ("0/1 hosts fit: 1 is claimed", False), "it was counted just now"
+    free.update(None, host("h1"))
+    explanations = Explanations(free, clock)
+    first, second = Needs(namespace="a", seed="1", nics=9), Needs(namespace="a", seed="2", nics=9)
+    assert explanations.of("metal", first) == ("0/1 free hosts fit: 1 has fewer than 9 NICs", True)
+    assert explanations.of("metal", second) == ("0/1 free hosts fit: 1 has fewer than 9 NICs", True)
+    free.update(None, host("h2"))
+    assert explanations.of("metal", first) == ("0/1 free hosts fit: 1 has fewer than 9 NICs", False), "it was counted just now"
     now[0] += 5
-    assert explanations.of("metal", first) == ("0/2 hosts fit: 1 is claimed, 1 is unhealthy", True)
-    assert explanations.of("other", first)[0].startswith("the class has no hosts")
+    assert explanations.of("metal", first) == ("0/2 free hosts fit: 2 have fewer than 9 NICs", True)
+    assert explanations.of("other", first)[0].startswith("no host of the class is free")
+
+
+def test_what_others_have_left_their_data_on_is_not_counted() -> None:
+    free = FreeHosts(FakeClock())
+    dirty = host("h1")
+    dirty["status"]["dirtyFor"] = "other"
+    free.update(None, dirty)
+    assert free.reasons("metal", Needs(namespace="a", seed="w")) == {}
 
 
 def test_workloads_that_wait_are_found_by_class() -> None:
