@@ -184,3 +184,16 @@ def test_that_a_machine_ran_is_not_forgotten_before_its_source_was_asked(state: 
     provisioned = find_condition(told["conditions"], "Provisioned")
     assert provisioned is not None
     assert provisioned["status"] == "True"
+
+
+@pytest.mark.parametrize(("kind", "named"), [("provisioning error", True), ("power management error", False)])
+def test_what_could_not_be_installed_is_named_in_the_tenants_own_words(kind: str, named: bool) -> None:
+    own = {"url": "https://images.example/" + "x" * 1000, "checksum": "https://images.example/SUMS"}
+    theirs = {**observed("provisioning", image={"url": "http://theirs"}, error="a sentence"), "errorType": kind}
+    status = bound_status(made("Provisioning", image=own), BOUND, SYNCED, theirs, empty=False, now="t")
+    found = find_condition(status["conditions"], "Provisioned")
+    assert found is not None
+    assert ("https://images.example/SUMS" in found["message"]) is named
+    assert found["message"].startswith("a sentence")
+    assert "theirs" not in found["message"]
+    assert len(found["message"]) < 700

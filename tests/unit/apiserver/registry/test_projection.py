@@ -23,6 +23,7 @@ HOST: dict[str, Any] = {
     "status": {
         "available": True,
         "message": CANARY,
+        "errorMessage": CANARY,
         "report": {
             "name": "node-0",
             "labels": {"rack": "r1", "zone": "z1"},
