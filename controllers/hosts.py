@@ -6,6 +6,7 @@ real host, the first keeps it.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -24,8 +25,12 @@ if TYPE_CHECKING:
     from controllers.providers.base import ProviderHost
     from controllers.sources import Sources
 
-__all__ = ["HostController", "changed_status", "gone_status", "host_status", "new_host"]
+__all__ = ["HostController", "changed_status", "gone_status", "host_status", "new_host", "refused_status"]
 
+log = logging.getLogger(__name__)
+
+REFUSALS = (413, 422)
+"""HTTP codes of the server's refusal of what a report holds: sent again, it is refused again."""
 SEPARATOR = "|"
 ABANDONED = "Abandoned"
 
@@ -162,6 +167,20 @@ class HostController:
     async def _put(self, host: Object, status: Object) -> bool:
         """Writes the status, if it is another one: then all who watch Hosts hear of it."""
         changed = changed_status(host, status)
+        if changed is None:
+            return False
+        try:
+            await self._cluster.client.update(kinds.HOSTS, {**host, "status": changed}, subresource="status")
+        except ApiException as error:
+            if error.status not in REFUSALS:
+                raise
+            log.warning("host %s: its report is refused: %s", name_of(host), error)
+            return await self._put_refused(host, status)
+        return True
+
+    async def _put_refused(self, host: Object, status: Object) -> bool:
+        """Says that the report cannot be stored. What was stored before is kept, and the host is not offered."""
+        changed = changed_status(host, refused_status(host, status))
         if changed is not None:
             await self._cluster.client.update(kinds.HOSTS, {**host, "status": changed}, subresource="status")
         return changed is not None
@@ -232,6 +251,20 @@ def changed_status(host: Object, status: Object) -> Object | None:
         return None if HostStatus.decode(wanted).encode() == current else wanted
     except ValidationError:
         return wanted  # the server says what is wrong with it
+
+
+def refused_status(host: Object, status: Object) -> Object:
+    """The status of a Host whose report (in `status`) the server refuses: the last report that it took, and not available."""
+    current = host.get("status") or {}
+    kept = {key: current[key] for key in ("report", "held") if key in current}
+    dirty = {key: status[key] for key in ("dirtyFor",) if key in status}
+    return {**kept, **dirty, "available": False, "reason": "ReportRefused", "message": _REFUSED}
+
+
+_REFUSED = (
+    "the server refuses what the real host reports, so the last report that it took is shown: the controllers' log says which field; "
+    "correct it at the real host, or upgrade"
+)
 
 
 def gone_status(host: Object, *, class_gone: bool) -> Object:

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from apiserver.apis.base import Model
 from apiserver.apis.meta import Conditions, ObjectMeta, ObjectReference, OwnerReference, SecretReference
-from apiserver.apis.metal3 import BareMetalHostSpec, BareMetalHostStatus, CleaningMode, CustomDeploy, Image
+from apiserver.apis.metal3 import BareMetalHostSpec, BareMetalHostStatus, CustomDeploy, Reported, ReportedImage
 from apiserver.apis.workload import GROUP, VERSION
 
 if TYPE_CHECKING:
@@ -134,13 +134,13 @@ class HeldSpec(Model):
     """What a claim at the source asks for: the part of a view's spec that is the Workload's."""
 
     consumer_ref: ObjectReference
-    image: Image | None = None
+    image: ReportedImage | None = None
     custom_deploy: CustomDeploy | None = None
     user_data: SecretReference | None = None
     meta_data: SecretReference | None = None
     network_data: SecretReference | None = None
     online: bool = False
-    automated_cleaning_mode: CleaningMode | None = None
+    automated_cleaning_mode: Reported | None = None
 
 
 class HeldClaim(Model):

@@ -16,7 +16,9 @@ from apiserver.apis.meta import Conditions, ObjectMeta, ObjectReference, SecretR
 GROUP, VERSION = "metal3.io", "v1alpha1"
 
 MACAddress = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$")]
-BootMode = Literal["UEFI", "UEFISecureBoot", "legacy"]
+Reported = Annotated[str, StringConstraints(pattern=r"^[ -~]{0,128}$")]
+"""A word of one of BMO's enums, in what the hardware reports: shown as it is, for a later BMO has more of them than are known here."""
+BootMode = Annotated[Reported, Field(description="UEFI, UEFISecureBoot or legacy, or what else the host reports.")]
 CleaningMode = Literal["metadata", "disabled"]
 ChecksumType = Literal["md5", "sha256", "sha512", "auto"]
 
@@ -31,6 +33,16 @@ class Image(Model):
         default=None, description="The image's format; found out when empty."
     )
     oci_auth_secret_name: str | None = Field(default=None, description="Secret with the registry's credentials for an OCI image.")
+
+
+class ReportedImage(Model):
+    """The image that a host reports."""
+
+    url: str
+    checksum: str | None = None
+    checksum_type: Reported | None = None
+    format: Reported | None = None
+    oci_auth_secret_name: str | None = None
 
 
 class CustomDeploy(Model):
@@ -74,7 +86,7 @@ class HardwareRAIDVolume(Model):
     """One volume of a RAID controller."""
 
     controller: str | None = None
-    level: Literal["0", "1", "2", "5", "6", "1+0", "5+0", "6+0"]
+    level: Reported = Field(description="0, 1, 2, 5, 6, 1+0, 5+0 or 6+0.")
     name: str | None = Field(default=None, max_length=64)
     number_of_physical_disks: int | None = Field(default=None, ge=1)
     physical_disks: list[str] | None = None
@@ -85,7 +97,7 @@ class HardwareRAIDVolume(Model):
 class SoftwareRAIDVolume(Model):
     """One volume of a software RAID."""
 
-    level: Literal["0", "1", "1+0"]
+    level: Reported = Field(description="0, 1 or 1+0.")
     physical_disks: list[RootDeviceHints] | None = None
     root_volume: bool | None = None
     size_gibibytes: int | None = Field(default=None, ge=0)
@@ -134,7 +146,9 @@ class BareMetalHostSpec(Model):
     """The desired state of one host."""
 
     architecture: str | None = None
-    automated_cleaning_mode: CleaningMode | None = Field(default=None, description="Whether disks are wiped between uses.")
+    automated_cleaning_mode: Reported | None = Field(
+        default=None, description="Whether disks are wiped between uses: metadata or disabled, or what else the host has."
+    )
     bmc: BMCDetails | None = Field(default=None, description="How to reach the BMC; empty strings in a tenant's view.")
     boot_mac_address: MACAddress | None = Field(default=None, alias="bootMACAddress")
     boot_mode: BootMode | None = None
@@ -148,7 +162,7 @@ class BareMetalHostSpec(Model):
     firmware: FirmwareConfig | None = None
     hardware_profile: str | None = None
     image: Image | None = None
-    inspection_mode: Literal["disabled", "agent", "fast"] | None = None
+    inspection_mode: Reported | None = None
     meta_data: SecretReference | None = None
     network_data: SecretReference | None = None
     network_interfaces: list[NetworkInterface] | None = None
@@ -227,7 +241,7 @@ class Storage(Model):
     name: str | None = None
     alternate_names: list[str] | None = None
     rotational: bool | None = None
-    type: Literal["HDD", "SSD", "NVME"] | None = None
+    type: Reported | None = None
     size_bytes: int | None = None
     vendor: str | None = None
     model: str | None = None
@@ -279,7 +293,7 @@ class ProvisionStatus(Model):
 
     state: str
     id: str = Field(default="", alias="ID")
-    image: Image | None = None
+    image: ReportedImage | None = None
     custom_deploy: CustomDeploy | None = None
     boot_mode: BootMode | None = None
     root_device_hints: RootDeviceHints | None = None
@@ -296,13 +310,14 @@ ErrorType = Literal[
     "power management error",
     "servicing error",
 ]
+"""The types that are known today; a host may report others."""
 
 
 class BareMetalHostStatus(Model):
     """The observed state of one host."""
 
-    operational_status: Literal["", "OK", "discovered", "error", "delayed", "detached", "servicing"] = ""
-    error_type: ErrorType | None = None
+    operational_status: Reported = ""
+    error_type: Reported | None = None
     error_message: str = ""
     error_count: int = 0
     last_updated: Timestamp | None = None
@@ -312,7 +327,7 @@ class BareMetalHostStatus(Model):
     provisioning_fail_count: int | None = None
     good_credentials: CredentialsStatus | None = None
     tried_credentials: CredentialsStatus | None = None
-    last_attempted_image: Image | None = None
+    last_attempted_image: ReportedImage | None = None
     powered_on: bool = False
     operation_history: OperationHistory | None = None
     conditions: Conditions | None = None

@@ -28,6 +28,7 @@ __all__ = [
     "timeout",
     "too_large",
     "too_many_requests",
+    "too_many_values",
     "unauthorized",
     "unsupported_media_type",
 ]
@@ -144,6 +145,12 @@ def expired(message: str) -> ApiError:
 def too_large(limit: int) -> ApiError:
     """413: the body is over `limit` bytes."""
     return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {limit}")
+
+
+def too_many_values(limit: int) -> ApiError:
+    """413: the body, or what a write would store, has more than `limit` values."""
+    why = f"the object has more than {limit} values, members of objects and items of lists together: make it smaller, or make several"
+    return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: {why}")
 
 
 def unsupported_media_type(supported: Sequence[str]) -> ApiError:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from apiserver.apis.status import bad_request, too_large
+from apiserver.apis.status import bad_request, too_large, too_many_values
 from apiserver.endpoints.turns import TURNS
-from apiserver.endpoints.yamlloader import parse, too_many
-from apiserver.registry.counting import VALUES, TooMany, count, outside
+from apiserver.endpoints.yamlloader import parse
+from apiserver.registry.counting import VALUES, exceeds, outside
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
@@ -128,21 +128,14 @@ def _load_json(body: bytes) -> tuple[Any, bool]:
     """The value, and whether it is large."""
     brackets = body.count(b"{") + body.count(b"[")
     large = brackets + body.count(b",") > LARGE
-    if large and not _bounded(body):
+    if large and exceeds(body, VALUES):
         if brackets <= CHEAP:
             orjson.loads(body)
-        raise too_many(VALUES)
+        raise too_many_values(VALUES)
     value = orjson.loads(body)
     if brackets > DEPTH:
         _check(value)
     return _integral(value), large
-
-
-def _bounded(body: bytes) -> bool:
-    try:
-        return count(body) <= VALUES
-    except TooMany:
-        return False
 
 
 def _json_in_yaml(body: bytes) -> Decoded | None:

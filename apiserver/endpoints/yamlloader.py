@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import yaml
 
-from apiserver.apis.status import ApiError, bad_request
+from apiserver.apis.status import ApiError, bad_request, too_many_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Loading", "parse", "resolve_scalars", "too_many"]
+__all__ = ["Loading", "parse", "resolve_scalars"]
 
 BOOLEAN = re.compile("[yYnN]$")
 """Words of YAML 1.1 that PyYAML leaves out."""
@@ -168,7 +168,7 @@ class _Builder:
     def _put(self, value: Any) -> None:
         self._count += 1
         if self._count > self._values:
-            raise too_many(self._values)
+            raise too_many_values(self._values)
         if not self._open:
             self.value = value
             return
@@ -181,12 +181,6 @@ class _Builder:
         else:
             assert top.key is not None, "a value comes after its key"
             top.items[top.key], top.key = value, None
-
-
-def too_many(values: int) -> ApiError:
-    """413: the body has more than so many values."""
-    why = f"the body has more than {values} values, members of objects and items of lists together: send a smaller object"
-    return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: {why}")
 
 
 def _mappings(value: Any) -> list[dict[str, Any]]:

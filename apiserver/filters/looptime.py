@@ -24,8 +24,9 @@ R = TypeVar("R")
 
 ROUND = 0.004
 """Seconds of a round that are shared out: as long as a turn of long work (endpoints.turns)."""
-LONGEST = 2 * ROUND
-"""Seconds of a round with those that go on at once because they owe nothing."""
+PAUSE = 3
+"""Rounds in which nothing is shared out after a step that was longer than one: what has come in meanwhile takes some rounds from the socket
+to its handler and back, and would else wait for a long step in each of them. A round without work takes microseconds."""
 SLACK = 0.001
 """A flow that has had no more than this beyond its share goes on at once."""
 LEAST = 0.00002
@@ -40,7 +41,7 @@ class LoopTime:
         self.seconds: dict[str, float] = {}
         self._clock = clock
         self._queue: FairQueue[asyncio.Future[float]] = FairQueue()
-        self._spent, self._armed = 0.0, False
+        self._spent, self._ahead, self._armed, self._pause = 0.0, 0.0, False, 0
 
     async def run(self, name: str, key: Hashable, coroutine: Coroutine[Any, Any, R], *, reserved: bool = False) -> R:
         """The coroutine's result; its steps are the flow's (name, key). `reserved`: the flow has as much as all others together."""
@@ -59,7 +60,7 @@ class LoopTime:
         queue = self._queue
         queue.begin(flow)
         owes = flow.finish > queue.now + SLACK
-        now = (not queue.length and self._spent < ROUND) if owes else (reserved or self._spent < LONGEST)
+        now = (not queue.length and self._spent < ROUND and not self._pause) if owes else (reserved or self._ahead < ROUND)
         if now and not queue.length:
             queue.serve(flow)
         return now
@@ -74,6 +75,10 @@ class LoopTime:
         """Notes what a step took."""
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds
         self._spent += seconds
+        if seconds > ROUND:
+            self._pause = PAUSE
+        if not charged:
+            self._ahead += seconds
         cost = max(seconds, LEAST) / (1 + len(self._queue) if reserved else 1)
         flow.mean += (cost - flow.mean) * SMOOTH
         self._queue.charge(flow, cost - charged)
@@ -85,8 +90,12 @@ class LoopTime:
 
     def _round(self) -> None:
         """A round begins: what is called soon is called in the next one."""
-        self._armed, self._spent = False, 0.0
+        self._armed, self._spent, self._ahead = False, 0.0, 0.0
         queue, granted = self._queue, 0.0
+        if self._pause:
+            self._pause -= 1
+            self._arm()
+            return
         while granted < ROUND and (flow := queue.first()) is not None:
             future = queue.take()
             queue.offer(flow)

@@ -75,7 +75,7 @@ def for_create(resource: Resource, obj: dict[str, Any], namespace: str, now: str
     if isinstance(generate, str) and generate:
         causes += _name_causes(generate.rstrip("-."), "metadata.generateName")
     if causes:
-        raise refuse(resource, name, causes)
+        raise refuse(resource, name[:1024], causes)
     return {"name": name, **metadata, "uid": new_uid(), "creationTimestamp": now, "generation": 1}
 
 
@@ -157,7 +157,9 @@ def without_empty(metadata: dict[str, Any]) -> dict[str, Any]:
 
 def _name_causes(name: str, field: str) -> Iterable[dict[str, str]]:
     if len(name) > 253:
-        yield cause("FieldValueInvalid", f'Invalid value: "{name}": must be no more than 253 bytes', field)
+        yield cause("FieldValueInvalid", f'Invalid value: "{name[:1024]}": must be no more than 253 bytes', field)
+    if len(name) > 1024:
+        return
     if not _SUBDOMAIN.fullmatch(name):
         yield cause("FieldValueInvalid", f'Invalid value: "{name}": {_SUBDOMAIN_HINT}', field)
 

@@ -22,6 +22,10 @@ POINTERS = 16_000
 """Parts of all pointers of a patch."""
 COPIED = 1024 * 1024
 """Bytes that all copy operations of a patch may copy: a few of them could double a value again and again."""
+POINTER = 8192
+"""Characters of one pointer."""
+jsonpointer.VERBOSE_EXCEPTIONS = False
+"""Its messages would quote the whole document, for each member that is missing."""
 OPERATIONS = frozenset({"add", "remove", "replace", "move", "copy", "test"})
 
 
@@ -99,6 +103,8 @@ def _check(index: int, operation: dict[str, Any]) -> None:
         value = operation.get(pointer)
         if not isinstance(value, str) or (value and not value.startswith("/")):
             raise _failed(f'operation {index} ({name}) needs a "{pointer}" such as /spec/online')
+        if len(value) > POINTER:
+            raise _failed(f'operation {index} ({name}) has a "{pointer}" of more than {POINTER} characters')
     if name in ("add", "replace", "test") and "value" not in operation:
         raise _failed(f'operation {index} ({name}) needs a "value"')
 

@@ -10,9 +10,10 @@ import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from apiserver.apis.status import ApiError, already_exists, conflict, not_found, path_not_found, service_unavailable
+from apiserver.apis.status import ApiError, already_exists, conflict, not_found, path_not_found, service_unavailable, too_many_values
 from apiserver.registry import labels, metadata
 from apiserver.registry.attributes import Attributes
+from apiserver.registry.counting import STORED, exceeds
 from apiserver.registry.entry import Drafts, Entry, Known, decoder, encode_stored, unversioned
 from apiserver.registry.sharing import sharing
 from apiserver.registry.strategy import Admission, AdmitEverything, Strategy
@@ -249,6 +250,8 @@ class Registry:
     async def _store(self, context: Context, entry: Entry | None, new: dict[str, Any], old: dict[str, Any] | None = None) -> Entry:
         """Commit a create (no entry) or an update. Raises storage.Conflict when another write came between."""
         own = self.put(entry, new)
+        if exceeds(own.value, STORED) and (entry is None or len(own.value) > len(entry.json)):
+            raise too_many_values(STORED)
         if context.dry_run:
             return self.decode(own.key, own.value, entry.revision) if entry else unversioned(self.decode(own.key, own.value, 0))
         revision = await self.cache.commit([own, *self.strategy.companions(old, new)])

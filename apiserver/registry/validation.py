@@ -38,6 +38,8 @@ _TYPES = {
 }
 
 
+MOST = 50
+"""Complaints that an answer names."""
 _TEXTS = frozenset({"labels", "annotations", "finalizers"})
 """Metadata that is nothing but texts, and so has one form only."""
 
@@ -79,18 +81,18 @@ def _normalized(resource: Resource, model: type[Model], obj: dict[str, Any], nam
     try:
         found = model.decode(obj).encode()
     except ValidationError as error:
-        found = _with_defaults(model, obj, error)
+        complaints = error.errors(include_url=False)
+        found = _with_defaults(model, obj, complaints)
         if not found:
-            raise refuse(resource, name, causes_of(error)) from None
+            raise refuse(resource, name, [one for detail in complaints[:MOST] for one in _causes(detail)]) from None
     causes = list(doubled(model_schema(model), found))
     if causes:
         raise refuse(resource, name, causes)
     return found
 
 
-def _with_defaults(model: type[Model], obj: dict[str, Any], error: ValidationError) -> dict[str, Any]:
+def _with_defaults(model: type[Model], obj: dict[str, Any], complaints: list[ErrorDetails]) -> dict[str, Any]:
     """The object with defaults in place of nulls, as kube-apiserver takes null where there is a default. {} when that does not help."""
-    complaints = error.errors(include_url=False)
     if any(complaint["input"] is not None or not complaint["loc"] for complaint in complaints):
         return {}
     pruned = copy.deepcopy(obj)
@@ -115,7 +117,7 @@ def refuse(resource: Resource, name: str, causes: Sequence[dict[str, str]]) -> A
 
 def causes_of(error: ValidationError) -> list[dict[str, str]]:
     """One cause for each complaint."""
-    return [cause for detail in error.errors(include_url=False) for cause in _causes(detail)]
+    return [cause for detail in error.errors(include_url=False)[:MOST] for cause in _causes(detail)]
 
 
 def field_path(location: Sequence[int | str]) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apiserver.apis.metal3 import ReportedImage
 from controllers.simulator import hardware, power
 from controllers.simulator.secrets import image_auth_problem, refused_reference, waiting_for
 from controllers.simulator.settling import root_device_hints, settings_differ
@@ -15,6 +16,7 @@ from controllers.simulator.turn import AGAIN, FOREVER, Progress
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from apiserver.apis.metal3 import Image
     from controllers.simulator.turn import Turn
 
 __all__ = ["HANDLERS", "inspection_disabled"]
@@ -96,7 +98,7 @@ def available(turn: Turn) -> float:
 
 def _provision(turn: Turn) -> float:
     status, limit = turn.status, turn.settings.provisioning_retries
-    if turn.spec.image != status.last_attempted_image:
+    if _shown(turn.spec.image) != status.last_attempted_image:
         status.provisioning_fail_count = 0
     failures = status.provisioning_fail_count or 0
     if failures < limit:
@@ -116,7 +118,7 @@ def provisioning(turn: Turn) -> float:
             return remaining
         status.provisioning_fail_count = (status.provisioning_fail_count or 0) + 1
         return _deprovision(turn)
-    status.last_attempted_image = spec.image
+    status.last_attempted_image = _shown(spec.image)
     if problem := refused_reference(spec, turn.namespace) or image_auth_problem(spec, turn.secrets):
         turn.set_error("provisioning error", problem)
         return AGAIN
@@ -128,6 +130,11 @@ def provisioning(turn: Turn) -> float:
     return _write_image(turn)
 
 
+def _shown(image: Image | None) -> ReportedImage | None:
+    """The image as the status reports it."""
+    return ReportedImage.decode(image.encode()) if image is not None else None
+
+
 def _write_image(turn: Turn) -> float:
     status, spec = turn.status, turn.spec
     message = "Image provisioning failed: Deploy step deploy.write_image failed on node: Error downloading image"
@@ -136,7 +143,7 @@ def _write_image(turn: Turn) -> float:
         return remaining
     if power.clear_reboots(turn):
         return AGAIN
-    status.provisioning.image = spec.image
+    status.provisioning.image = _shown(spec.image)
     status.provisioning.custom_deploy = spec.custom_deploy
     status.error_count = 0
     status.provisioning_fail_count = 0
@@ -160,7 +167,7 @@ def provisioned(turn: Turn) -> float:
 def externally_provisioned(turn: Turn) -> float:
     if turn.spec.externally_provisioned:
         return power.manage(turn)
-    turn.status.provisioning.image = turn.spec.image
+    turn.status.provisioning.image = _shown(turn.spec.image)
     turn.status.provisioning.custom_deploy = turn.spec.custom_deploy
     return turn.go("provisioned")
 

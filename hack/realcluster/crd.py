@@ -8,10 +8,11 @@ what this project writes to a real host has to pass there.
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
+from apiserver.apis.metal3 import ErrorType
 from apiserver.dev.hardware import REAL_HOSTS
 from apiserver.registry.schema import structural_schema
 from hack.realcluster.manifests import DATA
@@ -43,6 +44,41 @@ def definition() -> dict[str, Any]:
     return {"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": metadata, "spec": spec}
 
 
+_BOOT_MODES = ("UEFI", "UEFISecureBoot", "legacy")
+_CHECKSUMS = ("md5", "sha256", "sha512", "auto")
+_FORMATS = ("raw", "qcow2", "vdi", "vmdk", "live-iso")
+_HARDWARE_RAID = ("0", "1", "2", "5", "6", "1+0", "5+0", "6+0")
+_SOFTWARE_RAID = ("0", "1", "1+0")
+
+ENUMS = {
+    "spec.automatedCleaningMode": ("metadata", "disabled"),
+    "spec.bootMode": _BOOT_MODES,
+    "spec.image.format": _FORMATS,
+    "spec.inspectionMode": ("disabled", "agent", "fast"),
+    "spec.raid.hardwareRAIDVolumes.level": _HARDWARE_RAID,
+    "spec.raid.softwareRAIDVolumes.level": _SOFTWARE_RAID,
+    "status.errorType": get_args(ErrorType),
+    "status.hardware.storage.type": ("HDD", "SSD", "NVME"),
+    "status.lastAttemptedImage.checksumType": _CHECKSUMS,
+    "status.lastAttemptedImage.format": _FORMATS,
+    "status.operationalStatus": ("", "OK", "discovered", "error", "delayed", "detached", "servicing"),
+    "status.provisioning.bootMode": _BOOT_MODES,
+    "status.provisioning.image.checksumType": _CHECKSUMS,
+    "status.provisioning.image.format": _FORMATS,
+    "status.provisioning.raid.hardwareRAIDVolumes.level": _HARDWARE_RAID,
+    "status.provisioning.raid.softwareRAIDVolumes.level": _SOFTWARE_RAID,
+}
+"""BMO's closed lists of words. The model takes any word in what a host reports, for a later BMO has more of them."""
+
+
+def _restrict(schema: dict[str, Any], path: list[str], words: tuple[str, ...]) -> None:
+    """Let the field take these words alone."""
+    for name in path:
+        schema = schema.get("items", schema)["properties"][name]
+    schema.pop("pattern", None)
+    schema["enum"] = list(words)
+
+
 def as_strict_as_bmo(schema: dict[str, Any]) -> dict[str, Any]:
     """The schema with what BMO requires and defaults, and without the empty image format that only the view accepts for CAPM3's sake."""
     schema = copy.deepcopy(schema)
@@ -52,8 +88,8 @@ def as_strict_as_bmo(schema: dict[str, Any]) -> dict[str, Any]:
     del spec["properties"]["online"]["default"]
     spec["properties"]["automatedCleaningMode"]["default"] = "metadata"
     spec["properties"]["consumerRef"]["x-kubernetes-map-type"] = "atomic"
-    for image in (spec["properties"]["image"], provisioning["properties"]["image"], status["properties"]["lastAttemptedImage"]):
-        image["properties"]["format"]["enum"] = [value for value in image["properties"]["format"]["enum"] if value]
+    for path, words in ENUMS.items():
+        _restrict(schema, path.split("."), words)
     status["required"] = list(STATUS_REQUIRED)
     for name in STATUS_REQUIRED:
         status["properties"][name].pop("default", None)

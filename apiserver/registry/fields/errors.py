@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ApplyConflict", "ApplyRefused", "FieldsError", "SchemaMismatch"]
+__all__ = ["MOST", "ApplyConflict", "ApplyRefused", "FieldsError", "SchemaMismatch"]
+
+MOST = 50
+"""Fields that an error names."""
 
 
 class FieldsError(Exception):
@@ -20,7 +23,8 @@ class SchemaMismatch(FieldsError):
     def __init__(self, errors: Sequence[tuple[str, str]], what: str = "") -> None:
         self.errors = list(errors)
         lines = [f"{path}: {why}" if path else why for path, why in self.errors]
-        text = lines[0] if len(lines) == 1 else "\n  ".join(["errors:", *lines])
+        more = [f"and {len(lines) - MOST} more"] if len(lines) > MOST else []
+        text = lines[0] if len(lines) == 1 else "\n  ".join(["errors:", *lines[:MOST], *more])
         super().__init__(f"{what}: {text}" if what else text)
 
     def below(self, prefix: str) -> SchemaMismatch:
@@ -35,19 +39,19 @@ class ApplyRefused(FieldsError):
 class ApplyConflict(FieldsError):
     """Others own fields that the client wants to have otherwise: a 409 Conflict with this text.
 
-    `conflicts`: (path such as ".spec.image", who owns it, such as `"kubectl" using example.com/v1`).
+    `conflicts`: the first MOST (path such as ".spec.image", who owns it, such as `"kubectl" using example.com/v1`).
     """
 
     def __init__(self, conflicts: Sequence[tuple[str, str]]) -> None:
-        self.conflicts = list(conflicts)
-        super().__init__(_message(self.conflicts))
+        self.conflicts = list(conflicts[:MOST])
+        super().__init__(_message(self.conflicts, len(conflicts) > MOST))
 
     def causes(self) -> list[dict[str, str]]:
         """The Status' details.causes."""
         return [{"reason": "FieldManagerConflict", "message": f"conflict with {owner}", "field": path} for path, owner in self.conflicts]
 
 
-def _message(conflicts: Sequence[tuple[str, str]]) -> str:
+def _message(conflicts: Sequence[tuple[str, str]], more: bool) -> str:
     if len(conflicts) == 1:
         ((path, owner),) = conflicts
         return f"Apply failed with 1 conflict: conflict with {owner}: {path}"
@@ -55,4 +59,4 @@ def _message(conflicts: Sequence[tuple[str, str]]) -> str:
     for owner in dict.fromkeys(owner for _, owner in conflicts):
         lines.append(f"conflicts with {owner}:")
         lines += [f"- {path}" for path, found in conflicts if found == owner]
-    return f"Apply failed with {len(conflicts)} conflicts: " + "\n".join(lines)
+    return f"Apply failed with {'more than ' if more else ''}{len(conflicts)} conflicts: " + "\n".join(lines)

@@ -5,11 +5,12 @@ The rules of k8s.io/apimachinery/pkg/util/managedfields and structured-merge-dif
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from apiserver.registry.fields import lastapplied
 from apiserver.registry.fields.elements import render
-from apiserver.registry.fields.errors import ApplyConflict, ApplyRefused, SchemaMismatch
+from apiserver.registry.fields.errors import MOST, ApplyConflict, ApplyRefused, SchemaMismatch
 from apiserver.registry.fields.fieldset import EMPTY, FieldSet
 from apiserver.registry.fields.items import same
 from apiserver.registry.fields.managers import (
@@ -218,9 +219,8 @@ class _Conflicts(Exception):
     def told(self, managers: Managers) -> ApplyConflict:
         """As the client is told."""
         ordered = sorted(self.found, key=Identity.sort_text)
-        return ApplyConflict(
-            [(render(path), owner_text(other, managers[other].api_version)) for other in ordered for path in self.found[other].paths()]
-        )
+        found = ((render(path), owner_text(other, managers[other].api_version)) for other in ordered for path in self.found[other].paths())
+        return ApplyConflict(list(islice(found, MOST + 1)))
 
 
 def _applied(

@@ -68,6 +68,8 @@ MOST_WORDS = 4096
 """Characters of an error that the owner's Host repeats."""
 
 FREE_STATES = ("available", "ready")
+KNOWN_STATUS = ("", "OK", "discovered", "delayed", "detached", "servicing")
+"""Values of operationalStatus that say nothing against a host by themselves."""
 NOBODY = Identity()
 
 
@@ -150,6 +152,11 @@ def is_empty(bmh: Object) -> bool:
     return provisioning.get("state") in FREE_STATES and not image and not method
 
 
+def _in_error(status: Object) -> bool:
+    """Whether the host reports an error, of whatever type and with or without a text."""
+    return bool(status.get("errorMessage") or status.get("errorType")) or status.get("operationalStatus") == "error"
+
+
 def leftovers(bmh: Object) -> bool:
     """Whether the host bears a Workload's label although nobody has it: its consumerRef was cleared by hand."""
     return consumer_of(bmh) is None and names.WORKLOAD_UID in labels_of(bmh)
@@ -190,8 +197,13 @@ def availability(bmh: Object, identity: Identity = NOBODY) -> tuple[bool, str, s
             "ExternallyProvisioned",
             "it is externally provisioned",
         ),
-        (status.get("errorMessage"), "HostError", f"it reports a {status.get('errorType') or 'problem'}: see status.errorMessage"),
+        (_in_error(status), "HostError", f"it reports a {status.get('errorType') or 'problem'}: see status.errorMessage"),
         (consumer is not None, "Claimed", f"{_who(consumer)} has it"),
+        (
+            (status.get("operationalStatus") or "") not in KNOWN_STATUS,
+            "UnknownStatus",
+            f"its operationalStatus is {status.get('operationalStatus')!r}, which is not known here; hosts are offered when it is OK",
+        ),
         (spec.get("image") or spec.get("customDeploy"), "InUse", "its owner has set an image or customDeploy: clear it to offer the host"),
         (leftovers(bmh), "Releasing", "what its last Workload has left beside it is being removed"),
         (not is_empty(bmh), "NotReady", f"its state is {state!r}; hosts are offered when available"),

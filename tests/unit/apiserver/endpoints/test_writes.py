@@ -379,3 +379,34 @@ async def test_null_brings_the_default(service: Service) -> None:
 async def test_an_integer_may_be_written_as_a_float(service: Service) -> None:
     status, found = await service.ask("POST", "widgets", {**widget("a"), "spec": {"size": 2.0}})
     assert (status, found["spec"]["size"]) == (201, 2)
+
+
+async def test_an_object_does_not_grow_beyond_what_one_write_may_look_at(service: Service) -> None:
+    await service.make("a")
+    codes = []
+    for part in range(4):
+        more = {"spec": {"settings": {f"k{part}x{number}": "v" for number in range(5000)}}}
+        answer = await service.send("PATCH", "widgets/a", orjson.dumps(more), MERGE)
+        codes.append(answer.status)
+    assert codes == [200, 413, 413, 413]
+    status, _ = await service.ask("PATCH", "widgets/a", {"metadata": {"labels": {"a": "b"}}}, headers=MERGE)
+    assert status == 200
+
+
+@pytest.mark.parametrize("field", ["name", "generateName"])
+async def test_a_long_name_is_quoted_in_part(service: Service, field: str) -> None:
+    body = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {field: "a." * 100_000 + "!"}}
+    status, found = await service.ask("POST", "widgets", body)
+    assert (status, len(str(found)) < 8000) == (422, True)
+
+
+async def test_conflicts_and_complaints_are_named_up_to_a_number(service: Service) -> None:
+    applied = {"Content-Type": "application/apply-patch+yaml"}
+    for manager, value in (("x", "v"), ("y", "w")):
+        wanted = widget("a", labels={f"k{number}": value for number in range(200)})
+        answer = await service.send("PATCH", f"widgets/a?fieldManager={manager}", orjson.dumps(wanted), applied)
+    found = orjson.loads(answer.body)
+    assert (answer.status, len(found["details"]["causes"])) == (409, 50)
+    assert "more than 50 conflicts" in found["message"]
+    status, found = await service.ask("POST", "widgets", {**widget("b"), "spec": {"settings": {str(number): 1 for number in range(200)}}})
+    assert (status, len(found["details"]["causes"])) == (422, 50)

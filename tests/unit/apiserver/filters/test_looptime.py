@@ -51,6 +51,22 @@ async def test_a_light_users_request_waits_for_one_round_of_a_greedy_ones() -> N
     await asyncio.gather(*greedy, return_exceptions=True)
 
 
+async def test_a_request_of_several_steps_waits_for_one_long_step_in_all() -> None:
+    loop = Loop()
+    greedy = [loop.start("greedy", 1_000, 5 * ROUND) for _ in range(20)]
+    await turn(50)
+    for _ in range(5):
+        before = len(loop.done)
+        await loop.start("light", 3, ROUND / 20)
+        between = loop.done[before:]
+        assert between[: len(between) - between[::-1].index("light")].count("greedy") <= 2
+        await turn(7)
+    assert loop.done.count("greedy") > 10
+    for task in greedy:
+        task.cancel()
+    await asyncio.gather(*greedy, return_exceptions=True)
+
+
 async def test_each_gets_the_same_time_whatever_its_steps_cost_and_how_many_it_has() -> None:
     loop = Loop()
     tasks = [loop.start("many", 10_000, ROUND / 3) for _ in range(50)]

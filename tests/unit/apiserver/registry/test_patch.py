@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from typing import Any
 
 import pytest
@@ -176,6 +177,26 @@ def test_copies_cannot_multiply_values() -> None:
 
 
 def test_pointers_are_bounded() -> None:
-    assert operations_of([{"op": "remove", "path": "/a" * 16_000}])
+    assert operations_of([{"op": "remove", "path": "/a" * 4000}] * 4)
     with pytest.raises(ApiError, match="parts in all"):
-        operations_of([{"op": "move", "from": "/a" * 8_001, "path": "/a" * 8_000}])
+        operations_of([{"op": "move", "from": "/a" * 4000, "path": "/a" * 4001}] * 2)
+
+
+def test_what_is_missing_is_said_without_the_document() -> None:
+    document = {"a": {str(number): "x" * 100 for number in range(1000)}}
+    with pytest.raises(ApiError) as refused:
+        json_patch(document, operations_of([{"op": "replace", "path": "/a/b/c", "value": 1}]))
+    assert len(refused.value.message) < 300
+    operations = operations_of([{"op": "test", "path": "/a/b/c", "value": None}] * 1000)
+    started = time.thread_time()
+    json_patch(document, operations)
+    spent = time.thread_time() - started
+    started = time.thread_time()
+    for _ in range(1000):
+        repr(document)
+    assert spent < (time.thread_time() - started) / 2
+
+
+def test_long_pointers_are_refused() -> None:
+    with pytest.raises(ApiError, match="characters"):
+        operations_of([{"op": "remove", "path": "/" + "a" * 8192}])

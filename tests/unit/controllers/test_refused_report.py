@@ -1,0 +1,46 @@
+"""A report that the server refuses freezes nothing: the host is not offered, and its Host says why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from controllers.hosts import changed_status, refused_status
+from tests.unit.controllers.clusters import BMH, HOSTS, bmh, controllers, world
+from tests.unit.controllers.fakeapi import Failure, eventually
+
+
+async def refuse_models(api: Any, request: Any, address: Any, body: dict[str, Any]) -> None:
+    """PUT hosts/status, as a server does it that knows fewer CPUs than the real host has."""
+    hardware = ((body["status"].get("report") or {}).get("status") or {}).get("hardware") or {}
+    if (hardware.get("cpu") or {}).get("arch") == "refused":
+        raise Failure(422, "Invalid", "status.report.status.hardware.cpu.arch: Unsupported value")
+
+
+async def test_a_host_whose_report_is_refused_is_not_offered_and_says_why() -> None:
+    async with world() as here, controllers(here):
+        here.hardware.put(BMH, bmh("h1"))
+
+        def status() -> dict[str, Any]:
+            return next((host.get("status") or {} for host in here.management.all(HOSTS)), {})
+
+        await eventually(lambda: status().get("available") is True)
+        report = status()["report"]
+        here.management.hooks["PUT hosts/status"] = refuse_models
+        arch = here.host("h1")["status"].get("hardware", {}).get("cpu", {}).get("arch")
+        here.hardware.edit(BMH, "h1", {"status": {"hardware": {"cpu": {"arch": "refused"}}}}, "metal3")
+        await eventually(lambda: status().get("reason") == "ReportRefused")
+        assert status()["available"] is False
+        assert status()["report"] == report, "the last report that was taken stays"
+        here.hardware.edit(BMH, "h1", {"status": {"hardware": {"cpu": {"arch": arch}}}}, "metal3")
+        await eventually(lambda: status().get("available") is True)
+        assert "reason" not in status()
+
+
+def test_what_it_says_once_it_does_not_say_again() -> None:
+    report = {"name": "h1", "spec": {"online": False}, "status": {"operationalStatus": "OK", "provisioning": {"state": "available"}}}
+    host = {"metadata": {"name": "x"}, "status": {"available": True, "report": report}}
+    refused = changed_status(host, refused_status(host, {"available": True, "dirtyFor": "team-a"}))
+    assert refused is not None
+    assert refused["dirtyFor"] == "team-a"
+    again = {**host, "status": refused}
+    assert changed_status(again, refused_status(again, {"available": True, "dirtyFor": "team-a"})) is None
