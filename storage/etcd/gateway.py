@@ -74,6 +74,11 @@ class Gateway(AioClient):
 
     async def call(self, path: str, body: bytes, timeout: float) -> dict[str, Any]:
         """POST to /v3<path>; the decoded answer. Raises GatewayError."""
+        # In a task of its own: a caller whose next step is put off, so that others have their turn, would keep its place meanwhile, and
+        # take an answer that has come in time for one that is late.
+        return await asyncio.create_task(self._call_in_turn(path, body, timeout))
+
+    async def _call_in_turn(self, path: str, body: bytes, timeout: float) -> dict[str, Any]:
         now = asyncio.get_running_loop().time
         deadline = now() + timeout
         try:

@@ -84,7 +84,8 @@ async def fairness(folder: Path, objects: int, seconds: float, connections: int 
         await _gets(server, objects, min(seconds, 2))
         idle = await _gets(server, objects, seconds)
         process = await _start("tests.bench.greedy", server.url, *_files(server, GREEDY), GREEDY, str(connections))
-        await asyncio.sleep(1)  # until all of its connections are busy
+        assert process.stdout is not None
+        await process.stdout.readline()
         beside = await _gets(server, objects, seconds)
         said, _ = await process.communicate(b"")
         return Fairness(idle, beside, orjson.loads(said))

@@ -258,3 +258,13 @@ def test_what_is_no_endpoint_is_refused(given: Any, tls: bool) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - each has its own words
         check_endpoint(given, tls=tls)
     assert "secret" not in str(caught.value)
+
+
+async def test_a_caller_that_does_not_go_on_keeps_no_connection_from_others(etcd: FakeEtcd) -> None:
+    etcd.answer("/kv/range", header(7), header(7))
+    async with gateway(etcd, pool=1) as ours:
+        stopped = ours.call("/kv/range", b"{}", 5)
+        waited = stopped.send(None)  # as flow control does, and never again
+        assert waited is not None
+        assert await ours.call("/kv/range", b"{}", 5) == header(7)
+        stopped.close()
