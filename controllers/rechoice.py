@@ -1,5 +1,7 @@
 """Another host for a Workload whose host turned out to be somebody else's: two clusters share the hardware, and the other one was faster.
 
+A claim through the view ends instead: its Workload is deleted, and the claimer chooses.
+
 Only where the host was merely chosen: not named by its tenant, not claimed through the view, not taken over, and never written to. The
 steps can be cut off anywhere: the Workload becomes Pending while it still has the host, which says that it gives it up; then the source is
 made sure to bear no trace of it; then the claim is cleared, and it waits for a host as at its beginning.
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from controllers.cluster import Cluster
     from controllers.providers.base import Outcome, Provider
 
-__all__ = ["give_up", "giving_up", "giving_up_status", "merely_chosen"]
+__all__ = ["give_up", "giving_up", "giving_up_status", "lost_claim", "merely_chosen"]
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +35,16 @@ def merely_chosen(workload: Object) -> bool:
     """Whether nothing speaks for the Workload's host but that it was free: another one would do as well."""
     if workload["spec"].get("hostRef") or kinds.CLAIMED_THROUGH in labels_of(workload) or ADOPTS in annotations_of(workload):
         return False
+    return _unconfirmed(workload)
+
+
+def lost_claim(workload: Object) -> bool:
+    """Whether the Workload was made by a claim through the view, and the host was never taken for it: when somebody else has it, the claim
+    has to end, for its consumer would wait for ever."""
+    return kinds.CLAIMED_THROUGH in labels_of(workload) and ADOPTS not in annotations_of(workload) and _unconfirmed(workload)
+
+
+def _unconfirmed(workload: Object) -> bool:
     bound = find_condition((workload.get("status") or {}).get("conditions"), "Bound")
     return bound is not None and (bound["status"], bound["reason"]) == ("True", HOST_CHOSEN)
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from controllers import kinds
 from controllers.admittance import deployment_terms, not_allowed
 from controllers.cluster import Cluster, claimed_host
 from controllers.providers.base import Applied, Outcome, ProviderError
-from controllers.rechoice import give_up, giving_up, giving_up_status, merely_chosen
+from controllers.rechoice import give_up, giving_up, giving_up_status, lost_claim, merely_chosen
 from controllers.release import let_go, release, say_releasing, unbind
 from controllers.reporting import about, report, report_status
 from controllers.requests import apply_request, with_secrets
@@ -177,8 +177,13 @@ class WorkloadController:
         if applied.untouched and merely_chosen(workload):
             workload = await report_status(self._cluster, workload, giving_up_status(workload, applied.bound))
             return await self._give_up(workload, host)
+        if applied.untouched and lost_claim(workload):
+            await self._drop(
+                workload, "Warning", "HostTaken", "somebody else was faster to take the host: its consumer has to choose another one"
+            )
+            return None
         if applied.handed_back and kinds.CLAIMED_THROUGH in labels_of(workload):
-            await self._drop(workload)
+            await self._drop(workload, "Normal", "HandedBack", "its consumer goes on with the host where it came from")
             return None
         await report(self._cluster, workload, host, applied)
         await self._drop_consumed(workload, host, applied)
@@ -197,9 +202,9 @@ class WorkloadController:
         done = await give_up(self._cluster, workload, host, self._sources.get(host["spec"]["className"]))
         return None if done else Result(requeue_after=POLL_RELEASE)
 
-    async def _drop(self, workload: Object) -> None:
-        """Deletes a Workload that a claim through the view had made: its consumer has the claim at the source again. Releases nothing."""
-        self._cluster.events.event(about(workload), "Normal", "HandedBack", "its consumer goes on with the host where it came from")
+    async def _drop(self, workload: Object, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+        """Deletes a Workload that a claim through the view had made, and whose host is another's at the source. Releases nothing there."""
+        self._cluster.events.event(about(workload), kind, reason, message)
         try:
             await self._cluster.client.delete(kinds.WORKLOADS, name_of(workload), namespace_of(workload), uid=workload["metadata"]["uid"])
         except ApiException as error:

@@ -11,6 +11,7 @@ from apiserver.registry import metadata
 from apiserver.registry.absorb import Absorbed, Refused, Taken, absorb
 from apiserver.registry.attributes import Attributes
 from apiserver.registry.claims import Claims, bound, free_reason
+from apiserver.registry.confirmation import Confirmations
 from apiserver.registry.entry import Entry, encode_stored
 from apiserver.registry.projection import CLAIMED_THROUGH, claimed_by, host_of
 from apiserver.registry.resource import ALL_VERBS, Column, Resource
@@ -67,6 +68,7 @@ class BareMetalHostViewRegistry(Registry):
         indexers = {"host": lambda e: [e.fields[".host"]]}
         super().__init__(baremetalhosts(group, view=True), cache, admission=admission, indexers=indexers)
         self.claims = claims
+        self.confirmations = Confirmations(claims)
 
     async def update(
         self,
@@ -78,7 +80,31 @@ class BareMetalHostViewRegistry(Registry):
         subresource: str = "",
         applied: bool = False,
     ) -> Entry:
-        """Absorb a tenant's write. 409 when the host is claimed by somebody else, 422 for what a tenant may not change."""
+        """Absorb a tenant's write. 409 when the host is claimed by somebody else, 422 for what a tenant may not change. A claim waits a
+        moment until it is known whether the host's source agrees."""
+        before = self.find(namespace, name)
+        written = await self._write(context, namespace, name, change, subresource, applied=applied)
+        if not context.dry_run and before is not None and _claims(before.object(), written.object()):
+            await self._confirmed(written)
+        return written
+
+    async def _confirmed(self, view: Entry) -> None:
+        """Raises ApiError (409) when somebody else was faster to take the real host."""
+        host = self.claims.hosts.find("", host_of(view.object()))
+        workload = self.claims.workload_of_host(host.object()) if host is not None else None
+        if workload is not None and await self.confirmations.lost(workload.object()):
+            raise self._taken(view.name)
+
+    async def _write(
+        self,
+        context: Context,
+        namespace: str,
+        name: str,
+        change: Callable[[dict[str, Any]], dict[str, Any]],
+        subresource: str,
+        *,
+        applied: bool,
+    ) -> Entry:
         with context.settling():
             for _ in range(ATTEMPTS):
                 entry = self._get_for_write(namespace, name)
@@ -268,6 +294,11 @@ class BareMetalHostViewRegistry(Registry):
 
     def _gone(self, name: str) -> ApiError:
         return conflict(self.resource.group, self.resource.plural, name, "the host is no longer offered; choose another one")
+
+
+def _claims(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    """Whether a write has claimed a free host."""
+    return "consumerRef" not in before["spec"] and "consumerRef" in after["spec"]
 
 
 def _with_spec(obj: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +75,34 @@ async def make_web_and_be_late(stack: Stack) -> None:
     await make_web(stack)
     await eventually(lambda: thefts)
     await thefts[0]
+
+
+async def claim_view_and_be_late(stack: Stack) -> None:
+    """As CAPM3, but the host is somebody else's at that very moment, who is faster to write to the real host."""
+    thefts: list[asyncio.Task[Object]] = []
+    thief = {"consumerRef": {"kind": "Metal3Machine", "apiVersion": CONSUMER["apiVersion"], "namespace": "elsewhere", "name": "faster"}}
+    people = contextvars.copy_context()
+
+    def steal(name: str) -> None:
+        if not thefts:
+            take = stack.hardware.patch("BareMetalHost", name, {"spec": thief}, objects.HARDWARE)
+            thefts.append(asyncio.create_task(take, context=people))
+
+    stack.guard.claimed = steal
+    spec = {"consumerRef": CONSUMER, "image": objects.image(), "online": True}
+    with suppress(ApiException):
+        await stack.management.patch("BareMetalHost", "h0", {"spec": spec}, "tenant-a", who="tenant-a")
+    await eventually(lambda: thefts)
+    await thefts[0]
+
+
+def claim_ended(stack: Stack) -> bool:
+    """Nobody here has the host, and no view says so; what the other one has there is untouched."""
+    real = stack.real("h0")
+    clean = "image" not in real["spec"] and not any("workload" in key for key in real["metadata"].get("labels") or {})
+    nobody = "claimRef" not in stack.host_of("h0")["spec"] and not stack.management.all("Workload")
+    shown = [view for view in stack.management.all("BareMetalHost") if "consumerRef" in view["spec"]]
+    return nobody and not shown and real["spec"]["consumerRef"]["name"] == "faster" and clean
 
 
 def runs_elsewhere(stack: Stack) -> bool:
@@ -294,6 +323,7 @@ ONCE = (objects.IMAGE,)
 FLOWS = (
     Flow("bind and provision", nothing, make_web, lambda stack: phase(stack, "web") == "Running", ONCE),
     Flow("host taken just as it was chosen", nothing, make_web_and_be_late, runs_elsewhere, ONCE),
+    Flow("claim through the view lost to somebody faster", nothing, claim_view_and_be_late, claim_ended),
     Flow("claim through the view", nothing, claim_view, lambda stack: view_state(stack) == "provisioned", ONCE),
     Flow("release", running_web, delete_web, gone),
     Flow("release through the view", claimed_view, release_view, gone),

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from apiserver.apis.host import ADOPTS
 from apiserver.apis.workload import HOST_CHOSEN
 from controllers.kinds import CLAIMED_THROUGH
-from controllers.rechoice import giving_up, merely_chosen
+from controllers.rechoice import giving_up, lost_claim, merely_chosen
 from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, World, bind, bmh, controllers, workload, world
 from tests.unit.controllers.fakeapi import Address, FakeApi, eventually
 
@@ -115,6 +115,14 @@ def test_once_it_was_taken_it_stays(reason: str, status: str) -> None:
 def test_a_host_that_was_meant_stays(named: dict[str, Any]) -> None:
     assert merely_chosen(chosen())
     assert not merely_chosen(chosen(**named))
+
+
+def test_a_claim_through_the_view_is_lost_until_the_host_was_taken() -> None:
+    through = {CLAIMED_THROUGH: "baremetalhost"}
+    assert lost_claim(chosen(labels=through))
+    assert not lost_claim(chosen("Bound", labels=through)), "something may run there"
+    assert not lost_claim(chosen(labels=through, annotations={ADOPTS: "v1 Machine team-a/m"}))
+    assert not lost_claim(chosen())
 
 
 @given(st.sampled_from([None, "Pending", "Bound", "Provisioning", "Failed", "Lost"]), st.booleans())
