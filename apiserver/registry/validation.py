@@ -59,6 +59,8 @@ def normalize(resource: Resource, obj: dict[str, Any], name: str, old: dict[str,
     rest = {field: part for field, part in obj.items() if field != "metadata" and field not in shared}
     if not new and not rest:
         return obj
+    if rest and resource.model.__pydantic_decorators__.model_validators:
+        return _normalized(resource, resource.model, obj, name)  # its parts depend on each other, as a Secret's data and stringData
     part = _part(resource.model, frozenset(resource.model.model_fields) - {"metadata", *_attributes(resource.model, shared)})
     found = _normalized(resource, part, {**rest, "metadata": new}, name)
     kept = {k: found["metadata"][k] if k in new else v for k, v in metadata.items() if k in found["metadata"] or k not in new}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import strategies as st
 from apiserver.apis.status import ApiError
 from apiserver.dev.strategic import strategic_merge
 from apiserver.registry.patch import merge_patch
+from tests.unit.cost import cost
 
 KEYS = st.sampled_from(["a", "b", "metadata", "data"])
 VALUES = st.recursive(st.none() | st.booleans() | st.text(max_size=2), lambda inner: st.dictionaries(KEYS, inner, max_size=3), max_leaves=6)
@@ -65,12 +65,9 @@ def test_lists_cost_no_more_than_they_are_long(field: str) -> None:
     def spent(count: int) -> float:
         texts = [f"example.com/{number:06}" for number in range(2 * count)]
         items = [{"uid": text} for text in texts] if field == "ownerReferences" else texts
-        started = time.thread_time()
-        strategic_merge({field.rpartition("/")[2]: items[:count]}, {field: items[count // 2 :]})
-        return time.thread_time() - started
+        return cost(lambda: strategic_merge({field.rpartition("/")[2]: items[:count]}, {field: items[count // 2 :]}))
 
-    many, few = (min(spent(count) for _ in range(3)) for count in (8000, 500))
-    assert many < 16 * 6 * few
+    assert spent(16_000) < 32 * 6 * spent(500)
 
 
 def test_items_deleted_and_added_again() -> None:
