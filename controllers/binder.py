@@ -14,14 +14,14 @@ from controllers import kinds
 from controllers.admittance import admits, default_class, not_allowed
 from controllers.cluster import Cluster, with_conditions
 from controllers.explanations import Explanations
-from controllers.fit import needs
+from controllers.fit import needs, too_complex
 from controllers.freehosts import ASSUMED_FOR, FreeHosts, unfree
 from controllers.pending import Pending
 from controllers.runtime.clock import LoopClock
 from controllers.runtime.conditions import condition, find_condition
 from controllers.runtime.controller import Controller, Result
 from controllers.runtime.errors import ApiException
-from controllers.runtime.objects import Object, deleting, key_of, name_of, namespace_of
+from controllers.runtime.objects import Object, deleting, key_of, name_of, namespace_of, split_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +57,11 @@ def is_pending(workload: Object) -> bool:
     return not status.get("host") and not deleting(workload) and status.get("phase") != "Lost"
 
 
+def _tenant(key: str) -> str:
+    """Return the namespace: namespaces take turns, so that thousands of Workloads of one hold up no other's."""
+    return split_key(key)[0]
+
+
 class Binder:
     """Reconciles Workloads by key."""
 
@@ -67,7 +72,7 @@ class Binder:
         self._retelling: set[str] = set()
         self._said: dict[str, float] = {}
         self._explanations = Explanations(self._free)
-        self.controller = Controller("binder", self.reconcile, workers=workers)
+        self.controller = Controller("binder", self.reconcile, workers=workers, group=_tenant)
         cluster.hosts.add_handler(self._host_changed)
         cluster.workloads.add_handler(self._workload_changed)
         cluster.classes.add_handler(self._class_changed)
@@ -159,6 +164,8 @@ class Binder:
             raise Unbindable(*refused)
         if workload["spec"].get("hostRef"):
             return await self._bind_pinned(workload, class_)
+        if (reason := too_complex(workload)) is not None:
+            raise Unbindable("TooComplex", reason)
         want = needs(workload)
         for _ in range(ATTEMPTS):
             chosen = self._choose(key, class_, want)

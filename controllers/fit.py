@@ -17,7 +17,7 @@ from controllers.quantities import GI, MI, parse_quantity
 from controllers.runtime.objects import Object, matches, name_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
 __all__ = [
     "OTHERS_DATA",
@@ -35,7 +35,15 @@ __all__ = [
     "needs",
     "point_of",
     "rank",
+    "too_complex",
 ]
+
+MOST_TERMS = 64
+"""Labels, expressions and counted resources of a Workload that are compared with each host."""
+MOST_VALUES = 256
+"""Values of all its expressions together."""
+MOST_SAID = 8
+"""Values of an expression that a message repeats."""
 
 
 OTHERS_DATA = "are not available"
@@ -101,6 +109,18 @@ def candidate(host: Object) -> Candidate:
     )
 
 
+def too_complex(workload: Object) -> str | None:
+    """Return why the Workload is not compared with hosts: each look at a host would take too long. None if it is."""
+    spec = workload["spec"]
+    selector = spec.get("hostSelector") or {}
+    expressions = selector.get("matchExpressions") or ()
+    terms = len(selector.get("matchLabels") or ()) + len(expressions) + len((spec.get("requirements") or {}).get("resources") or ())
+    if terms > MOST_TERMS:
+        return f"spec.hostSelector and spec.requirements.resources have {terms} terms: use at most {MOST_TERMS}"
+    values = sum(len(requirement.get("values") or ()) for requirement in expressions)
+    return f"spec.hostSelector has {values} values: use at most {MOST_VALUES}" if values > MOST_VALUES else None
+
+
 def needs(workload: Object) -> Needs:
     """What the Workload's spec asks for."""
     spec, metadata = workload["spec"], workload["metadata"]
@@ -152,9 +172,14 @@ def _unmatched(selector: Object | None, labels: dict[str, str]) -> str:
             return f"lack label {key}={value}"
     for requirement in selector.get("matchExpressions") or ():
         if not matches({"matchExpressions": [requirement]}, labels):
-            values = f" ({', '.join(requirement['values'])})" if requirement.get("values") else ""
+            values = _listed(requirement.get("values") or ())
             return f"do not match {requirement['key']} {requirement['operator']}{values}"
     return "do not match the host selector"
+
+
+def _listed(values: Sequence[str]) -> str:
+    more = ", …" if len(values) > MOST_SAID else ""
+    return f" ({', '.join(values[:MOST_SAID])}{more})" if values else ""
 
 
 def _labelled(labels: Mapping[str, str], key: str) -> float:

@@ -14,12 +14,12 @@ from apiserver.apis.host import uid_of_view
 from controllers import kinds
 from controllers.providers.base import ApplyRequest, Outcome, Source
 from controllers.runtime.errors import ApiException
-from controllers.runtime.objects import Object, namespace_of
+from controllers.runtime.objects import Object, labels_of, name_of, namespace_of
 
 if TYPE_CHECKING:
     from controllers.cluster import Cluster
 
-__all__ = ["apply_request", "with_secrets"]
+__all__ = ["apply_request", "is_clusters_own", "with_secrets"]
 
 FIELDS = ("userData", "metaData", "networkData")
 PULLED_BY_NAME = (
@@ -53,11 +53,14 @@ async def with_secrets(cluster: Cluster, request: ApplyRequest) -> ApplyRequest:
     references = _references(request.workload)
     found = await asyncio.gather(*(_secret(cluster, namespace, name) for name in references.values()))
     secrets = {}
-    for (field, name), data in zip(references.items(), found, strict=True):
-        if data is None:
+    for (field, name), secret in zip(references.items(), found, strict=True):
+        if secret is None:
             message = f'the secret "{name}" (spec.{field}) does not exist in namespace "{namespace}": create it'
             return replace(request, blocked=Outcome(False, "SecretNotFound", message))
-        secrets[field] = data
+        if is_clusters_own(secret):
+            message = f'the secret "{name}" (spec.{field}) {_CLUSTERS_OWN}'
+            return replace(request, blocked=Outcome(False, "SecretNotAllowed", message))
+        secrets[field] = {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
     return replace(request, secrets=secrets)
 
 
@@ -71,11 +74,26 @@ def _secret_version(cluster: Cluster, namespace: str, name: str) -> str:
     return f"{secret['metadata']['uid']}/{secret['metadata']['resourceVersion']}" if secret else ""
 
 
-async def _secret(cluster: Cluster, namespace: str, name: str) -> dict[str, bytes] | None:
+_CLUSTERS_OWN = "holds a cluster's kubeconfig or keys, which are not sent to machines: name the secret with the machine's first-boot data"
+_KUBECONFIG = "-kubeconfig"
+_KEYS = ("-ca", "-cca", "-etcd", "-proxy", "-sa", "-apiserver-etcd-client")
+_CLUSTER_API = "cluster.x-k8s.io/secret"
+_CLUSTER_NAME = "cluster.x-k8s.io/cluster-name"
+
+
+def is_clusters_own(secret: Object) -> bool:
+    """Return whether the secret is one that Cluster API keeps for a whole cluster. The name tells: bootstrap data has the same type.
+
+    A user that may create Workloads need not be allowed to read secrets."""
+    name = name_of(secret)
+    clusters = secret.get("type") == _CLUSTER_API or _CLUSTER_NAME in labels_of(secret)
+    return name.endswith(_KUBECONFIG) or (clusters and name.endswith(_KEYS))
+
+
+async def _secret(cluster: Cluster, namespace: str, name: str) -> Object | None:
     try:
-        secret = await cluster.client.get(kinds.SECRETS, name, namespace)
+        return await cluster.client.get(kinds.SECRETS, name, namespace)
     except ApiException as error:
         if error.not_found:
             return None
         raise
-    return {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}

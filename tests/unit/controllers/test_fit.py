@@ -9,7 +9,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from apiserver.apis.host import host_name
-from controllers.fit import Candidate, Needs, candidate, capacity, demand, explain, misfit, misfits, needs, rank
+from controllers.fit import (
+    MOST_TERMS,
+    MOST_VALUES,
+    Candidate,
+    Needs,
+    candidate,
+    capacity,
+    demand,
+    explain,
+    misfit,
+    misfits,
+    needs,
+    rank,
+    too_complex,
+)
 from controllers.freeindex import FreeIndex
 from controllers.kinds import FAILURE_DOMAIN
 from controllers.quantities import GI
@@ -200,3 +214,27 @@ def test_reasons_are_counted_like_the_schedulers() -> None:
     reasons = {"are not x86_64": 5, "have less than 64Gi of memory": 4, "lack label gpu=yes": 1}
     assert explain(10, reasons) == "0/10 free hosts fit: 5 are not x86_64, 4 have less than 64Gi of memory, 1 lacks label gpu=yes"
     assert "no host of the class is free" in explain(0, {})
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"hostSelector": {"matchExpressions": [{"key": f"k{n}", "operator": "NotIn", "values": ["a"]} for n in range(MOST_TERMS + 1)]}},
+        {"hostSelector": {"matchExpressions": [{"key": "k", "operator": "In", "values": [str(n) for n in range(MOST_VALUES + 1)]}]}},
+        {"hostSelector": {"matchLabels": {f"k{n}": "a" for n in range(MOST_TERMS + 1)}}},
+        {"requirements": {"resources": {f"example.com/{n}": 1 for n in range(MOST_TERMS + 1)}}},
+    ],
+)
+def test_what_takes_too_long_to_compare_is_refused(spec: dict[str, Any]) -> None:
+    assert "use at most" in (too_complex(workload("w", **spec)) or "")
+
+
+def test_what_is_asked_for_usually_is_compared() -> None:
+    some = {"matchExpressions": [{"key": "k", "operator": "In", "values": [str(n) for n in range(MOST_VALUES)]}]}
+    assert too_complex(workload("w", hostSelector=some)) is None
+    assert too_complex(workload("w")) is None
+
+
+def test_a_message_repeats_few_values() -> None:
+    wanted = {"matchExpressions": [{"key": "k", "operator": "In", "values": [str(n) for n in range(100)]}]}
+    assert misfit(Candidate("h"), Needs("team-a", "s", selector=wanted)) == "do not match k In (0, 1, 2, 3, 4, 5, 6, 7, …)"

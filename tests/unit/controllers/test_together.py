@@ -103,6 +103,24 @@ async def test_nothing_of_the_owner_gets_into_the_management_cluster(here: World
             assert "10.1.2.3" not in text
 
 
+async def test_a_clusters_kubeconfig_is_not_sent_to_a_machine(here: World) -> None:
+    here.management.put(SECRETS, secret("web-kubeconfig", "team-a", value="canary-admin"))
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web", userData={"name": "web-kubeconfig"}))
+        await eventually(lambda: here.condition("web", "Synchronized")["reason"] == "SecretNotAllowed")
+        assert "image" not in here.host("h1")["spec"]
+        assert here.hardware.all(SECRETS) == []
+
+
+async def test_a_selector_that_takes_too_long_is_refused_and_others_go_on(here: World) -> None:
+    huge = {"matchExpressions": [{"key": f"k{n}", "operator": "NotIn", "values": ["a"]} for n in range(45_000)]}
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("greedy", hostSelector=huge))
+        await eventually(lambda: here.condition("greedy", "Bound")["reason"] == "TooComplex")
+        here.management.put(WORKLOADS, workload("web", namespace="team-b"))
+        await eventually(lambda: here.phase("web", "team-b") == "Running")
+
+
 async def test_a_missing_secret_is_named_and_resolves_itself(here: World) -> None:
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web", userData={"name": "later"}))
