@@ -5,10 +5,13 @@ Aliases are refused: a text of a few hundred bytes could stand for gigabytes.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["load"]
 
@@ -37,9 +40,12 @@ def load(text: bytes) -> Any:
     if len(text) > SIZE:
         raise ValueError(f"it has {len(text)} bytes; at most {SIZE} are read: make it smaller")
     try:
-        return orjson.loads(text)
+        found = orjson.loads(text)
     except orjson.JSONDecodeError:
         pass
+    else:
+        _check_depth(found)
+        return found
     try:
         _check(text)
         value = yaml.load(text, _Loader)
@@ -48,6 +54,22 @@ def load(text: bytes) -> Any:
         # Nothing of the error's own text: it quotes the secret.
         raise ValueError("it is not a YAML or JSON object that can be used") from None
     return value
+
+
+def _check_depth(value: Any) -> None:
+    """Refuse a value of JSON that is nested too deep: some that can be read cannot be written. Raises ValueError."""
+    level = [value]
+    for _ in range(DEPTH):
+        level = [item for found in level for item in _items(found) if isinstance(item, dict | list)]
+        if not level:
+            return
+    raise ValueError(f"it is nested more than {DEPTH} levels deep")
+
+
+def _items(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _check(text: bytes) -> None:

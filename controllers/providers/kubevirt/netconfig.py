@@ -30,10 +30,14 @@ def network_config(text: bytes) -> Object:
         return data
     try:
         return {"version": 1, "config": [*_links(data), *_nameservers(data)]}
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"links, networks and services are not as in OpenStack's network_data.json ({type(error).__name__}: {error})"
-        ) from None
+    except KeyError as error:
+        raise ValueError(f"{_MISSHAPEN}: {error} is missing") from None
+    except (TypeError, AttributeError, ValueError, OverflowError):
+        # Nothing of the error's own text: it quotes the secret.
+        raise ValueError(_MISSHAPEN) from None
+
+
+_MISSHAPEN = "links, networks and services are not as in OpenStack's network_data.json"
 
 
 def _links(data: Object) -> list[Object]:

@@ -22,6 +22,8 @@ PLAIN = st.recursive(
 BOMB = "l0: &l0 [a, a, a]\n" + "".join(f"l{n}: &l{n} [{', '.join([f'*l{n - 1}'] * 10)}]\n" for n in range(1, 9))
 
 HOSTILE: dict[str, tuple[str | bytes, str]] = {
+    "deep JSON": ('{"a": ' + "[" * 300 + "]" * 300 + "}", "nested"),
+    "JSON one level too deep": ("[" * (DEPTH + 1) + "]" * (DEPTH + 1), "nested"),
     "an alias bomb": (BOMB, "alias"),
     "deep": ("a: " + "[" * (DEPTH + 1) + "]" * (DEPTH + 1) + " # no JSON", "nested"),
     "very deep": ("a: " + "[" * 60_000, "nested"),

@@ -89,3 +89,19 @@ json = st.recursive(
 def test_nothing_a_tenant_writes_breaks_it(data: dict[str, object]) -> None:
     with suppress(ValueError):
         assert isinstance(network_config(yaml.safe_dump(data).encode()), dict)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "links: [{id: a, mtu: hunter2}]",
+        "links: [{id: a, mtu: .inf}]",
+        "links: [{id: a, type: vlan, vlan_link: b, vlan_id: .nan}]",
+        "links: [hunter2]",
+        "networks: [{link: [hunter2], type: ipv4_dhcp}]",
+    ],
+)
+def test_what_is_misshapen_is_refused_without_a_quotation(text: str) -> None:
+    with pytest.raises(ValueError, match="not as in OpenStack") as caught:
+        network_config(text.encode())
+    assert "hunter2" not in str(caught.value)

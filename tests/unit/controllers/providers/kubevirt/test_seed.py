@@ -54,3 +54,8 @@ def test_secrets_that_cannot_be_used_are_named(secrets: dict[str, dict[str, byte
     with pytest.raises(ProviderError, match=word) as caught:
         made(**secrets)
     assert caught.value.reason == "InvalidSecret"
+
+
+def test_user_data_of_too_many_values_is_not_read() -> None:
+    wide = b'{"ignition": {}, "a": [' + b"[]," * 60_000 + b"[]]}"
+    assert made(userData={"userData": wide}).data["user-data"] == wide
