@@ -88,8 +88,8 @@ def provider_host(bmh: Object, policy: Policy) -> ProviderHost:
     available, reason, message = availability(bmh, policy.identity)
     status = host_status(bmh, identity=policy.identity)
     report: Object = {"name": name_of(bmh), "spec": _pick(bmh.get("spec") or {}, SPEC), "status": status}
-    labels = _allowed(labels_of(bmh), policy.labels, secret)
-    annotations = _allowed(annotations_of(bmh), policy.annotations, secret)
+    labels = _allowed(labels_of(bmh), policy.labels, secret, _bmc_names(bmh))
+    annotations = _allowed(annotations_of(bmh), policy.annotations, secret, _bmc_names(bmh))
     annotations |= {key: "" for key in names.UNHEALTHY if key in annotations_of(bmh)}
     if labels:
         report["labels"] = labels
@@ -251,14 +251,25 @@ def _error_message(bmh: Object) -> str:
     return ERRORS.get(kind, UNKNOWN_ERROR)
 
 
-def _allowed(pairs: dict[str, str], pattern: re.Pattern[str] | None, secret: list[str]) -> dict[str, str]:
+def _allowed(pairs: dict[str, str], pattern: re.Pattern[str] | None, secret: list[str], bmc: set[str]) -> dict[str, str]:
+    """Return what the pattern lets tenants see. Left out is a value of `secret`, and what contains a name of the BMC."""
     if pattern is None:
         return {}
     return {
         key: value
         for key, value in pairs.items()
-        if pattern.fullmatch(key) and not NEVER.fullmatch(key) and not any(word in f"{key}={value}" for word in secret)
+        if pattern.fullmatch(key) and not NEVER.fullmatch(key) and value not in secret and not any(name in f"{key}={value}" for name in bmc)
     }
+
+
+def _bmc_names(bmh: Object) -> set[str]:
+    """Return the BMC's address and host name. Secrets' names are not among them: `worker` is part of many labels."""
+    address = ((bmh.get("spec") or {}).get("bmc") or {}).get("address") or ""
+    try:
+        host = urlsplit(address if "://" in address else f"//{address}").hostname or ""
+    except ValueError:
+        host = ""
+    return {name for name in (address, host) if len(name) > 2}
 
 
 def _hardware(hardware: Object) -> Object:

@@ -52,6 +52,13 @@ def test_the_report_fits_the_api() -> None:
     HostReport.decode(provider_host(host(), OPEN).report)
 
 
+def test_a_label_is_not_hidden_because_a_secrets_name_is_part_of_it() -> None:
+    made = host()
+    made["spec"]["bmc"]["credentialsName"] = "worker"
+    made["metadata"]["labels"] = {"cluster.x-k8s.io/worker": "a", "role": "worker-small", "secret": "worker"}
+    assert provider_host(made, OPEN).report["labels"] == {"cluster.x-k8s.io/worker": "a", "role": "worker-small"}
+
+
 def test_labels_and_annotations_pass_by_policy_only() -> None:
     assert "labels" not in provider_host(host(), NONE).report
     assert provider_host(host(), OPEN).report["labels"] == {"size": "m"}
