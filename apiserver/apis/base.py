@@ -29,8 +29,14 @@ Timestamp = Annotated[
 ]
 
 
+def _is_quantity(value: int | str) -> bool:
+    # 64 characters hold every amount there is. A longer text would stay in the caches of those that compute with it.
+    text = str(value) if isinstance(value, str) or abs(value) < 2**63 else ""
+    return len(text) <= 64 and _QUANTITY.fullmatch(text) is not None
+
+
 def _quantity(value: object) -> object:
-    if isinstance(value, bool) or not isinstance(value, int | str) or not _QUANTITY.fullmatch(str(value)):
+    if isinstance(value, bool) or not isinstance(value, int | str) or not _is_quantity(value):
         raise ValueError("not a quantity: write a number with an optional suffix, such as 16, 64Gi or 1Ti")
     return value
 

@@ -91,12 +91,16 @@ class SecretReference(Model):
     namespace: str | None = None
 
 
+SelectorValue = Annotated[str, Field(max_length=253)]
+"""A label's value has 63 characters at most. Longer ones match nothing, but were accepted once."""
+
+
 class LabelSelectorRequirement(Model):
     """One expression of a label selector."""
 
-    key: str
+    key: str = Field(max_length=317)
     operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
-    values: list[str] | None = None
+    values: list[SelectorValue] | None = Field(default=None, max_length=256)
 
 
 class LabelSelector(Model):
@@ -104,8 +108,8 @@ class LabelSelector(Model):
 
     model_config = ATOMIC
 
-    match_labels: dict[str, str] | None = None
-    match_expressions: list[LabelSelectorRequirement] | None = None
+    match_labels: dict[str, SelectorValue] | None = Field(default=None, max_length=64)
+    match_expressions: list[LabelSelectorRequirement] | None = Field(default=None, max_length=64)
 
 
 class Condition(Model):
@@ -119,5 +123,8 @@ class Condition(Model):
     message: str = Field(max_length=32768)
 
 
-Conditions = Annotated[list[Condition], Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]})]
+Conditions = Annotated[
+    list[Condition],
+    Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
+]
 """Conditions by type, so that several managers can have one each."""

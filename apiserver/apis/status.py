@@ -34,6 +34,12 @@ __all__ = [
 ]
 
 
+CAUSES = 50
+"""Causes that an error names. The message says how many more there are."""
+QUOTED = 1024
+"""Characters of a cause's message: it may quote what a client sent."""
+
+
 class ApiError(Exception):
     """A request's failure as the client is to see it. `retry_after`: seconds, sent as Retry-After as well."""
 
@@ -64,7 +70,8 @@ class ApiError(Exception):
 
 def cause(reason: str, message: str, field: str = "") -> dict[str, str]:
     """One entry of details.causes. Reasons: FieldValueRequired, FieldValueInvalid, FieldValueForbidden, FieldValueNotSupported, …"""
-    found = {"reason": reason, "message": message}
+    found = {"reason": reason, "message": message if len(message) <= QUOTED else f"{message[:QUOTED]}…"}
+    field = field[:QUOTED]
     return {**found, "field": field} if field else found
 
 
@@ -161,10 +168,13 @@ def unsupported_media_type(supported: Sequence[str]) -> ApiError:
 
 def invalid(group: str, kind: str, name: str, causes: Sequence[dict[str, str]]) -> ApiError:
     """422: the object breaks a rule; `causes` (never empty) say which field and why."""
-    parts = [f"{c.get('field', '')}: {c['message']}" if c.get("field") else c["message"] for c in causes]
+    shown = causes[:CAUSES]
+    parts = [f"{c.get('field', '')}: {c['message']}" if c.get("field") else c["message"] for c in shown]
+    if len(causes) > CAUSES:
+        parts.append(f"and {len(causes) - CAUSES} more")
     text = parts[0] if len(parts) == 1 else f"[{', '.join(parts)}]"
     subject = f"{kind}.{group}" if group else kind
-    return ApiError(422, "Invalid", f'{subject} "{name}" is invalid: {text}', details=_details(group, kind, name, causes))
+    return ApiError(422, "Invalid", f'{subject} "{name}" is invalid: {text}', details=_details(group, kind, name, shown))
 
 
 def too_many_requests(message: str, retry_after: int = 1) -> ApiError:

@@ -34,7 +34,7 @@ def with_errors(handler: Handler) -> Handler:
             if call.http.writer.output_size > 0:
                 # A client must not take a cut answer for a whole one: without its end, HTTP tells them apart.
                 raise ConnectionAbortedError("the answer had begun when the request failed") from error
-            return render(seen, call)
+            return render(_bare(seen), call)
 
     return handle
 
@@ -47,6 +47,13 @@ def _seen(error: Exception) -> ApiError:
             return from_storage(error)
         case _:
             return internal()
+
+
+def _bare(error: ApiError) -> ApiError:
+    """Drop what the error holds of the frames it passed. Its traceback names this frame, and the frame names the error: in that cycle
+    the request's body would stay until the garbage collector's last generation is collected."""
+    error.__cause__ = error.__context__ = None
+    return error.with_traceback(None)
 
 
 def _gone(call: Call) -> bool:

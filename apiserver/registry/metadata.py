@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from apiserver.registry.resource import Resource
 
-__all__ = ["SYSTEM_FIELDS", "for_create", "for_update", "generated_name"]
+__all__ = ["LIMITS", "SYSTEM_FIELDS", "for_create", "for_update", "generated_name"]
 
 SYSTEM_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion")
 """Set by the system; a client's values are overwritten."""
@@ -46,6 +46,8 @@ _NAME_PART = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
 _LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
 _SUBDOMAIN = re.compile(DNS_SUBDOMAIN[1:-1])
 _ANNOTATIONS_LIMIT = 256 * 1024
+LIMITS = {"labels": 512, "annotations": 1024, "finalizers": 64, "ownerReferences": 256}
+"""How many of each an object may have: far more than any client needs, and few enough that all work on them is short."""
 
 
 def generated_name(prefix: str) -> str:
@@ -71,7 +73,7 @@ def for_create(resource: Resource, obj: dict[str, Any], namespace: str, now: str
     name = metadata.get("name")
     if not name or not isinstance(name, str):
         raise refuse(resource, "", [cause("FieldValueRequired", "Required value: name or generateName is required", "metadata.name")])
-    causes = [*_name_causes(name, "metadata.name"), *_content_causes(metadata)]
+    causes = [*_name_causes(name, "metadata.name"), *(_number_causes({}, metadata) or _content_causes(metadata))]
     if isinstance(generate, str) and generate:
         causes += _name_causes(generate.rstrip("-."), "metadata.generateName")
     if causes:
@@ -113,7 +115,7 @@ def for_update(resource: Resource, old: dict[str, Any], new: dict[str, Any]) -> 
             listed = ", ".join(f'"{item}"' for item in added)
             message = f"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}"
             causes.append(cause("FieldValueForbidden", message, "metadata.finalizers"))
-    causes += _content_causes(changed(old, result))
+    causes += _number_causes(old, changed(old, result)) or _content_causes(changed(old, result))
     if causes:
         raise refuse(resource, name, causes)
     return result
@@ -175,6 +177,16 @@ def _qualified(key: str) -> bool:
     if slash and not (len(prefix) <= 253 and _SUBDOMAIN.fullmatch(prefix)):
         return False
     return len(name) <= 63 and _NAME_PART.fullmatch(name) is not None
+
+
+def _number_causes(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, str]]:
+    """Causes for more of something than LIMITS allow. What was stored with more may become less."""
+    causes = []
+    for field, limit in LIMITS.items():
+        found, before = new.get(field), old.get(field)
+        if isinstance(found, dict | list) and len(found) > max(limit, len(before) if isinstance(before, dict | list) else 0):
+            causes.append(cause("FieldValueTooMany", f"Too many: {len(found)}: must have at most {limit} items", f"metadata.{field}"))
+    return causes
 
 
 def _content_causes(metadata: dict[str, Any]) -> Iterable[dict[str, str]]:

@@ -11,7 +11,7 @@ from pydantic import ValidationError, create_model
 
 from apiserver.apis.base import Model
 from apiserver.apis.meta import ObjectMeta
-from apiserver.apis.status import ApiError, cause, invalid
+from apiserver.apis.status import CAUSES, ApiError, cause, invalid
 from apiserver.registry.listtypes import doubled
 from apiserver.registry.schema import model_schema
 from apiserver.registry.sharing import changed
@@ -38,8 +38,6 @@ _TYPES = {
 }
 
 
-MOST = 50
-"""Complaints that an answer names."""
 _TEXTS = frozenset({"labels", "annotations", "finalizers"})
 """Metadata that is nothing but texts, and so has one form only."""
 
@@ -86,7 +84,7 @@ def _normalized(resource: Resource, model: type[Model], obj: dict[str, Any], nam
         complaints = error.errors(include_url=False)
         found = _with_defaults(model, obj, complaints)
         if not found:
-            raise refuse(resource, name, [one for detail in complaints[:MOST] for one in _causes(detail)]) from None
+            raise refuse(resource, name, [one for detail in complaints[:CAUSES] for one in _causes(detail)]) from None
     causes = list(doubled(model_schema(model), found))
     if causes:
         raise refuse(resource, name, causes)
@@ -118,8 +116,8 @@ def refuse(resource: Resource, name: str, causes: Sequence[dict[str, str]]) -> A
 
 
 def causes_of(error: ValidationError) -> list[dict[str, str]]:
-    """One cause for each complaint."""
-    return [cause for detail in error.errors(include_url=False)[:MOST] for cause in _causes(detail)]
+    """One cause for each complaint, as far as an error names them."""
+    return [cause for detail in error.errors(include_url=False)[:CAUSES] for cause in _causes(detail)]
 
 
 def field_path(location: Sequence[int | str]) -> str:

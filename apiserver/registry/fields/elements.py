@@ -22,15 +22,23 @@ def item_key(keys: dict[str, Any]) -> str:
     return "k:" + _json(whole_numbers(keys))
 
 
-@lru_cache(maxsize=4096)
+REMEMBERED = 128
+"""Characters of a text whose element is remembered. Longer ones come from tenants, and would fill the memory."""
+
+
 def text_key(name: str, value: str) -> str:
     """item_key of a single text: what most lists have."""
+    return _text_key(name, value) if len(value) <= REMEMBERED else "k:" + _json({name: value})
+
+
+@lru_cache(maxsize=4096)
+def _text_key(name: str, value: str) -> str:
     return "k:" + _json({name: value})
 
 
 def set_value(value: Any) -> str:
     """The element of a set's item. `value` is a scalar, not null."""
-    return _text(value) if type(value) is str else "v:" + _json(whole_numbers(value))
+    return _text(value) if type(value) is str and len(value) <= REMEMBERED else "v:" + _json(whole_numbers(value))
 
 
 @lru_cache(maxsize=4096)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,7 @@ import pytest
 
 from apiserver.admission.chain import AdmissionChain
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
-from apiserver.apis.status import service_unavailable
+from apiserver.apis.status import ApiError, service_unavailable
 from apiserver.filters.authn_certificate import CertificateAuthenticator
 from apiserver.filters.authz import Decision, PrivilegedGroup, UnionAuthorizer
 from apiserver.filters.certificates import CertificateVerifier
@@ -107,6 +108,22 @@ async def test_nothing_is_created_where_no_namespace_is(tmp_path: Path, namespac
         assert body["message"] == 'namespaces "missing" not found'
     else:
         assert body["details"]["causes"][0]["reason"] == "NamespaceTerminating"
+
+
+async def test_refused_requests_leave_nothing_behind(tmp_path: Path) -> None:
+    refused = [{**WORKLOAD, "spec": {"online": "no"}}, {**WORKLOAD, "metadata": {"name": "-"}}, {**WORKLOAD, "kind": "Other"}]
+    async with app_of(tmp_path) as app, client(app) as session:
+        gc.collect()
+        gc.disable()
+        try:
+            for body in refused * 3:
+                async with session.post(WORKLOADS, data=orjson.dumps(body)) as response:
+                    assert 400 <= response.status < 500
+            async with session.get(f"{WORKLOADS}/none") as response:
+                assert response.status == 404
+            assert [found for found in gc.get_objects() if isinstance(found, ApiError)] == []
+        finally:
+            gc.enable()
 
 
 async def test_discovery_version_and_metrics(tmp_path: Path) -> None:
