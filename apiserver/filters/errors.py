@@ -26,17 +26,39 @@ def with_errors(handler: Handler) -> Handler:
         try:
             return await handler(call)
         except Exception as error:
-            if _gone(call):
-                raise ConnectionResetError("the client is gone") from error
-            seen = _seen(error)
-            if not isinstance(error, ApiError) and seen.code >= 500:
-                log.exception("audit ID %s: %s %s failed", call.audit_id, call.http.method, call.info.path)
-            if call.http.writer.output_size > 0:
-                # A client must not take a cut answer for a whole one: without its end, HTTP tells them apart.
-                raise ConnectionAbortedError("the answer had begun when the request failed") from error
-            return render(_bare(seen), call)
+            try:
+                return _answer(error, call)
+            finally:
+                _forget(error)
 
     return handle
+
+
+def _answer(error: Exception, call: Call) -> web.StreamResponse:
+    if _gone(call):
+        raise ConnectionResetError("the client is gone") from error
+    seen = _seen(error)
+    if not isinstance(error, ApiError) and seen.code >= 500:
+        log.exception("audit ID %s: %s %s failed", call.audit_id, call.http.method, call.info.path)
+    if call.http.writer.output_size > 0:
+        # A client must not take a cut answer for a whole one: without its end, HTTP tells them apart.
+        raise ConnectionAbortedError("the answer had begun when the request failed") from error
+    return render(seen, call)
+
+
+def _forget(error: BaseException) -> None:
+    """Drop the tracebacks of an error and of all that led to it. A frame that holds its own error is a cycle, which keeps the
+    request's body until the garbage collector comes to it."""
+    waiting, seen = [error], set()
+    while waiting:
+        found = waiting.pop()
+        if id(found) in seen:
+            continue
+        seen.add(id(found))
+        found.__traceback__ = None
+        waiting += [one for one in (found.__cause__, found.__context__) if one is not None]
+        if isinstance(found, BaseExceptionGroup):
+            waiting += found.exceptions
 
 
 def _seen(error: Exception) -> ApiError:
@@ -47,13 +69,6 @@ def _seen(error: Exception) -> ApiError:
             return from_storage(error)
         case _:
             return internal()
-
-
-def _bare(error: ApiError) -> ApiError:
-    """Drop what the error holds of the frames it passed. Its traceback names this frame, and the frame names the error: in that cycle
-    the request's body would stay until the garbage collector's last generation is collected."""
-    error.__cause__ = error.__context__ = None
-    return error.with_traceback(None)
 
 
 def _gone(call: Call) -> bool:

@@ -10,7 +10,16 @@ import time
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from apiserver.apis.status import ApiError, already_exists, conflict, not_found, path_not_found, service_unavailable, too_many_values
+from apiserver.apis.status import (
+    ApiError,
+    already_exists,
+    conflict,
+    not_found,
+    path_not_found,
+    service_unavailable,
+    too_large,
+    too_many_values,
+)
 from apiserver.registry import labels, metadata
 from apiserver.registry.attributes import Attributes
 from apiserver.registry.counting import STORED, exceeds
@@ -36,6 +45,11 @@ PRIVATE = "private"
 ATTEMPTS = 32
 """How often a write starts over when others come between. Each lost round means that another one went through."""
 
+SIZE = 1024 * 1024
+"""Bytes of a stored object. etcd takes 1.5 MiB in one request, in which up to three objects change; each is kept in several revisions."""
+DELETION = 1024
+"""Bytes by which an object may grow when it is deleted, whatever its size: a time, a period and their manager."""
+
 
 def now() -> str:
     """The time as metadata has it: RFC 3339, UTC, whole seconds."""
@@ -45,6 +59,19 @@ def now() -> str:
 @lru_cache(maxsize=1)
 def _stamp(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
+
+
+def _check_size(value: bytes) -> None:
+    """Raises ApiError (413)."""
+    if len(value) > SIZE:
+        raise too_large(SIZE)
+    if exceeds(value, STORED):
+        raise too_many_values(STORED)
+
+
+def _grown(value: bytes, stored: bytes, new: dict[str, Any]) -> bool:
+    """Whether a write makes the object larger. What was stored before there was a limit may still be deleted, which writes a time."""
+    return len(value) > len(stored) + (DELETION if "deletionTimestamp" in new["metadata"] and b'"deletionTimestamp"' not in stored else 0)
 
 
 class Registry:
@@ -250,8 +277,8 @@ class Registry:
     async def _store(self, context: Context, entry: Entry | None, new: dict[str, Any], old: dict[str, Any] | None = None) -> Entry:
         """Commit a create (no entry) or an update. Raises storage.Conflict when another write came between."""
         own = self.put(entry, new)
-        if exceeds(own.value, STORED) and (entry is None or len(own.value) > len(entry.json)):
-            raise too_many_values(STORED)
+        if entry is None or _grown(own.value, entry.json, new):
+            _check_size(own.value)
         if context.dry_run:
             return self.decode(own.key, own.value, entry.revision) if entry else unversioned(self.decode(own.key, own.value, 0))
         revision = await self.cache.commit([own, *self.strategy.companions(old, new)])

@@ -410,3 +410,14 @@ async def test_conflicts_and_complaints_are_named_up_to_a_number(service: Servic
     assert "more than 50 conflicts" in found["message"]
     status, found = await service.ask("POST", "widgets", {**widget("b"), "spec": {"settings": {str(number): 1 for number in range(200)}}})
     assert (status, len(found["details"]["causes"])) == (422, 50)
+
+
+async def test_an_object_has_a_megabyte_at_most(service: Service) -> None:
+    await service.make("a")
+    codes = []
+    for part in ("b", "c"):
+        status, _ = await service.ask("PATCH", "widgets/a", {"spec": {"settings": {part: "v" * 600_000}}}, headers=MERGE)
+        codes.append(status)
+    assert codes == [200, 413]
+    status, _ = await service.ask("PATCH", "widgets/a", {"metadata": {"labels": {"a": "b"}}}, headers=MERGE)
+    assert status == 200

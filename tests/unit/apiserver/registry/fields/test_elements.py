@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -72,3 +74,16 @@ def test_the_order_of_elements() -> None:
 def test_whole_numbers_everywhere() -> None:
     assert repr(whole_numbers({"a": [1.0, 1.5, True, "2.0"]})) == "{'a': [1, 1.5, True, '2.0']}"
     assert whole_numbers(float("inf")) == float("inf")
+
+
+def test_long_texts_are_not_remembered() -> None:
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(50):
+            text_key("uid", f"{number}" + "x" * 100_000)
+            set_value(f"{number}" + "x" * 100_000)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 100_000
