@@ -1,0 +1,202 @@
+"""Every stored object is valid, whatever was written, in whatever way: and every host that somebody has can be released.
+
+All ways to write are driven at random with good and bad values; after each step every stored object is decoded with its model and judged
+by its strategy, as if it were created now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from apiserver.apis.status import ApiError
+from apiserver.registry.catalog import management_catalog
+from apiserver.registry.claims import RELEASE_FINALIZER
+from apiserver.registry.context import DeleteOptions
+from storage.cache import WatchCache
+from storage.sqlite import SQLiteStore
+from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Bench, report
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from apiserver.registry.entry import Entry
+    from apiserver.registry.store import Registry
+
+NAMES = ("node-0", "node-1")
+NAMESPACES = ("tenant-a", "tenant-b")
+TENANT, NAME = st.sampled_from(NAMESPACES), st.sampled_from(NAMES)
+
+REFERENCES = st.sampled_from(
+    [None, {}, {"name": ""}, {"name": "boot"}, {"name": "boot", "namespace": "tenant-b"}, {"namespace": "tenant-a"}]
+)
+FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "userData": REFERENCES,
+    "metaData": REFERENCES,
+    "networkData": REFERENCES,
+    "image": st.sampled_from([None, {}, IMAGE, {**IMAGE, "format": ""}, {**IMAGE, "format": "tape"}, {**IMAGE, "url": 1}]),
+    "customDeploy": st.sampled_from([None, {}, {"method": ""}, {"method": "install"}]),
+    "online": st.sampled_from([None, True, False, "yes"]),
+    "automatedCleaningMode": st.sampled_from([None, "metadata", "disabled", "of a later BMO", ""]),
+    "consumerRef": st.sampled_from([None, {}, CONSUMER, {**CONSUMER, "name": "m-1"}, {"kind": 1}]),
+    "className": st.sampled_from([None, "metal", "other", "No Name"]),
+    "hostRef": st.sampled_from([None, {}, {"name": "node-0"}, {"name": "No Name"}]),
+}
+CHANGES = st.dictionaries(st.sampled_from(sorted(FIELDS)), st.none(), max_size=3).flatmap(
+    lambda chosen: st.fixed_dictionaries({field: FIELDS[field] for field in chosen})
+)
+METADATA = st.sampled_from(
+    [{}, {"labels": {"a": "b"}}, {"labels": {"no good!": "b"}}, {"labels": 1}, {"annotations": {"a": 1}}, {"finalizers": ["a/b"]}]
+)
+STATUSES = st.sampled_from(
+    [{"phase": "Running"}, {"phase": "Deprovisioning"}, {"phase": "Dancing"}, {"conditions": 1}, {"poweredOn": "x"}, {}]
+)
+WORDS = st.sampled_from(["OK", "error", "of a later BMO", "x" * 129, "two\nlines"])
+
+
+def merged(obj: dict[str, Any], spec: dict[str, Any], metadata: dict[str, Any]) -> dict[str, Any]:
+    """A merge patch of the object."""
+    kept = {k: v for k, v in {**(obj.get("spec") or {}), **spec}.items() if v is not None}
+    return {**obj, "metadata": {**obj["metadata"], **metadata}, "spec": kept}
+
+
+def problems(registry: Registry, entry: Entry) -> list[str]:
+    """What is wrong with a stored object."""
+    obj = entry.object()
+    try:
+        registry.resource.model.decode(obj)
+    except ValueError as error:
+        return [f"{entry.key}: {error}"]
+    return [f"{entry.key}: {cause}" for cause in registry.strategy.validate(None, obj)]
+
+
+class StoredObjects(RuleBasedStateMachine):
+    """Two hosts, two tenants, an owner and the controllers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.directory = tempfile.TemporaryDirectory()
+
+    def attempt(self, write: Awaitable[Any]) -> None:
+        """Carries the write out, or sees it refused for what the client did."""
+
+        async def run() -> None:
+            with suppress(ApiError):
+                await write
+
+        self.loop.run_until_complete(run())
+
+    @initialize()
+    def begin(self) -> None:
+        self.loop.run_until_complete(self._begin())
+
+    async def _begin(self) -> None:
+        self.cache = WatchCache(SQLiteStore(Path(self.directory.name) / "db", synchronous="off"))
+        self.bench = Bench(management_catalog(self.cache))
+        await self.cache.start()
+        for name in NAMES:
+            await self.bench.add_host(name)
+
+    def teardown(self) -> None:
+        self.loop.run_until_complete(self.cache.close())
+        self.loop.close()
+        self.directory.cleanup()
+
+    @rule(namespace=TENANT, name=NAME, consumer=FIELDS["consumerRef"], spec=CHANGES, metadata=METADATA)
+    def claim(self, namespace: str, name: str, consumer: Any, spec: dict[str, Any], metadata: dict[str, Any]) -> None:
+        spec = {**spec, "consumerRef": consumer}
+        self.attempt(self.bench.views.update(CONTEXT, namespace, name, lambda old: merged(old, spec, metadata)))
+
+    @rule(namespace=TENANT, name=NAME, spec=CHANGES, metadata=METADATA)
+    def change_view(self, namespace: str, name: str, spec: dict[str, Any], metadata: dict[str, Any]) -> None:
+        self.attempt(self.bench.views.update(CONTEXT, namespace, name, lambda old: merged(old, spec, metadata)))
+
+    @rule(namespace=TENANT, name=NAME, spec=CHANGES)
+    def apply_view(self, namespace: str, name: str, spec: dict[str, Any]) -> None:
+        obj = {
+            "apiVersion": "metal3.io/v1alpha1",
+            "kind": "BareMetalHost",
+            "metadata": {"name": name, "namespace": namespace},
+            "spec": spec,
+        }
+        self.attempt(self.bench.views.apply(CONTEXT, namespace, name, obj, force=True))
+
+    @rule(namespace=TENANT, name=NAME)
+    def delete_view(self, namespace: str, name: str) -> None:
+        self.attempt(self.bench.views.delete(CONTEXT, namespace, name, DeleteOptions()))
+
+    @rule(namespace=TENANT, name=NAME, spec=CHANGES, metadata=METADATA)
+    def create(self, namespace: str, name: str, spec: dict[str, Any], metadata: dict[str, Any]) -> None:
+        made = merged({"metadata": {"name": name}}, spec, metadata)
+        self.attempt(self.bench.workloads.create(CONTEXT, namespace, made))
+
+    @rule(namespace=TENANT, name=NAME, spec=CHANGES, metadata=METADATA)
+    def change(self, namespace: str, name: str, spec: dict[str, Any], metadata: dict[str, Any]) -> None:
+        self.attempt(self.bench.workloads.update(CONTEXT, namespace, name, lambda old: merged(old, spec, metadata)))
+
+    @rule(namespace=TENANT, name=NAME, status=STATUSES)
+    def say(self, namespace: str, name: str, status: dict[str, Any]) -> None:
+        write = self.bench.workloads.update(CONTEXT, namespace, name, lambda old: {**old, "status": status}, subresource="status")
+        self.attempt(write)
+
+    @rule(namespace=TENANT, name=NAME)
+    def delete(self, namespace: str, name: str) -> None:
+        self.attempt(self.bench.workloads.delete(CONTEXT, namespace, name, DeleteOptions()))
+
+    @rule(namespace=TENANT, name=NAME, index=st.sampled_from((0, 1)))
+    def bind(self, namespace: str, name: str, index: int) -> None:
+        hosts = list(self.bench.hosts.collection.range())
+        self.attempt(self.bench.workloads.connect(CONTEXT, namespace, name, "binding", {"target": {"name": hosts[index].name}}))
+
+    @rule(index=st.sampled_from((0, 1)), word=WORDS, available=st.booleans())
+    def report(self, index: int, word: str, available: bool) -> None:
+        host = list(self.bench.hosts.collection.range())[index]
+        name = host.object()["spec"]["source"]["name"]
+        made = report(name, operationalStatus=word, errorType=word)
+        self.attempt(self.bench.report(host.name, {"available": available, "report": made}))
+
+    @invariant()
+    def every_stored_object_is_valid(self) -> None:
+        found = [
+            problem
+            for registry in self.bench.catalog.registries
+            for entry in registry.collection.range()
+            for problem in problems(registry, entry)
+        ]
+        assert not found, found
+
+    @rule(index=st.sampled_from((0, 1)))
+    def release(self, index: int) -> None:
+        """What the controllers do: every step has to succeed, whatever is stored."""
+        self.loop.run_until_complete(self._release(list(self.bench.hosts.collection.range())[index].name))
+
+    async def _release(self, host: str) -> None:
+        bench = self.bench
+        entry = bench.catalog.views.claims.workload_of_host(bench.hosts.get("", host).object())
+        if entry is None:
+            return
+        where, name = entry.namespace, entry.name
+        await bench.workloads.delete(CONTEXT, where, name, DeleteOptions())
+        status = {"phase": "Deprovisioning"}
+        await bench.workloads.update(CONTEXT, where, name, lambda old: {**old, "status": status}, subresource="status")
+        await bench.hosts.update(CONTEXT, "", host, lambda old: {**old, "spec": {**old["spec"], "claimRef": None}})
+        await bench.workloads.update(CONTEXT, where, name, without_release)
+        assert "claimRef" not in bench.hosts.get("", host).object()["spec"]
+
+
+def without_release(old: dict[str, Any]) -> dict[str, Any]:
+    """The Workload without the finalizer that keeps it until its host is released."""
+    left = [finalizer for finalizer in old["metadata"].get("finalizers") or () if finalizer != RELEASE_FINALIZER]
+    return {**old, "metadata": {**old["metadata"], "finalizers": left}}
+
+
+TestStoredObjects = StoredObjects.TestCase
+TestStoredObjects.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
