@@ -208,7 +208,7 @@ def new_host(class_name: str, reported: ProviderHost) -> Object:
 
 def host_status(reported: ProviderHost, host: Object, *, abandoned: bool = False, consumer_gone: str = "") -> Object:
     """Host.status from the provider's report. A real host that a Workload of ours has without a claim here is an orphan; a claim whose
-    Workload is gone (its finalizer was removed by force) is abandoned; one whose Workload's own consumer is gone says so (`consumer_gone`).
+    Workload is gone (it has vanished from the store) is abandoned; one whose Workload's own consumer is gone says so (`consumer_gone`).
     None is released by itself: something may run there."""
     status: Object = {"available": reported.available, "report": reported.report}
     reason, message = reported.reason, reported.message

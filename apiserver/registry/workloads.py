@@ -10,7 +10,7 @@ from apiserver.apis.images import deploy_problems
 from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.apis.workload import GROUP, VERSION, Binding, Workload
 from apiserver.registry.attributes import Attributes
-from apiserver.registry.claims import Claims, adopting, bound, claim_ref, free_reason
+from apiserver.registry.claims import RELEASE_FINALIZER, Claims, adopting, bound, claim_ref, free_reason
 from apiserver.registry.projection import taken_from
 from apiserver.registry.resource import Column, Resource
 from apiserver.registry.store import ATTEMPTS, Registry
@@ -51,6 +51,9 @@ WORKLOADS = Resource(
 )
 
 _REFERENCES = ("userData", "metaData", "networkData")
+_KEPT_FINALIZER = (
+    f"metadata.finalizers: {RELEASE_FINALIZER} stays until the host is released: delete the Workload, and its controllers remove it"
+)
 _CHOICE = ("className", "hostRef", "hostSelector", "requirements", "failureDomain")
 
 
@@ -72,8 +75,11 @@ class WorkloadStrategy(Strategy):
         return new
 
     def prepare_update(self, context: Context, old: dict[str, Any], new: dict[str, Any], subresource: str) -> dict[str, Any]:
-        """status.host stays as the binding wrote it."""
+        """status.host stays as the binding wrote it, and the release finalizer as long as a host is claimed."""
         new = super().prepare_update(context, old, new, subresource)
+        if self._drops_release(old, new):
+            new["metadata"] = {**new["metadata"], "finalizers": [*(new["metadata"].get("finalizers") or ()), RELEASE_FINALIZER]}
+            context.warnings.append(_KEPT_FINALIZER)
         if not subresource and (warning := _update_warning(old, new)):
             context.warnings.append(warning)
         if subresource == "status" and isinstance(new.get("status"), dict):
@@ -105,6 +111,12 @@ class WorkloadStrategy(Strategy):
                 message = "Forbidden: it led to the choice of the host and is immutable; delete the workload and create it anew"
                 causes.append(cause("FieldValueForbidden", message, f"spec.{field}"))
         return causes
+
+    def _drops_release(self, old: dict[str, Any], new: dict[str, Any]) -> bool:
+        """Whether the write would let the Workload end without the release of its host. Such a host would stay claimed by nobody: out of
+        everybody's reach, and beyond the quota. The claim tells it, not the writer: the controllers clear that first, too."""
+        before, after = old["metadata"].get("finalizers") or (), new["metadata"].get("finalizers") or ()
+        return RELEASE_FINALIZER in before and RELEASE_FINALIZER not in after and self.claims.host_of_workload(old) is not None
 
     def _forbidden_deployment(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
         """What the class does not let it deploy. What is stored and stays as it is stays accepted, also where the class has changed."""

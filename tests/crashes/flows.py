@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from controllers.runtime.errors import ApiException
+from storage.base import Delete
 from tests.crashes import objects
 from tests.crashes.checks import condition, phase, view
 from tests.crashes.virtual import eventually
@@ -301,10 +302,20 @@ def runs_on(stack: Stack) -> bool:
 
 
 async def vanished(stack: Stack) -> None:
-    """The Workload was removed by force: nothing was released."""
+    """The Workload has vanished from the store, as after a restore of an older one: nothing was released."""
     await running_web(stack)
+    entry = stack.management.registries["Workload"].get("tenant-a", "web")
+    await stack.management.cache.commit([Delete(entry.key, entry.revision)])
+
+
+async def end_by_force(stack: Stack) -> None:
+    """The tenant deletes the Workload and takes its finalizers away, before anything is released."""
     await delete_web(stack)
-    await stack.management.patch("Workload", "web", {"metadata": {"finalizers": []}}, "tenant-a")
+    try:
+        await patiently(lambda: stack.management.patch("Workload", "web", {"metadata": {"finalizers": []}}, "tenant-a", who="tenant-a"))
+    except ApiException as error:
+        if not error.not_found:  # released already
+            raise
 
 
 async def free_by_hand(stack: Stack) -> None:
@@ -326,6 +337,7 @@ FLOWS = (
     Flow("claim through the view lost to somebody faster", nothing, claim_view_and_be_late, claim_ended),
     Flow("claim through the view", nothing, claim_view, lambda stack: view_state(stack) == "provisioned", ONCE),
     Flow("release", running_web, delete_web, gone),
+    Flow("release that its tenant would end by force", running_web, end_by_force, gone),
     Flow("release through the view", claimed_view, release_view, gone),
     Flow("reboot", running_web, reboot, rebooted),
     Flow("remediation", running_web, remediate, rebooted),

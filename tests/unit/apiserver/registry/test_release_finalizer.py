@@ -1,0 +1,58 @@
+"""A tenant cannot end a Workload before its host is released, by any write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from apiserver.registry.claims import RELEASE_FINALIZER
+from apiserver.registry.context import Context, DeleteOptions, UserInfo
+from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Bench
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def finalizers(obj: dict[str, Any]) -> list[str]:
+    found: list[str] = obj["metadata"].get("finalizers", [])
+    return found
+
+
+def with_finalizers(*wanted: str) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    return lambda obj: {**obj, "metadata": {**obj["metadata"], "finalizers": list(wanted)}}
+
+
+async def claimed(bench: Bench) -> None:
+    await bench.add_host()
+    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE, online=True)
+
+
+@pytest.mark.parametrize("deleted_first", [False, True])
+@pytest.mark.parametrize("subresource", ["", "status"])
+async def test_the_release_finalizer_stays_while_a_host_is_claimed(bench: Bench, deleted_first: bool, subresource: str) -> None:
+    await claimed(bench)
+    if deleted_first:
+        await bench.workloads.delete(CONTEXT, "tenant-a", "node-0", DeleteOptions())
+    context = Context(UserInfo("tenant"))
+    entry = await bench.workloads.update(context, "tenant-a", "node-0", with_finalizers(), subresource=subresource)
+    assert finalizers(entry.object()) == [RELEASE_FINALIZER]
+    assert any(RELEASE_FINALIZER in warning for warning in context.warnings) or subresource
+    assert bench.workloads.find("tenant-a", "node-0") is not None
+
+
+async def test_other_finalizers_are_the_tenants_to_change(bench: Bench) -> None:
+    await claimed(bench)
+    entry = await bench.workloads.update(CONTEXT, "tenant-a", "node-0", with_finalizers("example.com/backup"))
+    assert sorted(finalizers(entry.object())) == ["example.com/backup", RELEASE_FINALIZER]
+    entry = await bench.workloads.update(CONTEXT, "tenant-a", "node-0", with_finalizers())
+    assert finalizers(entry.object()) == [RELEASE_FINALIZER]
+
+
+async def test_the_finalizer_can_be_removed_once_the_claim_is_cleared(bench: Bench) -> None:
+    await claimed(bench)
+    host = bench.hosts.collection.index("claim", ("tenant-a", "node-0"))[0]
+    await bench.workloads.delete(CONTEXT, "tenant-a", "node-0", DeleteOptions())
+    await bench.hosts.update(CONTEXT, "", host.name, lambda obj: {**obj, "spec": {**obj["spec"], "claimRef": None}})
+    await bench.workloads.update(CONTEXT, "tenant-a", "node-0", with_finalizers())
+    assert bench.workloads.find("tenant-a", "node-0") is None
