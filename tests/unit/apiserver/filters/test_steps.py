@@ -16,6 +16,8 @@ from apiserver.apis.status import conflict
 from apiserver.filters.steps import with_steps
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from apiserver.endpoints.call import Call, Handler
 
 CALL: Any = object()
@@ -62,8 +64,10 @@ async def test_each_step_is_timed_and_what_is_waited_for_is_not() -> None:
     assert times.steps[2] < 0.04
 
 
-@pytest.mark.parametrize("error", [conflict("g", "things", "x", "taken"), ValueError("x"), asyncio.CancelledError()])
-async def test_failures_pass(error: BaseException) -> None:
+@pytest.mark.parametrize("failure", [lambda: conflict("g", "things", "x", "taken"), ValueError, asyncio.CancelledError])
+async def test_failures_pass(failure: Callable[[], BaseException]) -> None:
+    error = failure()
+
     async def handler(call: Call) -> web.StreamResponse:
         await asyncio.sleep(0)
         raise error
