@@ -32,7 +32,8 @@ BLANKS = (
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( \+0000|Z)?", "TIME"),
     (r"(resourceVersion\\?\"?: *\\?\"?)\d+", r"\1RV"),
     (r"(Resource Version: +)\d+", r"\1RV"),
-    (r"(?<=\s)\d+(s|m\d*s?)(?=\s)", "AGE"),
+    # With its padding: between two commands an age may become a character longer, and its column as well.
+    (r"(?<=\s)(?:AGE|\d+(?:s|m\d*s?))(?: +|(?=\s))", "AGE "),
     (r"/tmp/(LIVE|MERGED)-\d+", r"\1"),
     (r"kubectl-edit-\d+", "kubectl-edit"),
 )
