@@ -48,7 +48,7 @@ def requests(namespace: str) -> list[tuple[str, str, dict[str, str], bytes]]:
     """Method, path, headers and body of each."""
     path = f"{API}/namespaces/{namespace}/workloads"
     big = workload("workload.metal3.io", "big", rare=False)
-    big["metadata"]["annotations"] = {f"example.com/note-{number}": "x" * 100 for number in range(1500)}
+    big["metadata"]["annotations"] = {f"example.com/note-{number}": "x" * 150 for number in range(1000)}
     selector = ",".join(f"label-{number} notin (a,b,c)" for number in range(60))
     return [
         ("GET", path, TABLE_GZIP, b""),

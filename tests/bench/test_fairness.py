@@ -1,4 +1,7 @@
-"""The short form of the fairness benchmark. The bound leaves room for a busy machine; without flow control the ratio is beyond 100."""
+"""The short form of the fairness benchmark: beside a greedy tenant another one waits for a step of it, not for all that it asks.
+
+Without flow control both tenants' requests would take the same time.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.bench.fairness import Fairness, fairness
+from tests.bench.fairness import CONNECTIONS, Fairness, fairness, percentile
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-BOUND = 40.0
+SECONDS = 4
+SHARE = 4
+"""How many times longer than the light tenant's GETs the greedy tenant's requests take at least. On a quiet machine they take 13 times as long."""
 
 
 @pytest.mark.timeout(120)
 def test_a_greedy_tenant_does_not_make_another_wait_for_all_of_its_requests(tmp_path: Path) -> None:
-    found = asyncio.run(fairness(tmp_path / "server", objects=2_000, seconds=4))
+    found = asyncio.run(fairness(tmp_path / "server", objects=2_000, seconds=SECONDS))
     print(found)
     assert set(found.answers) <= {"200", "201", "429"}
     assert sum(found.answers.values()) > 0
-    assert found.ratio(50) < BOUND
+    greedy = CONNECTIONS * SECONDS * 1000 / sum(found.answers.values())
+    assert percentile(found.beside, 50) * SHARE < greedy
 
 
 def test_percentiles_and_what_is_said_of_them() -> None:
