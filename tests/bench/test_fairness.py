@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SECONDS = 4
 SHARE = 4
-"""How many times longer than the light tenant's GETs the greedy tenant's requests take at least. On a quiet machine they take 13 times as long."""
+"""How many times longer than the light tenant's GETs the greedy tenant's requests take at least. On a quiet machine it is 13."""
 
 
 @pytest.mark.timeout(120)
