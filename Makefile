@@ -7,7 +7,7 @@ KILLS ?= 50
 COMPILE = .cache/pin/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 --universal \
 	  --custom-compile-command "make requirements" $(UPGRADE)
 
-.PHONY: help setup runtime dev test lint unit crashes integration conformance faults demo-hybrid bench demo-pivot requirements crds clean
+.PHONY: help setup runtime dev test lint unit crashes integration hostile conformance faults demo-hybrid bench demo-pivot requirements crds clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -52,6 +52,9 @@ crashes: setup ## Controllers killed at every call, and random histories, on clu
 
 integration: setup ## Tests on a real kube-apiserver and etcd (built once, minutes)
 	$(BIN)/pytest $(TESTS)
+
+hostile: setup ## Requests and secrets that grow in every dimension: nothing may hold the loop, cost more than linearly, or stay (minutes)
+	$(BIN)/pytest tests/hostile --timeout 300
 
 conformance: setup ## Every answer beside kube-apiserver's; the report is .cache/conformance/report.txt
 	$(BIN)/pytest tests/conformance

@@ -1,0 +1,23 @@
+"""One server for all cases: what one of them leaves behind must not trouble the next."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.hostile.server import Served
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """Writes its audit events at once, so that what they cost is seen with the request they belong to."""
+    logging.disable(logging.ERROR)
+    with pytest.MonkeyPatch.context() as patch, Served.running(tmp_path_factory.mktemp("hostile")) as served:
+        patch.setattr("apiserver.filters.auditlog.GATHER_SECONDS", 0.0)
+        yield served
+    logging.disable(logging.NOTSET)
