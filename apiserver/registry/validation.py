@@ -55,9 +55,10 @@ def normalize(resource: Resource, obj: dict[str, Any], name: str, old: dict[str,
     metadata = obj["metadata"]
     new = {field: part for field, part in changed(old["metadata"], metadata).items() if field not in _TEXTS}
     rest = {field: part for field, part in obj.items() if field != "metadata" and field not in shared}
-    if not new and not rest:
+    gone = old.keys() - obj.keys()  # which the model may have defaults for
+    if not new and not rest and not gone:
         return obj
-    if rest and resource.model.__pydantic_decorators__.model_validators:
+    if (rest or gone) and resource.model.__pydantic_decorators__.model_validators:
         return _normalized(resource, resource.model, obj, name)  # its parts depend on each other, as a Secret's data and stringData
     part = _part(resource.model, frozenset(resource.model.model_fields) - {"metadata", *_attributes(resource.model, shared)})
     found = _normalized(resource, part, {**rest, "metadata": new}, name)

@@ -55,13 +55,15 @@ PATCHES = st.fixed_dictionaries(
                 "unknown": st.integers(0, 1),
             },
         ),
-        "spec": st.fixed_dictionaries(
+        "spec": st.none()
+        | st.fixed_dictionaries(
             {},
             optional={
                 "online": st.sampled_from([True, False, 1, None]),
                 "requirements": st.sampled_from([{"cpuCount": True}, {}, {"x": 1}]),
             },
         ),
+        "status": st.none(),
         "unknown": st.integers(0, 1),
     },
 )
