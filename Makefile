@@ -4,10 +4,11 @@ PYTHON ?= python3
 BIN := $(VENV)/bin
 TESTS ?= tests/integration
 KILLS ?= 50
+SECONDS ?= 20
 COMPILE = .cache/pin/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 --universal \
 	  --custom-compile-command "make requirements" $(UPGRADE)
 
-.PHONY: help setup runtime dev test lint unit crashes integration hostile conformance faults demo-hybrid bench demo-pivot requirements crds clean
+.PHONY: help setup runtime dev test lint unit crashes integration hostile fuzz conformance faults demo-hybrid bench demo-pivot requirements crds clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -55,6 +56,9 @@ integration: setup ## Tests on a real kube-apiserver and etcd (built once, minut
 
 hostile: setup ## Requests and secrets that grow in every dimension: nothing may hold the loop, cost more than linearly, or stay (minutes)
 	$(BIN)/pytest tests/hostile --timeout 300
+
+fuzz: setup ## What tenants' bytes are read by, guided by coverage: SECONDS each, from tests/hostile/corpus (Linux on x86-64)
+	$(BIN)/python -m tests.hostile.fuzz $(SECONDS)
 
 conformance: setup ## Every answer beside kube-apiserver's; the report is .cache/conformance/report.txt
 	$(BIN)/pytest tests/conformance

@@ -16,11 +16,14 @@ __all__ = ["DATA", "JSON", "JSON_PATCH", "MEMBERS", "STRATEGIC", "YAML", "many"]
 
 def many(one: str, between: str = ",") -> Callable[[int], str]:
     """So many of a text, in which `%d` is the number of each, padded so that all are as long."""
-    width = 6
+    form = one.replace("%", "%%").replace("%%d", "%06d")
+    uses = one.count("%d")
+    length = len(one.replace("%d", "0" * 6).encode()) + len(between)
 
     def make(size: int) -> str:
-        each = len(one.replace("%d", "0" * width).encode()) + len(between)
-        return between.join(one.replace("%d", f"{number:0{width}d}") for number in range(max(1, size // each)))
+        count = max(1, size // length)
+        numbers = tuple(range(count)) if uses < 2 else tuple(number for number in range(count) for _ in range(uses))
+        return between.join([form] * count) % (numbers if uses else ())
 
     return make
 

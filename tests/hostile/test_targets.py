@@ -1,0 +1,47 @@
+"""The corpus of fuzzing, without a fuzzer: what was once interesting is read, or refused, in time. And targets find what they are for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.hostile.targets import TARGETS, Slow, run, writes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CORPUS = Path(__file__).parent / "corpus"
+CASES = [(target, path) for target in TARGETS for path in sorted((CORPUS / target).iterdir())]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server() -> Iterator[None]:
+    """What the target `write` makes on its first run is given back in the end."""
+    yield
+    writes().close()
+    writes.cache_clear()
+
+
+@pytest.mark.parametrize(("target", "path"), CASES, ids=[f"{target}-{path.name}" for target, path in CASES])
+def test_the_corpus(target: str, path: Path) -> None:
+    run(TARGETS[target], path.read_bytes())
+
+
+def quadratic(data: bytes) -> None:
+    assert [one for one in data if data.count(one) <= len(data)]
+
+
+def careless(data: bytes) -> None:
+    assert {b"known": 1}[data]
+
+
+def test_what_is_too_slow_is_found() -> None:
+    with pytest.raises(Slow, match="ms are the most"):
+        run(quadratic, bytes(range(256)) * 120)
+
+
+def test_what_is_let_out_is_found() -> None:
+    with pytest.raises(KeyError):
+        run(careless, b"x")
