@@ -14,16 +14,14 @@ from storage.sqlite.offline import backup
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["register"]
+__all__ = ["configure"]
 
 
-def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "backup",
-        help="copy a SQLite database while its server goes on",
-        description="Copies the database as it is in one moment, checks the copy and makes it durable. The file holds what tenants store, "
-        "secrets too: keep it as safe as the database. For etcd use `etcdctl snapshot save`, or migrate to a SQLite file.",
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and its arguments."""
+    parser.description = (
+        "Copies the database as it is in one moment, checks the copy and makes it durable. The file holds what tenants store, "
+        "secrets too: keep it as safe as the database. For etcd use `etcdctl snapshot save`, or migrate to a SQLite file."
     )
     parser.add_argument("--storage", required=True, metavar="URL", help="the database: sqlite:///PATH")
     parser.add_argument("file", type=Path, metavar="FILE", help="where to; must not exist yet")

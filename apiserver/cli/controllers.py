@@ -15,16 +15,12 @@ from controllers.runtime.leader import LeadershipLost, Timing
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["register"]
+__all__ = ["configure"]
 
 
-def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "controllers",
-        help="run the controllers of a management cluster",
-        description="Binds Workloads to hosts and drives the hosts of all WorkloadClasses of one management cluster.",
-    )
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and its arguments."""
+    parser.description = "Binds Workloads to hosts and drives the hosts of all WorkloadClasses of one management cluster."
     parser.add_argument("--kubeconfig", metavar="FILE", help="kubeconfig of the management cluster; the pod's service account by default")
     parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig; its current one by default")
     parser.add_argument(

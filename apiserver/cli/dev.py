@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from apiserver.server.pki import Authority
 
-__all__ = ["register"]
+__all__ = ["configure"]
 
 log = logging.getLogger(__name__)
 
@@ -49,13 +49,11 @@ class Options:
     settings: Settings
 
 
-def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "dev",
-        help="run everything in one process, no cluster needed",
-        description="Runs a management and a hardware API server on loopback, the controllers and a simulated Baremetal Operator in one "
-        "process, with kubeconfigs for the hardware's owner and two tenants. All state is in one folder; the next start goes on with it.",
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and its arguments."""
+    parser.description = (
+        "Runs a management and a hardware API server on loopback, the controllers and a simulated Baremetal Operator in one "
+        "process, with kubeconfigs for the hardware's owner and two tenants. All state is in one folder; the next start goes on with it."
     )
     parser.add_argument(
         "--dir", default=".dev", metavar="DIR", help="the folder for databases, certificates and kubeconfigs (default: .dev)"

@@ -1,25 +1,36 @@
-"""The command line: the one place where all parts are put together. One file per command; each registers itself here."""
+"""The command line: the one place where all parts are put together. One file per command, imported when the command is run."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
-from apiserver.cli import backup, controllers, dev, migrate, move, restore, serve, simulate_bmo
 from apiserver.cli.running import UsageError, log_to_stderr
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import ModuleType
 
 __all__ = ["main"]
 
-COMMANDS = (dev, serve, controllers, simulate_bmo, backup, restore, migrate, move)
+COMMANDS = {
+    "dev": "run everything in one process, no cluster needed",
+    "serve": "serve the API beside a management cluster",
+    "controllers": "run the controllers of a management cluster",
+    "simulate-bmo": "act as a Baremetal Operator without hardware",
+    "backup": "copy a SQLite database while its server goes on",
+    "restore": "put a backup in a SQLite database's place",
+    "migrate": "copy everything to another storage: SQLite to etcd, or back",
+    "move": "move Workloads to another management cluster, or back, while their machines run on",
+}
+"""Each command and its line in the help. Its module here is named as it is, and configures the command's parser."""
 
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line's parser."""
+def parser(command: str | None = None) -> argparse.ArgumentParser:
+    """Build the parser of the whole command line. Only `command` gets its arguments: the imports of all of them take two seconds."""
     made = argparse.ArgumentParser(
         prog="metal3-workloads",
         description="Run operating systems and clusters on bare metal that belongs to somebody else.",
@@ -30,14 +41,18 @@ def parser() -> argparse.ArgumentParser:
         "--log-level", default="info", choices=("debug", "info", "warning", "error"), help="the least that is logged (default: info)"
     )
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        command.register(commands)
+    for name, line in COMMANDS.items():
+        added = commands.add_parser(name, help=line)
+        if name == command:
+            _module(name).configure(added)
     return made
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. Returns the exit status: 0 when it was told to stop, 1 when something does not work, 2 for a wrong command line."""
-    arguments = parser().parse_args(argv)
+    """Run a command. Returns the exit status: 0 when stopped or done, 1 when something does not work, 2 for a wrong command line."""
+    given = sys.argv[1:] if argv is None else list(argv)
+    # No value of an option before the command has a command's name.
+    arguments = parser(next((word for word in given if word in COMMANDS), None)).parse_args(given)
     log_to_stderr(arguments.log_level)
     try:
         status: int = arguments.run(arguments)
@@ -47,6 +62,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return status
+
+
+def _module(command: str) -> ModuleType:
+    return import_module(f"apiserver.cli.{command.replace('-', '_')}")
 
 
 def _version() -> str:

@@ -21,19 +21,17 @@ if TYPE_CHECKING:
     from storage.base import Store
     from storage.transfer import Snapshot
 
-__all__ = ["register"]
+__all__ = ["configure"]
 
 REPORT_SECONDS = 1.0
 MANY = 1_000_000
 
 
-def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "migrate",
-        help="copy everything to another storage: SQLite to etcd, or back",
-        description="Copies all objects to an empty storage. Stop every server of both first. resourceVersions go on above those of the "
-        "source. When interrupted, run it again: it goes on where it was. The source is only read.",
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and its arguments."""
+    parser.description = (
+        "Copies all objects to an empty storage. Stop every server of both first. resourceVersions go on above those of the "
+        "source. When interrupted, run it again: it goes on where it was. The source is only read."
     )
     parser.add_argument("--from", required=True, dest="source", metavar="URL", help="where objects are: as serve --storage")
     parser.add_argument("--to", required=True, dest="target", metavar="URL", help="where they shall be; must be empty")

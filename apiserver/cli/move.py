@@ -14,18 +14,16 @@ from controllers.runtime.errors import ApiException, BadConfig
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["register"]
+__all__ = ["configure"]
 
 
-def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "move",
-        help="move Workloads to another management cluster, or back, while their machines run on",
-        description="Moves the Workloads of a namespace, with their secrets, to the namespace of that name in another cluster: one that "
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and its arguments."""
+    parser.description = (
+        "Moves the Workloads of a namespace, with their secrets, to the namespace of that name in another cluster: one that "
         "relays this one's hosts (WorkloadClass with provisioner metal3.io/relay), or the one that relayed hosts come from. Nothing is "
         "provisioned anew or released. Workloads of Cluster API stay: clusterctl move moves those. When interrupted, run it again: it goes "
-        "on where it was.",
+        "on where it was."
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="Workloads to move; all of the namespace by default")
     parser.add_argument("--to", required=True, metavar="KUBECONFIG", help="kubeconfig of the cluster to move to")

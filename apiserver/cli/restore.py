@@ -11,16 +11,14 @@ from apiserver.cli.storage import sqlite_path
 from storage.base import Corrupt, StorageError
 from storage.sqlite.offline import MARGIN, restore
 
-__all__ = ["register"]
+__all__ = ["configure"]
 
 
-def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "restore",
-        help="put a backup in a SQLite database's place",
-        description="Checks the backup and puts it in the database's place in one step. Stop the server first. Revisions that were given "
-        "out after the backup are not given again: the database goes on far above them, and every watch starts anew.",
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and its arguments."""
+    parser.description = (
+        "Checks the backup and puts it in the database's place in one step. Stop the server first. Revisions that were given "
+        "out after the backup are not given again: the database goes on far above them, and every watch starts anew."
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="what backup has made")
     parser.add_argument("--storage", required=True, metavar="URL", help="the database: sqlite:///PATH")

@@ -31,18 +31,16 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Awaitable, Callable
 
-__all__ = ["register"]
+__all__ = ["configure"]
 
 log = logging.getLogger(__name__)
 
 
-def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "serve",
-        help="serve the API beside a management cluster",
-        description="The aggregated API server. kube-apiserver reaches it through APIServices; identities, permissions and namespaces are "
-        "those of the management cluster.",
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and its arguments."""
+    parser.description = (
+        "The aggregated API server. kube-apiserver reaches it through APIServices; identities, permissions and namespaces are "
+        "those of the management cluster."
     )
     parser.add_argument(
         "--storage",

@@ -16,18 +16,16 @@ from controllers.simulator.settings import Settings
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["register"]
+__all__ = ["configure"]
 
 log = logging.getLogger(__name__)
 
 
-def register(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command."""
-    parser = commands.add_parser(
-        "simulate-bmo",
-        help="act as a Baremetal Operator without hardware",
-        description="Takes the BareMetalHosts of a cluster through the Baremetal Operator's states, with no hardware behind them. "
-        "Never run it where a real Baremetal Operator runs.",
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and its arguments."""
+    parser.description = (
+        "Takes the BareMetalHosts of a cluster through the Baremetal Operator's states, with no hardware behind them. "
+        "Never run it where a real Baremetal Operator runs."
     )
     parser.add_argument("--kubeconfig", required=True, metavar="FILE", help="kubeconfig of the hardware cluster")
     parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig; its current one by default")

@@ -140,6 +140,27 @@ def test_every_command_is_documented() -> None:
         assert command in text
 
 
+@pytest.mark.parametrize("command", command_line.COMMANDS)
+def test_each_command_has_a_module_that_describes_it(command: str) -> None:
+    named = command_line.parser(command)._subparsers
+    assert named is not None
+    text = named._group_actions[0].choices[command].format_help()  # type: ignore[index]
+    assert len(text.splitlines()) > 5
+
+
+@pytest.mark.parametrize("argument", ["--version", "--help"])
+def test_what_needs_no_command_imports_none(argument: str) -> None:
+    script = (
+        "import sys; from apiserver.cli.main import main\n"
+        f"try: main([{argument!r}])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'aiohttp', 'pydantic', 'kubernetes_asyncio', 'cryptography', 'controllers', 'storage'} & set(sys.modules)\n"
+        "sys.exit(f'imported: {sorted(heavy)}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 async def test_health() -> None:
     problem = ["still reading"]
     server = HealthServer(0, lambda: problem[0] if problem else None)

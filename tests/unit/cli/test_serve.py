@@ -58,8 +58,8 @@ def config_map(proxies: Authority) -> dict[str, str]:
 
 def arguments(*given: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    serve.register(parser.add_subparsers())
-    return parser.parse_args(["serve", *given])
+    serve.configure(parser)
+    return parser.parse_args(given)
 
 
 @pytest.fixture
