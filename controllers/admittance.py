@@ -7,13 +7,13 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from apiserver.apis.images import deploy_problems
-from apiserver.apis.workloadclass import DEFAULT_CLASS_ANNOTATION
+from apiserver.apis.workloadclass import DEFAULT_CLASS_ANNOTATION, retain_problem
 from controllers.runtime.objects import Object, annotations_of, deleting, labels_of, matches, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["admits", "default_class", "deployment_terms", "is_active", "not_allowed"]
+__all__ = ["admits", "default_class", "deployment_terms", "is_active", "not_allowed", "reclaimed_as_allowed", "retain_refused"]
 
 
 def is_active(namespace: Object) -> bool:
@@ -57,6 +57,19 @@ def not_allowed(class_: Object, workload: Object) -> tuple[str, str] | None:
     field, problem = problems[0]
     reason = "ImageNotAllowed" if field.startswith("image") else "DeployMethodNotAllowed"
     return reason, f"spec.{field}: {problem}"
+
+
+def retain_refused(class_: Object, workload: Object) -> tuple[str, str] | None:
+    """Reason and message when the class does not let the Workload leave its host as it is; None when it does, or is not asked to."""
+    problem = retain_problem(workload["spec"], class_["spec"])
+    return ("RetainNotAllowed", f"spec.reclaimPolicy: {problem}") if problem is not None else None
+
+
+def reclaimed_as_allowed(class_: Object | None, workload: Object) -> Object:
+    """The Workload with the reclaimPolicy that counts for its release: what the class says now, whatever it said when it was written."""
+    if retain_problem(workload["spec"], class_["spec"] if class_ is not None else {}) is None:
+        return workload
+    return {**workload, "spec": {**workload["spec"], "reclaimPolicy": "Delete"}}
 
 
 def deployment_terms(class_: Object) -> tuple[object, object]:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from controllers import kinds
-from controllers.admittance import admits, default_class, not_allowed
+from controllers.admittance import admits, default_class, not_allowed, retain_refused
 from controllers.cluster import Cluster, with_conditions
 from controllers.explanations import Explanations
 from controllers.fit import needs, too_complex
@@ -160,7 +160,7 @@ class Binder:
     async def _bind(self, key: str, workload: Object) -> Result | None:
         class_ = self._class_of(workload)
         self._pending.add(key, name_of(class_))
-        if (refused := not_allowed(class_, workload)) is not None:
+        if (refused := not_allowed(class_, workload) or retain_refused(class_, workload)) is not None:
             raise Unbindable(*refused)
         if workload["spec"].get("hostRef"):
             return await self._bind_pinned(workload, class_)

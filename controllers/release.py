@@ -9,6 +9,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from controllers import kinds
+from controllers.admittance import reclaimed_as_allowed
 from controllers.providers.base import ProviderError
 from controllers.requests import apply_request
 from controllers.runtime.clock import timestamp
@@ -37,7 +38,7 @@ async def release(cluster: Cluster, workload: Object, host: Object, provider: Pr
         await say_releasing(cluster, workload, "the host is being released")
         return "the host is being released"  # woken by this very write
     try:
-        released = await provider.release(apply_request(cluster, workload, host))
+        released = await provider.release(apply_request(cluster, _lawful(cluster, workload, host), host))
     except ProviderError as error:
         log.warning("workload %s: %s", key_of(workload), error)
         return unknown_source().message
@@ -46,6 +47,11 @@ async def release(cluster: Cluster, workload: Object, host: Object, provider: Pr
             await say_releasing(cluster, workload, unknown_source().message)
         raise
     return None if released.done else released.message
+
+
+def _lawful(cluster: Cluster, workload: Object, host: Object) -> Object:
+    """The Workload with the reclaimPolicy that its host's class allows."""
+    return reclaimed_as_allowed(cluster.classes.store.get(host["spec"]["className"]), workload)
 
 
 async def unbind(cluster: Cluster, workload: Object, host: Object) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, Field
 
@@ -13,7 +13,10 @@ from apiserver.apis.meta import Conditions, LabelSelector, ObjectMeta
 from apiserver.apis.metal3 import CleaningMode
 from apiserver.apis.workload import GROUP, VERSION
 
-__all__ = ["DEFAULT_CLASS_ANNOTATION", "GROUP", "VERSION", "WorkloadClass"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["DEFAULT_CLASS_ANNOTATION", "GROUP", "VERSION", "WorkloadClass", "retain_problem"]
 
 DEFAULT_CLASS_ANNOTATION = "workloadclass.workload.metal3.io/is-default-class"
 
@@ -68,6 +71,22 @@ class CleaningPolicy(Model):
     )
 
 
+class ReclaimRules(Model):
+    """What may become of a host whose Workload is deleted."""
+
+    tenant_may_retain: bool = Field(
+        default=False,
+        description="Whether a Workload's reclaimPolicy may be Retain. Such a host is out of service, running, until the owner frees it.",
+    )
+
+
+def retain_problem(spec: Mapping[str, Any], class_spec: Mapping[str, Any]) -> str | None:
+    """Why the Workload's spec may not have its reclaimPolicy in the class; None when it may."""
+    if spec.get("reclaimPolicy") != "Retain" or (class_spec.get("reclaim") or {}).get("tenantMayRetain"):
+        return None
+    return "the class does not allow Retain: use Delete, or ask the class's owner for reclaim.tenantMayRetain"
+
+
 def _is_rule(rule: str) -> str:
     if (problem := bad_rule(rule)) is not None:
         raise ValueError(problem)
@@ -110,6 +129,7 @@ class WorkloadClassSpec(Model):
     metadata: MetadataPolicy | None = Field(default=None, description="Which labels and annotations of the hosts tenants see.")
     offer: OfferPolicy | None = Field(default=None, description="How many free hosts each namespace sees.")
     cleaning: CleaningPolicy | None = Field(default=None, description="Whether disks are wiped between tenants.")
+    reclaim: ReclaimRules | None = Field(default=None, description="What may become of a host whose Workload is deleted.")
     images: ImagePolicy | None = Field(default=None, description="Which images and checksums may be fetched.")
     custom_deploy: CustomDeployPolicy | None = Field(default=None, description="Which deploy methods may be used; none when empty.")
     host_selector: LabelSelector | None = Field(

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from apiserver.apis.images import deploy_problems
 from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.apis.workload import GROUP, VERSION, Binding, Workload
+from apiserver.apis.workloadclass import retain_problem
 from apiserver.registry.attributes import Attributes
 from apiserver.registry.claims import RELEASE_FINALIZER, Claims, adopting, bound, claim_ref, free_reason
 from apiserver.registry.projection import taken_from
@@ -101,7 +102,7 @@ class WorkloadStrategy(Strategy):
             if other not in (None, "", namespace):
                 message = f'Invalid value: "{other}": secrets are taken from the own namespace only: use {namespace}, or leave it out'
                 causes.append(cause("FieldValueInvalid", message, f"spec.{field}.namespace"))
-        causes += self._forbidden_deployment(old, new)
+        causes += self._forbidden_deployment(old, new) + self._forbidden_retention(old, new)
         if old is None:
             return causes
         before = old["spec"]
@@ -125,6 +126,14 @@ class WorkloadStrategy(Strategy):
             return []
         name = new["spec"].get("className")
         return deploy_causes(new["spec"], class_spec(self.classes, name) if name else None)
+
+    def _forbidden_retention(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
+        """A reclaimPolicy that the class does not let it have. One that is stored stays accepted; it is looked at again when it counts."""
+        if old is not None and all(old["spec"].get(field) == new["spec"].get(field) for field in ("className", "reclaimPolicy")):
+            return []
+        name = new["spec"].get("className")
+        terms = class_spec(self.classes, name) if name else None
+        return retain_causes(new["spec"], terms) if terms is not None else []
 
     def companions(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> list[Operation]:
         """The view of the host it has follows every write. The Host must still be the one that this was decided by, also where the view
@@ -150,6 +159,12 @@ def deploy_causes(spec: dict[str, Any], class_spec: dict[str, Any] | None) -> li
     return [
         cause("FieldValueInvalid", f"Invalid value: {problem}", f"spec.{field}") for field, problem in deploy_problems(spec, class_spec)
     ]
+
+
+def retain_causes(spec: dict[str, Any], class_spec: dict[str, Any]) -> list[dict[str, str]]:
+    """Why the reclaimPolicy of the spec is refused."""
+    problem = retain_problem(spec, class_spec)
+    return [cause("FieldValueForbidden", f"Forbidden: {problem}", "spec.reclaimPolicy")] if problem is not None else []
 
 
 def _update_warning(old: dict[str, Any], new: dict[str, Any]) -> str | None:
@@ -210,7 +225,8 @@ class WorkloadRegistry(Registry):
         why = None if adopting(host, workload) else free_reason(host, namespace)
         if why is not None:
             raise conflict(GROUP, "hosts", target, why)
-        causes = deploy_causes(workload["spec"], class_spec(self.claims.classes, host["spec"]["className"]) or {})
+        terms = class_spec(self.claims.classes, host["spec"]["className"]) or {}
+        causes = deploy_causes(workload["spec"], terms) + retain_causes(workload["spec"], terms)
         if causes:
             raise refuse(self.resource, name, causes)
         host, workload = bound(host, workload, {"name": self.claims.view_name(host, namespace)})

@@ -20,6 +20,7 @@ from controllers.providers.bmh.report import availability, host_status, provider
 from controllers.providers.relay.lineage import RELAYED, leads_back, lineage
 from controllers.providers.relay.problems import explain, loop
 from controllers.providers.relay.standing import handing_back_patch, held_claim, standing
+from controllers.runtime.errors import ApiException
 from controllers.runtime.objects import Object, Resource, deleting, name_of, namespace_of, uid_of
 
 if TYPE_CHECKING:
@@ -134,19 +135,25 @@ class RelayProvider(BareMetalHostDriver):
             return Released(False, _waiting(view))
         if marks := unhealthy_marks(view, request.annotations):
             view = await self._patch(view, {"metadata": {"annotations": marks}})
-        if request.workload["spec"].get("reclaimPolicy") == "Retain":
-            await self._retain(view)
+        if request.workload["spec"].get("reclaimPolicy") == "Retain" and not await self._retain(view):
+            return Released(False, _NOT_RETAINED)
         version = view["metadata"]["resourceVersion"]
         await self._client.delete(self._hosts, name_of(view), namespace_of(view), uid=uid_of(view), resource_version=version)
         return Released(False, _waiting(view))
 
-    async def _retain(self, view: Object) -> None:
-        """Has the Workload there leave the host as it is, as this one is to."""
+    async def _retain(self, view: Object) -> bool:
+        """Has the Workload there leave the host as it is, as this one is to. False where its class does not allow that."""
         found, _ = await self._client.list_all(WORKLOADS, namespace_of(view))
         for workload in found:
             if ((workload.get("status") or {}).get("host") or {}).get("uid") == uid_of(view):
                 patch = {"metadata": {"uid": uid_of(workload)}, "spec": {"reclaimPolicy": "Retain"}}
-                await self._client.patch(WORKLOADS, name_of(workload), patch, namespace_of(workload))
+                try:
+                    await self._client.patch(WORKLOADS, name_of(workload), patch, namespace_of(workload))
+                except ApiException as error:
+                    if error.status != 422:
+                        raise
+                    return False
+        return True
 
 
 def _refuse_dirty(context: ProviderContext) -> None:
@@ -170,4 +177,8 @@ _TAKEN = (
     "somebody else has the host where it comes from: delete this Workload to get another one, or clear spec.consumerRef of the host there"
 )
 _HANDED_BACK = "the host's consumer has it where it comes from again: delete this Workload; nothing is released by that"
+_NOT_RETAINED = (
+    "the host cannot be left as it is, for where it comes from that is not allowed: save what you need, then set spec.reclaimPolicy to "
+    "Delete, or ask the owner there to allow it"
+)
 _LEAVING = "the host was given up where it comes from, and is being cleaned there: delete this Workload to get another one"

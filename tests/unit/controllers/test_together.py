@@ -289,6 +289,7 @@ async def test_trouble_upstream_loses_nothing(here: World) -> None:
 
 
 async def test_retain_leaves_the_host_running_and_quarantined(here: World) -> None:
+    here.management.edit(CLASSES, "metal", {"spec": {"reclaim": {"tenantMayRetain": True}}})
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web", reclaimPolicy="Retain"))
         await eventually(lambda: here.phase("web") == "Running")
@@ -299,6 +300,28 @@ async def test_retain_leaves_the_host_running_and_quarantined(here: World) -> No
         assert real["metadata"]["annotations"]["workload.metal3.io/quarantined"] == "team-a/web"
         name = host_name(real["metadata"]["uid"])
         await eventually(lambda: here.management.get(HOSTS, name)["status"]["reason"] == "Quarantined")
+
+
+async def test_retain_is_not_honoured_where_the_class_does_not_allow_it_any_more(here: World) -> None:
+    here.management.edit(CLASSES, "metal", {"spec": {"reclaim": {"tenantMayRetain": True}}})
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web", reclaimPolicy="Retain"))
+        await eventually(lambda: here.phase("web") == "Running")
+        here.management.edit(CLASSES, "metal", {"spec": {"reclaim": {"tenantMayRetain": False}}})
+        name = host_name(here.host("h1")["metadata"]["uid"])
+        here.request_deletion("web")
+        await eventually(lambda: here.management.find(WORKLOADS, "web", "team-a") is None)
+        assert "workload.metal3.io/quarantined" not in here.host("h1")["metadata"].get("annotations", {})
+        await eventually(lambda: here.management.get(HOSTS, name)["status"].get("available"))
+
+
+async def test_retain_waits_for_a_class_that_allows_it(here: World) -> None:
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web", reclaimPolicy="Retain"))
+        await eventually(lambda: here.condition("web", "Bound")["reason"] == "RetainNotAllowed")
+        assert "tenantMayRetain" in here.condition("web", "Bound")["message"]
+        here.management.edit(CLASSES, "metal", {"spec": {"reclaim": {"tenantMayRetain": True}}})
+        await eventually(lambda: here.phase("web") == "Running")
 
 
 async def test_dirty_disks_stay_home(here: World) -> None:

@@ -197,6 +197,20 @@ async def test_retained_there_as_it_is_here(source: Upstream) -> None:
     assert source.api.get(WORKLOADS, "of-h1", NAMESPACE)["spec"] == {"reclaimPolicy": "Retain"}
 
 
+async def test_what_may_not_be_retained_there_is_not_wiped_either(source: Upstream) -> None:
+    async with running(source) as (provider, _):
+        [host] = list(provider.hosts())
+        await provider.apply(claim("w", host.source))
+        source.workload_of("h1")
+        source.api.fail = lambda verb, path: Failure(422, "Invalid") if "/workloads/" in path else None
+        answer = await provider.release(claim("w", host.source, reclaimPolicy="Retain"))
+        assert not answer.done
+        assert "spec.reclaimPolicy" in answer.message
+        assert source.runs("h1")
+        await released(provider, claim("w", host.source))
+    assert source.api.get(WORKLOADS, "of-h1", NAMESPACE)["spec"].get("reclaimPolicy") != "Retain"
+
+
 async def test_a_refused_write_is_trouble_and_loses_nothing(source: Upstream) -> None:
     async with running(source) as (provider, _):
         [host] = list(provider.hosts())
