@@ -10,7 +10,7 @@ from apiserver.apis.status import ApiError, conflict, not_found
 from apiserver.registry import metadata
 from apiserver.registry.absorb import Absorbed, Refused, Taken, absorb
 from apiserver.registry.attributes import Attributes
-from apiserver.registry.claims import Claims, bound, free_reason
+from apiserver.registry.claims import Claims, bound, free_reason, held_back
 from apiserver.registry.confirmation import Confirmations
 from apiserver.registry.entry import Entry, encode_stored
 from apiserver.registry.projection import CLAIMED_THROUGH, claimed_by, host_of
@@ -258,13 +258,13 @@ class BareMetalHostViewRegistry(Registry):
         if absorbed.action != "release":
             return changed
         await workloads.admit_deletion(context, current, changed)
-        return mark_deleted(changed, "") or changed
+        return mark_deleted(held_back(changed), "") or changed
 
     async def _release(self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any]) -> Entry:
         current = self.claims.workload_of_host(host)
         if current is not None:
             await self.claims.workloads.admit_deletion(context, current, current.object())
-        marked = (mark_deleted(current.object(), "") or current.object()) if current is not None else None
+        marked = mark_deleted(held_back(current.object()), "") if current is not None else None
         view = self.claims.view_object(host, marked, entry.namespace, entry.name)
         view["metadata"] |= deletion_mark(view["metadata"])  # what keeps it is the claim, not a finalizer of its own
         operations: list[Operation] = [self.claims.hosts.put(host_entry, host)]

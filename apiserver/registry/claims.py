@@ -23,7 +23,18 @@ if TYPE_CHECKING:
     from apiserver.registry.entry import Entry
     from storage.base import Operation
 
-__all__ = ["RELEASE_FINALIZER", "Claims", "adopting", "bound", "claim_ref", "free_reason", "offered_to", "unbound", "with_condition"]
+__all__ = [
+    "RELEASE_FINALIZER",
+    "Claims",
+    "adopting",
+    "bound",
+    "claim_ref",
+    "free_reason",
+    "held_back",
+    "offered_to",
+    "unbound",
+    "with_condition",
+]
 
 RELEASE_FINALIZER = "workload.metal3.io/release"
 """On every Workload that has a host: it goes only after the host was released."""
@@ -191,13 +202,19 @@ def bound(host: dict[str, Any], workload: dict[str, Any], tenant: dict[str, Any]
         "spec": {**host["spec"], "claimRef": claim_ref(workload), "view": tenant, "earlier": _earlier(host, workload)},
         "status": {**host["status"], "phase": "Bound"},
     }
-    finalizers = list(workload["metadata"].get("finalizers") or [])
-    if RELEASE_FINALIZER not in finalizers:
-        finalizers.append(RELEASE_FINALIZER)
+    workload = held_back(workload)
     chosen = {"name": tenant["name"], "uid": uid_of_view(host["spec"]["source"], namespace), "class": host["spec"]["className"]}
     status = {**(workload.get("status") or {}), "phase": "Bound", "host": chosen}
     status["conditions"] = with_condition(workload, "Bound", "True", HOST_CHOSEN, f"Has the host {tenant['name']}.")
-    return claimed, {**workload, "metadata": {**workload["metadata"], "finalizers": finalizers}, "status": status}
+    return claimed, {**workload, "status": status}
+
+
+def held_back(workload: dict[str, Any]) -> dict[str, Any]:
+    """The Workload with the finalizer that keeps it until its host is released. Finalizers that are no list are left to validation."""
+    finalizers = workload["metadata"].get("finalizers")
+    if finalizers is not None and (not isinstance(finalizers, list) or RELEASE_FINALIZER in finalizers):
+        return workload
+    return {**workload, "metadata": {**workload["metadata"], "finalizers": [*(finalizers or ()), RELEASE_FINALIZER]}}
 
 
 def _earlier(host: dict[str, Any], workload: dict[str, Any]) -> dict[str, str]:

@@ -239,7 +239,7 @@ class Registry:
             self._check_preconditions(old["metadata"], name, options)
             await self.admit_deletion(context, entry, old)
             try:
-                marked = mark_deleted(old, options.propagation)
+                marked = mark_deleted(self.strategy.prepare_delete(old), options.propagation)
                 if marked is None:
                     return await self._remove(context, entry, old), True
                 if same(old, marked):

@@ -29,6 +29,10 @@ class Strategy:
         new.pop("status", None)
         return {**new, "status": old["status"]} if "status" in old else new
 
+    def prepare_delete(self, old: dict[str, Any]) -> dict[str, Any]:
+        """Before the object is deleted, or marked as deleted: what has to hold it. It may change and return it."""
+        return old
+
     def validate(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
         """After the model: causes for which the object is refused. `old` is None on creation."""
         return []

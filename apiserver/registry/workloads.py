@@ -11,7 +11,7 @@ from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.apis.workload import GROUP, VERSION, Binding, Workload
 from apiserver.apis.workloadclass import retain_problem
 from apiserver.registry.attributes import Attributes
-from apiserver.registry.claims import RELEASE_FINALIZER, Claims, adopting, bound, claim_ref, free_reason
+from apiserver.registry.claims import RELEASE_FINALIZER, Claims, adopting, bound, claim_ref, free_reason, held_back
 from apiserver.registry.projection import taken_from
 from apiserver.registry.resource import Column, Resource
 from apiserver.registry.store import ATTEMPTS, Registry
@@ -78,9 +78,10 @@ class WorkloadStrategy(Strategy):
     def prepare_update(self, context: Context, old: dict[str, Any], new: dict[str, Any], subresource: str) -> dict[str, Any]:
         """status.host stays as the binding wrote it, and the release finalizer as long as a host is claimed."""
         new = super().prepare_update(context, old, new, subresource)
-        if self._drops_release(old, new):
-            new["metadata"] = {**new["metadata"], "finalizers": [*(new["metadata"].get("finalizers") or ()), RELEASE_FINALIZER]}
-            context.warnings.append(_KEPT_FINALIZER)
+        if self.claims.host_of_workload(old) is not None and (held := held_back(new)) is not new:
+            new = held
+            if _holds(old) and _KEPT_FINALIZER not in context.warnings:
+                context.warnings.append(_KEPT_FINALIZER)
         if not subresource and (warning := _update_warning(old, new)):
             context.warnings.append(warning)
         if subresource == "status" and isinstance(new.get("status"), dict):
@@ -88,6 +89,10 @@ class WorkloadStrategy(Strategy):
             if "host" in (old.get("status") or {}):
                 new["status"]["host"] = old["status"]["host"]
         return new
+
+    def prepare_delete(self, old: dict[str, Any]) -> dict[str, Any]:
+        """A Workload that has a host is held by the release finalizer, also where an earlier version let somebody remove it."""
+        return held_back(old) if self.claims.host_of_workload(old) is not None else old
 
     def validate(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
         """Secrets come from the own namespace; what led to the host is fixed with it."""
@@ -105,6 +110,8 @@ class WorkloadStrategy(Strategy):
         causes += self._forbidden_deployment(old, new) + self._forbidden_retention(old, new)
         if old is None:
             return causes
+        if self._drops_release(old, new):  # an admission webhook's doing: what a client leaves out is kept
+            causes.append(cause("FieldValueForbidden", f"Forbidden: {_KEPT_FINALIZER}", "metadata.finalizers"))
         before = old["spec"]
         fixed = _CHOICE if "host" in (old.get("status") or {}) else ("className",) if "className" in before else ()
         for field in fixed:
@@ -116,8 +123,7 @@ class WorkloadStrategy(Strategy):
     def _drops_release(self, old: dict[str, Any], new: dict[str, Any]) -> bool:
         """Whether the write would let the Workload end without the release of its host. Such a host would stay claimed by nobody: out of
         everybody's reach, and beyond the quota. The claim tells it, not the writer: the controllers clear that first, too."""
-        before, after = old["metadata"].get("finalizers") or (), new["metadata"].get("finalizers") or ()
-        return RELEASE_FINALIZER in before and RELEASE_FINALIZER not in after and self.claims.host_of_workload(old) is not None
+        return _holds(old) and not _holds(new) and self.claims.host_of_workload(old) is not None
 
     def _forbidden_deployment(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
         """What the class does not let it deploy. What is stored and stays as it is stays accepted, also where the class has changed."""
@@ -146,6 +152,11 @@ class WorkloadStrategy(Strategy):
         if old is not None and new is not None and taken_from(old) == taken_from(new):
             return [check]
         return [*self.claims.view_operations(entry.object(), new), check]
+
+
+def _holds(workload: dict[str, Any]) -> bool:
+    """Whether it has the finalizer that keeps it until its host is released."""
+    return RELEASE_FINALIZER in (workload["metadata"].get("finalizers") or ())
 
 
 def class_spec(classes: Registry, name: str) -> dict[str, Any] | None:

@@ -99,3 +99,31 @@ def test_a_namespace_that_goes_gives_back_all_it_had_and_is_offered_nothing_mean
         await stack.until(lambda: offers(stack) == {"tenant-a": HOSTS, "tenant-b": HOSTS})
 
     life(main)
+
+
+def test_a_tenant_that_strips_the_release_finalizer_keeps_no_host() -> None:
+    async def main(stack: Stack) -> None:
+        for name in ("before", "meanwhile"):
+            await stack.management.create(objects.workload(name), who="tenant-a")
+        await stack.until(lambda: [phase(stack, name) for name in ("before", "meanwhile")] == ["Running", "Running"])
+        strip = {"metadata": {"finalizers": None}}
+        await stack.management.patch("Workload", "before", strip, "tenant-a", who="tenant-a")
+        await stack.management.delete("Workload", "before", "tenant-a", who="tenant-a")
+        await stack.management.delete("Workload", "meanwhile", "tenant-a", who="tenant-a")
+        await stack.management.patch("Workload", "meanwhile", strip, "tenant-a", who="tenant-a")
+        await stack.until(lambda: stack.management.all("Workload") == [])
+        await stack.until(lambda: offers(stack) == {"tenant-a": HOSTS, "tenant-b": HOSTS})
+
+    life(main)
+
+
+def test_a_namespace_whose_tenant_stripped_the_release_finalizer_can_be_deleted() -> None:
+    async def main(stack: Stack) -> None:
+        await stack.management.create(objects.workload("web"), who="tenant-a")
+        await stack.until(lambda: phase(stack, "web") == "Running")
+        await stack.management.patch("Workload", "web", {"metadata": {"finalizers": None}}, "tenant-a", who="tenant-a")
+        await stack.management.delete("Namespace", "tenant-a")
+        await stack.until(lambda: stack.management.find("Namespace", "tenant-a") is None)
+        await stack.until(lambda: offers(stack) == {"tenant-b": HOSTS})
+
+    life(main)
