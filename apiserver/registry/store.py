@@ -135,10 +135,11 @@ class Registry:
         new = self.strategy.prepare_create(context, {**obj, "metadata": metadata.for_create(self.resource, obj, namespace, now())})
         name = new["metadata"]["name"]
         await context.breathe()
-        new = self._checked(None, normalize(self.resource, new, name))
+        new = normalize(self.resource, new, name)
         await context.breathe()
         new = with_fields(new, sent or []) if applied else self.tracking.track(context, None, new, sent, "", now())
         await context.breathe()
+        new = self._checked(None, self.strategy.fill(None, new, ""))
         return await self._admitted(Attributes("CREATE", context, self.resource, namespace, name, new, None), new)
 
     async def update(
@@ -187,7 +188,8 @@ class Registry:
 
     async def _apply(self, context: Context, namespace: str, name: str, wanted: dict[str, Any], subresource: str, *, force: bool) -> Entry:
         def change(current: dict[str, Any]) -> dict[str, Any]:
-            return self.tracking.apply(context, current, wanted, subresource, now(), force=force)
+            filled = self.strategy.filled(current)
+            return self.tracking.apply(context, current, wanted, subresource, now(), force=force, filled=filled)
 
         return await self.update(context, namespace, name, change, subresource=subresource, applied=True)
 
@@ -201,10 +203,11 @@ class Registry:
         new = self.strategy.prepare_update(context, old, {**sharing(old, new), "metadata": meta}, subresource)
         size = len(entry.json)
         await context.breathe(size)
-        new = self._checked(old, normalize(self.resource, with_fields(new, []), entry.name, old))
+        new = normalize(self.resource, with_fields(new, []), entry.name, old)
         await context.breathe(size)
         new = with_fields(new, sent or []) if applied else self.tracking.track(context, old, new, sent, subresource, now())
         await context.breathe(size)
+        new = self._checked(old, self.strategy.fill(old, new, subresource))
         write = Attributes("UPDATE", context, self.resource, entry.namespace, entry.name, new, old, subresource)
         new = await self._admitted(write, new)
         if subresource != "status" and self._content(new) != self._content(old):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
+from apiserver.registry.fields import EMPTY, FieldSet
+
 if TYPE_CHECKING:
     from apiserver.registry.attributes import Attributes
     from apiserver.registry.context import Context
@@ -32,6 +34,15 @@ class Strategy:
     def prepare_delete(self, old: dict[str, Any]) -> dict[str, Any]:
         """Before the object is deleted, or marked as deleted: what has to hold it. It may change and return it."""
         return old
+
+    def fill(self, old: dict[str, Any] | None, new: dict[str, Any], subresource: str) -> dict[str, Any]:
+        """After the fields' managers were noted, before validation: what the server chooses where the client left it out. So it is
+        nobody's, as what mutating admission fills in kube-apiserver, and a client that does not send it next time gives up nothing."""
+        return new
+
+    def filled(self, obj: dict[str, Any]) -> FieldSet:
+        """The fields of a stored object that the server may have filled: they belonged to no client before the first apply."""
+        return EMPTY
 
     def validate(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
         """After the model: causes for which the object is refused. `old` is None on creation."""

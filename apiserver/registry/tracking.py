@@ -60,9 +60,18 @@ class Tracking:
         return with_fields(new, fields)
 
     def apply(
-        self, context: Context, live: dict[str, Any] | None, applied: dict[str, Any], subresource: str, now: str, *, force: bool
+        self,
+        context: Context,
+        live: dict[str, Any] | None,
+        applied: dict[str, Any],
+        subresource: str,
+        now: str,
+        *,
+        force: bool,
+        filled: FieldSet = EMPTY,
     ) -> dict[str, Any]:
-        """What a server-side apply of `applied` makes of `live` (None: it is created), managedFields included. Raises ApiError."""
+        """What a server-side apply of `applied` makes of `live` (None: it is created), managedFields included. Raises ApiError.
+        `filled`: see Strategy."""
         try:
             return apply(
                 self._schema,
@@ -74,6 +83,7 @@ class Tracking:
                 force=force,
                 subresource=subresource,
                 reset=self._reset.get(subresource, EMPTY),
+                filled=filled,
             )
         except ApplyConflict as error:
             raise ApiError(409, "Conflict", str(error), details={"causes": error.causes()}) from None

@@ -12,6 +12,7 @@ from apiserver.apis.workload import GROUP, VERSION, Binding, Workload
 from apiserver.apis.workloadclass import retain_problem
 from apiserver.registry.attributes import Attributes
 from apiserver.registry.claims import RELEASE_FINALIZER, Claims, adopting, bound, claim_ref, free_reason, held_back
+from apiserver.registry.fields import FieldSet
 from apiserver.registry.projection import taken_from
 from apiserver.registry.resource import Column, Resource
 from apiserver.registry.store import ATTEMPTS, Registry
@@ -53,8 +54,9 @@ WORKLOADS = Resource(
 
 _REFERENCES = ("userData", "metaData", "networkData")
 _KEPT_FINALIZER = (
-    f"metadata.finalizers: {RELEASE_FINALIZER} stays until the host is released: delete the Workload, and its controllers remove it"
+    f"metadata.finalizers: {RELEASE_FINALIZER} stays as long as the Workload has a host; its controllers remove it after the release"
 )
+_FILLED = FieldSet.of(("f:spec", "f:className"), ("f:status", "f:phase"))
 _CHOICE = ("className", "hostRef", "hostSelector", "requirements", "failureDomain")
 
 
@@ -65,19 +67,29 @@ class WorkloadStrategy(Strategy):
         self.claims, self.classes = claims, classes
 
     def prepare_create(self, context: Context, new: dict[str, Any]) -> dict[str, Any]:
-        """Pending, as a claim begins. Without className, the default class; without a default class, none: the binder says so in a
-        condition."""
+        """Pending, as a claim begins."""
         new["status"] = {"phase": "Pending"}
-        spec = new.setdefault("spec", {})
-        if isinstance(spec, dict) and not spec.get("className"):
-            default = default_class(self.classes)
-            if default is not None:
-                new["spec"] = {**spec, "className": default}
-        return new
+        return _without_empty_class(new)
+
+    def fill(self, old: dict[str, Any] | None, new: dict[str, Any], subresource: str) -> dict[str, Any]:
+        """Without className: on creation the default class, afterwards the one that it has. Without a default class, none: the binder says
+        so in a condition."""
+        spec = new["spec"]
+        if subresource or "className" in spec:
+            return new
+        name = default_class(self.classes) if old is None else old["spec"].get("className")
+        if name is None:
+            return new
+        filled = {**spec, "className": name}
+        return {**new, "spec": old["spec"] if old is not None and filled == old["spec"] else filled}
+
+    def filled(self, obj: dict[str, Any]) -> FieldSet:
+        """The class and the first phase."""
+        return _FILLED
 
     def prepare_update(self, context: Context, old: dict[str, Any], new: dict[str, Any], subresource: str) -> dict[str, Any]:
         """status.host stays as the binding wrote it, and the release finalizer as long as a host is claimed."""
-        new = super().prepare_update(context, old, new, subresource)
+        new = _without_empty_class(super().prepare_update(context, old, new, subresource))
         if self.claims.host_of_workload(old) is not None and (held := held_back(new)) is not new:
             new = held
             if _holds(old) and _KEPT_FINALIZER not in context.warnings:
@@ -116,8 +128,7 @@ class WorkloadStrategy(Strategy):
         fixed = _CHOICE if "host" in (old.get("status") or {}) else ("className",) if "className" in before else ()
         for field in fixed:
             if spec.get(field) != before.get(field):
-                message = "Forbidden: it led to the choice of the host and is immutable; delete the workload and create it anew"
-                causes.append(cause("FieldValueForbidden", message, f"spec.{field}"))
+                causes.append(cause("FieldValueForbidden", _fixed(field, before.get(field), spec.get(field)), f"spec.{field}"))
         return causes
 
     def _drops_release(self, old: dict[str, Any], new: dict[str, Any]) -> bool:
@@ -178,6 +189,14 @@ def retain_causes(spec: dict[str, Any], class_spec: dict[str, Any]) -> list[dict
     return [cause("FieldValueForbidden", f"Forbidden: {problem}", "spec.reclaimPolicy")] if problem is not None else []
 
 
+def _without_empty_class(new: dict[str, Any]) -> dict[str, Any]:
+    """The Workload without a className of "", which is the same as none."""
+    spec = new.get("spec")
+    if not isinstance(spec, dict) or spec.get("className") != "":
+        return new
+    return {**new, "spec": {field: value for field, value in spec.items() if field != "className"}}
+
+
 def _update_warning(old: dict[str, Any], new: dict[str, Any]) -> str | None:
     """What a tenant should know who changes what is to run on a host that runs already."""
     spec, before = new.get("spec"), old["spec"]
@@ -187,6 +206,17 @@ def _update_warning(old: dict[str, Any], new: dict[str, Any]) -> str | None:
     if changed is None or spec.get("updatePolicy") == "Recreate":
         return None
     return f"spec.{changed}: what runs on the host is kept (spec.updatePolicy is OnDelete); Recreate wipes it and installs the new one"
+
+
+def _fixed(field: str, stored: Any, sent: Any) -> str:
+    """Why a field that led to the host may not become another one."""
+    why = "Forbidden: it led to the choice of the host and is immutable"
+    if sent is None:
+        return f"{why}: send it as it is stored"
+    if stored is None:
+        return f"{why}: leave it out"
+    kept = f" ({stored})" if isinstance(stored, str) else ""
+    return f"{why}: leave it as it is stored{kept}; for a machine that is chosen otherwise create another Workload"
 
 
 class WorkloadRegistry(Registry):

@@ -139,12 +139,14 @@ def apply(
     force: bool = False,
     subresource: str = "",
     reset: FieldSet = EMPTY,
+    filled: FieldSet = EMPTY,
 ) -> Object:
     """What a server-side apply makes of the object, managedFields included. `live` is None when it is created by it.
 
     Parameters are those of track_update; force: take fields that others own. What the manager applied last time and no longer applies
     is removed, unless somebody else owns it. Defaults are not filled: normalize what is returned. What `reset` holds is merged in but
-    not owned; take it out again. An apply that changes nothing returns an object equal to `live`, times included.
+    not owned; take it out again. `filled`: what the server chose in `live`: nobody had it before the first apply. An apply that changes
+    nothing returns an object equal to `live`, times included.
 
     Shares parts with both objects and changes neither. Raises ApplyConflict (409), ApplyRefused and SchemaMismatch (400).
     """
@@ -159,7 +161,7 @@ def apply(
         managers = _reconciled(schema, decode(_metadata(live or {}).get("managedFields"), api_version))
         if not managers and live is not None:
             first = Identity.of(BEFORE_FIRST_APPLY, "Update", api_version, subresource)
-            managers = _updated(schema, {}, before, managers, first, now, reset)
+            managers = _updated(schema, {}, before, managers, first, now, reset | filled)
         obj, after = _forced_if_allowed(schema, before, applied, managers, identity, now, reset, force)
         return _with_managers(obj, after)
     except RecursionError:

@@ -151,7 +151,7 @@ async def test_a_webhook_that_takes_it_away_is_refused(bench: Bench) -> None:
     with pytest.raises(ApiError) as refused:
         await bench.workloads.update(tenant(), "tenant-a", "web", lambda old: {**old, "spec": {**old["spec"], "online": False}})
     assert refused.value.code == 422
-    assert "delete the Workload" in refused.value.message
+    assert "controllers remove it after the release" in refused.value.message
     assert RELEASE_FINALIZER in finalizers(bench)
 
 

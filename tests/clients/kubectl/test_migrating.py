@@ -1,0 +1,100 @@
+"""From client-side to server-side apply and back, as kubectl, Helm and Argo CD do it, of a Workload whose class the server chose.
+
+What csaupgrade of client-go makes of managedFields, Helm 4 and Argo CD send as the JSON patch that is sent here.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.clients.kubectl.twins import KIND, Twins, for_twin, workload
+
+BOTH = ("ours", "twin")
+
+
+def manifest(name: str, **spec: Any) -> dict[str, Any]:
+    """A Workload as people write it: without what has a default."""
+    found = workload(name, **spec)
+    for field in ("className", "online"):
+        if field not in spec:
+            del found["spec"][field]
+    return found
+
+
+def run(twins: Twins, which: str, *arguments: str, stdin: Any = None) -> str:
+    """A command that has to succeed."""
+    text = for_twin(json.dumps(stdin), which) if stdin is not None else None
+    done = twins.raw(which, *(for_twin(argument, which) for argument in arguments), stdin=text)
+    assert done.code == 0, f"{which}: kubectl {' '.join(arguments)}: {done.err}"
+    return done.out + done.err
+
+
+def found(twins: Twins, which: str, name: str) -> dict[str, Any]:
+    got: dict[str, Any] = json.loads(run(twins, which, "get", KIND, name, "-o", "json", "--show-managed-fields"))
+    return got
+
+
+def migrate(twins: Twins, which: str, name: str, old: str, new: str) -> None:
+    """What csaupgrade does: what `old` has by Update is `new`'s by Apply."""
+    metadata = found(twins, which, name)["metadata"]
+    fields = [
+        {**entry, "manager": new, "operation": "Apply"} if (entry["manager"], entry["operation"]) == (old, "Update") else entry
+        for entry in metadata["managedFields"]
+    ]
+    patch = [
+        {"op": "replace", "path": "/metadata/managedFields", "value": fields},
+        {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
+    ]
+    run(twins, which, "patch", KIND, name, "--type=json", f"--field-manager={new}", "-p", json.dumps(patch))
+
+
+def owned(twins: Twins, which: str, name: str) -> dict[str, set[str]]:
+    """The fields of spec by manager."""
+    entries = found(twins, which, name)["metadata"]["managedFields"]
+    return {entry["manager"]: set(entry["fieldsV1"].get("f:spec", {})) - {"."} for entry in entries if "f:spec" in entry["fieldsV1"]}
+
+
+@pytest.mark.parametrize("which", BOTH)
+def test_apply_then_server_side_apply(twins: Twins, which: str) -> None:
+    name = f"applied-{which}"
+    run(twins, which, "apply", "-f", "-", stdin=manifest(name))
+    for _ in range(3):
+        told = run(twins, which, "apply", "--server-side", "-f", "-", stdin=manifest(name))
+        assert "failed to re-apply" not in told
+    run(twins, which, "apply", "--server-side", "-f", "-", stdin=manifest(name, online=False))
+    run(twins, which, "apply", "-f", "-", stdin=manifest(name, failureDomain="a"))
+    assert "f:className" not in {field for fields in owned(twins, which, name).values() for field in fields}
+    assert found(twins, which, name)["spec"].get("className") == ("metal" if which == "ours" else None)
+
+
+@pytest.mark.parametrize("which", BOTH)
+def test_replace(twins: Twins, which: str) -> None:
+    name = f"replaced-{which}"
+    run(twins, which, "create", "-f", "-", stdin=manifest(name))
+    for online in (False, True):
+        run(twins, which, "replace", "-f", "-", stdin=manifest(name, online=online))
+    assert found(twins, which, name)["spec"]["online"] is True
+
+
+@pytest.mark.parametrize("which", BOTH)
+@pytest.mark.parametrize(
+    ("old", "new", "options"),
+    [
+        pytest.param("helm", "helm", ("--force-conflicts",), id="helm-3-to-4"),
+        pytest.param("helm", "helm", (), id="helm-3-to-4-without-force"),
+        pytest.param("kubectl-client-side-apply", "argocd-controller", ("--force-conflicts",), id="argo-cd"),
+        pytest.param("kubectl-client-side-apply", "kustomize-controller", ("--force-conflicts",), id="flux"),
+    ],
+)
+def test_taking_over(twins: Twins, which: str, old: str, new: str, options: tuple[str, ...]) -> None:
+    name = f"{new}-{len(options)}-{which}"
+    run(twins, which, "create", f"--field-manager={old}", "-f", "-", stdin=manifest(name, online=True))
+    migrate(twins, which, name, old, new)
+    for online in (True, True, False):
+        run(
+            twins, which, "apply", "--server-side", f"--field-manager={new}", *options, "-f", "-", stdin=manifest(name, online=online)
+        )  # fmt: skip
+    assert owned(twins, which, name)[new] >= {"f:image", "f:online"}
