@@ -186,7 +186,8 @@ class Store(ABC):
 
     @abstractmethod
     async def list(self, prefix: str, *, start: str | None = None, limit: int = 0, at: int = 0) -> Page:
-        """The keys below `prefix` in order. `start`: first key wanted (inclusive); for the next page, the last key + NUL. `limit` 0: all.
+        """The keys below `prefix` in order. `start`: first key wanted (inclusive); for the next page, the last key + NUL. `limit` 0: all;
+        otherwise at most so many, and fewer where their values are large: `more` says whether it was the last page.
         `at` 0: the latest (linearizable); otherwise as of that revision (Compacted, FutureRevision)."""
 
     @abstractmethod

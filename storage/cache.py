@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from storage.base import Compacted, Conflict, Corrupt, Event, FutureRevision, Progress, RolledBack, StorageError, Store, Unavailable
 from storage.collection import Change, Collection
 from storage.keys import successor
-from storage.ring import Subscription
+from storage.ring import Budget, Subscription
 from storage.transfer import MARK
 from storage.waiters import Waiters
 
@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 
     from storage.base import KeyValue, Operation, Page
 
-__all__ = ["Change", "Collection", "Subscription", "WatchCache"]
+__all__ = ["HISTORY_BYTES", "Change", "Collection", "Subscription", "WatchCache"]
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+HISTORY_BYTES = 128 << 20
+"""Bytes of history for watches, by default."""
 
 _PAGE = 500
 _BACKOFF = 0.05, 5.0  # seconds: the first and the longest
@@ -38,14 +41,17 @@ class WatchCache(Store):
     """A Store around `store`, which it starts and closes.
 
     history: how many changes each collection keeps for its watches; so many are read from the store at the start.
+    history_bytes: how much memory these changes may take, those of all collections together: what is beyond it is dropped from the
+    collection that has most.
     patience: how long a commit waits until the cache has applied it, and a read until the cache is as new as the store, in
     seconds; then Unavailable."""
 
-    def __init__(self, store: Store, *, history: int = 10_000, patience: float = 10.0) -> None:
+    def __init__(self, store: Store, *, history: int = 10_000, history_bytes: int = HISTORY_BYTES, patience: float = 10.0) -> None:
         self.exclusive = store.exclusive
         self.failure: str | None = None
         """Why it cannot go on; only a restart helps."""
         self._inner, self._history, self._patience = store, history, patience
+        self._budget = Budget(history_bytes)
         self._revision = 0
         self._collections: list[Collection[Any]] = []
         self._waiters = Waiters()
@@ -59,14 +65,16 @@ class WatchCache(Store):
         prefix: str,
         decode: Callable[[str, bytes, int], T],
         indexers: Mapping[str, Callable[[T], Iterable[Hashable]]] | None = None,
+        weigh: Callable[[T], int] | None = None,
     ) -> Collection[T]:
         """Keep what is below `prefix` decoded. To be called before `start`.
 
         decode(key, value, revision) is called once per put, and once per deletion with the last value and the deletion's
-        revision. indexers: name → function from an item to the values it shall be found under."""
+        revision. indexers: name → function from an item to the values it shall be found under.
+        weigh: the memory in bytes that an item takes besides its stored value."""
         if self._pump is not None or self._closing is not None:
             raise RuntimeError(f"the collection {prefix} comes too late: collections are made before the cache is started")
-        made = Collection(prefix, decode, indexers, history=self._history)
+        made = Collection(prefix, decode, indexers, history=self._history, budget=self._budget, weigh=weigh)
         self._collections.append(made)
         return made
 
@@ -259,7 +267,7 @@ class WatchCache(Store):
                 if event.key.startswith(collection.prefix):
                     if event.type == "delete":
                         collection.delete(event.key, event.value, event.revision)
-                    elif not collection.put(event.key, event.value, event.revision) and strict:
+                    elif not collection.put(event.key, event.value, event.revision, len(event.previous or b"")) and strict:
                         raise _undecodable(event.key, event.revision, "see the log")
         self._advance(events[-1].revision)
 

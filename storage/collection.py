@@ -15,13 +15,17 @@ from storage.ring import Ring
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
 
-    from storage.ring import Subscription
+    from storage.ring import Budget, Subscription
 
 __all__ = ["Change", "Collection"]
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+def _nothing(item: object) -> int:
+    return 0
 
 
 class Change(NamedTuple, Generic[T]):
@@ -46,12 +50,14 @@ class Collection(Generic[T]):
         indexers: Mapping[str, Callable[[T], Iterable[Hashable]]] | None = None,
         *,
         history: int = 10_000,
+        budget: Budget | None = None,
+        weigh: Callable[[T], int] | None = None,
     ) -> None:
         self.prefix = prefix
-        self._decode, self._indexers = decode, indexers or {}
+        self._decode, self._indexers, self._weigh = decode, indexers or {}, weigh or _nothing
         self._contents: Contents[T] = Contents(self._indexers)
         self._coming: Contents[T] = self._contents
-        self._ring: Ring[Change[T]] = Ring(history)
+        self._ring: Ring[Change[T]] = Ring(history, budget=budget)
 
     def __len__(self) -> int:
         return len(self._contents)
@@ -103,15 +109,15 @@ class Collection(Generic[T]):
         self._contents = self._coming
         self._ring.reset(revision)
 
-    def put(self, key: str, value: bytes, revision: int) -> bool:
-        """Apply a put. False: it cannot be decoded; that is logged, and the last known state stays."""
+    def put(self, key: str, value: bytes, revision: int, before: int = 0) -> bool:
+        """Apply a put over a value of so many bytes. False: it cannot be decoded; that is logged, and the last known state stays."""
         try:
             item = self._decode(key, value, revision)
             previous = self._contents.put(key, item)
         except Exception:
             _log.exception("%s at revision %d cannot be decoded: its last known state is served; write it anew to repair it", key, revision)
             return False
-        self._ring.append(revision, Change("put", item, previous, revision))
+        self._append(Change("put", item, previous, revision), len(value) + before)
         return True
 
     def delete(self, key: str, value: bytes, revision: int) -> None:
@@ -124,7 +130,13 @@ class Collection(Generic[T]):
         except Exception:
             _log.exception("%s, deleted at %d, cannot be decoded: watchers get its last known state", key, revision)
             item = previous
-        self._ring.append(revision, Change("delete", item, previous, revision))
+        self._append(Change("delete", item, previous, revision), 2 * len(value))
+
+    def _append(self, change: Change[T], size: int) -> None:
+        """Both states count: that before may be in no other change any more."""
+        item, previous = change.item, change.previous
+        weight = size + self._weigh(item) + (0 if previous is None else self._weigh(previous))
+        self._ring.append(change.revision, change, weight)
 
     def advance(self, revision: int) -> None:
         """Everything up to the revision is applied: show it to subscribers."""

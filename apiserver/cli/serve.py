@@ -16,7 +16,7 @@ from apiserver.cli.clientca import ClientCaFile
 from apiserver.cli.delegation import Delegation
 from apiserver.cli.flowcontrol import add_flow_control_flags, flow_control
 from apiserver.cli.running import UsageError, run_until_stopped
-from apiserver.cli.storage import open_store
+from apiserver.cli.storageflags import add_storage_flags, watch_cache
 from apiserver.registry.catalog import management_catalog
 from apiserver.server.apiservice import CaBundleKeeper
 from apiserver.server.app import CannotListen, Config, build
@@ -25,7 +25,6 @@ from apiserver.server.tls import BadServingCertificate, ServerTls
 from controllers.runtime.client import Client
 from controllers.runtime.errors import BadConfig
 from storage.base import StorageError
-from storage.cache import WatchCache
 
 if TYPE_CHECKING:
     import argparse
@@ -42,12 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "The aggregated API server. kube-apiserver reaches it through APIServices; identities, permissions and namespaces are "
         "those of the management cluster."
     )
-    parser.add_argument(
-        "--storage",
-        required=True,
-        metavar="URL",
-        help="where objects are kept: sqlite:///PATH, or for several replicas etcd://HOST:PORT,HOST:PORT/PREFIX?ca=FILE&cert=FILE&key=FILE",
-    )
+    add_storage_flags(parser)
     parser.add_argument("--kubeconfig", metavar="FILE", help="kubeconfig of the management cluster; the pod's own by default")
     parser.add_argument(
         "--bind-address", default="127.0.0.1", metavar="IP", help="address to listen on (default: 127.0.0.1; 0.0.0.0 in a pod)"
@@ -104,7 +98,7 @@ class _Server:
     def __init__(self, arguments: argparse.Namespace, client: Client) -> None:
         self._arguments = arguments
         self._auditor, self._audit_log = audit(arguments)
-        self._cache = WatchCache(open_store(arguments.storage))
+        self._cache = watch_cache(arguments)
         self.delegation = Delegation(client)
         self._admission = ManagementAdmission(client, self.delegation.management, self.delegation.namespaces)
         self._catalog = management_catalog(self._cache, admission=self._admission.chain, view_group=arguments.host_view_group)

@@ -27,37 +27,61 @@ __all__ = ["INITIAL_EVENTS_END", "Frames", "Memo", "error_frame", "transition"]
 INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
 
 
+SHARED = 8 * 1024 * 1024
+"""Bytes that are kept for watchers that ask for the same, those of all questions together."""
+
+
 class Batch:
-    """The encoded bytes of the changes that were asked for last: known by the first, the last and how many they are."""
+    """The encoded bytes of the changes that were asked for last. It holds none of the changes."""
 
-    __slots__ = ("__weakref__", "data", "first", "last", "length")
+    __slots__ = ("__weakref__", "_changes", "_memo", "data")
 
-    def __init__(self) -> None:
-        self.first: Change[Entry] | None = None
-        self.last: Change[Entry] | None = None
-        self.length, self.data = 0, b""
+    def __init__(self, memo: Memo) -> None:
+        self._memo = memo
+        self._changes: object = None
+        self.data = b""
 
     def get(self, changes: Sequence[Change[Entry]], encode: Callable[[Sequence[Change[Entry]]], bytes]) -> bytes:
         """The bytes of these changes, made by `encode` if nobody else asked for the same just before."""
-        first, last, length = changes[0], changes[-1], len(changes)
-        if self.first is not first or self.last is not last or self.length != length:
-            self.data = encode(changes)
-            self.first, self.last, self.length = first, last, length
-        return self.data
+        first, last = changes[0], changes[-1]
+        asked = first.revision, first.item.key, last.revision, last.item.key, len(changes)
+        if asked == self._changes:
+            return self.data
+        data = encode(changes)
+        self._changes, self.data = asked, data
+        self._memo.keep(self)
+        return data
+
+    def forget(self) -> None:
+        """Hold nothing."""
+        self._changes, self.data = None, b""
 
 
 class Memo:
-    """One Batch for each question that is being watched, kept for as long as somebody has it."""
+    """One Batch for each question that is being watched, kept for as long as somebody has it. The bytes of those that were made longest
+    ago are forgotten when there are more than `limit`."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = SHARED) -> None:
         self._batches: WeakValueDictionary[object, Batch] = WeakValueDictionary()
+        self._limit, self.size = limit, 0
+        self._kept: dict[Batch, int] = {}
 
     def batch(self, question: object) -> Batch:
         """That of all who ask the same."""
         found = self._batches.get(question)
         if found is None:
-            found = self._batches[question] = Batch()
+            found = self._batches[question] = Batch(self)
         return found
+
+    def keep(self, batch: Batch) -> None:
+        """Count the bytes that a Batch has now."""
+        self.size += len(batch.data) - self._kept.pop(batch, 0)
+        if batch.data:
+            self._kept[batch] = len(batch.data)
+        while self.size > self._limit:
+            oldest = next(iter(self._kept))
+            self.size -= self._kept.pop(oldest)
+            oldest.forget()
 
 
 class Frames:
@@ -77,7 +101,7 @@ class Frames:
         self._resource, self._form, self._prefix, self._selector = resource, form, prefix, selector
         self._query, self._chunked = query, chunked
         # The first frame of a table differs from the others, and its ages grow.
-        self._batch = Batch() if form.kind == "Table" else memo.batch((prefix, selector, form, chunked))
+        self._batch = None if form.kind == "Table" else memo.batch((prefix, selector, form, chunked))
         self._headers = True
 
     def initial(self, entries: Iterable[Entry]) -> Iterable[bytes]:
@@ -90,7 +114,9 @@ class Frames:
 
     def changes(self, changes: Sequence[Change[Entry]]) -> bytes:
         """The piece with the frames of these changes, b"" if none of them is seen by this watch."""
-        return self._batch.get(changes, self._encode) if changes else b""
+        if not changes:
+            return b""
+        return self._encode(changes) if self._batch is None else self._batch.get(changes, self._encode)
 
     def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
         """A BOOKMARK: everything up to the revision has been sent."""

@@ -42,8 +42,11 @@ UNPAUSED = 16 * 1024
 """Bytes in a transport's buffer up to which it never asks to wait (the low-water mark of asyncio and uvloop)."""
 SLOW = 30.0
 """Seconds that a client may take to make room for a piece."""
-AT_ONCE = 64
-"""Changes of a piece, at most."""
+INITIAL, RATE = 60.0, 1024 * 1024
+"""Seconds that a client has for the initial events, as for a list, and so many bytes are worth a second more. Until it has them, the
+watch holds the objects as they were when it began, which no history counts."""
+AT_ONCE, BYTES = 64, 256 * 1024
+"""Changes of a piece, and bytes of them, at most; but always one. A client that does not read has one piece in its connection's buffer."""
 
 
 async def watch(call: Call, scope: Scope) -> web.StreamResponse:
@@ -100,7 +103,6 @@ class _Stream:
         self._loop = asyncio.get_running_loop()
         self._end = self._loop.time() + (options.timeout or random.uniform(SHORTEST, LONGEST))
         self._subscription: Subscription[Change[Entry]] | None = None
-        self._taken: list[Change[Entry]] = []  # and not written yet
         self._failure: Exception | None = None
         self._woken: asyncio.Future[None] | None = None
 
@@ -108,13 +110,16 @@ class _Stream:
         """Send the headers, so that the client knows that it watches, and the initial events with their bookmark."""
         await self._response.prepare(self._call.http)
         waiting: list[bytes] = []
-        size, turn = 0, TURNS.begin()
+        size, turn, until = 0, TURNS.begin(), self._loop.time() + INITIAL
         for frame in self._frames.initial(entries):
             waiting.append(frame)
             size += len(frame)
             if size >= CHUNK:
                 await self._write(b"".join(waiting))
                 await turn.over()
+                until += size / RATE
+                if self._loop.time() > until:
+                    raise self._cut("the client reads the initial events too slowly")
                 waiting, size = [], 0
         if self.options.initial_events and self.options.bookmarks:
             waiting.append(self._frames.bookmark(revision, INITIAL_EVENTS_END))
@@ -138,7 +143,7 @@ class _Stream:
                 if self._gone():
                     return
                 bookmark = self._next_bookmark()
-                if self.options.bookmarks and not self._taken:
+                if self.options.bookmarks:
                     await self._write(self._frames.bookmark(subscription.revision))
 
     def deliver(self) -> bool:
@@ -149,13 +154,11 @@ class _Stream:
             return False  # the task is being cancelled
         try:
             if transport.get_write_buffer_size() <= UNPAUSED:
-                changes = self._subscription.take()
-                if len(changes) <= AT_ONCE:
-                    data = self._frames.changes(changes)
-                    if data:
-                        transport.write(data)
+                data = self._frames.changes(self._subscription.take(AT_ONCE, BYTES))
+                if data:
+                    transport.write(data)
+                if self._subscription.complete:
                     return True
-                self._taken = changes
         except Exception as error:
             self._failure = error
         if self._woken is not None and not self._woken.done():
@@ -172,7 +175,7 @@ class _Stream:
         """End the response as a whole one, with a last bookmark so that the next watch begins where this one ended."""
         await self._response.prepare(self._call.http)
         if not self._gone():
-            if self.options.bookmarks and self._subscription is not None and not self._taken:
+            if self.options.bookmarks and self._subscription is not None:
                 await self._write(self._frames.bookmark(self._subscription.revision))
             await self._response.write_eof()
         return self._response
@@ -181,11 +184,10 @@ class _Stream:
         """Write all that there is, as fast as the client takes it."""
         await self._drain()
         while True:
-            changes = self._taken or subscription.take()
+            changes = subscription.take(AT_ONCE, BYTES)  # what is not written yet stays in the history, which is bounded
             if not changes:
                 return
-            self._taken = changes[AT_ONCE:]  # now: a write that is cancelled has handed its bytes over already
-            await self._send(self._frames.changes(changes[:AT_ONCE]))
+            await self._send(self._frames.changes(changes))  # a write that is cancelled has handed its bytes over already
 
     async def _sleep(self, until: float) -> None:
         """Until then, or until there is something that `deliver` could not do."""
@@ -216,8 +218,12 @@ class _Stream:
             async with asyncio.timeout(SLOW):
                 await self._call.http.writer.drain()
         except TimeoutError:
+            raise self._cut("the client does not read its watch") from None
+
+    def _cut(self, why: str) -> ConnectionResetError:
+        if (transport := self._call.http.transport) is not None:
             transport.abort()
-            raise ConnectionResetError("the client does not read its watch") from None
+        return ConnectionResetError(why)
 
     def _next_bookmark(self) -> float:
         return self._loop.time() + BOOKMARKS * random.uniform(0.9, 1.1)

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["Drafts", "Entry", "Known", "decoder", "encode_stored", "unversioned"]
 
 
+OVERHEAD, EACH = 1024, 256
+"""Bytes of memory that an entry has, and each of its labels and fields, beside the text."""
+
+
 class Entry:
     """One object at one revision. Immutable but for `row`, which is what endpoints keep of its table row."""
 
@@ -29,6 +33,11 @@ class Entry:
         self.key, self.namespace, self.name, self.revision = key, namespace, name, revision
         self.json, self.labels, self.fields = json, labels, fields
         self.row: Any = None
+
+    @property
+    def overhead(self) -> int:
+        """Bytes of memory, about, beside those of the JSON."""
+        return OVERHEAD + EACH * (len(self.labels) + len(self.fields))
 
     def object(self) -> dict[str, Any]:
         """The object, decoded anew: the caller may change it."""

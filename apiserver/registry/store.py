@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from functools import lru_cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import (
@@ -100,7 +101,7 @@ class Registry:
         self.decode = decoder(resource, reduce, self._drafts)
         self.tracking = Tracking(resource)
         indexes = {**(indexers or {}), labels.INDEX: labels.indexer}
-        self.collection: Collection[Entry] = cache.collection(resource.prefix, self.decode, indexes)
+        self.collection: Collection[Entry] = cache.collection(resource.prefix, self.decode, indexes, attrgetter("overhead"))
 
     def find(self, namespace: str, name: str) -> Entry | None:
         """The object's latest state, or None."""

@@ -30,9 +30,9 @@ __all__ = ["EtcdStore"]
 
 _log = logging.getLogger(__name__)
 
-_PAGE = 500  # keys in the first range of a long list
+_PAGE = 100  # keys in the first range of a long list: their values may be 1 MiB each
 _PAGE_BYTES = 4 << 20  # of values, in the later ones
-_PAGE_KEYS = 10, 10_000
+_PAGE_KEYS = 10, 1_000
 _LIST_ATTEMPTS = 3
 _RENEW = 300.0  # seconds between two renewals of the record, where others compact
 
@@ -166,7 +166,7 @@ class EtcdStore(Store):
         """One state, in several ranges: neither side has to hold an answer of many MiB."""
         first, end = self._space.span(prefix, start)
         items: list[KeyValue] = []
-        revision, size = at, _PAGE
+        revision, size, held = at, _PAGE, 0
         while True:
             answer = await self._read(
                 codec.read(first, end, limit=min(size, limit - len(items)) if limit else size, revision=revision), revision
@@ -175,7 +175,8 @@ class EtcdStore(Store):
             page = [self._space.item(kv) for kv in answer.get("kvs", ())]
             items += page
             more = bool(answer.get("more"))
-            if not more or (limit and len(items) >= limit):
+            held += sum(len(item.value) for item in page)
+            if not more or (limit and (len(items) >= limit or held >= _PAGE_BYTES)):
                 return Page(items, revision, more)
             first = self._space.key(page[-1].key) + b"\0"
             size = _page_size(page)

@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from storage.base import Check, Compacted, Conflict, Event, FutureRevision, KeyValue, Page, Put
 from storage.keys import prefix_end
-from storage.sqlite.schema import first_id, last_id, meta, revision_of
+from storage.sqlite.schema import ORDINAL_BITS, first_id, last_id, meta, revision_of
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from storage.base import Operation
 
-__all__ = ["apply", "get", "history", "list_page"]
+__all__ = ["apply", "get", "history", "history_sizes", "list_page"]
 
+_PAGE_BYTES = 4 << 20
+"""Bytes of values after which a page ends."""
 _BEHIND_ALL_TEXT = b""  # SQLite orders any blob behind every text
 _LIVE = "SELECT changes.id, changes.value FROM live JOIN changes USING (id) WHERE live.key = ?"
 _INSERT = "INSERT INTO changes (id, key, value, previous) VALUES (?, ?, ?, ?)"
@@ -31,6 +33,8 @@ _LIST_AT = """SELECT key, value, id FROM changes INDEXED BY changes_by_key
 # NOT INDEXED: in order of id, even where the index by key would have fewer rows to sort.
 _HISTORY = """SELECT new.id, new.key, new.value, old.value FROM changes AS new NOT INDEXED LEFT JOIN changes AS old ON old.id = new.previous
     WHERE new.id > :after AND new.id <= :upto AND new.key >= :low AND new.key < :end ORDER BY new.id LIMIT :limit"""
+_SIZES = f"""SELECT new.id >> {ORDINAL_BITS}, length(old.value) FROM changes AS new NOT INDEXED JOIN changes AS old ON old.id = new.previous
+    WHERE new.id > ? ORDER BY new.id"""
 
 
 def apply(connection: sqlite3.Connection, operations: Sequence[Operation], revision: int) -> list[Event]:
@@ -74,20 +78,37 @@ def list_page(connection: sqlite3.Connection, prefix: str, start: str | None, li
         raise Compacted(revision, counters["compacted"])
     statement = _LIST if revision == counters["revision"] else _LIST_AT
     count = limit + 1 if limit else -1
-    rows = connection.execute(statement, _range(prefix, start) | {"limit": count, "at": last_id(revision)}).fetchall()
-    more = 0 < limit < len(rows)
-    items = [KeyValue(key, value, revision_of(change)) for key, value, change in (rows[:limit] if more else rows)]
-    return Page(items, revision, more)
+    rows = connection.execute(statement, _range(prefix, start) | {"limit": count, "at": last_id(revision)})
+    found, more = _some(rows, limit, 1) if limit else (rows.fetchall(), False)
+    return Page([KeyValue(key, value, revision_of(change)) for key, value, change in found], revision, more)
 
 
-def history(connection: sqlite3.Connection, prefix: str, after: int, upto: int, limit: int) -> list[tuple[int, Event]]:
-    """Up to `limit` changes with ids greater than `after` and up to `upto`, with their ids. Compacted when some are gone."""
+def history(connection: sqlite3.Connection, prefix: str, after: int, upto: int, limit: int) -> tuple[list[tuple[int, Event]], bool]:
+    """Up to `limit` changes with ids greater than `after` and up to `upto`, with their ids, and whether there may be more. Compacted when
+    some are gone."""
     compacted = meta(connection)["compacted"]
     needed = revision_of(after + 1)  # the first revision of which something is wanted
     if needed <= compacted:
         raise Compacted(needed - 1, compacted)
-    rows = connection.execute(_HISTORY, _range(prefix) | {"after": after, "upto": upto, "limit": limit})
-    return [(change, _event(change, key, value, previous)) for change, key, value, previous in rows]
+    rows, more = _some(connection.execute(_HISTORY, _range(prefix) | {"after": after, "upto": upto, "limit": limit + 1}), limit, 2, 3)
+    return [(change, _event(change, key, value, previous)) for change, key, value, previous in rows], more
+
+
+def history_sizes(connection: sqlite3.Connection) -> Iterable[tuple[int, int]]:
+    """The revisions that are not compacted, and the bytes of what each change of them replaced."""
+    return connection.execute(_SIZES, (last_id(meta(connection)["compacted"]),))
+
+
+def _some(rows: Iterable[Any], limit: int, *values: int) -> tuple[list[Any], bool]:
+    """The first rows: at least one, then up to `limit` of them, and up to _PAGE_BYTES in the columns `values`. Whether there are more."""
+    found: list[Any] = []
+    size = 0
+    for row in rows:
+        if len(found) == limit or size > _PAGE_BYTES:
+            return found, True
+        found.append(row)
+        size += sum(len(row[column] or b"") for column in values)
+    return found, False
 
 
 def _event(change: int, key: str, value: bytes | None, previous: bytes | None) -> Event:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from storage.base import Compacted, FutureRevision, Progress, StorageError, Store, Unavailable
 from storage.keys import check_operations
-from storage.ring import Ring
+from storage.ring import Budget, Ring
 from storage.sqlite import statements
 from storage.sqlite.errors import translate
 from storage.sqlite.lock import FileLock
@@ -44,7 +44,7 @@ class SQLiteStore(Store):
     synchronous: "full" makes every acknowledged commit survive a power cut; "normal" and "off" only the process's end, for development.
     retention: how much history is kept.
     readers: threads that read.
-    recent: how many events are kept in memory for watches.
+    recent, recent_bytes: how many events are kept in memory for watches, and how many bytes of them; older ones are read from the file.
     max_bytes: refuse commits (Unavailable) rather than let the file grow beyond; 0: as far as the disk goes.
     check: verify the file's structure at start (reads all of it).
     progress_interval: seconds between two Progress on an idle watch."""
@@ -59,6 +59,7 @@ class SQLiteStore(Store):
         retention: Retention | None = None,
         readers: int = 2,
         recent: int = 1024,
+        recent_bytes: int = 16 << 20,
         max_bytes: int = 0,
         check: bool = True,
         progress_interval: float = 5.0,
@@ -66,7 +67,10 @@ class SQLiteStore(Store):
         self.path = Path(path)
         self._synchronous, self._retention, self._check = synchronous, retention or Retention(), check
         self._reader_count, self._recent, self._max_bytes, self._progress_interval = readers, recent, max_bytes, progress_interval
+        self._recent_bytes = recent_bytes
         self._ring: Ring[Event] = Ring(recent)
+        self._horizon = Horizon(self._retention)
+        self._compaction_due = asyncio.Event()
         self._compacted = 0
         self._lock: FileLock | None = None
         self._connection: sqlite3.Connection | None = None
@@ -85,7 +89,7 @@ class SQLiteStore(Store):
         if self._closing is not None or self._connection is None:
             raise self._closed()
         counters = meta(self._connection)
-        self._ring = Ring(self._recent, counters["revision"])
+        self._ring = Ring(self._recent, counters["revision"], budget=Budget(self._recent_bytes))
         self._compacted = counters["compacted"]
         self._writer = Writer(self._connection, self.path, self._publish, self._publish_compacted)
         if self._retention.interval:
@@ -148,26 +152,32 @@ class SQLiteStore(Store):
         position = last_id(after)
         while True:
             job = partial(statements.history, prefix=prefix, after=position, upto=last_id(upto), limit=_HISTORY_PAGE)
-            rows = await self._reading().run(job)
+            rows, more = await self._reading().run(job)
             for _, event in rows:
                 yield event
-            if len(rows) < _HISTORY_PAGE:
+            if not more:
                 return
             position = rows[-1][0]
 
     def _publish(self, revision: int, events: Sequence[Event]) -> None:
+        too_large = False
         for event in events:
-            self._ring.append(event.revision, event)
+            before = len(event.previous or b"")
+            self._ring.append(event.revision, event, len(event.value) + before)
+            too_large |= self._horizon.wrote(event.revision, before)
         self._ring.advance(revision)
+        if too_large:
+            self._compaction_due.set()
 
     def _publish_compacted(self, revision: int) -> None:
         self._compacted = max(self._compacted, revision)
 
     async def _compact_regularly(self) -> None:
-        horizon = Horizon(self._retention)
         while True:
-            await asyncio.sleep(self._retention.interval)
-            target = horizon.compact_to(asyncio.get_running_loop().time(), self._ring.revision)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._compaction_due.wait(), self._retention.interval)
+            self._compaction_due.clear()
+            target = self._horizon.compact_to(asyncio.get_running_loop().time(), self._ring.revision)
             if target > self._compacted:
                 try:
                     await self.compact(target)
@@ -182,6 +192,8 @@ class SQLiteStore(Store):
             self._connection = connect(path, self._synchronous, self._max_bytes)
             prepare(self._connection, path, check=self._check)
             self._readers = Readers(path, self._reader_count, self._synchronous)
+            for revision, size in statements.history_sizes(self._connection):
+                self._horizon.wrote(revision, size)
         except OSError as error:
             self._release()
             raise Unavailable(f"{path}: {error.strerror}: check that its directory exists and that this user may write there") from error

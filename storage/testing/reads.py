@@ -62,6 +62,17 @@ class ReadTests(Harness):
             collected += keys(page)
         assert collected == names
 
+    async def test_pages_of_large_values_miss_nothing(self, store: Store) -> None:
+        names = [f"/p/{n:02}" for n in range(24)]
+        for name in names:
+            await put(store, name, value=b"x" * 1_000_000)
+        page = await store.list("/p/", limit=500)
+        collected = keys(page)
+        while page.more:
+            page = await store.list("/p/", start=successor(collected[-1]), limit=500, at=page.revision)
+            collected += keys(page)
+        assert collected == names
+
     @pytest.mark.parametrize("count", [0, 1, 2, 3, 4])
     async def test_more_is_told_exactly(self, store: Store, count: int) -> None:
         await put(store, "/a", *(f"/p/{n}" for n in range(count)), "/z")

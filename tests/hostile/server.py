@@ -134,7 +134,7 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self.authority = Authority.create("hostile")
-        self.cache = WatchCache(SQLiteStore(folder / "db", synchronous="off"))
+        self.cache = WatchCache(SQLiteStore(folder / "db", synchronous="off"), history_bytes=32 << 20)
         namespaces = LocalNamespaces()
         admission = AdmissionChain([NamespaceLifecycle(namespaces)])
         self.core = core_catalog(self.cache, admission)

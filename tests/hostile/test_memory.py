@@ -9,7 +9,7 @@ import pytest
 from apiserver.endpoints.body import LIMIT
 from tests.hostile.inputs import DATA, JSON, JSON_PATCH, MEMBERS, STRATEGIC, YAML
 from tests.hostile.measure import rising
-from tests.hostile.test_bodies import body, patches, request
+from tests.hostile.test_bodies import KINDS, body, patches, request
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +55,9 @@ WORST: dict[str, tuple[Callable[[int], Request], int]] = {
     "copies of a large value": (patches("Workload", JSON_PATCH["copies of a large value"], "application/json-patch+json"), 1_000_000),
     "a strategic patch": (patches("Secret", STRATEGIC["keys"], "application/strategic-merge-patch+json"), 60_000),
     "a secret's value": (
-        lambda size: request("Secret", "create", f'{{"metadata":{{"name":"new"}},{DATA["a value"](size)}}}'.encode()),
+        lambda size: request(
+            "Secret", "create", f'{{"apiVersion":"v1","kind":"Secret","metadata":{{"name":"new"}},{DATA["a value"](size)}}}'.encode()
+        ),
         900_000,
     ),
     "a body that is too large": (workload("create", "metadata", "an annotation"), LIMIT * 2),
@@ -87,3 +89,20 @@ def test_texts_that_are_all_different_are_not_kept(served: Served, tenant: Clien
             served.cost(tenant, one.method, one.path, one.body, one.headers)
 
     assert rising(batch) < TIMES * size // 4
+
+
+def test_objects_that_are_deleted_are_not_kept(served: Served, tenant: Client) -> None:
+    """What was stored is history for a while: its bytes are bounded, so a tenant that goes on does not make it grow."""
+    collection = KINDS["Secret"][0]
+    value = DATA["a value"](600_000)
+
+    def batch() -> None:
+        for number in range(TIMES):
+            content = f'{{"apiVersion":"v1","kind":"Secret","metadata":{{"name":"large-{number}"}},{value}}}'.encode()
+            assert tenant.send("POST", collection, content, {"Content-Type": "application/json"}).status == 201
+        for number in range(TIMES):
+            assert tenant.send("DELETE", f"{collection}/large-{number}").status == 200
+
+    for _ in range(4):  # to where history is as large as it becomes
+        batch()
+    assert rising(batch) < TIMES * 600_000 // 4

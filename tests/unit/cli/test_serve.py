@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from apiserver.cli import serve
 from apiserver.cli.running import UsageError
+from apiserver.cli.storageflags import size
 from storage.base import Put
 from storage.sqlite import SQLiteStore
 from storage.testing.harness import opened
@@ -250,6 +251,17 @@ async def test_a_taken_port_and_a_taken_database_are_told(management: FakeManage
     async with running(management, tmp_path):
         with pytest.raises(UsageError, match="--storage"):
             await serve._serve(arguments(*usual, "--secure-port", "0"))
+
+
+@pytest.mark.parametrize(("text", "wanted"), [("1048576", 1 << 20), ("512Mi", 512 << 20), ("2Gi", 2 << 30)])
+def test_sizes_are_bytes(text: str, wanted: int) -> None:
+    assert size(text) == wanted
+
+
+@pytest.mark.parametrize("text", ["", "0", "1000", "-1Gi", "1.5Gi", "1G", "1Mi ", "9" * 40, "²Gi"])
+def test_sizes_that_are_none(text: str) -> None:
+    with pytest.raises(ValueError, match="512Mi"):
+        size(text)
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "x"])

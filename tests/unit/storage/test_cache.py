@@ -55,6 +55,22 @@ async def test_everything_is_loaded_in_pages_of_one_state_and_then_what_has_happ
             a.subscribe(a.revision - 101)
 
 
+async def test_the_history_of_all_collections_is_bounded_by_bytes() -> None:
+    store = ScriptedStore()
+    cache = WatchCache(store, history_bytes=1_000_000)
+    a, b = cache.collection("/a/", item), cache.collection("/b/", item, weigh=lambda item: 10_000)
+    async with opened(cache):
+        first = await cache.commit([Put("/a/1", b""), Put("/b/1", b"")])
+        for _ in range(50):
+            last = await cache.commit([Put("/a/1", b"x" * 50_000), Put("/b/2", b"")])
+        assert len(b.subscribe(b.floor).take()) > 20  # what others write does not cost b its history
+        with pytest.raises(Compacted):
+            a.subscribe(first)
+        kept = a.subscribe(a.floor).take()
+        assert 3 < len(kept) <= 10  # each counts with the state before
+        assert kept[-1].revision == last
+
+
 async def test_changes_from_before_the_start_tell_the_state_before() -> None:
     store = ScriptedStore()
     store.write(Put("/a/1", b"old"), Put("/a/2", b"old"))

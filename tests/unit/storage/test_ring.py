@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.base import Compacted, FutureRevision, Unavailable
-from storage.ring import Ring
+from storage.ring import Budget, Ring
 
 
 def fill(ring: Ring[int], *revisions: int) -> None:
@@ -167,7 +168,75 @@ async def test_a_reset_cuts_everybody() -> None:
     assert fresh.take() == [6]
 
 
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 30)), max_size=80), st.integers(1, 100), st.integers(1, 12))
+def test_rings_stay_within_their_budget_and_lose_their_oldest(steps: list[tuple[str, int]], most: int, capacity: int) -> None:
+    budget = Budget(most)
+    rings: dict[str, Ring[int]] = {name: Ring(capacity, budget=budget) for name in "ab"}
+    weights: dict[str, list[int]] = {"a": [], "b": []}
+    for revision, (name, weight) in enumerate(steps, 1):
+        rings[name].append(revision, len(weights[name]), weight)
+        rings[name].advance(revision)
+        weights[name].append(weight)
+        kept = {name: rings[name].subscribe(rings[name].floor).take() for name in "ab"}
+        for one, found in kept.items():
+            assert found == list(range(len(weights[one])))[len(weights[one]) - len(found) :]
+            assert rings[one].weight == sum(weights[one][number] for number in found)
+        assert budget.used == sum(ring.weight for ring in rings.values())
+        assert budget.used <= most or any(len(found) == 1 for found in kept.values())
+        assert kept[name], "the last change is there, however heavy"
+
+
+def test_what_is_dropped_is_let_go_at_once() -> None:
+    class Large: ...
+
+    ring: Ring[Large] = Ring(1000, budget=Budget(100))
+    entries = [Large() for _ in range(10)]
+    gone = [weakref.ref(entry) for entry in entries]
+    for revision, entry in enumerate(entries, 1):
+        ring.append(revision, entry, 40)
+    del entries, entry
+    assert [reference() is not None for reference in gone] == [False] * 8 + [True] * 2
+
+
+def test_one_heavy_change_drops_thousands_of_light_ones() -> None:
+    ring: Ring[int] = Ring(100_000, budget=Budget(100_000))
+    for revision in range(1, 50_001):
+        ring.append(revision, revision, 1)
+    ring.append(50_001, 50_001, 100_000)
+    ring.advance(50_001)
+    assert ring.subscribe(ring.floor).take() == [50_001]
+
+
+@given(st.lists(st.integers(0, 10), min_size=1, max_size=30), st.integers(1, 6), st.integers(1, 25))
+def test_one_may_take_a_few_at_a_time(weights: list[int], count: int, weight: int) -> None:
+    ring: Ring[int] = Ring(100)
+    reader = ring.subscribe(0)
+    for number, heavy in enumerate(weights):
+        ring.append(number // 2 + 1, number, heavy)  # two of each revision
+    ring.advance(len(weights) // 2 + 1)
+    read: list[int] = []
+    while taken := reader.take(count, weight):
+        assert len(taken) <= count
+        assert len(taken) == 1 or sum(weights[number] for number in taken) <= weight
+        read += taken
+        unread = range(len(read), len(weights))
+        assert reader.revision == (min(unread) // 2 if unread else len(weights) // 2 + 1)
+    assert read == list(range(len(weights)))
+
+
+def test_who_takes_a_few_is_overtaken_as_others_are() -> None:
+    ring: Ring[int] = Ring(3)
+    reader = ring.subscribe(0)
+    fill(ring, 1, 2, 3)
+    assert reader.take(1) == [1]
+    fill(ring, 4, 5)
+    with pytest.raises(Compacted):
+        reader.take(1)
+
+
 def test_there_must_be_room() -> None:
+    with pytest.raises(ValueError, match="one byte"):
+        Budget(0)
     with pytest.raises(ValueError, match="at least one"):
         Ring(0)
 

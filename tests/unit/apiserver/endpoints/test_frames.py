@@ -62,3 +62,25 @@ def test_watchers_with_the_same_question_share_the_bytes() -> None:
     chunked = Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(), {}, memo, chunked=True)
     frames = everything.changes(changes)
     assert chunked.changes(changes) == b"%x\r\n" % len(frames) + frames + b"\r\n"
+
+
+def test_what_is_shared_is_bounded_by_bytes_and_is_not_kept_for_each_question() -> None:
+    memo = Memo(limit=1_000)
+    watches = [Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(LabelSelector.parse(f"no!={n}")), {}, memo) for n in range(50)]
+    for revision in range(2, 10):
+        changes = [Change("put", entry(revision, "yes"), None, revision)]
+        for watch in watches:
+            assert len(watch.changes(changes)) > 100
+            assert memo.size <= 1_000
+    held = [watch._batch.data for watch in watches if watch._batch is not None]
+    assert 0 < sum(map(len, held)) == memo.size
+    assert watches[-1].changes(changes) is watches[-1].changes(changes)  # those who ask right after one another share
+
+
+def test_a_batch_is_of_these_changes_only() -> None:
+    frames = Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(), {}, Memo(limit=1))  # nothing is kept
+    other = Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(), {}, Memo())
+    changes = [Change("put", entry(revision, "yes"), None, revision) for revision in range(2, 6)]
+    for start in range(4):
+        for end in range(start + 1, 5):
+            assert frames.changes(changes[start:end]) == other.changes(changes[start:end])

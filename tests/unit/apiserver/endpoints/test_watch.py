@@ -10,14 +10,17 @@ import orjson
 import pytest
 from aiohttp import ClientError
 
-from apiserver.endpoints.watch import _Stream
+from apiserver.endpoints.frames import Frames
+from apiserver.endpoints.watch import BYTES, _Stream
 from tests.unit.apiserver.endpoints.conftest import HISTORY, PREFIX
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from aiohttp.client import ClientResponse
 
+    from apiserver.registry.entry import Entry
+    from storage.cache import Change
     from tests.unit.apiserver.endpoints.conftest import Service
 
 TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
@@ -265,6 +268,41 @@ async def test_one_that_has_no_room_catches_up_while_the_others_go_on(service: S
         await service.make("more")
         assert [await other.short(), await other.short()] == [("ADDED", "last"), ("ADDED", "more")]
         assert await slow.short() == ("ADDED", "more")
+
+
+async def test_a_piece_has_few_bytes_however_much_is_new(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A piece is what a client that does not read costs."""
+    pieces: list[int] = []
+    encode, deliver, behind = Frames.changes, _Stream.deliver, asyncio.Event()
+
+    def measured(frames: Frames, changes: Sequence[Change[Entry]]) -> bytes:
+        data = encode(frames, changes)
+        pieces.append(len(data))
+        return data
+
+    def late(stream: _Stream) -> bool:
+        return deliver(stream) if behind.is_set() else True
+
+    monkeypatch.setattr(Frames, "changes", measured)
+    monkeypatch.setattr(_Stream, "deliver", late)
+    async with watching(service) as watch:
+        for number in range(HISTORY // 2):
+            await service.make(f"w{number}", annotations={"a": "x" * 100_000})
+        behind.set()
+        await service.make("last")
+        assert [(await watch.short())[1] for _ in range(HISTORY // 2 + 1)] == [*(f"w{number}" for number in range(HISTORY // 2)), "last"]
+    assert max(pieces) < BYTES + 110_000
+
+
+async def test_a_client_that_takes_too_long_for_the_initial_events_is_cut(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("apiserver.endpoints.watch.INITIAL", -10.0)
+    for number in range(12):
+        await service.make(f"w{number}", annotations={"a": "x" * 100_000})
+    async with watching(service) as watch:
+        async with asyncio.timeout(10):
+            await service.api.watches.ended()
+        with pytest.raises(ClientError):
+            await watch.rest()
 
 
 async def test_what_comes_in_quick_succession_comes_complete_and_in_order(service: Service) -> None:

@@ -62,17 +62,17 @@ async def test_a_long_list_is_pages_of_one_state(etcd: FakeEtcd, store: EtcdStor
     assert [item.key for item in whole.items] == ["/000", "/001", "/002", "/003", "/004"]
     assert (whole.revision, whole.more) == (9, False)
     assert ranges(etcd) == [
-        (b"/p/", b"/p0", 500, 0),
-        (b"/p/001\0", b"/p0", 1024, 9),  # as many as make 4 MiB
+        (b"/p/", b"/p0", 100, 0),
+        (b"/p/001\0", b"/p0", 1000, 9),  # as many as make 4 MiB, at most 1,000
         (b"/p/003\0", b"/p0", 10, 9),
     ]
 
 
 async def test_a_limit_is_kept_over_pages(etcd: FakeEtcd, store: EtcdStore) -> None:
-    etcd.answer("/kv/range", page(*range(500), more=True), page(*range(500, 700), more=True))
+    etcd.answer("/kv/range", page(*range(100), more=True), page(*range(100, 700), more=True))
     part = await store.list("/", limit=700, at=7)
     assert (len(part.items), part.revision, part.more) == (700, 7, True)
-    assert [(limit, revision) for _, _, limit, revision in ranges(etcd)] == [(500, 7), (200, 7)]
+    assert [(limit, revision) for _, _, limit, revision in ranges(etcd)] == [(100, 7), (600, 7)]
 
 
 async def test_a_list_that_compaction_overtakes_begins_anew(etcd: FakeEtcd, store: EtcdStore) -> None:
@@ -96,7 +96,7 @@ async def compacted_at_10(socket: Socket) -> None:
     await socket.send(created(12), {"result": {"header": {}, "canceled": True, "compact_revision": "10"}})
 
 
-@pytest.mark.parametrize(("sizes", "wanted"), [([0], 10_000), ([1 << 22], 10), ([1000, 3000], (4 << 20) // 2000)])
+@pytest.mark.parametrize(("sizes", "wanted"), [([0], 1_000), ([1 << 22], 10), ([10_000, 30_000], (4 << 20) // 20_000)])
 def test_pages_are_about_as_many_bytes(sizes: list[int], wanted: int) -> None:
     assert _page_size([KeyValue("/a", b"x" * size, 1) for size in sizes]) == wanted
 

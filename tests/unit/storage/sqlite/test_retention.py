@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
@@ -58,3 +59,46 @@ async def test_the_default_keeps_what_is_young(tmp_path: Path) -> None:
         await store.compact(first)
         with pytest.raises(Compacted):
             await store.list("/", at=first - 1)
+
+
+@given(st.lists(st.integers(0, 100), min_size=1, max_size=200), st.integers(1, 1000))
+def test_history_has_no_more_bytes_than_allowed(sizes: list[int], most: int) -> None:
+    horizon = Horizon(Retention(size=most))
+    for revision, size in enumerate(sizes, 1):
+        too_large = horizon.wrote(revision, size)
+        target = horizon.compact_to(0.0, revision)
+        kept = sum(sizes[target:revision])
+        assert kept <= most
+        assert not too_large or target > 0
+        if target:  # and hardly less: one part
+            assert kept + max(sizes) + most // 64 >= min(most, sum(sizes[:revision])) - max(sizes)
+
+
+async def test_large_history_goes_at_once(tmp_path: Path) -> None:
+    retention = Retention(size=10_000_000, interval=3600)
+    async with opened(SQLiteStore(tmp_path / "db", synchronous="off", retention=retention)) as store:
+        for _ in range(200):
+            last = await put(store, "/a", value=b"x" * 1_000_000)
+        async with asyncio.timeout(10):
+            while True:
+                with suppress(Compacted):
+                    await store.list("/", at=last - 12)
+                    await put(store, "/b")
+                    continue
+                break
+        assert (await store.list("/", at=last)).revision == last
+    assert (tmp_path / "db").stat().st_size < 100_000_000
+
+
+async def test_the_size_of_history_is_known_after_a_restart(tmp_path: Path) -> None:
+    async with opened(SQLiteStore(tmp_path / "db", synchronous="off", retention=Retention(interval=0))) as store:
+        for _ in range(20):
+            last = await put(store, "/a", value=b"x" * 1_000_000)
+    async with opened(SQLiteStore(tmp_path / "db", synchronous="off", retention=Retention(size=10_000_000, interval=0.01))) as store:
+        async with asyncio.timeout(10):
+            while True:
+                try:
+                    await store.list("/", at=last - 12)
+                except Compacted:
+                    break
+        assert (await store.list("/", at=last - 8)).revision == last - 8

@@ -28,9 +28,12 @@ async def test_history_is_whole_or_refused(tmp_path: Path) -> None:
                 history(connection, "", after, last_id(last), 10)
             assert (caught.value.revision, caught.value.oldest) == (middle - 1, middle)
         for after, count in ((last_id(middle), 3), (first_id(last), 2), (last_id(last), 0)):
-            rows = history(connection, "", after, last_id(last), 10)
+            rows, _ = history(connection, "", after, last_id(last), 10)
             assert [event.previous for _, event in rows] == [b"2"] * count
-        assert [change for change, _ in history(connection, "", last_id(middle), last_id(last), 2)] == [first_id(last), first_id(last) + 1]
+        assert [change for change, _ in history(connection, "", last_id(middle), last_id(last), 2)[0]] == [
+            first_id(last),
+            first_id(last) + 1,
+        ]
 
 
 async def test_compaction_leaves_no_more_than_the_state(tmp_path: Path) -> None:
@@ -62,3 +65,16 @@ async def test_a_page_of_the_past_costs_what_is_on_it(tmp_path: Path) -> None:
             return len(counted)
 
         assert steps(50) * 20 < steps(5_000)
+
+
+async def test_a_page_ends_after_some_bytes(tmp_path: Path) -> None:
+    async with opened(SQLiteStore(tmp_path / "db", synchronous="off")) as store:
+        before = await store.current_revision()
+        for n in range(20):
+            last = await put(store, f"/{n:02}", value=b"x" * 1_000_000)
+    with closing(connect(tmp_path / "db")) as connection:
+        page = list_page(connection, "/", None, 500, 0)
+        assert (4 <= len(page.items) <= 6, page.more) == (True, True)
+        rows, more = history(connection, "", last_id(before), last_id(last), 256)
+        assert (4 <= len(rows) <= 6, more) == (True, True)
+        assert len(list_page(connection, "/", None, 0, 0).items) == 20  # all are all

@@ -1,0 +1,49 @@
+"""The storage flags of `serve`: where objects are kept, and how many bytes of them."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from apiserver.cli.storage import open_store
+from storage.cache import HISTORY_BYTES, WatchCache
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["add_storage_flags", "watch_cache"]
+
+_UNITS = {"": 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
+_SIZE = re.compile(r"([0-9]{1,15})(|Ki|Mi|Gi|Ti)")
+_LEAST = 1 << 20
+
+
+def add_storage_flags(parser: argparse.ArgumentParser) -> None:
+    """Sizes are given as Kubernetes' quantities are."""
+    parser.add_argument(
+        "--storage",
+        required=True,
+        metavar="URL",
+        help="where objects are kept: sqlite:///PATH, or for several replicas etcd://HOST:PORT,HOST:PORT/PREFIX?ca=FILE&cert=FILE&key=FILE",
+    )
+    parser.add_argument(
+        "--watch-history-bytes",
+        type=size,
+        default=HISTORY_BYTES,
+        metavar="SIZE",
+        help="memory for the history that watches are served from, of all kinds together; a watch from before gets 410 (default: 128Mi)",
+    )
+
+
+def watch_cache(arguments: argparse.Namespace) -> WatchCache:
+    """The store that the flags ask for, and the watch cache around it, not yet started. Raises UsageError."""
+    return WatchCache(open_store(arguments.storage), history_bytes=arguments.watch_history_bytes)
+
+
+def size(text: str) -> int:
+    """A number of bytes, such as 512Mi."""
+    found = _SIZE.fullmatch(text)
+    number = int(found[1]) * _UNITS[found[2]] if found else 0
+    if number < _LEAST:
+        raise ValueError("a size is a number of bytes, such as 512Mi or 2Gi, and 1Mi at least")
+    return number
