@@ -218,7 +218,7 @@ class Binder:
             )
         claim = host["spec"].get("claimRef")
         if claim and claim["namespace"] != namespace_of(workload):
-            raise Unbindable("HostNotFound", _not_offered(wanted))  # that somebody took it is not said
+            raise Unbindable("HostNotFound", _not_offered(wanted, self._cluster.view_group))  # that somebody took it is not said
         if reason := unfree(host):
             raise Unbindable("HostNotFree", f'the host "{wanted}" {_is(reason)}: it is taken as soon as it is free')
         self._free.assume(name_of(host))
@@ -231,10 +231,10 @@ class Binder:
         except ApiException as error:
             if not error.not_found:
                 raise
-            raise Unbindable("HostNotFound", _not_offered(name)) from None
+            raise Unbindable("HostNotFound", _not_offered(name, self._cluster.view_group)) from None
         host = self._cluster.hosts.store.get(view["status"]["provisioning"]["ID"])
         if host is None:
-            raise Unbindable("HostNotFound", _not_offered(name))
+            raise Unbindable("HostNotFound", _not_offered(name, self._cluster.view_group))
         return host
 
     async def _post(self, workload: Object, host: str) -> bool:
@@ -297,8 +297,8 @@ def _terms(class_: Object) -> tuple[object, ...]:
     return class_["spec"], class_["metadata"].get("annotations"), class_["metadata"].get("deletionTimestamp")
 
 
-def _not_offered(name: str) -> str:
-    return f'no host "{name}" is offered in this namespace (kubectl get bmh): correct spec.hostRef, or drop it'
+def _not_offered(name: str, view_group: str) -> str:
+    return f'no host "{name}" is offered in this namespace (kubectl get baremetalhosts.{view_group}): correct spec.hostRef, or drop it'
 
 
 def _is(phrase: str) -> str:

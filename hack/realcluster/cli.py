@@ -58,6 +58,8 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--controllers", choices=("on", "off"), default="on", help="off: the API server without its controllers")
     up.add_argument("--tenants", default=",".join(DEFAULTS.tenants), help="names of tenants' namespaces, separated by commas")
     up.add_argument("--target", action="store_true", help="a third control plane to move to, which relays the first tenant's hosts")
+    up.add_argument("--overlay", default=DEFAULTS.overlay, help="the manifests that are installed, such as overlays/beside-bmo")
+    up.add_argument("--bmo-kind", action="store_true", help="BMO's own BareMetalHost in the management cluster, too")
     up.add_argument("--fsync", choices=("on", "off"), default="on", help="off: etcd does not wait for the disk")
     up.add_argument("--audit", choices=("on", "off"), default="on", help="off: the API server keeps no audit log")
     end = commands.add_parser("down", help="end everything that runs for a folder; its files stay")
@@ -82,6 +84,8 @@ def _settings(options: argparse.Namespace) -> Settings:
         fsync=options.fsync == "on",
         audit=options.audit == "on",
         target=options.target,
+        overlay=options.overlay,
+        bmo_kind=options.bmo_kind,
     )
 
 

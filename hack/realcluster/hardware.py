@@ -22,23 +22,28 @@ BARE_METAL_HOSTS = f"/apis/metal3.io/v1alpha1/namespaces/{hosts.NAMESPACE}/barem
 async def furnish(client: Client, kubectl: Path, settings: Settings) -> None:
     """Make the namespace, the kind, the roles and the hosts (with a status of their own when nobody is to drive them)."""
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": hosts.NAMESPACE}}
-    crds = manifests.load(manifests.DATA / "baremetalhosts.yaml")
-    await client.apply_all(manifests.with_paths([namespace, *crds]))
+    await client.apply_all(manifests.with_paths([namespace]))
+    await install_kind(client)
     roles = [*await manifests.kustomize(kubectl, manifests.ROOT / "manifests" / "hardware")]
     roles += manifests.load(manifests.DATA / "simulated-bmo.yaml")
     pairs = list(hosts.hosts(settings.hosts))
     await client.apply_all(manifests.with_paths([*roles, *(secret for secret, _ in pairs)]))
-
-    async def established() -> str | None:
-        conditions = (await client.get(CRD)).get("status", {}).get("conditions", [])
-        return None if any(c["type"] == "Established" and c["status"] == "True" for c in conditions) else "not established yet"
-
-    await wait_for("the BareMetalHost kind", established, seconds=30)
     await client.apply_all(manifests.with_paths(host for _, host in pairs))
     if settings.inspected or settings.bmo == "none":
         await client.apply_all(
             (f"{manifests.path_of(host)}/status", host | {"status": hosts.inspected_status(i)}) for i, (_, host) in enumerate(pairs)
         )
+
+
+async def install_kind(client: Client) -> None:
+    """Make BMO's own BareMetalHost, and wait until it is served."""
+    await client.apply_all(manifests.with_paths(manifests.load(manifests.DATA / "baremetalhosts.yaml")))
+
+    async def established() -> str | None:
+        conditions = (await client.get(CRD)).get("status", {}).get("conditions") or []  # null at first
+        return None if any(c["type"] == "Established" and c["status"] == "True" for c in conditions) else "not established yet"
+
+    await wait_for("the BareMetalHost kind", established, seconds=30)
 
 
 async def credentials(cluster: Cluster, client: Client) -> bytes:

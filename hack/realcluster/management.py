@@ -11,6 +11,7 @@ from hack.realcluster.client import Client, wait_for
 from hack.realcluster.controlplane import CLIENT_STAGE, SERVER_STAGE, Cluster, service_account_kubeconfig
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from hack.realcluster.client import Object
@@ -20,7 +21,10 @@ if TYPE_CHECKING:
 READY_SECONDS = 60.0
 CLASSES = "/apis/workload.metal3.io/v1alpha1/workloadclasses"
 API_SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
-OUR_API_SERVICES = ("v1alpha1.workload.metal3.io", "v1alpha1.metal3.io")
+SERVER_FLAGS = ("--storage", "--bind-address", "--secure-port", "--tls-san", "--tls-cert-file", "--tls-private-key-file")
+CONTROLLERS_FLAGS = ("--apiserver", "--health-port")
+"""What differs between a pod and a process of these clusters."""
+VIEW_FLAGS = ("--host-view-group=metal3.io",)
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Server:
 async def furnish(client: Client, kubectl: Path, base: list[Object], tenants: tuple[str, ...]) -> None:
     """Apply what must be there before the server starts: namespaces, service accounts, roles and tenants."""
     template = await manifests.kustomize(kubectl, manifests.ROOT / "manifests" / "tenant")
-    objects = [obj for obj in base if obj["kind"] not in (*manifests.ONLY_IN_CLUSTER, "APIService", "Service")]
+    objects = [obj for obj in base if obj["kind"] in manifests.RESOURCES and obj["kind"] not in ("APIService", "Service")]
     for tenant in tenants:
         objects += manifests.for_tenant(template, tenant)
     namespaces = [obj for obj in objects if obj["kind"] == "Namespace"]
@@ -67,8 +71,10 @@ async def start_server(
     prefix: str = "",
     *,
     audit: bool = True,
+    flags: Sequence[str] = VIEW_FLAGS,
 ) -> Server:
-    """Start `metal3-workloads serve` with this --storage and wait until it is ready. `prefix`: of the process's name."""
+    """Start `metal3-workloads serve` with this --storage and wait until it is ready. `prefix`: of the process's name. `flags`: what it is
+    given beside what is about addresses and files."""
     authority = pki.Authority("metal3-workloads-ca")
     ca = folder.pki / "apiserver-ca.crt"
     ca.write_bytes(authority.certificate)
@@ -84,7 +90,7 @@ async def start_server(
         *("--bind-address", "127.0.0.1", "--secure-port", str(port)),
         *("--tls-cert-file", pair.certificate, "--tls-private-key-file", pair.key),
         *("--client-ca-file", cluster.ca),
-        *("--host-view-group", "metal3.io"),
+        *flags,
     ]
     if audit:
         argv += ["--audit-policy-file", manifests.DATA / "audit-policy.yaml", "--audit-log-path", folder.audit]
@@ -102,8 +108,10 @@ async def register(client: Client, base: list[Object], server: Server) -> None:
         # The Service first: an APIService that finds none is looked at again only after a while.
         await client.apply_all(manifests.with_paths(obj for obj in objects if obj["kind"] == kind))
 
+    names = [obj["metadata"]["name"] for obj in objects if obj["kind"] == "APIService"]
+
     async def available() -> str | None:
-        for name in OUR_API_SERVICES:
+        for name in names:
             conditions = (await client.get(f"{API_SERVICES}/{name}")).get("status", {}).get("conditions", [])
             if (missing := unmet(conditions, "Available")) is not None:
                 return f"APIService {name} is not available: {missing}"
@@ -125,18 +133,28 @@ async def create_class(client: Client, class_: Object, credentials: bytes) -> No
 
 
 async def start_controllers(
-    program: Path, cluster: Cluster, client: Client, folder: Folder, processes: Processes, server: Server, prefix: str = ""
+    program: Path,
+    cluster: Cluster,
+    client: Client,
+    folder: Folder,
+    processes: Processes,
+    server: Server,
+    prefix: str = "",
+    *,
+    flags: Sequence[str] = (),
 ) -> Process:
     """Start `metal3-workloads controllers` under its own service account, as manifests/base does."""
     config = folder.pki / "controllers.kubeconfig"
     token = await service_account_kubeconfig(cluster, client, manifests.SYSTEM_NAMESPACE, "metal3-workloads-controllers")
     pki.write_private(config, token)
     return processes.start(
-        f"{prefix}controllers", [program, "controllers", "--kubeconfig", config, "--apiserver", server.url], stage=CLIENT_STAGE
+        f"{prefix}controllers", [program, "controllers", "--kubeconfig", config, "--apiserver", server.url, *flags], stage=CLIENT_STAGE
     )
 
 
-async def wait_for_offers(client: Client, class_: str, tenants: tuple[str, ...], hosts: int, *processes: Process) -> None:
+async def wait_for_offers(
+    client: Client, class_: str, tenants: tuple[str, ...], hosts: int, *processes: Process, group: str = "metal3.io"
+) -> None:
     """Wait until the class is connected and every tenant is offered every host."""
 
     async def connected() -> str | None:
@@ -144,7 +162,7 @@ async def wait_for_offers(client: Client, class_: str, tenants: tuple[str, ...],
 
     async def offered() -> str | None:
         for tenant in tenants:
-            views = (await client.get(f"/apis/metal3.io/v1alpha1/namespaces/{tenant}/baremetalhosts"))["items"]
+            views = (await client.get(f"/apis/{group}/v1alpha1/namespaces/{tenant}/baremetalhosts"))["items"]
             if len(views) < hosts:
                 return f"namespace {tenant} is offered {len(views)} of {hosts}"
         return None

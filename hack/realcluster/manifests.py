@@ -85,6 +85,13 @@ def _beside_the_cluster(obj: Object, port: int, ca: bytes) -> Object:
     return obj
 
 
+def arguments(objects: Iterable[Object], deployment: str, own: Iterable[str]) -> list[str]:
+    """What a Deployment says after its program's command, but for the flags in `own`, which are about addresses and files."""
+    (found,) = (obj for obj in objects if (obj["kind"], obj["metadata"]["name"]) == ("Deployment", deployment))
+    _, *given = found["spec"]["template"]["spec"]["containers"][0]["args"]
+    return [argument for argument in given if argument.partition("=")[0] not in set(own)]
+
+
 def for_tenant(objects: Iterable[Object], tenant: str) -> list[Object]:
     """The tenant manifests with the namespace `tenant` and the user `tenant-<tenant>` in place of their placeholders."""
     return [_of_tenant(obj, tenant) for obj in objects]

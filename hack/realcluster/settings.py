@@ -20,7 +20,9 @@ class Settings:
     Operator nobody drives the hosts. `inspected` hosts are made as available at once, as they always are without a Baremetal Operator:
     hundreds of inspections take a small machine a minute. `fsync` off makes etcd faster and forgetful
     on power loss, which throw-away clusters may prefer. `audit` off keeps no audit log, as kube-apiserver keeps none here. `target` adds
-    a third control plane to move to, with a class that relays the hosts of the first tenant's namespace.
+    a third control plane to move to, with a class that relays the hosts of the first tenant's namespace. `overlay`: a folder below
+    manifests; for another one than the base, both programs get the arguments that it gives them, but for addresses and files.
+    `bmo_kind`: the management cluster has BMO's own BareMetalHost, too.
     """
 
     storage: Literal["sqlite", "etcd"] = "sqlite"
@@ -34,6 +36,8 @@ class Settings:
     fsync: bool = True
     audit: bool = True
     target: bool = False
+    overlay: str = "base"
+    bmo_kind: bool = False
 
     def __post_init__(self) -> None:
         for tenant in self.tenants:

@@ -17,11 +17,12 @@ from hack.realcluster.target import Target
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from hack.realcluster.client import Client
+    from hack.realcluster.client import Client, Object
     from hack.realcluster.controlplane import Cluster, Etcds
     from hack.realcluster.processes import Process
     from hack.realcluster.settings import Folder, Settings
 
+DEFAULT_OVERLAY = "base"
 Say: TypeAlias = "Callable[[str], None]"
 
 
@@ -67,6 +68,7 @@ class Up:
         self.controllers: list[Process] = []
         self.bmo: list[Process] = []
         self.target: Target | None = None
+        self.objects: list[Object] = []
 
     async def run(self) -> dict[str, Any]:
         """Bring everything up; returns what was written to cluster.json."""
@@ -86,7 +88,7 @@ class Up:
     async def _run(self) -> dict[str, Any]:
         binary = self.tools / "kube-apiserver"
         etcd = controlplane.start_etcd(self.tools / "etcd", self.settings, self.folder, self.processes)
-        base = asyncio.create_task(manifests.kustomize(self.tools / "kubectl", manifests.ROOT / "manifests" / "base"))
+        base = asyncio.create_task(manifests.kustomize(self.tools / "kubectl", manifests.ROOT / "manifests" / self.settings.overlay))
         async with asyncio.TaskGroup() as group:
             if self.settings.target:
                 self.target = Target(self.tools, self.program, self.settings, self.folder, self.processes, self.say)
@@ -126,12 +128,22 @@ class Up:
         return f"sqlite:///{self.folder.root / 'data' / 'store.db'}"
 
     async def _management(self, cluster: Cluster, client: Client, base: list[dict[str, Any]], storage: str) -> None:
+        self.objects = base
         management.write_tenants(cluster, self.folder, self.settings.tenants)
         await management.furnish(client, self.tools / "kubectl", base, self.settings.tenants)
         self.say("management cluster has its roles and tenants")
+        if self.settings.bmo_kind:
+            await hardware.install_kind(client)
         if self.settings.server:
             self.apiserver = await management.start_server(
-                self.program, cluster, client, storage, self.folder, self.processes, audit=self.settings.audit
+                self.program,
+                cluster,
+                client,
+                storage,
+                self.folder,
+                self.processes,
+                audit=self.settings.audit,
+                flags=self._flags(manifests.SERVICE, management.SERVER_FLAGS) or management.VIEW_FLAGS,
             )
             self.say("API server is ready")
             await management.register(client, base, self.apiserver)
@@ -142,13 +154,26 @@ class Up:
     async def _serve_tenants(self, cluster: Cluster, client: Client, at_hardware: Client, credentials: bytes) -> None:
         await management.create_class(client, manifests.metal_class(self.settings.tenants), credentials)
         if self.settings.controllers and self.apiserver is not None:
-            started = await management.start_controllers(self.program, cluster, client, self.folder, self.processes, self.apiserver)
+            flags = self._flags("metal3-workloads-controllers", management.CONTROLLERS_FLAGS)
+            started = await management.start_controllers(
+                self.program, cluster, client, self.folder, self.processes, self.apiserver, flags=flags
+            )
             self.controllers.append(started)
         await hardware.wait_for_hosts(at_hardware, self.settings.hosts, *self.bmo)
         self.say("hosts are available")
         if self.settings.controllers:
-            await management.wait_for_offers(client, "metal", self.settings.tenants, self.settings.hosts, *self.controllers, *self.bmo)
+            processes, group = (*self.controllers, *self.bmo), self._view_group()
+            await management.wait_for_offers(client, "metal", self.settings.tenants, self.settings.hosts, *processes, group=group)
             self.say("class is connected, hosts are offered")
+
+    def _flags(self, deployment: str, own: tuple[str, ...]) -> list[str]:
+        """What the overlay gives a program; the base, which needs an overlay, gives none here."""
+        return manifests.arguments(self.objects, deployment, own) if self.settings.overlay != DEFAULT_OVERLAY else []
+
+    def _view_group(self) -> str:
+        """The group of the view: metal3.io where the overlay registers this server for it."""
+        names = {obj["metadata"]["name"] for obj in self.objects if obj["kind"] == "APIService"}
+        return "metal3.io" if "v1alpha1.metal3.io" in names else "workload.metal3.io"
 
     def _describe(self, owner: Cluster, tenants: Cluster, etcd: Etcds) -> dict[str, Any]:
         server = self.apiserver
