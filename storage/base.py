@@ -16,6 +16,7 @@ Errors, all below StorageError:
     +-- Compacted     the revision asked for is gone: oldest (the oldest one still readable)
     +-- FutureRevision the revision asked for is not there yet: current
     +-- Unavailable   the backend does not answer or is closed; the outcome of a commit is unknown
+    |   +-- Full      the backend has no room for the commit; nothing of it was applied, and what deletes is taken
     +-- TooLarge      the backend cannot take so much in one commit; nothing of it was applied (a ValueError as well)
     +-- Corrupt       what is stored cannot be trusted; the message says the way out
     +-- RolledBack    an older state was put in the backend's place, and its revisions would be used again; the message says the way out
@@ -37,6 +38,7 @@ __all__ = [
     "Corrupt",
     "Delete",
     "Event",
+    "Full",
     "FutureRevision",
     "KeyValue",
     "Operation",
@@ -48,6 +50,7 @@ __all__ = [
     "Store",
     "TooLarge",
     "Unavailable",
+    "Usage",
 ]
 
 
@@ -81,6 +84,10 @@ class FutureRevision(StorageError):
 
 class Unavailable(StorageError):
     """The backend does not answer. A commit that ends so may or may not have happened: read before trying again."""
+
+
+class Full(Unavailable):
+    """There is no room for the commit. Nothing was applied. Reads, watches and commits that make what is stored smaller go on."""
 
 
 class TooLarge(StorageError, ValueError):
@@ -164,6 +171,15 @@ class Progress:
     revision: int
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How much a backend has stored. `size`, `limit`: bytes, 0 where it does not know. `full`: commits that store more are refused."""
+
+    size: int
+    limit: int
+    full: bool
+
+
 class Store(ABC):
     """An ordered, revisioned, transactional map. All methods are safe to call concurrently on one event loop.
 
@@ -171,6 +187,10 @@ class Store(ABC):
     acknowledged is then all there is, and a cache around it need not ask it before a linearizable read."""
 
     exclusive: bool = False
+
+    def usage(self) -> Usage:
+        """What is known of the room, without asking for it."""
+        return Usage(0, 0, full=False)
 
     @abstractmethod
     async def start(self) -> None:
@@ -196,7 +216,8 @@ class Store(ABC):
 
         Returns the commit's revision, or the current one when the operations changed nothing (only Checks, or Deletes of
         absent keys). Raises Conflict for the first failed expectation, ValueError when two operations name one key,
-        Unavailable when the outcome is unknown. Cancelling the caller does not undo it: it may still be applied."""
+        Full when there is no room (Deletes are still taken), Unavailable when the outcome is unknown. Cancelling the caller does not undo
+        it: it may still be applied."""
 
     @abstractmethod
     def watch(self, prefix: str, after: int) -> AsyncIterator[Event | Progress]:

@@ -21,7 +21,7 @@ from storage.waiters import Waiters
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Iterable, Mapping, Sequence
 
-    from storage.base import KeyValue, Operation, Page
+    from storage.base import KeyValue, Operation, Page, Usage
 
 __all__ = ["HISTORY_BYTES", "Change", "Collection", "Subscription", "WatchCache"]
 
@@ -82,6 +82,9 @@ class WatchCache(Store):
     def revision(self) -> int:
         """Every change up to this revision has been applied, in all collections."""
         return self._revision
+
+    def usage(self) -> Usage:
+        return self._inner.usage()
 
     async def start(self) -> None:
         """As Store.start; returns when everything is loaded, with the history that the store still has. Corrupt when a stored value

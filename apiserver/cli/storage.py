@@ -16,12 +16,14 @@ __all__ = ["PREFIX", "open_store", "sqlite_path"]
 PREFIX = "sqlite:///"
 
 
-def open_store(url: str, flag: str = "--storage") -> Store:
+def open_store(url: str, flag: str = "--storage", max_bytes: int = 0) -> Store:
     """The store, not yet started. sqlite:///data/db is relative, sqlite:////var/lib/db absolute, as in SQLAlchemy; for etcd:// and
-    etcds:// see storage.etcd.address. `flag`: what the command line calls it. Raises UsageError."""
+    etcds:// see storage.etcd.address. `flag`: what the command line calls it; `max_bytes`: see SQLiteStore. Raises UsageError."""
     if url.startswith(("etcd://", "etcds://")):
+        if max_bytes:
+            raise UsageError("--storage-max-bytes is for SQLite: give etcd its --quota-backend-bytes instead")
         return _etcd(url, flag)
-    return SQLiteStore(sqlite_path(url, flag))
+    return SQLiteStore(sqlite_path(url, flag), max_bytes=max_bytes)
 
 
 def _etcd(url: str, flag: str) -> Store:

@@ -27,6 +27,13 @@ def add_storage_flags(parser: argparse.ArgumentParser) -> None:
         help="where objects are kept: sqlite:///PATH, or for several replicas etcd://HOST:PORT,HOST:PORT/PREFIX?ca=FILE&cert=FILE&key=FILE",
     )
     parser.add_argument(
+        "--storage-max-bytes",
+        type=size,
+        default=0,
+        metavar="SIZE",
+        help="bytes that SQLite's file may have, less than its volume; when they are used, deletions are taken only (default: its disk's)",
+    )
+    parser.add_argument(
         "--watch-history-bytes",
         type=size,
         default=HISTORY_BYTES,
@@ -37,7 +44,8 @@ def add_storage_flags(parser: argparse.ArgumentParser) -> None:
 
 def watch_cache(arguments: argparse.Namespace) -> WatchCache:
     """The store that the flags ask for, and the watch cache around it, not yet started. Raises UsageError."""
-    return WatchCache(open_store(arguments.storage), history_bytes=arguments.watch_history_bytes)
+    store = open_store(arguments.storage, max_bytes=arguments.storage_max_bytes)
+    return WatchCache(store, history_bytes=arguments.watch_history_bytes)
 
 
 def size(text: str) -> int:

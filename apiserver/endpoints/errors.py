@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from apiserver.apis.status import MODIFIED, ApiError, conflict, expired, internal, service_unavailable
 from apiserver.endpoints.negotiation import Form, negotiate
 from apiserver.endpoints.respond import respond
-from storage.base import Compacted, Conflict, FutureRevision, StorageError, TooLarge, Unavailable
+from storage.base import Compacted, Conflict, Full, FutureRevision, StorageError, TooLarge, Unavailable
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from apiserver.endpoints.call import Call
 
 __all__ = ["from_storage", "render", "too_large_revision"]
+
+
+FULL_SECONDS = 5
+"""After which history may be compacted, and what was deleted be free for others."""
 
 
 def from_storage(error: StorageError) -> ApiError:
@@ -28,6 +32,9 @@ def from_storage(error: StorageError) -> ApiError:
             return too_large_revision(error.revision, error.current)
         case TooLarge():
             return ApiError(413, "RequestEntityTooLarge", "Request entity too large: the storage cannot take an object of this size")
+        case Full():
+            why = "the storage is full, and nothing was stored: delete what is not needed, or ask its operator for more room"
+            return service_unavailable(why, FULL_SECONDS)
         case Unavailable():
             return service_unavailable("the storage does not answer now; a write may or may not have happened, so read before trying again")
         case _:

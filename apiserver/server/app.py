@@ -219,6 +219,13 @@ class App:
             for registry in self._config.registries:
                 yield {"group": registry.resource.group, "resource": registry.resource.plural}, len(registry.collection)
 
+        cache = self._config.cache
+        self.metrics.gauge("apiserver_storage_size_bytes", "Bytes in use of SQLite's file.", lambda: [({}, cache.usage().size)])
+        self.metrics.gauge(
+            "apiserver_storage_limit_bytes", "Bytes that it may have; 0: all of its disk.", lambda: [({}, cache.usage().limit)]
+        )
+        text = "Whether the storage has no room: what stores more is refused, deletions are taken."
+        self.metrics.gauge("apiserver_storage_full", text, lambda: [({}, cache.usage().full)])
         self.metrics.gauge("apiserver_current_inflight_requests", "Requests being worked on, watches not counted.", inflight)
         self.metrics.gauge("apiserver_longrunning_requests", "Watches being served.", watches)
         self.metrics.gauge("apiserver_resource_objects", "Objects by kind.", objects)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from storage.base import Corrupt, StorageError, TooLarge, Unavailable
+from storage.base import Corrupt, Full, StorageError, TooLarge, Unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,5 +134,7 @@ def to_storage(error: GatewayError, where: str) -> StorageError:
         )
     if error.code == Code.DATA_LOSS:
         return Corrupt(f"etcd at {where}: {error.message}: restore the member or the cluster from a snapshot (etcdutl snapshot restore)")
-    way_out = _SPACE if error.no_space else _WAY_OUT.get(error.code)
+    if error.no_space:
+        return Full(f"etcd at {where}: {error.message}: {_SPACE}")
+    way_out = _WAY_OUT.get(error.code)
     return Unavailable(f"etcd at {where}: {error.message}" + (f": {way_out}" if way_out else ""))

@@ -11,7 +11,7 @@ import logging
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any
 
-from storage.base import Compacted, FutureRevision, Page, StorageError, Store, Unavailable
+from storage.base import Compacted, FutureRevision, Page, Put, StorageError, Store, Unavailable, Usage
 from storage.etcd import codec
 from storage.etcd.cluster import Cluster
 from storage.etcd.errors import Refused, to_storage
@@ -77,9 +77,13 @@ class EtcdStore(Store):
         self._revision = Shared(self._ask_revision)
         self._lineage = Lineage(self._cluster.where)
         self._watches: set[Watch] = set()
-        self._started = False
+        self._started = self._full = False
         self._keeper: asyncio.Task[None] | None = None
         self._closing: asyncio.Future[None] | None = None
+
+    def usage(self) -> Usage:
+        """As Store.usage: whether etcd refused the latest write because it has no room."""
+        return Usage(0, 0, full=self._full)
 
     async def start(self) -> None:
         """As Store.start. Unavailable when no endpoint answers, RolledBack when an older state was put in etcd's place. A store can be
@@ -125,7 +129,10 @@ class EtcdStore(Store):
         try:
             answer = await self._cluster.write("/kv/txn", codec.txn(self._space, operations))
         except Refused as error:
+            self._full |= error.no_space
             raise to_storage(error, self._cluster.where) from error
+        if any(isinstance(operation, Put) for operation in operations):  # deletions are taken also when it is full
+            self._full = False
         self._lineage.check(before, sighting_of(answer))
         if not answer.get("succeeded"):
             raise codec.conflict(answer, operations)

@@ -6,6 +6,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from storage.base import Corrupt, StorageError, Unavailable
+from storage.sqlite.room import full
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,7 +15,6 @@ __all__ = ["corrupt", "translate"]
 
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _WAY_OUT = {
-    sqlite3.SQLITE_FULL: "there is no room: free space on its disk, raise its size limit, or compact; nothing is lost",
     sqlite3.SQLITE_READONLY: "it may not be written: check the file's and its directory's permissions, and whether the disk is read-only",
     sqlite3.SQLITE_CANTOPEN: "it cannot be opened: check that the directory exists and that its permissions let this user write there",
     sqlite3.SQLITE_IOERR: "its disk does not work: look into the system's log",
@@ -35,6 +35,8 @@ def corrupt(path: Path, finding: str) -> Corrupt:
 def translate(error: sqlite3.Error, path: Path) -> StorageError:
     """The StorageError that says the same."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the primary code
+    if code == sqlite3.SQLITE_FULL:
+        return full(path, str(error))
     if code in _CORRUPT:
         return corrupt(path, str(error))
     return Unavailable(f"{path}: {error}: {_WAY_OUT.get(code, 'see the message; the data is as the last acknowledged commit left it')}")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from storage.base import Operation
+    from storage.sqlite.room import Room
 
 __all__ = ["apply", "get", "history", "history_sizes", "list_page"]
 
@@ -37,8 +38,8 @@ _SIZES = f"""SELECT new.id >> {ORDINAL_BITS}, length(old.value) FROM changes AS 
     WHERE new.id > ? ORDER BY new.id"""
 
 
-def apply(connection: sqlite3.Connection, operations: Sequence[Operation], revision: int) -> list[Event]:
-    """Make the commit's changes under `revision` and return them; none when nothing changes. On Conflict nothing was written."""
+def apply(connection: sqlite3.Connection, operations: Sequence[Operation], revision: int, room: Room) -> list[Event]:
+    """Make the commit's changes under `revision` and return them; none when nothing changes. On Conflict and Full nothing was written."""
     states: list[tuple[int, bytes] | None] = []
     for operation in operations:
         state = connection.execute(_LIVE, (operation.key,)).fetchone()
@@ -46,6 +47,10 @@ def apply(connection: sqlite3.Connection, operations: Sequence[Operation], revis
         if operation.expected is not None and operation.expected != actual:
             raise Conflict(operation.key, operation.expected, actual)
         states.append(state)
+    written = sum(len(operation.value) for operation in operations if isinstance(operation, Put))
+    replaced = sum(len(state[1]) for operation, state in zip(operations, states, strict=True) if state and not isinstance(operation, Check))
+    if written:
+        room.take(written, written - replaced)
     events: list[Event] = []
     for operation, state in zip(operations, states, strict=True):
         if isinstance(operation, Check) or (state is None and not isinstance(operation, Put)):

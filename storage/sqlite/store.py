@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from storage.base import Compacted, FutureRevision, Progress, StorageError, Store, Unavailable
+from storage.base import Compacted, FutureRevision, Progress, StorageError, Store, Unavailable, Usage
 from storage.keys import check_operations
 from storage.ring import Budget, Ring
 from storage.sqlite import statements
@@ -22,6 +22,7 @@ from storage.sqlite.errors import translate
 from storage.sqlite.lock import FileLock
 from storage.sqlite.readers import Readers
 from storage.sqlite.retention import Horizon, Retention
+from storage.sqlite.room import Room, full
 from storage.sqlite.schema import connect, copy, last_id, meta, prepare
 from storage.sqlite.writer import Writer
 
@@ -45,7 +46,8 @@ class SQLiteStore(Store):
     retention: how much history is kept.
     readers: threads that read.
     recent, recent_bytes: how many events are kept in memory for watches, and how many bytes of them; older ones are read from the file.
-    max_bytes: refuse commits (Unavailable) rather than let the file grow beyond; 0: as far as the disk goes.
+    max_bytes: refuse commits (Full) rather than let the file grow beyond; 0: as far as the disk goes. An eighth of it, up to 64 MiB, is
+    left for deletions, as is a sixteenth of the disk.
     check: verify the file's structure at start (reads all of it).
     progress_interval: seconds between two Progress on an idle watch."""
 
@@ -75,6 +77,8 @@ class SQLiteStore(Store):
         self._lock: FileLock | None = None
         self._connection: sqlite3.Connection | None = None
         self._readers: Readers | None = None
+        self._room: Room | None = None
+        self._told_full = False
         self._writer: Writer | None = None
         self._opening: asyncio.Future[None] | None = None
         self._closing: asyncio.Future[None] | None = None
@@ -91,9 +95,15 @@ class SQLiteStore(Store):
         counters = meta(self._connection)
         self._ring = Ring(self._recent, counters["revision"], budget=Budget(self._recent_bytes))
         self._compacted = counters["compacted"]
-        self._writer = Writer(self._connection, self.path, self._publish, self._publish_compacted)
+        self._room = Room(self._connection, self.path.resolve(), self._max_bytes)
+        self._writer = Writer(self._connection, self.path, self._room, self._publish, self._publish_compacted, self._short)
         if self._retention.interval:
             self._compactor = asyncio.create_task(self._compact_regularly(), name="sqlite-compactor")
+
+    def usage(self) -> Usage:
+        """As Store.usage. The size is that of what is in use of the file."""
+        room = self._room
+        return Usage(0, self._max_bytes, full=False) if room is None else Usage(room.used, room.limit, full=room.short)
 
     async def close(self) -> None:
         """As Store.close. Commits that were queued before are finished."""
@@ -169,6 +179,12 @@ class SQLiteStore(Store):
         if too_large:
             self._compaction_due.set()
 
+    def _short(self) -> None:
+        self._compaction_due.set()
+        if not self._told_full:
+            self._told_full = True
+            _log.warning("%s", full(self.path, "commits that store more are refused"))
+
     def _publish_compacted(self, revision: int) -> None:
         self._compacted = max(self._compacted, revision)
 
@@ -178,6 +194,11 @@ class SQLiteStore(Store):
                 await asyncio.wait_for(self._compaction_due.wait(), self._retention.interval)
             self._compaction_due.clear()
             target = self._horizon.compact_to(asyncio.get_running_loop().time(), self._ring.revision)
+            if self._room is not None and self._room.short:  # history goes first
+                target = self._ring.revision
+            elif self._told_full:
+                self._told_full = False
+                _log.info("%s has room again", self.path)
             if target > self._compacted:
                 try:
                     await self.compact(target)

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from storage.base import Conflict, StorageError, Unavailable
+from storage.base import Conflict, Full, StorageError, Unavailable
 from storage.sqlite import statements
 from storage.sqlite.errors import translate
 from storage.sqlite.schema import meta
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from storage.base import Event, Operation
+    from storage.sqlite.room import Room
 
 __all__ = ["Group", "Transactions"]
 
@@ -35,8 +36,8 @@ class Group:
 class Transactions:
     """Writes on `connection`, one transaction at a time. `revision`: of the latest commit that is durable."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._connection, self._path = connection, path
+    def __init__(self, connection: sqlite3.Connection, path: Path, room: Room) -> None:
+        self._connection, self._path, self._room = connection, path, room
         self.revision = meta(connection)["revision"]
         connection.execute("PRAGMA busy_timeout = 0")
 
@@ -92,11 +93,12 @@ class Transactions:
         outcomes: list[int | StorageError] = []
         events: list[Event] = []
         revision = self.revision
+        self._room.look()
         for commit in commits:
             try:
-                changes = statements.apply(self._connection, commit, revision + 1)
-            except Conflict as conflict:
-                outcomes.append(conflict)
+                changes = statements.apply(self._connection, commit, revision + 1, self._room)
+            except (Conflict, Full) as error:
+                outcomes.append(error)
                 continue
             if changes:
                 revision += 1
@@ -116,10 +118,12 @@ class Transactions:
         with suppress(sqlite3.Error):
             if meta(self._connection)["revision"] == group.revision > self.revision:
                 self.revision = group.revision
-                return Group([error] * len(commits), group.revision, group.events)
+                unknown = Unavailable(str(error)) if isinstance(error, Full) else error
+                return Group([unknown] * len(commits), group.revision, group.events)
         return self._failed(commits, error)
 
     def _failed(self, commits: list[Sequence[Operation]], error: StorageError) -> Group:
+        self._room.short |= isinstance(error, Full)
         return Group([error] * len(commits), self.revision, [])
 
     def _error(self, error: Exception) -> StorageError:

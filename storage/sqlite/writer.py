@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from storage.base import Event, Operation
+    from storage.sqlite.room import Room
     from storage.sqlite.transactions import Group
 
 __all__ = ["Writer"]
@@ -56,13 +57,20 @@ class _Compact(NamedTuple):
 
 class Writer:
     """Owns `connection` from here on. `publish(revision, events)` and `compacted(revision)` are called on the loop once
-    that is durable, before the callers hear of it."""
+    that is durable, before the callers hear of it; `short()` while there is little room."""
 
     def __init__(
-        self, connection: sqlite3.Connection, path: Path, publish: Callable[[int, list[Event]], None], compacted: Callable[[int], None]
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        room: Room,
+        publish: Callable[[int, list[Event]], None],
+        compacted: Callable[[int], None],
+        short: Callable[[], None],
     ) -> None:
         self._connection, self._path, self._publish, self._publish_compacted = connection, path, publish, compacted
-        self._transactions = Transactions(connection, path)
+        self._room, self._short = room, short
+        self._transactions = Transactions(connection, path, room)
         counters = meta(connection)
         self._compacted, self._swept = counters["compacted"], counters["swept"]
         self._sweepable, self._just_swept = True, False
@@ -161,6 +169,8 @@ class Writer:
     def _complete(self, commits: list[_Commit], group: Group) -> None:
         if group.events:
             self._publish(group.revision, group.events)
+        if self._room.short:
+            self._short()
         for commit, outcome in zip(commits, group.outcomes, strict=True):
             _tell(commit.future, outcome)
 
@@ -191,6 +201,7 @@ class Writer:
         try:
             self._transactions.begin()
             reached = sweep(self._connection, self._swept, last_id(self._compacted), _SWEEP_ROWS)
+            self._room.look()
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._transactions.rollback()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
 
     from apiserver.registry.context import Context
+    from storage.base import Store
 
 PREFIX = "/apis/example.com/v1"
 HISTORY = 20
@@ -91,7 +93,14 @@ def widget(name: str, size: int = 1, labels: dict[str, str] | None = None, **met
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
     """Started and empty."""
-    cache = WatchCache(SQLiteStore(tmp_path / "db", synchronous="off"), history=HISTORY)
+    async with serving(SQLiteStore(tmp_path / "db", synchronous="off")) as service:
+        yield service
+
+
+@asynccontextmanager
+async def serving(store: Store) -> AsyncIterator[Service]:
+    """Over a store that is not started."""
+    cache = WatchCache(store, history=HISTORY)
     registries = (WidgetRegistry(WIDGETS, cache), Registry(RACKS, cache))
     api = Api(registries)
     await cache.start()

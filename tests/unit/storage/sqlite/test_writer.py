@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage.base import Conflict, Corrupt, Put, Unavailable
-from storage.sqlite import SQLiteStore
+from storage.base import Conflict, Corrupt, Full, Put, Unavailable
+from storage.sqlite import Retention, SQLiteStore
 from storage.testing.harness import collect, opened, put
 from tests.unit.storage.sqlite.flaky import error, flaky
 
@@ -56,7 +56,8 @@ async def test_a_conflict_in_a_group_is_alone(tmp_path: Path) -> None:
 
 
 async def test_when_the_disk_is_full_nothing_is_half_applied(tmp_path: Path) -> None:
-    async with opened(SQLiteStore(tmp_path / "db", synchronous="off", max_bytes=400_000)) as store:
+    retention = Retention(interval=0)  # history stays
+    async with opened(SQLiteStore(tmp_path / "db", synchronous="off", max_bytes=400_000, retention=retention)) as store:
         before = await store.current_revision()
         revision = await put(store, "/small")
         with pytest.raises(Unavailable, match="free space") as caught:
@@ -65,13 +66,14 @@ async def test_when_the_disk_is_full_nothing_is_half_applied(tmp_path: Path) -> 
         assert await store.current_revision() == revision
         assert [item.key for item in (await store.list("/")).items] == ["/small"]
         outcomes = await group(store, [Put("/a", b"")], [Put("/big", b"x" * 1_000_000)], [Put("/b", b"")])
-        assert [type(outcome) for outcome in outcomes] == [int, Unavailable, int]
+        assert [type(outcome) for outcome in outcomes] == [int, Full, int]
         last = await store.current_revision()
         assert [event.key for event in await collect(store, "/", before, last)] == ["/small", "/a", "/b"]
 
 
 async def test_compaction_makes_room(tmp_path: Path) -> None:
-    async with opened(SQLiteStore(tmp_path / "db", synchronous="off", max_bytes=600_000)) as store:
+    retention = Retention(interval=0)  # by hand
+    async with opened(SQLiteStore(tmp_path / "db", synchronous="off", max_bytes=600_000, retention=retention)) as store:
         with pytest.raises(Unavailable):  # noqa: PT012 - some of them succeed
             for _ in range(100):
                 await store.commit([Put("/same", b"x" * 50_000)])

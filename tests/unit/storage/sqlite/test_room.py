@@ -1,0 +1,136 @@
+"""A store that is full: what is refused, what goes on, and how it gets room again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from storage.base import Delete, Full, Put
+from storage.sqlite import SQLiteStore
+from storage.testing.harness import brief, collect, opened, put
+from tests.unit.storage.sqlite.flaky import error, flaky
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+LIMIT = 4_000_000
+SIZE = 100_000
+
+
+async def fill(store: SQLiteStore) -> list[str]:
+    """Store values until there is no room. The keys that are there."""
+    keys: list[str] = []
+    with suppress(Full):
+        while True:
+            await put(store, f"/{len(keys):03}", value=b"x" * SIZE)
+            keys.append(f"/{len(keys):03}")
+    return keys
+
+
+async def until_taken(store: SQLiteStore, *operations: Put | Delete) -> int:
+    """The commit's revision, as a client gets it that tries again. Others have the disk in between."""
+    async with asyncio.timeout(20):
+        while True:
+            with suppress(Full):
+                return await store.commit(operations)
+            await asyncio.sleep(0)
+
+
+async def until_there_is_room(store: SQLiteStore) -> None:
+    async with asyncio.timeout(10):
+        while store.usage().full:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[SQLiteStore]:
+    async with opened(SQLiteStore(tmp_path / "db", synchronous="off", max_bytes=LIMIT)) as store:
+        assert isinstance(store, SQLiteStore)
+        yield store
+
+
+async def test_what_stores_more_is_refused_and_reads_and_watches_go_on(store: SQLiteStore) -> None:
+    keys = await fill(store)
+    assert LIMIT * 3 // 4 < len(keys) * SIZE < LIMIT
+    last = await store.current_revision()
+    with pytest.raises(Full, match="Delete what is not needed"):
+        await put(store, "/more", value=b"x" * SIZE)
+    assert await store.current_revision() == last
+    assert [item.key for item in (await store.list("/")).items] == keys
+    gone = await store.commit([Delete(keys[0])])
+    assert brief(await collect(store, "/", last, gone)) == [("delete", keys[0])]
+    assert store.usage().full
+    assert LIMIT * 3 // 4 < store.usage().size <= store.usage().limit == LIMIT
+
+
+async def test_deleting_makes_room_without_a_restart(store: SQLiteStore, tmp_path: Path) -> None:
+    for _ in range(3):
+        keys = await fill(store)
+        for key in keys:
+            await store.commit([Delete(key)])
+        await until_taken(store, Put("/new", b"x" * SIZE))
+    for key in keys[: len(keys) // 2]:
+        await until_taken(store, Put(key, b"y" * SIZE))
+    await until_there_is_room(store)
+    assert (tmp_path / "db").stat().st_size <= LIMIT
+
+
+async def test_what_is_there_can_be_changed_for_ever(store: SQLiteStore) -> None:
+    """What controllers write about objects that are deleted replaces values by some of about the same size."""
+    keys = await fill(store)
+    for number in range(200):
+        await until_taken(store, Put(keys[number % len(keys)], b"%3d" % number * (SIZE // 3)))
+    await until_taken(store, Put(keys[0], b"x" * (SIZE + 1000)))
+    await until_taken(store, *(Delete(key) for key in keys))
+    assert not (await store.list("/")).items
+
+
+async def test_small_commits_do_not_eat_up_what_deletions_need(store: SQLiteStore) -> None:
+    keys, small = await fill(store), 0
+    with suppress(Full):
+        while True:
+            await put(store, f"/small/{small}", value=b"x" * 2000)
+            small += 1
+    assert 0 < small * 2000 < LIMIT // 8
+    for key in keys:
+        await store.commit([Put(key, b"x" * SIZE), Delete(f"{key}/none")])
+        await store.commit([Delete(key)])
+
+
+@dataclass
+class Disk:
+    f_bavail: int
+    f_frsize: int = 4096
+    f_blocks: int = 1 << 20
+
+
+async def test_the_last_of_a_disk_is_left_for_deletions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with opened(SQLiteStore(tmp_path / "db", synchronous="off")) as store:
+        assert isinstance(store, SQLiteStore)
+        await put(store, "/a", "/b", value=b"x" * SIZE)
+        monkeypatch.setattr(os, "statvfs", lambda path: Disk(f_bavail=10 << 8))  # 10 MiB of 4 GiB
+        assert len(await fill(store)) <= 1  # it is looked at now and then
+        with pytest.raises(Full):
+            await put(store, "/more", value=b"x" * SIZE)
+        await store.commit([Put("/a", b"y" * SIZE)])
+        await store.commit([Delete("/a")])
+        assert store.usage().full
+        monkeypatch.setattr(os, "statvfs", lambda path: Disk(f_bavail=1000 << 8))
+        await until_taken(store, Put("/more", b"x" * SIZE))
+        assert not store.usage().full
+
+
+async def test_a_disk_without_any_room_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with flaky(tmp_path / "db", monkeypatch) as (store, connection):
+        revision = await put(store, "/a")
+        connection.fail["COMMIT"] = error(13, "database or disk is full")
+        with pytest.raises(Full, match="free space on its disk"):
+            await put(store, "/b")
+        assert await store.current_revision() == revision
+        await put(store, "/b")
