@@ -13,7 +13,7 @@ from controllers.runtime.objects import Object, annotations_of, deleting, labels
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["admits", "default_class", "deployment_terms", "is_active", "not_allowed", "reclaimed_as_allowed", "retain_refused"]
+__all__ = ["admits", "default_class", "deployment_terms", "is_active", "lets_in", "not_allowed", "reclaimed_as_allowed", "retain_refused"]
 
 
 def is_active(namespace: Object) -> bool:
@@ -22,10 +22,12 @@ def is_active(namespace: Object) -> bool:
 
 
 def admits(class_: Object, namespace: Object) -> bool:
-    """Whether the class lets the namespace have more of its hosts: by name, pattern or labels. No rule admits nobody, nor does a class
-    that is being deleted."""
-    if deleting(class_):
-        return False
+    """Whether the class lets the namespace have more of its hosts. A class that is being deleted admits nobody."""
+    return not deleting(class_) and lets_in(class_, namespace)
+
+
+def lets_in(class_: Object, namespace: Object) -> bool:
+    """Return whether the class's rules name the namespace: by name, pattern or labels. No rule names nobody."""
     rules = class_["spec"].get("allowedNamespaces") or {}
     name = name_of(namespace)
     names = rules.get("names") or ()
@@ -72,6 +74,6 @@ def reclaimed_as_allowed(class_: Object | None, workload: Object) -> Object:
     return {**workload, "spec": {**workload["spec"], "reclaimPolicy": "Delete"}}
 
 
-def deployment_terms(class_: Object) -> tuple[object, object]:
-    """What of a class decides which images and deploy methods may be used."""
-    return class_["spec"].get("images"), class_["spec"].get("customDeploy")
+def deployment_terms(class_: Object) -> list[object]:
+    """What of a class decides what may be put on a host that a Workload has."""
+    return [class_["spec"].get(rule) for rule in ("images", "customDeploy", "allowedNamespaces")]

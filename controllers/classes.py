@@ -15,7 +15,8 @@ from controllers.providers.base import BadClass, ProviderError
 from controllers.runtime.conditions import condition, find_condition, is_true
 from controllers.runtime.controller import Controller, Result
 from controllers.runtime.errors import ApiException
-from controllers.runtime.objects import Object, deleting, key_of, name_of, uid_of
+from controllers.runtime.objects import Object, deleting, name_of
+from controllers.secrets import missing_right, version_of
 
 if TYPE_CHECKING:
     from controllers.sources import Sources
@@ -24,6 +25,7 @@ __all__ = ["ClassController", "in_use"]
 
 COUNT_AFTER = 0.5
 """Seconds after a host's change until the class says so: hosts change in bunches."""
+FORBIDDEN = 403
 RETRY_CLASS = 30.0
 NAMED = 5
 """Workloads that are named where many are meant."""
@@ -58,10 +60,8 @@ class ClassController:
         else:
             self.controller.queue.add(name_of(class_))
 
-    def _secret_changed(self, old: Object | None, new: Object | None) -> None:
-        secret = new or old
-        assert secret is not None
-        for class_ in self._cluster.classes.store.by_index("secret", key_of(secret)):
+    def _secret_changed(self, key: str) -> None:
+        for class_ in self._cluster.classes.store.by_index("secret", key):
             self.controller.queue.add(name_of(class_))
 
     def _host_changed(self, old: Object | None, new: Object | None) -> None:
@@ -112,25 +112,26 @@ class ClassController:
         if not reference:
             return {}
         key = f"{reference['namespace']}/{reference['name']}"
-        seen = self._cluster.secrets.store.get(key)
-        version = f"{uid_of(seen)}/{seen['metadata']['resourceVersion']}" if seen else ""
+        version = self._cluster.secrets.version(key)
         known = self._known.get(name_of(class_))
         if known is not None and version and known[0] == f"{key}/{version}":
             return known[1]
-        credentials = await self._read(reference)
-        self._known[name_of(class_)] = (f"{key}/{version}", credentials)
+        secret = await self._read(key)
+        credentials = {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
+        self._known[name_of(class_)] = (f"{key}/{version_of(secret)}", credentials)
         return credentials
 
-    async def _read(self, reference: Object) -> dict[str, bytes]:
+    async def _read(self, key: str) -> Object:
         try:
-            secret = await self._cluster.client.get(kinds.SECRETS, reference["name"], reference["namespace"])
+            secret = await self._cluster.secrets.read(key)
         except ApiException as error:
-            if not error.not_found:
+            if error.status != FORBIDDEN:
                 raise
-            where = f"{reference['namespace']}/{reference['name']}"
-            message = f"the secret {where} does not exist: create it, or correct spec.credentialsSecretRef"
-            raise BadClass("SecretNotFound", message) from None
-        return {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
+            raise BadClass("SecretForbidden", missing_right(key.partition("/")[0])) from None
+        if secret is None:
+            message = f"the secret {key} does not exist: create it, or correct spec.credentialsSecretRef"
+            raise BadClass("SecretNotFound", message)
+        return secret
 
     async def _report(self, class_: Object, problem: ProviderError | None, users: list[str]) -> None:
         name, generation = name_of(class_), class_["metadata"].get("generation")

@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING
 
 from apiserver.apis.host import uid_of_view
 from controllers import kinds
+from controllers.admittance import lets_in
 from controllers.runtime.clock import timestamp
 from controllers.runtime.conditions import set_conditions
 from controllers.runtime.events import EventRecorder
 from controllers.runtime.informer import Informer
-from controllers.runtime.objects import Object, Resource, key_of, name_of, namespace_of, uid_of
+from controllers.runtime.objects import Object, Resource, key_of, labels_of, name_of, namespace_of, uid_of
+from controllers.secrets import Secrets
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from controllers.runtime.client import Client
 
-__all__ = ["Cluster", "claimed_host", "cluster_id", "connect", "secret_keys", "without_managers"]
+__all__ = ["Cluster", "claimed_host", "cluster_id", "connect", "is_admitted", "secret_keys", "without_managers"]
 
 
 @dataclass(frozen=True)
@@ -28,13 +32,13 @@ class Cluster:
     classes: Informer
     hosts: Informer
     namespaces: Informer
-    secrets: Informer
+    secrets: Secrets
     events: EventRecorder
     view_group: str = "metal3.io"
 
     @property
     def informers(self) -> list[Informer]:
-        return [self.workloads, self.classes, self.hosts, self.namespaces, self.secrets]
+        return [self.workloads, self.classes, self.hosts, self.namespaces]
 
     async def patch_status(self, resource: Resource, obj: Object, changes: Object) -> Object:
         """Merge-patches the status, if that changes anything and nobody wrote in between. Returns the object as it then is."""
@@ -48,16 +52,65 @@ class Cluster:
 
 def connect(client: Client, *, view_group: str = "metal3.io", component: str = "metal3-workloads") -> Cluster:
     """The cluster behind this client; its informers are to be run by a manager."""
-    return Cluster(
+    workloads = Informer(client, kinds.WORKLOADS, indexers={"secret": secret_keys, "class": _class_of}, transform=without_managers)
+    classes = Informer(client, kinds.CLASSES, indexers={"secret": _credentials_key}, transform=without_managers)
+    namespaces = Informer(client, kinds.NAMESPACES)
+    cluster = Cluster(
         client,
-        workloads=Informer(client, kinds.WORKLOADS, indexers={"secret": secret_keys, "class": _class_of}, transform=without_managers),
-        classes=Informer(client, kinds.CLASSES, indexers={"secret": _credentials_key}, transform=without_managers),
+        workloads=workloads,
+        classes=classes,
         hosts=Informer(client, kinds.HOSTS, indexers={"claim": _claim_keys, "class": _class_of}, transform=without_managers),
-        namespaces=Informer(client, kinds.NAMESPACES),
-        secrets=Informer(client, kinds.SECRETS, transform=_without_data),
+        namespaces=namespaces,
+        secrets=Secrets(
+            client,
+            tenants_name=lambda key: workloads.store.has("secret", key) and is_admitted(cluster, key.partition("/")[0]),
+            class_names=lambda key: classes.store.has("secret", key),
+        ),
         events=EventRecorder(client, component),
         view_group=view_group,
     )
+    _follow_secrets(cluster)
+    return cluster
+
+
+def _follow_secrets(cluster: Cluster) -> None:
+    """Has the secrets followed that Workloads with hosts and classes name, as long as they do."""
+
+    def workload_changed(old: Object | None, new: Object | None) -> None:
+        cluster.secrets.reconsider(_differing(secret_keys, old, new))
+
+    def class_changed(old: Object | None, new: Object | None) -> None:
+        cluster.secrets.reconsider(_differing(_credentials_key, old, new))
+        if _differing(_admission_rules, old, new):
+            cluster.secrets.reconsider(cluster.workloads.store.values("secret"))
+
+    def namespace_changed(old: Object | None, new: Object | None) -> None:
+        if _differing(_labels_items, old, new):
+            found = cluster.workloads.store.by_index("namespace", name_of(new or old or {}))
+            cluster.secrets.reconsider({key for workload in found for key in secret_keys(workload)})
+
+    cluster.workloads.add_handler(workload_changed)
+    cluster.classes.add_handler(class_changed)
+    cluster.namespaces.add_handler(namespace_changed)
+
+
+def _differing(of: Callable[[Object], list[str]], old: Object | None, new: Object | None) -> set[str]:
+    """What one of the two states has and the other has not."""
+    return set(of(old) if old is not None else ()) ^ set(of(new) if new is not None else ())
+
+
+def _admission_rules(class_: Object) -> list[str]:
+    return [repr(class_["spec"].get("allowedNamespaces"))]
+
+
+def _labels_items(namespace: Object) -> list[str]:
+    return [name_of(namespace), *(f"{key}={value}" for key, value in labels_of(namespace).items())]
+
+
+def is_admitted(cluster: Cluster, namespace: str) -> bool:
+    """Return whether the rules of a class admit the namespace. A class that is being deleted counts: its hosts are still in use."""
+    known = cluster.namespaces.store.get(namespace)
+    return known is not None and any(lets_in(class_, known) for class_ in cluster.classes.store)
 
 
 def claimed_host(cluster: Cluster, workload: Object) -> Object | None:
@@ -85,7 +138,9 @@ def with_conditions(obj: Object, wanted: list[Object]) -> list[Object]:
 
 
 def secret_keys(workload: Object) -> list[str]:
-    """The keys of the secrets that the Workload names."""
+    """The keys of the secrets that the Workload names, once it has a host to use them on."""
+    if not (workload.get("status") or {}).get("host"):
+        return []
     references = (workload["spec"].get(field) for field in ("userData", "metaData", "networkData"))
     return sorted({f"{namespace_of(workload)}/{reference['name']}" for reference in references if reference and reference.get("name")})
 
@@ -110,7 +165,3 @@ def without_managers(obj: Object) -> Object:
     if "managedFields" not in metadata:
         return obj
     return {**obj, "metadata": {key: value for key, value in metadata.items() if key != "managedFields"}}
-
-
-def _without_data(secret: Object) -> Object:
-    return {key: secret[key] for key in ("apiVersion", "kind", "metadata", "type") if key in secret}

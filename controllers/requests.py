@@ -11,17 +11,23 @@ from typing import TYPE_CHECKING
 import orjson
 
 from apiserver.apis.host import uid_of_view
-from controllers import kinds
+from controllers.cluster import is_admitted
 from controllers.providers.base import ApplyRequest, Outcome, Source
 from controllers.runtime.errors import ApiException
 from controllers.runtime.objects import Object, labels_of, name_of, namespace_of
+from controllers.secrets import missing_right, version_of
 
 if TYPE_CHECKING:
     from controllers.cluster import Cluster
 
 __all__ = ["apply_request", "is_clusters_own", "with_secrets"]
 
+FORBIDDEN = 403
 FIELDS = ("userData", "metaData", "networkData")
+_NOT_ADMITTED = (
+    "no class admits this namespace any more, so its secrets are not read; what runs is kept: ask the owner of the hosts to admit it "
+    "(spec.allowedNamespaces of the class)"
+)
 PULLED_BY_NAME = (
     "spec.image.ociAuthSecretName: credentials of a registry are not passed on to the hardware; drop it, and use an image that can be read "
     "without, or ask the hardware's owner for a mirror"
@@ -31,27 +37,36 @@ PULLED_BY_NAME = (
 def apply_request(cluster: Cluster, workload: Object, host: Object) -> ApplyRequest:
     """The request without its secrets; its version knows theirs."""
     source, view = host["spec"]["source"], host["spec"].get("view") or {}
-    secrets = [_secret_version(cluster, namespace_of(workload), reference) for reference in _references(workload).values()]
-    annotations = view.get("annotations") or {}
-    parts = [workload["spec"], workload["metadata"]["uid"], secrets, annotations, view.get("name")]
-    return ApplyRequest(
+    request = ApplyRequest(
         workload=workload,
         source=Source(source.get("namespace") or "", source["name"], source["uid"]),
         secrets={},
         view_name=view.get("name") or source["name"],
         view_uid=uid_of_view(source, namespace_of(workload)),
-        annotations=annotations,
-        version=hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest(),
+        annotations=view.get("annotations") or {},
     )
+    return _versioned(request, [cluster.secrets.version(key) for key in _keys(workload)])
+
+
+def _versioned(request: ApplyRequest, secrets: list[str]) -> ApplyRequest:
+    workload = request.workload
+    parts = [workload["spec"], workload["metadata"]["uid"], secrets, request.annotations, request.view_name]
+    return replace(request, version=hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest())
 
 
 async def with_secrets(cluster: Cluster, request: ApplyRequest) -> ApplyRequest:
     """The request with the secrets' data, or blocked by the first that is missing, or by what is not passed on."""
     if (request.workload["spec"].get("image") or {}).get("ociAuthSecretName"):
         return replace(request, blocked=Outcome(False, "ImageUnsupported", PULLED_BY_NAME))
-    namespace = namespace_of(request.workload)
-    references = _references(request.workload)
-    found = await asyncio.gather(*(_secret(cluster, namespace, name) for name in references.values()))
+    namespace, references = namespace_of(request.workload), _references(request.workload)
+    if references and not is_admitted(cluster, namespace):
+        return replace(request, blocked=Outcome(False, "NamespaceNotAllowed", _NOT_ADMITTED))
+    try:
+        found = await asyncio.gather(*(cluster.secrets.read(key) for key in _keys(request.workload)))
+    except ApiException as error:
+        if error.status != FORBIDDEN:
+            raise
+        return replace(request, blocked=Outcome(False, "SecretForbidden", missing_right(namespace)))
     secrets = {}
     for (field, name), secret in zip(references.items(), found, strict=True):
         if secret is None:
@@ -61,7 +76,8 @@ async def with_secrets(cluster: Cluster, request: ApplyRequest) -> ApplyRequest:
             message = f'the secret "{name}" (spec.{field}) {_CLUSTERS_OWN}'
             return replace(request, blocked=Outcome(False, "SecretNotAllowed", message))
         secrets[field] = {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
-    return replace(request, secrets=secrets)
+    versions = [version_of(secret) for secret in found if secret is not None]
+    return replace(_versioned(request, versions), secrets=secrets)
 
 
 def _references(workload: Object) -> dict[str, str]:
@@ -69,9 +85,8 @@ def _references(workload: Object) -> dict[str, str]:
     return {field: spec[field]["name"] for field in FIELDS if (spec.get(field) or {}).get("name")}
 
 
-def _secret_version(cluster: Cluster, namespace: str, name: str) -> str:
-    secret = cluster.secrets.store.get(f"{namespace}/{name}")
-    return f"{secret['metadata']['uid']}/{secret['metadata']['resourceVersion']}" if secret else ""
+def _keys(workload: Object) -> list[str]:
+    return [f"{namespace_of(workload)}/{name}" for name in _references(workload).values()]
 
 
 _CLUSTERS_OWN = "holds a cluster's kubeconfig or keys, which are not sent to machines: name the secret with the machine's first-boot data"
@@ -88,12 +103,3 @@ def is_clusters_own(secret: Object) -> bool:
     name = name_of(secret)
     clusters = secret.get("type") == _CLUSTER_API or _CLUSTER_NAME in labels_of(secret)
     return name.endswith(_KUBECONFIG) or (clusters and name.endswith(_KEYS))
-
-
-async def _secret(cluster: Cluster, namespace: str, name: str) -> Object | None:
-    try:
-        return await cluster.client.get(kinds.SECRETS, name, namespace)
-    except ApiException as error:
-        if error.not_found:
-            return None
-        raise

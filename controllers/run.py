@@ -56,6 +56,7 @@ def compose(client: Client, *, view_group: str = "metal3.io") -> tuple[Manager, 
     for informer in cluster.informers:
         manager.informer(informer)
     manager.add(cluster.events)
+    manager.add(cluster.secrets)
     binder = Binder(cluster)
     workloads = WorkloadController(cluster, sources, binding=binder.busy, avoid=binder.avoid)
     for controller in (

@@ -46,6 +46,8 @@ __all__ = ["WorkloadController"]
 log = logging.getLogger(__name__)
 
 RESYNC = 600.0
+AGAIN = 60.0
+"""Seconds between looks at what keeps something from a host, such as a secret that is missing and has no watch."""
 POLL_RELEASE = 15.0
 """Seconds between looks at a host that is being emptied, should its events be missed."""
 BINDING_FIRST, PATIENCE = 0.25, 5.0
@@ -100,10 +102,8 @@ class WorkloadController:
             if host is not None:
                 self.look_at(host)
 
-    def _secret_changed(self, old: Object | None, new: Object | None) -> None:
-        secret = new or old
-        assert secret is not None
-        for workload in self._cluster.workloads.store.by_index("secret", key_of(secret)):
+    def _secret_changed(self, key: str) -> None:
+        for workload in self._cluster.workloads.store.by_index("secret", key):
             self.controller.queue.add(key_of(workload))
 
     def _terms_changed(self, old: Object | None, new: Object | None) -> None:
@@ -187,7 +187,7 @@ class WorkloadController:
             return None
         await report(self._cluster, workload, host, applied)
         await self._drop_consumed(workload, host, applied)
-        return Result(requeue_after=RESYNC)
+        return Result(requeue_after=RESYNC if request.blocked is None else AGAIN)
 
     def _not_allowed(self, workload: Object, host: Object, seen: Object) -> Outcome | None:
         """Why the host's class does not let the Workload put anything new on it. What the host has already stays, and is kept."""

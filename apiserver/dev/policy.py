@@ -81,7 +81,8 @@ MANAGEMENT_CONTROLLERS = (
     Rule(WORKLOAD, ("hosts/offers",), ("update",)),
     Rule(METAL3, ("baremetalhosts",), (*READ, "patch")),
     Rule(CORE, ("namespaces",), READ),
-    Rule(CORE, ("secrets",), READ),
+    # As if metal3-workloads-secrets were bound in every namespace (manifests/components/all-secrets).
+    Rule(CORE, ("secrets",), ("get", "watch")),
     Rule(CORE, ("events",), ("create", "update", "patch")),
 )
 # manifests/hardware/rbac.yaml.

@@ -32,6 +32,8 @@ __all__ = ["APPLY", "JSON_PATCH", "MERGE_PATCH", "Client"]
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 APPLY = "application/apply-patch+yaml"
+JSON = "application/json"
+METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 
 RELOAD_AT_MOST_EVERY = 10.0
 CONNECT_TIMEOUT = 10.0
@@ -153,9 +155,11 @@ class Client:
         timeout_seconds: int = 240,
         stall_timeout: float = 90.0,
         bookmarks: bool = True,
+        metadata_only: bool = False,
         opened: Callable[[], None] | None = None,
     ) -> AsyncIterator[Object]:
         """Events {"type", "object"}, bookmarks included, until the server ends the watch. `opened` is called once it is accepted.
+        `metadata_only`: objects come as PartialObjectMetadata.
 
         An ERROR event is raised as ApiException (410: `expired`). `Unreachable` when nothing at all comes for
         `stall_timeout` seconds or the connection breaks; go on from the last resourceVersion then."""
@@ -168,7 +172,8 @@ class Client:
             allowWatchBookmarks="true" if bookmarks else "",
         )
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT, sock_read=stall_timeout)
-        async with self._send("GET", resource.path(namespace), query=query, timeout=timeout) as response:
+        accept = METADATA if metadata_only else JSON
+        async with self._send("GET", resource.path(namespace), query=query, timeout=timeout, accept=accept) as response:
             await _raise_for_status(response)
             if opened is not None:
                 opened()
@@ -231,7 +236,7 @@ class Client:
         *,
         query: Mapping[str, str] | None = None,
         body: Any = None,
-        content_type: str = "application/json",
+        content_type: str = JSON,
         timeout: float | None = None,
     ) -> Object:
         """Any request; its answer as decoded JSON."""
@@ -257,11 +262,12 @@ class Client:
         query: Mapping[str, str] | None = None,
         data: bytes | None = None,
         content_type: str = "",
+        accept: str = JSON,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         session, access = await self._ready()
         if session.closed:  # by a reload, between two awaits
             raise Unreachable("the connection was renewed: try again")
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": accept}
         if data is not None:
             headers["Content-Type"] = content_type
         if method != "GET":

@@ -47,6 +47,14 @@ class Store:
         """The objects that the indexer gives this value for, oldest first."""
         return [self._objects[key] for key in self._indexes[index].get(value, ())]
 
+    def has(self, index: str, value: str) -> bool:
+        """Whether the indexer gives this value for any object."""
+        return value in self._indexes[index]
+
+    def values(self, index: str) -> list[str]:
+        """All values that the indexer gives."""
+        return list(self._indexes[index])
+
     def put(self, key: str, obj: Object) -> Object | None:
         """Takes in the object; returns the one it replaces."""
         old = self._objects.get(key)

@@ -107,7 +107,8 @@ def _of_tenant(obj: Object, tenant: str) -> Object:
     if obj["kind"] == "ClusterRoleBinding":
         metadata["name"] = f"{metadata['name'].removesuffix(':tenant')}:{tenant}"
     for subject in obj.get("subjects", []):
-        subject["name"] = f"tenant-{tenant}"
+        if subject["kind"] == "User":
+            subject["name"] = f"tenant-{tenant}"
     return obj
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,16 +56,57 @@ def test_can_i_agrees(cluster: Running) -> None:
 @pytest.mark.parametrize(("group", "resource"), [("infrastructure.cluster.x-k8s.io", "metal3machines"), ("cluster.x-k8s.io", "clusters")])
 def test_the_controllers_may_look_for_consumers_and_no_more(cluster: Running, group: str, resource: str) -> None:
     """Asked of RBAC, for there are no such kinds here."""
-    for verb, answer in (("get", "true"), ("list", "false"), ("patch", "false"), ("delete", "false")):
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SubjectAccessReview",
-            "spec": {
-                "user": "system:serviceaccount:metal3-workloads-system:metal3-workloads-controllers",
-                "resourceAttributes": {"group": group, "resource": resource, "verb": verb, "namespace": "a"},
-            },
-        }
-        assert cluster.kubectl(ADMIN, "create", "-f", "-", "-o", "jsonpath={.status.allowed}", stdin=review) == answer, verb
+    for verb, answer in (("get", True), ("list", False), ("patch", False), ("delete", False)):
+        assert controllers_may(cluster, group=group, resource=resource, verb=verb, namespace="a") is answer, verb
+
+
+def controllers_may(cluster: Running, **attributes: str) -> bool:
+    """What RBAC says of the controllers' service account."""
+    review = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {
+            "user": "system:serviceaccount:metal3-workloads-system:metal3-workloads-controllers",
+            "resourceAttributes": attributes,
+        },
+    }
+    return cluster.kubectl(ADMIN, "create", "-f", "-", "-o", "jsonpath={.status.allowed}", stdin=review) == "true"
+
+
+@pytest.mark.parametrize("verb", ["get", "list", "watch", "create", "update", "patch", "delete"])
+def test_the_controllers_read_secrets_by_name_where_a_role_is_bound_and_nowhere_else(cluster: Running, verb: str) -> None:
+    for namespace, bound in (("a", True), ("metal3-workloads-system", True), ("kube-system", False), ("default", False), ("", False)):
+        allowed = controllers_may(cluster, resource="secrets", verb=verb, namespace=namespace, name="any")
+        assert allowed is (bound and verb in ("get", "watch")), namespace
+
+
+NARROW = "without-a-role"
+
+
+def allow(cluster: Running, namespaces: list[str]) -> None:
+    """Has the class admit just these namespaces."""
+    patch = {"spec": {"allowedNamespaces": {"names": namespaces}}}
+    cluster.kubectl(ADMIN, "patch", "workloadclass", "metal", "--type=merge", "-p", json.dumps(patch))
+
+
+def test_a_namespace_without_the_role_is_told_and_goes_on_once_it_has_it(tenants: Running) -> None:
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NARROW}}
+    tenants.kubectl(ADMIN, "create", "-f", "-", stdin=namespace)
+    try:
+        allow(tenants, ["a", "b", NARROW])
+        made = [secret("boot", userData="#cloud-config"), workload("web", userData={"name": "boot"})]
+        tenants.kubectl(ADMIN, "create", "-n", NARROW, "-f", "-", stdin=made)
+        reason = 'jsonpath={.status.conditions[?(@.type=="Synchronized")].reason}=SecretForbidden'
+        tenants.kubectl(ADMIN, "wait", "workload/web", "-n", NARROW, f"--for={reason}", "--timeout=60s")
+        conditions = tenants.get(ADMIN, "workload", "web", "-n", NARROW)["status"]["conditions"]
+        assert any("metal3-workloads-secrets" in condition["message"] for condition in conditions)
+        account = "--serviceaccount=metal3-workloads-system:metal3-workloads-controllers"
+        tenants.kubectl(ADMIN, "create", "rolebinding", "secrets", "-n", NARROW, "--clusterrole=metal3-workloads-secrets", account)
+        tenants.kubectl(ADMIN, "wait", "workload/web", "-n", NARROW, "--for=jsonpath={.status.phase}=Running", "--timeout=90s")
+    finally:
+        tenants.kubectl(ADMIN, "delete", "workloads", "--all", "-n", NARROW, "--timeout=60s")
+        allow(tenants, ["a", "b"])
+        tenants.kubectl(ADMIN, "delete", "namespace", NARROW)
 
 
 def test_the_front_proxys_headers_are_worth_nothing_from_others(cluster: Running) -> None:

@@ -49,6 +49,15 @@ def test_the_example_has_a_storage_and_an_image(cluster: Running) -> None:
     assert all("/" in deployment["spec"]["template"]["spec"]["containers"][0]["image"] for deployment in deployments.values())
 
 
+def test_the_right_to_all_secrets_is_a_component_of_its_own(cluster: Running) -> None:
+    role, bindings = "metal3-workloads-secrets", ("ClusterRoleBinding", "RoleBinding")
+    bound = [obj for obj in objects(cluster, "overlays/example") if obj["kind"] in bindings and obj["roleRef"]["name"] == role]
+    assert [(obj["kind"], obj["metadata"]["namespace"]) for obj in bound] == [("RoleBinding", "metal3-workloads-system")]
+    made = yaml.safe_load((ROOT / "manifests/components/all-secrets/binding.yaml").read_text())
+    done = cluster.try_kubectl(ADMIN, "apply", "--dry-run=server", "--validate=strict", "-o", "name", "-f", "-", stdin=made)
+    assert done.returncode == 0, done.stderr
+
+
 def test_beside_bmo_its_group_stays_its(cluster: Running) -> None:
     text = json.dumps(objects(cluster, "overlays/beside-bmo"))
     assert "v1alpha1.workload.metal3.io" in text

@@ -200,10 +200,11 @@ class FakeApi:
 
     def _selected(self, request: web.Request, resource: str, namespace: str) -> Callable[[Address, Object], bool]:
         wanted = [part.partition("=") for part in request.query.get("labelSelector", "").split(",") if part]
+        name = request.query.get("fieldSelector", "").removeprefix("metadata.name=")
 
         def selected(address: Address, obj: Object) -> bool:
             labels = obj["metadata"].get("labels") or {}
-            here = address[0] == resource and namespace in ("", address[1])
+            here = address[0] == resource and namespace in ("", address[1]) and name in ("", address[2])
             return here and all(key in labels and (not equal or labels[key] == value) for key, equal, value in wanted)
 
         return selected
@@ -228,14 +229,21 @@ class FakeApi:
         self._snapshots.clear()
 
     async def _watch(self, request: web.Request, resource: str, namespace: str) -> web.StreamResponse:
-        version = int(request.query.get("resourceVersion") or 0)
+        asked = request.query.get("resourceVersion") or ""
+        version = self.revision if asked == "0" else int(asked or 0)
         if version < self.oldest:
             raise Failure(410, "Expired", "too old resource version")
         selected, cut = self._selected(request, resource, namespace), self._cut
+        initial = [obj for address, obj in sorted(self.objects.items()) if asked == "0" and selected(address, obj)]
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         if self.watch_hook is not None and await self.watch_hook(response):
             return response
+        for obj in initial:
+            await response.write(orjson.dumps({"type": "ADDED", "object": obj}) + b"\n")
+        if asked == "0":
+            mark = {"metadata": {"resourceVersion": str(version)}}
+            await response.write(orjson.dumps({"type": "BOOKMARK", "object": mark}) + b"\n")
         while cut == self._cut and not (request.transport is None or request.transport.is_closing()):
             changed = self._changed
             for revision, type_, address, obj in list(self.history):

@@ -95,7 +95,8 @@ def test_the_rules_are_those_of_the_manifests() -> None:
     # In a cluster kubectl never has to ask for the namespace itself; here `kubectl get ns tenant-a` is a comfort.
     assert _ours(policy.TENANT) == tenant | {("", "namespaces", "get")}
     assert _ours(policy.ANYBODY) == _granted(_rules("base/tenant-roles.yaml", "metal3-workloads-classes-viewer"))
-    assert _ours(policy.MANAGEMENT_CONTROLLERS) == _granted(_rules("base/controllers-rbac.yaml", "metal3-workloads-controllers"))
+    roles = [_rules("base/controllers-rbac.yaml", name) for name in ("metal3-workloads-controllers", "metal3-workloads-secrets")]
+    assert _ours(policy.MANAGEMENT_CONTROLLERS) == _granted(*roles)
     assert _ours(policy.HARDWARE_PROVIDER) == _granted(_rules("hardware/rbac.yaml", "metal3-workloads"))
 
 
