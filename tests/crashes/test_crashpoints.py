@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import cache, partial
 
 import pytest
@@ -55,7 +56,9 @@ async def live(flow: Flow, snapshot: Snapshot, die_at: int, answered: bool) -> l
         first.die_at, first.answered = die_at, answered
         acting = asyncio.create_task(flow.act(stack))
         if die_at:
-            await asyncio.wait_for(first.dead.wait(), 300)
+            # How many status writes there are depends on which of two changes is seen first: the last calls may not come this time.
+            with suppress(TimeoutError):
+                await asyncio.wait_for(first.dead.wait(), 300)
             await first.kill()
             await asyncio.sleep(1.0)
             stack.control()
