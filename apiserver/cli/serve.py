@@ -20,6 +20,7 @@ from apiserver.cli.storageflags import add_storage_flags, watch_cache
 from apiserver.registry.catalog import management_catalog
 from apiserver.server.apiservice import CaBundleKeeper
 from apiserver.server.app import CannotListen, Config, build
+from apiserver.server.registration import Registrations
 from apiserver.server.servingcert import FileCertificate, SelfMade, stored_authority
 from apiserver.server.tls import BadServingCertificate, ServerTls
 from controllers.runtime.client import Client
@@ -124,6 +125,7 @@ class _Server:
                 ready={**self.delegation.ready, **self._admission.ready},
                 auditor=self._auditor,
                 audit_log=self._audit_log,
+                registrations=Registrations(self.delegation.management, self._versions()),
                 flow_control=flow_control(self._arguments),
                 host=self._arguments.bind_address,
                 port=self._arguments.secure_port,
@@ -172,8 +174,11 @@ class _Server:
 
     async def _keep_bundle(self) -> None:
         assert self._bundle is not None, "the certificate is chosen before tasks start"
-        versions = {f"{one.resource.version}.{one.resource.group}" for one in self._catalog.registries}
-        await CaBundleKeeper(self.delegation.management, sorted(versions), self._bundle).run()
+        await CaBundleKeeper(self.delegation.management, self._versions(), self._bundle).run()
+
+    def _versions(self) -> list[str]:
+        """The names of this server's APIServices."""
+        return sorted({f"{one.resource.version}.{one.resource.group}" for one in self._catalog.registries})
 
 
 def names(wanted: list[str], bind_address: str) -> list[str]:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from apiserver.filters.authn import Authenticator
     from apiserver.filters.authz import Authorizer
     from apiserver.registry.store import Registry
+    from apiserver.server.registration import Registrations
     from apiserver.server.tls import ServerTls
     from storage.cache import WatchCache
 
@@ -59,6 +60,7 @@ class Config:
     host, port: where to listen; port 0 is chosen free.
     request_seconds: the longest that a request other than a watch may take.
     flow_control: who waits for whom, and how many requests are worked on at once.
+    registrations: whether kube-apiserver passes requests on, told in /readyz?verbose and /metrics; the App runs it.
     drain_seconds: how long requests under way may take to end when stopping.
     auditor, audit_log: what is recorded of requests, and who writes it; the App starts and closes it. None for no audit.
     linger_seconds: for how long the port stays open after /readyz began to fail, so that load balancers notice.
@@ -71,6 +73,7 @@ class Config:
     tls: Callable[[], Awaitable[ServerTls]]
     background: Mapping[str, Callable[[], Awaitable[None]]] = field(default_factory=dict)
     ready: Mapping[str, Check] = field(default_factory=dict)
+    registrations: Registrations | None = None
     host: str = "127.0.0.1"
     port: int = 0
     flow_control: FlowControl = field(default_factory=FlowControl)
@@ -137,6 +140,8 @@ class App:
             self._background.start("watchdog", self.watchdog.run)
             for name, run in self._config.background.items():
                 self._background.start(name, run)
+            if self._config.registrations is not None:
+                self._background.start("registrations", self._config.registrations.run)
             await self._listen(tls)
         except BaseException:
             await self.stop()
@@ -206,6 +211,8 @@ class App:
         self.health.ready("shutdown", shutdown)
         for name, check in self._config.ready.items():
             self.health.ready(name, check)
+        if self._config.registrations is not None:
+            self.health.advise("registrations", self._config.registrations.report)
 
     def _add_gauges(self) -> None:
         def inflight() -> Iterator[tuple[dict[str, str], float]]:
@@ -233,6 +240,9 @@ class App:
         self.metrics.histogram("apiserver_event_loop_step_seconds", text, self.watchdog.steps)
         text = "How late heartbeats of the event loop were, whatever held it."
         self.metrics.histogram("apiserver_event_loop_delay_seconds", text, self.watchdog.late)
+        if self._config.registrations is not None:
+            text = "Whether kube-apiserver passes requests for an APIService's group on to this server (1) or not (0)."
+            self.metrics.gauge("metal3_workloads_apiservice_registered", text, self._config.registrations.values)
         if self._config.audit_log is not None:
             self._count_events(self._config.audit_log)
 

@@ -1,4 +1,5 @@
-"""/healthz, /livez and /readyz: named checks, each addressable, as kube-apiserver answers them. Anybody may ask; names only are told."""
+"""/healthz, /livez and /readyz: named checks, each addressable, as kube-apiserver answers them. Anybody may ask; of checks that fail, names
+only are told. Advice, which makes nothing unready, is told in words that hold nothing of anybody's."""
 
 from __future__ import annotations
 
@@ -31,6 +32,7 @@ class Health:
     def __init__(self) -> None:
         self._live: dict[str, Check] = {"ping": _ping}
         self._ready: dict[str, Check] = {"ping": _ping}
+        self._advice: dict[str, Callable[[], str]] = {}
 
     def live(self, name: str, check: Check) -> None:
         """Adds a check to /livez and /readyz."""
@@ -40,6 +42,10 @@ class Health:
         """Adds a check to /readyz."""
         self._ready[name] = check
 
+    def advise(self, name: str, report: Callable[[], str]) -> None:
+        """Adds to /readyz?verbose, and below /readyz, what an operator should know. `report`: empty when there is nothing to know."""
+        self._advice[name] = report
+
     async def handle(self, call: Call) -> web.StreamResponse:
         """Answers GET of one of the paths, or of one check below it. Raises ApiError (404) for a check that is not there."""
         if call.http.method not in ("GET", "HEAD"):
@@ -47,6 +53,9 @@ class Health:
         endpoint, _, single = call.info.path.strip("/").partition("/")
         checks = self._ready if endpoint == "readyz" else self._live
         if single:
+            if endpoint == "readyz" and single in self._advice:
+                words = self._advice[single]()
+                return _text(500 if words else 200, words or "ok")
             if single not in checks:
                 raise path_not_found()
             failed = await _failures({single: checks[single]})
@@ -56,7 +65,8 @@ class Health:
         failed = await _failures(wanted)
         if not failed and "verbose" not in call.query:
             return _text(200, "ok")
-        return _text(500 if failed else 200, _report(endpoint, checks, excluded, failed))
+        advice = {name: report() for name, report in self._advice.items() if endpoint == "readyz" and name not in excluded}
+        return _text(500 if failed else 200, _report(endpoint, checks, excluded - self._advice.keys(), failed, advice))
 
 
 async def _failures(checks: dict[str, Check]) -> set[str]:
@@ -74,13 +84,14 @@ async def _passes(name: str, check: Check) -> bool:
     return True
 
 
-def _report(endpoint: str, checks: dict[str, Check], excluded: set[str], failed: set[str]) -> str:
+def _report(endpoint: str, checks: dict[str, Check], excluded: set[str], failed: set[str], advice: dict[str, str]) -> str:
     lines = []
     for name in checks:
         if name in excluded:
             lines.append(f"[+]{name} excluded: ok")
         else:
             lines.append(f"[-]{name} failed: reason withheld" if name in failed else f"[+]{name} ok")
+    lines += [f"[!]{name}: {words}" if words else f"[+]{name} ok" for name, words in advice.items()]
     unmatched = sorted(excluded - checks.keys())
     if unmatched:
         lines.append("warn: some health checks cannot be excluded: no matches for " + ", ".join(f'"{name}"' for name in unmatched))

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
+import ssl
+import subprocess
+import sys
+import urllib.request
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -121,6 +126,29 @@ def test_messages_point_at_the_view(overlay: Overlay) -> None:
 def _messages(cluster: Running, name: str, reason: str) -> str:
     conditions = cluster.get("a", "workload", name).get("status", {}).get("conditions", [])
     return "\n".join(condition["message"] for condition in conditions if condition["reason"] == reason)
+
+
+def test_a_server_for_the_wrong_overlay_says_so(overlay: Overlay, tmp_path: Path) -> None:
+    """As overlays/example installs it beside BMO's own kind. It is run by the administrator here."""
+    if overlay.view == BMO:
+        return
+    log, port = tmp_path / "log", tmp_path / "port"
+    command = [str(Path(sys.executable).with_name("metal3-workloads")), "serve", "--secure-port", "0", "--port-file", str(port)]
+    command += ["--storage", f"sqlite:///{tmp_path}/db", "--kubeconfig", overlay.cluster.kubeconfig(ADMIN)]
+    with log.open("w") as out, subprocess.Popen([*command, "--host-view-group", BMO], stderr=out) as process:
+        try:
+            eventually(port.exists)
+            url = f"https://127.0.0.1:{port.read_text().strip()}/readyz?verbose"
+            unverified = ssl._create_unverified_context()  # its certificate is its own; what it says of itself is all that is read
+
+            def told() -> str:
+                with urllib.request.urlopen(url, context=unverified, timeout=10) as answer:
+                    return "\n".join(line for line in answer.read().decode().splitlines() if line.startswith("[!]"))
+
+            assert "manifests/overlays/beside-bmo" in eventually(told)
+        finally:
+            process.terminate()
+    assert f"APIService v1alpha1.{BMO}: kube-apiserver serves {BMO} itself" in log.read_text()
 
 
 def test_real_hosts_are_left_alone(overlay: Overlay) -> None:

@@ -126,7 +126,7 @@ def test_what_an_apiservice_needs() -> None:
     [
         ([service(), {}], True, "", True),
         ([service(caBundle=ENCODED)], True, "", False),
-        ([{"spec": {}}], True, "served by kube-apiserver itself", False),
+        ([{"spec": {}}], True, "", False),
         ([ManagementError(404, "")], False, "apply the APIService manifests", False),
         ([ManagementError(403, "")], False, "RBAC", False),
         ([service(), ManagementError(409, "")], False, "HTTP status 409", True),

@@ -1,0 +1,94 @@
+"""Finds out whether kube-apiserver passes this server's groups on to it, and says what to do where it does not.
+
+kube-aggregator keeps the APIService of a group that has a CustomResourceDefinition for itself, whatever is applied. Tenants then see that
+definition's objects, or nothing, while this server runs: so it says so in its log, in /readyz?verbose and in a metric. It stays ready:
+its other group is served, and a definition that somebody adds later must not take that away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, Any
+
+from apiserver.server.delegation.management import ManagementError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from apiserver.server.delegation.management import Management
+
+__all__ = ["API_SERVICES", "Registrations", "problem"]
+
+log = logging.getLogger(__name__)
+
+API_SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices/"
+EVERY_SECONDS = 30.0
+FIRST_RETRY = 1.0
+BMO = "v1alpha1.metal3.io"
+OTHER = "workload.metal3.io"
+
+
+class Registrations:
+    """`names`: of the APIServices, such as v1alpha1.metal3.io. `problems`: what is wrong with those that are not as they should be."""
+
+    def __init__(self, management: Management, names: Iterable[str]) -> None:
+        self._management, self._names = management, tuple(names)
+        self.problems: dict[str, str] = {}
+
+    async def run(self) -> None:
+        """Looks again and again: definitions come and go, and so do APIServices."""
+        pause = FIRST_RETRY
+        while True:
+            await self.look()
+            pause = min(pause * 2, EVERY_SECONDS) if self.problems else EVERY_SECONDS
+            await asyncio.sleep(pause)
+
+    async def look(self) -> None:
+        """Looks once at all of them, and logs what is new."""
+        for name in self._names:
+            said, found = self.problems.get(name, ""), await self._look(name)
+            if found and found != said:
+                log.warning("APIService %s: %s", name, found)
+            elif said and not found:
+                log.info("APIService %s: kube-apiserver passes its group on to this server now", name)
+            self.problems = {other: text for other, text in {**self.problems, name: found}.items() if text}
+
+    async def _look(self, name: str) -> str:
+        try:
+            return problem(name, await self._management.request("GET", API_SERVICES + name))
+        except ManagementError as error:
+            return _advice(error)
+
+    def report(self) -> str:
+        """What is wrong, in words; empty when nothing is."""
+        return "; ".join(f"APIService {name}: {text}" for name, text in self.problems.items())
+
+    def values(self) -> Iterator[tuple[dict[str, str], float]]:
+        """For a gauge: 1 for each APIService that is as it should be, 0 for others."""
+        for name in self._names:
+            yield {"apiservice": name}, float(name not in self.problems)
+
+
+def problem(name: str, found: dict[str, Any]) -> str:
+    """What is wrong with an APIService; empty when it leads to a server such as this one."""
+    if (found.get("spec") or {}).get("service"):
+        return ""
+    group = name.partition(".")[2]
+    why = f"kube-apiserver serves {group} itself, for a CustomResourceDefinition: tenants reach none of this server's kinds of that group"
+    if name != BMO:
+        return f"{why}. Both cannot be in one cluster: install this server where that definition is not"
+    return (
+        f"{why}. Install manifests/overlays/beside-bmo instead, which gives `serve` and `controllers` --host-view-group={OTHER}, and takes "
+        "the tenants' rights on real hosts away"
+    )
+
+
+def _advice(error: ManagementError) -> str:
+    match error.status:
+        case 404:
+            return "it is not there: apply the APIService manifests"
+        case 403:
+            return "this server's account may not get apiservices, so it cannot tell whether it is reached: apply the RBAC manifests"
+        case _:
+            return f"it cannot be read now (HTTP status {error.status})"
