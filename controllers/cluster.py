@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from apiserver.apis.host import uid_of_view
+from apiserver.client.clock import timestamp
+from apiserver.client.informer import Informer
+from apiserver.client.objects import Object, Resource, key_of, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
-from controllers.admittance import lets_in
-from controllers.runtime.clock import timestamp
 from controllers.runtime.conditions import set_conditions
 from controllers.runtime.events import EventRecorder
-from controllers.runtime.informer import Informer
-from controllers.runtime.objects import Object, Resource, key_of, labels_of, name_of, namespace_of, uid_of
 from controllers.secrets import Secrets
+from controllers.workloadclass.access import lets_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from controllers.runtime.client import Client
+    from apiserver.client.client import Client
 
 __all__ = ["Cluster", "claimed_host", "cluster_id", "connect", "is_admitted", "secret_keys", "without_managers"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controllers.runtime.objects import Resource
+from apiserver.client.objects import Resource
 
 GROUP, VERSION = "workload.metal3.io", "v1alpha1"
 

@@ -8,22 +8,22 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
+from apiserver.client.client import Client
+from apiserver.client.direct import ShortcutClient
 from controllers import kinds
-from controllers.binder import Binder
-from controllers.classes import ClassController
 from controllers.cluster import Cluster, cluster_id, connect
-from controllers.consumers import ConsumerController
-from controllers.hosts import HostController
-from controllers.hostview import OfferController
-from controllers.runtime.client import Client
+from controllers.consumer.controller import ConsumerController
+from controllers.host.controller import HostController
+from controllers.offer.controller import OfferController
 from controllers.runtime.leader import AlwaysLeader, LeaderElector, LeaseElector, replica
 from controllers.runtime.manager import Manager
-from controllers.runtime.shortcut import ShortcutClient
-from controllers.sources import Sources
-from controllers.workload import WorkloadController
+from controllers.scheduler.controller import Binder
+from controllers.workload.controller import WorkloadController
+from controllers.workloadclass.controller import ClassController
+from controllers.workloadclass.providers import Sources
 
 if TYPE_CHECKING:
-    from controllers.runtime.kubeconfig import Source
+    from apiserver.client.kubeconfig import Source
     from controllers.runtime.leader import Timing
 
 __all__ = ["Health", "compose", "run_controllers"]

@@ -12,15 +12,15 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING
 
+from apiserver.client.clock import Backoff
+from apiserver.client.errors import ApiException, BadConfig, describe
+from apiserver.client.objects import Object, uid_of
 from controllers import kinds
-from controllers.runtime.clock import Backoff
-from controllers.runtime.errors import ApiException, BadConfig, describe
-from controllers.runtime.objects import Object, uid_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from controllers.runtime.client import Client
+    from apiserver.client.client import Client
 
 __all__ = ["READER_ROLE", "Secrets", "missing_right", "version_of"]
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from apiserver.registry.attributes import Attributes
-    from apiserver.registry.strategy import Admission
+    from apiserver.registry.generic.attributes import Attributes
+    from apiserver.registry.generic.strategy import Admission
 
 __all__ = ["AdmissionChain"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from apiserver.admission.rules import Rule, label_selector
-from apiserver.registry.selectors import LabelSelector
+from apiserver.registry.generic.selectors import LabelSelector
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from apiserver.admission.configurations import Configurations, Webhook
     from apiserver.admission.namespacelifecycle import Namespaces
     from apiserver.admission.review import Verdict
-    from apiserver.registry.attributes import Attributes
+    from apiserver.registry.generic.attributes import Attributes
 
 __all__ = ["Dispatch", "Unanswered"]
 

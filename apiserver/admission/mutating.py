@@ -18,7 +18,7 @@ from apiserver.apis.status import internal
 
 if TYPE_CHECKING:
     from apiserver.admission.configurations import Webhook
-    from apiserver.registry.attributes import Attributes
+    from apiserver.registry.generic.attributes import Attributes
 
 __all__ = ["MutatingWebhooks"]
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import ApiError, internal
-from apiserver.registry import metadata
-from apiserver.registry.patch import json_patch, operations_of
-from apiserver.registry.sharing import sharing
-from apiserver.registry.validation import normalize
+from apiserver.registry.generic import metadata
+from apiserver.registry.generic.patch import json_patch, operations_of
+from apiserver.registry.generic.sharing import sharing
+from apiserver.registry.generic.validation import normalize
 
 if TYPE_CHECKING:
-    from apiserver.registry.attributes import Attributes
+    from apiserver.registry.generic.attributes import Attributes
 
 __all__ = ["contained", "patched"]
 

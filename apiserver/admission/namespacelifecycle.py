@@ -10,8 +10,8 @@ from apiserver.apis.status import cause, forbidden, not_found
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from apiserver.registry.attributes import Attributes
-    from apiserver.registry.resource import Resource
+    from apiserver.registry.generic.attributes import Attributes
+    from apiserver.registry.generic.resource import Resource
 
 __all__ = ["IMMORTAL", "NamespaceLifecycle", "Namespaces"]
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
-    from apiserver.registry.resource import Resource
+    from apiserver.registry.generic.resource import Resource
 
 __all__ = ["Limit", "Outcome", "Request", "StatusUnknown", "counted_as", "judge", "limits", "quantity", "with_used"]
 

@@ -19,9 +19,9 @@ from apiserver.apis.status import ApiError, forbidden, internal, service_unavail
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from apiserver.registry.attributes import Attributes
-    from apiserver.registry.context import Context
-    from apiserver.registry.resource import Resource
+    from apiserver.registry.generic.attributes import Attributes
+    from apiserver.registry.generic.context import Context
+    from apiserver.registry.generic.resource import Resource
 
 __all__ = ["QuotaConflict", "QuotaUnavailable", "Quotas", "ResourceQuota"]
 

@@ -17,7 +17,7 @@ from apiserver.apis.status import ApiError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from apiserver.registry.attributes import Attributes
+    from apiserver.registry.generic.attributes import Attributes
 
 __all__ = ["BadAnswer", "Verdict", "denial", "question", "request_of", "verdict", "version_of"]
 

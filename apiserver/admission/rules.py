@@ -8,12 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from apiserver.registry.selectors import LabelSelector, Requirement
+from apiserver.registry.generic.selectors import LabelSelector, Requirement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from apiserver.registry.attributes import Attributes
+    from apiserver.registry.generic.attributes import Attributes
 
 __all__ = ["Rule", "label_selector", "labels_of", "objects_match"]
 

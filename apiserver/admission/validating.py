@@ -14,7 +14,7 @@ from apiserver.apis.status import ApiError
 
 if TYPE_CHECKING:
     from apiserver.admission.configurations import Webhook
-    from apiserver.registry.attributes import Attributes
+    from apiserver.registry.generic.attributes import Attributes
 
 __all__ = ["ValidatingWebhooks"]
 

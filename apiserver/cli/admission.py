@@ -12,20 +12,20 @@ from apiserver.admission.mutating import MutatingWebhooks
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from apiserver.admission.resourcequota import ResourceQuota
 from apiserver.admission.validating import ValidatingWebhooks
+from apiserver.client.informer import Informer
+from apiserver.client.objects import Resource
 from apiserver.server.delegation.quotas import ManagementQuotas
-from controllers.runtime.informer import Informer
-from controllers.runtime.objects import Resource
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from apiserver.admission.namespacelifecycle import Namespaces
-    from apiserver.registry.resource import Resource as Served
-    from apiserver.registry.store import Registry
-    from apiserver.registry.strategy import Admission
+    from apiserver.client.client import Client
+    from apiserver.client.objects import Object
+    from apiserver.registry.generic.registry import Registry
+    from apiserver.registry.generic.resource import Resource as Served
+    from apiserver.registry.generic.strategy import Admission
     from apiserver.server.delegation.management import Management
-    from controllers.runtime.client import Client
-    from controllers.runtime.objects import Object
 
 __all__ = ["ManagementAdmission"]
 

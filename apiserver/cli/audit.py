@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apiserver.audit.log import AuditLog
+from apiserver.audit.policy import BadPolicy, read_policy
 from apiserver.cli.running import UsageError
 from apiserver.filters.audit import Auditor
-from apiserver.filters.auditlog import AuditLog
-from apiserver.filters.auditpolicy import BadPolicy, read_policy
 
 if TYPE_CHECKING:
     import argparse

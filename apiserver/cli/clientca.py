@@ -6,8 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from apiserver.authentication.verification import load_bundle
 from apiserver.cli.running import UsageError
-from apiserver.filters.certificates import load_bundle
 
 if TYPE_CHECKING:
     from pathlib import Path

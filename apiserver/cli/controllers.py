@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from apiserver.cli.health import HealthServer
 from apiserver.cli.running import UsageError, run_until_stopped
+from apiserver.client.errors import BadConfig
 from controllers.run import Health, run_controllers
-from controllers.runtime.errors import BadConfig
 from controllers.runtime.leader import LeadershipLost, Timing
 
 if TYPE_CHECKING:

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from apiserver.authentication.certificate import CertificateAuthenticator
+from apiserver.authentication.token import TokenAuthenticator
 from apiserver.cli.management import ClientManagement
-from apiserver.filters.authn import UnionAuthenticator
-from apiserver.filters.authn_certificate import CertificateAuthenticator
-from apiserver.filters.authn_token import TokenAuthenticator
-from apiserver.filters.authz import PrivilegedGroup, UnionAuthorizer
+from apiserver.client.informer import Informer
+from apiserver.client.objects import Resource
+from apiserver.filters.authentication import UnionAuthenticator
+from apiserver.filters.authorization import PrivilegedGroup, UnionAuthorizer
 from apiserver.server.delegation import extensionauth
 from apiserver.server.delegation.accessreview import AccessReviews
 from apiserver.server.delegation.namespaces import ManagementNamespaces
 from apiserver.server.delegation.tokenreview import TokenReviews
 from apiserver.server.delegation.trust import Trust
-from controllers.runtime.informer import Informer
-from controllers.runtime.objects import Resource
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from controllers.runtime.client import Client
-    from controllers.runtime.objects import Object
+    from apiserver.client.client import Client
+    from apiserver.client.objects import Object
 
 __all__ = ["Delegation"]
 

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apiserver.cli.running import UsageError, run_until_stopped
+from apiserver.client.client import Client
 from apiserver.dev import policy, seed
 from apiserver.dev.directory import ENDPOINTS, BadDirectory, Directory
 from apiserver.dev.endpoints import Endpoint, hardware_endpoint, management_endpoint
 from apiserver.dev.kubeconfigs import Context, client_certificate, kubeconfig, servers
 from apiserver.dev.tour import FILES, tour
-from apiserver.filters.authz import MASTERS
+from apiserver.filters.authorization import MASTERS
 from apiserver.server.app import CannotListen
 from controllers.run import Health, run_controllers
-from controllers.runtime.client import Client
 from controllers.simulator.controller import Simulator
 from controllers.simulator.settings import Settings
 from storage.base import StorageError

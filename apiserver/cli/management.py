@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from apiserver.client.errors import ApiException, BadConfig
 from apiserver.server.delegation.management import ManagementError
-from controllers.runtime.errors import ApiException, BadConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from controllers.runtime.client import Client
+    from apiserver.client.client import Client
 
 __all__ = ["ClientManagement"]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apiserver.cli.running import UsageError, run_until_stopped
+from apiserver.client.client import Client
+from apiserver.client.errors import ApiException, BadConfig
 from controllers.move.mover import MoveError, Mover, Options, Summary
-from controllers.runtime.client import Client
-from controllers.runtime.errors import ApiException, BadConfig
 
 if TYPE_CHECKING:
     import argparse

@@ -17,14 +17,14 @@ from apiserver.cli.delegation import Delegation
 from apiserver.cli.flowcontrol import add_flow_control_flags, flow_control
 from apiserver.cli.running import UsageError, run_until_stopped
 from apiserver.cli.storageflags import add_storage_flags, watch_cache
+from apiserver.client.client import Client
+from apiserver.client.errors import BadConfig
 from apiserver.registry.catalog import management_catalog
 from apiserver.server.apiservice import CaBundleKeeper
 from apiserver.server.app import CannotListen, Config, build
 from apiserver.server.registration import Registrations
 from apiserver.server.servingcert import FileCertificate, SelfMade, stored_authority
 from apiserver.server.tls import BadServingCertificate, ServerTls
-from controllers.runtime.client import Client
-from controllers.runtime.errors import BadConfig
 from storage.base import StorageError
 
 if TYPE_CHECKING:

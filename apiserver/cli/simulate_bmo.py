@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from apiserver.cli.health import HealthServer
 from apiserver.cli.running import UsageError, run_until_stopped
-from controllers.runtime.client import Client
-from controllers.runtime.errors import BadConfig
+from apiserver.client.client import Client
+from apiserver.client.errors import BadConfig
 from controllers.simulator.controller import Simulator
 from controllers.simulator.settings import Settings
 

@@ -12,14 +12,14 @@ from apiserver.apis.core import VERSION, ConfigMap, Event, Namespace, Secret
 from apiserver.apis.status import cause
 from apiserver.dev.protobuf import read_core
 from apiserver.dev.strategic import strategic_merge
-from apiserver.registry.resource import Column, Resource
-from apiserver.registry.store import Registry
-from apiserver.registry.strategy import Strategy
+from apiserver.registry.generic.registry import Registry
+from apiserver.registry.generic.resource import Column, Resource
+from apiserver.registry.generic.strategy import Strategy
 
 if TYPE_CHECKING:
-    from apiserver.registry.context import Context
-    from apiserver.registry.entry import Entry
-    from apiserver.registry.strategy import Admission
+    from apiserver.registry.generic.context import Context
+    from apiserver.registry.generic.entry import Entry
+    from apiserver.registry.generic.strategy import Admission
     from storage.cache import WatchCache
 
 __all__ = ["CONFIGMAPS", "EVENTS", "FINALIZER", "NAMESPACES", "SECRETS", "CoreCatalog", "LocalNamespaces", "core_catalog"]

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from apiserver.admission.chain import AdmissionChain
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
+from apiserver.authentication.certificate import CertificateAuthenticator
+from apiserver.authentication.verification import CertificateVerifier
 from apiserver.dev.core import LocalNamespaces, core_catalog
 from apiserver.dev.hardware import real_hosts
 from apiserver.dev.janitor import Janitor
 from apiserver.dev.policy import StaticPolicy, hardware_policy, management_policy
-from apiserver.filters.authn_certificate import CertificateAuthenticator
-from apiserver.filters.authz import PrivilegedGroup, UnionAuthorizer
-from apiserver.filters.certificates import CertificateVerifier
+from apiserver.filters.authorization import PrivilegedGroup, UnionAuthorizer
 from apiserver.registry.catalog import management_catalog
 from apiserver.server.app import App, Config, build
 from apiserver.server.servingcert import SelfMade
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from apiserver.dev.core import CoreCatalog
-    from apiserver.registry.store import Registry
-    from apiserver.registry.strategy import Admission
+    from apiserver.registry.generic.registry import Registry
+    from apiserver.registry.generic.strategy import Admission
     from apiserver.server.pki import Authority
 
 __all__ = ["LOOPBACK", "Endpoint", "hardware_endpoint", "management_endpoint"]

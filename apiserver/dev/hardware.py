@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import cause
-from apiserver.registry.baremetalhosts import baremetalhosts
-from apiserver.registry.store import Registry
-from apiserver.registry.strategy import Strategy
+from apiserver.registry.baremetalhost import baremetalhosts
+from apiserver.registry.generic.registry import Registry
+from apiserver.registry.generic.strategy import Strategy
 
 if TYPE_CHECKING:
-    from apiserver.registry.strategy import Admission
+    from apiserver.registry.generic.strategy import Admission
     from storage.cache import WatchCache
 
 __all__ = ["REAL_HOSTS", "real_hosts"]

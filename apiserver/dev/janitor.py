@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import ApiError
 from apiserver.dev.core import FINALIZER
-from apiserver.registry.context import Context, DeleteOptions, UserInfo
+from apiserver.registry.generic.context import Context, DeleteOptions, UserInfo
 from storage.base import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from apiserver.registry.entry import Entry
-    from apiserver.registry.store import Registry
+    from apiserver.registry.generic.entry import Entry
+    from apiserver.registry.generic.registry import Registry
     from storage.cache import WatchCache
 
 __all__ = ["Janitor"]

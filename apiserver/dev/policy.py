@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from apiserver.filters.authz import Decision
+from apiserver.filters.authorization import Decision
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from apiserver.endpoints.call import RequestInfo
-    from apiserver.registry.context import UserInfo
+    from apiserver.handlers.request.call import RequestInfo
+    from apiserver.registry.generic.context import UserInfo
 
 __all__ = [
     "CONTROLLERS",
@@ -105,7 +105,7 @@ class StaticPolicy:
         self._by_group, self._tenants = dict(by_group), tuple(tenants)
 
     async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
-        """See apiserver.filters.authz.Authorizer."""
+        """See apiserver.filters.authorization.Authorizer."""
         if not info.is_resource:
             discovery = info.verb in ("get", "head") and any(info.path == path or info.path.startswith(f"{path}/") for path in DISCOVERY)
             return Decision(discovery)

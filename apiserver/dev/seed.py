@@ -14,12 +14,12 @@ import orjson
 
 from apiserver.apis.status import ApiError
 from apiserver.apis.workloadclass import DEFAULT_CLASS_ANNOTATION
-from apiserver.registry.context import Context, UserInfo
+from apiserver.registry.generic.context import Context, UserInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from apiserver.registry.store import Registry
+    from apiserver.registry.generic.registry import Registry
 
 __all__ = [
     "CLASS",

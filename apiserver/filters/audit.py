@@ -15,16 +15,16 @@ import orjson
 from aiohttp import web
 
 from apiserver.apis.status import ApiError, internal, timeout
-from apiserver.endpoints.errors import from_storage
-from apiserver.filters.auditevent import METADATA, REQUEST, RESPONSE, Record, Sent, noted
+from apiserver.audit.event import METADATA, REQUEST, RESPONSE, Record, Sent, noted
 from apiserver.filters.paths import is_long_running
+from apiserver.handlers.response.errors import from_storage
 from storage.base import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from apiserver.endpoints.call import Call, Filter, Handler
-    from apiserver.filters.auditpolicy import Policy, Recording
+    from apiserver.audit.policy import Policy, Recording
+    from apiserver.handlers.request.call import Call, Filter, Handler
 
 __all__ = ["STARTED", "Auditor", "Sink", "with_audit", "with_refusals_audited"]
 

@@ -14,7 +14,7 @@ from aiohttp import web
 from apiserver.apis.uid import new_uid
 
 if TYPE_CHECKING:
-    from apiserver.endpoints.call import Call, Handler
+    from apiserver.handlers.request.call import Call, Handler
 
 __all__ = ["HEADER", "KEY", "with_audit_id"]
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from apiserver.endpoints.call import Call
 from apiserver.filters.audit import with_audit, with_refusals_audited
 from apiserver.filters.auditid import with_audit_id
-from apiserver.filters.authn import with_authentication
-from apiserver.filters.authz import with_authorization
+from apiserver.filters.authentication import with_authentication
+from apiserver.filters.authorization import with_authorization
 from apiserver.filters.deadline import DEFAULT_SECONDS, with_deadline
 from apiserver.filters.errors import with_errors
 from apiserver.filters.expect import with_expect
@@ -18,18 +17,19 @@ from apiserver.filters.impersonation import with_impersonation
 from apiserver.filters.metrics import with_metrics
 from apiserver.filters.requestinfo import with_request_info
 from apiserver.filters.steps import with_steps
+from apiserver.handlers.request.call import Call
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from aiohttp import web
 
-    from apiserver.endpoints.call import Filter, Handler
     from apiserver.filters.audit import Auditor
-    from apiserver.filters.authn import Authenticator
-    from apiserver.filters.authz import Authorizer
+    from apiserver.filters.authentication import Authenticator
+    from apiserver.filters.authorization import Authorizer
     from apiserver.filters.metrics import Recorder
     from apiserver.filters.steps import Meter
+    from apiserver.handlers.request.call import Filter, Handler
 
 __all__ = ["Parts", "build"]
 

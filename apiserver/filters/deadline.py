@@ -12,7 +12,7 @@ from apiserver.filters.paths import is_long_running
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from apiserver.endpoints.call import Call, Filter, Handler
+    from apiserver.handlers.request.call import Call, Filter, Handler
 
 __all__ = ["DEFAULT_SECONDS", "allotted", "duration", "with_deadline"]
 

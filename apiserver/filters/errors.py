@@ -6,13 +6,13 @@ import logging
 from typing import TYPE_CHECKING
 
 from apiserver.apis.status import ApiError, internal
-from apiserver.endpoints.errors import from_storage, render
+from apiserver.handlers.response.errors import from_storage, render
 from storage.base import StorageError
 
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from apiserver.endpoints.call import Call, Handler
+    from apiserver.handlers.request.call import Call, Handler
 
 __all__ = ["with_errors"]
 

@@ -9,7 +9,7 @@ from apiserver.apis.status import ApiError
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from apiserver.endpoints.call import Call, Handler
+    from apiserver.handlers.request.call import Call, Handler
 
 __all__ = ["with_expect"]
 

@@ -14,23 +14,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from apiserver.apis.status import ApiError, too_many_requests
-from apiserver.endpoints.body import LIMIT
-from apiserver.endpoints.turns import sharing
-from apiserver.filters.authn import ANONYMOUS
-from apiserver.filters.authz import MASTERS
-from apiserver.filters.fairqueue import QueueFull, QueueSet
-from apiserver.filters.looptime import LoopTime
+from apiserver.authentication.remote import client_of, remote
+from apiserver.filters.authentication import ANONYMOUS
+from apiserver.filters.authorization import MASTERS
 from apiserver.filters.paths import is_health, is_long_running
-from apiserver.filters.remote import client_of, remote
+from apiserver.flowcontrol.fairqueue import QueueFull, QueueSet
+from apiserver.flowcontrol.looptime import LoopTime
+from apiserver.handlers.request.body import LIMIT
+from apiserver.handlers.request.timebudget import sharing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator
 
     from aiohttp import web
 
-    from apiserver.endpoints.call import Call, Filter, Handler, RequestInfo
-    from apiserver.filters.fairqueue import Ticket
-    from apiserver.registry.context import UserInfo
+    from apiserver.flowcontrol.fairqueue import Ticket
+    from apiserver.handlers.request.call import Call, Filter, Handler, RequestInfo
+    from apiserver.registry.generic.context import UserInfo
 
 __all__ = ["CONTROLLERS", "FlowControl", "schema", "width", "with_flow_control"]
 

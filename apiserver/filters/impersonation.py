@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from apiserver.apis.status import bad_request
-from apiserver.endpoints.call import RequestInfo
-from apiserver.filters.authn import ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED
-from apiserver.filters.authn_requestheader import is_text
-from apiserver.filters.authz import refusal
-from apiserver.registry.context import UserInfo
+from apiserver.authentication.requestheader import is_text
+from apiserver.filters.authentication import ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED
+from apiserver.filters.authorization import refusal
+from apiserver.handlers.request.call import RequestInfo
+from apiserver.registry.generic.context import UserInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from aiohttp import web
     from multidict import CIMultiDictProxy
 
-    from apiserver.endpoints.call import Call, Filter, Handler
-    from apiserver.filters.authz import Authorizer
+    from apiserver.filters.authorization import Authorizer
+    from apiserver.handlers.request.call import Call, Filter, Handler
 
 __all__ = ["questions", "wanted", "with_impersonation"]
 

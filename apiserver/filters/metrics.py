@@ -11,7 +11,7 @@ from apiserver.filters.paths import is_long_running
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from apiserver.endpoints.call import Call, Filter, Handler, RequestInfo
+    from apiserver.handlers.request.call import Call, Filter, Handler, RequestInfo
 
 __all__ = ["Recorder", "with_metrics"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from apiserver.endpoints.call import RequestInfo
+    from apiserver.handlers.request.call import RequestInfo
 
 __all__ = ["is_health", "is_long_running"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aiohttp import web
 
-    from apiserver.endpoints.call import Call, Handler
+    from apiserver.handlers.request.call import Call, Handler
 
 __all__ = ["with_request_info"]
 

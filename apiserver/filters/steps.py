@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from apiserver.endpoints.call import Call, Filter, Handler
+    from apiserver.handlers.request.call import Call, Filter, Handler
 
 __all__ = ["Meter", "with_steps"]
 

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from apiserver.apis import metal3
-from apiserver.registry.baremetalhosts import BareMetalHostViewRegistry
-from apiserver.registry.claims import Claims
-from apiserver.registry.hosts import HostRegistry
-from apiserver.registry.workloadclasses import WorkloadClassRegistry
-from apiserver.registry.workloads import WorkloadRegistry
+from apiserver.registry.baremetalhost import BareMetalHostViewRegistry
+from apiserver.registry.claims.claims import Claims
+from apiserver.registry.host import HostRegistry
+from apiserver.registry.workload import WorkloadRegistry
+from apiserver.registry.workloadclass import WorkloadClassRegistry
 
 if TYPE_CHECKING:
-    from apiserver.registry.store import Registry
-    from apiserver.registry.strategy import Admission
+    from apiserver.registry.generic.registry import Registry
+    from apiserver.registry.generic.strategy import Admission
     from storage.cache import WatchCache
 
 __all__ = ["Catalog", "management_catalog"]

@@ -12,11 +12,11 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from apiserver.endpoints.dispatch import Api
 from apiserver.filters import chain
 from apiserver.filters.deadline import DEFAULT_SECONDS
 from apiserver.filters.flowcontrol import FlowControl
 from apiserver.filters.paths import is_health
+from apiserver.handlers.dispatch import Api
 from apiserver.server.background import Background
 from apiserver.server.connections import Connections
 from apiserver.server.flowmetrics import flow_control_metrics
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from apiserver.endpoints.call import Call
+    from apiserver.audit.log import AuditLog
     from apiserver.filters.audit import Auditor
-    from apiserver.filters.auditlog import AuditLog
-    from apiserver.filters.authn import Authenticator
-    from apiserver.filters.authz import Authorizer
-    from apiserver.registry.store import Registry
+    from apiserver.filters.authentication import Authenticator
+    from apiserver.filters.authorization import Authorizer
+    from apiserver.handlers.request.call import Call
+    from apiserver.registry.generic.registry import Registry
     from apiserver.server.registration import Registrations
     from apiserver.server.tls import ServerTls
     from storage.cache import WatchCache

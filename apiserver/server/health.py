@@ -13,7 +13,7 @@ from aiohttp import web
 from apiserver.apis.status import method_not_allowed, path_not_found
 
 if TYPE_CHECKING:
-    from apiserver.endpoints.call import Call
+    from apiserver.handlers.request.call import Call
 
 __all__ = ["Check", "Health"]
 

@@ -15,7 +15,7 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from apiserver.endpoints.call import Call, RequestInfo
+    from apiserver.handlers.request.call import Call, RequestInfo
 
 __all__ = ["Histogram", "Metrics"]
 

@@ -1,7 +1,7 @@
 """The TLS side of the port: TLS 1.2 and later, client certificates wanted but not required, everything replaceable while it runs.
 
 OpenSSL checks that a client has the key of a certificate which *some* accepted authority signed, and refuses others in the handshake.
-Which authority it was, and so what the certificate means, is verified per request (apiserver.filters.certificates).
+Which authority it was, and so what the certificate means, is verified per request (apiserver.authentication.verification).
 """
 
 from __future__ import annotations

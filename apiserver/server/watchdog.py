@@ -15,7 +15,7 @@ from apiserver.server.metrics import Histogram
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from apiserver.endpoints.call import Call
+    from apiserver.handlers.request.call import Call
 
 __all__ = ["SLOW", "Watchdog"]
 

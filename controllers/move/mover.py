@@ -10,17 +10,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from apiserver.apis.host import ADOPTS, adopted_consumer, host_name
+from apiserver.client.errors import ApiException
+from apiserver.client.objects import Object, annotations_of, deleting, labels_of, name_of, uid_of
 from controllers import kinds
 from controllers.move import plan
 from controllers.runtime.conditions import is_true
-from controllers.runtime.errors import ApiException
-from controllers.runtime.objects import Object, annotations_of, deleting, labels_of, name_of, uid_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from controllers.runtime.client import Client
-    from controllers.runtime.objects import Resource
+    from apiserver.client.client import Client
+    from apiserver.client.objects import Resource
 
 __all__ = ["MoveError", "Mover", "Options", "Summary"]
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.host import ADOPTS, WORKLOAD_FIELDS
+from apiserver.client.objects import Object, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
-from controllers.runtime.objects import Object, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from apiserver.client.errors import ApiException, describe
 from controllers.providers.base import ProviderError
-from controllers.runtime.errors import ApiException, describe
 
 __all__ = ["cluster_problem"]
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from controllers.runtime.objects import Object
+    from apiserver.client.objects import Object
 
 __all__ = ["condition", "find_condition", "is_true", "set_conditions"]
 

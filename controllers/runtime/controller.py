@@ -7,7 +7,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from controllers.runtime.errors import ApiException, describe
+from apiserver.client.errors import ApiException, describe
 from controllers.runtime.queue import Queue
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from controllers.runtime.clock import timestamp
-from controllers.runtime.errors import ApiException, BadConfig, describe
-from controllers.runtime.objects import Object, Resource, key_of, name_of, namespace_of, uid_of
+from apiserver.client.clock import timestamp
+from apiserver.client.errors import ApiException, BadConfig, describe
+from apiserver.client.objects import Object, Resource, key_of, name_of, namespace_of, uid_of
 
 if TYPE_CHECKING:
-    from controllers.runtime.client import Client
+    from apiserver.client.client import Client
 
 __all__ = ["EVENTS", "EventRecorder"]
 

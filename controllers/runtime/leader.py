@@ -17,14 +17,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
-from controllers.runtime import fence
-from controllers.runtime.errors import ApiException, describe
-from controllers.runtime.objects import Object, Resource
+from apiserver.client import fence
+from apiserver.client.errors import ApiException, describe
+from apiserver.client.objects import Object, Resource
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from controllers.runtime.client import Client
+    from apiserver.client.client import Client
 
 __all__ = ["LEASES", "AlwaysLeader", "LeaderElector", "LeadershipLost", "LeaseElector", "Timing", "replica"]
 

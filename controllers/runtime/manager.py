@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from controllers.runtime.informer import Informer
+    from apiserver.client.informer import Informer
 
 __all__ = ["Manager", "Runnable"]
 

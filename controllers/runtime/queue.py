@@ -12,12 +12,12 @@ import asyncio
 from collections import Counter, OrderedDict, deque
 from typing import TYPE_CHECKING
 
-from controllers.runtime.clock import Clock, LoopClock
+from apiserver.client.clock import Clock, LoopClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from controllers.runtime.clock import Timer
+    from apiserver.client.clock import Timer
 
 __all__ = ["LATER_ONE_IN", "Queue", "ShutDown"]
 

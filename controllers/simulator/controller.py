@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ValidationError
 
 from apiserver.apis.metal3 import GROUP, VERSION, BareMetalHost
+from apiserver.client.errors import ApiException
+from apiserver.client.informer import Informer
+from apiserver.client.objects import Resource, key_of, name_of, namespace_of
 from controllers.runtime.controller import Controller, Result, TerminalError
-from controllers.runtime.errors import ApiException
 from controllers.runtime.events import EventRecorder
-from controllers.runtime.informer import Informer
 from controllers.runtime.manager import Manager
-from controllers.runtime.objects import Resource, key_of, name_of, namespace_of
 from controllers.simulator.machine import Step, step
 from controllers.simulator.secrets import known, names_in_use
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from controllers.runtime.client import Client
-    from controllers.runtime.objects import Object
+    from apiserver.client.client import Client
+    from apiserver.client.objects import Object
     from controllers.simulator.secrets import Secrets
     from controllers.simulator.settings import Settings
     from controllers.simulator.turn import Progress

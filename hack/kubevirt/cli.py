@@ -8,7 +8,7 @@ import contextlib
 import logging
 import signal
 
-from controllers.runtime.client import Client
+from apiserver.client.client import Client
 from hack.kubevirt.controller import Simulation
 
 __all__ = ["main"]

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from apiserver.client.errors import ApiException
+from apiserver.client.informer import Informer
+from apiserver.client.objects import key_of, name_of, namespace_of
 from controllers.providers.kubevirt.names import DATA_VOLUMES, INSTANCES, SECRETS, VIRTUAL_MACHINES
 from controllers.runtime.controller import Controller
-from controllers.runtime.errors import ApiException
-from controllers.runtime.informer import Informer
 from controllers.runtime.manager import Manager
-from controllers.runtime.objects import key_of, name_of, namespace_of
 from hack.kubevirt.turn import Action, Seen, import_status, turn
 
 if TYPE_CHECKING:
-    from controllers.runtime.client import Client
-    from controllers.runtime.objects import Object
+    from apiserver.client.client import Client
+    from apiserver.client.objects import Object
 
 __all__ = ["Simulation"]
 

@@ -12,13 +12,13 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from controllers.quantities import TI, parse_quantity
-from controllers.runtime.objects import deleting, labels_of, name_of, namespace_of, uid_of
+from apiserver.apis.quantity import TI, parse_quantity
+from apiserver.client.objects import deleting, labels_of, name_of, namespace_of, uid_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from controllers.runtime.objects import Object
+    from apiserver.client.objects import Object
 
 __all__ = ["Action", "Seen", "import_status", "turn"]
 

@@ -14,7 +14,7 @@ import yaml
 
 from apiserver.apis.metal3 import ErrorType
 from apiserver.dev.hardware import REAL_HOSTS
-from apiserver.registry.schema import structural_schema
+from apiserver.registry.generic.schema import structural_schema
 from hack.realcluster.manifests import DATA
 
 FILE = DATA / "baremetalhosts.yaml"

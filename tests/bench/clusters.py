@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from apiserver.registry.schema import structural_schema
-from apiserver.registry.workloads import WORKLOADS
+from apiserver.registry.generic.schema import structural_schema
+from apiserver.registry.workload import WORKLOADS
 from tests.bench.target import Files, Target
 from tests.bench.work import NAMESPACES, namespace
 

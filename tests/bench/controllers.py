@@ -21,8 +21,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apiserver.client.client import Client
 from controllers import kinds
-from controllers.runtime.client import Client
 from tests.bench import synthetic
 from tests.bench.meter import Meter
 from tests.integration.objects import workload

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from apiserver.registry.entry import encode_stored
-from apiserver.registry.workloads import WORKLOADS
+from apiserver.registry.generic.entry import encode_stored
+from apiserver.registry.workload import WORKLOADS
 from storage.base import Put
 from storage.sqlite import SQLiteStore
 from storage.testing.harness import opened

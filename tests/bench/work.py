@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from apiserver.registry.workloads import WORKLOADS
+from apiserver.registry.workload import WORKLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -14,10 +14,10 @@ from pydantic import Field
 
 from apiserver.apis.base import Model, Quantity, Timestamp
 from apiserver.apis.meta import ATOMIC, Conditions, ObjectMeta
-from apiserver.registry.resource import Column, Resource
-from apiserver.registry.schema import structural_schema
-from apiserver.registry.workloadclasses import WORKLOADCLASSES
-from apiserver.registry.workloads import WORKLOADS
+from apiserver.registry.generic.resource import Column, Resource
+from apiserver.registry.generic.schema import structural_schema
+from apiserver.registry.workload import WORKLOADS
+from apiserver.registry.workloadclass import WORKLOADCLASSES
 
 __all__ = ["GADGETS", "GROUP", "KINDS", "RACKS", "definition"]
 

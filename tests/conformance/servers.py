@@ -18,10 +18,10 @@ from urllib.parse import urlsplit
 
 from apiserver.admission.chain import AdmissionChain
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
-from apiserver.filters.authn_certificate import CertificateAuthenticator
-from apiserver.filters.authz import PrivilegedGroup
-from apiserver.filters.certificates import CertificateVerifier, load_bundle
-from apiserver.registry.store import Registry
+from apiserver.authentication.certificate import CertificateAuthenticator
+from apiserver.authentication.verification import CertificateVerifier, load_bundle
+from apiserver.filters.authorization import PrivilegedGroup
+from apiserver.registry.generic.registry import Registry
 from apiserver.server.app import App, Config, build
 from apiserver.server.tls import ServerTls
 from hack.realcluster import pki

@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from controllers.runtime.errors import ApiException
+from apiserver.client.errors import ApiException
 from storage.base import Delete
 from tests.crashes import objects
 from tests.crashes.checks import condition, phase, view

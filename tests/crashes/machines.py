@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from aiohttp import web
 
-from controllers.runtime.client import Client
+from apiserver.client.client import Client
 from hack.kubevirt.controller import Simulation
 from tests.crashes import objects
 from tests.unit.controllers.fakeapi import FakeApi

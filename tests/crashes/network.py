@@ -15,7 +15,7 @@ from unittest import mock
 
 import aiohttp
 
-from controllers.runtime.client import Client
+from apiserver.client.client import Client
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator

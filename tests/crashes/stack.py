@@ -11,20 +11,20 @@ from typing import TYPE_CHECKING, Any
 from apiserver.admission.chain import AdmissionChain
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from apiserver.apis.host import host_name
+from apiserver.client.client import Client
+from apiserver.client.objects import Resource
 from apiserver.dev import policy
 from apiserver.dev.core import LocalNamespaces, core_catalog
 from apiserver.dev.hardware import real_hosts
 from apiserver.dev.janitor import Janitor
-from apiserver.endpoints.dispatch import Api
 from apiserver.filters import chain
-from apiserver.filters.authz import MASTERS, PrivilegedGroup, UnionAuthorizer
+from apiserver.filters.authorization import MASTERS, PrivilegedGroup, UnionAuthorizer
+from apiserver.handlers.dispatch import Api
 from apiserver.registry.catalog import management_catalog
-from apiserver.registry.context import UserInfo
+from apiserver.registry.generic.context import UserInfo
 from apiserver.server.connections import Connections
 from apiserver.server.metrics import Metrics
 from controllers.run import compose
-from controllers.runtime.client import Client
-from controllers.runtime.objects import Resource
 from controllers.simulator.controller import Simulator
 from controllers.simulator.settings import Settings
 from storage.cache import WatchCache
@@ -37,8 +37,8 @@ from tests.crashes.virtual import eventually
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
-    from apiserver.endpoints.call import Call
-    from apiserver.registry.store import Registry
+    from apiserver.handlers.request.call import Call
+    from apiserver.registry.generic.registry import Registry
     from storage.base import Event
 
 __all__ = ["BMH", "HOSTS", "NAMESPACES", "SECRETS", "WORKLOADS", "Side", "Snapshot", "Stack", "running"]

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from controllers.runtime.errors import ApiException
+from apiserver.client.errors import ApiException
 from tests.crashes import objects
 from tests.crashes.checks import TENANTS, assert_sound, leaks
 from tests.crashes.stack import Snapshot, Stack, running

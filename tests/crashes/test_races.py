@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from controllers.runtime.errors import ApiException
+from apiserver.client.errors import ApiException
 from tests.crashes import objects
 from tests.crashes.checks import assert_sound, find_condition, phase
 from tests.crashes.stack import BMH, Side, Stack, running

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 
 from apiserver.dev.directory import Directory
-from apiserver.filters.authz import MASTERS
+from apiserver.filters.authorization import MASTERS
 
 if TYPE_CHECKING:
     from pathlib import Path

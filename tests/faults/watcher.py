@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from apiserver.registry.workloads import WORKLOADS as RESOURCE
+from apiserver.registry.workload import WORKLOADS as RESOURCE
 from tests.faults.process import NAMESPACE, WORKLOADS
 from tests.faults.writers import revision_of
 

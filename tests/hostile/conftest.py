@@ -18,6 +18,6 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Writes its audit events at once, so that what they cost is seen with the request they belong to."""
     logging.disable(logging.ERROR)
     with pytest.MonkeyPatch.context() as patch, Served.running(tmp_path_factory.mktemp("hostile")) as served:
-        patch.setattr("apiserver.filters.auditlog.GATHER_SECONDS", 0.0)
+        patch.setattr("apiserver.audit.log.GATHER_SECONDS", 0.0)
         yield served
     logging.disable(logging.NOTSET)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from apiserver.endpoints.body import LIMIT
+from apiserver.handlers.request.body import LIMIT
 from tests.hostile.measure import HELD, Cost, grows, slowness
 
 if TYPE_CHECKING:

@@ -19,18 +19,18 @@ from typing import TYPE_CHECKING, Any, Self
 from apiserver.admission.chain import AdmissionChain
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from apiserver.apis.host import host_name
+from apiserver.audit.log import AuditLog
+from apiserver.audit.policy import Policy
+from apiserver.authentication.certificate import CertificateAuthenticator
+from apiserver.authentication.token import TokenAuthenticator
+from apiserver.authentication.verification import CertificateVerifier
 from apiserver.dev.core import LocalNamespaces, core_catalog
 from apiserver.dev.policy import TENANT_PREFIX, management_policy
 from apiserver.filters.audit import Auditor
-from apiserver.filters.auditlog import AuditLog
-from apiserver.filters.auditpolicy import Policy
-from apiserver.filters.authn import UnionAuthenticator
-from apiserver.filters.authn_certificate import CertificateAuthenticator
-from apiserver.filters.authn_token import TokenAuthenticator
-from apiserver.filters.authz import MASTERS, PrivilegedGroup, UnionAuthorizer
-from apiserver.filters.certificates import CertificateVerifier
+from apiserver.filters.authentication import UnionAuthenticator
+from apiserver.filters.authorization import MASTERS, PrivilegedGroup, UnionAuthorizer
 from apiserver.registry.catalog import management_catalog
-from apiserver.registry.context import Context, UserInfo
+from apiserver.registry.generic.context import Context, UserInfo
 from apiserver.server.app import App, Config, build
 from apiserver.server.pki import Authority
 from apiserver.server.tls import ServerTls
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Mapping
     from pathlib import Path
 
-    from apiserver.filters.auditevent import Record
+    from apiserver.audit.event import Record
 
 __all__ = ["TENANT", "Answer", "Client", "Served", "Server"]
 

@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from apiserver.apis.images import url_problem
+from apiserver.apis.quantity import parse_quantity
 from apiserver.apis.status import ApiError
 from apiserver.dev.strategic import strategic_merge
-from apiserver.endpoints.body import DEPTH, decode
-from apiserver.endpoints.negotiation import clauses, content_type
-from apiserver.registry.context import Context, UserInfo
-from apiserver.registry.patch import json_patch, merge_patch, operations_of
-from apiserver.registry.selectors import FieldSelector, LabelSelector
-from controllers.quantities import parse_quantity
+from apiserver.handlers.request.body import DEPTH, decode
+from apiserver.handlers.request.negotiation import clauses, content_type
+from apiserver.registry.generic.context import Context, UserInfo
+from apiserver.registry.generic.patch import json_patch, merge_patch, operations_of
+from apiserver.registry.generic.selectors import FieldSelector, LabelSelector
 from controllers.runtime.boundedyaml import load
 from tests.hostile.measure import HELD, slowness
 from tests.hostile.server import TENANT, Server

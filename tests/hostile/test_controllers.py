@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from controllers.providers.baremetalhost.report import Policy, provider_host
 from controllers.providers.base import ApplyRequest, ProviderError, Source
-from controllers.providers.bmh.report import Policy, provider_host
 from controllers.providers.firstboot import first_boot
 from controllers.providers.kubevirt.netconfig import network_config
 from tests.hostile.inputs import JSON, YAML, many, repeated

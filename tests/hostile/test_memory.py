@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from apiserver.endpoints.body import LIMIT
+from apiserver.handlers.request.body import LIMIT
 from tests.hostile.inputs import DATA, JSON, JSON_PATCH, MEMBERS, STRATEGIC, YAML
 from tests.hostile.measure import rising
 from tests.hostile.test_bodies import KINDS, body, patches, request

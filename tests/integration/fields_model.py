@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from apiserver.registry.fields import FieldSet, apply, compile_schema, keep_times, track_update
+from apiserver.registry.fieldmanager import FieldSet, apply, compile_schema, keep_times, track_update
 from tests.integration.fields_crd import API_VERSION, SCHEMA
 
 __all__ = ["applied", "created", "merge_patched", "shown", "updated"]

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 
-from apiserver.registry.fields import ApplyConflict, FieldsError
+from apiserver.registry.fieldmanager import ApplyConflict, FieldsError
 from hack.realcluster.client import wait_for
 from hack.realcluster.controlplane import Cluster, start_cluster, start_etcd
 from hack.realcluster.processes import Processes

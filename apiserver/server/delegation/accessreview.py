@@ -6,16 +6,16 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import service_unavailable
-from apiserver.filters.authz import Decision
-from apiserver.filters.expiring import ExpiringCache
-from apiserver.filters.gate import Gate
+from apiserver.authentication.ttlcache import ExpiringCache
+from apiserver.filters.authorization import Decision
+from apiserver.flowcontrol.gate import Gate
 from apiserver.server.delegation.management import ManagementError, ask
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from apiserver.endpoints.call import RequestInfo
-    from apiserver.registry.context import UserInfo
+    from apiserver.handlers.request.call import RequestInfo
+    from apiserver.registry.generic.context import UserInfo
     from apiserver.server.delegation.management import Management
 
 __all__ = ["AccessReviews", "decision", "spec"]

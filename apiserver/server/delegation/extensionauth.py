@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from apiserver.filters.authn_requestheader import FrontProxy
-from apiserver.filters.certificates import load_bundle
+from apiserver.authentication.requestheader import FrontProxy
+from apiserver.authentication.verification import load_bundle
 
 if TYPE_CHECKING:
     from cryptography import x509

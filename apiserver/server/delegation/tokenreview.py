@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import service_unavailable
-from apiserver.registry.context import UserInfo
+from apiserver.registry.generic.context import UserInfo
 from apiserver.server.delegation.management import ManagementError, ask
 
 if TYPE_CHECKING:

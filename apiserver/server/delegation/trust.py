@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from apiserver.filters.authn_requestheader import FrontProxy, RequestHeaderAuthenticator
-from apiserver.filters.certificates import CertificateVerifier
+from apiserver.authentication.requestheader import FrontProxy, RequestHeaderAuthenticator
+from apiserver.authentication.verification import CertificateVerifier
 from apiserver.server.delegation.extensionauth import NAME, NAMESPACE, BadExtensionAuthentication, ExtensionAuthentication, parse
 
 if TYPE_CHECKING:

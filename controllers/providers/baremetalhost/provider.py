@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from apiserver.apis.base import DNSLabel
+from apiserver.client.objects import annotations_of, labels_of, name_of, namespace_of, uid_of
+from controllers.providers.baremetalhost import names
+from controllers.providers.baremetalhost.desired import drop_claim_patch, left_by_us, released_patch, taken_by_us, unhealthy_marks
+from controllers.providers.baremetalhost.driver import BareMetalHostDriver, DriverParameters
 from controllers.providers.baremetalhost.problems import explain
+from controllers.providers.baremetalhost.report import availability, consumer_of, is_empty, leftovers, provider_host, stalled
 from controllers.providers.base import Outcome, Released
-from controllers.providers.bmh import names
-from controllers.providers.bmh.desired import drop_claim_patch, left_by_us, released_patch, taken_by_us, unhealthy_marks
-from controllers.providers.bmh.driver import BareMetalHostDriver, DriverParameters
-from controllers.providers.bmh.report import availability, consumer_of, is_empty, leftovers, provider_host, stalled
-from controllers.runtime.objects import annotations_of, labels_of, name_of, namespace_of, uid_of
 
 if TYPE_CHECKING:
+    from apiserver.client.objects import Object, Resource
     from controllers.providers.base import ApplyRequest, ProviderError, ProviderHost
-    from controllers.runtime.objects import Object, Resource
 
 __all__ = ["BareMetalHostProvider", "Parameters"]
 

@@ -12,7 +12,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from controllers.runtime import fence
+from apiserver.client import fence
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,10 +11,10 @@ from controllers.providers.flavors import Attention, Offers, machine_status, slo
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from apiserver.client.objects import Object
     from controllers.providers.base import Consumer, ProviderHost
     from controllers.providers.cloud.parameters import CloudFlavor, Parameters
     from controllers.providers.flavors import Slot
-    from controllers.runtime.objects import Object
 
 __all__ = ["Fleet"]
 

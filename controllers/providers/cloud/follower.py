@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from apiserver.client.clock import Backoff
 from controllers.providers.base import ProviderError
-from controllers.runtime.clock import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Callable

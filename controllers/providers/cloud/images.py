@@ -13,9 +13,9 @@ from controllers.providers.cloud.instance import MOST
 from controllers.providers.firstboot import first_boot
 
 if TYPE_CHECKING:
+    from apiserver.client.objects import Object
     from controllers.providers.base import ApplyRequest
     from controllers.providers.cloud.parameters import Parameters
-    from controllers.runtime.objects import Object
 
 __all__ = ["image_id", "user_data"]
 

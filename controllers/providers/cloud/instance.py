@@ -15,8 +15,8 @@ from controllers.providers.flavors import Machine, Slot, slot_name
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from apiserver.client.objects import Object
     from controllers.providers.base import ApplyRequest
-    from controllers.runtime.objects import Object
 
 __all__ = ["Instance", "claimed", "installed", "machine", "newest_gone", "oldest", "slot_of", "tags_for"]
 

@@ -15,6 +15,7 @@ from libcloud.common.types import LibcloudError
 from libcloud.compute.base import Node, NodeImage, NodeSize
 from libcloud.compute.drivers.openstack import OpenStack_2_Connection, OpenStack_2_NodeDriver, OpenStackNetwork, OpenStackSecurityGroup
 
+from apiserver.client import fence
 from controllers.providers.base import BadClass, ProviderError
 from controllers.providers.cloud import calls, openstackerrors
 from controllers.providers.cloud.calls import Calls
@@ -22,7 +23,6 @@ from controllers.providers.cloud.credentials import texts
 from controllers.providers.cloud.driver import Driver, Refusal
 from controllers.providers.cloud.instance import SLOT_UID, Instance
 from controllers.providers.cloud.parameters import is_safe
-from controllers.runtime import fence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

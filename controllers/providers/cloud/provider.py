@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from apiserver.client.errors import ApiException
 from controllers.providers.base import Applied, Consumer, Outcome, Provider, ProviderContext, ProviderError, Released
 from controllers.providers.cloud import follower
 from controllers.providers.cloud.drivers import connect
@@ -17,7 +18,6 @@ from controllers.providers.cloud.parameters import Parameters
 from controllers.providers.cloud.plan import known_wish, plan_for
 from controllers.providers.cloud.steps import Create, Discard, Reboot, Start, Stop, Tag, Terminate, Untag, Wait, consumed, next_step
 from controllers.providers.flavors import BOUND, NOT_OFFERED, REPLACING, Told, moved, not_ours, once_made, slot_named
-from controllers.runtime.errors import ApiException
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from controllers.quantities import parse_quantity
+from apiserver.apis.quantity import parse_quantity
 
 if TYPE_CHECKING:
     from controllers.providers.flavors.model import Flavor

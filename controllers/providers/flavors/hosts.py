@@ -16,8 +16,8 @@ from controllers.providers.flavors.slots import Slot, mac_address, slot_name, sl
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from apiserver.client.objects import Object
     from controllers.providers.flavors.model import Flavor
-    from controllers.runtime.objects import Object
 
 __all__ = ["Machine", "machine_status", "offered_slots", "synthetic_host", "synthetic_hosts"]
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
 from apiserver.apis.base import DNS_LABEL, Model, Quantity
-from controllers.quantities import MI, parse_quantity
+from apiserver.apis.quantity import MI, parse_quantity
 
 __all__ = ["Flavor", "FlavorNIC", "distinct"]
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Generic
 
+from apiserver.client.objects import matches
 from controllers.providers.flavors.hosts import offered_slots
 from controllers.providers.flavors.model import AnyFlavor
 from controllers.providers.flavors.slots import Slot, slot_uid
-from controllers.runtime.objects import matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from controllers.runtime.objects import Object
+    from apiserver.client.objects import Object
 
 __all__ = ["Offers"]
 

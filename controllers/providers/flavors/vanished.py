@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from controllers.runtime.conditions import is_true
 
 if TYPE_CHECKING:
-    from controllers.runtime.objects import Object
+    from apiserver.client.objects import Object
 
 __all__ = ["once_made"]
 

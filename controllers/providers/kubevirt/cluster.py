@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apiserver.client.errors import ApiException
+from apiserver.client.objects import labels_of, name_of, namespace_of, uid_of
 from controllers.providers.kubevirt import names
 from controllers.providers.kubevirt.manifest import secret_object
-from controllers.runtime.errors import ApiException
-from controllers.runtime.objects import labels_of, name_of, namespace_of, uid_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from controllers.runtime.client import Client
-    from controllers.runtime.objects import Object, Resource
+    from apiserver.client.client import Client
+    from apiserver.client.objects import Object, Resource
 
 __all__ = ["MachineCluster"]
 

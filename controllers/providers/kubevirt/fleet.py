@@ -6,19 +6,19 @@ import asyncio
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from apiserver.client.informer import Informer
+from apiserver.client.objects import key_of, labels_of, name_of
 from controllers.providers.flavors import Attention, Offers, Slot, machine_status, slot_uid, synthetic_host
 from controllers.providers.kubevirt import names, report
-from controllers.runtime.informer import Informer
-from controllers.runtime.objects import key_of, labels_of, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from apiserver.client.client import Client
+    from apiserver.client.objects import Object
     from controllers.providers.base import ProviderHost
     from controllers.providers.flavors import Machine
     from controllers.providers.kubevirt.parameters import MachineFlavor, Parameters
-    from controllers.runtime.client import Client
-    from controllers.runtime.objects import Object
 
 __all__ = ["Fleet"]
 

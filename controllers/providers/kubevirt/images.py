@@ -17,7 +17,7 @@ import orjson
 from controllers.providers.base import ProviderError
 
 if TYPE_CHECKING:
-    from controllers.runtime.objects import Object
+    from apiserver.client.objects import Object
 
 __all__ = ["RootDisk", "image_digest", "root_disk"]
 

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from apiserver.apis.base import DNS_LABEL
+from apiserver.client.objects import labels_of, name_of, namespace_of, uid_of
 from controllers.providers.flavors import mac_address
 from controllers.providers.kubevirt import names
 from controllers.providers.kubevirt.seed import DISK as SEED_DISK
-from controllers.runtime.objects import labels_of, name_of, namespace_of, uid_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from apiserver.client.objects import Object
     from controllers.providers.base import ApplyRequest
     from controllers.providers.flavors import Slot
     from controllers.providers.kubevirt.images import RootDisk
     from controllers.providers.kubevirt.parameters import MachineFlavor, MachineNIC, Parameters
-    from controllers.runtime.objects import Object
 
 __all__ = ["HALTED", "RUNNING", "data_volume", "install_patch", "secret_object", "uninstall_patch", "virtual_machine"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from controllers.runtime.objects import Resource
+from apiserver.client.objects import Resource
 
 if TYPE_CHECKING:
     from controllers.providers.flavors import Slot

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from controllers.runtime.boundedyaml import load
 
 if TYPE_CHECKING:
-    from controllers.runtime.objects import Object
+    from apiserver.client.objects import Object
 
 __all__ = ["network_config"]
 

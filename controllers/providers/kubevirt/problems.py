@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apiserver.client.errors import describe
 from controllers.providers.base import Outcome
 from controllers.providers.clusterproblems import cluster_problem
-from controllers.runtime.errors import describe
 
 if TYPE_CHECKING:
+    from apiserver.client.errors import ApiException
     from controllers.providers.base import ProviderError
-    from controllers.runtime.errors import ApiException
 
 __all__ = ["explain", "refusal"]
 

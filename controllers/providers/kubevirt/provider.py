@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from apiserver.client.client import Client
+from apiserver.client.errors import ApiException, BadConfig
+from apiserver.client.kubeconfig import parse
+from apiserver.client.objects import annotations_of, deleting, name_of, namespace_of, uid_of
 from controllers.providers.base import Applied, ApplyRequest, BadClass, Outcome, Provider, ProviderContext, ProviderError, Released
 from controllers.providers.flavors import BOUND, NOT_OFFERED, REPLACING, Told, moved, not_ours, once_made, slot_named
 from controllers.providers.kubevirt import names
@@ -15,19 +19,15 @@ from controllers.providers.kubevirt.plan import held, known_plan, plan_for
 from controllers.providers.kubevirt.problems import explain, refusal
 from controllers.providers.kubevirt.report import made_from, taken_by
 from controllers.providers.kubevirt.steps import DeleteDisk, EndInstance, Install, Patch, Step, Wait, consumed, next_step
-from controllers.runtime.client import Client
-from controllers.runtime.errors import ApiException, BadConfig
-from controllers.runtime.kubeconfig import parse
-from controllers.runtime.objects import annotations_of, deleting, name_of, namespace_of, uid_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from apiserver.client.objects import Object
     from controllers.providers.base import ProviderHost
     from controllers.providers.flavors import Slot
     from controllers.providers.kubevirt.images import RootDisk
     from controllers.providers.kubevirt.plan import Plan
-    from controllers.runtime.objects import Object
 
 __all__ = ["KubeVirtProvider"]
 

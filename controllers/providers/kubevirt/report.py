@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING
 import orjson
 from pydantic import ValidationError
 
+from apiserver.client.objects import annotations_of, deleting, labels_of, name_of, namespace_of
 from controllers.providers.base import Consumer
 from controllers.providers.flavors import Machine, Slot
 from controllers.providers.kubevirt import names
 from controllers.providers.kubevirt.images import image_digest
 from controllers.providers.kubevirt.parameters import MachineFlavor
 from controllers.runtime.conditions import find_condition
-from controllers.runtime.objects import annotations_of, deleting, labels_of, name_of, namespace_of
 
 if TYPE_CHECKING:
-    from controllers.runtime.objects import Object
+    from apiserver.client.objects import Object
 
 __all__ = ["installed_image", "machine", "made_from", "quarantined", "slot_of", "taken_by"]
 

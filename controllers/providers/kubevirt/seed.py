@@ -19,8 +19,8 @@ from controllers.providers.kubevirt.netconfig import network_config
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from apiserver.client.objects import Object
     from controllers.providers.base import ApplyRequest
-    from controllers.runtime.objects import Object
 
 __all__ = ["Seed", "seed"]
 

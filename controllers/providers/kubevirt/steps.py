@@ -9,18 +9,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from apiserver.client.objects import annotations_of, uid_of
 from controllers.providers.flavors import REBOOT, held_off
 from controllers.providers.kubevirt import names
 from controllers.providers.kubevirt.images import image_digest
 from controllers.providers.kubevirt.manifest import HALTED, RUNNING, install_patch, uninstall_patch
 from controllers.providers.kubevirt.report import installed_image
-from controllers.runtime.objects import annotations_of, uid_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from apiserver.client.objects import Object
     from controllers.providers.kubevirt.images import RootDisk
-    from controllers.runtime.objects import Object
 
 __all__ = ["DeleteDisk", "EndInstance", "Install", "Patch", "Step", "Wait", "Wish", "consumed", "is_running", "next_step"]
 

@@ -13,21 +13,21 @@ from pydantic import Field
 
 from apiserver.apis.base import DNSLabel
 from apiserver.apis.host import WORKLOAD_FIELDS
+from apiserver.client.errors import ApiException
+from apiserver.client.objects import Object, Resource, deleting, name_of, namespace_of, uid_of
+from controllers.providers.baremetalhost.desired import unhealthy_marks
+from controllers.providers.baremetalhost.driver import BareMetalHostDriver, DriverParameters
+from controllers.providers.baremetalhost.report import availability, host_status, provider_host
 from controllers.providers.base import Applied, BadClass, Outcome, ProviderError, Released
-from controllers.providers.bmh.desired import unhealthy_marks
-from controllers.providers.bmh.driver import BareMetalHostDriver, DriverParameters
-from controllers.providers.bmh.report import availability, host_status, provider_host
-from controllers.providers.relay.lineage import RELAYED, leads_back, lineage
+from controllers.providers.relay.claimstate import handing_back_patch, held_claim, standing
+from controllers.providers.relay.loops import RELAYED, leads_back, lineage
 from controllers.providers.relay.problems import explain, loop
-from controllers.providers.relay.standing import handing_back_patch, held_claim, standing
-from controllers.runtime.errors import ApiException
-from controllers.runtime.objects import Object, Resource, deleting, name_of, namespace_of, uid_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from controllers.providers.baremetalhost.desired import Desired
     from controllers.providers.base import ApplyRequest, ProviderContext, ProviderHost
-    from controllers.providers.bmh.desired import Desired
 
 __all__ = ["Parameters", "RelayProvider"]
 

@@ -12,8 +12,8 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from apiserver.registry.schema import structural_schema
-from apiserver.registry.workloads import WORKLOADS
+from apiserver.registry.generic.schema import structural_schema
+from apiserver.registry.workload import WORKLOADS
 from tests.integration.running import ADMIN, KUBECTL_SECONDS, eventually
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ import yaml
 
 from apiserver.apis.host import host_name, uid_of_view
 from apiserver.apis.workload import HOST_CHOSEN
+from apiserver.client.client import Client
+from apiserver.client.clock import timestamp
 from controllers.run import compose
-from controllers.runtime.client import Client
-from controllers.runtime.clock import timestamp
 from controllers.runtime.conditions import condition
 from tests.unit.controllers.fakeapi import Address, Failure, FakeApi, merge
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from controllers.sources import Sources
+    from controllers.workloadclass.providers import Sources
 
 Object = dict[str, Any]
 

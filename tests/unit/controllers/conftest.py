@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from controllers.runtime.client import Client
+from apiserver.client.client import Client
 from tests.unit.controllers.fakeapi import FakeApi
 
 if TYPE_CHECKING:

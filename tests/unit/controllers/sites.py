@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from apiserver.client.client import Client
+from apiserver.client.errors import ApiException
 from apiserver.dev import policy
 from apiserver.dev.endpoints import management_endpoint
 from apiserver.dev.kubeconfigs import Context, kubeconfig
-from apiserver.filters.authz import MASTERS
+from apiserver.filters.authorization import MASTERS
 from apiserver.server.pki import Authority
 from controllers import kinds
 from controllers.run import compose
-from controllers.runtime.client import Client
-from controllers.runtime.errors import ApiException
 from tests.unit.controllers.clusters import BMH, HastyBMO, bmh
 from tests.unit.controllers.fakeapi import FakeApi
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
 
-    from controllers.runtime.objects import Resource
+    from apiserver.client.objects import Resource
 
 Object = dict[str, Any]
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from controllers.hosts import HostController
+from controllers.host.controller import HostController
 from controllers.runtime.manager import Manager
-from controllers.workload import WorkloadController
+from controllers.workload.controller import WorkloadController
 from tests.unit.controllers.clusters import BMH, CLASSES, HOSTS, WORKLOADS, World, bmh, controllers, workload, world
 from tests.unit.controllers.fakeapi import eventually
 

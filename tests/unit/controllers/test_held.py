@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from controllers.hosts import host_status, new_host
-from controllers.offers import held_offers
+from controllers.host.controller import host_status, new_host
+from controllers.offer.plan import held_offers
 from controllers.providers.base import ProviderHost, Source
 
 REPORT: dict[str, Any] = {"name": "h1", "spec": {}, "status": {"provisioning": {"state": "provisioned"}}}

@@ -9,19 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apiserver.apis.host import HostStatus
-from controllers.admittance import admits, default_class, is_active
+from apiserver.apis.quantity import human, parse_quantity
+from apiserver.client.objects import matches, split_key
 from controllers.cluster import without_managers
-from controllers.counts import HostCounts
-from controllers.explanations import Explanations
-from controllers.fit import Needs
-from controllers.freehosts import ASSUMED_FOR, FreeHosts
-from controllers.hosts import changed_status, host_status
-from controllers.offers import Offered, changes, plan
-from controllers.pending import Pending
+from controllers.host.controller import changed_status, host_status
+from controllers.offer.plan import Offered, changes, plan
 from controllers.providers.base import Consumer, ProviderHost, Source
-from controllers.quantities import human, parse_quantity
 from controllers.runtime.conditions import condition, find_condition, is_true, set_conditions
-from controllers.runtime.objects import matches, split_key
+from controllers.scheduler.cache import ASSUMED_FOR, FreeHosts
+from controllers.scheduler.explanations import Explanations
+from controllers.scheduler.fit import Needs
+from controllers.scheduler.pending import Pending
+from controllers.workloadclass.access import admits, default_class, is_active
+from controllers.workloadclass.status import HostCounts
 from tests.unit.controllers.clusters import bmh
 from tests.unit.controllers.fakeclock import FakeClock
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from controllers.hosts import changed_status, refused_status
+from controllers.host.controller import changed_status, refused_status
 from tests.unit.controllers.clusters import BMH, HOSTS, bmh, controllers, world
 from tests.unit.controllers.fakeapi import Failure, eventually
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
+from apiserver.client.client import Client
+from apiserver.client.informer import Informer
 from controllers import kinds
-from controllers.providers.bmh import driver
-from controllers.runtime.client import Client
-from controllers.runtime.informer import Informer
+from controllers.providers.baremetalhost import driver
 from tests.integration.tcpproxy import proxied
 from tests.unit.controllers.clusters import BMH, SECRETS
 from tests.unit.controllers.sites import NAMESPACE, VIEWS, Hardware, Site, Sites, eventually, sites

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from controllers.binder import Binder
+from controllers.scheduler.controller import Binder
 from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, bmh, controllers, workload, world
 from tests.unit.controllers.fakeapi import eventually
 
@@ -50,6 +50,6 @@ async def test_binding_goes_first_but_not_for_ever(monkeypatch: pytest.MonkeyPat
             busy[0] = False
             await eventually(lambda: here.phase("first") == "Running")
             busy[0] = True
-            monkeypatch.setattr("controllers.workload.PATIENCE", 0.3)
+            monkeypatch.setattr("controllers.workload.controller.PATIENCE", 0.3)
             here.management.put(WORKLOADS, workload("second"))
             await eventually(lambda: here.phase("second") == "Running")

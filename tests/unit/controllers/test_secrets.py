@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from controllers.runtime.client import Client
+from apiserver.client.client import Client
 from controllers.secrets import READER_ROLE, Secrets
 from tests.unit.controllers.clusters import BMH, CLASSES, NAMESPACES, SECRETS, WORKLOADS, World, bmh, controllers, secret, workload, world
 from tests.unit.controllers.fakeapi import Failure, FakeApi, eventually

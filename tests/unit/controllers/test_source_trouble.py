@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from controllers.providers.bmh import driver
-from controllers.runtime.client import Client
-from controllers.runtime.informer import Informer
+from apiserver.client.client import Client
+from apiserver.client.informer import Informer
+from controllers.providers.baremetalhost import driver
 from tests.integration.tcpproxy import proxied
 from tests.unit.controllers.clusters import (
     BMH,

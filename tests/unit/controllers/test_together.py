@@ -10,10 +10,10 @@ import orjson
 import pytest
 
 from apiserver.apis.host import host_name, view_uid
-from controllers.classes import in_use
+from apiserver.client.errors import BadConfig
 from controllers.kinds import IN_USE_FINALIZER
 from controllers.run import Health, run_controllers
-from controllers.runtime.errors import BadConfig
+from controllers.workloadclass.controller import in_use
 from tests.unit.controllers.clusters import (
     BMH,
     CANARY,

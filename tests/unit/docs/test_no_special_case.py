@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 PROVIDERS = ROOT / "controllers" / "providers"
-SHARED = {"bmh", "flavors"}
+SHARED = {"baremetalhost", "flavors"}
 
 
 @pytest.mark.parametrize("provider", sorted(path.name for path in PROVIDERS.iterdir() if (path / "__init__.py").exists()))

@@ -10,12 +10,12 @@ from apiserver.admission.chain import AdmissionChain
 from apiserver.admission.namespacelifecycle import IMMORTAL, NamespaceLifecycle
 from apiserver.apis.base import Model
 from apiserver.apis.status import ApiError
-from apiserver.registry.attributes import Attributes
-from apiserver.registry.context import Context, UserInfo
-from apiserver.registry.resource import Resource
+from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.generic.context import Context, UserInfo
+from apiserver.registry.generic.resource import Resource
 
 if TYPE_CHECKING:
-    from apiserver.registry.strategy import Admission
+    from apiserver.registry.generic.strategy import Admission
 
 THINGS = Resource("g", "v1", "Thing", "things", Model)
 CLUSTER_THINGS = Resource("g", "v1", "ClusterThing", "clusterthings", Model, namespaced=False)

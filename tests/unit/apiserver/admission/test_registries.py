@@ -11,7 +11,7 @@ from apiserver.admission.resourcequota import ResourceQuota
 from apiserver.apis.host import host_name
 from apiserver.apis.status import ApiError, forbidden
 from apiserver.registry.catalog import management_catalog
-from apiserver.registry.context import Context, UserInfo
+from apiserver.registry.generic.context import Context, UserInfo
 from storage.cache import WatchCache
 from storage.sqlite import SQLiteStore
 from tests.unit.apiserver.registry.conftest import CONSUMER, Bench
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from apiserver.registry.attributes import Attributes
+    from apiserver.registry.generic.attributes import Attributes
 
 COUNTED = "count/workloads.workload.metal3.io"
 

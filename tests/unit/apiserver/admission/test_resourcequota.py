@@ -11,8 +11,8 @@ import pytest
 from apiserver.admission import resourcequota
 from apiserver.admission.resourcequota import QuotaConflict, QuotaUnavailable, ResourceQuota
 from apiserver.apis.status import ApiError, conflict
-from apiserver.registry.attributes import Attributes
-from apiserver.registry.context import Context, UserInfo
+from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.generic.context import Context, UserInfo
 from tests.unit.apiserver.admission.writes import CLUSTER_THINGS, THINGS, thing
 
 if TYPE_CHECKING:

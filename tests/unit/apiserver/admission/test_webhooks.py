@@ -11,8 +11,8 @@ from apiserver.admission.dispatch import Dispatch
 from apiserver.admission.mutating import MutatingWebhooks
 from apiserver.admission.validating import ValidatingWebhooks
 from apiserver.apis.status import ApiError
-from apiserver.registry.attributes import Attributes
-from apiserver.registry.context import Context
+from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.generic.context import Context
 from tests.unit.apiserver.admission.writes import (
     AWAY,
     THINGS,

@@ -12,9 +12,9 @@ from apiserver.admission.caller import CallFailed
 from apiserver.admission.configurations import Configurations
 from apiserver.apis.base import Model
 from apiserver.apis.meta import ObjectMeta
-from apiserver.registry.attributes import Attributes
-from apiserver.registry.context import Context, UserInfo
-from apiserver.registry.resource import Resource
+from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.generic.context import Context, UserInfo
+from apiserver.registry.generic.resource import Resource
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from apiserver.apis.status import conflict
-from apiserver.endpoints.body import read_value
+from apiserver.audit.event import Record, encode
+from apiserver.audit.policy import Policy
 from apiserver.filters.audit import Auditor
-from apiserver.filters.auditevent import Record, encode
-from apiserver.filters.auditpolicy import Policy
+from apiserver.handlers.request.body import read_value
 from storage.base import Unavailable
 from tests.unit.apiserver.server.harness import CLIENTS, PROXIES, Setup, serving
 
 if TYPE_CHECKING:
-    from apiserver.endpoints.call import Call
+    from apiserver.handlers.request.call import Call
 
 THINGS = "/apis/g/v1/namespaces/n/things"
 ALICE = CLIENTS.issue("alice", ["devs"])

@@ -10,8 +10,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from apiserver.apis.status import bad_request
-from apiserver.endpoints.call import Call
 from apiserver.filters.errors import with_errors
+from apiserver.handlers.request.call import Call
 
 if TYPE_CHECKING:
     from aiohttp.web import StreamResponse

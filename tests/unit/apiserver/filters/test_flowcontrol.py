@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
-from apiserver.endpoints.body import LIMIT
-from apiserver.endpoints.call import parse
-from apiserver.endpoints.turns import TURNS
 from apiserver.filters.flowcontrol import BODY_SEAT, LIST_SEAT, WIDEST, FlowControl, schema, width
-from apiserver.filters.looptime import ROUND
-from apiserver.registry.context import UserInfo
+from apiserver.flowcontrol.looptime import ROUND
+from apiserver.handlers.request.body import LIMIT
+from apiserver.handlers.request.call import parse
+from apiserver.handlers.request.timebudget import TURNS
+from apiserver.registry.generic.context import UserInfo
 from tests.unit.apiserver.server.harness import CLIENTS, PROXIES, Setup, serving
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     import aiohttp
 
-    from apiserver.endpoints.call import Call
+    from apiserver.handlers.request.call import Call
 
 GREEDY, LIGHT, MASTER = CLIENTS.issue("greedy"), CLIENTS.issue("light"), CLIENTS.issue("root", ["system:masters"])
 PROXY = PROXIES.issue("front-proxy-client")

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from apiserver.apis.status import ApiError
-from apiserver.filters.authn_requestheader import FrontProxy, identity
-from apiserver.filters.authn_token import bearer
+from apiserver.authentication.requestheader import FrontProxy, identity
+from apiserver.authentication.token import bearer
 from apiserver.filters.paths import is_health
-from apiserver.registry.context import UserInfo
+from apiserver.registry.generic.context import UserInfo
 
 NAMES = st.sampled_from(
     ["X-Remote-User", "x-remote-user", "X-Remote-Group", "X-Remote-Extra-a", "X-Remote-Extra-%zz", "X-Remote-Extra-", "Other"]

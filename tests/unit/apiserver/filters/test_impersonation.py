@@ -7,7 +7,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from apiserver.apis.status import ApiError
 from apiserver.filters.impersonation import _completed, questions, wanted
-from apiserver.registry.context import UserInfo
+from apiserver.registry.generic.context import UserInfo
 
 
 def asked(user: UserInfo) -> list[tuple[str, str, str, str, str]]:

@@ -18,7 +18,7 @@ from apiserver.filters.steps import with_steps
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from apiserver.endpoints.call import Call, Handler
+    from apiserver.handlers.request.call import Call, Handler
 
 CALL: Any = object()
 

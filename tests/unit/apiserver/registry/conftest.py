@@ -8,7 +8,7 @@ import pytest
 
 from apiserver.apis.host import host_name
 from apiserver.registry.catalog import Catalog, management_catalog
-from apiserver.registry.context import Context, UserInfo
+from apiserver.registry.generic.context import Context, UserInfo
 from storage.cache import WatchCache
 from storage.sqlite import SQLiteStore
 

@@ -8,14 +8,14 @@ import pytest
 
 from apiserver.apis.status import ApiError
 from apiserver.apis.workloadclass import DEFAULT_CLASS_ANNOTATION
-from apiserver.registry.context import Context, UserInfo
+from apiserver.registry.generic.context import Context, UserInfo
 from tests.unit.apiserver.registry.conftest import CONTEXT, Bench
-from tests.unit.apiserver.registry.test_tracking import by, owners, workload
+from tests.unit.apiserver.registry.generic.test_tracking import by, owners, workload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from apiserver.registry.entry import Entry
+    from apiserver.registry.generic.entry import Entry
 
 CSA, LABELS = "kubectl-client-side-apply", {"app": "web"}
 

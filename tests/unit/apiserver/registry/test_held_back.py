@@ -9,15 +9,15 @@ import orjson
 import pytest
 
 from apiserver.apis.status import ApiError
-from apiserver.registry.claims import RELEASE_FINALIZER
-from apiserver.registry.context import Context, DeleteOptions, UserInfo
+from apiserver.registry.claims.claims import RELEASE_FINALIZER
+from apiserver.registry.generic.context import Context, DeleteOptions, UserInfo
 from storage.base import Put
 from tests.unit.apiserver.registry.conftest import CONSUMER, IMAGE, Bench
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from apiserver.registry.attributes import Attributes
+    from apiserver.registry.generic.attributes import Attributes
 
 OTHER = "example.com/other"
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apiserver.apis.status import ApiError
-from apiserver.registry.context import DeleteOptions
+from apiserver.registry.generic.context import DeleteOptions
 from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from apiserver.registry.claims import RELEASE_FINALIZER
-from apiserver.registry.context import Context, DeleteOptions, UserInfo
+from apiserver.registry.claims.claims import RELEASE_FINALIZER
+from apiserver.registry.generic.context import Context, DeleteOptions, UserInfo
 from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Bench
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from apiserver.apis.status import ApiError
 from apiserver.registry.catalog import management_catalog
-from apiserver.registry.claims import RELEASE_FINALIZER
-from apiserver.registry.context import DeleteOptions
+from apiserver.registry.claims.claims import RELEASE_FINALIZER
+from apiserver.registry.generic.context import DeleteOptions
 from storage.cache import WatchCache
 from storage.sqlite import SQLiteStore
 from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Bench, report
@@ -27,8 +27,8 @@ from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Ben
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from apiserver.registry.entry import Entry
-    from apiserver.registry.store import Registry
+    from apiserver.registry.generic.entry import Entry
+    from apiserver.registry.generic.registry import Registry
 
 NAMES = ("node-0", "node-1")
 NAMESPACES = ("tenant-a", "tenant-b")

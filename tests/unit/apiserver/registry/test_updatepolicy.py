@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from apiserver.registry.context import Context, UserInfo
+from apiserver.registry.generic.context import Context, UserInfo
 from tests.unit.apiserver.registry.conftest import CONSUMER, IMAGE
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ import orjson
 import pytest
 
 from apiserver.apis.status import ApiError, forbidden
-from apiserver.registry.claims import RELEASE_FINALIZER
-from apiserver.registry.context import Context, DeleteOptions, UserInfo
+from apiserver.registry.claims.claims import RELEASE_FINALIZER
+from apiserver.registry.generic.context import Context, DeleteOptions, UserInfo
 from storage.base import Put
 from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Bench
 
 if TYPE_CHECKING:
-    from apiserver.registry.attributes import Attributes
+    from apiserver.registry.generic.attributes import Attributes
 
 
 class Recorder:

@@ -11,15 +11,15 @@ import aiohttp
 import orjson
 from aiohttp import web
 
+from apiserver.authentication.certificate import CertificateAuthenticator
+from apiserver.authentication.requestheader import FrontProxy, RequestHeaderAuthenticator
+from apiserver.authentication.token import TokenAuthenticator
+from apiserver.authentication.verification import CertificateVerifier
 from apiserver.filters import chain
-from apiserver.filters.authn import UnionAuthenticator
-from apiserver.filters.authn_certificate import CertificateAuthenticator
-from apiserver.filters.authn_requestheader import FrontProxy, RequestHeaderAuthenticator
-from apiserver.filters.authn_token import TokenAuthenticator
-from apiserver.filters.authz import Decision
-from apiserver.filters.certificates import CertificateVerifier
+from apiserver.filters.authentication import UnionAuthenticator
+from apiserver.filters.authorization import Decision
 from apiserver.filters.flowcontrol import FlowControl
-from apiserver.registry.context import UserInfo
+from apiserver.registry.generic.context import UserInfo
 from apiserver.server.connections import Connections
 from apiserver.server.metrics import Metrics
 from apiserver.server.tls import ServerTls
@@ -28,8 +28,8 @@ from tests.unit.apiserver.authorities import Authority, Issued, client_context
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from apiserver.endpoints.call import Call, Handler, RequestInfo
     from apiserver.filters.audit import Auditor
+    from apiserver.handlers.request.call import Call, Handler, RequestInfo
 
 SERVING = Authority("serving")
 PROXIES = Authority("front proxies")

@@ -15,9 +15,9 @@ import pytest
 from apiserver.admission.chain import AdmissionChain
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from apiserver.apis.status import ApiError, service_unavailable
-from apiserver.filters.authn_certificate import CertificateAuthenticator
-from apiserver.filters.authz import Decision, PrivilegedGroup, UnionAuthorizer
-from apiserver.filters.certificates import CertificateVerifier
+from apiserver.authentication.certificate import CertificateAuthenticator
+from apiserver.authentication.verification import CertificateVerifier
+from apiserver.filters.authorization import Decision, PrivilegedGroup, UnionAuthorizer
 from apiserver.registry.catalog import management_catalog
 from apiserver.server.app import App, CannotListen, Config, build
 from apiserver.server.tls import ServerTls
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from apiserver.endpoints.call import RequestInfo
-    from apiserver.registry.context import UserInfo
+    from apiserver.handlers.request.call import RequestInfo
+    from apiserver.registry.generic.context import UserInfo
 
 OWNER = CLIENTS.issue("owner", ["system:masters"])
 TENANT = CLIENTS.issue("tenant")

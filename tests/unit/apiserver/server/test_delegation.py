@@ -10,9 +10,9 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from apiserver.apis.status import ApiError
-from apiserver.endpoints.call import parse
-from apiserver.filters.authz import Decision
-from apiserver.registry.context import UserInfo
+from apiserver.filters.authorization import Decision
+from apiserver.handlers.request.call import parse
+from apiserver.registry.generic.context import UserInfo
 from apiserver.server.delegation import accessreview, extensionauth, management
 from apiserver.server.delegation.accessreview import AccessReviews
 from apiserver.server.delegation.management import ManagementError

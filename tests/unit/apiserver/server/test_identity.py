@@ -10,7 +10,7 @@ import pytest
 from multidict import CIMultiDict
 
 from apiserver.apis.status import service_unavailable
-from apiserver.filters.authn_requestheader import FrontProxy
+from apiserver.authentication.requestheader import FrontProxy
 from tests.unit.apiserver.authorities import HOUR, SERVER, Authority, Issued
 from tests.unit.apiserver.server.harness import CLIENTS, FOREIGN, PROXIES, Setup, serving
 

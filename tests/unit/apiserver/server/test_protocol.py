@@ -20,7 +20,7 @@ from tests.unit.apiserver.authorities import client_context
 from tests.unit.apiserver.server.harness import CLIENTS, SERVING, Setup, serving
 
 if TYPE_CHECKING:
-    from apiserver.endpoints.call import Call
+    from apiserver.handlers.request.call import Call
 
 ALICE = CLIENTS.issue("alice")
 MASTER = CLIENTS.issue("root", ["system:masters"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import uvloop
 
-from apiserver.filters import peer
+from apiserver.authentication import peer
 from tests.unit.apiserver.server.harness import CLIENTS, FOREIGN, Setup, serving
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp.test_utils import make_mocked_request
 
-from apiserver.endpoints.call import Call
-from apiserver.registry.context import UserInfo
+from apiserver.handlers.request.call import Call
+from apiserver.registry.generic.context import UserInfo
 from apiserver.server.metrics import Metrics
 from apiserver.server.watchdog import SLOW, Watchdog
 

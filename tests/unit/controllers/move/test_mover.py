@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from apiserver.client.client import Client
 from controllers import kinds
 from controllers.move.mover import MoveError, Mover, Options, Summary
 from controllers.move.plan import HELD, MOVED_TO
-from controllers.runtime.client import Client
 from tests.unit.controllers.clusters import BMH
 from tests.unit.controllers.sites import NAMESPACE, Hardware, Site, Sites, eventually, sites
 

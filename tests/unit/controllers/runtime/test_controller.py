@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from apiserver.client.errors import ApiException
+from apiserver.client.informer import Informer
+from apiserver.client.objects import Resource
 from controllers.runtime.controller import Controller, Result, TerminalError
-from controllers.runtime.errors import ApiException
 from controllers.runtime.events import BURST, EventRecorder
-from controllers.runtime.informer import Informer
 from controllers.runtime.manager import Manager
-from controllers.runtime.objects import Resource
 from tests.unit.controllers.fakeapi import Failure, FakeApi, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from controllers.runtime.client import Client
+    from apiserver.client.client import Client
 
 THINGS = Resource("example.com", "v1", "things", "Thing")
 EVENTS = "api/v1/events"

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from controllers.runtime import fence
-from controllers.runtime.fence import Fence, Fenced
+from apiserver.client import fence
+from apiserver.client.fence import Fence, Fenced
+from apiserver.client.objects import Resource
 from controllers.runtime.leader import AlwaysLeader, LeadershipLost, LeaseElector, Timing
-from controllers.runtime.objects import Resource
 from tests.unit.controllers.fakeapi import Failure, FakeApi, eventually
 
 if TYPE_CHECKING:
-    from controllers.runtime.client import Client
+    from apiserver.client.client import Client
 
 THINGS = Resource("example.com", "v1", "things", "Thing")
 LEASES = "apis/coordination.k8s.io/v1/leases"

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apiserver.apis.host import HostReport
-from controllers.fit import candidate, misfit, needs
 from controllers.providers.base import Consumer
 from controllers.providers.flavors import Flavor, Machine, Slot, mac_address, once_made, slot_name, slot_uid, synthetic_hosts
+from controllers.scheduler.fit import candidate, misfit, needs
 from tests.unit.controllers.clusters import workload
 
 OURS = Consumer("Workload", "team-a", "w", "uid-w")

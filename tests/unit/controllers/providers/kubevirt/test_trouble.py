@@ -10,12 +10,12 @@ import orjson
 import pytest
 
 from apiserver.apis.workloadclass import WorkloadClassSpec
+from apiserver.client.errors import ApiException, Unreachable
 from controllers.providers.base import BadClass, ProviderContext
 from controllers.providers.kubevirt import KubeVirtProvider
 from controllers.providers.kubevirt.parameters import Parameters
 from controllers.providers.kubevirt.problems import explain
 from controllers.providers.testing import applied, claim, released, running
-from controllers.runtime.errors import ApiException, Unreachable
 from tests.unit.controllers.fakeapi import Failure, FakeApi, eventually
 from tests.unit.controllers.providers.kubevirt.test_machines import IMAGE, booted, host, request
 from tests.unit.controllers.providers.kubevirt.world import DV, NAMESPACE, VM, KubeVirt, flavor

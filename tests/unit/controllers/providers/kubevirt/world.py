@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
+from apiserver.client.client import Client
 from controllers.providers.kubevirt import KubeVirtProvider
 from controllers.providers.kubevirt.parameters import MachineFlavor
 from controllers.providers.testing import SourceHarness
-from controllers.runtime.client import Client
 from hack.kubevirt.controller import Simulation
 from tests.unit.controllers.fakeapi import Failure, FakeApi
 

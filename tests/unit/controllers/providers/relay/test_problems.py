@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from apiserver.client.errors import ApiException, Unreachable
 from controllers.providers.relay.problems import explain, loop
-from controllers.runtime.errors import ApiException, Unreachable
 
 
 @pytest.mark.parametrize(

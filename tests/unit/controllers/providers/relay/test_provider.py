@@ -11,13 +11,13 @@ import pytest
 
 from apiserver.apis.host import ADOPTS, adopted_consumer, host_name
 from apiserver.apis.workloadclass import WorkloadClassSpec
+from apiserver.client.errors import ApiException
+from controllers.providers.baremetalhost import names
 from controllers.providers.base import BadClass, ProviderContext, find_provider
-from controllers.providers.bmh import names
 from controllers.providers.relay import RelayProvider
-from controllers.providers.relay.lineage import RELAYED
+from controllers.providers.relay.loops import RELAYED
 from controllers.providers.relay.provider import Parameters
 from controllers.providers.testing import ProviderTests, claim, eventually, released, running
-from controllers.runtime.errors import ApiException
 from tests.unit.controllers.clusters import BMH, WORKLOADS, secret
 from tests.unit.controllers.fakeapi import Failure
 from tests.unit.controllers.providers.relay.upstream import NAMESPACE, Upstream, machine, view

@@ -1,0 +1,131 @@
+"""Where audit events go: a file or stdout, written by a thread of its own. Requests never wait for it.
+
+What does not fit into the bounded queue is dropped, and counted. The file is opened anew when it was moved away, so whatever
+rotates logs may do so without telling.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, BinaryIO
+
+from apiserver.audit.event import Record, encode
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["AuditLog"]
+
+log = logging.getLogger(__name__)
+
+EVENTS = 10_000
+SIZE = 64 * 1024 * 1024
+"""How many events, and how many bytes of theirs, wait at most."""
+CLOSE_SECONDS = 5.0
+GATHER_SECONDS = 0.1
+"""For how long events are gathered before they are written together: waking a thread for each would cost requests more than they do."""
+
+
+class AuditLog:
+    """Call start, put and close. `path`: None for stdout. `events` were written, `errors` dropped or failed."""
+
+    def __init__(self, path: Path | None, *, max_events: int = EVENTS, max_size: int = SIZE) -> None:
+        self.events = self.errors = 0
+        self._path, self._max_events, self._max_size = path, max_events, max_size
+        self._waiting: deque[Record] = deque()
+        self._size = 0
+        self._changed = threading.Condition()
+        self._closing, self._failing = threading.Event(), False
+        self._file: BinaryIO | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Opens the file and starts the thread. Raises OSError."""
+        self._file = self._open()
+        self._thread = threading.Thread(target=self._run, name="audit log", daemon=True)
+        self._thread.start()
+
+    def put(self, record: Record) -> None:
+        """Takes the record, or drops it. Never waits for the disk."""
+        with self._changed:
+            if self._size + record.size > self._max_size:
+                record = record.bare()  # of a full queue's events the objects are the first to be left out
+            if len(self._waiting) >= self._max_events or self._size + record.size > self._max_size:
+                self.errors += 1
+                return
+            if not self._waiting:
+                self._changed.notify()
+            self._waiting.append(record)
+            self._size += record.size
+
+    def close(self) -> None:
+        """Writes what waits, for some seconds at most. Blocks: not for the event loop's thread."""
+        with self._changed:
+            self._closing.set()
+            self._changed.notify()
+        if self._thread is not None:
+            self._thread.join(CLOSE_SECONDS)
+            if self._thread.is_alive():
+                log.error("the audit log could not be written to its end")
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._waiting and not self._closing.is_set():
+                    self._changed.wait()
+            self._closing.wait(GATHER_SECONDS)
+            with self._changed:
+                batch, self._waiting = self._waiting, deque()
+                self._size = 0
+            if not batch:
+                break
+            self._write(batch)
+        if self._file is not None and self._path is not None:
+            self._file.close()
+
+    def _write(self, batch: deque[Record]) -> None:
+        lines = []
+        for record in batch:
+            try:
+                lines.append(encode(record))
+            except Exception:
+                log.exception("audit ID %s: an event cannot be encoded", record.audit_id)
+        try:
+            if self._file is None or self._moved(self._file):
+                self._reopen()
+            assert self._file is not None, "it was opened just now"
+            self._file.write(b"".join(lines))
+            self._file.flush()
+        except OSError as error:
+            if not self._failing:
+                log.error("audit events are lost: %s cannot be written: %s", self._path or "stdout", error.strerror)
+            self._failing, lines = True, []
+        else:
+            self._failing = False
+        with self._changed:
+            self.events += len(lines)
+            self.errors += len(batch) - len(lines)
+
+    def _moved(self, file: BinaryIO) -> bool:
+        if self._path is None:
+            return False
+        try:
+            return not os.path.samestat(os.stat(self._path), os.fstat(file.fileno()))
+        except FileNotFoundError:
+            return True
+
+    def _reopen(self) -> None:
+        old, self._file = self._file, None
+        if old is not None:
+            old.close()
+        self._file = self._open()
+
+    def _open(self) -> BinaryIO:
+        """Readable by its owner only: events may quote objects."""
+        if self._path is None:
+            return sys.stdout.buffer
+        return open(os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab")

@@ -1,0 +1,139 @@
+"""audit.k8s.io/v1 Policy: what is recorded of which request. Pure, but for reading the file.
+
+The first rule that matches decides; what none matches is not recorded. Read strictly: a misspelt field would record too little
+without anybody's noticing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.alias_generators import to_camel
+
+from apiserver.registry.generic.validation import field_path
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from apiserver.handlers.request.call import RequestInfo
+    from apiserver.registry.generic.context import UserInfo
+
+__all__ = ["LEVELS", "BadPolicy", "Policy", "Recording", "Rule", "read_policy"]
+
+Level = Literal["None", "Metadata", "Request", "RequestResponse"]
+Stage = Literal["RequestReceived", "ResponseStarted", "ResponseComplete", "Panic"]
+Url = Annotated[str, Field(pattern=r"^(\*|/[^*]*\*?)$")]
+LEVELS = ("None", "Metadata", "Request", "RequestResponse")
+"""From nothing to everything."""
+
+
+class BadPolicy(Exception):
+    """The file is no policy; the message says what is wrong with it."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, frozen=True)
+
+
+class Resources(_Model):
+    """GroupResources: `*` is any group or resource, `x/*` any subresource of x, `*/y` the subresource y of any."""
+
+    group: str = ""
+    resources: list[str] = []
+    resource_names: list[str] = []
+
+    def match(self, info: RequestInfo) -> bool:
+        """Whether the request is about one of them."""
+        if self.group not in ("*", info.group):
+            return False
+        if not self.resources:
+            return True
+        if self.resource_names and info.name not in self.resource_names:
+            return False
+        whole = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
+        wanted = {"*", whole, f"{info.resource}/*"} | ({f"*/{info.subresource}"} if info.subresource else set())
+        return not wanted.isdisjoint(self.resources)
+
+
+class Rule(_Model):
+    """PolicyRule. An empty list does not narrow it."""
+
+    level: Level
+    users: list[str] = []
+    user_groups: list[str] = []
+    verbs: list[str] = []
+    resources: list[Resources] = []
+    namespaces: list[str] = []
+    non_resource_urls: list[Url] = Field(default=[], alias="nonResourceURLs")
+    omit_stages: list[Stage] = []
+    omit_managed_fields: bool | None = None
+
+    def match(self, user: UserInfo | None, info: RequestInfo) -> bool:
+        """Whether it is about this request of this user (None: nobody is known)."""
+        if self.users and (user is None or user.name not in self.users):
+            return False
+        if self.user_groups and (user is None or set(self.user_groups).isdisjoint(user.groups)):
+            return False
+        if self.verbs and info.verb not in self.verbs:
+            return False
+        if self.namespaces or self.resources:
+            return info.is_resource and self._about(info)
+        if self.non_resource_urls:
+            return not info.is_resource and any(_is_path(info.path, url) for url in self.non_resource_urls)
+        return True
+
+    def _about(self, info: RequestInfo) -> bool:
+        if self.namespaces and info.namespace not in self.namespaces:
+            return False
+        return not self.resources or any(one.match(info) for one in self.resources)
+
+
+class Recording(_Model):
+    """What is recorded of one request. `level` is an index of LEVELS."""
+
+    level: int
+    omit_stages: frozenset[str] = frozenset()
+    omit_managed_fields: bool = False
+
+
+class Policy(_Model):
+    """The whole policy."""
+
+    api_version: Literal["audit.k8s.io/v1"]
+    kind: Literal["Policy"]
+    metadata: dict[str, Any] = {}
+    rules: list[Rule] = Field(min_length=1)
+    omit_stages: list[Stage] = []
+    omit_managed_fields: bool = False
+
+    def recording(self, user: UserInfo | None, info: RequestInfo) -> Recording | None:
+        """What to record of the request; None for nothing."""
+        rule = next((rule for rule in self.rules if rule.match(user, info)), None)
+        if rule is None or rule.level == "None":
+            return None
+        omit = self.omit_managed_fields if rule.omit_managed_fields is None else rule.omit_managed_fields
+        stages = frozenset[str]([*self.omit_stages, *rule.omit_stages])
+        return Recording.model_construct(level=LEVELS.index(rule.level), omit_stages=stages, omit_managed_fields=omit)
+
+
+def read_policy(path: Path) -> Policy:
+    """The policy in a file, YAML or JSON. Raises BadPolicy, OSError."""
+    try:
+        policy = Policy.model_validate(yaml.safe_load(path.read_text()))
+    except (yaml.YAMLError, UnicodeError):
+        raise BadPolicy("it is not YAML") from None
+    except ValidationError as error:
+        complaints = (f"{field_path(detail['loc']) or 'it'}: {detail['msg']}" for detail in error.errors())
+        raise BadPolicy("; ".join(complaints)) from None
+    for index, rule in enumerate(policy.rules):
+        if rule.non_resource_urls and (rule.resources or rule.namespaces):
+            raise BadPolicy(f"rules[{index}]: a rule is either about resources or about nonResourceURLs")
+        if any(one.resource_names and not one.resources for one in rule.resources):
+            raise BadPolicy(f"rules[{index}].resources: resourceNames need at least one resource")
+    return policy
+
+
+def _is_path(path: str, url: str) -> bool:
+    return url in ("*", path) or (url.endswith("*") and path.startswith(url.rstrip("*")))

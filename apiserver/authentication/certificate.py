@@ -1,0 +1,40 @@
+"""Authentication by client certificate: the common name is the user, the organizations are the groups."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from apiserver.apis.status import unauthorized
+from apiserver.authentication.peer import PeerError, peer_of
+from apiserver.authentication.verification import Untrusted
+
+if TYPE_CHECKING:
+    from apiserver.authentication.verification import CertificateVerifier
+    from apiserver.handlers.request.call import Call
+    from apiserver.registry.generic.context import UserInfo
+
+__all__ = ["CertificateAuthenticator"]
+
+log = logging.getLogger(__name__)
+
+
+class CertificateAuthenticator:
+    """Believes certificates of the verifier's bundle (--client-ca-file)."""
+
+    def __init__(self, verifier: CertificateVerifier) -> None:
+        self._verifier = verifier
+
+    async def authenticate(self, call: Call) -> UserInfo | None:
+        """See Authenticator. Identity headers are not looked at."""
+        try:
+            peer = peer_of(call.http)
+            if peer is None:
+                return None
+            self._verifier.verify(peer)
+        except (PeerError, Untrusted) as error:
+            log.info("client certificate refused: %s", error, extra={"audit_id": call.audit_id})
+            raise unauthorized() from None
+        if peer.subject is None:
+            raise unauthorized()
+        return peer.subject

@@ -1,0 +1,117 @@
+"""Authentication by a front proxy (kube-apiserver's aggregator): it says in headers whose request it passes on.
+
+Believed only over a client certificate that the requestheader CA signed, this one and no other, with an allowed common name.
+Over any other connection the headers mean nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from apiserver.apis.status import unauthorized
+from apiserver.authentication.peer import PeerError, peer_of
+from apiserver.authentication.verification import CertificateVerifier, Untrusted
+from apiserver.registry.generic.context import UserInfo
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from cryptography import x509
+    from multidict import CIMultiDictProxy
+
+    from apiserver.handlers.request.call import Call
+
+__all__ = ["FrontProxy", "RequestHeaderAuthenticator", "identity", "is_text"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FrontProxy:
+    """Which front proxies are believed, and where they put what. `bundle` empty: none is. `allowed_names` empty: every
+    certificate that the bundle signed. Header names are compared without case."""
+
+    bundle: tuple[x509.Certificate, ...] = ()
+    allowed_names: tuple[str, ...] = ()
+    username_headers: tuple[str, ...] = ("X-Remote-User",)
+    uid_headers: tuple[str, ...] = ()
+    group_headers: tuple[str, ...] = ("X-Remote-Group",)
+    extra_prefixes: tuple[str, ...] = ("X-Remote-Extra-",)
+
+
+class RequestHeaderAuthenticator:
+    """Believes the front proxies configured last."""
+
+    def __init__(self, proxy: FrontProxy | None = None) -> None:
+        self._proxy = proxy or FrontProxy()
+        self._verifier = CertificateVerifier(self._proxy.bundle)
+
+    @property
+    def proxy(self) -> FrontProxy:
+        """What is believed now."""
+        return self._proxy
+
+    def replace(self, proxy: FrontProxy) -> None:
+        """Believe these from now on, also on connections that are open already."""
+        self._proxy = proxy
+        self._verifier.replace(proxy.bundle)
+
+    async def authenticate(self, call: Call) -> UserInfo | None:
+        """See Authenticator. None for a proxy's own requests, which name no user."""
+        try:
+            peer = peer_of(call.http)
+            if peer is None:
+                return None
+            self._verifier.verify(peer)
+        except (PeerError, Untrusted):
+            return None  # an ordinary client, for others to judge
+        allowed = self._proxy.allowed_names
+        if allowed and (peer.subject is None or peer.subject.name not in allowed):
+            log.warning("front proxy refused: its certificate's common name is not in requestheader-allowed-names")
+            raise unauthorized()
+        return identity(call.http.headers, self._proxy)
+
+
+def identity(headers: CIMultiDictProxy[str], proxy: FrontProxy) -> UserInfo | None:
+    """The identity that the headers claim; None when they name no user. Raises ApiError (401) when they are not text."""
+    name = _first(headers, proxy.username_headers)
+    if not name:
+        return None
+    user = UserInfo(name, _first(headers, proxy.uid_headers), tuple(_all(headers, proxy.group_headers)), _extra(headers, proxy))
+    if not is_text(user):
+        raise unauthorized()
+    return user
+
+
+def is_text(user: UserInfo) -> bool:
+    """Whether all of an identity out of headers was UTF-8. Reviews could not carry anything else."""
+    return not any("\udc80" <= char <= "\udcff" for text in _texts(user) for char in text)
+
+
+def _first(headers: CIMultiDictProxy[str], names: Iterable[str]) -> str:
+    return next(_all(headers, names), "")
+
+
+def _all(headers: CIMultiDictProxy[str], names: Iterable[str]) -> Iterator[str]:
+    return (value for name in names for value in headers.getall(name, ()) if value)
+
+
+def _extra(headers: CIMultiDictProxy[str], proxy: FrontProxy) -> dict[str, tuple[str, ...]]:
+    found: dict[str, tuple[str, ...]] = {}
+    for header, value in headers.items():
+        lower = header.lower()
+        for prefix in proxy.extra_prefixes:
+            if lower.startswith(prefix.lower()) and len(lower) > len(prefix):
+                # Percent-encoded, since keys may hold what header names may not (example.org/role).
+                key = unquote(lower[len(prefix) :], errors="surrogateescape")
+                found[key] = (*found.get(key, ()), value)
+    return found
+
+
+def _texts(user: UserInfo) -> Iterable[str]:
+    yield from (user.name, user.uid, *user.groups, *user.extra)
+    for values in user.extra.values():
+        yield from values

@@ -1,0 +1,118 @@
+"""Whether a client's certificate chain leads to one particular bundle of authorities, for client authentication, now.
+
+The TLS handshake proves that the peer has the key and that some accepted authority signed for it; several are accepted on one
+port (the front proxy's, ordinary clients'). Which one it was decides what the certificate may say, so it is verified again here,
+against that one bundle. As in Go's x509, a certificate without extended key usages may be used for anything, and no subject
+alternative name is asked for: kubeadm's front-proxy-client has none. Limits: no revocation; ECDSA and RSA (2048 and up) only.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store, VerificationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from cryptography.x509.verification import Policy
+
+    from apiserver.authentication.peer import Peer
+
+__all__ = ["CertificateVerifier", "Untrusted", "load_bundle"]
+
+CLIENT_USAGES = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
+MAX_INTERMEDIATES = 8
+REMEMBERED = 1024
+REFUSAL_SECONDS = 5.0
+
+
+class Untrusted(Exception):
+    """The chain does not hold. The message says why, for the log; clients are told nothing but 401."""
+
+
+def load_bundle(pem: bytes | str) -> list[x509.Certificate]:
+    """The authorities of a PEM bundle; an empty one has none. Raises ValueError when it is no PEM bundle."""
+    data = pem.encode() if isinstance(pem, str) else pem
+    return x509.load_pem_x509_certificates(data) if data.strip() else []
+
+
+class CertificateVerifier:
+    """Verifies against the bundle set last. Verdicts are remembered by the chain's fingerprint, for no longer than every
+    certificate of the chain is valid, refusals for a few seconds; a new bundle forgets them all. `clock`: seconds since the epoch."""
+
+    def __init__(self, bundle: Sequence[x509.Certificate] = (), clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._verdicts: dict[bytes, tuple[float, str]] = {}
+        self._bundle: frozenset[x509.Certificate] = frozenset()
+        self._store: Store | None = None
+        self.replace(bundle)
+
+    @property
+    def bundle(self) -> frozenset[x509.Certificate]:
+        """The authorities accepted now."""
+        return self._bundle
+
+    def replace(self, bundle: Sequence[x509.Certificate]) -> None:
+        """Accept these authorities from now on, and no others, also on connections that are open already."""
+        self._bundle = frozenset(bundle)
+        self._store = Store(list(self._bundle)) if self._bundle else None
+        self._verdicts.clear()
+
+    def verify(self, peer: Peer) -> None:
+        """Returns when the chain holds. Raises Untrusted."""
+        now = self._clock()
+        known = self._verdicts.get(peer.fingerprint)
+        if known is None or known[0] <= now:
+            known = self._judge(peer, now)
+            if len(self._verdicts) >= REMEMBERED:
+                self._verdicts.pop(next(iter(self._verdicts)))
+            self._verdicts[peer.fingerprint] = known
+        if known[1]:
+            raise Untrusted(known[1])
+
+    def _judge(self, peer: Peer, now: float) -> tuple[float, str]:
+        """Until when the verdict holds, and the reason of a refusal ("": trusted)."""
+        refusal_ends = now + REFUSAL_SECONDS
+        if self._store is None:
+            return refusal_ends, "no authority is configured"
+        if len(peer.intermediates) > MAX_INTERMEDIATES:
+            return refusal_ends, f"the client sent more than {MAX_INTERMEDIATES} intermediate certificates"
+        moment = datetime.fromtimestamp(now, UTC)
+        # The library compares whole seconds of naive UTC.
+        builder = PolicyBuilder().store(self._store).time(moment.replace(tzinfo=None, microsecond=0))
+        verifier = builder.extension_policies(ca_policy=CA_POLICY, ee_policy=LEAF_POLICY).build_client_verifier()
+        try:
+            verified = verifier.verify(peer.leaf, list(peer.intermediates))
+        except (VerificationError, ValueError) as error:
+            return refusal_ends, str(error)
+        ends = min(certificate.not_valid_after_utc for certificate in verified.chain)
+        return min(ends, moment + timedelta(hours=1)).timestamp(), ""
+
+
+def _usable_by_clients(_: Policy, certificate: x509.Certificate, usages: x509.ExtendedKeyUsage | None) -> None:
+    if usages is not None and not any(usage in CLIENT_USAGES for usage in usages):
+        raise ValueError(f"{certificate.subject.rfc4514_string()} may not be used for client authentication")
+
+
+def _is_authority(_: Policy, certificate: x509.Certificate, constraints: x509.BasicConstraints) -> None:
+    if not constraints.ca:
+        raise ValueError(f"{certificate.subject.rfc4514_string()} is no authority")
+
+
+def _may_sign(_: Policy, certificate: x509.Certificate, usage: x509.KeyUsage | None) -> None:
+    if usage is not None and not usage.key_cert_sign:
+        raise ValueError(f"{certificate.subject.rfc4514_string()} may not sign certificates")
+
+
+CA_POLICY = (
+    ExtensionPolicy.permit_all()
+    .require_present(x509.BasicConstraints, Criticality.AGNOSTIC, _is_authority)
+    .may_be_present(x509.KeyUsage, Criticality.AGNOSTIC, _may_sign)
+    .may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _usable_by_clients)
+)
+LEAF_POLICY = ExtensionPolicy.permit_all().may_be_present(x509.ExtendedKeyUsage, Criticality.AGNOSTIC, _usable_by_clients)

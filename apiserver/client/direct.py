@@ -1,0 +1,128 @@
+"""A client that goes to an aggregated API server itself for that server's kinds, and to kube-apiserver for all else.
+
+The controllers run beside the server: to go through kube-apiserver means one more hop for each request and each event. The server is
+verified as kube-apiserver verifies it, by what its APIService says, and it asks kube-apiserver who we are and what we may. Whatever
+keeps us from reaching it, requests go through kube-apiserver as without this, and it is tried again after a while.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import logging
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from apiserver.client.client import Client
+from apiserver.client.errors import ApiException, BadConfig, Unconnected, describe
+from apiserver.client.kubeconfig import Endpoint
+from apiserver.client.objects import Object, Resource
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    import aiohttp
+
+    from apiserver.client.kubeconfig import Source
+
+__all__ = ["API_SERVICES", "ShortcutClient", "endpoint"]
+
+log = logging.getLogger(__name__)
+
+API_SERVICES = Resource("apiregistration.k8s.io", "v1", "apiservices", "APIService", namespaced=False)
+TRY_AGAIN = 30.0
+"""Seconds for which requests go through kube-apiserver once the server could not be reached directly."""
+
+
+class ShortcutClient(Client):
+    """As Client. `url`: where the server is; `groups`: the API groups that are its own; `api_service`: the name of an APIService of its,
+    which we have to be allowed to get."""
+
+    def __init__(self, source: Source, *, url: str, groups: Sequence[str], api_service: str, **options: Any) -> None:
+        super().__init__(source, **options)
+        self._url, self._api_service = url.rstrip("/"), api_service
+        self._prefixes = tuple(f"/apis/{group}/" for group in groups)
+        self._options = options
+        self._direct: Client | None = None
+        self._left: Client | None = None
+        self._opening = asyncio.Lock()
+        self._not_before = 0.0
+
+    async def close(self) -> None:
+        await super().close()
+        for client in (self._direct, self._left):
+            if client is not None:
+                await client.close()
+
+    @asynccontextmanager
+    async def _send(self, method: str, path: str, **rest: Any) -> AsyncIterator[aiohttp.ClientResponse]:
+        async with AsyncExitStack() as stack:
+            response = await self._try(stack, method, path, rest) if path.startswith(self._prefixes) else None
+            if response is None:
+                response = await stack.enter_async_context(super()._send(method, path, **rest))
+            yield response
+
+    async def _try(self, stack: AsyncExitStack, method: str, path: str, rest: dict[str, Any]) -> aiohttp.ClientResponse | None:
+        """The server's own answer; None where nothing has happened, and kube-apiserver is to be asked."""
+        direct = await self._reach()
+        if direct is None:
+            return None
+        sending = AsyncExitStack()
+        try:
+            response = await sending.enter_async_context(direct._send(method, path, **rest))
+        except (Unconnected, BadConfig) as error:
+            self._leave(direct, describe(error))
+            return None
+        if response.status == 401:
+            # Nothing was done. It may know other authorities than kube-apiserver, or be kept from asking it who we are.
+            await sending.aclose()
+            self._leave(direct, "it does not take the credentials")
+            return None
+        stack.push_async_exit(sending)
+        return response
+
+    async def _reach(self) -> Client | None:
+        """The client of the server itself; None while it is left alone. Whoever comes while it is looked for waits: watches that took the
+        other way because they came second would stay there for minutes."""
+        if self._direct is None and asyncio.get_running_loop().time() >= self._not_before and not self._closed:
+            async with self._opening:
+                if self._direct is None and asyncio.get_running_loop().time() >= self._not_before:
+                    await self._open()
+        return self._direct
+
+    async def _open(self) -> None:
+        left, self._left = self._left, None
+        if left is not None:
+            await left.close()
+        try:
+            at = endpoint(await self.get(API_SERVICES, self._api_service), self._url)
+            direct = Client(self._source, at=at, **self._options)
+            await direct.open()
+        except (ApiException, BadConfig) as error:
+            self._not_before = asyncio.get_running_loop().time() + TRY_AGAIN
+            log.warning("%s cannot be used: %s: requests go through kube-apiserver", self._url, describe(error))
+            return
+        self._direct = direct
+        log.info("requests about our own kinds go to %s", self._url)
+
+    def _leave(self, direct: Client, why: str) -> None:
+        """Leaves the server alone for a while; its APIService is read anew then, for its certificate's authority may be another one.
+        What is under way there goes on."""
+        if self._direct is direct:
+            self._not_before = asyncio.get_running_loop().time() + TRY_AGAIN
+            self._direct, self._left = None, direct
+            log.warning("%s: %s: requests go through kube-apiserver for %g s", self._url, why, TRY_AGAIN)
+
+
+def endpoint(api_service: Object, url: str) -> Endpoint:
+    """The server at `url`, verified as kube-apiserver does it: by the APIService's caBundle and its Service's name. Raises BadConfig."""
+    spec = api_service.get("spec") or {}
+    service, bundle = spec.get("service") or {}, spec.get("caBundle")
+    if not service or not bundle:
+        raise BadConfig("its APIService has no caBundle to verify it by: have the server or cert-manager put one in")
+    try:
+        authority = base64.b64decode(bundle, validate=True).decode("ascii")
+    except (binascii.Error, ValueError):
+        raise BadConfig("the caBundle of its APIService is not PEM in base64") from None
+    return Endpoint(url, authority, f"{service['name']}.{service['namespace']}.svc")

@@ -1,0 +1,187 @@
+"""A local copy of a collection: lists it, then follows it by watching, for as long as it runs.
+
+Survives broken connections (resumes where it was), expired histories (lists anew) and silence (a stalled connection is
+cut). Nothing is ever dropped because the server is away: the last known state stays, and `stale_since` tells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from apiserver.client.clock import Backoff
+from apiserver.client.errors import ApiException, BadConfig, Unreachable, describe
+from apiserver.client.indexer import Store
+from apiserver.client.objects import key_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from apiserver.client.client import Client
+    from apiserver.client.objects import Object, Resource
+
+    Handler = Callable[[Object | None, Object | None], None]
+
+__all__ = ["Informer"]
+
+log = logging.getLogger(__name__)
+
+
+class Informer:
+    """Keeps `store` up to date and tells handlers of each change as (old, new): None where there was or is no object.
+
+    Handlers run in the event loop and must only take note (add keys to queues). `synced` is set after the first complete
+    list. `transform` trims objects before they are kept (metadata must stay). `last_error` and `stale_since` (event loop's
+    time) are set while the server cannot be followed.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        resource: Resource,
+        *,
+        namespace: str = "",
+        label_selector: str = "",
+        field_selector: str = "",
+        indexers: dict[str, Callable[[Object], Iterable[str]]] | None = None,
+        transform: Callable[[Object], Object] | None = None,
+        page_size: int = 500,
+        watch_timeout: int = 240,
+        stall_timeout: float = 90.0,
+        backoff: Backoff | None = None,
+    ) -> None:
+        self.client, self.resource, self.namespace = client, resource, namespace
+        self.store = Store(indexers)
+        self.synced = asyncio.Event()
+        self.last_error: Exception | None = None
+        self.stale_since: float | None = None
+        self._label_selector, self._field_selector = label_selector, field_selector
+        self._page_size, self._watch_timeout, self._stall_timeout = page_size, watch_timeout, stall_timeout
+        self._backoff = backoff or Backoff()
+        self._transform = transform
+        self._handlers: list[Handler] = []
+        self._health_handlers: list[Callable[[], None]] = []
+        self._version = ""
+
+    def add_handler(self, handler: Handler) -> None:
+        """Tells this handler of every change from now on, and of what is there already as (None, object)."""
+        self._handlers.append(handler)
+        for obj in self.store:
+            handler(None, obj)
+
+    def add_health_handler(self, handler: Callable[[], None]) -> None:
+        """Calls this whenever `synced`, `last_error` or `stale_since` changes."""
+        self._health_handlers.append(handler)
+
+    async def run(self) -> None:
+        """Follows the collection until cancelled."""
+        listed = False
+        while True:
+            try:
+                if not listed:
+                    await self._list()
+                    listed = True
+                await self._watch()
+            except ApiException as error:
+                if error.expired:
+                    listed = False
+                    continue
+                await self._failed(error)
+            except BadConfig as error:
+                await self._failed(error)
+
+    async def _list(self) -> None:
+        items, version = await self.client.list_all(
+            self.resource,
+            self.namespace,
+            page_size=self._page_size,
+            label_selector=self._label_selector,
+            field_selector=self._field_selector,
+        )
+        self._version = version
+        seen = set()
+        for obj in items:
+            key = key_of(obj)
+            seen.add(key)
+            self._put(key, obj)
+        for key in self.store.keys():  # noqa: SIM118 (a copy; iterating a Store gives objects)
+            if key not in seen:
+                self._notify(self.store.remove(key), None)
+        self._healthy()
+        if not self.synced.is_set():
+            self.synced.set()
+            self._tell_health()
+
+    async def _watch(self) -> None:
+        """One watch, until the server ends it."""
+        watch = self.client.watch(
+            self.resource,
+            self.namespace,
+            resource_version=self._version,
+            timeout_seconds=self._watch_timeout,
+            stall_timeout=self._stall_timeout,
+            label_selector=self._label_selector,
+            field_selector=self._field_selector,
+            opened=self._healthy,
+        )
+        before = self._version
+        started = asyncio.get_running_loop().time()
+        async for event in watch:
+            self._event(event)
+        # A server that ends every watch at once must not be asked in a tight loop.
+        if self._version == before and asyncio.get_running_loop().time() - started < 1.0:
+            raise Unreachable("the server ended the watch at once")
+
+    def _event(self, event: Object) -> None:
+        obj = event["object"]
+        self._version = str(obj["metadata"]["resourceVersion"])
+        match event["type"]:
+            case "ADDED" | "MODIFIED":
+                self._put(key_of(obj), obj)
+            case "DELETED":
+                key = key_of(obj)
+                # The handlers get the last state, which the store may not have seen.
+                if self.store.remove(key) is not None:
+                    self._notify(obj, None)
+
+    def _put(self, key: str, obj: Object) -> None:
+        old = self.store.get(key)
+        if old is not None and old["metadata"].get("uid") != obj["metadata"].get("uid"):
+            self._notify(self.store.remove(key), None)  # deleted and made anew while we did not look
+            old = None
+        if old is not None and old["metadata"].get("resourceVersion") == obj["metadata"].get("resourceVersion"):
+            return
+        if self._transform is not None:
+            obj = self._transform(obj)
+        self.store.put(key, obj)
+        self._notify(old, obj)
+
+    def _notify(self, old: Object | None, new: Object | None) -> None:
+        for handler in self._handlers:
+            try:
+                handler(old, new)
+            except Exception:
+                log.exception("%s: a handler failed", self.resource.plural)
+
+    async def _failed(self, error: Exception) -> None:
+        changed = self.last_error is None or describe(self.last_error) != describe(error)
+        self.last_error = error
+        if self.stale_since is None:
+            self.stale_since = asyncio.get_running_loop().time()
+        if changed:
+            log.warning("cannot follow %s: %s", self.resource.plural, describe(error))
+            self._tell_health()
+        retry_after = error.retry_after if isinstance(error, ApiException) else None
+        await asyncio.sleep(max(self._backoff.next(), retry_after or 0.0))
+
+    def _healthy(self) -> None:
+        self._backoff.reset()
+        if self.last_error is not None:
+            self.last_error, self.stale_since = None, None
+            log.info("following %s again", self.resource.plural)
+            self._tell_health()
+
+    def _tell_health(self) -> None:
+        for handler in self._health_handlers:
+            handler()

@@ -1,0 +1,167 @@
+"""From a kubeconfig (a path, a dict out of a secret, or the pod's own) to what a session needs: URL, TLS, a token.
+
+kubernetes-asyncio reads it. Inline keys go to a private folder that is gone before this returns (it would leave them in
+files until exit). A dict comes out of a secret, so it may neither run a program nor read a file of this machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import copy
+import os
+import ssl
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import yaml
+from kubernetes_asyncio import config as kube_config
+from kubernetes_asyncio.client.configuration import Configuration
+
+from apiserver.client.errors import BadConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+__all__ = ["Access", "Endpoint", "Source", "load", "parse"]
+
+Source = str | os.PathLike[str] | dict[str, Any] | None
+"""Where the configuration is: a file, a kubeconfig as a dict, or None for the pod's service account."""
+
+READS_FILES = ("client-certificate", "client-key", "tokenFile", "certificate-authority")
+RUNS_PROGRAMS = ("exec", "auth-provider")
+INLINE = ("client-certificate", "client-key", "certificate-authority")
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A server that takes the same credentials, in place of the one that the configuration names: its URL, the authority of its
+    certificate (PEM), and the name in that."""
+
+    url: str
+    authority: str
+    server_hostname: str
+
+
+@dataclass(frozen=True)
+class Access:
+    """How to reach one API server. `authorization` yields the Authorization header's value, or None; tokens may change."""
+
+    host: str
+    ssl_context: ssl.SSLContext | None
+    server_hostname: str | None
+    proxy: str | None
+    authorization: Callable[[], Awaitable[str | None]]
+
+
+def parse(text: str | bytes) -> dict[str, Any]:
+    """The kubeconfig in a secret's value. Raises BadConfig with what is wrong, without quoting it."""
+    try:
+        value = yaml.safe_load(text)
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise BadConfig("it is not YAML: put the content of a kubeconfig file there") from None
+    if not isinstance(value, dict) or not value.get("clusters"):
+        raise BadConfig("it has no clusters: put the content of a kubeconfig file there")
+    return value
+
+
+async def load(source: Source, context: str | None = None, at: Endpoint | None = None) -> Access:
+    """Reads the configuration. `at`: where to go with its credentials, if elsewhere. Raises BadConfig when it cannot be used."""
+    configuration = Configuration()
+    with tempfile.TemporaryDirectory(prefix="metal3-workloads-") as folder:
+        try:
+            if isinstance(source, dict):
+                # Its files are written and read in a thread: no program may run here, so that no child process needs this loop.
+                # The coroutine is made there: when this is cancelled before the thread has begun, there is none that nobody awaits.
+                await asyncio.to_thread(lambda: asyncio.run(_load_dict(source, context, folder, configuration)))
+            elif source is None:
+                # The library has no types.
+                kube_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+            else:
+                await _load_file(os.fspath(source), context, configuration)
+            return await _access(configuration, at)
+        except BadConfig:
+            raise
+        except (
+            kube_config.ConfigException,
+            yaml.YAMLError,
+            OSError,
+            ValueError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            AssertionError,
+        ) as error:
+            raise BadConfig(_explain(source, error)) from error
+
+
+async def _load_file(path: str, context: str | None, configuration: Configuration) -> None:
+    if not await asyncio.to_thread(os.path.isfile, path):
+        raise BadConfig(f"there is no kubeconfig at {path}")
+    await kube_config.load_kube_config(config_file=path, context=context, client_configuration=configuration, persist_config=False)
+
+
+async def _load_dict(source: dict[str, Any], context: str | None, folder: str, configuration: Configuration) -> None:
+    config = copy.deepcopy(source)
+    entries = [(section, item.get(section[:-1]) or {}) for section in ("clusters", "users") for item in config.get(section) or []]
+    for number, (_, entry) in enumerate(entries):
+        _refuse_local(entry)
+        for key in INLINE:
+            if data := entry.pop(f"{key}-data", None):
+                entry[key] = _write(os.path.join(folder, f"{number}-{key}"), key, data)
+    await kube_config.load_kube_config_from_dict(config, context=context, client_configuration=configuration)
+
+
+def _refuse_local(entry: dict[str, Any]) -> None:
+    for key in RUNS_PROGRAMS:
+        if entry.get(key):
+            raise BadConfig(f"it uses {key}, which a kubeconfig in a secret must not: use a token or a client certificate")
+    for key in READS_FILES:
+        if entry.get(key):
+            raise BadConfig(f"{key} names a file: a kubeconfig in a secret must hold everything (kubectl config view --raw --flatten)")
+
+
+def _write(path: str, key: str, data: Any) -> str:
+    try:
+        content = base64.b64decode("".join(data.split()), validate=True)
+    except (binascii.Error, TypeError, ValueError, AttributeError):
+        raise BadConfig(f"{key}-data is not base64") from None
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+    return path
+
+
+async def _access(configuration: Configuration, at: Endpoint | None) -> Access:
+    context, host = None, at.url if at is not None else configuration.host or ""
+    if host.startswith("https"):
+        context = await asyncio.to_thread(_ssl_context, configuration, at.authority if at is not None else None)
+
+    async def authorization() -> str | None:
+        token = await configuration.get_api_key_with_prefix("BearerToken")
+        return None if token is None else str(token)
+
+    name, proxy = (at.server_hostname, None) if at is not None else (configuration.tls_server_name, configuration.proxy)
+    return Access(host.rstrip("/"), context, name, proxy, authorization)
+
+
+def _ssl_context(configuration: Configuration, authority: str | None) -> ssl.SSLContext:
+    if not configuration.verify_ssl:
+        raise BadConfig("insecure-skip-tls-verify is not supported: give the cluster's certificate-authority-data")
+    context = ssl.create_default_context(cafile=None if authority else configuration.ssl_ca_cert, cadata=authority)
+    # Python 3.13 made this the default; many clusters' CAs lack an authority key identifier.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
+    return context
+
+
+def _explain(source: Source, error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        return "its certificates or key cannot be read: they are no PEM, or the key is not the certificate's"
+    if source is None:
+        return f"no service account here ({error}): give --kubeconfig"
+    if isinstance(error, kube_config.ConfigException | OSError):
+        return str(error)
+    return "it is not a usable kubeconfig: check current-context, contexts, clusters and users"

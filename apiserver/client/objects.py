@@ -1,0 +1,129 @@
+"""Small reads of Kubernetes objects as plain dicts: keys, metadata, label selectors. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from apiserver.client.errors import ApiException
+
+__all__ = [
+    "Object",
+    "Resource",
+    "annotations_of",
+    "deleting",
+    "key_of",
+    "labels_of",
+    "matches",
+    "name_of",
+    "namespace_of",
+    "split_key",
+    "uid_of",
+]
+
+Object = dict[str, Any]
+"""A Kubernetes object as decoded JSON. Objects from an informer are shared: never change them."""
+PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:~-]*")
+"""What stands in a URL as it is, and cannot be read as a way to another directory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """A kind as it is addressed: group ("" for core), version, plural; `kind` and `namespaced` for what needs them."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str = ""
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        """As objects say it: group/version, or version alone for the core group."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """The URL path of a collection (in all namespaces without one), an object or its subresource.
+
+        Names come from tenants, and the request is made with the controllers' rights: a name that could lead elsewhere is one that no
+        object has. Raises ApiException (404) for it.
+        """
+        parts = ["/apis", _segment(self.group)] if self.group else ["/api"]
+        parts.append(_segment(self.version))
+        if namespace:
+            parts += ["namespaces", _segment(namespace)]
+        parts.append(_segment(self.plural))
+        parts += [_segment(part) for part in (name, subresource) if part]
+        return "/".join(parts)
+
+
+def _segment(text: str) -> str:
+    """A part of a path (k8s.io/apimachinery IsValidPathSegmentName)."""
+    if PLAIN.fullmatch(text):
+        return text
+    if text in ("", ".", "..") or "/" in text or "%" in text:
+        raise ApiException(404, "NotFound", f"nothing can have the name {text!r}", details={"name": text})
+    return quote(text, safe="")
+
+
+def name_of(obj: Object) -> str:
+    return str(obj["metadata"]["name"])
+
+
+def namespace_of(obj: Object) -> str:
+    """The namespace; empty for cluster-scoped objects."""
+    return str(obj["metadata"].get("namespace") or "")
+
+
+def uid_of(obj: Object) -> str:
+    return str(obj["metadata"].get("uid") or "")
+
+
+def labels_of(obj: Object) -> dict[str, str]:
+    return obj["metadata"].get("labels") or {}
+
+
+def annotations_of(obj: Object) -> dict[str, str]:
+    return obj["metadata"].get("annotations") or {}
+
+
+def deleting(obj: Object) -> bool:
+    """Whether the object is being deleted."""
+    return bool(obj["metadata"].get("deletionTimestamp"))
+
+
+def key_of(obj: Object) -> str:
+    """ "namespace/name", or "name" for cluster-scoped objects: what queues and stores work with."""
+    namespace = namespace_of(obj)
+    return f"{namespace}/{name_of(obj)}" if namespace else name_of(obj)
+
+
+def split_key(key: str) -> tuple[str, str]:
+    """(namespace, name) of a key; the namespace is empty for cluster-scoped objects."""
+    namespace, _, name = key.rpartition("/")
+    return namespace, name
+
+
+def matches(selector: Object | None, labels: dict[str, str]) -> bool:
+    """Whether a LabelSelector (as JSON) matches; no selector and an empty one match everything."""
+    if not selector:
+        return True
+    if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
+        return False
+    return all(_expression(requirement, labels) for requirement in selector.get("matchExpressions") or ())
+
+
+def _expression(requirement: Object, labels: dict[str, str]) -> bool:
+    key, values = requirement["key"], requirement.get("values") or ()
+    match requirement["operator"]:
+        case "In":
+            return labels.get(key) in values
+        case "NotIn":
+            return labels.get(key) not in values  # as in Kubernetes: true where the label is missing
+        case "Exists":
+            return key in labels
+        case "DoesNotExist":
+            return key not in labels
+    return False

@@ -1,0 +1,148 @@
+"""The event loop's time, shared between flows by what their requests really took of it.
+
+A request is driven step by step, from one suspension to the next, and each step is measured. In each round of the loop, the flows whose
+requests can go on have a few milliseconds, the flow that has had least first; others wait for a round to come. So a request of a flow
+that has had little waits for one round, however many requests, and however expensive ones, other flows have.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from apiserver.flowcontrol.fairqueue import FairQueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Generator, Hashable
+
+    from apiserver.flowcontrol.fairqueue import Flow
+
+__all__ = ["LoopTime"]
+
+R = TypeVar("R")
+
+ROUND = 0.004
+"""Seconds of a round that are shared out: as long as a turn of long work (endpoints.turns)."""
+PAUSE = 3
+"""Rounds in which nothing is shared out after a step that was longer than one: what has come in meanwhile takes some rounds from the socket
+to its handler and back, and would else wait for a long step in each of them. A round without work takes microseconds."""
+SLACK = 0.001
+"""A flow that has had no more than this beyond its share goes on at once."""
+LEAST = 0.00002
+"""What a step costs at least, as it is expected: the loop's own work for it."""
+SMOOTH = 0.2
+
+
+class LoopTime:
+    """Shares one event loop. `seconds`: what was used of it, by the name under which it was asked for."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.seconds: dict[str, float] = {}
+        self._clock = clock
+        self._queue: FairQueue[asyncio.Future[float]] = FairQueue()
+        self._spent, self._ahead, self._armed, self._pause = 0.0, 0.0, False, 0
+
+    async def run(self, name: str, key: Hashable, coroutine: Coroutine[Any, Any, R], *, reserved: bool = False) -> R:
+        """The coroutine's result; its steps are the flow's (name, key). `reserved`: the flow has as much as all others together."""
+        flow = self._queue.flow((name, key))
+        flow.held += 1
+        try:
+            return await _Steps(self, name, flow, coroutine, reserved)
+        finally:
+            coroutine.close()
+            flow.held -= 1
+            self._queue.forget(flow)
+
+    def ready(self, flow: Flow[asyncio.Future[float]], *, reserved: bool) -> bool:
+        """Whether the flow's next step may run now. In a round that is over, only those that owe nothing may, and not for ever."""
+        self._arm()
+        queue = self._queue
+        queue.begin(flow)
+        owes = flow.finish > queue.now + SLACK
+        now = (not queue.length and self._spent < ROUND and not self._pause) if owes else (reserved or self._ahead < ROUND)
+        if now and not queue.length:
+            queue.serve(flow)
+        return now
+
+    def wait(self, flow: Flow[asyncio.Future[float]]) -> asyncio.Future[float]:
+        """Done in the round in which the flow's next step may run; its result is what has been charged for that."""
+        future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._queue.append(flow, future)
+        return future
+
+    def used(self, name: str, flow: Flow[asyncio.Future[float]], seconds: float, charged: float, *, reserved: bool) -> None:
+        """Notes what a step took."""
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+        self._spent += seconds
+        if seconds > ROUND:
+            self._pause = PAUSE
+        if not charged:
+            self._ahead += seconds
+        cost = max(seconds, LEAST) / (1 + len(self._queue) if reserved else 1)
+        flow.mean += (cost - flow.mean) * SMOOTH
+        self._queue.charge(flow, cost - charged)
+
+    def _arm(self) -> None:
+        if not self._armed:
+            self._armed = True
+            asyncio.get_running_loop().call_soon(self._round)
+
+    def _round(self) -> None:
+        """A round begins: what is called soon is called in the next one."""
+        self._armed, self._spent, self._ahead = False, 0.0, 0.0
+        queue, granted = self._queue, 0.0
+        if self._pause:
+            self._pause -= 1
+            self._arm()
+            return
+        while granted < ROUND and (flow := queue.first()) is not None:
+            future = queue.take()
+            queue.offer(flow)
+            if future.done():
+                continue  # cancelled: the client is gone
+            expected = max(flow.mean, LEAST)
+            granted += expected
+            queue.charge(flow, expected)
+            future.set_result(expected)
+        if queue.length:
+            self._arm()
+
+
+class _Steps(Generic[R]):
+    """Awaits a coroutine, each of its steps when the flow may."""
+
+    __slots__ = ("_coroutine", "_flow", "_name", "_reserved", "_shared")
+
+    def __init__(
+        self, shared: LoopTime, name: str, flow: Flow[asyncio.Future[float]], coroutine: Coroutine[Any, Any, R], reserved: bool
+    ) -> None:
+        self._shared, self._name, self._flow, self._coroutine, self._reserved = shared, name, flow, coroutine, reserved
+
+    def __await__(self) -> Generator[Any, Any, R]:
+        shared, flow, clock = self._shared, self._flow, self._shared._clock
+        failure: BaseException | None = None
+        while True:
+            charged = 0.0
+            if failure is None and not shared.ready(flow, reserved=self._reserved):
+                try:
+                    charged = yield from shared.wait(flow)
+                except BaseException as error:
+                    failure = error
+            start = clock()
+            try:
+                if failure is None:
+                    waited = self._coroutine.send(None)
+                else:
+                    thrown, failure = failure, None
+                    waited = self._coroutine.throw(thrown)
+                    del thrown
+            except StopIteration as stop:
+                result: R = stop.value
+                return result
+            finally:
+                shared.used(self._name, flow, clock() - start, charged, reserved=self._reserved)
+            try:
+                yield waited
+            except BaseException as error:
+                failure = error

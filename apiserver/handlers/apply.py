@@ -1,0 +1,61 @@
+"""PATCH with an apply patch: server-side apply of what one manager wants, creating the object where there is none."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from apiserver.apis.status import ApiError, bad_request, invalid
+from apiserver.handlers.request.body import read_value
+from apiserver.handlers.request.call import is_true
+from apiserver.handlers.request.fieldvalidation import check_body
+from apiserver.handlers.request.objects import check_kind, check_place, metadata_of, object_of
+from apiserver.handlers.request.options import context
+from apiserver.handlers.response.respond import respond_entry
+from apiserver.registry.fieldmanager import manager_causes
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from apiserver.handlers.request.call import Call
+    from apiserver.handlers.request.negotiation import Form
+    from apiserver.handlers.scope import Scope
+    from apiserver.registry.generic.resource import Resource
+
+__all__ = ["APPLY_PATCH", "apply", "check_manager"]
+
+APPLY_PATCH = "application/apply-patch+yaml"
+
+
+async def apply(call: Call, scope: Scope, form: Form) -> web.StreamResponse:
+    """200 with the object as it is now, 201 when this made it."""
+    check_manager(call, apply=True)
+    how = context(call, "PatchOptions")
+    decoded = await read_value(call, APPLY_PATCH, find_duplicates=how.field_validation != "Ignore")
+    wanted = object_of(decoded.value)
+    _check_kind(scope.resource, wanted)
+    check_place(call, scope.resource, wanted, name=True)
+    check_body(how, scope.resource, scope.schema, wanted, decoded.duplicates)
+    how.large = decoded.large
+    await how.breathe()
+    how.informed = bool(metadata_of(wanted).get("resourceVersion"))
+    force = is_true(call.query.get("force"))
+    entry, created = await scope.registry.apply(
+        how, scope.namespace(call), call.info.name, wanted, force=force, subresource=call.info.subresource
+    )
+    return respond_entry(call, form, scope.resource, entry, status=201 if created else 200)
+
+
+def _check_kind(resource: Resource, wanted: dict[str, Any]) -> None:
+    """Raises ApiError, always 400: what is applied is merged as an object of the kind before it is validated."""
+    try:
+        check_kind(resource, wanted)
+    except ApiError as error:
+        raise bad_request(error.message) from None
+
+
+def check_manager(call: Call, *, apply: bool) -> None:
+    """Raises ApiError (422) for what is wrong with fieldManager and force."""
+    force = is_true(call.query["force"]) if call.query.get("force") else None
+    causes = manager_causes(call.query.get("fieldManager", ""), apply=apply, force=force)
+    if causes:
+        raise invalid("meta.k8s.io", "PatchOptions", "", causes)

@@ -1,0 +1,31 @@
+"""DELETE of one object: gone (a Status), or marked and waiting for its finalizers (the object)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apiserver.handlers.request.deleteoptions import read_options
+from apiserver.handlers.request.negotiation import negotiate
+from apiserver.handlers.response.respond import respond, respond_entry
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from apiserver.handlers.request.call import Call
+    from apiserver.handlers.scope import Scope
+
+__all__ = ["delete"]
+
+
+async def delete(call: Call, scope: Scope) -> web.StreamResponse:
+    """200 either way; 202 when it is not gone and the client asked not to orphan dependents, as kube-apiserver answers."""
+    form = negotiate(call)
+    wanted = await read_options(call)
+    entry, gone = await scope.registry.delete(wanted.context, scope.namespace(call), call.info.name, wanted.options)
+    if not gone:
+        return respond_entry(call, form, scope.resource, entry, status=202 if wanted.orphan is False else 200)
+    resource = scope.resource
+    details = {"name": entry.name, "kind": resource.plural, "uid": entry.object()["metadata"]["uid"]}
+    if resource.group:
+        details["group"] = resource.group
+    return respond(call, form, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})

@@ -1,0 +1,55 @@
+"""DELETE of a collection: each object in a commit of its own, a few at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from apiserver.apis.status import ApiError
+from apiserver.handlers.list import encode_page, page
+from apiserver.handlers.request.deleteoptions import Wanted, read_options
+from apiserver.handlers.request.negotiation import negotiate
+from apiserver.handlers.request.options import list_options
+from apiserver.handlers.response.respond import stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from aiohttp import web
+
+    from apiserver.handlers.request.call import Call
+    from apiserver.handlers.scope import Scope
+    from apiserver.registry.generic.entry import Entry
+
+__all__ = ["deletecollection"]
+
+WORKERS = 8
+
+
+async def deletecollection(call: Call, scope: Scope) -> web.StreamResponse:
+    """200 with the list of what was deleted, as it was before. The first failure ends it and is the answer."""
+    form = negotiate(call)
+    options = list_options(call.query, scope.resource)
+    wanted = await read_options(call)
+    found = await page(scope, call.info, options)
+    await _delete_all(scope, wanted, found.entries)
+    return await stream(call, form, await encode_page(form, scope.resource, found, call.query))
+
+
+async def _delete_all(scope: Scope, wanted: Wanted, entries: list[Entry]) -> None:
+    waiting = iter(entries)
+    try:
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(min(WORKERS, len(entries))):
+                workers.create_task(_delete(scope, wanted, waiting))
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+
+
+async def _delete(scope: Scope, wanted: Wanted, waiting: Iterator[Entry]) -> None:
+    for entry in waiting:
+        try:
+            await scope.registry.delete(wanted.context, entry.namespace, entry.name, wanted.options)
+        except ApiError as error:
+            if error.reason != "NotFound":  # somebody else was faster
+                raise

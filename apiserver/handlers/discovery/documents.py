@@ -1,0 +1,55 @@
+"""Documents that never change while the server runs: encoded once, with an ETag."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import web
+
+from apiserver.handlers.request.negotiation import JSON, YAML, Form
+from apiserver.handlers.response.respond import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from apiserver.handlers.request.call import Call
+
+__all__ = ["Document"]
+
+
+class Document:
+    """One JSON value. `hash` identifies its content."""
+
+    def __init__(self, value: dict[str, Any]) -> None:
+        self._value = value
+        self._bodies = {JSON: orjson.dumps(value)}
+        self.hash = hashlib.sha512(self._bodies[JSON]).hexdigest().upper()
+
+    def respond(self, call: Call, form: Form, *, media: str = "", headers: Mapping[str, str] | None = None) -> web.Response:
+        """200 with the document, or 304 to a client that has it. `media`: the Content-Type if it is not the form's."""
+        wanted = {**self._headers, **(headers or {})}
+        if _has(call.http.headers.get("If-None-Match", ""), wanted["ETag"]):
+            return web.Response(status=304, headers=wanted)
+        return web.Response(body=self._body(form), headers={**wanted, "Content-Type": media or form.media})
+
+    def elsewhere(self, location: str) -> web.Response:
+        """301: the document is at another path."""
+        return web.Response(status=301, headers={**self._headers, "Location": location})
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {"ETag": f'"{self.hash}"', "Vary": "Accept", "Cache-Control": "no-cache, private"}
+
+    def _body(self, form: Form) -> bytes:
+        if form.pretty:
+            return encode(form, self._value)
+        if form.media == YAML and YAML not in self._bodies:
+            self._bodies[YAML] = encode(form, self._value)
+        return self._bodies[form.media]
+
+
+def _has(header: str, etag: str) -> bool:
+    given = [part.strip().removeprefix("W/") for part in header.split(",")]
+    return etag in given or "*" in given

@@ -1,0 +1,89 @@
+"""OpenAPI: /openapi/v3 with a document per group and version, and /openapi/v2. JSON only.
+
+Made at the first request: most servers are asked for them once. A v3 document named by its hash may be cached for ever.
+"""
+
+from __future__ import annotations
+
+from email.utils import formatdate
+from functools import cached_property
+from time import time
+from typing import TYPE_CHECKING
+
+from apiserver.apis.status import not_acceptable
+from apiserver.handlers.discovery.documents import Document
+from apiserver.handlers.discovery.openapi_document import document_v2, document_v3
+from apiserver.handlers.request.negotiation import JSON, Form, clauses
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiohttp import web
+
+    from apiserver.handlers.discovery.version import Version
+    from apiserver.handlers.request.call import Call, Handler
+    from apiserver.registry.generic.resource import Resource
+
+__all__ = ["OpenAPI"]
+
+YEAR = 365 * 86400
+
+
+class OpenAPI:
+    """The documents of these resources."""
+
+    def __init__(self, resources: Sequence[Resource], version: Version) -> None:
+        self._resources, self._version = tuple(resources), version
+        self._by_path: dict[str, list[Resource]] = {}
+        for resource in resources:
+            path = f"apis/{resource.api_version}" if resource.group else f"api/{resource.version}"
+            self._by_path.setdefault(path, []).append(resource)
+
+    def handlers(self) -> dict[str, Handler]:
+        """The handlers by path."""
+        return {
+            "/openapi/v2": self._serve_v2,
+            "/openapi/v3": self._serve_index,
+            **{f"/openapi/v3/{path}": self._serve_v3(path) for path in self._by_path},
+        }
+
+    @cached_property
+    def _v2(self) -> Document:
+        return Document(document_v2(self._resources, self._version.git_version))
+
+    @cached_property
+    def _v3(self) -> dict[str, Document]:
+        return {path: Document(document_v3(found, self._version.git_version)) for path, found in self._by_path.items()}
+
+    @cached_property
+    def _index(self) -> Document:
+        paths = {path: {"serverRelativeURL": f"/openapi/v3/{path}?hash={document.hash}"} for path, document in self._v3.items()}
+        return Document({"paths": paths})
+
+    async def _serve_v2(self, call: Call) -> web.StreamResponse:
+        _require_json(call)
+        return self._v2.respond(call, Form())
+
+    async def _serve_index(self, call: Call) -> web.StreamResponse:
+        # In JSON whatever is asked for, as clients that prefer protobuf throughout have it from kube-apiserver.
+        return self._index.respond(call, Form())
+
+    def _serve_v3(self, path: str) -> Handler:
+        async def handle(call: Call) -> web.StreamResponse:
+            _require_json(call)
+            document, wanted = self._v3[path], call.query.get("hash", "")
+            if not wanted:
+                return document.respond(call, Form())
+            if wanted != document.hash:
+                return document.elsewhere(f"/openapi/v3/{path}?hash={document.hash}")
+            forever = {"Cache-Control": "public, immutable", "Expires": formatdate(time() + YEAR, usegmt=True)}
+            return document.respond(call, Form(), headers=forever)
+
+        return handle
+
+
+def _require_json(call: Call) -> None:
+    """Raises 406 for a client that takes protobuf only."""
+    header = ", ".join(call.http.headers.getall("Accept", ()))
+    if header and not any(clause.media in (JSON, "application/*", "*/*") for clause in clauses(header)):
+        raise not_acceptable([JSON])

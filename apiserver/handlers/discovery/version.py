@@ -1,0 +1,58 @@
+"""GET /version and the list of paths at the root."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass, field
+from importlib.metadata import version as installed
+from typing import TYPE_CHECKING
+
+from apiserver.handlers.request.negotiation import negotiate
+from apiserver.handlers.response.respond import respond
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from aiohttp import web
+
+    from apiserver.handlers.request.call import Call, Handler
+
+__all__ = ["Version"]
+
+KUBERNETES = ("1", "36")
+"""The Kubernetes release whose protocol is followed: clients decide by it what they may ask for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """version.Info as it is served; the product's own version is the build part of a semantic version."""
+
+    product: str = field(default_factory=lambda: installed("metal3-workloads"))
+
+    @property
+    def git_version(self) -> str:
+        """A semantic version, as clients expect it."""
+        return f"v{'.'.join(KUBERNETES)}.0+metal3-workloads-{self.product}"
+
+    async def handle(self, call: Call) -> web.StreamResponse:
+        """Handler of /version."""
+        info = {
+            "major": KUBERNETES[0],
+            "minor": KUBERNETES[1],
+            "gitVersion": self.git_version,
+            "gitCommit": "",
+            "gitTreeState": "",
+            "buildDate": "1970-01-01T00:00:00Z",
+            "goVersion": "",
+            "compiler": platform.python_implementation(),
+            "platform": f"{platform.system().lower()}/{platform.machine()}",
+        }
+        return respond(call, negotiate(call, transforms=False), info)
+
+    def index(self, paths: Sequence[str]) -> Handler:
+        """Handler of the root."""
+
+        async def handle(call: Call) -> web.StreamResponse:
+            return respond(call, negotiate(call, transforms=False), {"paths": list(paths)})
+
+        return handle

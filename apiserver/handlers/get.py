@@ -1,0 +1,26 @@
+"""GET of one object: the cached bytes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apiserver.handlers.request.negotiation import negotiate
+from apiserver.handlers.request.options import resource_version
+from apiserver.handlers.response.respond import respond_entry
+from apiserver.handlers.scope import fresh
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from apiserver.handlers.request.call import Call
+    from apiserver.handlers.scope import Scope
+
+__all__ = ["get"]
+
+
+async def get(call: Call, scope: Scope) -> web.StreamResponse:
+    """Also of the status subresource, which reads as the whole object."""
+    form = negotiate(call)
+    await fresh(scope, resource_version(call.query))
+    entry = scope.registry.get(scope.namespace(call), call.info.name)
+    return respond_entry(call, form, scope.resource, entry)

@@ -1,0 +1,213 @@
+"""LIST: a consistent snapshot, whole or in pages, made by joining cached bytes.
+
+The first page comes from the live collection; later ones too as long as nothing has changed, else from the store's
+history. When that is compacted, the client gets 410 with a token that goes on with the latest state instead.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from apiserver.apis.status import ApiError, bad_request, expired
+from apiserver.handlers.request.negotiation import negotiate
+from apiserver.handlers.request.options import ListOptions, list_options
+from apiserver.handlers.request.timebudget import TURNS
+from apiserver.handlers.response import metadata, table
+from apiserver.handlers.response.continuetoken import Token
+from apiserver.handlers.response.errors import too_large_revision
+from apiserver.handlers.response.listbody import Parts
+from apiserver.handlers.response.respond import stream
+from apiserver.handlers.scope import fresh
+from apiserver.registry.generic import labels
+from apiserver.registry.generic.selectors import Selector
+from storage.base import Compacted, FutureRevision
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp import web
+
+    from apiserver.handlers.request.call import Call, RequestInfo
+    from apiserver.handlers.request.negotiation import Form
+    from apiserver.handlers.scope import Scope
+    from apiserver.registry.generic.entry import Entry
+    from apiserver.registry.generic.resource import Resource
+
+__all__ = ["Page", "encode_page", "list_", "page", "prefix_of"]
+
+EVERYTHING = Selector()
+END = b"]}"
+TRIED = 250
+"""On how many objects a selector is tried before others may have their turn."""
+STEP = 500
+"""How many objects are read from history at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list. `token`: where it goes on, "" at the end. `remaining`: how many are left behind it, None when not known."""
+
+    entries: list[Entry]
+    revision: int
+    token: str = ""
+    remaining: int | None = None
+
+
+async def list_(call: Call, scope: Scope) -> web.StreamResponse:
+    """The objects of a namespace or of all, of which the selectors hold."""
+    form = negotiate(call)
+    options = list_options(call.query, scope.resource)
+    found = await page(scope, call.info, options)
+    return await stream(call, form, await encode_page(form, scope.resource, found, call.query))
+
+
+async def page(scope: Scope, info: RequestInfo, options: ListOptions) -> Page:
+    """The part of the list that the options ask for. Raises ApiError."""
+    if options.continue_:
+        return await _next(scope, info, options, Token.decode(options.continue_))
+    if options.revision and (options.match == "Exact" or (options.limit and not options.match)):
+        await fresh(scope, options.revision)
+        return await _snapshot(scope, info, options, Token(options.revision, prefix_of(scope, info)))
+    await fresh(scope, options.revision)
+    return await _live(scope, info, options, "")
+
+
+def prefix_of(scope: Scope, info: RequestInfo, selector: Selector = EVERYTHING) -> str:
+    """The storage prefix of what a list or watch looks at; the whole key when the selector wants one name where names are unique."""
+    resource = scope.resource
+    if resource.namespaced and not info.namespace:
+        return resource.prefix
+    return resource.key(info.namespace, "") + (selector.fields.exact("metadata.name") or "")
+
+
+async def encode_page(form: Form, resource: Resource, found: Page, query: Mapping[str, str]) -> Parts:
+    """The page in the wanted form."""
+    if not form.kind:
+        return Parts(_head(resource, found), [entry.json for entry in found.entries], END)
+    meta = _meta(found)
+    if form.kind == "Table":
+        return await table.table_of_many(query, resource, form.version, found.entries, meta)
+    if form.kind == "PartialObjectMetadata":
+        raise metadata.wrong_form(form.kind, "the requested object is a list")
+    items = [metadata.partial(resource, entry, form.version) for entry in found.entries]
+    return Parts(_opened(form.kind, f"meta.k8s.io/{form.version}", meta), items, END)
+
+
+def _head(resource: Resource, found: Page) -> bytes:
+    """Everything in front of the items. Lists of custom resources always have `continue`."""
+    meta = _meta(found)
+    meta.setdefault("continue", "")
+    return _opened(f"{resource.kind}List", resource.api_version, meta)
+
+
+def _meta(found: Page) -> dict[str, Any]:
+    """The ListMeta."""
+    meta: dict[str, Any] = {"resourceVersion": str(found.revision)}
+    if found.token:
+        meta["continue"] = found.token
+        if found.remaining is not None:
+            meta["remainingItemCount"] = found.remaining
+    return meta
+
+
+def _opened(kind: str, version: str, meta: dict[str, Any]) -> bytes:
+    return orjson.dumps({"kind": kind, "apiVersion": version, "metadata": meta})[:-1] + b',"items":['
+
+
+async def _live(scope: Scope, info: RequestInfo, options: ListOptions, start: str) -> Page:
+    """From the collection as it is now: what comes while the selectors are tried does not matter."""
+    collection, revision = scope.registry.collection, scope.registry.collection.revision
+    selector, limit = options.selector, options.limit
+    candidates = labels.narrowed(collection, selector.labels, prefix_of(scope, info, selector), start=start)
+    decided = not selector.fields.terms and labels.decides(selector.labels)
+    matching = candidates if decided else await _selected(selector, candidates)
+    if not limit or len(matching) <= limit:
+        return Page(matching, revision)
+    left = len(matching) - limit
+    return _cut(scope, matching[:limit], revision, left, known=not selector)
+
+
+async def _selected(selector: Selector, candidates: list[Entry]) -> list[Entry]:
+    """Those of which the selector holds. Others have their turns meanwhile."""
+    matching: list[Entry] = []
+    turn = TURNS.begin()
+    for begin in range(0, len(candidates), TRIED):
+        matching += [entry for entry in candidates[begin : begin + TRIED] if selector.matches(entry)]
+        await turn.over()
+    return matching
+
+
+def _cut(scope: Scope, entries: list[Entry], revision: int, left: int, *, known: bool) -> Page:
+    """A page with more behind it."""
+    start = entries[-1].key.removeprefix(scope.resource.prefix) + "\0"
+    return Page(entries, revision, Token(revision, start, left if known else -1).encode(), left if known else None)
+
+
+async def _next(scope: Scope, info: RequestInfo, options: ListOptions, token: Token) -> Page:
+    if options.revision:
+        raise bad_request("specifying resource version is not allowed when using continue")
+    prefix = prefix_of(scope, info)
+    start = scope.resource.prefix + token.start
+    if not start.startswith(prefix):
+        raise bad_request("continue key is not valid: it belongs to another list")
+    if token.revision == -1:
+        await fresh(scope, None)
+        return await _live(scope, info, options, start)
+    if token.revision == scope.registry.collection.revision:
+        return await _live(scope, info, options, start)
+    return await _snapshot(scope, info, options, Token(token.revision, start, token.remaining))
+
+
+async def _snapshot(scope: Scope, info: RequestInfo, options: ListOptions, token: Token) -> Page:
+    """From the store's history; `token.start` is a whole key here."""
+    prefix, selector, limit = prefix_of(scope, info), options.selector, options.limit
+    decode = scope.registry.decode
+    entries: list[Entry] = []
+    start, more, seen = token.start, True, 0
+    while more and not (limit and len(entries) > limit):
+        try:
+            part = await scope.registry.cache.list(prefix, start=start, limit=max(STEP, limit + 1), at=token.revision)
+        except Compacted:
+            raise _expired(scope, options, token) from None
+        except FutureRevision as error:
+            raise too_large_revision(error.revision, error.current) from None
+        found = [decode(item.key, item.value, item.revision) for item in part.items]
+        entries += [entry for entry in found if selector.matches(entry)]
+        seen += len(found)
+        more = part.more
+        if part.items:
+            start = part.items[-1].key + "\0"
+    if not limit or len(entries) <= limit:
+        return Page(entries, token.revision)
+    left = token.remaining - limit if token.remaining >= 0 else len(entries) - limit
+    known = not selector and (token.remaining >= 0 or not more)
+    return _cut(scope, entries[:limit], token.revision, left, known=known)
+
+
+class _ExpiredToken(ApiError):
+    """410 that carries another token."""
+
+    def __init__(self, token: str) -> None:
+        super().__init__(410, "Expired", _TOKEN_EXPIRED)
+        self.token = token
+
+    def status(self) -> dict[str, Any]:
+        """The Status with the token where a list has it."""
+        return {**super().status(), "metadata": {"continue": self.token}}
+
+
+_TOKEN_EXPIRED = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue "
+    "parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided "
+    "token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was "
+    "returned and now may show up in the list."
+)
+
+
+def _expired(scope: Scope, options: ListOptions, token: Token) -> ApiError:
+    if not options.continue_:
+        return expired(f"The resourceVersion for the provided list is too old: {token.revision}; list without one")
+    return _ExpiredToken(Token(-1, token.start.removeprefix(scope.resource.prefix)).encode())

@@ -1,0 +1,91 @@
+"""PATCH: a merge patch, a JSON patch or a server-side apply (in its own file) of an object, or of its status.
+
+A patch that names no resourceVersion is applied anew when another write comes between.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from apiserver.apis.status import ApiError, bad_request, cause, invalid
+from apiserver.handlers.apply import APPLY_PATCH, apply, check_manager
+from apiserver.handlers.request.body import read_value
+from apiserver.handlers.request.fieldvalidation import check_patched
+from apiserver.handlers.request.negotiation import content_type, negotiate
+from apiserver.handlers.request.objects import check_kind, check_place, check_uid, metadata_of, object_of, warn
+from apiserver.handlers.request.options import context
+from apiserver.handlers.response.respond import respond_entry
+from apiserver.registry.generic.patch import json_patch, merge_patch, operations_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiohttp import web
+
+    from apiserver.handlers.request.call import Call
+    from apiserver.handlers.scope import Scope
+    from apiserver.registry.generic.resource import Resource
+
+__all__ = ["JSON_PATCH", "MERGE_PATCH", "SUPPORTED", "patch"]
+
+JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+SUPPORTED = (JSON_PATCH, MERGE_PATCH, APPLY_PATCH)
+
+
+async def patch(call: Call, scope: Scope) -> web.StreamResponse:
+    """200 with the object as it is now."""
+    form = negotiate(call)
+    media = content_type(
+        call.http.headers.get("Content-Type") or "none", (*SUPPORTED, STRATEGIC_PATCH) if scope.resource.strategic else SUPPORTED
+    )
+    if media == APPLY_PATCH:
+        return await apply(call, scope, form)
+    check_manager(call, apply=False)
+    how = context(call, "PatchOptions")
+    decoded = await read_value(call, media, find_duplicates=how.field_validation != "Ignore")
+    how.large = decoded.large
+    patched, how.informed = _prepare(media, decoded.value, scope.resource.strategic or merge_patch)
+    warned = len(how.warnings)
+
+    def change(current: dict[str, Any]) -> dict[str, Any]:
+        del how.warnings[warned:]  # of an attempt that another write overtook
+        wanted = _of_kind(scope.resource, patched(current))
+        check_place(call, scope.resource, wanted, name=True)
+        check_uid(scope.resource, current, wanted)
+        check_patched(how, scope.schema, wanted, decoded.duplicates, current)
+        warn(how, wanted, current)
+        return wanted  # with the resourceVersion of `current`, unless the patch names another: that is a conflict then
+
+    entry = await scope.registry.update(how, scope.namespace(call), call.info.name, change, subresource=call.info.subresource)
+    return respond_entry(call, form, scope.resource, entry)
+
+
+def _of_kind(resource: Resource, patched: Any) -> dict[str, Any]:
+    """What the patch made, if it is of the kind still. Raises ApiError (422): the request was well-formed, what came of it is not."""
+    try:
+        wanted = object_of(patched)
+        if isinstance(wanted.get("kind"), str) and wanted.get("apiVersion") not in (None, "", resource.api_version):
+            why = f'Invalid value: "{wanted["apiVersion"]}": must be {resource.api_version}'
+            name = str(metadata_of(wanted).get("name") or "")
+            raise invalid(resource.group, wanted["kind"], name, [cause("FieldValueInvalid", why, "apiVersion")])
+        check_kind(resource, wanted)
+    except ApiError as error:
+        if error.code == 422:
+            raise
+        raise invalid("", "", "", [cause("FieldValueInvalid", f"Invalid value: {error.message}", "patch")]) from None
+    return wanted
+
+
+def _prepare(media: str, value: Any, strategic: Callable[[Any, Any], Any]) -> tuple[Callable[[dict[str, Any]], Any], bool]:
+    """The function that applies the patch, and whether the patch names a resourceVersion."""
+    if media == JSON_PATCH:
+        operations = operations_of(value)
+        named = any(op["path"] == "/metadata/resourceVersion" and op.get("value") for op in operations)
+        return lambda current: json_patch(orjson.loads(orjson.dumps(current)), operations), named
+    if not isinstance(value, dict):
+        raise bad_request('a merge patch is an object, such as {"spec": {"online": true}}')
+    merge = strategic if media == STRATEGIC_PATCH else merge_patch
+    return lambda current: merge(current, value), bool(metadata_of(value).get("resourceVersion"))

@@ -1,0 +1,76 @@
+"""DeleteOptions, from the body or, without one, from the query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from apiserver.apis.status import bad_request, cause, invalid
+from apiserver.handlers.request.body import read, value_of
+from apiserver.handlers.request.call import is_true
+from apiserver.handlers.request.negotiation import content_type
+from apiserver.handlers.request.objects import object_of
+from apiserver.handlers.request.options import context, delete_dry_run, integer
+from apiserver.registry.generic.context import Context, DeleteOptions
+
+if TYPE_CHECKING:
+    from apiserver.handlers.request.call import Call
+
+__all__ = ["Wanted", "read_options"]
+
+POLICIES = ("Background", "Foreground", "Orphan")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How a deletion is to be done. `orphan`: the deprecated orphanDependents, None when it is not given."""
+
+    context: Context
+    options: DeleteOptions
+    orphan: bool | None = None
+
+
+async def read_options(call: Call) -> Wanted:
+    """Raises ApiError: 400 for a malformed body, 415 for another format, 422 for options that exclude each other."""
+    body = await read(call)
+    how = context(call, "DeleteOptions")
+    if not body:
+        return _wanted(how, _from_query(call))
+    media = content_type(call.http.headers.get("Content-Type", ""))
+    given = object_of((await value_of(call, body, media, find_duplicates=False)).value)
+    if given.get("kind", "DeleteOptions") != "DeleteOptions":
+        raise bad_request(f"the body of a DELETE must be DeleteOptions, not {given['kind']}")
+    how.dry_run = delete_dry_run(given.get("dryRun")) or how.dry_run
+    return _wanted(how, given)
+
+
+def _from_query(call: Call) -> dict[str, Any]:
+    integer(call.query, "gracePeriodSeconds")  # without effect on what has no processes to end, but not any text
+    given: dict[str, Any] = {"propagationPolicy": call.query.get("propagationPolicy") or None}
+    if "orphanDependents" in call.query:
+        given["orphanDependents"] = is_true(call.query["orphanDependents"])
+    return given
+
+
+def _wanted(how: Context, given: dict[str, Any]) -> Wanted:
+    policy, orphan = given.get("propagationPolicy"), given.get("orphanDependents")
+    preconditions = given.get("preconditions") or {}
+    if not isinstance(preconditions, dict) or not (orphan is None or isinstance(orphan, bool)):
+        raise bad_request("DeleteOptions.preconditions must be an object, and orphanDependents a boolean")
+    if policy is not None and orphan is not None:
+        _refuse("propagationPolicy", f'Invalid value: "{policy}": orphanDependents and deletionPropagation cannot be both set')
+    if policy is not None and policy not in POLICIES:
+        words = ", ".join(f'"{word}"' for word in POLICIES)
+        _refuse("propagationPolicy", f'Unsupported value: "{policy}": supported values: {words}', "FieldValueNotSupported")
+    uid, version = preconditions.get("uid") or "", preconditions.get("resourceVersion") or ""
+    if not isinstance(uid, str) or not isinstance(version, str):
+        raise bad_request("DeleteOptions.preconditions.uid and resourceVersion must be text")
+    if orphan is not None:
+        policy = "Orphan" if orphan else "Background"
+    known = {"preconditions": preconditions, "propagationPolicy": policy, "dryRun": ["All"] if how.dry_run else None}
+    how.options |= {name: value for name, value in known.items() if value}
+    return Wanted(how, DeleteOptions(uid=uid, resource_version=version, propagation=policy or ""), orphan)
+
+
+def _refuse(field: str, message: str, reason: str = "FieldValueInvalid") -> None:
+    raise invalid("meta.k8s.io", "DeleteOptions", "", [cause(reason, message, field)])

@@ -1,0 +1,122 @@
+"""Which representation a client gets (Accept) and sent (Content-Type). Pure.
+
+JSON and YAML, and as parameters of the type the Table and PartialObjectMetadata[List] forms of meta.k8s.io v1 and
+v1beta1. Alternatives that cannot be made (protobuf, CBOR) are passed over for the client's next one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from apiserver.apis.status import bad_request, not_acceptable, unsupported_media_type
+from apiserver.handlers.request.call import is_true
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from apiserver.handlers.request.call import Call
+
+__all__ = ["JSON", "YAML", "Clause", "Form", "clauses", "content_type", "negotiate", "wants_pretty"]
+
+JSON, YAML = "application/json", "application/yaml"
+TRANSFORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
+INCLUDE = ("None", "Metadata", "Object")
+ACCEPT = 4096
+"""Characters of all Accept headers of a request."""
+PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One alternative of an Accept header."""
+
+    media: str
+    parameters: dict[str, str]
+    quality: float
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The representation to answer in. `kind`: "" for the object itself, or one of TRANSFORMS in `version` of meta.k8s.io."""
+
+    media: str = JSON
+    pretty: bool = False
+    kind: str = ""
+    version: str = "v1"
+
+    @property
+    def plain(self) -> bool:
+        """Whether the stored bytes can be served as they are."""
+        return self.media == JSON and not self.pretty and not self.kind
+
+    @property
+    def raw(self) -> bool:
+        """Whether encoded JSON parts can be served as they are."""
+        return self.media == JSON and not self.pretty
+
+
+def negotiate(call: Call, *, transforms: bool = True, watch: bool = False) -> Form:
+    """The first of the client's alternatives that can be made. Raises ApiError NotAcceptable (406), and 400 for a
+    bad includeObject."""
+    accept = call.http.headers.getall("Accept", ())
+    if sum(map(len, accept)) > ACCEPT:
+        raise bad_request(f"the Accept headers have more than {ACCEPT} characters: name fewer media types")
+    form = _choose(", ".join(accept), transforms, watch)
+    if form.kind == "Table" and call.query.get("includeObject", "") not in ("", *INCLUDE):
+        raise bad_request(f'unrecognized includeObject value: "{call.query["includeObject"][:64]}"; use {", ".join(INCLUDE)}')
+    if watch or form.pretty:
+        return form
+    return replace(form, pretty=True) if wants_pretty(call) else form
+
+
+def wants_pretty(call: Call) -> bool:
+    """Whether the answer is for people to read: by the query, or by what asks."""
+    wanted = call.query.get("pretty")
+    return is_true(wanted) if wanted is not None else call.http.headers.get("User-Agent", "").startswith(PRETTY_AGENTS)
+
+
+def content_type(header: str, supported: Sequence[str] = (JSON, YAML)) -> str:
+    """The media type of a body; JSON when the client does not say. Raises ApiError UnsupportedMediaType (415)."""
+    media = header.partition(";")[0].strip().lower() or JSON
+    if media not in supported:
+        raise unsupported_media_type(supported)
+    return media
+
+
+def clauses(header: str) -> list[Clause]:
+    """The alternatives of an Accept header, best first, those with q=0 left out."""
+    found = [_clause(part) for part in header.split(",") if part.strip()]
+    # stable: what is equally good stays in the client's order, but anything named goes before a wildcard
+    return sorted((c for c in found if c.quality > 0), key=lambda c: (-c.quality, c.media.count("*")))
+
+
+@lru_cache(maxsize=512)
+def _choose(header: str, transforms: bool, watch: bool) -> Form:
+    medias = (JSON,) if watch else (JSON, YAML)
+    for clause in clauses(header) if header.strip() else [Clause("*/*", {}, 1.0)]:
+        media = JSON if clause.media in ("*/*", "application/*") else clause.media
+        kind, parameters = clause.parameters.get("as", ""), clause.parameters
+        if media not in medias or (kind and not transforms):
+            continue
+        version = parameters.get("v", "")
+        if (kind or version or "g" in parameters) and not (
+            kind in TRANSFORMS and version in ("v1", "v1beta1") and parameters.get("g") == "meta.k8s.io"
+        ):
+            continue
+        return Form(media, parameters.get("pretty") == "1" and not watch, kind, version or "v1")
+    raise not_acceptable([JSON, *(["application/json;stream=watch"] if watch else [YAML])])
+
+
+def _clause(text: str) -> Clause:
+    media, *rest = (part.strip() for part in text.split(";"))
+    parameters = {}
+    for part in rest:
+        name, _, value = part.partition("=")
+        parameters[name.strip().lower()] = value.strip().strip('"')
+    try:
+        quality = float(parameters.pop("q", "1"))
+    except ValueError:
+        quality = 1.0
+    return Clause(media.lower(), parameters, quality if 0 <= quality <= 1 else 1.0)

@@ -1,0 +1,114 @@
+"""The object in a write's body: decoded, and checked against the kind and the URL that it is sent to."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from apiserver.apis.status import bad_request, cause, invalid
+from apiserver.handlers.request.body import Decoded, note, read, read_value
+from apiserver.handlers.request.negotiation import JSON, YAML, content_type
+
+if TYPE_CHECKING:
+    from apiserver.handlers.request.call import Call
+    from apiserver.registry.generic.context import Context
+    from apiserver.registry.generic.resource import Resource
+
+__all__ = ["check_kind", "check_place", "check_uid", "metadata_of", "object_of", "read_object", "warn"]
+
+STANDARD_FINALIZERS = ("orphan", "foregroundDeletion", "kubernetes")
+MOST = 50
+"""Warnings of one sort: the rest would only make the answer longer."""
+
+PROTOBUF = "application/vnd.kubernetes.protobuf"
+
+
+async def read_object(call: Call, context: Context, resource: Resource | None = None) -> Decoded:
+    """The body, which must be an object; in protobuf, if the kind is read so. Raises ApiError."""
+    protobuf = resource.protobuf if resource is not None else None
+    media = content_type(call.http.headers.get("Content-Type", ""), (JSON, YAML, PROTOBUF) if protobuf else (JSON, YAML))
+    if protobuf is not None and media == PROTOBUF:
+        decoded = Decoded(protobuf(await read(call)))
+        note(call, decoded.value)
+        return decoded
+    decoded = await read_value(call, media, find_duplicates=context.field_validation != "Ignore")
+    object_of(decoded.value)
+    return decoded
+
+
+def object_of(value: Any) -> dict[str, Any]:
+    """The value, if it is an object. Raises ApiError (400)."""
+    if not isinstance(value, dict):
+        raise bad_request("the body must be an object with apiVersion, kind and metadata")
+    return value
+
+
+def check_kind(resource: Resource, obj: dict[str, Any]) -> None:
+    """Raises ApiError (400, and 422 for another kind of the same version) unless the object says to be of the kind."""
+    for field, shown in (("kind", "Kind"), ("apiVersion", "apiVersion")):
+        if not isinstance(obj.get(field), str) or not obj[field]:
+            raise bad_request(
+                f"Object '{shown}' is missing: the body must name the kind {resource.kind} and apiVersion {resource.api_version}"
+            )
+    if obj["apiVersion"] != resource.api_version:
+        raise bad_request(
+            f"the API version in the data ({obj['apiVersion']}) does not match the expected API version ({resource.api_version})"
+        )
+    if obj["kind"] != resource.kind:
+        why = cause("FieldValueInvalid", f'Invalid value: "{obj["kind"]}": must be {resource.kind}', "kind")
+        name = metadata_of(obj).get("name")
+        raise invalid(resource.group, obj["kind"], name if isinstance(name, str) else "", [why])
+
+
+def metadata_of(obj: dict[str, Any]) -> dict[str, Any]:
+    """The object's metadata; empty if it has none. Raises ApiError (400) for what is no metadata."""
+    found = obj.get("metadata")
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise bad_request("metadata must be an object")
+    return found
+
+
+def check_uid(resource: Resource, current: dict[str, Any], patched: dict[str, Any]) -> None:
+    """Raises ApiError (422) for a patch that gives the object another uid; a PUT means another object by it, which is a conflict."""
+    uid = metadata_of(patched).get("uid")
+    if uid not in (None, "", current["metadata"]["uid"]):
+        why = cause("FieldValueInvalid", f'Invalid value: "{uid}": field is immutable', "metadata.uid")
+        raise invalid(resource.group, resource.kind, current["metadata"]["name"], [why])
+
+
+def warn(context: Context, obj: dict[str, Any], current: dict[str, Any] | None = None) -> None:
+    """Add the warnings that metadata deserves, worded as kube-apiserver words them. `current`: the object that is written."""
+    meta = metadata_of(obj)
+    before = (current or {}).get("metadata", {}).get("finalizers") or []
+    finalizers, owners = meta.get("finalizers"), meta.get("ownerReferences")
+    known = {*STANDARD_FINALIZERS, *before}
+    names = finalizers if isinstance(finalizers, list) else ()
+    plain = (name for name in names if isinstance(name, str) and "/" not in name and name not in known)
+    for name in islice(plain, MOST):
+        why = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
+        context.warnings.append(f'metadata.finalizers: "{name}": {why}')
+    uids = [owner.get("uid") for owner in owners if isinstance(owner, dict)] if isinstance(owners, list) else []
+    twice = [uid for uid, count in Counter(map(str, uids)).items() if count > 1][:MOST]
+    if twice:
+        context.warnings.append(
+            ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such "
+            f"requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {', '.join(twice)}"
+        )
+
+
+def check_place(call: Call, resource: Resource, obj: dict[str, Any], *, name: bool) -> None:
+    """Raises ApiError (400) unless the object's namespace, and for `name` its name, are those of the URL, or the namespace is left out."""
+    meta = metadata_of(obj)
+    namespace = meta.get("namespace") or ""
+    if resource.namespaced and namespace and namespace != call.info.namespace:
+        raise bad_request("the namespace of the provided object does not match the namespace sent on the request")
+    if not name:
+        return
+    given = meta.get("name")
+    if not given:
+        raise bad_request("name must be provided")
+    if given != call.info.name:
+        raise bad_request(f"the name of the object ({given}) does not match the name on the URL ({call.info.name})")

@@ -1,0 +1,60 @@
+"""From errors to responses: every failure is a Status, as JSON or YAML, whichever the client takes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apiserver.apis.status import MODIFIED, ApiError, conflict, expired, internal, service_unavailable
+from apiserver.handlers.request.negotiation import Form, negotiate
+from apiserver.handlers.response.respond import respond
+from storage.base import Compacted, Conflict, Full, FutureRevision, StorageError, TooLarge, Unavailable
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from apiserver.handlers.request.call import Call
+
+__all__ = ["from_storage", "render", "too_large_revision"]
+
+
+FULL_SECONDS = 5
+"""After which history may be compacted, and what was deleted be free for others."""
+
+
+def from_storage(error: StorageError) -> ApiError:
+    """What the client is to see of a storage error that the registry did not explain in the client's own words."""
+    match error:
+        case Conflict():
+            return conflict("", "", error.key.rpartition("/")[2], MODIFIED)
+        case Compacted():
+            return expired(f"too old resource version: {error.revision} ({error.oldest})")
+        case FutureRevision():
+            return too_large_revision(error.revision, error.current)
+        case TooLarge():
+            return ApiError(413, "RequestEntityTooLarge", "Request entity too large: the storage cannot take an object of this size")
+        case Full():
+            why = "the storage is full, and nothing was stored: delete what is not needed, or ask its operator for more room"
+            return service_unavailable(why, FULL_SECONDS)
+        case Unavailable():
+            return service_unavailable("the storage does not answer now; a write may or may not have happened, so read before trying again")
+        case _:
+            return internal("the storage cannot be trusted; the server's log tells its operator what to do")
+
+
+def too_large_revision(wanted: int, current: int) -> ApiError:
+    """504: a resourceVersion that has not happened here, as when a backup was restored. Clients then list anew."""
+    message = f"Too large resource version: {wanted}, current: {current}"
+    causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
+    return ApiError(504, "Timeout", f"Timeout: {message}", details={"causes": causes}, retry_after=1)
+
+
+def render(error: ApiError, call: Call) -> web.Response:
+    """The response for an error."""
+    try:
+        form = negotiate(call)
+    except ApiError:
+        form = Form()
+    response = respond(call, Form(form.media, form.pretty), error.status(), status=error.code)
+    if error.retry_after is not None:
+        response.headers["Retry-After"] = str(error.retry_after)
+    return response

@@ -1,0 +1,132 @@
+"""An object's table row, kept beside the object (Entry.row): what is the same for ever, and the whole row as long as its ages last.
+
+What is the same for ever is found in one decoding, at the first need, and serves tables and metadata lists: the encoded cells, with times
+that are shown as ages left open between marks that no JSON has, and where the metadata is in the object's JSON.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from apiserver.handlers.response.age import FOREVER, aging
+from apiserver.registry.generic.resource import Column, lookup
+
+if TYPE_CHECKING:
+    from apiserver.registry.generic.entry import Entry
+    from apiserver.registry.generic.resource import Resource
+
+__all__ = ["AGE", "Ages", "Row", "columns", "row_of"]
+
+MARK = b"\x01"
+"""Around a time that is to become an age. JSON escapes it."""
+DATE = re.compile(b"%s([^%s]*)%s" % (MARK, MARK, MARK))
+KEPT = 32 * 1024 * 1024
+"""Bytes of whole rows after which those made before them are let go."""
+KEY = b'"metadata":'
+AGE = Column(
+    "Age",
+    "metadata.creationTimestamp",
+    "date",
+    description="CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be "
+    "set in happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in "
+    "UTC.\n\nPopulated by the system. Read-only. Null for lists. More info: "
+    "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata",
+)
+
+
+def columns(resource: Resource) -> tuple[Column, ...]:
+    """The kind's columns behind the name: its own, or the age."""
+    return resource.columns or (AGE,)
+
+
+class Row:
+    """What is kept of a row. `whole`: the encoded row in the usual form (see table.rows), right until `until`; None when it is not kept."""
+
+    __slots__ = ("cells", "end", "start", "until", "whole")
+
+    def __init__(self, cells: bytes, start: int, end: int) -> None:
+        self.cells, self.start, self.end = cells, start, end
+        self.whole: bytes | None = None
+        self.until = 0.0
+
+    def metadata(self, entry: Entry) -> bytes:
+        """The encoded metadata: a slice of the object's JSON."""
+        return entry.json[self.start : self.end]
+
+
+class Ages:
+    """Ages as of one moment; objects often share a time. `until`: when the first that was looked at since `begin` changes."""
+
+    def __init__(self, now: float) -> None:
+        self.now, self.until = now, FOREVER
+        self._known: dict[bytes, tuple[bytes, float]] = {}
+
+    def fill(self, cells: bytes) -> bytes:
+        """The cells with their ages."""
+        self.until = FOREVER
+        return DATE.sub(self._replace, cells)
+
+    def _replace(self, mark: re.Match[bytes]) -> bytes:
+        stamp = mark[1]
+        found = self._known.get(stamp)
+        if found is None:
+            text, until = aging(stamp.decode(), self.now)
+            found = self._known[stamp] = text.encode(), until
+        self.until = min(self.until, found[1])
+        return found[0]
+
+
+class Kept:
+    """Bounds the memory of whole rows: the older half of them is let go again and again, though some of it may be in use."""
+
+    def __init__(self, limit: int = KEPT) -> None:
+        self._limit, self._size = limit, 0
+        self._older: list[Row] = []
+        self._newer: list[Row] = []
+
+    def add(self, row: Row, whole: bytes, until: float) -> None:
+        """Keep the whole row until then."""
+        row.whole, row.until = whole, until
+        self._newer.append(row)
+        self._size += len(whole)
+        if self._size > self._limit:
+            for old in self._older:
+                old.whole = None
+            self._older, self._newer, self._size = self._newer, [], 0
+
+
+def row_of(resource: Resource, entry: Entry) -> Row:
+    """The entry's row, made at the first need."""
+    row: Row | None = entry.row
+    if row is None:
+        obj = entry.object()
+        encoded = [orjson.dumps(entry.name), *(_cell(column, lookup(obj, column.path)) for column in columns(resource))]
+        # What is stored was written by orjson in this very order, so that writing it again gives the same bytes.
+        start = entry.json.index(KEY) + len(KEY)
+        row = entry.row = Row(b"[%s]" % b",".join(encoded), start, start + len(orjson.dumps(obj["metadata"])))
+    return row
+
+
+def _cell(column: Column, value: Any) -> bytes:
+    match column.type, value:
+        case _, None:
+            return b"null"
+        case "date", str():
+            return b'"%s%s%s"' % (MARK, orjson.dumps(value)[1:-1], MARK)
+        case "string", str():
+            return orjson.dumps(value)
+        case "string", bool():
+            return b'"true"' if value else b'"false"'
+        case "string", _:
+            return orjson.dumps(str(value) if isinstance(value, int | float) else orjson.dumps(value).decode())
+        case "boolean", bool():
+            return orjson.dumps(value)
+        case "integer", int() | float() if not isinstance(value, bool):
+            return orjson.dumps(int(value))
+        case "number", int() | float() if not isinstance(value, bool):
+            return orjson.dumps(value)
+        case _:
+            return b"null"

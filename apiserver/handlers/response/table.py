@@ -1,0 +1,101 @@
+"""The Table form of meta.k8s.io, as kube-apiserver prints custom resources (apiextensions-apiserver's tableconvertor).
+
+What is kept of each row is in apiserver.handlers.response.rows; here the ages are filled in and the parts put together.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from apiserver.handlers.request.timebudget import TURNS
+from apiserver.handlers.response import metadata
+from apiserver.handlers.response.listbody import Parts
+from apiserver.handlers.response.rows import Ages, Kept, columns, row_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from apiserver.registry.generic.entry import Entry
+    from apiserver.registry.generic.resource import Resource
+
+__all__ = ["definitions", "rows", "table", "table_of_many"]
+
+STEP = 100
+"""Rows that are made before others may have their turn."""
+KEPT = Kept()
+NAME_DESCRIPTION = (
+    "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to "
+    "request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration "
+    "definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names"
+)
+
+
+def table(
+    query: Mapping[str, str], resource: Resource, version: str, entries: Sequence[Entry], meta: Mapping[str, Any], *, headers: bool = True
+) -> Parts:
+    """The encoded Table of these objects. `meta`: its ListMeta. Without `headers` there are no column definitions, as in all events of a
+    watch but the first."""
+    return _with_head(resource, version, meta, rows(query, resource, version, entries), headers=headers)
+
+
+async def table_of_many(
+    query: Mapping[str, str], resource: Resource, version: str, entries: Sequence[Entry], meta: Mapping[str, Any]
+) -> Parts:
+    """The same, letting others have their turn."""
+    made: list[bytes] = []
+    turn = TURNS.begin()
+    for start in range(0, len(entries), STEP):
+        made += rows(query, resource, version, entries[start : start + STEP])
+        await turn.over()
+    return _with_head(resource, version, meta, made)
+
+
+def _with_head(resource: Resource, version: str, meta: Mapping[str, Any], made: list[bytes], *, headers: bool = True) -> Parts:
+    head = {"kind": "Table", "apiVersion": f"meta.k8s.io/{version}", "metadata": meta}
+    heads = orjson.dumps(definitions(resource) if headers else None)
+    return Parts(orjson.dumps(head)[:-1] + b',"columnDefinitions":' + heads + b',"rows":[', made, b"]}")
+
+
+def definitions(resource: Resource) -> list[dict[str, Any]]:
+    """The column definitions; Name comes first."""
+    name = {"name": "Name", "type": "string", "format": "name", "description": NAME_DESCRIPTION, "priority": 0}
+    return [
+        name,
+        *(
+            {"name": c.name, "type": c.type, "format": c.format, "description": c.description, "priority": c.priority}
+            for c in columns(resource)
+        ),
+    ]
+
+
+def rows(query: Mapping[str, str], resource: Resource, version: str, entries: Iterable[Entry]) -> list[bytes]:
+    """The encoded rows, with the current ages."""
+    ages = Ages(time.time())
+    include = query.get("includeObject", "") or "Metadata"
+    if include == "Metadata" and version == "v1":
+        return [_usual(resource, entry, ages) for entry in entries]
+    return [_row(resource, entry, ages, include, version) for entry in entries]
+
+
+def _usual(resource: Resource, entry: Entry, ages: Ages) -> bytes:
+    """The row as kubectl asks for it, kept until an age in it changes."""
+    row = entry.row
+    if row is not None and row.whole is not None and row.until > ages.now:
+        return row.whole  # type: ignore[no-any-return] # an entry's row is Any to all but this module
+    made = _row(resource, entry, ages, "Metadata", "v1")
+    KEPT.add(row_of(resource, entry), made, ages.until)
+    return made
+
+
+def _row(resource: Resource, entry: Entry, ages: Ages, include: str, version: str) -> bytes:
+    filled = ages.fill(row_of(resource, entry).cells)
+    match include:
+        case "None":
+            return b'{"cells":%s,"object":null}' % filled
+        case "Metadata":
+            return b'{"cells":%s,"object":%s}' % (filled, metadata.partial(resource, entry, version))
+        case _:
+            return b'{"cells":%s,"object":%s}' % (filled, entry.json)

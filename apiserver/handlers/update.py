@@ -1,0 +1,40 @@
+"""PUT: an object, or its status, replaced. The registry refuses one that does not name the resourceVersion it was made from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from apiserver.handlers.request.fieldvalidation import check_body
+from apiserver.handlers.request.negotiation import negotiate
+from apiserver.handlers.request.objects import check_kind, check_place, read_object, warn
+from apiserver.handlers.request.options import context
+from apiserver.handlers.response.respond import respond_entry
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from apiserver.handlers.request.call import Call
+    from apiserver.handlers.scope import Scope
+
+__all__ = ["update"]
+
+
+async def update(call: Call, scope: Scope) -> web.StreamResponse:
+    """200 with the object as it is now."""
+    form = negotiate(call)
+    how = context(call, "UpdateOptions", informed=True)
+    decoded = await read_object(call, how, scope.resource)
+    check_kind(scope.resource, decoded.value)
+    check_place(call, scope.resource, decoded.value, name=True)
+    check_body(how, scope.resource, scope.schema, decoded.value, decoded.duplicates)
+    how.large = decoded.large
+    await how.breathe()
+
+    wanted: dict[str, Any] = decoded.value
+
+    def change(current: dict[str, Any]) -> dict[str, Any]:
+        warn(how, wanted, current)
+        return wanted
+
+    entry = await scope.registry.update(how, scope.namespace(call), call.info.name, change, subresource=call.info.subresource)
+    return respond_entry(call, form, scope.resource, entry)

@@ -1,0 +1,238 @@
+"""WATCH: a stream of frames that ends by timeoutSeconds, by the client, or when the server stops.
+
+A watch holds a place in the collection's history and nothing else; what is new is written by the Fanout of all watches. A client that
+does not read is cut; one that falls behind the history, or asks for what is gone, gets an ERROR event with 410 and lists anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+from aiohttp import HttpVersion11, web
+
+from apiserver.handlers.list import prefix_of
+from apiserver.handlers.request.negotiation import negotiate
+from apiserver.handlers.request.options import ListOptions, list_options
+from apiserver.handlers.request.timebudget import TURNS
+from apiserver.handlers.response.errors import from_storage
+from apiserver.handlers.response.metadata import wrong_form
+from apiserver.handlers.response.respond import CHUNK, headers
+from apiserver.handlers.scope import fresh
+from apiserver.handlers.watchers.frames import INITIAL_EVENTS_END, Frames, error_frame
+from storage.base import Compacted, Unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from apiserver.handlers.request.call import Call
+    from apiserver.handlers.scope import Scope
+    from apiserver.handlers.watchers.broadcaster import Fanout
+    from apiserver.registry.generic.entry import Entry
+    from storage.cache import Change, Subscription
+
+__all__ = ["watch"]
+
+BOOKMARKS = 60.0
+"""Seconds between two bookmarks, about."""
+SHORTEST, LONGEST = 1800.0, 3600.0
+"""Seconds of a watch whose client names no timeout: at random, so that not all come back at once."""
+UNPAUSED = 16 * 1024
+"""Bytes in a transport's buffer up to which it never asks to wait (the low-water mark of asyncio and uvloop)."""
+SLOW = 30.0
+"""Seconds that a client may take to make room for a piece."""
+INITIAL, RATE = 60.0, 1024 * 1024
+"""Seconds that a client has for the initial events, as for a list, and so many bytes are worth a second more. Until it has them, the
+watch holds the objects as they were when it began, which no history counts."""
+AT_ONCE, BYTES = 64, 256 * 1024
+"""Changes of a piece, and bytes of them, at most; but always one. A client that does not read has one piece in its connection's buffer."""
+
+
+async def watch(call: Call, scope: Scope) -> web.StreamResponse:
+    """The changes of a namespace or of all, as the selectors see them."""
+    form = negotiate(call, watch=True)
+    if form.kind == "PartialObjectMetadataList":
+        raise wrong_form(form.kind, "the requested object is not a list")
+    options = list_options(call.query, scope.resource, watch=True)
+    prefix = prefix_of(scope, call.info, options.selector)
+    chunked = call.http.version >= HttpVersion11
+    frames = Frames(scope.resource, form, prefix, options.selector, call.query, scope.memo, chunked=chunked)
+    initial = await _prepare(scope, options)
+    response = web.StreamResponse(headers=headers(call, form))
+    stream = _Stream(call, response, frames, options)
+    with scope.watches.running():
+        if not scope.watches.stopping:
+            await _serve(scope, stream, initial, prefix)
+    return await stream.end()
+
+
+async def _prepare(scope: Scope, options: ListOptions) -> bool:
+    """Wait until the state is as new as wanted. Returns whether the watch begins with the objects that there are."""
+    await fresh(scope, options.revision)
+    return not options.revision if options.initial_events is None else options.initial_events
+
+
+async def _serve(scope: Scope, stream: _Stream, initial: bool, prefix: str) -> None:
+    collection = scope.registry.collection
+    # Nothing is awaited between the look at the objects and the subscription: no change is lost or doubled.
+    entries = collection.range(prefix) if initial else []
+    revision = collection.revision
+    try:
+        subscription = collection.subscribe(revision if initial else stream.options.revision or revision)
+    except Compacted as error:
+        await stream.fail(error)
+        return
+    try:
+        await stream.begin(entries, revision if initial else 0)
+        await stream.follow(subscription, scope.fanout)
+    except Compacted as error:
+        await stream.fail(error)
+    except Unavailable:
+        pass  # the storage is being closed: the client comes back, here or to another replica
+    finally:
+        subscription.close()
+
+
+class _Stream:
+    """One watch's response. It follows a Fanout as long as it is up to date, and catches up in its own task when it is not."""
+
+    def __init__(self, call: Call, response: web.StreamResponse, frames: Frames, options: ListOptions) -> None:
+        self.options = options
+        self._call, self._response, self._frames = call, response, frames
+        self._loop = asyncio.get_running_loop()
+        self._end = self._loop.time() + (options.timeout or random.uniform(SHORTEST, LONGEST))
+        self._subscription: Subscription[Change[Entry]] | None = None
+        self._failure: Exception | None = None
+        self._woken: asyncio.Future[None] | None = None
+
+    async def begin(self, entries: Iterable[Entry], revision: int) -> None:
+        """Send the headers, so that the client knows that it watches, and the initial events with their bookmark."""
+        await self._response.prepare(self._call.http)
+        waiting: list[bytes] = []
+        size, turn, until = 0, TURNS.begin(), self._loop.time() + INITIAL
+        for frame in self._frames.initial(entries):
+            waiting.append(frame)
+            size += len(frame)
+            if size >= CHUNK:
+                await self._write(b"".join(waiting))
+                await turn.over()
+                until += size / RATE
+                if self._loop.time() > until:
+                    raise self._cut("the client reads the initial events too slowly")
+                waiting, size = [], 0
+        if self.options.initial_events and self.options.bookmarks:
+            waiting.append(self._frames.bookmark(revision, INITIAL_EVENTS_END))
+        await self._write(b"".join(waiting))
+
+    async def follow(self, subscription: Subscription[Change[Entry]], fanout: Fanout) -> None:
+        """Send changes and bookmarks until the time is over. Raises Compacted, Unavailable."""
+        self._subscription = subscription
+        bookmark = self._next_bookmark()
+        while self._loop.time() < self._end:
+            await self._catch_up(subscription)
+            # Nothing is awaited in between: the fan-out goes on exactly here.
+            fanout.join(self)
+            try:
+                await self._sleep(min(bookmark, self._end))
+            finally:
+                fanout.leave(self)
+            if self._failure is not None:
+                raise self._failure
+            if self._loop.time() >= bookmark:
+                if self._gone():
+                    return
+                bookmark = self._next_bookmark()
+                if self.options.bookmarks:
+                    await self._write(self._frames.bookmark(subscription.revision))
+
+    def deliver(self) -> bool:
+        """See Follower."""
+        transport = self._call.http.transport
+        assert self._subscription is not None, "it follows"
+        if transport is None or transport.is_closing():
+            return False  # the task is being cancelled
+        try:
+            if transport.get_write_buffer_size() <= UNPAUSED:
+                data = self._frames.changes(self._subscription.take(AT_ONCE, BYTES))
+                if data:
+                    transport.write(data)
+                if self._subscription.complete:
+                    return True
+        except Exception as error:
+            self._failure = error
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+        return False
+
+    async def fail(self, error: Compacted) -> None:
+        """Tell why the watch ends."""
+        self._subscription = None
+        await self._response.prepare(self._call.http)
+        await self._write(error_frame(from_storage(error)))
+
+    async def end(self) -> web.StreamResponse:
+        """End the response as a whole one, with a last bookmark so that the next watch begins where this one ended."""
+        await self._response.prepare(self._call.http)
+        if not self._gone():
+            if self.options.bookmarks and self._subscription is not None:
+                await self._write(self._frames.bookmark(self._subscription.revision))
+            await self._response.write_eof()
+        return self._response
+
+    async def _catch_up(self, subscription: Subscription[Change[Entry]]) -> None:
+        """Write all that there is, as fast as the client takes it."""
+        await self._drain()
+        while True:
+            changes = subscription.take(AT_ONCE, BYTES)  # what is not written yet stays in the history, which is bounded
+            if not changes:
+                return
+            await self._send(self._frames.changes(changes))  # a write that is cancelled has handed its bytes over already
+
+    async def _sleep(self, until: float) -> None:
+        """Until then, or until there is something that `deliver` could not do."""
+        self._woken = woken = self._loop.create_future()
+        timer = self._loop.call_at(until, _resolve, woken)
+        try:
+            await woken
+        finally:
+            timer.cancel()
+            self._woken = None
+
+    async def _write(self, frames: bytes) -> None:
+        await self._send(self._frames.piece(frames))
+
+    async def _send(self, data: bytes) -> None:
+        transport = self._call.http.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError("the client is gone")
+        if data:
+            transport.write(data)
+            await self._drain()
+
+    async def _drain(self) -> None:
+        transport = self._call.http.transport
+        if transport is None or transport.get_write_buffer_size() <= UNPAUSED:
+            return
+        try:
+            async with asyncio.timeout(SLOW):
+                await self._call.http.writer.drain()
+        except TimeoutError:
+            raise self._cut("the client does not read its watch") from None
+
+    def _cut(self, why: str) -> ConnectionResetError:
+        if (transport := self._call.http.transport) is not None:
+            transport.abort()
+        return ConnectionResetError(why)
+
+    def _next_bookmark(self) -> float:
+        return self._loop.time() + BOOKMARKS * random.uniform(0.9, 1.1)
+
+    def _gone(self) -> bool:
+        transport = self._call.http.transport
+        return transport is None or transport.is_closing()
+
+
+def _resolve(woken: asyncio.Future[None]) -> None:
+    if not woken.done():
+        woken.set_result(None)

@@ -1,0 +1,174 @@
+"""The frames of a watch: one line of JSON per event, made of cached bytes. Pure but for a memo.
+
+Watchers that ask for the same get the same bytes: those of the latest batch are kept per question.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
+
+import orjson
+
+from apiserver.handlers.response import metadata, table
+from apiserver.registry.generic.entry import Entry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from apiserver.apis.status import ApiError
+    from apiserver.handlers.request.negotiation import Form
+    from apiserver.registry.generic.resource import Resource
+    from apiserver.registry.generic.selectors import Selector
+    from storage.cache import Change
+
+__all__ = ["INITIAL_EVENTS_END", "Frames", "Memo", "error_frame", "transition"]
+
+INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
+
+
+SHARED = 8 * 1024 * 1024
+"""Bytes that are kept for watchers that ask for the same, those of all questions together."""
+
+
+class Batch:
+    """The encoded bytes of the changes that were asked for last. It holds none of the changes."""
+
+    __slots__ = ("__weakref__", "_changes", "_memo", "data")
+
+    def __init__(self, memo: Memo) -> None:
+        self._memo = memo
+        self._changes: object = None
+        self.data = b""
+
+    def get(self, changes: Sequence[Change[Entry]], encode: Callable[[Sequence[Change[Entry]]], bytes]) -> bytes:
+        """The bytes of these changes, made by `encode` if nobody else asked for the same just before."""
+        first, last = changes[0], changes[-1]
+        asked = first.revision, first.item.key, last.revision, last.item.key, len(changes)
+        if asked == self._changes:
+            return self.data
+        data = encode(changes)
+        self._changes, self.data = asked, data
+        self._memo.keep(self)
+        return data
+
+    def forget(self) -> None:
+        """Hold nothing."""
+        self._changes, self.data = None, b""
+
+
+class Memo:
+    """One Batch for each question that is being watched, kept for as long as somebody has it. The bytes of those that were made longest
+    ago are forgotten when there are more than `limit`."""
+
+    def __init__(self, limit: int = SHARED) -> None:
+        self._batches: WeakValueDictionary[object, Batch] = WeakValueDictionary()
+        self._limit, self.size = limit, 0
+        self._kept: dict[Batch, int] = {}
+
+    def batch(self, question: object) -> Batch:
+        """That of all who ask the same."""
+        found = self._batches.get(question)
+        if found is None:
+            found = self._batches[question] = Batch(self)
+        return found
+
+    def keep(self, batch: Batch) -> None:
+        """Count the bytes that a Batch has now."""
+        self.size += len(batch.data) - self._kept.pop(batch, 0)
+        if batch.data:
+            self._kept[batch] = len(batch.data)
+        while self.size > self._limit:
+            oldest = next(iter(self._kept))
+            self.size -= self._kept.pop(oldest)
+            oldest.forget()
+
+
+class Frames:
+    """The frames of one watch. `prefix`: that of the keys it looks at. `chunked`: whether pieces of them are chunks of HTTP/1.1."""
+
+    def __init__(
+        self,
+        resource: Resource,
+        form: Form,
+        prefix: str,
+        selector: Selector,
+        query: Mapping[str, str],
+        memo: Memo,
+        *,
+        chunked: bool = False,
+    ) -> None:
+        self._resource, self._form, self._prefix, self._selector = resource, form, prefix, selector
+        self._query, self._chunked = query, chunked
+        # The first frame of a table differs from the others, and its ages grow.
+        self._batch = None if form.kind == "Table" else memo.batch((prefix, selector, form, chunked))
+        self._headers = True
+
+    def initial(self, entries: Iterable[Entry]) -> Iterable[bytes]:
+        """An ADDED for each of these."""
+        return (self._frame(b"ADDED", entry) for entry in entries if not self._selector or self._selector.matches(entry))
+
+    def piece(self, frames: bytes) -> bytes:
+        """Some frames as they go over the connection (RFC 9112, 7.1)."""
+        return b"%x\r\n%s\r\n" % (len(frames), frames) if frames and self._chunked else frames
+
+    def changes(self, changes: Sequence[Change[Entry]]) -> bytes:
+        """The piece with the frames of these changes, b"" if none of them is seen by this watch."""
+        if not changes:
+            return b""
+        return self._encode(changes) if self._batch is None else self._batch.get(changes, self._encode)
+
+    def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
+        """A BOOKMARK: everything up to the revision has been sent."""
+        resource = self._resource
+        meta: dict[str, Any] = {"resourceVersion": str(revision)}
+        if annotations:
+            meta["annotations"] = annotations
+        body = orjson.dumps({"kind": resource.kind, "apiVersion": resource.api_version, "metadata": meta})
+        return self._frame(b"BOOKMARK", Entry("", "", "", revision, body, {}, {}))
+
+    def _encode(self, changes: Sequence[Change[Entry]]) -> bytes:
+        found = []
+        for change in changes:
+            if change.item.key.startswith(self._prefix):
+                event = transition(change, self._selector)
+                if event is not None:
+                    found.append(self._frame(*event))
+        return self.piece(b"".join(found))
+
+    def _frame(self, type_: bytes, entry: Entry) -> bytes:
+        match self._form.kind:
+            case "":
+                body = entry.json
+            case "Table":
+                meta = {"resourceVersion": str(entry.revision)}
+                parts = table.table(self._query, self._resource, self._form.version, [entry], meta, headers=self._headers)
+                body, self._headers = parts.join(), False
+            case _:
+                body = metadata.partial(self._resource, entry, self._form.version)
+        return b'{"type":"%s","object":%s}\n' % (type_, body)
+
+
+def transition(change: Change[Entry], selector: Selector) -> tuple[bytes, Entry] | None:
+    """The event that a watcher with this selector sees of a change: an object that is selected no longer is DELETED for it, in
+    the last state that was, at the change's revision."""
+    previous = change.previous
+    before = previous is not None and (not selector or selector.matches(previous))
+    if change.type == "delete":
+        return (b"DELETED", change.item) if before else None
+    if not selector or selector.matches(change.item):
+        return b"MODIFIED" if before else b"ADDED", change.item
+    if previous is None or not before:
+        return None
+    return b"DELETED", _at(previous, change.revision)
+
+
+def error_frame(error: ApiError) -> bytes:
+    """An ERROR: the watch ends here."""
+    return b'{"type":"ERROR","object":%s}\n' % orjson.dumps(error.status())
+
+
+def _at(entry: Entry, revision: int) -> Entry:
+    """The same state with another resourceVersion, which stands at the head of the metadata (see Entry)."""
+    json = entry.json.replace(b'"resourceVersion":"%d"' % entry.revision, b'"resourceVersion":"%d"' % revision, 1)
+    return Entry(entry.key, entry.namespace, entry.name, revision, json, entry.labels, entry.fields)

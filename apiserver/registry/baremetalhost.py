@@ -1,0 +1,307 @@
+"""The tenants' BareMetalHost views: reads are plain, a write is absorbed into the Workload and the Host behind the view."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from apiserver.apis import metal3
+from apiserver.apis.host import ADOPTS, adopted_consumer
+from apiserver.apis.status import ApiError, conflict, not_found
+from apiserver.registry.claims.claims import Claims, bound, free_reason, held_back
+from apiserver.registry.claims.confirmation import Confirmations
+from apiserver.registry.claims.projection import CLAIMED_THROUGH, claimed_by, host_of
+from apiserver.registry.claims.viewupdate import Absorbed, Refused, Taken, absorb
+from apiserver.registry.generic import metadata
+from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.generic.entry import Entry, encode_stored
+from apiserver.registry.generic.registry import ATTEMPTS, Registry, deletion_mark, managed_fields, mark_deleted, now
+from apiserver.registry.generic.resource import ALL_VERBS, Column, Resource
+from apiserver.registry.generic.sharing import sharing
+from apiserver.registry.generic.tracking import settled, with_fields
+from apiserver.registry.generic.validation import normalize, refuse
+from apiserver.registry.workload import class_spec, deploy_causes
+from storage.base import Conflict, Delete
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apiserver.registry.generic.context import Context, DeleteOptions
+    from apiserver.registry.generic.strategy import Admission
+    from storage.base import Operation
+    from storage.cache import WatchCache
+
+__all__ = ["BareMetalHostViewRegistry", "baremetalhosts"]
+
+COLUMNS = (
+    Column("Status", "status.operationalStatus", priority=1, description="Operational status"),
+    Column("State", "status.provisioning.state", description="Provisioning status"),
+    Column("Consumer", "spec.consumerRef.name", description="Consumer using this host"),
+    Column("BMC", "spec.bmc.address", priority=1, description="Address of management controller"),
+    Column("Online", "spec.online", description="Whether the host is online or not"),
+    Column("Error", "status.errorType", description="Type of the most recent error"),
+    Column("Age", "metadata.creationTimestamp", type="date", description="Time duration since creation of BaremetalHost"),
+)
+"""As BMO's CRD has them."""
+
+
+def baremetalhosts(group: str = metal3.GROUP, *, view: bool) -> Resource:
+    """BareMetalHosts: the tenants' view in `group` (which refuses CREATE, and whose status is read only), or BMO's own kind."""
+    return Resource(
+        group=group,
+        version=metal3.VERSION,
+        kind="BareMetalHost",
+        plural="baremetalhosts",
+        singular="baremetalhost",
+        short_names=("bmh", "bmhost"),
+        model=metal3.BareMetalHost,
+        columns=COLUMNS,
+        indexed={".host": "status.provisioning.ID"},
+        subresources={"status": frozenset({"get"}) if view else frozenset({"get", "update", "patch"})},
+        verbs=ALL_VERBS - {"create"} if view else ALL_VERBS,
+    )
+
+
+class BareMetalHostViewRegistry(Registry):
+    """Views: stored, but written only as the projection of a Host and a Workload."""
+
+    def __init__(self, cache: WatchCache, claims: Claims, admission: Admission | None = None, group: str = metal3.GROUP) -> None:
+        indexers = {"host": lambda e: [e.fields[".host"]]}
+        super().__init__(baremetalhosts(group, view=True), cache, admission=admission, indexers=indexers)
+        self.claims = claims
+        self.confirmations = Confirmations(claims)
+
+    async def update(
+        self,
+        context: Context,
+        namespace: str,
+        name: str,
+        change: Callable[[dict[str, Any]], dict[str, Any]],
+        *,
+        subresource: str = "",
+        applied: bool = False,
+    ) -> Entry:
+        """Absorb a tenant's write. 409 when the host is claimed by somebody else, 422 for what a tenant may not change. A claim waits a
+        moment until it is known whether the host's source agrees."""
+        before = self.find(namespace, name)
+        written = await self._write(context, namespace, name, change, subresource, applied=applied)
+        if not context.dry_run and before is not None and _claims(before.object(), written.object()):
+            await self._confirmed(written)
+        return written
+
+    async def _confirmed(self, view: Entry) -> None:
+        """Raises ApiError (409) when somebody else was faster to take the real host."""
+        host = self.claims.hosts.find("", host_of(view.object()))
+        workload = self.claims.workload_of_host(host.object()) if host is not None else None
+        if workload is not None and await self.confirmations.lost(workload.object()):
+            raise self._taken(view.name)
+
+    async def _write(
+        self,
+        context: Context,
+        namespace: str,
+        name: str,
+        change: Callable[[dict[str, Any]], dict[str, Any]],
+        subresource: str,
+        *,
+        applied: bool,
+    ) -> Entry:
+        with context.settling():
+            for _ in range(ATTEMPTS):
+                entry = self._get_for_write(namespace, name)
+                old = entry.object()
+                wanted = change(old)
+                new = await self._wanted(context, entry, old, wanted)
+                host_entry = self.claims.hosts.find("", host_of(old))
+                if host_entry is None:
+                    raise self._gone(name)
+                host = host_entry.object()
+                current = self.claims.workload_of_host(host)
+                try:
+                    absorbed = self._absorb(context, old, new, host, current)
+                    claims = absorbed.action in ("claim", "adopt", "give up")
+                    if not claims:
+                        context.settle(False)  # an attempt before this one may have been to make a Workload
+                    if absorbed.action == "nothing":
+                        return entry
+                    if claims:
+                        view, operations = await self._claim(context, entry, host_entry, host, absorbed)
+                    else:
+                        view, operations = await self._change(context, entry, host_entry, host, current, absorbed)
+                    view = self._tracked(context, old, view, managed_fields(wanted), subresource, applied=applied)
+                    written = await self._commit(context, entry, view, operations)
+                    if claims and not context.dry_run:
+                        await self._withdraw_others(host_entry.name)
+                    return written
+                except Conflict:
+                    continue
+        raise self._busy(name)
+
+    async def apply(
+        self, context: Context, namespace: str, name: str, wanted: dict[str, Any], *, force: bool, subresource: str = ""
+    ) -> tuple[Entry, bool]:
+        """Server-side apply to a view there is; classes offer hosts, nobody creates them."""
+        self._get_for_write(namespace, name)
+        return await self._apply(context, namespace, name, wanted, subresource, force=force), False
+
+    async def delete(self, context: Context, namespace: str, name: str, options: DeleteOptions) -> tuple[Entry, bool]:
+        """Release the host. An offer goes at once; a claimed host's view goes when the host was released."""
+        for _ in range(ATTEMPTS):
+            entry = self._get_for_write(namespace, name)
+            old = entry.object()
+            self._check_preconditions(old["metadata"], name, options)
+            await self.admit_deletion(context, entry, old)
+            host_entry = self.claims.hosts.find("", host_of(old))
+            host = host_entry.object() if host_entry is not None else None
+            try:
+                if host_entry is None or host is None or not claimed_by(host, namespace):
+                    return await self._withdraw(context, entry, old, host_entry), True
+                if "deletionTimestamp" in old["metadata"]:
+                    return entry, False
+                return await self._release(context, entry, host_entry, host), False
+            except Conflict:
+                continue
+        raise self._busy(name)
+
+    async def _withdraw(self, context: Context, entry: Entry, old: dict[str, Any], host_entry: Entry | None) -> Entry:
+        """Takes an offer away. The Host's list of offers says so too, or nobody would ever make it again."""
+        host = host_entry.object() if host_entry is not None else {"spec": {}}
+        offers = host["spec"].get("offers") or []
+        if host_entry is None or entry.namespace not in offers or "claimRef" in host["spec"] or context.dry_run:
+            return await self._remove(context, entry, old)
+        host = {**host, "spec": {**host["spec"], "offers": [name for name in offers if name != entry.namespace]}}
+        revision = await self.cache.commit([Delete(entry.key, entry.revision), self.claims.hosts.put(host_entry, host)])
+        return self.decode(entry.key, encode_stored(self.resource, old), revision)
+
+    def _get_for_write(self, namespace: str, name: str) -> Entry:
+        """The view; NotFound also where another namespace has the host and the offer is about to be withdrawn: that somebody took it is
+        not said, neither now nor later."""
+        entry = self.get(namespace, name)
+        host = self.claims.hosts.find("", entry.fields[".host"])
+        if host is not None and host.fields[".claimNamespace"] not in ("", None, namespace):
+            raise not_found(self.resource.group, self.resource.plural, name)
+        return entry
+
+    async def _wanted(self, context: Context, entry: Entry, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+        """What the tenant wants the view to be: validated and admitted; status and the system's metadata are not its to write."""
+        given = new.get("metadata")
+        meta = metadata.for_update(self.resource, old["metadata"], given if isinstance(given, dict) else {})
+        new = normalize(self.resource, {**sharing(old, new), "metadata": meta, "status": old["status"]}, entry.name, old)
+        admitted = await self.admission.admit(Attributes("UPDATE", context, self.resource, entry.namespace, entry.name, new, old))
+        return admitted or new
+
+    def _tracked(
+        self, context: Context, old: dict[str, Any], view: dict[str, Any], sent: Any, subresource: str, *, applied: bool
+    ) -> dict[str, Any]:
+        """The view with its managedFields: those of the apply that made it, or by what differs from `old`."""
+        if applied:
+            return settled(old, with_fields(view, sent or []))
+        return settled(old, self.tracking.track(context, old, view, sent, subresource, now()))
+
+    def _absorb(self, context: Context, old: dict[str, Any], new: dict[str, Any], host: dict[str, Any], current: Entry | None) -> Absorbed:
+        claimed = claimed_by(host, old["metadata"]["namespace"])
+        releasing = claimed and (current is None or "deletionTimestamp" in current.object()["metadata"])
+        try:
+            absorbed = absorb(old, new, host, claimed=claimed, releasing=releasing, informed=context.informed)
+            if absorbed.action in ("claim", "change"):
+                self._check_deployment(host, absorbed.changes)
+            return absorbed
+        except Refused as refused:
+            raise refuse(self.resource, old["metadata"]["name"], refused.causes) from None
+        except Taken:
+            raise self._taken(old["metadata"]["name"]) from None
+
+    def _check_deployment(self, host: dict[str, Any], changes: dict[str, Any]) -> None:
+        """Raises Refused when what is to be deployed from now on is not what the host's class allows."""
+        causes = deploy_causes(changes, class_spec(self.claims.classes, host["spec"]["className"]) or {})
+        if causes:
+            raise Refused(causes)
+
+    async def _claim(
+        self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any], absorbed: Absorbed
+    ) -> tuple[dict[str, Any], list[Operation]]:
+        """The filled view, and what makes the Workload and records the claim: one commit."""
+        why = free_reason(host, entry.namespace) if absorbed.action == "claim" else None
+        if why is not None:
+            raise conflict(self.resource.group, self.resource.plural, entry.name, why)
+        workloads = self.claims.workloads
+        name = entry.name if workloads.find(entry.namespace, entry.name) is None else metadata.generated_name(f"{entry.name}-")
+        spec = {field: value for field, value in absorbed.changes.items() if value is not None}
+        # A BareMetalHost whose image is changed is installed anew.
+        spec |= {"className": host["spec"]["className"], "hostRef": {"name": entry.name}, "updatePolicy": "Recreate"}
+        meta: dict[str, Any] = {"name": name, "labels": {CLAIMED_THROUGH: "baremetalhost"}}
+        if absorbed.action != "claim":
+            meta["annotations"] = {ADOPTS: adopted_consumer(host["status"]["held"]["spec"]["consumerRef"])}
+        made = await workloads.admit_new(context, entry.namespace, {"metadata": meta, "spec": spec})
+        host, made = bound(host, made, absorbed.tenant)
+        if absorbed.action == "give up":
+            made = mark_deleted(made, "") or made
+        view = self.claims.view_object(host, made, entry.namespace, entry.name)
+        return view, [workloads.put(None, made), self.claims.hosts.put(host_entry, host)]
+
+    async def _change(
+        self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any], current: Entry | None, absorbed: Absorbed
+    ) -> tuple[dict[str, Any], list[Operation]]:
+        """The changed view, and what carries the write into the Workload and the Host, and releases where the consumer went: one commit."""
+        operations: list[Operation] = []
+        changed: dict[str, Any] | None = None
+        if current is not None:
+            changed = await self._changed_workload(context, current, absorbed)
+            operations.append(self.claims.workloads.put(current, changed))
+        host = {**host, "spec": {**host["spec"], "view": absorbed.tenant}}
+        operations.append(self.claims.hosts.put(host_entry, host))
+        return self.claims.view_object(host, changed, entry.namespace, entry.name), operations
+
+    async def _changed_workload(self, context: Context, current: Entry, absorbed: Absorbed) -> dict[str, Any]:
+        """The Workload as the write leaves it: what its own registry would store for the same change, and deletion, of it."""
+        workloads, old = self.claims.workloads, current.object()
+        changed = await workloads.admit_change(context, current, old, _with_spec(old, absorbed.changes)) if absorbed.changes else old
+        if absorbed.action != "release":
+            return changed
+        await workloads.admit_deletion(context, current, changed)
+        return mark_deleted(held_back(changed), "") or changed
+
+    async def _release(self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any]) -> Entry:
+        current = self.claims.workload_of_host(host)
+        if current is not None:
+            await self.claims.workloads.admit_deletion(context, current, current.object())
+        marked = mark_deleted(held_back(current.object()), "") if current is not None else None
+        view = self.claims.view_object(host, marked, entry.namespace, entry.name)
+        view["metadata"] |= deletion_mark(view["metadata"])  # what keeps it is the claim, not a finalizer of its own
+        operations: list[Operation] = [self.claims.hosts.put(host_entry, host)]
+        if current is not None and marked is not None:
+            operations.append(self.claims.workloads.put(current, marked))
+        return await self._commit(context, entry, view, operations)
+
+    async def _commit(self, context: Context, entry: Entry, view: dict[str, Any], operations: list[Operation]) -> Entry:
+        own = self.put(entry, view)
+        if context.dry_run:
+            return self.decode(own.key, own.value, entry.revision)
+        return self.stored(own, await self.cache.commit([own, *operations]))
+
+    async def _withdraw_others(self, host_name: str) -> None:
+        """Take the other namespaces' offers away, each in a commit of its own. A lost race is somebody else's write, and the
+        host controller's next report does it again."""
+        host_entry = self.claims.hosts.find("", host_name)
+        if host_entry is None:
+            return
+        try:
+            await self.claims.show(host_entry)
+        except Conflict:
+            return
+
+    def _taken(self, name: str) -> ApiError:
+        return conflict(self.resource.group, self.resource.plural, name, "the host is claimed already; choose another one")
+
+    def _gone(self, name: str) -> ApiError:
+        return conflict(self.resource.group, self.resource.plural, name, "the host is no longer offered; choose another one")
+
+
+def _claims(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    """Whether a write has claimed a free host."""
+    return "consumerRef" not in before["spec"] and "consumerRef" in after["spec"]
+
+
+def _with_spec(obj: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The Workload with these spec fields set, or removed where None."""
+    spec = {k: v for k, v in obj["spec"].items() if changes.get(k, v) is not None} | {k: v for k, v in changes.items() if v is not None}
+    return {**obj, "spec": spec}

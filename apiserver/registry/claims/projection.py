@@ -1,0 +1,136 @@
+"""A tenant's BareMetalHost as a pure function of the Host, the Workload that has it (or none) and the namespace.
+
+What tenants may see is listed, never what they may not: the Host's report already holds nothing of the owner's, and only
+the fields named here are taken from it. Inverse: apiserver.registry.claims.viewupdate.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apiserver.apis.host import WORKLOAD_FIELDS, uid_of_view
+from apiserver.apis.workload import GROUP
+
+__all__ = ["CLAIMED_THROUGH", "PAUSED", "STATUS_ANNOTATION", "claimed_by", "held_for", "host_of", "project", "taken_from"]
+
+CLAIMED_THROUGH = f"{GROUP}/claimed-through"
+"""Label of Workloads that were made by a claim through the view; their consumerRef is the claimer's alone."""
+
+PAUSED = "baremetalhost.metal3.io/paused"
+STATUS_ANNOTATION = "baremetalhost.metal3.io/status"
+
+_HOST_SPEC = ("architecture", "bootMACAddress", "bootMode", "disablePowerOff", "hardwareProfile", "rootDeviceHints")
+_HOST_STATUS = ("operationalStatus", "errorType", "errorMessage", "errorCount", "hardwareProfile", "poweredOn", "lastUpdated", "hardware")
+_PROVISIONING = ("state", "bootMode", "rootDeviceHints", "raid", "firmware")
+_TENANT_PROVISIONING = ("image", "customDeploy")
+
+_IDLE_PHASES = ("Pending", "Bound", None)
+
+
+def host_of(view: dict[str, Any]) -> str:
+    """The name of the Host that a view shows."""
+    name: str = view["status"]["provisioning"]["ID"]
+    return name
+
+
+def claimed_by(host: dict[str, Any], namespace: str) -> bool:
+    """Whether the host is claimed by a Workload of this namespace."""
+    claim = host["spec"].get("claimRef")
+    return claim is not None and claim["namespace"] == namespace
+
+
+def held_for(host: dict[str, Any], namespace: str) -> dict[str, Any] | None:
+    """The claim that the host's source knows, if it is of a consumer of this namespace and nobody has the host here."""
+    held: dict[str, Any] | None = (host.get("status") or {}).get("held")
+    return held if held is not None and held["namespace"] == namespace and not host["spec"].get("claimRef") else None
+
+
+def project(host: dict[str, Any], workload: dict[str, Any] | None, namespace: str, name: str) -> dict[str, Any]:
+    """The view of `host` in `namespace` under `name`, without what the system sets at the write (resourceVersion, generation,
+    creationTimestamp, deletionTimestamp). `workload`: the one that has the host; None for a free host, or when it is gone."""
+    claimed, held = claimed_by(host, namespace), held_for(host, namespace)
+    report = host["status"]["report"]
+    tenant = (host["spec"].get("view") or {}) if claimed else held or {}
+    spec = _spec(report["spec"], workload if claimed else None)
+    if held is not None:
+        spec |= {field: held["spec"][field] for field in WORKLOAD_FIELDS if field in held["spec"]}
+    return {
+        "metadata": _metadata(host, report, namespace, name, tenant),
+        "spec": spec,
+        "status": _status(host, report["status"], workload, claimed=claimed, held=held is not None),
+    }
+
+
+def taken_from(workload: dict[str, Any]) -> tuple[object, ...]:
+    """What `project` takes from a Workload: two that agree in it are shown alike. Most of the status is not in it."""
+    meta = workload["metadata"]
+    made_by_claim = CLAIMED_THROUGH in (meta.get("labels") or {})
+    return workload["apiVersion"], meta["namespace"], meta["name"], made_by_claim, workload["spec"], wants_deprovisioning(workload)
+
+
+def _metadata(host: dict[str, Any], report: dict[str, Any], namespace: str, name: str, tenant: dict[str, Any]) -> dict[str, Any]:
+    metadata: dict[str, Any] = {"name": name, "namespace": namespace, "uid": uid_of_view(host["spec"]["source"], namespace)}
+    for field, removed in (("labels", "removedLabels"), ("annotations", "removedAnnotations")):
+        hidden = set(tenant.get(removed) or ())
+        merged = {k: v for k, v in (report.get(field) or {}).items() if k not in hidden} | (tenant.get(field) or {})
+        if merged:
+            metadata[field] = merged
+    for field in ("ownerReferences", "finalizers"):
+        if tenant.get(field):
+            metadata[field] = tenant[field]
+    return metadata
+
+
+def _spec(host_spec: dict[str, Any], workload: dict[str, Any] | None) -> dict[str, Any]:
+    spec: dict[str, Any] = {"online": host_spec.get("online", False), "bmc": {"address": "", "credentialsName": ""}}
+    spec |= {field: host_spec[field] for field in _HOST_SPEC if field in host_spec}
+    if "automatedCleaningMode" in host_spec:
+        spec["automatedCleaningMode"] = host_spec["automatedCleaningMode"]
+    if workload is None:
+        return spec
+    wanted = workload["spec"]
+    spec |= {field: wanted[field] for field in WORKLOAD_FIELDS if field in wanted}
+    if "consumerRef" not in spec and CLAIMED_THROUGH not in (workload["metadata"].get("labels") or {}):
+        meta = workload["metadata"]
+        reference = {"kind": "Workload", "namespace": meta["namespace"], "name": meta["name"], "apiVersion": workload["apiVersion"]}
+        spec["consumerRef"] = reference
+    return spec
+
+
+def _status(
+    host: dict[str, Any], reported: dict[str, Any], workload: dict[str, Any] | None, *, claimed: bool, held: bool
+) -> dict[str, Any]:
+    status = {field: reported[field] for field in _HOST_STATUS if field in reported}
+    history = reported.get("operationHistory") if held else _own_history(host, reported) if claimed else None
+    if history:
+        status["operationHistory"] = history
+    provisioning = reported["provisioning"]
+    kept = _PROVISIONING + (_TENANT_PROVISIONING if held or (claimed and workload is not None) else ())
+    status["provisioning"] = {field: provisioning[field] for field in kept if field in provisioning}
+    status["provisioning"]["ID"] = host["metadata"]["name"]
+    if claimed and wants_deprovisioning(workload):
+        status["provisioning"]["state"] = "deprovisioning"
+    return status
+
+
+def _own_history(host: dict[str, Any], reported: dict[str, Any]) -> dict[str, Any]:
+    """The operations since the claim: those that began otherwise than what the host had behind it then. No clock is compared with another
+    one's. A claim that was recorded without that shows none."""
+    earlier = host["spec"].get("earlier")
+    if earlier is None:
+        return {}
+    history = reported.get("operationHistory") or {}
+    return {name: operation for name, operation in history.items() if earlier.get(name) != ((operation or {}).get("start") or "")}
+
+
+def wants_deprovisioning(workload: dict[str, Any] | None) -> bool:
+    """Whether the host is to be, or is being, emptied. From that moment until the real host has done it the view says
+    `deprovisioning`: CAPM3 releases a host at once that it sees available (delete of a Metal3Machine, step 2).
+
+    The Workload's phase leaves Pending and Bound before anything is asked of the real host, and comes back to Bound
+    once the real host was seen empty, so that a stale report cannot pass for an empty host."""
+    if workload is None or "deletionTimestamp" in workload["metadata"]:
+        return True
+    spec = workload["spec"]
+    wanted = "image" in spec or "customDeploy" in spec
+    return not wanted and (workload.get("status") or {}).get("phase") not in _IDLE_PHASES

@@ -1,0 +1,30 @@
+"""Field management as kube-apiserver has it: managedFields on every write, and server-side apply. Pure, no I/O.
+
+Compile a kind's schema once with `compile_schema`; then call `track_update` for every create, PUT, JSON and merge patch, and `apply` for
+apply patches. Everything else serves these two.
+"""
+
+from __future__ import annotations
+
+from apiserver.registry.fieldmanager.errors import ApplyConflict, ApplyRefused, FieldsError, SchemaMismatch
+from apiserver.registry.fieldmanager.fieldset import EMPTY, FieldSet
+from apiserver.registry.fieldmanager.manage import apply, keep_times, track_update
+from apiserver.registry.fieldmanager.names import default_manager, manager_causes
+from apiserver.registry.fieldmanager.schema import SchemaError, Type, compile_schema
+
+__all__ = [
+    "EMPTY",
+    "ApplyConflict",
+    "ApplyRefused",
+    "FieldSet",
+    "FieldsError",
+    "SchemaError",
+    "SchemaMismatch",
+    "Type",
+    "apply",
+    "compile_schema",
+    "default_manager",
+    "keep_times",
+    "manager_causes",
+    "track_update",
+]

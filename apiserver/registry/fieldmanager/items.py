@@ -1,0 +1,80 @@
+"""How a value is looked at: which of a type's kinds it is, what its list items are called, when two values are the same. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+from apiserver.registry.fieldmanager.elements import item_key, set_value, text_key
+from apiserver.registry.fieldmanager.errors import SchemaMismatch
+from apiserver.registry.fieldmanager.schema import ANYTHING, DEDUCED
+
+if TYPE_CHECKING:
+    from apiserver.registry.fieldmanager.schema import ListType, Type
+
+__all__ = ["CONTAINERS", "Kind", "element_of", "grouped", "kind_of", "same"]
+
+Kind = Literal["map", "scalar", "list"]
+
+CONTAINERS = (dict, list)
+
+
+def kind_of(type_: Type, value: Any) -> Kind:
+    """As what `value` is handled: what it is if the type allows that; null and misfits as the first kind that the type allows."""
+    if isinstance(value, dict):
+        fitting: Kind | None = "map" if type_.map is not None else None
+    elif isinstance(value, list):
+        fitting = "list" if type_.list is not None else None
+    else:
+        fitting = "scalar" if value is not None and type_.scalar is not None else None
+    if fitting is not None:
+        return fitting
+    if type_.map is not None:
+        return "map"
+    return "scalar" if type_.scalar is not None else "list"
+
+
+def same(type_: Type, left: Any, right: Any) -> bool:
+    """Whether two values are equal; 1 equals 1.0, but not True."""
+    if left is right:
+        return True
+    equal: bool = left == right
+    return equal and (type_.exact or _same_kinds(type_, left, right))
+
+
+def _same_kinds(type_: Type, left: Any, right: Any) -> bool:
+    """Of equal values, whether truth values stand in the same places. Looks only where the type leaves that open."""
+    if left is right:
+        return True
+    if isinstance(left, dict):
+        map_ = type_.map or ANYTHING
+        types = {name: map_.type_of(name) for name in left}
+        return all(_same_kinds(child, left[name], right[name]) for name, child in types.items() if not child.exact)
+    if isinstance(left, list):
+        item = type_.list.item if type_.list is not None else DEDUCED
+        return item.exact or all(_same_kinds(item, one, other) for one, other in zip(left, right, strict=True))
+    return isinstance(left, bool) == isinstance(right, bool)
+
+
+def element_of(list_: ListType, item: Any) -> str:
+    """The path element of an item of a set or of a list with keys. Raises SchemaMismatch."""
+    if list_.relation == "set":
+        if item is None or isinstance(item, CONTAINERS):
+            raise SchemaMismatch([("", "items of a list of type set must be scalars, not null")])
+        return set_value(item)
+    if not isinstance(item, dict):
+        raise SchemaMismatch([("", "items of a list with map keys must be objects")])
+    keys = list_.keys
+    if len(keys) == 1 and type(value := item.get(keys[0])) is str:
+        return text_key(keys[0], value)
+    found = {key: item[key] if key in item else list_.defaults[key] for key in keys if key in item or key in list_.defaults}
+    if not found:
+        raise SchemaMismatch([("", f"an item has none of the list's keys: set {', '.join(keys)}")])
+    return item_key(found)
+
+
+def grouped(list_: ListType, items: list[Any]) -> dict[str, list[Any]]:
+    """The items by their path elements, in order; those of one element are duplicates. Raises SchemaMismatch."""
+    found: dict[str, list[Any]] = {}
+    for item in items:
+        found.setdefault(element_of(list_, item), []).append(item)
+    return found

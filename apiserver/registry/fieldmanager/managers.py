@@ -1,0 +1,169 @@
+"""Who owns what: metadata.managedFields read, capped and written. Pure.
+
+The rules of k8s.io/apimachinery/pkg/util/managedfields/internal (managedfields.go, capmanagers.go, stripmeta.go). Entries that nobody
+touches are written as they were read; their field sets are not looked at.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+import orjson
+
+from apiserver.registry.fieldmanager.fieldset import FieldSet
+
+__all__ = ["STRIPPED", "SYSTEM", "Entry", "Identity", "Managers", "capped", "decode", "encode", "is_reset", "owner_text", "parse"]
+
+MAX_UPDATERS = 10
+"""How many entries of operation Update an object may have before the oldest are put together."""
+
+ANCIENT = "ancient-changes"
+
+_ORDER = ("operation", "time", "manager", "apiVersion", "subresource")
+
+SYSTEM = frozenset(
+    {"name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation", "managedFields", "resourceVersion"}
+)
+"""Fields of metadata that no manager has."""
+
+STRIPPED = FieldSet.of(("f:apiVersion",), ("f:kind",), ("f:metadata",), *(("f:metadata", f"f:{name}") for name in sorted(SYSTEM)))
+"""What belongs to the system, and hence to no manager."""
+
+
+class Identity(NamedTuple):
+    """What tells entries apart. `api_version` is "" for appliers, who stay the same whatever version they apply."""
+
+    manager: str
+    operation: str
+    api_version: str
+    subresource: str
+
+    @classmethod
+    def of(cls, manager: str, operation: str, api_version: str, subresource: str) -> Identity:
+        """The identity of an entry; nobody is called "unknown"."""
+        return cls(manager or "unknown", operation, "" if operation == "Apply" else api_version, subresource)
+
+    @property
+    def applied(self) -> bool:
+        """Whether this is an applier, which gives up fields by no longer applying them."""
+        return self.operation == "Apply"
+
+    def sort_text(self) -> str:
+        """What upstream orders managers by where nothing else decides."""
+        names = ("manager", "operation", "apiVersion", "subresource")
+        return orjson.dumps({name: value for name, value in zip(names, self, strict=True) if value}).decode()
+
+
+class Entry(NamedTuple):
+    """What one manager owns. `time`: RFC 3339 in UTC and whole seconds, or "". `stored`: the entry as it was read, if unchanged."""
+
+    fields: FieldSet
+    api_version: str
+    time: str
+    stored: dict[str, Any] | None = None
+
+
+Managers = dict[Identity, Entry]
+
+
+def is_reset(value: object) -> bool:
+    """Whether a client asks for managedFields to be forgotten: by one empty entry. An empty list is what clients send that know nothing
+    of managedFields."""
+    return value == [{}]
+
+
+def decode(entries: object, api_version: str) -> Managers:
+    """The managers of a stored object. Entries of other API versions are dropped: there is no such version any more."""
+    found: Managers = {}
+    for entry in entries if isinstance(entries, list) else ():
+        if entry.get("apiVersion") == api_version:
+            found[_identity(entry)] = Entry(FieldSet(entry.get("fieldsV1") or {}), api_version, entry.get("time") or "", entry)
+    return found
+
+
+def _identity(entry: dict[str, Any]) -> Identity:
+    applied = entry["operation"] == "Apply"
+    return Identity(entry.get("manager", ""), entry["operation"], "" if applied else entry["apiVersion"], entry.get("subresource", ""))
+
+
+def parse(entries: object) -> list[dict[str, Any]]:
+    """Entries that a client sent, in canonical form and order, or [] where they are no managedFields: then what is stored holds."""
+    try:
+        parsed = [_parsed(entry) for entry in entries] if isinstance(entries, list) else []
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return []
+    # Of two entries of one manager the later holds.
+    return _ordered(list({_identity(entry): entry for entry in parsed}.values()))
+
+
+def _parsed(entry: object) -> dict[str, Any]:
+    """Raises ValueError, TypeError or KeyError when it is no entry."""
+    if not isinstance(entry, dict):
+        raise TypeError("an entry is a JSON object")
+    texts = {name: entry.get(name) or "" for name in ("manager", "operation", "apiVersion", "subresource", "time")}
+    if not all(isinstance(text, str) for text in texts.values()):
+        raise TypeError("texts are expected")
+    if texts["operation"] not in ("Apply", "Update") or not texts["apiVersion"] or entry["fieldsType"] != "FieldsV1":
+        raise ValueError("an entry must have an operation Apply or Update, an apiVersion, and fieldsType FieldsV1")
+    fields = FieldSet.parse({} if entry.get("fieldsV1") is None else entry["fieldsV1"])
+    time = datetime.fromisoformat(texts["time"]).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if texts["time"] else ""
+    identity = Identity(texts["manager"], texts["operation"], texts["apiVersion"], texts["subresource"])
+    return _encoded(identity, Entry(fields, texts["apiVersion"], time))
+
+
+def encode(managers: Managers) -> list[dict[str, Any]]:
+    """The managedFields of these managers, in order."""
+    return _ordered([entry.stored or _encoded(identity, entry) for identity, entry in managers.items()])
+
+
+def _ordered(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Appliers first, then the oldest first."""
+    return sorted(entries, key=lambda entry: [entry.get(name) or "" for name in _ORDER]) if len(entries) > 1 else entries
+
+
+def _encoded(identity: Identity, entry: Entry) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "manager": identity.manager,
+        "operation": identity.operation,
+        "apiVersion": entry.api_version,
+        "time": entry.time,
+        "fieldsType": "FieldsV1",
+        "fieldsV1": entry.fields.tree,
+        "subresource": identity.subresource,
+    }
+    return {name: value for name, value in found.items() if value or name == "fieldsV1"}
+
+
+def capped(managers: Managers) -> Managers:
+    """The managers, with the oldest updaters of each API version put together when there are more than MAX_UPDATERS."""
+    if len(managers) <= MAX_UPDATERS:
+        return managers
+    updaters = [identity for identity in managers if not identity.applied]
+    if len(updaters) <= MAX_UPDATERS:
+        return managers
+    left = dict(managers)
+    firsts: dict[str, Identity] = {}
+    count = len(updaters)
+    for identity in sorted(updaters, key=lambda identity: (managers[identity].time, identity.sort_text())):
+        if count <= MAX_UPDATERS:
+            break
+        entry = left[identity]
+        first = firsts.setdefault(entry.api_version, identity)
+        if first is identity:
+            continue
+        bucket = Identity(ANCIENT, "Update", entry.api_version, "")
+        older = left.pop(bucket if bucket in left and bucket != identity else first)
+        del left[identity]
+        left[bucket] = Entry(older.fields | entry.fields, entry.api_version, entry.time)
+        firsts[entry.api_version] = bucket
+        count -= 1
+    return left
+
+
+def owner_text(identity: Identity, api_version: str) -> str:
+    """A manager as conflict messages call it."""
+    text = orjson.dumps(identity.manager).decode()
+    if identity.subresource:
+        text += f" with subresource {orjson.dumps(identity.subresource).decode()}"
+    return text if identity.applied else f"{text} using {api_version}"

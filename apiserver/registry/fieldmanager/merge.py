@@ -1,0 +1,95 @@
+"""The merge of an applied configuration into an object. Pure.
+
+The rules of structured-merge-diff's typed/merge.go: nothing is removed, what both have is the applied one's, and lists keep the object's
+order except where the applied one orders its items otherwise. What comes out as it was is the object's very part, so that comparing
+the two costs nothing there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from apiserver.registry.fieldmanager.items import element_of, grouped, kind_of
+from apiserver.registry.fieldmanager.schema import DEDUCED
+
+if TYPE_CHECKING:
+    from apiserver.registry.fieldmanager.schema import ListType, MapType, Type
+
+__all__ = ["merge"]
+
+_ABSENT: Any = object()
+_SCALARS = (str, int, bool, float)
+
+
+def merge(type_: Type, live: dict[str, Any], applied: dict[str, Any]) -> dict[str, Any]:
+    """`live` with all that `applied` says. Shares parts with both. Raises SchemaMismatch when list items cannot be told apart."""
+    if type_.map is None:
+        return applied
+    return _maps(type_.map, live, applied)
+
+
+def _values(type_: Type, left: Any, right: Any) -> Any:
+    if right is _ABSENT or (type(left) is type(right) and type(left) in _SCALARS and left == right):
+        return left
+    kind = kind_of(type_, right)
+    if kind == "map" and type_.map is not None and not type_.map.atomic:
+        lefts, rights = left if isinstance(left, dict) else {}, right if isinstance(right, dict) else {}
+        return _maps(type_.map, lefts, rights) if lefts or rights else right
+    if kind == "list" and type_.list is not None and type_.list.relation != "atomic":
+        items, wanted = left if isinstance(left, list) else [], right if isinstance(right, list) else []
+        return _lists(type_.list, items, wanted) if items or wanted else right
+    return right
+
+
+def _maps(map_: MapType, left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
+    changed: dict[str, Any] = {}
+    for name, value in right.items():
+        before = left.get(name, _ABSENT)
+        declared = map_.fields.get(name)
+        merged = _values(declared[1] if declared else map_.element or DEDUCED, before, value)
+        if merged is not before:
+            changed[name] = merged
+    return {**left, **changed} if changed else left
+
+
+def _lists(list_: ListType, left: list[Any], right: list[Any]) -> list[Any]:
+    """Items that only the object has stay where they are; the others come in the applied order.
+
+    A duplicate in the object that is applied as well is replaced, not merged with."""
+    lefts, rights = grouped(list_, left), grouped(list_, right)
+    order = [element_of(list_, item) for item in left]
+    wanted = list(rights)
+    shared = [element for element in wanted if element in lefts]
+    found: list[Any] = []
+    taken: set[str] = set()
+    at = next_ = first = 0  # first: of what is left of `shared`
+
+    def take(element: str) -> None:
+        taken.add(element)
+        # null takes part in a merge like anything else, and is what stands for several.
+        mine = lefts.get(element, [_ABSENT])
+        found.append(_values(list_.item, mine[0] if len(mine) == 1 else None, rights[element][0]))
+
+    while at < len(order) or next_ < len(wanted):
+        if at < len(order) and next_ < len(wanted):
+            if order[at] == wanted[next_]:
+                take(order[at])
+                at, next_, first = at + 1, next_ + 1, first + 1
+                continue
+            if order[at] in rights and first < len(shared) and shared[first] != order[at]:
+                at += 1
+                continue
+        if at < len(order):
+            if order[at] not in rights:
+                found.append(left[at])
+                at += 1
+                continue
+            if order[at] in taken:
+                at += 1
+        if next_ < len(wanted):
+            element = wanted[next_]
+            take(element)
+            next_ += 1
+            if first < len(shared) and shared[first] == element:
+                first += 1
+    return found

@@ -1,0 +1,47 @@
+"""Field sets that were written when the schema was another. Pure.
+
+Where a list or object has become atomic, whoever owned something in it owns all of it. The other way round nothing is to be done, nor
+for what no schema describes (structured-merge-diff's typed/reconcile_schema.go).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apiserver.registry.fieldmanager.fieldset import FieldSet, Tree
+
+if TYPE_CHECKING:
+    from apiserver.registry.fieldmanager.schema import MapType, Type
+
+__all__ = ["reconcile"]
+
+
+def reconcile(type_: Type, fields: FieldSet) -> FieldSet:
+    """`fields` as it would be, had it been written under this schema; the same object when nothing is to be changed."""
+    tree = _reconciled(type_, fields.tree) if fields else fields.tree
+    return fields if tree is fields.tree else FieldSet(tree)
+
+
+def _reconciled(type_: Type, tree: Tree) -> Tree:
+    """The new subtree below a field; `tree` itself if it is right as it is. `tree` is not empty."""
+    if not type_.atomic_below:
+        return tree
+    if type_.map is not None:
+        if type_.map.atomic:
+            return {}
+        types = _concerned(type_.map, tree)
+    elif type_.list is not None:
+        if type_.list.relation == "atomic":
+            return {}
+        types = {element: type_.list.item for element, below in tree.items() if below}
+    else:
+        return tree
+    changed = {element: found for element, child in types.items() if (found := _reconciled(child, tree[element])) is not tree[element]}
+    return {**tree, **changed} if changed else tree
+
+
+def _concerned(map_: MapType, tree: Tree) -> dict[str, Type]:
+    """The types of the fields in `tree` that may have something atomic below; of declared ones, few have."""
+    if map_.element is None or not map_.element.atomic_below:
+        return {element: type_ for element, type_ in map_.atomic_below.items() if tree.get(element)}
+    return {element: map_.type_of(element[2:]) for element, below in tree.items() if below and element.startswith("f:")}

@@ -1,0 +1,121 @@
+"""What the watch cache keeps per object: the JSON as it is served, and what selectors look at. Made once per write.
+
+Stored values are the object's JSON without resourceVersion, in the order apiVersion, kind, metadata, so that the
+revision can be spliced into the bytes without parsing them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apiserver.registry.generic.resource import Resource
+
+__all__ = ["Drafts", "Entry", "Known", "decoder", "encode_stored", "unversioned"]
+
+
+OVERHEAD, EACH = 1024, 256
+"""Bytes of memory that an entry has, and each of its labels and fields, beside the text."""
+
+
+class Entry:
+    """One object at one revision. Immutable but for `row`, which is what endpoints keep of its table row."""
+
+    __slots__ = ("fields", "json", "key", "labels", "name", "namespace", "revision", "row")
+
+    def __init__(
+        self, key: str, namespace: str, name: str, revision: int, json: bytes, labels: dict[str, str], fields: dict[str, str]
+    ) -> None:
+        self.key, self.namespace, self.name, self.revision = key, namespace, name, revision
+        self.json, self.labels, self.fields = json, labels, fields
+        self.row: Any = None
+
+    @property
+    def overhead(self) -> int:
+        """Bytes of memory, about, beside those of the JSON."""
+        return OVERHEAD + EACH * (len(self.labels) + len(self.fields))
+
+    def object(self) -> dict[str, Any]:
+        """The object, decoded anew: the caller may change it."""
+        value: dict[str, Any] = orjson.loads(self.json)
+        return value
+
+
+def unversioned(entry: Entry) -> Entry:
+    """The same without its resourceVersion, which stands at the head of the metadata: of what is not stored."""
+    json = entry.json.replace(b'"resourceVersion":"%d",' % entry.revision, b"", 1)
+    return Entry(entry.key, entry.namespace, entry.name, entry.revision, json, entry.labels, entry.fields)
+
+
+def encode_stored(resource: Resource, obj: dict[str, Any]) -> bytes:
+    """The bytes to store for an object: typed, in the fixed order, without resourceVersion."""
+    metadata = {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}
+    rest = {k: v for k, v in obj.items() if k not in ("apiVersion", "kind", "metadata")}
+    return orjson.dumps({"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, **rest})
+
+
+class Drafts:
+    """What entries need to know of objects that were encoded a moment ago, so that these are not decoded when the cache gets their bytes
+    back as stored. Bounded, as what loses a race leaves its draft behind."""
+
+    LIMIT = 256
+
+    def __init__(self) -> None:
+        self._drafts: dict[str, tuple[bytes, Known]] = {}
+
+    def keep(self, key: str, value: bytes, known: Known) -> None:
+        """`value` is about to be stored at `key`."""
+        self._drafts.pop(key, None)
+        if len(self._drafts) >= self.LIMIT:
+            del self._drafts[next(iter(self._drafts))]
+        self._drafts[key] = value, known
+
+    def take(self, key: str, value: bytes) -> Known | None:
+        """What was kept of exactly these bytes. It is told once."""
+        draft = self._drafts.get(key)
+        if draft is None or draft[0] != value:
+            return None
+        del self._drafts[key]
+        return draft[1]
+
+
+class Known(NamedTuple):
+    """What an entry holds beside its JSON."""
+
+    namespace: str
+    name: str
+    labels: dict[str, str]
+    fields: dict[str, str]
+
+    @classmethod
+    def of(cls, resource: Resource, obj: dict[str, Any]) -> Known:
+        """Of an object, whose labels it does not share."""
+        metadata = obj["metadata"]
+        return cls(metadata.get("namespace", ""), metadata["name"], dict(metadata.get("labels") or {}), resource.selectable(obj))
+
+
+def decoder(
+    resource: Resource, reduce: Callable[[dict[str, Any]], dict[str, Any]] | None = None, drafts: Drafts | None = None
+) -> Callable[[str, bytes, int], Entry]:
+    """The decode function of the resource's collection. `reduce`: what to leave of each object (it may change what it is given).
+    `drafts`: what need not be decoded."""
+    head = orjson.dumps({"apiVersion": resource.api_version, "kind": resource.kind})[:-1] + b',"metadata":{'
+
+    def decode(key: str, value: bytes, revision: int) -> Entry:
+        if not value.startswith(head):
+            raise ValueError(f"{key}: the stored value is not a {resource.kind} of {resource.api_version}")
+        known = drafts.take(key, value) if drafts is not None else None
+        if known is None:
+            obj = orjson.loads(value)
+            if reduce is not None:
+                obj = reduce(obj)
+                value = encode_stored(resource, obj)
+            known = Known.of(resource, obj)
+        json = b'%s"resourceVersion":"%d",%s' % (head, revision, value[len(head) :])
+        return Entry(key, known.namespace, known.name, revision, json, known.labels, known.fields)
+
+    return decode

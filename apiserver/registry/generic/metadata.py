@@ -1,0 +1,248 @@
+"""The rules of object metadata: names, labels, what the system sets and nobody changes. Pure, but for the clock given in.
+
+Source: k8s.io/apimachinery/pkg/api/validation/objectmeta.go and pkg/registry/rest of k8s.io/apiserver.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from pydantic import ValidationError
+
+from apiserver.apis.base import DNS_SUBDOMAIN
+from apiserver.apis.meta import ObjectMeta
+from apiserver.apis.status import MODIFIED, bad_request, cause, conflict, invalid
+from apiserver.apis.uid import new_uid
+from apiserver.registry.generic.sharing import changed, sharing
+from apiserver.registry.generic.validation import refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from apiserver.registry.generic.resource import Resource
+
+__all__ = ["LIMITS", "SYSTEM_FIELDS", "for_create", "for_update", "generated_name"]
+
+SYSTEM_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion")
+"""Set by the system; a client's values are overwritten."""
+
+_NOT_THEIRS = frozenset({*SYSTEM_FIELDS, "selfLink", "managedFields"})
+_KEPT = (*SYSTEM_FIELDS, "name", "namespace", "generateName")
+"""What an update takes over from the object as it is."""
+
+_TEXT = frozenset({str})
+_SUFFIX = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: no words by chance (k8s.io/apimachinery/pkg/util/rand)
+_SUBDOMAIN_HINT = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an "
+    "alphanumeric character (e.g. 'example.com', regex used for validation is "
+    "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
+)
+_NAME_PART = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
+_LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
+_SUBDOMAIN = re.compile(DNS_SUBDOMAIN[1:-1])
+_ANNOTATIONS_LIMIT = 256 * 1024
+LIMITS = {"labels": 512, "annotations": 1024, "finalizers": 64, "ownerReferences": 256}
+"""How many of each an object may have: far more than any client needs, and few enough that all work on them is short."""
+
+
+def generated_name(prefix: str) -> str:
+    """generateName's prefix (cut so that the whole fits) and five random letters."""
+    return prefix[:58] + "".join(random.choices(_SUFFIX, k=5))
+
+
+def for_create(resource: Resource, obj: dict[str, Any], namespace: str, now: str) -> dict[str, Any]:
+    """The metadata of a new object. `now`: RFC 3339, whole seconds. Raises ApiError Invalid."""
+    given = obj.get("metadata")
+    given = given if isinstance(given, dict) else {}
+    well_formed(resource, given)
+    if given.get("resourceVersion") not in (None, "", "0"):
+        raise bad_request("resourceVersion should not be set on objects to be created: leave it out")
+    metadata = without_empty({k: v for k, v in given.items() if k not in _NOT_THEIRS})
+    generate = metadata.get("generateName")
+    if not metadata.get("name") and isinstance(generate, str) and generate:
+        metadata["name"] = generated_name(generate)
+    if resource.namespaced:
+        metadata["namespace"] = namespace
+    else:
+        metadata.pop("namespace", None)
+    name = metadata.get("name")
+    if not name or not isinstance(name, str):
+        raise refuse(resource, "", [cause("FieldValueRequired", "Required value: name or generateName is required", "metadata.name")])
+    causes = [*_name_causes(name, "metadata.name"), *(_number_causes({}, metadata) or _content_causes(metadata))]
+    if isinstance(generate, str) and generate:
+        causes += _name_causes(generate.rstrip("-."), "metadata.generateName")
+    if causes:
+        raise refuse(resource, name[:1024], causes)
+    return {"name": name, **metadata, "uid": new_uid(), "creationTimestamp": now, "generation": 1}
+
+
+def for_update(resource: Resource, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """The metadata of an updated object: what the system set stays, the rest is the client's. Takes and returns metadata.
+
+    What does not differ is the old's very part, and is not judged again. Raises ApiError Conflict for another uid or resourceVersion,
+    Invalid for the rest."""
+    name = old["name"]
+    new = sharing(old, new)
+    well_formed(resource, changed(old, new))
+    version = new.get("resourceVersion")
+    if version in (None, "", "0"):
+        message = "Invalid value: 0: must be specified for an update"
+        # of the resource, not of the kind: kube-apiserver finds it before it knows what it updates
+        raise invalid(resource.group, resource.plural, name, [cause("FieldValueInvalid", message, "metadata.resourceVersion")])
+    if version != old["resourceVersion"]:
+        raise conflict(resource.group, resource.plural, name, MODIFIED)
+    if new.get("uid") not in (None, "", old["uid"]):
+        why = f"Precondition failed: UID in precondition: {new['uid']}, UID in object meta: {old['uid']}"
+        raise conflict(resource.group, resource.plural, name, why)
+    causes = [
+        cause("FieldValueInvalid", f'Invalid value: "{new[field]}": field is immutable', f"metadata.{field}")
+        for field in ("name", "namespace")
+        if new.get(field) not in (None, "", old.get(field))
+    ]
+    if new.get("deletionTimestamp") not in (None, old.get("deletionTimestamp")):
+        message = f'Invalid value: "{new["deletionTimestamp"]}": field is immutable'
+        causes.append(cause("FieldValueInvalid", message, "metadata.deletionTimestamp"))
+    result = without_empty({k: v for k, v in new.items() if k not in _NOT_THEIRS})
+    result.update({k: old[k] for k in _KEPT if k in old})
+    if "deletionTimestamp" in old:
+        added = sorted(set(result.get("finalizers") or []) - set(old.get("finalizers") or []))
+        if added:
+            listed = ", ".join(f'"{item}"' for item in added)
+            message = f"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}"
+            causes.append(cause("FieldValueForbidden", message, "metadata.finalizers"))
+    causes += _number_causes(old, changed(old, result)) or _content_causes(changed(old, result))
+    if causes:
+        raise refuse(resource, name, causes)
+    return result
+
+
+def well_formed(resource: Resource, metadata: dict[str, Any]) -> None:
+    """Raises ApiError (400) for metadata with fields of a wrong type: it is decoded before anything is validated."""
+    doubtful = {k: v for k, v in metadata.items() if k not in ("managedFields", "ownerReferences") and not _evident(k, v)}
+    if not doubtful:
+        return
+    try:
+        ObjectMeta.decode(doubtful)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        path = ".".join(map(str, ("metadata", *first["loc"])))
+        raise bad_request(
+            f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {path}: {first["msg"]}'
+        ) from None
+
+
+def _evident(field: str, value: object) -> bool:
+    """Whether a field of metadata from JSON has the right type at first sight: what most writes have. No sooner told by the model."""
+    if type(value) is str:
+        return field in ("name", "generateName", "namespace", "uid", "resourceVersion")
+    if type(value) is dict:
+        return field in ("labels", "annotations") and {*map(type, value.values())} <= _TEXT
+    return type(value) is list and field == "finalizers" and {*map(type, value)} <= _TEXT
+
+
+def without_empty(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The metadata without empty maps and lists, which are the same as none, and with one reference to each owner."""
+    found = {k: v for k, v in metadata.items() if v or k not in ("labels", "annotations", "finalizers", "ownerReferences")}
+    owners = found.get("ownerReferences")
+    if isinstance(owners, list) and len(owners) > 1:
+        first: dict[bytes, Any] = {}
+        for owner in owners:
+            first.setdefault(orjson.dumps(owner, option=orjson.OPT_SORT_KEYS), owner)
+        found["ownerReferences"] = list(first.values())
+    return found
+
+
+def _name_causes(name: str, field: str) -> Iterable[dict[str, str]]:
+    if len(name) > 253:
+        yield cause("FieldValueInvalid", f'Invalid value: "{name[:1024]}": must be no more than 253 bytes', field)
+    if len(name) > 1024:
+        return
+    if not _SUBDOMAIN.fullmatch(name):
+        yield cause("FieldValueInvalid", f'Invalid value: "{name}": {_SUBDOMAIN_HINT}', field)
+
+
+def qualified(key: str) -> bool:
+    """Whether `key` is a qualified name: an optional DNS subdomain and a slash, and a name of at most 63 characters."""
+    return len(key) <= 253 + 1 + 63 and _qualified(key)
+
+
+@lru_cache(maxsize=4096)
+def _qualified(key: str) -> bool:
+    prefix, slash, name = key.rpartition("/")
+    if slash and not (len(prefix) <= 253 and _SUBDOMAIN.fullmatch(prefix)):
+        return False
+    return len(name) <= 63 and _NAME_PART.fullmatch(name) is not None
+
+
+def _number_causes(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, str]]:
+    """Causes for more of something than LIMITS allow. What was stored with more may become less."""
+    causes = []
+    for field, limit in LIMITS.items():
+        found, before = new.get(field), old.get(field)
+        if isinstance(found, dict | list) and len(found) > max(limit, len(before) if isinstance(before, dict | list) else 0):
+            causes.append(cause("FieldValueTooMany", f"Too many: {len(found)}: must have at most {limit} items", f"metadata.{field}"))
+    return causes
+
+
+def _content_causes(metadata: dict[str, Any]) -> Iterable[dict[str, str]]:
+    """Types are the model's business; what has a wrong type is left to it."""
+    labels, annotations, finalizers = (metadata.get(field) for field in ("labels", "annotations", "finalizers"))
+    if isinstance(labels, dict):
+        for key, value in labels.items():
+            if not qualified(key):
+                yield cause(
+                    "FieldValueInvalid",
+                    f"Invalid value: \"{key}\": name part must consist of alphanumeric characters, '-', '_' or '.'",
+                    "metadata.labels",
+                )
+            if isinstance(value, str) and not (len(value) <= 63 and _LABEL_VALUE.fullmatch(value)):
+                yield cause(
+                    "FieldValueInvalid",
+                    f'Invalid value: "{value}": a valid label must be an empty string or consist of alphanumeric characters, '
+                    "'-', '_' or '.', and must start and end with an alphanumeric character, 63 of them at most",
+                    "metadata.labels",
+                )
+    if isinstance(annotations, dict):
+        for key in annotations:
+            if not qualified(key.lower()):
+                yield cause(
+                    "FieldValueInvalid",
+                    f"Invalid value: \"{key}\": name part must consist of alphanumeric characters, '-', '_' or '.'",
+                    "metadata.annotations",
+                )
+        texts = [text for text in (*annotations, *annotations.values()) if isinstance(text, str)]
+        # No letter has more than four bytes: most often there is no need to encode them.
+        if 4 * sum(map(len, texts)) > _ANNOTATIONS_LIMIT and sum(len(text.encode()) for text in texts) > _ANNOTATIONS_LIMIT:
+            yield cause("FieldValueTooLong", f"Too long: may not be more than {_ANNOTATIONS_LIMIT} bytes", "metadata.annotations")
+    if isinstance(finalizers, list):
+        for item in finalizers:
+            if isinstance(item, str) and not qualified(item):
+                yield cause("FieldValueInvalid", f'Invalid value: "{item}": name is not a qualified name', "metadata.finalizers")
+        if "orphan" in finalizers and "foregroundDeletion" in finalizers:
+            message = f"Invalid value: {json.dumps(finalizers)}: finalizer orphan and foregroundDeletion cannot be both set"
+            yield cause("FieldValueInvalid", message, "metadata.finalizers")
+    if isinstance(metadata.get("ownerReferences"), list):
+        yield from _owner_causes([owner for owner in metadata["ownerReferences"] if isinstance(owner, dict)])
+
+
+def _owner_causes(owners: list[dict[str, Any]]) -> Iterable[dict[str, str]]:
+    for owner in owners:
+        version = owner.get("apiVersion") or ""
+        for field in ("apiVersion", "kind", "name", "uid"):
+            if owner.get(field) in (None, ""):
+                why = "version must not be empty" if field == "apiVersion" else "must not be empty"
+                yield cause("FieldValueInvalid", f'Invalid value: "": {why}', f"metadata.ownerReferences.{field}")
+        if isinstance(version, str) and (version.count("/") > 1 or version.endswith("/")):
+            message = f'Invalid value: "{version}": version must not be empty: write group/version, or v1 for the core group'
+            yield cause("FieldValueInvalid", message, "metadata.ownerReferences.apiVersion")
+        if owner.get("kind") == "Event" and version in ("v1", "events.k8s.io/v1"):
+            yield cause("FieldValueInvalid", "Invalid value: an Event is disallowed from being an owner", "metadata.ownerReferences")
+    controllers = [f"{owner.get('kind')}/{owner.get('name')}" for owner in owners if owner.get("controller") is True]
+    if len(controllers) > 1:
+        why = f'Only one reference can have Controller set to true. Found "true" in references for {" and ".join(controllers)}'
+        yield cause("FieldValueInvalid", f"Invalid value: {why}", "metadata.ownerReferences")

@@ -1,0 +1,126 @@
+"""JSON merge patch (RFC 7386) and JSON patch (RFC 6902) of JSON-shaped values. Pure.
+
+Bounded: a patch cannot make an object that is larger than any request could bring.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jsonpatch
+import jsonpointer
+import orjson
+
+from apiserver.apis.status import ApiError, bad_request
+from apiserver.registry.generic.counting import VALUES, TooMany, count
+
+__all__ = ["MAX_OPERATIONS", "json_patch", "merge_patch", "operations_of"]
+
+MAX_OPERATIONS = 1000
+"""Each costs about 20 µs, and nothing else is served meanwhile."""
+POINTERS = 16_000
+"""Parts of all pointers of a patch."""
+COPIED = 1024 * 1024
+"""Bytes that all copy operations of a patch may copy: a few of them could double a value again and again."""
+POINTER = 8192
+"""Characters of one pointer."""
+jsonpointer.VERBOSE_EXCEPTIONS = False
+"""Its messages would quote the whole document, for each member that is missing."""
+OPERATIONS = frozenset({"add", "remove", "replace", "move", "copy", "test"})
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """What `patch` makes of `target`. Neither is changed; the result shares unchanged parts with both."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge_patch(result.get(key), value)
+    return result
+
+
+def operations_of(patch: Any) -> list[dict[str, Any]]:
+    """The operations of a decoded JSON patch, checked for their shape. Raises ApiError: 400 for what is no list of objects, 413 when
+    there are too many, 422 for the rest."""
+    if not isinstance(patch, list):
+        raise bad_request('a JSON patch is a list of operations, such as [{"op": "replace", "path": "/spec/online", "value": true}]')
+    if len(patch) > MAX_OPERATIONS:
+        why = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(patch)}"
+        raise ApiError(413, "RequestEntityTooLarge", f"Request entity too large: {why}")
+    for index, operation in enumerate(patch):
+        if not isinstance(operation, dict):
+            raise bad_request(f"operation {index} of the JSON patch is not an object")
+        _check(index, operation)
+    if sum(operation[pointer].count("/") for operation in patch for pointer in ("path", "from") if _is_text(operation, pointer)) > POINTERS:
+        raise _failed(f"the paths of the JSON patch have more than {POINTERS} parts in all")
+    return patch
+
+
+def json_patch(target: dict[str, Any], operations: list[dict[str, Any]]) -> Any:
+    """What the operations (from `operations_of`) make of `target`, which is changed. Raises ApiError Invalid (422) when one cannot
+    be carried out or a test fails."""
+    document: Any = target
+    copied = values = 0
+    for operation in operations:
+        try:
+            if operation["op"] == "copy":
+                copy = orjson.dumps(jsonpointer.resolve_pointer(document, operation["from"]))
+                copied, values = copied + len(copy), values + count(copy)
+                if copied > COPIED or values > VALUES:
+                    raise _failed(f"the copies of the JSON patch have more than {COPIED} bytes or {VALUES} values in all")
+            if operation["op"] == "test":
+                # What is not there is null to kube-apiserver, and only to a test.
+                found = jsonpointer.resolve_pointer(document, operation["path"], *((None,) if operation["value"] is None else ()))
+                if not _equal(found, operation["value"]):
+                    raise _failed(f"testing value {operation['path'][:256]} failed")
+                continue
+            if operation["op"] == "add" and operation["path"] == "":
+                document = operation["value"]  # the whole document, which the library takes for an object's member
+                continue
+            document = jsonpatch.JsonPatch([operation]).apply(document, in_place=True)
+        except TooMany:
+            raise _failed(f"the copies of the JSON patch have more than {VALUES} values in all") from None
+        except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as error:
+            raise _failed(f"{operation['op']} operation does not apply: {_why(operation, error)}") from None
+        except (TypeError, KeyError, IndexError, ValueError, AttributeError):
+            raise _failed(f"{operation['op']} operation does not apply: {operation['path'][:256]} is not there to be changed") from None
+    return document
+
+
+def _is_text(operation: dict[str, Any], pointer: str) -> bool:
+    return isinstance(operation.get(pointer), str)
+
+
+def _check(index: int, operation: dict[str, Any]) -> None:
+    name = operation.get("op")
+    if not isinstance(name, str) or name not in OPERATIONS:
+        raise _failed(f'operation {index} has no known "op"; there are: {", ".join(sorted(OPERATIONS))}')
+    pointers = ("path", "from") if name in ("move", "copy") else ("path",)
+    for pointer in pointers:
+        value = operation.get(pointer)
+        if not isinstance(value, str) or (value and not value.startswith("/")):
+            raise _failed(f'operation {index} ({name}) needs a "{pointer}" such as /spec/online')
+        if len(value) > POINTER:
+            raise _failed(f'operation {index} ({name}) has a "{pointer}" of more than {POINTER} characters')
+    if name in ("add", "replace", "test") and "value" not in operation:
+        raise _failed(f'operation {index} ({name}) needs a "value"')
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Equality of JSON values, for which true is not 1."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_equal(value, other[key]) for key, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    return isinstance(one, bool) is isinstance(other, bool) and bool(one == other)
+
+
+def _why(operation: dict[str, Any], error: Exception) -> str:
+    return f"{operation['path'][:256]}: {' '.join(str(error)[:2048].split())[:256]}"
+
+
+def _failed(why: str) -> ApiError:
+    return ApiError(422, "Invalid", f"the server rejected our request due to an error in our request: {why}")

@@ -1,0 +1,349 @@
+"""The generic registry: create, read, update and delete objects of one kind over the watch cache, with optimistic commits.
+
+A write reads the cache, decides, and commits with the revision it read as expectation. When another write came between,
+it starts over; a client that named a resourceVersion gets 409 then. Kinds differ by their Strategy.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import lru_cache
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from apiserver.apis.status import (
+    ApiError,
+    already_exists,
+    conflict,
+    not_found,
+    path_not_found,
+    service_unavailable,
+    too_large,
+    too_many_values,
+)
+from apiserver.registry.generic import labels, metadata
+from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.generic.counting import STORED, exceeds
+from apiserver.registry.generic.entry import Drafts, Entry, Known, decoder, encode_stored, unversioned
+from apiserver.registry.generic.sharing import sharing
+from apiserver.registry.generic.strategy import Admission, AdmitEverything, Strategy
+from apiserver.registry.generic.tracking import Tracking, settled, with_fields
+from apiserver.registry.generic.validation import normalize, refuse
+from storage.base import Conflict, Delete, Operation, Put
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable, Mapping
+
+    from apiserver.registry.generic.context import Context, DeleteOptions
+    from apiserver.registry.generic.resource import Resource
+    from storage.cache import Collection, WatchCache
+
+__all__ = ["PRIVATE", "Registry", "now"]
+
+PRIVATE = "private"
+"""A subresource that has no objects: leave to get it is leave to see a kind's objects in full (see Registry.reduced)."""
+
+ATTEMPTS = 32
+"""How often a write starts over when others come between. Each lost round means that another one went through."""
+
+SIZE = 1024 * 1024
+"""Bytes of a stored object. etcd takes 1.5 MiB in one request, in which up to three objects change; each is kept in several revisions."""
+DELETION = 1024
+"""Bytes by which an object may grow when it is deleted, whatever its size: a time, a period and their manager."""
+
+
+def now() -> str:
+    """The time as metadata has it: RFC 3339, UTC, whole seconds."""
+    return _stamp(int(time.time()))
+
+
+@lru_cache(maxsize=1)
+def _stamp(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
+
+
+def _check_size(value: bytes) -> None:
+    """Raises ApiError (413)."""
+    if len(value) > SIZE:
+        raise too_large(SIZE)
+    if exceeds(value, STORED):
+        raise too_many_values(STORED)
+
+
+def _grown(value: bytes, stored: bytes, new: dict[str, Any]) -> bool:
+    """Whether a write makes the object larger. What was stored before there was a limit may still be deleted, which writes a time."""
+    return len(value) > len(stored) + (DELETION if "deletionTimestamp" in new["metadata"] and b'"deletionTimestamp"' not in stored else 0)
+
+
+class Registry:
+    """All objects of one kind. `namespace` is "" for cluster-scoped kinds. Everything raises ApiError.
+
+    `reduced`: for kinds that not everybody who may read them may read in full: the same objects with less in them, for
+    reading only. Who may "get" the subresource PRIVATE sees everything."""
+
+    reduced: Registry | None = None
+
+    def __init__(
+        self,
+        resource: Resource,
+        cache: WatchCache,
+        *,
+        strategy: Strategy | None = None,
+        admission: Admission | None = None,
+        indexers: Mapping[str, Callable[[Entry], Iterable[Hashable]]] | None = None,
+        reduce: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+    ) -> None:
+        self.resource = resource
+        self.cache = cache
+        self.strategy = strategy or Strategy()
+        self.admission: Admission = admission or AdmitEverything()
+        self._drafts = Drafts()
+        self.decode = decoder(resource, reduce, self._drafts)
+        self.tracking = Tracking(resource)
+        indexes = {**(indexers or {}), labels.INDEX: labels.indexer}
+        self.collection: Collection[Entry] = cache.collection(resource.prefix, self.decode, indexes, attrgetter("overhead"))
+
+    def find(self, namespace: str, name: str) -> Entry | None:
+        """The object's latest state, or None."""
+        return self.collection.get(self.resource.key(namespace, name))
+
+    def get(self, namespace: str, name: str) -> Entry:
+        """The object's latest state. Raises NotFound."""
+        entry = self.find(namespace, name)
+        if entry is None:
+            raise not_found(self.resource.group, self.resource.plural, name)
+        return entry
+
+    async def create(self, context: Context, namespace: str, obj: dict[str, Any], *, applied: bool = False) -> Entry:
+        """Store a new object. A generated name that is taken is drawn again. `applied`: it is a server-side apply's result."""
+        generated = not (obj.get("metadata") or {}).get("name")
+        with context.settling():
+            for attempt in range(ATTEMPTS):
+                new = await self.admit_new(context, namespace, obj, applied=applied)
+                name = new["metadata"]["name"]
+                if self.find(namespace, name) is None:
+                    try:
+                        return await self._store(context, None, new)
+                    except Conflict:
+                        pass
+                if not generated or attempt == ATTEMPTS - 1:
+                    break
+            raise already_exists(self.resource.group, self.resource.plural, name)
+
+    async def admit_new(self, context: Context, namespace: str, obj: dict[str, Any], *, applied: bool = False) -> dict[str, Any]:
+        """The object that `create` would store: metadata set, defaults filled, validated, admitted, its fields' manager noted."""
+        sent = managed_fields(obj)
+        new = self.strategy.prepare_create(context, {**obj, "metadata": metadata.for_create(self.resource, obj, namespace, now())})
+        name = new["metadata"]["name"]
+        await context.breathe()
+        new = normalize(self.resource, new, name)
+        await context.breathe()
+        new = with_fields(new, sent or []) if applied else self.tracking.track(context, None, new, sent, "", now())
+        await context.breathe()
+        new = self._checked(None, self.strategy.fill(None, new, ""))
+        return await self._admitted(Attributes("CREATE", context, self.resource, namespace, name, new, None), new)
+
+    async def update(
+        self,
+        context: Context,
+        namespace: str,
+        name: str,
+        change: Callable[[dict[str, Any]], dict[str, Any]],
+        *,
+        subresource: str = "",
+        applied: bool = False,
+    ) -> Entry:
+        """Store what `change` makes of the current object, which it must not change, but may share parts with. It is called again when
+        another write came between, unless what it wants names a resourceVersion. Writing what is there already changes nothing.
+        `applied`: what it makes is a server-side apply's result, with its managedFields."""
+        for _ in range(ATTEMPTS):
+            entry = self.get(namespace, name)
+            old = entry.object()
+            new = change(old)
+            await context.breathe(len(entry.json))
+            try:
+                return await self._replace(context, entry, old, new, subresource, applied=applied)
+            except Conflict:
+                continue
+        raise self._busy(name)
+
+    async def apply(
+        self, context: Context, namespace: str, name: str, wanted: dict[str, Any], *, force: bool, subresource: str = ""
+    ) -> tuple[Entry, bool]:
+        """Server-side apply: the object afterwards, and whether it was created by it. `wanted` is what the client is to own."""
+        for _ in range(ATTEMPTS):
+            if self.find(namespace, name) is not None or subresource:
+                return await self._apply(context, namespace, name, wanted, subresource, force=force), False
+            uid = (wanted.get("metadata") or {}).get("uid")
+            if uid:
+                why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                raise conflict(self.resource.group, self.resource.plural, name, why)
+            obj = self.tracking.apply(context, None, wanted, "", now(), force=force)
+            obj = {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}}  # there is none to match
+            try:
+                return await self.create(context, namespace, obj, applied=True), True
+            except ApiError as error:
+                if error.reason != "AlreadyExists":
+                    raise
+        raise self._busy(name)
+
+    async def _apply(self, context: Context, namespace: str, name: str, wanted: dict[str, Any], subresource: str, *, force: bool) -> Entry:
+        def change(current: dict[str, Any]) -> dict[str, Any]:
+            filled = self.strategy.filled(current)
+            return self.tracking.apply(context, current, wanted, subresource, now(), force=force, filled=filled)
+
+        return await self.update(context, namespace, name, change, subresource=subresource, applied=True)
+
+    async def admit_change(
+        self, context: Context, entry: Entry, old: dict[str, Any], new: dict[str, Any], subresource: str = "", *, applied: bool = False
+    ) -> dict[str, Any]:
+        """The object that `update` would store in place of `old`, which is `entry`'s: validated, admitted, its fields' managers and its
+        generation noted. The twin of `admit_new`, for whoever stores it together with other objects."""
+        sent, given = managed_fields(new), new.get("metadata")
+        meta = metadata.for_update(self.resource, old["metadata"], given if isinstance(given, dict) else {})
+        new = self.strategy.prepare_update(context, old, {**sharing(old, new), "metadata": meta}, subresource)
+        size = len(entry.json)
+        await context.breathe(size)
+        new = normalize(self.resource, with_fields(new, []), entry.name, old)
+        await context.breathe(size)
+        new = with_fields(new, sent or []) if applied else self.tracking.track(context, old, new, sent, subresource, now())
+        await context.breathe(size)
+        new = self._checked(old, self.strategy.fill(old, new, subresource))
+        write = Attributes("UPDATE", context, self.resource, entry.namespace, entry.name, new, old, subresource)
+        new = await self._admitted(write, new)
+        if subresource != "status" and self._content(new) != self._content(old):
+            new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+        return settled(old, new)
+
+    async def admit_deletion(self, context: Context, entry: Entry, old: dict[str, Any]) -> None:
+        """Ask admission whether the object may be deleted. Raises ApiError."""
+        await self.admission.admit(Attributes("DELETE", context, self.resource, entry.namespace, entry.name, None, old))
+
+    async def _replace(
+        self, context: Context, entry: Entry, old: dict[str, Any], new: dict[str, Any], subresource: str, *, applied: bool
+    ) -> Entry:
+        new = await self.admit_change(context, entry, old, new, subresource, applied=applied)
+        if "deletionTimestamp" in old["metadata"] and not new["metadata"].get("finalizers"):
+            await self._remove(context, entry, new)
+            return self.decode(entry.key, encode_stored(self.resource, new), entry.revision)  # kube-apiserver tells the writer no other
+        if same(old, new):
+            return entry
+        return await self._store(context, entry, new, old)
+
+    async def _admitted(self, write: Attributes, new: dict[str, Any]) -> dict[str, Any]:
+        """`new`, which the write would store, as admission lets it be stored."""
+        admitted = await self.admission.admit(write)
+        return new if admitted is new or admitted is None else self._checked(write.old, admitted)
+
+    async def delete(self, context: Context, namespace: str, name: str, options: DeleteOptions) -> tuple[Entry, bool]:
+        """Delete, or mark as deleted while finalizers are left. Returns the last state, and whether it is gone now."""
+        for _ in range(ATTEMPTS):
+            entry = self.get(namespace, name)
+            old = entry.object()
+            self._check_preconditions(old["metadata"], name, options)
+            await self.admit_deletion(context, entry, old)
+            try:
+                marked = mark_deleted(self.strategy.prepare_delete(old), options.propagation)
+                if marked is None:
+                    return await self._remove(context, entry, old), True
+                if same(old, marked):
+                    return entry, False
+                return await self._store(context, entry, marked, old), False
+            except Conflict:
+                continue
+        raise self._busy(name)
+
+    async def connect(self, context: Context, namespace: str, name: str, subresource: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Carry out a subresource that is an action (see Resource.subresources). Returns the object to answer with."""
+        raise path_not_found()
+
+    def _checked(self, old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
+        new["apiVersion"], new["kind"] = self.resource.api_version, self.resource.kind
+        causes = self.strategy.validate(old, new)
+        if causes:
+            raise refuse(self.resource, new["metadata"]["name"], causes)
+        return new
+
+    def _content(self, obj: dict[str, Any]) -> dict[str, Any]:
+        """What the generation counts the changes of."""
+        apart = ("apiVersion", "kind", "metadata", *(("status",) if "status" in (self.resource.subresources or {}) else ()))
+        return {name: value for name, value in obj.items() if name not in apart}
+
+    def _check_preconditions(self, meta: dict[str, Any], name: str, options: DeleteOptions) -> None:
+        for wanted, found, what in (
+            (options.uid, meta["uid"], "UID"),
+            (options.resource_version, meta["resourceVersion"], "ResourceVersion"),
+        ):
+            if wanted and wanted != found:
+                why = f"Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
+                raise conflict(self.resource.group, self.resource.kind, name, why)
+
+    async def _store(self, context: Context, entry: Entry | None, new: dict[str, Any], old: dict[str, Any] | None = None) -> Entry:
+        """Commit a create (no entry) or an update. Raises storage.Conflict when another write came between."""
+        own = self.put(entry, new)
+        if entry is None or _grown(own.value, entry.json, new):
+            _check_size(own.value)
+        if context.dry_run:
+            return self.decode(own.key, own.value, entry.revision) if entry else unversioned(self.decode(own.key, own.value, 0))
+        revision = await self.cache.commit([own, *self.strategy.companions(old, new)])
+        await self.strategy.after_commit(new)
+        return self.stored(own, revision)
+
+    def put(self, current: Entry | None, obj: dict[str, Any]) -> Put:
+        """The operation that stores `obj`, on condition that `current` (None: nothing) is still there."""
+        key = self.resource.key(obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+        value = encode_stored(self.resource, obj)
+        self._drafts.keep(key, value, Known.of(self.resource, obj))
+        return Put(key, value, expected=current.revision if current else 0)
+
+    def stored(self, own: Put, revision: int) -> Entry:
+        """The entry that the operation made, committed as `revision`."""
+        entry = self.collection.get(own.key)
+        return entry if entry is not None and entry.revision == revision else self.decode(own.key, own.value, revision)
+
+    async def _remove(self, context: Context, entry: Entry, last: dict[str, Any]) -> Entry:
+        if context.dry_run:
+            return entry
+        operations: list[Operation] = [Delete(entry.key, expected=entry.revision)]
+        revision = await self.cache.commit(operations + self.strategy.companions(last, None))
+        return self.decode(entry.key, encode_stored(self.resource, last), revision)
+
+    def _busy(self, name: str) -> ApiError:
+        return service_unavailable(f'{self.resource.plural} "{name}" is being written by too many others at once; try again')
+
+
+def managed_fields(obj: dict[str, Any]) -> Any:
+    """What an object from outside says in metadata.managedFields, if anything."""
+    metadata = obj.get("metadata")
+    return metadata.get("managedFields") if isinstance(metadata, dict) else None
+
+
+def same(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Whether two states of an object differ in nothing but their resourceVersion."""
+    if old["metadata"].get("resourceVersion") == new["metadata"].get("resourceVersion"):
+        return old == new
+    return stripped(old) == stripped(new)
+
+
+def stripped(obj: dict[str, Any]) -> dict[str, Any]:
+    """The object without its resourceVersion."""
+    return {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}}
+
+
+def mark_deleted(obj: dict[str, Any], propagation: str) -> dict[str, Any] | None:
+    """The object as it stays while finalizers are worked off, or None when there are none and it can go at once."""
+    meta = obj["metadata"]
+    finalizers = [f for f in meta.get("finalizers") or [] if not propagation or f not in ("orphan", "foregroundDeletion")]
+    if propagation in ("Foreground", "Orphan"):
+        finalizers.append("foregroundDeletion" if propagation == "Foreground" else "orphan")
+    if not finalizers:
+        return None
+    marked = {**meta, "finalizers": finalizers}
+    if "deletionTimestamp" not in meta:
+        marked |= deletion_mark(meta)
+    return {**obj, "metadata": marked}
+
+
+def deletion_mark(meta: dict[str, Any]) -> dict[str, Any]:
+    """The metadata fields of an object whose deletion begins."""
+    return {"deletionTimestamp": now(), "deletionGracePeriodSeconds": 0, "generation": meta.get("generation", 0) + 1}

@@ -1,0 +1,176 @@
+"""From a model's complaints to the causes of a 422, worded as kube-apiserver words those of a CRD. Pure."""
+
+from __future__ import annotations
+
+import copy
+import json
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError, create_model
+
+from apiserver.apis.base import Model
+from apiserver.apis.meta import ObjectMeta
+from apiserver.apis.status import CAUSES, ApiError, cause, invalid
+from apiserver.registry.generic.listtypes import doubled
+from apiserver.registry.generic.schema import model_schema
+from apiserver.registry.generic.sharing import changed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydantic_core import ErrorDetails
+
+    from apiserver.registry.generic.resource import Resource
+
+__all__ = ["causes_of", "normalize", "refuse"]
+
+_TYPES = {
+    "string_type": "string",
+    "bool_type": "boolean",
+    "int_type": "integer",
+    "int_from_float": "integer",
+    "float_type": "number",
+    "list_type": "array",
+    "dict_type": "object",
+    "model_type": "object",
+    "model_attributes_type": "object",
+}
+
+
+_TEXTS = frozenset({"labels", "annotations", "finalizers"})
+"""Metadata that is nothing but texts, and so has one form only."""
+
+
+def normalize(resource: Resource, obj: dict[str, Any], name: str, old: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The object as its model sees it: defaults filled, unknown fields pruned. Raises ApiError Invalid with every cause.
+
+    `old`: what is stored. The parts that `obj` shares with it (see sharing) are not judged again: a status may be written beside a spec
+    that would be refused today, and a finalizer removed. Of the metadata, neither are the texts that metadata.for_update has judged."""
+    if old is None:
+        return _normalized(resource, resource.model, obj, name)
+    shared = {field for field, part in obj.items() if field != "metadata" and field in old and old[field] is part}
+    if not shared - {"apiVersion", "kind"}:
+        return _normalized(resource, resource.model, obj, name)
+    metadata = obj["metadata"]
+    new = {field: part for field, part in changed(old["metadata"], metadata).items() if field not in _TEXTS}
+    rest = {field: part for field, part in obj.items() if field != "metadata" and field not in shared}
+    gone = old.keys() - obj.keys()  # which the model may have defaults for
+    if not new and not rest and not gone:
+        return obj
+    if (rest or gone) and resource.model.__pydantic_decorators__.model_validators:
+        return _normalized(resource, resource.model, obj, name)  # its parts depend on each other, as a Secret's data and stringData
+    part = _part(resource.model, frozenset(resource.model.model_fields) - {"metadata", *_attributes(resource.model, shared)})
+    found = _normalized(resource, part, {**rest, "metadata": new}, name)
+    kept = {k: found["metadata"][k] if k in new else v for k, v in metadata.items() if k in found["metadata"] or k not in new}
+    return {**{field: obj[field] for field in obj if field in shared}, **found, "metadata": kept}
+
+
+def _attributes(model: type[Model], fields: set[str]) -> set[str]:
+    """The model's attributes for the fields of these names."""
+    return {name for name, field in model.model_fields.items() if (field.alias or name) in fields}
+
+
+@lru_cache(maxsize=256)
+def _part(model: type[Model], attributes: frozenset[str]) -> type[Model]:
+    """The model with these attributes alone, and the metadata that every kind has."""
+    kept: Any = {name: (field.rebuild_annotation(), field) for name, field in model.model_fields.items() if name in attributes}
+    return create_model(model.__name__, __base__=Model, metadata=(ObjectMeta, ...), **kept)
+
+
+def _normalized(resource: Resource, model: type[Model], obj: dict[str, Any], name: str) -> dict[str, Any]:
+    try:
+        found = model.decode(obj).encode()
+    except ValidationError as error:
+        complaints = error.errors(include_url=False)
+        found = _with_defaults(model, obj, complaints)
+        if not found:
+            raise refuse(resource, name, [one for detail in complaints[:CAUSES] for one in _causes(detail)]) from None
+    causes = list(doubled(model_schema(model), found))
+    if causes:
+        raise refuse(resource, name, causes)
+    return found
+
+
+def _with_defaults(model: type[Model], obj: dict[str, Any], complaints: list[ErrorDetails]) -> dict[str, Any]:
+    """The object with defaults in place of nulls, as kube-apiserver takes null where there is a default. {} when that does not help."""
+    if any(complaint["input"] is not None or not complaint["loc"] for complaint in complaints):
+        return {}
+    pruned = copy.deepcopy(obj)
+    for complaint in complaints:
+        *path, last = complaint["loc"]
+        parent: Any = pruned
+        for part in path:
+            parent = parent[part]
+        if not isinstance(parent, dict):
+            return {}
+        del parent[last]
+    try:
+        return model.decode(pruned).encode()
+    except ValidationError:
+        return {}
+
+
+def refuse(resource: Resource, name: str, causes: Sequence[dict[str, str]]) -> ApiError:
+    """The 422 for these causes."""
+    return invalid(resource.group, resource.kind, name, causes)
+
+
+def causes_of(error: ValidationError) -> list[dict[str, str]]:
+    """One cause for each complaint, as far as an error names them."""
+    return [cause for detail in error.errors(include_url=False)[:CAUSES] for cause in _causes(detail)]
+
+
+def field_path(location: Sequence[int | str]) -> str:
+    """`spec.hosts[0].name` for ("spec", "hosts", 0, "name")."""
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        else:
+            path += f".{part}" if path else part
+    return path
+
+
+def kind_of(value: object) -> str:
+    """The JSON type of a value, as kube-apiserver names it."""
+    if value is None:
+        return "null"
+    for python, name in ((bool, "boolean"), (int, "integer"), (float, "number"), (str, "string"), (list, "array"), (dict, "object")):
+        if isinstance(value, python):
+            return name
+    return "object"
+
+
+def _causes(detail: ErrorDetails) -> list[dict[str, str]]:
+    """One cause, and for a word of a wrong type the type as well."""
+    found = _cause(detail)
+    if detail["type"] == "literal_error" and not isinstance(detail["input"], str):
+        kind, path = kind_of(detail["input"]), found["field"]
+        wrong = cause("FieldValueTypeInvalid", f'Invalid value: "{kind}": {path} in body must be of type string: "{kind}"', path)
+        return [wrong, found]
+    return [found]
+
+
+def _cause(detail: ErrorDetails) -> dict[str, str]:
+    kind, path, value = detail["type"], field_path(detail["loc"]), detail["input"]
+    if kind == "missing":
+        return cause("FieldValueRequired", "Required value", path)
+    if kind in _TYPES:
+        found = kind_of(value)
+        return cause("FieldValueTypeInvalid", f'Invalid value: "{found}": {path} in body must be of type {_TYPES[kind]}: "{found}"', path)
+    if kind in ("string_too_long", "too_long"):
+        reason = "FieldValueTooLong" if kind == "string_too_long" else "FieldValueTooMany"
+        return cause(reason, f"{'Too long' if kind == 'string_too_long' else 'Too many'}: {path} in body: {detail['msg']}", path)
+    if kind == "literal_error":
+        supported = detail["ctx"]["expected"].replace(" or ", ", ").replace("'", '"')
+        return cause("FieldValueNotSupported", f"Unsupported value: {json.dumps(value)}: supported values: {supported}", path)
+    if kind == "string_pattern_mismatch":
+        pattern = detail["ctx"]["pattern"]
+        return cause("FieldValueInvalid", f"Invalid value: {json.dumps(value)}: {path} in body should match '{pattern}'", path)
+    if kind == "value_error":
+        message = str(detail["ctx"]["error"])
+        shown = f"{json.dumps(value)}: " if isinstance(value, str | int) else ""
+        return cause("FieldValueInvalid", f"Invalid value: {shown}{message}", path)
+    shown = json.dumps(value) if isinstance(value, str | int | float) else f'"{kind_of(value)}"'
+    return cause("FieldValueInvalid", f"Invalid value: {shown}: {path} in body: {detail['msg']}", path)

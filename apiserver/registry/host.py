@@ -1,0 +1,204 @@
+"""Hosts: the provider's report comes in, offers go out, claims are recorded and undone here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from apiserver.apis.host import GROUP, VERSION, Host, HostOffers
+from apiserver.apis.status import cause, conflict, path_not_found
+from apiserver.registry.claims.claims import Claims, offered_to, unbound
+from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.generic.registry import ATTEMPTS, Registry
+from apiserver.registry.generic.resource import Column, Resource
+from apiserver.registry.generic.strategy import Strategy
+from apiserver.registry.generic.validation import causes_of, refuse
+from storage.base import Check, Conflict, Delete
+
+if TYPE_CHECKING:
+    from apiserver.registry.generic.context import Context, DeleteOptions
+    from apiserver.registry.generic.entry import Entry
+    from apiserver.registry.generic.strategy import Admission
+    from storage.base import Operation
+    from storage.cache import WatchCache
+
+__all__ = ["HOSTS", "HostRegistry"]
+
+HOSTS = Resource(
+    group=GROUP,
+    version=VERSION,
+    kind="Host",
+    plural="hosts",
+    singular="host",
+    model=Host,
+    namespaced=False,
+    columns=(
+        Column("Source", "spec.source.name", description="The real host"),
+        Column("Class", "spec.className", description="The class that offers it"),
+        Column("Phase", "status.phase", description="Available, Bound or Unavailable"),
+        Column("State", "status.report.status.provisioning.state", description="Provisioning state of the real host"),
+        Column("Namespace", "spec.claimRef.namespace", description="Whose it is"),
+        Column("Workload", "spec.claimRef.name", description="What it runs"),
+        Column("Reason", "status.reason", description="Why it is not available"),
+        Column("Age", "metadata.creationTimestamp", type="date"),
+        Column("Message", "status.message", priority=1),
+    ),
+    indexed={
+        ".claimNamespace": "spec.claimRef.namespace",
+        ".claimName": "spec.claimRef.name",
+        ".claimUID": "spec.claimRef.uid",
+        ".name": "status.report.name",
+    },
+    subresources={"status": frozenset({"get", "update", "patch"}), "offers": frozenset({"update"})},
+)
+
+
+KEPT = ("view", "offers", "earlier")
+"""Fields of spec that the server alone writes."""
+
+
+class HostStrategy(Strategy):
+    """Nobody but a binding sets claimRef; clearing it is how the owner frees a host by hand."""
+
+    def __init__(self, claims: Claims) -> None:
+        self.claims = claims
+
+    def prepare_create(self, context: Context, new: dict[str, Any]) -> dict[str, Any]:
+        """A new host is nobody's."""
+        spec = new.get("spec")
+        if isinstance(spec, dict):
+            new["spec"] = {k: v for k, v in spec.items() if k not in ("claimRef", *KEPT)}
+        new.pop("status", None)
+        return new
+
+    def prepare_update(self, context: Context, old: dict[str, Any], new: dict[str, Any], subresource: str) -> dict[str, Any]:
+        """Keep the server's fields, and follow a cleared claim through."""
+        new = super().prepare_update(context, old, new, subresource)
+        spec = new.get("spec")
+        if isinstance(spec, dict):
+            kept = {field: old["spec"][field] for field in KEPT if field in old["spec"]}
+            spec = {k: v for k, v in spec.items() if k not in KEPT} | kept
+            new["spec"] = spec if spec.get("claimRef") else {k: v for k, v in spec.items() if k not in ("claimRef", "view", "earlier")}
+        if isinstance(new.get("status"), dict):
+            claimed = isinstance(spec, dict) and spec.get("claimRef") is not None
+            new["status"] = {
+                **new["status"],
+                "phase": "Bound" if claimed else "Available" if new["status"].get("available") else "Unavailable",
+            }
+        return new
+
+    def validate(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
+        """claimRef comes only by binding; a host keeps its identity."""
+        causes = []
+        if old is not None:
+            if new["spec"].get("claimRef") not in (None, old["spec"].get("claimRef")):
+                message = "Forbidden: POST to the binding of a Workload to claim; here a claim can only be cleared"
+                causes.append(cause("FieldValueForbidden", message, "spec.claimRef"))
+            if new["spec"]["source"]["uid"] != old["spec"]["source"]["uid"]:
+                causes.append(cause("FieldValueInvalid", "Invalid value: field is immutable", "spec.source.uid"))
+        return causes
+
+    def companions(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> list[Operation]:
+        """The claimant's view follows; a cleared claim takes the view away and tells the Workload."""
+        if new is not None and "claimRef" in new["spec"]:
+            workload = self.claims.workload_of_host(new)
+            claim = new["spec"]["claimRef"]
+            key = self.claims.workloads.resource.key(claim["namespace"], claim["name"])
+            known = self.claims.workloads.collection.get(key)
+            check = Check(key, known.revision if known else 0)
+            # Checked also where the view stays as it is: with a write of the Workload at the same time it might not.
+            return [*self.claims.view_operations(new, workload.object() if workload else None), check]
+        if old is None or "claimRef" not in old["spec"]:
+            return []
+        operations = self._unclaimed_view(old, new)
+        workload = self.claims.workload_of_host(old)
+        if workload is not None:
+            operations.append(self.claims.workloads.put(workload, unbound(workload.object())))
+        return operations
+
+    def _unclaimed_view(self, old: dict[str, Any], new: dict[str, Any] | None) -> list[Operation]:
+        """The claimant's view becomes an offer where the host is offered there; it goes where not, or where it was deleted."""
+        view = self.claims.view_in(old["metadata"]["name"], old["spec"]["claimRef"]["namespace"])
+        if view is None:
+            return []
+        if new is None or view.namespace not in offered_to(new) or "deletionTimestamp" in view.object()["metadata"]:
+            return [Delete(view.key, view.revision)]
+        return self.claims.put_view(new, None, view.namespace, view.name)
+
+    async def after_commit(self, new: dict[str, Any]) -> None:
+        """Refresh the offers. A write that comes between asks for it again itself."""
+        entry = self.claims.hosts.find("", new["metadata"]["name"])
+        if entry is not None:
+            try:
+                await self.claims.show(entry)
+            except Conflict:
+                return
+
+
+class HostRegistry(Registry):
+    """The generic registry with offers and guarded deletion."""
+
+    def __init__(self, cache: WatchCache, claims: Claims, admission: Admission | None = None) -> None:
+        indexers = {
+            "claim": lambda e: [(e.fields[".claimNamespace"], e.fields[".claimName"])] if e.fields[".claimName"] else [],
+            "name": lambda e: [e.fields[".name"]] if e.fields[".name"] else [],
+        }
+        super().__init__(HOSTS, cache, strategy=HostStrategy(claims), admission=admission, indexers=indexers)
+        self.claims = claims
+
+    async def delete(self, context: Context, namespace: str, name: str, options: DeleteOptions) -> tuple[Entry, bool]:
+        """Forget a host: its offers go first. A claimed host is refused: clear spec.claimRef first."""
+        for _ in range(ATTEMPTS):
+            entry = self.get(namespace, name)
+            claim = entry.object()["spec"].get("claimRef")
+            if claim:
+                holder = f"{claim['namespace']}/{claim['name']}"
+                why = f"it is claimed by the workload {holder}; delete that, or clear spec.claimRef, and try again"
+                raise conflict(GROUP, "hosts", name, why)
+            try:
+                if not context.dry_run:
+                    for view in self.claims.views_of_host(name):
+                        await self.cache.commit([Delete(view.key, view.revision), Check(entry.key, entry.revision)])
+                break
+            except Conflict:
+                continue
+        return await super().delete(context, namespace, name, options)
+
+    async def connect(self, context: Context, namespace: str, name: str, subresource: str, body: dict[str, Any]) -> dict[str, Any]:
+        """PUT offers."""
+        if subresource != "offers":
+            raise path_not_found()
+        wanted = self._wanted(name, body)
+        before = offers_object(self.get("", name).object())
+        after = {**before, "namespaces": wanted}
+        admitted = await self.admission.admit(Attributes("UPDATE", context, self.resource, "", name, after, before, subresource))
+        if admitted is not None and admitted is not after:
+            wanted = self._wanted(name, admitted)
+        for _ in range(ATTEMPTS):
+            entry = self.get("", name)
+            host = entry.object()
+            if "claimRef" in host["spec"] or context.dry_run:
+                return offers_object(host)
+            try:
+                if (host["spec"].get("offers") or []) != wanted:
+                    host["spec"]["offers"] = wanted
+                    await self.cache.commit([self.put(entry, host)])
+                    entry = self.get("", name)
+                await self.claims.show(entry)
+                return offers_object(host)
+            except Conflict:
+                continue
+        raise self._busy(name)
+
+    def _wanted(self, name: str, body: dict[str, Any]) -> list[str]:
+        try:
+            return sorted(set(HostOffers.decode(body).namespaces))
+        except ValidationError as error:
+            raise refuse(self.resource, name, causes_of(error)) from None
+
+
+def offers_object(host: dict[str, Any]) -> dict[str, Any]:
+    """What PUT offers answers."""
+    name, namespaces = host["metadata"]["name"], host["spec"].get("offers") or []
+    return {"apiVersion": f"{GROUP}/{VERSION}", "kind": "HostOffers", "metadata": {"name": name}, "namespaces": namespaces}

@@ -1,0 +1,289 @@
+"""Workloads: what tenants ask for. Their binding subresource is the atomic claim of a Host."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from apiserver.apis.images import deploy_problems
+from apiserver.apis.status import cause, conflict, path_not_found
+from apiserver.apis.workload import GROUP, VERSION, Binding, Workload
+from apiserver.apis.workloadclass import retain_problem
+from apiserver.registry.claims.claims import RELEASE_FINALIZER, Claims, adopting, bound, claim_ref, free_reason, held_back
+from apiserver.registry.claims.projection import taken_from
+from apiserver.registry.fieldmanager import FieldSet
+from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.generic.registry import ATTEMPTS, Registry
+from apiserver.registry.generic.resource import Column, Resource
+from apiserver.registry.generic.strategy import Strategy
+from apiserver.registry.generic.validation import causes_of, refuse
+from apiserver.registry.workloadclass import default_class
+from storage.base import Check, Conflict
+
+if TYPE_CHECKING:
+    from apiserver.registry.generic.context import Context
+    from apiserver.registry.generic.strategy import Admission
+    from storage.base import Operation
+    from storage.cache import WatchCache
+
+__all__ = ["WORKLOADS", "WorkloadRegistry"]
+
+WORKLOADS = Resource(
+    group=GROUP,
+    version=VERSION,
+    kind="Workload",
+    plural="workloads",
+    singular="workload",
+    short_names=("wl",),
+    categories=("all",),
+    model=Workload,
+    columns=(
+        Column("Phase", "status.phase", description="Pending, Bound, Provisioning, Running, Stopped, Deprovisioning, Failed or Lost"),
+        Column("Class", "spec.className", description="Where the machine comes from"),
+        Column("Host", "status.host.name", description="The machine, by the name of its BareMetalHost"),
+        Column("Ready", "status.conditions.(Ready).status", description="Whether it runs as asked for"),
+        Column("Age", "metadata.creationTimestamp", type="date"),
+        Column("Image", "spec.image.url", priority=1, description="The operating system"),
+        Column("Online", "status.poweredOn", type="boolean", priority=1, description="Whether the machine is powered on"),
+        Column("Message", "status.conditions.(Ready).message", priority=1, description="What it waits for"),
+    ),
+    indexed={".uid": "metadata.uid"},
+    subresources={"status": frozenset({"get", "update", "patch"}), "binding": frozenset({"create"})},
+)
+
+_REFERENCES = ("userData", "metaData", "networkData")
+_KEPT_FINALIZER = (
+    f"metadata.finalizers: {RELEASE_FINALIZER} stays as long as the Workload has a host; its controllers remove it after the release"
+)
+_FILLED = FieldSet.of(("f:spec", "f:className"), ("f:status", "f:phase"))
+_CHOICE = ("className", "hostRef", "hostSelector", "requirements", "failureDomain")
+
+
+class WorkloadStrategy(Strategy):
+    """Fills the default class; keeps what chose the host once there is one; lets nobody but a binding write status.host."""
+
+    def __init__(self, claims: Claims, classes: Registry) -> None:
+        self.claims, self.classes = claims, classes
+
+    def prepare_create(self, context: Context, new: dict[str, Any]) -> dict[str, Any]:
+        """Pending, as a claim begins."""
+        new["status"] = {"phase": "Pending"}
+        return _without_empty_class(new)
+
+    def fill(self, old: dict[str, Any] | None, new: dict[str, Any], subresource: str) -> dict[str, Any]:
+        """Without className: on creation the default class, afterwards the one that it has. Without a default class, none: the binder says
+        so in a condition."""
+        spec = new["spec"]
+        if subresource or "className" in spec:
+            return new
+        name = default_class(self.classes) if old is None else old["spec"].get("className")
+        if name is None:
+            return new
+        filled = {**spec, "className": name}
+        return {**new, "spec": old["spec"] if old is not None and filled == old["spec"] else filled}
+
+    def filled(self, obj: dict[str, Any]) -> FieldSet:
+        """The class and the first phase."""
+        return _FILLED
+
+    def prepare_update(self, context: Context, old: dict[str, Any], new: dict[str, Any], subresource: str) -> dict[str, Any]:
+        """status.host stays as the binding wrote it, and the release finalizer as long as a host is claimed."""
+        new = _without_empty_class(super().prepare_update(context, old, new, subresource))
+        if self.claims.host_of_workload(old) is not None and (held := held_back(new)) is not new:
+            new = held
+            if _holds(old) and _KEPT_FINALIZER not in context.warnings:
+                context.warnings.append(_KEPT_FINALIZER)
+        if not subresource and (warning := _update_warning(old, new)):
+            context.warnings.append(warning)
+        if subresource == "status" and isinstance(new.get("status"), dict):
+            new["status"] = {k: v for k, v in new["status"].items() if k != "host"}
+            if "host" in (old.get("status") or {}):
+                new["status"]["host"] = old["status"]["host"]
+        return new
+
+    def prepare_delete(self, old: dict[str, Any]) -> dict[str, Any]:
+        """A Workload that has a host is held by the release finalizer, also where an earlier version let somebody remove it."""
+        return held_back(old) if self.claims.host_of_workload(old) is not None else old
+
+    def validate(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
+        """Secrets come from the own namespace; what led to the host is fixed with it."""
+        spec, namespace, causes = new["spec"], new["metadata"]["namespace"], []
+        for field in _REFERENCES:
+            reference = spec.get(field)
+            if old is not None and old["spec"].get(field) == reference:
+                continue  # as it is stored: no reason to refuse a status, a label or a finalizer
+            if reference is not None and not reference.get("name"):
+                causes.append(cause("FieldValueRequired", "Required value: the name of a secret", f"spec.{field}.name"))
+            other = (reference or {}).get("namespace")
+            if other not in (None, "", namespace):
+                message = f'Invalid value: "{other}": secrets are taken from the own namespace only: use {namespace}, or leave it out'
+                causes.append(cause("FieldValueInvalid", message, f"spec.{field}.namespace"))
+        causes += self._forbidden_deployment(old, new) + self._forbidden_retention(old, new)
+        if old is None:
+            return causes
+        if self._drops_release(old, new):  # an admission webhook's doing: what a client leaves out is kept
+            causes.append(cause("FieldValueForbidden", f"Forbidden: {_KEPT_FINALIZER}", "metadata.finalizers"))
+        before = old["spec"]
+        fixed = _CHOICE if "host" in (old.get("status") or {}) else ("className",) if "className" in before else ()
+        for field in fixed:
+            if spec.get(field) != before.get(field):
+                causes.append(cause("FieldValueForbidden", _fixed(field, before.get(field), spec.get(field)), f"spec.{field}"))
+        return causes
+
+    def _drops_release(self, old: dict[str, Any], new: dict[str, Any]) -> bool:
+        """Whether the write would let the Workload end without the release of its host. Such a host would stay claimed by nobody: out of
+        everybody's reach, and beyond the quota. The claim tells it, not the writer: the controllers clear that first, too."""
+        return _holds(old) and not _holds(new) and self.claims.host_of_workload(old) is not None
+
+    def _forbidden_deployment(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
+        """What the class does not let it deploy. What is stored and stays as it is stays accepted, also where the class has changed."""
+        fields = ("className", "image", "customDeploy")
+        if old is not None and all(old["spec"].get(field) == new["spec"].get(field) for field in fields):
+            return []
+        name = new["spec"].get("className")
+        return deploy_causes(new["spec"], class_spec(self.classes, name) if name else None)
+
+    def _forbidden_retention(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
+        """A reclaimPolicy that the class does not let it have. One that is stored stays accepted; it is looked at again when it counts."""
+        if old is not None and all(old["spec"].get(field) == new["spec"].get(field) for field in ("className", "reclaimPolicy")):
+            return []
+        name = new["spec"].get("className")
+        terms = class_spec(self.classes, name) if name else None
+        return retain_causes(new["spec"], terms) if terms is not None else []
+
+    def companions(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> list[Operation]:
+        """The view of the host it has follows every write. The Host must still be the one that this was decided by, also where the view
+        stays as it is: with a report that came at the same time it might not."""
+        either = new or old
+        entry = self.claims.host_of_workload(either) if either is not None and old is not None else None
+        if entry is None:
+            return []
+        check = Check(entry.key, entry.revision)
+        if old is not None and new is not None and taken_from(old) == taken_from(new):
+            return [check]
+        return [*self.claims.view_operations(entry.object(), new), check]
+
+
+def _holds(workload: dict[str, Any]) -> bool:
+    """Whether it has the finalizer that keeps it until its host is released."""
+    return RELEASE_FINALIZER in (workload["metadata"].get("finalizers") or ())
+
+
+def class_spec(classes: Registry, name: str) -> dict[str, Any] | None:
+    """The spec of the class; None when there is no such class (yet)."""
+    entry = classes.find("", name)
+    return entry.object()["spec"] if entry is not None else None
+
+
+def deploy_causes(spec: dict[str, Any], class_spec: dict[str, Any] | None) -> list[dict[str, str]]:
+    """Why the image, its checksum or the deploy method of the spec is refused."""
+    return [
+        cause("FieldValueInvalid", f"Invalid value: {problem}", f"spec.{field}") for field, problem in deploy_problems(spec, class_spec)
+    ]
+
+
+def retain_causes(spec: dict[str, Any], class_spec: dict[str, Any]) -> list[dict[str, str]]:
+    """Why the reclaimPolicy of the spec is refused."""
+    problem = retain_problem(spec, class_spec)
+    return [cause("FieldValueForbidden", f"Forbidden: {problem}", "spec.reclaimPolicy")] if problem is not None else []
+
+
+def _without_empty_class(new: dict[str, Any]) -> dict[str, Any]:
+    """The Workload without a className of "", which is the same as none."""
+    spec = new.get("spec")
+    if not isinstance(spec, dict) or spec.get("className") != "":
+        return new
+    return {**new, "spec": {field: value for field, value in spec.items() if field != "className"}}
+
+
+def _update_warning(old: dict[str, Any], new: dict[str, Any]) -> str | None:
+    """What a tenant should know who changes what is to run on a host that runs already."""
+    spec, before = new.get("spec"), old["spec"]
+    if not isinstance(spec, dict) or (old.get("status") or {}).get("phase") not in ("Running", "Stopped"):
+        return None
+    changed = next((field for field in ("image", "customDeploy") if spec.get(field) and spec[field] != before.get(field)), None)
+    if changed is None or spec.get("updatePolicy") == "Recreate":
+        return None
+    return f"spec.{changed}: what runs on the host is kept (spec.updatePolicy is OnDelete); Recreate wipes it and installs the new one"
+
+
+def _fixed(field: str, stored: Any, sent: Any) -> str:
+    """Why a field that led to the host may not become another one."""
+    why = "Forbidden: it led to the choice of the host and is immutable"
+    if sent is None:
+        return f"{why}: send it as it is stored"
+    if stored is None:
+        return f"{why}: leave it out"
+    kept = f" ({stored})" if isinstance(stored, str) else ""
+    return f"{why}: leave it as it is stored{kept}; for a machine that is chosen otherwise create another Workload"
+
+
+class WorkloadRegistry(Registry):
+    """The generic registry with the binding subresource."""
+
+    def __init__(self, cache: WatchCache, claims: Claims, classes: Registry, admission: Admission | None = None) -> None:
+        super().__init__(WORKLOADS, cache, strategy=WorkloadStrategy(claims, classes), admission=admission)
+        self.claims = claims
+
+    async def connect(self, context: Context, namespace: str, name: str, subresource: str, body: dict[str, Any]) -> dict[str, Any]:
+        """POST binding."""
+        if subresource != "binding":
+            raise path_not_found()
+        self.get(namespace, name)
+        binding = self._binding(name, body)
+        admitted = await self.admission.admit(Attributes("CREATE", context, self.resource, namespace, name, binding, None, subresource))
+        target = self._binding(name, admitted or binding)["target"]["name"]
+        for _ in range(ATTEMPTS):
+            operations = self._bind(namespace, name, target)
+            if context.dry_run or not operations:
+                return success()
+            try:
+                await self.cache.commit(operations)
+            except Conflict:
+                continue
+            await self._withdraw(target)
+            return success()
+        raise self._busy(name)
+
+    def _binding(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
+        """The Binding as its model sees it."""
+        try:
+            return {"apiVersion": f"{GROUP}/{VERSION}", "kind": "Binding", **Binding.decode(body).encode()}
+        except ValidationError as error:
+            raise refuse(self.resource, name, causes_of(error)) from None
+
+    def _bind(self, namespace: str, name: str, target: str) -> list[Operation]:
+        """The commit that binds; empty when it is bound so already. Raises ApiError when it cannot be."""
+        entry, host_entry = self.get(namespace, name), self.claims.hosts.get("", target)
+        workload, host = entry.object(), host_entry.object()
+        if host["spec"].get("claimRef") == claim_ref(workload):
+            return []
+        if "deletionTimestamp" in workload["metadata"]:
+            raise conflict(GROUP, "workloads", name, "it is being deleted")
+        if "host" in (workload.get("status") or {}):
+            raise conflict(GROUP, "workloads", name, f"it has the host {workload['status']['host']['name']} already")
+        why = None if adopting(host, workload) else free_reason(host, namespace)
+        if why is not None:
+            raise conflict(GROUP, "hosts", target, why)
+        terms = class_spec(self.claims.classes, host["spec"]["className"]) or {}
+        causes = deploy_causes(workload["spec"], terms) + retain_causes(workload["spec"], terms)
+        if causes:
+            raise refuse(self.resource, name, causes)
+        host, workload = bound(host, workload, {"name": self.claims.view_name(host, namespace)})
+        view = self.claims.view_operations(host, workload)
+        return [self.put(entry, workload), self.claims.hosts.put(host_entry, host), *view]
+
+    async def _withdraw(self, target: str) -> None:
+        """Take the offers of a claimed host away. Whoever writes the Host next does it too."""
+        host = self.claims.hosts.find("", target)
+        if host is not None:
+            try:
+                await self.claims.show(host)
+            except Conflict:
+                return
+
+
+def success() -> dict[str, Any]:
+    """The answer to an action that has no object of its own (as pods/binding gives)."""
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}

@@ -1,0 +1,127 @@
+"""Claims whose consumer is gone: says so, and leaves them as they are.
+
+CAPM3 sets a host's consumerRef before it puts its finalizer on the Metal3Machine. One that is deleted in between vanishes, and its claim
+stays. It may also have been moved to another cluster, with the host; so nothing is released here. Whoever knows better deletes the
+host's view.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apiserver.client.errors import ApiException
+from apiserver.client.objects import Object, Resource, deleting, key_of, labels_of, namespace_of
+from controllers import kinds
+from controllers.cluster import with_conditions
+from controllers.runtime.conditions import condition, find_condition
+from controllers.runtime.controller import Controller, Result
+
+if TYPE_CHECKING:
+    from controllers.cluster import Cluster
+
+__all__ = ["CONSUMER_FOUND", "ConsumerController", "consumer_gone", "consumer_resource"]
+
+CONSUMER_FOUND = "ConsumerFound"
+FIRST, AGAIN, WHILE_GONE = 60.0, 300.0, 60.0
+"""Seconds until a new claim's consumer is looked for, and looked for again. A consumer that is just being made is not missed."""
+
+
+class ConsumerController:
+    """Reconciles, by key, Workloads that were made by a claim through the view."""
+
+    def __init__(self, cluster: Cluster, *, workers: int = 2) -> None:
+        self._cluster = cluster
+        self.controller = Controller("consumer", self.reconcile, workers=workers)
+        cluster.workloads.add_handler(self._workload_changed)
+
+    async def run(self) -> None:
+        await self.controller.run()
+
+    def _workload_changed(self, old: Object | None, new: Object | None) -> None:
+        if new is None:
+            return
+        if consumer_resource(new) is None:
+            if _said(new) is not None:
+                self.controller.queue.add(key_of(new))
+        elif old is None or old["spec"].get("consumerRef") != new["spec"].get("consumerRef"):
+            self.controller.queue.add_after(key_of(new), FIRST)
+
+    async def reconcile(self, key: str) -> Result | None:
+        """Looks whether the consumer is there, and says so."""
+        workload = self._cluster.workloads.store.get(key)
+        if workload is None or deleting(workload):
+            return None
+        if (resource := consumer_resource(workload)) is None:
+            kept = [item for item in (workload.get("status") or {}).get("conditions") or () if item["type"] != CONSUMER_FOUND]
+            if _said(workload) is not None:
+                await self._cluster.patch_status(kinds.WORKLOADS, workload, {"conditions": kept})
+            return None
+        there = await self._is_there(resource, workload)
+        if there is None:
+            return Result(requeue_after=AGAIN)
+        wanted = _condition(workload, self._cluster.view_group, there=there)
+        before = _said(workload)
+        await self._cluster.patch_status(kinds.WORKLOADS, workload, {"conditions": with_conditions(workload, [wanted])})
+        if not there and (before is None or before["status"] == "True"):
+            self._cluster.events.event(workload, "Warning", wanted["reason"], wanted["message"])
+        return Result(requeue_after=AGAIN if there else WHILE_GONE)
+
+    async def _is_there(self, resource: Resource, workload: Object) -> bool | None:
+        """Whether the consumer exists; None when that cannot be known here."""
+        reference = workload["spec"]["consumerRef"]
+        try:
+            await self._cluster.client.get(resource, reference["name"], namespace_of(workload))
+        except ApiException as error:
+            if error.status == 403:
+                return None
+            if error.not_found:
+                # Only what is said of this object counts: a kind that is not served here is another cluster's.
+                return False if error.details.get("name") == reference["name"] else None
+            raise
+        return True
+
+
+def consumer_resource(workload: Object) -> Resource | None:
+    """Where the consumer of a claim through the view would be, if it is one of this cluster's and of the claim's namespace; else None."""
+    reference = workload["spec"].get("consumerRef")
+    if not reference or kinds.CLAIMED_THROUGH not in labels_of(workload):
+        return None
+    group, _, version = (reference.get("apiVersion") or "").partition("/")
+    kind = reference.get("kind") or ""
+    if not (group and version and kind and reference.get("name")) or group == kinds.GROUP:
+        return None  # a Workload of another cluster, which has the host through a relay
+    if "/" in version or not kind.isalnum():
+        return None  # nothing that a cluster has
+    if reference.get("namespace") not in (None, "", namespace_of(workload)):
+        return None  # what is in other namespaces is not for this one's tenant to hear of
+    return Resource(group, version, _plural(kind.lower()), kind)
+
+
+def consumer_gone(workload: Object | None) -> str:
+    """What the Workload says of a consumer that is gone; empty if it says nothing of the kind."""
+    found = _said(workload or {})
+    return str(found["message"]) if found is not None and found["status"] == "False" else ""
+
+
+def _said(workload: Object) -> Object | None:
+    return find_condition((workload.get("status") or {}).get("conditions"), CONSUMER_FOUND)
+
+
+def _plural(kind: str) -> str:
+    """As Kubernetes guesses it (meta.UnsafeGuessKindToResource)."""
+    if kind.endswith("s"):
+        return f"{kind}es"
+    return f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+
+
+def _condition(workload: Object, view_group: str, *, there: bool) -> Object:
+    reference, generation = workload["spec"]["consumerRef"], workload["metadata"].get("generation")
+    who = f"{reference['kind']} {namespace_of(workload)}/{reference['name']}"
+    if there:
+        return condition(CONSUMER_FOUND, True, "Found", f"{who} exists", generation=generation)
+    host = ((workload.get("status") or {}).get("host") or {}).get("name") or "NAME"
+    message = (
+        f"{who}, which has the host, does not exist: if it was moved to another cluster, leave this as it is; "
+        f"otherwise release the host with `kubectl delete baremetalhosts.{view_group} {host} -n {namespace_of(workload)}`"
+    )
+    return condition(CONSUMER_FOUND, False, "ConsumerGone", message, generation=generation)

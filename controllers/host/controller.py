@@ -1,0 +1,286 @@
+"""Hosts: one object per real host that a class's provider reports, kept as it reports, and deleted when the host is gone.
+
+A claimed Host is never deleted: what is known of the machine stays, and its Workload is told. Of two classes that see the same
+real host, the first keeps it.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from apiserver.apis.host import HostStatus, host_name
+from apiserver.client.errors import ApiException
+from apiserver.client.objects import Object, deleting, key_of, name_of
+from controllers import kinds
+from controllers.consumer.controller import consumer_gone
+from controllers.runtime.controller import Controller, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from controllers.cluster import Cluster
+    from controllers.providers.base import ProviderHost
+    from controllers.workloadclass.providers import Sources
+
+__all__ = ["HostController", "changed_status", "gone_status", "host_status", "new_host", "refused_status"]
+
+log = logging.getLogger(__name__)
+
+REFUSALS = (413, 422)
+"""HTTP codes of the server's refusal of what a report holds: sent again, it is refused again."""
+SEPARATOR = "|"
+ABANDONED = "Abandoned"
+
+
+class HostController:
+    """Reconciles hosts by "class|real uid"."""
+
+    def __init__(
+        self, cluster: Cluster, sources: Sources, *, unchanged: Callable[[Object], None] = lambda host: None, workers: int = 8
+    ) -> None:
+        """`unchanged` is told of Hosts whose real host has changed in nothing that they say: nobody else hears of that."""
+        self._cluster, self._sources, self._unchanged = cluster, sources, unchanged
+        self._changed: set[str] = set()
+        self.controller = Controller("host", self.reconcile, workers=workers, group=lambda key: key.partition(SEPARATOR)[0])
+        sources.add_change_handler(self._reported)
+        sources.add_health_handler(self._class_changed)
+        cluster.hosts.add_handler(self._host_changed)
+        cluster.classes.add_handler(self._class_deleted)
+        cluster.workloads.add_handler(self._workload_changed)
+
+    async def run(self) -> None:
+        await self.controller.run()
+
+    def _add(self, class_name: str, uid: str, *, later: bool = False) -> None:
+        self.controller.queue.add(f"{class_name}{SEPARATOR}{uid}", later=later)
+
+    def _reported(self, class_name: str, uid: str) -> None:
+        """The real host has changed. Somebody waits for it if it is claimed; of free ones there may be very many."""
+        host = self._cluster.hosts.store.get(host_name(uid))
+        claimed = host is not None and bool(host["spec"].get("claimRef"))
+        if claimed:
+            self._changed.add(f"{class_name}{SEPARATOR}{uid}")
+        self._add(class_name, uid, later=not claimed)
+
+    def _class_deleted(self, old: Object | None, new: Object | None) -> None:
+        if old is not None and new is None:
+            self._class_changed(name_of(old))
+
+    def _class_changed(self, class_name: str) -> None:
+        """The provider has started, stopped or synced: hosts may be missing, or be gone."""
+        for host in self._cluster.hosts.store.by_index("class", class_name):
+            self._add(class_name, host["spec"]["source"]["uid"], later=True)
+
+    def _host_changed(self, old: Object | None, new: Object | None) -> None:
+        host = new or old
+        assert host is not None
+        if old is not None and new is not None and _relevant(old) == _relevant(new):
+            return
+        uid = host["spec"]["source"]["uid"]
+        self._add(host["spec"]["className"], uid, later=True)
+        if new is None:
+            # Another class that sees the same host may have it now.
+            for class_name in self._sources.names():
+                if uid in self._sources.overlaps(class_name):
+                    self._add(class_name, uid)
+
+    def _workload_changed(self, old: Object | None, new: Object | None) -> None:
+        if old is not None and (new is None or consumer_gone(old) != consumer_gone(new)):
+            for host in self._cluster.hosts.store.by_index("claim", key_of(old)):
+                self._add(host["spec"]["className"], host["spec"]["source"]["uid"])
+
+    def _consumer_gone(self, host: Object) -> str:
+        """What there is to say of the claim's consumer, if it is gone."""
+        claim = host["spec"].get("claimRef")
+        return consumer_gone(self._cluster.workloads.store.get(f"{claim['namespace']}/{claim['name']}")) if claim else ""
+
+    async def _abandoned(self, host: Object) -> bool:
+        """Whether the host is claimed by a Workload that is no more. Asked for if it is not seen here: it may have been made just now."""
+        claim = host["spec"].get("claimRef")
+        if not claim:
+            return False
+        workload = self._cluster.workloads.store.get(f"{claim['namespace']}/{claim['name']}")
+        if workload is None or workload["metadata"]["uid"] != claim["uid"]:
+            try:
+                workload = await self._cluster.client.get(kinds.WORKLOADS, claim["name"], claim["namespace"])
+            except ApiException as error:
+                if error.not_found:
+                    return True
+                raise
+        return bool(workload["metadata"]["uid"] != claim["uid"])
+
+    async def reconcile(self, key: str) -> Result | None:
+        """Makes the Host say what the provider reports."""
+        changed = key in self._changed
+        self._changed.discard(key)
+        try:
+            return await self._reconcile(key, changed=changed)
+        except BaseException:
+            if changed:
+                self._changed.add(key)
+            raise
+
+    async def _reconcile(self, key: str, *, changed: bool) -> Result | None:
+        class_name, _, uid = key.partition(SEPARATOR)
+        provider = self._sources.get(class_name)
+        host = self._cluster.hosts.store.get(host_name(uid))
+        reported = provider.host(uid) if provider is not None else None
+        overlaps = self._sources.overlaps(class_name)
+        if reported is None:
+            overlaps.discard(uid)
+            await self._missing(class_name, host)
+            return None
+        if host is None:
+            host = await self._cluster.client.create(kinds.HOSTS, new_host(class_name, reported))
+        elif host["spec"]["className"] != class_name:
+            overlaps.add(uid)
+            return None
+        overlaps.discard(uid)
+        status = host_status(reported, host, abandoned=await self._abandoned(host), consumer_gone=self._consumer_gone(host))
+        if not await self._put(host, status) and changed:
+            self._unchanged(host)
+        if reported.leftovers and provider is not None and not host["spec"].get("claimRef"):
+            await provider.tidy(uid)
+        return None
+
+    async def _missing(self, class_name: str, host: Object | None) -> None:
+        """The provider does not report the host: because it is gone, or merely because we cannot tell."""
+        if host is None or host["spec"]["className"] != class_name or deleting(host):
+            return
+        provider = self._sources.get(class_name)
+        class_gone = class_name not in self._cluster.classes.store
+        if not class_gone and (provider is None or not provider.synced):
+            return
+        if host["spec"].get("claimRef"):
+            await self._put(host, gone_status(host, class_gone=class_gone))
+            return
+        version = host["metadata"]["resourceVersion"]
+        try:
+            await self._cluster.client.delete(kinds.HOSTS, name_of(host), uid=host["metadata"]["uid"], resource_version=version)
+        except ApiException as error:
+            if not error.not_found:
+                raise
+
+    async def _put(self, host: Object, status: Object) -> bool:
+        """Writes the status, if it is another one: then all who watch Hosts hear of it."""
+        changed = changed_status(host, status)
+        if changed is None:
+            return False
+        try:
+            await self._cluster.client.update(kinds.HOSTS, {**host, "status": changed}, subresource="status")
+        except ApiException as error:
+            if error.status not in REFUSALS:
+                raise
+            log.warning("host %s: its report is refused: %s", name_of(host), error)
+            return await self._put_refused(host, status)
+        return True
+
+    async def _put_refused(self, host: Object, status: Object) -> bool:
+        """Says that the report cannot be stored. What was stored before is kept, and the host is not offered."""
+        changed = changed_status(host, refused_status(host, status))
+        if changed is not None:
+            await self._cluster.client.update(kinds.HOSTS, {**host, "status": changed}, subresource="status")
+        return changed is not None
+
+
+def _relevant(host: Object) -> tuple[object, ...]:
+    """What of a Host may make another report of it right: not where it is offered, which changes often."""
+    return host["spec"]["className"], host["spec"].get("claimRef"), host.get("status"), deleting(host)
+
+
+def new_host(class_name: str, reported: ProviderHost) -> Object:
+    """The Host object of a real host."""
+    source = {"name": reported.source.name, "uid": reported.source.uid}
+    if reported.source.namespace:
+        source["namespace"] = reported.source.namespace
+    if reported.source.identity_namespace:
+        source["identityNamespace"] = reported.source.identity_namespace
+    return {
+        "apiVersion": kinds.HOSTS.api_version,
+        "kind": "Host",
+        "metadata": {"name": host_name(reported.source.uid)},
+        "spec": {"className": class_name, "source": source},
+    }
+
+
+def host_status(reported: ProviderHost, host: Object, *, abandoned: bool = False, consumer_gone: str = "") -> Object:
+    """Host.status from the provider's report. A real host that a Workload of ours has without a claim here is an orphan; a claim whose
+    Workload is gone (it has vanished from the store) is abandoned; one whose Workload's own consumer is gone says so (`consumer_gone`).
+    None is released by itself: something may run there."""
+    status: Object = {"available": reported.available, "report": reported.report}
+    reason, message = reported.reason, reported.message
+    claim, consumer = host["spec"].get("claimRef"), reported.consumer
+    if claim is None and consumer is not None and consumer.workload_uid:
+        reason = "Orphaned"
+        message = (
+            f"its consumer is {consumer.kind} {consumer.namespace}/{consumer.name}, which has no claim here: if nobody uses it, "
+            f"{reported.to_free}"
+        )
+    if consumer_gone and not status["available"] and reason == "Claimed":
+        reason, message = "ConsumerGone", consumer_gone
+    if abandoned:
+        reason = ABANDONED
+        message = (
+            f"the workload {claim['namespace']}/{claim['name']} is gone without having released the host: to free it, "
+            f"clear spec.claimRef here, then {reported.to_free}"
+        )
+        status["available"] = False
+    if not status["available"]:
+        status |= {"reason": reason or "NotAvailable", "message": message}
+    if reported.error:
+        status["errorMessage"] = reported.error
+    if reported.dirty_for is not None:
+        status["dirtyFor"] = reported.dirty_for
+    if reported.held is not None and claim is None:
+        status["held"] = reported.held
+    return status
+
+
+def changed_status(host: Object, status: Object) -> Object | None:
+    """Host.status with what is reported, None where it says so already. The server stores a report as the model has it: what the model
+    does not know, or fills in, is no difference, or each event about the host would be answered with a write."""
+    current = host.get("status") or {}
+    kept = {key: current[key] for key in ("phase", "conditions") if key in current}
+    wanted = {**kept, **status}
+    if wanted == current:
+        return None
+    try:
+        return None if HostStatus.decode(wanted).encode() == current else wanted
+    except ValidationError:
+        return wanted  # the server says what is wrong with it
+
+
+def refused_status(host: Object, status: Object) -> Object:
+    """The status of a Host whose report (in `status`) the server refuses: the last report that it took, and not available."""
+    current = host.get("status") or {}
+    kept = {key: current[key] for key in ("report", "held") if key in current}
+    dirty = {key: status[key] for key in ("dirtyFor",) if key in status}
+    return {**kept, **dirty, "available": False, "reason": "ReportRefused", "message": _REFUSED}
+
+
+_REFUSED = (
+    "the server refuses what the real host reports, so the last report that it took is shown: the controllers' log says which field; "
+    "correct it at the real host, or upgrade"
+)
+
+
+def gone_status(host: Object, *, class_gone: bool) -> Object:
+    """The status of a claimed Host whose real host is gone, or cannot be reached for good: last known state stays."""
+    status = {key: value for key, value in (host.get("status") or {}).items() if key not in {"phase", "conditions"}}
+    if class_gone:
+        reason, message = (
+            "ClassGone",
+            f"WorkloadClass {host['spec']['className']} was deleted: create it again, or clear spec.claimRef here",
+        )
+    else:
+        reason, message = "HostGone", _GONE
+    return {**status, "available": False, "reason": reason, "message": message}
+
+
+_GONE = (
+    "the real host is gone, or the class leads elsewhere since its parameters or credentials were changed: delete the Workload that has "
+    "it, or correct the class"
+)

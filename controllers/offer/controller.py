@@ -1,0 +1,118 @@
+"""Offers: keeps every free host visible in the namespaces that may have it, and nowhere else. Who sees what is decided in `offers`.
+
+The server keeps the list (Host.spec.offers) and makes and withdraws the views.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from apiserver.client.errors import ApiException
+from apiserver.client.objects import Object, deleting, name_of
+from controllers import kinds
+from controllers.offer.plan import changes, current_offers, hardware_kind, is_offerable
+from controllers.runtime.controller import Controller, Result
+from controllers.workloadclass.access import admits, is_active
+
+if TYPE_CHECKING:
+    from controllers.cluster import Cluster
+
+__all__ = ["OfferController"]
+
+SETTLE = 0.1
+"""Seconds to gather changes: hosts, and namespaces, come in bunches."""
+AT_ONCE = 16
+SHARE = 10.0
+"""Planning takes at most one part in so many of the time."""
+BATCH = 64
+PLAN_SECONDS = 5.0
+"""A plan is followed for so long: the next one knows what has happened meanwhile."""
+RESYNC = 300.0
+
+
+class OfferController:
+    """Reconciles the offers of all hosts of a class, by the class's name."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._took: dict[str, float] = {}
+        self._requests = asyncio.Semaphore(AT_ONCE)
+        self.controller = Controller("offer", self.reconcile, workers=1, group=lambda name: name)
+        cluster.hosts.add_handler(self._host_changed)
+        cluster.classes.add_handler(self._class_changed)
+        cluster.namespaces.add_handler(self._namespace_changed)
+
+    async def run(self) -> None:
+        await self.controller.run()
+
+    def _host_changed(self, old: Object | None, new: Object | None) -> None:
+        if old is not None and new is not None and _relevant(old) == _relevant(new):
+            return
+        for host in (old, new):
+            if host is not None:
+                self._settle(host["spec"]["className"])
+
+    def _settle(self, class_name: str) -> None:
+        """Plans anew after a while: the longer planning takes, the more changes are gathered for it."""
+        self.controller.queue.add_after(class_name, max(SETTLE, SHARE * self._took.get(class_name, 0.0)))
+
+    def _class_changed(self, old: Object | None, new: Object | None) -> None:
+        if old is None or new is None or old["spec"] != new["spec"] or deleting(old) != deleting(new):
+            class_ = new or old
+            assert class_ is not None
+            self._settle(name_of(class_))
+
+    def _namespace_changed(self, old: Object | None, new: Object | None) -> None:
+        if old is None or new is None or is_active(old) != is_active(new) or old["metadata"].get("labels") != new["metadata"].get("labels"):
+            for class_ in self._cluster.classes.store:
+                self._settle(name_of(class_))
+
+    async def reconcile(self, name: str) -> Result | None:
+        """Makes the offers of one class's hosts what they should be."""
+        hosts = self._cluster.hosts.store.by_index("class", name)
+        started = time.perf_counter()
+        # In a thread, for thousands of hosts take a while.
+        wanted = await asyncio.to_thread(changes, hosts, self._namespaces(name), self._limit(name))
+        self._took[name] = time.perf_counter() - started
+        until = time.monotonic() + PLAN_SECONDS
+        for start in range(0, len(wanted), BATCH):
+            if time.monotonic() > until:
+                return Result(requeue_after=SETTLE)
+            await asyncio.gather(*(self._put(host, namespaces) for host, namespaces in wanted[start : start + BATCH]))
+        return Result(requeue_after=RESYNC) if hosts else None
+
+    def _namespaces(self, class_name: str) -> list[str]:
+        class_ = self._cluster.classes.store.get(class_name)
+        if class_ is None:
+            return []
+        return sorted(name_of(item) for item in self._cluster.namespaces.store if is_active(item) and admits(class_, item))
+
+    def _limit(self, class_name: str) -> int | None:
+        class_ = self._cluster.classes.store.get(class_name) or {"spec": {}}
+        limit: int | None = (class_["spec"].get("offer") or {}).get("maxPerNamespace")
+        return limit
+
+    async def _put(self, host: str, namespaces: list[str]) -> None:
+        body = {
+            "apiVersion": kinds.HOSTS.api_version,
+            "kind": "HostOffers",
+            "metadata": {"name": host},
+            "namespaces": namespaces,
+        }
+        async with self._requests:
+            try:
+                await self._cluster.client.put(kinds.HOSTS, host, subresource="offers", body=body)
+            except ApiException as error:
+                if not error.not_found:
+                    raise
+
+
+def _relevant(host: Object) -> tuple[object, ...]:
+    """What of a Host the plan depends on; reports come more often than these change."""
+    claimed, offers = bool(host["spec"].get("claimRef")), current_offers(host)
+    if not is_offerable(host):
+        held = (host.get("status") or {}).get("held") or {}
+        return host["spec"]["className"], claimed, offers, held.get("namespace")
+    return host["spec"]["className"], claimed, offers, hardware_kind(host), host["status"].get("dirtyFor")

@@ -1,0 +1,101 @@
+"""Which free hosts each namespace gets to see. Pure.
+
+With a limit per namespace, the kinds of hardware take turns, so that a namespace sees some of each; within a kind,
+rendezvous hashing gives each namespace hosts of its own choice, so that tenants rarely want the same one, and few offers
+move when a host comes or goes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from dataclasses import dataclass
+from functools import lru_cache
+from heapq import nlargest
+from itertools import zip_longest
+from typing import TYPE_CHECKING
+
+from apiserver.client.objects import Object, name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+__all__ = ["Offered", "changes", "current_offers", "hardware_kind", "held_offers", "is_offerable", "plan"]
+
+MIX, MASK = 0x9E3779B97F4A7C15, 2**64 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """A free host: its kind of hardware, and the only namespace that may have it, if it is dirty."""
+
+    name: str
+    kind: str
+    dirty_for: str | None = None
+
+
+def is_offerable(host: Object) -> bool:
+    """Whether the Host is free and could be had now."""
+    status = host.get("status") or {}
+    claimed = bool(host["spec"].get("claimRef"))
+    return not claimed and bool(status.get("available") and status.get("report")) and not host["metadata"].get("deletionTimestamp")
+
+
+def held_offers(host: Object, namespaces: Iterable[str]) -> list[str]:
+    """Where a host that is not free is to be seen nevertheless: in the one namespace whose consumer has it at its source."""
+    status = host.get("status") or {}
+    held = status.get("held") if status.get("report") and not host["metadata"].get("deletionTimestamp") else None
+    return [held["namespace"]] if held and held["namespace"] in namespaces else []
+
+
+def offered(host: Object) -> Offered:
+    """The Host as an offer."""
+    return Offered(name_of(host), hardware_kind(host), host["status"].get("dirtyFor"))
+
+
+def hardware_kind(host: Object) -> str:
+    """Hosts of one kind are as good as each other, as far as hardware goes."""
+    hardware = host["status"]["report"]["status"].get("hardware") or {}
+    cpu, disks = hardware.get("cpu") or {}, hardware.get("storage") or ()
+    size = sum(int(disk.get("sizeBytes") or 0) for disk in disks)
+    return f"{cpu.get('arch')}/{cpu.get('count')}/{hardware.get('ramMebibytes')}/{size}/{len(hardware.get('nics') or ())}"
+
+
+def current_offers(host: Object) -> list[str]:
+    """The namespaces that the Host is offered to."""
+    return list(host["spec"].get("offers") or [])
+
+
+def changes(hosts: Sequence[Object], namespaces: Sequence[str], limit: int | None) -> list[tuple[str, list[str]]]:
+    """What has to change for a class's hosts to be offered as they should be: names of Hosts, and their namespaces. Claimed ones stay."""
+    unclaimed = [host for host in hosts if not host["spec"].get("claimRef")]
+    wanted = plan((offered(host) for host in unclaimed if is_offerable(host)), namespaces, limit)
+    wanted |= {name_of(host): held_offers(host, namespaces) for host in unclaimed if not is_offerable(host)}
+    return [(name_of(host), wanted[name_of(host)]) for host in unclaimed if current_offers(host) != wanted[name_of(host)]]
+
+
+def plan(hosts: Iterable[Offered], namespaces: Iterable[str], limit: int | None) -> dict[str, list[str]]:
+    """Host name → the namespaces that are to see it, sorted. `limit`: at most so many hosts per namespace; None is no limit."""
+    known = list(hosts)
+    points = {host.name: _point(host.name) for host in known} if limit is not None else {}
+    result: dict[str, set[str]] = {host.name: set() for host in known}
+    for namespace in namespaces:
+        eligible = [host for host in known if host.dirty_for is None or host.dirty_for == namespace]
+        chosen = eligible if limit is None or len(eligible) <= limit else _choose(eligible, _point(namespace), points, limit)
+        for host in chosen:
+            result[host.name].add(namespace)
+    return {name: sorted(seen) for name, seen in result.items()}
+
+
+def _choose(hosts: Sequence[Offered], namespace: int, points: Mapping[str, int], limit: int) -> list[Offered]:
+    kinds: dict[str, list[Offered]] = defaultdict(list)
+    for host in hosts:
+        kinds[host.kind].append(host)
+    # The product's high bits mix all bits of both: as good as hashing each pair, at a tenth of its cost.
+    best = (nlargest(limit, kinds[kind], key=lambda host: ((points[host.name] ^ namespace) * MIX) & MASK) for kind in sorted(kinds))
+    return [host for turn in zip_longest(*best) for host in turn if host is not None][:limit]
+
+
+@lru_cache(maxsize=1 << 16)
+def _point(name: str) -> int:
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")

@@ -1,0 +1,61 @@
+"""First-boot secrets next to the real host: kept as wanted, and removed. Names are deterministic, so nothing is remembered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apiserver.client.errors import ApiException
+from apiserver.client.objects import labels_of
+from controllers.providers.baremetalhost import names
+from controllers.providers.baremetalhost.data import secret_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from apiserver.client.client import Client
+    from apiserver.client.objects import Object
+
+__all__ = ["SecretCopies"]
+
+
+class SecretCopies:
+    """The copied secrets of Workloads in one hardware cluster."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def keep(self, workload: Object, namespace: str, data: Mapping[str, Mapping[str, bytes]]) -> dict[str, str]:
+        """Makes the copies be there with exactly this data. Returns per field the copy's name."""
+        result = {}
+        for field, content in data.items():
+            wanted = secret_object(workload, namespace, field, content)
+            await self._keep(wanted)
+            result[field] = wanted["metadata"]["name"]
+        return result
+
+    async def remove(self, workload_uid: str, namespace: str) -> None:
+        """Removes all copies of a Workload; those already gone are fine, and a stranger's secret of the same name stays."""
+        found = await self._client.list_page(names.SECRETS, namespace, label_selector=f"{names.WORKLOAD_UID}={workload_uid}")
+        for secret in found.get("items") or []:
+            try:
+                await self._client.delete(names.SECRETS, secret["metadata"]["name"], namespace, uid=secret["metadata"]["uid"])
+            except ApiException as error:
+                if not error.not_found:
+                    raise
+
+    async def _keep(self, wanted: Object) -> None:
+        metadata = wanted["metadata"]
+        name, namespace = metadata["name"], metadata["namespace"]
+        try:
+            current = await self._client.get(names.SECRETS, name, namespace)
+        except ApiException as error:
+            if not error.not_found:
+                raise
+            await self._client.create(names.SECRETS, wanted, namespace)
+            return
+        # BMO puts a label of its own on it: only ours and the data matter.
+        label = labels_of(current).get(names.WORKLOAD_UID)
+        if current.get("data") == wanted["data"] and label == metadata["labels"][names.WORKLOAD_UID]:
+            return
+        changed = {key: None for key in current.get("data") or {} if key not in wanted["data"]} | wanted["data"]
+        await self._client.patch(names.SECRETS, name, {"metadata": {"labels": metadata["labels"]}, "data": changed}, namespace)

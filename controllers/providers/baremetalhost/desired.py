@@ -1,0 +1,241 @@
+"""What a Workload wants of a real host, as merge patches that hold only what differs. Pure.
+
+Two of them: `claimed_patch` while a Workload has the host, `released_patch` to empty it. Everything is written under
+resourceVersion, which is the caller's to add.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from apiserver.client.objects import Object, annotations_of, labels_of, name_of, namespace_of, uid_of
+from controllers.providers.baremetalhost import names
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from apiserver.apis.workloadclass import CleaningPolicy
+
+__all__ = [
+    "Desired",
+    "claimed_patch",
+    "cleaning_mode",
+    "consumed",
+    "desired",
+    "drop_claim_patch",
+    "held",
+    "left_by_us",
+    "missing_checksum",
+    "never_off",
+    "released_patch",
+    "runs_something",
+    "taken_by_us",
+]
+
+REFERENCES = ("userData", "metaData", "networkData")
+IMAGE_FIELDS = ("url", "checksum", "checksumType", "format")
+
+
+@dataclass(frozen=True, slots=True)
+class Desired:
+    """What is to be true of the real host. `secrets`: per reference field the name of the copied secret."""
+
+    consumer: Object
+    workload_uid: str
+    online: bool
+    cleaning: str | None
+    image: Object | None = None
+    custom_deploy: Object | None = None
+    secrets: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    identity: str = ""
+
+
+def runs_something(workload: Object) -> bool:
+    """Whether an operating system is to be on the host."""
+    spec = workload["spec"]
+    return bool(spec.get("image") or spec.get("customDeploy"))
+
+
+def consumer_reference(workload: Object) -> Object:
+    """The real host's consumerRef: the Workload, in its own management cluster's terms."""
+    return {
+        "apiVersion": "workload.metal3.io/v1alpha1",
+        "kind": "Workload",
+        "namespace": namespace_of(workload),
+        "name": name_of(workload),
+    }
+
+
+def taken_by_us(bmh: Object, workload: Object) -> bool:
+    """Whether this very Workload has the real host. The label tells Workloads of one name apart: of another management cluster, or of an
+    earlier life. (The reference may say the uid as well.)"""
+    reference = (bmh.get("spec") or {}).get("consumerRef") or {}
+    same = {key: value for key, value in reference.items() if key != "uid"} == consumer_reference(workload)
+    return same and labels_of(bmh).get(names.WORKLOAD_UID) == uid_of(workload)
+
+
+def left_by_us(bmh: Object, workload: Object) -> bool:
+    """Whether nobody has the host that bears this Workload's label, and nothing else was put on it: somebody took it over, or cleared its
+    consumerRef by mistake, and it may be taken up again."""
+    spec, wanted = bmh.get("spec") or {}, workload["spec"]
+    if spec.get("consumerRef") or labels_of(bmh).get(names.WORKLOAD_UID) != uid_of(workload):
+        return False
+    image, custom = ((spec.get("image") or {}).get("url"), (spec.get("customDeploy") or {}).get("method"))
+    same = (image, custom) == ((wanted.get("image") or {}).get("url"), (wanted.get("customDeploy") or {}).get("method"))
+    return same or (image, custom) == (None, None)
+
+
+def cleaning_mode(workload: Object, policy: CleaningPolicy | None) -> str:
+    """How disks are wiped: the class decides, and a tenant may only turn it off where the class lets it."""
+    mode = policy.mode if policy else "metadata"
+    wanted = workload["spec"].get("automatedCleaningMode")
+    if wanted == "metadata":
+        return "metadata"
+    if wanted == "disabled" and policy is not None and policy.tenant_may_disable:
+        return "disabled"
+    return mode
+
+
+def missing_checksum(image: Object | None) -> bool:
+    """Whether BMO would refuse the image for want of a checksum: all need one but live ISOs and OCI images."""
+    if not image:
+        return False
+    return not image.get("checksum") and image.get("format") != "live-iso" and not image["url"].startswith("oci://")
+
+
+def desired(workload: Object, secrets: Mapping[str, str], annotations: Mapping[str, str], *, cleaning: str, identity: str = "") -> Desired:
+    """What the Workload wants. `annotations`: the tenant's, of which those for the machine are taken."""
+    spec = workload["spec"]
+    return Desired(
+        consumer=consumer_reference(workload),
+        workload_uid=uid_of(workload),
+        online=bool(spec.get("online", True)),
+        cleaning=cleaning,
+        image=_image(spec.get("image")),
+        custom_deploy=spec.get("customDeploy") or None,
+        secrets=secrets if runs_something(workload) else {},
+        annotations={key: value for key, value in annotations.items() if names.is_reboot(key) or key in names.UNHEALTHY},
+        identity=identity,
+    )
+
+
+def held(bmh: Object, want: Desired) -> Desired:
+    """The same, but with what is on the host left as it is: for a Workload whose secrets or image cannot be used (any more)."""
+    spec = bmh.get("spec") or {}
+    current = {key: spec[key]["name"] for key in REFERENCES if (spec.get(key) or {}).get("name")}
+    return replace(want, image=spec.get("image"), custom_deploy=spec.get("customDeploy"), secrets=current)
+
+
+def _image(image: Object | None) -> Object | None:
+    # CAPM3 sends `format: ""` for "find out", which BMO's CRD refuses; absent means the same.
+    return {key: image[key] for key in IMAGE_FIELDS if image.get(key)} if image else None
+
+
+def claimed_patch(bmh: Object, want: Desired) -> Object:
+    """The merge patch that makes the real host as wanted; empty when it is so already."""
+    spec: Object = {
+        "consumerRef": want.consumer,
+        "online": want.online or _stays_on(bmh),
+        "automatedCleaningMode": want.cleaning,
+        "image": want.image,
+        "customDeploy": want.custom_deploy,
+        **{key: {"name": want.secrets[key], "namespace": namespace_of(bmh)} if key in want.secrets else None for key in REFERENCES},
+    }
+    annotations = _annotations(bmh, want)
+    metadata: Object = {"labels": {names.WORKLOAD_UID: want.workload_uid}, "annotations": annotations}
+    return _prune({"metadata": _difference(bmh["metadata"], metadata), "spec": _difference(bmh.get("spec") or {}, spec)})
+
+
+def _stays_on(bmh: Object) -> bool:
+    """Whether the machine's owner forbids to power it off; BMO refuses `online: false` then, and with it the whole write."""
+    return bool((bmh.get("spec") or {}).get("disablePowerOff"))
+
+
+def never_off(bmh: Object, workload: Object) -> str:
+    """Why the machine stays powered on although it is not to be; "" otherwise."""
+    if workload["spec"].get("online", True) or not _stays_on(bmh):
+        return ""
+    return "the hardware's owner does not let this machine be powered off: set spec.online to true, or delete this Workload"
+
+
+def _annotations(bmh: Object, want: Desired) -> Object:
+    """Each of the tenant's annotations is passed on once: BMO removes a reboot annotation when it has done it, and the owner
+    an unhealthy one when the host is repaired. What the tenant takes away goes from the host too, if it is a reboot."""
+    current, passed = annotations_of(bmh), passed_annotations(bmh)
+    changes: Object = {}
+    for key, value in want.annotations.items():
+        if key not in passed or (key in current and current[key] != value):
+            changes[key] = value
+    for key in passed:
+        if key not in want.annotations and names.is_reboot(key) and key in current:
+            changes[key] = None
+    changes[names.PASSED] = orjson.dumps(sorted(want.annotations)).decode() if want.annotations else None
+    changes[names.MANAGEMENT] = want.identity or None
+    return changes
+
+
+def passed_annotations(bmh: Object) -> list[str]:
+    """The tenant's annotations that were passed on to the real host already."""
+    try:
+        value = orjson.loads(annotations_of(bmh).get(names.PASSED) or "[]")
+    except orjson.JSONDecodeError:
+        return []
+    return [key for key in value if isinstance(key, str)] if isinstance(value, list) else []
+
+
+def consumed(bmh: Object, annotations: Mapping[str, str]) -> tuple[str, ...]:
+    """The tenant's reboot annotations that BMO has removed from the real host because it is done."""
+    passed, current = passed_annotations(bmh), annotations_of(bmh)
+    return tuple(sorted(key for key in annotations if names.is_reboot(key) and key in passed and key not in current))
+
+
+def unhealthy_marks(bmh: Object, annotations: Mapping[str, str]) -> Object:
+    """What the tenant wrote on its view about the host's health and the real host was not told yet: it outlives the claim."""
+    passed, current = passed_annotations(bmh), annotations_of(bmh)
+    return {key: annotations[key] for key in names.UNHEALTHY if key in annotations and key not in passed and key not in current}
+
+
+def released_patch(bmh: Object, *, online: bool) -> Object:
+    """The merge patch that empties the host and keeps our claim on it until that is done. automatedCleaningMode stays as it was
+    applied: it decides whether disks are wiped now."""
+    spec: Object = {"image": None, "customDeploy": None, "online": online or _stays_on(bmh), **dict.fromkeys(REFERENCES)}
+    gone = [key for key in annotations_of(bmh) if key == names.PASSED or (names.is_reboot(key) and key in passed_annotations(bmh))]
+    metadata: Object = {"annotations": dict.fromkeys(gone)}
+    return _prune({"metadata": _difference(bmh["metadata"], metadata), "spec": _difference(bmh.get("spec") or {}, spec)})
+
+
+def drop_claim_patch(bmh: Object, *, dirty_for: str | None = None, quarantined_by: str | None = None) -> Object:
+    """The merge patch that gives the host back: the last word on a release. Says whose data is on it still, if any."""
+    annotations = {names.DIRTY_FOR: dirty_for, names.MANAGEMENT: None, names.PASSED: None}
+    if quarantined_by is not None:
+        annotations[names.QUARANTINED] = quarantined_by
+    metadata: Object = {"labels": {names.WORKLOAD_UID: None}, "annotations": annotations}
+    spec: Object = {"consumerRef": None, **dict.fromkeys(REFERENCES)}
+    return _prune({"metadata": _difference(bmh["metadata"], metadata), "spec": _difference(bmh.get("spec") or {}, spec)})
+
+
+def _difference(current: Object, wanted: Object) -> Object:
+    """What of `wanted` differs, as a merge patch; None is absent. Nested objects are replaced as a whole, but for metadata's maps."""
+    patch: Object = {}
+    for key, value in wanted.items():
+        old = current.get(key)
+        if key in {"labels", "annotations"}:
+            if inner := {k: v for k, v in value.items() if (old or {}).get(k) != v}:
+                patch[key] = inner
+        elif old != value:
+            patch[key] = _replacement(old, value)
+    return patch
+
+
+def _replacement(old: Any, new: Any) -> Any:
+    if isinstance(old, dict) and isinstance(new, dict):
+        return {**{key: None for key in old if key not in new}, **{key: value for key, value in new.items() if old.get(key) != value}}
+    return new
+
+
+def _prune(patch: Object) -> Object:
+    return {key: value for key, value in patch.items() if value}

@@ -1,0 +1,282 @@
+"""A Provider whose machines are BareMetalHosts of another cluster: claims them, tells them what to run, reports what they say.
+
+Every write to a host carries the resourceVersion it was decided on. A claim is one write: consumerRef and our label together.
+What differs between real hosts and another metal3-workloads' views (who may be given a host, how one is given back) is the subclass's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from abc import abstractmethod
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, ClassVar, Self
+
+from pydantic import ConfigDict, Field
+
+from apiserver.apis.base import Model
+from apiserver.client.client import Client
+from apiserver.client.clock import timestamp
+from apiserver.client.errors import ApiException, BadConfig
+from apiserver.client.informer import Informer
+from apiserver.client.kubeconfig import parse
+from apiserver.client.objects import Object, labels_of, matches, name_of, namespace_of, uid_of
+from controllers.providers.baremetalhost import names
+from controllers.providers.baremetalhost.copies import SecretCopies
+from controllers.providers.baremetalhost.data import copied_fields, copies
+from controllers.providers.baremetalhost.desired import (
+    claimed_patch,
+    cleaning_mode,
+    consumed,
+    desired,
+    held,
+    missing_checksum,
+    never_off,
+    runs_something,
+    taken_by_us,
+)
+from controllers.providers.baremetalhost.identity import identity_of
+from controllers.providers.baremetalhost.refusals import refusal
+from controllers.providers.baremetalhost.report import Policy, host_status, is_empty, stalled
+from controllers.providers.base import (
+    Applied,
+    ApplyRequest,
+    BadClass,
+    Outcome,
+    Provider,
+    ProviderContext,
+    ProviderError,
+    ProviderHost,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from apiserver.client.objects import Resource
+    from controllers.providers.baremetalhost.desired import Desired
+    from controllers.providers.baremetalhost.identity import Identity
+
+__all__ = ["BareMetalHostDriver", "DriverParameters"]
+
+log = logging.getLogger(__name__)
+
+TRUST = 600.0
+"""Seconds until everything is looked at again although nothing has changed: somebody may have deleted a copied secret."""
+
+
+class DriverParameters(Model):
+    """What the `parameters` of all classes of this sort have."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    context: str | None = Field(default=None, description="Context of the kubeconfig; its current one when empty.")
+    identity: str = Field(
+        default="", max_length=63, description="Name of this management cluster, shown to the hosts' owner; its id when empty."
+    )
+
+
+class BareMetalHostDriver(Provider):
+    """Hosts of one cluster, reached with the kubeconfig in the class's secret (key `kubeconfig`)."""
+
+    parameters_model: ClassVar[type[DriverParameters]]
+    there: ClassVar[str]
+    """What the other cluster is called in messages, such as "the hardware cluster"."""
+
+    def __init__(self, context: ProviderContext, client: Client) -> None:
+        assert isinstance(context.parameters, DriverParameters)
+        self._context, self._client = context, client
+        self._hosts, namespace = self.where()
+        self._identity = identity_of(context.parameters.identity, context.cluster_id)
+        self._selector = context.spec.host_selector.encode() if context.spec.host_selector else None
+        self._policy = _policy(context, self._identity)
+        self._copies = SecretCopies(client)
+        self._done: dict[str, tuple[str, float]] = {}
+        self._stale_text = 0.0, ""
+        self._informer = Informer(client, self._hosts, namespace=namespace, indexers={"uid": lambda bmh: [uid_of(bmh)]})
+        self._informer.add_handler(self._changed)
+        self._informer.add_health_handler(context.on_health)
+
+    @classmethod
+    async def create(cls, context: ProviderContext) -> Self:
+        kubeconfig = context.credentials.get("kubeconfig")
+        if kubeconfig is None:
+            raise BadClass("NoKubeconfig", f"the credentials secret needs the key kubeconfig, with a kubeconfig for {cls.there}")
+        assert isinstance(context.parameters, DriverParameters)
+        try:
+            client = Client(parse(kubeconfig), context=context.parameters.context)
+            await client.open()
+        except BadConfig as error:
+            raise BadClass("BadKubeconfig", f"the kubeconfig in the credentials secret cannot be used: {error}") from error
+        return cls(context, client)
+
+    @abstractmethod
+    def where(self) -> tuple[Resource, str]:
+        """The hosts' kind, and their namespace ("" for all), by the class's parameters."""
+
+    @abstractmethod
+    def report(self, bmh: Object) -> ProviderHost:
+        """What is told of a host."""
+
+    @abstractmethod
+    def refuse(self, bmh: Object, workload: Object) -> Outcome | None:
+        """Why this Workload cannot have the host, or None."""
+
+    @abstractmethod
+    def explain(self, error: Exception) -> ProviderError:
+        """The problem behind an error of the informer, for the class's owner."""
+
+    def excluded(self, bmh: Object) -> bool:
+        """Whether the host is none of the class's, whatever its labels."""
+        return False
+
+    async def run(self) -> None:
+        await self._informer.run()
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    @property
+    def synced(self) -> bool:
+        return self._informer.synced.is_set()
+
+    def problem(self) -> ProviderError | None:
+        error = self._informer.last_error
+        if error is not None:
+            problem = self.explain(error)
+            return ProviderError(problem.reason, f"{problem.message}{self._stale()}")
+        if not self.synced:
+            return ProviderError("Connecting", f"reading the hosts of {self.there} for the first time")
+        return None
+
+    def _stale(self) -> str:
+        """Since when nothing new is known, if anything ever was."""
+        since = self._informer.stale_since
+        if not self.synced or since is None:
+            return ""
+        if self._stale_text[0] != since:  # said once per trouble, for a message that changes by a second is a write
+            ago = timedelta(seconds=asyncio.get_running_loop().time() - since)
+            self._stale_text = since, f"; what is known of the hosts is of {timestamp(datetime.now(UTC) - ago)}"
+        return self._stale_text[1]
+
+    def hosts(self) -> Iterable[ProviderHost]:
+        return [self.report(bmh) for bmh in self._informer.store if self._ours(bmh)]
+
+    def host(self, uid: str) -> ProviderHost | None:
+        found = self._informer.store.by_index("uid", uid)
+        return self.report(found[0]) if found and self._ours(found[0]) else None
+
+    def _ours(self, bmh: Object) -> bool:
+        if self.excluded(bmh):
+            return False
+        # A claimed host stays with its class when its labels change: it has to be released through it.
+        return matches(self._selector, labels_of(bmh)) or names.WORKLOAD_UID in labels_of(bmh)
+
+    def _changed(self, old: Object | None, new: Object | None) -> None:
+        if (bmh := new or old) is not None:
+            self._context.on_change(uid_of(bmh))
+
+    async def apply(self, request: ApplyRequest) -> Applied:
+        bmh = await self._find(request)
+        if bmh is None:
+            return Applied(Outcome(False, "HostGone", _GONE), Outcome(False, "HostGone", _GONE))
+        if refused := self.refuse(bmh, request.workload):
+            untouched = labels_of(bmh).get(names.WORKLOAD_UID) != request.workload_uid
+            nothing = Outcome(False, refused.reason, "nothing is written to a host that is not this Workload's")
+            return Applied(refused, nothing, untouched=untouched)
+        blocked, data = self._data(request)
+        bmh = await self._take(bmh, request)
+        if blocked is not None:
+            bmh, refused = await self._tell(bmh, held(bmh, self._desired(request, {})))
+            return self._applied_to(bmh, request, refused or blocked)
+        secrets = await self._copies.keep(request.workload, namespace_of(bmh), data)
+        bmh, refused = await self._tell(bmh, self._desired(request, secrets))
+        if refused:
+            return self._applied_to(bmh, request, refused)
+        if not data:
+            await self._copies.remove(request.workload_uid, namespace_of(bmh))
+        self._done[request.workload_uid] = (request.version, asyncio.get_running_loop().time() + TRUST)
+        return self._applied_to(bmh, request, _SYNCHRONIZED)
+
+    def applied(self, request: ApplyRequest) -> Applied | None:
+        version, until = self._done.get(request.workload_uid, ("", 0.0))
+        # A host that is to be emptied is always looked at: a stale copy may show it empty before it was filled.
+        if version != request.version or until < asyncio.get_running_loop().time() or not runs_something(request.workload):
+            return None
+        found = self._informer.store.by_index("uid", request.source.uid)
+        if not found or not taken_by_us(found[0], request.workload):
+            return None
+        secrets = {field: names.secret_name(request.workload_uid, field) for field in copied_fields(request.workload)}
+        if claimed_patch(found[0], self._desired(request, secrets)):
+            return None
+        return self._applied_to(found[0], request, _SYNCHRONIZED)
+
+    def _data(self, request: ApplyRequest) -> tuple[Outcome | None, dict[str, dict[str, bytes]]]:
+        """The data of the secrets to copy, or why nothing can be put on the host."""
+        if not runs_something(request.workload):
+            return None, {}
+        if request.blocked is not None:
+            return request.blocked, {}
+        if missing_checksum(request.workload["spec"].get("image")):
+            return Outcome(False, "ChecksumMissing", _CHECKSUM), {}
+        try:
+            return None, copies(request)
+        except ProviderError as error:
+            return Outcome(False, error.reason, error.message), {}
+
+    def _desired(self, request: ApplyRequest, secrets: Mapping[str, str]) -> Desired:
+        cleaning = cleaning_mode(request.workload, self._context.spec.cleaning)
+        return desired(request.workload, secrets, request.annotations, cleaning=cleaning, identity=self._identity.name)
+
+    def _applied_to(self, bmh: Object, request: ApplyRequest, synchronized: Outcome) -> Applied:
+        done, why = consumed(bmh, request.annotations), stalled(bmh) or never_off(bmh, request.workload)
+        return Applied(_BOUND, synchronized, observed=host_status(bmh), empty=is_empty(bmh), consumed=done, stalled=why)
+
+    async def _tell(self, bmh: Object, want: Desired) -> tuple[Object, Outcome | None]:
+        """Makes the host as wanted. Returns it, and what its cluster's admission has against that, if it refuses."""
+        patch = claimed_patch(bmh, want)
+        try:
+            return await self._patch(bmh, patch), None
+        except ApiException as error:
+            if (why := refusal(error, patch)) is None:
+                raise
+            log.warning("host %s/%s: %s", namespace_of(bmh), name_of(bmh), error.message)
+            return bmh, Outcome(False, "Refused", why)
+
+    async def _take(self, bmh: Object, request: ApplyRequest) -> Object:
+        """Takes the host before anything else is written, so that no secret goes to a host that another one is taking."""
+        if taken_by_us(bmh, request.workload):
+            return bmh
+        full = claimed_patch(bmh, self._desired(request, {}))
+        return await self._patch(bmh, {"metadata": full.get("metadata", {}), "spec": {"consumerRef": full["spec"]["consumerRef"]}})
+
+    async def _patch(self, bmh: Object, patch: Object) -> Object:
+        if not patch:
+            return bmh
+        version = bmh["metadata"]["resourceVersion"]
+        body = {**patch, "metadata": {**patch.get("metadata", {}), "resourceVersion": version, "uid": uid_of(bmh)}}
+        return await self._client.patch(self._hosts, name_of(bmh), body, namespace_of(bmh))
+
+    async def _find(self, request: ApplyRequest) -> Object | None:
+        """The host as it is now; None if it is gone, also when another one has its name."""
+        try:
+            bmh = await self._client.get(self._hosts, request.source.name, request.source.namespace)
+        except ApiException as error:
+            # Only what the API says of this object counts: a missing kind or a proxy's page is trouble, not absence.
+            if error.not_found and error.details.get("name") == request.source.name:
+                return None
+            raise
+        return bmh if uid_of(bmh) == request.source.uid else None
+
+
+def _policy(context: ProviderContext, identity: Identity) -> Policy:
+    metadata = context.spec.metadata
+    labels = metadata.labels_match if metadata else None
+    annotations = metadata.annotations_match if metadata else None
+    return Policy(re.compile(labels) if labels else None, re.compile(annotations) if annotations else None, identity)
+
+
+_BOUND = Outcome(True, "Bound", "the host is this Workload's")
+_SYNCHRONIZED = Outcome(True, "Synchronized", "the host has been told everything")
+_GONE = "the machine was removed from its cluster by its owner: delete this Workload and make a new one"
+_CHECKSUM = "spec.image.checksum is missing: only live ISOs (format live-iso) and OCI images (oci://) go without one"

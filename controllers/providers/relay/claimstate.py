@@ -1,0 +1,73 @@
+"""How a Workload stands to a host of another metal3-workloads: whose the claim there is. Pure.
+
+Who holds a claim there is told by two things: its consumerRef, and our label with the Workload's uid. The label outlives a consumerRef that
+its consumer there has written over, and so tells a claim that is to be handed back from one that was never taken. When it has been handed
+back, an annotation remembers by whom: a controller that looks at what was true before must not take it, or release it, once more.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from apiserver.apis.host import ADOPTS, adopted_consumer
+from apiserver.client.objects import Object, annotations_of, deleting, labels_of, namespace_of, uid_of
+from controllers.providers.baremetalhost import names
+from controllers.providers.baremetalhost.desired import REFERENCES, taken_by_us
+
+__all__ = ["Standing", "handing_back_patch", "held_claim", "standing"]
+
+HANDED_BACK = f"{names.OURS}handed-back"
+"""Annotation of a view: the uids of the Workloads that have handed it back, the last ones, separated by commas."""
+REMEMBERED = 8
+
+Standing = Literal["ours", "ours to adopt", "handed back", "leaving", "free", "another's"]
+"""ours: claimed there for this Workload. ours to adopt: claimed there by the consumer that the Workload goes on for. handed back: it was
+ours, and a consumer there has it again. leaving: it was ours, and is being released. free: nobody's. another's: all else."""
+
+
+def standing(view: Object, workload: Object) -> Standing:
+    """Whose the claim on the view is, seen from the Workload."""
+    reference = (view.get("spec") or {}).get("consumerRef") or {}
+    if taken_by_us(view, workload) and reference.get("uid") == uid_of(workload):
+        return "ours"
+    if labels_of(view).get(names.WORKLOAD_UID) == uid_of(workload):
+        return "handed back" if reference else "leaving"
+    if not reference:
+        return "free"
+    adopts = annotations_of(workload).get(ADOPTS)
+    untouched = names.WORKLOAD_UID not in labels_of(view) and uid_of(workload) not in _handed_back(view)
+    return "ours to adopt" if untouched and adopts == adopted_consumer(reference) else "another's"
+
+
+def _handed_back(view: Object) -> list[str]:
+    return [uid for uid in annotations_of(view).get(HANDED_BACK, "").split(",") if uid]
+
+
+def held_claim(view: Object, fields: tuple[str, ...]) -> Object | None:
+    """The claim there as a HeldClaim, if it is the tenant's own and no relay's, and not being given up."""
+    spec = view.get("spec") or {}
+    if not spec.get("consumerRef") or names.WORKLOAD_UID in labels_of(view) or deleting(view):
+        return None
+    held: Object = {"namespace": namespace_of(view), "spec": {field: spec[field] for field in fields if spec.get(field) is not None}}
+    for field, found in (("labels", labels_of(view)), ("annotations", annotations_of(view))):
+        kept = {key: value for key, value in found.items() if not key.startswith(names.OURS)}
+        if kept:
+            held[field] = kept
+    return held
+
+
+def handing_back_patch(view: Object, workload: Object) -> Object:
+    """The merge patch that takes our marks off a claim that is its consumer's again, and has its secrets be the consumer's own: those
+    of the Workload's names, which moved back with the consumer. What runs is left alone."""
+    uid, spec = uid_of(workload), view.get("spec") or {}
+    changes: Object = {}
+    if (spec.get("consumerRef") or {}).get("uid") == uid:
+        changes["consumerRef"] = {"uid": None}  # a merge patch of the other fields leaves ours in
+    for field in REFERENCES:
+        if (spec.get(field) or {}).get("name") == names.secret_name(uid, field):
+            own = workload["spec"].get(field)
+            changes[field] = {"name": own["name"], "namespace": namespace_of(view)} if own else None
+    marks: Object = {key: None for key in (names.MANAGEMENT, names.PASSED) if key in annotations_of(view)}
+    marks[HANDED_BACK] = ",".join([*_handed_back(view), uid][-REMEMBERED:])
+    metadata: Object = {"labels": {names.WORKLOAD_UID: None}, "annotations": marks}
+    return {"metadata": metadata, **({"spec": changes} if changes else {})}

@@ -1,0 +1,310 @@
+"""The binder: finds a host for every Workload that has none. Which one is decided in `fit`; here is when, and what is said.
+
+Woken by Workloads, classes, namespaces and hosts that become free. The claim itself is the server's, atomic; the binder merely
+proposes, and takes the next one on a conflict.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING
+
+from apiserver.client.clock import LoopClock
+from apiserver.client.errors import ApiException
+from apiserver.client.objects import Object, deleting, key_of, name_of, namespace_of, split_key
+from controllers import kinds
+from controllers.cluster import Cluster, with_conditions
+from controllers.runtime.conditions import condition, find_condition
+from controllers.runtime.controller import Controller, Result
+from controllers.scheduler.cache import ASSUMED_FOR, FreeHosts, unfree
+from controllers.scheduler.explanations import Explanations
+from controllers.scheduler.fit import needs, too_complex
+from controllers.scheduler.pending import Pending
+from controllers.workloadclass.access import admits, default_class, not_allowed, retain_refused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from controllers.scheduler.fit import Needs
+
+__all__ = ["Binder", "Unbindable", "is_pending"]
+
+log = logging.getLogger(__name__)
+
+SETTLE = 0.05
+"""Seconds to wait after a host became free: hosts come in bunches."""
+REPEAT_MESSAGE, MESSAGES_PER_SECOND = 2.0, 50
+"""A message is changed at most so often, one Workload's and all together."""
+LOOK_FOR_PINNED = 3.0
+ATTEMPTS = 5
+
+
+class Unbindable(Exception):
+    """There is no host for the Workload now: `reason` and `message()` of its condition Bound. Fit for tenants.
+
+    Messages that count hosts are made only when they are to be said."""
+
+    def __init__(self, reason: str, message: str | Callable[[], str]) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.message: Callable[[], str] = message if callable(message) else lambda: message
+
+
+def is_pending(workload: Object) -> bool:
+    """Whether the binder has to find a host: none yet, not deleted, and it did not lose one."""
+    status = workload.get("status") or {}
+    return not status.get("host") and not deleting(workload) and status.get("phase") != "Lost"
+
+
+def _tenant(key: str) -> str:
+    """Return the namespace: namespaces take turns, so that thousands of Workloads of one hold up no other's."""
+    return split_key(key)[0]
+
+
+class Binder:
+    """Reconciles Workloads by key."""
+
+    def __init__(self, cluster: Cluster, *, workers: int = 16) -> None:
+        self._cluster, self._clock = cluster, LoopClock()
+        self._free, self._pending = FreeHosts(), Pending()
+        self._waking: set[str | None] = set()
+        self._retelling: set[str] = set()
+        self._said: dict[str, float] = {}
+        self._explanations = Explanations(self._free)
+        self.controller = Controller("binder", self.reconcile, workers=workers, group=_tenant)
+        cluster.hosts.add_handler(self._host_changed)
+        cluster.workloads.add_handler(self._workload_changed)
+        cluster.classes.add_handler(self._class_changed)
+        cluster.namespaces.add_handler(self._namespace_changed)
+
+    def busy(self) -> bool:
+        """Whether Workloads are in line for a host."""
+        return len(self.controller.queue) > 0
+
+    def avoid(self, host: Object) -> None:
+        """Leaves a host alone for a while, which is about to be given up: that it is somebody else's may not be seen here yet."""
+        self._free.assume(name_of(host))
+        self._wake_later(host)
+
+    async def run(self) -> None:
+        await self.controller.run()
+
+    def _workload_changed(self, old: Object | None, new: Object | None) -> None:
+        workload = new or old
+        assert workload is not None
+        key = key_of(workload)
+        if new is None or not is_pending(new):
+            self._pending.remove(key)
+            self._said.pop(key, None)
+        elif old is None or old["spec"] != new["spec"] or not is_pending(old):
+            if key not in self._pending:
+                self._pending.add(key)
+            self.controller.queue.add(key)
+
+    def _host_changed(self, old: Object | None, new: Object | None) -> None:
+        host = new or old
+        assert host is not None
+        class_name = str(host["spec"]["className"])
+        version = self._free.version(class_name)
+        if self._free.update(old, new) is not None:
+            self._wake(class_name)
+        elif self._free.version(class_name) != version and class_name not in self._retelling:
+            self._retelling.add(class_name)
+            self._clock.call_later(self._repeat(), partial(self._retell, class_name))
+
+    def _class_changed(self, old: Object | None, new: Object | None) -> None:
+        if old is None or new is None or _terms(old) != _terms(new):
+            self._wake(None)
+
+    def _namespace_changed(self, old: Object | None, new: Object | None) -> None:
+        if old is None or new is None or old["metadata"].get("labels") != new["metadata"].get("labels"):
+            self._wake(None)
+
+    def _wake(self, class_name: str | None) -> None:
+        """Looks again at what waits for this class (None: at all that waits), once for the many changes that come together."""
+        if class_name not in self._waking:
+            self._waking.add(class_name)
+            self._clock.call_later(SETTLE, partial(self._woken, class_name))
+
+    def _wake_later(self, host: Object) -> None:
+        """Looks again when the host is not assumed to be taken any more: should it be free then, nothing else would tell."""
+        self._clock.call_later(ASSUMED_FOR, partial(self._wake, str(host["spec"]["className"])))
+
+    def _woken(self, class_name: str | None) -> None:
+        self._waking.discard(class_name)
+        for key in self._pending.all() if class_name is None else self._pending.of(class_name):
+            self.controller.queue.add(key)
+
+    def _retell(self, class_name: str) -> None:
+        """Nothing has become free, but the reasons are others."""
+        self._retelling.discard(class_name)
+        self._woken(class_name)
+
+    def _repeat(self) -> float:
+        """Seconds between changes of a Workload's message whose reason stays, for counts change with every host."""
+        return max(REPEAT_MESSAGE, len(self._pending) / MESSAGES_PER_SECOND)
+
+    async def reconcile(self, key: str) -> Result | None:
+        """Binds the Workload, or says why that cannot be."""
+        workload = self._cluster.workloads.store.get(key)
+        if workload is None or not is_pending(workload):
+            return None
+        try:
+            return await self._bind(key, workload)
+        except Unbindable as error:
+            again = await self._say(key, workload, error)
+            # Views are not watched: one that is waited for by name is looked for now and then.
+            return again or (Result(requeue_after=LOOK_FOR_PINNED) if workload["spec"].get("hostRef") else None)
+
+    async def _bind(self, key: str, workload: Object) -> Result | None:
+        class_ = self._class_of(workload)
+        self._pending.add(key, name_of(class_))
+        if (refused := not_allowed(class_, workload) or retain_refused(class_, workload)) is not None:
+            raise Unbindable(*refused)
+        if workload["spec"].get("hostRef"):
+            return await self._bind_pinned(workload, class_)
+        if (reason := too_complex(workload)) is not None:
+            raise Unbindable("TooComplex", reason)
+        want = needs(workload)
+        for _ in range(ATTEMPTS):
+            chosen = self._choose(key, class_, want)
+            if await self._post(workload, chosen):
+                return None
+        return Result(requeue_after=SETTLE)
+
+    def _class_of(self, workload: Object) -> Object:
+        """The Workload's class, if it may use it."""
+        classes = self._cluster.classes.store
+        name = workload["spec"].get("className")
+        class_ = classes.get(name) if name else default_class(classes)
+        if class_ is None and not name:
+            raise Unbindable("NoDefaultClass", "spec.className is empty and no WorkloadClass is the default: set spec.className")
+        if class_ is None:
+            raise Unbindable("ClassNotFound", f'there is no WorkloadClass "{name}": kubectl get workloadclasses shows those there are')
+        if deleting(class_):
+            raise Unbindable("ClassDeleting", f'the WorkloadClass "{name}" is being deleted: use another one')
+        namespace = self._cluster.namespaces.store.get(namespace_of(workload))
+        if namespace is None or not admits(class_, namespace):
+            message = (
+                f'the WorkloadClass "{name_of(class_)}" does not allow namespace "{namespace_of(workload)}": ask its owner, or use another'
+            )
+            raise Unbindable("NamespaceNotAllowed", message)
+        return class_
+
+    def _choose(self, key: str, class_: Object, want: Needs) -> str:
+        """The best host's name, taken so that no other Workload tries it."""
+        chosen = self._free.best(name_of(class_), want)
+        if chosen is None:
+            reason = "NoHostFits" if self._free.total(name_of(class_)) else "NoHosts"
+            raise Unbindable(reason, partial(self._explain, key, name_of(class_), want))
+        self._free.assume(chosen)
+        return chosen
+
+    def _explain(self, key: str, class_name: str, want: Needs) -> str:
+        """Why no host of the class fits, as far as it was counted lately."""
+        text, fresh = self._explanations.of(class_name, want)
+        if not fresh:
+            self.controller.queue.add_after(key, self._repeat())
+        return text
+
+    async def _bind_pinned(self, workload: Object, class_: Object) -> Result | None:
+        wanted = workload["spec"]["hostRef"]["name"]
+        host = await self._pinned(workload, wanted)
+        if host["spec"]["className"] != name_of(class_):
+            other = host["spec"]["className"]
+            raise Unbindable(
+                "HostOfOtherClass", f'the host "{wanted}" is of class "{other}": set spec.className to it, or drop spec.hostRef'
+            )
+        claim = host["spec"].get("claimRef")
+        if claim and claim["namespace"] != namespace_of(workload):
+            raise Unbindable("HostNotFound", _not_offered(wanted, self._cluster.view_group))  # that somebody took it is not said
+        if reason := unfree(host):
+            raise Unbindable("HostNotFree", f'the host "{wanted}" {_is(reason)}: it is taken as soon as it is free')
+        self._free.assume(name_of(host))
+        return None if await self._post(workload, name_of(host)) else Result(requeue_after=1.0)
+
+    async def _pinned(self, workload: Object, name: str) -> Object:
+        """The Host behind a view's name."""
+        try:
+            view = await self._cluster.client.get(kinds.views(self._cluster.view_group), name, namespace_of(workload))
+        except ApiException as error:
+            if not error.not_found:
+                raise
+            raise Unbindable("HostNotFound", _not_offered(name, self._cluster.view_group)) from None
+        host = self._cluster.hosts.store.get(view["status"]["provisioning"]["ID"])
+        if host is None:
+            raise Unbindable("HostNotFound", _not_offered(name, self._cluster.view_group))
+        return host
+
+    async def _post(self, workload: Object, host: str) -> bool:
+        """Claims the (assumed) host. False: somebody was faster, or it may not be had; the next one may do."""
+        body = {
+            "apiVersion": kinds.WORKLOADS.api_version,
+            "kind": "Binding",
+            "metadata": {"name": name_of(workload), "namespace": namespace_of(workload), "uid": workload["metadata"]["uid"]},
+            "target": {"name": host},
+        }
+        try:
+            await self._cluster.client.create(kinds.WORKLOADS, body, namespace_of(workload), name=name_of(workload), subresource="binding")
+        except ApiException as error:
+            if error.status in {403, 404, 409, 422}:
+                log.info("%s was not bound to %s: %s", key_of(workload), host, error)
+                if await self._settled(workload):
+                    self._free.restore(host)
+                    return True
+                if (found := self._cluster.hosts.store.get(host)) is not None:
+                    self._wake_later(found)
+                return False  # the host's fault: it stays assumed, so that the next try is another one
+            self._free.restore(host)
+            raise
+        self._cluster.events.event(_about(workload), "Normal", "Bound", "a host was found")
+        return True
+
+    async def _settled(self, workload: Object) -> bool:
+        """Whether the Workload needs no host any more: the informer may lag behind a bind of our own."""
+        try:
+            current = await self._cluster.client.get(kinds.WORKLOADS, name_of(workload), namespace_of(workload))
+        except ApiException as error:
+            if error.not_found:
+                return True
+            raise
+        return not is_pending(current) or current["metadata"]["uid"] != workload["metadata"]["uid"]
+
+    async def _say(self, key: str, workload: Object, error: Unbindable) -> Result | None:
+        """Puts the reason on the Workload, with one event per reason."""
+        before = find_condition((workload.get("status") or {}).get("conditions"), "Bound")
+        same = before is not None and before["reason"] == error.reason
+        wait = self._said[key] + self._repeat() - self._clock.time() if key in self._said else 0.0
+        if same and wait > 0:
+            return Result(requeue_after=wait)
+        self._said[key] = self._clock.time()
+        message = error.message()
+        generation = workload["metadata"].get("generation")
+        conditions = [
+            condition("Bound", False, error.reason, message, generation=generation),
+            condition("Ready", False, "NotBound", "it waits for a host: see condition Bound", generation=generation),
+        ]
+        status = {"phase": "Pending", "observedGeneration": generation, "conditions": with_conditions(workload, conditions)}
+        await self._cluster.patch_status(kinds.WORKLOADS, workload, status)
+        if not same:
+            self._cluster.events.event(_about(workload), "Warning", error.reason, message)
+        return None
+
+
+def _terms(class_: Object) -> tuple[object, ...]:
+    """What of a class decides who may have which of its hosts."""
+    return class_["spec"], class_["metadata"].get("annotations"), class_["metadata"].get("deletionTimestamp")
+
+
+def _not_offered(name: str, view_group: str) -> str:
+    return f'no host "{name}" is offered in this namespace (kubectl get baremetalhosts.{view_group}): correct spec.hostRef, or drop it'
+
+
+def _is(phrase: str) -> str:
+    verb, _, rest = phrase.partition(" ")
+    return f"{ {'are': 'is', 'hold': 'holds', 'report': 'reports'}.get(verb, verb) } {rest}"
+
+
+def _about(workload: Object) -> Object:
+    return {"apiVersion": kinds.WORKLOADS.api_version, "kind": "Workload", "metadata": workload["metadata"]}

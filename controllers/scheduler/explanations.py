@@ -1,0 +1,54 @@
+"""Why no host fits, for the many Workloads with the same needs: counted once, and not too often. No I/O."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import orjson
+
+from controllers.scheduler.fit import explain
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from controllers.scheduler.cache import FreeHosts
+    from controllers.scheduler.fit import Needs
+
+__all__ = ["Explanations"]
+
+KEPT = 256
+SHARE = 20.0
+"""Counting for Workloads with the same needs takes at most one part in so many of the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Explanation:
+    """A message, the state that it was made from, and when it may be made anew."""
+
+    text: str
+    version: int
+    until: float
+
+
+class Explanations:
+    """Messages by class and needs. `clock` gives seconds, to see how long counting takes."""
+
+    def __init__(self, free: FreeHosts, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._free, self._clock = free, clock
+        self._known: dict[tuple[object, ...], _Explanation] = {}
+
+    def of(self, class_name: str, want: Needs) -> tuple[str, bool]:
+        """The message, and whether it is of now; if not, ask again later."""
+        about = (class_name, replace(want, seed="", selector=None), orjson.dumps(want.selector, option=orjson.OPT_SORT_KEYS))
+        version, started = self._free.version(class_name), self._clock()
+        known = self._known.get(about)
+        if known is not None and (known.version == version or started < known.until):
+            return known.text, known.version == version
+        if len(self._known) >= KEPT:
+            self._known.clear()
+        reasons = self._free.reasons(class_name, want)
+        text, ended = explain(reasons.total(), reasons), self._clock()
+        self._known[about] = _Explanation(text, version, ended + SHARE * (ended - started))
+        return text, True

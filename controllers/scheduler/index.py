@@ -1,0 +1,156 @@
+"""An index of free hosts: the best fit (by `fit.rank`) is found by a look-up and a few checks, however many hosts there are. No I/O.
+
+Workloads differ in how much they need, but little in what they ask about. For each set of labels that Workloads ask about there is
+a shelf: the hosts in groups that are alike in everything that can matter, by the labels that have to be equal, smallest first.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from itertools import count, islice
+from typing import TYPE_CHECKING
+
+from controllers.kinds import FAILURE_DOMAIN
+from controllers.scheduler.fit import around, capacity, demand, misfit, point_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from controllers.scheduler.fit import Candidate, Needs
+
+__all__ = ["FreeIndex"]
+
+SHELVES = 32
+"""Sets of labels that are kept in order; a new one costs a look at every host."""
+ROUNDING = 1e-6
+_serials = count()
+
+
+@dataclass(slots=True)
+class _Group:
+    """Hosts that are alike: `sample` is one of them, `names` is sorted. `order` is their capacity."""
+
+    order: float
+    sample: Candidate
+    names: list[str] = field(default_factory=list)
+    serial: int = field(default_factory=lambda: next(_serials))
+
+    def nearest(self, point: str) -> str:
+        """The first name on the ring, seen from the point."""
+        return self.names[bisect_left(self.names, point) % len(self.names)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The labels that a kind of Workloads asks about: for one value, for more than that, and for how much they hold."""
+
+    equal: tuple[str, ...]
+    other: tuple[str, ...]
+
+
+class _Shelf:
+    """All hosts as Workloads with these keys see them."""
+
+    def __init__(self, keys: _Keys, want: Needs) -> None:
+        self._keys, self._want = keys, want
+        self._groups: dict[tuple[object, ...], _Group] = {}
+        self._rows: dict[tuple[str | None, ...], list[tuple[float, int, _Group]]] = {}
+
+    def add(self, host: Candidate) -> None:
+        alike = self._alike(host)
+        group = self._groups.get(alike)
+        if group is None:
+            group = self._groups[alike] = _Group(capacity(host, self._want), host)
+            insort(self._rows.setdefault(self._equal(host.labels), []), (group.order, group.serial, group))
+        insort(group.names, host.name)
+
+    def remove(self, host: Candidate) -> None:
+        alike = self._alike(host)
+        group = self._groups[alike]
+        del group.names[bisect_left(group.names, host.name)]
+        if not group.names:
+            del self._groups[alike]
+            row = self._rows[self._equal(host.labels)]
+            del row[bisect_left(row, (group.order, group.serial))]
+            if not row:
+                del self._rows[self._equal(host.labels)]
+
+    def row(self, labels: Mapping[str, str], least: float) -> Iterator[_Group]:
+        """The groups whose labels are as wanted, from this capacity on, smallest first."""
+        row = self._rows.get(self._equal(labels), [])
+        return (group for _, _, group in islice(row, bisect_left(row, (least,)), None))
+
+    def _equal(self, labels: Mapping[str, str]) -> tuple[str | None, ...]:
+        return tuple(labels.get(key) for key in self._keys.equal)
+
+    def _alike(self, host: Candidate) -> tuple[object, ...]:
+        return *host.shape, *self._equal(host.labels), *(host.labels.get(key) for key in self._keys.other)
+
+
+class FreeIndex:
+    """The free hosts of one class. `looked` counts the groups that were looked at so far: the work that choosing took."""
+
+    def __init__(self) -> None:
+        self._hosts: dict[str, Candidate] = {}
+        self._shelves: OrderedDict[_Keys, _Shelf] = OrderedDict()
+        self.looked = 0
+
+    def __len__(self) -> int:
+        return len(self._hosts)
+
+    def __iter__(self) -> Iterator[Candidate]:
+        """All hosts, in no particular order."""
+        return iter(self._hosts.values())
+
+    def add(self, host: Candidate) -> None:
+        """One more; another one of its name is replaced."""
+        self.remove(host.name)
+        self._hosts[host.name] = host
+        for shelf in self._shelves.values():
+            shelf.add(host)
+
+    def remove(self, name: str) -> Candidate | None:
+        """One less; returns it, if it was there."""
+        host = self._hosts.pop(name, None)
+        if host is not None:
+            for shelf in self._shelves.values():
+                shelf.remove(host)
+        return host
+
+    def best(self, want: Needs) -> Candidate | None:
+        """The host of least `fit.rank` among those without a `fit.misfit`."""
+        labels: dict[str, str] = (want.selector or {}).get("matchLabels") or {}
+        if want.failure_domain and labels.get(FAILURE_DOMAIN, want.failure_domain) == want.failure_domain:
+            found = self._best(want, {**labels, FAILURE_DOMAIN: want.failure_domain})
+            if found is not None:
+                return found
+        return self._best(want, labels)
+
+    def _best(self, want: Needs, labels: Mapping[str, str]) -> Candidate | None:
+        """The best of the hosts that have these labels."""
+        point, order, chosen = point_of(want.seed), 0.0, ""
+        for group in self._shelf(want, labels).row(labels, demand(want) - ROUNDING):
+            if chosen and group.order > order:
+                break
+            self.looked += 1
+            if misfit(group.sample, want) is None:
+                order, name = group.order, group.nearest(point)
+                chosen = min(chosen or name, name, key=lambda name: around(point, name))
+        return self._hosts[chosen] if chosen else None
+
+    def _shelf(self, want: Needs, labels: Mapping[str, str]) -> _Shelf:
+        expressions = (requirement["key"] for requirement in (want.selector or {}).get("matchExpressions") or ())
+        # What is counted is apart from what is compared: it decides the order, too.
+        other = (*sorted(set(expressions)), "", *sorted(key for key, _, _ in want.resources))
+        keys = _Keys(tuple(sorted(labels)), other)
+        shelf = self._shelves.get(keys)
+        if shelf is None:
+            shelf = self._shelves[keys] = _Shelf(keys, want)
+            for host in self._hosts.values():
+                shelf.add(host)
+            if len(self._shelves) > SHELVES:
+                self._shelves.popitem(last=False)
+        self._shelves.move_to_end(keys)
+        return shelf

@@ -1,0 +1,258 @@
+"""Workloads that have a host: tells the provider what is to be true of it, reports what is, and lets go of it on deletion.
+
+What is asked for is put together in `requests`, what the status says is decided in `status` and written by `reporting`, the way out
+is in `release`; what is written to the machine is the provider's. Killed anywhere, it goes on where the objects say that things are.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from apiserver.client.clock import timestamp
+from apiserver.client.errors import ApiException, BadConfig
+from apiserver.client.objects import Object, deleting, key_of, labels_of, name_of, namespace_of
+from controllers import kinds
+from controllers.cluster import Cluster, claimed_host
+from controllers.providers.base import Applied, Outcome, ProviderError
+from controllers.runtime.conditions import find_condition
+from controllers.runtime.controller import Controller, Result
+from controllers.workload.release import let_go, release, say_releasing, unbind
+from controllers.workload.reporter import about, report, report_status
+from controllers.workload.request import apply_request, with_secrets
+from controllers.workload.reschedule import give_up, giving_up, giving_up_status, lost_claim, merely_chosen
+from controllers.workload.status import (
+    class_gone,
+    has_deployment,
+    lost_status,
+    must_announce,
+    phase_of,
+    runs_something,
+    starting_status,
+    unknown_source,
+    update_refused,
+)
+from controllers.workloadclass.access import deployment_terms, not_allowed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from controllers.providers.base import ApplyRequest, Provider
+    from controllers.workloadclass.providers import Sources
+
+__all__ = ["WorkloadController"]
+
+log = logging.getLogger(__name__)
+
+RESYNC = 600.0
+AGAIN = 60.0
+"""Seconds between looks at what keeps something from a host, such as a secret that is missing and has no watch."""
+POLL_RELEASE = 15.0
+"""Seconds between looks at a host that is being emptied, should its events be missed."""
+BINDING_FIRST, PATIENCE = 0.25, 5.0
+"""Seconds until somebody just bound looks whether others are still being bound, and after which it waits no more."""
+FOLLOW = 2.0
+"""Seconds to wait for the Host of a fresh binding to be seen."""
+
+
+class WorkloadController:
+    """Reconciles Workloads by key."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        sources: Sources,
+        *,
+        binding: Callable[[], bool] = lambda: False,
+        avoid: Callable[[Object], None] = lambda host: None,
+        workers: int = 8,
+    ) -> None:
+        """`binding`: whether Workloads are being bound; that goes first, for it is short, and provisioning long. `avoid` is told of Hosts
+        that are given up because they are somebody else's."""
+        self._cluster, self._sources, self._binding, self._avoid = cluster, sources, binding, avoid
+        self._waits: dict[str, float] = {}
+        self.controller = Controller("workload", self.reconcile, workers=workers, group=self._class_of)
+        cluster.workloads.add_handler(self._workload_changed)
+        cluster.hosts.add_handler(self._host_changed)
+        cluster.secrets.add_handler(self._secret_changed)
+        cluster.classes.add_handler(self._terms_changed)
+        sources.add_health_handler(self._class_changed)
+
+    async def run(self) -> None:
+        await self.controller.run()
+
+    def look_at(self, host: Object, *, later: bool = False) -> None:
+        """Looks at the Workload that has the host: something about it may have changed at the source."""
+        claim = host["spec"].get("claimRef")
+        if claim:
+            self.controller.queue.add(f"{claim['namespace']}/{claim['name']}", later=later)
+
+    def _class_of(self, key: str) -> str:
+        """Whose source the Workload's reconcile may have to wait for."""
+        workload = self._cluster.workloads.store.get(key) or {}
+        return str((workload.get("spec") or {}).get("className") or "")
+
+    def _workload_changed(self, old: Object | None, new: Object | None) -> None:
+        if new is not None:
+            self.controller.queue.add(key_of(new))
+
+    def _host_changed(self, old: Object | None, new: Object | None) -> None:
+        for host in (old, new):
+            if host is not None:
+                self.look_at(host)
+
+    def _secret_changed(self, key: str) -> None:
+        for workload in self._cluster.workloads.store.by_index("secret", key):
+            self.controller.queue.add(key_of(workload))
+
+    def _terms_changed(self, old: Object | None, new: Object | None) -> None:
+        """Looks again at what the class did not let be deployed, or lets be no longer."""
+        if old is not None and new is not None and deployment_terms(old) != deployment_terms(new):
+            self._class_changed(name_of(new))
+
+    def _class_changed(self, class_name: str) -> None:
+        for host in self._cluster.hosts.store.by_index("class", class_name):
+            self.look_at(host, later=True)
+
+    async def reconcile(self, key: str) -> Result | None:
+        """Brings one Workload's host, and its status, where they should be."""
+        workload = self._cluster.workloads.store.get(key)
+        if workload is None:
+            self._waits.pop(key, None)
+            return None
+        host = claimed_host(self._cluster, workload)
+        if host is not None and not (workload.get("status") or {}).get("host"):
+            # Taken back just now: one commit, but two watches, and the Host's event is on its way. Until it comes the Workload would be
+            # reported as running, and given another host; deleted, it would wipe what its owner wants to look at.
+            return Result(requeue_after=FOLLOW)
+        if deleting(workload):
+            return await self._delete(workload, host)
+        if host is None:
+            return await self._without_host(workload)
+        return await self._with_host(workload, host)
+
+    async def _without_host(self, workload: Object) -> Result | None:
+        if (workload.get("status") or {}).get("host"):
+            return Result(requeue_after=FOLLOW)  # bound just now: the Host's event is on its way
+        if phase_of(workload) == "Lost":
+            await self._cluster.patch_status(kinds.WORKLOADS, workload, lost_status(workload, timestamp()))
+        return None
+
+    async def _with_host(self, workload: Object, host: Object) -> Result | None:
+        request = apply_request(self._cluster, workload, host)
+        provider = self._sources.get(host["spec"]["className"])
+        if giving_up(workload):
+            return await self._give_up(workload, host)
+        if must_announce(workload) and self._binding_first(key_of(workload)):
+            return Result(requeue_after=BINDING_FIRST)
+        if provider is None:
+            await report(self._cluster, workload, host, _unavailable(workload, self._no_source(host)))
+            return Result(requeue_after=RESYNC)
+        known = provider.applied(request)
+        if known is None:
+            return await self._apply(workload, host, provider, request)
+        await report(self._cluster, workload, host, known)
+        await self._drop_consumed(workload, host, known)
+        return Result(requeue_after=RESYNC)
+
+    async def _apply(self, workload: Object, host: Object, provider: Provider, request: ApplyRequest) -> Result | None:
+        """Has the provider write to the machine."""
+        request = await with_secrets(self._cluster, request)
+        seen = ((host.get("status") or {}).get("report") or {}).get("status") or {}
+        if refused := update_refused(workload, seen) or self._not_allowed(workload, host, seen):
+            request = replace(request, blocked=refused)
+        if request.blocked is None and must_announce(workload):
+            workload = await report_status(self._cluster, workload, starting_status(workload, timestamp()))
+        try:
+            applied = await provider.apply(request)
+        except (ApiException, ProviderError, BadConfig) as error:
+            if isinstance(error, ApiException) and error.conflict:
+                raise
+            await report(self._cluster, workload, host, _unavailable(workload, unknown_source()))
+            if isinstance(error, ApiException):
+                raise
+            log.warning("workload %s: %s", key_of(workload), error)
+            return Result(requeue_after=POLL_RELEASE)
+        if applied.untouched and merely_chosen(workload):
+            workload = await report_status(self._cluster, workload, giving_up_status(workload, applied.bound))
+            return await self._give_up(workload, host)
+        if applied.untouched and lost_claim(workload):
+            await self._drop(
+                workload, "Warning", "HostTaken", "somebody else was faster to take the host: its consumer has to choose another one"
+            )
+            return None
+        if applied.handed_back and kinds.CLAIMED_THROUGH in labels_of(workload):
+            await self._drop(workload, "Normal", "HandedBack", "its consumer goes on with the host where it came from")
+            return None
+        await report(self._cluster, workload, host, applied)
+        await self._drop_consumed(workload, host, applied)
+        return Result(requeue_after=RESYNC if request.blocked is None else AGAIN)
+
+    def _not_allowed(self, workload: Object, host: Object, seen: Object) -> Outcome | None:
+        """Why the host's class does not let the Workload put anything new on it. What the host has already stays, and is kept."""
+        class_ = self._cluster.classes.store.get(host["spec"]["className"])
+        if class_ is None or not runs_something(workload) or has_deployment(workload, seen):
+            return None
+        refused = not_allowed(class_, workload)
+        return Outcome(False, *refused) if refused is not None else None
+
+    async def _give_up(self, workload: Object, host: Object) -> Result | None:
+        self._avoid(host)
+        done = await give_up(self._cluster, workload, host, self._sources.get(host["spec"]["className"]))
+        return None if done else Result(requeue_after=POLL_RELEASE)
+
+    async def _drop(self, workload: Object, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
+        """Deletes a Workload that a claim through the view had made, and whose host is another's at the source. Releases nothing there."""
+        self._cluster.events.event(about(workload), kind, reason, message)
+        try:
+            await self._cluster.client.delete(kinds.WORKLOADS, name_of(workload), namespace_of(workload), uid=workload["metadata"]["uid"])
+        except ApiException as error:
+            if not error.not_found:
+                raise
+
+    def _binding_first(self, key: str) -> bool:
+        """Whether the Workload, bound just now, is to wait while others are being bound; it does so for PATIENCE seconds at most."""
+        now = self.controller.queue.now()
+        if self._binding() and now - self._waits.setdefault(key, now) < PATIENCE:
+            return True
+        self._waits.pop(key, None)
+        return False
+
+    def _no_source(self, host: Object) -> Outcome:
+        """Why the host's class has no provider: it is only being started, unless the class itself is gone."""
+        name = host["spec"]["className"]
+        return unknown_source() if name in self._cluster.classes.store else class_gone(name)
+
+    async def _drop_consumed(self, workload: Object, host: Object, applied: Applied) -> None:
+        """Reboots that were done vanish from the tenant's view, as BMO would remove them from its host."""
+        view = (host["spec"].get("view") or {}).get("name")
+        if not applied.consumed or not view:
+            return
+        patch = {"metadata": {"annotations": dict.fromkeys(applied.consumed)}}
+        try:
+            await self._cluster.client.patch(kinds.views(self._cluster.view_group), view, patch, namespace_of(workload))
+        except ApiException as error:
+            if not error.not_found:
+                raise
+
+    async def _delete(self, workload: Object, host: Object | None) -> Result | None:
+        """Releases the host, clears the claim, and only then lets the Workload go."""
+        if kinds.RELEASE_FINALIZER not in (workload["metadata"].get("finalizers") or ()):
+            return None
+        if host is not None:
+            provider = self._sources.get(host["spec"]["className"])
+            waits = await release(self._cluster, workload, host, provider) if provider is not None else self._no_source(host).message
+            if waits is not None:
+                await say_releasing(self._cluster, workload, waits)
+                return Result(requeue_after=POLL_RELEASE)
+            await unbind(self._cluster, workload, host)
+        return None if await let_go(self._cluster, workload) else Result(requeue_after=FOLLOW)
+
+
+def _unavailable(workload: Object, why: Outcome) -> Applied:
+    """Nothing could be done; what is known of the host stays, and with it whether it was ever taken."""
+    known = find_condition((workload.get("status") or {}).get("conditions"), "Bound")
+    if known is None:
+        return Applied(Outcome(True, "Bound", "the host is this Workload's"), why)
+    return Applied(Outcome(known["status"] == "True", known["reason"], known["message"]), why)

@@ -1,0 +1,88 @@
+"""The end of a Workload: its host is released at the source, the claim is cleared, and only then may the Workload go.
+
+Each step is a write of its own, and each can be the last before a crash: what is done already is seen in the objects.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from apiserver.client.clock import timestamp
+from apiserver.client.errors import ApiException
+from apiserver.client.objects import key_of, name_of, namespace_of
+from controllers import kinds
+from controllers.providers.base import ProviderError
+from controllers.workload.request import apply_request
+from controllers.workload.status import phase_of, releasing_status, unknown_source
+from controllers.workloadclass.access import reclaimed_as_allowed
+
+if TYPE_CHECKING:
+    from apiserver.client.objects import Object
+    from controllers.cluster import Cluster
+    from controllers.providers.base import Provider
+
+__all__ = ["let_go", "release", "say_releasing", "unbind"]
+
+log = logging.getLogger(__name__)
+
+
+async def say_releasing(cluster: Cluster, workload: Object, message: str) -> None:
+    """Says in the status what the release waits for."""
+    await cluster.patch_status(kinds.WORKLOADS, workload, releasing_status(workload, message, timestamp()))
+
+
+async def release(cluster: Cluster, workload: Object, host: Object, provider: Provider) -> str | None:
+    """None when the host is nobody's; otherwise what is waited for."""
+    if phase_of(workload) != "Deprovisioning":
+        await say_releasing(cluster, workload, "the host is being released")
+        return "the host is being released"  # woken by this very write
+    try:
+        released = await provider.release(apply_request(cluster, _lawful(cluster, workload, host), host))
+    except ProviderError as error:
+        log.warning("workload %s: %s", key_of(workload), error)
+        return unknown_source().message
+    except ApiException as error:
+        if not error.conflict:
+            await say_releasing(cluster, workload, unknown_source().message)
+        raise
+    return None if released.done else released.message
+
+
+def _lawful(cluster: Cluster, workload: Object, host: Object) -> Object:
+    """The Workload with the reclaimPolicy that its host's class allows."""
+    return reclaimed_as_allowed(cluster.classes.store.get(host["spec"]["className"]), workload)
+
+
+async def unbind(cluster: Cluster, workload: Object, host: Object) -> None:
+    """Clears the claim, if it still is this Workload's."""
+    try:
+        current = await cluster.client.get(kinds.HOSTS, name_of(host))
+    except ApiException as error:
+        if error.not_found:
+            return
+        raise
+    if (current["spec"].get("claimRef") or {}).get("uid") != workload["metadata"]["uid"]:
+        return
+    patch = {"metadata": {"resourceVersion": current["metadata"]["resourceVersion"]}, "spec": {"claimRef": None}}
+    await cluster.client.patch(kinds.HOSTS, name_of(host), patch)
+
+
+async def let_go(cluster: Cluster, workload: Object) -> bool:
+    """Removes the finalizer; somebody else's stay. False if it has a host after all, which merely was not seen yet."""
+    try:
+        current = await cluster.client.get(kinds.WORKLOADS, name_of(workload), namespace_of(workload))
+    except ApiException as error:
+        if error.not_found:
+            return True
+        raise
+    finalizers = current["metadata"].get("finalizers") or []
+    if current["metadata"]["uid"] != workload["metadata"]["uid"] or kinds.RELEASE_FINALIZER not in finalizers:
+        return True
+    # A binding sets status.host and the finalizer in one commit with the claim; unbinding clears it in one, too.
+    if (current.get("status") or {}).get("host"):
+        return False
+    left = [finalizer for finalizer in finalizers if finalizer != kinds.RELEASE_FINALIZER]
+    patch = {"metadata": {"resourceVersion": current["metadata"]["resourceVersion"], "finalizers": left}}
+    await cluster.client.patch(kinds.WORKLOADS, name_of(workload), patch, namespace_of(workload))
+    return True

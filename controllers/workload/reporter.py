@@ -1,0 +1,56 @@
+"""Writes what is decided in `status` about Workloads into the management cluster, with events about what has changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apiserver.client.clock import timestamp
+from controllers import kinds
+from controllers.runtime.conditions import find_condition
+from controllers.workload.status import bound_status, phase_of, seems_lost, unasked_status
+
+if TYPE_CHECKING:
+    from apiserver.client.objects import Object
+    from controllers.cluster import Cluster
+    from controllers.providers.base import Applied
+
+__all__ = ["about", "report", "report_status"]
+
+
+def about(workload: Object) -> Object:
+    """The Workload as events refer to it."""
+    return {"apiVersion": kinds.WORKLOADS.api_version, "kind": "Workload", "metadata": workload["metadata"]}
+
+
+async def report(cluster: Cluster, workload: Object, host: Object, applied: Applied) -> None:
+    """Writes the status of a Workload that has a host."""
+    await report_status(cluster, workload, _status(workload, host, applied))
+
+
+def _status(workload: Object, host: Object, applied: Applied) -> Object:
+    reported = ((host.get("status") or {}).get("report") or {}).get("status")
+    if applied.observed is None and applied.bound.status is True and seems_lost(workload, reported):
+        return unasked_status(workload, applied.synchronized, timestamp())
+    observed, now = applied.observed or reported, timestamp()
+    return bound_status(workload, applied.bound, applied.synchronized, observed, empty=applied.empty, stalled=applied.stalled, now=now)
+
+
+async def report_status(cluster: Cluster, workload: Object, status: Object) -> Object:
+    """Writes this status, if it is new, and tells of it. Returns the Workload as it then is."""
+    written = await cluster.patch_status(kinds.WORKLOADS, workload, status)
+    _tell(cluster, workload, status)
+    return written
+
+
+def _tell(cluster: Cluster, workload: Object, status: Object) -> None:
+    """Events: on a new phase, and on a new reason why the Workload is not synchronized or its host not its own."""
+    before = (workload.get("status") or {}).get("conditions")
+    conditions = status.get("conditions")
+    for type_ in ("Bound", "Synchronized"):
+        new, old = find_condition(conditions, type_), find_condition(before, type_)
+        if new is not None and new["status"] == "False" and (old is None or old["reason"] != new["reason"]):
+            cluster.events.event(about(workload), "Warning", new["reason"], new["message"])
+    phase = status.get("phase")
+    if phase is not None and phase != phase_of(workload):
+        ready = find_condition(conditions, "Ready") or {"message": ""}
+        cluster.events.event(about(workload), "Warning" if phase in {"Failed", "Lost"} else "Normal", phase, ready["message"] or phase)

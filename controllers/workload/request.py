@@ -1,0 +1,105 @@
+"""What a Workload asks of its host's provider, put together from the objects: the ApplyRequest, with the secrets it names."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import orjson
+
+from apiserver.apis.host import uid_of_view
+from apiserver.client.errors import ApiException
+from apiserver.client.objects import Object, labels_of, name_of, namespace_of
+from controllers.cluster import is_admitted
+from controllers.providers.base import ApplyRequest, Outcome, Source
+from controllers.secrets import missing_right, version_of
+
+if TYPE_CHECKING:
+    from controllers.cluster import Cluster
+
+__all__ = ["apply_request", "is_clusters_own", "with_secrets"]
+
+FORBIDDEN = 403
+FIELDS = ("userData", "metaData", "networkData")
+_NOT_ADMITTED = (
+    "no class admits this namespace any more, so its secrets are not read; what runs is kept: ask the owner of the hosts to admit it "
+    "(spec.allowedNamespaces of the class)"
+)
+PULLED_BY_NAME = (
+    "spec.image.ociAuthSecretName: credentials of a registry are not passed on to the hardware; drop it, and use an image that can be read "
+    "without, or ask the hardware's owner for a mirror"
+)
+
+
+def apply_request(cluster: Cluster, workload: Object, host: Object) -> ApplyRequest:
+    """The request without its secrets; its version knows theirs."""
+    source, view = host["spec"]["source"], host["spec"].get("view") or {}
+    request = ApplyRequest(
+        workload=workload,
+        source=Source(source.get("namespace") or "", source["name"], source["uid"]),
+        secrets={},
+        view_name=view.get("name") or source["name"],
+        view_uid=uid_of_view(source, namespace_of(workload)),
+        annotations=view.get("annotations") or {},
+    )
+    return _versioned(request, [cluster.secrets.version(key) for key in _keys(workload)])
+
+
+def _versioned(request: ApplyRequest, secrets: list[str]) -> ApplyRequest:
+    workload = request.workload
+    parts = [workload["spec"], workload["metadata"]["uid"], secrets, request.annotations, request.view_name]
+    return replace(request, version=hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest())
+
+
+async def with_secrets(cluster: Cluster, request: ApplyRequest) -> ApplyRequest:
+    """The request with the secrets' data, or blocked by the first that is missing, or by what is not passed on."""
+    if (request.workload["spec"].get("image") or {}).get("ociAuthSecretName"):
+        return replace(request, blocked=Outcome(False, "ImageUnsupported", PULLED_BY_NAME))
+    namespace, references = namespace_of(request.workload), _references(request.workload)
+    if references and not is_admitted(cluster, namespace):
+        return replace(request, blocked=Outcome(False, "NamespaceNotAllowed", _NOT_ADMITTED))
+    try:
+        found = await asyncio.gather(*(cluster.secrets.read(key) for key in _keys(request.workload)))
+    except ApiException as error:
+        if error.status != FORBIDDEN:
+            raise
+        return replace(request, blocked=Outcome(False, "SecretForbidden", missing_right(namespace)))
+    secrets = {}
+    for (field, name), secret in zip(references.items(), found, strict=True):
+        if secret is None:
+            message = f'the secret "{name}" (spec.{field}) does not exist in namespace "{namespace}": create it'
+            return replace(request, blocked=Outcome(False, "SecretNotFound", message))
+        if is_clusters_own(secret):
+            message = f'the secret "{name}" (spec.{field}) {_CLUSTERS_OWN}'
+            return replace(request, blocked=Outcome(False, "SecretNotAllowed", message))
+        secrets[field] = {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
+    versions = [version_of(secret) for secret in found if secret is not None]
+    return replace(_versioned(request, versions), secrets=secrets)
+
+
+def _references(workload: Object) -> dict[str, str]:
+    spec = workload["spec"]
+    return {field: spec[field]["name"] for field in FIELDS if (spec.get(field) or {}).get("name")}
+
+
+def _keys(workload: Object) -> list[str]:
+    return [f"{namespace_of(workload)}/{name}" for name in _references(workload).values()]
+
+
+_CLUSTERS_OWN = "holds a cluster's kubeconfig or keys, which are not sent to machines: name the secret with the machine's first-boot data"
+_KUBECONFIG = "-kubeconfig"
+_KEYS = ("-ca", "-cca", "-etcd", "-proxy", "-sa", "-apiserver-etcd-client")
+_CLUSTER_API = "cluster.x-k8s.io/secret"
+_CLUSTER_NAME = "cluster.x-k8s.io/cluster-name"
+
+
+def is_clusters_own(secret: Object) -> bool:
+    """Return whether the secret is one that Cluster API keeps for a whole cluster. The name tells: bootstrap data has the same type.
+
+    A user that may create Workloads need not be allowed to read secrets."""
+    name = name_of(secret)
+    clusters = secret.get("type") == _CLUSTER_API or _CLUSTER_NAME in labels_of(secret)
+    return name.endswith(_KUBECONFIG) or (clusters and name.endswith(_KEYS))

@@ -1,0 +1,98 @@
+"""Another host for a Workload whose host turned out to be somebody else's: two clusters share the hardware, and the other one was faster.
+
+A claim through the view ends instead: its Workload is deleted, and the claimer chooses.
+
+Only where the host was merely chosen: not named by its tenant, not claimed through the view, not taken over, and never written to. The
+steps can be cut off anywhere: the Workload becomes Pending while it still has the host, which says that it gives it up; then the source is
+made sure to bear no trace of it; then the claim is cleared, and it waits for a host as at its beginning.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from apiserver.apis.host import ADOPTS
+from apiserver.apis.workload import HOST_CHOSEN
+from apiserver.client.errors import ApiException
+from apiserver.client.objects import Object, annotations_of, key_of, labels_of, name_of, namespace_of, uid_of
+from controllers import kinds
+from controllers.cluster import with_conditions
+from controllers.providers.base import ProviderError
+from controllers.runtime.conditions import condition, find_condition
+from controllers.workload.request import apply_request
+
+if TYPE_CHECKING:
+    from controllers.cluster import Cluster
+    from controllers.providers.base import Outcome, Provider
+
+__all__ = ["give_up", "giving_up", "giving_up_status", "lost_claim", "merely_chosen"]
+
+log = logging.getLogger(__name__)
+
+
+def merely_chosen(workload: Object) -> bool:
+    """Whether nothing speaks for the Workload's host but that it was free: another one would do as well."""
+    if workload["spec"].get("hostRef") or kinds.CLAIMED_THROUGH in labels_of(workload) or ADOPTS in annotations_of(workload):
+        return False
+    return _unconfirmed(workload)
+
+
+def lost_claim(workload: Object) -> bool:
+    """Whether the Workload was made by a claim through the view, and the host was never taken for it: when somebody else has it, the claim
+    has to end, for its consumer would wait for ever."""
+    return kinds.CLAIMED_THROUGH in labels_of(workload) and ADOPTS not in annotations_of(workload) and _unconfirmed(workload)
+
+
+def _unconfirmed(workload: Object) -> bool:
+    bound = find_condition((workload.get("status") or {}).get("conditions"), "Bound")
+    return bound is not None and (bound["status"], bound["reason"]) == ("True", HOST_CHOSEN)
+
+
+def giving_up(workload: Object) -> bool:
+    """Whether the Workload is to get another host than the one it has."""
+    status = workload.get("status") or {}
+    return bool(status.get("host")) and status.get("phase") == "Pending"
+
+
+def giving_up_status(workload: Object, why: Outcome) -> Object:
+    """The status that begins it. `why`: why the host cannot be had."""
+    generation = workload["metadata"].get("generation")
+    message = f"the host that was chosen first cannot be had ({why.reason}): another one is looked for"
+    conditions = [
+        condition("Bound", False, why.reason, message, generation=generation),
+        condition("Ready", False, "NotBound", "it waits for a host: see condition Bound", generation=generation),
+    ]
+    return {"phase": "Pending", "observedGeneration": generation, "conditions": with_conditions(workload, conditions)}
+
+
+async def give_up(cluster: Cluster, workload: Object, host: Object, provider: Provider | None) -> bool:
+    """Clears the claim of a Workload that gives its host up; False if the source has to be asked again first. Without a provider there is
+    nobody to ask, and nothing was found there when it began."""
+    if provider is not None:
+        try:
+            released = await provider.release(apply_request(cluster, workload, host))
+        except ProviderError as error:
+            log.warning("workload %s: %s", key_of(workload), error)
+            return False
+        if not released.done:
+            return False
+    await _unchoose(cluster, workload, host)
+    return True
+
+
+async def _unchoose(cluster: Cluster, workload: Object, host: Object) -> None:
+    """Clears the claim, if the Workload still gives this very one up. The Host is read first: had the Workload got it once more after it
+    was read itself, the Host would be another one than was read."""
+    try:
+        current = await cluster.client.get(kinds.HOSTS, name_of(host))
+        holder = await cluster.client.get(kinds.WORKLOADS, name_of(workload), namespace_of(workload))
+    except ApiException as error:
+        if error.not_found:
+            return
+        raise
+    claim = current["spec"].get("claimRef") or {}
+    if not giving_up(holder) or not claim.get("uid") == uid_of(holder) == uid_of(workload):
+        return
+    patch = {"metadata": {"resourceVersion": current["metadata"]["resourceVersion"]}, "spec": {"claimRef": None}}
+    await cluster.client.patch(kinds.HOSTS, name_of(host), patch)

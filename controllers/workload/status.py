@@ -1,0 +1,258 @@
+"""A Workload's status as a pure function of the Workload, what became of the last try, and what is known of its host."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apiserver.apis.quantity import MI, human
+from controllers.providers.base import Outcome
+from controllers.runtime.conditions import condition, is_true, set_conditions
+
+if TYPE_CHECKING:
+    from apiserver.client.objects import Object
+
+__all__ = [
+    "bound_status",
+    "class_gone",
+    "has_deployment",
+    "lost_status",
+    "releasing_status",
+    "runs_something",
+    "seems_lost",
+    "starting_status",
+    "unasked_status",
+    "unknown_source",
+    "update_refused",
+]
+
+SHOWN = 256
+"""Characters of a URL or checksum that a message repeats."""
+IDLE = ("Pending", "Bound", None)
+RAN = ("Running", "Stopped")
+WAITS = ("Deprovisioning", "Provisioning", "PowerChanging")
+"""Reasons that mean: the host is working on it."""
+
+
+def runs_something(workload: Object) -> bool:
+    """Whether the Workload asks for something to run; otherwise it merely reserves a host."""
+    return bool(workload["spec"].get("image") or workload["spec"].get("customDeploy"))
+
+
+def update_refused(workload: Object, seen: Object) -> Outcome | None:
+    """Why what the host runs is kept although the Workload says something else by now. `seen`: the host's status in HostReport form.
+    Until something runs there is nothing to keep."""
+    provisioning = seen.get("provisioning") or {}
+    runs = provisioning.get("state") == "provisioned" and (provisioning.get("image") or provisioning.get("customDeploy"))
+    if not runs or not runs_something(workload) or workload["spec"].get("updatePolicy") == "Recreate":
+        return None
+    return None if _same_deployment(workload["spec"], provisioning) else Outcome(False, "UpdateRefused", _KEPT)
+
+
+def has_deployment(workload: Object, seen: Object) -> bool:
+    """Whether the host has been told already to run just what the Workload asks for. `seen`: as for update_refused."""
+    return runs_something(workload) and _same_deployment(workload["spec"], seen.get("provisioning") or {})
+
+
+_KEPT = (
+    "the host runs what was asked for before, and spec.updatePolicy is OnDelete: set back spec.image (or customDeploy), delete this "
+    "Workload and make it anew, or set spec.updatePolicy to Recreate to wipe the host and install it"
+)
+
+
+def must_announce(workload: Object) -> bool:
+    """Whether the phase has to leave Pending and Bound before anything is asked of the real host: the view depends on it."""
+    return runs_something(workload) and phase_of(workload) in IDLE
+
+
+def phase_of(workload: Object) -> str | None:
+    """The phase as last written."""
+    phase: str | None = (workload.get("status") or {}).get("phase")
+    return phase
+
+
+def starting_status(workload: Object, now: str) -> Object:
+    """The status that announces that the real host will be written to."""
+    ready = Outcome(False, "Provisioning", "the host is being told what to run")
+    status = {"phase": "Provisioning", "observedGeneration": _generation(workload), "conditions": _conditions(workload, now, Ready=ready)}
+    return _complete(workload, status, now)
+
+
+def bound_status(
+    workload: Object, bound: Outcome, synchronized: Outcome, observed: Object | None, *, empty: bool, now: str, stalled: str = ""
+) -> Object:
+    """The status of a Workload that has a host. `observed`: the host's status in HostReport form; `empty`: seen with nothing on it;
+    `stalled`: why the host does not follow, although it was told."""
+    seen = observed or {}
+    provisioned = _unless_stalled(_provisioned(workload, seen), stalled)
+    phase = _phase(workload, bound, synchronized, seen, provisioned=provisioned.status is True, empty=empty)
+    ready = _unless_stalled(_ready(workload, bound, synchronized, provisioned, seen, phase), stalled)
+    status: Object = {
+        "phase": phase,
+        "observedGeneration": _generation(workload),
+        "conditions": _conditions(workload, now, Bound=bound, Synchronized=synchronized, Provisioned=provisioned, Ready=ready),
+        "hardware": _hardware(seen),
+        "addresses": _addresses(seen),
+        "poweredOn": bool(seen.get("poweredOn")) if observed else None,
+        "errorMessage": seen.get("errorMessage") or None,
+    }
+    return _complete(workload, status, now)
+
+
+def seems_lost(workload: Object, reported: Object | None) -> bool:
+    """Whether its host is not reported to have what the Workload ran there. Only the source knows what has become of a machine; and that it
+    ran may be recorded nowhere but in the Workload's status, which has to stay until the source was asked."""
+    state = ((reported or {}).get("provisioning") or {}).get("state")
+    status = workload.get("status") or {}
+    ran = status.get("phase") in RAN or is_true(status.get("conditions"), "Provisioned")
+    return ran and runs_something(workload) and state != "provisioned"
+
+
+def unasked_status(workload: Object, synchronized: Outcome, now: str) -> Object:
+    """The status of such a Workload while its source cannot be asked: all stays as it was, but that it is not known."""
+    return _complete(workload, {"conditions": _conditions(workload, now, Synchronized=synchronized, Ready=synchronized)}, now)
+
+
+def releasing_status(workload: Object, message: str, now: str) -> Object:
+    """The status of a Workload that is being deleted and has a host still."""
+    waits = Outcome(False, "Releasing", message)
+    return _complete(workload, {"phase": "Deprovisioning", "conditions": _conditions(workload, now, Ready=waits)}, now)
+
+
+def lost_status(workload: Object, now: str) -> Object:
+    """The status of a Workload whose host was taken back: it says what to do."""
+    gone = Outcome(False, "Lost", "its host was taken back: delete this Workload and create it anew to get another one")
+    status = {"observedGeneration": _generation(workload), "conditions": _conditions(workload, now, Provisioned=gone, Ready=gone)}
+    return _complete(workload, status, now)
+
+
+def unknown_source(reason: str = "SourceUnavailable") -> Outcome:
+    """Synchronized, when the source of machines cannot be asked. Says nothing about it: that is the owner's."""
+    return Outcome(False, reason, "the source of machines does not answer now: what you ask for is kept, and done as soon as it does")
+
+
+def _unless_stalled(outcome: Outcome, stalled: str) -> Outcome:
+    """What is waited for in vain says why; what is reached already stays so."""
+    return Outcome(False, "HostStalled", stalled) if stalled and outcome.reason in WAITS else outcome
+
+
+def class_gone(name: str) -> Outcome:
+    """Synchronized, when the Workload's class was deleted by force."""
+    message = (
+        f'the WorkloadClass "{name}" was deleted: ask its owner to create it again, or to free the host (clear spec.claimRef of its Host)'
+    )
+    return Outcome(False, "ClassGone", message)
+
+
+def _provisioned(workload: Object, seen: Object) -> Outcome:
+    provisioning = seen.get("provisioning") or {}
+    state, spec = provisioning.get("state") or "unknown", workload["spec"]
+    if not runs_something(workload):
+        if state in {"available", "ready"}:
+            return Outcome(False, "NothingToRun", "spec has neither image nor customDeploy: the host is reserved")
+        return Outcome(False, "Deprovisioning", f"what was on the host is being removed: it is {state}")
+    if state == "provisioned" and _same_deployment(spec, provisioning):
+        return Outcome(True, "Provisioned", "the host runs what was asked for")
+    if update_refused(workload, seen):
+        return Outcome(True, "Outdated", "the host runs what was asked for before the last change: see condition Synchronized")
+    if seen.get("errorMessage"):
+        return Outcome(False, "HostError", f"{seen['errorMessage']} (it is tried again{_what(workload, seen)})")
+    if not spec.get("online", True) and state in {"available", "ready"}:
+        return Outcome(False, "PoweredOff", "spec.online is false: it is provisioned when you set it to true")
+    return Outcome(False, "Provisioning", f"the host is {state}")
+
+
+def _what(workload: Object, seen: Object) -> str:
+    """What could not be installed, in the tenant's own words and no others'."""
+    image = workload["spec"].get("image")
+    if not image or seen.get("errorType") != "provisioning error":
+        return ""
+    checksum = f", checksum {image['checksum'][:SHOWN]}" if image.get("checksum") else ""
+    return f": image {image['url'][:SHOWN]}{checksum}"
+
+
+def _same_deployment(spec: Object, provisioning: Object) -> bool:
+    """Whether what is on the host is what is asked for; as in BMO, an image is told by its URL."""
+    if spec.get("image"):
+        return bool((provisioning.get("image") or {}).get("url") == spec["image"]["url"])
+    return bool((provisioning.get("customDeploy") or {}).get("method") == spec["customDeploy"]["method"])
+
+
+def _phase(workload: Object, bound: Outcome, synchronized: Outcome, seen: Object, *, provisioned: bool, empty: bool) -> str:
+    current = phase_of(workload)
+    if bound.reason == "HostGone":
+        return "Lost"
+    if bound.reason == "HostTaken":
+        return "Failed"
+    if not runs_something(workload):
+        return "Bound" if empty or current in IDLE else "Deprovisioning"
+    if provisioned:
+        if seen.get("poweredOn"):
+            return "Running"
+        # Power follows the provisioning within moments: not a stop.
+        return "Provisioning" if current in (*IDLE, "Provisioning") and workload["spec"].get("online", True) else "Stopped"
+    if synchronized.status is not True and current in IDLE:
+        return "Bound"
+    return "Failed" if seen.get("errorMessage") else "Provisioning"
+
+
+def _ready(workload: Object, bound: Outcome, synchronized: Outcome, provisioned: Outcome, seen: Object, phase: str) -> Outcome:
+    for part in (bound, synchronized):
+        if part.status is not True:
+            return Outcome(False, part.reason, part.message)
+    if not runs_something(workload):
+        reserved = Outcome(True, "Reserved", "the host is reserved; nothing is to run on it")
+        return reserved if phase == "Bound" else Outcome(False, provisioned.reason, provisioned.message)
+    if provisioned.status is not True:
+        return Outcome(False, provisioned.reason, provisioned.message)
+    if seen.get("errorMessage"):
+        return Outcome(False, "HostError", str(seen["errorMessage"]))
+    online, powered = bool(workload["spec"].get("online", True)), bool(seen.get("poweredOn"))
+    if online != powered:
+        return Outcome(False, "PowerChanging", f"waiting for the host to be powered {'on' if online else 'off'}")
+    return Outcome(True, "Running", "it runs") if online else Outcome(False, "PoweredOff", "spec.online is false")
+
+
+def _conditions(workload: Object, now: str, **outcomes: Outcome) -> list[Object]:
+    wanted = [
+        condition(type_, outcome.status, outcome.reason, outcome.message, generation=_generation(workload))
+        for type_, outcome in outcomes.items()
+    ]
+    return set_conditions((workload.get("status") or {}).get("conditions"), wanted, now)
+
+
+def _complete(workload: Object, status: Object, now: str) -> Object:
+    """With lastUpdated, if anything is different."""
+    current = workload.get("status") or {}
+    if all(current.get(key) == value for key, value in status.items()):
+        return {}
+    return {**status, "lastUpdated": now}
+
+
+def _generation(workload: Object) -> int | None:
+    generation: int | None = workload["metadata"].get("generation")
+    return generation
+
+
+def _hardware(seen: Object) -> Object | None:
+    hardware = seen.get("hardware")
+    if not hardware:
+        return None
+    cpu = hardware.get("cpu") or {}
+    storage = sum(int(disk.get("sizeBytes") or 0) for disk in hardware.get("storage") or ())
+    summary = {
+        "architecture": cpu.get("arch"),
+        "cpuCount": cpu.get("count"),
+        "ram": human(int(hardware["ramMebibytes"]) * MI) if hardware.get("ramMebibytes") else None,
+        "storage": human(storage) if storage else None,
+        "nics": hardware.get("nics") or None,
+    }
+    return {key: value for key, value in summary.items() if value is not None}
+
+
+def _addresses(seen: Object) -> list[Object] | None:
+    hardware = seen.get("hardware") or {}
+    ips = dict.fromkeys(nic["ip"] for nic in hardware.get("nics") or () if nic.get("ip"))
+    addresses = [{"type": "InternalIP", "address": ip} for ip in ips]
+    if hostname := hardware.get("hostname"):
+        addresses.append({"type": "Hostname", "address": hostname})
+    return addresses or None

@@ -1,0 +1,171 @@
+"""The running providers, one per WorkloadClass. Isolated from each other: one that fails is restarted, the others go on."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import orjson
+from pydantic import ValidationError
+
+from apiserver.apis.workloadclass import WorkloadClassSpec
+from apiserver.client.clock import Backoff
+from apiserver.client.errors import describe
+from controllers.providers.base import BadClass, Provider, ProviderContext, ProviderError, find_provider
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from apiserver.client.objects import Object
+
+__all__ = ["Sources"]
+
+log = logging.getLogger(__name__)
+
+CLOSE_WITHIN = 5.0
+
+
+@dataclass
+class _Running:
+    """One class's provider: `crashed` is why it had to be restarted, until it is in sync again."""
+
+    provider: Provider
+    fingerprint: str
+    task: asyncio.Task[None] | None = None
+    crashed: str = ""
+    overlaps: set[str] = field(default_factory=set)
+
+
+class Sources:
+    """Class name → provider. `on_change(class, uid)` and `on_health(class)` are called at once, from any provider.
+
+    `has_host`, `cluster_id`: as ProviderContext has them."""
+
+    def __init__(self, has_host: Callable[[str], bool] = lambda name: False, cluster_id: Callable[[], str] = lambda: "") -> None:
+        self._has_host, self._cluster_id = has_host, cluster_id
+        self._running: dict[str, _Running] = {}
+        self._change_handlers: list[Callable[[str, str], None]] = []
+        self._health_handlers: list[Callable[[str], None]] = []
+
+    def add_change_handler(self, handler: Callable[[str, str], None]) -> None:
+        """Tells (class, real uid) of every host that appears, changes or goes."""
+        self._change_handlers.append(handler)
+
+    def add_health_handler(self, handler: Callable[[str], None]) -> None:
+        """Tells the class whose provider starts, stops, or changes in health."""
+        self._health_handlers.append(handler)
+
+    def names(self) -> list[str]:
+        """The classes with a provider."""
+        return list(self._running)
+
+    def get(self, class_name: str) -> Provider | None:
+        """The class's provider; None if it has none (yet)."""
+        running = self._running.get(class_name)
+        return running.provider if running else None
+
+    def problem(self, class_name: str) -> ProviderError | None:
+        """Why the class does not work at present."""
+        running = self._running.get(class_name)
+        if running is None:
+            return ProviderError("Connecting", "its provider is being started")
+        if running.crashed:
+            return ProviderError("ProviderFailed", f"its provider failed and is started again: {running.crashed}")
+        return running.provider.problem()
+
+    def overlaps(self, class_name: str) -> set[str]:
+        """Real hosts (uids) that this class sees but another class has. The caller may change the set."""
+        running = self._running.get(class_name)
+        return running.overlaps if running else set()
+
+    async def ensure(self, class_name: str, spec: Object, credentials: Mapping[str, bytes]) -> None:
+        """Makes the provider run that this spec and these credentials ask for; one made from others is stopped.
+
+        Raises BadClass if they cannot work; the provider that runs, if any, is stopped too, for it was asked for no more."""
+        fingerprint = _fingerprint(spec, credentials)
+        running = self._running.get(class_name)
+        if running is not None and running.fingerprint == fingerprint:
+            return
+        try:
+            provider = await self._create(class_name, spec, credentials)
+        except BadClass:
+            await self.stop(class_name)
+            raise
+        await self.stop(class_name)
+        made = _Running(provider, fingerprint)
+        self._running[class_name] = made
+        made.task = asyncio.create_task(self._run(class_name, made), name=f"provider of {class_name}")
+        self._tell(class_name)
+
+    async def stop(self, class_name: str) -> None:
+        """Ends the class's provider; harmless without one."""
+        running = self._running.pop(class_name, None)
+        if running is None:
+            return
+        if running.task is not None:
+            running.task.cancel()
+            await asyncio.wait({running.task}, timeout=CLOSE_WITHIN)
+        await running.provider.close()
+        self._tell(class_name)
+
+    async def close(self) -> None:
+        """Ends all providers."""
+        await asyncio.gather(*(self.stop(name) for name in self.names()))
+
+    async def _create(self, class_name: str, spec: Object, credentials: Mapping[str, bytes]) -> Provider:
+        kind = find_provider(spec["provisioner"])
+        try:
+            parameters = kind.parameters_model.decode(spec.get("parameters") or {})
+            decoded = WorkloadClassSpec.decode(spec)
+        except ValidationError as error:
+            raise BadClass("BadParameters", _explain(error)) from error
+        context = ProviderContext(
+            class_name,
+            decoded,
+            parameters,
+            credentials,
+            on_change=lambda uid: self._changed(class_name, uid),
+            on_health=lambda: self._tell(class_name),
+            has_host=self._has_host,
+            cluster_id=self._cluster_id(),
+        )
+        return await kind.create(context)
+
+    async def _run(self, class_name: str, running: _Running) -> None:
+        backoff = Backoff(first=1.0, most=60.0)
+        while True:
+            try:
+                await running.provider.run()
+                running.crashed = "it ended by itself"
+            except Exception as error:
+                running.crashed = describe(error)
+                log.exception("the provider of class %s failed", class_name)
+            self._tell(class_name)
+            await asyncio.sleep(backoff.next())
+            running.crashed = ""
+
+    def _changed(self, class_name: str, uid: str) -> None:
+        for handler in self._change_handlers:
+            handler(class_name, uid)
+
+    def _tell(self, class_name: str) -> None:
+        for handler in self._health_handlers:
+            handler(class_name)
+
+
+def _fingerprint(spec: Object, credentials: Mapping[str, bytes]) -> str:
+    """Changes when the provider has to be made anew."""
+    digest = hashlib.sha256(orjson.dumps(spec, option=orjson.OPT_SORT_KEYS))
+    for key in sorted(credentials):
+        digest.update(b"\0" + key.encode() + b"\0" + hashlib.sha256(credentials[key]).digest())
+    return digest.hexdigest()
+
+
+def _explain(error: ValidationError) -> str:
+    parts = [
+        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors(include_url=False, include_input=False)
+    ]
+    return "correct spec.parameters: " + "; ".join(parts)

@@ -1,0 +1,83 @@
+"""What is there at the first start, and stays as the user leaves it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from typing import TYPE_CHECKING
+
+from apiserver.apis.metal3 import BareMetalHost
+from apiserver.apis.workloadclass import WorkloadClass
+from apiserver.dev import seed
+from apiserver.dev.tour import FILES, tour
+from apiserver.registry.generic.context import DeleteOptions
+from tests.unit.apiserver.dev.conftest import CONTEXT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.unit.apiserver.dev.conftest import Bench
+
+
+def test_hosts_differ_and_are_valid() -> None:
+    hosts = [BareMetalHost.decode(obj) for obj in seed.hardware(600) if obj["kind"] == "BareMetalHost"]
+    assert len(hosts) == 600
+    assert len({host.spec.boot_mac_address for host in hosts}) == 600
+    assert len({host.spec.bmc.address for host in hosts if host.spec.bmc}) == 600
+    assert {(host.metadata.labels or {})["size"] for host in hosts} == {"small", "medium", "large", "gpu"}
+
+
+def test_the_class_is_valid_and_only_for_tenants() -> None:
+    made = next(obj for obj in seed.management({}) if obj["kind"] == "WorkloadClass")
+    assert WorkloadClass.decode(made).spec.credentials_secret_ref is not None
+
+
+async def test_sown_once_and_never_against_the_user(bench: Bench) -> None:
+    async def sow(hosts: int) -> int:
+        return await seed.sow(seed.hardware(hosts), bench.by_kind, bench.core.configmaps)
+
+    assert await sow(2) == 3 + 4
+    assert await sow(2) == 0
+    await bench.hosts.delete(CONTEXT, "metal3", "host-0", DeleteOptions())
+    await bench.core.secrets.update(CONTEXT, "metal3", "host-1-bmc", lambda obj: {**obj, "stringData": {"password": "changed"}})
+    assert await sow(3) == 2
+    assert bench.hosts.find("metal3", "host-0") is None
+    data = bench.core.secrets.get("metal3", "host-1-bmc").object()["data"]
+    assert base64.b64decode(data["password"]) == b"changed"
+
+
+async def test_cut_short_it_goes_on(bench: Bench) -> None:
+    objects = seed.hardware(3)
+    for obj in objects[:5]:
+        await bench.make(obj)
+    assert await seed.sow(objects, bench.by_kind, bench.core.configmaps) == len(objects) - 5
+
+
+async def test_our_credentials_are_kept_up_to_date_but_not_the_owners(bench: Bench) -> None:
+    secret = next(obj for obj in seed.management({"old": True}) if obj["kind"] == "Secret")
+    await bench.namespace(seed.SYSTEM_NAMESPACE)
+    await bench.make(secret)
+    await seed.refresh_credentials(bench.core.secrets, {"new": True})
+    assert _kubeconfig(bench) == {"new": True}
+    registry = bench.core.secrets
+    await registry.update(
+        CONTEXT, seed.SYSTEM_NAMESPACE, seed.CREDENTIALS, lambda o: {**o, "metadata": {**o["metadata"], "annotations": {}}}
+    )
+    await seed.refresh_credentials(registry, {"newer": True})
+    assert _kubeconfig(bench) == {"new": True}
+    await registry.delete(CONTEXT, seed.SYSTEM_NAMESPACE, seed.CREDENTIALS, DeleteOptions())
+    await seed.refresh_credentials(registry, {})
+    assert registry.find(seed.SYSTEM_NAMESPACE, seed.CREDENTIALS) is None
+
+
+def _kubeconfig(bench: Bench) -> object:
+    data = bench.core.secrets.get(seed.SYSTEM_NAMESPACE, seed.CREDENTIALS).object()["data"]
+    return json.loads(base64.b64decode(data["kubeconfig"]))
+
+
+def test_the_tour_names_files_that_are_there(tmp_path: Path) -> None:
+    folder = tmp_path / "with space"
+    text = tour(folder, {"management": "https://127.0.0.1:1", "hardware": "https://127.0.0.1:2"})
+    for name in FILES:
+        assert f"'{folder / name}'" in text
+    assert "https://127.0.0.1:1" in text

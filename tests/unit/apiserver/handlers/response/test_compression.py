@@ -1,0 +1,102 @@
+"""gzip in segments: any reader gets the same bytes back, and what did not change is not compressed again."""
+
+from __future__ import annotations
+
+import gzip
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apiserver.handlers.response import compression
+from apiserver.handlers.response.compression import Segments, wants_gzip
+
+
+def joined(head: bytes, items: list[bytes], tail: bytes) -> bytes:
+    return head + b",".join(items) + tail
+
+
+async def gzipped(segments: Segments, items: list[bytes], *, keep: bool = True) -> bytes:
+    return gzip.decompress(b"".join(await segments.gzip(b"[", items, b"]", keep=keep)))
+
+
+@given(st.binary(), st.lists(st.binary(), max_size=300), st.binary(), st.booleans())
+async def test_comes_back_whole(head: bytes, items: list[bytes], tail: bytes, keep: bool) -> None:
+    segments = Segments()
+    for _ in range(2):
+        assert gzip.decompress(b"".join(await segments.gzip(head, items, tail, keep=keep))) == joined(head, items, tail)
+
+
+def objects(count: int, marked: int = -1) -> list[bytes]:
+    return [b'{"name":"%d","changed":%d}' % (number, number == marked) * 20 for number in range(count)]
+
+
+@pytest.fixture
+def compressed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The sizes of what is compressed."""
+    sizes: list[int] = []
+    compress = compression._compressed
+
+    def counting(data: bytes) -> compression._Segment:
+        sizes.append(len(data))
+        return compress(data)
+
+    monkeypatch.setattr(compression, "_compressed", counting)
+    return sizes
+
+
+async def test_only_what_changed_is_compressed_again(compressed: list[int]) -> None:
+    segments, before = Segments(), objects(3000)
+    assert await gzipped(segments, before) == joined(b"[", before, b"]")
+    assert len(compressed) > 20
+    compressed.clear()
+    assert await gzipped(segments, list(before)) == joined(b"[", before, b"]")
+    assert compressed == [1, 1]  # head and tail
+    after = [b"first", *before[:1500], b"another", *before[1501:]]
+    compressed.clear()
+    assert await gzipped(segments, after) == joined(b"[", after, b"]")
+    assert len(compressed) <= 2 + 2 + 3
+
+
+async def test_what_is_not_worth_keeping_is_not_kept() -> None:
+    segments = Segments()
+    await gzipped(segments, objects(1000), keep=False)
+    assert segments.size == 0
+
+
+async def test_memory_is_bounded_and_the_oldest_goes_first(compressed: list[int]) -> None:
+    whole = Segments()
+    await gzipped(whole, objects(1000))
+    segments = Segments(kept=whole.size)
+    await gzipped(segments, objects(1000))
+    assert segments.size == whole.size
+    for marked in range(0, 1000, 50):
+        assert await gzipped(segments, objects(1000, marked)) == joined(b"[", objects(1000, marked), b"]")
+        assert 0 < segments.size <= whole.size
+    compressed.clear()
+    await gzipped(segments, objects(1000))
+    assert len(compressed) > 2
+
+
+async def test_equal_items_are_cut_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compression, "LARGEST", 10)
+    items = [b"same"] * 1000
+    assert await gzipped(Segments(), items) == joined(b"[", items, b"]")
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("gzip", True),
+        ("deflate, gzip", True),
+        ("br,gzip ,zstd", True),
+        ("", False),
+        ("identity", False),
+        ("gzip;q=0", False),
+        ("x-gzip", False),
+        ("*", False),
+    ],
+)
+def test_who_wants_gzip(header: str, expected: bool) -> None:
+    assert wants_gzip(make_mocked_request("GET", "/", {"Accept-Encoding": header})) is expected

@@ -1,0 +1,151 @@
+"""The fan-out of watches: rounds, pauses, and who takes part."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from apiserver.handlers.watchers import broadcaster as fanout
+from apiserver.handlers.watchers.broadcaster import Fanout
+from storage.base import Unavailable
+from storage.collection import Collection
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    import pytest
+
+    from apiserver.registry.generic.entry import Entry
+    from storage.cache import Change, Subscription
+
+PREFIX = "/registry/example.com/widgets/"
+
+
+class Reader:
+    """A follower that notes what it gets; `room`: whether it takes anything."""
+
+    def __init__(self, subscription: Subscription[Change[Entry]]) -> None:
+        self._subscription = subscription
+        self.rounds: list[list[int]] = []
+        self.failure: Exception | None = None
+        self.room = True
+        self.served = asyncio.Event()
+
+    def deliver(self) -> bool:
+        if not self.room:
+            return False
+        try:
+            changes = self._subscription.take()
+        except Unavailable as error:
+            self.failure = error
+            return False
+        if changes:
+            self.rounds.append([change.revision for change in changes])
+            self.served.set()
+        return True
+
+
+def collection() -> Collection[Entry]:
+    # Nothing is decoded here.
+    made: Collection[Entry] = Collection(PREFIX, lambda key, value, revision: None)  # type: ignore[arg-type, return-value]
+    made.reset(1)
+    return made
+
+
+def write(into: Collection[Entry], *revisions: int) -> None:
+    for revision in revisions:
+        into.put(f"{PREFIX}{revision}", b"", revision)
+        into.advance(revision)
+
+
+async def turns(number: int = 20) -> None:
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+@asynccontextmanager
+async def following(items: Collection[Entry], count: int) -> AsyncIterator[tuple[Fanout, list[Reader]]]:
+    out, readers = Fanout(items), [Reader(items.subscribe(1)) for _ in range(count)]
+    for reader in readers:
+        out.join(reader)
+    await turns()
+    yield out, readers
+    for reader in readers:
+        out.leave(reader)
+    assert len(out) == 0
+
+
+async def test_the_first_change_goes_out_at_once_and_the_next_ones_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fanout, "COALESCE", 0.05)
+    items = collection()
+    async with following(items, fanout.AT_ONCE + 2) as (_, readers):
+        write(items, 2)
+        await turns()
+        assert all(reader.rounds == [[2]] for reader in readers)
+        readers[-1].served.clear()
+        write(items, 3, 4)
+        await turns()
+        write(items, 5)
+        async with asyncio.timeout(10):
+            await readers[-1].served.wait()
+        assert all(reader.rounds == [[2], [3, 4, 5]] for reader in readers)
+
+
+async def test_one_without_room_is_left_out_and_may_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fanout, "COALESCE", 0)
+    monkeypatch.setattr(fanout, "LONGEST", 0)
+    items = collection()
+    async with following(items, 2) as (out, (slow, other)):
+        slow.room = False
+        write(items, 2)
+        await turns()
+        assert (slow.rounds, other.rounds, len(out)) == ([], [[2]], 1)
+        write(items, 3)
+        await turns()
+        slow.room = True
+        assert slow.deliver()
+        out.join(slow)
+        write(items, 4)
+        await turns()
+        assert (slow.rounds, other.rounds) == ([[2, 3], [4]], [[2], [3], [4]])
+
+
+async def test_it_rests_when_nobody_follows_and_begins_anew() -> None:
+    items = collection()
+    async with following(items, 1):
+        pass
+    write(items, 2)
+    async with following(items, 1) as (_, (reader,)):
+        assert reader.rounds == []
+        write(items, 3)
+        await turns()
+        assert reader.rounds == [[2, 3]]
+
+
+async def test_the_end_of_the_storage_is_told_to_all() -> None:
+    items = collection()
+    async with following(items, 2) as (_, readers):
+        items.close("over")
+        await turns()
+        assert [str(reader.failure) for reader in readers] == ["over", "over"]
+
+
+async def test_a_break_in_the_history_is_survived(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fanout, "COALESCE", 0)
+    monkeypatch.setattr(fanout, "LONGEST", 0)
+    items = collection()
+    async with following(items, 0) as (out, _):
+        before = Reader(items.subscribe(1))
+        before.room = False
+        out.join(before)
+        await turns()
+        items.reset(5)
+        await turns()
+        assert len(out) == 0
+        after = Reader(items.subscribe(5))
+        out.join(after)
+        write(items, 6)
+        await turns()
+        assert after.rounds == [[6]]
+        out.leave(after)

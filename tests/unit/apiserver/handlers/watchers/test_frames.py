@@ -1,0 +1,86 @@
+"""Frames: which event a selector sees of a change, and bytes that watchers share."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apiserver.handlers.request.negotiation import Form
+from apiserver.handlers.watchers.frames import Frames, Memo, transition
+from apiserver.registry.generic.entry import Entry
+from apiserver.registry.generic.selectors import LabelSelector, Selector
+from storage.cache import Change
+from tests.unit.apiserver.handlers.kinds import WIDGETS
+
+SELECTOR = Selector(LabelSelector.parse("on=yes"))
+
+
+def entry(revision: int, on: str, name: str = "a") -> Entry:
+    json = b'{"apiVersion":"example.com/v1","kind":"Widget","metadata":{"resourceVersion":"%d","name":"a"}}' % revision
+    return Entry(WIDGETS.key("ns", name), "ns", name, revision, json, {"on": on}, {})
+
+
+@given(st.lists(st.sampled_from(["yes", "no", "gone"]), max_size=12))
+def test_whoever_follows_the_events_knows_what_is_selected(states: list[str]) -> None:
+    present: Entry | None = None
+    known: dict[str, str] = {}
+    for revision, state in enumerate(states, start=2):
+        if state == "gone":
+            if present is None:
+                continue
+            change = Change("delete", entry(revision, present.labels["on"]), present, revision)
+            present = None
+        else:
+            current = entry(revision, state)
+            change = Change("put", current, present, revision)
+            present = current
+        event = transition(change, SELECTOR)
+        if event is not None:
+            kind, item = event
+            assert item.revision == revision
+            assert b'"resourceVersion":"%d"' % revision in item.json
+            assert (kind == b"ADDED") == (item.name not in known)
+            if kind == b"DELETED":
+                del known[item.name]
+            else:
+                known[item.name] = item.labels["on"]
+        selected = {"a": "yes"} if present is not None and present.labels["on"] == "yes" else {}
+        assert known == selected
+
+
+def test_watchers_with_the_same_question_share_the_bytes() -> None:
+    memo = Memo()
+    changes = [Change("put", entry(2, "yes"), None, 2), Change("put", entry(3, "no", "b"), None, 3)]
+    one, other = (Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(LabelSelector.parse("on=yes")), {}, memo) for _ in range(2))
+    assert one.changes(changes) is other.changes(changes)
+    assert one.changes(changes).count(b"\n") == 1
+    everything = Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(), {}, memo)
+    assert everything.changes(changes).count(b"\n") == 2
+    assert everything.changes(changes[1:]).count(b"\n") == 1
+    elsewhere = Frames(WIDGETS, Form(), WIDGETS.key("other", ""), Selector(), {}, memo)
+    assert elsewhere.changes(changes) == b""
+    chunked = Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(), {}, memo, chunked=True)
+    frames = everything.changes(changes)
+    assert chunked.changes(changes) == b"%x\r\n" % len(frames) + frames + b"\r\n"
+
+
+def test_what_is_shared_is_bounded_by_bytes_and_is_not_kept_for_each_question() -> None:
+    memo = Memo(limit=1_000)
+    watches = [Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(LabelSelector.parse(f"no!={n}")), {}, memo) for n in range(50)]
+    for revision in range(2, 10):
+        changes = [Change("put", entry(revision, "yes"), None, revision)]
+        for watch in watches:
+            assert len(watch.changes(changes)) > 100
+            assert memo.size <= 1_000
+    held = [watch._batch.data for watch in watches if watch._batch is not None]
+    assert 0 < sum(map(len, held)) == memo.size
+    assert watches[-1].changes(changes) is watches[-1].changes(changes)  # those who ask right after one another share
+
+
+def test_a_batch_is_of_these_changes_only() -> None:
+    frames = Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(), {}, Memo(limit=1))  # nothing is kept
+    other = Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(), {}, Memo())
+    changes = [Change("put", entry(revision, "yes"), None, revision) for revision in range(2, 6)]
+    for start in range(4):
+        for end in range(start + 1, 5):
+            assert frames.changes(changes[start:end]) == other.changes(changes[start:end])

@@ -1,0 +1,142 @@
+"""A claim through the view is answered when the real host was taken for it, with 409 when somebody else was faster."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from apiserver.apis.status import ApiError
+from apiserver.registry.claims import confirmation
+from apiserver.registry.claims.claims import with_condition
+from apiserver.registry.generic.context import DeleteOptions
+from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Bench
+from tests.unit.controllers.fakeapi import eventually
+
+LONG = 600.0
+"""Seconds that no test waits."""
+
+
+async def connected(bench: Bench, status: str = "True") -> None:
+    """The class of the hosts, whose controllers say that its source answers."""
+    await bench.classes.create(CONTEXT, "", {"metadata": {"name": "metal"}, "spec": {"provisioner": "metal3.io/baremetalhost"}})
+
+    def say(old: dict[str, Any]) -> dict[str, Any]:
+        return {**old, "status": {"conditions": with_condition(old, "Connected", status, "Connected", "")}}
+
+    await bench.classes.update(CONTEXT, "", "metal", say, subresource="status")
+
+
+async def claimed(bench: Bench) -> str:
+    """Waits for a claim to be recorded. Returns the Workload's name."""
+    await eventually(lambda: len(bench.workloads.collection) > 0)
+    return next(iter(bench.workloads.collection.range())).name
+
+
+async def confirm(bench: Bench, name: str) -> None:
+    def say(old: dict[str, Any]) -> dict[str, Any]:
+        return {**old, "status": {**old["status"], "conditions": with_condition(old, "Bound", "True", "Bound", "")}}
+
+    await bench.workloads.update(CONTEXT, "tenant-a", name, say, subresource="status")
+
+
+async def lose(bench: Bench, name: str) -> None:
+    """What the controllers do with a claim that is lost: delete its Workload, clear the claim, let the Workload go."""
+    await bench.workloads.delete(CONTEXT, "tenant-a", name, DeleteOptions())
+    host = next(iter(bench.hosts.collection.range()))
+    await bench.hosts.update(CONTEXT, "", host.name, lambda old: {**old, "spec": {**old["spec"], "claimRef": None}})
+
+    def let_go(old: dict[str, Any]) -> dict[str, Any]:
+        return {**old, "metadata": {k: v for k, v in old["metadata"].items() if k != "finalizers"}}
+
+    await bench.workloads.update(CONTEXT, "tenant-a", name, let_go)
+
+
+async def claim(bench: Bench) -> dict[str, Any]:
+    return await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE, online=True)
+
+
+async def test_a_claim_waits_for_the_source(bench: Bench) -> None:
+    await connected(bench)
+    await bench.add_host()
+    bench.views.confirmations.seconds = LONG
+    answer = asyncio.ensure_future(claim(bench))
+    name = await claimed(bench)
+    await asyncio.sleep(2 * confirmation.LOOK)
+    assert not answer.done()
+    await confirm(bench, name)
+    assert (await answer)["spec"]["consumerRef"] == CONSUMER
+
+
+async def test_a_lost_claim_is_a_conflict_and_the_host_nobodys(bench: Bench) -> None:
+    await connected(bench)
+    await bench.add_host()
+    bench.views.confirmations.seconds = LONG
+    answer = asyncio.ensure_future(claim(bench))
+    await lose(bench, await claimed(bench))
+    with pytest.raises(ApiError) as lost:
+        await answer
+    assert lost.value.code == 409
+    assert "choose another one" in lost.value.message
+    view = bench.view("tenant-a", "node-0")
+    assert view is not None
+    assert "consumerRef" not in view["spec"]
+    assert len(bench.workloads.collection) == 0
+
+
+async def test_the_answer_waits_for_the_release_of_a_lost_claim(bench: Bench) -> None:
+    await connected(bench)
+    await bench.add_host()
+    bench.views.confirmations.seconds = LONG
+    answer = asyncio.ensure_future(claim(bench))
+    name = await claimed(bench)
+    await bench.workloads.delete(CONTEXT, "tenant-a", name, DeleteOptions())
+    await asyncio.sleep(2 * confirmation.LOOK)
+    assert not answer.done(), "CAPM3 would find its consumerRef in place, and go on with the host"
+    await lose(bench, name)
+    with pytest.raises(ApiError):
+        await answer
+
+
+async def test_what_is_not_known_in_time_is_answered_as_a_claim(bench: Bench) -> None:
+    await connected(bench)
+    await bench.add_host()
+    bench.views.confirmations.seconds = 2 * confirmation.LOOK
+    assert (await claim(bench))["spec"]["consumerRef"] == CONSUMER
+
+
+@pytest.mark.parametrize("status", ["", "False"])
+async def test_without_controllers_nothing_is_waited_for(bench: Bench, status: str) -> None:
+    if status:
+        await connected(bench, status)
+    await bench.add_host()
+    bench.views.confirmations.seconds = LONG
+    async with asyncio.timeout(LONG / 10):
+        await claim(bench)
+
+
+async def test_a_dry_run_and_a_change_wait_for_nothing(bench: Bench) -> None:
+    await connected(bench)
+    await bench.add_host()
+    bench.views.confirmations.seconds = LONG
+    async with asyncio.timeout(LONG / 10):
+        await bench.patch_view("tenant-a", "node-0", replace(CONTEXT, dry_run=True), consumerRef=CONSUMER)
+        bench.views.confirmations.seconds = 0.0
+        await claim(bench)
+        bench.views.confirmations.seconds = LONG
+        await bench.patch_view("tenant-a", "node-0", online=False)
+
+
+async def test_no_more_than_a_few_claims_of_a_namespace_wait_at_once(bench: Bench) -> None:
+    await connected(bench)
+    names = [f"node-{number}" for number in range(confirmation.OF_ONE_NAMESPACE + 2)]
+    for name in names:
+        await bench.add_host(name)
+    bench.views.confirmations.seconds = LONG
+    claims = [asyncio.ensure_future(bench.patch_view("tenant-a", name, consumerRef={**CONSUMER, "name": name})) for name in names]
+    await eventually(lambda: sum(done.done() for done in claims) == 2)
+    for entry in list(bench.workloads.collection.range()):
+        await confirm(bench, entry.name)
+    await asyncio.gather(*claims)

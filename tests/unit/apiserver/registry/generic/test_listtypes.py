@@ -1,0 +1,41 @@
+"""Doubled items of lists that are sets or maps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apiserver.registry.generic.listtypes import doubled
+
+TAGS = {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}}
+PORTS = {
+    "type": "array",
+    "x-kubernetes-list-type": "map",
+    "x-kubernetes-list-map-keys": ["port", "protocol"],
+    "items": {"type": "object", "properties": {"port": {}, "protocol": {}, "tags": TAGS}},
+}
+SCHEMA: dict[str, Any] = {"properties": {"spec": {"properties": {"tags": TAGS, "ports": PORTS, "args": {"items": {"type": "string"}}}}}}
+
+
+def fields(**spec: Any) -> list[str]:
+    return [cause["field"] for cause in doubled(SCHEMA, {"spec": spec})]
+
+
+def test_sets_and_maps() -> None:
+    assert fields(tags=["a", "b", "a"]) == ["spec.tags[2]"]
+    assert fields(ports=[{"port": 1, "protocol": "x"}, {"port": 1, "protocol": "y"}, {"port": 1, "protocol": "x", "name": "z"}]) == [
+        "spec.ports[2]"
+    ]
+    assert fields(ports=[{"port": 1, "tags": ["a", "a"]}]) == ["spec.ports[0].tags[1]"]
+    assert fields(args=["a", "a"]) == []
+
+
+def test_numbers_and_text_are_not_the_same() -> None:
+    assert fields(tags=["1", 1, True, "true"]) == []
+
+
+@given(st.lists(st.text(max_size=2)))
+def test_every_repetition_is_told_once(tags: list[str]) -> None:
+    assert len(fields(tags=tags)) == len(tags) - len(set(tags))

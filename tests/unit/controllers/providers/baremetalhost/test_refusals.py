@@ -1,0 +1,44 @@
+"""What admission refuses is told to the tenant by its own fields, without what admission has said."""
+
+from __future__ import annotations
+
+import pytest
+
+from apiserver.client.errors import ApiException, Unreachable
+from controllers.providers.baremetalhost import names
+from controllers.providers.baremetalhost.refusals import refusal
+
+WEBHOOK = 'admission webhook "baremetalhost.metal3.io" denied the request: BMC driver canary does not support this'
+PATCH = {
+    "metadata": {"annotations": {"reboot.metal3.io/x": "now", names.PASSED: "[]"}},
+    "spec": {"image": {"url": "canary"}, "online": True},
+}
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ApiException(403, "Forbidden", WEBHOOK),
+        ApiException(400, "BadRequest", WEBHOOK),
+        ApiException(422, "Invalid", 'BareMetalHost.metal3.io "canary" is invalid: spec.image.format: Unsupported value'),
+    ],
+)
+def test_the_tenants_fields_are_named(error: ApiException) -> None:
+    told = refusal(error, PATCH)
+    assert told is not None
+    assert "spec.image, spec.online, reboot.metal3.io/x" in told
+    assert "canary" not in told
+    assert names.PASSED not in told
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ApiException(403, "Forbidden", 'baremetalhosts.metal3.io "h" is forbidden: User "x" cannot patch resource'),
+        ApiException(409, "Conflict", "the object has been modified"),
+        ApiException(500, "InternalError", f"failed calling webhook: {WEBHOOK}"),
+        Unreachable("refused"),
+    ],
+)
+def test_trouble_is_no_refusal(error: ApiException) -> None:
+    assert refusal(error, PATCH) is None

@@ -1,0 +1,96 @@
+"""Whose a claim is, seen from a Workload: over every order of taking, writing over, and handing back."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apiserver.apis.host import ADOPTS, WORKLOAD_FIELDS, HeldClaim, adopted_consumer
+from controllers.providers.baremetalhost import names
+from controllers.providers.baremetalhost.desired import claimed_patch, desired
+from controllers.providers.relay.claimstate import handing_back_patch, held_claim, standing
+from controllers.providers.relay.loops import RELAYED, leads_back, lineage
+from tests.unit.controllers.clusters import workload
+from tests.unit.controllers.fakeapi import merge
+from tests.unit.controllers.providers.relay.upstream import NAMESPACE, machine, view
+
+Object = dict[str, Any]
+UIDS = ["u1", "u2", "u3"]
+
+
+def successor(uid: str, consumer: str = "m") -> Object:
+    """A Workload that goes on for a machine."""
+    made = workload("w", NAMESPACE, userData={"name": "boot"}, consumerRef=machine(consumer))
+    made["metadata"] |= {"uid": uid, "annotations": {ADOPTS: adopted_consumer(machine(consumer))}}
+    return made
+
+
+def taken(current: Object, wl: Object) -> Object:
+    """The view once the relay has taken it."""
+    secrets = {"userData": names.secret_name(wl["metadata"]["uid"], "userData")}
+    want = desired(wl, secrets, {}, cleaning="metadata")
+    patched: Object = merge(current, claimed_patch(current, want))
+    patched["spec"]["consumerRef"]["uid"] = wl["metadata"]["uid"]
+    return patched
+
+
+def claimed(consumer: str = "m") -> Object:
+    made = view("h1", uid="v", consumerRef=machine(consumer))
+    made["metadata"]["namespace"] = NAMESPACE
+    return made
+
+
+@given(st.lists(st.tuples(st.sampled_from(["take", "write over", "hand back"]), st.sampled_from(UIDS)), max_size=12))
+def test_a_claim_is_taken_once_by_each_and_handed_back_whole(steps: list[tuple[str, str]]) -> None:
+    current, done = claimed(), set()
+    for step, uid in steps:
+        wl = successor(uid)
+        stands = standing(current, wl)
+        if step == "take" and stands == "ours to adopt":
+            assert uid not in done, "what was handed back is not taken again"
+            current = taken(current, wl)
+            assert standing(current, wl) == "ours"
+            assert held_claim(current, WORKLOAD_FIELDS) is None
+        elif step == "write over":
+            current = copy.deepcopy(current)
+            current["spec"]["consumerRef"] = machine("m")
+        elif step == "hand back" and stands == "handed back":
+            current = merge(current, handing_back_patch(current, wl))
+            done.add(uid)
+            assert current["spec"]["consumerRef"] == machine("m")
+            assert current["spec"]["userData"]["name"] == "boot"
+            assert standing(current, wl) == "another's"
+        assert [uid for uid in UIDS if standing(current, successor(uid)) == "ours"] in ([], *([uid] for uid in UIDS)), "one at most"
+
+
+@given(st.sampled_from(["m", "other"]), st.sampled_from(UIDS))
+def test_only_just_its_consumers_claim_is_adopted(consumer: str, uid: str) -> None:
+    assert (standing(claimed(consumer), successor(uid)) == "ours to adopt") is (consumer == "m")
+
+
+def test_free_and_leaving() -> None:
+    free = view("h1", uid="v")
+    assert standing(free, successor("u1")) == "free"
+    left = merge(taken(claimed(), successor("u1")), {"spec": {"consumerRef": None}})
+    assert standing(left, successor("u1")) == "leaving"
+    assert standing(left, successor("u2")) == "free", "and not available yet, by its state"
+
+
+def test_a_held_claim_has_the_apis_shape() -> None:
+    held = held_claim(merge(claimed(), {"metadata": {"annotations": {f"{names.OURS}x": "y"}}}), WORKLOAD_FIELDS)
+    assert held is not None
+    HeldClaim.decode(held)
+    assert "annotations" not in held
+
+
+@given(st.lists(st.text(alphabet="abc-", min_size=1, max_size=4), max_size=4))
+def test_lineage_grows_at_its_near_end(older: list[str]) -> None:
+    made = view("h1", uid="v")
+    made["metadata"]["annotations"] = {RELAYED: ",".join(older)}
+    assert lineage(made) == ["id-of-h1", *older]
+    assert leads_back(made, {"id-of-h1"}.__contains__)
+    assert leads_back(made, set(older).__contains__) is bool(older)
+    assert not leads_back(made, {"elsewhere"}.__contains__)

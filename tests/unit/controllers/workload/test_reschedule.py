@@ -1,0 +1,132 @@
+"""Another host for who was late: only where nobody named the host and nothing was written to it, and whenever the controllers die."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apiserver.apis.host import ADOPTS
+from apiserver.apis.workload import HOST_CHOSEN
+from controllers.kinds import CLAIMED_THROUGH
+from controllers.workload.reschedule import giving_up, lost_claim, merely_chosen
+from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, World, bind, bmh, controllers, workload, world
+from tests.unit.controllers.fakeapi import Address, FakeApi, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from aiohttp import web
+
+THIEF = {"kind": "Metal3Machine", "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1", "namespace": "elsewhere", "name": "faster"}
+
+
+class Late(World):
+    """The first host that is chosen is somebody else's at that very moment."""
+
+    taken = ""
+
+    async def bind(self, api: FakeApi, request: web.Request, address: Address, body: dict[str, Any]) -> dict[str, Any]:
+        answer = await bind(api, request, address, body)
+        if not self.taken:
+            self.taken = api.get(HOSTS, body["target"]["name"])["spec"]["source"]["name"]
+            self.hardware.edit(BMH, self.taken, {"spec": {"consumerRef": THIEF}}, "metal3")
+        return answer
+
+
+@pytest.fixture
+async def here() -> AsyncIterator[Late]:
+    async with world() as made:
+        late = Late(made.management, made.hardware, made.bmo)
+        late.management.hooks["POST workloads/binding"] = late.bind
+        for name in ("h1", "h2", "h3"):
+            late.hardware.put(BMH, bmh(name))
+        yield late
+
+
+async def test_who_is_late_gets_another_one(here: Late) -> None:
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web"))
+        await eventually(lambda: here.phase("web") == "Running")
+        assert here.claimed("web") != here.taken
+        real = here.host(here.taken)
+        assert real["spec"]["consumerRef"] == THIEF
+        assert "image" not in real["spec"]
+        assert "workload.metal3.io/workload-uid" not in (real["metadata"].get("labels") or {})
+        await eventually(lambda: "HostTaken" in here.reasons())
+        status = here.management.get(HOSTS, here.host_object(here.taken))["status"]
+        assert (status["available"], status["reason"]) == (False, "InUse")
+
+
+@pytest.mark.parametrize("moment", range(2, 26, 3))
+async def test_whenever_the_controllers_die(here: Late, moment: int) -> None:
+    def count() -> int:
+        return here.management.requests.total() + here.hardware.requests.total()
+
+    async with controllers(here):
+        await eventually(lambda: sum(bool(host["spec"].get("offers")) for host in here.management.all(HOSTS)) == 3)
+        begin = count()
+        here.management.put(WORKLOADS, workload("web"))
+        await eventually(lambda: count() - begin >= moment or here.phase("web") == "Running")
+    async with controllers(here):
+        await eventually(lambda: here.phase("web") == "Running")
+        assert here.claimed("web") != here.taken
+        assert len(here.bmo.log) == 1, "it was installed once"
+
+
+async def test_who_named_the_host_is_told_the_way_out(here: Late) -> None:
+    async with controllers(here):
+        await eventually(lambda: len(here.management.all(HOSTS)) == 3)
+        for name in ("h1", "h2", "h3"):
+            host = here.host_object(name)
+            view = {"metadata": {"name": name, "namespace": "team-a"}, "status": {"provisioning": {"ID": host}}}
+            here.management.put(BMH, view)
+        here.management.put(WORKLOADS, workload("web", hostRef={"name": "h2"}))
+        await eventually(lambda: here.condition("web", "Bound")["reason"] == "HostTaken")
+        assert here.claimed("web") == here.taken == "h2"
+        assert "delete this Workload" in here.condition("web", "Bound")["message"]
+        here.hardware.edit(BMH, "h2", {"spec": {"consumerRef": None}}, "metal3")
+        await eventually(lambda: here.phase("web") == "Running")
+
+
+def chosen(reason: str = HOST_CHOSEN, status: str = "True", **changes: Any) -> dict[str, Any]:
+    made = workload("web")
+    made["status"] = {"conditions": [{"type": "Bound", "status": status, "reason": reason, "message": ""}]}
+    made["metadata"] |= {key: value for key, value in changes.items() if key in ("labels", "annotations")}
+    made["spec"] |= {key: value for key, value in changes.items() if key == "hostRef"}
+    return made
+
+
+@given(st.sampled_from(["Bound", "HostTaken", "HostNotAvailable", "HandedBack", HOST_CHOSEN]), st.sampled_from(["True", "False"]))
+def test_once_it_was_taken_it_stays(reason: str, status: str) -> None:
+    assert merely_chosen(chosen(reason, status)) == ((reason, status) == (HOST_CHOSEN, "True"))
+
+
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"hostRef": {"name": "h1"}},
+        {"labels": {CLAIMED_THROUGH: "baremetalhost"}},
+        {"annotations": {ADOPTS: "v1 Machine team-a/m"}},
+    ],
+)
+def test_a_host_that_was_meant_stays(named: dict[str, Any]) -> None:
+    assert merely_chosen(chosen())
+    assert not merely_chosen(chosen(**named))
+
+
+def test_a_claim_through_the_view_is_lost_until_the_host_was_taken() -> None:
+    through = {CLAIMED_THROUGH: "baremetalhost"}
+    assert lost_claim(chosen(labels=through))
+    assert not lost_claim(chosen("Bound", labels=through)), "something may run there"
+    assert not lost_claim(chosen(labels=through, annotations={ADOPTS: "v1 Machine team-a/m"}))
+    assert not lost_claim(chosen())
+
+
+@given(st.sampled_from([None, "Pending", "Bound", "Provisioning", "Failed", "Lost"]), st.booleans())
+def test_pending_with_a_host_gives_it_up(phase: str | None, has_host: bool) -> None:
+    made = workload("web")
+    made["status"] = {"phase": phase, **({"host": {"name": "h1"}} if has_host else {})}
+    assert giving_up(made) == (phase == "Pending" and has_host)

@@ -1,0 +1,199 @@
+"""A Workload's status, case by case, and what holds in all of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from controllers.providers.base import Outcome
+from controllers.runtime.conditions import find_condition
+from controllers.workload.status import (
+    bound_status,
+    lost_status,
+    must_announce,
+    releasing_status,
+    seems_lost,
+    starting_status,
+    unasked_status,
+    unknown_source,
+    update_refused,
+)
+from tests.unit.controllers.clusters import bmh, workload
+
+BOUND = Outcome(True, "Bound", "the host is this Workload's")
+SYNCED = Outcome(True, "Synchronized", "told")
+IMAGE = {"url": "http://images.example/os.qcow2"}
+OLD = {"url": "http://images.example/old.qcow2"}
+
+
+def observed(state: str, *, image: dict[str, Any] | None = None, powered: bool = False, error: str = "") -> dict[str, Any]:
+    provisioning: dict[str, Any] = {"state": state}
+    if image:
+        provisioning["image"] = image
+    return {**bmh("h")["status"], "provisioning": provisioning, "poweredOn": powered, "errorMessage": error}
+
+
+def made(phase: str | None = None, **spec: Any) -> dict[str, Any]:
+    wl = workload("w", **spec)
+    wl["metadata"] |= {"uid": "u", "generation": 3}
+    if phase:
+        wl["status"] = {"phase": phase}
+    return wl
+
+
+def ready(status: dict[str, Any]) -> tuple[str, str]:
+    found = find_condition(status["conditions"], "Ready")
+    assert found is not None
+    return found["status"], found["reason"]
+
+
+@pytest.mark.parametrize(
+    ("wl", "seen", "phase", "is_ready"),
+    [
+        (made("Provisioning"), observed("provisioning"), "Provisioning", ("False", "Provisioning")),
+        (made("Provisioning"), observed("provisioned", image=IMAGE, powered=True), "Running", ("True", "Running")),
+        (made("Provisioning"), observed("provisioned", image=IMAGE), "Provisioning", ("False", "PowerChanging")),
+        (made("Running"), observed("provisioned", image=IMAGE), "Stopped", ("False", "PowerChanging")),
+        (made("Running", online=False), observed("provisioned", image=IMAGE), "Stopped", ("False", "PoweredOff")),
+        (made("Running"), observed("provisioned", image=OLD, powered=True), "Running", ("True", "Running")),
+        (
+            made("Running", updatePolicy="Recreate"),
+            observed("provisioned", image=OLD, powered=True),
+            "Provisioning",
+            ("False", "Provisioning"),
+        ),
+        (made("Provisioning"), observed("provisioning", error="no disk"), "Failed", ("False", "HostError")),
+        (made("Running"), observed("provisioned", image=IMAGE, powered=True, error="x"), "Running", ("False", "HostError")),
+        (made("Provisioning", online=False), observed("available"), "Provisioning", ("False", "PoweredOff")),
+        (made("Bound", image=None), observed("available"), "Bound", ("True", "Reserved")),
+        (made("Running", image=None), observed("deprovisioning"), "Deprovisioning", ("False", "Deprovisioning")),
+    ],
+)
+def test_phases(wl: dict[str, Any], seen: dict[str, Any], phase: str, is_ready: tuple[str, str]) -> None:
+    status = bound_status(wl, BOUND, SYNCED, seen, empty=False, now="t")
+    assert status["phase"] == phase
+    assert ready(status) == is_ready
+    assert status["observedGeneration"] == 3
+
+
+def test_the_phase_comes_back_to_bound_only_when_the_host_was_seen_empty() -> None:
+    wl = made("Provisioning", image=None)
+    assert bound_status(wl, BOUND, SYNCED, observed("available"), empty=False, now="t")["phase"] == "Deprovisioning"
+    assert bound_status(wl, BOUND, SYNCED, observed("available"), empty=True, now="t")["phase"] == "Bound"
+
+
+def test_the_phase_leaves_bound_before_anything_is_written() -> None:
+    assert must_announce(made("Bound"))
+    assert not must_announce(made("Bound", image=None))
+    assert not must_announce(made("Running"))
+    assert starting_status(made("Bound"), "t")["phase"] == "Provisioning"
+
+
+@pytest.mark.parametrize(
+    ("spec", "seen", "refused"),
+    [
+        ({}, observed("provisioned", image=OLD), True),
+        ({"updatePolicy": "OnDelete"}, observed("provisioned", image=OLD), True),
+        ({"image": None, "customDeploy": {"method": "x"}}, observed("provisioned", image=OLD), True),
+        ({}, observed("provisioned", image=IMAGE), False),
+        ({"updatePolicy": "Recreate"}, observed("provisioned", image=OLD), False),
+        ({"image": None}, observed("provisioned", image=OLD), False),
+        ({}, observed("provisioning", image=OLD), False),
+        ({}, observed("deprovisioning", image=OLD), False),
+        ({}, observed("available"), False),
+        ({}, {}, False),
+    ],
+)
+def test_what_runs_is_replaced_only_where_it_was_said_so(spec: dict[str, Any], seen: dict[str, Any], refused: bool) -> None:
+    found = update_refused(made("Running", **spec), seen)
+    assert (found is not None) == refused
+    if found is not None:
+        status = bound_status(made("Running", **spec), BOUND, found, {**seen, "poweredOn": True}, empty=False, now="t")
+        assert status["phase"] == "Running"
+        assert ready(status) == ("False", "UpdateRefused")
+        assert "Recreate" in found.message
+
+
+def test_what_is_waited_for_in_vain_says_why_and_what_is_reached_stays() -> None:
+    waiting = bound_status(made("Running"), BOUND, SYNCED, observed("provisioned", image=IMAGE), empty=False, stalled="paused", now="t")
+    assert ready(waiting) == ("False", "HostStalled")
+    reached = observed("provisioned", image=IMAGE, powered=True)
+    assert ready(bound_status(made("Running"), BOUND, SYNCED, reached, empty=False, stalled="paused", now="t")) == ("True", "Running")
+
+
+def test_hardware_and_addresses() -> None:
+    status = bound_status(made(), BOUND, SYNCED, observed("provisioning"), empty=False, now="t")
+    assert status["hardware"]["cpuCount"] == 16
+    assert status["hardware"]["ram"] == "64Gi"
+    assert status["hardware"]["storage"] == "1Ti"
+    assert status["addresses"] == [{"type": "InternalIP", "address": "172.22.0.7"}, {"type": "Hostname", "address": "h"}]
+
+
+def test_lost_and_taken() -> None:
+    gone = Outcome(False, "HostGone", "gone")
+    assert bound_status(made("Running"), gone, gone, observed("provisioned"), empty=False, now="t")["phase"] == "Lost"
+    taken = Outcome(False, "HostTaken", "taken")
+    assert bound_status(made("Running"), taken, taken, observed("provisioned"), empty=False, now="t")["phase"] == "Failed"
+    assert ready(lost_status(made("Lost"), "t")) == ("False", "Lost")
+    assert ready(releasing_status(made("Running"), "it is deprovisioning", "t")) == ("False", "Releasing")
+
+
+states = st.sampled_from(["", "available", "provisioning", "provisioned", "deprovisioning", "inspecting", "ready"])
+cases = st.tuples(
+    st.sampled_from([None, "Pending", "Bound", "Provisioning", "Running", "Stopped", "Failed", "Deprovisioning"]),
+    st.sampled_from([None, IMAGE, {"url": "http://other"}]),
+    st.booleans(),
+    st.builds(observed, states, image=st.sampled_from([None, IMAGE]), powered=st.booleans(), error=st.sampled_from(["", "broken"])),
+    st.sampled_from([SYNCED, unknown_source(), Outcome(False, "SecretNotFound", "create it")]),
+    st.booleans(),
+)
+
+
+@given(cases)
+def test_in_every_case(case: Any) -> None:
+    phase, image, online, seen, synchronized, empty = case
+    wl = made(phase, image=image, online=online)
+    status = bound_status(wl, BOUND, synchronized, seen, empty=empty, now="t1")
+    if ready(status)[0] == "True":
+        assert synchronized is SYNCED
+        assert not seen["errorMessage"] or image is None
+        assert status["phase"] in {"Running", "Bound"}
+    if status["phase"] == "Running":
+        assert seen["poweredOn"]
+        assert seen["provisioning"]["state"] == "provisioned"
+    # Said twice, it writes nothing: no two controllers, and no resync, fight over timestamps.
+    written = {**wl, "status": {**(wl.get("status") or {}), **{key: value for key, value in status.items() if value is not None}}}
+    again = bound_status(written, BOUND, synchronized, seen, empty=empty, now="t2")
+    settled = {**written, "status": {**written["status"], **{key: value for key, value in again.items() if value is not None}}}
+    assert bound_status(settled, BOUND, synchronized, seen, empty=empty, now="t3") == {}
+
+
+@pytest.mark.parametrize("state", ["available", "ready", "deprovisioning", "unknown"])
+def test_that_a_machine_ran_is_not_forgotten_before_its_source_was_asked(state: str) -> None:
+    wl = made("Provisioning")
+    wl["status"] = bound_status(wl, BOUND, SYNCED, observed("provisioned", image=IMAGE, powered=True), empty=False, now="t")
+    assert seems_lost(wl, observed(state))
+    assert not seems_lost(wl, observed("provisioned", image=IMAGE)), "nothing is wrong"
+    assert not seems_lost(made("Provisioning"), observed(state)), "it never ran"
+    told = unasked_status(wl, unknown_source(), "later")
+    assert ready(told) == ("False", "SourceUnavailable")
+    assert "phase" not in told
+    provisioned = find_condition(told["conditions"], "Provisioned")
+    assert provisioned is not None
+    assert provisioned["status"] == "True"
+
+
+@pytest.mark.parametrize(("kind", "named"), [("provisioning error", True), ("power management error", False)])
+def test_what_could_not_be_installed_is_named_in_the_tenants_own_words(kind: str, named: bool) -> None:
+    own = {"url": "https://images.example/" + "x" * 1000, "checksum": "https://images.example/SUMS"}
+    theirs = {**observed("provisioning", image={"url": "http://theirs"}, error="a sentence"), "errorType": kind}
+    status = bound_status(made("Provisioning", image=own), BOUND, SYNCED, theirs, empty=False, now="t")
+    found = find_condition(status["conditions"], "Provisioned")
+    assert found is not None
+    assert ("https://images.example/SUMS" in found["message"]) is named
+    assert found["message"].startswith("a sentence")
+    assert "theirs" not in found["message"]
+    assert len(found["message"]) < 700
