@@ -10,10 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apiserver.apis import metal3, workload
-from apiserver.cli.admission import ManagementAdmission
 from apiserver.cli.audit import add_flags, audit
 from apiserver.cli.clientca import ClientCaFile
-from apiserver.cli.delegation import Delegation
 from apiserver.cli.flowcontrol import add_flow_control_flags, flow_control
 from apiserver.cli.running import UsageError, run_until_stopped
 from apiserver.cli.storageflags import add_storage_flags, watch_cache
@@ -23,6 +21,8 @@ from apiserver.registry.catalog import management_catalog
 from apiserver.server.apiservice import CaBundleKeeper
 from apiserver.server.app import CannotListen, Config, build
 from apiserver.server.registration import Registrations
+from apiserver.server.delegation.admission import ManagementAdmission
+from apiserver.server.delegation.delegation import Delegation
 from apiserver.server.servingcert import FileCertificate, SelfMade, stored_authority
 from apiserver.server.tls import BadServingCertificate, ServerTls
 from storage.base import StorageError
@@ -97,11 +97,11 @@ class _Server:
     """The parts of one process, put together."""
 
     def __init__(self, arguments: argparse.Namespace, client: Client) -> None:
-        self._arguments = arguments
+        self._arguments, self._client = arguments, client
         self._auditor, self._audit_log = audit(arguments)
         self._cache = watch_cache(arguments)
         self.delegation = Delegation(client)
-        self._admission = ManagementAdmission(client, self.delegation.management, self.delegation.namespaces)
+        self._admission = ManagementAdmission(client, self.delegation.namespaces)
         self._catalog = management_catalog(self._cache, admission=self._admission.chain, view_group=arguments.host_view_group)
         self._admission.serve(self._catalog.registries)
         self._follow: Callable[[], Awaitable[None]] | None = None
@@ -125,7 +125,7 @@ class _Server:
                 ready={**self.delegation.ready, **self._admission.ready},
                 auditor=self._auditor,
                 audit_log=self._audit_log,
-                registrations=Registrations(self.delegation.management, self._versions()),
+                registrations=Registrations(self._client, self._versions()),
                 flow_control=flow_control(self._arguments),
                 host=self._arguments.bind_address,
                 port=self._arguments.secure_port,
@@ -174,7 +174,7 @@ class _Server:
 
     async def _keep_bundle(self) -> None:
         assert self._bundle is not None, "the certificate is chosen before tasks start"
-        await CaBundleKeeper(self.delegation.management, self._versions(), self._bundle).run()
+        await CaBundleKeeper(self._client, self._versions(), self._bundle).run()
 
     def _versions(self) -> list[str]:
         """The names of this server's APIServices."""

@@ -324,7 +324,10 @@ class Client:
             if asyncio.get_running_loop().time() - self._loaded_at < RELOAD_AT_MOST_EVERY:
                 return False
             old = self._session
-            await self._load()
+            try:
+                await self._load()
+            except BadConfig as error:
+                raise Unreachable(f"the kubeconfig cannot be used any more: {error}") from error
             if old is not None:
                 await old.close()
             return True

@@ -11,13 +11,13 @@ import base64
 import logging
 from typing import TYPE_CHECKING, Any
 
-from apiserver.server.delegation.management import ManagementError
+from apiserver.client.errors import ApiException
 from apiserver.server.registration import API_SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from apiserver.server.delegation.management import Management
+    from apiserver.client.client import Client
 
 __all__ = ["CaBundleKeeper", "wanted_patch"]
 
@@ -30,8 +30,8 @@ FIRST_RETRY = 1.0
 class CaBundleKeeper:
     """`names`: of the APIServices, such as v1alpha1.metal3.io. `bundle`: the PEM to have there."""
 
-    def __init__(self, management: Management, names: Iterable[str], bundle: Callable[[], bytes]) -> None:
-        self._management, self._names, self._bundle = management, tuple(names), bundle
+    def __init__(self, client: Client, names: Iterable[str], bundle: Callable[[], bytes]) -> None:
+        self._client, self._names, self._bundle = client, tuple(names), bundle
         self._said: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -45,14 +45,14 @@ class CaBundleKeeper:
     async def keep(self, name: str) -> bool:
         """Puts one APIService right. Returns whether it now is, or is none of ours."""
         try:
-            found = await self._management.request("GET", API_SERVICES + name)
+            found = await self._client.request("GET", API_SERVICES + name)
             patch = wanted_patch(found, self._bundle())
             if patch is None:
                 return self._say(name, "")
             if not patch:
                 return True  # see registration, which says so
-            await self._management.request("PATCH", API_SERVICES + name, body=patch, content_type="application/merge-patch+json")
-        except ManagementError as error:
+            await self._client.request("PATCH", API_SERVICES + name, body=patch, content_type="application/merge-patch+json")
+        except ApiException as error:
             return self._say(name, _advice(error))
         log.info("APIService %s: caBundle set to this server's authority", name)
         return self._say(name, "")
@@ -77,7 +77,7 @@ def wanted_patch(found: dict[str, Any], bundle: bytes) -> dict[str, Any] | None:
     return {"metadata": {"resourceVersion": version}, "spec": {"caBundle": encoded, "insecureSkipTLSVerify": None}}
 
 
-def _advice(error: ManagementError) -> str:
+def _advice(error: ApiException) -> str:
     match error.status:
         case 404:
             return "it is not there: apply the APIService manifests"

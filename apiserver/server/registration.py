@@ -11,12 +11,12 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from apiserver.server.delegation.management import ManagementError
+from apiserver.client.errors import ApiException
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from apiserver.server.delegation.management import Management
+    from apiserver.client.client import Client
 
 __all__ = ["API_SERVICES", "Registrations", "problem"]
 
@@ -32,8 +32,8 @@ OTHER = "workload.metal3.io"
 class Registrations:
     """`names`: of the APIServices, such as v1alpha1.metal3.io. `problems`: what is wrong with those that are not as they should be."""
 
-    def __init__(self, management: Management, names: Iterable[str]) -> None:
-        self._management, self._names = management, tuple(names)
+    def __init__(self, client: Client, names: Iterable[str]) -> None:
+        self._client, self._names = client, tuple(names)
         self.problems: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -56,8 +56,8 @@ class Registrations:
 
     async def _look(self, name: str) -> str:
         try:
-            return problem(name, await self._management.request("GET", API_SERVICES + name))
-        except ManagementError as error:
+            return problem(name, await self._client.request("GET", API_SERVICES + name))
+        except ApiException as error:
             return _advice(error)
 
     def report(self) -> str:
@@ -84,7 +84,7 @@ def problem(name: str, found: dict[str, Any]) -> str:
     )
 
 
-def _advice(error: ManagementError) -> str:
+def _advice(error: ApiException) -> str:
     match error.status:
         case 404:
             return "it is not there: apply the APIService manifests"

@@ -7,16 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import service_unavailable
 from apiserver.authentication.ttlcache import ExpiringCache
+from apiserver.client.errors import ApiException
 from apiserver.filters.authorization import Decision
 from apiserver.flowcontrol.gate import Gate
-from apiserver.server.delegation.management import ManagementError, ask
+from apiserver.server.delegation.reviews import ask, summary
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
+    from apiserver.client.client import Client
     from apiserver.handlers.request.call import RequestInfo
     from apiserver.registry.generic.context import UserInfo
-    from apiserver.server.delegation.management import Management
 
 __all__ = ["AccessReviews", "decision", "spec"]
 
@@ -34,8 +35,8 @@ REVIEWS, REVIEWS_OF_ONE = 128, 64
 class AccessReviews:
     """An Authorizer. When the management cluster does not answer, requests are refused with 503, never let through."""
 
-    def __init__(self, management: Management) -> None:
-        self._management = management
+    def __init__(self, client: Client) -> None:
+        self._client = client
         self._gate = Gate(REVIEWS, REVIEWS_OF_ONE)
         self._decisions: ExpiringCache[Decision] = ExpiringCache(lambda _: KEPT_SECONDS, KEPT)
 
@@ -51,9 +52,9 @@ class AccessReviews:
         body = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec(user, info)}
         try:
             async with self._gate.enter(user.name):
-                return decision(await ask(self._management, PATH, body, SECONDS))
-        except ManagementError as error:
-            log.warning("SubjectAccessReview failed: %s", error.summary)
+                return decision(await ask(self._client, PATH, body, SECONDS))
+        except ApiException as error:
+            log.warning("SubjectAccessReview failed: %s", summary(error))
             raise service_unavailable("permissions cannot be checked now; try again") from None
 
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from apiserver.apis.status import service_unavailable
-from apiserver.server.delegation.management import ManagementError
+from apiserver.client.errors import ApiException
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from apiserver.server.delegation.management import Management
+    from apiserver.client.client import Client
 
 __all__ = ["ManagementNamespaces"]
 
@@ -24,8 +24,8 @@ SECONDS = 5.0
 class ManagementNamespaces:
     """Implements admission's Namespaces. `copy(name)`: the informer's object, or None."""
 
-    def __init__(self, management: Management, copy: Callable[[str], dict[str, Any] | None]) -> None:
-        self._management, self._copy = management, copy
+    def __init__(self, client: Client, copy: Callable[[str], dict[str, Any] | None]) -> None:
+        self._client, self._copy = client, copy
 
     async def get(self, name: str, *, live: bool = False) -> dict[str, Any] | None:
         """See Namespaces."""
@@ -33,8 +33,8 @@ class ManagementNamespaces:
         if known is not None:
             return known
         try:
-            return await self._management.request("GET", f"/api/v1/namespaces/{quote(name, safe='')}", timeout=SECONDS)
-        except ManagementError as error:
+            return await self._client.request("GET", f"/api/v1/namespaces/{quote(name, safe='')}", timeout=SECONDS)
+        except ApiException as error:
             if error.status == 404:
                 return None
             log.warning("namespace %s cannot be read: %s", name, error)

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from apiserver.admission.resourcequota import QuotaConflict, QuotaUnavailable
-from apiserver.server.delegation.management import ManagementError
+from apiserver.client.errors import ApiException
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from apiserver.server.delegation.management import Management
+    from apiserver.client.client import Client
 
 __all__ = ["ManagementQuotas"]
 
@@ -21,8 +21,8 @@ SECONDS = 5.0
 class ManagementQuotas:
     """Implements admission's Quotas. `copy(namespace)`: the informer's objects, None when it cannot be relied on."""
 
-    def __init__(self, management: Management, copy: Callable[[str], list[dict[str, Any]] | None]) -> None:
-        self._management, self._copy = management, copy
+    def __init__(self, client: Client, copy: Callable[[str], list[dict[str, Any]] | None]) -> None:
+        self._client, self._copy = client, copy
         self._recent: dict[tuple[str, str], dict[str, Any]] = {}
 
     async def get(self, namespace: str, *, live: bool = False) -> list[dict[str, Any]]:
@@ -31,8 +31,8 @@ class ManagementQuotas:
         if known is not None:
             return [self._newest(namespace, found) for found in known]
         try:
-            listed = await self._management.request("GET", _path(namespace), timeout=SECONDS)
-        except ManagementError as error:
+            listed = await self._client.request("GET", _path(namespace), timeout=SECONDS)
+        except ApiException as error:
             raise QuotaUnavailable(f"cannot be read: {error}") from None
         found: list[dict[str, Any]] = listed.get("items") or []
         for quota in found:
@@ -44,8 +44,8 @@ class ManagementQuotas:
         meta = quota["metadata"]
         path = f"{_path(meta['namespace'])}/{quote(meta['name'], safe='')}/status"
         try:
-            self._remember(meta["namespace"], await self._management.request("PUT", path, body=quota, timeout=SECONDS))
-        except ManagementError as error:
+            self._remember(meta["namespace"], await self._client.request("PUT", path, body=quota, timeout=SECONDS))
+        except ApiException as error:
             if error.status in (404, 409):
                 raise QuotaConflict(str(error)) from None
             raise QuotaUnavailable(f"{meta['name']} cannot be written: {error}") from None

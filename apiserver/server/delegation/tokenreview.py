@@ -6,11 +6,12 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import service_unavailable
+from apiserver.client.errors import ApiException
 from apiserver.registry.generic.context import UserInfo
-from apiserver.server.delegation.management import ManagementError, ask
+from apiserver.server.delegation.reviews import ask, summary
 
 if TYPE_CHECKING:
-    from apiserver.server.delegation.management import Management
+    from apiserver.client.client import Client
 
 __all__ = ["TokenReviews", "user_from"]
 
@@ -24,8 +25,8 @@ MAX_TOKEN = 64 * 1024
 class TokenReviews:
     """A TokenReviewer. Tokens must be for the management cluster's own audience, as those that its API server takes."""
 
-    def __init__(self, management: Management) -> None:
-        self._management = management
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     async def review(self, token: str) -> UserInfo | None:
         """See TokenReviewer."""
@@ -33,9 +34,9 @@ class TokenReviews:
             return None
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
         try:
-            return user_from(await ask(self._management, PATH, body, SECONDS))
-        except ManagementError as error:
-            log.warning("TokenReview failed: %s", error.summary)
+            return user_from(await ask(self._client, PATH, body, SECONDS))
+        except ApiException as error:
+            log.warning("TokenReview failed: %s", summary(error))
             raise service_unavailable("bearer tokens cannot be checked now; try again") from None
 
 

@@ -10,12 +10,13 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from apiserver.apis.status import ApiError
+from apiserver.client.client import Client
+from apiserver.client.errors import ApiException
 from apiserver.filters.authorization import Decision
 from apiserver.handlers.request.call import parse
 from apiserver.registry.generic.context import UserInfo
-from apiserver.server.delegation import accessreview, extensionauth, management
+from apiserver.server.delegation import accessreview, extensionauth, reviews
 from apiserver.server.delegation.accessreview import AccessReviews
-from apiserver.server.delegation.management import ManagementError
 from apiserver.server.delegation.namespaces import ManagementNamespaces
 from apiserver.server.delegation.tokenreview import TokenReviews, user_from
 from apiserver.server.delegation.trust import Trust
@@ -29,10 +30,11 @@ BOB = UserInfo("bob", "7", ("devs",), {"scopes": ("a", "b")})
 INFO = parse("PUT", "/apis/g/v1/namespaces/n/things/t/status", {})
 
 
-class Cluster:
+class Cluster(Client):
     """Answers requests from a list, the last one again and again; keeps what was asked."""
 
-    def __init__(self, *answers: dict[str, Any] | ManagementError) -> None:
+    def __init__(self, *answers: dict[str, Any] | ApiException) -> None:
+        super().__init__(None)
         self.answers, self.asked = list(answers), list[tuple[str, str, Any]]()
 
     async def request(
@@ -47,14 +49,14 @@ class Cluster:
     ) -> dict[str, Any]:
         self.asked.append((method, path, body))
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if isinstance(answer, ManagementError):
+        if isinstance(answer, ApiException):
             raise answer
         return answer
 
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(management, "FIRST_PAUSE", 0.0)
+    monkeypatch.setattr(reviews, "FIRST_PAUSE", 0.0)
 
 
 async def test_everything_about_a_request_is_asked() -> None:
@@ -139,7 +141,7 @@ def test_only_a_plain_yes_allows(status: dict[str, Any], expected: Decision) -> 
     ("codes", "asked"), [([0, 500, None], 3), ([503, 503, 503, None], 3), ([403, None], 1), ([404, None], 1), ([429, None], 2)]
 )
 async def test_trouble_is_tried_again_and_then_a_503(codes: list[int | None], asked: int) -> None:
-    cluster = Cluster(*({"status": {"allowed": True}} if code is None else ManagementError(code, "canary") for code in codes))
+    cluster = Cluster(*({"status": {"allowed": True}} if code is None else ApiException(code, "", "canary") for code in codes))
     reviews = AccessReviews(cluster)
     if asked == len(codes):
         assert (await reviews.authorize(BOB, INFO)).allowed
@@ -170,7 +172,7 @@ async def test_tokens_are_reviewed() -> None:
     assert await TokenReviews(cluster).review("x" * 100_000) is None
     assert len(cluster.asked) == 1
     with pytest.raises(ApiError) as caught:
-        await TokenReviews(Cluster(ManagementError(0, "refused"))).review("secret")
+        await TokenReviews(Cluster(ApiException(0, "", "refused"))).review("secret")
     assert caught.value.code == 503
 
 
@@ -197,9 +199,9 @@ async def test_namespaces_come_from_the_copy_unless_it_lacks_them_or_the_truth_i
     assert await namespaces.get("known", live=True) == source
     assert await namespaces.get("new") == source
     assert [path for _, path, _ in cluster.asked] == ["/api/v1/namespaces/known", "/api/v1/namespaces/new"]
-    assert await ManagementNamespaces(Cluster(ManagementError(404, "")), lambda _: None).get("x") is None
+    assert await ManagementNamespaces(Cluster(ApiException(404, "", "")), lambda _: None).get("x") is None
     with pytest.raises(ApiError) as caught:
-        await ManagementNamespaces(Cluster(ManagementError(0, "")), lambda _: None).get("x")
+        await ManagementNamespaces(Cluster(ApiException(0, "", "")), lambda _: None).get("x")
     assert caught.value.code == 503
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apiserver.admission.resourcequota import QuotaConflict, QuotaUnavailable
-from apiserver.server.delegation.management import ManagementError
+from apiserver.client.client import Client
+from apiserver.client.errors import ApiException
 from apiserver.server.delegation.quotas import ManagementQuotas
 
 if TYPE_CHECKING:
@@ -18,10 +19,11 @@ def quota(version: int, uid: str = "u") -> dict[str, Any]:
     return {"metadata": {"name": "q", "namespace": "n", "uid": uid, "resourceVersion": str(version)}}
 
 
-class Cluster:
+class Cluster(Client):
     """Answers with one thing; keeps what was asked."""
 
-    def __init__(self, answer: dict[str, Any] | ManagementError) -> None:
+    def __init__(self, answer: dict[str, Any] | ApiException) -> None:
+        super().__init__(None)
         self.answer, self.asked = answer, list[tuple[str, str]]()
 
     async def request(
@@ -35,7 +37,7 @@ class Cluster:
         timeout: float | None = None,
     ) -> dict[str, Any]:
         self.asked.append((method, path))
-        if isinstance(self.answer, ManagementError):
+        if isinstance(self.answer, ApiException):
             raise self.answer
         return self.answer
 
@@ -70,7 +72,7 @@ async def test_it_is_read_anew_on_demand_and_without_a_copy() -> None:
 
 @pytest.mark.parametrize(("status", "raised"), [(409, QuotaConflict), (404, QuotaConflict), (403, QuotaUnavailable), (0, QuotaUnavailable)])
 async def test_failures(status: int, raised: type[Exception]) -> None:
-    quotas = ManagementQuotas(Cluster(ManagementError(status, "no")), lambda namespace: None)
+    quotas = ManagementQuotas(Cluster(ApiException(status, "", "no")), lambda namespace: None)
     with pytest.raises(raised):
         await quotas.put_status(quota(1))
     with pytest.raises(QuotaUnavailable):

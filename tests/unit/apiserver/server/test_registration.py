@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from apiserver.server.delegation.management import ManagementError
+from apiserver.client.client import Client
+from apiserver.client.errors import ApiException
 from apiserver.server.registration import Registrations, problem
 from tests.unit.apiserver.server.test_app import app_of, client
 
@@ -19,17 +20,18 @@ SERVICE = {"spec": {"service": {"name": "metal3-workloads-apiserver"}}}
 LOCAL = {"metadata": {"labels": {"kube-aggregator.kubernetes.io/automanaged": "true"}}, "spec": {"group": "metal3.io"}}
 
 
-class Cluster:
-    """A Management with these APIServices; an int is the status of a failure."""
+class Cluster(Client):
+    """A client of a cluster with these APIServices; an int is the status of a failure."""
 
     def __init__(self, found: Mapping[str, dict[str, Any] | int]) -> None:
+        super().__init__(None)
         self.found = dict(found)
 
     async def request(self, method: str, path: str, **_: Any) -> dict[str, Any]:
         assert method == "GET"
         answer = self.found.get(path.rpartition("/")[2], 404)
         if isinstance(answer, int):
-            raise ManagementError(answer, "canary")
+            raise ApiException(answer, "", "canary")
         return answer
 
 

@@ -10,8 +10,8 @@ import orjson
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from apiserver.client.errors import ApiException
 from apiserver.server.apiservice import CaBundleKeeper, wanted_patch
-from apiserver.server.delegation.management import ManagementError
 from apiserver.server.pki import LEAF_LIFE, Authority
 from apiserver.server.servingcert import AUTHORITY_KEY, FileCertificate, SelfMade, stored_authority
 from apiserver.server.tls import BadServingCertificate, ServerTls
@@ -127,9 +127,9 @@ def test_what_an_apiservice_needs() -> None:
         ([service(), {}], True, "", True),
         ([service(caBundle=ENCODED)], True, "", False),
         ([{"spec": {}}], True, "", False),
-        ([ManagementError(404, "")], False, "apply the APIService manifests", False),
-        ([ManagementError(403, "")], False, "RBAC", False),
-        ([service(), ManagementError(409, "")], False, "HTTP status 409", True),
+        ([ApiException(404, "", "")], False, "apply the APIService manifests", False),
+        ([ApiException(403, "", "")], False, "RBAC", False),
+        ([service(), ApiException(409, "", "")], False, "HTTP status 409", True),
     ],
 )
 async def test_an_apiservice_is_put_right(

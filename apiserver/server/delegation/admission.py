@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.registry import Registry
     from apiserver.registry.generic.resource import Resource as Served
     from apiserver.registry.generic.strategy import Admission
-    from apiserver.server.delegation.management import Management
 
 __all__ = ["ManagementAdmission"]
 
@@ -38,12 +37,12 @@ VALIDATING = Resource(GROUP, "v1", "validatingwebhookconfigurations", "Validatin
 class ManagementAdmission:
     """`chain` is the Admission of all registries, which `serve` names once they are made. Nothing is asked before `background` runs."""
 
-    def __init__(self, client: Client, management: Management, namespaces: Namespaces) -> None:
+    def __init__(self, client: Client, namespaces: Namespaces) -> None:
         self._quotas, self._registries = Informer(client, QUOTAS), dict[tuple[str, str], "Registry"]()
         self._caller, self._informers = HttpCaller(), {"resourcequotas": self._quotas}
         mutating = Dispatch(self._follow(client, MUTATING), namespaces, self._caller, mutating=True)
         validating = Dispatch(self._follow(client, VALIDATING), namespaces, self._caller, mutating=False)
-        self._quota = ResourceQuota(ManagementQuotas(management, self._copy), self._names)
+        self._quota = ResourceQuota(ManagementQuotas(client, self._copy), self._names)
         plugins: list[Admission] = [NamespaceLifecycle(namespaces), MutatingWebhooks(mutating), ValidatingWebhooks(validating), self._quota]
         self.chain = AdmissionChain(plugins)
 

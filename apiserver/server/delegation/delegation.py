@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from apiserver.authentication.certificate import CertificateAuthenticator
 from apiserver.authentication.token import TokenAuthenticator
-from apiserver.cli.management import ClientManagement
 from apiserver.client.informer import Informer
 from apiserver.client.objects import Resource
 from apiserver.filters.authentication import UnionAuthenticator
@@ -33,10 +32,9 @@ class Delegation:
     """The parts of an App's Config that come from the management cluster. Nothing is asked before `background` runs."""
 
     def __init__(self, client: Client) -> None:
-        self.management = ClientManagement(client)
         self.trust = Trust()
-        self._tokens = TokenAuthenticator(TokenReviews(self.management))
-        self._reviews = AccessReviews(self.management)
+        self._tokens = TokenAuthenticator(TokenReviews(client))
+        self._reviews = AccessReviews(client)
         self._config_map = Informer(
             client, CONFIG_MAPS, namespace=extensionauth.NAMESPACE, field_selector=f"metadata.name={extensionauth.NAME}"
         )
@@ -44,7 +42,7 @@ class Delegation:
         self._namespaces = Informer(client, NAMESPACES, transform=_trimmed)
         self.authenticator = UnionAuthenticator([self.trust.front_proxies, CertificateAuthenticator(self.trust.clients), self._tokens])
         self.authorizer = UnionAuthorizer([PrivilegedGroup(), self._reviews])
-        self.namespaces = ManagementNamespaces(self.management, self._copy)
+        self.namespaces = ManagementNamespaces(client, self._copy)
 
     @property
     def background(self) -> dict[str, Callable[[], Awaitable[None]]]:

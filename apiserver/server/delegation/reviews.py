@@ -1,0 +1,44 @@
+"""Reviews: questions that the management cluster answers about a caller, and how they fail."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from apiserver.client.errors import ApiException, Unreachable
+
+if TYPE_CHECKING:
+    from apiserver.client.client import Client
+
+__all__ = ["ask", "summary"]
+
+ATTEMPTS = 3
+FIRST_PAUSE = 0.2
+
+
+async def ask(client: Client, path: str, review: dict[str, Any], timeout: float) -> dict[str, Any]:
+    """POST a review up to three times within `timeout` seconds, and return its status. A review changes nothing, so it may be repeated.
+
+    Raises ApiException."""
+    pause = FIRST_PAUSE
+    try:
+        async with asyncio.timeout(timeout):
+            for attempt in range(ATTEMPTS):
+                try:
+                    answer = await client.request("POST", path, body=review, timeout=timeout)
+                    status = answer.get("status")
+                    return status if isinstance(status, dict) else {}
+                except ApiException as error:
+                    if not error.transient or attempt == ATTEMPTS - 1:
+                        raise
+                await asyncio.sleep(pause)
+                pause *= 2
+    except TimeoutError:
+        raise Unreachable(f"no answer within {timeout:g} s") from None
+    raise AssertionError("unreachable")
+
+
+def summary(error: ApiException) -> str:
+    """Describe a failed review for the log. A server's own words may quote the request, and so a token: only its code is logged."""
+    hint = ": bind the ClusterRole system:auth-delegator to this server's account" if error.status == 403 else ""
+    return f"HTTP status {error.status}{hint}" if error.status else str(error)
