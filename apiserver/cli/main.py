@@ -1,11 +1,10 @@
-"""The command line: the one place where all parts are put together. One file per command, imported when the command is run."""
+"""The command line. Each command is a module with `configure(parser)`, found by entry point and imported when the command is run."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import TYPE_CHECKING
 
 from apiserver.cli.running import UsageError, log_to_stderr
@@ -26,7 +25,9 @@ COMMANDS = {
     "migrate": "copy everything to another storage: SQLite to etcd, or back",
     "move": "move Workloads to another management cluster, or back, while their machines run on",
 }
-"""Each command and its line in the help. Its module here is named as it is, and configures the command's parser."""
+"""Each command and its line in the help."""
+
+ENTRY_POINTS = "metal3_workloads.commands"
 
 
 def parser(command: str | None = None) -> argparse.ArgumentParser:
@@ -44,7 +45,7 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     for name, line in COMMANDS.items():
         added = commands.add_parser(name, help=line)
         if name == command:
-            _module(name).configure(added)
+            _load(name).configure(added)
     return made
 
 
@@ -64,8 +65,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
-def _module(command: str) -> ModuleType:
-    return import_module(f"apiserver.cli.{command.replace('-', '_')}")
+def _load(command: str) -> ModuleType:
+    (point,) = entry_points(group=ENTRY_POINTS, name=command)
+    module: ModuleType = point.load()
+    return module
 
 
 def _version() -> str:

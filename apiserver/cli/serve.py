@@ -20,9 +20,9 @@ from apiserver.client.errors import BadConfig
 from apiserver.registry.catalog import management_catalog
 from apiserver.server.apiservice import CaBundleKeeper
 from apiserver.server.app import CannotListen, Config, build
-from apiserver.server.registration import Registrations
 from apiserver.server.delegation.admission import ManagementAdmission
 from apiserver.server.delegation.delegation import Delegation
+from apiserver.server.registration import Registrations
 from apiserver.server.servingcert import FileCertificate, SelfMade, stored_authority
 from apiserver.server.tls import BadServingCertificate, ServerTls
 from storage.base import StorageError
