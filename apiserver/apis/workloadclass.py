@@ -117,6 +117,25 @@ class CustomDeployPolicy(Model):
     )
 
 
+_PREFIX = r"([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?"
+_WORD = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
+SecretType = Annotated[str, Field(min_length=1, max_length=253)]
+
+
+class SecretRules(Model):
+    """Which secrets may be sent to machines as first-boot data: those that meet one of the rules; any when none is given."""
+
+    required_label: str | None = Field(
+        default=None,
+        max_length=512,
+        pattern=f"^{_PREFIX}{_WORD}(=({_WORD})?)?$",
+        description="A label that the secret bears: KEY, or KEY=VALUE.",
+    )
+    allowed_types: list[SecretType] | None = Field(
+        default=None, max_length=64, description="Types of secrets that need no label, such as cluster.x-k8s.io/secret."
+    )
+
+
 class WorkloadClassSpec(Model):
     """A source of machines and the terms on which tenants get them."""
 
@@ -131,6 +150,10 @@ class WorkloadClassSpec(Model):
     cleaning: CleaningPolicy | None = Field(default=None, description="Whether disks are wiped between tenants.")
     reclaim: ReclaimRules | None = Field(default=None, description="What may become of a host whose Workload is deleted.")
     images: ImagePolicy | None = Field(default=None, description="Which images and checksums may be fetched.")
+    secrets: SecretRules | None = Field(
+        default=None,
+        description="Which secrets may be sent to machines; all but those that Kubernetes or Cluster API keep for themselves when empty.",
+    )
     custom_deploy: CustomDeployPolicy | None = Field(default=None, description="Which deploy methods may be used; none when empty.")
     host_selector: LabelSelector | None = Field(
         default=None, description="Which of the source's hosts belong to the class; all when empty."

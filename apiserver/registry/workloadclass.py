@@ -47,7 +47,7 @@ class WorkloadClassRegistry(Registry):
 
 _METADATA = ("name", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp")
 _ANNOTATIONS = (DEFAULT_CLASS_ANNOTATION, "description")
-_SPEC = ("provisioner", "cleaning", "reclaim", "images", "customDeploy")
+_SPEC = ("provisioner", "cleaning", "reclaim", "images", "secrets", "customDeploy")
 _CONDITION = ("type", "status", "reason", "lastTransitionTime", "observedGeneration")
 
 

@@ -20,7 +20,7 @@ from controllers.secrets import missing_right, version_of
 if TYPE_CHECKING:
     from controllers.cluster import Cluster
 
-__all__ = ["apply_request", "is_clusters_own", "with_secrets"]
+__all__ = ["apply_request", "class_refuses", "is_clusters_own", "with_secrets"]
 
 FORBIDDEN = 403
 FIELDS = ("userData", "metaData", "networkData")
@@ -54,8 +54,8 @@ def _versioned(request: ApplyRequest, secrets: list[str]) -> ApplyRequest:
     return replace(request, version=hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest())
 
 
-async def with_secrets(cluster: Cluster, request: ApplyRequest) -> ApplyRequest:
-    """The request with the secrets' data, or blocked by the first that is missing, or by what is not passed on."""
+async def with_secrets(cluster: Cluster, request: ApplyRequest, class_: Object | None) -> ApplyRequest:
+    """Add the secrets' data to the request, or what blocks it: a secret that is missing, or one that its host's class does not let pass."""
     if (request.workload["spec"].get("image") or {}).get("ociAuthSecretName"):
         return replace(request, blocked=Outcome(False, "ImageUnsupported", PULLED_BY_NAME))
     namespace, references = namespace_of(request.workload), _references(request.workload)
@@ -72,9 +72,8 @@ async def with_secrets(cluster: Cluster, request: ApplyRequest) -> ApplyRequest:
         if secret is None:
             message = f'the secret "{name}" (spec.{field}) does not exist in namespace "{namespace}": create it'
             return replace(request, blocked=Outcome(False, "SecretNotFound", message))
-        if is_clusters_own(secret):
-            message = f'the secret "{name}" (spec.{field}) {_CLUSTERS_OWN}'
-            return replace(request, blocked=Outcome(False, "SecretNotAllowed", message))
+        if (problem := _CLUSTERS_OWN if is_clusters_own(secret) else class_refuses(secret, class_)) is not None:
+            return replace(request, blocked=Outcome(False, "SecretNotAllowed", f'the secret "{name}" (spec.{field}) {problem}'))
         secrets[field] = {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
     versions = [version_of(secret) for secret in found if secret is not None]
     return replace(_versioned(request, versions), secrets=secrets)
@@ -89,7 +88,10 @@ def _keys(workload: Object) -> list[str]:
     return [f"{namespace_of(workload)}/{name}" for name in _references(workload).values()]
 
 
-_CLUSTERS_OWN = "holds a cluster's kubeconfig or keys, which are not sent to machines: name the secret with the machine's first-boot data"
+_CLUSTERS_OWN = (
+    "holds a cluster's kubeconfig, keys or tokens, which are not sent to machines: name the secret with the machine's first-boot data"
+)
+_TOKENS = ("kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token")
 _KUBECONFIG = "-kubeconfig"
 _KEYS = ("-ca", "-cca", "-etcd", "-proxy", "-sa", "-apiserver-etcd-client")
 _CLUSTER_API = "cluster.x-k8s.io/secret"
@@ -97,9 +99,38 @@ _CLUSTER_NAME = "cluster.x-k8s.io/cluster-name"
 
 
 def is_clusters_own(secret: Object) -> bool:
-    """Return whether the secret is one that Cluster API keeps for a whole cluster. The name tells: bootstrap data has the same type.
+    """Return whether the secret is a token of Kubernetes, or one that Cluster API keeps for a whole cluster.
 
+    The name tells those of Cluster API: bootstrap data has the same type.
     A user that may create Workloads need not be allowed to read secrets."""
     name = name_of(secret)
+    if secret.get("type") in _TOKENS:
+        return True
     clusters = secret.get("type") == _CLUSTER_API or _CLUSTER_NAME in labels_of(secret)
     return name.endswith(_KUBECONFIG) or (clusters and name.endswith(_KEYS))
+
+
+def class_refuses(secret: Object, class_: Object | None) -> str | None:
+    """Return why the class does not let the secret be sent to a machine, and what to do; None when it does."""
+    rules = (class_["spec"].get("secrets") or {}) if class_ is not None else {}
+    label, types = rules.get("requiredLabel"), rules.get("allowedTypes")
+    if label is None and types is None:
+        return None
+    if label is not None and _bears(secret, label):
+        return None
+    if secret.get("type", "Opaque") in (types or ()):
+        return None
+    wanted = [f'the label "{label}"'] if label is not None else []
+    if types is not None:
+        wanted.append(f"one of the types {', '.join(types)}" if types else "an allowed type, of which there is none")
+    assert class_ is not None
+    return f'may not be sent to machines of the class "{name_of(class_)}", which wants {" or ".join(wanted)} (its spec.secrets): {_ADVICE}'
+
+
+_ADVICE = "name a secret that has it, or label this one if its data is meant for the machine"
+
+
+def _bears(secret: Object, label: str) -> bool:
+    key, equal, value = label.partition("=")
+    labels = labels_of(secret)
+    return key in labels and (not equal or labels[key] == value)

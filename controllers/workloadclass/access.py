@@ -76,4 +76,4 @@ def reclaimed_as_allowed(class_: Object | None, workload: Object) -> Object:
 
 def deployment_terms(class_: Object) -> list[object]:
     """What of a class decides what may be put on a host that a Workload has."""
-    return [class_["spec"].get(rule) for rule in ("images", "customDeploy", "allowedNamespaces")]
+    return [class_["spec"].get(rule) for rule in ("images", "customDeploy", "secrets", "allowedNamespaces")]

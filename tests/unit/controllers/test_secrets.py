@@ -117,6 +117,24 @@ def current(class_: dict[str, Any]) -> bool:
     return bool(class_["status"]["observedGeneration"] == class_["metadata"]["generation"])
 
 
+async def test_a_secret_that_the_class_does_not_let_pass_is_not_sent_until_it_does(here: World) -> None:
+    here.management.edit(CLASSES, "metal", {"spec": {"secrets": {"requiredLabel": "first-boot=yes"}}})
+    here.management.put(SECRETS, secret("boot", "team-a", userData="x"))
+    here.management.put(SECRETS, secret("more", "team-a", metaData="a: b"))
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web", userData={"name": "boot"}, metaData={"name": "more"}))
+        await eventually(lambda: here.condition("web", "Synchronized")["reason"] == "SecretNotAllowed")
+        assert '"first-boot=yes"' in here.condition("web", "Synchronized")["message"]
+        here.management.edit(SECRETS, "boot", {"metadata": {"labels": {"first-boot": "yes"}}}, "team-a")
+        await eventually(lambda: '"more" (spec.metaData)' in here.condition("web", "Synchronized")["message"])
+        assert "image" not in here.host("h1")["spec"]
+        here.management.edit(CLASSES, "metal", {"spec": {"secrets": {"allowedTypes": ["Opaque"]}}})
+        await eventually(lambda: here.phase("web") == "Running")
+        here.management.edit(CLASSES, "metal", {"spec": {"secrets": {"allowedTypes": []}}})
+        await eventually(lambda: current(here.management.get(CLASSES, "metal")))
+        assert here.phase("web") == "Running", "what was sent stays"
+
+
 @asynccontextmanager
 async def following(
     api: FakeApi, named: set[str], owners: set[str] | None = None, **bounds: int

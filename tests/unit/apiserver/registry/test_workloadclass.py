@@ -29,6 +29,7 @@ async def test_tenants_see_the_class_without_what_is_the_owners(bench: Bench) ->
         "customDeploy": {"methods": ["install"]},
         "cleaning": {"mode": "metadata"},
         "reclaim": {"tenantMayRetain": True},
+        "secrets": {"requiredLabel": "first-boot", "allowedTypes": ["cluster.x-k8s.io/secret"]},
         "credentialsSecretRef": {"namespace": CANARY, "name": CANARY},
     }
     metadata = {"name": "metal", "labels": {CANARY: CANARY}, "finalizers": [f"{CANARY}/x"]}
@@ -49,7 +50,7 @@ async def test_tenants_see_the_class_without_what_is_the_owners(bench: Bench) ->
     seen = entry.object()
     assert CANARY not in json.dumps(seen)
     assert "4711" not in json.dumps(seen)
-    assert set(seen["spec"]) == {"provisioner", "images", "customDeploy", "cleaning", "reclaim"}
+    assert set(seen["spec"]) == {"provisioner", "images", "customDeploy", "cleaning", "reclaim", "secrets"}
     assert seen["metadata"]["annotations"] == {DEFAULT: "true"}
     assert seen["status"]["conditions"][0]["reason"] == "Unreachable"
     assert "hosts" not in seen["status"]

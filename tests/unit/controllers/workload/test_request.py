@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from controllers.workload.request import is_clusters_own
-from tests.unit.controllers.clusters import secret
+from controllers.workload.request import class_refuses, is_clusters_own
+from tests.unit.controllers.clusters import secret, workload_class
 
 CLUSTER_API = "cluster.x-k8s.io/secret"
 
@@ -21,9 +23,47 @@ CLUSTER_API = "cluster.x-k8s.io/secret"
         ("web-md-0-x7k2p", CLUSTER_API, {"cluster.x-k8s.io/cluster-name": "web"}, False),
         ("my-ca", "Opaque", {}, False),
         ("boot", "Opaque", {}, False),
+        ("robot", "kubernetes.io/service-account-token", {}, True),
+        ("join", "bootstrap.kubernetes.io/token", {}, True),
     ],
 )
 def test_a_clusters_own_secrets_are_told_by_name_and_type(name: str, type_: str, labels: dict[str, str], refused: bool) -> None:
     made = secret(name, "team-a") | {"type": type_}
     made["metadata"]["labels"] = labels
     assert is_clusters_own(made) is refused
+
+
+LABEL, TYPES = {"requiredLabel": "first-boot=yes"}, {"allowedTypes": [CLUSTER_API, "infrastructure.cluster.x-k8s.io/secret"]}
+
+
+@pytest.mark.parametrize(
+    ("rules", "type_", "labels", "refused"),
+    [
+        (None, "Opaque", {}, False),
+        ({}, "Opaque", {}, False),
+        (LABEL, "Opaque", {}, True),
+        (LABEL, "Opaque", {"first-boot": "no"}, True),
+        (LABEL, "Opaque", {"first-boot": "yes"}, False),
+        (LABEL, CLUSTER_API, {}, True),
+        ({"requiredLabel": "first-boot"}, "Opaque", {"first-boot": "whatever"}, False),
+        ({"requiredLabel": "first-boot="}, "Opaque", {"first-boot": "whatever"}, True),
+        (TYPES, "Opaque", {"first-boot": "yes"}, True),
+        (TYPES, CLUSTER_API, {}, False),
+        (TYPES, "infrastructure.cluster.x-k8s.io/secret", {}, False),
+        (LABEL | TYPES, CLUSTER_API, {}, False),
+        (LABEL | TYPES, "Opaque", {"first-boot": "yes"}, False),
+        (LABEL | TYPES, "kubernetes.io/tls", {}, True),
+        ({"allowedTypes": []}, "Opaque", {}, True),
+        ({"requiredLabel": "cluster.x-k8s.io/cluster-name"}, CLUSTER_API, {"cluster.x-k8s.io/cluster-name": "web"}, False),
+    ],
+)
+def test_a_class_lets_pass_what_has_its_label_or_one_of_its_types(
+    rules: dict[str, Any] | None, type_: str, labels: dict[str, str], refused: bool
+) -> None:
+    made = secret("boot", "team-a") | {"type": type_}
+    made["metadata"]["labels"] = labels
+    problem = class_refuses(made, workload_class(**({} if rules is None else {"secrets": rules})))
+    assert (problem is not None) is refused
+    if problem is not None:
+        assert '"metal"' in problem
+        assert all(value in problem for value in [(rules or {}).get("requiredLabel", ""), *(rules or {}).get("allowedTypes", [])])
