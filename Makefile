@@ -8,7 +8,7 @@ SECONDS ?= 20
 COMPILE = .cache/pin/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 --universal \
 	  --custom-compile-command "make requirements" $(UPGRADE)
 
-.PHONY: help setup runtime dev test lint unit crashes integration hostile fuzz conformance faults demo-hybrid bench demo-pivot requirements crds clean
+.PHONY: help setup runtime dev test imports lint unit crashes integration hostile fuzz conformance faults demo-hybrid bench demo-pivot requirements crds clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -36,6 +36,9 @@ $(VENV)/.installed: $(VENV)/.runtime requirements-dev.txt
 
 dev: runtime ## Run everything in one process, without any cluster
 	$(BIN)/metal3-workloads dev $(ARGS)
+
+imports: setup ## Draw the imports between packages into CONTRIBUTING.md
+	$(BIN)/python -m hack.imports --write
 
 lint: setup ## Style, types and the direction of imports
 	$(BIN)/ruff check .

@@ -10,10 +10,10 @@ from apiserver.client.clock import timestamp
 from apiserver.client.informer import Informer
 from apiserver.client.objects import Object, Resource, key_of, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
+from controllers.classaccess import lets_in
 from controllers.runtime.conditions import set_conditions
 from controllers.runtime.events import EventRecorder
 from controllers.secrets import Secrets
-from controllers.workloadclass.access import lets_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,6 +8,7 @@ from apiserver.apis.status import ApiError, bad_request, invalid
 from apiserver.handlers.request.body import read_value
 from apiserver.handlers.request.call import is_true
 from apiserver.handlers.request.fieldvalidation import check_body
+from apiserver.handlers.request.negotiation import APPLY_PATCH
 from apiserver.handlers.request.objects import check_kind, check_place, metadata_of, object_of
 from apiserver.handlers.request.options import context
 from apiserver.handlers.response.respond import respond_entry
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
     from apiserver.handlers.scope import Scope
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["APPLY_PATCH", "apply", "check_manager"]
-
-APPLY_PATCH = "application/apply-patch+yaml"
+__all__ = ["apply", "check_manager"]
 
 
 async def apply(call: Call, scope: Scope, form: Form) -> web.StreamResponse:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from apiserver.apis.status import ApiError, bad_request, cause, invalid
-from apiserver.handlers.apply import APPLY_PATCH, apply, check_manager
+from apiserver.handlers.apply import apply, check_manager
 from apiserver.handlers.request.body import read_value
 from apiserver.handlers.request.fieldvalidation import check_patched
-from apiserver.handlers.request.negotiation import content_type, negotiate
+from apiserver.handlers.request.negotiation import APPLY_PATCH, JSON_PATCH, PATCHES, STRATEGIC_PATCH, content_type, negotiate
 from apiserver.handlers.request.objects import check_kind, check_place, check_uid, metadata_of, object_of, warn
 from apiserver.handlers.request.options import context
 from apiserver.handlers.response.respond import respond_entry
@@ -28,18 +28,14 @@ if TYPE_CHECKING:
     from apiserver.handlers.scope import Scope
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["JSON_PATCH", "MERGE_PATCH", "SUPPORTED", "patch"]
-
-JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
-STRATEGIC_PATCH = "application/strategic-merge-patch+json"
-SUPPORTED = (JSON_PATCH, MERGE_PATCH, APPLY_PATCH)
+__all__ = ["patch"]
 
 
 async def patch(call: Call, scope: Scope) -> web.StreamResponse:
     """200 with the object as it is now."""
     form = negotiate(call)
     media = content_type(
-        call.http.headers.get("Content-Type") or "none", (*SUPPORTED, STRATEGIC_PATCH) if scope.resource.strategic else SUPPORTED
+        call.http.headers.get("Content-Type") or "none", (*PATCHES, STRATEGIC_PATCH) if scope.resource.strategic else PATCHES
     )
     if media == APPLY_PATCH:
         return await apply(call, scope, form)

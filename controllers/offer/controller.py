@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, deleting, name_of
 from controllers import kinds
+from controllers.classaccess import admits, is_active
 from controllers.offer.plan import changes, current_offers, hardware_kind, is_offerable
 from controllers.runtime.controller import Controller, Result
-from controllers.workloadclass.access import admits, is_active
 
 if TYPE_CHECKING:
     from controllers.cluster import Cluster

@@ -14,6 +14,7 @@ from apiserver.client.clock import LoopClock
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, deleting, key_of, name_of, namespace_of, split_key
 from controllers import kinds
+from controllers.classaccess import admits, default_class, not_allowed, retain_refused
 from controllers.cluster import Cluster, with_conditions
 from controllers.runtime.conditions import condition, find_condition
 from controllers.runtime.controller import Controller, Result
@@ -21,7 +22,6 @@ from controllers.scheduler.cache import ASSUMED_FOR, FreeHosts, unfree
 from controllers.scheduler.explanations import Explanations
 from controllers.scheduler.fit import needs, too_complex
 from controllers.scheduler.pending import Pending
-from controllers.workloadclass.access import admits, default_class, not_allowed, retain_refused
 
 if TYPE_CHECKING:
     from collections.abc import Callable

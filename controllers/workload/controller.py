@@ -14,6 +14,7 @@ from apiserver.client.clock import timestamp
 from apiserver.client.errors import ApiException, BadConfig
 from apiserver.client.objects import Object, deleting, key_of, labels_of, name_of, namespace_of
 from controllers import kinds
+from controllers.classaccess import deployment_terms, not_allowed
 from controllers.cluster import Cluster, claimed_host
 from controllers.providers.base import Applied, Outcome, ProviderError
 from controllers.runtime.conditions import find_condition
@@ -33,7 +34,6 @@ from controllers.workload.status import (
     unknown_source,
     update_refused,
 )
-from controllers.workloadclass.access import deployment_terms, not_allowed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

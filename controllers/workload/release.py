@@ -12,10 +12,10 @@ from apiserver.client.clock import timestamp
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import key_of, name_of, namespace_of
 from controllers import kinds
+from controllers.classaccess import reclaimed_as_allowed
 from controllers.providers.base import ProviderError
 from controllers.workload.request import apply_request
 from controllers.workload.status import phase_of, releasing_status, unknown_source
-from controllers.workloadclass.access import reclaimed_as_allowed
 
 if TYPE_CHECKING:
     from apiserver.client.objects import Object

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from apiserver.handlers.discovery.openapi_meta import PREFIX
-from apiserver.handlers.patch import SUPPORTED as PATCHES
-from apiserver.handlers.request.negotiation import JSON, YAML
+from apiserver.handlers.request.negotiation import JSON, PATCHES, YAML
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

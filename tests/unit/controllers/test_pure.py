@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from apiserver.apis.host import HostStatus
 from apiserver.apis.quantity import human, parse_quantity
 from apiserver.client.objects import matches, split_key
+from controllers.classaccess import admits, default_class, is_active
 from controllers.cluster import without_managers
 from controllers.host.controller import changed_status, host_status
 from controllers.offer.plan import Offered, changes, plan
@@ -20,7 +21,6 @@ from controllers.scheduler.cache import ASSUMED_FOR, FreeHosts
 from controllers.scheduler.explanations import Explanations
 from controllers.scheduler.fit import Needs
 from controllers.scheduler.pending import Pending
-from controllers.workloadclass.access import admits, default_class, is_active
 from controllers.workloadclass.status import HostCounts
 from tests.unit.controllers.clusters import bmh
 from tests.unit.controllers.fakeclock import FakeClock
