@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from apiserver.apis.quantity import GI, MI, parse_quantity
 from apiserver.client.objects import Object, matches, name_of
-from controllers.kinds import FAILURE_DOMAIN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -34,7 +33,6 @@ __all__ = [
     "misfits",
     "needs",
     "point_of",
-    "rank",
     "too_complex",
 ]
 
@@ -182,13 +180,6 @@ def _listed(values: Sequence[str]) -> str:
     return f" ({', '.join(values[:MOST_SAID])}{more})" if values else ""
 
 
-def _labelled(labels: Mapping[str, str], key: str) -> float:
-    try:
-        return parse_quantity(labels.get(key, "0"))
-    except ValueError:
-        return 0.0
-
-
 def capacity(host: Candidate, want: Needs) -> float:
     """How much the host has, 1 more for each doubling of a dimension: the least of those that fit is the best fit.
 
@@ -214,12 +205,6 @@ def labelled(labels: Mapping[str, str], key: str) -> float:
         return parse_quantity(labels.get(key, "0"))
     except ValueError:
         return 0.0
-
-
-def rank(host: Candidate, want: Needs) -> tuple[bool, float, tuple[bool, str]]:
-    """The order of the hosts that fit, the best first: in the wanted failure domain, with the least capacity, next on the ring."""
-    elsewhere = bool(want.failure_domain) and host.labels.get(FAILURE_DOMAIN) != want.failure_domain
-    return elsewhere, capacity(host, want), around(point_of(want.seed), host.name)
 
 
 def point_of(seed: str) -> str:

@@ -65,11 +65,6 @@ class Form:
     version: str = "v1"
 
     @property
-    def plain(self) -> bool:
-        """Whether the stored bytes can be served as they are."""
-        return self.media == JSON and not self.pretty and not self.kind
-
-    @property
     def raw(self) -> bool:
         """Whether encoded JSON parts can be served as they are."""
         return self.media == JSON and not self.pretty

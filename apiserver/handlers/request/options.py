@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from apiserver.apis.status import ApiError, bad_request, cause, invalid
 from apiserver.handlers.request.call import is_true
-from apiserver.registry.fieldmanager import manager_causes
+from apiserver.registry.fieldmanager import default_manager, manager_causes
 from apiserver.registry.generic.context import Context, UserInfo
 from apiserver.registry.generic.selectors import FieldSelector, LabelSelector, Selector
 
@@ -157,8 +157,7 @@ def _dry_run(value: str, kind: str) -> bool:
 
 def _manager_of(call: Call) -> str:
     """As kube-apiserver does: what stands before the first slash of the user agent."""
-    agent = call.http.headers.get("User-Agent", "").split("/")[0]
-    return "".join(letter for letter in agent if letter.isprintable())[:128] or "unknown"
+    return default_manager(call.http.headers.get("User-Agent", "")) or "unknown"
 
 
 def _refused(kind: str, problem: dict[str, str]) -> ApiError:

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-__all__ = ["FOREVER", "age", "aging", "human_duration"]
+__all__ = ["FOREVER", "aging", "human_duration"]
 
 MINUTE, HOUR, DAY, YEAR = 60, 3600, 86400, 365 * 86400
 FOREVER = float("inf")
 UNITS = ((10 * MINUTE, 1), (8 * HOUR, MINUTE), (2 * DAY, HOUR), (8 * DAY, HOUR), (8 * YEAR, DAY))
 """Below each duration, the seconds by which the words change."""
-
-
-def age(timestamp: str, now: float) -> str:
-    """The age at `now` (seconds since the epoch) of an RFC 3339 time; "<unknown>" for none, "<invalid>" for nonsense."""
-    return aging(timestamp, now)[0]
 
 
 def aging(timestamp: str, now: float) -> tuple[str, float]:

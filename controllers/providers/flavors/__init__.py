@@ -8,7 +8,7 @@ See docs/providers.md.
 from controllers.providers.flavors.answers import BOUND, NOT_OFFERED, REPLACING, moved, not_ours
 from controllers.providers.flavors.attention import Attention
 from controllers.providers.flavors.changes import differences
-from controllers.providers.flavors.hosts import Machine, machine_status, offered_slots, synthetic_host, synthetic_hosts
+from controllers.providers.flavors.hosts import Machine, machine_status, offered_slots, synthetic_host
 from controllers.providers.flavors.model import Flavor, FlavorNIC, distinct
 from controllers.providers.flavors.offers import Offers
 from controllers.providers.flavors.power import REBOOT, held_off
@@ -41,5 +41,4 @@ __all__ = [
     "slot_named",
     "slot_uid",
     "synthetic_host",
-    "synthetic_hosts",
 ]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from apiserver.client.objects import Object
     from controllers.providers.flavors.model import Flavor
 
-__all__ = ["Machine", "machine_status", "offered_slots", "synthetic_host", "synthetic_hosts"]
+__all__ = ["Machine", "machine_status", "offered_slots", "synthetic_host"]
 
 ROOT_DISK = "/dev/vda"
 
@@ -74,27 +74,6 @@ def synthetic_host(
         return None
     report = _report(source, flavor, flavor.labels, machine_status(flavor, uid, None, maker=maker, macs=macs), macs=macs)
     return ProviderHost(source, report, available=True)
-
-
-def synthetic_hosts(
-    place: str,
-    flavors: Iterable[Flavor],
-    machines: Iterable[Machine],
-    *,
-    namespace: str = "",
-    maker: str = "",
-    macs: bool = True,
-) -> dict[str, ProviderHost]:
-    """All hosts by uid: the offered slots, and those that hold a machine. The arguments are those of `synthetic_host`."""
-    offered = {flavor.name: flavor for flavor in flavors}
-    taken = {machine.slot: machine for machine in machines}
-    hosts = {}
-    for slot in sorted({*offered_slots(offered.values()), *taken}):
-        flavor = offered.get(slot.flavor)
-        host = synthetic_host(place, slot, flavor, taken.get(slot), namespace=namespace, maker=maker, macs=macs)
-        assert host is not None
-        hosts[host.source.uid] = host
-    return hosts
 
 
 def machine_status(flavor: Flavor | None, uid: str, machine: Machine | None, *, maker: str = "", macs: bool = True) -> Object:

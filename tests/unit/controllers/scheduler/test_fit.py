@@ -16,6 +16,7 @@ from controllers.scheduler.fit import (
     MOST_VALUES,
     Candidate,
     Needs,
+    around,
     candidate,
     capacity,
     demand,
@@ -23,7 +24,7 @@ from controllers.scheduler.fit import (
     misfit,
     misfits,
     needs,
-    rank,
+    point_of,
     too_complex,
 )
 from controllers.scheduler.index import FreeIndex
@@ -75,6 +76,12 @@ def satisfies(host: Candidate, want: Needs) -> bool:
         and host.storage >= want.storage
         and (not want.resources or (gpu.isdecimal() and int(gpu) >= 2))
     )
+
+
+def rank(host: Candidate, want: Needs) -> tuple[bool, float, tuple[bool, str]]:
+    """The order of the hosts that fit, the best first: in the wanted failure domain, with the least capacity, next on the ring."""
+    elsewhere = bool(want.failure_domain) and host.labels.get(FAILURE_DOMAIN) != want.failure_domain
+    return elsewhere, capacity(host, want), around(point_of(want.seed), host.name)
 
 
 def plain_best(hosts: list[Candidate], want: Needs) -> Candidate | None:

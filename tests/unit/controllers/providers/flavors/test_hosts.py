@@ -4,18 +4,44 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from apiserver.apis.host import HostReport
 from controllers.providers.base import Consumer
-from controllers.providers.flavors import Flavor, Machine, Slot, mac_address, once_made, slot_name, slot_uid, synthetic_hosts
+from controllers.providers.flavors import Flavor, Machine, Slot, mac_address, offered_slots, once_made, slot_name, slot_uid, synthetic_host
 from controllers.scheduler.fit import candidate, misfit, needs
 from tests.unit.controllers.clusters import workload
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from controllers.providers.base import ProviderHost
+
 OURS = Consumer("Workload", "team-a", "w", "uid-w")
+
+
+def synthetic_hosts(
+    place: str,
+    flavors: Iterable[Flavor],
+    machines: Iterable[Machine],
+    *,
+    namespace: str = "",
+    maker: str = "",
+    macs: bool = True,
+) -> dict[str, ProviderHost]:
+    """All hosts by uid: the offered slots, and those that hold a machine. The arguments are those of `synthetic_host`."""
+    offered = {flavor.name: flavor for flavor in flavors}
+    taken = {machine.slot: machine for machine in machines}
+    hosts = {}
+    for slot in sorted({*offered_slots(offered.values()), *taken}):
+        flavor = offered.get(slot.flavor)
+        host = synthetic_host(place, slot, flavor, taken.get(slot), namespace=namespace, maker=maker, macs=macs)
+        assert host is not None
+        hosts[host.source.uid] = host
+    return hosts
 
 
 def flavor(name: str = "small", **fields: Any) -> Flavor:
