@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from storage.base import Conflict, Delete, KeyValue, Put, StorageError, TooLarge
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from storage.base import Operation, Store
 
@@ -40,18 +40,19 @@ class Changed(StorageError):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All of a Store at one revision."""
+    """All of a Store at one revision, but for the keys `without`."""
 
     items: Sequence[KeyValue]
     revision: int
+    without: frozenset[str] = frozenset()
 
 
-async def snapshot(store: Store) -> Snapshot:
-    """Everything there is, in memory, but for the mark."""
+async def snapshot(store: Store, *, without: Collection[str] = ()) -> Snapshot:
+    """Read everything there is into memory, but for the keys `without`. Raises NotEmpty when it is marked."""
     page = await store.list("")
     if any(item.key == MARK for item in page.items):
         raise NotEmpty("the source is itself the target of a migration that did not finish: finish that one first")
-    return Snapshot(page.items, page.revision)
+    return Snapshot([item for item in page.items if item.key not in without], page.revision, frozenset(without))
 
 
 async def mark(source: Snapshot, target: Store) -> int:
@@ -116,8 +117,8 @@ async def _write(target: Store, batch: Sequence[KeyValue]) -> None:
 
 
 async def _compare(source: Store, held: Snapshot, target: Store) -> None:
-    now = await source.list("")
-    if [(item.key, item.revision) for item in now.items] != [(item.key, item.revision) for item in held.items]:
+    now = (await source.list("")).items
+    if [(item.key, item.revision) for item in now if item.key not in held.without] != [(item.key, item.revision) for item in held.items]:
         raise Changed("somebody wrote to the source meanwhile: stop every server that uses it, empty the target, start anew")
     copied = [(item.key, item.value) for item in (await target.list("")).items if item.key != MARK]
     if copied != [(item.key, item.value) for item in held.items]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from apiserver.cli.running import UsageError
 from apiserver.cli.storage import sqlite_path
+from apiserver.server.servingcert import AUTHORITY_KEY
 from storage.base import StorageError
 from storage.sqlite.offline import backup
 
@@ -21,7 +22,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Describe the command and its arguments."""
     parser.description = (
         "Copies the database as it is in one moment, checks the copy and makes it durable. The file holds what tenants store, "
-        "secrets too: keep it as safe as the database. For etcd use `etcdctl snapshot save`, or migrate to a SQLite file."
+        "secrets too: keep it as safe as the database. The key of a self-made serving certificate's authority is left out: a server that "
+        "starts with a restored backup makes a new one. For etcd use `etcdctl snapshot save`, or migrate to a SQLite file."
     )
     parser.add_argument("--storage", required=True, metavar="URL", help="the database: sqlite:///PATH")
     parser.add_argument("file", type=Path, metavar="FILE", help="where to; must not exist yet")
@@ -31,9 +33,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Make the copy. Raises UsageError."""
     if arguments.storage.startswith(("etcd://", "etcds://")):
-        raise UsageError("--storage: etcd is backed up with `etcdctl snapshot save FILE`; or use migrate --to sqlite:///FILE")
+        raise UsageError(
+            "--storage: etcd is backed up with `etcdctl snapshot save FILE`; or use migrate --without-serving-key --to sqlite:///FILE"
+        )
     try:
-        contents = backup(sqlite_path(arguments.storage), arguments.file)
+        contents = backup(sqlite_path(arguments.storage), arguments.file, without=(AUTHORITY_KEY,))
     except StorageError as error:
         raise UsageError(str(error)) from None
     print(f"{arguments.file}: {contents.keys} keys as of revision {contents.revision}, checked", file=sys.stderr)

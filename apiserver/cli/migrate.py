@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from apiserver.cli.running import UsageError, run_until_stopped
 from apiserver.cli.storage import PREFIX, open_store, sqlite_path
+from apiserver.server.servingcert import AUTHORITY_KEY
 from storage import transfer
 from storage.base import StorageError
 from storage.sqlite import SQLiteStore
@@ -16,7 +17,7 @@ from storage.sqlite.offline import raise_revision
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Collection
 
     from storage.base import Store
     from storage.transfer import Snapshot
@@ -35,6 +36,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--from", required=True, dest="source", metavar="URL", help="where objects are: as serve --storage")
     parser.add_argument("--to", required=True, dest="target", metavar="URL", help="where they shall be; must be empty")
+    help_ = "leave out the key of a self-made serving certificate's authority, for a copy that is kept as a backup; servers make a new one"
+    parser.add_argument("--without-serving-key", action="store_true", help=help_)
     parser.set_defaults(run=run)
 
 
@@ -44,9 +47,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--from and --to are the same: name another storage to migrate to")
     if arguments.source.startswith(PREFIX) and not sqlite_path(arguments.source, "--from").is_file():
         raise UsageError(f"--from {arguments.source}: there is no such database")
-    reporter = _Reporter()
+    reporter, without = _Reporter(), (AUTHORITY_KEY,) if arguments.without_serving_key else ()
     try:
-        run_until_stopped(lambda: _migrate(arguments.source, arguments.target, reporter))
+        run_until_stopped(lambda: _migrate(arguments.source, arguments.target, reporter, without))
     except (StorageError, ValueError) as error:
         raise UsageError(str(error)) from None
     if not reporter.complete:
@@ -54,9 +57,9 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if reporter.complete else 1
 
 
-async def _migrate(from_: str, to: str, reporter: _Reporter) -> None:
+async def _migrate(from_: str, to: str, reporter: _Reporter, without: Collection[str]) -> None:
     async with _opened(from_, "--from") as source:
-        held = await transfer.snapshot(source)
+        held = await transfer.snapshot(source, without=without)
         await _raise(held, to, reporter)
         async with _opened(to, "--to") as target:
             revision = await transfer.copy(source, held, target, reporter.progress)

@@ -18,7 +18,7 @@ from storage.sqlite.lock import FileLock
 from storage.sqlite.schema import check_sound, connect, copy, has_tables, meta, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
 __all__ = ["MARGIN", "Contents", "Restored", "backup", "raise_revision", "restore"]
@@ -46,26 +46,46 @@ class Restored:
     replaced: Path | None
 
 
-def backup(path: Path, target: Path) -> Contents:
+def backup(path: Path, target: Path, *, without: Collection[str] = ()) -> Contents:
     """Copy the database, which a server may be using, as it is in one moment, with its history, to a new file of mode 0600.
 
-    The copy is checked and durable when this returns. Raises Corrupt, and Unavailable when one is missing or the other there."""
-    draft = target.with_name(f".{target.name}.{os.getpid()}.draft")
+    Nothing is in the copy that was deleted, nor the keys `without`, whatever values they ever had. It is checked and durable when this
+    returns. Raises Corrupt, and Unavailable when one is missing or the other there."""
+    whole, draft = (target.with_name(f".{target.name}.{os.getpid()}.{kind}") for kind in ("whole", "draft"))
     with _errors(path, target):
         if target.exists():
             raise Unavailable(f"{target} exists: name a new file")
         try:
             with closing(_open_existing(path, "rw")) as connection:
-                copy(connection, draft)
-            with closing(connect(draft)) as copied:
-                contents = _examine(copied, path)
-                copied.execute("PRAGMA journal_mode = DELETE")  # one file, readable also where nothing may be written
+                copy(connection, whole)
+            with closing(connect(whole)) as copied:
+                _examine(copied, path)
+                _drop(copied, without)
+                _write_out(copied, draft)
+            with closing(connect(draft)) as written:
+                contents = _examine(written, path)
             _sync(draft)
             os.link(draft, target)  # fails when somebody else has made it meanwhile
             _sync(target.parent)
         finally:
+            _discard(whole)
             _discard(draft)
     return contents
+
+
+def _drop(connection: sqlite3.Connection, keys: Collection[str]) -> None:
+    """Remove the keys with their history, and overwrite them: the file may lie where deleted files can be read."""
+    connection.execute("PRAGMA journal_mode = OFF")  # a journal would hold them
+    connection.execute("PRAGMA secure_delete = ON")
+    for table in ("live", "changes"):
+        connection.executemany(f"DELETE FROM {table} WHERE key = ?", [(key,) for key in keys])
+
+
+def _write_out(connection: sqlite3.Connection, target: Path) -> None:
+    """Write what the database holds to a new file, and nothing of what its free pages hold. The file can be read where nothing may be
+    written."""
+    os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    connection.execute("VACUUM INTO ?", (str(target),))
 
 
 def restore(file: Path, path: Path, *, force: bool = False, margin: int = MARGIN) -> Restored:

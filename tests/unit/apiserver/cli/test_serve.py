@@ -15,8 +15,10 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from apiserver.cli import serve
+from apiserver.cli.main import main
 from apiserver.cli.running import UsageError
 from apiserver.cli.storageflags import size
+from apiserver.server.servingcert import AUTHORITY_KEY
 from storage.base import Put
 from storage.sqlite import SQLiteStore
 from storage.testing.harness import opened
@@ -73,12 +75,12 @@ class Served:
     """A running `serve`."""
 
     def __init__(self, port: int, authority: str) -> None:
-        self.url, self._authority = f"https://localhost:{port}", authority
+        self.url, self.authority = f"https://localhost:{port}", authority
 
     async def request(self, method: str, path: str, certificate: Issued | None = None, **options: Any) -> tuple[int, Any]:
         """Status and body, over a connection of its own."""
         context = client_context(CLIENTS, certificate)
-        context.load_verify_locations(cadata=self._authority)
+        context.load_verify_locations(cadata=self.authority)
         session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context), timeout=aiohttp.ClientTimeout(total=10))
         async with session, session.request(method, self.url + path, **options) as response:
             body = await response.read()
@@ -136,10 +138,29 @@ async def test_serve(management: FakeManagement, tmp_path: Path) -> None:
                         break
         with pytest.raises((aiohttp.ClientError, ConnectionError)):
             await served.request("GET", f"{WORKLOADS}/one", PROXY, headers=as_alice)
-        authority = served._authority
+        authority = served.authority
     async with running(management, tmp_path, "--host-view-group", "metal3.io") as served:
-        assert served._authority == authority, "restarts keep the authority"
+        assert served.authority == authority, "restarts keep the authority"
         assert (await served.request("GET", f"{WORKLOADS}/one", newer, headers=as_alice))[0] == 200
+
+
+async def test_a_backup_has_no_key_and_a_server_on_it_makes_a_new_authority(management: FakeManagement, tmp_path: Path) -> None:
+    database, copy = tmp_path / "db", tmp_path / "copy"
+    management.permitted |= {("alice", "create"), ("alice", "get")}
+    async with running(management, tmp_path) as served:
+        before = served.authority
+        assert (await served.request("POST", WORKLOADS, CLIENTS.issue("alice"), json=WORKLOAD))[0] == 201
+        assert await asyncio.to_thread(main, ["backup", "--storage", f"sqlite:///{database}", str(copy)]) == 0
+    async with opened(SQLiteStore(database)) as store:
+        kept = await store.get(AUTHORITY_KEY)
+        assert kept is not None
+    content = copy.read_bytes()
+    assert b"PRIVATE KEY" not in content
+    assert kept.value not in content
+    assert await asyncio.to_thread(main, ["restore", str(copy), "--storage", f"sqlite:///{database}", "--force"]) == 0
+    async with running(management, tmp_path) as served:
+        assert served.authority != before
+        assert (await served.request("GET", f"{WORKLOADS}/one", CLIENTS.issue("alice")))[0] == 200
 
 
 async def test_the_clusters_quotas_count(management: FakeManagement, tmp_path: Path) -> None:

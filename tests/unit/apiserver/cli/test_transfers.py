@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from apiserver.cli.main import main
+from apiserver.server.servingcert import AUTHORITY_KEY
 from storage.base import Put
 from storage.sqlite import SQLiteStore
 from storage.testing.harness import opened, put
@@ -66,6 +67,16 @@ def test_restore_says_what_to_do_with_a_damaged_backup(tmp_path: Path, capsys: p
 def test_what_cannot_be_backed_up(storage: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["backup", "--storage", storage, str(tmp_path / "copy")]) == 1
     assert said in capsys.readouterr().err
+
+
+def test_a_migration_for_a_backup_leaves_the_serving_authority_out(tmp_path: Path) -> None:
+    source, target, whole = tmp_path / "source", tmp_path / "target", tmp_path / "whole"
+    fill(source, "/a", AUTHORITY_KEY, "/b")
+    for to, *flags in ((target, "--without-serving-key"), (target.with_name("whole"),)):
+        assert main(["migrate", "--from", url(source), "--to", url(to), *flags]) == 0
+    assert [*items(target)] == ["/a", "/b"]
+    assert AUTHORITY_KEY.encode() not in b"".join(part.read_bytes() for part in tmp_path.glob("target*"))
+    assert items(whole).keys() == items(source).keys()
 
 
 def test_migrate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage.base import Compacted, Conflict, Corrupt, Put, Unavailable
+from storage.base import Compacted, Conflict, Corrupt, Delete, Put, Unavailable
 from storage.sqlite import SQLiteStore
 from storage.sqlite.offline import Contents, backup, raise_revision, restore
 from storage.testing.harness import collect, opened, put
@@ -61,6 +61,25 @@ async def test_a_damaged_database_gives_no_backup(tmp_path: Path) -> None:
     with pytest.raises(Corrupt, match="/a"):
         backup(tmp_path / "db", tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
+
+
+async def test_a_backup_holds_nothing_of_what_was_left_out_or_deleted(tmp_path: Path) -> None:
+    def value(name: str) -> bytes:
+        return f"canary-{name} ".encode() * 1000  # several pages
+
+    async with opened(SQLiteStore(tmp_path / "db")) as store:
+        revision = await store.commit([Put("/key", value("first")), Put("/a", value("a")), Put("/b", value("b"))])
+        for operation in (Put("/key", value("second")), Delete("/b"), Put("/key", value("third")), Put("/c", b"c")):
+            revision = await store.commit([operation])
+        await store.compact(revision)
+        assert backup(tmp_path / "db", tmp_path / "copy", without=("/key", "/none")) == Contents(2, revision)
+    content = (tmp_path / "copy").read_bytes()
+    assert b"canary-a" in content
+    assert [name for name in ("first", "second", "third") if f"canary-{name}".encode() in content] == []
+    assert sorted(os.listdir(tmp_path)) == ["copy", "db", "db.lock"]
+    restore(tmp_path / "copy", tmp_path / "restored")
+    assert await keys(tmp_path / "restored") == ["/a", "/c"]
+    assert b"canary-third" in (tmp_path / "db").read_bytes()
 
 
 async def test_restore_never_uses_a_revision_again(tmp_path: Path) -> None:
