@@ -1,0 +1,59 @@
+"""An etcd without room: what stores more is refused, all else goes on, and it has room again as the message says."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from storage.base import Delete, Full, Put
+from storage.etcd import EtcdStore
+from storage.testing.harness import brief, collect, opened
+from tests.integration.etcdserver import RELEASES, EtcdServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+QUOTA = 16 << 20
+
+
+def maintain(etcd: EtcdServer, what: str, body: dict[str, Any]) -> dict[str, Any]:
+    """What etcdctl does."""
+    request = urllib.request.Request(f"{etcd.endpoint}/v3/maintenance/{what}", json.dumps(body).encode())
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+@pytest.mark.parametrize("release", RELEASES)
+async def test_a_full_etcd(tmp_path: Path, release: str) -> None:
+    etcd = EtcdServer(tmp_path, release=release, flags=[f"--quota-backend-bytes={QUOTA}"])
+    etcd.start()
+    try:
+        async with opened(EtcdStore([etcd.endpoint], prefix="/t", timeout=20)) as store:
+            keys: list[str] = []
+            with suppress(Full):
+                while True:
+                    await store.commit([Put(f"/{len(keys):03}", b"x" * 1_000_000, 0)])
+                    keys.append(f"/{len(keys):03}")
+            assert len(keys) > 5
+            with pytest.raises(Full, match="alarm disarm"):
+                await store.commit([Put("/more", b"x")])
+            assert store.usage().full
+            page = await store.list("/")
+            assert [item.key for item in page.items] == keys
+            for item in page.items[1:]:
+                last = await store.commit([Delete(item.key, item.revision)])
+            assert brief(await collect(store, "/", page.revision, last)) == [("delete", key) for key in keys[1:]]
+            await store.compact(last)
+            maintain(etcd, "defragment", {})
+            for alarm in maintain(etcd, "alarm", {"action": "GET"})["alarms"]:
+                maintain(etcd, "alarm", {"action": "DEACTIVATE", **alarm})
+            await store.commit([Put("/more", b"x")])
+            assert not store.usage().full
+            assert [item.key for item in (await store.list("/")).items] == [keys[0], "/more"]
+    finally:
+        etcd.kill()
