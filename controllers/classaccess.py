@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from apiserver.apis.bounded import remembering
 from apiserver.apis.images import deploy_problems
 from apiserver.apis.workloadclass import DEFAULT_CLASS_ANNOTATION, retain_problem
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, matches, name_of
@@ -40,7 +40,7 @@ def lets_in(class_: Object, namespace: Object) -> bool:
     return selector is not None and matches(selector, labels_of(namespace))
 
 
-@lru_cache(maxsize=256)
+@remembering(256, 1024)
 def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from apiserver.apis.bounded import remembering
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -55,7 +57,7 @@ def _value(expression: str, variables: Mapping[str, Any]) -> bool:
     return value
 
 
-@lru_cache(maxsize=1024)
+@remembering(1024, 4096)
 def _compiled(expression: str) -> Any:
     """The program, or why there is none: as telling the next time."""
     try:

@@ -8,12 +8,12 @@ whatever class, namespace or name it is seen through. Nothing in it is a BMC add
 from __future__ import annotations
 
 import uuid
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from apiserver.apis.base import Model
+from apiserver.apis.bounded import remembering
 from apiserver.apis.meta import Conditions, ObjectMeta, ObjectReference, OwnerReference, SecretReference
 from apiserver.apis.metal3 import BareMetalHostSpec, BareMetalHostStatus, CustomDeploy, Reported, ReportedImage
 from apiserver.apis.workload import GROUP, VERSION
@@ -49,13 +49,13 @@ REMEMBERED = 2**15
 IDENTITY = uuid.UUID("5b0e6a52-6c8f-5d0a-9a3e-3c1a6d1f7b10")
 
 
-@lru_cache(maxsize=REMEMBERED)
+@remembering(REMEMBERED, 128)
 def host_name(real_uid: str) -> str:
     """The name of the Host of the real host with this uid: opaque, so that tenants may see it (status.provisioning.ID)."""
     return str(uuid.uuid5(IDENTITY, real_uid))
 
 
-@lru_cache(maxsize=REMEMBERED)
+@remembering(REMEMBERED, 128)
 def view_uid(real_uid: str, namespace: str) -> str:
     """The uid of a real host's view in a namespace: stable over offers, claims and restarts, unique over namespaces."""
     return str(uuid.uuid5(IDENTITY, f"{namespace}/{real_uid}"))

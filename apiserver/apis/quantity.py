@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+
+from apiserver.apis.bounded import remembering
 
 __all__ = ["GI", "MI", "human", "parse_quantity"]
 
@@ -20,21 +21,9 @@ _SUFFIXES = {"m": 1e-3, "": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e1
 _FORM = re.compile(r"([0-9]+(?:\.[0-9]+)?)(?:([eE][+-]?[0-9]+)|([KMGTPE]i|[mkMGTPE]))?")
 
 
-_REMEMBERED = 64
-"""The longest text that is remembered, in characters: it bounds the cache by bytes."""
-
-
+@remembering(4096, 64)
 def parse_quantity(value: int | str) -> float:
     """The number that a quantity means: 64Gi is 68719476736. Raises ValueError when it is none."""
-    return _parsed(value) if isinstance(value, int) or len(value) <= _REMEMBERED else _parse(value)
-
-
-@lru_cache(maxsize=4096)
-def _parsed(value: int | str) -> float:
-    return _parse(value)
-
-
-def _parse(value: int | str) -> float:
     match = _FORM.fullmatch(str(value))
     if match is None:
         raise ValueError(f"{value!r} is not a quantity")

@@ -6,6 +6,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from apiserver.apis.bounded import Bounded, footprint
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
 
@@ -13,23 +15,25 @@ __all__ = ["ExpiringCache"]
 
 V = TypeVar("V")
 
+SIZE = 8 * 1024 * 1024
+
 
 class ExpiringCache(Generic[V]):
-    """Up to `size` answers. `lifetime(answer)`: for how many seconds one may be used. Failures are not kept: the next request asks again.
-    `apart(answer)`: answers of which it holds have `size` places of their own, and so never push out the others.
+    """Answers of up to `size` bytes, with their questions. `lifetime(answer)`: for how many seconds one may be used. Failures are not kept:
+    the next request asks again. `apart(answer)`: answers of which it holds have `size` bytes of their own, and never push out the others.
 
     The question goes on when a caller that waits is cancelled, since others may wait for it, so it needs a deadline of its own."""
 
     def __init__(
         self,
         lifetime: Callable[[V], float],
-        size: int = 4096,
+        size: int = SIZE,
         clock: Callable[[], float] = time.monotonic,
         apart: Callable[[V], bool] = lambda _: False,
     ) -> None:
-        self._lifetime, self._size, self._clock, self._apart = lifetime, size, clock, apart
-        self._kept: dict[Hashable, tuple[float, V]] = {}
-        self._kept_apart: dict[Hashable, tuple[float, V]] = {}
+        self._lifetime, self._clock, self._apart = lifetime, clock, apart
+        self._kept: Bounded[Hashable, tuple[float, V]] = Bounded(size)
+        self._kept_apart: Bounded[Hashable, tuple[float, V]] = Bounded(size)
         self._asked: dict[Hashable, asyncio.Task[V]] = {}
 
     async def get(self, key: Hashable, ask: Callable[[], Awaitable[V]]) -> V:
@@ -52,12 +56,10 @@ class ExpiringCache(Generic[V]):
         return answer
 
     def _keep(self, key: Hashable, answer: V) -> None:
-        self._kept.pop(key, None)
-        self._kept_apart.pop(key, None)
+        self._kept.pop(key)
+        self._kept_apart.pop(key)
         kept = self._kept_apart if self._apart(answer) else self._kept
-        if len(kept) >= self._size:
-            kept.pop(next(iter(kept)))
-        kept[key] = (self._clock() + self._lifetime(answer), answer)
+        kept.put(key, (self._clock() + self._lifetime(answer), answer), footprint((key, answer)))
 
     async def close(self) -> None:
         """Ends the questions under way."""

@@ -29,6 +29,8 @@ CLIENT_USAGES = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTEND
 MAX_INTERMEDIATES = 8
 REMEMBERED = 1024
 REFUSAL_SECONDS = 5.0
+REASON = 512
+"""Characters of a remembered reason, which may quote the certificate."""
 
 
 class Untrusted(Exception):
@@ -89,7 +91,7 @@ class CertificateVerifier:
         try:
             verified = verifier.verify(peer.leaf, list(peer.intermediates))
         except (VerificationError, ValueError) as error:
-            return refusal_ends, str(error)
+            return refusal_ends, str(error)[:REASON]
         ends = min(certificate.not_valid_after_utc for certificate in verified.chain)
         return min(ends, moment + timedelta(hours=1)).timestamp(), ""
 

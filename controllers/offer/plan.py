@@ -10,11 +10,11 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from dataclasses import dataclass
-from functools import lru_cache
 from heapq import nlargest
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
+from apiserver.apis.bounded import remembering
 from apiserver.client.objects import Object, name_of
 
 if TYPE_CHECKING:
@@ -96,6 +96,6 @@ def _choose(hosts: Sequence[Offered], namespace: int, points: Mapping[str, int],
     return [host for turn in zip_longest(*best) for host in turn if host is not None][:limit]
 
 
-@lru_cache(maxsize=1 << 16)
+@remembering(1 << 16, 253)
 def _point(name: str) -> int:
     return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "big")

@@ -44,6 +44,12 @@ class _Series:
     count: int
 
 
+def _named(about: Object) -> Object:
+    """What an Event says of the object: thousands may wait, and objects are large."""
+    metadata = {field: about["metadata"][field] for field in ("name", "namespace", "uid") if field in about["metadata"]}
+    return {"apiVersion": about["apiVersion"], "kind": about["kind"], "metadata": metadata}
+
+
 class EventRecorder:
     """Takes events at once and writes them in `run`. `component` is who reports."""
 
@@ -62,7 +68,7 @@ class EventRecorder:
         if len(self._pending) >= MAX_PENDING:
             (_, _, lost, _), (of, _) = self._pending.popitem(last=False)
             log.warning("event %s about %s %s is lost: too many are waiting to be written", lost, of.get("kind"), key_of(of))
-        self._pending[identity] = (about, times + 1)
+        self._pending[identity] = (_named(about), times + 1)
         self._wanted.set()
 
     async def run(self) -> None:

@@ -21,6 +21,8 @@ __all__ = ["ASSUMED_FOR", "FreeHosts"]
 
 ASSUMED_FOR = 30.0
 
+_NONE = FreeIndex()
+
 
 class FreeHosts:
     """Free hosts by class, and how many others there are."""
@@ -71,6 +73,10 @@ class FreeHosts:
             return self._held.pop(name, None) or self._free[class_name].remove(name)
         return None
 
+    def _of(self, class_name: str) -> FreeIndex:
+        """The class's free hosts. Nothing is made of the name: tenants choose it."""
+        return self._free.get(class_name, _NONE)
+
     def _put(self, class_name: str, host: Candidate) -> None:
         if host.name in self._assumed:
             self._held[host.name] = host
@@ -80,12 +86,12 @@ class FreeHosts:
     def best(self, class_name: str, want: Needs) -> str | None:
         """The name of the host that suits best, of those that nobody is about to bind."""
         self._expire()
-        found = self._free[class_name].best(want)
+        found = self._of(class_name).best(want)
         return found.name if found else None
 
     def looked(self, class_name: str) -> int:
         """How many groups of hosts were looked at so far to choose."""
-        return self._free[class_name].looked
+        return self._of(class_name).looked
 
     def version(self, class_name: str) -> int:
         """Changes whenever `reasons` may."""
@@ -98,7 +104,7 @@ class FreeHosts:
     def reasons(self, class_name: str, want: Needs) -> Counter[str]:
         """Why none of the hosts will do that the Workload's namespace could have now, counted. Looks at every free one. What others have,
         or have left their data on, is not counted: a tenant reads the numbers."""
-        result = misfits(self._free[class_name], want)
+        result = misfits(self._of(class_name), want)
         del result[OTHERS_DATA]
         return result
 
@@ -108,7 +114,7 @@ class FreeHosts:
         self._assumed[name] = self._clock.time() + ASSUMED_FOR
         self._assumed.move_to_end(name)
         self._versions[class_name] += 1
-        if (host := self._free[class_name].remove(name)) is not None:
+        if (host := self._of(class_name).remove(name)) is not None:
             self._held[name] = host
 
     def restore(self, name: str) -> None:

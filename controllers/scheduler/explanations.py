@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from apiserver.apis.bounded import Bounded, footprint
 from controllers.scheduler.fit import explain
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Explanations"]
 
-KEPT = 256
+KEPT = 4 * 1024 * 1024
+"""Bytes of messages, and of the needs that they are about."""
 SHARE = 20.0
 """Counting for Workloads with the same needs takes at most one part in so many of the time."""
 
@@ -37,7 +39,7 @@ class Explanations:
 
     def __init__(self, free: FreeHosts, clock: Callable[[], float] = time.perf_counter) -> None:
         self._free, self._clock = free, clock
-        self._known: dict[tuple[object, ...], _Explanation] = {}
+        self._known: Bounded[tuple[object, ...], _Explanation] = Bounded(KEPT)
 
     def of(self, class_name: str, want: Needs) -> tuple[str, bool]:
         """The message, and whether it is of now; if not, ask again later."""
@@ -46,9 +48,7 @@ class Explanations:
         known = self._known.get(about)
         if known is not None and (known.version == version or started < known.until):
             return known.text, known.version == version
-        if len(self._known) >= KEPT:
-            self._known.clear()
         reasons = self._free.reasons(class_name, want)
         text, ended = explain(reasons.total(), reasons), self._clock()
-        self._known[about] = _Explanation(text, version, ended + SHARE * (ended - started))
+        self._known.put(about, _Explanation(text, version, ended + SHARE * (ended - started)), footprint((about, text)))
         return text, True

@@ -7,9 +7,9 @@ v1beta1. Alternatives that cannot be made (protobuf, CBOR) are passed over for t
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from apiserver.apis.bounded import remembering
 from apiserver.apis.status import bad_request, not_acceptable, unsupported_media_type
 from apiserver.handlers.request.call import is_true
 
@@ -105,7 +105,7 @@ def clauses(header: str) -> list[Clause]:
     return sorted((c for c in found if c.quality > 0), key=lambda c: (-c.quality, c.media.count("*")))
 
 
-@lru_cache(maxsize=512)
+@remembering(512, 1024)
 def _choose(header: str, transforms: bool, watch: bool) -> Form:
     medias = (JSON,) if watch else (JSON, YAML)
     for clause in clauses(header) if header.strip() else [Clause("*/*", {}, 1.0)]:

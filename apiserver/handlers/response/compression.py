@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from isal import isal_zlib
 
+from apiserver.apis.bounded import Bounded
 from apiserver.handlers.request.timebudget import TURNS
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ SEGMENT_MASK = 63
 LARGEST = 512
 """Items of a segment, at most."""
 KEPT = 32 * 1024 * 1024
-"""Compressed bytes that are kept."""
+"""Bytes of segments that are kept."""
+EACH = 40
+"""Bytes of the hash by which an item is known."""
 LEVEL = 1
 GZIP = 16
 """What makes zlib write a gzip header and trailer."""
@@ -57,25 +60,29 @@ def gzipped(data: bytes) -> bytes:
 
 
 class Segments:
-    """Compresses lists, and keeps the segments used last. `kept`: how many compressed bytes at most."""
+    """Compresses lists, and keeps the segments used last. `kept`: how many bytes at most."""
 
     def __init__(self, kept: int = KEPT) -> None:
-        self._kept, self._size = kept, 0
-        self._segments: dict[tuple[bytes, ...], _Segment] = {}  # what was used last comes last
+        self._segments: Bounded[tuple[int, ...], _Segment] = Bounded(kept)
 
     @property
     def size(self) -> int:
-        """Compressed bytes that are kept now."""
-        return self._size
+        """Bytes that are kept now."""
+        return self._segments.size
 
     async def gzip(self, head: bytes, items: Sequence[bytes], tail: bytes, *, keep: bool = True) -> list[bytes]:
         """One gzip member, in parts: `head`, the items with commas between them, `tail`. `keep`: whether the same items are likely to
         be asked for again. Lets others have their turn while there is much to compress."""
         parts, crc, size, turn = [HEADER], 0, 0, TURNS.begin()
         for number, cut in enumerate(_cuts(items)):
-            segment = self._find(cut)
+            # Known by size, and by the items' hashes: those are computed once per object, and secret (siphash with a random key). The items
+            # themselves would keep the states of objects that are long gone, a thousand times as large as what they are compressed to.
+            known = (sum(map(len, cut)), *map(hash, cut))
+            segment = self._segments.get(known)
             if segment is None:
-                segment = self._add(cut) if keep else _compressed(b",".join(cut))
+                segment = _compressed(b",".join(cut))
+                if keep:
+                    self._segments.put(known, segment, len(segment.data) + EACH * len(known))
             for one in (COMMA if number else _compressed(head), segment):
                 parts.append(one.data)
                 crc, size = isal_zlib.crc32_combine(crc, one.crc, one.size), size + one.size
@@ -83,21 +90,6 @@ class Segments:
         last = _compressed(tail if items else head + tail)
         crc, size = isal_zlib.crc32_combine(crc, last.crc, last.size), size + last.size
         return [*parts, last.data, END, struct.pack("<II", crc, size & 0xFFFFFFFF)]
-
-    def _find(self, cut: tuple[bytes, ...]) -> _Segment | None:
-        # By content: hashes of bytes are computed once per object, and equal tuples mostly hold the very same bytes.
-        segment = self._segments.pop(cut, None)
-        if segment is not None:
-            self._segments[cut] = segment
-        return segment
-
-    def _add(self, cut: tuple[bytes, ...]) -> _Segment:
-        segment = self._segments[cut] = _compressed(b",".join(cut))
-        self._size += len(segment.data)
-        while self._size > self._kept:
-            oldest = next(iter(self._segments))
-            self._size -= len(self._segments.pop(oldest).data)
-        return segment
 
 
 def _cuts(items: Sequence[bytes]) -> Iterator[tuple[bytes, ...]]:

@@ -6,10 +6,11 @@ kube-apiserver writes: keys sorted, no spaces, "<", ">" and "&" escaped (sigs.k8
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any
 
 import orjson
+
+from apiserver.apis.bounded import remembering
 
 __all__ = ["canonical", "item_key", "render", "set_value", "sort_key", "text_key", "whole_numbers"]
 
@@ -26,22 +27,18 @@ REMEMBERED = 128
 """Characters of a text whose element is remembered. Longer ones come from tenants, and would fill the memory."""
 
 
+@remembering(4096, REMEMBERED)
 def text_key(name: str, value: str) -> str:
     """item_key of a single text: what most lists have."""
-    return _text_key(name, value) if len(value) <= REMEMBERED else "k:" + _json({name: value})
-
-
-@lru_cache(maxsize=4096)
-def _text_key(name: str, value: str) -> str:
     return "k:" + _json({name: value})
 
 
 def set_value(value: Any) -> str:
     """The element of a set's item. `value` is a scalar, not null."""
-    return _text(value) if type(value) is str and len(value) <= REMEMBERED else "v:" + _json(whole_numbers(value))
+    return _text(value) if type(value) is str else "v:" + _json(whole_numbers(value))
 
 
-@lru_cache(maxsize=4096)
+@remembering(4096, REMEMBERED)
 def _text(value: str) -> str:
     return "v:" + _json(value)
 

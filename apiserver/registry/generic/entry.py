@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
+from apiserver.apis.bounded import Bounded
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Drafts", "Entry", "Known", "decoder", "encode_stored", "unversioned"]
 
 
+DRAFTS = 16 * 1024 * 1024
+"""Bytes of the drafts of a kind."""
 OVERHEAD, EACH = 1024, 256
 """Bytes of memory that an entry has, and each of its labels and fields, beside the text."""
 
@@ -60,26 +64,21 @@ def encode_stored(resource: Resource, obj: dict[str, Any]) -> bytes:
 
 class Drafts:
     """What entries need to know of objects that were encoded a moment ago, so that these are not decoded when the cache gets their bytes
-    back as stored. Bounded, as what loses a race leaves its draft behind."""
-
-    LIMIT = 256
+    back as stored. Bounded, as what is refused, or loses a race, leaves its draft behind."""
 
     def __init__(self) -> None:
-        self._drafts: dict[str, tuple[bytes, Known]] = {}
+        self._drafts: Bounded[str, tuple[bytes, Known]] = Bounded(DRAFTS)
 
     def keep(self, key: str, value: bytes, known: Known) -> None:
         """`value` is about to be stored at `key`."""
-        self._drafts.pop(key, None)
-        if len(self._drafts) >= self.LIMIT:
-            del self._drafts[next(iter(self._drafts))]
-        self._drafts[key] = value, known
+        self._drafts.put(key, (value, known), len(key) + len(value) + OVERHEAD + EACH * (len(known.labels) + len(known.fields)))
 
     def take(self, key: str, value: bytes) -> Known | None:
         """What was kept of exactly these bytes. It is told once."""
         draft = self._drafts.get(key)
         if draft is None or draft[0] != value:
             return None
-        del self._drafts[key]
+        self._drafts.pop(key)
         return draft[1]
 
 

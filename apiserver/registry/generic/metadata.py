@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 import random
 import re
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from pydantic import ValidationError
 
 from apiserver.apis.base import DNS_SUBDOMAIN
+from apiserver.apis.bounded import remembering
 from apiserver.apis.meta import ObjectMeta
 from apiserver.apis.status import MODIFIED, bad_request, cause, conflict, invalid
 from apiserver.apis.uid import new_uid
@@ -166,13 +166,15 @@ def _name_causes(name: str, field: str) -> Iterable[dict[str, str]]:
         yield cause("FieldValueInvalid", f'Invalid value: "{name}": {_SUBDOMAIN_HINT}', field)
 
 
+QUALIFIED = 253 + 1 + 63
+"""The longest qualified name, in characters."""
+
+
+@remembering(4096, QUALIFIED)
 def qualified(key: str) -> bool:
     """Whether `key` is a qualified name: an optional DNS subdomain and a slash, and a name of at most 63 characters."""
-    return len(key) <= 253 + 1 + 63 and _qualified(key)
-
-
-@lru_cache(maxsize=4096)
-def _qualified(key: str) -> bool:
+    if len(key) > QUALIFIED:
+        return False
     prefix, slash, name = key.rpartition("/")
     if slash and not (len(prefix) <= 253 and _SUBDOMAIN.fullmatch(prefix)):
         return False

@@ -27,7 +27,6 @@ PATH = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 SECONDS = 10.0
 KEPT_SECONDS = 10.0
 """For how long a decision is used: a revoked permission may work that much longer, as with kube-apiserver's own webhooks."""
-KEPT = 8192
 REVIEWS, REVIEWS_OF_ONE = 128, 64
 """Reviews under way: of all users, and of one, those that wait included."""
 
@@ -38,7 +37,7 @@ class AccessReviews:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._gate = Gate(REVIEWS, REVIEWS_OF_ONE)
-        self._decisions: ExpiringCache[Decision] = ExpiringCache(lambda _: KEPT_SECONDS, KEPT)
+        self._decisions: ExpiringCache[Decision] = ExpiringCache(lambda _: KEPT_SECONDS)
 
     async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
         """See Authorizer."""

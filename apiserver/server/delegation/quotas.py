@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from apiserver.admission.resourcequota import QuotaConflict, QuotaUnavailable
+from apiserver.apis.bounded import Bounded, footprint
 from apiserver.client.errors import ApiException
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["ManagementQuotas"]
 
 SECONDS = 5.0
+RECENT = 4 * 1024 * 1024
+"""Bytes of quotas whose copies lag behind. One that is let go costs a conflict."""
 
 
 class ManagementQuotas:
@@ -23,7 +26,7 @@ class ManagementQuotas:
 
     def __init__(self, client: Client, copy: Callable[[str], list[dict[str, Any]] | None]) -> None:
         self._client, self._copy = client, copy
-        self._recent: dict[tuple[str, str], dict[str, Any]] = {}
+        self._recent: Bounded[tuple[str, str], dict[str, Any]] = Bounded(RECENT)
 
     async def get(self, namespace: str, *, live: bool = False) -> list[dict[str, Any]]:
         """See Quotas."""
@@ -57,14 +60,14 @@ class ManagementQuotas:
             return copied
         if recent["metadata"]["uid"] == copied["metadata"]["uid"] and _version(recent) > _version(copied):
             return recent
-        del self._recent[key]  # the copy has caught up
+        self._recent.pop(key)  # the copy has caught up
         return copied
 
     def _remember(self, namespace: str, quota: dict[str, Any]) -> None:
         key = (namespace, quota["metadata"]["name"])
         known = self._recent.get(key)
         if known is None or known["metadata"]["uid"] != quota["metadata"]["uid"] or _version(known) < _version(quota):
-            self._recent[key] = quota
+            self._recent.put(key, quota, footprint(quota))
 
 
 def _path(namespace: str) -> str:

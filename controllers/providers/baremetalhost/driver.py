@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, ClassVar, Self
 from pydantic import ConfigDict, Field
 
 from apiserver.apis.base import Model
+from apiserver.apis.bounded import Bounded
 from apiserver.client.client import Client
 from apiserver.client.clock import timestamp
 from apiserver.client.errors import ApiException, BadConfig
@@ -63,6 +64,8 @@ log = logging.getLogger(__name__)
 
 TRUST = 600.0
 """Seconds until everything is looked at again although nothing has changed: somebody may have deleted a copied secret."""
+DONE = 4 * 1024 * 1024
+"""Bytes of what is trusted, that of ten thousand Workloads. Where it was let go, the host is looked at once more."""
 
 
 class DriverParameters(Model):
@@ -91,7 +94,7 @@ class BareMetalHostDriver(Provider):
         self._selector = context.spec.host_selector.encode() if context.spec.host_selector else None
         self._policy = _policy(context, self._identity)
         self._copies = SecretCopies(client)
-        self._done: dict[str, tuple[str, float]] = {}
+        self._done: Bounded[str, tuple[str, float]] = Bounded(DONE)  # by the Workload's uid
         self._stale_text = 0.0, ""
         self._informer = Informer(client, self._hosts, namespace=namespace, indexers={"uid": lambda bmh: [uid_of(bmh)]})
         self._informer.add_handler(self._changed)
@@ -195,11 +198,11 @@ class BareMetalHostDriver(Provider):
             return self._applied_to(bmh, request, refused)
         if not data:
             await self._copies.remove(request.workload_uid, namespace_of(bmh))
-        self._done[request.workload_uid] = (request.version, asyncio.get_running_loop().time() + TRUST)
+        self._done.put(request.workload_uid, (request.version, asyncio.get_running_loop().time() + TRUST), 200)
         return self._applied_to(bmh, request, _SYNCHRONIZED)
 
     def applied(self, request: ApplyRequest) -> Applied | None:
-        version, until = self._done.get(request.workload_uid, ("", 0.0))
+        version, until = self._done.get(request.workload_uid) or ("", 0.0)
         # A host that is to be emptied is always looked at: a stale copy may show it empty before it was filled.
         if version != request.version or until < asyncio.get_running_loop().time() or not runs_something(request.workload):
             return None

@@ -62,7 +62,7 @@ class BareMetalHostProvider(BareMetalHostDriver):
         )
 
     async def release(self, request: ApplyRequest) -> Released:
-        self._done.pop(request.workload_uid, None)
+        self._done.pop(request.workload_uid)
         bmh = await self._find(request)
         if bmh is None or not taken_by_us(bmh, request.workload):
             await self._copies.remove(request.workload_uid, request.source.namespace)

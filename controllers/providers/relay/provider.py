@@ -121,7 +121,7 @@ class RelayProvider(BareMetalHostDriver):
         return replace(applied, handed_back=True) if applied.bound.reason == "HandedBack" else applied
 
     async def release(self, request: ApplyRequest) -> Released:
-        self._done.pop(request.workload_uid, None)
+        self._done.pop(request.workload_uid)
         view = await self._find(request)
         stands = standing(view, request.workload) if view is not None else "another's"
         if view is None or stands in ("another's", "free"):

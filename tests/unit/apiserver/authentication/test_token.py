@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from apiserver.apis.bounded import ENTRY, footprint
 from apiserver.authentication.token import FAILURES, REVIEWS_OF_ONE
 from apiserver.authentication.ttlcache import ExpiringCache
 from tests.unit.apiserver.server.harness import PROXIES, Setup, Tokens, serving
@@ -67,7 +68,8 @@ async def test_reviews_under_way_are_bounded_and_concern_nobody_else() -> None:
 
 
 async def test_bad_tokens_push_no_good_one_out_of_the_cache() -> None:
-    cache: ExpiringCache[str | None] = ExpiringCache(lambda _: 60.0, size=2, apart=lambda user: user is None)
+    size = 2 * (ENTRY + footprint(("bad-1", None)))
+    cache: ExpiringCache[str | None] = ExpiringCache(lambda _: 60.0, size=size, apart=lambda user: user is None)
     asked: list[str] = []
 
     async def get(key: str, answer: str | None) -> str | None:

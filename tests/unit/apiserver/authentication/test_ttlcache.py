@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from apiserver.apis.bounded import ENTRY, footprint
 from apiserver.authentication.ttlcache import ExpiringCache
 
 
@@ -62,7 +63,7 @@ async def test_failures_reach_all_who_wait_and_are_not_kept() -> None:
 
 async def test_it_is_bounded() -> None:
     source = Source()
-    cache: ExpiringCache[int] = ExpiringCache(lambda _: 10.0, size=2)
+    cache: ExpiringCache[int] = ExpiringCache(lambda _: 10.0, size=2 * (ENTRY + footprint(("a", 1))))
     for key in "abca":
         await cache.get(key, source)
     assert source.asked == 4

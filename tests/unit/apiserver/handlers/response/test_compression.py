@@ -100,3 +100,20 @@ async def test_equal_items_are_cut_too(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_who_wants_gzip(header: str, expected: bool) -> None:
     assert wants_gzip(make_mocked_request("GET", "/", {"Accept-Encoding": header})) is expected
+
+
+async def test_what_is_gone_is_not_kept_however_well_it_compresses() -> None:
+    """Segments hold none of the items: a megabyte of one letter is a thousand bytes compressed."""
+    there: set[int] = set()
+
+    class Item(bytes):
+        def __del__(self) -> None:
+            there.discard(self[0])
+
+    segments = Segments()
+    items: list[bytes] = [Item(bytes([number]) + b"x" * 100_000) for number in range(200)]
+    there.update(range(200))
+    assert await gzipped(segments, items) == joined(b"[", items, b"]")
+    assert 0 < segments.size < 500_000
+    del items
+    assert not there

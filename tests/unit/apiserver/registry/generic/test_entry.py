@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from apiserver.registry.generic.entry import Drafts, Entry, Known, decoder, encode_stored
+from apiserver.registry.generic.entry import DRAFTS, Drafts, Entry, Known, decoder, encode_stored
 from apiserver.registry.workload import WORKLOADS
 from tests.unit.apiserver.registry.conftest import CONTEXT, Bench
 
@@ -47,15 +47,24 @@ def test_a_draft_is_of_its_very_bytes() -> None:
     assert drafts.take(KEY, value) is None
 
 
-def test_drafts_are_bounded() -> None:
-    drafts = Drafts()
+def test_drafts_are_bounded_by_bytes() -> None:
+    drafts, value = Drafts(), b"x" * 1_000_000
     known = Known.of(WORKLOADS, workload())
-    for number in range(Drafts.LIMIT + 2):
-        drafts.keep(str(number), b"x", known)
+    for number in range(50):
+        drafts.keep(str(number), value, known)
         drafts.keep("again", b"x", known)
-    assert drafts.take("0", b"x") is None
-    kept = [number for number in range(Drafts.LIMIT + 2) if drafts.take(str(number), b"x") is not None]
-    assert len(kept) == Drafts.LIMIT - 1
+    assert drafts.take("0", value) is None
+    kept = [number for number in range(50) if drafts.take(str(number), value) is not None]
+    assert kept == list(range(50 - len(kept), 50))
+    assert 10 < len(kept) <= DRAFTS // len(value)
+
+
+def test_labels_count_for_what_they_take() -> None:
+    drafts = Drafts()
+    many = {f"l{number}": "" for number in range(512)}
+    for number in range(1000):
+        drafts.keep(str(number), b"x", Known("ns", "w", dict(many), {}))
+    assert sum(drafts.take(str(number), b"x") is not None for number in range(1000)) < DRAFTS // (512 * 100)
 
 
 async def test_what_is_written_is_not_decoded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

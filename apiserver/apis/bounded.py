@@ -1,0 +1,110 @@
+"""Caches that are bounded by bytes: what is in them comes from tenants, who choose how large it is. Pure.
+
+Every cache of the server and of the controllers is one of these two; a test holds that there is no other.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import fields, is_dataclass
+from functools import lru_cache, wraps
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable
+
+__all__ = ["REMEMBERING", "Bounded", "footprint", "remembering"]
+
+K = TypeVar("K", bound="Hashable")
+V = TypeVar("V")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ENTRY = 200
+"""Bytes of memory, about, that an entry has beside its key and its value."""
+PART = 64
+"""Bytes of memory, about, that a part of a value has beside its text."""
+
+REMEMBERING: dict[str, object] = {}
+"""The functions whose results are remembered, with the caches behind them."""
+
+
+class Bounded(Generic[K, V]):
+    """A mapping of `most` bytes, out of which goes what was used longest ago. What is larger than the whole is not kept."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.size = most, 0
+        self._kept: OrderedDict[K, tuple[V, int]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def get(self, key: K) -> V | None:
+        """The value, if it is still there."""
+        found = self._kept.get(key)
+        if found is None:
+            return None
+        self._kept.move_to_end(key)
+        return found[0]
+
+    def put(self, key: K, value: V, size: int) -> None:
+        """Keep a value of so many bytes, those of the key included."""
+        self.pop(key)
+        size += ENTRY
+        if size > self.most:
+            return
+        self._kept[key] = value, size
+        self.size += size
+        while self.size > self.most:
+            _, (_, gone) = self._kept.popitem(last=False)
+            self.size -= gone
+
+    def pop(self, key: K) -> V | None:
+        """Keep it no longer; returns what was there."""
+        found = self._kept.pop(key, None)
+        if found is None:
+            return None
+        self.size -= found[1]
+        return found[0]
+
+    def clear(self) -> None:
+        """Keep nothing."""
+        self._kept.clear()
+        self.size = 0
+
+
+def footprint(value: Any) -> int:
+    """The memory, about, of a value made of texts, bytes, collections and dataclasses, in bytes."""
+    waiting, size = [value], 0
+    while waiting:
+        part = waiting.pop()
+        size += PART
+        if isinstance(part, str | bytes):
+            size += len(part)
+        elif isinstance(part, dict):
+            waiting += [*part, *part.values()]
+        elif isinstance(part, tuple | list | set | frozenset):
+            waiting += part
+        elif is_dataclass(part):
+            waiting += [getattr(part, field.name) for field in fields(part)]
+    return size
+
+
+def remembering(entries: int, characters: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Remember the latest results of a pure function, but not of texts longer than so many characters. What it returns, or refers to, must
+    be no larger than what it is given, or of a size of its own."""
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        remembered = lru_cache(maxsize=entries)(function)
+        REMEMBERING[f"{function.__module__}.{function.__qualname__}"] = remembered
+
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            for one in args:
+                if one.__class__ is str and len(one) > characters:
+                    return function(*args, **kwargs)
+            return remembered(*args, **kwargs)  # type: ignore[arg-type]  # hashable, as far as functions of texts go
+
+        return call
+
+    return decorate
