@@ -1,25 +1,25 @@
-"""The Store seam: an ordered map from keys to bytes with one global revision, transactions and watches.
+"""Defines the interface of a store: an ordered map from keys to bytes, with one global revision, transactions and watches.
 
-It knows bytes, keys and revisions only. Objects, resourceVersions as strings, HTTP statuses and tenants are decided
-above. Every backend (storage.sqlite, storage.etcd) and the watch cache around one (storage.cache) implements it and
-passes storage.testing.StoreTests.
+A store knows bytes, keys and revisions only. Objects, resourceVersions as strings, HTTP statuses and tenants belong to the
+layers above. Every backend (storage.sqlite, storage.etcd) and the watch cache (storage.cache) implement this interface and
+pass storage.testing.StoreTests.
 
 Revisions are positive integers. Each commit that changes anything gets a revision larger than every one before it, and
 all its changes carry that revision. Revisions are never reused, not even after kill -9 or deletion of everything.
 
-Keys are text without NUL, compared as their UTF-8 bytes; prefixes are plain byte prefixes (end them with "/").
+Keys are text without NUL and are compared as UTF-8 bytes. Prefixes are plain byte prefixes; end them with "/".
 
 Errors, all below StorageError:
 
     StorageError
     +-- Conflict      an expectation of a commit did not hold: key, expected, actual
-    +-- Compacted     the revision asked for is gone: oldest (the oldest one still readable)
-    +-- FutureRevision the revision asked for is not there yet: current
+    +-- Compacted     the requested revision was compacted: oldest (the oldest one still readable)
+    +-- FutureRevision the requested revision does not exist yet: current
     +-- Unavailable   the backend does not answer or is closed; the outcome of a commit is unknown
-    |   +-- Full      the backend has no room for the commit; nothing of it was applied, and what deletes is taken
-    +-- TooLarge      the backend cannot take so much in one commit; nothing of it was applied (a ValueError as well)
-    +-- Corrupt       what is stored cannot be trusted; the message says the way out
-    +-- RolledBack    an older state was put in the backend's place, and its revisions would be used again; the message says the way out
+    |   +-- Full      the backend has no room for the commit; nothing of it was applied, and deletions are accepted
+    +-- TooLarge      the commit exceeds a limit of the backend; nothing of it was applied (also a ValueError)
+    +-- Corrupt       the stored data cannot be trusted; the message says what to do
+    +-- RolledBack    the backend was replaced by an older state and would reuse revisions; the message says what to do
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Conflict(StorageError):
 
 
 class Compacted(StorageError):
-    """The history asked for was compacted away. List anew and go on from there."""
+    """The requested history was compacted. List again and continue from there."""
 
     def __init__(self, revision: int, oldest: int) -> None:
         super().__init__(f"revision {revision} is compacted; the oldest is {oldest}")
@@ -75,7 +75,7 @@ class Compacted(StorageError):
 
 
 class FutureRevision(StorageError):
-    """The revision asked for has not happened (yet)."""
+    """The requested revision does not exist yet."""
 
     def __init__(self, revision: int, current: int) -> None:
         super().__init__(f"revision {revision} is ahead of the current {current}")
@@ -83,19 +83,19 @@ class FutureRevision(StorageError):
 
 
 class Unavailable(StorageError):
-    """The backend does not answer. A commit that ends so may or may not have happened: read before trying again."""
+    """The backend does not answer. A commit that ends with this error may have been applied: read before trying again."""
 
 
 class Full(Unavailable):
-    """There is no room for the commit. Nothing was applied. Reads, watches and commits that make what is stored smaller go on."""
+    """The backend has no room for the commit. Nothing was applied. Reads, watches and commits that free space continue to work."""
 
 
 class TooLarge(StorageError, ValueError):
-    """The commit has more bytes or operations than this backend takes. Nothing was applied; the message tells the limit."""
+    """The commit has more bytes or operations than this backend accepts. Nothing was applied; the message states the limit."""
 
 
 class Corrupt(StorageError):
-    """The stored data failed a check. Never served; the message tells how to restore, `finding` only what is wrong."""
+    """The stored data failed a check and is not served. The message says how to restore; `finding` says only what is wrong."""
 
     def __init__(self, message: str, *, finding: str = "") -> None:
         super().__init__(message)
@@ -103,13 +103,13 @@ class Corrupt(StorageError):
 
 
 class RolledBack(StorageError):
-    """The backend is behind what it has told before: an older state was put in its place. Never served: its next revisions were given
-    out already, for other states. The message tells how to restore it with larger ones."""
+    """The backend's revision went backwards, because an older state was restored. Its next revisions were used already for other states,
+    so it is not served. The message says how to restore with larger revisions."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyValue:
-    """One key's state. `revision` is that of the commit which last wrote it."""
+    """Holds the state of one key. `revision` is the revision of the commit that last wrote the key."""
 
     key: str
     value: bytes
@@ -118,7 +118,7 @@ class KeyValue:
 
 @dataclass(frozen=True, slots=True)
 class Put:
-    """Write `value` at `key`. `expected`: the revision the key must have now, 0 for "must not exist", None for any."""
+    """Write `value` at `key`. `expected`: the revision that the key must have now; 0 if it must not exist, None for any."""
 
     key: str
     value: bytes
@@ -127,7 +127,7 @@ class Put:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """Remove `key`. `expected` as in Put; deleting a key that is not there with expected=None changes nothing."""
+    """Delete `key`. `expected`: as in Put. Deleting an absent key with expected=None changes nothing."""
 
     key: str
     expected: int | None = None
@@ -135,7 +135,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """Change nothing, but fail the commit unless `key` has revision `expected` (0: does not exist)."""
+    """Fail the commit unless `key` has revision `expected` (0: does not exist). Changes nothing."""
 
     key: str
     expected: int
@@ -146,7 +146,7 @@ Operation = Put | Delete | Check
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A consistent part of the map: `items` in key order, all as of `revision`. `more`: items exist behind the last one."""
+    """Holds a consistent part of the map: `items` in key order, all as of `revision`. `more`: items follow after the last one."""
 
     items: Sequence[KeyValue]
     revision: int
@@ -154,8 +154,10 @@ class Page:
 
 
 class Event(NamedTuple):
-    """One key's change. For "put": the new value and, in `previous`, the one before (None: created).
-    For "delete": `value` is the last state before the deletion; `previous` is the same."""
+    """Holds one change of one key.
+
+    "put": `value` is the new value, and `previous` the one before (None: created). "delete": `value` and `previous` are the
+    last value before the deletion."""
 
     type: Literal["put", "delete"]
     key: str
@@ -166,14 +168,14 @@ class Event(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Everything up to `revision` has been delivered on this watch, though nothing may have changed."""
+    """Says that this watch has delivered every change up to `revision`."""
 
     revision: int
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """How much a backend has stored. `size`, `limit`: bytes, 0 where it does not know. `full`: commits that store more are refused."""
+    """Holds how much a backend has stored. `size`, `limit`: bytes, 0 if unknown. `full`: commits that store more are refused."""
 
     size: int
     limit: int
@@ -183,18 +185,18 @@ class Usage:
 class Store(ABC):
     """An ordered, revisioned, transactional map. All methods are safe to call concurrently on one event loop.
 
-    `exclusive`: only commits made through this very object change the data (an embedded store). What they have been
-    acknowledged is then all there is, and a cache around it need not ask it before a linearizable read."""
+    `exclusive`: only commits through this object change the data, as in an embedded store. A cache around such a store need not
+    ask it before a linearizable read."""
 
     exclusive: bool = False
 
     def usage(self) -> Usage:
-        """What is known of the room, without asking for it."""
+        """Return how much is stored, as far as it is known without a request to the backend."""
         return Usage(0, 0, full=False)
 
     @abstractmethod
     async def start(self) -> None:
-        """Open the backend. Raises Corrupt or Unavailable with a message that tells what to do."""
+        """Open the backend. Raises Corrupt or Unavailable with a message that says what to do."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -202,37 +204,41 @@ class Store(ABC):
 
     @abstractmethod
     async def get(self, key: str) -> KeyValue | None:
-        """The latest committed state of `key` (linearizable), or None."""
+        """Return the latest committed state of `key` (linearizable), or None."""
 
     @abstractmethod
     async def list(self, prefix: str, *, start: str | None = None, limit: int = 0, at: int = 0) -> Page:
-        """The keys below `prefix` in order. `start`: first key wanted (inclusive); for the next page, the last key + NUL. `limit` 0: all;
-        otherwise at most so many, and fewer where their values are large: `more` says whether it was the last page.
-        `at` 0: the latest (linearizable); otherwise as of that revision (Compacted, FutureRevision)."""
+        """Return the keys below `prefix` in order.
+
+        `start`: the first key (inclusive); for the next page, the last key + NUL. `limit`: the largest number of keys; 0 for all. A
+        page with a limit has fewer keys if their values are large, and `more` says whether keys follow. `at`: the revision to read
+        at; 0 for the latest (linearizable). Raises Compacted or FutureRevision for `at`."""
 
     @abstractmethod
     async def commit(self, operations: Sequence[Operation]) -> int:
-        """Apply all operations or none; when it returns they are durable and visible to every later read here.
+        """Apply all operations or none. When this returns, they are durable and visible to every later read of this store.
 
-        Returns the commit's revision, or the current one when the operations changed nothing (only Checks, or Deletes of
-        absent keys). Raises Conflict for the first failed expectation, ValueError when two operations name one key,
-        Full when there is no room (Deletes are still taken), Unavailable when the outcome is unknown. Cancelling the caller does not undo
-        it: it may still be applied."""
+        Returns the commit's revision, or the current one if the operations changed nothing (only Checks, or Deletes of absent
+        keys). Raises Conflict for the first failed expectation, ValueError if two operations name one key, Full if there is no room
+        (Deletes are still accepted), and Unavailable if the outcome is unknown. A commit may be applied even though its caller was
+        cancelled."""
 
     @abstractmethod
     def watch(self, prefix: str, after: int) -> AsyncIterator[Event | Progress]:
-        """Every change below `prefix` with a revision greater than `after`, in order of revision (within one commit, in
-        the order of its operations), none lost or doubled, until closed. When nothing further is waiting it emits Progress
-        at once, and again now and then while idle: the events of a revision are complete only when a Progress or an event
-        of a later revision has come, and a reader that has to start anew must do so after the last complete one.
-        Raises Compacted when `after` is older than what is kept, FutureRevision when it has not happened,
-        Unavailable when the stream ends."""
+        """Yield every change below `prefix` with a revision greater than `after`, until closed.
+
+        Changes come in order of revision, and within one commit in the order of its operations; none is lost or repeated. The watch
+        yields Progress as soon as no change is waiting, and from time to time while idle. The events of a revision are complete only
+        after Progress or an event of a later revision: a reader that starts again must start after the last complete revision.
+        Raises Compacted if `after` is older than the kept history, FutureRevision if it does not exist yet, and Unavailable when the
+        stream ends."""
 
     @abstractmethod
     async def current_revision(self) -> int:
-        """The revision of the latest commit (linearizable). 1 or more, also when nothing was ever written."""
+        """Return the revision of the latest commit (linearizable): 1 or more, even if nothing was ever written."""
 
     @abstractmethod
     async def compact(self, revision: int) -> None:
-        """Forget history up to and including `revision`: reads at, and watches after, an older one raise Compacted.
-        A no-op when already compacted further; FutureRevision when it has not happened."""
+        """Drop the history up to and including `revision`. Reads at an older revision, and watches after one, then raise Compacted.
+
+        Does nothing if the history was compacted further already. Raises FutureRevision if `revision` does not exist yet."""

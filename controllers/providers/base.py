@@ -1,11 +1,12 @@
-"""The Provider seam: a source of machines that can be offered, driven and taken back. One instance per WorkloadClass.
+"""Defines the interface of a provider: a source of machines that can be offered, driven and released.
 
-Providers are found by entry point: group `metal3_workloads.providers`, the name is the class's `provisioner`. They speak to
-their own source only; the objects of the management cluster are the controllers' business. What a provider reports is
-what tenants see: nothing of the owner's (BMC addresses, credentials, secret names, owner's annotations) may be in it.
+Each WorkloadClass has one provider instance. Providers are found by entry point: the group is `metal3_workloads.providers`,
+and the name is the class's `provisioner`. A provider talks to its own source only. The controllers manage the objects in
+the management cluster. Tenants see what a provider reports, so a report must not contain anything that belongs to the
+owner: no BMC addresses, credentials, names of secrets, or annotations of the owner.
 
-    ProviderError                 something the class's owner (or time) has to mend: reason, message
-    +-- BadClass                  the class cannot work as it is: parameters or credentials; terminal until they change
+    ProviderError                 the class's owner has to fix something, or the source has to recover: reason, message
+    +-- BadClass                  the class's parameters or credentials cannot work; terminal until they change
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ Object = dict[str, Any]
 
 
 class ProviderError(Exception):
-    """`reason` is a CamelCase word, `message` says what is wrong and what to do, fit for the owner (not for tenants)."""
+    """Reports what is wrong at the source. `reason` is a CamelCase word; `message` is for the owner only, and says what to do."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -52,15 +53,15 @@ class ProviderError(Exception):
 
 
 class BadClass(ProviderError):
-    """The class's parameters or credentials cannot be used."""
+    """Reports parameters or credentials of the class that cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A real host's identity at its source. The uid is what counts: a new machine under an old name is another one.
+    """Identifies a real host at its source. The uid decides: a new machine under an old name is another host.
 
-    `identity_namespace`: the one namespace of the management cluster in which the view has this very uid, not one made from it: for a
-    source whose hosts are views already, so that who moves here from there finds the same hosts."""
+    `identity_namespace`: the namespace of the management cluster in which the view keeps the source's uid. A source whose hosts
+    are views sets it, so that a consumer that moves here finds the same hosts. Empty: the view's uid is derived."""
 
     namespace: str
     name: str
@@ -70,7 +71,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """Who has the real host, by its own record. `workload_uid` is set if it is a Workload of this project."""
+    """Names the consumer that the real host itself records. `workload_uid` is set if the consumer is a Workload of this project."""
 
     kind: str
     namespace: str
@@ -80,14 +81,14 @@ class Consumer:
 
 @dataclass(frozen=True, slots=True)
 class ProviderHost:
-    """One real host as its source reports it now.
+    """Describes one real host as its source reports it now.
 
-    `report` is a HostReport as JSON (see apiserver.apis.host). `available`: a Workload could have it now; if not,
-    `reason` (CamelCase) and `message` say why and what the owner can do. `dirty_for`: the one namespace that may have it.
-    `leftovers`: it was freed by hand, and what a Workload has left is still to be removed (see Provider.tidy).
-    `held`: a HeldClaim as JSON (see apiserver.apis.host), if its source knows a claim that a consumer moving here may go on with.
-    `error`: what the source says is wrong with it, in its own words: for the owner alone.
-    `to_free`: what its owner has to do at the source to free it by hand, whatever runs there."""
+    `report`: a HostReport as JSON (see apiserver.apis.host). `available`: whether a Workload could claim the host now; if not,
+    `reason` (CamelCase) and `message` say why, and what the owner can do. `dirty_for`: the only namespace that may claim the host, as it
+    was not cleaned. `leftovers`: the owner freed the host by hand, and what a Workload left there still has to be removed (see
+    Provider.tidy). `held`: a HeldClaim as JSON (see apiserver.apis.host): a claim that the source knows, and that a consumer which
+    moves here may adopt. `error`: the source's own description of what is wrong, for the owner only. `to_free`: what the owner has
+    to do at the source to free the host by hand, whatever runs on it."""
 
     source: Source
     report: Object
@@ -104,12 +105,13 @@ class ProviderHost:
 
 @dataclass(frozen=True, slots=True)
 class ProviderContext:
-    """What a provider is made from.
+    """Holds what a provider is made from.
 
-    `credentials`: the decoded values of the class's secret (empty without one). `on_change(uid)` is to be called whenever the
-    host with this uid appears, changes or goes; `on_health()` whenever `problem()` may have changed. Both return at once.
-    `has_host(name)`: whether the management cluster itself has a Host of this name; for sources that may lead back to it. `cluster_id`:
-    what tells this management cluster from others that share the source, "" where that is not known."""
+    `credentials`: the decoded values of the class's secret; empty without a secret. `on_change(uid)`: the provider calls it whenever
+    the host with this uid appears, changes or disappears. `on_health()`: the provider calls it whenever the result of `problem()`
+    may have changed. Both return at once. `has_host(name)`: whether the management cluster has a Host of this name, for a source
+    that may lead back to that cluster. `cluster_id`: distinguishes this management cluster from others that share the source; empty
+    if unknown."""
 
     class_name: str
     spec: WorkloadClassSpec
@@ -123,7 +125,7 @@ class ProviderContext:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Part of a condition: True, False or None (unknown), a CamelCase reason, a message fit for the tenant."""
+    """Holds a condition's status (True, False or None for Unknown), its CamelCase reason, and its message. Tenants see all of it."""
 
     status: bool | None
     reason: str
@@ -132,13 +134,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class ApplyRequest:
-    """What is to be true of a real host.
+    """Describes the desired state of a real host.
 
-    `workload`: the Workload as JSON. `secrets`: per field ("userData", "metaData", "networkData") the data of the secret that the
-    Workload names, values decoded; fields it does not name are missing. `blocked`: why nothing new may be put on the host (a
-    secret is missing); it is to be held, and what is on it kept. `view_name`, `view_uid`: the host as its tenant knows it.
-    `annotations`: what the tenant wrote on its view; only those meant for the machine are passed on. `version` changes
-    whenever anything of this changes in meaning, the secrets' data included."""
+    `workload`: the Workload as JSON. `secrets`: for each of "userData", "metaData" and "networkData" that the Workload names, the
+    decoded data of that secret; other fields are missing. `blocked`: why nothing new may be installed, for example because a secret
+    is missing; the provider then keeps the claim and what runs on the host. `view_name`, `view_uid`: the host as the tenant sees
+    it. `annotations`: the annotations of the tenant on its view; a provider passes on only those that are meant for the machine.
+    `version`: changes whenever the meaning of anything here changes, including the secrets' data."""
 
     workload: Object
     source: Source
@@ -156,97 +158,99 @@ class ApplyRequest:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What came of `apply`. `bound`: whether the real host is this Workload's. `synchronized`: whether it was told everything.
-    `stalled`: why it does not follow although it was told, fit for the tenant; empty when it does.
-
-    `observed`: the host's status right after it, in HostReport's `status` form; None when it is not known. `empty`: the real host was
-    seen with nothing on it and nothing under way. `consumed`: annotations of the tenant that have done their work. `handed_back`: the
-    claim that was taken over is its consumer's at the source again: a Workload that the claim itself had made is to go. `untouched`: the
-    real host cannot be had, and bears no trace of this Workload: if the host was merely chosen, another one may be."""
+    """Reports the result of `apply`."""
 
     bound: Outcome
+    """Whether this Workload has the real host."""
     synchronized: Outcome
+    """Whether everything that the Workload asks for was written to the source."""
     observed: Object | None = None
+    """The host's status right after `apply`, in the form of HostReport's `status`; None if unknown."""
     empty: bool = False
+    """The real host has nothing installed, and no operation is in progress."""
     consumed: tuple[str, ...] = ()
+    """The tenant's one-shot annotations that were acted on; they can be removed."""
     stalled: str = ""
+    """Why the host does not follow although everything was written, for the tenant; empty if it follows."""
     handed_back: bool = False
+    """The adopted claim was returned to its consumer at the source. Delete a Workload that was created for the claim."""
     untouched: bool = False
+    """The host is unavailable and nothing was changed on it. The scheduler may pick another one, unless the host was requested by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """What came of `release`. `done`: the real host is nobody's, empty, clean (or marked dirty or quarantined), and no secret is left.
-    Otherwise `message` says what is waited for, fit for the tenant."""
+    """Reports the result of `release`. `done`: the real host has no consumer, nothing is installed, it is clean (or marked as dirty or
+    quarantined), and no copy of a secret is left. Otherwise `message` says what `release` waits for, for the tenant."""
 
     done: bool
     message: str = ""
 
 
 class Provider(ABC):
-    """A source of machines. Every method may be cancelled anywhere and called again: all is level-triggered."""
+    """A source of machines. Every method is level-triggered: it may be cancelled at any point and called again."""
 
     parameters_model: ClassVar[type[Model]] = Model
-    """The class's `parameters`; unknown fields should be refused (extra="forbid"), for they are typing errors."""
+    """The model of the class's `parameters`. It should refuse unknown fields (extra="forbid"), because they are typing errors."""
 
     @classmethod
     @abstractmethod
     async def create(cls, context: ProviderContext) -> Self:
-        """Makes a provider without waiting for its source. Raises BadClass if credentials or parameters cannot work."""
+        """Create a provider without waiting for its source. Raises BadClass if the credentials or parameters cannot work."""
 
     @abstractmethod
     async def run(self) -> None:
-        """Follows the source until cancelled, calling on_change and on_health. Trouble of the source is survived."""
+        """Follow the source until cancelled, and call on_change and on_health. Errors of the source must not end this method."""
 
     @abstractmethod
     def hosts(self) -> Iterable[ProviderHost]:
-        """All hosts, as last known."""
+        """Return all hosts as last known."""
 
     @abstractmethod
     def host(self, uid: str) -> ProviderHost | None:
-        """One host as last known; None when it is gone, or not of the class (any more)."""
+        """Return one host as last known; None if it is gone, or does not belong to the class."""
 
     @abstractmethod
     def problem(self) -> ProviderError | None:
-        """Why the source cannot be followed at present, or None. Until the source was first read completely there is one."""
+        """Return why the source cannot be followed now, or None. Before the source was first read completely, there is a problem."""
 
     @property
     @abstractmethod
     def synced(self) -> bool:
-        """Whether the source was read completely once, so that a host not known is a host that is gone."""
+        """Whether the source was read completely at least once, so that an unknown host is a host that is gone."""
 
     @abstractmethod
     async def apply(self, request: ApplyRequest) -> Applied:
-        """Takes the host for the Workload, if nobody else has it, and tells it what to run. Idempotent.
+        """Claim the host for the Workload if no other consumer has it, and write what it has to run. Idempotent.
 
-        Raises ProviderError or the client's errors when the source does not answer; it is tried again then."""
+        Raises ProviderError or the client's errors if the source does not answer; the controller then tries again."""
 
     def applied(self, request: ApplyRequest) -> Applied | None:
-        """What `apply` would return, if it would not have to do anything as far as is known without asking the source; else None.
+        """Return what `apply` would return if it has nothing to do, judged without a request to the source; otherwise None.
 
-        `request.secrets` is empty here, `request.version` tells whether they are the same as before. To save requests only."""
+        `request.secrets` is empty here; `request.version` shows whether they changed. This method only saves requests."""
         return None
 
     @abstractmethod
     async def release(self, request: ApplyRequest) -> Released:
-        """Takes the Workload off the host. Called again and again until done; idempotent, also after it was done."""
+        """Remove the Workload from the host. The controller calls it until it is done. Idempotent, also afterwards."""
 
     async def tidy(self, uid: str) -> None:
-        """Removes what a Workload has left on and beside a host that its owner has freed by hand. Harmless on others, idempotent."""
+        """Remove what a Workload left on and beside a host that its owner freed by hand. Idempotent, and harmless for other hosts."""
         return
 
     @abstractmethod
     async def close(self) -> None:
-        """Ends all connections."""
+        """Close all connections."""
 
 
 def provisioners() -> list[str]:
-    """The names of all installed providers."""
+    """Return the names of all installed providers."""
     return sorted({point.name for point in entry_points(group=ENTRY_POINTS)})
 
 
 def find_provider(provisioner: str) -> type[Provider]:
-    """The provider of this name. Raises BadClass when none is installed."""
+    """Return the provider with this name. Raises BadClass if it is not installed."""
     for point in entry_points(group=ENTRY_POINTS, name=provisioner):
         found = point.load()
         if not (isinstance(found, type) and issubclass(found, Provider)):
