@@ -22,9 +22,9 @@ Step = dict[str, Any]
 class Machine:
     """One machine's scenario in a process of its own, which ends by itself after its total time."""
 
-    def __init__(self, program: Path, kubeconfig: Path, namespace: str, name: str, selector: str) -> None:
+    def __init__(self, program: Path, kubeconfig: Path, namespace: str, name: str, selector: str, scenario: str = "machine") -> None:
         self.name = name
-        argv = [str(program), f"--kubeconfig={kubeconfig}", f"--namespace={namespace}", "--scenario=machine", f"--machine={name}"]
+        argv = [str(program), f"--kubeconfig={kubeconfig}", f"--namespace={namespace}", f"--scenario={scenario}", f"--machine={name}"]
         self._process = subprocess.Popen(
             [*argv, f"--selector={selector}", "--step-by-step"],
             stdin=subprocess.PIPE,

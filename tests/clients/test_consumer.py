@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from hack.demos.consumers import Machine
 from tests.clients.identities import WATCHES_HOSTS, service_account
 from tests.integration.canary import sightings
 from tests.integration.conftest import TENANTS
@@ -85,6 +88,49 @@ def test_a_host_is_kept_for_the_successor(consumer: Path, providers: dict[str, P
 def test_one_of_two_machines_gets_a_host(consumer: Path, providers: dict[str, Path]) -> None:
     for steps in at_once(consumer, providers, "rivals").values():
         assert "conflict" in names(steps)
+
+
+THIEF = {"apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1", "kind": "Metal3Machine", "namespace": "elsewhere", "name": "thief"}
+WORKLOADS = "/apis/workload.metal3.io/v1alpha1/namespaces/a/workloads"
+
+
+@pytest.mark.parametrize("in_time", [True, False], ids=["answered with a conflict", "answered before the source was asked"])
+def test_a_claim_on_a_host_that_the_source_gives_to_another_is_told(
+    tenants: Running, consumer: Path, providers: dict[str, Path], in_time: bool
+) -> None:
+    """The controllers do not see the theft before the claim: they are held up, as by a slow network."""
+    (controllers,) = tenants.description["controllers"]["pids"]
+    machine, host = Machine(consumer, providers["a"], "a", "robbed", "", "robbed"), ""
+    try:
+        host = machine.until("chosen")[-1]["host"]
+        os.kill(controllers, signal.SIGSTOP)
+        own(tenants, host, THIEF)
+        machine.go_on()
+        if in_time:
+            eventually(lambda: tenants.direct(WORKLOADS, identity=tenants.admin_identity()).json()["items"], poll=0.01)
+        else:
+            machine.until("claimed")
+        os.kill(controllers, signal.SIGCONT)
+        if not in_time:
+            machine.go_on()
+        machine.until("conflict" if in_time else "withdrawn")
+        machine.go_on()
+        assert machine.until("done")[0]["host"] != host
+        real = tenants.get(OWNER, "baremetalhosts", host, "-n", "metal3")
+        assert real["spec"]["consumerRef"] == THIEF
+        assert "image" not in real["spec"]
+        assert "workload.metal3.io/workload-uid" not in real["metadata"].get("labels", {})
+    finally:
+        os.kill(controllers, signal.SIGCONT)
+        machine.end()
+        if host:
+            own(tenants, host, None)
+
+
+def own(cluster: Running, host: str, consumer: dict[str, str] | None) -> None:
+    """Write a consumer into the owner's BareMetalHost, or take it out."""
+    patch = json.dumps({"spec": {"consumerRef": consumer}})
+    cluster.kubectl(OWNER, "patch", "baremetalhosts", host, "-n", "metal3", "--type=merge", "-p", patch)
 
 
 @pytest.fixture

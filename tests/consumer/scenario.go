@@ -13,6 +13,7 @@ var scenarios = map[string]func(context.Context, *consumer) error{
 	"immediate": immediate,
 	"reuse":     reuse,
 	"rivals":    rivals,
+	"robbed":    robbed,
 	"unhealthy": unhealthy,
 }
 
