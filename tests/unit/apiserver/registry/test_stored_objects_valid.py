@@ -52,11 +52,48 @@ FIELDS: dict[str, st.SearchStrategy[Any]] = {
 CHANGES = st.dictionaries(st.sampled_from(sorted(FIELDS)), st.none(), max_size=3).flatmap(
     lambda chosen: st.fixed_dictionaries({field: FIELDS[field] for field in chosen})
 )
+CLASS_FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "provisioner": st.sampled_from([None, "", "metal3.io/baremetalhost", 1]),
+    "parameters": st.sampled_from([None, {}, {"namespace": "metal3"}, []]),
+    "credentialsSecretRef": st.sampled_from([None, {}, {"namespace": "system", "name": "s"}, {"namespace": "No Name", "name": "s"}]),
+    "allowedNamespaces": st.sampled_from([None, {}, {"names": ["*"]}, {"nameMatches": "("}, {"selector": {"matchLabels": {"!": "x"}}}]),
+    "images": st.sampled_from([None, {}, {"allow": []}, {"allow": ["https://images.example.com/"]}, {"allow": ["http://user@host/"]}]),
+    "customDeploy": st.sampled_from([None, {"methods": ["install"]}, {"methods": ["No Name"]}]),
+    "secrets": st.sampled_from([None, {"requiredLabel": "a=b"}, {"requiredLabel": "=b"}, {"allowedTypes": [""]}]),
+    "cleaning": st.sampled_from([None, {"mode": "disabled", "tenantMayDisable": True}, {"mode": "thorough"}]),
+    "offer": st.sampled_from([None, {"maxPerNamespace": 1}, {"maxPerNamespace": -1}]),
+    "hostSelector": st.sampled_from([None, {"matchLabels": {"a": "b"}}, {"matchExpressions": [{"key": "a", "operator": "Near"}]}]),
+}
+CLASS_CHANGES = st.dictionaries(st.sampled_from(sorted(CLASS_FIELDS)), st.none(), max_size=3).flatmap(
+    lambda chosen: st.fixed_dictionaries({field: CLASS_FIELDS[field] for field in chosen})
+)
+CLASS = st.sampled_from(("metal", "other"))
+SOURCE = {"namespace": "metal3", "name": "node-0", "uid": "uid-node-0"}
+CLAIM = {"namespace": "tenant-a", "name": "node-0", "uid": "made-up"}
+HOST_CHANGES = st.fixed_dictionaries(
+    {},
+    optional={
+        "className": st.sampled_from([None, "metal", "other", "No Name", 1]),
+        "source": st.sampled_from([None, {}, SOURCE, {**SOURCE, "uid": "another"}, {**SOURCE, "name": "No Name"}]),
+        "claimRef": st.sampled_from([None, {}, CLAIM, {"name": 1}]),
+        "view": st.sampled_from([None, {"name": "made-up"}, {"annotations": {"a": 1}}]),
+        "offers": st.sampled_from([None, ["tenant-b"], "tenant-b", ["No Name"]]),
+    },
+)
+OFFERS = st.sampled_from([[], ["tenant-a"], ["tenant-b", "tenant-a", "tenant-b"], ["No Name"], [""], [1], "tenant-a", None])
 METADATA = st.sampled_from(
     [{}, {"labels": {"a": "b"}}, {"labels": {"no good!": "b"}}, {"labels": 1}, {"annotations": {"a": 1}}, {"finalizers": ["a/b"]}]
 )
 STATUSES = st.sampled_from(
-    [{"phase": "Running"}, {"phase": "Deprovisioning"}, {"phase": "Dancing"}, {"conditions": 1}, {"poweredOn": "x"}, {}]
+    [
+        {"phase": "Running"},
+        {"phase": "Deprovisioning"},
+        {"phase": "Dancing"},
+        {"conditions": 1},
+        {"poweredOn": "x"},
+        {"host": {"name": 1}},
+        {},
+    ]
 )
 WORDS = st.sampled_from(["OK", "error", "of a later BMO", "x" * 129, "two\nlines"])
 
@@ -65,6 +102,12 @@ def merged(obj: dict[str, Any], spec: dict[str, Any], metadata: dict[str, Any]) 
     """A merge patch of the object."""
     kept = {k: v for k, v in {**(obj.get("spec") or {}), **spec}.items() if v is not None}
     return {**obj, "metadata": {**obj["metadata"], **metadata}, "spec": kept}
+
+
+def applied(kind: str, metadata: dict[str, Any], **parts: Any) -> dict[str, Any]:
+    """What a client applies."""
+    group = "metal3.io" if kind == "BareMetalHost" else "workload.metal3.io"
+    return {"apiVersion": f"{group}/v1alpha1", "kind": kind, "metadata": metadata, **parts}
 
 
 def problems(registry: Registry, entry: Entry) -> list[str]:
@@ -121,12 +164,7 @@ class StoredObjects(RuleBasedStateMachine):
 
     @rule(namespace=TENANT, name=NAME, spec=CHANGES)
     def apply_view(self, namespace: str, name: str, spec: dict[str, Any]) -> None:
-        obj = {
-            "apiVersion": "metal3.io/v1alpha1",
-            "kind": "BareMetalHost",
-            "metadata": {"name": name, "namespace": namespace},
-            "spec": spec,
-        }
+        obj = applied("BareMetalHost", {"name": name, "namespace": namespace}, spec=spec)
         self.attempt(self.bench.views.apply(CONTEXT, namespace, name, obj, force=True))
 
     @rule(namespace=TENANT, name=NAME)
@@ -141,6 +179,63 @@ class StoredObjects(RuleBasedStateMachine):
     @rule(namespace=TENANT, name=NAME, spec=CHANGES, metadata=METADATA)
     def change(self, namespace: str, name: str, spec: dict[str, Any], metadata: dict[str, Any]) -> None:
         self.attempt(self.bench.workloads.update(CONTEXT, namespace, name, lambda old: merged(old, spec, metadata)))
+
+    @rule(namespace=TENANT, name=NAME, spec=CHANGES, metadata=METADATA, force=st.booleans())
+    def apply(self, namespace: str, name: str, spec: dict[str, Any], metadata: dict[str, Any], force: bool) -> None:
+        obj = applied("Workload", {"name": name, "namespace": namespace, **metadata}, spec=spec)
+        self.attempt(self.bench.workloads.apply(CONTEXT, namespace, name, obj, force=force))
+
+    @rule(namespace=TENANT, name=NAME, status=STATUSES)
+    def apply_status(self, namespace: str, name: str, status: dict[str, Any]) -> None:
+        obj = applied("Workload", {"name": name, "namespace": namespace}, status=status)
+        self.attempt(self.bench.workloads.apply(CONTEXT, namespace, name, obj, force=True, subresource="status"))
+
+    @rule(name=CLASS, spec=CLASS_CHANGES, metadata=METADATA)
+    def create_class(self, name: str, spec: dict[str, Any], metadata: dict[str, Any]) -> None:
+        made = merged({"metadata": {"name": name}, "spec": {"provisioner": "metal3.io/baremetalhost"}}, spec, metadata)
+        self.attempt(self.bench.classes.create(CONTEXT, "", made))
+
+    @rule(name=CLASS, spec=CLASS_CHANGES, metadata=METADATA)
+    def change_class(self, name: str, spec: dict[str, Any], metadata: dict[str, Any]) -> None:
+        self.attempt(self.bench.classes.update(CONTEXT, "", name, lambda old: merged(old, spec, metadata)))
+
+    @rule(name=CLASS, spec=CLASS_CHANGES, metadata=METADATA)
+    def apply_class(self, name: str, spec: dict[str, Any], metadata: dict[str, Any]) -> None:
+        obj = applied("WorkloadClass", {"name": name, **metadata}, spec=spec)
+        self.attempt(self.bench.classes.apply(CONTEXT, "", name, obj, force=True))
+
+    @rule(
+        name=CLASS, status=st.sampled_from([{}, {"hosts": {"total": "x"}}, {"hosts": {"free": 1}}, {"conditions": [{"type": "Connected"}]}])
+    )
+    def say_of_class(self, name: str, status: dict[str, Any]) -> None:
+        self.attempt(self.bench.classes.update(CONTEXT, "", name, lambda old: {**old, "status": status}, subresource="status"))
+
+    @rule(name=CLASS)
+    def delete_class(self, name: str) -> None:
+        self.attempt(self.bench.classes.delete(CONTEXT, "", name, DeleteOptions()))
+
+    @rule(index=st.sampled_from((0, 1)), spec=HOST_CHANGES, metadata=METADATA)
+    def change_host(self, index: int, spec: dict[str, Any], metadata: dict[str, Any]) -> None:
+        host = list(self.bench.hosts.collection.range())[index].name
+        self.attempt(self.bench.hosts.update(CONTEXT, "", host, lambda old: merged(old, spec, metadata)))
+
+    @rule(index=st.sampled_from((0, 1)), spec=HOST_CHANGES)
+    def apply_host(self, index: int, spec: dict[str, Any]) -> None:
+        host = list(self.bench.hosts.collection.range())[index].name
+        self.attempt(self.bench.hosts.apply(CONTEXT, "", host, applied("Host", {"name": host}, spec=spec), force=True))
+
+    @rule(spec=HOST_CHANGES)
+    def create_host(self, spec: dict[str, Any]) -> None:
+        """One of a name that is taken, or, with a source of its own, one that is deleted again."""
+        made = merged({"metadata": {"name": "a-third"}, "spec": {"className": "metal", "source": {**SOURCE, "uid": "third"}}}, spec, {})
+        self.attempt(self.bench.hosts.create(CONTEXT, "", made))
+        self.every_stored_object_is_valid()
+        self.attempt(self.bench.hosts.delete(CONTEXT, "", "a-third", DeleteOptions()))
+
+    @rule(index=st.sampled_from((0, 1)), namespaces=OFFERS)
+    def offer(self, index: int, namespaces: Any) -> None:
+        host = list(self.bench.hosts.collection.range())[index].name
+        self.attempt(self.bench.hosts.connect(CONTEXT, "", host, "offers", {"namespaces": namespaces}))
 
     @rule(namespace=TENANT, name=NAME, status=STATUSES)
     def say(self, namespace: str, name: str, status: dict[str, Any]) -> None:
@@ -199,4 +294,4 @@ def without_release(old: dict[str, Any]) -> dict[str, Any]:
 
 
 TestStoredObjects = StoredObjects.TestCase
-TestStoredObjects.settings = settings(max_examples=25, stateful_step_count=25, deadline=None)
+TestStoredObjects.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
