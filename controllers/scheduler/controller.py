@@ -10,22 +10,23 @@ import logging
 from functools import partial
 from typing import TYPE_CHECKING
 
-from apiserver.client.clock import LoopClock
+from apiserver.client.clock import LoopClock, timestamp
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, deleting, key_of, name_of, namespace_of, split_key
 from controllers import kinds
 from controllers.classaccess import admits, default_class, not_allowed, retain_refused
-from controllers.cluster import Cluster, with_conditions
 from controllers.runtime.conditions import condition, find_condition
 from controllers.runtime.controller import Controller, Result
 from controllers.scheduler.cache import ASSUMED_FOR, FreeHosts, unfree
 from controllers.scheduler.explanations import Explanations
 from controllers.scheduler.fit import needs, too_complex
 from controllers.scheduler.pending import Pending
+from controllers.workload.stalled import workload_conditions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from controllers.cluster import Cluster
     from controllers.scheduler.fit import Needs
 
 __all__ = ["Binder", "Unbindable", "is_pending"]
@@ -283,9 +284,10 @@ class Binder:
         generation = workload["metadata"].get("generation")
         conditions = [
             condition("Bound", False, error.reason, message, generation=generation),
-            condition("Ready", False, "NotBound", "it waits for a host: see condition Bound", generation=generation),
+            condition("Ready", False, error.reason, message, generation=generation),
         ]
-        status = {"phase": "Pending", "observedGeneration": generation, "conditions": with_conditions(workload, conditions)}
+        put = workload_conditions((workload.get("status") or {}).get("conditions"), conditions, timestamp())
+        status = {"phase": "Pending", "observedGeneration": generation, "conditions": put}
         await self._cluster.patch_status(kinds.WORKLOADS, workload, status)
         if not same:
             self._cluster.events.event(_about(workload), "Warning", error.reason, message)

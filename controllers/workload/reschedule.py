@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING
 
 from apiserver.apis.host import ADOPTS
 from apiserver.apis.workload import HOST_CHOSEN
+from apiserver.client.clock import timestamp
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, annotations_of, key_of, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
-from controllers.cluster import with_conditions
 from controllers.providers.base import ProviderError
 from controllers.runtime.conditions import condition, find_condition
 from controllers.workload.request import apply_request
+from controllers.workload.stalled import workload_conditions
 
 if TYPE_CHECKING:
     from controllers.cluster import Cluster
@@ -61,9 +62,10 @@ def giving_up_status(workload: Object, why: Outcome) -> Object:
     message = f"the host that was chosen first cannot be had ({why.reason}): another one is looked for"
     conditions = [
         condition("Bound", False, why.reason, message, generation=generation),
-        condition("Ready", False, "NotBound", "it waits for a host: see condition Bound", generation=generation),
+        condition("Ready", False, why.reason, message, generation=generation),
     ]
-    return {"phase": "Pending", "observedGeneration": generation, "conditions": with_conditions(workload, conditions)}
+    put = workload_conditions((workload.get("status") or {}).get("conditions"), conditions, timestamp(), final=False)
+    return {"phase": "Pending", "observedGeneration": generation, "conditions": put}
 
 
 async def give_up(cluster: Cluster, workload: Object, host: Object, provider: Provider | None) -> bool:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from apiserver.apis.quantity import MI, human
 from controllers.providers.base import Outcome
-from controllers.runtime.conditions import condition, is_true, set_conditions
+from controllers.runtime.conditions import condition, is_true
+from controllers.workload.stalled import workload_conditions
 
 if TYPE_CHECKING:
     from apiserver.client.objects import Object
@@ -54,8 +55,8 @@ def has_deployment(workload: Object, seen: Object) -> bool:
 
 
 _KEPT = (
-    "the host runs what was asked for before, and spec.updatePolicy is OnDelete: set back spec.image (or customDeploy), delete this "
-    "Workload and make it anew, or set spec.updatePolicy to Recreate to wipe the host and install it"
+    "the host runs what was asked for before, and spec.updatePolicy is OnDelete: set spec.image (or customDeploy) back to keep what runs, "
+    "or set spec.updatePolicy to Recreate, which wipes the host and installs what spec asks for"
 )
 
 
@@ -115,7 +116,8 @@ def unasked_status(workload: Object, synchronized: Outcome, now: str) -> Object:
 def releasing_status(workload: Object, message: str, now: str) -> Object:
     """The status of a Workload that is being deleted and has a host still."""
     waits = Outcome(False, "Releasing", message)
-    return _complete(workload, {"phase": "Deprovisioning", "conditions": _conditions(workload, now, Ready=waits)}, now)
+    conditions = _conditions(workload, now, final=False, Ready=waits)
+    return _complete(workload, {"phase": "Deprovisioning", "conditions": conditions}, now)
 
 
 def lost_status(workload: Object, now: str) -> Object:
@@ -212,12 +214,12 @@ def _ready(workload: Object, bound: Outcome, synchronized: Outcome, provisioned:
     return Outcome(True, "Running", "it runs") if online else Outcome(False, "PoweredOff", "spec.online is false")
 
 
-def _conditions(workload: Object, now: str, **outcomes: Outcome) -> list[Object]:
+def _conditions(workload: Object, now: str, *, final: bool = True, **outcomes: Outcome) -> list[Object]:
     wanted = [
         condition(type_, outcome.status, outcome.reason, outcome.message, generation=_generation(workload))
         for type_, outcome in outcomes.items()
     ]
-    return set_conditions((workload.get("status") or {}).get("conditions"), wanted, now)
+    return workload_conditions((workload.get("status") or {}).get("conditions"), wanted, now, final=final)
 
 
 def _complete(workload: Object, status: Object, now: str) -> Object:

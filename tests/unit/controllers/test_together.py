@@ -324,6 +324,19 @@ async def test_retain_waits_for_a_class_that_allows_it(here: World) -> None:
         await eventually(lambda: here.phase("web") == "Running")
 
 
+async def test_a_missing_class_is_told_in_ready_and_ends_waits_until_it_is_there(here: World) -> None:
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web", className="later"))
+        await eventually(lambda: here.condition("web", "Stalled")["reason"] == "ClassNotFound")
+        ready, bound = here.condition("web", "Ready"), here.condition("web", "Bound")
+        assert (ready["status"], ready["reason"], ready["message"]) == ("False", bound["reason"], bound["message"])
+        assert "later" in ready["message"]
+        metal = here.management.get(CLASSES, "metal")
+        here.management.put(CLASSES, {**metal, "metadata": {**metal["metadata"], "name": "later", "uid": "later"}})
+        await eventually(lambda: here.condition("web", "Bound")["reason"] != "ClassNotFound")
+        assert here.condition("web", "Stalled")["status"] == ""
+
+
 async def test_dirty_disks_stay_home(here: World) -> None:
     here.management.edit(CLASSES, "metal", {"spec": {"cleaning": {"mode": "metadata", "tenantMayDisable": True}}})
     async with controllers(here):

@@ -1,0 +1,56 @@
+"""Derive the condition Stalled, by which kstatus (Flux, Helm, Argo CD) ends a wait, from a Workload's other conditions. Pure.
+
+Stalled is True while neither time nor another host helps: somebody has to change the Workload, its class or its hardware. It disappears
+with its cause. What may yet succeed by itself, such as a host that becomes free or a source that answers again, is not stalled.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from controllers.runtime.conditions import find_condition, set_conditions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from apiserver.client.objects import Object
+
+__all__ = ["STALLED", "workload_conditions"]
+
+STALLED = "Stalled"
+IN_VAIN = frozenset(
+    {
+        *("NoDefaultClass", "ClassNotFound", "ClassDeleting", "ClassGone", "NamespaceNotAllowed"),
+        *("TooComplex", "HostOfOtherClass", "RetainNotAllowed", "ImageNotAllowed", "DeployMethodNotAllowed"),
+        *("HostTaken", "HostTakenBack", "HostReleased", "HostGone", "HandedBack", "Lost"),
+        *("SecretNotAllowed", "InvalidSecret", "UserDataTooLarge", "ChecksumMissing", "ChecksumUnsupported"),
+        *("ImageUnsupported", "CustomDeployUnsupported", "ImageNotFound", "ImageUnknown", "Refused", "UpdateRefused"),
+    }
+)
+"""Reasons of Bound, Synchronized and Ready that only a change by somebody resolves (docs/troubles.md has them all)."""
+
+
+def workload_conditions(current: Iterable[Object] | None, wanted: Iterable[Object], now: str, *, final: bool = True) -> list[Object]:
+    """The Workload's conditions with the wanted ones put in, and Stalled as they say. `final`: False where what is
+    wrong is being put right, or nobody waits for the Workload to run."""
+    found = [item for item in set_conditions(current, wanted, now) if item["type"] != STALLED]
+    cause = _cause(found) if final else None
+    if cause is None:
+        return found
+    kept = [item for item in current or () if item["type"] == STALLED]
+    return [*found, *set_conditions(kept, [_stalled(cause)], now)]
+
+
+def _cause(conditions: list[Object]) -> Object | None:
+    """The first condition that says why it is in vain."""
+    parts = [find_condition(conditions, type_) for type_ in ("Bound", "Synchronized", "Ready")]
+    ready = parts[-1]
+    if ready is None or ready["status"] == "True":
+        return None
+    return next((part for part in parts if part is not None and part["status"] == "False" and part["reason"] in IN_VAIN), None)
+
+
+def _stalled(cause: Object) -> Object:
+    """The condition Stalled, for the reasons of another one."""
+    kept: Object = {field: cause[field] for field in ("reason", "message", "observedGeneration") if field in cause}
+    return {"type": STALLED, "status": "True", **kept}
