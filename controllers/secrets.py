@@ -60,7 +60,8 @@ class Secrets:
         self._watched: dict[str, asyncio.Task[None] | None] = {}
         self._live: set[str] = set()
         self._shares: dict[str, set[str]] = {}
-        """Tenants' watched secrets by namespace."""
+        """Tenants' watched secrets by namespace, which are `_shared` in all."""
+        self._shared = 0
         self._waiting: dict[str, dict[str, None]] = {}
         """Secrets by namespace for which there is no watch left, those that came first first."""
         self._group: asyncio.TaskGroup | None = None
@@ -121,10 +122,11 @@ class Secrets:
             self._waiting.setdefault(namespace, {})[key] = None
 
     def _has_room(self, namespace: str) -> bool:
-        return len(self._shares.get(namespace, ())) < self._most_of_namespace and sum(map(len, self._shares.values())) < self._most
+        return self._shared < self._most and len(self._shares.get(namespace, ())) < self._most_of_namespace
 
     def _share(self, namespace: str, key: str) -> None:
         self._shares.setdefault(namespace, set()).add(key)
+        self._shared += 1
         self._start(key)
 
     def _start(self, key: str) -> None:
@@ -143,16 +145,20 @@ class Secrets:
         if task is not None:
             task.cancel()
         share = self._shares.get(namespace, set())
-        share.discard(key)
+        if key in share:
+            share.remove(key)
+            self._shared -= 1
+            self._fill()
         if not share:
             self._shares.pop(namespace, None)
-        self._fill()
 
     def _waiting_in(self, namespace: str) -> dict[str, None]:
         return self._waiting.get(namespace, {})
 
     def _fill(self) -> None:
         """Gives the watch that has become free to a secret that waits for one."""
+        if self._shared >= self._most:
+            return
         namespace = next((namespace for namespace in self._waiting if self._has_room(namespace)), None)
         if namespace is not None:
             waiting = self._waiting[namespace]

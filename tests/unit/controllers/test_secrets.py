@@ -186,6 +186,7 @@ async def test_watches_are_bounded_in_all_and_for_each_namespace(api: FakeApi) -
         named.discard("a/s0")
         secrets.reconsider(["a/s0"])
         assert secrets.watched == {"a/s1", "a/s2", "b/s0", "b/s1", "c/s0", "owner/credentials"}
+        assert secrets.version("a/s3") == ""
         named.clear()
         secrets.reconsider(sorted(secrets.watched | {f"{namespace}/s{number}" for namespace in "abc" for number in range(4)}))
         assert secrets.watched == {"owner/credentials"}
