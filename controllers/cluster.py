@@ -10,13 +10,14 @@ from apiserver.client.clock import timestamp
 from apiserver.client.informer import Informer
 from apiserver.client.objects import Object, Resource, key_of, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
+from controllers.charges import charge_key
 from controllers.classaccess import lets_in
 from controllers.runtime.conditions import set_conditions
 from controllers.runtime.events import EventRecorder
 from controllers.secrets import Secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from apiserver.client.client import Client
 
@@ -59,7 +60,7 @@ def connect(client: Client, *, view_group: str = "metal3.io", component: str = "
         client,
         workloads=workloads,
         classes=classes,
-        hosts=Informer(client, kinds.HOSTS, indexers={"claim": _claim_keys, "class": _class_of}, transform=without_managers),
+        hosts=Informer(client, kinds.HOSTS, indexers=HOST_INDEXERS, transform=without_managers),
         namespaces=namespaces,
         secrets=Secrets(
             client,
@@ -152,6 +153,9 @@ def _class_of(obj: Object) -> list[str]:
 def _claim_keys(host: Object) -> list[str]:
     claim = host["spec"].get("claimRef")
     return [f"{claim['namespace']}/{claim['name']}"] if claim else []
+
+
+HOST_INDEXERS: dict[str, Callable[[Object], Iterable[str]]] = {"claim": _claim_keys, "charge": charge_key, "class": _class_of}
 
 
 def _credentials_key(class_: Object) -> list[str]:

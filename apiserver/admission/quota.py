@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["Limit", "Outcome", "Request", "StatusUnknown", "counted_as", "judge", "limits", "quantity", "with_used"]
+__all__ = ["Limit", "Outcome", "Request", "StatusUnknown", "counted_as", "judge", "limits", "quantity", "refusal", "with_used"]
 
 _QUANTITY = re.compile(r"([+-]?[0-9.]+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?")
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
@@ -39,11 +39,13 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One creation. `charged`: quotas in whose status it is counted already. `dry`: it will not happen."""
+    """One creation. `charged`: quotas in whose status it is counted already. `dry`: it will not happen. `beside`: how many count that are
+    no objects of the kind (see Holding)."""
 
     name: str
     charged: AbstractSet[str] = frozenset()
     dry: bool = False
+    beside: int = 0
 
 
 @dataclass(slots=True)
@@ -81,9 +83,11 @@ def judge(found: Sequence[Limit], requests: Sequence[Request], held: AbstractSet
     outcome, names = Outcome(), set(held)
     used = {limit.quota: limit.used for limit in found}
     for request in requests:
-        after = len(names | {request.name})
-        exceeded = [limit for limit in found if limit.quota not in request.charged and max(used[limit.quota] + 1, after) > limit.hard]
-        outcome.refusals.append(_refusal(exceeded[0], max(used[exceeded[0].quota], len(names)), counted) if exceeded else None)
+        after, beside = len(names | {request.name}), request.beside
+        exceeded = [
+            limit for limit in found if limit.quota not in request.charged and max(used[limit.quota] + 1, after) + beside > limit.hard
+        ]
+        outcome.refusals.append(refusal(exceeded[0], max(used[exceeded[0].quota], len(names)), counted, beside) if exceeded else None)
         if not exceeded and not request.dry:
             names.add(request.name)
             for limit in found:
@@ -115,6 +119,14 @@ def quantity(text: object) -> int:
     return int(number.to_integral_value(ROUND_CEILING))
 
 
-def _refusal(limit: Limit, used: int, counted: str) -> str:
-    """As kube-apiserver words it."""
-    return f"exceeded quota: {limit.quota}, requested: {counted}=1, used: {counted}={used}, limited: {counted}={limit.hard}"
+def refusal(limit: Limit, used: int, counted: str, beside: int = 0) -> str:
+    """As kube-apiserver words it, and what is counted beside the objects."""
+    asked, taken, most = (f"{counted}={number}" for number in (1, used + beside, limit.hard))
+    words = f"exceeded quota: {limit.quota}, requested: {asked}, used: {taken}, limited: {most}"
+    return f"{words}; {_BESIDE.format(beside)}" if beside else words
+
+
+_BESIDE = (
+    "{} of them are hosts that earlier Workloads of the namespace left retained, not cleaned or marked as unhealthy: "
+    "ask the hardware's owner to free them"
+)

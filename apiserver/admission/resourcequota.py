@@ -13,14 +13,13 @@ import time
 from collections import defaultdict
 from typing import TYPE_CHECKING, Any, Protocol
 
-from apiserver.admission.quota import Request, StatusUnknown, counted_as, judge, limits, quantity, with_used
+from apiserver.admission.quota import Request, StatusUnknown, counted_as, judge, limits, quantity, refusal, with_used
 from apiserver.apis.status import ApiError, forbidden, internal, service_unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
     from apiserver.registry.generic.attributes import Attributes
-    from apiserver.registry.generic.context import Context
     from apiserver.registry.generic.resource import Resource
 
 __all__ = ["QuotaConflict", "QuotaUnavailable", "Quotas", "ResourceQuota"]
@@ -56,8 +55,8 @@ class Quotas(Protocol):
 class _Charge:
     """One creation, from its admission until it has happened or not. Called with that (see Context.charges)."""
 
-    def __init__(self, group: _Group, name: str, *, dry: bool) -> None:
-        self.group, self.name, self.dry = group, name, dry
+    def __init__(self, group: _Group, name: str, *, dry: bool, beside: Callable[[], int]) -> None:
+        self.group, self.name, self.dry, self.beside = group, name, dry, beside
         self.born = time.monotonic()
         self.charged: set[str] = set()
         self.answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
@@ -69,16 +68,25 @@ class _Charge:
 class ResourceQuota:
     """An Admission; the last one, so that nothing is counted that another one refuses.
 
-    `names(resource, namespace)`: of the objects this server holds."""
+    `names(resource, namespace)`: of the objects this server holds. `beside(attributes)`: how many more count for a creation, or for a
+    binding, which takes something that may be counted already."""
 
-    def __init__(self, quotas: Quotas, names: Callable[[Resource, str], Collection[str]]) -> None:
-        self._quotas, self._names = quotas, names
+    def __init__(
+        self,
+        quotas: Quotas,
+        names: Callable[[Resource, str], Collection[str]],
+        beside: Callable[[Attributes], int] = lambda attributes: 0,
+    ) -> None:
+        self._quotas, self._names, self._beside = quotas, names, beside
         self._groups: dict[tuple[str, str], _Group] = {}
 
     async def admit(self, attributes: Attributes) -> dict[str, Any] | None:
         """See Admission. Raises 403 for what exceeds a quota, 503 when that cannot be found out."""
         new, resource, namespace, context = attributes.new, attributes.resource, attributes.namespace, attributes.context
-        if attributes.operation != "CREATE" or attributes.subresource or not namespace:
+        if attributes.operation != "CREATE" or not namespace:
+            return new
+        if attributes.subresource:
+            await self._check_binding(attributes)
             return new
         if not await self._counts(resource, namespace):
             return new
@@ -87,10 +95,29 @@ class ResourceQuota:
         if known is not None:
             known.name = attributes.name  # another attempt of the same creation, under another name perhaps
             return new
-        refusal = await self._charge(group, context, attributes.name)
-        if refusal is not None:
-            raise forbidden(resource.group, resource.plural, attributes.name, refusal)
+        why = await self._charge(group, attributes)
+        if why is not None:
+            raise forbidden(resource.group, resource.plural, attributes.name, why)
         return new
+
+    async def _check_binding(self, attributes: Attributes) -> None:
+        """Raises 403 where the object was let in on condition that it takes what is counted already, and takes something else. All objects
+        count here, bound or not, so that bindings at the same time need not know of each other."""
+        resource, namespace = attributes.resource, attributes.namespace
+        if attributes.subresource != "binding" or not self._beside(attributes):
+            return
+        counted = counted_as(resource)
+        try:
+            found = limits(await self._quotas.get(namespace), counted)
+        except QuotaUnavailable as error:
+            raise _unknown(namespace, error) from None
+        except StatusUnknown as error:
+            raise forbidden(resource.group, resource.plural, attributes.name, _status_unknown(error, counted)) from None
+        beside, held = self._beside(attributes), len(self._names(resource, namespace))
+        exceeded = [limit for limit in found if held + beside > limit.hard]
+        if exceeded:
+            why = refusal(exceeded[0], held - 1, counted, beside)
+            raise forbidden(resource.group, resource.plural, attributes.name, why)
 
     async def close(self) -> None:
         """Ends what is under way."""
@@ -106,21 +133,22 @@ class ResourceQuota:
             raise _unknown(namespace, error) from None
         return any(counted in ((quota.get("status") or {}).get("hard") or {}) for quota in quotas)
 
-    async def _charge(self, group: _Group, context: Context, name: str) -> str | None:
-        charge = _Charge(group, name, dry=context.dry_run)
+    async def _charge(self, group: _Group, attributes: Attributes) -> str | None:
+        context = attributes.context
+        charge = _Charge(group, attributes.name, dry=context.dry_run, beside=lambda: self._beside(attributes))
         group.add(charge)
         try:
             async with asyncio.timeout(SECONDS):
-                refusal = await charge.answer
+                why = await charge.answer
         except TimeoutError:
             charge(False)
             raise internal("resource quota evaluation timed out") from None
         except BaseException:
             charge(False)
             raise
-        if refusal is None and charge.charged:
+        if why is None and charge.charged:
             context.charges.append(charge)
-        return refusal
+        return why
 
     def _group(self, resource: Resource, namespace: str) -> _Group:
         key = (namespace, counted_as(resource))
@@ -193,16 +221,16 @@ class _Group:
             try:
                 found = limits(quotas, self._counted)
             except StatusUnknown as error:
-                _answer(batch, [f"status unknown for quota: {error.args[0]}, resources: {self._counted}"] * len(batch))
+                _answer(batch, [_status_unknown(error, self._counted)] * len(batch))
                 return
-            requests = [Request(charge.name, frozenset(charge.charged), charge.dry) for charge in batch]
+            requests = [Request(charge.name, frozenset(charge.charged), charge.dry, charge.beside()) for charge in batch]
             outcome = judge(found, requests, self._held(), self._counted)
-            fitting = [charge for charge, refusal in zip(batch, outcome.refusals, strict=True) if refusal is None and not charge.dry]
+            fitting = [charge for charge, why in zip(batch, outcome.refusals, strict=True) if why is None and not charge.dry]
             if await self._write(quotas, outcome.used, fitting):
                 self._admitted.update(charge for charge in fitting if charge.charged and not charge.answer.done())
                 _answer(batch, outcome.refusals)
-                for charge, refusal in zip(batch, outcome.refusals, strict=True):
-                    if refusal is not None or charge.answer.cancelled():
+                for charge, why in zip(batch, outcome.refusals, strict=True):
+                    if why is not None or charge.answer.cancelled():
                         self.settle(charge, False)
                 return
         raise QuotaUnavailable("too many others write them at once")
@@ -255,9 +283,13 @@ class _Group:
 
 
 def _answer(batch: list[_Charge], refusals: list[str | None]) -> None:
-    for charge, refusal in zip(batch, refusals, strict=True):
+    for charge, why in zip(batch, refusals, strict=True):
         if not charge.answer.done():
-            charge.answer.set_result(refusal)
+            charge.answer.set_result(why)
+
+
+def _status_unknown(error: StatusUnknown, counted: str) -> str:
+    return f"status unknown for quota: {error.args[0]}, resources: {counted}"
 
 
 def _unknown(namespace: str, error: QuotaUnavailable) -> ApiError:

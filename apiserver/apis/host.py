@@ -91,6 +91,17 @@ class ClaimRef(Model):
     uid: str
 
 
+class ChargedTo(Model):
+    """The namespace on whose account nobody else can have the host, although no Workload has it any more: its quota goes on counting it.
+
+    It ends when the host can be had by others, or is out of use for another reason. Its owner may clear it as well."""
+
+    namespace: str
+    name: str = Field(default="", description="The Workload that left it so.")
+    uid: str = Field(default="", description="That Workload's uid: while it exists, it is what is counted.")
+    unhealthy: bool = Field(default=False, description="Whether the tenant marked the host as unhealthy.")
+
+
 class TenantMetadata(Model):
     """What the tenant wrote into its view's metadata, on top of the host's own. `removed...` hide the host's."""
 
@@ -115,6 +126,7 @@ class HostSpec(Model):
         description="The operations before the claim, each with its start: they are not the claimant's to see.",
     )
     view: TenantMetadata | None = None
+    charged_to: ChargedTo | None = Field(default=None, description="Whose quota counts the host although no Workload has it.")
 
 
 class HostReport(Model):

@@ -15,6 +15,9 @@ from apiserver.apis.meta import Conditions, ObjectMeta, ObjectReference, SecretR
 
 GROUP, VERSION = "metal3.io", "v1alpha1"
 
+UNHEALTHY = ("capm3.metal3.io/unhealthy", "capi.metal3.io/unhealthy")
+"""Annotations by which remediation marks a host: nobody is to have it before its owner has repaired it."""
+
 MACAddress = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$")]
 Reported = Annotated[str, StringConstraints(pattern=r"^[ -~]{0,128}$")]
 """A word of one of BMO's enums, in what the hardware reports: shown as it is, for a later BMO has more of them than are known here."""

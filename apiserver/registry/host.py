@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from apiserver.apis.host import GROUP, VERSION, Host, HostOffers
 from apiserver.apis.status import cause, conflict, path_not_found
+from apiserver.registry.claims.charge import charge_by_report, charge_of
 from apiserver.registry.claims.claims import Claims, offered_to, unbound
 from apiserver.registry.generic.attributes import Attributes
 from apiserver.registry.generic.registry import ATTEMPTS, Registry
@@ -43,12 +44,16 @@ HOSTS = Resource(
         Column("Reason", "status.reason", description="Why it is not available"),
         Column("Age", "metadata.creationTimestamp", type="date"),
         Column("Message", "status.message", priority=1),
+        Column("Charged", "spec.chargedTo.namespace", priority=1, description="Whose quota counts it although no Workload has it"),
     ),
     indexed={
         ".claimNamespace": "spec.claimRef.namespace",
         ".claimName": "spec.claimRef.name",
         ".claimUID": "spec.claimRef.uid",
         ".name": "status.report.name",
+        ".chargedTo": "spec.chargedTo.namespace",
+        ".chargedName": "spec.chargedTo.name",
+        ".chargedUID": "spec.chargedTo.uid",
     },
     subresources={"status": frozenset({"get", "update", "patch"}), "offers": frozenset({"update"})},
 )
@@ -68,7 +73,7 @@ class HostStrategy(Strategy):
         """A new host is nobody's."""
         spec = new.get("spec")
         if isinstance(spec, dict):
-            new["spec"] = {k: v for k, v in spec.items() if k not in ("claimRef", *KEPT)}
+            new["spec"] = {k: v for k, v in spec.items() if k not in ("claimRef", "chargedTo", *KEPT)}
         new.pop("status", None)
         return new
 
@@ -86,7 +91,21 @@ class HostStrategy(Strategy):
                 **new["status"],
                 "phase": "Bound" if claimed else "Available" if new["status"].get("available") else "Unavailable",
             }
-        return new
+        return self._charged(old, new, subresource)
+
+    def _charged(self, old: dict[str, Any], new: dict[str, Any], subresource: str) -> dict[str, Any]:
+        """The Host with spec.chargedTo as it follows from its claim and its report. A writer may take it away, but not change it."""
+        spec = new.get("spec")
+        if not isinstance(spec, dict):
+            return new
+        charge = old["spec"].get("chargedTo") if spec.get("chargedTo") is not None else None
+        if "claimRef" not in spec and "claimRef" in old["spec"]:
+            workload = self.claims.workload_of_host(old)
+            charge = charge_of(old, workload.object() if workload is not None else None)
+        elif "claimRef" not in spec and subresource == "status" and isinstance(new.get("status"), dict):
+            charge = charge_by_report(charge, new["status"])
+        spec = {k: v for k, v in spec.items() if k != "chargedTo"}
+        return {**new, "spec": {**spec, "chargedTo": charge} if charge is not None else spec}
 
     def validate(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
         """claimRef comes only by binding; a host keeps its identity."""
@@ -143,6 +162,7 @@ class HostRegistry(Registry):
         indexers = {
             "claim": lambda e: [(e.fields[".claimNamespace"], e.fields[".claimName"])] if e.fields[".claimName"] else [],
             "name": lambda e: [e.fields[".name"]] if e.fields[".name"] else [],
+            "holder": lambda e: [holder] if (holder := e.fields[".claimNamespace"] or e.fields[".chargedTo"]) else [],
         }
         super().__init__(HOSTS, cache, strategy=HostStrategy(claims), admission=admission, indexers=indexers)
         self.claims = claims

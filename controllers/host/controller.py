@@ -15,6 +15,7 @@ from apiserver.apis.host import HostStatus, host_name
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, deleting, key_of, name_of
 from controllers import kinds
+from controllers.charges import ends, is_over
 from controllers.consumer.controller import consumer_gone
 from controllers.runtime.controller import Controller, Result
 
@@ -142,6 +143,8 @@ class HostController:
         status = host_status(reported, host, abandoned=await self._abandoned(host), consumer_gone=self._consumer_gone(host))
         if not await self._put(host, status) and changed:
             self._unchanged(host)
+        if ends(host, reported):
+            await self._uncharge(host)
         if reported.leftovers and provider is not None and not host["spec"].get("claimRef"):
             await provider.tidy(uid)
         return None
@@ -167,6 +170,8 @@ class HostController:
     async def _put(self, host: Object, status: Object) -> bool:
         """Writes the status, if it is another one: then all who watch Hosts hear of it."""
         changed = changed_status(host, status)
+        if changed is None and is_over(host, status):
+            changed = host["status"]
         if changed is None:
             return False
         try:
@@ -178,6 +183,13 @@ class HostController:
             return await self._put_refused(host, status)
         return True
 
+    async def _uncharge(self, host: Object) -> None:
+        """Takes the host off its last tenant's account."""
+        current = await self._cluster.client.get(kinds.HOSTS, name_of(host))
+        if current["spec"].get("chargedTo") == host["spec"]["chargedTo"]:
+            patch = {"metadata": {"resourceVersion": current["metadata"]["resourceVersion"]}, "spec": {"chargedTo": None}}
+            await self._cluster.client.patch(kinds.HOSTS, name_of(host), patch)
+
     async def _put_refused(self, host: Object, status: Object) -> bool:
         """Says that the report cannot be stored. What was stored before is kept, and the host is not offered."""
         changed = changed_status(host, refused_status(host, status))
@@ -188,7 +200,8 @@ class HostController:
 
 def _relevant(host: Object) -> tuple[object, ...]:
     """What of a Host may make another report of it right: not where it is offered, which changes often."""
-    return host["spec"]["className"], host["spec"].get("claimRef"), host.get("status"), deleting(host)
+    spec = host["spec"]
+    return spec["className"], spec.get("claimRef"), spec.get("chargedTo"), host.get("status"), deleting(host)
 
 
 def new_host(class_name: str, reported: ProviderHost) -> Object:

@@ -7,6 +7,7 @@ proposes, and takes the next one on a conflict.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -38,6 +39,8 @@ SETTLE = 0.05
 REPEAT_MESSAGE, MESSAGES_PER_SECOND = 2.0, 50
 """A message is changed at most so often, one Workload's and all together."""
 LOOK_FOR_PINNED = 3.0
+LOOK_AT_QUOTA = 10.0
+"""Seconds until a Workload without room in its namespace's quota is tried again: quotas are not watched."""
 ATTEMPTS = 5
 
 
@@ -50,6 +53,10 @@ class Unbindable(Exception):
         super().__init__(reason)
         self.reason = reason
         self.message: Callable[[], str] = message if callable(message) else lambda: message
+
+
+class QuotaExceeded(Unbindable):
+    """The namespace's quota leaves no room for a host, although it did for the Workload: another host of it counts by now."""
 
 
 def is_pending(workload: Object) -> bool:
@@ -155,6 +162,8 @@ class Binder:
             return await self._bind(key, workload)
         except Unbindable as error:
             again = await self._say(key, workload, error)
+            if isinstance(error, QuotaExceeded):
+                return again or Result(requeue_after=LOOK_AT_QUOTA)
             # Views are not watched: one that is waited for by name is looked for now and then.
             return again or (Result(requeue_after=LOOK_FOR_PINNED) if workload["spec"].get("hostRef") else None)
 
@@ -170,9 +179,20 @@ class Binder:
         want = needs(workload)
         for _ in range(ATTEMPTS):
             chosen = self._choose(key, class_, want)
-            if await self._post(workload, chosen):
-                return None
+            try:
+                if await self._post(workload, chosen):
+                    return None
+            except QuotaExceeded as error:
+                return await self._bind_own(workload, class_, want, error)
         return Result(requeue_after=SETTLE)
+
+    async def _bind_own(self, workload: Object, class_: Object, want: Needs, error: QuotaExceeded) -> Result | None:
+        """Binds a host that the namespace has left uncleaned, which its quota counts already. Raises the error when none will do."""
+        chosen = self._free.best(name_of(class_), replace(want, own=True))
+        if chosen is None:
+            raise error
+        self._free.assume(chosen)
+        return None if await self._post(workload, chosen) else Result(requeue_after=SETTLE)
 
     def _class_of(self, workload: Object) -> Object:
         """The Workload's class, if it may use it."""
@@ -249,6 +269,9 @@ class Binder:
         try:
             await self._cluster.client.create(kinds.WORKLOADS, body, namespace_of(workload), name=name_of(workload), subresource="binding")
         except ApiException as error:
+            if error.status == 403 and "exceeded quota" in error.message:
+                self._free.restore(host)
+                raise QuotaExceeded("QuotaExceeded", error.message) from None
             if error.status in {403, 404, 409, 422}:
                 log.info("%s was not bound to %s: %s", key_of(workload), host, error)
                 if await self._settled(workload):

@@ -71,7 +71,8 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a Workload needs. `resources` are labels that hold at least so much."""
+    """What a Workload needs. `resources` are labels that hold at least so much. `own`: only a host will do that holds data of its
+    namespace."""
 
     namespace: str
     seed: str
@@ -85,6 +86,7 @@ class Needs:
     nics: int = 0
     resources: tuple[tuple[str, float, str], ...] = ()
     failure_domain: str = ""
+    own: bool = False
 
 
 def candidate(host: Object) -> Candidate:
@@ -144,6 +146,8 @@ def misfit(host: Candidate, want: Needs) -> str | None:
     """Why the host will not do, as a phrase that many hosts may share; None when it fits. The first reason found counts."""
     if host.dirty_for is not None and host.dirty_for != want.namespace:
         return OTHERS_DATA
+    if want.own and host.dirty_for is None:
+        return "are new to the namespace"
     if not matches(want.selector, host.labels):
         return _unmatched(want.selector, host.labels)
     if want.architecture and host.architecture != want.architecture:

@@ -14,6 +14,7 @@ from apiserver.client.clock import timestamp
 from apiserver.client.errors import ApiException, BadConfig
 from apiserver.client.objects import Object, deleting, key_of, labels_of, name_of, namespace_of
 from controllers import kinds
+from controllers.charges import is_settling
 from controllers.classaccess import deployment_terms, not_allowed
 from controllers.cluster import Cluster, claimed_host
 from controllers.providers.base import Applied, Outcome, ProviderError
@@ -52,6 +53,8 @@ POLL_RELEASE = 15.0
 """Seconds between looks at a host that is being emptied, should its events be missed."""
 BINDING_FIRST, PATIENCE = 0.25, 5.0
 """Seconds until somebody just bound looks whether others are still being bound, and after which it waits no more."""
+SETTLING = 10.0
+"""Seconds after which a Workload does not wait any more for its last host to be reported as free."""
 FOLLOW = 2.0
 """Seconds to wait for the Host of a fresh binding to be seen."""
 
@@ -72,6 +75,7 @@ class WorkloadController:
         that are given up because they are somebody else's."""
         self._cluster, self._sources, self._binding, self._avoid = cluster, sources, binding, avoid
         self._waits: dict[str, float] = {}
+        self._left: dict[str, float] = {}
         self.controller = Controller("workload", self.reconcile, workers=workers, group=self._class_of)
         cluster.workloads.add_handler(self._workload_changed)
         cluster.hosts.add_handler(self._host_changed)
@@ -84,8 +88,8 @@ class WorkloadController:
 
     def look_at(self, host: Object, *, later: bool = False) -> None:
         """Looks at the Workload that has the host: something about it may have changed at the source."""
-        claim = host["spec"].get("claimRef")
-        if claim:
+        claim = host["spec"].get("claimRef") or host["spec"].get("chargedTo")
+        if claim and claim["name"]:
             self.controller.queue.add(f"{claim['namespace']}/{claim['name']}", later=later)
 
     def _class_of(self, key: str) -> str:
@@ -120,6 +124,7 @@ class WorkloadController:
         workload = self._cluster.workloads.store.get(key)
         if workload is None:
             self._waits.pop(key, None)
+            self._left.pop(key, None)
             return None
         host = claimed_host(self._cluster, workload)
         if host is not None and not (workload.get("status") or {}).get("host"):
@@ -219,6 +224,12 @@ class WorkloadController:
         self._waits.pop(key, None)
         return False
 
+    def _settling(self, key: str) -> bool:
+        """Whether to wait for the report by which the host that was left is no longer on the namespace's account: until then the Workload
+        is what its quota counts, and a new one in its place would be refused. A source that is silent is not waited for."""
+        now = self.controller.queue.now()
+        return now - self._left.setdefault(key, now) < SETTLING
+
     def _no_source(self, host: Object) -> Outcome:
         """Why the host's class has no provider: it is only being started, unless the class itself is gone."""
         name = host["spec"]["className"]
@@ -246,7 +257,11 @@ class WorkloadController:
             if waits is not None:
                 await say_releasing(self._cluster, workload, waits)
                 return Result(requeue_after=POLL_RELEASE)
-            await unbind(self._cluster, workload, host)
+            left = await unbind(self._cluster, workload, host)
+        else:
+            left = next((one for one in self._cluster.hosts.store.by_index("charge", key_of(workload)) if is_settling(one, workload)), None)
+        if left is not None and is_settling(left, workload) and self._settling(key_of(workload)):
+            return Result(requeue_after=FOLLOW)
         return None if await let_go(self._cluster, workload) else Result(requeue_after=FOLLOW)
 
 

@@ -54,18 +54,18 @@ def _lawful(cluster: Cluster, workload: Object, host: Object) -> Object:
     return reclaimed_as_allowed(cluster.classes.store.get(host["spec"]["className"]), workload)
 
 
-async def unbind(cluster: Cluster, workload: Object, host: Object) -> None:
-    """Clears the claim, if it still is this Workload's."""
+async def unbind(cluster: Cluster, workload: Object, host: Object) -> Object | None:
+    """Clears the claim, if it still is this Workload's. Returns the Host as it is then."""
     try:
         current = await cluster.client.get(kinds.HOSTS, name_of(host))
     except ApiException as error:
         if error.not_found:
-            return
+            return None
         raise
     if (current["spec"].get("claimRef") or {}).get("uid") != workload["metadata"]["uid"]:
-        return
+        return current
     patch = {"metadata": {"resourceVersion": current["metadata"]["resourceVersion"]}, "spec": {"claimRef": None}}
-    await cluster.client.patch(kinds.HOSTS, name_of(host), patch)
+    return await cluster.client.patch(kinds.HOSTS, name_of(host), patch)
 
 
 async def let_go(cluster: Cluster, workload: Object) -> bool:

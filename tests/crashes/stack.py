@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from apiserver.admission.chain import AdmissionChain
+from apiserver.admission.holding import Holding
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
+from apiserver.admission.resourcequota import ResourceQuota
 from apiserver.apis.host import host_name
 from apiserver.client.client import Client
 from apiserver.client.objects import Resource
@@ -22,6 +24,7 @@ from apiserver.filters.authorization import MASTERS, PrivilegedGroup, UnionAutho
 from apiserver.handlers.dispatch import Api
 from apiserver.registry.catalog import management_catalog
 from apiserver.registry.generic.context import UserInfo
+from apiserver.registry.workload import WorkloadRegistry
 from apiserver.server.connections import Connections
 from apiserver.server.metrics import Metrics
 from controllers.run import compose
@@ -38,7 +41,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
 
     from apiserver.handlers.request.call import Call
+    from apiserver.registry.generic.attributes import Attributes
     from apiserver.registry.generic.registry import Registry
+    from apiserver.registry.generic.resource import Resource as Served
     from storage.base import Event
 
 __all__ = ["BMH", "HOSTS", "NAMESPACES", "SECRETS", "WORKLOADS", "Side", "Snapshot", "Stack", "running"]
@@ -69,6 +74,34 @@ class Tokens:
         return UserInfo(token, groups=(group,)) if group else None
 
 
+class Quotas:
+    """Where an API server finds the namespaces' quotas of Workloads (`hard`). What is used is what Kubernetes' controller would count."""
+
+    COUNTED = "count/workloads.workload.metal3.io"
+
+    def __init__(self, side: Side) -> None:
+        self._side, self.hard = side, dict[str, int]()
+        self.plugin = ResourceQuota(self, self._names, self._beside)
+
+    async def get(self, namespace: str, *, live: bool = False) -> list[Object]:
+        """As the protocol has it."""
+        if namespace not in self.hard:
+            return []
+        used = len(self._names(self._side.registries["Workload"].resource, namespace))
+        status = {"hard": {self.COUNTED: str(self.hard[namespace])}, "used": {self.COUNTED: str(used)}}
+        return [{"metadata": {"name": "q", "namespace": namespace, "resourceVersion": "1"}, "spec": {}, "status": status}]
+
+    async def put_status(self, quota: Object) -> None:
+        """Nothing that would not be counted anew."""
+
+    def _names(self, resource: Served, namespace: str) -> list[str]:
+        return [entry.name for entry in self._side.registries[resource.kind].collection.range(resource.key(namespace, ""))]
+
+    def _beside(self, attributes: Attributes) -> int:
+        registry = self._side.registries.get("Workload")
+        return Holding(registry.claims).beside(attributes) if isinstance(registry, WorkloadRegistry) else 0
+
+
 class Side:
     """One API server. `data` outlives it."""
 
@@ -76,7 +109,8 @@ class Side:
         self.name, self.tokens = name, Tokens()
         self.cache = WatchCache(MemoryStore(data, committed=committed, progress_interval=60.0))
         namespaces = LocalNamespaces()
-        admission = AdmissionChain([NamespaceLifecycle(namespaces)])
+        self.quotas = Quotas(self)
+        admission = AdmissionChain([NamespaceLifecycle(namespaces), self.quotas.plugin])
         core = core_catalog(self.cache, admission)
         namespaces.registry = core.namespaces
         hardware = name == "hardware"
@@ -112,6 +146,7 @@ class Side:
             self._api.stop_watches()
             self._connections.pre_shutdown()
             await self._connections.shutdown(1.0)
+            await self.quotas.plugin.close()
             await self.cache.close()
 
     def client(self, who: str = OWNER) -> Client:

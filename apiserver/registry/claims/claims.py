@@ -74,6 +74,18 @@ class Claims:
         entry = self.workloads.find(claim["namespace"], claim["name"]) if claim else None
         return entry if entry is not None and entry.fields[".uid"] == claim["uid"] else None
 
+    def outliving(self, namespace: str) -> list[Entry]:
+        """The Hosts that nobody else can have because of this namespace, and that none of its Workloads stands for: left uncleaned,
+        retained, marked as unhealthy, or claimed by a Workload that is gone."""
+        return [entry for entry in self.hosts.collection.index("holder", namespace) if not self._stood_for(entry)]
+
+    def _stood_for(self, host: Entry) -> bool:
+        """Whether the Workload that has, or had, the host still exists."""
+        claim, charge = (".claimNamespace", ".claimName", ".claimUID"), (".chargedTo", ".chargedName", ".chargedUID")
+        namespace, name, uid = (host.fields[field] for field in (claim if host.fields[".claimNamespace"] else charge))
+        workload = self.workloads.find(namespace, name) if name else None
+        return workload is not None and workload.fields[".uid"] == uid
+
     def views_of_host(self, host_name: str) -> list[Entry]:
         """All views that show the host."""
         return self.views.collection.index("host", host_name)
@@ -199,7 +211,7 @@ def bound(host: dict[str, Any], workload: dict[str, Any], tenant: dict[str, Any]
     namespace = workload["metadata"]["namespace"]
     claimed = {
         **host,
-        "spec": {**host["spec"], "claimRef": claim_ref(workload), "view": tenant, "earlier": _earlier(host, workload)},
+        "spec": {**_uncharged(host["spec"]), "claimRef": claim_ref(workload), "view": tenant, "earlier": _earlier(host, workload)},
         "status": {**host["status"], "phase": "Bound"},
     }
     workload = held_back(workload)
@@ -207,6 +219,10 @@ def bound(host: dict[str, Any], workload: dict[str, Any], tenant: dict[str, Any]
     status = {**(workload.get("status") or {}), "phase": "Bound", "host": chosen}
     status["conditions"] = with_condition(workload, "Bound", "True", HOST_CHOSEN, f"Has the host {tenant['name']}.")
     return claimed, {**workload, "status": status}
+
+
+def _uncharged(spec: dict[str, Any]) -> dict[str, Any]:
+    return {field: value for field, value in spec.items() if field != "chargedTo"}
 
 
 def held_back(workload: dict[str, Any]) -> dict[str, Any]:

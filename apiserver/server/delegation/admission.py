@@ -8,12 +8,14 @@ from apiserver.admission.caller import HttpCaller
 from apiserver.admission.chain import AdmissionChain
 from apiserver.admission.configurations import Configurations
 from apiserver.admission.dispatch import Dispatch
+from apiserver.admission.holding import Holding
 from apiserver.admission.mutating import MutatingWebhooks
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from apiserver.admission.resourcequota import ResourceQuota
 from apiserver.admission.validating import ValidatingWebhooks
 from apiserver.client.informer import Informer
 from apiserver.client.objects import Resource
+from apiserver.registry.workload import WorkloadRegistry
 from apiserver.server.delegation.quotas import ManagementQuotas
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from apiserver.admission.namespacelifecycle import Namespaces
     from apiserver.client.client import Client
     from apiserver.client.objects import Object
+    from apiserver.registry.generic.attributes import Attributes
     from apiserver.registry.generic.registry import Registry
     from apiserver.registry.generic.resource import Resource as Served
     from apiserver.registry.generic.strategy import Admission
@@ -42,13 +45,17 @@ class ManagementAdmission:
         self._caller, self._informers = HttpCaller(), {"resourcequotas": self._quotas}
         mutating = Dispatch(self._follow(client, MUTATING), namespaces, self._caller, mutating=True)
         validating = Dispatch(self._follow(client, VALIDATING), namespaces, self._caller, mutating=False)
-        self._quota = ResourceQuota(ManagementQuotas(client, self._copy), self._names)
+        self._holding: Holding | None = None
+        self._quota = ResourceQuota(ManagementQuotas(client, self._copy), self._names, self._beside)
         plugins: list[Admission] = [NamespaceLifecycle(namespaces), MutatingWebhooks(mutating), ValidatingWebhooks(validating), self._quota]
         self.chain = AdmissionChain(plugins)
 
     def serve(self, registries: Iterable[Registry]) -> None:
         """What the server holds, for quotas."""
         self._registries = {(one.resource.group, one.resource.plural): one for one in registries}
+        for one in self._registries.values():
+            if isinstance(one, WorkloadRegistry):
+                self._holding = Holding(one.claims)
 
     @property
     def background(self) -> dict[str, Callable[[], Awaitable[None]]]:
@@ -84,6 +91,9 @@ class ManagementAdmission:
     def _names(self, resource: Served, namespace: str) -> list[str]:
         registry = self._registries[resource.group, resource.plural]
         return [entry.name for entry in registry.collection.range(resource.key(namespace, ""))]
+
+    def _beside(self, attributes: Attributes) -> int:
+        return self._holding.beside(attributes) if self._holding is not None else 0
 
 
 def _check(name: str, informer: Informer) -> Callable[[], Awaitable[None]]:

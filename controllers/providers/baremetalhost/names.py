@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from apiserver.apis import metal3
 from apiserver.client.objects import Resource
 
 BARE_METAL_HOSTS = Resource("metal3.io", "v1alpha1", "baremetalhosts", "BareMetalHost")
@@ -22,7 +23,7 @@ QUARANTINED = f"{OURS}quarantined"
 PAUSED = "baremetalhost.metal3.io/paused"
 DETACHED = "baremetalhost.metal3.io/detached"
 REBOOT = "reboot.metal3.io"
-UNHEALTHY = ("capm3.metal3.io/unhealthy", "capi.metal3.io/unhealthy")
+UNHEALTHY = metal3.UNHEALTHY
 
 SECRET_KINDS = {"userData": "userdata", "metaData": "metadata", "networkData": "networkdata"}
 

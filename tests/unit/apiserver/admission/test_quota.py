@@ -113,3 +113,10 @@ def test_a_charge_changes_nothing_else() -> None:
     assert after["status"] == {"hard": before["status"]["hard"], "used": {COUNTED: "2", "pods": "1"}}
     assert before["status"]["used"][COUNTED] == "1"
     assert (after["kind"], after["metadata"]) == ("ResourceQuota", before["metadata"])
+
+
+def test_what_counts_beside_the_objects_takes_their_room() -> None:
+    outcome = judge([Limit("q", 2, 0)], [Request("a", beside=1), Request("b", beside=1), Request("c")], set(), COUNTED)
+    assert [refusal is None for refusal in outcome.refusals] == [True, False, True]
+    assert f"used: {COUNTED}=2, limited: {COUNTED}=2; 1 of them are hosts" in str(outcome.refusals[1])
+    assert outcome.used == {"q": 2}, "the quota's own count is of objects"

@@ -1,0 +1,50 @@
+"""Hosts that a namespace holds without a Workload: they count against its quota of Workloads, so that a quota of N is N hosts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from apiserver.registry.claims.charge import takes_again
+from apiserver.registry.claims.projection import host_of
+
+if TYPE_CHECKING:
+    from apiserver.registry.claims.claims import Claims
+    from apiserver.registry.generic.attributes import Attributes
+
+__all__ = ["Holding"]
+
+
+class Holding:
+    """Counts what quotas count beside Workloads (see ResourceQuota)."""
+
+    def __init__(self, claims: Claims) -> None:
+        self._claims = claims
+
+    def beside(self, attributes: Attributes) -> int:
+        """How many hosts count beside the Workloads for this write. The host that is taken by it counts as its Workload.
+
+        Where that is not known yet, a host that the namespace left uncleaned does not count: the Workload may be meant to take it
+        again, and its binding to another one is refused."""
+        if attributes.resource is not self._claims.workloads.resource:
+            return 0
+        hosts = self._claims.outliving(attributes.namespace)
+        if not hosts:
+            return 0
+        target = self._target(attributes)
+        if target is not None:
+            return sum(host.name != target for host in hosts)
+        return sum(not takes_again(host.object(), attributes.namespace) for host in hosts)
+
+    def _target(self, attributes: Attributes) -> str | None:
+        """The name of the Host that the write is about, if it names one."""
+        new = attributes.new or {}
+        if attributes.subresource:
+            return str((new.get("target") or {}).get("name") or "")
+        name = (_spec(new).get("hostRef") or {}).get("name")
+        view = self._claims.views.find(attributes.namespace, name) if name else None
+        return host_of(view.object()) if view is not None else None
+
+
+def _spec(obj: dict[str, Any]) -> dict[str, Any]:
+    spec = obj.get("spec")
+    return spec if isinstance(spec, dict) else {}

@@ -1,0 +1,91 @@
+"""Whose quota counts a host that no Workload has: from the end of the claim until others can have it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from apiserver.registry.claims.charge import charge_by_report, charge_of, takes_again
+from apiserver.registry.generic.context import DeleteOptions
+from storage.base import Delete
+from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, Bench, report
+
+CHARGE = {"namespace": "a", "name": "w", "uid": "u"}
+
+
+@pytest.mark.parametrize(
+    ("charge", "status", "after"),
+    [
+        (CHARGE, {"available": True}, None),
+        (CHARGE, {"available": False, "reason": "Quarantined"}, CHARGE),
+        (CHARGE, {"available": True, "dirtyFor": "a"}, CHARGE),
+        (None, {"available": True, "dirtyFor": "a"}, {"namespace": "a"}),
+        (CHARGE, {"available": True, "dirtyFor": "b"}, {"namespace": "b"}),
+        (None, {"available": False}, None),
+    ],
+)
+def test_a_report_ends_a_charge_only_where_others_can_have_the_host(charge: Any, status: Any, after: Any) -> None:
+    assert charge_by_report(charge, status) == after
+
+
+def test_a_workload_that_goes_on_leaves_no_charge() -> None:
+    host = {"spec": {"claimRef": CHARGE, "view": {"annotations": {"capm3.metal3.io/unhealthy": ""}}}}
+    assert charge_of(host, {"metadata": {}}) is None
+    assert charge_of(host, {"metadata": {"deletionTimestamp": "now"}}) == {**CHARGE, "unhealthy": True}
+    assert charge_of(host, None) == {**CHARGE, "unhealthy": True}
+
+
+def test_only_the_namespace_itself_takes_an_uncleaned_host_again() -> None:
+    host: dict[str, Any] = {"spec": {}, "status": {"available": True, "dirtyFor": "a"}}
+    assert takes_again(host, "a")
+    assert not takes_again(host, "b")
+    assert not takes_again({**host, "status": {"available": False, "dirtyFor": "a"}}, "a")
+
+
+async def released(bench: Bench) -> str:
+    host = await bench.add_host()
+    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
+    await bench.workloads.delete(CONTEXT, "tenant-a", "node-0", DeleteOptions())
+    await bench.hosts.update(CONTEXT, "", host, lambda old: {**old, "spec": {k: v for k, v in old["spec"].items() if k != "claimRef"}})
+    return host
+
+
+def charged(bench: Bench, host: str) -> Any:
+    return bench.hosts.get("", host).object()["spec"].get("chargedTo")
+
+
+async def test_it_begins_in_the_commit_that_clears_the_claim_and_counts_once(bench: Bench) -> None:
+    host = await released(bench)
+    assert charged(bench, host)["namespace"] == "tenant-a"
+    assert bench.hosts.claims.outliving("tenant-a") == [], "its Workload is still what counts"
+    await bench.workloads.update(
+        CONTEXT, "tenant-a", "node-0", lambda old: {**old, "metadata": {k: v for k, v in old["metadata"].items() if k != "finalizers"}}
+    )
+    assert [entry.name for entry in bench.hosts.claims.outliving("tenant-a")] == [host]
+    await bench.report(host, {"available": True, "report": report()})
+    assert bench.hosts.claims.outliving("tenant-a") == []
+    assert charged(bench, host) is None
+
+
+async def test_a_claim_takes_its_place(bench: Bench) -> None:
+    host = await released(bench)
+    await bench.report(host, {"available": True, "dirtyFor": "tenant-a", "report": report()})
+    assert charged(bench, host) is not None
+    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
+    assert charged(bench, host) is None
+
+
+async def test_whose_workload_is_gone_counts_for_its_namespace_although_it_is_claimed(bench: Bench) -> None:
+    host = await bench.add_host()
+    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
+    assert bench.hosts.claims.outliving("tenant-a") == []
+    entry = bench.workloads.get("tenant-a", "node-0")
+    await bench.workloads.cache.commit([Delete(entry.key, entry.revision)])
+    assert [found.name for found in bench.hosts.claims.outliving("tenant-a")] == [host]
+
+
+async def test_nobody_makes_one_up(bench: Bench) -> None:
+    host = await bench.add_host()
+    await bench.hosts.update(CONTEXT, "", host, lambda old: {**old, "spec": {**old["spec"], "chargedTo": CHARGE}})
+    assert charged(bench, host) is None
