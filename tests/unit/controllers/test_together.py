@@ -95,6 +95,7 @@ async def test_nothing_of_the_owner_gets_into_the_management_cluster(here: World
             "metal3",
         )
         await eventually(lambda: here.workload("web")["status"].get("errorMessage"))
+        await eventually(lambda: all(host["status"].get("errorMessage") for host in here.management.all(HOSTS)))
         (record,) = here.management.all(HOSTS)
         assert record["status"].pop("errorMessage") == "canary-bmc-h1 at 10.1.2.3 refused canary-cred-h1", "the owner's to read"
         for found in (*(here.management.all(resource) for resource in (WORKLOADS, EVENTS, CLASSES)), record):
