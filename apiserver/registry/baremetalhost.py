@@ -145,22 +145,21 @@ class BareMetalHostViewRegistry(Registry):
 
     async def delete(self, context: Context, namespace: str, name: str, options: DeleteOptions) -> tuple[Entry, bool]:
         """Release the host. An offer goes at once; a claimed host's view goes when the host was released."""
-        for _ in range(ATTEMPTS):
+
+        async def attempt() -> tuple[Entry, bool]:
             entry = self._get_for_write(namespace, name)
             old = entry.object()
             self._check_preconditions(old["metadata"], name, options)
             await self.admit_deletion(context, entry, old)
             host_entry = self.claims.hosts.find("", host_of(old))
             host = host_entry.object() if host_entry is not None else None
-            try:
-                if host_entry is None or host is None or not claimed_by(host, namespace):
-                    return await self._withdraw(context, entry, old, host_entry), True
-                if "deletionTimestamp" in old["metadata"]:
-                    return entry, False
-                return await self._release(context, entry, host_entry, host), False
-            except Conflict:
-                continue
-        raise self._busy(name)
+            if host_entry is None or host is None or not claimed_by(host, namespace):
+                return await self._withdraw(context, entry, old, host_entry), True
+            if "deletionTimestamp" in old["metadata"]:
+                return entry, False
+            return await self._release(context, entry, host_entry, host), False
+
+        return await self.retrying(name, attempt)
 
     async def _withdraw(self, context: Context, entry: Entry, old: dict[str, Any], host_entry: Entry | None) -> Entry:
         """Takes an offer away. The Host's list of offers says so too, or nobody would ever make it again."""

@@ -11,7 +11,7 @@ from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.registry.claims.charge import charge_by_report, charge_of
 from apiserver.registry.claims.claims import Claims, offered_to, unbound
 from apiserver.registry.generic.attributes import Attributes
-from apiserver.registry.generic.registry import ATTEMPTS, Registry
+from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import Column, Resource
 from apiserver.registry.generic.strategy import Strategy
 from apiserver.registry.generic.validation import causes_of, refuse
@@ -169,20 +169,19 @@ class HostRegistry(Registry):
 
     async def delete(self, context: Context, namespace: str, name: str, options: DeleteOptions) -> tuple[Entry, bool]:
         """Forget a host: its offers go first. A claimed host is refused: clear spec.claimRef first."""
-        for _ in range(ATTEMPTS):
+
+        async def withdraw() -> None:
             entry = self.get(namespace, name)
             claim = entry.object()["spec"].get("claimRef")
             if claim:
                 holder = f"{claim['namespace']}/{claim['name']}"
                 why = f"it is claimed by the workload {holder}; delete that, or clear spec.claimRef, and try again"
                 raise conflict(GROUP, "hosts", name, why)
-            try:
-                if not context.dry_run:
-                    for view in self.claims.views_of_host(name):
-                        await self.cache.commit([Delete(view.key, view.revision), Check(entry.key, entry.revision)])
-                break
-            except Conflict:
-                continue
+            if not context.dry_run:
+                for view in self.claims.views_of_host(name):
+                    await self.cache.commit([Delete(view.key, view.revision), Check(entry.key, entry.revision)])
+
+        await self.retrying(name, withdraw)
         return await super().delete(context, namespace, name, options)
 
     async def connect(self, context: Context, namespace: str, name: str, subresource: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -195,21 +194,20 @@ class HostRegistry(Registry):
         admitted = await self.admission.admit(Attributes("UPDATE", context, self.resource, "", name, after, before, subresource))
         if admitted is not None and admitted is not after:
             wanted = self._wanted(name, admitted)
-        for _ in range(ATTEMPTS):
+
+        async def attempt() -> dict[str, Any]:
             entry = self.get("", name)
             host = entry.object()
             if "claimRef" in host["spec"] or context.dry_run:
                 return offers_object(host)
-            try:
-                if (host["spec"].get("offers") or []) != wanted:
-                    host["spec"]["offers"] = wanted
-                    await self.cache.commit([self.put(entry, host)])
-                    entry = self.get("", name)
-                await self.claims.show(entry)
-                return offers_object(host)
-            except Conflict:
-                continue
-        raise self._busy(name)
+            if (host["spec"].get("offers") or []) != wanted:
+                host["spec"]["offers"] = wanted
+                await self.cache.commit([self.put(entry, host)])
+                entry = self.get("", name)
+            await self.claims.show(entry)
+            return offers_object(host)
+
+        return await self.retrying(name, attempt)
 
     def _wanted(self, name: str, body: dict[str, Any]) -> list[str]:
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from functools import lru_cache
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from apiserver.apis.status import (
     ApiError,
@@ -32,13 +32,15 @@ from apiserver.registry.generic.validation import normalize, refuse
 from storage.base import Conflict, Delete, Operation, Put
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
 
     from apiserver.registry.generic.context import Context, DeleteOptions
     from apiserver.registry.generic.resource import Resource
     from storage.cache import Collection, WatchCache
 
 __all__ = ["PRIVATE", "Registry", "now"]
+
+T = TypeVar("T")
 
 PRIVATE = "private"
 """A subresource that has no objects: leave to get it is leave to see a kind's objects in full (see Registry.reduced)."""
@@ -156,22 +158,22 @@ class Registry:
         """Store what `change` makes of the current object, which it must not change, but may share parts with. It is called again when
         another write came between, unless what it wants names a resourceVersion. Writing what is there already changes nothing.
         `applied`: what it makes is a server-side apply's result, with its managedFields."""
-        for _ in range(ATTEMPTS):
+
+        async def attempt() -> Entry:
             entry = self.get(namespace, name)
             old = entry.object()
             new = change(old)
             await context.breathe(len(entry.json))
-            try:
-                return await self._replace(context, entry, old, new, subresource, applied=applied)
-            except Conflict:
-                continue
-        raise self._busy(name)
+            return await self._replace(context, entry, old, new, subresource, applied=applied)
+
+        return await self.retrying(name, attempt)
 
     async def apply(
         self, context: Context, namespace: str, name: str, wanted: dict[str, Any], *, force: bool, subresource: str = ""
     ) -> tuple[Entry, bool]:
         """Server-side apply: the object afterwards, and whether it was created by it. `wanted` is what the client is to own."""
-        for _ in range(ATTEMPTS):
+
+        async def attempt() -> tuple[Entry, bool]:
             if self.find(namespace, name) is not None or subresource:
                 return await self._apply(context, namespace, name, wanted, subresource, force=force), False
             uid = (wanted.get("metadata") or {}).get("uid")
@@ -185,7 +187,9 @@ class Registry:
             except ApiError as error:
                 if error.reason != "AlreadyExists":
                     raise
-        raise self._busy(name)
+                raise Conflict(self.resource.key(namespace, name), 0, 0) from error
+
+        return await self.retrying(name, attempt)
 
     async def _apply(self, context: Context, namespace: str, name: str, wanted: dict[str, Any], subresource: str, *, force: bool) -> Entry:
         def change(current: dict[str, Any]) -> dict[str, Any]:
@@ -237,25 +241,35 @@ class Registry:
 
     async def delete(self, context: Context, namespace: str, name: str, options: DeleteOptions) -> tuple[Entry, bool]:
         """Delete, or mark as deleted while finalizers are left. Returns the last state, and whether it is gone now."""
-        for _ in range(ATTEMPTS):
+
+        async def attempt() -> tuple[Entry, bool]:
             entry = self.get(namespace, name)
             old = entry.object()
             self._check_preconditions(old["metadata"], name, options)
             await self.admit_deletion(context, entry, old)
-            try:
-                marked = mark_deleted(self.strategy.prepare_delete(old), options.propagation)
-                if marked is None:
-                    return await self._remove(context, entry, old), True
-                if same(old, marked):
-                    return entry, False
-                return await self._store(context, entry, marked, old), False
-            except Conflict:
-                continue
-        raise self._busy(name)
+            marked = mark_deleted(self.strategy.prepare_delete(old), options.propagation)
+            if marked is None:
+                return await self._remove(context, entry, old), True
+            if same(old, marked):
+                return entry, False
+            return await self._store(context, entry, marked, old), False
+
+        return await self.retrying(name, attempt)
 
     async def connect(self, context: Context, namespace: str, name: str, subresource: str, body: dict[str, Any]) -> dict[str, Any]:
         """Carry out a subresource that is an action (see Resource.subresources). Returns the object to answer with."""
         raise path_not_found()
+
+    async def retrying(self, name: str, attempt: Callable[[], Awaitable[T]]) -> T:
+        """Carry out a write that starts over from the objects as they then are when another one comes between (storage.Conflict).
+
+        Raises ApiError (503) when that goes on."""
+        for _ in range(ATTEMPTS):
+            try:
+                return await attempt()
+            except Conflict:
+                continue
+        raise self._busy(name)
 
     def _checked(self, old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
         new["apiVersion"], new["kind"] = self.resource.api_version, self.resource.kind
