@@ -13,13 +13,13 @@ NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 SECRETS = Resource("", "v1", "secrets", "Secret")
 
 RELEASE_FINALIZER = f"{GROUP}/release"
-"""Put on a Workload by binding, removed when its host is nobody's again."""
+"""Added to a Workload by its binding, and removed when its host is released."""
 
 CLAIMED_THROUGH = f"{GROUP}/claimed-through"
 """Label of Workloads that the server made when their host was claimed through its view."""
 
 IN_USE_FINALIZER = f"{GROUP}/class-in-use"
-"""On every WorkloadClass, removed when it is to be deleted and nobody has a host of it: who has one could not release it else."""
+"""Blocks the deletion of a WorkloadClass while any of its hosts is claimed, because releasing a host needs the class."""
 
 FAILURE_DOMAIN = "infrastructure.cluster.x-k8s.io/failure-domain"
 

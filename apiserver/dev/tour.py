@@ -26,7 +26,7 @@ stringData:
 """
 
 WORKLOAD = """\
-# What to run, and what it needs. Which machine it gets is not your business.
+# What to run, and what it needs. You do not choose the machine; the class does.
 apiVersion: workload.metal3.io/v1alpha1
 kind: Workload
 metadata:

@@ -13,7 +13,7 @@ TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 KEPT = 64 * 1024 * 1024
 """Free bytes at the end of the heap that are kept."""
 LARGE = 4 * 1024 * 1024
-"""Bytes from which on a piece of memory is the kernel's affair all the same: no answer is made of such."""
+"""The mmap threshold, in bytes: larger allocations are mapped directly. No response needs one."""
 
 
 def keep_freed() -> bool:

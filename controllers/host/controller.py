@@ -42,7 +42,7 @@ class HostController:
     def __init__(
         self, cluster: Cluster, sources: Sources, *, unchanged: Callable[[Object], None] = lambda host: None, workers: int = 8
     ) -> None:
-        """`unchanged` is told of Hosts whose real host has changed in nothing that they say: nobody else hears of that."""
+        """`unchanged(host)`: called when the real host changed but its Host did not, so that no watch event will follow."""
         self._cluster, self._sources, self._unchanged = cluster, sources, unchanged
         self._changed: set[str] = set()
         self.controller = Controller("host", self.reconcile, workers=workers, group=lambda key: key.partition(SEPARATOR)[0])

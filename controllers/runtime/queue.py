@@ -187,7 +187,7 @@ class Queue:
 
 
 class _Lanes:
-    """The keys of one group that are ready, in the order in which they came, by lane. Its truth is whether there are any."""
+    """Holds the ready keys of one group in order of arrival, in two lanes. False when empty."""
 
     __slots__ = ("_first", "_later", "_taken")
 
@@ -200,7 +200,7 @@ class _Lanes:
         return len(self._first) + len(self._later)
 
     def push(self, key: str, *, later: bool) -> None:
-        """One more key, or one of those that can wait, which can so no longer."""
+        """Add a key. A key in the low-priority lane moves to the high-priority lane when it is added there."""
         if later:
             self._later[key] = None
         else:

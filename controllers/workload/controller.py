@@ -128,8 +128,8 @@ class WorkloadController:
             return None
         host = claimed_host(self._cluster, workload)
         if host is not None and not (workload.get("status") or {}).get("host"):
-            # Taken back just now: one commit, but two watches, and the Host's event is on its way. Until it comes the Workload would be
-            # reported as running, and given another host; deleted, it would wipe what its owner wants to look at.
+            # The claim was cleared, but our Host cache is stale: Host and Workload arrive on separate watches. Wait, because acting now
+            # could report Running, bind another host, or wipe a disk that the owner wants to look at.
             return Result(requeue_after=FOLLOW)
         if deleting(workload):
             return await self._delete(workload, host)

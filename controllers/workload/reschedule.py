@@ -1,10 +1,10 @@
-"""Another host for a Workload whose host turned out to be somebody else's: two clusters share the hardware, and the other one was faster.
+"""Reschedules a Workload whose host was claimed by another management cluster that shares the hardware.
 
-A claim through the view ends instead: its Workload is deleted, and the claimer chooses.
+A claim through the view ends instead: its Workload is deleted, and the claiming client chooses another host.
 
-Only where the host was merely chosen: not named by its tenant, not claimed through the view, not taken over, and never written to. The
-steps can be cut off anywhere: the Workload becomes Pending while it still has the host, which says that it gives it up; then the source is
-made sure to bear no trace of it; then the claim is cleared, and it waits for a host as at its beginning.
+A Workload is rescheduled only if the scheduler chose the host: the tenant did not name it, claim it through the view or adopt it, and
+nothing was written to it. Each step may be interrupted. The Workload becomes Pending while it still has the host, which marks the
+rescheduling. Then the source is checked for traces of the Workload. Then the claim is cleared, and the Workload waits for a host.
 """
 
 from __future__ import annotations

@@ -211,7 +211,7 @@ def _ready(workload: Object, bound: Outcome, synchronized: Outcome, provisioned:
     online, powered = bool(workload["spec"].get("online", True)), bool(seen.get("poweredOn"))
     if online != powered:
         return Outcome(False, "PowerChanging", f"waiting for the host to be powered {'on' if online else 'off'}")
-    return Outcome(True, "Running", "it runs") if online else Outcome(False, "PoweredOff", "spec.online is false")
+    return Outcome(True, "Running", "running as requested") if online else Outcome(False, "PoweredOff", "spec.online is false")
 
 
 def _conditions(workload: Object, now: str, *, final: bool = True, **outcomes: Outcome) -> list[Object]:

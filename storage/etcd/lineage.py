@@ -1,9 +1,9 @@
-"""Whether the etcd that answers is the one that answered before, or an older state of it that was put in its place. Pure.
+"""Detects that etcd was restored from an older snapshot.
 
-A snapshot that is restored takes revisions back: the next ones were given out already, for other states, and clients that know them would
-miss changes. etcd's cluster id and raft term, both in every answer's header, tell restored members from the ones before, and its revision
-never decreases otherwise. A record in the store itself, with the ids of its time, tells those who start after the restore.
-Raised by --bump-revision, the restored one's revisions are all new, and everything older is compacted: that may be served.
+A restored snapshot takes revisions back: the next ones were used already for other states, and clients that know them would miss
+changes. A restored etcd has another cluster id or raft term, which every answer's header contains, and otherwise a revision never
+decreases. A record in the store, with the ids of its time, serves servers that start after the restore. A snapshot that was restored
+with --bump-revision has only new revisions, and everything older is compacted: it may be served.
 """
 
 from __future__ import annotations

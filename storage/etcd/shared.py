@@ -1,4 +1,4 @@
-"""One request for many callers: whoever asks while one is under way gets the answer of the next, which began after they asked."""
+"""Singleflight with freshness: callers share the next request, never one that is already in flight."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """One watch over etcd, across connections: it goes on behind the last complete revision, at whichever endpoint answers.
 
-etcd tells progress only when asked, and says nothing while a watch is behind; so whoever needs to know is asked for, again
-and again: at the beginning, when somebody saw a later revision (`saw`), and when it was quiet for a while.
+etcd sends progress notifications only on request, and never while a watch lags. So this watch requests them when it starts, when a
+newer revision was seen (`saw`), and when it was idle for a while.
 """
 
 from __future__ import annotations

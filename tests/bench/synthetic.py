@@ -121,7 +121,7 @@ class SyntheticProvider(Provider):
 
     def _seen(self, host: ProviderHost) -> Applied:
         yes = Outcome(True, "Bound", "the host is this Workload's")
-        return Applied(yes, Outcome(True, "Synchronized", "the host has been told everything"), observed=host.report["status"])
+        return Applied(yes, Outcome(True, "Synchronized", "all settings were passed to the host"), observed=host.report["status"])
 
     async def release(self, request: ApplyRequest) -> Released:
         host = self._hosts[request.source.uid]

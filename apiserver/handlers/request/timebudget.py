@@ -1,7 +1,7 @@
-"""Long work on one event loop, a little at a time: between two turns of it everything else that is ready goes first.
+"""Divides long work on an event loop into turns, and yields to everything else that is ready between two turns.
 
-However many requests have long work to do, one of them has its turn each time the loop comes around, so that a short request waits for
-one turn and for the other short ones. Limits: one event loop at a time; a turn is as long as its work makes it between two calls of `over`.
+Only one request with long work has a turn in each iteration of the loop. So a short request waits for one turn, and for other short
+requests. Limits: this works for one event loop at a time, and a turn lasts as long as the work between two calls of `over`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""An object's table row, kept beside the object (Entry.row): what is the same for ever, and the whole row as long as its ages last.
+"""Caches an object's table row beside the object (Entry.row): its constant part, and the whole row until one of its ages changes.
 
-What is the same for ever is found in one decoding, at the first need, and serves tables and metadata lists: the encoded cells, with times
-that are shown as ages left open between marks that no JSON has, and where the metadata is in the object's JSON.
+One decoding, at the first use, finds the constant part for tables and metadata lists: the encoded cells, and the position of the
+metadata in the object's JSON. Timestamps are kept as placeholders between \\x01 bytes, which JSON always escapes, and are rendered
+as ages for each response.
 """
 
 from __future__ import annotations

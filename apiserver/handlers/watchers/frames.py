@@ -1,6 +1,6 @@
-"""The frames of a watch: one line of JSON per event, made of cached bytes. Pure but for a memo.
+"""Encodes watch events: one line of JSON per event, made of cached bytes.
 
-Watchers that ask for the same get the same bytes: those of the latest batch are kept per question.
+Watchers with the same options share the same bytes: the latest batch is kept for each combination of options.
 """
 
 from __future__ import annotations

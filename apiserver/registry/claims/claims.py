@@ -242,8 +242,7 @@ def _earlier(host: dict[str, Any], workload: dict[str, Any]) -> dict[str, str]:
 
 
 def unbound(workload: dict[str, Any]) -> dict[str, Any]:
-    """The Workload after its host was taken from its records: Lost, unless it is being deleted, or had given the host up: a Workload that
-    is Pending although it has a host is to get another one."""
+    """Clear the Workload's host. Its phase becomes Lost, unless it is being deleted or rescheduled (phase Pending with status.host set)."""
     status = {k: v for k, v in (workload.get("status") or {}).items() if k not in ("host", "hardware", "addresses", "poweredOn")}
     if "deletionTimestamp" not in workload["metadata"] and status.get("phase") != "Pending":
         message = "The owner of the hardware took the host back. Delete this workload and create it anew to get another one."

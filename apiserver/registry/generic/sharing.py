@@ -1,6 +1,7 @@
-"""What an update leaves as it was, as the very same Python objects: whoever comes later sees at a glance what did not change. Pure.
+"""Reuses unchanged parts of an object on update (structural sharing), so that later steps detect changes by identity.
 
-What is stored was judged and normalized when it was written, and is not again. So a patch of a label costs what metadata costs.
+Stored parts were validated and normalized when they were written, and are not validated again. So a patch of a label costs as much
+as its metadata.
 """
 
 from __future__ import annotations

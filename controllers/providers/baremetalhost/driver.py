@@ -280,6 +280,6 @@ def _policy(context: ProviderContext, identity: Identity) -> Policy:
 
 
 _BOUND = Outcome(True, "Bound", "the host is this Workload's")
-_SYNCHRONIZED = Outcome(True, "Synchronized", "the host has been told everything")
+_SYNCHRONIZED = Outcome(True, "Synchronized", "all settings were passed to the host")
 _GONE = "the machine was removed from its cluster by its owner: delete this Workload and make a new one"
 _CHECKSUM = "spec.image.checksum is missing: only live ISOs (format live-iso) and OCI images (oci://) go without one"

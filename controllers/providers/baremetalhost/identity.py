@@ -1,7 +1,7 @@
 """Which marks on shared hosts are this management cluster's own. Pure.
 
 Hosts bear the name of the management cluster that has them, or whose data is on them: the class's `identity`, or else the management
-cluster's own id, which no other one has. Marks without a name are of the time before that was so, and of clusters without an id.
+cluster's own id, which no other one has. Marks without a name were written by earlier versions, or by clusters without an id.
 """
 
 from __future__ import annotations

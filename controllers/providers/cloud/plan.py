@@ -50,4 +50,4 @@ def _wish(request: ApplyRequest, cloud: Driver, image: str = "", data: bytes = b
 
 def _told(request: ApplyRequest) -> Outcome:
     note = " (but networkData: a cloud's network is its own)" if "networkData" in request.secrets else ""
-    return Outcome(True, "Synchronized", f"the machine has been told everything{note}")
+    return Outcome(True, "Synchronized", f"all settings were passed to the machine{note}")

@@ -1,4 +1,4 @@
-"""Slots that want another look although their source tells of no change, and why their machines cannot be made."""
+"""Requeues slots although their source reports no change, and records why their machines cannot be created."""
 
 from __future__ import annotations
 

@@ -62,4 +62,4 @@ def _plan(request: ApplyRequest, disk: RootDisk | None, boot: Seed | None) -> Pl
         annotations=request.annotations,
     )
     note = f" (the image is not verified: {disk.unverified})" if disk is not None and disk.unverified else ""
-    return Plan(wish, boot, Outcome(True, "Synchronized", f"the machine has been told everything{note}"))
+    return Plan(wish, boot, Outcome(True, "Synchronized", f"all settings were passed to the machine{note}"))
