@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -27,8 +27,10 @@ class Requirements(Model):
     ram: Quantity | None = Field(default=None, description="At least this much memory, such as 64Gi.")
     storage: Quantity | None = Field(default=None, description="At least this much disk space in all, such as 1Ti.")
     nics: int | None = Field(default=None, ge=0, description="At least this many network interfaces.")
-    resources: dict[str, Quantity] | None = Field(
-        default=None, description='Labels of the host that hold quantities, such as {"nvidia.com/gpu": 4}: at least this much of each.'
+    resources: dict[Annotated[str, Field(max_length=317)], Quantity] | None = Field(
+        default=None,
+        max_length=64,
+        description='Labels of the host that hold quantities, such as {"nvidia.com/gpu": 4}: at least this much of each.',
     )
 
 
@@ -61,7 +63,7 @@ class WorkloadSpec(Model):
     host_selector: LabelSelector | None = Field(default=None, description="Labels that the host must have.")
     requirements: Requirements | None = Field(default=None, description="Hardware that the host must have.")
     failure_domain: str | None = Field(
-        default=None, description="Failure domain to prefer (label infrastructure.cluster.x-k8s.io/failure-domain)."
+        default=None, max_length=253, description="Failure domain to prefer (label infrastructure.cluster.x-k8s.io/failure-domain)."
     )
     consumer_ref: ObjectReference | None = Field(default=None, description="The object on whose behalf this runs, such as a Metal3Machine.")
     automated_cleaning_mode: CleaningMode | None = Field(

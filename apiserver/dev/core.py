@@ -124,10 +124,12 @@ class NamespaceStrategy(Strategy):
 class NamespaceRegistry(Registry):
     """Namespaces: their phase follows their deletion, in the same write."""
 
-    async def _store(self, context: Context, entry: Entry | None, new: dict[str, Any], old: dict[str, Any] | None = None) -> Entry:
+    async def _store(
+        self, context: Context, entry: Entry | None, new: dict[str, Any], old: dict[str, Any] | None = None, *, follows: bool = False
+    ) -> Entry:
         if "deletionTimestamp" in new["metadata"]:
             new = {**new, "status": {**new["status"], "phase": "Terminating"}}
-        return await super()._store(context, entry, new, old)
+        return await super()._store(context, entry, new, old, follows=follows)
 
 
 class DataStrategy(Strategy):

@@ -235,7 +235,7 @@ class BareMetalHostViewRegistry(Registry):
         if absorbed.action == "give up":
             made = mark_deleted(made, "") or made
         view = self.claims.view_object(host, made, entry.namespace, entry.name)
-        return view, [workloads.put(None, made), self.claims.hosts.put(host_entry, host)]
+        return view, [workloads.put(None, made, follows=False), self.claims.hosts.put(host_entry, host)]
 
     async def _change(
         self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any], current: Entry | None, absorbed: Absorbed
@@ -245,7 +245,7 @@ class BareMetalHostViewRegistry(Registry):
         changed: dict[str, Any] | None = None
         if current is not None:
             changed = await self._changed_workload(context, current, absorbed)
-            operations.append(self.claims.workloads.put(current, changed))
+            operations.append(self.claims.workloads.put(current, changed, follows=False))
         host = {**host, "spec": {**host["spec"], "view": absorbed.tenant}}
         operations.append(self.claims.hosts.put(host_entry, host))
         return self.claims.view_object(host, changed, entry.namespace, entry.name), operations
@@ -272,7 +272,11 @@ class BareMetalHostViewRegistry(Registry):
         return await self._commit(context, entry, view, operations)
 
     async def _commit(self, context: Context, entry: Entry, view: dict[str, Any], operations: list[Operation]) -> Entry:
-        own = self.put(entry, view)
+        own = self.put(entry, view, follows=False)
+        host_entry = self.claims.hosts.find("", entry.fields[".host"])
+        if host_entry is not None:
+            name = host_entry.fields[".claimName"]
+            self.claims.check_commit(host_entry, entry.namespace, name, [own, *operations], follows=False)
         if context.dry_run:
             return self.decode(own.key, own.value, entry.revision)
         return self.stored(own, await self.cache.commit([own, *operations]))

@@ -18,6 +18,8 @@ from apiserver.registry.generic.validation import causes_of, refuse
 from storage.base import Check, Conflict, Delete
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from apiserver.registry.generic.context import Context, DeleteOptions
     from apiserver.registry.generic.entry import Entry
     from apiserver.registry.generic.strategy import Admission
@@ -135,6 +137,12 @@ class HostStrategy(Strategy):
         if workload is not None:
             operations.append(self.claims.workloads.put(workload, unbound(workload.object())))
         return operations
+
+    def check_commit(self, old: dict[str, Any] | None, new: dict[str, Any], operations: Sequence[Operation], *, follows: bool) -> None:
+        """The Host with the Workload that has it, and the view of that."""
+        host, claim = self.claims.hosts.find("", new["metadata"]["name"]), new["spec"].get("claimRef")
+        if host is not None and claim is not None:
+            self.claims.check_commit(host, claim["namespace"], claim["name"], operations, follows=follows)
 
     def _unclaimed_view(self, old: dict[str, Any], new: dict[str, Any] | None) -> list[Operation]:
         """The claimant's view becomes an offer where the host is offered there; it goes where not, or where it was deleted."""

@@ -22,6 +22,8 @@ from apiserver.registry.workloadclass import default_class
 from storage.base import Check, Conflict
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from apiserver.registry.generic.context import Context
     from apiserver.registry.generic.strategy import Admission
     from storage.base import Operation
@@ -165,6 +167,12 @@ class WorkloadStrategy(Strategy):
             return [check]
         return [*self.claims.view_operations(entry.object(), new), check]
 
+    def check_commit(self, old: dict[str, Any] | None, new: dict[str, Any], operations: Sequence[Operation], *, follows: bool) -> None:
+        """The Workload with the host that it has, and the host's view."""
+        host = self.claims.host_of_workload(new) if old is not None else None
+        if host is not None:
+            self.claims.check_commit(host, new["metadata"]["namespace"], new["metadata"]["name"], operations, follows=follows)
+
 
 def _holds(workload: dict[str, Any]) -> bool:
     """Whether it has the finalizer that keeps it until its host is released."""
@@ -273,7 +281,9 @@ class WorkloadRegistry(Registry):
             raise refuse(self.resource, name, causes)
         host, workload = bound(host, workload, {"name": self.claims.view_name(host, namespace)})
         view = self.claims.view_operations(host, workload)
-        return [self.put(entry, workload), self.claims.hosts.put(host_entry, host), *view]
+        operations = [self.put(entry, workload), self.claims.hosts.put(host_entry, host), *view]
+        self.claims.check_commit(host_entry, namespace, name, operations)
+        return operations
 
     async def _withdraw(self, target: str) -> None:
         """Take the offers of a claimed host away. Whoever writes the Host next does it too."""

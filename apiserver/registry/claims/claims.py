@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 from apiserver.apis.host import ADOPTS, adopted_consumer, uid_of_view
 from apiserver.apis.workload import HOST_CHOSEN
 from apiserver.registry.claims.projection import claimed_by, held_for, project
+from apiserver.registry.generic.bounds import check_together
 from apiserver.registry.generic.context import Context, UserInfo
 from apiserver.registry.generic.registry import Registry, now, same
 from storage.base import Check, Delete
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from apiserver.registry.generic.entry import Entry
     from storage.base import Operation
@@ -125,6 +126,12 @@ class Claims:
             return []
         name = (host["spec"].get("view") or {}).get("name") or self.view_name(host, claim["namespace"])
         return self.put_view(host, workload, claim["namespace"], name)
+
+    def check_commit(self, host: Entry, namespace: str, name: str, operations: Sequence[Operation], *, follows: bool = True) -> None:
+        """Raises ApiError (413) when the host, the Workload of this name and the view would be so large that they could not be released
+        in one commit."""
+        there = (host, self.workloads.find(namespace, name), self.view_in(host.name, namespace))
+        check_together(there, operations, follows=follows)
 
     async def show(self, host_entry: Entry) -> None:
         """Bring the views of an unclaimed host up to date: in the namespaces it is offered to, and nowhere else. A view that

@@ -18,12 +18,9 @@ from apiserver.apis.status import (
     not_found,
     path_not_found,
     service_unavailable,
-    too_large,
-    too_many_values,
 )
-from apiserver.registry.generic import labels, metadata
+from apiserver.registry.generic import bounds, labels, metadata
 from apiserver.registry.generic.attributes import Attributes
-from apiserver.registry.generic.counting import STORED, exceeds
 from apiserver.registry.generic.entry import Drafts, Entry, Known, decoder, encode_stored, unversioned
 from apiserver.registry.generic.sharing import sharing
 from apiserver.registry.generic.strategy import Admission, AdmitEverything, Strategy
@@ -48,11 +45,6 @@ PRIVATE = "private"
 ATTEMPTS = 32
 """How often a write starts over when others come between. Each lost round means that another one went through."""
 
-SIZE = 1024 * 1024
-"""Bytes of a stored object. etcd takes 1.5 MiB in one request, in which up to three objects change; each is kept in several revisions."""
-DELETION = 1024
-"""Bytes by which an object may grow when it is deleted, whatever its size: a time, a period and their manager."""
-
 
 def now() -> str:
     """The time as metadata has it: RFC 3339, UTC, whole seconds."""
@@ -64,19 +56,6 @@ def _stamp(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
 
 
-def _check_size(value: bytes) -> None:
-    """Raises ApiError (413)."""
-    if len(value) > SIZE:
-        raise too_large(SIZE)
-    if exceeds(value, STORED):
-        raise too_many_values(STORED)
-
-
-def _grown(value: bytes, stored: bytes, new: dict[str, Any]) -> bool:
-    """Whether a write makes the object larger. What was stored before there was a limit may still be deleted, which writes a time."""
-    return len(value) > len(stored) + (DELETION if "deletionTimestamp" in new["metadata"] and b'"deletionTimestamp"' not in stored else 0)
-
-
 class Registry:
     """All objects of one kind. `namespace` is "" for cluster-scoped kinds. Everything raises ApiError.
 
@@ -84,6 +63,8 @@ class Registry:
     reading only. Who may "get" the subresource PRIVATE sees everything."""
 
     reduced: Registry | None = None
+    size = bounds.SIZE
+    """Bytes of an object that clients may write."""
 
     def __init__(
         self,
@@ -232,7 +213,7 @@ class Registry:
             return self.decode(entry.key, encode_stored(self.resource, new), entry.revision)  # kube-apiserver tells the writer no other
         if same(old, new):
             return entry
-        return await self._store(context, entry, new, old)
+        return await self._store(context, entry, new, old, follows=subresource == "status")
 
     async def _admitted(self, write: Attributes, new: dict[str, Any]) -> dict[str, Any]:
         """`new`, which the write would store, as admission lets it be stored."""
@@ -292,21 +273,25 @@ class Registry:
                 why = f"Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
                 raise conflict(self.resource.group, self.resource.kind, name, why)
 
-    async def _store(self, context: Context, entry: Entry | None, new: dict[str, Any], old: dict[str, Any] | None = None) -> Entry:
+    async def _store(
+        self, context: Context, entry: Entry | None, new: dict[str, Any], old: dict[str, Any] | None = None, *, follows: bool = False
+    ) -> Entry:
         """Commit a create (no entry) or an update. Raises storage.Conflict when another write came between."""
-        own = self.put(entry, new)
-        if entry is None or _grown(own.value, entry.json, new):
-            _check_size(own.value)
+        own = self.put(entry, new, follows=follows)
+        operations = [own, *self.strategy.companions(old, new)]
+        self.strategy.check_commit(old, new, operations, follows=follows)
         if context.dry_run:
             return self.decode(own.key, own.value, entry.revision) if entry else unversioned(self.decode(own.key, own.value, 0))
-        revision = await self.cache.commit([own, *self.strategy.companions(old, new)])
+        revision = await self.cache.commit(operations)
         await self.strategy.after_commit(new)
         return self.stored(own, revision)
 
-    def put(self, current: Entry | None, obj: dict[str, Any]) -> Put:
-        """The operation that stores `obj`, on condition that `current` (None: nothing) is still there."""
+    def put(self, current: Entry | None, obj: dict[str, Any], *, follows: bool = True) -> Put:
+        """The operation that stores `obj`, on condition that `current` (None: nothing) is still there. `follows`: it is no client's own
+        write. Raises ApiError when it is too large (see generic.bounds)."""
         key = self.resource.key(obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
         value = encode_stored(self.resource, obj)
+        bounds.check(self.resource, current, obj, value, self.size, follows=follows)
         self._drafts.keep(key, value, Known.of(self.resource, obj))
         return Put(key, value, expected=current.revision if current else 0)
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from apiserver.registry.fieldmanager import EMPTY, FieldSet
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from apiserver.registry.generic.attributes import Attributes
     from apiserver.registry.generic.context import Context
     from storage.base import Operation
@@ -51,6 +53,9 @@ class Strategy:
     def companions(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> list[Operation]:
         """Operations on *other* resources that belong in the same commit. `new` is None when the object goes away."""
         return []
+
+    def check_commit(self, old: dict[str, Any] | None, new: dict[str, Any], operations: Sequence[Operation], *, follows: bool) -> None:
+        """Before the commit of the object and its companions: whether they are too much together. Raises ApiError (413)."""
 
     async def after_commit(self, new: dict[str, Any]) -> None:
         """After a write is durable: work of which every part is a commit of its own. May be cut short at any point by a

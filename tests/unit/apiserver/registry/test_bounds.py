@@ -1,0 +1,182 @@
+"""Whatever writes an object, it stays so small that it can be stored; and however large a tenant makes it, it can be released."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from apiserver.apis.status import ApiError
+from apiserver.registry.generic.bounds import MANAGERS, RESERVED, SIZE, TOGETHER
+from apiserver.registry.generic.context import Context, DeleteOptions, UserInfo
+from apiserver.registry.generic.entry import encode_stored
+from storage.base import Put
+from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Bench
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from storage.base import Operation
+
+ETCD = 1_572_864
+"""What etcd takes in one request (--max-request-bytes)."""
+
+
+@pytest.fixture(autouse=True)
+def largest(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The bytes of each commit. None is larger than etcd takes."""
+    sizes: list[int] = []
+    commit = bench.workloads.cache.commit
+
+    async def measured(operations: Sequence[Operation]) -> int:
+        sizes.append(sum(len(one.value) + len(one.key) for one in operations if isinstance(one, Put)))
+        assert sizes[-1] < ETCD
+        return await commit(operations)
+
+    monkeypatch.setattr(bench.workloads.cache, "commit", measured)
+    return sizes
+
+
+def selector(size: int) -> dict[str, Any]:
+    """A host selector of about so many bytes that any host fits."""
+    values = [f"{number:0250}" for number in range(max(1, size // (253 * 60)))]
+    return {"matchExpressions": [{"key": f"k{number}", "operator": "NotIn", "values": values} for number in range(60)]}
+
+
+def workload(name: str, size: int) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "spec": {"className": "metal", "image": IMAGE, "hostSelector": selector(size)}}
+
+
+def note(size: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    """Annotations, which are limited to 256 KiB in all, and labels."""
+    annotations = {f"n{number}": "x" * 50_000 for number in range(size // 50_000)}
+    labels = {f"l{number}": f"{number:063}" for number in range(500)} if size >= 250_000 else {}
+    return lambda obj: {**obj, "metadata": {**obj["metadata"], "annotations": annotations, "labels": labels}}
+
+
+async def bind(bench: Bench, name: str, host: str) -> None:
+    await bench.workloads.connect(CONTEXT, "tenant-a", name, "binding", {"target": {"name": host}})
+
+
+def condition(size: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
+    def change(obj: dict[str, Any]) -> dict[str, Any]:
+        told = [
+            {"type": f"T{n}", "status": "True", "reason": "R", "message": "m" * 30_000, "lastTransitionTime": "2026-01-01T00:00:00Z"}
+            for n in range(size // 30_000)
+        ]
+        return {**obj, "status": {**obj["status"], "conditions": told}}
+
+    return change
+
+
+async def release(bench: Bench, name: str, host: str) -> None:
+    """As controllers release: marked, reported, cleared, let go."""
+    await bench.workloads.update(CONTEXT, "tenant-a", name, condition(30_000), subresource="status")
+    await bench.report(host, {"provisioning": {"state": "deprovisioning"}})
+    await bench.hosts.update(CONTEXT, "", host, lambda obj: {**obj, "spec": {**obj["spec"], "claimRef": None}})
+    await bench.workloads.update(
+        CONTEXT, "tenant-a", name, lambda obj: {**obj, "metadata": {**obj["metadata"], "finalizers": []}, "spec": obj["spec"]}
+    )
+    assert bench.workloads.find("tenant-a", name) is None
+
+
+async def test_a_workload_as_large_as_may_be_is_bound_reported_on_and_released(bench: Bench, largest: list[int]) -> None:
+    host = await bench.add_host()
+    entry = await bench.workloads.create(CONTEXT, "tenant-a", workload("large", 960_000))
+    entry = await bench.workloads.update(CONTEXT, "tenant-a", "large", note(50_000))
+    assert 1_000_000 < len(entry.json) <= SIZE
+    await bind(bench, "large", host)
+    entry = await bench.workloads.update(CONTEXT, "tenant-a", "large", condition(90_000), subresource="status")
+    assert len(entry.json) > SIZE
+    await bench.report(host, {"provisioning": {"state": "provisioned"}})
+    await bench.workloads.delete(CONTEXT, "tenant-a", "large", DeleteOptions())
+    await release(bench, "large", host)
+    assert max(largest) > SIZE
+
+
+async def test_statuses_have_their_bound_too(bench: Bench) -> None:
+    await bench.workloads.create(CONTEXT, "tenant-a", workload("small", 1))
+    with pytest.raises(ApiError) as refused:
+        await bench.workloads.update(CONTEXT, "tenant-a", "small", condition(SIZE + RESERVED + 60_000), subresource="status")
+    assert refused.value.code == 413
+
+
+async def test_what_a_tenant_has_of_one_host_fits_into_one_commit(bench: Bench) -> None:
+    """The Workload and the view grow each for itself, and are deleted together."""
+    host = await bench.add_host()
+    await bench.workloads.create(CONTEXT, "tenant-a", workload("large", 960_000))
+    await bind(bench, "large", host)
+    grown = 0
+    with pytest.raises(ApiError, match="change together"):  # noqa: PT012 - some of them are taken
+        for change in (note(100_000), note(150_000), note(200_000), note(250_000)):
+            await bench.views.update(CONTEXT, "tenant-a", "node-0", change)
+            grown += 1
+    assert 0 < grown < 4
+    view, held = bench.views.get("tenant-a", "node-0"), bench.workloads.get("tenant-a", "large")
+    assert len(view.json) + len(held.json) + len(bench.hosts.get("", host).json) < TOGETHER
+    with pytest.raises(ApiError, match="change together"):
+        await bench.workloads.update(CONTEXT, "tenant-a", "large", note(80_000))
+    await bench.views.delete(CONTEXT, "tenant-a", "node-0", DeleteOptions())
+    await release(bench, "large", host)
+
+
+async def test_a_claim_through_the_view_is_bounded(bench: Bench) -> None:
+    host = await bench.add_host()
+    with pytest.raises(ApiError) as refused:
+        await bench.patch_view("tenant-a", "node-0", consumerRef={**CONSUMER, "name": "x" * SIZE}, image=IMAGE, online=True)
+    assert refused.value.code == 413
+    await bench.patch_view("tenant-a", "node-0", consumerRef={**CONSUMER, "name": "x" * 300_000}, image=IMAGE, online=True)
+    await bench.views.update(CONTEXT, "tenant-a", "node-0", note(250_000))
+    with pytest.raises(ApiError, match="change together"):
+        await bench.workloads.update(CONTEXT, "tenant-a", "node-0", note(250_000))
+    await bench.views.delete(CONTEXT, "tenant-a", "node-0", DeleteOptions())
+    await release(bench, "node-0", host)
+
+
+async def test_what_an_earlier_version_stored_may_become_less_and_be_deleted(bench: Bench) -> None:
+    host = await bench.add_host()
+    entry = await bench.workloads.create(CONTEXT, "tenant-a", workload("old", 960_000))
+    stored = note(250_000)(entry.object())
+    del stored["metadata"]["resourceVersion"]
+    stored["metadata"]["finalizers"] = ["example.com/f"]
+    value = encode_stored(bench.workloads.resource, stored)
+    assert len(value) > SIZE + RESERVED
+    await bench.workloads.cache.commit([Put(entry.key, value, entry.revision)])
+    with pytest.raises(ApiError) as refused:
+        await bench.workloads.update(CONTEXT, "tenant-a", "old", condition(30_000), subresource="status")
+    assert refused.value.code == 413
+    with pytest.raises(ApiError) as refused:
+        await bind(bench, "old", host)
+    assert refused.value.code == 413
+    await bench.workloads.update(CONTEXT, "tenant-a", "old", note(200_000))
+    await bench.workloads.delete(CONTEXT, "tenant-a", "old", DeleteOptions())
+    await bench.workloads.update(CONTEXT, "tenant-a", "old", note(0))
+    assert len(bench.workloads.get("tenant-a", "old").json) < SIZE
+
+
+async def test_managers_are_counted(bench: Bench) -> None:
+    def tenant(number: int) -> Context:
+        return Context(UserInfo("tenant"), field_manager=f"m{number}")
+
+    wanted = {
+        "apiVersion": "workload.metal3.io/v1alpha1",
+        "kind": "Workload",
+        "metadata": {"name": "shared"},
+        "spec": {"className": "metal"},
+    }
+    for number in range(MANAGERS):
+        await bench.workloads.apply(tenant(number), "tenant-a", "shared", wanted, force=True)
+    with pytest.raises(ApiError) as refused:
+        await bench.workloads.apply(tenant(MANAGERS), "tenant-a", "shared", wanted, force=True)
+    assert (refused.value.code, refused.value.details["causes"][0]["field"]) == (422, "metadata.managedFields")
+    await bench.workloads.apply(tenant(3), "tenant-a", "shared", wanted, force=True)
+    assert len(bench.workloads.get("tenant-a", "shared").object()["metadata"]["managedFields"]) == MANAGERS
+    await bench.workloads.delete(CONTEXT, "tenant-a", "shared", DeleteOptions())
+
+
+@pytest.mark.parametrize("resources", [{f"example.com/r{number}": "1" for number in range(65)}, {"r" * 318: "1"}])
+async def test_requirements_are_counted(bench: Bench, resources: dict[str, str]) -> None:
+    body = {"metadata": {"name": "many"}, "spec": {"className": "metal", "requirements": {"resources": resources}}}
+    with pytest.raises(ApiError) as refused:
+        await bench.workloads.create(CONTEXT, "tenant-a", body)
+    assert (refused.value.code, refused.value.details["causes"][0]["field"].startswith("spec.requirements.resources")) == (422, True)
