@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from apiserver.registry.generic.validation import field_path
+from apiserver.apis.wording import sentence
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,8 +125,7 @@ def read_policy(path: Path) -> Policy:
     except (yaml.YAMLError, UnicodeError):
         raise BadPolicy("it is not YAML") from None
     except ValidationError as error:
-        complaints = (f"{field_path(detail['loc']) or 'it'}: {detail['msg']}" for detail in error.errors())
-        raise BadPolicy("; ".join(complaints)) from None
+        raise BadPolicy("; ".join(sentence(detail) for detail in error.errors(include_url=False))) from None
     for index, rule in enumerate(policy.rules):
         if rule.non_resource_urls and (rule.resources or rule.namespaces):
             raise BadPolicy(f"rules[{index}]: a rule is either about resources or about nonResourceURLs")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import ValidationError
 
 from apiserver.apis.metal3 import GROUP, VERSION, BareMetalHost
+from apiserver.apis.wording import sentence
 from apiserver.client.errors import ApiException
 from apiserver.client.informer import Informer
 from apiserver.client.objects import Resource, key_of, name_of, namespace_of
@@ -143,7 +144,7 @@ def _decode(obj: Object) -> BareMetalHost:
     try:
         return BareMetalHost.decode({key: value for key, value in obj.items() if key != "status" or value})
     except ValidationError as error:
-        raise TerminalError(f"this is no BareMetalHost: {error.errors()[0]['loc']}: {error.errors()[0]['msg']}") from None
+        raise TerminalError(f"this is no BareMetalHost: {sentence(error.errors(include_url=False)[0])}") from None
 
 
 def _patch(before: BareMetalHost, after: BareMetalHost) -> Object:

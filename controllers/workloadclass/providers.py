@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import orjson
 from pydantic import ValidationError
 
+from apiserver.apis.wording import parameter_problems, sentence
 from apiserver.apis.workloadclass import WorkloadClassSpec
 from apiserver.client.clock import Backoff
 from apiserver.client.errors import describe
@@ -119,9 +120,12 @@ class Sources:
         kind = find_provider(spec["provisioner"])
         try:
             parameters = kind.parameters_model.decode(spec.get("parameters") or {})
+        except ValidationError as error:
+            raise BadClass("BadParameters", f"correct spec.parameters: {parameter_problems(error, kind.parameters_model)}") from error
+        try:
             decoded = WorkloadClassSpec.decode(spec)
         except ValidationError as error:
-            raise BadClass("BadParameters", _explain(error)) from error
+            raise BadClass("BadParameters", "correct " + "; ".join(map(sentence, error.errors(include_url=False)))) from error
         context = ProviderContext(
             class_name,
             decoded,
@@ -162,10 +166,3 @@ def _fingerprint(spec: Object, credentials: Mapping[str, bytes]) -> str:
     for key in sorted(credentials):
         digest.update(b"\0" + key.encode() + b"\0" + hashlib.sha256(credentials[key]).digest())
     return digest.hexdigest()
-
-
-def _explain(error: ValidationError) -> str:
-    parts = [
-        f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors(include_url=False, include_input=False)
-    ]
-    return "correct spec.parameters: " + "; ".join(parts)

@@ -18,6 +18,7 @@ from apiserver.apis.bounded import remembering
 from apiserver.apis.meta import ObjectMeta
 from apiserver.apis.status import MODIFIED, bad_request, cause, conflict, invalid
 from apiserver.apis.uid import new_uid
+from apiserver.apis.wording import sentence
 from apiserver.registry.generic.sharing import changed, sharing
 from apiserver.registry.generic.validation import refuse
 
@@ -130,10 +131,8 @@ def well_formed(resource: Resource, metadata: dict[str, Any]) -> None:
         ObjectMeta.decode(doubtful)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        path = ".".join(map(str, ("metadata", *first["loc"])))
-        raise bad_request(
-            f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {path}: {first["msg"]}'
-        ) from None
+        why = sentence({**first, "loc": ("metadata", *first["loc"])})
+        raise bad_request(f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {why}') from None
 
 
 def _evident(field: str, value: object) -> bool:

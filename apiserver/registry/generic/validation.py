@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from pydantic import ValidationError, create_model
 from apiserver.apis.base import Model
 from apiserver.apis.meta import ObjectMeta
 from apiserver.apis.status import CAUSES, ApiError, cause, invalid
+from apiserver.apis.wording import field_path, kind_of, worded
 from apiserver.registry.generic.listtypes import doubled
 from apiserver.registry.generic.schema import model_schema
 from apiserver.registry.generic.sharing import changed
@@ -24,19 +24,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.resource import Resource
 
 __all__ = ["causes_of", "normalize", "refuse"]
-
-_TYPES = {
-    "string_type": "string",
-    "bool_type": "boolean",
-    "int_type": "integer",
-    "int_from_float": "integer",
-    "float_type": "number",
-    "list_type": "array",
-    "dict_type": "object",
-    "model_type": "object",
-    "model_attributes_type": "object",
-}
-
 
 _TEXTS = frozenset({"labels", "annotations", "finalizers"})
 """Metadata that is nothing but texts, and so has one form only."""
@@ -121,27 +108,6 @@ def causes_of(error: ValidationError) -> list[dict[str, str]]:
     return [cause for detail in error.errors(include_url=False)[:CAUSES] for cause in _causes(detail)]
 
 
-def field_path(location: Sequence[int | str]) -> str:
-    """`spec.hosts[0].name` for ("spec", "hosts", 0, "name")."""
-    path = ""
-    for part in location:
-        if isinstance(part, int):
-            path += f"[{part}]"
-        else:
-            path += f".{part}" if path else part
-    return path
-
-
-def kind_of(value: object) -> str:
-    """The JSON type of a value, as kube-apiserver names it."""
-    if value is None:
-        return "null"
-    for python, name in ((bool, "boolean"), (int, "integer"), (float, "number"), (str, "string"), (list, "array"), (dict, "object")):
-        if isinstance(value, python):
-            return name
-    return "object"
-
-
 def _causes(detail: ErrorDetails) -> list[dict[str, str]]:
     """One cause, and for a word of a wrong type the type as well."""
     found = _cause(detail)
@@ -153,24 +119,4 @@ def _causes(detail: ErrorDetails) -> list[dict[str, str]]:
 
 
 def _cause(detail: ErrorDetails) -> dict[str, str]:
-    kind, path, value = detail["type"], field_path(detail["loc"]), detail["input"]
-    if kind == "missing":
-        return cause("FieldValueRequired", "Required value", path)
-    if kind in _TYPES:
-        found = kind_of(value)
-        return cause("FieldValueTypeInvalid", f'Invalid value: "{found}": {path} in body must be of type {_TYPES[kind]}: "{found}"', path)
-    if kind in ("string_too_long", "too_long"):
-        reason = "FieldValueTooLong" if kind == "string_too_long" else "FieldValueTooMany"
-        return cause(reason, f"{'Too long' if kind == 'string_too_long' else 'Too many'}: {path} in body: {detail['msg']}", path)
-    if kind == "literal_error":
-        supported = detail["ctx"]["expected"].replace(" or ", ", ").replace("'", '"')
-        return cause("FieldValueNotSupported", f"Unsupported value: {json.dumps(value)}: supported values: {supported}", path)
-    if kind == "string_pattern_mismatch":
-        pattern = detail["ctx"]["pattern"]
-        return cause("FieldValueInvalid", f"Invalid value: {json.dumps(value)}: {path} in body should match '{pattern}'", path)
-    if kind == "value_error":
-        message = str(detail["ctx"]["error"])
-        shown = f"{json.dumps(value)}: " if isinstance(value, str | int) else ""
-        return cause("FieldValueInvalid", f"Invalid value: {shown}{message}", path)
-    shown = json.dumps(value) if isinstance(value, str | int | float) else f'"{kind_of(value)}"'
-    return cause("FieldValueInvalid", f"Invalid value: {shown}: {path} in body: {detail['msg']}", path)
+    return cause(*worded(detail), field_path(detail["loc"]))

@@ -101,7 +101,7 @@ def test_a_file(tmp_path: Path) -> None:
         ({"rules": []}, "rules"),
         ({"rules": [{}]}, r"rules\[0\].level"),
         ({"rules": [{"level": "All"}]}, r"rules\[0\].level"),
-        ({"rules": [{"level": "None", "user": ["a"]}]}, r"rules\[0\].user: Extra"),
+        ({"rules": [{"level": "None", "user": ["a"]}]}, r"rules\[0\].user: unknown field"),
         ({"rules": [{"level": "None", "omitStages": ["End"]}]}, "omitStages"),
         ({"rules": [{"level": "None", "nonResourceURLs": ["metrics"]}]}, "nonResourceURLs"),
         ({"rules": [{"level": "None", "nonResourceURLs": ["/a*b"]}]}, "nonResourceURLs"),
