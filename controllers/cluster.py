@@ -42,13 +42,23 @@ class Cluster:
         return [self.workloads, self.classes, self.hosts, self.namespaces]
 
     async def patch_status(self, resource: Resource, obj: Object, changes: Object) -> Object:
-        """Merge-patches the status, if that changes anything and nobody wrote in between. Returns the object as it then is."""
+        """Merge-patch the status, if that changes anything and nobody wrote in between. Return the object as it then is.
+
+        The condition stays: a Workload's host, and with it the phase, may have been taken away by the server."""
         current = obj.get("status") or {}
         different = {key: value for key, value in changes.items() if current.get(key) != value}
         if not different:
             return obj
         patch = {"metadata": {"resourceVersion": obj["metadata"]["resourceVersion"]}, "status": different}
-        return await self.client.patch(resource, name_of(obj), patch, namespace_of(obj), subresource="status")
+        written = await self.client.patch(resource, name_of(obj), patch, namespace_of(obj), subresource="status")
+        self.learn(resource, written)
+        return written
+
+    def learn(self, resource: Resource, written: Object) -> None:
+        """Let all controllers know what a write was answered with."""
+        for informer in self.informers:
+            if informer.resource == resource:
+                informer.learn(written)
 
 
 def connect(client: Client, *, view_group: str = "metal3.io", component: str = "metal3-workloads") -> Cluster:

@@ -2,6 +2,9 @@
 
 Survives broken connections (resumes where it was), expired histories (lists anew) and silence (a stalled connection is
 cut). Nothing is ever dropped because the server is away: the last known state stays, and `stale_since` tells.
+
+What a write was answered with is taken in at once (`learn`), so that the writer's next decision knows of it: the watch tells it later, and
+a decision on what was before would be a conflict.
 """
 
 from __future__ import annotations
@@ -63,6 +66,7 @@ class Informer:
         self._handlers: list[Handler] = []
         self._health_handlers: list[Callable[[], None]] = []
         self._version = ""
+        self._learned: dict[str, int] = {}
 
     def add_handler(self, handler: Handler) -> None:
         """Tells this handler of every change from now on, and of what is there already as (None, object)."""
@@ -73,6 +77,15 @@ class Informer:
     def add_health_handler(self, handler: Callable[[], None]) -> None:
         """Calls this whenever `synced`, `last_error` or `stale_since` changes."""
         self._health_handlers.append(handler)
+
+    def learn(self, obj: Object) -> None:
+        """Take in what a write was answered with. Ignored of objects that the watch has not told of, for they may be deleted already."""
+        key, seen = key_of(obj), self.store.get(key_of(obj))
+        if seen is None or seen["metadata"].get("uid") != obj["metadata"].get("uid"):
+            return
+        if _revision(obj) > _revision(seen) >= 0:
+            self._learned[key] = _revision(obj)
+            self._put(key, obj)
 
     async def run(self) -> None:
         """Follows the collection until cancelled."""
@@ -100,6 +113,7 @@ class Informer:
             field_selector=self._field_selector,
         )
         self._version = version
+        self._learned.clear()  # a server that was restored counts from another number on
         seen = set()
         for obj in items:
             key = key_of(obj)
@@ -138,9 +152,13 @@ class Informer:
         self._version = str(obj["metadata"]["resourceVersion"])
         match event["type"]:
             case "ADDED" | "MODIFIED":
-                self._put(key_of(obj), obj)
+                key = key_of(obj)
+                if _revision(obj) >= self._learned.get(key, 0):
+                    self._learned.pop(key, None)
+                    self._put(key, obj)
             case "DELETED":
                 key = key_of(obj)
+                self._learned.pop(key, None)
                 # The handlers get the last state, which the store may not have seen.
                 if self.store.remove(key) is not None:
                     self._notify(obj, None)
@@ -185,3 +203,9 @@ class Informer:
     def _tell_health(self) -> None:
         for handler in self._health_handlers:
             handler()
+
+
+def _revision(obj: Object) -> int:
+    """Return the resourceVersion as the number that it is in Kubernetes; -1 if it is none."""
+    version = str(obj["metadata"].get("resourceVersion") or "")
+    return int(version) if version.isascii() and version.isdigit() else -1

@@ -11,7 +11,7 @@ from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.registry.claims.charge import charge_by_report, charge_of
 from apiserver.registry.claims.claims import Claims, offered_to, unbound
 from apiserver.registry.generic.attributes import Attributes
-from apiserver.registry.generic.registry import Registry
+from apiserver.registry.generic.registry import ATTEMPTS, Registry
 from apiserver.registry.generic.resource import Column, Resource
 from apiserver.registry.generic.strategy import Strategy
 from apiserver.registry.generic.validation import causes_of, refuse
@@ -154,13 +154,15 @@ class HostStrategy(Strategy):
         return self.claims.put_view(new, None, view.namespace, view.name)
 
     async def after_commit(self, new: dict[str, Any]) -> None:
-        """Refresh the offers. A write that comes between asks for it again itself."""
-        entry = self.claims.hosts.find("", new["metadata"]["name"])
-        if entry is not None:
-            try:
-                await self.claims.show(entry)
-            except Conflict:
+        """Refresh the offers. A write that comes between does so itself, but its client may be cut off before that is done."""
+        for _ in range(ATTEMPTS):
+            entry = self.claims.hosts.find("", new["metadata"]["name"])
+            if entry is None:
                 return
+            try:
+                return await self.claims.show(entry)
+            except Conflict:
+                continue
 
 
 class HostRegistry(Registry):

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from apiserver.apis.host import HostStatus, host_name
+from apiserver.client.client import JSON_PATCH
 from apiserver.client.errors import ApiException
-from apiserver.client.objects import Object, deleting, key_of, name_of
+from apiserver.client.objects import Object, deleting, key_of, name_of, uid_of
 from controllers import kinds
 from controllers.charges import ends, is_over
 from controllers.consumer.controller import consumer_gone
@@ -175,7 +176,7 @@ class HostController:
         if changed is None:
             return False
         try:
-            await self._cluster.client.update(kinds.HOSTS, {**host, "status": changed}, subresource="status")
+            await self._write(host, changed)
         except ApiException as error:
             if error.status not in REFUSALS:
                 raise
@@ -190,11 +191,18 @@ class HostController:
             patch = {"metadata": {"resourceVersion": current["metadata"]["resourceVersion"]}, "spec": {"chargedTo": None}}
             await self._cluster.client.patch(kinds.HOSTS, name_of(host), patch)
 
+    async def _write(self, host: Object, status: Object) -> None:
+        """Replace the status of this very Host, whatever its resourceVersion is: nobody else writes it. Claims and offers, which the
+        server writes, are not touched, and a status that was decided before one of them is decided again when it is seen."""
+        patch = [{"op": "test", "path": "/metadata/uid", "value": uid_of(host)}, {"op": "add", "path": "/status", "value": status}]
+        written = await self._cluster.client.patch(kinds.HOSTS, name_of(host), patch, subresource="status", content_type=JSON_PATCH)
+        self._cluster.learn(kinds.HOSTS, written)
+
     async def _put_refused(self, host: Object, status: Object) -> bool:
         """Says that the report cannot be stored. What was stored before is kept, and the host is not offered."""
         changed = changed_status(host, refused_status(host, status))
         if changed is not None:
-            await self._cluster.client.update(kinds.HOSTS, {**host, "status": changed}, subresource="status")
+            await self._write(host, changed)
         return changed is not None
 
 

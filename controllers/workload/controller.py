@@ -18,7 +18,7 @@ from controllers.charges import is_settling
 from controllers.classaccess import deployment_terms, not_allowed
 from controllers.cluster import Cluster, claimed_host
 from controllers.providers.base import Applied, Outcome, ProviderError
-from controllers.runtime.conditions import find_condition
+from controllers.runtime.conditions import find_condition, is_true
 from controllers.runtime.controller import Controller, Result
 from controllers.workload.release import let_go, release, say_releasing, unbind
 from controllers.workload.reporter import about, report, report_status
@@ -55,6 +55,10 @@ BINDING_FIRST, PATIENCE = 0.25, 5.0
 """Seconds until somebody just bound looks whether others are still being bound, and after which it waits no more."""
 SETTLING = 10.0
 """Seconds after which a Workload does not wait any more for its last host to be reported as free."""
+GRACE = 30.0
+"""Seconds for which a source that fails is not reported while nothing new is asked of it."""
+STARTING = 5.0
+"""Seconds between looks at a source that is being read for the first time, should its word that it was be missed."""
 FOLLOW = 2.0
 """Seconds to wait for the Host of a fresh binding to be seen."""
 
@@ -76,6 +80,7 @@ class WorkloadController:
         self._cluster, self._sources, self._binding, self._avoid = cluster, sources, binding, avoid
         self._waits: dict[str, float] = {}
         self._left: dict[str, float] = {}
+        self._failing: dict[str, float] = {}
         self.controller = Controller("workload", self.reconcile, workers=workers, group=self._class_of)
         cluster.workloads.add_handler(self._workload_changed)
         cluster.hosts.add_handler(self._host_changed)
@@ -125,6 +130,7 @@ class WorkloadController:
         if workload is None:
             self._waits.pop(key, None)
             self._left.pop(key, None)
+            self._failing.pop(key, None)
             return None
         host = claimed_host(self._cluster, workload)
         if host is not None and not (workload.get("status") or {}).get("host"):
@@ -147,6 +153,8 @@ class WorkloadController:
     async def _with_host(self, workload: Object, host: Object) -> Result | None:
         request = apply_request(self._cluster, workload, host)
         provider = self._sources.get(host["spec"]["className"])
+        if self._starting(host):
+            return Result(requeue_after=STARTING)
         if giving_up(workload):
             return await self._give_up(workload, host)
         if must_announce(workload) and self._binding_first(key_of(workload)):
@@ -174,11 +182,13 @@ class WorkloadController:
         except (ApiException, ProviderError, BadConfig) as error:
             if isinstance(error, ApiException) and error.conflict:
                 raise
-            await report(self._cluster, workload, host, _unavailable(workload, unknown_source()))
+            if not self._patient(workload):
+                await report(self._cluster, workload, host, _unavailable(workload, unknown_source()))
             if isinstance(error, ApiException):
                 raise
             log.warning("workload %s: %s", key_of(workload), error)
             return Result(requeue_after=POLL_RELEASE)
+        self._failing.pop(key_of(workload), None)
         if applied.untouched and merely_chosen(workload):
             workload = await report_status(self._cluster, workload, giving_up_status(workload, applied.bound))
             return await self._give_up(workload, host)
@@ -231,9 +241,21 @@ class WorkloadController:
         return now - self._left.setdefault(key, now) < SETTLING
 
     def _no_source(self, host: Object) -> Outcome:
-        """Why the host's class has no provider: it is only being started, unless the class itself is gone."""
-        name = host["spec"]["className"]
-        return unknown_source() if name in self._cluster.classes.store else class_gone(name)
+        """Why the host's class has no provider: it cannot be made, unless the class itself is gone."""
+        return class_gone(host["spec"]["className"]) if self._class_gone(host) else unknown_source()
+
+    def _starting(self, host: Object) -> bool:
+        """Whether it is too early to ask the host's source, or to say that it does not answer."""
+        return self._sources.starting(host["spec"]["className"]) and not self._class_gone(host)
+
+    def _class_gone(self, host: Object) -> bool:
+        return host["spec"]["className"] not in self._cluster.classes.store
+
+    def _patient(self, workload: Object) -> bool:
+        """Whether a source that does not answer is not to be reported yet: nothing new is asked of it, and it has not failed for long."""
+        status, key, now = workload.get("status") or {}, key_of(workload), self.controller.queue.now()
+        asked = status.get("observedGeneration") != workload["metadata"].get("generation")
+        return not asked and is_true(status.get("conditions"), "Synchronized") and now - self._failing.setdefault(key, now) < GRACE
 
     async def _drop_consumed(self, workload: Object, host: Object, applied: Applied) -> None:
         """Reboots that were done vanish from the tenant's view, as BMO would remove them from its host."""
@@ -251,6 +273,8 @@ class WorkloadController:
         """Releases the host, clears the claim, and only then lets the Workload go."""
         if kinds.RELEASE_FINALIZER not in (workload["metadata"].get("finalizers") or ()):
             return None
+        if host is not None and self._starting(host):
+            return Result(requeue_after=STARTING)
         if host is not None:
             provider = self._sources.get(host["spec"]["className"])
             waits = await release(self._cluster, workload, host, provider) if provider is not None else self._no_source(host).message

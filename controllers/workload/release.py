@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from apiserver.client.client import JSON_PATCH
 from apiserver.client.clock import timestamp
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import key_of, name_of, namespace_of
@@ -26,6 +27,9 @@ __all__ = ["let_go", "release", "say_releasing", "unbind"]
 
 log = logging.getLogger(__name__)
 
+INVALID = 422
+"""The HTTP code of a JSON patch whose test fails."""
+
 
 async def say_releasing(cluster: Cluster, workload: Object, message: str) -> None:
     """Says in the status what the release waits for."""
@@ -35,8 +39,7 @@ async def say_releasing(cluster: Cluster, workload: Object, message: str) -> Non
 async def release(cluster: Cluster, workload: Object, host: Object, provider: Provider) -> str | None:
     """None when the host is nobody's; otherwise what is waited for."""
     if phase_of(workload) != "Deprovisioning":
-        await say_releasing(cluster, workload, "the host is being released")
-        return "the host is being released"  # woken by this very write
+        return "the host is being released"  # woken by the very write that says so
     try:
         released = await provider.release(apply_request(cluster, _lawful(cluster, workload, host), host))
     except ProviderError as error:
@@ -55,17 +58,28 @@ def _lawful(cluster: Cluster, workload: Object, host: Object) -> Object:
 
 
 async def unbind(cluster: Cluster, workload: Object, host: Object) -> Object | None:
-    """Clears the claim, if it still is this Workload's. Returns the Host as it is then."""
+    """Clear the claim, if it still is this Workload's: the server tests just that, for reports of the host come at any time. Return the
+    Host as it is then."""
+    uid = workload["metadata"]["uid"]
+    patch = [{"op": "test", "path": "/spec/claimRef/uid", "value": uid}, {"op": "remove", "path": "/spec/claimRef"}]
     try:
-        current = await cluster.client.get(kinds.HOSTS, name_of(host))
+        return await cluster.client.patch(kinds.HOSTS, name_of(host), patch, content_type=JSON_PATCH)
+    except ApiException as error:
+        if error.status != INVALID and not error.not_found:
+            raise
+        current = await _current(cluster, host)
+        if current is not None and (current["spec"].get("claimRef") or {}).get("uid") == uid:
+            raise
+        return current
+
+
+async def _current(cluster: Cluster, host: Object) -> Object | None:
+    try:
+        return await cluster.client.get(kinds.HOSTS, name_of(host))
     except ApiException as error:
         if error.not_found:
             return None
         raise
-    if (current["spec"].get("claimRef") or {}).get("uid") != workload["metadata"]["uid"]:
-        return current
-    patch = {"metadata": {"resourceVersion": current["metadata"]["resourceVersion"]}, "spec": {"claimRef": None}}
-    return await cluster.client.patch(kinds.HOSTS, name_of(host), patch)
 
 
 async def let_go(cluster: Cluster, workload: Object) -> bool:

@@ -188,13 +188,19 @@ def _phase(workload: Object, bound: Outcome, synchronized: Outcome, seen: Object
     if not runs_something(workload):
         return "Bound" if empty or current in IDLE else "Deprovisioning"
     if provisioned:
-        if seen.get("poweredOn"):
-            return "Running"
-        # Power follows the provisioning within moments: not a stop.
-        return "Provisioning" if current in (*IDLE, "Provisioning") and workload["spec"].get("online", True) else "Stopped"
+        return "Running" if seen.get("poweredOn") else _powered_off(workload, seen)
     if synchronized.status is not True and current in IDLE:
         return "Bound"
     return "Failed" if seen.get("errorMessage") else "Provisioning"
+
+
+def _powered_off(workload: Object, seen: Object) -> str:
+    """The phase of what is installed while its host is powered off. The last step of an installation turns the host off and on, and so
+    does a reboot: neither is a stop. Condition Ready says what is waited for."""
+    current = phase_of(workload)
+    if current == "Stopped" or seen.get("errorMessage") or not workload["spec"].get("online", True):
+        return "Stopped"
+    return "Running" if current == "Running" else "Provisioning"
 
 
 def _ready(workload: Object, bound: Outcome, synchronized: Outcome, provisioned: Outcome, seen: Object, phase: str) -> Outcome:

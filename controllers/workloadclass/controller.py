@@ -38,6 +38,7 @@ class ClassController:
         self._cluster, self._sources = cluster, sources
         self._known: dict[str, tuple[str, dict[str, bytes]]] = {}
         self._counts = HostCounts()
+        self._overlapping: set[str] = set()
         self.controller = Controller("class", self.reconcile, workers=1, group=lambda name: name)
         queue = self.controller.queue
         cluster.classes.add_handler(self._class_changed)
@@ -75,6 +76,7 @@ class ClassController:
         class_ = self._cluster.classes.store.get(name)
         if class_ is None:
             self._known.pop(name, None)
+            self._overlapping.discard(name)
             await self._sources.stop(name)
             return None
         users = self._users(name) if deleting(class_) else []
@@ -89,7 +91,7 @@ class ClassController:
             await self._sources.stop(name)
             problem = error
         await self._report(class_, problem, users)
-        return Result(requeue_after=RETRY_CLASS) if problem else None
+        return Result(requeue_after=RETRY_CLASS) if problem or self._sources.fresh(name) else None
 
     def _users(self, name: str) -> list[str]:
         """The Workloads that have hosts of the class."""
@@ -104,7 +106,9 @@ class ClassController:
         left = [finalizer for finalizer in finalizers if finalizer != kinds.IN_USE_FINALIZER]
         changed = [*left, kinds.IN_USE_FINALIZER] if wanted else left
         patch = {"metadata": {"resourceVersion": class_["metadata"]["resourceVersion"], "finalizers": changed}}
-        return await self._cluster.client.patch(kinds.CLASSES, name_of(class_), patch)
+        written = await self._cluster.client.patch(kinds.CLASSES, name_of(class_), patch)
+        self._cluster.learn(kinds.CLASSES, written)
+        return written
 
     async def _credentials(self, class_: Object) -> dict[str, bytes]:
         """The decoded data of the class's secret, empty without one. Raises BadClass when it is missing."""
@@ -133,16 +137,30 @@ class ClassController:
             raise BadClass("SecretNotFound", message)
         return secret
 
+    def _too_early(self, name: str, before: list[Object] | None, found: Object) -> bool:
+        """Whether what was said before is not to be taken back yet: the source is read for the first time since the controllers started,
+        or which of its hosts are another class's is not known again."""
+        if found["type"] == "Connected":
+            return is_true(before, "Connected") and found["status"] == "False" and self._sources.starting(name)
+        if found["type"] == "Exclusive" and name not in self._overlapping:
+            said = find_condition(before, "Exclusive")
+            return said is not None and said["status"] == "False" != found["status"] and self._sources.fresh(name)
+        return False
+
     async def _report(self, class_: Object, problem: ProviderError | None, users: list[str]) -> None:
         name, generation = name_of(class_), class_["metadata"].get("generation")
         if problem is None:
             conditions = [condition("Connected", True, "Connected", "the source of machines answers", generation=generation)]
         else:
             conditions = [condition("Connected", False, problem.reason, problem.message, generation=generation)]
-        conditions.append(_overlap(len(self._sources.overlaps(name)), generation))
+        if overlaps := len(self._sources.overlaps(name)):
+            self._overlapping.add(name)
+        conditions.append(_overlap(overlaps, generation))
         if deleting(class_):
             conditions.append(condition("Removable", False, "InUse", in_use(users), generation=generation))
         before = (class_.get("status") or {}).get("conditions")
+        early = [found for found in conditions if self._too_early(name, before, found)]
+        conditions = [found for found in conditions if found not in early]
         status = {
             "observedGeneration": generation,
             "conditions": with_conditions(class_, conditions),
@@ -152,7 +170,8 @@ class ClassController:
         about = {"apiVersion": kinds.CLASSES.api_version, "kind": "WorkloadClass", "metadata": class_["metadata"]}
         if users and find_condition(before, "Removable") is None:
             self._cluster.events.event(about, "Warning", "InUse", in_use(users))
-        if problem is not None and (before is None or is_true(before, "Connected")) and problem.reason != "Connecting":
+        news = problem is not None and not early and (before is None or is_true(before, "Connected"))
+        if problem is not None and news and problem.reason != "Connecting":
             self._cluster.events.event(about, "Warning", problem.reason, problem.message)
 
 

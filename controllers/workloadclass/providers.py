@@ -13,13 +13,14 @@ from pydantic import ValidationError
 
 from apiserver.apis.wording import parameter_problems, sentence
 from apiserver.apis.workloadclass import WorkloadClassSpec
-from apiserver.client.clock import Backoff
+from apiserver.client.clock import Backoff, LoopClock
 from apiserver.client.errors import describe
 from controllers.providers.base import BadClass, Provider, ProviderContext, ProviderError, find_provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from apiserver.client.clock import Clock
     from apiserver.client.objects import Object
 
 __all__ = ["Sources"]
@@ -27,6 +28,8 @@ __all__ = ["Sources"]
 log = logging.getLogger(__name__)
 
 CLOSE_WITHIN = 5.0
+GRACE = 30.0
+"""Seconds for which a source that has just been started, here or because the controllers were, is not said to be out of reach."""
 
 
 @dataclass
@@ -35,6 +38,7 @@ class _Running:
 
     provider: Provider
     fingerprint: str
+    since: float
     task: asyncio.Task[None] | None = None
     crashed: str = ""
     overlaps: set[str] = field(default_factory=set)
@@ -45,8 +49,15 @@ class Sources:
 
     `has_host`, `cluster_id`: as ProviderContext has them."""
 
-    def __init__(self, has_host: Callable[[str], bool] = lambda name: False, cluster_id: Callable[[], str] = lambda: "") -> None:
-        self._has_host, self._cluster_id = has_host, cluster_id
+    def __init__(
+        self,
+        has_host: Callable[[str], bool] = lambda name: False,
+        cluster_id: Callable[[], str] = lambda: "",
+        clock: Clock | None = None,
+    ) -> None:
+        self._has_host, self._cluster_id, self._clock = has_host, cluster_id, clock or LoopClock()
+        self._since: float | None = None
+        self._stopped: set[str] = set()
         self._running: dict[str, _Running] = {}
         self._change_handlers: list[Callable[[str, str], None]] = []
         self._health_handlers: list[Callable[[str], None]] = []
@@ -77,6 +88,19 @@ class Sources:
             return ProviderError("ProviderFailed", f"its provider failed and is started again: {running.crashed}")
         return running.provider.problem()
 
+    def fresh(self, class_name: str) -> bool:
+        """Whether the class's provider was made less than GRACE seconds ago, or could not be made yet since the controllers started."""
+        running, now = self._running.get(class_name), self._clock.time()
+        if self._since is None:
+            self._since = now  # the controllers ask at once when they start
+        return now - (running.since if running is not None else self._since) < GRACE
+
+    def starting(self, class_name: str) -> bool:
+        """Whether the class's source is still being read for the first time. What was said of its machines is not taken back meanwhile."""
+        running = self._running.get(class_name)
+        reading = not running.provider.synced if running is not None else class_name not in self._stopped
+        return reading and self.fresh(class_name)
+
     def overlaps(self, class_name: str) -> set[str]:
         """Real hosts (uids) that this class sees but another class has. The caller may change the set."""
         running = self._running.get(class_name)
@@ -96,7 +120,7 @@ class Sources:
             await self.stop(class_name)
             raise
         await self.stop(class_name)
-        made = _Running(provider, fingerprint)
+        made = _Running(provider, fingerprint, self._clock.time())
         self._running[class_name] = made
         made.task = asyncio.create_task(self._run(class_name, made), name=f"provider of {class_name}")
         self._tell(class_name)
@@ -104,6 +128,7 @@ class Sources:
     async def stop(self, class_name: str) -> None:
         """Ends the class's provider; harmless without one."""
         running = self._running.pop(class_name, None)
+        self._stopped.add(class_name)
         if running is None:
             return
         if running.task is not None:

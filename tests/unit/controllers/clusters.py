@@ -16,7 +16,7 @@ from apiserver.client.client import Client
 from apiserver.client.clock import timestamp
 from controllers.run import compose
 from controllers.runtime.conditions import condition
-from tests.unit.controllers.fakeapi import Address, Failure, FakeApi, merge
+from tests.unit.controllers.fakeapi import Address, Failure, FakeApi, merge, patched
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -136,9 +136,9 @@ async def offer(api: FakeApi, request: web.Request, address: Address, body: Obje
 async def patch_host(api: FakeApi, request: web.Request, address: Address, body: Object) -> Object | None:
     """Clearing claimRef unbinds the Workload too."""
     host = api.find(HOSTS, address[2])
-    if host is None or "claimRef" not in body.get("spec", {"claimRef": 1}):
+    if host is None or not host["spec"].get("claimRef") or patched(host, body)["spec"].get("claimRef"):
         return None
-    if body["metadata"].get("resourceVersion") not in (None, host["metadata"]["resourceVersion"]):
+    if isinstance(body, dict) and body["metadata"].get("resourceVersion") not in (None, host["metadata"]["resourceVersion"]):
         raise Failure(409, "Conflict")
     claim = host["spec"]["claimRef"]
     wl = api.find(WORKLOADS, claim["name"], claim["namespace"])

@@ -14,6 +14,9 @@ import orjson
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from apiserver.apis.status import ApiError
+from apiserver.registry.generic.patch import json_patch, operations_of
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from ssl import SSLContext
@@ -52,8 +55,20 @@ def merge(target: Any, patch: Any) -> Any:
     return result
 
 
+def patched(current: Object, patch: Any) -> Any:
+    """What a merge patch, or a JSON patch as the server carries it out, makes of the object."""
+    if not isinstance(patch, list):
+        return merge(current, patch)
+    try:
+        return json_patch(copy.deepcopy(current), operations_of(patch))
+    except ApiError as error:
+        raise Failure(error.code, error.reason, error.message) from None
+
+
 class FakeApi:
-    """`objects` by (resource path, namespace, name); `requests` counts "VERB resource[/subresource]"."""
+    """`objects` by (resource path, namespace, name); `requests` counts "VERB resource[/subresource]", `conflicts` those answered with 409.
+
+    Events are `watch_delay` seconds late: until then watchers know less than the answers to writes say."""
 
     def __init__(self) -> None:
         self.objects: dict[Address, Object] = {}
@@ -61,6 +76,8 @@ class FakeApi:
         self.oldest = 0
         self.history: list[tuple[int, str, Address, Object]] = []
         self.requests: Counter[str] = Counter()
+        self.conflicts: Counter[str] = Counter()
+        self.watch_delay = 0.0
         self.tokens: set[str] | None = None
         self.hooks: dict[str, Any] = {}
         self.fail: Callable[[str, str], Failure | None] = lambda verb, path: None
@@ -171,6 +188,8 @@ class FakeApi:
         try:
             return await self._dispatch(request)
         except Failure as failure:
+            if failure.status["code"] == 409:
+                self.conflicts[_counted(request)] += 1
             headers = {}
             if seconds := failure.status["details"].get("retryAfterSeconds"):
                 headers["Retry-After"] = str(seconds)
@@ -180,7 +199,7 @@ class FakeApi:
         resource, namespace, name, subresource = _parse(request.path)
         plural = resource.rsplit("/", 1)[1]
         verb = "WATCH" if request.query.get("watch") else request.method
-        self.requests[f"{verb} {plural}" + (f"/{subresource}" if subresource else "")] += 1
+        self.requests[_counted(request)] += 1
         if self.tokens is not None and request.headers.get("Authorization", "").removeprefix("Bearer ") not in self.tokens:
             raise Failure(401, "Unauthorized")
         if failure := self.fail(verb, request.path):
@@ -246,6 +265,7 @@ class FakeApi:
             await response.write(orjson.dumps({"type": "BOOKMARK", "object": mark}) + b"\n")
         while cut == self._cut and not (request.transport is None or request.transport.is_closing()):
             changed = self._changed
+            await asyncio.sleep(self.watch_delay)
             for revision, type_, address, obj in list(self.history):
                 if revision > version and selected(address, obj):
                     await response.write(orjson.dumps({"type": type_, "object": obj}) + b"\n")
@@ -273,7 +293,7 @@ class FakeApi:
 
     def _patch(self, address: Address, subresource: str, body: Object, request: web.Request) -> Object:
         current = self._get(address, "", {}, request)
-        return self._write(address, current, merge(current, body), subresource)
+        return self._write(address, current, patched(current, body), subresource)
 
     def _write(self, address: Address, current: Object, wanted: Object, subresource: str) -> Object:
         if wanted["metadata"].get("resourceVersion") not in (None, current["metadata"]["resourceVersion"]):
@@ -297,6 +317,13 @@ class FakeApi:
             return self._store(address, {**current, "metadata": metadata})
         self._remove(address)
         return {"kind": "Status", "status": "Success"}
+
+
+def _counted(request: web.Request) -> str:
+    """What the request is counted as."""
+    resource, _, _, subresource = _parse(request.path)
+    plural, verb = resource.rsplit("/", 1)[1], "WATCH" if request.query.get("watch") else request.method
+    return f"{verb} {plural}" + (f"/{subresource}" if subresource else "")
 
 
 def _parse(path: str) -> tuple[str, str, str, str]:

@@ -92,7 +92,7 @@ async def test_a_change_is_two_writes_however_many_hosts_there_are(count: int, s
         for number in range(CHANGES):
             await change(here, spy, f"after-{number}")
         asked, seen = here.management.requests - asked, spy.reconciles - seen
-        assert asked["PUT hosts/status"] == CHANGES
+        assert asked["PATCH hosts/status"] == CHANGES
         assert asked["PATCH workloads/status"] == CHANGES
         assert asked["PUT hosts/offers"] == asked["GET hosts"] == asked["GET workloads"] == 0
         # Something may have been put off at the beginning, and be looked at once more by now; that does not follow from the changes.

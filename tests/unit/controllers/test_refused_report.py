@@ -6,12 +6,12 @@ from typing import Any
 
 from controllers.host.controller import changed_status, refused_status
 from tests.unit.controllers.clusters import BMH, HOSTS, bmh, controllers, world
-from tests.unit.controllers.fakeapi import Failure, eventually
+from tests.unit.controllers.fakeapi import Address, Failure, FakeApi, eventually, patched
 
 
-async def refuse_models(api: Any, request: Any, address: Any, body: dict[str, Any]) -> None:
-    """PUT hosts/status, as a server does it that knows fewer CPUs than the real host has."""
-    hardware = ((body["status"].get("report") or {}).get("status") or {}).get("hardware") or {}
+async def refuse_models(api: FakeApi, request: Any, address: Address, body: Any) -> None:
+    """PATCH hosts/status, as a server does it that knows fewer CPUs than the real host has."""
+    hardware = ((patched(api.get(HOSTS, address[2]), body)["status"].get("report") or {}).get("status") or {}).get("hardware") or {}
     if (hardware.get("cpu") or {}).get("arch") == "refused":
         raise Failure(422, "Invalid", "status.report.status.hardware.cpu.arch: Unsupported value")
 
@@ -25,7 +25,7 @@ async def test_a_host_whose_report_is_refused_is_not_offered_and_says_why() -> N
 
         await eventually(lambda: status().get("available") is True)
         report = status()["report"]
-        here.management.hooks["PUT hosts/status"] = refuse_models
+        here.management.hooks["PATCH hosts/status"] = refuse_models
         arch = here.host("h1")["status"].get("hardware", {}).get("cpu", {}).get("arch")
         here.hardware.edit(BMH, "h1", {"status": {"hardware": {"cpu": {"arch": "refused"}}}}, "metal3")
         await eventually(lambda: status().get("reason") == "ReportRefused")

@@ -190,3 +190,53 @@ async def test_indexes_follow(api: FakeApi, client: Client) -> None:
     assert [name_of(obj) for obj in informer.store.by_index("colour", "red")] == ["two"]
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_what_a_write_was_answered_with_is_known_before_the_watch_tells_it(api: FakeApi, client: Client) -> None:
+    api.put(PATH, thing("t"))
+    async with following(client) as (informer, seen):
+        await eventually(lambda: "a/t" in informer.store)
+        api.watch_delay = 0.05
+        api.edit(PATH, "t", {"spec": {"x": 1}}, "a")
+        informer.learn(api.edit(PATH, "t", {"spec": {"x": 2}}, "a"))
+        known = informer.store.get("a/t")
+        assert known is not None
+        assert known["spec"] == {"x": 2}
+        told = len(seen)
+        api.put(PATH, thing("next"))
+        await eventually(lambda: "a/next" in informer.store)
+        assert informer.store.get("a/t") is known, "events from before it, and its own, change nothing"
+        assert seen[told:] == [(None, "next")]
+        api.edit(PATH, "t", {"spec": {"x": 3}}, "a")
+        await eventually(lambda: (informer.store.get("a/t") or {}).get("spec") == {"x": 3})
+
+
+async def test_an_answer_brings_nothing_back_that_was_deleted(api: FakeApi, client: Client) -> None:
+    api.put(PATH, thing("t"))
+    async with following(client) as (informer, _):
+        await eventually(lambda: "a/t" in informer.store)
+        answer = api.edit(PATH, "t", {"spec": {"x": 1}}, "a")
+        api.remove(PATH, "t", "a")
+        await eventually(lambda: "a/t" not in informer.store)
+        informer.learn(answer)
+        assert "a/t" not in informer.store
+        api.put(PATH, thing("t"))
+        await eventually(lambda: "a/t" in informer.store)
+        informer.learn(answer)
+        assert (informer.store.get("a/t") or {})["spec"] == {}
+
+
+async def test_after_a_new_list_the_server_counts_anew(api: FakeApi, client: Client) -> None:
+    """A server that was restored from a backup has older resourceVersions than it answered with before."""
+    api.put(PATH, thing("t"))
+    async with following(client) as (informer, _):
+        await eventually(lambda: "a/t" in informer.store)
+        answer = api.get(PATH, "t", "a")
+        informer.learn({**answer, "metadata": {**answer["metadata"], "resourceVersion": "5000"}})
+        api.compact()
+        api.oldest += 1
+        api.revision += 1
+        api.cut_watches()
+        await eventually(lambda: api.requests["GET things"] == 2)
+        api.edit(PATH, "t", {"spec": {"x": 1}}, "a")
+        await eventually(lambda: (informer.store.get("a/t") or {}).get("spec") == {"x": 1})

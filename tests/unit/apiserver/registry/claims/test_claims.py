@@ -18,6 +18,8 @@ from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Ben
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from apiserver.registry.generic.entry import Entry
+
 
 def condition(obj: dict[str, Any], kind: str) -> dict[str, Any]:
     return next(c for c in obj["status"]["conditions"] if c["type"] == kind)
@@ -246,6 +248,35 @@ async def test_a_report_and_a_phase_at_once_both_show(bench: Bench, report_first
     view = bench.view("tenant-a", "node-0")
     assert view is not None
     assert view["status"]["provisioning"]["state"] == "available"
+
+
+async def test_an_unbound_host_is_offered_though_a_report_came_between_whose_writer_was_cut_off(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Controllers that die at this moment would leave the host without an offer: nothing would tell of it again."""
+    host = await bench.add_host()
+    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
+    show, reports = bench.hosts.claims.show, 0
+
+    async def cut_off(entry: Entry) -> None:
+        raise asyncio.CancelledError
+
+    async def reported(entry: Entry) -> None:
+        nonlocal reports
+        reports += 1
+        if reports == 1:
+            monkeypatch.setattr(bench.hosts.claims, "show", cut_off)
+            await asyncio.gather(bench.report(host, {"available": True, "report": report(state="ready")}), return_exceptions=True)
+            monkeypatch.setattr(bench.hosts.claims, "show", show)
+        await show(entry)
+
+    monkeypatch.setattr(bench.hosts.claims, "show", reported)
+    await bench.hosts.update(CONTEXT, "", host, lambda old: {**old, "spec": {k: v for k, v in old["spec"].items() if k != "claimRef"}})
+    assert reports == 1
+    for tenant in ("tenant-a", "tenant-b"):
+        view = bench.view(tenant, "node-0")
+        assert view is not None
+        assert "consumerRef" not in view["spec"]
 
 
 async def test_clearing_the_consumer_releases(bench: Bench) -> None:

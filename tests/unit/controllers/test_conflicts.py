@@ -1,0 +1,83 @@
+"""Our own writers do not stand in each other's way: nothing that they write in an ordinary life of a Workload is a conflict."""
+
+from __future__ import annotations
+
+from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, World, bmh, controllers, workload, world
+from tests.unit.controllers.fakeapi import FakeApi, eventually
+
+LATE = 0.03
+"""Seconds until a watch tells what a write has done: a dozen times as long as the write takes."""
+COUNT = 4
+
+
+def names() -> list[str]:
+    return [f"w{number}" for number in range(COUNT)]
+
+
+async def all_are(here: World, phase: str) -> None:
+    await eventually(lambda: {here.phase(name) for name in names()} == {phase})
+
+
+async def all_have_address(here: World, address: str) -> None:
+    await eventually(lambda: all(address in str(here.workload(name)["status"]["addresses"]) for name in names()))
+
+
+async def lives(here: World) -> None:
+    """Workloads are made, installed, turned off and on, change at the source, and are deleted."""
+    for name in names():
+        here.management.put(WORKLOADS, workload(name))
+    await all_are(here, "Running")
+    for hostname in ("one", "two", "three"):
+        for name in names():
+            here.hardware.edit(BMH, here.claimed(name), {"status": {"hardware": {"hostname": hostname}}}, "metal3")
+        await all_have_address(here, hostname)
+    for online, phase in ((False, "Stopped"), (True, "Running")):
+        for name in names():
+            here.management.edit(WORKLOADS, name, {"spec": {"online": online}}, "team-a")
+        await all_are(here, phase)
+    for name in names():
+        here.request_deletion(name)
+    await eventually(lambda: here.management.all(WORKLOADS) == [])
+    await eventually(lambda: all(host["spec"].get("offers") for host in here.management.all(HOSTS)))
+
+
+async def test_no_write_in_an_ordinary_life_is_a_conflict() -> None:
+    async with world() as here:
+        for number in range(COUNT):
+            here.hardware.put(BMH, bmh(f"h{number}"))
+        here.management.watch_delay = LATE
+        async with controllers(here):
+            await lives(here)
+        assert not here.management.conflicts
+        assert not here.hardware.conflicts
+
+
+def phases(api: FakeApi, name: str) -> list[str]:
+    """The phases that a watcher of the Workload has seen, one after the other."""
+    objects = [obj for _, _, (resource, _, of), obj in api.history if (resource, of) == (WORKLOADS, name)]
+    seen = [str((obj.get("status") or {}).get("phase", "")) for obj in objects]
+    return [phase for before, phase in zip([None, *seen], seen, strict=False) if phase != before]
+
+
+async def test_the_phases_of_an_installation_and_a_reboot_do_not_flap() -> None:
+    """As BMO reports it: the host is on while it is written to, off when that is done, and on again when the image boots."""
+    async with world() as here:
+        here.hardware.put(BMH, bmh("h0"))
+        here.bmo.hold = True
+        async with controllers(here):
+            await eventually(lambda: here.management.all(HOSTS)[0]["spec"].get("offers"))
+            here.management.put(WORKLOADS, workload("web"))
+            await eventually(lambda: "image" in here.host("h0")["spec"])
+            image = here.host("h0")["spec"]["image"]
+            for state, powered in (("provisioning", True), *(("provisioned", on) for on in (True, False, True, False, True))):
+                status = {"provisioning": {"state": state, "image": image}, "poweredOn": powered}
+                here.hardware.edit(BMH, "h0", {"status": status}, "metal3")
+                await shows_power(here, powered)
+            here.management.edit(WORKLOADS, "web", {"spec": {"online": False}}, "team-a")
+            here.hardware.edit(BMH, "h0", {"status": {"poweredOn": False}}, "metal3")
+            await eventually(lambda: here.phase("web") == "Stopped")
+        assert phases(here.management, "web") == ["", "Bound", "Provisioning", "Running", "Stopped"]
+
+
+async def shows_power(here: World, powered: bool) -> None:
+    await eventually(lambda: here.workload("web")["status"].get("poweredOn") is powered)
