@@ -98,6 +98,14 @@ class FrontProxy:
 
 
 @dataclass(frozen=True)
+class AuditLog:
+    """What a kube-apiserver records, and where."""
+
+    policy: Path
+    log: Path
+
+
+@dataclass(frozen=True)
 class KubeApiserver:
     """Settings of one kube-apiserver. `front_proxy` turns aggregation on; `etcd_prefix` lets several share one etcd."""
 
@@ -111,6 +119,7 @@ class KubeApiserver:
     service_account_key: Path
     service_account_public_key: Path
     front_proxy: FrontProxy | None = None
+    audit: AuditLog | None = None
 
     @property
     def server(self) -> str:
@@ -119,7 +128,10 @@ class KubeApiserver:
 
     def argv(self, binary: Path) -> list[str | Path]:
         """The command line."""
-        return [binary, *self._serving(), *self._etcd(), *self._service_accounts(), *self._aggregation(), *self._lightness()]
+        return [
+            *(binary, *self._serving(), *self._etcd(), *self._service_accounts(), *self._aggregation()),
+            *(*self._auditing(), *self._lightness()),
+        ]
 
     def _serving(self) -> list[str | Path]:
         return [
@@ -163,6 +175,9 @@ class KubeApiserver:
             f"--proxy-client-cert-file={self.front_proxy.pair.certificate}",
             f"--proxy-client-key-file={self.front_proxy.pair.key}",
         ]
+
+    def _auditing(self) -> list[str | Path]:
+        return [f"--audit-policy-file={self.audit.policy}", f"--audit-log-path={self.audit.log}"] if self.audit is not None else []
 
     def _lightness(self) -> list[str | Path]:
         return [

@@ -8,8 +8,9 @@ from urllib.parse import urlencode
 
 from hack.realcluster import pki, ports
 from hack.realcluster.client import Client, wait_for
-from hack.realcluster.components import FRONT_PROXY_NAME, Etcd, FrontProxy, KubeApiserver, KubeControllerManager
+from hack.realcluster.components import FRONT_PROXY_NAME, AuditLog, Etcd, FrontProxy, KubeApiserver, KubeControllerManager
 from hack.realcluster.kubeconfig import kubeconfig
+from hack.realcluster.manifests import DATA
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -92,6 +93,7 @@ async def start_cluster(name: str, binary: Path, etcd: Etcds, folder: Folder, pr
         service_account_key=private_key,
         service_account_public_key=public_key,
         front_proxy=_front_proxy(name, folder) if aggregates else None,
+        audit=AuditLog(DATA / "secrets-audit-policy.yaml", folder.secrets_audit) if aggregates else None,
     )
     process = processes.start(f"{name}-kube-apiserver", apiserver.argv(binary), stage=KUBERNETES_STAGE)
     admin = authority.client("kubernetes-admin", (MASTERS,))

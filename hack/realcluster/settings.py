@@ -19,8 +19,8 @@ class Settings:
     `server` off gives two bare clusters; `controllers` off leaves nobody to act on what tenants write. Without a simulated Baremetal
     Operator nobody drives the hosts. `inspected` hosts are made as available at once, as they always are without a Baremetal Operator:
     hundreds of inspections take a small machine a minute. `fsync` off makes etcd faster and forgetful
-    on power loss, which throw-away clusters may prefer. `audit` off keeps no audit log, as kube-apiserver keeps none here. `target` adds
-    a third control plane to move to, with a class that relays the hosts of the first tenant's namespace. `overlay`: a folder below
+    on power loss, which throw-away clusters may prefer. `audit` off keeps no audit log; kube-apiserver keeps one only of what the
+    controllers ask about secrets. `target` adds a third control plane to move to, with a class that relays the hosts of the first tenant's namespace. `overlay`: a folder below
     manifests; for another one than the base, both programs get the arguments that it gives them, but for addresses and files.
     `bmo_kind`: the management cluster has BMO's own BareMetalHost, too.
     """
@@ -79,6 +79,11 @@ class Folder:
     def audit(self) -> Path:
         """The API server's audit log."""
         return self.root / "logs" / "apiserver-audit.jsonl"
+
+    @property
+    def secrets_audit(self) -> Path:
+        """kube-apiserver's audit log, of what the controllers ask about secrets."""
+        return self.root / "logs" / "secrets-audit.jsonl"
 
     def tenant(self, name: str) -> Path:
         """A tenant's kubeconfig of the management cluster."""

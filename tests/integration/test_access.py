@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from tests.integration.objects import secret, workload
-from tests.integration.running import ADMIN
+from tests.integration.running import ADMIN, eventually
 
 if TYPE_CHECKING:
     from tests.integration.running import Running
@@ -78,6 +79,34 @@ def test_the_controllers_read_secrets_by_name_where_a_role_is_bound_and_nowhere_
     for namespace, bound in (("a", True), ("metal3-workloads-system", True), ("kube-system", False), ("default", False), ("", False)):
         allowed = controllers_may(cluster, resource="secrets", verb=verb, namespace=namespace, name="any")
         assert allowed is (bound and verb in ("get", "watch")), namespace
+
+
+def asked_about_secrets(cluster: Running) -> set[tuple[str, str, str]]:
+    """Verb, namespace and name of each request about secrets that kube-apiserver got from the controllers so far. "*" is any."""
+    log = (cluster.root / "logs" / "secrets-audit.jsonl").read_text()
+    events = [json.loads(line) for line in log.splitlines()]
+    selected = [parse_qs(urlsplit(event["requestURI"]).query).get("fieldSelector", [""])[0] for event in events]
+    objects = [event["objectRef"] for event in events]
+    return {
+        (event["verb"], about.get("namespace", "*"), about.get("name") or selector.removeprefix("metadata.name=") or "*")
+        for event, about, selector in zip(events, objects, selected, strict=True)
+    }
+
+
+def test_the_controllers_ask_for_no_secret_but_those_that_are_named(tenants: Running) -> None:
+    for who in ("a", "b"):
+        tenants.kubectl(who, "create", "-f", "-", stdin=[secret("named-boot", userData="#cloud-config"), secret("other", userData="x")])
+    try:
+        tenants.kubectl("a", "create", "-f", "-", stdin=workload("asks", userData={"name": "named-boot"}))
+        tenants.kubectl("a", "wait", "workload/asks", "--for=jsonpath={.status.phase}=Running", "--timeout=60s")
+        wanted = {(verb, "a", "named-boot") for verb in ("get", "watch")}
+        asked = eventually(lambda: asked_about_secrets(tenants) if wanted <= asked_about_secrets(tenants) else set())
+    finally:
+        for who in ("a", "b"):
+            tenants.kubectl(who, "delete", "secrets", "named-boot", "other")
+    assert {verb for verb, _, _ in asked} == {"get", "watch"}
+    assert not {(namespace, name) for _, namespace, name in asked if "*" in (namespace, name) or name == "other"}
+    assert ("b", "named-boot") not in {(namespace, name) for _, namespace, name in asked}
 
 
 NARROW = "without-a-role"

@@ -9,6 +9,8 @@ import pytest
 
 from apiserver.apis.status import ApiError
 from apiserver.registry.generic.context import Context, DeleteOptions, UserInfo
+from apiserver.registry.generic.registry import ATTEMPTS
+from storage.base import Conflict
 from tests.unit.apiserver.registry.conftest import CONTEXT, IMAGE, Bench
 
 CLASS = {"metadata": {"name": "metal"}, "spec": {"provisioner": "metal3.io/baremetalhost"}}
@@ -167,3 +169,31 @@ async def test_objects_survive_a_restart(bench: Bench) -> None:
     stored = await bench.catalog.workloads.cache.get(created.key)
     assert stored is not None
     assert bench.workloads.decode(created.key, stored.value, stored.revision).json == created.json
+
+
+@pytest.mark.parametrize("lost", [0, 2, ATTEMPTS - 1])
+async def test_a_write_that_loses_races_starts_over(bench: Bench, lost: int) -> None:
+    tried: list[int] = []
+
+    async def attempt() -> str:
+        tried.append(len(tried))
+        if len(tried) <= lost:
+            raise Conflict("/key", 1, 2)
+        return "done"
+
+    assert await bench.workloads.retrying("w", attempt) == "done"
+    assert len(tried) == lost + 1
+
+
+async def test_a_write_that_loses_every_race_is_to_be_tried_again(bench: Bench) -> None:
+    tried: list[int] = []
+
+    async def attempt() -> None:
+        tried.append(len(tried))
+        raise Conflict("/key", 1, 2)
+
+    with pytest.raises(ApiError) as refused:
+        await bench.workloads.retrying("w", attempt)
+    assert (refused.value.code, refused.value.reason) == (503, "ServiceUnavailable")
+    assert 'workloads "w"' in refused.value.message
+    assert len(tried) == ATTEMPTS
