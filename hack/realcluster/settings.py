@@ -20,9 +20,9 @@ class Settings:
     Operator nobody drives the hosts. `inspected` hosts are made as available at once, as they always are without a Baremetal Operator:
     hundreds of inspections take a small machine a minute. `fsync` off makes etcd faster and forgetful
     on power loss, which throw-away clusters may prefer. `audit` off keeps no audit log; kube-apiserver keeps one only of what the
-    controllers ask about secrets. `target` adds a third control plane to move to, with a class that relays the hosts of the first tenant's namespace. `overlay`: a folder below
-    manifests; for another one than the base, both programs get the arguments that it gives them, but for addresses and files.
-    `bmo_kind`: the management cluster has BMO's own BareMetalHost, too.
+    controllers ask about secrets. `target` adds a third control plane to move to, with a class that relays the hosts of the first
+    tenant's namespace. `overlay`: a folder below manifests; for another one than the base, both programs get the arguments that it gives
+    them, but for addresses and files. `bmo_kind`: the management cluster has BMO's own BareMetalHost, too.
     """
 
     storage: Literal["sqlite", "etcd"] = "sqlite"
