@@ -8,8 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apiserver.apis.metal3 import UNHEALTHY
+from apiserver.client.objects import uid_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from apiserver.client.objects import Object
     from controllers.providers.base import ProviderHost
 
@@ -41,9 +44,12 @@ def is_over(host: Object, status: Object) -> bool:
     return bool(charged) and bool(status.get("available")) and not status.get("dirtyFor")
 
 
-def ends(host: Object, reported: ProviderHost) -> bool:
-    """Whether the host is out of use for a reason that is not the tenant's: its owner's will, a fault, or another consumer."""
+def ends(host: Object, reported: ProviderHost, namespace: Callable[[str], Object | None] | None = None) -> bool:
+    """Whether the host is out of use for a reason that is not the tenant's: its owner's will, a fault, or another consumer. `namespace`
+    finds the one that has a name now: a namespace that is gone has no account."""
     charge = host["spec"].get("chargedTo")
+    if charge and not host["spec"].get("claimRef") and namespace is not None and _is_gone(charge, namespace(charge["namespace"])):
+        return True
     if not charge or host["spec"].get("claimRef") or reported.available or reported.dirty_for:
         return False
     if charge.get("unhealthy") and any(key in (reported.report.get("annotations") or {}) for key in UNHEALTHY):
@@ -51,3 +57,7 @@ def ends(host: Object, reported: ProviderHost) -> bool:
     if reported.consumer is not None:
         return not reported.consumer.workload_uid  # one of ours: the report is of before the release
     return bool(reported.reason) and reported.reason not in TENANTS
+
+
+def _is_gone(charge: Object, namespace: Object | None) -> bool:
+    return bool(charge.get("namespaceUID")) and (namespace is None or uid_of(namespace) != charge["namespaceUID"])

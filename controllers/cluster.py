@@ -165,7 +165,19 @@ def _claim_keys(host: Object) -> list[str]:
     return [f"{claim['namespace']}/{claim['name']}"] if claim else []
 
 
-HOST_INDEXERS: dict[str, Callable[[Object], Iterable[str]]] = {"claim": _claim_keys, "charge": charge_key, "class": _class_of}
+def _namespaces_of(host: Object) -> list[str]:
+    """The names of the namespaces that the Host is of, or whose data or claim at its source it has."""
+    spec, status = host["spec"], host.get("status") or {}
+    found = [(owner or {}).get("namespace") for owner in (spec.get("claimRef"), spec.get("chargedTo"), status.get("held"))]
+    return sorted({name for name in (*found, status.get("dirtyFor")) if name})
+
+
+HOST_INDEXERS: dict[str, Callable[[Object], Iterable[str]]] = {
+    "claim": _claim_keys,
+    "charge": charge_key,
+    "class": _class_of,
+    "namespace": _namespaces_of,
+}
 
 
 def _credentials_key(class_: Object) -> list[str]:

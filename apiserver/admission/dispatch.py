@@ -18,8 +18,8 @@ from apiserver.apis.status import ApiError, bad_request, forbidden, internal, no
 if TYPE_CHECKING:
     from apiserver.admission.caller import Caller
     from apiserver.admission.configurations import Configurations, Webhook
-    from apiserver.admission.namespacelifecycle import Namespaces
     from apiserver.admission.review import Verdict
+    from apiserver.registry.claims.namespaces import Namespaces
     from apiserver.registry.generic.attributes import Attributes
 
 __all__ = ["Dispatch", "Unanswered"]

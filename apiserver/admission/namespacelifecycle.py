@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.status import cause, forbidden, not_found
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from apiserver.registry.claims.namespaces import Namespaces
     from apiserver.registry.generic.attributes import Attributes
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["IMMORTAL", "NamespaceLifecycle", "Namespaces"]
+__all__ = ["IMMORTAL", "NamespaceLifecycle"]
 
 IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 LIVE_SECONDS = 30.0
 """For how long after its namespace's deletion a creation is checked against the source itself, not a copy."""
-
-
-class Namespaces(Protocol):
-    """Where namespaces are."""
-
-    async def get(self, name: str, *, live: bool = False) -> dict[str, Any] | None:
-        """The core/v1 Namespace, or None. `live`: not from a copy that may be old. A copy that lacks it must be doubted by asking the
-        source. Raises ApiError (503) when that cannot be done."""
 
 
 class NamespaceLifecycle:

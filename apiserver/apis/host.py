@@ -32,6 +32,7 @@ __all__ = [
     "HostStatus",
     "adopted_consumer",
     "host_name",
+    "reserved_for",
     "uid_of_view",
     "view_uid",
 ]
@@ -68,6 +69,12 @@ def uid_of_view(source: Mapping[str, Any], namespace: str) -> str:
     return uid if source.get("identityNamespace") == namespace else view_uid(uid, namespace)
 
 
+def reserved_for(host: Mapping[str, Any]) -> str | None:
+    """The uid of the only namespace that may have the Host, as its data is on the disks; "" when nobody may, None when everybody may."""
+    status = host.get("status") or {}
+    return str(status.get("dirtyForUID") or "") if status.get("dirtyFor") else None
+
+
 def adopted_consumer(reference: Mapping[str, Any]) -> str:
     """A consumerRef as the annotation ADOPTS has it: "APIVERSION KIND NAMESPACE/NAME"."""
     parts = {field: str(reference.get(field) or "") for field in ("apiVersion", "kind", "namespace", "name")}
@@ -89,6 +96,9 @@ class ClaimRef(Model):
     namespace: str
     name: str
     uid: str
+    namespace_uid: str | None = Field(
+        default=None, alias="namespaceUID", description="The uid of the namespace at the claim; none in claims of earlier versions."
+    )
 
 
 class ChargedTo(Model):
@@ -100,6 +110,7 @@ class ChargedTo(Model):
     name: str = Field(default="", description="The Workload that left it so.")
     uid: str = Field(default="", description="That Workload's uid: while it exists, it is what is counted.")
     unhealthy: bool = Field(default=False, description="Whether the tenant marked the host as unhealthy.")
+    namespace_uid: str | None = Field(default=None, alias="namespaceUID", description="The namespace's uid: a later one is not charged.")
 
 
 class TenantMetadata(Model):
@@ -160,9 +171,19 @@ class HeldClaim(Model):
     there, and the consumer's first write to it takes the claim over. Until then it is the source's."""
 
     namespace: str
+    namespace_uid: str | None = Field(
+        default=None, alias="namespaceUID", description="The uid of the only namespace of that name which may go on with the claim."
+    )
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
     spec: HeldSpec
+
+
+class HeldBy(Model):
+    """The consumer that the source knows, as `adopted_consumer` writes it, and the namespace that it is here."""
+
+    consumer: str
+    namespace_uid: str = Field(alias="namespaceUID")
 
 
 class HostStatus(Model):
@@ -176,8 +197,14 @@ class HostStatus(Model):
         default=None, max_length=4096, description="What the source says is wrong with the host, in its own words: for the owner alone."
     )
     dirty_for: str | None = Field(default=None, description="The only namespace that may have it, for its data is still on the disks.")
+    dirty_for_uid: str | None = Field(
+        default=None,
+        alias="dirtyForUID",
+        description="The uid of that namespace, while it exists. Without one nobody may have the host before it is cleaned.",
+    )
     report: HostReport | None = None
     held: HeldClaim | None = Field(default=None, description="Who has it at its source, if that may go on here.")
+    held_by: HeldBy | None = Field(default=None, description="Which namespace may go on with the claim at the source, also after it has.")
     conditions: Conditions | None = None
 
 

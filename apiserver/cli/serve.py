@@ -102,7 +102,9 @@ class _Server:
         self._cache = watch_cache(arguments)
         self.delegation = Delegation(client)
         self._admission = ManagementAdmission(client, self.delegation.namespaces)
-        self._catalog = management_catalog(self._cache, admission=self._admission.chain, view_group=arguments.host_view_group)
+        self._catalog = management_catalog(
+            self._cache, admission=self._admission.chain, view_group=arguments.host_view_group, namespaces=self.delegation.namespaces
+        )
         self._admission.serve(self._catalog.registries)
         self._follow: Callable[[], Awaitable[None]] | None = None
         self._bundle: Callable[[], bytes] | None = None

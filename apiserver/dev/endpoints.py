@@ -52,23 +52,23 @@ class Endpoint:
 
 def management_endpoint(storage: Path | Store, authority: Authority, port: int) -> Endpoint:
     """Where tenants are: Workloads, classes, hosts, views and core/v1. `storage`: a database file, or a Store that is not started."""
-    cache, core, admission = _base(storage if isinstance(storage, Store) else SQLiteStore(storage))
-    catalog = management_catalog(cache, admission=admission)
+    cache, core, admission, namespaces = _base(storage if isinstance(storage, Store) else SQLiteStore(storage))
+    catalog = management_catalog(cache, admission=admission, namespaces=namespaces)
     return _endpoint(cache, core, catalog.registries, authority, management_policy(), port)
 
 
 def hardware_endpoint(database: Path, authority: Authority, port: int) -> Endpoint:
     """Where the owner's machines are: real BareMetalHosts and core/v1."""
-    cache, core, admission = _base(SQLiteStore(database))
+    cache, core, admission, _ = _base(SQLiteStore(database))
     return _endpoint(cache, core, [real_hosts(cache, admission)], authority, hardware_policy(), port)
 
 
-def _base(store: Store) -> tuple[WatchCache, CoreCatalog, Admission]:
+def _base(store: Store) -> tuple[WatchCache, CoreCatalog, Admission, LocalNamespaces]:
     cache, namespaces = WatchCache(store), LocalNamespaces()
     admission = AdmissionChain([NamespaceLifecycle(namespaces)])
     core = core_catalog(cache, admission)
     namespaces.registry = core.namespaces
-    return cache, core, admission
+    return cache, core, admission, namespaces
 
 
 def _endpoint(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from apiserver.apis import metal3
 from apiserver.apis.host import ADOPTS, adopted_consumer
 from apiserver.apis.status import ApiError, conflict, not_found
-from apiserver.registry.claims.claims import Claims, bound, free_reason, held_back
+from apiserver.registry.claims.claims import Claims, bound, foreign, free_reason, held_back
 from apiserver.registry.claims.confirmation import Confirmations
 from apiserver.registry.claims.projection import CLAIMED_THROUGH, claimed_by, host_of
 from apiserver.registry.claims.viewupdate import Absorbed, Refused, Taken, absorb
@@ -116,6 +116,8 @@ class BareMetalHostViewRegistry(Registry):
                     raise self._gone(name)
                 host = host_entry.object()
                 current = self.claims.workload_of_host(host)
+                if current is None and await self.claims.namespaces.has_passed(host["spec"].get("claimRef")):
+                    raise not_found(self.resource.group, self.resource.plural, name)
                 try:
                     absorbed = self._absorb(context, old, new, host, current)
                     claims = absorbed.action in ("claim", "adopt", "give up")
@@ -219,7 +221,10 @@ class BareMetalHostViewRegistry(Registry):
         self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any], absorbed: Absorbed
     ) -> tuple[dict[str, Any], list[Operation]]:
         """The filled view, and what makes the Workload and records the claim: one commit."""
-        why = free_reason(host, entry.namespace) if absorbed.action == "claim" else None
+        namespace_uid = await self.claims.namespaces.current(entry.namespace)
+        if absorbed.action != "claim" and foreign(host["status"]["held"], namespace_uid):
+            raise self._gone(entry.name)
+        why = free_reason(host, namespace_uid) if absorbed.action == "claim" else None
         if why is not None:
             raise conflict(self.resource.group, self.resource.plural, entry.name, why)
         workloads = self.claims.workloads
@@ -231,7 +236,7 @@ class BareMetalHostViewRegistry(Registry):
         if absorbed.action != "claim":
             meta["annotations"] = {ADOPTS: adopted_consumer(host["status"]["held"]["spec"]["consumerRef"])}
         made = await workloads.admit_new(context, entry.namespace, {"metadata": meta, "spec": spec})
-        host, made = bound(host, made, absorbed.tenant)
+        host, made = bound(host, made, absorbed.tenant, namespace_uid)
         if absorbed.action == "give up":
             made = mark_deleted(made, "") or made
         view = self.claims.view_object(host, made, entry.namespace, entry.name)

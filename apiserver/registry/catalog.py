@@ -13,6 +13,7 @@ from apiserver.registry.workload import WorkloadRegistry
 from apiserver.registry.workloadclass import WorkloadClassRegistry
 
 if TYPE_CHECKING:
+    from apiserver.registry.claims.namespaces import Namespaces
     from apiserver.registry.generic.registry import Registry
     from apiserver.registry.generic.strategy import Admission
     from storage.cache import WatchCache
@@ -35,9 +36,12 @@ class Catalog:
         return (self.workloads, self.classes, self.hosts, self.views)
 
 
-def management_catalog(cache: WatchCache, *, admission: Admission | None = None, view_group: str = metal3.GROUP) -> Catalog:
-    """The registries over `cache`, which is not started yet. `view_group`: the API group of the BareMetalHost view."""
-    claims = Claims()
+def management_catalog(
+    cache: WatchCache, *, admission: Admission | None = None, view_group: str = metal3.GROUP, namespaces: Namespaces | None = None
+) -> Catalog:
+    """The registries over `cache`, which is not started yet. `view_group`: the API group of the BareMetalHost view. `namespaces`: where
+    namespaces are, for claims are of a namespace by its uid."""
+    claims = Claims(namespaces)
     classes = WorkloadClassRegistry(cache, admission)
     workloads = WorkloadRegistry(cache, claims, classes, admission)
     hosts = HostRegistry(cache, claims, admission)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from apiserver.apis.host import GROUP, VERSION, Host, HostOffers
+from apiserver.apis.host import GROUP, VERSION, Host, HostOffers, reserved_for
 from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.registry.claims.charge import charge_by_report, charge_of
 from apiserver.registry.claims.claims import Claims, offered_to, unbound
@@ -145,11 +145,13 @@ class HostStrategy(Strategy):
             self.claims.check_commit(host, claim["namespace"], claim["name"], operations, follows=follows)
 
     def _unclaimed_view(self, old: dict[str, Any], new: dict[str, Any] | None) -> list[Operation]:
-        """The claimant's view becomes an offer where the host is offered there; it goes where not, or where it was deleted."""
+        """The claimant's view becomes an offer where the host is offered there; it goes where not, or where it was deleted. Of a host that
+        is reserved for one namespace it goes in any case: `show`, which knows uids, makes it again where that is right."""
         view = self.claims.view_in(old["metadata"]["name"], old["spec"]["claimRef"]["namespace"])
         if view is None:
             return []
-        if new is None or view.namespace not in offered_to(new) or "deletionTimestamp" in view.object()["metadata"]:
+        offered = offered_to(new) if new is not None and reserved_for(new) is None else ()
+        if new is None or view.namespace not in offered or "deletionTimestamp" in view.object()["metadata"]:
             return [Delete(view.key, view.revision)]
         return self.claims.put_view(new, None, view.namespace, view.name)
 

@@ -10,7 +10,7 @@ from apiserver.apis.images import deploy_problems
 from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.apis.workload import GROUP, VERSION, Binding, Workload
 from apiserver.apis.workloadclass import retain_problem
-from apiserver.registry.claims.claims import RELEASE_FINALIZER, Claims, adopting, bound, claim_ref, free_reason, held_back
+from apiserver.registry.claims.claims import RELEASE_FINALIZER, Claims, adopting, bound, free_reason, held_back
 from apiserver.registry.claims.projection import taken_from
 from apiserver.registry.fieldmanager import FieldSet
 from apiserver.registry.generic.attributes import Attributes
@@ -243,8 +243,9 @@ class WorkloadRegistry(Registry):
         binding = self._binding(name, body)
         admitted = await self.admission.admit(Attributes("CREATE", context, self.resource, namespace, name, binding, None, subresource))
         target = self._binding(name, admitted or binding)["target"]["name"]
+        namespace_uid = await self.claims.namespaces.current(namespace)
         for _ in range(ATTEMPTS):
-            operations = self._bind(namespace, name, target)
+            operations = self._bind(namespace, namespace_uid, name, target)
             if context.dry_run or not operations:
                 return success()
             try:
@@ -262,24 +263,24 @@ class WorkloadRegistry(Registry):
         except ValidationError as error:
             raise refuse(self.resource, name, causes_of(error)) from None
 
-    def _bind(self, namespace: str, name: str, target: str) -> list[Operation]:
+    def _bind(self, namespace: str, namespace_uid: str, name: str, target: str) -> list[Operation]:
         """The commit that binds; empty when it is bound so already. Raises ApiError when it cannot be."""
         entry, host_entry = self.get(namespace, name), self.claims.hosts.get("", target)
         workload, host = entry.object(), host_entry.object()
-        if host["spec"].get("claimRef") == claim_ref(workload):
+        if (host["spec"].get("claimRef") or {}).get("uid") == workload["metadata"]["uid"]:
             return []
         if "deletionTimestamp" in workload["metadata"]:
             raise conflict(GROUP, "workloads", name, "it is being deleted")
         if "host" in (workload.get("status") or {}):
             raise conflict(GROUP, "workloads", name, f"it has the host {workload['status']['host']['name']} already")
-        why = None if adopting(host, workload) else free_reason(host, namespace)
+        why = None if adopting(host, workload, namespace_uid) else free_reason(host, namespace_uid)
         if why is not None:
             raise conflict(GROUP, "hosts", target, why)
         terms = class_spec(self.claims.classes, host["spec"]["className"]) or {}
         causes = deploy_causes(workload["spec"], terms) + retain_causes(workload["spec"], terms)
         if causes:
             raise refuse(self.resource, name, causes)
-        host, workload = bound(host, workload, {"name": self.claims.view_name(host, namespace)})
+        host, workload = bound(host, workload, {"name": self.claims.view_name(host, namespace)}, namespace_uid)
         view = self.claims.view_operations(host, workload)
         operations = [self.put(entry, workload), self.claims.hosts.put(host_entry, host), *view]
         self.claims.check_commit(host_entry, namespace, name, operations)

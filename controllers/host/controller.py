@@ -18,6 +18,7 @@ from apiserver.client.objects import Object, deleting, key_of, name_of, uid_of
 from controllers import kinds
 from controllers.charges import ends, is_over
 from controllers.consumer.controller import consumer_gone
+from controllers.host.tenancy import with_tenancy
 from controllers.runtime.controller import Controller, Result
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class HostController:
         cluster.hosts.add_handler(self._host_changed)
         cluster.classes.add_handler(self._class_deleted)
         cluster.workloads.add_handler(self._workload_changed)
+        cluster.namespaces.add_handler(self._namespace_changed)
 
     async def run(self) -> None:
         await self.controller.run()
@@ -92,6 +94,12 @@ class HostController:
     def _workload_changed(self, old: Object | None, new: Object | None) -> None:
         if old is not None and (new is None or consumer_gone(old) != consumer_gone(new)):
             for host in self._cluster.hosts.store.by_index("claim", key_of(old)):
+                self._add(host["spec"]["className"], host["spec"]["source"]["uid"])
+
+    def _namespace_changed(self, old: Object | None, new: Object | None) -> None:
+        """A name has passed to another namespace, or to none: what only the last one could have is nobody's now."""
+        if old is None or new is None or uid_of(old) != uid_of(new):
+            for host in self._cluster.hosts.store.by_index("namespace", name_of(new or old or {})):
                 self._add(host["spec"]["className"], host["spec"]["source"]["uid"])
 
     def _consumer_gone(self, host: Object) -> str:
@@ -142,9 +150,10 @@ class HostController:
             return None
         overlaps.discard(uid)
         status = host_status(reported, host, abandoned=await self._abandoned(host), consumer_gone=self._consumer_gone(host))
+        status = with_tenancy(status, reported, host, self._cluster.namespaces.store.get)
         if not await self._put(host, status) and changed:
             self._unchanged(host)
-        if ends(host, reported):
+        if ends(host, reported, self._cluster.namespaces.store.get):
             await self._uncharge(host)
         if reported.leftovers and provider is not None and not host["spec"].get("claimRef"):
             await provider.tidy(uid)
@@ -253,10 +262,6 @@ def host_status(reported: ProviderHost, host: Object, *, abandoned: bool = False
         status |= {"reason": reason or "NotAvailable", "message": message}
     if reported.error:
         status["errorMessage"] = reported.error
-    if reported.dirty_for is not None:
-        status["dirtyFor"] = reported.dirty_for
-    if reported.held is not None and claim is None:
-        status["held"] = reported.held
     return status
 
 
@@ -277,8 +282,8 @@ def changed_status(host: Object, status: Object) -> Object | None:
 def refused_status(host: Object, status: Object) -> Object:
     """The status of a Host whose report (in `status`) the server refuses: the last report that it took, and not available."""
     current = host.get("status") or {}
-    kept = {key: current[key] for key in ("report", "held") if key in current}
-    dirty = {key: status[key] for key in ("dirtyFor",) if key in status}
+    kept: Object = {key: current[key] for key in ("report", "held", "heldBy") if key in current}
+    dirty: Object = {key: status[key] for key in ("dirtyFor", "dirtyForUID") if key in status}
     return {**kept, **dirty, "available": False, "reason": "ReportRefused", "message": _REFUSED}
 
 

@@ -9,8 +9,9 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from apiserver.apis.host import reserved_for
 from apiserver.client.errors import ApiException
-from apiserver.client.objects import Object, deleting, name_of
+from apiserver.client.objects import Object, deleting, name_of, uid_of
 from controllers import kinds
 from controllers.classaccess import admits, is_active
 from controllers.offer.plan import changes, current_offers, hardware_kind, is_offerable
@@ -65,7 +66,7 @@ class OfferController:
             self._settle(name_of(class_))
 
     def _namespace_changed(self, old: Object | None, new: Object | None) -> None:
-        if old is None or new is None or is_active(old) != is_active(new) or old["metadata"].get("labels") != new["metadata"].get("labels"):
+        if old is None or new is None or is_active(old) != is_active(new) or _identity(old) != _identity(new):
             for class_ in self._cluster.classes.store:
                 self._settle(name_of(class_))
 
@@ -83,11 +84,13 @@ class OfferController:
             await asyncio.gather(*(self._put(host, namespaces) for host, namespaces in wanted[start : start + BATCH]))
         return Result(requeue_after=RESYNC) if hosts else None
 
-    def _namespaces(self, class_name: str) -> list[str]:
+    def _namespaces(self, class_name: str) -> dict[str, str]:
+        """The uids of the namespaces that may have the class's hosts, by name."""
         class_ = self._cluster.classes.store.get(class_name)
         if class_ is None:
-            return []
-        return sorted(name_of(item) for item in self._cluster.namespaces.store if is_active(item) and admits(class_, item))
+            return {}
+        found = (item for item in self._cluster.namespaces.store if is_active(item) and admits(class_, item))
+        return {name_of(item): uid_of(item) for item in sorted(found, key=name_of)}
 
     def _limit(self, class_name: str) -> int | None:
         class_ = self._cluster.classes.store.get(class_name) or {"spec": {}}
@@ -114,5 +117,10 @@ def _relevant(host: Object) -> tuple[object, ...]:
     claimed, offers = bool(host["spec"].get("claimRef")), current_offers(host)
     if not is_offerable(host):
         held = (host.get("status") or {}).get("held") or {}
-        return host["spec"]["className"], claimed, offers, held.get("namespace")
-    return host["spec"]["className"], claimed, offers, hardware_kind(host), host["status"].get("dirtyFor")
+        return host["spec"]["className"], claimed, offers, held.get("namespace"), held.get("namespaceUID")
+    return host["spec"]["className"], claimed, offers, hardware_kind(host), reserved_for(host)
+
+
+def _identity(namespace: Object) -> tuple[object, ...]:
+    """What of a namespace decides what it is offered."""
+    return uid_of(namespace), namespace["metadata"].get("labels")

@@ -15,6 +15,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from apiserver.apis.bounded import remembering
+from apiserver.apis.host import reserved_for
 from apiserver.client.objects import Object, name_of
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ MIX, MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A free host: its kind of hardware, and the only namespace that may have it, if it is dirty."""
+    """A free host: its kind of hardware, and the uid of the only namespace that may have it, if it is dirty ("" for none)."""
 
     name: str
     kind: str
@@ -41,16 +42,16 @@ def is_offerable(host: Object) -> bool:
     return not claimed and bool(status.get("available") and status.get("report")) and not host["metadata"].get("deletionTimestamp")
 
 
-def held_offers(host: Object, namespaces: Iterable[str]) -> list[str]:
+def held_offers(host: Object, namespaces: Mapping[str, str]) -> list[str]:
     """Where a host that is not free is to be seen nevertheless: in the one namespace whose consumer has it at its source."""
     status = host.get("status") or {}
     held = status.get("held") if status.get("report") and not host["metadata"].get("deletionTimestamp") else None
-    return [held["namespace"]] if held and held["namespace"] in namespaces else []
+    return [held["namespace"]] if held and namespaces.get(held["namespace"]) == (held.get("namespaceUID") or "") else []
 
 
 def offered(host: Object) -> Offered:
     """The Host as an offer."""
-    return Offered(name_of(host), hardware_kind(host), host["status"].get("dirtyFor"))
+    return Offered(name_of(host), hardware_kind(host), reserved_for(host))
 
 
 def hardware_kind(host: Object) -> str:
@@ -66,21 +67,23 @@ def current_offers(host: Object) -> list[str]:
     return list(host["spec"].get("offers") or [])
 
 
-def changes(hosts: Sequence[Object], namespaces: Sequence[str], limit: int | None) -> list[tuple[str, list[str]]]:
-    """What has to change for a class's hosts to be offered as they should be: names of Hosts, and their namespaces. Claimed ones stay."""
+def changes(hosts: Sequence[Object], namespaces: Mapping[str, str], limit: int | None) -> list[tuple[str, list[str]]]:
+    """What has to change for a class's hosts to be offered as they should be: names of Hosts, and their namespaces. Claimed ones stay.
+    `namespaces`: uids by name."""
     unclaimed = [host for host in hosts if not host["spec"].get("claimRef")]
     wanted = plan((offered(host) for host in unclaimed if is_offerable(host)), namespaces, limit)
     wanted |= {name_of(host): held_offers(host, namespaces) for host in unclaimed if not is_offerable(host)}
     return [(name_of(host), wanted[name_of(host)]) for host in unclaimed if current_offers(host) != wanted[name_of(host)]]
 
 
-def plan(hosts: Iterable[Offered], namespaces: Iterable[str], limit: int | None) -> dict[str, list[str]]:
-    """Host name → the namespaces that are to see it, sorted. `limit`: at most so many hosts per namespace; None is no limit."""
+def plan(hosts: Iterable[Offered], namespaces: Mapping[str, str], limit: int | None) -> dict[str, list[str]]:
+    """Host name → the namespaces that are to see it, sorted. `namespaces`: uids by name. `limit`: at most so many hosts per namespace;
+    None is no limit."""
     known = list(hosts)
     points = {host.name: _point(host.name) for host in known} if limit is not None else {}
     result: dict[str, set[str]] = {host.name: set() for host in known}
-    for namespace in namespaces:
-        eligible = [host for host in known if host.dirty_for is None or host.dirty_for == namespace]
+    for namespace, uid in namespaces.items():
+        eligible = [host for host in known if host.dirty_for is None or (host.dirty_for and host.dirty_for == uid)]
         chosen = eligible if limit is None or len(eligible) <= limit else _choose(eligible, _point(namespace), points, limit)
         for host in chosen:
             result[host.name].add(namespace)

@@ -85,9 +85,10 @@ class ProviderHost:
 
     `report`: a HostReport as JSON (see apiserver.apis.host). `available`: whether a Workload could claim the host now; if not,
     `reason` (CamelCase) and `message` say why, and what the owner can do. `dirty_for`: the only namespace that may claim the host, as it
-    was not cleaned. `leftovers`: the owner freed the host by hand, and what a Workload left there still has to be removed (see
-    Provider.tidy). `held`: a HeldClaim as JSON (see apiserver.apis.host): a claim that the source knows, and that a consumer which
-    moves here may adopt. `error`: the source's own description of what is wrong, for the owner only. `to_free`: what the owner has
+    was not cleaned, and `dirty_for_uid` its uid, as ApplyRequest.namespace_uid was at the release; without a uid nobody may claim the
+    host. `leftovers`: the owner freed the host by hand, and what a Workload left there still has to be removed (see Provider.tidy).
+    `held`: a HeldClaim as JSON (see apiserver.apis.host): a claim that the source knows, and that a consumer which moves here may adopt.
+    `error`: the source's own description of what is wrong, for the owner only. `to_free`: what the owner has
     to do at the source to free the host by hand, whatever runs on it."""
 
     source: Source
@@ -101,6 +102,7 @@ class ProviderHost:
     held: Object | None = None
     error: str = ""
     to_free: str = "clear spec.image, spec.customDeploy and spec.consumerRef of the real host"
+    dirty_for_uid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +142,7 @@ class ApplyRequest:
     decoded data of that secret; other fields are missing. `blocked`: why nothing new may be installed, for example because a secret
     is missing; the provider then keeps the claim and what runs on the host. `view_name`, `view_uid`: the host as the tenant sees
     it. `annotations`: the annotations of the tenant on its view; a provider passes on only those that are meant for the machine.
+    `namespace_uid`: the uid of the namespace that claimed the host, as names are used again; "" when it is not known.
     `version`: changes whenever the meaning of anything here changes, including the secrets' data."""
 
     workload: Object
@@ -150,6 +153,7 @@ class ApplyRequest:
     annotations: Mapping[str, str] = field(default_factory=dict)
     blocked: Outcome | None = None
     version: str = ""
+    namespace_uid: str = ""
 
     @property
     def workload_uid(self) -> str:

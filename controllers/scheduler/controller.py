@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from apiserver.client.clock import LoopClock, timestamp
 from apiserver.client.errors import ApiException
-from apiserver.client.objects import Object, deleting, key_of, name_of, namespace_of, split_key
+from apiserver.client.objects import Object, deleting, key_of, name_of, namespace_of, split_key, uid_of
 from controllers import kinds
 from controllers.classaccess import admits, default_class, not_allowed, retain_refused
 from controllers.runtime.conditions import condition, find_condition
@@ -126,7 +126,7 @@ class Binder:
             self._wake(None)
 
     def _namespace_changed(self, old: Object | None, new: Object | None) -> None:
-        if old is None or new is None or old["metadata"].get("labels") != new["metadata"].get("labels"):
+        if old is None or new is None or _tenancy(old) != _tenancy(new):
             self._wake(None)
 
     def _wake(self, class_name: str | None) -> None:
@@ -176,7 +176,8 @@ class Binder:
             return await self._bind_pinned(workload, class_)
         if (reason := too_complex(workload)) is not None:
             raise Unbindable("TooComplex", reason)
-        want = needs(workload)
+        namespace = self._cluster.namespaces.store.get(namespace_of(workload))
+        want = needs(workload, uid_of(namespace) if namespace is not None else "")
         for _ in range(ATTEMPTS):
             chosen = self._choose(key, class_, want)
             try:
@@ -320,6 +321,11 @@ class Binder:
 def _terms(class_: Object) -> tuple[object, ...]:
     """What of a class decides who may have which of its hosts."""
     return class_["spec"], class_["metadata"].get("annotations"), class_["metadata"].get("deletionTimestamp")
+
+
+def _tenancy(namespace: Object) -> tuple[object, ...]:
+    """What of a namespace decides which hosts its Workloads may have."""
+    return uid_of(namespace), namespace["metadata"].get("labels")
 
 
 def _not_offered(name: str, view_group: str) -> str:

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from apiserver.apis.host import reserved_for
 from apiserver.apis.quantity import GI, MI, parse_quantity
 from apiserver.client.objects import Object, matches, name_of
 
@@ -50,7 +51,7 @@ OTHERS_DATA = "are not available"
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A free host, with what matters for choosing it. `ram` and `storage` are bytes."""
+    """A free host, with what matters for choosing it. `ram` and `storage` are bytes. `dirty_for`: see reserved_for."""
 
     name: str
     labels: dict[str, str] = field(default_factory=dict)
@@ -74,7 +75,7 @@ class Needs:
     """What a Workload needs. `resources` are labels that hold at least so much. `own`: only a host will do that holds data of its
     namespace."""
 
-    namespace: str
+    namespace_uid: str
     seed: str
     selector: Object | None = None
     architecture: str = ""
@@ -104,7 +105,7 @@ def candidate(host: Object) -> Candidate:
         ram=int(hardware.get("ramMebibytes") or 0) * MI,
         storage=sum(int(disk.get("sizeBytes") or 0) for disk in hardware.get("storage") or ()),
         nics=len(hardware.get("nics") or ()),
-        dirty_for=status.get("dirtyFor"),
+        dirty_for=reserved_for(host),
         extras=sum(math.log2(1 + int(value)) for key, value in labels.items() if "/" in key and value.isdecimal()),
     )
 
@@ -121,13 +122,13 @@ def too_complex(workload: Object) -> str | None:
     return f"spec.hostSelector has {values} values: use at most {MOST_VALUES}" if values > MOST_VALUES else None
 
 
-def needs(workload: Object) -> Needs:
-    """What the Workload's spec asks for."""
+def needs(workload: Object, namespace_uid: str = "") -> Needs:
+    """What the Workload's spec asks for, in the namespace with this uid."""
     spec, metadata = workload["spec"], workload["metadata"]
     wanted = spec.get("requirements") or {}
     ram, storage = wanted.get("ram") or 0, wanted.get("storage") or 0
     return Needs(
-        namespace=metadata["namespace"],
+        namespace_uid=namespace_uid,
         seed=metadata["uid"],
         selector=spec.get("hostSelector"),
         architecture=wanted.get("architecture") or "",
@@ -144,7 +145,7 @@ def needs(workload: Object) -> Needs:
 
 def misfit(host: Candidate, want: Needs) -> str | None:
     """Why the host will not do, as a phrase that many hosts may share; None when it fits. The first reason found counts."""
-    if host.dirty_for is not None and host.dirty_for != want.namespace:
+    if host.dirty_for is not None and (not host.dirty_for or host.dirty_for != want.namespace_uid):
         return OTHERS_DATA
     if want.own and host.dirty_for is None:
         return "are new to the namespace"

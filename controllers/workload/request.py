@@ -12,7 +12,7 @@ import orjson
 
 from apiserver.apis.host import uid_of_view
 from apiserver.client.errors import ApiException
-from apiserver.client.objects import Object, labels_of, name_of, namespace_of
+from apiserver.client.objects import Object, labels_of, name_of, namespace_of, uid_of
 from controllers.cluster import is_admitted
 from controllers.providers.base import ApplyRequest, Outcome, Source
 from controllers.secrets import missing_right, version_of
@@ -44,8 +44,22 @@ def apply_request(cluster: Cluster, workload: Object, host: Object) -> ApplyRequ
         view_name=view.get("name") or source["name"],
         view_uid=uid_of_view(source, namespace_of(workload)),
         annotations=view.get("annotations") or {},
+        namespace_uid=_namespace_uid(cluster, workload, host),
     )
     return _versioned(request, [cluster.secrets.version(key) for key in _keys(workload)])
+
+
+def _namespace_uid(cluster: Cluster, workload: Object, host: Object) -> str:
+    """The uid of the namespace that the claim was made in. Claims of earlier versions do not say it: a namespace does not go before its
+    Workloads, so that it is the present one's, if that is no younger than the Workload."""
+    recorded = (host["spec"].get("claimRef") or {}).get("namespaceUID")
+    if recorded:
+        return str(recorded)
+    namespace = cluster.namespaces.store.get(namespace_of(workload))
+    if namespace is None:
+        return ""
+    made, since = (str(obj["metadata"].get("creationTimestamp") or "") for obj in (workload, namespace))
+    return uid_of(namespace) if since <= made else ""
 
 
 def _versioned(request: ApplyRequest, secrets: list[str]) -> ApplyRequest:

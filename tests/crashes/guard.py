@@ -28,7 +28,8 @@ class Guard:
         self.broken: list[str] = []
         self.installed: list[tuple[str, str]] = []
         self._data: dict[str, str] = {}
-        self._namespaces: dict[str, str] = {}
+        self._owners: dict[str, str] = {}
+        self._namespace_uids: dict[tuple[str, str], str] = {}
 
     def hardware(self, events: list[Event]) -> None:
         """A commit of the hardware cluster."""
@@ -39,8 +40,8 @@ class Guard:
                     self._data.pop(new["metadata"]["name"], None)  # what was on it before, its owner knows
                 self._real_host(orjson.loads(event.previous) if event.previous else new, new)
 
-    def management(self, events: list[Event]) -> None:
-        """A commit of a management cluster."""
+    def management(self, side: str, events: list[Event]) -> None:
+        """A commit of a management cluster. Its namespaces are told apart by their uids: names are used again."""
         for event in events:
             if event.type != "put":
                 continue
@@ -51,8 +52,11 @@ class Guard:
                     self.claimed(new["spec"]["source"]["name"])
                 if before and after and before != after:
                     self.broken.append(f"{event.key}: claim passed from {before} to {after} without a release")
-            elif "/workloads/" in event.key:
-                self._namespaces[new["metadata"]["uid"]] = new["metadata"]["namespace"]
+            elif "/namespaces/" in event.key:
+                self._namespace_uids[side, new["metadata"]["name"]] = new["metadata"]["uid"]
+            elif "/workloads/" in event.key and event.previous is None:
+                where = new["metadata"]["namespace"]
+                self._owners[new["metadata"]["uid"]] = f"{side}/{where}/{self._namespace_uids.get((side, where), 'from before')}"
 
     def _real_host(self, old: Object, new: Object) -> None:
         name = new["metadata"]["name"]
@@ -63,10 +67,11 @@ class Guard:
         uid = (new["metadata"].get("labels") or {}).get(UID, "")
         if now.get("state") == "provisioning" and was.get("state") != "provisioning":
             self.installed.append((name, ((new["spec"].get("image") or {}).get("url") or "")))
-            owner = self._namespaces.get(uid, uid)
-            if name in self._data and self._data[name] != owner:
+            owner = self._owners.get(uid, uid)
+            if owner and name in self._data and self._data[name] != owner:
                 self.broken.append(f"{name}: given to {owner} with the data of {self._data[name]} on its disks")
-            self._data[name] = owner
+            if owner:  # else the hardware's owner, who may look at what others have left
+                self._data[name] = owner
         if QUARANTINED in _annotations(old) and QUARANTINED not in _annotations(new):
             self._data.pop(name, None)  # the owner says that it was wiped
         if was.get("state") == "deprovisioning" and now.get("state") == "available" and _wiped(new):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from apiserver.admission.chain import AdmissionChain
@@ -114,7 +115,8 @@ class Side:
         core = core_catalog(self.cache, admission)
         namespaces.registry = core.namespaces
         hardware = name == "hardware"
-        own = [real_hosts(self.cache, admission)] if hardware else management_catalog(self.cache, admission=admission).registries
+        managed = [] if hardware else management_catalog(self.cache, admission=admission, namespaces=namespaces).registries
+        own = [real_hosts(self.cache, admission)] if hardware else managed
         registries = [*core.registries, *own]
         self.registries: dict[str, Registry] = {registry.resource.kind: registry for registry in registries}
         rules = policy.hardware_policy() if hardware else policy.management_policy()
@@ -203,7 +205,7 @@ class Stack:
         self.network, self.guard = network, Guard()
         self._data = {name: snapshot.copy(name) for name in ("hardware", *managements)}
         self.hardware = Side("hardware", network, self._data["hardware"], self.guard.hardware)
-        self.managements = {name: Side(name, network, self._data[name], self.guard.management) for name in managements}
+        self.managements = {name: Side(name, network, self._data[name], partial(self.guard.management, name)) for name in managements}
         self.processes: list[Process] = []
 
     @property

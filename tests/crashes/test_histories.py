@@ -58,8 +58,8 @@ def at_rest() -> Snapshot:
     return run(main)
 
 
-class Histories(RuleBasedStateMachine):
-    """People do things at any time; controllers come and go; time passes by itself."""
+class Troubles(RuleBasedStateMachine):
+    """Controllers come and go, and time passes by itself. What people do at any time is the subclass's."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         super().__init__()
@@ -91,6 +91,61 @@ class Histories(RuleBasedStateMachine):
             assert 400 <= refusal.status < 500, f"{refusal} is the server's failure"
             assert len(refusal.message) > 10
             assert objects.CANARY not in str(refusal)
+
+    @rule()
+    def controllers_die(self) -> None:
+        if self.controllers is not None:
+            self.run(self.controllers.kill())
+            self.controllers = None
+
+    async def _control(self) -> Process:
+        return self.stack.control()
+
+    @rule()
+    def controllers_start(self) -> None:
+        if self.controllers is None:
+            self.controllers = self.run(self._control())
+
+    @rule()
+    def network_breaks(self) -> None:
+        """The controllers cannot reach the hardware cluster."""
+        if self.controllers is not None:
+            self.controllers.isolate(self.stack.hardware.port)
+
+    @rule()
+    def network_heals(self) -> None:
+        if self.controllers is not None:
+            self.controllers.cut.clear()
+
+    @rule(seconds=st.sampled_from([0.0, 0.01, 0.2, 1.0, 5.0, 30.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.run(asyncio.sleep(seconds))
+
+    @rule()
+    def rest(self) -> None:
+        """The controllers work and reach everything; all that is left to say has been said."""
+        self.controllers_start()
+        self.network_heals()
+        self.run(asyncio.sleep(40.0))  # longer than any of their pauses
+        self.run(self.stack.settled(600))
+        assert_sound(self.stack)
+
+    @invariant()
+    def safe(self) -> None:
+        assert self.stack.guard.broken == []
+        assert leaks(self.stack.management) == []
+
+    def teardown(self) -> None:
+        try:
+            if sys.exc_info()[0] is None:
+                self.rest()
+        finally:
+            self.run(self.async_contexts.aclose())
+            self.contexts.close()
+
+
+class Histories(Troubles):
+    """Tenants and owners do all that they can."""
 
     @rule(
         where=TENANT,
@@ -165,57 +220,6 @@ class Histories(RuleBasedStateMachine):
         self.attempt(lambda: self.stack.management.patch("WorkloadClass", "metal", {"spec": spec}))
         wanted = {"allowedNamespaces": allowed, "offer": {"maxPerNamespace": limit}}
         self.attempt(lambda: self.stack.management.patch("WorkloadClass", "metal", {"spec": wanted}))
-
-    @rule()
-    def controllers_die(self) -> None:
-        if self.controllers is not None:
-            self.run(self.controllers.kill())
-            self.controllers = None
-
-    async def _control(self) -> Process:
-        return self.stack.control()
-
-    @rule()
-    def controllers_start(self) -> None:
-        if self.controllers is None:
-            self.controllers = self.run(self._control())
-
-    @rule()
-    def network_breaks(self) -> None:
-        """The controllers cannot reach the hardware cluster."""
-        if self.controllers is not None:
-            self.controllers.isolate(self.stack.hardware.port)
-
-    @rule()
-    def network_heals(self) -> None:
-        if self.controllers is not None:
-            self.controllers.cut.clear()
-
-    @rule(seconds=st.sampled_from([0.0, 0.01, 0.2, 1.0, 5.0, 30.0]))
-    def time_passes(self, seconds: float) -> None:
-        self.run(asyncio.sleep(seconds))
-
-    @rule()
-    def rest(self) -> None:
-        """The controllers work and reach everything; all that is left to say has been said."""
-        self.controllers_start()
-        self.network_heals()
-        self.run(asyncio.sleep(40.0))  # longer than any of their pauses
-        self.run(self.stack.settled(600))
-        assert_sound(self.stack)
-
-    @invariant()
-    def safe(self) -> None:
-        assert self.stack.guard.broken == []
-        assert leaks(self.stack.management) == []
-
-    def teardown(self) -> None:
-        try:
-            if sys.exc_info()[0] is None:
-                self.rest()
-        finally:
-            self.run(self.async_contexts.aclose())
-            self.contexts.close()
 
 
 @pytest.mark.timeout(1800)

@@ -139,7 +139,7 @@ class Server:
         admission = AdmissionChain([NamespaceLifecycle(namespaces)])
         self.core = core_catalog(self.cache, admission)
         namespaces.registry = self.core.namespaces
-        self.catalog = management_catalog(self.cache, admission=admission)
+        self.catalog = management_catalog(self.cache, admission=admission, namespaces=namespaces)
         self.tokens = TokenAuthenticator(NoTokens())
         self.audit_path = folder / "audit.jsonl"
         self.log = Log(self.audit_path)

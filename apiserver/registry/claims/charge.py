@@ -23,16 +23,17 @@ def charge_of(host: Mapping[str, Any], workload: Mapping[str, Any] | None) -> di
         return None
     claim = host["spec"]["claimRef"]
     annotations = (host["spec"].get("view") or {}).get("annotations") or {}
-    charge = {field: claim[field] for field in ("namespace", "name", "uid")}
+    charge = {field: claim[field] for field in ("namespace", "name", "uid", "namespaceUID") if field in claim}
     return {**charge, "unhealthy": True} if any(key in annotations for key in UNHEALTHY) else charge
 
 
 def charge_by_report(charge: dict[str, Any] | None, status: Mapping[str, Any]) -> dict[str, Any] | None:
     """What stays of a charge after a report on a host that nobody claims: none where others can have the host, and always the one of the
-    namespace whose data the host holds."""
-    dirty = status.get("dirtyFor")
-    if dirty:
-        return charge if charge is not None and charge["namespace"] == dirty else {"namespace": dirty}
+    namespace whose data the host holds. A report has the uid of that namespace only while it exists."""
+    dirty = {"namespace": status.get("dirtyFor"), "namespaceUID": status.get("dirtyForUID")}
+    if dirty["namespace"]:
+        same = charge is not None and dirty.items() <= charge.items()
+        return charge if same else dirty if dirty["namespaceUID"] else None
     return None if status.get("available") else charge
 
 

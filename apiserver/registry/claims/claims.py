@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from apiserver.apis.host import ADOPTS, adopted_consumer, uid_of_view
+from apiserver.apis.host import ADOPTS, adopted_consumer, reserved_for, uid_of_view
 from apiserver.apis.workload import HOST_CHOSEN
+from apiserver.registry.claims.namespaces import NamespaceUids
 from apiserver.registry.claims.projection import claimed_by, held_for, project
 from apiserver.registry.generic.bounds import check_together
 from apiserver.registry.generic.context import Context, UserInfo
@@ -21,6 +22,7 @@ from storage.base import Check, Delete
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from apiserver.registry.claims.namespaces import Namespaces
     from apiserver.registry.generic.entry import Entry
     from storage.base import Operation
 
@@ -30,6 +32,7 @@ __all__ = [
     "adopting",
     "bound",
     "claim_ref",
+    "foreign",
     "free_reason",
     "held_back",
     "offered_to",
@@ -56,6 +59,10 @@ class Claims:
     views: Registry
 
     classes: Registry
+
+    def __init__(self, namespaces: Namespaces | None = None) -> None:
+        """`namespaces`: where namespaces are; without it no claim records whose it is by uid."""
+        self.namespaces = NamespaceUids(namespaces)
 
     def connect(self, workloads: Registry, hosts: Registry, views: Registry, classes: Registry) -> None:
         """Give it the registries, which were made with it: they refer to each other."""
@@ -141,7 +148,7 @@ class Claims:
             return  # as it is with nearly every report on a host in use
         host = host_entry.object()
         name = host_entry.name
-        wanted = set() if host["spec"].get("claimRef") else offered_to(host)
+        wanted = set() if host["spec"].get("claimRef") else await self._shown_in(host)
         check = Check(host_entry.key, host_entry.revision)
         for views in _chunks(
             [view for view in self.views_of_host(name) if view.namespace not in wanted and not claimed_by(host, view.namespace)]
@@ -150,6 +157,15 @@ class Claims:
         for namespaces in _chunks(sorted(wanted)):
             shown = (self.put_view(host, None, namespace, self.view_name(host, namespace)) for namespace in namespaces)
             await self._commit_each([[*operations, check] for operations in shown if operations])
+
+    async def _shown_in(self, host: dict[str, Any]) -> set[str]:
+        """See offered_to. What one namespace alone may see is not shown to a later one of its name."""
+        offered = offered_to(host)
+        for name, uid in _one_namespaces(host).items():
+            known = await self.namespaces.is_now(name, uid) if name in offered else False
+            if known is False or (known is None and self.view_in(host["metadata"]["name"], name) is None):
+                offered.discard(name)
+        return offered
 
     async def _commit_each(self, commits: list[list[Operation]]) -> None:
         """Each for itself, but together, so that the store can write them in one go. Raises what the first that failed raised."""
@@ -180,29 +196,43 @@ def _chunks(items: list[Any]) -> Iterator[list[Any]]:
     return (items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE))
 
 
-def claim_ref(workload: dict[str, Any]) -> dict[str, str]:
-    """Host.spec.claimRef for a Workload."""
+def claim_ref(workload: dict[str, Any], namespace_uid: str) -> dict[str, str]:
+    """Host.spec.claimRef for a Workload of the namespace with this uid."""
     meta = workload["metadata"]
-    return {"namespace": meta["namespace"], "name": meta["name"], "uid": meta["uid"]}
+    claim = {"namespace": meta["namespace"], "name": meta["name"], "uid": meta["uid"]}
+    return {**claim, "namespaceUID": namespace_uid} if namespace_uid else claim
 
 
-def free_reason(host: dict[str, Any], namespace: str) -> str | None:
-    """Why this namespace cannot have the host now; None when it can. Nothing in it is about other tenants."""
+def free_reason(host: dict[str, Any], namespace_uid: str) -> str | None:
+    """Why the namespace with this uid cannot have the host now; None when it can. Nothing in it is about other tenants."""
     status = host.get("status") or {}
     if host["spec"].get("claimRef"):
         return "the host is claimed already; choose another one"
     if "deletionTimestamp" in host["metadata"] or not status.get("available") or "report" not in status:
         return "the host is not available at the moment; choose another one"
-    if status.get("dirtyFor") not in (None, "", namespace):
+    if (reserved := reserved_for(host)) is not None and (not reserved or reserved != namespace_uid):
         return "the host has not been cleaned since its last use; choose another one"
     return None
 
 
-def adopting(host: dict[str, Any], workload: dict[str, Any]) -> bool:
+def adopting(host: dict[str, Any], workload: dict[str, Any], namespace_uid: str) -> bool:
     """Whether the Workload is meant to take over the claim that the host's source knows, of just this consumer and namespace."""
     held = held_for(host, workload["metadata"]["namespace"])
     wanted = (workload["metadata"].get("annotations") or {}).get(ADOPTS)
-    return held is not None and wanted == adopted_consumer(held["spec"]["consumerRef"])
+    return held is not None and wanted == adopted_consumer(held["spec"]["consumerRef"]) and not foreign(held, namespace_uid)
+
+
+def foreign(held: dict[str, Any], namespace_uid: str) -> bool:
+    """Whether a claim that the host's source knows is not of the namespace with this uid, but of an earlier one of its name."""
+    return (held.get("namespaceUID") or "") != namespace_uid
+
+
+def _one_namespaces(host: dict[str, Any]) -> dict[str, str]:
+    """The namespace whose data, or whose claim at its source, the unclaimed host holds, with its uid: nobody else is to see that."""
+    status = host.get("status") or {}
+    held, reserved = status.get("held"), reserved_for(host)
+    found = {held["namespace"]: held.get("namespaceUID") or ""} if held else {}
+    return found if reserved is None else {**found, status["dirtyFor"]: reserved}
 
 
 def offered_to(host: dict[str, Any]) -> set[str]:
@@ -213,12 +243,20 @@ def offered_to(host: dict[str, Any]) -> set[str]:
     return {namespace for namespace in host["spec"].get("offers") or () if status.get("dirtyFor") in (None, "", namespace)}
 
 
-def bound(host: dict[str, Any], workload: dict[str, Any], tenant: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Host and Workload as they are once the Workload has the host. `tenant`: Host.spec.view, with the view's name."""
+def bound(
+    host: dict[str, Any], workload: dict[str, Any], tenant: dict[str, Any], namespace_uid: str
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Host and Workload as they are once the Workload has the host. `tenant`: Host.spec.view, with the view's name. `namespace_uid`: of
+    the namespace that has the Workload's namespace's name now."""
     namespace = workload["metadata"]["namespace"]
     claimed = {
         **host,
-        "spec": {**_uncharged(host["spec"]), "claimRef": claim_ref(workload), "view": tenant, "earlier": _earlier(host, workload)},
+        "spec": {
+            **_uncharged(host["spec"]),
+            "claimRef": claim_ref(workload, namespace_uid),
+            "view": tenant,
+            "earlier": _earlier(host, workload, namespace_uid),
+        },
         "status": {**host["status"], "phase": "Bound"},
     }
     workload = held_back(workload)
@@ -240,9 +278,9 @@ def held_back(workload: dict[str, Any]) -> dict[str, Any]:
     return {**workload, "metadata": {**workload["metadata"], "finalizers": [*(finalizers or ()), RELEASE_FINALIZER]}}
 
 
-def _earlier(host: dict[str, Any], workload: dict[str, Any]) -> dict[str, str]:
+def _earlier(host: dict[str, Any], workload: dict[str, Any], namespace_uid: str) -> dict[str, str]:
     """Host.spec.earlier: the starts of the operations so far, by name. Of a claim that goes on here all operations are its own."""
-    if adopting(host, workload):
+    if adopting(host, workload, namespace_uid):
         return {}
     history = host["status"]["report"]["status"].get("operationHistory") or {}
     return {name: str((operation or {}).get("start") or "") for name, operation in history.items()}

@@ -21,9 +21,9 @@ from apiserver.server.delegation.quotas import ManagementQuotas
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from apiserver.admission.namespacelifecycle import Namespaces
     from apiserver.client.client import Client
     from apiserver.client.objects import Object
+    from apiserver.registry.claims.namespaces import Namespaces
     from apiserver.registry.generic.attributes import Attributes
     from apiserver.registry.generic.registry import Registry
     from apiserver.registry.generic.resource import Resource as Served

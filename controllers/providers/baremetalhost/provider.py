@@ -75,7 +75,7 @@ class BareMetalHostProvider(BareMetalHostDriver):
         if not is_empty(bmh):
             return Released(False, _waiting(bmh))
         await self._copies.remove(request.workload_uid, namespace_of(bmh))
-        await self._patch(bmh, drop_claim_patch(bmh, dirty_for=self._dirty(bmh, request.workload)))
+        await self._patch(bmh, drop_claim_patch(bmh, dirty_for=self._dirty(bmh, request)))
         return Released(True)
 
     async def tidy(self, uid: str) -> None:
@@ -95,16 +95,16 @@ class BareMetalHostProvider(BareMetalHostDriver):
         workload = request.workload
         await self._copies.remove(request.workload_uid, namespace_of(bmh))
         who = f"{namespace_of(workload)}/{name_of(workload)}"
-        await self._patch(bmh, drop_claim_patch(bmh, dirty_for=self._dirty_value(namespace_of(workload)), quarantined_by=who))
+        await self._patch(bmh, drop_claim_patch(bmh, dirty_for=self._dirty_value(request), quarantined_by=who))
         return Released(True)
 
-    def _dirty(self, bmh: Object, workload: Object) -> str | None:
+    def _dirty(self, bmh: Object, request: ApplyRequest) -> str | None:
         if bmh["spec"].get("automatedCleaningMode") != "disabled":
             return None
-        return self._dirty_value(namespace_of(workload))
+        return self._dirty_value(request)
 
-    def _dirty_value(self, namespace: str) -> str:
-        return f"{self._identity.name}/{namespace}" if self._identity.name else namespace
+    def _dirty_value(self, request: ApplyRequest) -> str:
+        return names.dirty_mark(self._identity.name, namespace_of(request.workload), request.namespace_uid)
 
 
 def _waiting(bmh: Object) -> str:

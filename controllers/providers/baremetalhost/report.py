@@ -20,6 +20,7 @@ __all__ = [
     "availability",
     "consumer_of",
     "dirty_for",
+    "dirty_mark",
     "host_status",
     "is_empty",
     "leftovers",
@@ -96,9 +97,20 @@ def provider_host(bmh: Object, policy: Policy) -> ProviderHost:
     if annotations:
         report["annotations"] = annotations
     source = Source(namespace_of(bmh), name_of(bmh), uid_of(bmh))
-    dirty = dirty_for(bmh, policy.identity)
+    dirty, dirty_uid = dirty_mark(bmh, policy.identity) or (None, "")
     error = str((bmh.get("status") or {}).get("errorMessage") or "")[:MOST_WORDS]
-    return ProviderHost(source, report, available, reason, message, dirty, consumer_of(bmh, policy.identity), leftovers(bmh), error=error)
+    return ProviderHost(
+        source,
+        report,
+        available,
+        reason,
+        message,
+        dirty,
+        consumer_of(bmh, policy.identity),
+        leftovers(bmh),
+        error=error,
+        dirty_for_uid=dirty_uid,
+    )
 
 
 def host_status(bmh: Object, *, own: bool = False, identity: Identity | None = None) -> Object:
@@ -137,11 +149,17 @@ def consumer_of(bmh: Object, identity: Identity | None = None) -> Consumer | Non
 
 def dirty_for(bmh: Object, identity: Identity) -> str | None:
     """The namespace that the host is reserved for because its disks were not wiped."""
+    mark = dirty_mark(bmh, identity)
+    return mark[0] if mark is not None else None
+
+
+def dirty_mark(bmh: Object, identity: Identity) -> tuple[str, str] | None:
+    """The namespace of this management cluster whose data is on the disks, and its uid ("" in marks of earlier versions)."""
     value = annotations_of(bmh).get(names.DIRTY_FOR)
     if value is None:
         return None
-    owner, _, namespace = value.rpartition("/")
-    return namespace if identity.owns(owner) else None
+    owner, namespace, uid = names.parsed_mark(value)
+    return (namespace, uid) if identity.owns(owner) else None
 
 
 def is_empty(bmh: Object) -> bool:

@@ -117,6 +117,7 @@ async def bind(api: FakeApi, request: web.Request, address: Address, body: Objec
         raise Failure(409, "Conflict", "taken")
     real, view = host["spec"]["source"], f"{host['spec']['source']['name']}"
     claim = {"namespace": namespace, "name": name, "uid": wl["metadata"]["uid"]}
+    claim["namespaceUID"] = api.get(NAMESPACES, namespace)["metadata"]["uid"]
     api.edit(HOSTS, host["metadata"]["name"], {"spec": {"claimRef": claim, "view": {"name": view}}})
     told = {"name": view, "uid": uid_of_view(real, namespace), "class": host["spec"]["className"]}
     chosen = condition("Bound", True, HOST_CHOSEN, f"Has the host {view}.") | {"lastTransitionTime": timestamp()}

@@ -45,6 +45,19 @@ def test_what_is_not_the_tenants_doing_ends_it(charged: Any, seen: ProviderHost,
     assert ends(charged, seen) is over
 
 
+@pytest.mark.parametrize(
+    ("uid", "present", "over"), [("1", "1", False), ("1", "2", True), ("1", None, True), (None, "2", False), (None, None, False)]
+)
+def test_a_namespace_that_is_gone_has_no_account(uid: str | None, present: str | None, *, over: bool) -> None:
+    left = host()
+    if uid is not None:
+        left["spec"]["chargedTo"]["namespaceUID"] = uid
+    namespace = {"metadata": {"name": "a", "uid": present}} if present else None
+    assert ends(left, reported("Quarantined", dirty_for="a"), {"a": namespace}.get) is over
+    left["spec"]["claimRef"] = left["spec"]["chargedTo"]
+    assert not ends(left, reported("Quarantined"), {"a": namespace}.get)
+
+
 def test_a_report_that_was_quicker_than_the_release_is_sent_again() -> None:
     assert is_over(host(), {"available": True})
     assert not is_over(host(), {"available": True, "dirtyFor": "a"})

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from controllers.host.controller import host_status, new_host
+from controllers.host.controller import new_host
+from controllers.host.tenancy import held
 from controllers.offer.plan import held_offers
 from controllers.providers.base import ProviderHost, Source
 
@@ -19,7 +20,7 @@ def reported(held: dict[str, Any] | None = HELD) -> ProviderHost:
 
 
 def host(**status: Any) -> dict[str, Any]:
-    return {**new_host("relay", reported()), "status": {"report": REPORT, "held": HELD, **status}}
+    return {**new_host("relay", reported()), "status": {"report": REPORT, "held": {**HELD, "namespaceUID": "a"}, **status}}
 
 
 def test_identity_is_in_the_hosts_source() -> None:
@@ -31,22 +32,54 @@ def test_identity_is_in_the_hosts_source() -> None:
     }
 
 
+def namespace(uid: str) -> dict[str, Any]:
+    return {"metadata": {"name": "team-a", "uid": uid}}
+
+
 def test_it_is_noted_until_somebody_here_has_it() -> None:
     free = new_host("relay", reported())
-    assert host_status(reported(), free)["held"] == HELD
-    assert "held" not in host_status(reported(None), free)
+    assert held(reported(), free, None)["held"] == HELD
+    assert held(reported(), free, namespace("a"))["held"] == {**HELD, "namespaceUID": "a"}
+    assert held(reported(None), free, None) == {}
     claimed = {**free, "spec": {**free["spec"], "claimRef": {"namespace": "team-a", "name": "w", "uid": "x"}}}
-    assert "held" not in host_status(reported(), claimed)
+    assert "held" not in held(reported(), claimed, namespace("a"))
 
 
-@pytest.mark.parametrize(("namespaces", "shown"), [(["team-a", "team-b"], ["team-a"]), (["team-b"], []), ([], [])])
-def test_it_is_shown_in_its_namespace_only_and_where_the_class_allows_it(namespaces: list[str], shown: list[str]) -> None:
+def test_it_stays_the_first_namespaces_whose_name_it_bears() -> None:
+    made = new_host("relay", reported())
+    made["status"] = held(reported(), made, namespace("a"))
+    later = held(reported(), made, namespace("b"))
+    assert later["held"]["namespaceUID"] == "a"
+    assert "delete this Host" in later["message"]
+    assert "message" not in held(reported(), made, namespace("a"))
+
+
+def test_it_stays_so_while_a_workload_of_that_namespace_has_the_host() -> None:
+    made = new_host("relay", reported())
+    made["status"] = held(reported(), made, namespace("a"))
+    claimed = {**made, "spec": {**made["spec"], "claimRef": {"namespace": "team-a", "name": "w", "uid": "x", "namespaceUID": "a"}}}
+    claimed["status"] = held(reported(None), claimed, None)
+    handed_back = held(reported(), {**made, "status": claimed["status"]}, namespace("b"))
+    assert handed_back["held"]["namespaceUID"] == "a"
+
+
+def test_another_consumers_claim_is_its_own_namespaces() -> None:
+    made = new_host("relay", reported())
+    made["status"] = held(reported(), made, namespace("a"))
+    other = {**HELD, "spec": {"consumerRef": {"kind": "Metal3Machine", "name": "other"}}}
+    assert held(reported(other), made, namespace("b"))["held"]["namespaceUID"] == "b"
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "shown"), [({"team-a": "a", "team-b": "b"}, ["team-a"]), ({"team-a": "later"}, []), ({"team-b": "b"}, []), ({}, [])]
+)
+def test_it_is_shown_in_its_namespace_only_and_where_the_class_allows_it(namespaces: dict[str, str], shown: list[str]) -> None:
     assert held_offers(host(), namespaces) == shown
 
 
 def test_it_is_not_shown_without_a_report_or_on_its_way_out() -> None:
-    assert held_offers(host(report=None), ["team-a"]) == []
+    assert held_offers(host(report=None), {"team-a": "a"}) == []
     leaving = host()
     leaving["metadata"]["deletionTimestamp"] = "x"
-    assert held_offers(leaving, ["team-a"]) == []
-    assert held_offers(host(held=None), ["team-a"]) == []
+    assert held_offers(leaving, {"team-a": "a"}) == []
+    assert held_offers(host(held=None), {"team-a": "a"}) == []

@@ -92,7 +92,9 @@ def test_the_newest_default_class_wins() -> None:
 
 
 offers = st.lists(
-    st.builds(Offered, name=st.uuids().map(str), kind=st.sampled_from("abc"), dirty_for=st.sampled_from([None, None, "n1", "n2"])),
+    st.builds(
+        Offered, name=st.uuids().map(str), kind=st.sampled_from("abc"), dirty_for=st.sampled_from([None, None, "", "uid-n1", "uid-n2"])
+    ),
     max_size=20,
     unique_by=lambda host: host.name,
 )
@@ -100,12 +102,12 @@ offers = st.lists(
 
 @given(offers, st.sets(st.sampled_from(["n1", "n2", "n3"])), st.none() | st.integers(0, 6))
 def test_offers(hosts: list[Offered], namespaces: set[str], limit: int | None) -> None:
-    planned = plan(hosts, sorted(namespaces), limit)
+    planned = plan(hosts, {name: f"uid-{name}" for name in sorted(namespaces)}, limit)
     assert planned.keys() == {host.name for host in hosts}
     for host in hosts:
-        assert set(planned[host.name]) <= ({host.dirty_for} & namespaces if host.dirty_for else namespaces)
+        assert set(planned[host.name]) <= {name for name in namespaces if host.dirty_for in (None, f"uid-{name}")}
     for name in namespaces:
-        eligible = [host for host in hosts if host.dirty_for in (None, name)]
+        eligible = [host for host in hosts if host.dirty_for in (None, f"uid-{name}")]
         seen = [host for host in eligible if name in planned[host.name]]
         assert len(seen) == min(len(eligible), len(eligible) if limit is None else limit)
         kinds = {host.kind for host in eligible}
@@ -118,8 +120,18 @@ def test_only_offers_that_differ_are_changed() -> None:
     sick, claimed = host("sick", available=False), host("claimed", claim="w")
     sick["spec"]["offers"], claimed["spec"]["offers"] = ["n1"], ["n1"]
     everything = [fresh, right, wrong, sick, claimed]
-    assert changes(everything, ["n1", "n2"], None) == [("fresh", ["n1", "n2"]), ("wrong", ["n1", "n2"]), ("sick", [])]
-    assert changes([right], ["n1", "n2"], 1) == []
+    assert changes(everything, {"n1": "1", "n2": "2"}, None) == [("fresh", ["n1", "n2"]), ("wrong", ["n1", "n2"]), ("sick", [])]
+    assert changes([right], {"n1": "1", "n2": "2"}, 1) == []
+
+
+def test_a_host_with_data_is_offered_again_where_the_uid_is_that_of_its_data() -> None:
+    dirty = host("dirty")
+    dirty["status"] |= {"dirtyFor": "n1", "dirtyForUID": "1"}
+    assert changes([dirty], {"n1": "1", "n2": "2"}, None) == [("dirty", ["n1"])]
+    dirty["spec"]["offers"] = ["n1"]
+    assert changes([dirty], {"n1": "another", "n2": "2"}, None) == [("dirty", [])]
+    del dirty["status"]["dirtyForUID"]
+    assert changes([dirty], {"n1": "1", "n2": ""}, None) == [("dirty", [])], "of an earlier version, which knew names alone"
 
 
 def test_hosts_are_counted_as_they_change() -> None:
@@ -139,12 +151,12 @@ def test_hosts_are_counted_as_they_change() -> None:
 
 def test_offers_are_different_per_namespace_and_mostly_stay() -> None:
     hosts = [Offered(f"h{number}", "same") for number in range(50)]
-    planned = plan(hosts, ["n1", "n2"], 5)
+    planned = plan(hosts, {"n1": "1", "n2": "2"}, 5)
     first = {name for name, seen in planned.items() if "n1" in seen}
     second = {name for name, seen in planned.items() if "n2" in seen}
     assert first != second
     gone = min(first)
-    after = plan([host for host in hosts if host.name != gone], ["n1"], 5)
+    after = plan([host for host in hosts if host.name != gone], {"n1": "1"}, 5)
     assert first - {gone} <= {name for name, seen in after.items() if seen}
 
 
@@ -158,12 +170,12 @@ def host(name: str, *, claim: str = "", available: bool = True, reason: str = ""
 
 def test_free_hosts_and_assumptions() -> None:
     clock = FakeClock()
-    free, want = FreeHosts(clock), Needs(namespace="a", seed="w")
+    free, want = FreeHosts(clock), Needs(namespace_uid="a", seed="w")
     assert free.update(None, host("h1")) == "metal"
     free.update(None, host("h2", claim="w"))
     free.update(None, host("h3", available=False, reason="Unhealthy"))
     assert free.best("metal", want) == "h1"
-    assert free.reasons("metal", Needs(namespace="a", seed="w", nics=9)) == {"have fewer than 9 NICs": 1}, (
+    assert free.reasons("metal", Needs(namespace_uid="a", seed="w", nics=9)) == {"have fewer than 9 NICs": 1}, (
         "of what others have nothing is said"
     )
     before = free.version("metal")
@@ -203,7 +215,7 @@ def test_explanations_are_made_once_and_again_when_things_have_changed() -> None
 
     free.update(None, host("h1"))
     explanations = Explanations(free, clock)
-    first, second = Needs(namespace="a", seed="1", nics=9), Needs(namespace="a", seed="2", nics=9)
+    first, second = Needs(namespace_uid="a", seed="1", nics=9), Needs(namespace_uid="a", seed="2", nics=9)
     assert explanations.of("metal", first) == ("0/1 free hosts fit: 1 has fewer than 9 NICs", True)
     assert explanations.of("metal", second) == ("0/1 free hosts fit: 1 has fewer than 9 NICs", True)
     free.update(None, host("h2"))
@@ -218,7 +230,7 @@ def test_what_others_have_left_their_data_on_is_not_counted() -> None:
     dirty = host("h1")
     dirty["status"]["dirtyFor"] = "other"
     free.update(None, dirty)
-    assert free.reasons("metal", Needs(namespace="a", seed="w")) == {}
+    assert free.reasons("metal", Needs(namespace_uid="a", seed="w")) == {}
 
 
 def test_workloads_that_wait_are_found_by_class() -> None:

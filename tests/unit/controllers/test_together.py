@@ -20,6 +20,7 @@ from tests.unit.controllers.clusters import (
     CLASSES,
     EVENTS,
     HOSTS,
+    NAMESPACES,
     SECRETS,
     WORKLOADS,
     World,
@@ -353,6 +354,29 @@ async def test_dirty_disks_stay_home(here: World) -> None:
         await eventually(lambda: here.phase("again") == "Running")
         here.request_deletion("again")
         await eventually(lambda: here.phase("stranger", "team-b") == "Running")
+
+
+async def test_dirty_disks_are_not_a_later_namespaces(here: World) -> None:
+    here.management.edit(CLASSES, "metal", {"spec": {"cleaning": {"mode": "metadata", "tenantMayDisable": True}}})
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web", automatedCleaningMode="disabled"))
+        await eventually(lambda: here.phase("web") == "Running")
+        here.request_deletion("web")
+        name = here.host_object("h1")
+        first = here.management.get(NAMESPACES, "team-a")["metadata"]["uid"]
+        await eventually(lambda: here.management.get(HOSTS, name)["spec"]["offers"] == ["team-a"])
+        assert here.management.get(HOSTS, name)["status"]["dirtyForUID"] == first
+        here.management.remove(NAMESPACES, "team-a")
+        await eventually(lambda: here.management.get(HOSTS, name)["status"]["reason"] == "Dirty")
+        here.management.put(NAMESPACES, {"kind": "Namespace", "metadata": {"name": "team-a"}, "status": {"phase": "Active"}})
+        assert here.management.get(NAMESPACES, "team-a")["metadata"]["uid"] != first
+        here.management.put(WORKLOADS, workload("stranger"))
+        await eventually(lambda: "no host of the class is free" in here.condition("stranger", "Bound")["message"])
+        status = here.management.get(HOSTS, name)["status"]
+        assert not status["available"]
+        assert first in status["message"]
+        here.hardware.edit(BMH, "h1", {"metadata": {"annotations": {"workload.metal3.io/dirty-for": None}}}, "metal3")
+        await eventually(lambda: here.phase("stranger") == "Running")
 
 
 async def test_many_at_once_get_distinct_hosts_and_no_bind_is_wasted(here: World) -> None:

@@ -74,3 +74,20 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     await cache.start()
     yield Bench(catalog)
     await cache.close()
+
+
+class NamedNamespaces:
+    """Namespaces of every name, each with a uid that is made from it."""
+
+    async def get(self, name: str, *, live: bool = False) -> dict[str, Any] | None:
+        return {"metadata": {"name": name, "uid": f"uid-{name}"}}
+
+
+@pytest.fixture
+async def named(tmp_path: Path) -> AsyncIterator[Bench]:
+    """As bench, with namespaces that have uids."""
+    cache = WatchCache(SQLiteStore(tmp_path / "named", synchronous="off"))
+    catalog = management_catalog(cache, namespaces=NamedNamespaces())
+    await cache.start()
+    yield Bench(catalog)
+    await cache.close()

@@ -48,7 +48,7 @@ candidates = st.lists(
 )
 wants = st.builds(
     Needs,
-    namespace=st.sampled_from(["team-a", "team-b"]),
+    namespace_uid=st.sampled_from(["team-a", "team-b"]),
     seed=st.uuids().map(str),
     selector=st.sampled_from([None, {}, {"matchLabels": {"zone": "a"}}, {"matchExpressions": [{"key": "zone", "operator": "Exists"}]}]),
     architecture=st.sampled_from(["", "x86_64"]),
@@ -66,7 +66,7 @@ def satisfies(host: Candidate, want: Needs) -> bool:
     gpu, zone = host.labels.get("nvidia.com/gpu", "0"), host.labels.get("zone")
     selector = want.selector or {}
     return (
-        host.dirty_for in (None, want.namespace)
+        host.dirty_for in (None, want.namespace_uid)
         and ("matchLabels" not in selector or zone == "a")
         and ("matchExpressions" not in selector or zone is not None)
         and want.architecture in ("", host.architecture)
@@ -155,12 +155,12 @@ def test_choosing_does_not_look_at_more_when_there_are_more_hosts() -> None:
             ]
         )
         for number in range(50):
-            one = index.best(Needs(namespace="a", seed="", selector={"matchLabels": {"host": str(number)}}))
+            one = index.best(Needs(namespace_uid="a", seed="", selector={"matchLabels": {"host": str(number)}}))
             assert one is not None
             assert one.labels["host"] == str(number)
         for number in range(50):
             racks = {"matchLabels": {"rack": str(number % 4)}}
-            chosen = index.best(Needs(namespace="a", seed=str(number), selector=racks, cpus=16, ram=64.0 * GI))
+            chosen = index.best(Needs(namespace_uid="a", seed=str(number), selector=racks, cpus=16, ram=64.0 * GI))
             assert chosen is not None
             assert index.remove(chosen.name) == chosen
         return index.looked
@@ -170,26 +170,27 @@ def test_choosing_does_not_look_at_more_when_there_are_more_hosts() -> None:
 
 def test_equal_hosts_are_spread_over_workloads() -> None:
     index = index_of([Candidate(name=host_name(str(number))) for number in range(20)])
-    chosen = [index.best(Needs(namespace="a", seed=f"w{number}")) for number in range(100)]
+    chosen = [index.best(Needs(namespace_uid="a", seed=f"w{number}")) for number in range(100)]
     assert len({host.name for host in chosen if host}) > 15
 
 
 def test_gpus_are_not_wasted_on_those_who_did_not_ask() -> None:
     plain = Candidate(name="plain", cpus=16, nics=2)
     gpu = Candidate(name="gpu", cpus=16, nics=2, labels={"nvidia.com/gpu": "4"}, extras=2.3)
-    assert index_of([gpu, plain]).best(Needs(namespace="a", seed="1")) == plain
-    assert index_of([gpu, plain]).best(Needs(namespace="a", seed="1", resources=(("nvidia.com/gpu", 1, "1"),))) == gpu
+    assert index_of([gpu, plain]).best(Needs(namespace_uid="a", seed="1")) == plain
+    assert index_of([gpu, plain]).best(Needs(namespace_uid="a", seed="1", resources=(("nvidia.com/gpu", 1, "1"),))) == gpu
 
 
 def test_a_host_object_as_a_candidate() -> None:
     real = bmh("h1", cpus=32, ram_gib=128)
     host: dict[str, Any] = {
         "metadata": {"name": "uuid"},
-        "status": {"report": {"spec": {}, "status": real["status"], "labels": {"nvidia.com/gpu": "3"}}, "dirtyFor": "team-a"},
+        "status": {"report": {"spec": {}, "status": real["status"], "labels": {"nvidia.com/gpu": "3"}}},
     }
+    host["status"] |= {"dirtyFor": "team-a", "dirtyForUID": "u"}
     found = candidate(host)
     assert (found.name, found.cpus, found.ram, found.storage, found.nics) == ("uuid", 32, 128 * GI, 2**40, 1)
-    assert (found.architecture, found.dirty_for, found.extras) == ("x86_64", "team-a", 2.0)
+    assert (found.architecture, found.dirty_for, found.extras) == ("x86_64", "u", 2.0)
 
 
 def test_needs_of_a_workload() -> None:
@@ -214,7 +215,14 @@ def test_needs_of_a_workload() -> None:
 )
 def test_reasons_name_what_is_missing(want: dict[str, Any], reason: str) -> None:
     host = Candidate(name="h", architecture="x86_64", cpus=16, ram=GI, storage=GI, nics=2)
-    assert misfit(host, Needs(namespace="a", seed="s", **want)) == reason
+    assert misfit(host, Needs(namespace_uid="a", seed="s", **want)) == reason
+
+
+@pytest.mark.parametrize(
+    ("reserved", "uid", "fits"), [(None, "", True), ("u", "u", True), ("u", "v", False), ("", "", False), ("", "u", False)]
+)
+def test_a_host_with_data_fits_the_namespace_of_its_uid_alone(reserved: str | None, uid: str, fits: bool) -> None:
+    assert (misfit(Candidate(name="h", dirty_for=reserved), Needs(namespace_uid=uid, seed="s")) is None) == fits
 
 
 def test_reasons_are_counted_like_the_schedulers() -> None:

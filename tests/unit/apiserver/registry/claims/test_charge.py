@@ -12,6 +12,7 @@ from storage.base import Delete
 from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, Bench, report
 
 CHARGE = {"namespace": "a", "name": "w", "uid": "u"}
+OWN = {**CHARGE, "namespaceUID": "1"}
 
 
 @pytest.mark.parametrize(
@@ -19,9 +20,12 @@ CHARGE = {"namespace": "a", "name": "w", "uid": "u"}
     [
         (CHARGE, {"available": True}, None),
         (CHARGE, {"available": False, "reason": "Quarantined"}, CHARGE),
-        (CHARGE, {"available": True, "dirtyFor": "a"}, CHARGE),
-        (None, {"available": True, "dirtyFor": "a"}, {"namespace": "a"}),
-        (CHARGE, {"available": True, "dirtyFor": "b"}, {"namespace": "b"}),
+        (OWN, {"available": True, "dirtyFor": "a", "dirtyForUID": "1"}, OWN),
+        (None, {"available": True, "dirtyFor": "a", "dirtyForUID": "1"}, {"namespace": "a", "namespaceUID": "1"}),
+        (OWN, {"available": True, "dirtyFor": "b", "dirtyForUID": "2"}, {"namespace": "b", "namespaceUID": "2"}),
+        (OWN, {"available": True, "dirtyFor": "a", "dirtyForUID": "later"}, {"namespace": "a", "namespaceUID": "later"}),
+        (OWN, {"available": False, "reason": "Dirty", "dirtyFor": "a"}, None),
+        (OWN, {"available": False, "reason": "Quarantined", "dirtyFor": "a"}, None),
         (None, {"available": False}, None),
     ],
 )
@@ -68,12 +72,13 @@ async def test_it_begins_in_the_commit_that_clears_the_claim_and_counts_once(ben
     assert charged(bench, host) is None
 
 
-async def test_a_claim_takes_its_place(bench: Bench) -> None:
-    host = await released(bench)
-    await bench.report(host, {"available": True, "dirtyFor": "tenant-a", "report": report()})
-    assert charged(bench, host) is not None
-    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
-    assert charged(bench, host) is None
+async def test_a_claim_takes_its_place(named: Bench) -> None:
+    host = await released(named)
+    assert charged(named, host)["namespaceUID"] == "uid-tenant-a"
+    await named.report(host, {"available": True, "dirtyFor": "tenant-a", "dirtyForUID": "uid-tenant-a", "report": report()})
+    assert charged(named, host) is not None
+    await named.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
+    assert charged(named, host) is None
 
 
 async def test_whose_workload_is_gone_counts_for_its_namespace_although_it_is_claimed(bench: Bench) -> None:

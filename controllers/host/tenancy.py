@@ -1,0 +1,71 @@
+"""Hosts that only one namespace may have: its data is on the disks, or its claim is known at the source. Pure.
+
+A namespace is known by its uid. Which uid has a name now is told by `namespace`, the namespace of that name as it is now, or None.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apiserver.apis.host import adopted_consumer
+from apiserver.client.objects import Object, uid_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from controllers.providers.base import ProviderHost
+
+__all__ = ["held", "uncleaned", "with_tenancy"]
+
+_CLEAN = "have it cleaned (docs/operating.md, Cleaning), then remove the annotation workload.metal3.io/dirty-for from the real host"
+_GONE = (
+    "its disks hold data of the namespace {name} (uid {uid}), which was deleted: it is offered to nobody, also not to a later namespace "
+    f"of that name, until you {_CLEAN}"
+)
+_UNKNOWN = (
+    "its disks hold data of a namespace {name} that an earlier version recorded without its uid, so that it is offered to nobody: "
+    f"{_CLEAN}; or add /UID of the namespace to that annotation, if it is still the one whose data it is"
+)
+_PASSED = (
+    "{who} has it in the other cluster, from the time of an earlier namespace {name} here: release it there, or delete this Host to let "
+    "the present namespace of that name take the claim over"
+)
+
+
+def with_tenancy(status: Object, reported: ProviderHost, host: Object, namespace: Callable[[str], Object | None]) -> Object:
+    """Return the Host's status with what one namespace alone may have. `namespace` finds the one that has a name now."""
+    dirty = uncleaned(reported, namespace(reported.dirty_for or ""))
+    if not status["available"]:  # for a reason that comes first
+        dirty = {key: dirty[key] for key in ("dirtyFor", "dirtyForUID") if key in dirty}
+    return {**status, **dirty, **held(reported, host, namespace((reported.held or {}).get("namespace") or ""))}
+
+
+def uncleaned(reported: ProviderHost, namespace: Object | None) -> Object:
+    """Return what Host.status says of data on the disks: whose it is, by its uid while there is that namespace, and after that nobody's."""
+    name, uid = reported.dirty_for, reported.dirty_for_uid
+    if name is None:
+        return {}
+    if uid and namespace is not None and uid_of(namespace) == uid:
+        return {"dirtyFor": name, "dirtyForUID": uid}
+    message = (_GONE if uid else _UNKNOWN).format(name=name, uid=uid)
+    return {"dirtyFor": name, "available": False, "reason": "Dirty", "message": message}
+
+
+def held(reported: ProviderHost, host: Object, namespace: Object | None) -> Object:
+    """Return what Host.status says of a claim at the source. The first namespace of its name that is seen with it is the one that may go
+    on with it: that is remembered for as long as the Host is there, also while a Workload has it."""
+    claim, known = host["spec"].get("claimRef"), (host.get("status") or {}).get("heldBy")
+    found = reported.held
+    if found is None:
+        return {"heldBy": known} if known else {}
+    consumer = adopted_consumer(found["spec"]["consumerRef"])
+    if known is None or known["consumer"] != consumer:
+        uid = (claim or {}).get("namespaceUID") or (uid_of(namespace) if namespace is not None else "")
+        known = {"consumer": consumer, "namespaceUID": uid} if uid else None
+    status: Object = {"heldBy": known} if known else {}
+    if claim is not None:
+        return status
+    status["held"] = {**found, "namespaceUID": known["namespaceUID"]} if known else found
+    if known and namespace is not None and uid_of(namespace) != known["namespaceUID"]:
+        status["message"] = _PASSED.format(who=consumer.partition(" ")[2], name=found["namespace"])
+    return status
