@@ -16,6 +16,7 @@ from apiserver.apis.base import Model
 from apiserver.apis.bounded import remembering
 from apiserver.apis.meta import Conditions, ObjectMeta, ObjectReference, OwnerReference, SecretReference
 from apiserver.apis.metal3 import BareMetalHostSpec, BareMetalHostStatus, CustomDeploy, Reported, ReportedImage
+from apiserver.apis.names import ADOPTS, FIRST_BOOT
 from apiserver.apis.workload import GROUP, VERSION
 
 if TYPE_CHECKING:
@@ -37,11 +38,7 @@ __all__ = [
     "view_uid",
 ]
 
-ADOPTS = f"{GROUP}/adopts"
-"""Annotation of a Workload that took over a claim which its host's source knew already: the consumer it was held for there, as
-`adopted_consumer` writes it. Only a claim of just this consumer is taken over."""
-
-WORKLOAD_FIELDS = ("consumerRef", "image", "customDeploy", "userData", "metaData", "networkData", "online", "automatedCleaningMode")
+WORKLOAD_FIELDS = ("consumerRef", "image", "customDeploy", *FIRST_BOOT, "online", "automatedCleaningMode")
 """Fields of a view's spec that are the Workload's. The rest of the spec is the host's."""
 
 REMEMBERED = 2**15

@@ -12,12 +12,11 @@ from pydantic import Field, StringConstraints
 
 from apiserver.apis.base import Model, Timestamp
 from apiserver.apis.meta import Conditions, ObjectMeta, ObjectReference, SecretReference
+from apiserver.apis.names import METAL3
+from apiserver.apis.names import UNHEALTHY as UNHEALTHY
+from apiserver.apis.names import VERSION as VERSION
 
-GROUP, VERSION = "metal3.io", "v1alpha1"
-
-UNHEALTHY = ("capm3.metal3.io/unhealthy", "capi.metal3.io/unhealthy")
-"""Annotations by which remediation marks a host: nobody is to have it before its owner has repaired it."""
-
+GROUP = METAL3
 MACAddress = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$")]
 Reported = Annotated[str, StringConstraints(pattern=r"^[ -~]{0,128}$")]
 """A word of one of BMO's enums, in what the hardware reports: shown as it is, for a later BMO has more of them than are known here."""

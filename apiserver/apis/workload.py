@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from apiserver.apis.base import DNSSubdomain, Model, Quantity, Timestamp
 from apiserver.apis.meta import Conditions, LabelSelector, ObjectMeta, ObjectReference, SecretReference
 from apiserver.apis.metal3 import NIC, CleaningMode, CustomDeploy, Image
-
-GROUP, VERSION = "workload.metal3.io", "v1alpha1"
+from apiserver.apis.names import GROUP as GROUP
+from apiserver.apis.names import VERSION as VERSION
 
 Phase = Literal["Pending", "Bound", "Provisioning", "Running", "Stopped", "Deprovisioning", "Failed", "Lost"]
 

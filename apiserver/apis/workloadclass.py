@@ -11,14 +11,13 @@ from apiserver.apis.base import DNSLabel, DNSSubdomain, Model
 from apiserver.apis.images import MAX_URL, bad_rule
 from apiserver.apis.meta import Conditions, LabelSelector, ObjectMeta
 from apiserver.apis.metal3 import CleaningMode
+from apiserver.apis.names import DEFAULT_CLASS_ANNOTATION
 from apiserver.apis.workload import GROUP, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["DEFAULT_CLASS_ANNOTATION", "GROUP", "VERSION", "WorkloadClass", "retain_problem"]
-
-DEFAULT_CLASS_ANNOTATION = "workloadclass.workload.metal3.io/is-default-class"
 
 
 def _compiles(pattern: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from apiserver.apis.images import deploy_problems
+from apiserver.apis.names import FIRST_BOOT
 from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.apis.workload import GROUP, VERSION, Binding, Workload
 from apiserver.apis.workloadclass import retain_problem
@@ -55,7 +56,6 @@ WORKLOADS = Resource(
     subresources={"status": frozenset({"get", "update", "patch"}), "binding": frozenset({"create"})},
 )
 
-_REFERENCES = ("userData", "metaData", "networkData")
 _KEPT_FINALIZER = (
     f"metadata.finalizers: {RELEASE_FINALIZER} stays as long as the Workload has a host; its controllers remove it after the release"
 )
@@ -112,7 +112,7 @@ class WorkloadStrategy(Strategy):
     def validate(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
         """Secrets come from the own namespace; what led to the host is fixed with it."""
         spec, namespace, causes = new["spec"], new["metadata"]["namespace"], []
-        for field in _REFERENCES:
+        for field in FIRST_BOOT:
             reference = spec.get(field)
             if old is not None and old["spec"].get(field) == reference:
                 continue  # as it is stored: no reason to refuse a status, a label or a finalizer

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.host import ADOPTS, WORKLOAD_FIELDS
+from apiserver.apis.names import FIRST_BOOT
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
 
@@ -21,7 +22,6 @@ __all__ = [
     "MOVED_FROM",
     "MOVED_TO",
     "PIN",
-    "REFERENCES",
     "giving_back_patch",
     "letting_go_patch",
     "same_data",
@@ -42,7 +42,6 @@ HELD = f"{kinds.GROUP}/moving"
 PIN = "moving"
 """The host that a held successor is pinned to: none."""
 
-REFERENCES = ("userData", "metaData", "networkData")
 CLUSTER_API = "cluster.x-k8s.io"
 
 
@@ -63,7 +62,7 @@ def stays(workload: Object) -> str | None:
 def secrets_of(workload: Object) -> list[str]:
     """The names of the secrets that the Workload names."""
     spec = workload["spec"]
-    return sorted({spec[field]["name"] for field in REFERENCES if (spec.get(field) or {}).get("name")})
+    return sorted({spec[field]["name"] for field in FIRST_BOOT if (spec.get(field) or {}).get("name")})
 
 
 def unused(names: Iterable[str], workloads: Iterable[Object]) -> list[str]:
@@ -118,7 +117,7 @@ def giving_back_patch(view: Object, successor_: Object) -> Object:
     spec: Object = {}
     for field in WORKLOAD_FIELDS:
         value = wanted.get(field)
-        if field in REFERENCES and value:
+        if field in FIRST_BOOT and value:
             value = {"name": value["name"], "namespace": namespace_of(view)}
         if field == "consumerRef":
             value = _consumer(annotations_of(successor_)[ADOPTS])

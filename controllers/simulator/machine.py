@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from apiserver.apis.meta import SecretReference
 from apiserver.apis.metal3 import BareMetalHost, BareMetalHostStatus, CredentialsStatus, ProvisionStatus
+from apiserver.apis.names import DETACHED, PAUSED, STATUS_ANNOTATION
 from controllers.simulator import conditions
 from controllers.simulator.secrets import credentials_problem
 from controllers.simulator.settling import root_device_hints
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["FINALIZER", "Step", "step"]
 
 FINALIZER = "baremetalhost.metal3.io"
-PAUSED = "baremetalhost.metal3.io/paused"
-DETACHED = "baremetalhost.metal3.io/detached"
-STATUS = "baremetalhost.metal3.io/status"
 NODES = uuid.UUID("8c2f6b06-4c43-5b4e-9a37-1d0f2e6f8a55")
 DETACHABLE = {"provisioned", "externally provisioned", "ready", "available"}
 REGISTRATION: ErrorType = "registration error"
@@ -93,14 +91,14 @@ def _decide(turn: Turn) -> float:
 
 def _status_annotation(turn: Turn) -> float | None:
     """A host that was moved here has its status in an annotation: take it over where there is none yet, and drop it."""
-    value = turn.annotation(STATUS)
+    value = turn.annotation(STATUS_ANNOTATION)
     if value is None:
         return None
     if turn.status.last_updated is None and (restored := _restore(value)) is not None:
         restored.last_updated = restored.last_updated or turn.stamp
         turn.host.status = restored
         return AGAIN
-    turn.set_annotation(STATUS, None)
+    turn.set_annotation(STATUS_ANNOTATION, None)
     return AGAIN
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from apiserver.apis.names import REBOOT
 from controllers.simulator.turn import AGAIN, FOREVER
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
 __all__ = ["REBOOT", "clear_reboots", "manage", "switch_off"]
 
-REBOOT = "reboot.metal3.io"
 ERROR: ErrorType = "power management error"
 
 

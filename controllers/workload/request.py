@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from apiserver.apis.host import uid_of_view
+from apiserver.apis.names import FIRST_BOOT
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, labels_of, name_of, namespace_of, uid_of
 from controllers.cluster import is_admitted
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["apply_request", "class_refuses", "is_clusters_own", "with_secrets"]
 
 FORBIDDEN = 403
-FIELDS = ("userData", "metaData", "networkData")
 _NOT_ADMITTED = (
     "no class admits this namespace any more, so its secrets are not read; what runs is kept: ask the owner of the hosts to admit it "
     "(spec.allowedNamespaces of the class)"
@@ -95,7 +95,7 @@ async def with_secrets(cluster: Cluster, request: ApplyRequest, class_: Object |
 
 def _references(workload: Object) -> dict[str, str]:
     spec = workload["spec"]
-    return {field: spec[field]["name"] for field in FIELDS if (spec.get(field) or {}).get("name")}
+    return {field: spec[field]["name"] for field in FIRST_BOOT if (spec.get(field) or {}).get("name")}
 
 
 def _keys(workload: Object) -> list[str]:

@@ -11,6 +11,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.host import ADOPTS, adopted_consumer, reserved_for, uid_of_view
+from apiserver.apis.names import RELEASE_FINALIZER
 from apiserver.apis.workload import HOST_CHOSEN
 from apiserver.registry.claims.namespaces import NamespaceUids
 from apiserver.registry.claims.projection import claimed_by, held_for, project
@@ -39,9 +40,6 @@ __all__ = [
     "unbound",
     "with_condition",
 ]
-
-RELEASE_FINALIZER = "workload.metal3.io/release"
-"""On every Workload that has a host: it goes only after the host was released."""
 
 
 AT_ONCE = 32

@@ -9,15 +9,10 @@ from __future__ import annotations
 from typing import Any
 
 from apiserver.apis.host import WORKLOAD_FIELDS, uid_of_view
-from apiserver.apis.workload import GROUP
+from apiserver.apis.names import CLAIMED_THROUGH, PAUSED, STATUS_ANNOTATION
 
 __all__ = ["CLAIMED_THROUGH", "PAUSED", "STATUS_ANNOTATION", "claimed_by", "held_for", "host_of", "project", "taken_from"]
 
-CLAIMED_THROUGH = f"{GROUP}/claimed-through"
-"""Label of Workloads that were made by a claim through the view; their consumerRef is the claimer's alone."""
-
-PAUSED = "baremetalhost.metal3.io/paused"
-STATUS_ANNOTATION = "baremetalhost.metal3.io/status"
 
 _HOST_SPEC = ("architecture", "bootMACAddress", "bootMode", "disablePowerOff", "hardwareProfile", "rootDeviceHints")
 _HOST_STATUS = ("operationalStatus", "errorType", "errorMessage", "errorCount", "hardwareProfile", "poweredOn", "lastUpdated", "hardware")

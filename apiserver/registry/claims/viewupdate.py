@@ -12,13 +12,11 @@ from typing import Any, Literal
 import orjson
 
 from apiserver.apis.host import WORKLOAD_FIELDS
+from apiserver.apis.names import FIRST_BOOT, REBOOT
 from apiserver.apis.status import cause
 from apiserver.registry.claims.projection import PAUSED, STATUS_ANNOTATION, held_for
 
 __all__ = ["Absorbed", "Refused", "Taken", "absorb"]
-
-_REFERENCES = ("userData", "metaData", "networkData")
-_REBOOT = "reboot.metal3.io"
 
 
 class Refused(Exception):
@@ -103,7 +101,7 @@ def _forbidden(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, str]]
     ]
     causes += _bad_reboots(old["metadata"].get("annotations") or {}, new["metadata"].get("annotations") or {})
     namespace = new["metadata"]["namespace"]
-    for field in _REFERENCES:
+    for field in FIRST_BOOT:
         other = (new["spec"].get(field) or {}).get("namespace")
         if other not in (None, "", namespace):
             message = f'Invalid value: "{other}": secrets are taken from the host\'s own namespace only: use {namespace}, or leave it out'
@@ -117,7 +115,7 @@ def _forbidden(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, str]]
 
 def _bad_reboots(old: dict[str, str], new: dict[str, str]) -> list[dict[str, str]]:
     """Reboots that BMO's webhook would not let through: the real host would refuse them, and all that is written with them."""
-    changed = {key: value for key, value in new.items() if key.partition("/")[0] == _REBOOT and old.get(key) != value}
+    changed = {key: value for key, value in new.items() if key.partition("/")[0] == REBOOT and old.get(key) != value}
     message = 'Invalid value: must be empty, or JSON such as {"mode": "hard"}, with mode hard or soft'
     return [cause("FieldValueInvalid", message, f"metadata.annotations[{key}]") for key in sorted(changed) if not _is_reboot(changed[key])]
 

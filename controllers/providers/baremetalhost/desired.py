@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from apiserver.apis.names import FIRST_BOOT
 from apiserver.client.objects import Object, annotations_of, labels_of, name_of, namespace_of, uid_of
 from controllers.providers.baremetalhost import names
 
@@ -35,7 +36,6 @@ __all__ = [
     "taken_by_us",
 ]
 
-REFERENCES = ("userData", "metaData", "networkData")
 IMAGE_FIELDS = ("url", "checksum", "checksumType", "format")
 
 
@@ -126,7 +126,7 @@ def desired(workload: Object, secrets: Mapping[str, str], annotations: Mapping[s
 def held(bmh: Object, want: Desired) -> Desired:
     """The same, but with what is on the host left as it is: for a Workload whose secrets or image cannot be used (any more)."""
     spec = bmh.get("spec") or {}
-    current = {key: spec[key]["name"] for key in REFERENCES if (spec.get(key) or {}).get("name")}
+    current = {key: spec[key]["name"] for key in FIRST_BOOT if (spec.get(key) or {}).get("name")}
     return replace(want, image=spec.get("image"), custom_deploy=spec.get("customDeploy"), secrets=current)
 
 
@@ -143,7 +143,7 @@ def claimed_patch(bmh: Object, want: Desired) -> Object:
         "automatedCleaningMode": want.cleaning,
         "image": want.image,
         "customDeploy": want.custom_deploy,
-        **{key: {"name": want.secrets[key], "namespace": namespace_of(bmh)} if key in want.secrets else None for key in REFERENCES},
+        **{key: {"name": want.secrets[key], "namespace": namespace_of(bmh)} if key in want.secrets else None for key in FIRST_BOOT},
     }
     annotations = _annotations(bmh, want)
     metadata: Object = {"labels": {names.WORKLOAD_UID: want.workload_uid}, "annotations": annotations}
@@ -202,7 +202,7 @@ def unhealthy_marks(bmh: Object, annotations: Mapping[str, str]) -> Object:
 def released_patch(bmh: Object, *, online: bool) -> Object:
     """The merge patch that empties the host and keeps our claim on it until that is done. automatedCleaningMode stays as it was
     applied: it decides whether disks are wiped now."""
-    spec: Object = {"image": None, "customDeploy": None, "online": online or _stays_on(bmh), **dict.fromkeys(REFERENCES)}
+    spec: Object = {"image": None, "customDeploy": None, "online": online or _stays_on(bmh), **dict.fromkeys(FIRST_BOOT)}
     gone = [key for key in annotations_of(bmh) if key == names.PASSED or (names.is_reboot(key) and key in passed_annotations(bmh))]
     metadata: Object = {"annotations": dict.fromkeys(gone)}
     return _prune({"metadata": _difference(bmh["metadata"], metadata), "spec": _difference(bmh.get("spec") or {}, spec)})
@@ -214,7 +214,7 @@ def drop_claim_patch(bmh: Object, *, dirty_for: str | None = None, quarantined_b
     if quarantined_by is not None:
         annotations[names.QUARANTINED] = quarantined_by
     metadata: Object = {"labels": {names.WORKLOAD_UID: None}, "annotations": annotations}
-    spec: Object = {"consumerRef": None, **dict.fromkeys(REFERENCES)}
+    spec: Object = {"consumerRef": None, **dict.fromkeys(FIRST_BOOT)}
     return _prune({"metadata": _difference(bmh["metadata"], metadata), "spec": _difference(bmh.get("spec") or {}, spec)})
 
 

@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import re
 
-from apiserver.apis import metal3
+from apiserver.apis.names import DETACHED, GROUP, MANAGEMENT, PAUSED, QUARANTINED, REBOOT, UNHEALTHY, WORKLOAD_UID
 from apiserver.client.objects import Resource
+
+__all__ = [
+    "BARE_METAL_HOSTS",
+    "DETACHED",
+    "DIRTY_FOR",
+    "MANAGEMENT",
+    "OURS",
+    "PASSED",
+    "PAUSED",
+    "QUARANTINED",
+    "REBOOT",
+    "SECRETS",
+    "SECRET_KINDS",
+    "UNHEALTHY",
+    "WORKLOAD_UID",
+    "dirty_mark",
+    "is_reboot",
+    "parsed_mark",
+    "secret_name",
+]
 
 BARE_METAL_HOSTS = Resource("metal3.io", "v1alpha1", "baremetalhosts", "BareMetalHost")
 SECRETS = Resource("", "v1", "secrets", "Secret")
 
-OURS = "workload.metal3.io/"
-WORKLOAD_UID = f"{OURS}workload-uid"
-"""Label of a claimed host and of copied secrets: the Workload's uid. Unique over management clusters."""
-MANAGEMENT = f"{OURS}management"
-"""Annotation of a claimed host: the `identity` of the management cluster, for the owner to know whose it is."""
+OURS = f"{GROUP}/"
 PASSED = f"{OURS}passed-annotations"
 """Annotation of a claimed host: the tenant's annotations that were passed on, so that each is passed once."""
 DIRTY_FOR = f"{OURS}dirty-for"
 """Annotation: disks were not wiped; only this namespace may have the host. "CLUSTER/NAMESPACE/UID", see dirty_mark."""
-QUARANTINED = f"{OURS}quarantined"
-"""Annotation: a Workload with reclaimPolicy Retain left the host as it was."""
-
-PAUSED = "baremetalhost.metal3.io/paused"
-DETACHED = "baremetalhost.metal3.io/detached"
-REBOOT = "reboot.metal3.io"
-UNHEALTHY = metal3.UNHEALTHY
 
 _UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import orjson
 from pydantic import ValidationError
 
+from apiserver.apis.names import GROUP, MANAGEMENT, WORKLOAD_UID
 from controllers.providers.base import Consumer
 from controllers.providers.cloud.parameters import CloudFlavor
 from controllers.providers.flavors import Machine, Slot, slot_name
@@ -18,16 +19,13 @@ if TYPE_CHECKING:
     from apiserver.client.objects import Object
     from controllers.providers.base import ApplyRequest
 
-__all__ = ["Instance", "claimed", "installed", "machine", "newest_gone", "oldest", "slot_of", "tags_for"]
+__all__ = ["WORKLOAD_UID", "Instance", "claimed", "installed", "machine", "newest_gone", "oldest", "slot_of", "tags_for"]
 
-OURS = "workload.metal3.io/"
+OURS = f"{GROUP}/"
 SLOT_UID = f"{OURS}slot-uid"
 """The host's uid. What has this tag is found; everything else in the account is none of ours."""
 SLOT = f"{OURS}slot"
-WORKLOAD_UID = f"{OURS}workload-uid"
-"""Who has it. Missing when a Workload left it as it was."""
 WORKLOAD = f"{OURS}workload"
-MANAGEMENT = f"{OURS}management"
 FLAVOR = f"{OURS}flavor"
 IMAGE = f"{OURS}image"
 BOOTED = f"{OURS}booted"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apiserver.apis.names import REBOOT
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 __all__ = ["REBOOT", "held_off"]
-
-REBOOT = "reboot.metal3.io"
-"""Asks for a single reboot, and is removed when that is done."""
 
 
 def held_off(annotations: Iterable[str]) -> bool:

@@ -4,10 +4,34 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apiserver.apis.names import GROUP, MANAGEMENT, QUARANTINED, WORKLOAD_UID
 from apiserver.client.objects import Resource
 
 if TYPE_CHECKING:
     from controllers.providers.flavors import Slot
+
+__all__ = [
+    "BOOTED",
+    "DATA_VOLUMES",
+    "FLAVOR",
+    "IMAGE",
+    "INSTANCES",
+    "MANAGEMENT",
+    "OURS",
+    "QUARANTINED",
+    "REBOOTED",
+    "REMOVING",
+    "SECRETS",
+    "SLOT",
+    "SLOT_UID",
+    "VIRTUAL_MACHINES",
+    "VOLUME_CLAIMS",
+    "WORKLOAD",
+    "WORKLOAD_UID",
+    "disk_name",
+    "machine_name",
+    "secret_name",
+]
 
 VIRTUAL_MACHINES = Resource("kubevirt.io", "v1", "virtualmachines", "VirtualMachine")
 INSTANCES = Resource("kubevirt.io", "v1", "virtualmachineinstances", "VirtualMachineInstance")
@@ -15,17 +39,13 @@ DATA_VOLUMES = Resource("cdi.kubevirt.io", "v1beta1", "datavolumes", "DataVolume
 VOLUME_CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 SECRETS = Resource("", "v1", "secrets", "Secret")
 
-OURS = "workload.metal3.io/"
-WORKLOAD_UID = f"{OURS}workload-uid"
-"""Label of all that is made for a Workload: its uid. Unique over management clusters. On a VirtualMachine it is the claim."""
+OURS = f"{GROUP}/"
 SLOT_UID = f"{OURS}slot-uid"
 """Label of VirtualMachines and their instances: the host's uid."""
 SLOT = f"{OURS}slot"
 """Annotation of a VirtualMachine: FLAVOR/NUMBER."""
 WORKLOAD = f"{OURS}workload"
 """Annotation of a VirtualMachine: NAMESPACE/NAME of the Workload, in its management cluster."""
-MANAGEMENT = f"{OURS}management"
-"""Annotation of a VirtualMachine: the `identity` of the management cluster, for the owner to know whose it is."""
 FLAVOR = f"{OURS}flavor"
 """Annotation of a VirtualMachine: the flavor that it was made from, as JSON."""
 IMAGE = f"{OURS}image"
@@ -36,8 +56,6 @@ REMOVING = f"{OURS}removing"
 """Annotation of a VirtualMachine: its root disk, which is being taken away."""
 REBOOTED = f"{OURS}rebooted"
 """Annotation of a VirtualMachine: the uid of the instance that a reboot, still asked for, has ended."""
-QUARANTINED = f"{OURS}quarantined"
-"""Annotation of a VirtualMachine: a Workload with reclaimPolicy Retain left it as it was."""
 
 
 def machine_name(slot: Slot, uid: str) -> str:

@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Literal
 
 from apiserver.apis.host import ADOPTS, adopted_consumer
+from apiserver.apis.names import FIRST_BOOT
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, namespace_of, uid_of
 from controllers.providers.baremetalhost import names
-from controllers.providers.baremetalhost.desired import REFERENCES, taken_by_us
+from controllers.providers.baremetalhost.desired import taken_by_us
 
 __all__ = ["Standing", "handing_back_patch", "held_claim", "standing"]
 
@@ -63,7 +64,7 @@ def handing_back_patch(view: Object, workload: Object) -> Object:
     changes: Object = {}
     if (spec.get("consumerRef") or {}).get("uid") == uid:
         changes["consumerRef"] = {"uid": None}  # a merge patch of the other fields leaves ours in
-    for field in REFERENCES:
+    for field in FIRST_BOOT:
         if (spec.get(field) or {}).get("name") == names.secret_name(uid, field):
             own = workload["spec"].get(field)
             changes[field] = {"name": own["name"], "namespace": namespace_of(view)} if own else None

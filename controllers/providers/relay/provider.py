@@ -13,6 +13,7 @@ from pydantic import Field
 
 from apiserver.apis.base import DNSLabel
 from apiserver.apis.host import WORKLOAD_FIELDS
+from apiserver.apis.names import GROUP, VERSION
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, Resource, deleting, name_of, namespace_of, uid_of
 from controllers.providers.baremetalhost.desired import unhealthy_marks
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Parameters", "RelayProvider"]
 
-WORKLOADS = Resource("workload.metal3.io", "v1alpha1", "workloads", "Workload")
+WORKLOADS = Resource(GROUP, VERSION, "workloads", "Workload")
 
 
 class Parameters(DriverParameters):
