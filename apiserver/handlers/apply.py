@@ -9,7 +9,7 @@ from apiserver.handlers.request.body import read_value
 from apiserver.handlers.request.call import is_true
 from apiserver.handlers.request.fieldvalidation import check_body
 from apiserver.handlers.request.negotiation import APPLY_PATCH
-from apiserver.handlers.request.objects import check_kind, check_place, metadata_of, object_of
+from apiserver.handlers.request.objects import check_kind, check_place, metadata_of, object_of, typed
 from apiserver.handlers.request.options import context
 from apiserver.handlers.response.respond import respond_entry
 from apiserver.registry.fieldmanager import manager_causes
@@ -32,6 +32,7 @@ async def apply(call: Call, scope: Scope, form: Form) -> web.StreamResponse:
     decoded = await read_value(call, APPLY_PATCH, find_duplicates=how.field_validation != "Ignore")
     wanted = object_of(decoded.value)
     _check_kind(scope.resource, wanted)
+    wanted = typed(scope.resource, wanted)
     check_place(call, scope.resource, wanted, name=True)
     check_body(how, scope.resource, scope.schema, wanted, decoded.duplicates)
     how.large = decoded.large
@@ -54,7 +55,7 @@ def _check_kind(resource: Resource, wanted: dict[str, Any]) -> None:
 
 def check_manager(call: Call, *, apply: bool) -> None:
     """Raises ApiError (422) for what is wrong with fieldManager and force."""
-    force = is_true(call.query["force"]) if call.query.get("force") else None
+    force = is_true(call.query["force"]) if "force" in call.query else None
     causes = manager_causes(call.query.get("fieldManager", ""), apply=apply, force=force)
     if causes:
         raise invalid("meta.k8s.io", "PatchOptions", "", causes)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apiserver.apis.status import ApiError
 from apiserver.handlers.request.fieldvalidation import check_body
 from apiserver.handlers.request.negotiation import negotiate
-from apiserver.handlers.request.objects import check_kind, check_place, read_object, warn
+from apiserver.handlers.request.objects import check_kind, check_place, read_object, typed, warn
 from apiserver.handlers.request.options import context
 from apiserver.handlers.response.respond import respond_entry
 
@@ -25,10 +26,16 @@ async def create(call: Call, scope: Scope) -> web.StreamResponse:
     how = context(call, "CreateOptions")
     decoded = await read_object(call, how, scope.resource)
     check_kind(scope.resource, decoded.value)
-    check_place(call, scope.resource, decoded.value, name=False)
-    check_body(how, scope.resource, scope.schema, decoded.value, decoded.duplicates)
+    obj = typed(scope.resource, decoded.value)
+    check_body(how, scope.resource, scope.schema, obj, decoded.duplicates)
+    check_place(call, scope.resource, obj, name=False)
     how.large = decoded.large
     await how.breathe()
-    entry = await scope.registry.create(how, scope.namespace(call), decoded.value)
-    warn(how, decoded.value)
+    try:
+        entry = await scope.registry.create(how, scope.namespace(call), obj)
+    except ApiError as error:
+        if error.reason == "AlreadyExists":
+            warn(how, obj)  # it was all right but for its name
+        raise
+    warn(how, obj)
     return respond_entry(call, form, scope.resource, entry, status=201)

@@ -14,7 +14,7 @@ from apiserver.handlers.apply import apply, check_manager
 from apiserver.handlers.request.body import read_value
 from apiserver.handlers.request.fieldvalidation import check_patched
 from apiserver.handlers.request.negotiation import APPLY_PATCH, JSON_PATCH, PATCHES, STRATEGIC_PATCH, content_type, negotiate
-from apiserver.handlers.request.objects import check_kind, check_place, check_uid, metadata_of, object_of, warn
+from apiserver.handlers.request.objects import check_kind, check_place, check_uid, metadata_of, object_of, typed_patched, warn
 from apiserver.handlers.request.options import context
 from apiserver.handlers.response.respond import respond_entry
 from apiserver.registry.generic.patch import json_patch, merge_patch, operations_of
@@ -46,16 +46,20 @@ async def patch(call: Call, scope: Scope) -> web.StreamResponse:
     patched, how.informed = _prepare(media, decoded.value, scope.resource.strategic or merge_patch)
     warned = len(how.warnings)
 
+    last: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+
     def change(current: dict[str, Any]) -> dict[str, Any]:
+        nonlocal last
         del how.warnings[warned:]  # of an attempt that another write overtook
-        wanted = _of_kind(scope.resource, patched(current))
+        wanted = typed_patched(_of_kind(scope.resource, patched(current)), current)
+        check_patched(how, scope.schema, wanted, decoded.duplicates, current)
         check_place(call, scope.resource, wanted, name=True)
         check_uid(scope.resource, current, wanted)
-        check_patched(how, scope.schema, wanted, decoded.duplicates, current)
-        warn(how, wanted, current)
+        last = wanted, current
         return wanted  # with the resourceVersion of `current`, unless the patch names another: that is a conflict then
 
     entry = await scope.registry.update(how, scope.namespace(call), call.info.name, change, subresource=call.info.subresource)
+    warn(how, *last)
     return respond_entry(call, form, scope.resource, entry)
 
 

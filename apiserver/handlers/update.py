@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from apiserver.handlers.request.fieldvalidation import check_body
 from apiserver.handlers.request.negotiation import negotiate
-from apiserver.handlers.request.objects import check_kind, check_place, read_object, warn
+from apiserver.handlers.request.objects import check_kind, check_place, read_object, typed, warn
 from apiserver.handlers.request.options import context
 from apiserver.handlers.response.respond import respond_entry
 
@@ -25,16 +25,18 @@ async def update(call: Call, scope: Scope) -> web.StreamResponse:
     how = context(call, "UpdateOptions", informed=True)
     decoded = await read_object(call, how, scope.resource)
     check_kind(scope.resource, decoded.value)
-    check_place(call, scope.resource, decoded.value, name=True)
-    check_body(how, scope.resource, scope.schema, decoded.value, decoded.duplicates)
+    wanted = typed(scope.resource, decoded.value)
+    check_body(how, scope.resource, scope.schema, wanted, decoded.duplicates)
+    check_place(call, scope.resource, wanted, name=True)
     how.large = decoded.large
     await how.breathe()
-
-    wanted: dict[str, Any] = decoded.value
+    before: dict[str, Any] = {}
 
     def change(current: dict[str, Any]) -> dict[str, Any]:
-        warn(how, wanted, current)
+        nonlocal before
+        before = current
         return wanted
 
     entry = await scope.registry.update(how, scope.namespace(call), call.info.name, change, subresource=call.info.subresource)
+    warn(how, wanted, before)
     return respond_entry(call, form, scope.resource, entry)

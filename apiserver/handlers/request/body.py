@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
@@ -39,6 +40,8 @@ LARGE = 1000
 """Bodies with more values than that let others have a turn between the steps of their handling."""
 CHEAP = 64 * 1024
 """Brackets up to which a body that has too many values is parsed all the same, to say first what else is wrong with it."""
+ESCAPES = 16 * 1024
+"""Escaped characters of a body that may be looked at one by one for surrogates; a µs each."""
 NAMED = 50
 """Doubled keys that are named; the rest is only counted."""
 SHOWN = 512
@@ -116,12 +119,36 @@ def _steps(body: bytes, media: str, *, find_duplicates: bool) -> Generator[None,
         return _json_in_yaml(body) or (yield from _decode_yaml(body))
     try:
         value, large = _load_json(body)
-    except orjson.JSONDecodeError as error:
-        raise bad_request(f"the body is not JSON: {error}") from None
+    except orjson.JSONDecodeError:
+        yield
+        body, (value, large) = _replaced(body)
     if not find_duplicates:
         return Decoded(value, large=large)
     yield
     return Decoded(value, () if _unique(body, value) else _doubled(body), large)
+
+
+def _replaced(body: bytes) -> tuple[bytes, tuple[Any, bool]]:
+    """A body, and what _load_json makes of it, with U+FFFD for each byte that is no UTF-8 and each surrogate without its other half: so Go
+    reads JSON. Raises ApiError (400) for what is no JSON either way."""
+    if body.count(b"\\") > ESCAPES:
+        raise bad_request("the body is not JSON, or has a surrogate without its other half among too many escaped characters")
+    text = _NO_UTF8.sub("\ufffd", body.decode(errors="surrogateescape"))
+    replaced = _SURROGATE.sub(_whole_or_replaced, text).encode()
+    try:
+        return replaced, _load_json(replaced)
+    except orjson.JSONDecodeError as error:
+        raise bad_request(f"the body is not JSON: {error}") from None
+
+
+def _whole_or_replaced(found: re.Match[str]) -> str:
+    return found[0] if found[1] is None else "\ufffd"
+
+
+_NO_UTF8 = re.compile("[\udc80-\udcff]")
+"""What Python makes of single bytes that are no UTF-8."""
+_SURROGATE = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\[^\n]")
+"""Pairs of surrogates, single ones (group 1), and all else that is escaped, so that what follows an escaped backslash is none."""
 
 
 def _load_json(body: bytes) -> tuple[Any, bool]:

@@ -37,8 +37,9 @@ async def read_options(call: Call) -> Wanted:
     if not body:
         return _wanted(how, _from_query(call))
     media = content_type(call.http.headers.get("Content-Type", ""))
-    given = object_of((await value_of(call, body, media, find_duplicates=False)).value)
-    if given.get("kind", "DeleteOptions") != "DeleteOptions":
+    value = (await value_of(call, body, media, find_duplicates=False)).value
+    given = object_of({} if value is None else value)
+    if (given.get("kind") or "DeleteOptions") != "DeleteOptions":
         raise bad_request(f"the body of a DELETE must be DeleteOptions, not {given['kind']}")
     how.dry_run = delete_dry_run(given.get("dryRun")) or how.dry_run
     return _wanted(how, given)
@@ -46,7 +47,7 @@ async def read_options(call: Call) -> Wanted:
 
 def _from_query(call: Call) -> dict[str, Any]:
     integer(call.query, "gracePeriodSeconds")  # without effect on what has no processes to end, but not any text
-    given: dict[str, Any] = {"propagationPolicy": call.query.get("propagationPolicy") or None}
+    given: dict[str, Any] = {"propagationPolicy": call.query.get("propagationPolicy")}
     if "orphanDependents" in call.query:
         given["orphanDependents"] = is_true(call.query["orphanDependents"])
     return given
@@ -54,16 +55,21 @@ def _from_query(call: Call) -> dict[str, Any]:
 
 def _wanted(how: Context, given: dict[str, Any]) -> Wanted:
     policy, orphan = given.get("propagationPolicy"), given.get("orphanDependents")
-    preconditions = given.get("preconditions") or {}
+    preconditions = {} if given.get("preconditions") is None else given["preconditions"]
     if not isinstance(preconditions, dict) or not (orphan is None or isinstance(orphan, bool)):
         raise bad_request("DeleteOptions.preconditions must be an object, and orphanDependents a boolean")
+    if not isinstance(policy, str | None):
+        raise bad_request("DeleteOptions.propagationPolicy must be text")
+    period = given.get("gracePeriodSeconds")
+    if isinstance(period, bool) or not isinstance(period, int | None) or not -(2**63) <= (period or 0) < 2**63:
+        raise bad_request("DeleteOptions.gracePeriodSeconds must be an integer")
     if policy is not None and orphan is not None:
         _refuse("propagationPolicy", f'Invalid value: "{policy}": orphanDependents and deletionPropagation cannot be both set')
     if policy is not None and policy not in POLICIES:
         words = ", ".join(f'"{word}"' for word in POLICIES)
         _refuse("propagationPolicy", f'Unsupported value: "{policy}": supported values: {words}', "FieldValueNotSupported")
-    uid, version = preconditions.get("uid") or "", preconditions.get("resourceVersion") or ""
-    if not isinstance(uid, str) or not isinstance(version, str):
+    uid, version = preconditions.get("uid"), preconditions.get("resourceVersion")
+    if not isinstance(uid, str | None) or not isinstance(version, str | None):
         raise bad_request("DeleteOptions.preconditions.uid and resourceVersion must be text")
     if orphan is not None:
         policy = "Orphan" if orphan else "Background"

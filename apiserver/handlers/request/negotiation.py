@@ -87,7 +87,7 @@ def negotiate(call: Call, *, transforms: bool = True, watch: bool = False) -> Fo
 def wants_pretty(call: Call) -> bool:
     """Whether the answer is for people to read: by the query, or by what asks."""
     wanted = call.query.get("pretty")
-    return is_true(wanted) if wanted is not None else call.http.headers.get("User-Agent", "").startswith(PRETTY_AGENTS)
+    return wanted != "" and is_true(wanted) if wanted is not None else call.http.headers.get("User-Agent", "").startswith(PRETTY_AGENTS)
 
 
 def content_type(header: str, supported: Sequence[str] = (JSON, YAML)) -> str:

@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 from apiserver.apis.status import bad_request, cause, invalid
 from apiserver.handlers.request.body import Decoded, note, read, read_value
 from apiserver.handlers.request.negotiation import JSON, YAML, content_type
+from apiserver.registry.generic.metadata import type_problem, well_formed, without_nulls
 
 if TYPE_CHECKING:
     from apiserver.handlers.request.call import Call
     from apiserver.registry.generic.context import Context
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["check_kind", "check_place", "check_uid", "metadata_of", "object_of", "read_object", "warn"]
+__all__ = ["check_kind", "check_place", "check_uid", "metadata_of", "object_of", "read_object", "typed", "typed_patched", "warn"]
 
 STANDARD_FINALIZERS = ("orphan", "foregroundDeletion", "kubernetes")
 MOST = 50
@@ -69,6 +70,23 @@ def metadata_of(obj: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise bad_request("metadata must be an object")
     return found
+
+
+def typed(resource: Resource, obj: dict[str, Any]) -> dict[str, Any]:
+    """The object that a client sent, with nulls in its metadata read as Go reads them. Raises ApiError (400) for what has a wrong type."""
+    given = metadata_of(obj)
+    metadata = without_nulls(given)
+    well_formed(resource, metadata)
+    return obj if metadata is given or not given else {**obj, "metadata": metadata}
+
+
+def typed_patched(obj: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:
+    """The same of what a patch made of `current`, which fits. Raises ApiError (422): the request was well-formed."""
+    given, before = metadata_of(obj), current["metadata"]
+    changed = without_nulls({field: value for field, value in given.items() if before.get(field) is not value})
+    if why := type_problem(changed):
+        raise invalid("", "", "", [cause("FieldValueInvalid", f"Invalid value: {why}", "patch")])
+    return {**obj, "metadata": {**given, **changed}}
 
 
 def check_uid(resource: Resource, current: dict[str, Any], patched: dict[str, Any]) -> None:

@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, cast
 
+import orjson
+from multidict import MultiMapping
+
 from apiserver.apis.status import ApiError, bad_request, cause, invalid
 from apiserver.handlers.request.call import is_true
 from apiserver.registry.fieldmanager import default_manager, manager_causes
@@ -15,7 +18,7 @@ from apiserver.registry.generic.context import Context, UserInfo
 from apiserver.registry.generic.selectors import FieldSelector, LabelSelector, Selector
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from apiserver.handlers.request.call import Call
     from apiserver.registry.generic.resource import Resource
@@ -51,7 +54,7 @@ def context(call: Call, kind: str, *, informed: bool = False) -> Context:
     wrong = manager_causes(manager, apply=False, force=None) if kind != "PatchOptions" else []  # see check_manager for those
     if wrong:
         raise invalid("meta.k8s.io", kind, "", wrong)
-    dry_run = _dry_run(query.get("dryRun", ""), kind)
+    dry_run = _dry_run(values(query, "dryRun"), kind)
     options: dict[str, Any] = {"kind": kind, "apiVersion": "meta.k8s.io/v1"}
     if dry_run:
         options["dryRun"] = ["All"]
@@ -73,9 +76,9 @@ def delete_dry_run(values: object) -> bool:
     """DeleteOptions.dryRun, a list in a body."""
     if values is None:
         return False
-    if not isinstance(values, list):
-        raise bad_request('DeleteOptions.dryRun must be a list, such as ["All"]')
-    return any([_dry_run(str(value), "DeleteOptions") for value in values])
+    if not isinstance(values, list) or not all(isinstance(value, str | None) for value in values):
+        raise bad_request('DeleteOptions.dryRun must be a list of words, such as ["All"]')
+    return _dry_run([value or "" for value in values], "DeleteOptions")
 
 
 def list_options(query: Mapping[str, str], resource: Resource, *, watch: bool = False) -> ListOptions:
@@ -140,8 +143,8 @@ def _watch_causes(options: ListOptions) -> list[dict[str, str]]:
 
 def integer(query: Mapping[str, str], name: str) -> int:
     """A number of the query, 0 when it is not given. Raises ApiError (400)."""
-    text = query.get(name, "")
-    if not text:
+    text = query.get(name)
+    if text is None:
         return 0
     digits = text.removeprefix("-")
     if not digits.isascii() or not digits.isdecimal() or len(digits) > 18:
@@ -149,10 +152,18 @@ def integer(query: Mapping[str, str], name: str) -> int:
     return int(text)
 
 
-def _dry_run(value: str, kind: str) -> bool:
-    if value not in ("", "All"):
-        raise _refused(kind, cause("FieldValueNotSupported", f'Unsupported value: ["{value}"]: supported values: "All"', "dryRun"))
-    return value == "All"
+def values(query: Mapping[str, str], name: str) -> Sequence[str]:
+    """Every value that a parameter is given."""
+    if isinstance(query, MultiMapping):
+        return query.getall(name, ())
+    return (query[name],) if name in query else ()
+
+
+def _dry_run(values: Sequence[str], kind: str) -> bool:
+    if any(value != "All" for value in values):
+        shown = orjson.dumps(values[:10]).decode()
+        raise _refused(kind, cause("FieldValueNotSupported", f'Unsupported value: {shown}: supported values: "All"', "dryRun"))
+    return bool(values)
 
 
 def _manager_of(call: Call) -> str:

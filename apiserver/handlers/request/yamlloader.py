@@ -175,7 +175,7 @@ class _Builder:
         top = self._open[-1]
         if isinstance(top.items, list):
             top.items.append(value)
-        elif top.key == _MERGE:
+        elif top.key is _MERGE:
             top.merged.extend(_mappings(value))
             top.key = None
         else:

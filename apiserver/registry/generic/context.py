@@ -78,6 +78,6 @@ class Context:
 class DeleteOptions:
     """meta/v1 DeleteOptions, as far as they apply. `propagation` is Foreground, Background or Orphan, "" for the default."""
 
-    uid: str = ""
-    resource_version: str = ""
+    uid: str | None = None
+    resource_version: str | None = None
     propagation: str = ""

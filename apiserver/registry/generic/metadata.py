@@ -43,6 +43,7 @@ _SUBDOMAIN_HINT = (
     "alphanumeric character (e.g. 'example.com', regex used for validation is "
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 )
+_TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})")
 _NAME_PART = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
 _LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
 _SUBDOMAIN = re.compile(DNS_SUBDOMAIN[1:-1])
@@ -124,15 +125,51 @@ def for_update(resource: Resource, old: dict[str, Any], new: dict[str, Any]) -> 
 
 def well_formed(resource: Resource, metadata: dict[str, Any]) -> None:
     """Raises ApiError (400) for metadata with fields of a wrong type: it is decoded before anything is validated."""
-    doubtful = {k: v for k, v in metadata.items() if k not in ("managedFields", "ownerReferences") and not _evident(k, v)}
-    if not doubtful:
-        return
-    try:
-        ObjectMeta.decode(doubtful)
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        why = sentence({**first, "loc": ("metadata", *first["loc"])})
-        raise bad_request(f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {why}') from None
+    if why := type_problem(metadata):
+        raise bad_request(f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {why}')
+
+
+def type_problem(metadata: dict[str, Any]) -> str | None:
+    """The first field of a wrong type, and what is wrong with it. What lacks is no matter of types."""
+    doubtful = {k: v for k, v in metadata.items() if k != "managedFields" and not _evident(k, v)}
+    if doubtful:
+        try:
+            ObjectMeta.decode(doubtful)
+        except ValidationError as error:
+            wrong = (detail for detail in error.errors(include_url=False) if detail["type"] not in ("missing", "value_error"))
+            if (first := next(wrong, None)) is not None:
+                return sentence({**first, "loc": ("metadata", *first["loc"])})
+    return managed_fields_problem(metadata.get("managedFields"))
+
+
+def managed_fields_problem(value: object) -> str | None:
+    """The same for metadata.managedFields, whose meaning is the field manager's business."""
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        return "metadata.managedFields: must be a list"
+    for index, entry in enumerate(value):
+        path = f"metadata.managedFields[{index}]"
+        if not isinstance(entry, dict):
+            return f"{path}: must be an object"
+        for field in ("manager", "operation", "apiVersion", "fieldsType", "subresource", "time"):
+            if not isinstance(entry.get(field), str | None):
+                return f"{path}.{field}: must be of type string"
+        if entry.get("time") and not _TIME.fullmatch(entry["time"]):
+            return f"{path}.time: must be a time, such as 2026-01-31T12:00:00Z"
+    return None
+
+
+def without_nulls(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The metadata as Go decodes it: null in a list or map is an empty text or object."""
+    found = metadata
+    for field, empty in (("labels", ""), ("annotations", ""), ("finalizers", ""), ("ownerReferences", {}), ("managedFields", {})):
+        value = metadata.get(field)
+        if isinstance(value, dict) and None in value.values():
+            found = {**found, field: {key: empty if item is None else item for key, item in value.items()}}
+        elif isinstance(value, list) and None in value:
+            found = {**found, field: [empty if item is None else item for item in value]}
+    return found
 
 
 def _evident(field: str, value: object) -> bool:

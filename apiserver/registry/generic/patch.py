@@ -45,12 +45,16 @@ def merge_patch(target: Any, patch: Any) -> Any:
 def operations_of(patch: Any) -> list[dict[str, Any]]:
     """The operations of a decoded JSON patch, checked for their shape. Raises ApiError: 400 for what is no list of objects, 413 when
     there are too many, 422 for the rest."""
+    if patch is None:
+        return []  # as Go decodes it
     if not isinstance(patch, list):
         raise bad_request('a JSON patch is a list of operations, such as [{"op": "replace", "path": "/spec/online", "value": true}]')
     if len(patch) > MAX_OPERATIONS:
         why = f"The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {len(patch)}"
         raise ApiError(413, "RequestEntityTooLarge", f"Request entity too large: {why}")
     for index, operation in enumerate(patch):
+        if operation is None:
+            raise _failed(f"operation {index} of the JSON patch is null")
         if not isinstance(operation, dict):
             raise bad_request(f"operation {index} of the JSON patch is not an object")
         _check(index, operation)

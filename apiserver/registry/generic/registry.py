@@ -269,7 +269,7 @@ class Registry:
             (options.uid, meta["uid"], "UID"),
             (options.resource_version, meta["resourceVersion"], "ResourceVersion"),
         ):
-            if wanted and wanted != found:
+            if wanted is not None and wanted != found:
                 why = f"Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {found}"
                 raise conflict(self.resource.group, self.resource.kind, name, why)
 

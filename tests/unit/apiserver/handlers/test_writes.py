@@ -274,7 +274,7 @@ async def test_delete_from_the_query(service: Service) -> None:
         ({"dryRun": "All"}, 400),
         ({"preconditions": {"uid": "x"}}, 409),
         ({"preconditions": {"resourceVersion": "1"}}, 409),
-        ({"preconditions": []}, 200),
+        ({"preconditions": []}, 400),
         ({"preconditions": [1]}, 400),
         ({"preconditions": {"uid": 1}}, 400),
         ({"kind": "Widget"}, 400),

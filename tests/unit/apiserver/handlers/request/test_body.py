@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from apiserver.apis.status import ApiError
@@ -35,12 +35,13 @@ def test_json_comes_back(value: Any) -> None:
 
 
 @given(VALUES)
+@example({"\0<<": None})
 def test_yaml_comes_back(value: Any) -> None:
     assert decode(encode(Form(YAML), value), YAML).value == value
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"{", b"\xff", b'{"a": NaN}', b'{"a": "\xed\xa0\x80"}', b'"\\ud800"', b"[" * (DEPTH + 1) + b"]" * (DEPTH + 1), b"{} {}"]
+    "body", [b"", b"{", b"\xff", b'{"a": NaN}', b'{"a": "\xff" NaN}', b'"\\ud800', b"[" * (DEPTH + 1) + b"]" * (DEPTH + 1), b"{} {}"]
 )
 def test_bad_json_is_refused(body: bytes) -> None:
     with pytest.raises(ApiError) as refused:
@@ -275,3 +276,30 @@ def test_doubled_keys_are_named_up_to_a_number() -> None:
     long = b'{"a": 1, "a": [%s, %s.5, 1e400000], "a": %s}' % ((b"9" * 300,) * 3)
     assert decode(long.replace(b", 1e400000", b""), JSON).duplicates == ('duplicate field "a"',)
     assert len(decode(b'{"a": "%s", "a": 1}' % (rb"\n" * 200_000), JSON).duplicates) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "value"),
+    [
+        (b'"x\xffy"', "x\ufffdy"),
+        (b'"\xe2\x82"', "\ufffd\ufffd"),
+        (b'"\xed\xa0\x80"', "\ufffd\ufffd\ufffd"),
+        (b'"\\ud800"', "\ufffd"),
+        (b'"\\udc00\\ud800"', "\ufffd\ufffd"),
+        (b'"\\ud800\\ud83d\\ude00"', "\ufffd\U0001f600"),
+        (b'"\\ud800 \\\\ud800 \\\\\\ud800"', "\ufffd \\ud800 \\\ufffd"),
+        (b'{"\\udfff": 1}', {"\ufffd": 1}),
+    ],
+)
+def test_what_is_no_unicode_is_replaced_as_go_does_it(body: bytes, value: object) -> None:
+    assert decode(body, "application/json").value == value
+
+
+def test_doubled_keys_are_found_in_what_was_replaced() -> None:
+    assert decode(b'{"a\\ud800": 1, "a\\udc00": 2}', "application/json").duplicates == ('duplicate field "a\ufffd"',)
+
+
+def test_replacing_is_bounded() -> None:
+    with pytest.raises(ApiError) as refused:
+        decode(b'["' + b"\\n" * 20_000 + b'\\ud800"]', "application/json")
+    assert refused.value.code == 400

@@ -67,7 +67,7 @@ def test_watches_are_json_only() -> None:
         ("/x", "curl/8", True),
         ("/x?pretty=false", "curl/8", False),
         ("/x?pretty=true", "", True),
-        ("/x?pretty", "", True),
+        ("/x?pretty", "", False),
         ("/x", "Go", False),
     ],
 )
