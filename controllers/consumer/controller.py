@@ -14,7 +14,7 @@ from apiserver.client.objects import Object, Resource, deleting, key_of, labels_
 from controllers import kinds
 from controllers.cluster import with_conditions
 from controllers.runtime.conditions import condition, find_condition
-from controllers.runtime.controller import Controller, Result
+from controllers.runtime.controller import Controller, Result, tenant_of
 
 if TYPE_CHECKING:
     from controllers.cluster import Cluster
@@ -31,7 +31,7 @@ class ConsumerController:
 
     def __init__(self, cluster: Cluster, *, workers: int = 2) -> None:
         self._cluster = cluster
-        self.controller = Controller("consumer", self.reconcile, workers=workers)
+        self.controller = Controller("consumer", self.reconcile, workers=workers, flow=tenant_of)
         cluster.workloads.add_handler(self._workload_changed)
 
     async def run(self) -> None:

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from apiserver.client.errors import ApiException, describe
+from apiserver.client.objects import split_key
 from controllers.runtime.queue import Queue
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["Controller", "Result", "TerminalError"]
+__all__ = ["Controller", "Result", "TerminalError", "tenant_of"]
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,8 @@ class Controller:
 
     Whatever it raises but TerminalError is tried again with a growing delay; a server's Retry-After is honoured. Each call
     is cancelled after `timeout` seconds and tried again. `workers`: so many calls at once, or, where `group` divides the keys, so
-    many for each group: what hangs for one group (such as a class whose cluster does not answer) holds no other up.
+    many for each group, `total` in all: what hangs for one group (such as a class whose cluster does not answer) holds no other up.
+    `flow`: whose a key is; flows take turns within their group.
     """
 
     def __init__(
@@ -44,10 +46,12 @@ class Controller:
         *,
         workers: int = 4,
         group: Callable[[str], str] | None = None,
+        total: int | None = None,
+        flow: Callable[[str], str] | None = None,
         timeout: float = 60.0,
         base_delay: float = 0.02,
     ) -> None:
-        self.name, self.queue = name, Queue(group=group, limit=workers, base_delay=base_delay)
+        self.name, self.queue = name, Queue(group=group, limit=workers, total=total, flow=flow, base_delay=base_delay)
         self._reconcile, self._timeout = reconcile, timeout
 
     async def run(self) -> None:
@@ -95,3 +99,8 @@ class Controller:
         # Conflicts are how optimistic locking works; other failures are worth a line.
         level = logging.DEBUG if error.status == 409 else logging.WARNING
         log.log(level, "%s %s: %s; again in %.3g s", self.name, key, describe(error), delay)
+
+
+def tenant_of(key: str) -> str:
+    """Return the namespace of a key: tenants take turns, so that thousands of objects of one hold up no other's."""
+    return split_key(key)[0]

@@ -3,7 +3,8 @@
 A key added while it waits is there once; added while it is processed, it comes again afterwards. Failures back off per
 key; one pending timer per key, the earliest wins. Keys may be in groups that take turns and have a limit each: a group
 whose work hangs, or that has very much of it, keeps no other waiting. Within a group there are two lanes: what is added as
-`later`, such as everything there is when a connection is back, lets the rest go first.
+`later`, such as everything there is when a connection is back, lets the rest go first. Within a lane, flows (tenants) take turns: a
+tenant with thousands of keys, or with keys that are added again and again, is one among others.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ class ShutDown(Exception):
 class Queue:
     """Keys to be processed. Not thread-safe: for one event loop.
 
-    `group` is asked for a key's group when the key becomes ready; `limit` is how many keys of one group may be processed at once."""
+    `group` is asked for a key's group when the key becomes ready; `limit` is how many keys of one group may be processed at once, and
+    `total` how many of all groups. `flow` tells whose the key is."""
 
     def __init__(
         self,
@@ -42,10 +44,12 @@ class Queue:
         clock: Clock | None = None,
         group: Callable[[str], str] | None = None,
         limit: int | None = None,
+        total: int | None = None,
+        flow: Callable[[str], str] | None = None,
     ) -> None:
         self._base, self._max = base_delay, max_delay
         self._clock: Clock = clock or LoopClock()
-        self._group, self._limit = group or _one_group, limit
+        self._group, self._limit, self._total, self._flow = group or _one_group, limit, total, flow or _one_group
         self._ready: dict[str, _Lanes] = {}
         self._turns: deque[str] = deque()
         self._working: Counter[str] = Counter()
@@ -60,6 +64,10 @@ class Queue:
     def __len__(self) -> int:
         """Keys ready to be processed, those included that wait for others of their group."""
         return sum(map(len, self._ready.values()))
+
+    def ready(self, group: str) -> int:
+        """How many keys of the group are ready to be processed."""
+        return len(self._ready.get(group, ()))
 
     @property
     def idle(self) -> bool:
@@ -129,6 +137,8 @@ class Queue:
 
     def _take(self) -> str | None:
         """The next key of the next group that may have one more processed."""
+        if self._total is not None and len(self._processing) >= self._total:
+            return None
         for _ in range(len(self._turns)):
             group = self._turns.popleft()
             if self._limit is not None and self._working[group] >= self._limit:
@@ -154,7 +164,7 @@ class Queue:
             del self._working[group]
         if key in self._dirty:
             self._push(key)
-        elif group in self._ready:
+        elif group in self._ready or (self._total is not None and self._ready):
             self._wake()
 
     def close(self) -> None:
@@ -173,7 +183,7 @@ class Queue:
     def _push(self, key: str) -> None:
         group = self._waiting.setdefault(key, self._group(key))  # by now its group may be another, but it is there that it waits
         if group not in self._ready:
-            self._ready[group] = _Lanes()
+            self._ready[group] = _Lanes(self._flow)
             self._turns.append(group)
         self._ready[group].push(key, later=self._dirty[key])
         self._wake()
@@ -187,32 +197,67 @@ class Queue:
 
 
 class _Lanes:
-    """Holds the ready keys of one group in order of arrival, in two lanes. False when empty."""
+    """The keys of one group that are ready, by lane. False when empty."""
 
     __slots__ = ("_first", "_later", "_taken")
 
-    def __init__(self) -> None:
-        self._first: deque[str] = deque()
-        self._later: OrderedDict[str, None] = OrderedDict()
+    def __init__(self, flow: Callable[[str], str]) -> None:
+        self._first, self._later = _Lane(flow), _Lane(flow)
         self._taken = 0
 
     def __len__(self) -> int:
         return len(self._first) + len(self._later)
 
     def push(self, key: str, *, later: bool) -> None:
-        """Add a key. A key in the low-priority lane moves to the high-priority lane when it is added there."""
+        """Add a key; one that could wait until now moves to the lane that goes first."""
         if later:
-            self._later[key] = None
+            self._later.push(key)
         else:
-            self._later.pop(key, None)
-            self._first.append(key)
+            self._later.remove(key)
+            self._first.push(key)
 
     def pop(self) -> str:
         """The next key."""
         self._taken += 1
-        if self._first and not (self._later and self._taken % LATER_ONE_IN == 0):
-            return self._first.popleft()
-        return self._later.popitem(last=False)[0]
+        first = self._first and not (self._later and self._taken % LATER_ONE_IN == 0)
+        return (self._first if first else self._later).pop()
+
+
+class _Lane:
+    """Keys of flows that take turns, each flow's in the order in which they came. False when empty. Every step costs the same."""
+
+    __slots__ = ("_flow", "_flows", "_length")
+
+    def __init__(self, flow: Callable[[str], str]) -> None:
+        self._flow, self._length = flow, 0
+        self._flows: OrderedDict[str, OrderedDict[str, None]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return self._length
+
+    def push(self, key: str) -> None:
+        """Add a key that is not there."""
+        self._flows.setdefault(self._flow(key), OrderedDict())[key] = None
+        self._length += 1
+
+    def remove(self, key: str) -> None:
+        """Take a key out, if it is there."""
+        flow = self._flow(key)
+        keys = self._flows.get(flow)
+        if keys is not None and key in keys:
+            del keys[key]
+            self._length -= 1
+            if not keys:
+                del self._flows[flow]
+
+    def pop(self) -> str:
+        """The first key of the flow whose turn it is."""
+        flow, keys = self._flows.popitem(last=False)
+        key, _ = keys.popitem(last=False)
+        self._length -= 1
+        if keys:
+            self._flows[flow] = keys
+        return key
 
 
 def _one_group(key: str) -> str:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 
 from apiserver.client.clock import LoopClock, timestamp
 from apiserver.client.errors import ApiException
-from apiserver.client.objects import Object, deleting, key_of, name_of, namespace_of, split_key, uid_of
+from apiserver.client.objects import Object, deleting, key_of, name_of, namespace_of, uid_of
 from controllers import kinds
 from controllers.classaccess import admits, default_class, not_allowed, retain_refused
 from controllers.runtime.conditions import condition, find_condition
-from controllers.runtime.controller import Controller, Result
+from controllers.runtime.controller import Controller, Result, tenant_of
 from controllers.scheduler.cache import ASSUMED_FOR, FreeHosts, unfree
 from controllers.scheduler.explanations import Explanations
 from controllers.scheduler.fit import needs, too_complex
@@ -65,30 +65,26 @@ def is_pending(workload: Object) -> bool:
     return not status.get("host") and not deleting(workload) and status.get("phase") != "Lost"
 
 
-def _tenant(key: str) -> str:
-    """Return the namespace: namespaces take turns, so that thousands of Workloads of one hold up no other's."""
-    return split_key(key)[0]
-
-
 class Binder:
     """Reconciles Workloads by key."""
 
-    def __init__(self, cluster: Cluster, *, workers: int = 16) -> None:
+    def __init__(self, cluster: Cluster, *, workers: int = 16, total: int = 64) -> None:
+        """`workers`: how many Workloads of one namespace are bound at once; `total`: how many of all."""
         self._cluster, self._clock = cluster, LoopClock()
         self._free, self._pending = FreeHosts(), Pending()
         self._waking: set[str | None] = set()
         self._retelling: set[str] = set()
         self._said: dict[str, float] = {}
         self._explanations = Explanations(self._free)
-        self.controller = Controller("binder", self.reconcile, workers=workers, group=_tenant)
+        self.controller = Controller("binder", self.reconcile, workers=workers, group=tenant_of, total=total)
         cluster.hosts.add_handler(self._host_changed)
         cluster.workloads.add_handler(self._workload_changed)
         cluster.classes.add_handler(self._class_changed)
         cluster.namespaces.add_handler(self._namespace_changed)
 
-    def busy(self) -> bool:
-        """Whether Workloads are in line for a host."""
-        return len(self.controller.queue) > 0
+    def busy(self, namespace: str) -> bool:
+        """Whether Workloads of the namespace are in line for a host. Those of others hold up nothing that is this one's."""
+        return self.controller.queue.ready(namespace) > 0
 
     def avoid(self, host: Object) -> None:
         """Leaves a host alone for a while, which is about to be given up: that it is somebody else's may not be seen here yet."""

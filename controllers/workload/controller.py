@@ -19,7 +19,7 @@ from controllers.classaccess import deployment_terms, not_allowed
 from controllers.cluster import Cluster, claimed_host
 from controllers.providers.base import Applied, Outcome, ProviderError
 from controllers.runtime.conditions import find_condition, is_true
-from controllers.runtime.controller import Controller, Result
+from controllers.runtime.controller import Controller, Result, tenant_of
 from controllers.workload.release import let_go, release, say_releasing, unbind
 from controllers.workload.reporter import about, report, report_status
 from controllers.workload.request import apply_request, with_secrets
@@ -71,17 +71,17 @@ class WorkloadController:
         cluster: Cluster,
         sources: Sources,
         *,
-        binding: Callable[[], bool] = lambda: False,
+        binding: Callable[[str], bool] = lambda namespace: False,
         avoid: Callable[[Object], None] = lambda host: None,
         workers: int = 8,
     ) -> None:
-        """`binding`: whether Workloads are being bound; that goes first, for it is short, and provisioning long. `avoid` is told of Hosts
-        that are given up because they are somebody else's."""
+        """`binding`: whether Workloads of a namespace are being bound; that goes first, for it is short, and provisioning long. `avoid` is
+        called with Hosts that are given up because they are somebody else's."""
         self._cluster, self._sources, self._binding, self._avoid = cluster, sources, binding, avoid
         self._waits: dict[str, float] = {}
         self._left: dict[str, float] = {}
         self._failing: dict[str, float] = {}
-        self.controller = Controller("workload", self.reconcile, workers=workers, group=self._class_of)
+        self.controller = Controller("workload", self.reconcile, workers=workers, group=self._class_of, flow=tenant_of)
         cluster.workloads.add_handler(self._workload_changed)
         cluster.hosts.add_handler(self._host_changed)
         cluster.secrets.add_handler(self._secret_changed)
@@ -229,7 +229,7 @@ class WorkloadController:
     def _binding_first(self, key: str) -> bool:
         """Whether the Workload, bound just now, is to wait while others are being bound; it does so for PATIENCE seconds at most."""
         now = self.controller.queue.now()
-        if self._binding() and now - self._waits.setdefault(key, now) < PATIENCE:
+        if self._binding(tenant_of(key)) and now - self._waits.setdefault(key, now) < PATIENCE:
             return True
         self._waits.pop(key, None)
         return False

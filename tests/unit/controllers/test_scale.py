@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pytest
+
+from controllers.cluster import connect
+from controllers.consumer.controller import ConsumerController
+from controllers.run import compose
 from controllers.scheduler.controller import Binder
+from controllers.workload.controller import WorkloadController
 from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, bmh, controllers, workload, world
 from tests.unit.controllers.fakeapi import eventually
 
 if TYPE_CHECKING:
-    import pytest
+    from apiserver.client.client import Client
 
 WANTED = 8
 
@@ -39,7 +46,7 @@ async def test_the_requests_for_a_workload_do_not_grow_with_the_number_of_hosts(
 
 async def test_binding_goes_first_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     busy = [True]
-    monkeypatch.setattr(Binder, "busy", lambda self: busy[0])
+    monkeypatch.setattr(Binder, "busy", lambda self, namespace: busy[0])
     async with world() as here:
         for number in range(2):
             here.hardware.put(BMH, bmh(f"h{number}"))
@@ -53,3 +60,28 @@ async def test_binding_goes_first_but_not_for_ever(monkeypatch: pytest.MonkeyPat
             monkeypatch.setattr("controllers.workload.controller.PATIENCE", 0.3)
             here.management.put(WORKLOADS, workload("second"))
             await eventually(lambda: here.phase("second") == "Running")
+
+
+async def test_a_tenant_with_thousands_of_workloads_is_one_among_others(client: Client) -> None:
+    """Also one that has a class to itself, and changes all of its Workloads again and again."""
+    manager, _, _ = compose(client)
+    made = {type(run.__self__): run.__self__ for run in manager._runnables if hasattr(run, "__self__")}
+    for kind in (Binder, WorkloadController, ConsumerController):
+        queue = made[kind].controller.queue
+        for number in range(2000):
+            queue.add(f"greedy/w{number}")
+        queue.add("modest/web")
+        assert "modest/web" in {await queue.get() for _ in range(2)}, kind
+    assert made[Binder].busy("greedy")
+    assert not made[Binder].busy("modest"), "what others bind keeps nothing of this one waiting"
+
+
+async def test_the_binder_has_so_many_workers_in_all(client: Client) -> None:
+    binder = Binder(connect(client), workers=2, total=5)
+    for namespace in range(10):
+        for number in range(3):
+            binder.controller.queue.add(f"n{namespace}/w{number}")
+    for _ in range(5):
+        await binder.controller.queue.get()
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(binder.controller.queue.get(), 0.05)

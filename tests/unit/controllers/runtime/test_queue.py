@@ -158,3 +158,33 @@ def test_no_key_is_lost_or_processed_twice_at_once(steps: list[tuple[str, str]])
         assert not owed
 
     asyncio.run(play())
+
+
+async def test_of_one_group_tenants_take_turns_however_many_keys_one_has_or_adds_again(clock: FakeClock) -> None:
+    queue = Queue(clock=clock, flow=lambda key: key[0], limit=2)
+    for number in range(10_000):
+        queue.add(f"a{number}")
+    queue.add("b1")
+    queue.add("c1", later=True)
+    queue.add("c1")
+    taken = []
+    for _ in range(4):
+        taken.append(await queue.get())
+        queue.add(taken[-1])
+        queue.done(taken[-1])
+    assert taken == ["a0", "b1", "c1", "a1"]
+    assert len(queue) == 10_002
+
+
+async def test_all_groups_together_have_a_limit_and_what_waits_for_it_is_woken(clock: FakeClock) -> None:
+    queue = Queue(clock=clock, group=lambda key: key[0], limit=2, total=3)
+    for key in ("a1", "a2", "b1", "c1"):
+        queue.add(key)
+    assert [await queue.get() for _ in range(3)] == ["a1", "b1", "c1"]
+    assert queue.ready("a") == 1
+    waiting = asyncio.ensure_future(queue.get())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    queue.done("b1")
+    assert await asyncio.wait_for(waiting, 1.0) == "a2"
+    assert queue.ready("a") == 0
