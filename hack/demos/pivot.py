@@ -150,10 +150,12 @@ class Pivot:
         port = urlsplit(cluster.description[ADMIN]["server"]).port
         assert port is not None
         with Link(port) as link:
-            since = self.connected()["lastTransitionTime"]
             self.reach(f"https://127.0.0.1:{link.port}")
-            # It was connected before, and is not for the moment in which it begins anew.
-            eventually(lambda: self.connected()["lastTransitionTime"] != since and self.connected()["status"] == "True")
+            eventually(lambda: link.tried)
+            # The class stays connected while the new way is taken: what the owner changes now comes by no other.
+            cluster.kubectl(OWNER, "label", BMH, host, "-n", "metal3", "way=new")
+            eventually(lambda: cluster.get(TARGET, BMH, host, "-n", TENANT)["metadata"]["labels"].get("way") == "new")
+            cluster.kubectl(OWNER, "label", BMH, host, "-n", "metal3", "way-")
             story.step("The link is cut")
             link.cut()
             eventually(lambda: self.connected()["status"] == "False")
