@@ -14,7 +14,7 @@ from apiserver.registry.claims.viewupdate import Absorbed, Refused, Taken, absor
 from apiserver.registry.generic import metadata
 from apiserver.registry.generic.attributes import Attributes
 from apiserver.registry.generic.entry import Entry, encode_stored
-from apiserver.registry.generic.registry import ATTEMPTS, Registry, deletion_mark, managed_fields, mark_deleted, now
+from apiserver.registry.generic.registry import Registry, deletion_mark, managed_fields, mark_deleted, now
 from apiserver.registry.generic.resource import ALL_VERBS, Column, Resource
 from apiserver.registry.generic.sharing import sharing
 from apiserver.registry.generic.tracking import settled, with_fields
@@ -105,38 +105,36 @@ class BareMetalHostViewRegistry(Registry):
         *,
         applied: bool,
     ) -> Entry:
+        async def attempt() -> Entry:
+            entry = self._get_for_write(namespace, name)
+            old = entry.object()
+            wanted = change(old)
+            new = await self._wanted(context, entry, old, wanted)
+            host_entry = self.claims.hosts.find("", host_of(old))
+            if host_entry is None:
+                raise self._gone(name)
+            host = host_entry.object()
+            current = self.claims.workload_of_host(host)
+            if current is None and await self.claims.namespaces.has_passed(host["spec"].get("claimRef")):
+                raise not_found(self.resource.group, self.resource.plural, name)
+            absorbed = self._absorb(context, old, new, host, current)
+            claims = absorbed.action in ("claim", "adopt", "give up")
+            if not claims:
+                context.settle(False)  # an attempt before this one may have been to make a Workload
+            if absorbed.action == "nothing":
+                return entry
+            if claims:
+                view, operations = await self._claim(context, entry, host_entry, host, absorbed)
+            else:
+                view, operations = await self._change(context, entry, host_entry, host, current, absorbed)
+            view = self._tracked(context, old, view, managed_fields(wanted), subresource, applied=applied)
+            written = await self._commit(context, entry, view, operations)
+            if claims and not context.dry_run:
+                await self._withdraw_others(host_entry.name)
+            return written
+
         with context.settling():
-            for _ in range(ATTEMPTS):
-                entry = self._get_for_write(namespace, name)
-                old = entry.object()
-                wanted = change(old)
-                new = await self._wanted(context, entry, old, wanted)
-                host_entry = self.claims.hosts.find("", host_of(old))
-                if host_entry is None:
-                    raise self._gone(name)
-                host = host_entry.object()
-                current = self.claims.workload_of_host(host)
-                if current is None and await self.claims.namespaces.has_passed(host["spec"].get("claimRef")):
-                    raise not_found(self.resource.group, self.resource.plural, name)
-                try:
-                    absorbed = self._absorb(context, old, new, host, current)
-                    claims = absorbed.action in ("claim", "adopt", "give up")
-                    if not claims:
-                        context.settle(False)  # an attempt before this one may have been to make a Workload
-                    if absorbed.action == "nothing":
-                        return entry
-                    if claims:
-                        view, operations = await self._claim(context, entry, host_entry, host, absorbed)
-                    else:
-                        view, operations = await self._change(context, entry, host_entry, host, current, absorbed)
-                    view = self._tracked(context, old, view, managed_fields(wanted), subresource, applied=applied)
-                    written = await self._commit(context, entry, view, operations)
-                    if claims and not context.dry_run:
-                        await self._withdraw_others(host_entry.name)
-                    return written
-                except Conflict:
-                    continue
-        raise self._busy(name)
+            return await self.retrying(name, attempt)
 
     async def apply(
         self, context: Context, namespace: str, name: str, wanted: dict[str, Any], *, force: bool, subresource: str = ""

@@ -15,7 +15,7 @@ from apiserver.registry.claims.claims import RELEASE_FINALIZER, Claims, adopting
 from apiserver.registry.claims.projection import taken_from
 from apiserver.registry.fieldmanager import FieldSet
 from apiserver.registry.generic.attributes import Attributes
-from apiserver.registry.generic.registry import ATTEMPTS, Registry
+from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import Column, Resource
 from apiserver.registry.generic.strategy import Strategy
 from apiserver.registry.generic.validation import causes_of, refuse
@@ -244,17 +244,15 @@ class WorkloadRegistry(Registry):
         admitted = await self.admission.admit(Attributes("CREATE", context, self.resource, namespace, name, binding, None, subresource))
         target = self._binding(name, admitted or binding)["target"]["name"]
         namespace_uid = await self.claims.namespaces.current(namespace)
-        for _ in range(ATTEMPTS):
+
+        async def attempt() -> dict[str, Any]:
             operations = self._bind(namespace, namespace_uid, name, target)
-            if context.dry_run or not operations:
-                return success()
-            try:
+            if operations and not context.dry_run:
                 await self.cache.commit(operations)
-            except Conflict:
-                continue
-            await self._withdraw(target)
+                await self._withdraw(target)
             return success()
-        raise self._busy(name)
+
+        return await self.retrying(name, attempt)
 
     def _binding(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
         """The Binding as its model sees it."""

@@ -250,7 +250,7 @@ class Registry:
                 return await attempt()
             except Conflict:
                 continue
-        raise self._busy(name)
+        raise service_unavailable(f'{self.resource.plural} "{name}" is being written by too many others at once; try again')
 
     def _checked(self, old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
         new["apiVersion"], new["kind"] = self.resource.api_version, self.resource.kind
@@ -306,9 +306,6 @@ class Registry:
         operations: list[Operation] = [Delete(entry.key, expected=entry.revision)]
         revision = await self.cache.commit(operations + self.strategy.companions(last, None))
         return self.decode(entry.key, encode_stored(self.resource, last), revision)
-
-    def _busy(self, name: str) -> ApiError:
-        return service_unavailable(f'{self.resource.plural} "{name}" is being written by too many others at once; try again')
 
 
 def managed_fields(obj: dict[str, Any]) -> Any:
