@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from apiserver.handlers.request.call import Call
     from apiserver.handlers.scope import Scope
     from apiserver.handlers.watchers.broadcaster import Fanout
+    from apiserver.handlers.watchers.unread import Unread
     from apiserver.registry.generic.entry import Entry
     from storage.cache import Change, Subscription
 
@@ -40,6 +41,8 @@ SHORTEST, LONGEST = 1800.0, 3600.0
 """Seconds of a watch whose client names no timeout: at random, so that not all come back at once."""
 UNPAUSED = 16 * 1024
 """Bytes in a transport's buffer up to which it never asks to wait (the low-water mark of asyncio and uvloop)."""
+PAUSED = 64 * 1024
+"""Bytes in it beyond which it asks to wait (the high-water mark); they count as unread."""
 SLOW = 30.0
 """Seconds that a client may take to make room for a piece."""
 INITIAL, RATE = 60.0, 1024 * 1024
@@ -60,7 +63,7 @@ async def watch(call: Call, scope: Scope) -> web.StreamResponse:
     frames = Frames(scope.resource, form, prefix, options.selector, call.query, scope.memo, chunked=chunked)
     initial = await _prepare(scope, options)
     response = web.StreamResponse(headers=headers(call, form))
-    stream = _Stream(call, response, frames, options)
+    stream = _Stream(call, response, frames, options, scope.watches.unread)
     with scope.watches.running():
         if not scope.watches.stopping:
             await _serve(scope, stream, initial, prefix)
@@ -97,9 +100,9 @@ async def _serve(scope: Scope, stream: _Stream, initial: bool, prefix: str) -> N
 class _Stream:
     """One watch's response. It follows a Fanout as long as it is up to date, and catches up in its own task when it is not."""
 
-    def __init__(self, call: Call, response: web.StreamResponse, frames: Frames, options: ListOptions) -> None:
+    def __init__(self, call: Call, response: web.StreamResponse, frames: Frames, options: ListOptions, unread: Unread) -> None:
         self.options = options
-        self._call, self._response, self._frames = call, response, frames
+        self._call, self._response, self._frames, self._unread = call, response, frames, unread
         self._loop = asyncio.get_running_loop()
         self._end = self._loop.time() + (options.timeout or random.uniform(SHORTEST, LONGEST))
         self._subscription: Subscription[Change[Entry]] | None = None
@@ -157,7 +160,7 @@ class _Stream:
                 data = self._frames.changes(self._subscription.take(AT_ONCE, BYTES))
                 if data:
                     transport.write(data)
-                if self._subscription.complete:
+                if self._subscription.complete and transport.get_write_buffer_size() <= PAUSED:
                     return True
         except Exception as error:
             self._failure = error
@@ -214,9 +217,11 @@ class _Stream:
         transport = self._call.http.transport
         if transport is None or transport.get_write_buffer_size() <= UNPAUSED:
             return
+        user = self._call.user.name if self._call.user is not None else ""
         try:
             async with asyncio.timeout(SLOW):
-                await self._call.http.writer.drain()
+                with self._unread.waiting(user, transport.get_write_buffer_size(), transport.abort):
+                    await self._call.http.writer.drain()
         except TimeoutError:
             raise self._cut("the client does not read its watch") from None
 

@@ -6,6 +6,8 @@ import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from apiserver.handlers.watchers.unread import Unread
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -13,10 +15,11 @@ __all__ = ["Watches"]
 
 
 class Watches:
-    """The tasks that serve watches."""
+    """The tasks that serve watches. `unread`: what their clients have not read."""
 
     def __init__(self) -> None:
         self.stopping = False
+        self.unread = Unread()
         self._tasks: set[asyncio.Task[object]] = set()
         self._none = asyncio.Event()
         self._none.set()

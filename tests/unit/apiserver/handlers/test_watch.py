@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -338,3 +338,20 @@ async def test_metadata(service: Service) -> None:
 async def test_yaml_is_not_acceptable(service: Service) -> None:
     status, _ = await service.ask("GET", "widgets", query={"watch": "true"}, headers={"Accept": "application/vnd.kubernetes.protobuf"})
     assert status == 406
+
+
+async def test_clients_that_do_not_read_take_so_much_memory_together_and_no_more(service: Service) -> None:
+    service.api.watches.unread._most = most = 2_000_000
+    large: dict[str, Any] = {"annotations": {"a": "x" * 250_000}}
+    async with AsyncExitStack() as stack:
+        for number in range(20):
+            await stack.enter_async_context(watching(service, query={"labelSelector": f"no!=x{number}"}))
+        async with asyncio.timeout(60):
+            number = 0
+            while len(service.api.watches) == 20:  # sockets have room for some megabytes
+                await service.make(f"w{number}", **large)
+                number += 1
+                assert service.api.watches.unread.size <= most
+        for more in range(number, number + HISTORY):
+            await service.make(f"w{more}", **large)
+            assert service.api.watches.unread.size <= most

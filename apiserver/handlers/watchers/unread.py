@@ -1,0 +1,61 @@
+"""The bytes that clients of watches have not read yet: bounded, so that those who do not read take no memory from others.
+
+A client has some seconds to read what was written (see handlers.watch). While all that waits is more than the bound, those who have waited
+longest are cut, first of the user with most. For one event loop.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator
+
+__all__ = ["UNREAD", "Unread"]
+
+UNREAD = 64 * 1024 * 1024
+"""Bytes in the buffers of all watches' connections. Encrypted, they take up to three times as much memory."""
+
+
+class _Waiting(NamedTuple):
+    user: Hashable
+    size: int
+    cut: Callable[[], object]
+
+
+class Unread:
+    """`size`: of all that waits."""
+
+    def __init__(self, most: int = UNREAD) -> None:
+        self._most, self.size = most, 0
+        self._waiting: dict[int, _Waiting] = {}  # who waits longest comes first
+        self._number = 0
+
+    @contextmanager
+    def waiting(self, user: Hashable, size: int, cut: Callable[[], object]) -> Iterator[None]:
+        """While so many bytes wait for a client of the user. `cut` ends its connection, and is called at most once."""
+        self._number += 1
+        number = self._number
+        self._waiting[number] = _Waiting(user, size, cut)
+        self.size += size
+        while self.size > self._most:
+            self._leave(self._worst()).cut()
+        try:
+            yield
+        finally:
+            if number in self._waiting:
+                self._leave(number)
+
+    def _worst(self) -> int:
+        sizes: Counter[Hashable] = Counter()
+        for one in self._waiting.values():
+            sizes[one.user] += one.size
+        user = max(sizes, key=sizes.__getitem__)
+        return next(number for number, one in self._waiting.items() if one.user == user)
+
+    def _leave(self, number: int) -> _Waiting:
+        gone = self._waiting.pop(number)
+        self.size -= gone.size
+        return gone

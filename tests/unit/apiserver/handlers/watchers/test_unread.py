@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from apiserver.handlers.watchers.unread import Unread
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 60)), max_size=40))
+def test_what_waits_is_bounded_and_who_has_most_is_cut_first(sizes: list[tuple[str, int]]) -> None:
+    unread, there = Unread(100), dict[int, tuple[str, int]]()
+
+    def cut(number: int) -> None:
+        user, _ = there.pop(number)
+        sums = {name: sum(size for one, size in there.values() if one == name) for name in "ab"}
+        sums[user] += sizes[number][1]
+        assert sums[user] == max(sums.values())
+        assert not any(user == other and one < number for one, (other, _) in there.items()), "one of its that waits longer"
+
+    with ExitStack() as stack:
+        for number, (user, size) in enumerate(sizes):
+            there[number] = user, size
+            stack.enter_context(unread.waiting(user, size, lambda number=number: cut(number)))  # type: ignore[misc]
+            assert unread.size == sum(size for _, size in there.values()) <= 100
+    assert unread.size == 0
+
+
+def test_one_that_has_left_is_not_cut() -> None:
+    unread = Unread(100)
+    told: list[str] = []
+    with unread.waiting("a", 90, lambda: told.append("first")):
+        pass
+    with unread.waiting("a", 90, lambda: told.append("second")), unread.waiting("b", 20, lambda: told.append("third")):
+        assert told == ["second"]
+    assert (unread.size, told) == (0, ["second"])
