@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ANY_METHOD", "CLIENT", "DECLARED", "ETAG", "HASHED", "JSON_ONLY", "PLAIN", "TWICE", "TWO_WAYS"]
+__all__ = ["ANY_METHOD", "CLIENT", "DECLARED", "ETAG", "HASHED", "JSON_ONLY", "PLAIN", "SMALLER", "TWICE", "TWO_WAYS"]
 
 _PLAIN = "an unknown path is told in a Status, too, which every client of the API reads; kube-apiserver answers in plain text"
 PLAIN = {"1.content-type*": _PLAIN}
@@ -18,3 +18,4 @@ _HASH = "it tells a storage migrator of changed encodings; there is one"
 ETAG = {"1.etag": _ETAG, "1.vary": _ETAG}
 HASHED = {**ETAG, "1.body.resources*.storageVersionHash": _HASH}
 ANY_METHOD = "a document is read; kube-apiserver gives it in answer to any method"
+SMALLER = {"1.status": "an object has 1 MiB at most, and a body 1.5 MiB: strangers share the memory. kube-apiserver takes 3 MiB"}
