@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
 from apiserver.apis.base import DNSLabel, DNSSubdomain, Model
 from apiserver.apis.images import MAX_URL, bad_rule
 from apiserver.apis.meta import Conditions, LabelSelector, ObjectMeta
-from apiserver.apis.metal3 import CleaningMode
 from apiserver.apis.names import DEFAULT_CLASS_ANNOTATION
 from apiserver.apis.workload import GROUP, VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DEFAULT_CLASS_ANNOTATION", "GROUP", "VERSION", "WorkloadClass", "retain_problem"]
+__all__ = ["DEFAULT_CLASS_ANNOTATION", "GROUP", "VERSION", "CleaningPolicy", "WorkloadClass", "retain_problem"]
 
 
 def _compiles(pattern: str) -> str:
@@ -61,10 +60,18 @@ class OfferPolicy(Model):
     )
 
 
+CleaningLevel = Literal["metadata", "full", "disabled"]
+
+
 class CleaningPolicy(Model):
     """Whether disks are wiped between tenants."""
 
-    mode: CleaningMode = Field(default="metadata", description="The mode of hosts whose Workload does not say.")
+    mode: CleaningLevel = Field(
+        default="metadata",
+        description="What happens to disks at the release, unless the Workload says otherwise. metadata: partition tables are wiped, and "
+        "the blocks stay readable. full: the disks are deleted with the machine, which only provisioners of virtual machines can promise. "
+        "disabled: nothing, and the host stays with the tenant's namespace.",
+    )
     tenant_may_disable: bool = Field(
         default=False, description="Whether a tenant may turn cleaning off; the host then stays with the tenant's namespace."
     )

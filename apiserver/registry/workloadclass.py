@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from apiserver.apis.workloadclass import DEFAULT_CLASS_ANNOTATION, GROUP, VERSION, WorkloadClass
+from apiserver.apis.status import cause
+from apiserver.apis.workloadclass import DEFAULT_CLASS_ANNOTATION, GROUP, VERSION, CleaningPolicy, WorkloadClass
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import Column, Resource
+from apiserver.registry.generic.strategy import Strategy
 
 if TYPE_CHECKING:
     from apiserver.registry.generic.strategy import Admission
@@ -30,6 +32,7 @@ WORKLOADCLASSES = Resource(
         Column("Free", "status.hosts.free", type="integer", description="Hosts that can be claimed now"),
         Column("Claimed", "status.hosts.claimed", type="integer", description="Hosts that workloads have"),
         Column("Age", "metadata.creationTimestamp", type="date"),
+        Column("Cleaning", "spec.cleaning.mode", priority=1, description="What happens to disks between tenants"),
         Column("Reason", "status.conditions.(Connected).reason", priority=1),
         Column("Message", "status.conditions.(Connected).message", priority=1),
     ),
@@ -37,17 +40,55 @@ WORKLOADCLASSES = Resource(
 )
 
 
+WIPES_ONLY = ("metal3.io/baremetalhost", "metal3.io/relay")
+"""Provisioners whose machines' disks are out of their reach."""
+_NOT_ERASED = (
+    'Invalid value: "full": the Baremetal Operator wipes partition tables at most, and whether Ironic erases disks is not visible here: '
+    "use metadata, and say in the class's description what your Ironic does"
+)
+_ERASED_ALWAYS = "Invalid value: true: with mode full every machine's disks are deleted: leave it out"
+_CLEANED_ALWAYS = (
+    "Invalid value: whose data is on a host is not known through a relay, so its hosts are always cleaned: use mode metadata, without "
+    "tenantMayDisable"
+)
+
+
+class WorkloadClassStrategy(Strategy):
+    """A class promises no cleaning that its provisioner cannot keep."""
+
+    def validate(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
+        """What is stored and stays as it is stays accepted."""
+        fields = ("provisioner", "cleaning")
+        if old is not None and all(old["spec"].get(field) == new["spec"].get(field) for field in fields):
+            return []
+        return _cleaning_causes(new["spec"]["provisioner"], new["spec"].get("cleaning") or {})
+
+
+def _cleaning_causes(provisioner: str, cleaning: dict[str, Any]) -> list[dict[str, str]]:
+    mode, may_disable = cleaning.get("mode", "metadata"), bool(cleaning.get("tenantMayDisable"))
+    causes = []
+    if mode == "full" and provisioner in WIPES_ONLY:
+        causes.append(cause("FieldValueInvalid", _NOT_ERASED, "spec.cleaning.mode"))
+    if mode == "full" and may_disable:
+        causes.append(cause("FieldValueInvalid", _ERASED_ALWAYS, "spec.cleaning.tenantMayDisable"))
+    if provisioner == "metal3.io/relay" and (mode == "disabled" or may_disable):
+        causes.append(cause("FieldValueInvalid", _CLEANED_ALWAYS, "spec.cleaning"))
+    return causes
+
+
 class WorkloadClassRegistry(Registry):
     """The generic registry; tenants, who choose among classes, read them without what is the owner's."""
 
     def __init__(self, cache: WatchCache, admission: Admission | None = None) -> None:
-        super().__init__(WORKLOADCLASSES, cache, admission=admission)
+        super().__init__(WORKLOADCLASSES, cache, strategy=WorkloadClassStrategy(), admission=admission)
         self.reduced = Registry(WORKLOADCLASSES, cache, reduce=for_tenants)
 
 
 _METADATA = ("name", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp")
 _ANNOTATIONS = (DEFAULT_CLASS_ANNOTATION, "description")
 _SPEC = ("provisioner", "cleaning", "reclaim", "images", "secrets", "customDeploy")
+_CLEANING = CleaningPolicy().encode()
+"""What a class does that does not say: tenants are to read it, too."""
 _CONDITION = ("type", "status", "reason", "lastTransitionTime", "observedGeneration")
 
 
@@ -57,7 +98,8 @@ def for_tenants(obj: dict[str, Any]) -> dict[str, Any]:
     annotations = _pick(obj["metadata"].get("annotations") or {}, _ANNOTATIONS)
     if annotations:
         metadata["annotations"] = annotations
-    reduced = {**_pick(obj, ("apiVersion", "kind")), "metadata": metadata, "spec": _pick(obj["spec"], _SPEC)}
+    spec = {**_pick(obj["spec"], _SPEC), "cleaning": {**_CLEANING, **(obj["spec"].get("cleaning") or {})}}
+    reduced = {**_pick(obj, ("apiVersion", "kind")), "metadata": metadata, "spec": spec}
     if "status" in obj:
         conditions = [{**_pick(condition, _CONDITION), "message": ""} for condition in obj["status"].get("conditions") or []]
         reduced["status"] = {**_pick(obj["status"], ("observedGeneration",)), "conditions": conditions}

@@ -197,6 +197,9 @@ class Provider(ABC):
     parameters_model: ClassVar[type[Model]] = Model
     """The model of the class's `parameters`. It should refuse unknown fields (extra="forbid"), because they are typing errors."""
 
+    erases: ClassVar[bool] = False
+    """Whether a release deletes the machine's disks, so that a class may say so (cleaning.mode full)."""
+
     @classmethod
     @abstractmethod
     async def create(cls, context: ProviderContext) -> Self:

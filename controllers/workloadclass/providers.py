@@ -151,6 +151,8 @@ class Sources:
             decoded = WorkloadClassSpec.decode(spec)
         except ValidationError as error:
             raise BadClass("BadParameters", "correct " + "; ".join(map(sentence, error.errors(include_url=False)))) from error
+        if decoded.cleaning is not None and decoded.cleaning.mode == "full" and not kind.erases:
+            raise BadClass("CleaningUnsupported", f"{spec['provisioner']} cannot erase disks: set spec.cleaning.mode to metadata")
         context = ProviderContext(
             class_name,
             decoded,

@@ -91,7 +91,7 @@ def left_by_us(bmh: Object, workload: Object) -> bool:
 
 def cleaning_mode(workload: Object, policy: CleaningPolicy | None) -> str:
     """How disks are wiped: the class decides, and a tenant may only turn it off where the class lets it."""
-    mode = policy.mode if policy else "metadata"
+    mode = policy.mode if policy and policy.mode != "full" else "metadata"  # BMO knows no more
     wanted = workload["spec"].get("automatedCleaningMode")
     if wanted == "metadata":
         return "metadata"

@@ -42,6 +42,7 @@ class CloudProvider(Provider):
     tags, so that a crash leaves none behind."""
 
     parameters_model = Parameters
+    erases = True
 
     def __init__(self, context: ProviderContext, cloud: Driver) -> None:
         assert isinstance(context.parameters, Parameters)

@@ -42,6 +42,7 @@ class KubeVirtProvider(Provider):
     """Machines of one namespace, reached with the kubeconfig in the class's secret (key `kubeconfig`)."""
 
     parameters_model = Parameters
+    erases = True
 
     def __init__(self, context: ProviderContext, client: Client) -> None:
         assert isinstance(context.parameters, Parameters)

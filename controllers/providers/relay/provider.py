@@ -7,7 +7,7 @@ can be taken over for the consumer that it was made for, when that has moved to 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -19,7 +19,7 @@ from apiserver.client.objects import Object, Resource, deleting, name_of, namesp
 from controllers.providers.baremetalhost.desired import unhealthy_marks
 from controllers.providers.baremetalhost.driver import BareMetalHostDriver, DriverParameters
 from controllers.providers.baremetalhost.report import availability, host_status, provider_host
-from controllers.providers.base import Applied, BadClass, Outcome, ProviderError, Released
+from controllers.providers.base import Applied, Outcome, ProviderError, Released
 from controllers.providers.relay.claimstate import handing_back_patch, held_claim, standing
 from controllers.providers.relay.loops import RELAYED, leads_back, lineage
 from controllers.providers.relay.problems import explain, loop
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from controllers.providers.baremetalhost.desired import Desired
-    from controllers.providers.base import ApplyRequest, ProviderContext, ProviderHost
+    from controllers.providers.base import ApplyRequest, ProviderHost
 
 __all__ = ["Parameters", "RelayProvider"]
 
@@ -49,11 +49,6 @@ class RelayProvider(BareMetalHostDriver):
 
     parameters_model = Parameters
     there = "the other cluster"
-
-    @classmethod
-    async def create(cls, context: ProviderContext) -> Self:
-        _refuse_dirty(context)
-        return await super().create(context)
 
     @property
     def _parameters(self) -> Parameters:
@@ -114,8 +109,9 @@ class RelayProvider(BareMetalHostDriver):
 
     def _desired(self, request: ApplyRequest, secrets: Mapping[str, str]) -> Desired:
         want = super()._desired(request, secrets)
+        # Cleaned in any case: the other cluster knows the namespace there, not which one here has left its data.
         # With the uid, for the Workload there that has the host may be of the same name: one that has moved here.
-        return replace(want, consumer={**want.consumer, "uid": request.workload_uid})
+        return replace(want, cleaning="metadata", consumer={**want.consumer, "uid": request.workload_uid})
 
     async def apply(self, request: ApplyRequest) -> Applied:
         applied = await super().apply(request)
@@ -155,18 +151,6 @@ class RelayProvider(BareMetalHostDriver):
                         raise
                     return False
         return True
-
-
-def _refuse_dirty(context: ProviderContext) -> None:
-    """Whose data is on a host that was not cleaned is not known through a relay: only a single namespace may leave it uncleaned."""
-    cleaning, allowed = context.spec.cleaning, context.spec.allowed_namespaces
-    if cleaning is None or not (cleaning.tenant_may_disable or cleaning.mode == "disabled"):
-        return
-    alone = allowed is not None and len(allowed.names or ()) == 1 and allowed.names != ["*"]
-    if not alone or allowed is None or allowed.name_matches or allowed.selector:
-        raise BadClass(
-            "UncleanHosts", "a relay that lets hosts be uncleaned needs spec.allowedNamespaces.names with one name, and nothing else there"
-        )
 
 
 def _waiting(view: Object) -> str:

@@ -209,6 +209,11 @@ async def test_class_troubles_are_said_and_resolve_themselves(here: World) -> No
         here.management.edit(CLASSES, "metal", {"spec": {"parameters": {"namspace": None}, "provisioner": "nobody/knows"}})
         await eventually(lambda: connected()["reason"] == "UnknownProvisioner")
         assert "metal3.io/baremetalhost" in connected()["message"]
+        promise = {"provisioner": "metal3.io/baremetalhost", "cleaning": {"mode": "full"}}
+        here.management.edit(CLASSES, "metal", {"spec": promise})
+        await eventually(lambda: connected()["reason"] == "CleaningUnsupported")
+        here.management.edit(CLASSES, "metal", {"spec": {"cleaning": {"mode": "metadata"}}})
+        await eventually(lambda: connected()["status"] == "True")
 
 
 async def test_rotated_credentials_need_no_restart(here: World) -> None:

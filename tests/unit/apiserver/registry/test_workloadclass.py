@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import pytest
+
+from apiserver.apis.status import ApiError
 from apiserver.handlers.response.rows import row_of
 from apiserver.registry.generic.context import DeleteOptions
 from apiserver.registry.workloadclass import WORKLOADCLASSES, default_class
@@ -68,3 +71,59 @@ async def test_a_class_that_is_being_deleted_is_nobodys_default(bench: Bench) ->
     assert default_class(bench.classes) == "old"
     await bench.classes.delete(CONTEXT, "", "old", DeleteOptions())
     assert default_class(bench.classes) is None
+
+
+BMO, RELAY, KUBEVIRT = "metal3.io/baremetalhost", "metal3.io/relay", "metal3.io/kubevirt"
+
+
+@pytest.mark.parametrize(
+    ("provisioner", "cleaning", "refused"),
+    [
+        (BMO, {"mode": "full"}, "spec.cleaning.mode"),
+        (RELAY, {"mode": "full"}, "spec.cleaning.mode"),
+        (KUBEVIRT, {"mode": "full", "tenantMayDisable": True}, "spec.cleaning.tenantMayDisable"),
+        (RELAY, {"mode": "disabled"}, "spec.cleaning"),
+        (RELAY, {"tenantMayDisable": True}, "spec.cleaning"),
+        (BMO, {"mode": "erased"}, "spec.cleaning.mode"),
+        (KUBEVIRT, {"mode": "full"}, None),
+        ("example.com/own", {"mode": "full"}, None),
+        (BMO, {"mode": "disabled", "tenantMayDisable": True}, None),
+        (RELAY, {"mode": "metadata"}, None),
+        (RELAY, None, None),
+    ],
+)
+async def test_a_class_promises_no_cleaning_that_its_provisioner_cannot_keep(
+    bench: Bench, provisioner: str, cleaning: dict[str, Any] | None, refused: str | None
+) -> None:
+    spec = {"provisioner": provisioner, "cleaning": cleaning}
+    made = {"metadata": {"name": "c"}, "spec": {key: value for key, value in spec.items() if value is not None}}
+    if refused is None:
+        await bench.classes.create(CONTEXT, "", made)
+        return
+    with pytest.raises(ApiError) as error:
+        await bench.classes.create(CONTEXT, "", made)
+    assert error.value.code == 422
+    assert [item["field"] for item in error.value.details["causes"]] == [refused]
+
+
+async def test_a_class_of_an_earlier_version_stays_writable_as_it_is(bench: Bench) -> None:
+    cleaning = {"mode": "disabled", "tenantMayDisable": False}
+    made = await bench.classes.create(CONTEXT, "", {"metadata": {"name": "c"}, "spec": {"provisioner": BMO, "cleaning": cleaning}})
+    stored = {**made.object(), "spec": {"provisioner": RELAY, "cleaning": cleaning, "parameters": {}}}
+    await bench.classes.cache.commit([bench.classes.put(made, stored)])
+    await bench.classes.update(CONTEXT, "", "c", lambda old: {**old, "metadata": {**old["metadata"], "labels": {"a": "b"}}})
+    with pytest.raises(ApiError):
+        await bench.classes.update(
+            CONTEXT, "", "c", lambda old: {**old, "spec": {**old["spec"], "cleaning": {**cleaning, "tenantMayDisable": True}}}
+        )
+
+
+@pytest.mark.parametrize(
+    ("cleaning", "mode"), [(None, "metadata"), ({"tenantMayDisable": True}, "metadata"), ({"mode": "disabled"}, "disabled")]
+)
+async def test_tenants_read_the_level_of_every_class(bench: Bench, cleaning: dict[str, Any] | None, mode: str) -> None:
+    spec = {"provisioner": BMO, **({"cleaning": cleaning} if cleaning else {})}
+    await bench.classes.create(CONTEXT, "", {"metadata": {"name": "c"}, "spec": spec})
+    assert bench.classes.reduced is not None
+    seen = bench.classes.reduced.get("", "c").object()["spec"]["cleaning"]
+    assert seen == {"mode": mode, "tenantMayDisable": (cleaning or {}).get("tenantMayDisable", False)}

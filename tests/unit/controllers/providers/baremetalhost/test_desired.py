@@ -173,6 +173,7 @@ def test_a_machine_that_must_not_be_powered_off_stays_on() -> None:
         ("disabled", CleaningPolicy(tenant_may_disable=True), "disabled"),
         (None, CleaningPolicy(mode="disabled"), "disabled"),
         ("metadata", CleaningPolicy(mode="disabled"), "metadata"),
+        (None, CleaningPolicy(mode="full"), "metadata"),
     ],
 )
 def test_the_class_decides_on_cleaning(wanted: str | None, policy: CleaningPolicy | None, mode: str) -> None:

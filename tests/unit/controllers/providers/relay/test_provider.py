@@ -13,7 +13,7 @@ from apiserver.apis.host import ADOPTS, adopted_consumer, host_name
 from apiserver.apis.workloadclass import WorkloadClassSpec
 from apiserver.client.errors import ApiException
 from controllers.providers.baremetalhost import names
-from controllers.providers.base import BadClass, ProviderContext, find_provider
+from controllers.providers.base import ProviderContext, find_provider
 from controllers.providers.relay import RelayProvider
 from controllers.providers.relay.loops import RELAYED
 from controllers.providers.relay.provider import Parameters
@@ -247,18 +247,13 @@ async def test_new_credentials_are_a_new_provider_that_goes_on(source: Upstream)
             assert (await renewed.apply(claim("w", host.source))).bound.status is True
 
 
-def context(**spec: Any) -> ProviderContext:
-    made = WorkloadClassSpec.decode({"provisioner": "metal3.io/relay", **spec})
-    return ProviderContext("c", made, Parameters(namespace="a"), {}, on_change=lambda uid: None, on_health=lambda: None)
-
-
-@pytest.mark.parametrize("allowed", [None, {"names": ["a", "b"]}, {"names": ["*"]}, {"names": ["a"], "nameMatches": "x"}])
-async def test_unclean_hosts_stay_with_one_namespace(allowed: Any) -> None:
-    spec = {"cleaning": {"tenantMayDisable": True}, **({"allowedNamespaces": allowed} if allowed else {})}
-    with pytest.raises(BadClass, match="one name"):
-        await RelayProvider.create(context(**spec))
-    with pytest.raises(BadClass, match="kubeconfig"):
-        await RelayProvider.create(context(**{**spec, "allowedNamespaces": {"names": ["a"]}}))
+@pytest.mark.parametrize("cleaning", [{"mode": "disabled"}, {"mode": "metadata", "tenantMayDisable": True}])
+async def test_hosts_are_cleaned_whatever_the_class_says(source: Upstream, cleaning: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Upstream, "spec", {**Upstream.spec, "cleaning": cleaning})
+    async with running(source) as (provider, _):
+        [host] = list(provider.hosts())
+        await provider.apply(claim("w", host.source, automatedCleaningMode="disabled"))
+    assert source.get()["spec"]["automatedCleaningMode"] == "metadata"
 
 
 async def test_hosts_that_lead_back_here_are_left_out_and_said(source: Upstream) -> None:
