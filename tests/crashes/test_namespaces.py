@@ -96,6 +96,15 @@ class Lives(Troubles):
         self.run(asyncio.sleep(30.0))
         self.attempt(lambda: self.stack.management.delete("Workload", name, where, who=where))
 
+    @rule(where=TENANT, name=NAME)
+    def pass_the_name_on(self, where: str, name: str) -> None:
+        """A namespace goes with data left behind, and the next of its name wants machines at once."""
+        self.leave_data(where, name)
+        self.end_namespace(where)
+        self.run(asyncio.sleep(60.0))
+        self.begin_namespace(where)
+        self.create_workload(where, name, None)
+
     @rule(where=TENANT)
     def end_namespace(self, where: str) -> None:
         self.attempt(lambda: self.stack.management.delete("Namespace", where))
