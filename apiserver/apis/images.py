@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DEFAULT_SCHEMES", "MAX_URL", "BadURL", "Location", "bad_rule", "deploy_problems", "parse", "url_problem"]
+__all__ = [
+    "DEFAULT_SCHEMES",
+    "MAX_URL",
+    "MISSING_CHECKSUM",
+    "BadURL",
+    "Location",
+    "bad_rule",
+    "checksum_problem",
+    "deploy_problems",
+    "missing_checksum",
+    "parse",
+    "url_problem",
+]
 
 MAX_URL = 2048
 """Characters of a URL."""
@@ -25,6 +37,12 @@ PROVIDER_SCHEMES: Mapping[str, tuple[str, ...]] = {
     "metal3.io/kubevirt": ("containerdisk", "docker"),
 }
 """Schemes that a provider reads beside these, by provisioner. Other providers' schemes have to be listed by the class."""
+
+CHECKSUM_PROVISIONERS = ("metal3.io/baremetalhost", "metal3.io/relay")
+"""Provisioners whose machines BMO installs."""
+MISSING_CHECKSUM = (
+    "set spec.image.checksum and checksumType: only live ISOs (format live-iso) and OCI images (oci://) need none"
+)
 
 _CLOUD_IDS = ("ami", "glance")
 """Schemes whose URLs hold the identifier of an image and no host."""
@@ -236,6 +254,8 @@ def url_problem(url: str, class_spec: Mapping[str, Any] | None) -> str | None:
         location = parse(url)
     except BadURL as error:
         return str(error)
+    if location.scheme in DEFAULT_SCHEMES and not location.host:
+        return "it has no host"
     if class_spec is None:
         return None
     stated = (class_spec.get("images") or {}).get("allow")
@@ -259,6 +279,19 @@ def deploy_problems(spec: Mapping[str, Any], class_spec: Mapping[str, Any] | Non
     if custom and (problem := _method_problem(str(custom.get("method") or ""), class_spec)):
         problems.append(("customDeploy.method", problem))
     return problems
+
+
+def missing_checksum(image: Mapping[str, Any] | None) -> bool:
+    """Whether BMO would refuse the image for want of a checksum: all need one but live ISOs and OCI images."""
+    if not image:
+        return False
+    return not image.get("checksum") and image.get("format") != "live-iso" and not str(image.get("url") or "").startswith("oci://")
+
+
+def checksum_problem(spec: Mapping[str, Any], class_spec: Mapping[str, Any] | None) -> str | None:
+    """Why an image without a checksum is refused; None where it has one, or the source of machines does without."""
+    needed = class_spec is not None and class_spec.get("provisioner") in CHECKSUM_PROVISIONERS
+    return MISSING_CHECKSUM if needed and missing_checksum(spec.get("image")) else None
 
 
 def _image_problems(image: Mapping[str, Any], class_spec: Mapping[str, Any] | None) -> list[tuple[str, str]]:

@@ -19,7 +19,7 @@ from apiserver.registry.generic.resource import ALL_VERBS, Column, Resource
 from apiserver.registry.generic.sharing import sharing
 from apiserver.registry.generic.tracking import settled, with_fields
 from apiserver.registry.generic.validation import normalize, refuse
-from apiserver.registry.workload import class_spec, deploy_causes
+from apiserver.registry.workload import checksum_causes, class_spec, deploy_causes
 from storage.base import Conflict, Delete
 
 if TYPE_CHECKING:
@@ -211,7 +211,8 @@ class BareMetalHostViewRegistry(Registry):
 
     def _check_deployment(self, host: dict[str, Any], changes: dict[str, Any]) -> None:
         """Raises Refused when what is to be deployed from now on is not what the host's class allows."""
-        causes = deploy_causes(changes, class_spec(self.claims.classes, host["spec"]["className"]) or {})
+        terms = class_spec(self.claims.classes, host["spec"]["className"]) or {}
+        causes = deploy_causes(changes, terms) + checksum_causes(changes, terms)
         if causes:
             raise Refused(causes)
 

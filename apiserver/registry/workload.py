@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from apiserver.apis.images import deploy_problems
+from apiserver.apis.images import checksum_problem, deploy_problems
 from apiserver.apis.names import FIRST_BOOT
 from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.apis.workload import GROUP, VERSION, Binding, Workload
@@ -59,6 +59,7 @@ WORKLOADS = Resource(
 _KEPT_FINALIZER = (
     f"metadata.finalizers: {RELEASE_FINALIZER} stays as long as the Workload has a host; its controllers remove it after the release"
 )
+_RUNS_NOTHING = "spec has neither image nor customDeploy: it reserves a machine, on which nothing will run"
 _FILLED = FieldSet.of(("f:spec", "f:className"), ("f:status", "f:phase"))
 _CHOICE = ("className", "hostRef", "hostSelector", "requirements", "failureDomain")
 
@@ -72,6 +73,9 @@ class WorkloadStrategy(Strategy):
     def prepare_create(self, context: Context, new: dict[str, Any]) -> dict[str, Any]:
         """Pending, as a claim begins."""
         new["status"] = {"phase": "Pending"}
+        spec = new.get("spec") or {}
+        if isinstance(spec, dict) and not any(spec.get(field) for field in ("image", "customDeploy", "consumerRef")):
+            context.warnings.append(_RUNS_NOTHING)
         return _without_empty_class(new)
 
     def fill(self, old: dict[str, Any] | None, new: dict[str, Any], subresource: str) -> dict[str, Any]:
@@ -145,7 +149,8 @@ class WorkloadStrategy(Strategy):
         if old is not None and all(old["spec"].get(field) == new["spec"].get(field) for field in fields):
             return []
         name = new["spec"].get("className")
-        return deploy_causes(new["spec"], class_spec(self.classes, name) if name else None)
+        terms = class_spec(self.classes, name) if name else None
+        return deploy_causes(new["spec"], terms) + checksum_causes(new["spec"], terms)
 
     def _forbidden_retention(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
         """A reclaimPolicy that the class does not let it have. One that is stored stays accepted; it is looked at again when it counts."""
@@ -190,6 +195,12 @@ def deploy_causes(spec: dict[str, Any], class_spec: dict[str, Any] | None) -> li
     return [
         cause("FieldValueInvalid", f"Invalid value: {problem}", f"spec.{field}") for field, problem in deploy_problems(spec, class_spec)
     ]
+
+
+def checksum_causes(spec: dict[str, Any], class_spec: dict[str, Any] | None) -> list[dict[str, str]]:
+    """Why an image without a checksum is refused where it is written. What is stored already is bound, and its condition says so."""
+    problem = checksum_problem(spec, class_spec)
+    return [cause("FieldValueRequired", f"Required value: {problem}", "spec.image.checksum")] if problem is not None else []
 
 
 def retain_causes(spec: dict[str, Any], class_spec: dict[str, Any]) -> list[dict[str, str]]:

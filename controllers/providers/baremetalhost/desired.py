@@ -29,7 +29,6 @@ __all__ = [
     "drop_claim_patch",
     "held",
     "left_by_us",
-    "missing_checksum",
     "never_off",
     "released_patch",
     "runs_something",
@@ -98,13 +97,6 @@ def cleaning_mode(workload: Object, policy: CleaningPolicy | None) -> str:
     if wanted == "disabled" and policy is not None and policy.tenant_may_disable:
         return "disabled"
     return mode
-
-
-def missing_checksum(image: Object | None) -> bool:
-    """Whether BMO would refuse the image for want of a checksum: all need one but live ISOs and OCI images."""
-    if not image:
-        return False
-    return not image.get("checksum") and image.get("format") != "live-iso" and not image["url"].startswith("oci://")
 
 
 def desired(workload: Object, secrets: Mapping[str, str], annotations: Mapping[str, str], *, cleaning: str, identity: str = "") -> Desired:

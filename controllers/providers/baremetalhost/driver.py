@@ -17,6 +17,7 @@ from pydantic import ConfigDict, Field
 
 from apiserver.apis.base import Model
 from apiserver.apis.bounded import Bounded
+from apiserver.apis.images import MISSING_CHECKSUM, missing_checksum
 from apiserver.client.client import Client
 from apiserver.client.clock import timestamp
 from apiserver.client.errors import ApiException, BadConfig
@@ -32,7 +33,6 @@ from controllers.providers.baremetalhost.desired import (
     consumed,
     desired,
     held,
-    missing_checksum,
     never_off,
     runs_something,
     taken_by_us,
@@ -221,7 +221,7 @@ class BareMetalHostDriver(Provider):
         if request.blocked is not None:
             return request.blocked, {}
         if missing_checksum(request.workload["spec"].get("image")):
-            return Outcome(False, "ChecksumMissing", _CHECKSUM), {}
+            return Outcome(False, "ChecksumMissing", MISSING_CHECKSUM), {}
         try:
             return None, copies(request)
         except ProviderError as error:
@@ -282,4 +282,3 @@ def _policy(context: ProviderContext, identity: Identity) -> Policy:
 _BOUND = Outcome(True, "Bound", "the host is this Workload's")
 _SYNCHRONIZED = Outcome(True, "Synchronized", "all settings were passed to the host")
 _GONE = "the machine was removed from its cluster by its owner: delete this Workload and make a new one"
-_CHECKSUM = "spec.image.checksum is missing: only live ISOs (format live-iso) and OCI images (oci://) go without one"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apiserver.apis.status import ApiError
-from apiserver.registry.generic.context import DeleteOptions
+from apiserver.registry.generic.context import Context, DeleteOptions, UserInfo
 from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE
 
 if TYPE_CHECKING:
@@ -44,6 +44,67 @@ def fields(error: ApiError) -> list[str]:
     answer = error.status()
     assert answer["code"] == 422
     return [cause["field"] for cause in answer["details"]["causes"]]
+
+
+UNCHECKED = {"image": {"url": "https://images.example.com/os.qcow2"}}
+
+
+@pytest.mark.parametrize("provisioner", ["metal3.io/baremetalhost", "metal3.io/relay"])
+async def test_an_image_without_checksum_is_refused_where_bmo_needs_one(bench: Bench, provisioner: str) -> None:
+    await make_class(bench, provisioner=provisioner)
+    with pytest.raises(ApiError) as caught:
+        await make(bench, UNCHECKED)
+    assert fields(caught.value) == ["spec.image.checksum"]
+    await make(bench, {})
+    with pytest.raises(ApiError) as caught:
+        await change(bench, **UNCHECKED)
+    assert fields(caught.value) == ["spec.image.checksum"]
+    for image in (
+        {**UNCHECKED["image"], "checksum": "abc"},
+        {**UNCHECKED["image"], "format": "live-iso"},
+        {"url": "oci://images.example.com/os"},
+    ):
+        await change(bench, image=image)
+
+
+@pytest.mark.parametrize("provisioner", ["metal3.io/kubevirt", "metal3.io/cloud", "example.com/other"])
+async def test_other_sources_do_without_a_checksum(bench: Bench, provisioner: str) -> None:
+    await make_class(bench, provisioner=provisioner)
+    await make(bench, UNCHECKED)
+
+
+async def test_a_stored_image_without_checksum_stays_accepted(bench: Bench) -> None:
+    await make(bench, UNCHECKED)  # its class is not there yet
+    await make_class(bench)
+    await change(bench, online=False)
+    host = await bench.add_host()
+    await bench.workloads.connect(CONTEXT, "tenant-a", "w", "binding", {"target": {"name": host}})
+
+
+@pytest.mark.parametrize("class_name", ["metal", "none"])
+@pytest.mark.parametrize("url", ["not a url", "", "images.example.com/os", "https://", "https://a b"])
+async def test_what_is_no_url_is_refused_also_without_the_class(bench: Bench, url: str, class_name: str) -> None:
+    await make_class(bench)
+    with pytest.raises(ApiError) as caught:
+        await make(bench, {"image": {**IMAGE, "url": url}}, class_name)
+    assert "spec.image.url" in fields(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("spec", "warned"),
+    [({}, True), ({"online": True}, True), (None, True), ({"image": IMAGE}, False), ({"consumerRef": CONSUMER}, False)],
+)
+async def test_a_workload_that_runs_nothing_is_warned_of(bench: Bench, spec: Any, warned: bool) -> None:
+    context = Context(UserInfo("tenant"))
+    await bench.workloads.create(context, "tenant-a", {"metadata": {"name": "w"}, **({"spec": spec} if spec is not None else {})})
+    assert any("nothing will run" in warning for warning in context.warnings) is warned
+
+
+async def test_a_claim_through_the_view_is_warned_of_nothing(bench: Bench) -> None:
+    await bench.add_host()
+    context = Context(UserInfo("tenant"))
+    await bench.patch_view("tenant-a", "node-0", context, consumerRef=CONSUMER)
+    assert context.warnings == []
 
 
 @pytest.mark.parametrize(("spec", "field"), FORBIDDEN)
