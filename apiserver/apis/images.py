@@ -40,9 +40,7 @@ PROVIDER_SCHEMES: Mapping[str, tuple[str, ...]] = {
 
 CHECKSUM_PROVISIONERS = ("metal3.io/baremetalhost", "metal3.io/relay")
 """Provisioners whose machines BMO installs."""
-MISSING_CHECKSUM = (
-    "set spec.image.checksum and checksumType: only live ISOs (format live-iso) and OCI images (oci://) need none"
-)
+MISSING_CHECKSUM = "set spec.image.checksum and checksumType: only live ISOs (format live-iso) and OCI images (oci://) need none"
 
 _CLOUD_IDS = ("ami", "glance")
 """Schemes whose URLs hold the identifier of an image and no host."""

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-__all__ = ["field_path", "kind_of", "parameter_problems", "sentence", "worded"]
+__all__ = ["TYPES", "field_path", "kind_of", "parameter_problems", "sentence", "worded"]
 
-_TYPES = {
+TYPES = {
     "string_type": "string",
     "bool_type": "boolean",
     "int_type": "integer",
@@ -34,6 +34,7 @@ _TYPES = {
     "model_attributes_type": "object",
     "finite_number": "number",
 }
+"""Complaints about a value's type, and the type that is wanted."""
 _BOUNDS = {
     "greater_than_equal": ("ge", "should be greater than or equal to {}"),
     "less_than_equal": ("le", "should be less than or equal to {}"),
@@ -61,9 +62,9 @@ def worded(detail: ErrorDetails) -> tuple[str, str]:
         return reason, text.format(**context)
     if kind == "literal_error":
         return "FieldValueNotSupported", f"Unsupported value: {json.dumps(value)}: supported values: {_words(context)}"
-    if kind in _TYPES:
+    if kind in TYPES:
         found = kind_of(value)
-        return "FieldValueTypeInvalid", f'Invalid value: "{found}": {path} in body must be of type {_TYPES[kind]}: "{found}"'
+        return "FieldValueTypeInvalid", f'Invalid value: "{found}": {path} in body must be of type {TYPES[kind]}: "{found}"'
     if kind in ("value_error", "assertion_error"):
         shown = f"{json.dumps(value)}: " if isinstance(value, str | int) else ""
         return "FieldValueInvalid", f"Invalid value: {shown}{context['error']}"

@@ -18,7 +18,7 @@ from apiserver.apis.bounded import remembering
 from apiserver.apis.meta import ObjectMeta
 from apiserver.apis.status import MODIFIED, bad_request, cause, conflict, invalid
 from apiserver.apis.uid import new_uid
-from apiserver.apis.wording import sentence
+from apiserver.apis.wording import TYPES, sentence
 from apiserver.registry.generic.sharing import changed, sharing
 from apiserver.registry.generic.validation import refuse
 
@@ -136,7 +136,10 @@ def type_problem(metadata: dict[str, Any]) -> str | None:
         try:
             ObjectMeta.decode(doubtful)
         except ValidationError as error:
-            wrong = (detail for detail in error.errors(include_url=False) if detail["type"] not in ("missing", "value_error"))
+            # What an owner lacks, or has empty, is validated later.
+            wrong = (
+                detail for detail in error.errors(include_url=False) if detail["type"] in TYPES or detail["loc"][0] != "ownerReferences"
+            )
             if (first := next(wrong, None)) is not None:
                 return sentence({**first, "loc": ("metadata", *first["loc"])})
     return managed_fields_problem(metadata.get("managedFields"))

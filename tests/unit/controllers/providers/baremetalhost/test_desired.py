@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from apiserver.apis.images import missing_checksum
 from apiserver.apis.workloadclass import CleaningPolicy
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.desired import (
@@ -18,7 +19,6 @@ from controllers.providers.baremetalhost.desired import (
     drop_claim_patch,
     held,
     left_by_us,
-    missing_checksum,
     never_off,
     released_patch,
     taken_by_us,
