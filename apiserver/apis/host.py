@@ -81,18 +81,18 @@ def adopted_consumer(reference: Mapping[str, Any]) -> str:
 class HostSource(Model):
     """The real host at its provider: a BareMetalHost's namespace, name and uid, or what stands for them elsewhere."""
 
-    namespace: str | None = None
-    name: str = Field(min_length=1)
-    uid: str = Field(min_length=1)
+    namespace: str | None = Field(default=None, description="Its namespace at the source.")
+    name: str = Field(min_length=1, description="Its name at the source.")
+    uid: str = Field(min_length=1, description="Its uid at the source.")
     identity_namespace: str | None = Field(default=None, description="The namespace here in which the view has the source's uid itself.")
 
 
 class ClaimRef(Model):
     """The Workload that has the host. Clearing it by hand releases the host in the records, whatever runs on it."""
 
-    namespace: str
-    name: str
-    uid: str
+    namespace: str = Field(description="The Workload's namespace.")
+    name: str = Field(description="The Workload's name.")
+    uid: str = Field(description="The Workload's uid.")
     namespace_uid: str | None = Field(
         default=None, alias="namespaceUID", description="The uid of the namespace at the claim; none in claims of earlier versions."
     )
@@ -125,15 +125,15 @@ class TenantMetadata(Model):
 class HostSpec(Model):
     """Where the host comes from and who has it."""
 
-    class_name: str = Field(min_length=1)
+    class_name: str = Field(min_length=1, description="The WorkloadClass that offers the host.")
     source: HostSource
     offers: list[str] | None = Field(default=None, description="The namespaces to which the free host is, or was last, offered.")
-    claim_ref: ClaimRef | None = None
+    claim_ref: ClaimRef | None = Field(default=None, description="The Workload that has the host; none while it is free.")
     earlier: dict[str, str] | None = Field(
         default=None,
         description="The operations before the claim, each with its start: they are not the claimant's to see.",
     )
-    view: TenantMetadata | None = None
+    view: TenantMetadata | None = Field(default=None, description="What the tenant wrote into the metadata of its BareMetalHost.")
     charged_to: ChargedTo | None = Field(default=None, description="Whose quota counts the host although no Workload has it.")
 
 
@@ -186,7 +186,9 @@ class HeldBy(Model):
 class HostStatus(Model):
     """What the provider reports. `phase` is set by the server: Available, Bound, Unavailable."""
 
-    phase: Literal["Available", "Bound", "Unavailable"] | None = None
+    phase: Literal["Available", "Bound", "Unavailable"] | None = Field(
+        default=None, description="Available (free to claim), Bound (a Workload has it) or Unavailable (see reason)."
+    )
     available: bool = Field(default=False, description="Whether a Workload could have it now, were it not claimed.")
     reason: str | None = Field(default=None, description="Why it is not available: a CamelCase word.")
     message: str | None = Field(default=None, description="The same for people, with what to do.")

@@ -37,7 +37,7 @@ class Requirements(Model):
 class HostRef(Model):
     """A host by the name of its view in this namespace."""
 
-    name: DNSSubdomain
+    name: DNSSubdomain = Field(description="The BareMetalHost's name in this namespace.")
 
 
 class WorkloadSpec(Model):
@@ -76,7 +76,7 @@ class WorkloadSpec(Model):
     update_policy: Literal["OnDelete", "Recreate"] = Field(
         default="OnDelete",
         description="What a change of image or customDeploy does to a host that runs already. OnDelete keeps what runs, and says so in "
-        "status, until the Workload is deleted and made anew; Recreate empties the host, wipes it as the class says, and installs anew.",
+        "status, until the field is set back; Recreate empties the host, wipes it as the class says, and installs what spec asks for.",
     )
     host_ref: HostRef | None = Field(default=None, description="Pin to this host, by the name of its BareMetalHost in this namespace.")
 
@@ -90,40 +90,48 @@ class WorkloadSpec(Model):
 class BoundHost(Model):
     """The host that was chosen, as its tenant sees it."""
 
-    name: str
-    uid: str
-    class_name: str = Field(alias="class")
+    name: str = Field(description="The name of its BareMetalHost in this namespace.")
+    uid: str = Field(description="The uid of its BareMetalHost in this namespace.")
+    class_name: str = Field(alias="class", description="The WorkloadClass that it comes from.")
 
 
 class HardwareSummary(Model):
     """The chosen host's hardware in short."""
 
-    architecture: str | None = None
-    cpu_count: int | None = None
-    ram: str | None = None
-    storage: str | None = None
-    nics: list[NIC] | None = None
+    architecture: str | None = Field(default=None, description="CPU architecture, such as x86_64.")
+    cpu_count: int | None = Field(default=None, description="CPUs (hardware threads).")
+    ram: str | None = Field(default=None, description="Memory, such as 64Gi.")
+    storage: str | None = Field(default=None, description="Disk space in all, such as 1Ti.")
+    nics: list[NIC] | None = Field(default=None, description="Network interfaces.")
 
 
 class Address(Model):
     """Where the machine can be reached."""
 
-    type: Literal["InternalIP", "ExternalIP", "Hostname"]
-    address: str
+    type: Literal["InternalIP", "ExternalIP", "Hostname"] = Field(description="What sort of address it is.")
+    address: str = Field(description="The IP address or name.")
 
 
 class WorkloadStatus(Model):
     """What became of it. Conditions: Bound, Synchronized, Provisioned, Ready."""
 
-    observed_generation: int | None = None
-    phase: Phase | None = None
-    conditions: Conditions | None = None
-    host: BoundHost | None = None
-    hardware: HardwareSummary | None = None
-    addresses: list[Address] | None = None
-    powered_on: bool | None = None
-    error_message: str | None = None
-    last_updated: Timestamp | None = None
+    observed_generation: int | None = Field(default=None, description="The metadata.generation that this status is about.")
+    phase: Phase | None = Field(
+        default=None,
+        description="Pending (waits for a host), Bound, Provisioning, Running, Stopped (powered off), Deprovisioning, Failed (it is tried "
+        "again) or Lost (the host was taken back).",
+    )
+    conditions: Conditions | None = Field(
+        default=None, description="Bound, Synchronized, Provisioned, Ready; Stalled where only a change helps."
+    )
+    host: BoundHost | None = Field(default=None, description="The host that was chosen.")
+    hardware: HardwareSummary | None = Field(default=None, description="The hardware of that host, in short.")
+    addresses: list[Address] | None = Field(
+        default=None, description="Where the machine can be reached, as far as its hardware reports it."
+    )
+    powered_on: bool | None = Field(default=None, description="Whether the machine is powered on.")
+    error_message: str | None = Field(default=None, description="What is wrong with the host now; empty when nothing is.")
+    last_updated: Timestamp | None = Field(default=None, description="When this status changed last.")
 
 
 class Workload(Model):

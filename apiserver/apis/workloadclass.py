@@ -169,19 +169,19 @@ class WorkloadClassSpec(Model):
 class HostCounts(Model):
     """How many hosts the class has, by what can be done with them."""
 
-    total: int = 0
-    free: int = 0
-    claimed: int = 0
-    unhealthy: int = 0
-    dirty: int = 0
+    total: int = Field(default=0, description="All hosts of the class.")
+    free: int = Field(default=0, description="Hosts that can be claimed now.")
+    claimed: int = Field(default=0, description="Hosts that Workloads have.")
+    unhealthy: int = Field(default=0, description="Hosts that tenants marked as unhealthy.")
+    dirty: int = Field(default=0, description="Hosts whose disks hold a namespace's data.")
 
 
 class WorkloadClassStatus(Model):
     """Whether the source answers (condition Connected), and its hosts."""
 
-    observed_generation: int | None = None
-    conditions: Conditions | None = None
-    hosts: HostCounts | None = None
+    observed_generation: int | None = Field(default=None, description="The metadata.generation that this status is about.")
+    conditions: Conditions | None = Field(default=None, description="Connected says whether the source of machines answers.")
+    hosts: HostCounts | None = Field(default=None, description="How many hosts there are.")
 
 
 class WorkloadClass(Model):
