@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from apiserver.apis.host import uid_of_view
@@ -12,6 +12,7 @@ from apiserver.client.objects import Object, Resource, key_of, labels_of, name_o
 from controllers import kinds
 from controllers.charges import charge_key
 from controllers.classaccess import lets_in
+from controllers.marks import Marks
 from controllers.runtime.conditions import set_conditions
 from controllers.runtime.events import EventRecorder
 from controllers.secrets import Secrets
@@ -36,6 +37,7 @@ class Cluster:
     secrets: Secrets
     events: EventRecorder
     view_group: str = "metal3.io"
+    marks: Marks = field(default_factory=Marks)
 
     @property
     def informers(self) -> list[Informer]:

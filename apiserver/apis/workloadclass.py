@@ -16,7 +16,7 @@ from apiserver.apis.workload import GROUP, VERSION
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DEFAULT_CLASS_ANNOTATION", "GROUP", "VERSION", "CleaningPolicy", "WorkloadClass", "retain_problem"]
+__all__ = ["DEFAULT_CLASS_ANNOTATION", "GROUP", "VERSION", "CleaningPolicy", "WorkloadClass", "retain_problem", "unhealthy_limit"]
 
 
 def _compiles(pattern: str) -> str:
@@ -84,6 +84,16 @@ class ReclaimRules(Model):
         default=False,
         description="Whether a Workload's reclaimPolicy may be Retain. Such a host is out of service, running, until the owner frees it.",
     )
+    tenant_may_mark_unhealthy: bool = Field(
+        default=True,
+        description="Whether a tenant's mark capm3.metal3.io/unhealthy keeps a host out of service after its claim, until the owner has "
+        "repaired it. If not, the mark ends with the claim.",
+    )
+    max_unhealthy_per_namespace: int = Field(
+        default=1,
+        ge=0,
+        description="How many hosts of the class a namespace may keep out of service so; further marks end with the claim.",
+    )
 
 
 def retain_problem(spec: Mapping[str, Any], class_spec: Mapping[str, Any]) -> str | None:
@@ -91,6 +101,12 @@ def retain_problem(spec: Mapping[str, Any], class_spec: Mapping[str, Any]) -> st
     if spec.get("reclaimPolicy") != "Retain" or (class_spec.get("reclaim") or {}).get("tenantMayRetain"):
         return None
     return "the class does not allow Retain: use Delete, or ask the class's owner for reclaim.tenantMayRetain"
+
+
+def unhealthy_limit(class_spec: Mapping[str, Any]) -> int:
+    """How many hosts of the class a namespace may keep out of service by marking them as unhealthy."""
+    rules = class_spec.get("reclaim") or {}
+    return int(rules.get("maxUnhealthyPerNamespace", 1)) if rules.get("tenantMayMarkUnhealthy", True) else 0
 
 
 def _is_rule(rule: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from apiserver.apis import metal3
 from apiserver.apis.host import ADOPTS, adopted_consumer
 from apiserver.apis.status import ApiError, conflict, not_found
+from apiserver.apis.workloadclass import unhealthy_limit
 from apiserver.registry.claims.claims import Claims, bound, foreign, free_reason, held_back
 from apiserver.registry.claims.confirmation import Confirmations
 from apiserver.registry.claims.projection import CLAIMED_THROUGH, claimed_by, host_of
@@ -203,11 +204,22 @@ class BareMetalHostViewRegistry(Registry):
             absorbed = absorb(old, new, host, claimed=claimed, releasing=releasing, informed=context.informed)
             if absorbed.action in ("claim", "change"):
                 self._check_deployment(host, absorbed.changes)
+            self._warn_of_mark(context, old, new, host)
             return absorbed
         except Refused as refused:
             raise refuse(self.resource, old["metadata"]["name"], refused.causes) from None
         except Taken:
             raise self._taken(old["metadata"]["name"]) from None
+
+    def _warn_of_mark(self, context: Context, old: dict[str, Any], new: dict[str, Any], host: dict[str, Any]) -> None:
+        """Says what becomes of a mark as unhealthy. It is taken in any case: remediation goes on without reading the answer."""
+        before, after = (obj["metadata"].get("annotations") or {} for obj in (old, new))
+        key = next((key for key in metal3.UNHEALTHY if key in after and key not in before), None)
+        if key is None:
+            return
+        warning = _mark_warning(key, unhealthy_limit(class_spec(self.claims.classes, host["spec"]["className"]) or {}))
+        if warning not in context.warnings:
+            context.warnings.append(warning)
 
     def _check_deployment(self, host: dict[str, Any], changes: dict[str, Any]) -> None:
         """Raises Refused when what is to be deployed from now on is not what the host's class allows."""
@@ -306,6 +318,15 @@ class BareMetalHostViewRegistry(Registry):
 def _claims(before: dict[str, Any], after: dict[str, Any]) -> bool:
     """Whether a write has claimed a free host."""
     return "consumerRef" not in before["spec"] and "consumerRef" in after["spec"]
+
+
+def _mark_warning(key: str, limit: int) -> str:
+    if not limit:
+        return f"metadata.annotations: {key} ends with the claim: the class does not let tenants keep hosts out of service"
+    return (
+        f"metadata.annotations: {key} keeps the host out of service after the claim, and in the namespace's quota, until its owner has "
+        f"repaired it; the class lets a namespace have {limit} such host(s), and any further mark ends with the claim"
+    )
 
 
 def _with_spec(obj: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

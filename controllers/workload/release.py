@@ -15,7 +15,7 @@ from apiserver.client.objects import key_of, name_of, namespace_of
 from controllers import kinds
 from controllers.classaccess import reclaimed_as_allowed
 from controllers.providers.base import ProviderError
-from controllers.workload.request import apply_request
+from controllers.workload.request import apply_request, drops_mark
 from controllers.workload.status import phase_of, releasing_status, unknown_source
 
 if TYPE_CHECKING:
@@ -49,7 +49,22 @@ async def release(cluster: Cluster, workload: Object, host: Object, provider: Pr
         if not error.conflict:
             await say_releasing(cluster, workload, unknown_source().message)
         raise
-    return None if released.done else released.message
+    if not released.done:
+        return released.message
+    if drops_mark(cluster, host):
+        _say_dropped(cluster, workload, host)
+    return None
+
+
+def _say_dropped(cluster: Cluster, workload: Object, host: Object) -> None:
+    """Tells tenant and owner that a host which was marked as unhealthy is offered again."""
+    message = "the mark as unhealthy ends with the claim: the class lets a namespace keep no more hosts out of service"
+    for about in ({**workload, "apiVersion": kinds.WORKLOADS.api_version, "kind": "Workload"}, _about_host(host)):
+        cluster.events.event(about, "Warning", "UnhealthyMarkDropped", message)
+
+
+def _about_host(host: Object) -> Object:
+    return {**host, "apiVersion": kinds.HOSTS.api_version, "kind": "Host"}
 
 
 def _lawful(cluster: Cluster, workload: Object, host: Object) -> Object:

@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING
 import orjson
 
 from apiserver.apis.host import uid_of_view
-from apiserver.apis.names import FIRST_BOOT
+from apiserver.apis.names import FIRST_BOOT, UNHEALTHY
+from apiserver.apis.workloadclass import unhealthy_limit
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, labels_of, name_of, namespace_of, uid_of
 from controllers.cluster import is_admitted
+from controllers.marks import holder_of, is_mark
 from controllers.providers.base import ApplyRequest, Outcome, Source
 from controllers.secrets import missing_right, version_of
 
 if TYPE_CHECKING:
     from controllers.cluster import Cluster
 
-__all__ = ["apply_request", "class_refuses", "is_clusters_own", "with_secrets"]
+__all__ = ["apply_request", "class_refuses", "drops_mark", "is_clusters_own", "with_secrets"]
 
 FORBIDDEN = 403
 _NOT_ADMITTED = (
@@ -43,7 +45,7 @@ def apply_request(cluster: Cluster, workload: Object, host: Object) -> ApplyRequ
         secrets={},
         view_name=view.get("name") or source["name"],
         view_uid=uid_of_view(source, namespace_of(workload)),
-        annotations=view.get("annotations") or {},
+        annotations=_passed_on(cluster, host, view.get("annotations") or {}),
         namespace_uid=_namespace_uid(cluster, workload, host),
     )
     return _versioned(request, [cluster.secrets.version(key) for key in _keys(workload)])
@@ -60,6 +62,20 @@ def _namespace_uid(cluster: Cluster, workload: Object, host: Object) -> str:
         return ""
     made, since = (str(obj["metadata"].get("creationTimestamp") or "") for obj in (workload, namespace))
     return uid_of(namespace) if since <= made else ""
+
+
+def _passed_on(cluster: Cluster, host: Object, annotations: dict[str, str]) -> dict[str, str]:
+    """The tenant's annotations without a mark that the class does not let outlive the claim."""
+    return {key: value for key, value in annotations.items() if key not in UNHEALTHY} if drops_mark(cluster, host) else annotations
+
+
+def drops_mark(cluster: Cluster, host: Object) -> bool:
+    """Whether its tenant has marked the host as unhealthy, and that ends with the claim."""
+    if not is_mark((host["spec"].get("view") or {}).get("annotations") or {}):
+        return False
+    class_ = cluster.classes.store.get(host["spec"]["className"])
+    others = (other for other in cluster.hosts.store.by_index("namespace", holder_of(host)[0]) if name_of(other) != name_of(host))
+    return not cluster.marks.keeps(host, [*others, host], unhealthy_limit(class_["spec"] if class_ is not None else {}))
 
 
 def _versioned(request: ApplyRequest, secrets: list[str]) -> ApplyRequest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -184,3 +185,58 @@ def test_the_owner_may_end_a_charge_and_nobody_may_make_one_up() -> None:
         await lived(stack, "two")
 
     life(main)
+
+
+async def marked_away(stack: Stack, name: str) -> None:
+    """A claim through the view, marked as unhealthy and given back."""
+    await stack.management.patch("BareMetalHost", name, {"spec": {"consumerRef": CONSUMER}, **MARK}, "tenant-a", who="tenant-a")
+    await stack.management.delete("BareMetalHost", name, "tenant-a", who="tenant-a")
+    await gone(stack, name)
+
+
+def spoiled(stack: Stack) -> list[str]:
+    """The real hosts that bear a mark."""
+    hosts = stack.hardware.all("BareMetalHost")
+    return [bmh["metadata"]["name"] for bmh in hosts if "capm3.metal3.io/unhealthy" in (bmh["metadata"].get("annotations") or {})]
+
+
+def bears(stack: Stack, name: str) -> bool:
+    """Whether the real host, and no other one, bears a mark."""
+    return spoiled(stack) == [name]
+
+
+@pytest.mark.parametrize(
+    ("rules", "most"),
+    [({}, 1), ({"tenantMayMarkUnhealthy": False}, 0), ({"maxUnhealthyPerNamespace": 2}, 2)],
+)
+def test_a_namespace_marks_no_more_hosts_away_than_its_class_lets_it(rules: dict[str, Any], most: int) -> None:
+    async def main(stack: Stack) -> None:
+        for name in ("h0", "h1", "h2"):
+            await marked_away(stack, name)
+        await stack.until(lambda: offers(stack, "tenant-b") == HOSTS - most)
+        assert len(spoiled(stack)) == most
+        dropped = {event["involvedObject"]["kind"] for event in stack.management.all("Event") if event["reason"] == "UnhealthyMarkDropped"}
+        assert dropped == {"Workload", "Host"}
+        for name in spoiled(stack):
+            mended = {"metadata": {"annotations": {"capm3.metal3.io/unhealthy": None}}}
+            await stack.hardware.patch("BareMetalHost", name, mended, objects.HARDWARE)
+        await stack.until(lambda: offers(stack, "tenant-b") == HOSTS)
+        await marked_away(stack, "h2")
+        await stack.until(lambda: len(spoiled(stack)) == min(most, 1))
+
+    life(main, hard=HOSTS, reclaim=rules)
+
+
+def test_a_mark_that_is_taken_away_again_makes_room_for_no_second_one() -> None:
+    async def main(stack: Stack) -> None:
+        unmark = {"metadata": {"annotations": {"capm3.metal3.io/unhealthy": None}}}
+        for name in ("h0", "h1"):
+            await stack.management.patch("BareMetalHost", name, {"spec": {"consumerRef": CONSUMER}, **MARK}, "tenant-a", who="tenant-a")
+            await stack.until(partial(bears, stack, name))
+            await stack.management.patch("BareMetalHost", name, unmark, "tenant-a", who="tenant-a")
+            await stack.management.delete("BareMetalHost", name, "tenant-a", who="tenant-a")
+            await gone(stack, name)
+        await stack.until(lambda: offers(stack, "tenant-b") == HOSTS)
+        assert spoiled(stack) == []
+
+    life(main, reclaim={})

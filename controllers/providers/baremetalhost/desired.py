@@ -156,14 +156,14 @@ def never_off(bmh: Object, workload: Object) -> str:
 
 def _annotations(bmh: Object, want: Desired) -> Object:
     """Each of the tenant's annotations is passed on once: BMO removes a reboot annotation when it has done it, and the owner
-    an unhealthy one when the host is repaired. What the tenant takes away goes from the host too, if it is a reboot."""
+    an unhealthy one when the host is repaired. What the tenant takes away goes from the host too."""
     current, passed = annotations_of(bmh), passed_annotations(bmh)
     changes: Object = {}
     for key, value in want.annotations.items():
         if key not in passed or (key in current and current[key] != value):
             changes[key] = value
     for key in passed:
-        if key not in want.annotations and names.is_reboot(key) and key in current:
+        if key not in want.annotations and key in current:
             changes[key] = None
     changes[names.PASSED] = orjson.dumps(sorted(want.annotations)).decode() if want.annotations else None
     changes[names.MANAGEMENT] = want.identity or None
@@ -186,9 +186,11 @@ def consumed(bmh: Object, annotations: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def unhealthy_marks(bmh: Object, annotations: Mapping[str, str]) -> Object:
-    """What the tenant wrote on its view about the host's health and the real host was not told yet: it outlives the claim."""
+    """What the tenant wrote on its view about the host's health, or took away there, and the real host was not told yet: it outlives the
+    claim."""
     passed, current = passed_annotations(bmh), annotations_of(bmh)
-    return {key: annotations[key] for key in names.UNHEALTHY if key in annotations and key not in passed and key not in current}
+    gone: Object = {key: None for key in names.UNHEALTHY if key in passed and key in current and key not in annotations}
+    return gone | {key: annotations[key] for key in names.UNHEALTHY if key in annotations and key not in passed and key not in current}
 
 
 def released_patch(bmh: Object, *, online: bool) -> Object:

@@ -437,7 +437,7 @@ async def test_reboots_pass_once_and_unhealthy_stays(here: World) -> None:
         assert "baremetalhost.metal3.io/paused" not in here.host("h1")["metadata"]["annotations"]
         here.hardware.edit(BMH, "h1", {"metadata": {"annotations": {"reboot.metal3.io": None}}}, "metal3")
         await eventually(lambda: not here.management.get(BMH, "h1", "team-a")["metadata"].get("annotations"))
-        here.management.edit(HOSTS, name, {"spec": {"view": {"annotations": None}}})
+        here.management.edit(HOSTS, name, {"spec": {"view": {"annotations": {"reboot.metal3.io": None}}}})
         here.request_deletion("web")
         await eventually(lambda: here.management.find(WORKLOADS, "web", "team-a") is None)
         annotations = here.host("h1")["metadata"]["annotations"]

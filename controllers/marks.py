@@ -1,0 +1,73 @@
+"""Which of a namespace's marks (`capm3.metal3.io/unhealthy`) are passed on to real hosts, where they outlive the claim. No I/O.
+
+A mark takes a host from everybody until its owner has repaired it, so a class lets a namespace have a few only. The others end with the
+claim.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apiserver.apis.names import UNHEALTHY
+from apiserver.client.objects import name_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from collections.abc import Set as AbstractSet
+
+    from apiserver.client.objects import Object
+
+__all__ = ["Marks", "holder_of", "is_mark"]
+
+
+def is_mark(annotations: Mapping[str, str]) -> bool:
+    """Whether the annotations mark a host as unhealthy."""
+    return any(key in annotations for key in UNHEALTHY)
+
+
+def holder_of(host: Object) -> tuple[str, str]:
+    """Name and uid of the namespace that has the host, or on whose account it is; empty for a host that everybody may have."""
+    holder = host["spec"].get("claimRef") or host["spec"].get("chargedTo") or {}
+    return str(holder.get("namespace") or ""), str(holder.get("namespaceUID") or "")
+
+
+class Marks:
+    """Remembers which marks were passed on, for a report that shows them comes later than the next decision may."""
+
+    def __init__(self) -> None:
+        self._passed: dict[tuple[str, tuple[str, str]], frozenset[str]] = {}
+
+    def keeps(self, host: Object, hosts: Iterable[Object], limit: int) -> bool:
+        """Whether the mark on the host's view is passed on. `hosts`: those of its namespace, with this one as it is."""
+        of = (str(host["spec"]["className"]), holder_of(host))
+        marked = [other for other in hosts if (other["spec"]["className"], holder_of(other)) == of and _is_marked(other)]
+        known = self._passed.get(of, frozenset()) & {name_of(other) for other in marked}
+        chosen = _chosen(marked, known, limit)
+        if name_of(host) in chosen:
+            known |= {name_of(host)}
+        self._passed.pop(of, None)
+        if known & chosen:
+            self._passed[of] = known & chosen
+        return name_of(host) in chosen
+
+
+def _chosen(marked: Iterable[Object], known: AbstractSet[str], limit: int) -> frozenset[str]:
+    """The names of the hosts whose marks count: those that bear them already go first."""
+    order = sorted((not (_bears(host) or name_of(host) in known), name_of(host)) for host in marked if _may_count(host, known))
+    return frozenset(name for _, name in order[:limit])
+
+
+def _is_marked(host: Object) -> bool:
+    if host["spec"].get("claimRef"):
+        return is_mark((host["spec"].get("view") or {}).get("annotations") or {})
+    return bool((host["spec"].get("chargedTo") or {}).get("unhealthy"))
+
+
+def _may_count(host: Object, known: AbstractSet[str]) -> bool:
+    """Whether a host that was given back bears its mark still, or will be reported so."""
+    return bool(host["spec"].get("claimRef")) or _bears(host) or name_of(host) in known
+
+
+def _bears(host: Object) -> bool:
+    report = (host.get("status") or {}).get("report") or {}
+    return is_mark(report.get("annotations") or {})
