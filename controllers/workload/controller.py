@@ -192,7 +192,7 @@ class WorkloadController:
         if applied.untouched and merely_chosen(workload):
             workload = await report_status(self._cluster, workload, giving_up_status(workload, applied.bound))
             return await self._give_up(workload, host)
-        if applied.untouched and lost_claim(workload):
+        if applied.untouched and applied.bound.reason == "HostTaken" and lost_claim(workload):
             await self._drop(
                 workload, "Warning", "HostTaken", "somebody else was faster to take the host: its consumer has to choose another one"
             )

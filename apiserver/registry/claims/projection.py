@@ -60,7 +60,8 @@ def taken_from(workload: dict[str, Any]) -> tuple[object, ...]:
     """What `project` takes from a Workload: two that agree in it are shown alike. Most of the status is not in it."""
     meta = workload["metadata"]
     made_by_claim = CLAIMED_THROUGH in (meta.get("labels") or {})
-    return workload["apiVersion"], meta["namespace"], meta["name"], made_by_claim, workload["spec"], wants_deprovisioning(workload)
+    shown = wants_deprovisioning(workload), is_stolen(workload)
+    return workload["apiVersion"], meta["namespace"], meta["name"], made_by_claim, workload["spec"], *shown
 
 
 def _metadata(host: dict[str, Any], report: dict[str, Any], namespace: str, name: str, tenant: dict[str, Any]) -> dict[str, Any]:
@@ -105,6 +106,10 @@ def _status(
     status["provisioning"]["ID"] = host["metadata"]["name"]
     if claimed and wants_deprovisioning(workload):
         status["provisioning"]["state"] = "deprovisioning"
+    elif claimed and is_stolen(workload):
+        status = {**status, **_STOLEN, "provisioning": {**status["provisioning"], "state": "available"}}
+        for field in _TENANT_PROVISIONING:
+            status["provisioning"].pop(field, None)
     return status
 
 
@@ -116,6 +121,21 @@ def _own_history(host: dict[str, Any], reported: dict[str, Any]) -> dict[str, An
         return {}
     history = reported.get("operationHistory") or {}
     return {name: operation for name, operation in history.items() if earlier.get(name) != ((operation or {}).get("start") or "")}
+
+
+_STOLEN = {
+    "operationalStatus": "error",
+    "errorType": "registration error",
+    "errorMessage": "somebody else uses the machine at its source: delete this host to give it up, and another one can be chosen",
+}
+"""What a view says of a host that its claimant has lost. Its state is `available`: what runs there is not the claimant's, which must not
+take it for what it asked for, and may go at once."""
+
+
+def is_stolen(workload: dict[str, Any] | None) -> bool:
+    """Whether somebody else has the real host of the Workload: its controllers have said so in the condition Bound."""
+    conditions = ((workload or {}).get("status") or {}).get("conditions") or ()
+    return any((c.get("type"), c.get("status"), c.get("reason")) == ("Bound", "False", "HostTaken") for c in conditions)
 
 
 def wants_deprovisioning(workload: dict[str, Any] | None) -> bool:

@@ -91,6 +91,26 @@ async def test_who_named_the_host_is_told_the_way_out(here: Late) -> None:
         await eventually(lambda: here.phase("web") == "Running")
 
 
+async def test_a_claim_through_the_view_waits_for_a_host_that_cannot_be_had_now(here: Late) -> None:
+    paused = "baremetalhost.metal3.io/paused"
+
+    async def pausing(api: FakeApi, request: web.Request, address: Address, body: dict[str, Any]) -> dict[str, Any]:
+        answer = await bind(api, request, address, body)
+        here.taken = api.get(HOSTS, body["target"]["name"])["spec"]["source"]["name"]
+        here.hardware.edit(BMH, here.taken, {"metadata": {"annotations": {paused: ""}}}, "metal3")
+        return answer
+
+    here.management.hooks["POST workloads/binding"] = pausing
+    made = workload("web")
+    made["metadata"]["labels"] = {CLAIMED_THROUGH: "baremetalhost"}
+    async with controllers(here):
+        here.management.put(WORKLOADS, made)
+        await eventually(lambda: here.condition("web", "Bound")["reason"] == "HostNotAvailable")
+        assert here.condition("web", "Ready")["status"] == "False"
+        here.hardware.edit(BMH, here.taken, {"metadata": {"annotations": {paused: None}}}, "metal3")
+        await eventually(lambda: here.phase("web") == "Running")
+
+
 def chosen(reason: str = HOST_CHOSEN, status: str = "True", **changes: Any) -> dict[str, Any]:
     made = workload("web")
     made["status"] = {"conditions": [{"type": "Bound", "status": status, "reason": reason, "message": ""}]}

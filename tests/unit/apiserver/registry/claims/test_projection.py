@@ -224,3 +224,41 @@ def test_most_of_a_workloads_status_is_not_shown() -> None:
     assert taken_from(one) == taken_from(other)
     empty = workload({})
     assert taken_from(empty) != taken_from({**empty, "status": {"phase": "Deprovisioning"}})
+
+
+def host_with(state: str, image: dict[str, Any] | None = None) -> dict[str, Any]:
+    made = copy.deepcopy(HOST)
+    made["status"]["report"]["status"]["provisioning"] = {"state": state, "ID": "", **({"image": image} if image else {})}
+    return made
+
+
+def taken(spec: dict[str, Any], reason: str = "HostTaken", status: str = "False") -> dict[str, Any]:
+    conditions = [{"type": "Bound", "status": status, "reason": reason}, {"type": "Ready", "status": "False", "reason": "HostTaken"}]
+    return {**workload(spec), "status": {"phase": "Failed", "conditions": conditions}}
+
+
+@pytest.mark.parametrize("state", ["available", "provisioning", "provisioned"])
+def test_a_host_that_somebody_else_has_taken_is_shown_in_error(state: str) -> None:
+    image = {"url": "http://images.example/thiefs"}
+    host = claimed(host_with(state, image), {"name": "node-0"})
+    shown = project(host, taken({"image": {"url": "u"}}), "tenant-a", "node-0")["status"]
+    assert (shown["operationalStatus"], shown["errorType"]) == ("error", "registration error")
+    assert "another one" in shown["errorMessage"]
+    assert shown["provisioning"]["state"] == "available", "what runs there is not what was asked for"
+    assert "image" not in shown["provisioning"]
+    assert taken_from(taken({})) != taken_from(workload({})), "the view follows the condition"
+
+
+@pytest.mark.parametrize(("reason", "status"), [("HostNotAvailable", "False"), ("HostTaken", "True"), ("Bound", "True")])
+def test_a_host_that_only_cannot_be_had_now_is_shown_as_it_is(reason: str, status: str) -> None:
+    host = claimed(host_with("available"), {"name": "node-0"})
+    shown = project(host, taken({"image": {"url": "u"}}, reason, status), "tenant-a", "node-0")["status"]
+    assert shown["operationalStatus"] == "OK"
+    assert not shown.get("errorMessage")
+
+
+def test_a_taken_host_that_is_given_up_is_on_its_way_out() -> None:
+    leaving = taken({"image": {"url": "u"}})
+    leaving["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    host = claimed(host_with("provisioned"), {"name": "node-0"})
+    assert project(host, leaving, "tenant-a", "node-0")["status"]["provisioning"]["state"] == "deprovisioning"
