@@ -26,9 +26,18 @@ ERRORS = 400
 """From this status on, what comes back is not the kind."""
 
 
+INT_OR_STRING = "x-kubernetes-int-or-string"
+QUANTITY = "io.k8s.apimachinery.pkg.api.resource.Quantity"
+_QUANTITY = {
+    "description": "A number, or a text of a number and a suffix, such as 16, 64Gi or 1Ti.",
+    "anyOf": [{"type": "integer"}, {"type": "string"}],
+    INT_OR_STRING: True,
+}
+
+
 def document_v3(resources: Sequence[Resource], version: str) -> dict[str, Any]:
     """The OpenAPI 3.0 document of the resources of one group and version."""
-    schemas = {name: _schema_v3(schema) for name, schema in sorted(_definitions(resources).items())}
+    schemas = {name: _schema_v3(schema) for name, schema in sorted(_definitions(resources).items())} | {QUANTITY: _QUANTITY}
     paths = _paths(resources, _operation_v3, _parameter_v3)
     return {"openapi": "3.0.0", "info": _info(version), "paths": paths, "components": {"schemas": schemas}}
 
@@ -114,6 +123,10 @@ def _schema_v3(schema: dict[str, Any]) -> dict[str, Any]:
         reference = {"$ref": f"#/components/schemas/{schema['$ref'][1:]}"}
         rest = {key: value for key, value in schema.items() if key != "$ref"}
         return {**rest, "allOf": [reference]} if rest else reference
+    if schema.get(INT_OR_STRING):
+        # By the name of the type, which kubectl explain shows; what has no type it takes for an object.
+        rest = {key: value for key, value in schema.items() if key != "anyOf"}
+        return {**rest, "allOf": [{"$ref": f"#/components/schemas/{QUANTITY}"}]}
     return {key: _below(key, value, _schema_v3) for key, value in schema.items()}
 
 

@@ -129,9 +129,20 @@ def _event(twins: Twins, which: str) -> dict[str, object]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("path", ["workloads.spec", "workloads.spec.image.url", "workloads.status.conditions", "workloads --recursive"])
+@pytest.mark.parametrize("field", ["ram", "storage"])
+def test_explain_of_a_quantity_says_so(twins: Twins, field: str) -> None:
+    """A custom resource's is an <Object>, for it has no type that kubectl knows."""
+    assert f"FIELD: {field} <Quantity>" in twins.raw("ours", "explain", f"workloads.spec.requirements.{field}", SCHEMA).out
+
+
+@pytest.mark.parametrize("path", ["workloads.spec", "workloads.spec.image.url", "workloads.status.conditions"])
 def test_explain(twins: Twins, path: str) -> None:
     assert "Workload" in twins.same("explain", *path.split(), SCHEMA)
+
+
+def test_explain_everything(twins: Twins) -> None:
+    ours, twin = (twins.run(which, "explain", "workloads", "--recursive", SCHEMA) for which in NAMESPACES)
+    assert (ours.code, ours.out.replace("Quantity>", "Object>")) == (0, twin.out)
 
 
 def test_explain_of_a_field_that_is_not_there(twins: Twins) -> None:
