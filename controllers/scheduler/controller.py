@@ -15,7 +15,7 @@ from apiserver.client.clock import LoopClock, timestamp
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, deleting, key_of, name_of, namespace_of, uid_of
 from controllers import kinds
-from controllers.classaccess import admits, default_class, not_allowed, retain_refused
+from controllers.classaccess import admits, default_class, is_active, not_allowed, retain_refused
 from controllers.runtime.conditions import condition, find_condition
 from controllers.runtime.controller import Controller, Result, tenant_of
 from controllers.scheduler.cache import ASSUMED_FOR, FreeHosts, unfree
@@ -41,6 +41,8 @@ REPEAT_MESSAGE, MESSAGES_PER_SECOND = 2.0, 50
 LOOK_FOR_PINNED = 3.0
 LOOK_AT_QUOTA = 10.0
 """Seconds until a Workload without room in its namespace's quota is tried again: quotas are not watched."""
+OF_QUOTAS = ("exceeded quota", "status unknown for quota")
+"""What a refusal of the quota admission says: it is about the namespace, not about the host."""
 ATTEMPTS = 5
 
 
@@ -203,6 +205,8 @@ class Binder:
         if deleting(class_):
             raise Unbindable("ClassDeleting", f'the WorkloadClass "{name}" is being deleted: use another one')
         namespace = self._cluster.namespaces.store.get(namespace_of(workload))
+        if namespace is not None and not is_active(namespace):
+            raise Unbindable("NamespaceNotAllowed", f'the namespace "{namespace_of(workload)}" is being deleted: use another one')
         if namespace is None or not admits(class_, namespace):
             message = (
                 f'the WorkloadClass "{name_of(class_)}" does not allow namespace "{namespace_of(workload)}": ask its owner, or use another'
@@ -266,7 +270,7 @@ class Binder:
         try:
             await self._cluster.client.create(kinds.WORKLOADS, body, namespace_of(workload), name=name_of(workload), subresource="binding")
         except ApiException as error:
-            if error.status == 403 and "exceeded quota" in error.message:
+            if error.status == 403 and any(words in error.message for words in OF_QUOTAS):
                 self._free.restore(host)
                 raise QuotaExceeded("QuotaExceeded", error.message) from None
             if error.status in {403, 404, 409, 422}:

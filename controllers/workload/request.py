@@ -142,7 +142,9 @@ def is_clusters_own(secret: Object) -> bool:
 
 def class_refuses(secret: Object, class_: Object | None) -> str | None:
     """Return why the class does not let the secret be sent to a machine, and what to do; None when it does."""
-    rules = (class_["spec"].get("secrets") or {}) if class_ is not None else {}
+    if class_ is None:
+        return "cannot be checked, because the WorkloadClass is missing: ask the owner of the hardware to create it again"
+    rules = class_["spec"].get("secrets") or {}
     label, types = rules.get("requiredLabel"), rules.get("allowedTypes")
     if label is None and types is None:
         return None

@@ -30,7 +30,10 @@ TOGETHER = 1280 * 1024
 DELETION = 1024
 """Bytes by which an object may grow when it is deleted, whatever its size: a time, a period and their manager."""
 MANAGERS = 128
-"""Entries of managedFields. Those of updates are put together when they are more than ten; kube-apiserver sets no limit to appliers."""
+"""Entries of managedFields that clients may make. Those of updates are put together when they are more than ten; kube-apiserver sets no
+limit to appliers."""
+RESERVED_MANAGERS = 16
+"""Entries beyond that for what follows of clients' writes: a release begins with a status."""
 
 _MARK = b'"deletionTimestamp"'
 
@@ -40,7 +43,7 @@ def check(resource: Resource, current: Entry | None, obj: dict[str, Any], value:
     `follows`: it is no client's write, but follows from one."""
     before = b"" if current is None else current.json
     managers = len(obj["metadata"].get("managedFields") or ())
-    if managers > MANAGERS and managers > _managers(current):
+    if managers > MANAGERS + RESERVED_MANAGERS * follows and managers > _managers(current):
         message = f"Too many: {managers}: must have at most {MANAGERS} items: apply under fewer names, or remove those that are not used"
         raise refuse(resource, obj["metadata"]["name"], [cause("FieldValueTooMany", message, "metadata.managedFields")])
     if len(value) <= _allowed(value, before):

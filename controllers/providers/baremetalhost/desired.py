@@ -35,6 +35,8 @@ __all__ = [
     "taken_by_us",
 ]
 
+MARK = 256
+"""Characters of a tenant's mark that are passed on. CAPM3 writes a few words."""
 IMAGE_FIELDS = ("url", "checksum", "checksumType", "format")
 
 
@@ -160,6 +162,7 @@ def _annotations(bmh: Object, want: Desired) -> Object:
     current, passed = annotations_of(bmh), passed_annotations(bmh)
     changes: Object = {}
     for key, value in want.annotations.items():
+        value = value[:MARK] if key in names.UNHEALTHY else value
         if key not in passed or (key in current and current[key] != value):
             changes[key] = value
     for key in passed:
@@ -190,7 +193,8 @@ def unhealthy_marks(bmh: Object, annotations: Mapping[str, str]) -> Object:
     claim."""
     passed, current = passed_annotations(bmh), annotations_of(bmh)
     gone: Object = {key: None for key in names.UNHEALTHY if key in passed and key in current and key not in annotations}
-    return gone | {key: annotations[key] for key in names.UNHEALTHY if key in annotations and key not in passed and key not in current}
+    new = [key for key in names.UNHEALTHY if key in annotations and key not in passed and key not in current]
+    return gone | {key: annotations[key][:MARK] for key in new}
 
 
 def released_patch(bmh: Object, *, online: bool) -> Object:

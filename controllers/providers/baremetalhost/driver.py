@@ -36,6 +36,7 @@ from controllers.providers.baremetalhost.desired import (
     never_off,
     runs_something,
     taken_by_us,
+    unhealthy_marks,
 )
 from controllers.providers.baremetalhost.identity import identity_of
 from controllers.providers.baremetalhost.refusals import refusal
@@ -259,6 +260,21 @@ class BareMetalHostDriver(Provider):
         version = bmh["metadata"]["resourceVersion"]
         body = {**patch, "metadata": {**patch.get("metadata", {}), "resourceVersion": version, "uid": uid_of(bmh)}}
         return await self._client.patch(self._hosts, name_of(bmh), body, namespace_of(bmh))
+
+    async def _mark(self, bmh: Object, request: ApplyRequest) -> Object:
+        """Pass on the marks that outlive the claim. A mark that the source refuses, as it does where a host's annotations are full, must
+        not keep the host from being emptied."""
+        marks = unhealthy_marks(bmh, request.annotations)
+        if not marks:
+            return bmh
+        patch: Object = {"metadata": {"annotations": marks}}
+        try:
+            return await self._patch(bmh, patch)
+        except ApiException as error:
+            if refusal(error, patch) is None:
+                raise
+            log.warning("host %s/%s cannot be marked as unhealthy and is released unmarked: %s", namespace_of(bmh), name_of(bmh), error)
+            return bmh
 
     async def _find(self, request: ApplyRequest) -> Object | None:
         """The host as it is now; None if it is gone, also when another one has its name."""

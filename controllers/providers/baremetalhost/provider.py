@@ -9,7 +9,7 @@ from pydantic import Field
 from apiserver.apis.base import DNSLabel
 from apiserver.client.objects import annotations_of, labels_of, name_of, namespace_of, uid_of
 from controllers.providers.baremetalhost import names
-from controllers.providers.baremetalhost.desired import drop_claim_patch, left_by_us, released_patch, taken_by_us, unhealthy_marks
+from controllers.providers.baremetalhost.desired import drop_claim_patch, left_by_us, released_patch, taken_by_us
 from controllers.providers.baremetalhost.driver import BareMetalHostDriver, DriverParameters
 from controllers.providers.baremetalhost.problems import explain
 from controllers.providers.baremetalhost.report import availability, consumer_of, is_empty, leftovers, provider_host, stalled
@@ -67,8 +67,7 @@ class BareMetalHostProvider(BareMetalHostDriver):
         if bmh is None or not taken_by_us(bmh, request.workload):
             await self._copies.remove(request.workload_uid, request.source.namespace)
             return Released(True)
-        if marks := unhealthy_marks(bmh, request.annotations):
-            bmh = await self._patch(bmh, {"metadata": {"annotations": marks}})
+        bmh = await self._mark(bmh, request)
         if request.workload["spec"].get("reclaimPolicy") == "Retain":
             return await self._retain(bmh, request)
         bmh = await self._patch(bmh, released_patch(bmh, online=self._parameters.online_when_free))

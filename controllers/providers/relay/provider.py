@@ -16,7 +16,6 @@ from apiserver.apis.host import WORKLOAD_FIELDS
 from apiserver.apis.names import GROUP, VERSION
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, Resource, deleting, name_of, namespace_of, uid_of
-from controllers.providers.baremetalhost.desired import unhealthy_marks
 from controllers.providers.baremetalhost.driver import BareMetalHostDriver, DriverParameters
 from controllers.providers.baremetalhost.report import availability, host_status, provider_host
 from controllers.providers.base import Applied, Outcome, ProviderError, Released
@@ -130,8 +129,7 @@ class RelayProvider(BareMetalHostDriver):
             return Released(True)
         if stands == "leaving" or deleting(view):
             return Released(False, _waiting(view))
-        if marks := unhealthy_marks(view, request.annotations):
-            view = await self._patch(view, {"metadata": {"annotations": marks}})
+        view = await self._mark(view, request)
         if request.workload["spec"].get("reclaimPolicy") == "Retain" and not await self._retain(view):
             return Released(False, _NOT_RETAINED)
         version = view["metadata"]["resourceVersion"]

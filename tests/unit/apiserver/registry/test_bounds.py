@@ -171,6 +171,9 @@ async def test_managers_are_counted(bench: Bench) -> None:
     assert (refused.value.code, refused.value.details["causes"][0]["field"]) == (422, "metadata.managedFields")
     await bench.workloads.apply(tenant(3), "tenant-a", "shared", wanted, force=True)
     assert len(bench.workloads.get("tenant-a", "shared").object()["metadata"]["managedFields"]) == MANAGERS
+    controllers = Context(UserInfo("controllers"), field_manager="metal3-workloads-controllers")
+    releasing = {"phase": "Deprovisioning"}
+    await bench.workloads.update(controllers, "tenant-a", "shared", lambda old: {**old, "status": releasing}, subresource="status")
     await bench.workloads.delete(CONTEXT, "tenant-a", "shared", DeleteOptions())
 
 

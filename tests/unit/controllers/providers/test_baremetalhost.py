@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -162,6 +163,28 @@ async def test_what_admission_refuses_is_said_and_nothing_changes(source: Hardwa
         assert api.get(BMH, "h1", "metal3")["spec"] == before
         api.fail = lambda verb, path: None
         assert (await provider.apply(request)).synchronized.status is True
+
+
+async def test_a_mark_that_is_refused_does_not_keep_the_host_from_being_emptied(source: HardwareCluster, api: FakeApi) -> None:
+    full = Failure(422, "Invalid", "metadata.annotations: Too long")
+    async with running(source) as (provider, _):
+        [host] = list(provider.hosts())
+        request = replace(claim("w", host.source), annotations={"capm3.metal3.io/unhealthy": "x"})
+        await provider.apply(replace(request, annotations={}))
+        refusals = iter([full])
+        api.fail = lambda verb, path: next(refusals, None) if verb == "PATCH" and path.endswith("/baremetalhosts/h1") else None
+        await provider.release(request)
+        spec = api.get(BMH, "h1", "metal3")["spec"]
+        assert next(refusals, None) is None, "the mark was not tried"
+        assert not spec.get("image")
+
+
+async def test_a_long_mark_is_passed_on_cut(source: HardwareCluster, api: FakeApi) -> None:
+    async with running(source) as (provider, _):
+        [host] = list(provider.hosts())
+        request = replace(claim("w", host.source), annotations={"capm3.metal3.io/unhealthy": "x" * 200_000})
+        await provider.apply(request)
+        assert len(api.get(BMH, "h1", "metal3")["metadata"]["annotations"]["capm3.metal3.io/unhealthy"]) == 256
 
 
 @pytest.mark.parametrize(

@@ -67,3 +67,9 @@ def test_a_class_lets_pass_what_has_its_label_or_one_of_its_types(
     if problem is not None:
         assert '"metal"' in problem
         assert all(value in problem for value in [(rules or {}).get("requiredLabel", ""), *(rules or {}).get("allowedTypes", [])])
+
+
+def test_without_its_class_no_secret_is_sent() -> None:
+    problem = class_refuses({"kind": "Secret", "metadata": {"name": "boot", "namespace": "team-a"}}, None)
+    assert problem is not None
+    assert "create it again" in problem
