@@ -6,13 +6,24 @@ What csaupgrade of client-go makes of managedFields, Helm 4 and Argo CD send as 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.clients.kubectl.twins import KIND, Twins, for_twin, workload
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 BOTH = ("ours", "twin")
+
+
+@pytest.fixture(autouse=True)
+def tidied(twins: Twins) -> Iterator[None]:
+    """Other tests compare lists."""
+    yield
+    for which in BOTH:
+        run(twins, which, "delete", KIND, "--all", "--timeout=60s")
 
 
 def manifest(name: str, **spec: Any) -> dict[str, Any]:
