@@ -22,7 +22,7 @@ __all__ = ["LoopTime"]
 
 R = TypeVar("R")
 
-ROUND = 0.004
+ROUND = 0.001
 """Seconds of a round that are shared out: as long as a turn of long work (endpoints.turns)."""
 PAUSE = 3
 """Rounds in which nothing is shared out after a step that was longer than one: what has come in meanwhile takes some rounds from the socket

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["TURNS", "Turn", "Turns", "sharing"]
 
-SECONDS = 0.004
-"""How long a turn is: a dozen pieces of a list. Beside dozens of clients that ask for one object after the other, long work then has about
+SECONDS = 0.001
+"""How long a turn is: a few pieces of a list. Beside dozens of clients that ask for one object after the other, long work then has about
 a third of the time."""
 _shared: ContextVar[bool] = ContextVar("shared", default=False)
 

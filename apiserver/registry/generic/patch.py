@@ -84,7 +84,8 @@ def json_patch(target: dict[str, Any], operations: list[dict[str, Any]]) -> Any:
             if operation["op"] == "add" and operation["path"] == "":
                 document = operation["value"]  # the whole document, which the library takes for an object's member
                 continue
-            document = jsonpatch.JsonPatch([operation]).apply(document, in_place=True)
+            if not _set_member(document, operation):
+                document = jsonpatch.JsonPatch([operation]).apply(document, in_place=True)
         except TooMany:
             raise _failed(f"the copies of the JSON patch have more than {VALUES} values in all") from None
         except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException) as error:
@@ -92,6 +93,24 @@ def json_patch(target: dict[str, Any], operations: list[dict[str, Any]]) -> Any:
         except (TypeError, KeyError, IndexError, ValueError, AttributeError):
             raise _failed(f"{operation['op']} operation does not apply: {operation['path'][:256]} is not there to be changed") from None
     return document
+
+
+def _set_member(document: Any, operation: dict[str, Any]) -> bool:
+    """Carry out an operation on a member of objects within objects, as the library would for twenty times the cost. False for any other,
+    also for one that fails."""
+    name, path = operation["op"], operation["path"]
+    if name not in ("add", "replace", "remove") or "~" in path or not path:
+        return False
+    *parents, member = path.split("/")[1:]
+    for part in parents:
+        document = document.get(part) if isinstance(document, dict) else None
+    if not isinstance(document, dict) or (name != "add" and member not in document):
+        return False
+    if name == "remove":
+        del document[member]
+    else:
+        document[member] = operation["value"]
+    return True
 
 
 def _is_text(operation: dict[str, Any], pointer: str) -> bool:

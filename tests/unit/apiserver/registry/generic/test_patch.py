@@ -6,6 +6,9 @@ import copy
 import time
 from typing import Any
 
+import jsonpatch
+import jsonpointer
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -200,3 +203,19 @@ def test_what_is_missing_is_said_without_the_document() -> None:
 def test_long_pointers_are_refused() -> None:
     with pytest.raises(ApiError, match="characters"):
         operations_of([{"op": "remove", "path": "/" + "a" * 8192}])
+
+
+MEMBERS = st.lists(st.sampled_from(["a", "b", "0", "-"]), min_size=1, max_size=3).map(lambda parts: "/" + "/".join(parts))
+
+
+@given(OBJECTS, st.sampled_from(["add", "replace", "remove"]), MEMBERS)
+def test_members_of_objects_are_set_as_the_library_sets_them(target: dict[str, Any], name: str, path: str) -> None:
+    operation = {"op": name, "path": path, "value": 7}
+    own = orjson.loads(orjson.dumps(target))
+    try:
+        wanted = jsonpatch.JsonPatch([operation]).apply(orjson.loads(orjson.dumps(target)))
+    except (jsonpatch.JsonPatchException, jsonpointer.JsonPointerException, TypeError, KeyError, IndexError, ValueError, AttributeError):
+        with pytest.raises(ApiError):
+            json_patch(own, [operation])
+    else:
+        assert json_patch(own, [operation]) == wanted
