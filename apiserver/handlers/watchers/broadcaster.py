@@ -26,8 +26,8 @@ LONGEST = 0.06
 """And at most, though rounds take longer than they should."""
 REST = 3.0
 """How much longer than a round the pause behind it is: delivering leaves most of the time to others."""
-AT_ONCE = 64
-"""Watches that are served before others have their turn."""
+AT_ONCE, TURN = 64, 0.002
+"""Watches that are served before others have their turn, and seconds after which others have it anyway: changes may be large."""
 
 
 class Follower(Protocol):
@@ -76,8 +76,11 @@ class Fanout:
             await asyncio.sleep(min(max(COALESCE, REST * (clock() - started)), LONGEST))
 
     async def _round(self) -> None:
+        clock = asyncio.get_running_loop().time
+        began = clock()
         for number, follower in enumerate(list(self._followers), 1):
             if follower in self._followers and not follower.deliver():
                 self.leave(follower)
-            if number % AT_ONCE == 0:
+            if number % AT_ONCE == 0 or clock() - began > TURN:
                 await asyncio.sleep(0)
+                began = clock()

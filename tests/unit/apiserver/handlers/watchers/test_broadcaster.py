@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -149,3 +150,39 @@ async def test_a_break_in_the_history_is_survived(monkeypatch: pytest.MonkeyPatc
         await turns()
         assert after.rounds == [[6]]
         out.leave(after)
+
+
+class Slow(Reader):
+    """A reader to which a change takes longer than a turn; `others`: how often others had their turn before each."""
+
+    def __init__(self, subscription: Subscription[Change[Entry]], iterations: list[int], others: list[int]) -> None:
+        super().__init__(subscription)
+        self._iterations, self._others = iterations, others
+
+    def deliver(self) -> bool:
+        self._others.append(self._iterations[0])
+        time.sleep(2 * fanout.TURN)
+        return super().deliver()
+
+
+async def test_others_have_their_turn_between_large_changes() -> None:
+    items, iterations, others = collection(), [0], list[int]()
+    out, readers = Fanout(items), [Slow(items.subscribe(1), iterations, others) for _ in range(4)]
+    for reader in readers:
+        out.join(reader)
+    await turns()
+
+    async def other() -> None:
+        while True:
+            iterations[0] += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    write(items, 2)
+    async with asyncio.timeout(30):
+        for reader in readers:
+            await reader.served.wait()
+    task.cancel()
+    for reader in readers:
+        out.leave(reader)
+    assert len(set(others)) == 4, others
