@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from apiserver.registry.generic.patch import merge_patch
 from controllers.providers.base import Source
 from controllers.providers.flavors import Slot, slot_uid
 from controllers.providers.kubevirt.images import root_disk
@@ -20,7 +21,6 @@ from hack.realcluster.processes import Processes, stop
 from tests.integration.canary import sightings
 from tests.integration.conftest import HOSTS
 from tests.integration.running import ADMIN, OWNER, Running, eventually
-from tests.unit.controllers.fakeapi import merge
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,7 +105,7 @@ def test_nothing_is_sent_that_the_kinds_do_not_have(cluster: Running, machines: 
     assert disk is not None
     vm = virtual_machine(request, slot, flavor, parameters)
     vm["metadata"]["uid"] = "0"
-    objects = [merge(vm, install_patch(vm, disk, seed(request).volume)), data_volume(vm, disk, "40Gi", parameters)]
+    objects = [merge_patch(vm, install_patch(vm, disk, seed(request).volume)), data_volume(vm, disk, "40Gi", parameters)]
     for sent in filter(None, objects):
         cluster.kubectl(OWNER, "create", "--dry-run=server", "--validate=strict", "-f", "-", stdin=sent)
 

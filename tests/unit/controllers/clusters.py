@@ -14,9 +14,10 @@ from apiserver.apis.host import host_name, uid_of_view
 from apiserver.apis.workload import HOST_CHOSEN
 from apiserver.client.client import Client
 from apiserver.client.clock import timestamp
+from apiserver.registry.generic.patch import merge_patch
 from controllers.run import compose
 from controllers.runtime.conditions import condition
-from tests.unit.controllers.fakeapi import Address, Failure, FakeApi, merge, patched
+from tests.unit.controllers.fakeapi import Address, Failure, FakeApi, patched
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -221,7 +222,7 @@ class World:
     def request_deletion(self, name: str, namespace: str = "team-a") -> None:
         current = self.workload(name, namespace)
         metadata = {**current["metadata"], "deletionTimestamp": "2026-01-01T00:00:00Z"}
-        self.management.put(WORKLOADS, merge(current, {"metadata": metadata}))
+        self.management.put(WORKLOADS, merge_patch(current, {"metadata": metadata}))
 
     def reasons(self) -> list[str]:
         return [event["reason"] for event in self.management.all(EVENTS)]

@@ -15,7 +15,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from apiserver.apis.status import ApiError
-from apiserver.registry.generic.patch import json_patch, operations_of
+from apiserver.registry.generic.patch import json_patch, merge_patch, operations_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -42,23 +42,10 @@ class Failure(Exception):
         self.status["details"] = details
 
 
-def merge(target: Any, patch: Any) -> Any:
-    """RFC 7396."""
-    if not isinstance(patch, dict):
-        return patch
-    result = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            result.pop(key, None)
-        else:
-            result[key] = merge(result.get(key), value)
-    return result
-
-
 def patched(current: Object, patch: Any) -> Any:
     """What a merge patch, or a JSON patch as the server carries it out, makes of the object."""
     if not isinstance(patch, list):
-        return merge(current, patch)
+        return merge_patch(current, patch)
     try:
         return json_patch(copy.deepcopy(current), operations_of(patch))
     except ApiError as error:
@@ -130,7 +117,7 @@ class FakeApi:
     def edit(self, resource: str, name: str, patch: Object, namespace: str = "") -> Object:
         """Merge-patches as somebody else would, status included."""
         address = (resource, namespace, name)
-        return self._store(address, merge(self.objects[address], patch))
+        return self._store(address, merge_patch(self.objects[address], patch))
 
     def remove(self, resource: str, name: str, namespace: str = "") -> None:
         """Deletes at once, finalizers or not."""

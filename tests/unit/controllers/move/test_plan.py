@@ -8,9 +8,9 @@ import pytest
 
 from apiserver.apis.host import ADOPTS
 from apiserver.apis.workload import Workload
+from apiserver.registry.generic.patch import merge_patch
 from controllers.move import plan
 from tests.unit.controllers.clusters import secret, workload
-from tests.unit.controllers.fakeapi import merge
 
 CAPI = {"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Machine", "name": "m", "uid": "u"}
 SELF = {"apiVersion": "workload.metal3.io/v1alpha1", "kind": "Workload", "namespace": "team-a", "name": "w"}
@@ -61,7 +61,7 @@ def test_one_without_a_host_is_held_and_then_as_it_was() -> None:
     held = plan.successor(made(), class_name=None, host=None, adopts=None)
     held["metadata"]["uid"] = "new"
     assert held["spec"]["hostRef"] == {"name": plan.PIN}
-    free = merge(held, plan.unpinned_patch(held))
+    free = merge_patch(held, plan.unpinned_patch(held))
     assert free["spec"]["hostRef"] == {"name": "mine"}
     assert plan.HELD not in free["metadata"]["annotations"]
 
@@ -74,7 +74,7 @@ def test_what_is_given_back_is_what_the_successor_wanted() -> None:
         "spec": {**spec, "metaData": {"name": "c"}},
     }
     new = plan.successor(made(), class_name="relay", host="h1", adopts="workload.metal3.io/v1alpha1 Workload team-a/w")
-    after = merge(view, plan.giving_back_patch(view, new))["spec"]
+    after = merge_patch(view, plan.giving_back_patch(view, new))["spec"]
     assert after["consumerRef"] == SELF, "without the uid it is not the relay's"
     assert after["userData"] == {"name": "boot", "namespace": "team-a"}
     assert after["image"] == {"url": "http://images.example/os.qcow2", "checksum": "abc"}, "all of it"
@@ -86,7 +86,7 @@ def test_it_lets_go_of_what_the_moves_left() -> None:
     wl["spec"]["consumerRef"] = SELF
     patch = plan.letting_go_patch(wl)
     assert patch is not None
-    after = merge(wl, patch)
+    after = merge_patch(wl, patch)
     assert plan.letting_go_patch(after) is None
     assert "consumerRef" not in after["spec"]
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from apiserver.apis.images import missing_checksum
 from apiserver.apis.workloadclass import CleaningPolicy
+from apiserver.registry.generic.patch import merge_patch
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.desired import (
     claimed_patch,
@@ -24,7 +25,6 @@ from controllers.providers.baremetalhost.desired import (
     taken_by_us,
 )
 from tests.unit.controllers.clusters import bmh, workload
-from tests.unit.controllers.fakeapi import merge
 
 images = st.fixed_dictionaries(
     {"url": st.sampled_from(["http://a", "http://b"])},
@@ -72,7 +72,7 @@ wants = st.builds(
 def test_patches_converge_from_any_state(steps: list[Any]) -> None:
     current = host()
     for want in steps:
-        current = merge(current, claimed_patch(current, want))
+        current = merge_patch(current, claimed_patch(current, want))
         assert claimed_patch(current, want) == {}, "idempotent"
         spec = current["spec"]
         assert spec.get("image") == want.image
@@ -86,12 +86,12 @@ def test_patches_converge_from_any_state(steps: list[Any]) -> None:
 
 @given(wants)
 def test_release_undoes_everything(want: Any) -> None:
-    claimed = merge(host(), claimed_patch(host(), want))
-    emptied = merge(claimed, released_patch(claimed, online=False))
+    claimed = merge_patch(host(), claimed_patch(host(), want))
+    emptied = merge_patch(claimed, released_patch(claimed, online=False))
     assert emptied["spec"]["consumerRef"] == want.consumer, "the claim is the last thing to go"
     assert not {"image", "customDeploy", "userData", "metaData", "networkData"} & set(emptied["spec"])
     assert released_patch(emptied, online=False) == {}
-    free = merge(emptied, drop_claim_patch(emptied))
+    free = merge_patch(emptied, drop_claim_patch(emptied))
     assert "consumerRef" not in free["spec"]
     kept = {key: value for key, value in free["metadata"]["annotations"].items() if key not in names.UNHEALTHY}
     assert kept == host()["metadata"]["annotations"]
@@ -107,19 +107,19 @@ def test_an_empty_format_is_left_out() -> None:
 def test_a_replaced_image_keeps_nothing_of_the_old_one() -> None:
     old = host(image={"url": "a", "checksum": "c", "checksumType": "md5"})
     want = desired(made(image={"url": "oci://b"}), {}, {}, cleaning="metadata")
-    assert merge(old, claimed_patch(old, want))["spec"]["image"] == {"url": "oci://b"}
+    assert merge_patch(old, claimed_patch(old, want))["spec"]["image"] == {"url": "oci://b"}
 
 
 def test_a_reboot_is_passed_once_and_taken_back() -> None:
     wanted = {"reboot.metal3.io/remedy": "", "reboot.metal3.io": ""}
     want = desired(made(), {}, wanted, cleaning="metadata")
-    current = merge(host(), claimed_patch(host(), want))
+    current = merge_patch(host(), claimed_patch(host(), want))
     assert consumed(current, wanted) == ()
-    current = merge(current, {"metadata": {"annotations": {"reboot.metal3.io": None}}})  # BMO has done it
+    current = merge_patch(current, {"metadata": {"annotations": {"reboot.metal3.io": None}}})  # BMO has done it
     assert claimed_patch(current, want) == {}
     assert consumed(current, wanted) == ("reboot.metal3.io",)
     without = desired(made(), {}, {}, cleaning="metadata")
-    current = merge(current, claimed_patch(current, without))
+    current = merge_patch(current, claimed_patch(current, without))
     assert not [key for key in current["metadata"]["annotations"] if names.is_reboot(key)]
 
 
@@ -127,8 +127,8 @@ def test_the_owners_reboot_stays() -> None:
     current = host()
     current["metadata"]["annotations"]["reboot.metal3.io/owner"] = ""
     want = desired(made(), {}, {}, cleaning="metadata")
-    current = merge(current, claimed_patch(current, want))
-    current = merge(current, released_patch(current, online=False))
+    current = merge_patch(current, claimed_patch(current, want))
+    current = merge_patch(current, released_patch(current, online=False))
     assert "reboot.metal3.io/owner" in current["metadata"]["annotations"]
 
 
@@ -140,7 +140,7 @@ def test_broken_bookkeeping_does_not_matter() -> None:
 
 
 def test_ours_is_told_by_the_uid_too() -> None:
-    claimed = merge(host(), claimed_patch(host(), desired(made(), {}, {}, cleaning="metadata")))
+    claimed = merge_patch(host(), claimed_patch(host(), desired(made(), {}, {}, cleaning="metadata")))
     assert taken_by_us(claimed, made())
     other = made()
     other["metadata"]["uid"] = "uid-2"
@@ -148,7 +148,7 @@ def test_ours_is_told_by_the_uid_too() -> None:
 
 
 def test_held_keeps_what_is_there_but_follows_power() -> None:
-    current = merge(host(), claimed_patch(host(), desired(made(), {"userData": "x"}, {}, cleaning="metadata")))
+    current = merge_patch(host(), claimed_patch(host(), desired(made(), {"userData": "x"}, {}, cleaning="metadata")))
     want = held(current, desired(made(online=False, image={"url": "http://new", "checksum": "c"}), {}, {}, cleaning="metadata"))
     assert claimed_patch(current, want) == {"spec": {"online": False}}
 
@@ -156,7 +156,7 @@ def test_held_keeps_what_is_there_but_follows_power() -> None:
 def test_a_machine_that_must_not_be_powered_off_stays_on() -> None:
     current = host(disablePowerOff=True, online=True)
     off = made(online=False)
-    claimed = merge(current, claimed_patch(current, desired(off, {}, {}, cleaning="metadata")))
+    claimed = merge_patch(current, claimed_patch(current, desired(off, {}, {}, cleaning="metadata")))
     assert claimed["spec"]["online"] is True
     assert "online" not in released_patch(claimed, online=False).get("spec", {})
     assert never_off(claimed, off)

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from apiserver.registry.generic.patch import merge_patch
 from controllers.providers.base import Source
 from controllers.providers.flavors import Slot, held_off, slot_uid
 from controllers.providers.kubevirt import names, report
@@ -17,7 +18,6 @@ from controllers.providers.kubevirt.parameters import MachineFlavor, Parameters
 from controllers.providers.kubevirt.steps import DeleteDisk, EndInstance, Install, Patch, Wish, consumed, is_running, next_step
 from controllers.providers.testing import claim
 from hack.kubevirt.turn import Action, Seen, import_status, turn
-from tests.unit.controllers.fakeapi import merge
 
 Object = dict[str, Any]
 
@@ -42,19 +42,19 @@ class Cluster:
         """The provider takes one step; False if there is none."""
         match next_step(self.vm, self.vmi, wish):
             case Patch(body):
-                self.vm = merge(self.vm, body)
+                self.vm = merge_patch(self.vm, body)
             case Install(disk, then):
                 if (volume := data_volume(self.vm, disk, "40Gi", PARAMETERS)) is not None:
                     self.disks.setdefault(volume["metadata"]["name"], volume)
-                self.vm = merge(self.vm, then.body)
+                self.vm = merge_patch(self.vm, then.body)
             case DeleteDisk(name, then):
                 assert self.vmi is None, "a disk is deleted under an instance"
                 self.disks.pop(name, None)
-                self.vm = merge(self.vm, then.body)
+                self.vm = merge_patch(self.vm, then.body)
             case EndInstance(uid):
                 assert self.vmi is not None
                 assert self.vmi["metadata"]["uid"] == uid
-                self.vmi = merge(self.vmi, {"metadata": {"deletionTimestamp": "now"}})
+                self.vmi = merge_patch(self.vmi, {"metadata": {"deletionTimestamp": "now"}})
             case _:
                 return False
         return True
@@ -78,13 +78,13 @@ class Cluster:
     def _do(self, action: Action) -> None:
         match action.what, action.verb:
             case "vm", _:
-                self.vm = merge(self.vm, action.body)
+                self.vm = merge_patch(self.vm, action.body)
             case _, "create":
-                self.vmi = merge(action.body, {"metadata": {"uid": f"vmi-{next(self._uids)}"}})
+                self.vmi = merge_patch(action.body, {"metadata": {"uid": f"vmi-{next(self._uids)}"}})
             case _, "delete":
-                self.vmi = merge(self.vmi, {"metadata": {"deletionTimestamp": "now"}})
+                self.vmi = merge_patch(self.vmi, {"metadata": {"deletionTimestamp": "now"}})
             case _:
-                self.vmi = merge(self.vmi, action.body)
+                self.vmi = merge_patch(self.vmi, action.body)
         if self.vmi is not None and self.vmi["metadata"].get("deletionTimestamp") and not self.vmi["metadata"]["finalizers"]:
             self.vmi = None
 

@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from apiserver.apis.host import ADOPTS, WORKLOAD_FIELDS, HeldClaim, adopted_consumer
+from apiserver.registry.generic.patch import merge_patch
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.desired import claimed_patch, desired
 from controllers.providers.relay.claimstate import handing_back_patch, held_claim, standing
 from controllers.providers.relay.loops import RELAYED, leads_back, lineage
 from tests.unit.controllers.clusters import workload
-from tests.unit.controllers.fakeapi import merge
 from tests.unit.controllers.providers.relay.upstream import NAMESPACE, machine, view
 
 Object = dict[str, Any]
@@ -32,7 +32,7 @@ def taken(current: Object, wl: Object) -> Object:
     """The view once the relay has taken it."""
     secrets = {"userData": names.secret_name(wl["metadata"]["uid"], "userData")}
     want = desired(wl, secrets, {}, cleaning="metadata")
-    patched: Object = merge(current, claimed_patch(current, want))
+    patched: Object = merge_patch(current, claimed_patch(current, want))
     patched["spec"]["consumerRef"]["uid"] = wl["metadata"]["uid"]
     return patched
 
@@ -58,7 +58,7 @@ def test_a_claim_is_taken_once_by_each_and_handed_back_whole(steps: list[tuple[s
             current = copy.deepcopy(current)
             current["spec"]["consumerRef"] = machine("m")
         elif step == "hand back" and stands == "handed back":
-            current = merge(current, handing_back_patch(current, wl))
+            current = merge_patch(current, handing_back_patch(current, wl))
             done.add(uid)
             assert current["spec"]["consumerRef"] == machine("m")
             assert current["spec"]["userData"]["name"] == "boot"
@@ -74,13 +74,13 @@ def test_only_just_its_consumers_claim_is_adopted(consumer: str, uid: str) -> No
 def test_free_and_leaving() -> None:
     free = view("h1", uid="v")
     assert standing(free, successor("u1")) == "free"
-    left = merge(taken(claimed(), successor("u1")), {"spec": {"consumerRef": None}})
+    left = merge_patch(taken(claimed(), successor("u1")), {"spec": {"consumerRef": None}})
     assert standing(left, successor("u1")) == "leaving"
     assert standing(left, successor("u2")) == "free", "and not available yet, by its state"
 
 
 def test_a_held_claim_has_the_apis_shape() -> None:
-    held = held_claim(merge(claimed(), {"metadata": {"annotations": {f"{names.OURS}x": "y"}}}), WORKLOAD_FIELDS)
+    held = held_claim(merge_patch(claimed(), {"metadata": {"annotations": {f"{names.OURS}x": "y"}}}), WORKLOAD_FIELDS)
     assert held is not None
     HeldClaim.decode(held)
     assert "annotations" not in held
