@@ -22,6 +22,7 @@ from apiserver.flowcontrol.fairqueue import QueueFull, QueueSet
 from apiserver.flowcontrol.looptime import LoopTime
 from apiserver.handlers.request.body import LIMIT
 from apiserver.handlers.request.timebudget import sharing
+from apiserver.registry.generic.seat import seated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator
@@ -81,7 +82,7 @@ class _Queues:
 
     @asynccontextmanager
     async def seated(self, key: Hashable, seats: int) -> AsyncIterator[None]:
-        """Waits for the seats and keeps them for the time of the block. Raises ApiError (429)."""
+        """Waits for the seats and keeps them for the time of the block, or until leave_seat is called. Raises ApiError (429)."""
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         try:
             ticket = self.set.arrive(key, seats, lambda: _resolve(woken))
@@ -91,7 +92,8 @@ class _Queues:
             if ticket.started is None:
                 await self._wait(ticket, woken)
             self.dispatched += 1
-            yield
+            with seated(lambda: self.set.leave(ticket)):
+                yield
         finally:
             self.set.leave(ticket)
 

@@ -128,12 +128,12 @@ class QueueFull(Exception):
 class Ticket:
     """One request in a QueueSet. `wake` is called once when it is started or thrown out while it waits."""
 
-    __slots__ = ("flow", "started", "thrown_out", "wake", "width")
+    __slots__ = ("flow", "left", "started", "thrown_out", "wake", "width")
 
     def __init__(self, flow: Flow[Ticket], width: int, wake: Callable[[], None]) -> None:
         self.flow, self.width, self.wake = flow, width, wake
         self.started: float | None = None
-        self.thrown_out = False
+        self.thrown_out = self.left = False
 
 
 class QueueSet:
@@ -161,7 +161,10 @@ class QueueSet:
         return ticket
 
     def leave(self, ticket: Ticket) -> None:
-        """The request is done, or gives up waiting."""
+        """The request is done, gives up waiting, or needs its seats no more. Idempotent."""
+        if ticket.left:
+            return
+        ticket.left = True
         flow = ticket.flow
         if ticket.started is not None:
             self.executing -= ticket.width

@@ -1,7 +1,8 @@
 """What becomes of a claim that was made through the view: confirmed at the host's source, or lost to somebody who was faster there.
 
 CAPM3 chooses another host when its claiming PATCH is answered with 409, and never after a 200. So the answer waits a moment for the
-controllers, which take the real host, or delete the claim's Workload when somebody else has it.
+controllers, which take the real host, or delete the claim's Workload when somebody else has it. The request leaves its flow-control seat
+before it waits.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.workload import HOST_CHOSEN
+from apiserver.registry.generic.seat import leave_seat
 
 if TYPE_CHECKING:
     from apiserver.registry.claims.claims import Claims
@@ -40,6 +42,7 @@ class Confirmations:
         if full or not self._connected(workload):
             return False
         self._waiting[namespace] += 1
+        leave_seat()
         try:
             return await self._wait(workload)
         finally:

@@ -176,3 +176,13 @@ def test_nothing_is_lost_and_everything_ends(steps: list[tuple[str, int, int, fl
         simulation.leave(simulation.started[0])
     assert not simulation.waiting
     assert simulation.set.executing == 0
+
+
+def test_seats_are_left_once() -> None:
+    simulation = Simulation(seats=2, share=2)
+    first, second = simulation.arrive("a"), simulation.arrive("a")
+    assert first is not None
+    assert second is not None
+    simulation.leave(first)
+    simulation.set.leave(first)
+    simulation.check()

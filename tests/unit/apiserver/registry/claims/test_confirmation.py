@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from aiohttp import web
 
 from apiserver.apis.status import ApiError
+from apiserver.filters.flowcontrol import FlowControl
 from apiserver.registry.claims import confirmation
 from apiserver.registry.claims.claims import with_condition
 from apiserver.registry.generic.context import DeleteOptions
 from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Bench
+from tests.unit.apiserver.server.harness import CLIENTS, Setup, serving
 from tests.unit.controllers.fakeapi import eventually
+
+if TYPE_CHECKING:
+    from apiserver.handlers.request.call import Call
 
 LONG = 600.0
 """Seconds that no test waits."""
@@ -140,3 +146,34 @@ async def test_no_more_than_a_few_claims_of_a_namespace_wait_at_once(bench: Benc
     for entry in list(bench.workloads.collection.range()):
         await confirm(bench, entry.name)
     await asyncio.gather(*claims)
+
+
+async def test_waiting_claims_keep_no_seats(bench: Bench) -> None:
+    """With one seat for a user and four of the level, four claims that wait would hold up everybody."""
+    await connected(bench)
+    names = [f"node-{number}" for number in range(confirmation.OF_ONE_NAMESPACE)]
+    for name in names:
+        await bench.add_host(name)
+    bench.views.confirmations.seconds = LONG
+
+    async def handle(call: Call) -> web.StreamResponse:
+        if call.info.verb == "patch":
+            await bench.patch_view("tenant-a", call.info.name, consumerRef={**CONSUMER, "name": call.info.name})
+        return web.Response()
+
+    control = FlowControl(4, 4)
+    seats, alice, path = control.levels["workloads"].set, CLIENTS.issue("alice"), "/apis/g/v1/namespaces/n/things"
+    assert (seats.seats, seats.share) == (4, 1)
+    async with serving(Setup(handler=handle, flow_control=control, request_seconds=LONG)) as port:
+        clients = [port.client(alice) for _ in names]
+        claims = [asyncio.ensure_future(client.patch(f"{path}/{name}")) for client, name in zip(clients, names, strict=True)]
+        await eventually(lambda: len(bench.workloads.collection) == len(names))
+        assert seats.executing == 0
+        for client in (alice, CLIENTS.issue("bob")):
+            async with port.client(client).get(f"{path}/t") as response:
+                assert response.status == 200
+        assert not any(claim.done() for claim in claims)
+        for entry in list(bench.workloads.collection.range()):
+            await confirm(bench, entry.name)
+        assert [(await claim).status for claim in claims] == [200] * len(claims)
+        assert seats.executing == seats.requests == 0
