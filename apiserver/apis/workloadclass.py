@@ -94,6 +94,16 @@ class ReclaimRules(Model):
         ge=0,
         description="How many hosts of the class a namespace may keep out of service so; further marks end with the claim.",
     )
+    abandoned: Literal["Reclaim", "Keep"] = Field(
+        default="Reclaim",
+        description="What becomes of a host that is claimed by a Workload which is gone: powered off, cleaned and offered again, or kept.",
+    )
+    abandoned_grace_period_seconds: int = Field(
+        default=86400,
+        ge=0,
+        le=31536000,
+        description="For how long such a host stays as it is before it is reclaimed, a day by default; its Host says so meanwhile.",
+    )
 
 
 def retain_problem(spec: Mapping[str, Any], class_spec: Mapping[str, Any]) -> str | None:

@@ -18,14 +18,16 @@ from apiserver.client.objects import Object, deleting, key_of, name_of, uid_of
 from controllers import kinds
 from controllers.charges import ends, is_over
 from controllers.consumer.controller import consumer_gone
+from controllers.host.abandoned import ABANDONED, Terms, looks_lost, reclaim, terms_of, wait_of, with_abandonment
 from controllers.host.tenancy import with_tenancy
+from controllers.runtime.conditions import find_condition
 from controllers.runtime.controller import Controller, Result
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from controllers.cluster import Cluster
-    from controllers.providers.base import ProviderHost
+    from controllers.providers.base import Provider, ProviderHost
     from controllers.workloadclass.providers import Sources
 
 __all__ = ["HostController", "changed_status", "gone_status", "host_status", "new_host", "refused_status"]
@@ -35,7 +37,8 @@ log = logging.getLogger(__name__)
 REFUSALS = (413, 422)
 """HTTP codes of the server's refusal of what a report holds: sent again, it is refused again."""
 SEPARATOR = "|"
-ABANDONED = "Abandoned"
+POLL, RESYNC = 15.0, 600.0
+"""Seconds between looks at a host whose abandoned claim is being ended, and at one whose claim is kept."""
 
 
 class HostController:
@@ -51,7 +54,7 @@ class HostController:
         sources.add_change_handler(self._reported)
         sources.add_health_handler(self._class_changed)
         cluster.hosts.add_handler(self._host_changed)
-        cluster.classes.add_handler(self._class_deleted)
+        cluster.classes.add_handler(self._terms_changed)
         cluster.workloads.add_handler(self._workload_changed)
         cluster.namespaces.add_handler(self._namespace_changed)
 
@@ -69,8 +72,9 @@ class HostController:
             self._changed.add(f"{class_name}{SEPARATOR}{uid}")
         self._add(class_name, uid, later=not claimed)
 
-    def _class_deleted(self, old: Object | None, new: Object | None) -> None:
-        if old is not None and new is None:
+    def _terms_changed(self, old: Object | None, new: Object | None) -> None:
+        """The class is gone, or has another word on abandoned claims."""
+        if old is not None and (new is None or old["spec"].get("reclaim") != new["spec"].get("reclaim")):
             self._class_changed(name_of(old))
 
     def _class_changed(self, class_name: str) -> None:
@@ -117,7 +121,8 @@ class HostController:
             try:
                 workload = await self._cluster.client.get(kinds.WORKLOADS, claim["name"], claim["namespace"])
             except ApiException as error:
-                if error.not_found:
+                # Only what is said of this very object counts: a kind that is not served for a while is no absence.
+                if error.not_found and error.details.get("name") == claim["name"]:
                     return True
                 raise
         return bool(workload["metadata"]["uid"] != claim["uid"])
@@ -149,7 +154,9 @@ class HostController:
             overlaps.add(uid)
             return None
         overlaps.discard(uid)
-        status = host_status(reported, host, abandoned=await self._abandoned(host), consumer_gone=self._consumer_gone(host))
+        terms = self._terms(host) if await self._abandoned(host) else None
+        status = host_status(reported, host, abandoned=terms is not None, consumer_gone=self._consumer_gone(host))
+        status = with_abandonment(status, host, terms)
         status = with_tenancy(status, reported, host, self._cluster.namespaces.store.get)
         if not await self._put(host, status) and changed:
             self._unchanged(host)
@@ -157,7 +164,22 @@ class HostController:
             await self._uncharge(host)
         if reported.leftovers and provider is not None and not host["spec"].get("claimRef"):
             await provider.tidy(uid)
-        return None
+        return await self._end_abandoned(host, status, terms, provider) if terms is not None and provider is not None else None
+
+    def _terms(self, host: Object) -> Terms:
+        return terms_of(self._cluster.classes.store.get(host["spec"]["className"]), lost=looks_lost(self._cluster))
+
+    async def _end_abandoned(self, host: Object, status: Object, terms: Terms, provider: Provider) -> Result | None:
+        """Tells the owner of a claim whose Workload is gone, and ends it when its class says so."""
+        if find_condition((host.get("status") or {}).get("conditions"), ABANDONED) is None:
+            about = {**host, "apiVersion": kinds.HOSTS.api_version, "kind": "Host"}
+            self._cluster.events.event(about, "Warning", ABANDONED, status["message"])
+        wait = wait_of(status, terms)
+        if wait is None:
+            return Result(requeue_after=RESYNC)
+        if wait > 0:
+            return Result(requeue_after=wait)
+        return None if await reclaim(self._cluster, host, provider) else Result(requeue_after=POLL)
 
     async def _missing(self, class_name: str, host: Object | None) -> None:
         """The provider does not report the host: because it is gone, or merely because we cannot tell."""
@@ -238,8 +260,7 @@ def new_host(class_name: str, reported: ProviderHost) -> Object:
 
 def host_status(reported: ProviderHost, host: Object, *, abandoned: bool = False, consumer_gone: str = "") -> Object:
     """Host.status from the provider's report. A real host that a Workload of ours has without a claim here is an orphan; a claim whose
-    Workload is gone (it has vanished from the store) is abandoned; one whose Workload's own consumer is gone says so (`consumer_gone`).
-    None is released by itself: something may run there."""
+    Workload is gone (it has vanished from the store) is abandoned; one whose Workload's own consumer is gone says so (`consumer_gone`)."""
     status: Object = {"available": reported.available, "report": reported.report}
     reason, message = reported.reason, reported.message
     claim, consumer = host["spec"].get("claimRef"), reported.consumer

@@ -329,6 +329,11 @@ async def free_by_hand(stack: Stack) -> None:
     await patiently(lambda: stack.hardware.patch("BareMetalHost", name, {"spec": spec}, objects.HARDWARE))
 
 
+async def reclaim_at_once(stack: Stack) -> None:
+    """The owner ends abandoned claims without a grace period."""
+    await patiently(lambda: stack.management.patch("WorkloadClass", "metal", {"spec": {"reclaim": {"abandonedGracePeriodSeconds": 0}}}))
+
+
 ONCE = (objects.IMAGE,)
 
 FLOWS = (
@@ -351,4 +356,5 @@ FLOWS = (
     Flow("real host detached during the release", running_web, detach_and_release, gone),
     Flow("real host taken over for a while", running_web, take_over_for_a_while, runs_on),
     Flow("orphan freed by hand", vanished, free_by_hand, gone),
+    Flow("abandoned claim that its class ends", vanished, reclaim_at_once, gone),
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apiserver.client.errors import ApiException
+from storage.base import Delete
 from tests.crashes import objects
 from tests.crashes.checks import assert_sound, condition, phase
 from tests.crashes.stack import Stack, running
@@ -240,3 +241,70 @@ def test_a_mark_that_is_taken_away_again_makes_room_for_no_second_one() -> None:
         assert spoiled(stack) == []
 
     life(main, reclaim={})
+
+
+async def vanish(stack: Stack, name: str) -> None:
+    """The Workload is gone from the store, and nothing was released."""
+    entry = stack.management.registries["Workload"].get("tenant-a", name)
+    await stack.management.cache.commit([Delete(entry.key, entry.revision)])
+
+
+def test_an_abandoned_claim_counts_and_ends_as_its_class_says() -> None:
+    async def main(stack: Stack) -> None:
+        await stack.management.create(objects.workload("web", hostRef={"name": "h0"}), who="tenant-a")
+        await stack.until(lambda: phase(stack, "web") == "Running")
+        await vanish(stack, "web")
+        await stack.until(lambda: stack.host_of("h0")["status"]["reason"] == "Abandoned")
+        assert "reclaim.abandoned" in stack.host_of("h0")["status"]["message"]
+        await refused(stack)
+        assert stack.real("h0")["spec"]["image"]
+        now = {"spec": {"reclaim": {"abandoned": "Reclaim", "abandonedGracePeriodSeconds": 0}}}
+        await stack.management.patch("WorkloadClass", "metal", now)
+        await stack.until(lambda: offers(stack, "tenant-b") == HOSTS)
+        assert not stack.host_of("h0")["status"].get("conditions")
+        events = [event["reason"] for event in stack.management.all("Event") if event["involvedObject"]["kind"] == "Host"]
+        assert {"Abandoned", "Reclaimed"} <= set(events)
+        await lived(stack, "two")
+
+    life(main, reclaim={"abandoned": "Keep"})
+
+
+AT_ONCE: dict[str, Any] = {"reclaim": {"abandoned": "Reclaim", "abandonedGracePeriodSeconds": 0}}
+
+
+def test_a_store_that_was_lost_wipes_nothing() -> None:
+    async def main(stack: Stack) -> None:
+        await stack.management.create(objects.workload("web", hostRef={"name": "h0"}), who="tenant-a")
+        await stack.until(lambda: phase(stack, "web") == "Running")
+        await stack.settled()
+        lost = [entry for kind in ("Workload", "BareMetalHost", "Host") for entry in stack.management.registries[kind].collection.range()]
+        await stack.management.cache.commit([Delete(entry.key, entry.revision) for entry in lost])
+        await stack.until(lambda: stack.host_of("h0")["status"]["reason"] == "Orphaned")
+        await stack.settled()
+        assert stack.real("h0")["spec"]["image"]
+        assert stack.real("h0")["spec"]["online"]
+        assert stack.host_of("h0")["status"]["reason"] == "Orphaned"
+        await stack.hardware.patch("BareMetalHost", "h0", {"spec": {"image": None, "consumerRef": None}}, objects.HARDWARE)
+        await stack.until(lambda: offers(stack, "tenant-b") == HOSTS)
+
+    life(main, **AT_ONCE)
+
+
+def test_a_store_that_has_lost_its_workloads_wipes_nothing() -> None:
+    names = ("one", "two", "three")
+
+    async def main(stack: Stack) -> None:
+        await stack.management.create(*(objects.workload(name) for name in names), who="tenant-a")
+        await stack.until(lambda: all(phase(stack, name) == "Running" for name in names))
+        entries = [stack.management.registries["Workload"].get("tenant-a", name) for name in names]
+        await stack.management.cache.commit([Delete(entry.key, entry.revision) for entry in entries])
+        await stack.until(lambda: all("restore the store" in host["status"].get("message", "") for host in stack.management.all("Host")))
+        await stack.settled()
+        assert all(bmh["spec"].get("image") for bmh in stack.hardware.all("BareMetalHost"))
+        # The owner says what is not in use; then the others are abandoned claims again.
+        freed = stack.host_of("h0")["metadata"]["name"]
+        await stack.management.patch("Host", freed, {"spec": {"claimRef": None}})
+        await stack.hardware.patch("BareMetalHost", "h0", {"spec": {"image": None, "consumerRef": None}}, objects.HARDWARE)
+        await stack.until(lambda: offers(stack, "tenant-b") == HOSTS, 1200)
+
+    life(main, hard=HOSTS, **AT_ONCE)
