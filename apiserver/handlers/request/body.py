@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from apiserver.apis.status import bad_request, too_large, too_many_values
+from apiserver.apis.status import ApiError, bad_request, too_large, too_many_values
 from apiserver.handlers.request.timebudget import TURNS
 from apiserver.handlers.request.yamlloader import parse
 from apiserver.registry.generic.counting import VALUES, exceeds, outside
@@ -39,13 +39,15 @@ KEY, PATH = 1024, 8192
 LARGE = 1000
 """Bodies with more values than that let others have a turn between the steps of their handling."""
 CHEAP = 64 * 1024
-"""Brackets up to which a body that has too many values is parsed all the same, to say first what else is wrong with it."""
+"""Brackets and commas up to which a body that has too many values is parsed all the same, to say first what else is wrong with it."""
 ESCAPES = 16 * 1024
 """Escaped characters of a body that may be looked at one by one for surrogates; a µs each."""
 NAMED = 50
 """Doubled keys that are named; the rest is only counted."""
 SHOWN = 512
 """Characters of a doubled key's path."""
+SLICE = 64 * 1024
+"""Characters that are looked at in one step for bytes that are no UTF-8."""
 EXACT = 2.0**53
 """Up to here every integer has a float of its own."""
 SMALLEST, LARGEST = -(2**63), 2**64 - 1
@@ -119,26 +121,53 @@ def _steps(body: bytes, media: str, *, find_duplicates: bool) -> Generator[None,
         return _json_in_yaml(body) or (yield from _decode_yaml(body))
     try:
         value, large = _load_json(body)
-    except orjson.JSONDecodeError:
+    except orjson.JSONDecodeError as error:
         yield
-        body, (value, large) = _replaced(body)
+        body = yield from _replaced(body, error)
+        value, large = _load_replaced(body)
     if not find_duplicates:
         return Decoded(value, large=large)
     yield
     return Decoded(value, () if _unique(body, value) else _doubled(body), large)
 
 
-def _replaced(body: bytes) -> tuple[bytes, tuple[Any, bool]]:
-    """A body, and what _load_json makes of it, with U+FFFD for each byte that is no UTF-8 and each surrogate without its other half: so Go
-    reads JSON. Raises ApiError (400) for what is no JSON either way."""
+def _replaced(body: bytes, error: orjson.JSONDecodeError) -> Generator[None, None, bytes]:
+    """Replace each byte that is no UTF-8, and each surrogate without its other half, by U+FFFD: so Go reads JSON. Raises ApiError (400)
+    where there is neither, which means that `error` stands."""
     if body.count(b"\\") > ESCAPES:
         raise bad_request("the body is not JSON, or has a surrogate without its other half among too many escaped characters")
-    text = _NO_UTF8.sub("\ufffd", body.decode(errors="surrogateescape"))
-    replaced = _SURROGATE.sub(_whole_or_replaced, text).encode()
+    text = body.decode(errors="surrogateescape")
+    yield
+    replaced = yield from _without_bytes(text)
+    if "\\ud" in replaced or "\\uD" in replaced:
+        yield
+        replaced = _SURROGATE.sub(_whole_or_replaced, replaced)
+    if replaced == text:
+        raise _no_json(error)
+    yield
+    return replaced.encode()
+
+
+def _without_bytes(text: str) -> Generator[None, None, str]:
+    """The text with U+FFFD for what was no UTF-8, in slices: each byte may be such."""
+    if not _NO_UTF8.search(text):
+        return text
+    parts: list[str] = []
+    for start in range(0, len(text), SLICE):
+        yield
+        parts.append(_NO_UTF8.sub("\ufffd", text[start : start + SLICE]))
+    return "".join(parts)
+
+
+def _load_replaced(body: bytes) -> tuple[Any, bool]:
     try:
-        return replaced, _load_json(replaced)
+        return _load_json(body)
     except orjson.JSONDecodeError as error:
-        raise bad_request(f"the body is not JSON: {error}") from None
+        raise _no_json(error) from None
+
+
+def _no_json(error: orjson.JSONDecodeError) -> ApiError:
+    return bad_request(f"the body is not JSON: {error}")
 
 
 def _whole_or_replaced(found: re.Match[str]) -> str:
@@ -154,9 +183,10 @@ _SURROGATE = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F
 def _load_json(body: bytes) -> tuple[Any, bool]:
     """The value, and whether it is large."""
     brackets = body.count(b"{") + body.count(b"[")
-    large = brackets + body.count(b",") > LARGE
+    marks = brackets + body.count(b",")
+    large = marks > LARGE
     if large and exceeds(body, VALUES):
-        if brackets <= CHEAP:
+        if marks <= CHEAP:
             orjson.loads(body)
         raise too_many_values(VALUES)
     value = orjson.loads(body)

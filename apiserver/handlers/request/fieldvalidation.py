@@ -44,7 +44,7 @@ def unknown_fields(schema: dict[str, Any], value: Any, path: str = "", stored: A
         items = schema.get("items")
         if items:
             for index, item in enumerate(value):
-                if isinstance(item, CONTAINERS):
+                if item and isinstance(item, CONTAINERS):
                     yield from unknown_fields(items, item, f"{path}[{index}]")
         return
     if not isinstance(value, dict) or schema.get("x-kubernetes-preserve-unknown-fields"):
@@ -59,7 +59,7 @@ def unknown_fields(schema: dict[str, Any], value: Any, path: str = "", stored: A
         inner = known.get(key) if known is not None else extra
         if inner is None:
             yield f"{path}.{key}" if path else key
-        elif isinstance(item, CONTAINERS):
+        elif item and isinstance(item, CONTAINERS):
             yield from unknown_fields(inner, item, f"{path}.{key}" if path else key, before.get(key))
 
 
