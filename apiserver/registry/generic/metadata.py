@@ -225,6 +225,13 @@ def qualified(key: str) -> bool:
     return len(name) <= 63 and _NAME_PART.fullmatch(name) is not None
 
 
+def check_numbers(resource: Resource, name: str, old: dict[str, Any], wanted: object) -> None:
+    """Refuse metadata to be applied that has more of something than LIMITS allow, before its items are compared with those that are stored.
+    Raises ApiError Invalid."""
+    if isinstance(wanted, dict) and (causes := _number_causes(old, wanted)):
+        raise refuse(resource, name, causes)
+
+
 def _number_causes(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, str]]:
     """Causes for more of something than LIMITS allow. What was stored with more may become less."""
     causes = []

@@ -161,6 +161,7 @@ class Registry:
             if uid:
                 why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
                 raise conflict(self.resource.group, self.resource.plural, name, why)
+            metadata.check_numbers(self.resource, name, {}, wanted.get("metadata"))
             obj = self.tracking.apply(context, None, wanted, "", now(), force=force)
             obj = {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}}  # there is none to match
             try:
@@ -174,6 +175,7 @@ class Registry:
 
     async def _apply(self, context: Context, namespace: str, name: str, wanted: dict[str, Any], subresource: str, *, force: bool) -> Entry:
         def change(current: dict[str, Any]) -> dict[str, Any]:
+            metadata.check_numbers(self.resource, name, current["metadata"], wanted.get("metadata"))
             filled = self.strategy.filled(current)
             return self.tracking.apply(context, current, wanted, subresource, now(), force=force, filled=filled)
 
