@@ -187,7 +187,7 @@ class HostRegistry(Registry):
             claim = entry.object()["spec"].get("claimRef")
             if claim:
                 holder = f"{claim['namespace']}/{claim['name']}"
-                why = f"it is claimed by the workload {holder}; delete that, or clear spec.claimRef, and try again"
+                why = f"workload {holder} has it: to keep its disks, clear spec.claimRef first; deleting that wipes them"
                 raise conflict(GROUP, "hosts", name, why)
             if not context.dry_run:
                 for view in self.claims.views_of_host(name):

@@ -121,7 +121,7 @@ def _condition(workload: Object, view_group: str, *, there: bool) -> Object:
         return condition(CONSUMER_FOUND, True, "Found", f"{who} exists", generation=generation)
     host = ((workload.get("status") or {}).get("host") or {}).get("name") or "NAME"
     message = (
-        f"{who}, which has the host, does not exist: if it was moved to another cluster, leave this as it is; "
-        f"otherwise release the host with `kubectl delete baremetalhosts.{view_group} {host} -n {namespace_of(workload)}`"
+        f"{who}, which has the host, does not exist: if it was moved to another cluster, leave this as it is; otherwise release the host, "
+        f"which wipes it, with `kubectl delete baremetalhosts.{view_group} {host} -n {namespace_of(workload)}`"
     )
     return condition(CONSUMER_FOUND, False, "ConsumerGone", message, generation=generation)

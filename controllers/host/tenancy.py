@@ -27,8 +27,8 @@ _UNKNOWN = (
     f"{_CLEAN}; or add /UID of the namespace to that annotation, if it is still the one whose data it is"
 )
 _PASSED = (
-    "{who} has it in the other cluster, from the time of an earlier namespace {name} here: release it there, or delete this Host to let "
-    "the present namespace of that name take the claim over"
+    "{who} has it in the other cluster, from the time of an earlier namespace {name} here: to let the present namespace of that name take "
+    "the claim over, delete this Host object, which changes nothing on the machine; releasing the host there wipes it"
 )
 
 

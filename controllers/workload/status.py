@@ -122,7 +122,7 @@ def releasing_status(workload: Object, message: str, now: str) -> Object:
 
 def lost_status(workload: Object, now: str) -> Object:
     """The status of a Workload whose host was taken back: it says what to do."""
-    gone = Outcome(False, "Lost", "its host was taken back: delete this Workload and create it anew to get another one")
+    gone = Outcome(False, "Lost", "its host was taken back: delete this Workload and create it again to get another one")
     status = {"observedGeneration": _generation(workload), "conditions": _conditions(workload, now, Provisioned=gone, Ready=gone)}
     return _complete(workload, status, now)
 

@@ -185,7 +185,10 @@ def in_use(users: list[str]) -> str:
     """What the deletion of a class waits for, and the ways out."""
     some = ", ".join(users[:NAMED]) + (f" and {len(users) - NAMED} more" if len(users) > NAMED else "")
     have = "has a host" if len(users) == 1 else "have hosts"
-    return f"{some} {have} of the class: delete them, or clear spec.claimRef of their hosts; then it goes"
+    return (
+        f"{some} {have} of the class, which stays as long as it is in use: to keep a machine's disks, clear spec.claimRef of its Host; "
+        "deleting a Workload wipes its machine"
+    )
 
 
 def _overlap(count: int, generation: int | None) -> Object:

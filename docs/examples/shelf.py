@@ -132,7 +132,7 @@ class ShelfProvider(Provider):
         mine = {"uid": metadata["uid"], "namespace": metadata["namespace"], "workload": metadata["name"]}
         claim = self._claim(name) or self._take(name, mine)
         if claim["uid"] != metadata["uid"]:
-            taken = _refused("HostTaken", "somebody else has the machine: delete this Workload to get another one")
+            taken = _refused("HostTaken", "another consumer has the machine: delete this Workload and create it again")
             return replace(taken, untouched=True)
         synchronized = request.blocked or Outcome(True, "Synchronized", "the machine has been told everything")
         if request.blocked is None:

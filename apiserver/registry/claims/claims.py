@@ -288,7 +288,7 @@ def unbound(workload: dict[str, Any]) -> dict[str, Any]:
     """Clear the Workload's host. Its phase becomes Lost, unless it is being deleted or rescheduled (phase Pending with status.host set)."""
     status = {k: v for k, v in (workload.get("status") or {}).items() if k not in ("host", "hardware", "addresses", "poweredOn")}
     if "deletionTimestamp" not in workload["metadata"] and status.get("phase") != "Pending":
-        message = "The owner of the hardware took the host back. Delete this workload and create it anew to get another one."
+        message = "the owner of the hardware took the host back: delete this Workload and create it again to get another one"
         status |= {"phase": "Lost", "conditions": with_condition(workload, "Bound", "False", "HostTakenBack", message)}
     return {**workload, "status": status}
 

@@ -126,7 +126,8 @@ def _own_history(host: dict[str, Any], reported: dict[str, Any]) -> dict[str, An
 _STOLEN = {
     "operationalStatus": "error",
     "errorType": "registration error",
-    "errorMessage": "somebody else uses the machine at its source: delete this host to give it up, and another one can be chosen",
+    "errorMessage": "another consumer uses the machine at its source: to keep the host, ask the hardware's owner to clear spec.consumerRef "
+    "there; deleting this BareMetalHost gives the host up, and another one can be chosen",
 }
 """What a view says of a host that its claimant has lost. Its state is `available`: what runs there is not the claimant's, which must not
 take it for what it asked for, and may go at once."""

@@ -153,7 +153,7 @@ def never_off(bmh: Object, workload: Object) -> str:
     """Why the machine stays powered on although it is not to be; "" otherwise."""
     if workload["spec"].get("online", True) or not _stays_on(bmh):
         return ""
-    return "the hardware's owner does not let this machine be powered off: set spec.online to true, or delete this Workload"
+    return "the hardware's owner does not let this machine be powered off: set spec.online to true, or ask the owner to allow it"
 
 
 def _annotations(bmh: Object, want: Desired) -> Object:

@@ -297,4 +297,4 @@ def _policy(context: ProviderContext, identity: Identity) -> Policy:
 
 _BOUND = Outcome(True, "Bound", "the host is this Workload's")
 _SYNCHRONIZED = Outcome(True, "Synchronized", "all settings were passed to the host")
-_GONE = "the machine was removed from its cluster by its owner: delete this Workload and make a new one"
+_GONE = "the machine is not at its source any more: if its owner removed it for good, delete this Workload and create it again"

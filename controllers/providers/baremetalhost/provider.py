@@ -116,6 +116,6 @@ def _waiting(bmh: Object) -> str:
 
 
 _TAKEN = (
-    "somebody else uses the host in the hardware cluster: delete this Workload to get another one, "
-    "or ask the hardware's owner to clear the host's consumerRef"
+    "another consumer has the host in the hardware cluster: to keep the host, ask the hardware's owner to clear the BareMetalHost's "
+    "spec.consumerRef; to give it up, delete this Workload, then create it again to get another host"
 )

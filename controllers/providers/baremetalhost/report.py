@@ -184,7 +184,7 @@ def stalled(bmh: Object) -> str:
     """Why the host does not do what it was told, if that is its owner's will; for the tenant that has it."""
     annotations = annotations_of(bmh)
     if deleting(bmh):
-        return "the hardware's owner is removing the machine: delete this Workload to get another one"
+        return "the hardware's owner is removing the machine: save what you need from it; a new Workload gets another machine"
     if names.DETACHED in annotations:
         return "the hardware's owner has detached the machine: nothing on it changes until they attach it again, ask them"
     if names.PAUSED in annotations:

@@ -285,5 +285,5 @@ class CloudProvider(Provider):
 
 
 _DELETED = "the machine was terminated by its owner: delete this Workload and make a new one"
-_TAKEN = "somebody else has the machine: delete this Workload to get another one, or ask its owner to terminate the instance"
+_TAKEN = "another consumer has the machine, and nothing of this Workload is on it: delete this Workload and create it again"
 _HELD = "the machine's owner holds it as it is: nothing changes until they let it go; ask them"

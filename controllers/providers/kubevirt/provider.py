@@ -252,5 +252,5 @@ def _checksum(disk: Object) -> str:
 
 
 _DELETED = "the machine was deleted by its owner: delete this Workload and make a new one"
-_TAKEN = "somebody else has the machine: delete this Workload to get another one, or ask its owner to delete the VirtualMachine"
+_TAKEN = "another consumer has the machine, and nothing of this Workload is on it: delete this Workload and create it again"
 _TOO_OLD = "the class wants images to be verified, and its cluster's importer cannot do that (CDI 1.65 can): ask its owner"

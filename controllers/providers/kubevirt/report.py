@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 
 __all__ = ["installed_image", "machine", "made_from", "quarantined", "slot_of", "taken_by"]
 
+_NO_DISK = "the machine's disk is gone: ask its owner to restore it; if that cannot be, delete this Workload and create it again"
+
 ERRORS = {
     "ErrorUnschedulable": "there is no room for the machine now: it starts when there is; a smaller one may fit",
     "ErrImagePull": "the image cannot be pulled: check spec.image.url",
     "ImagePullBackOff": "the image cannot be pulled: check spec.image.url",
     "DataVolumeError": "the image cannot be imported: check spec.image (url, checksum and that it is a disk image)",
-    "ErrorPvcNotFound": "the machine's disk is gone: delete this Workload and make a new one",
-    "ErrorDataVolumeNotFound": "the machine's disk is gone: delete this Workload and make a new one",
+    "ErrorPvcNotFound": _NO_DISK,
+    "ErrorDataVolumeNotFound": _NO_DISK,
     "CrashLoopBackOff": "the machine fails to start again and again: its owner has to look at it",
 }
 """By a VirtualMachine's status.printableStatus, what its tenant is told."""

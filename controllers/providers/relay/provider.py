@@ -157,11 +157,12 @@ def _waiting(view: Object) -> str:
 
 
 _TAKEN = (
-    "somebody else has the host where it comes from: delete this Workload to get another one, or clear spec.consumerRef of the host there"
+    "another consumer has the host where it comes from: to keep the host, ask that its spec.consumerRef be cleared there; to give it up, "
+    "delete this Workload, then create it again to get another host"
 )
-_HANDED_BACK = "the host's consumer has it where it comes from again: delete this Workload; nothing is released by that"
+_HANDED_BACK = "the host's consumer has it where it comes from again: delete this Workload; the host and what runs on it stay as they are"
 _NOT_RETAINED = (
     "the host cannot be left as it is, for where it comes from that is not allowed: save what you need, then set spec.reclaimPolicy to "
     "Delete, or ask the owner there to allow it"
 )
-_LEAVING = "the host was given up where it comes from, and is being cleaned there: delete this Workload to get another one"
+_LEAVING = "the host was given up where it comes from, and is being cleaned there: delete this Workload and create it again for another one"

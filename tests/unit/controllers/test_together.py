@@ -481,7 +481,8 @@ async def test_a_deleted_class_stays_until_nobody_has_a_host_of_it(here: World) 
         assert class_["metadata"]["finalizers"] == [IN_USE_FINALIZER]
         class_["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
         here.management.put(CLASSES, class_)
-        await eventually(lambda: removable(here).startswith("team-a/web has a host of the class: delete"))
+        await eventually(lambda: removable(here).startswith("team-a/web has a host of the class, which stays as long as it is in use"))
+        assert "to keep a machine's disks, clear spec.claimRef" in removable(here)
         await eventually(lambda: "InUse" in here.reasons())
         here.management.put(WORKLOADS, workload("late"))
         await eventually(lambda: here.condition("late", "Bound")["reason"] == "ClassDeleting")
