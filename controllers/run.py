@@ -17,7 +17,7 @@ from controllers.host.controller import HostController
 from controllers.offer.controller import OfferController
 from controllers.runtime.leader import AlwaysLeader, LeaderElector, LeaseElector, replica
 from controllers.runtime.manager import Manager
-from controllers.scheduler.controller import Binder
+from controllers.scheduler.controller import Scheduler
 from controllers.workload.controller import WorkloadController
 from controllers.workloadclass.controller import ClassController
 from controllers.workloadclass.providers import Sources
@@ -57,13 +57,13 @@ def compose(client: Client, *, view_group: str = "metal3.io") -> tuple[Manager, 
         manager.informer(informer)
     manager.add(cluster.events)
     manager.add(cluster.secrets)
-    binder = Binder(cluster)
-    workloads = WorkloadController(cluster, sources, binding=binder.busy, avoid=binder.avoid)
+    scheduler = Scheduler(cluster)
+    workloads = WorkloadController(cluster, sources, binding=scheduler.busy, avoid=scheduler.avoid)
     for controller in (
         ClassController(cluster, sources),
         HostController(cluster, sources, unchanged=workloads.look_at),
         OfferController(cluster),
-        binder,
+        scheduler,
         workloads,
         ConsumerController(cluster),
     ):

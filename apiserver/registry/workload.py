@@ -79,8 +79,8 @@ class WorkloadStrategy(Strategy):
         return _without_empty_class(new)
 
     def fill(self, old: dict[str, Any] | None, new: dict[str, Any], subresource: str) -> dict[str, Any]:
-        """Without className: on creation the default class, afterwards the one that it has. Without a default class, none: the binder says
-        so in a condition."""
+        """Without className: on creation the default class, afterwards the one that it has. Without a default class, none: a condition says
+        so."""
         spec = new["spec"]
         if subresource or "className" in spec:
             return new
@@ -132,11 +132,14 @@ class WorkloadStrategy(Strategy):
         if self._drops_release(old, new):  # an admission webhook's doing: what a client leaves out is kept
             causes.append(cause("FieldValueForbidden", f"Forbidden: {_KEPT_FINALIZER}", "metadata.finalizers"))
         before = old["spec"]
-        fixed = _CHOICE if "host" in (old.get("status") or {}) else ("className",) if "className" in before else ()
-        for field in fixed:
+        for field in _CHOICE if self._has_host(old) else ():
             if spec.get(field) != before.get(field):
                 causes.append(cause("FieldValueForbidden", _fixed(field, before.get(field), spec.get(field)), f"spec.{field}"))
         return causes
+
+    def _has_host(self, old: dict[str, Any]) -> bool:
+        """Whether a host was chosen. A binding at the same moment makes this write start over, with what the binding wrote."""
+        return "host" in (old.get("status") or {}) or self.claims.host_of_workload(old) is not None
 
     def _drops_release(self, old: dict[str, Any], new: dict[str, Any]) -> bool:
         """Whether the write would let the Workload end without the release of its host. Such a host would stay claimed by nobody: out of
@@ -177,6 +180,18 @@ class WorkloadStrategy(Strategy):
         host = self.claims.host_of_workload(new) if old is not None else None
         if host is not None:
             self.claims.check_commit(host, new["metadata"]["namespace"], new["metadata"]["name"], operations, follows=follows)
+
+
+def _another_choice(workload: dict[str, Any], host: dict[str, Any], decided: dict[str, Any]) -> str | None:
+    """Why the host was chosen for another Workload than there is by now: what chooses a host may change until a binding is committed."""
+    metadata, wanted = workload["metadata"], workload["spec"].get("className")
+    if decided.get("uid") not in (None, metadata["uid"]):
+        return "it is another Workload of that name; choose a host for this one"
+    if decided.get("generation") not in (None, metadata.get("generation")):
+        return "its spec has changed since the host was chosen; choose again"
+    if wanted not in (None, host["spec"]["className"]):
+        return f"its class is {wanted}, and the host's is not; choose a host of its class"
+    return None
 
 
 def _holds(workload: dict[str, Any]) -> bool:
@@ -253,11 +268,12 @@ class WorkloadRegistry(Registry):
         self.get(namespace, name)
         binding = self._binding(name, body)
         admitted = await self.admission.admit(Attributes("CREATE", context, self.resource, namespace, name, binding, None, subresource))
-        target = self._binding(name, admitted or binding)["target"]["name"]
+        asked = self._binding(name, admitted or binding)
+        target = asked["target"]["name"]
         namespace_uid = await self.claims.namespaces.current(namespace)
 
         async def attempt() -> dict[str, Any]:
-            operations = self._bind(namespace, namespace_uid, name, target)
+            operations = self._bind(namespace, namespace_uid, name, target, asked["metadata"])
             if operations and not context.dry_run:
                 await self.cache.commit(operations)
                 await self._withdraw(target)
@@ -272,8 +288,9 @@ class WorkloadRegistry(Registry):
         except ValidationError as error:
             raise refuse(self.resource, name, causes_of(error)) from None
 
-    def _bind(self, namespace: str, namespace_uid: str, name: str, target: str) -> list[Operation]:
-        """The commit that binds; empty when it is bound so already. Raises ApiError when it cannot be."""
+    def _bind(self, namespace: str, namespace_uid: str, name: str, target: str, decided: dict[str, Any]) -> list[Operation]:
+        """Return the commit that binds; empty when it is bound so already. `decided`: the metadata of the Workload that the host was chosen
+        for, as far as the binding says it. Raises ApiError when it cannot be bound."""
         entry, host_entry = self.get(namespace, name), self.claims.hosts.get("", target)
         workload, host = entry.object(), host_entry.object()
         if (host["spec"].get("claimRef") or {}).get("uid") == workload["metadata"]["uid"]:
@@ -282,6 +299,8 @@ class WorkloadRegistry(Registry):
             raise conflict(GROUP, "workloads", name, "it is being deleted")
         if "host" in (workload.get("status") or {}):
             raise conflict(GROUP, "workloads", name, f"it has the host {workload['status']['host']['name']} already")
+        if (other := _another_choice(workload, host, decided)) is not None:
+            raise conflict(GROUP, "workloads", name, other)
         why = None if adopting(host, workload, namespace_uid) else free_reason(host, namespace_uid)
         if why is not None:
             raise conflict(GROUP, "hosts", target, why)

@@ -1,7 +1,7 @@
-"""The binder: finds a host for every Workload that has none. Which one is decided in `fit`; here is when, and what is said.
+"""Find a host for every Workload that has none: `fit` decides which one, this module when, and what the status says.
 
-Woken by Workloads, classes, namespaces and hosts that become free. The claim itself is the server's, atomic; the binder merely
-proposes, and takes the next one on a conflict.
+Workloads, classes, namespaces and hosts that become free wake the scheduler. The server makes the claim, atomically; the scheduler
+proposes a host, and the next one after a conflict.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from controllers.cluster import Cluster
     from controllers.scheduler.fit import Needs
 
-__all__ = ["Binder", "Unbindable", "is_pending"]
+__all__ = ["Scheduler", "Unbindable", "is_pending"]
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +44,8 @@ LOOK_AT_QUOTA = 10.0
 OF_QUOTAS = ("exceeded quota", "status unknown for quota")
 """What a refusal of the quota admission says: it is about the namespace, not about the host."""
 ATTEMPTS = 5
+DECIDED_BY = ("name", "namespace", "uid", "generation")
+"""What of a Workload's metadata tells the server which spec a host was chosen for."""
 
 
 class Unbindable(Exception):
@@ -62,12 +64,12 @@ class QuotaExceeded(Unbindable):
 
 
 def is_pending(workload: Object) -> bool:
-    """Whether the binder has to find a host: none yet, not deleted, and it did not lose one."""
+    """Whether the scheduler has to find a host: none yet, not deleted, and it did not lose one."""
     status = workload.get("status") or {}
     return not status.get("host") and not deleting(workload) and status.get("phase") != "Lost"
 
 
-class Binder:
+class Scheduler:
     """Reconciles Workloads by key."""
 
     def __init__(self, cluster: Cluster, *, workers: int = 16, total: int = 64) -> None:
@@ -78,7 +80,7 @@ class Binder:
         self._retelling: set[str] = set()
         self._said: dict[str, float] = {}
         self._explanations = Explanations(self._free)
-        self.controller = Controller("binder", self.reconcile, workers=workers, group=tenant_of, total=total)
+        self.controller = Controller("scheduler", self.reconcile, workers=workers, group=tenant_of, total=total)
         cluster.hosts.add_handler(self._host_changed)
         cluster.workloads.add_handler(self._workload_changed)
         cluster.classes.add_handler(self._class_changed)
@@ -201,17 +203,15 @@ class Binder:
         if class_ is None and not name:
             raise Unbindable("NoDefaultClass", "spec.className is empty and no WorkloadClass is the default: set spec.className")
         if class_ is None:
-            raise Unbindable("ClassNotFound", f'there is no WorkloadClass "{name}": kubectl get workloadclasses shows those there are')
+            raise Unbindable("ClassNotFound", f'there is no WorkloadClass "{name}": correct spec.className, or have the class created')
         if deleting(class_):
-            raise Unbindable("ClassDeleting", f'the WorkloadClass "{name}" is being deleted: use another one')
+            raise Unbindable("ClassDeleting", f'the WorkloadClass "{name_of(class_)}" is being deleted: {_OTHER_CLASS}')
         namespace = self._cluster.namespaces.store.get(namespace_of(workload))
         if namespace is not None and not is_active(namespace):
             raise Unbindable("NamespaceNotAllowed", f'the namespace "{namespace_of(workload)}" is being deleted: use another one')
         if namespace is None or not admits(class_, namespace):
-            message = (
-                f'the WorkloadClass "{name_of(class_)}" does not allow namespace "{namespace_of(workload)}": ask its owner, or use another'
-            )
-            raise Unbindable("NamespaceNotAllowed", message)
+            message = f'the WorkloadClass "{name_of(class_)}" does not allow namespace "{namespace_of(workload)}"'
+            raise Unbindable("NamespaceNotAllowed", f"{message}: ask its owner, or {_OTHER_CLASS}")
         return class_
 
     def _choose(self, key: str, class_: Object, want: Needs) -> str:
@@ -264,7 +264,8 @@ class Binder:
         body = {
             "apiVersion": kinds.WORKLOADS.api_version,
             "kind": "Binding",
-            "metadata": {"name": name_of(workload), "namespace": namespace_of(workload), "uid": workload["metadata"]["uid"]},
+            # The server compares uid and generation: the host was chosen for this Workload with this spec, and for no other.
+            "metadata": {field: workload["metadata"][field] for field in DECIDED_BY if field in workload["metadata"]},
             "target": {"name": host},
         }
         try:
@@ -287,14 +288,15 @@ class Binder:
         return True
 
     async def _settled(self, workload: Object) -> bool:
-        """Whether the Workload needs no host any more: the informer may lag behind a bind of our own."""
+        """Whether the Workload needs no such host any more: the informer may lag behind a bind of our own, or behind a change of spec.
+        Its event, which is on the way, adds a changed Workload to the queue."""
         try:
             current = await self._cluster.client.get(kinds.WORKLOADS, name_of(workload), namespace_of(workload))
         except ApiException as error:
             if error.not_found:
                 return True
             raise
-        return not is_pending(current) or current["metadata"]["uid"] != workload["metadata"]["uid"]
+        return not is_pending(current) or uid_of(current) != uid_of(workload) or current["spec"] != workload["spec"]
 
     async def _say(self, key: str, workload: Object, error: Unbindable) -> Result | None:
         """Puts the reason on the Workload, with one event per reason."""
@@ -316,6 +318,10 @@ class Binder:
         if not same:
             self._cluster.events.event(_about(workload), "Warning", error.reason, message)
         return None
+
+
+_OTHER_CLASS = "set spec.className to another class (kubectl get workloadclasses)"
+"""While there is no host the class may be changed, so that nobody has to create the Workload again."""
 
 
 def _terms(class_: Object) -> tuple[object, ...]:

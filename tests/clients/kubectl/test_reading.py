@@ -113,7 +113,7 @@ def test_describe_and_events_show_events(twins: Twins) -> None:
     for which in NAMESPACES:
         assert twins.raw(which, "create", "-f", "-", stdin=for_twin(json.dumps(_event(twins, which)), which)).code == 0
     described = twins.same("describe", KIND, "db")
-    assert re.search(r"Normal +HostBound +AGE +binder +It has a host", described)
+    assert re.search(r"Normal +HostBound +AGE +default-scheduler +It has a host", described)
     assert "HostBound" in twins.same("events", "--for", f"{KIND}/db")
     assert "HostBound" in twins.same("get", "events", "--field-selector", "involvedObject.name=db,involvedObject.kind=Workload")
 
@@ -124,7 +124,7 @@ def _event(twins: Twins, which: str) -> dict[str, object]:
     now = subprocess.run(["date", "-u", "+%Y-%m-%dT%H:%M:%SZ"], capture_output=True, text=True, check=True).stdout.strip()
     return {
         "apiVersion": "v1", "kind": "Event", "metadata": {"name": "db.1", "namespace": which}, "involvedObject": involved,
-        "reason": "HostBound", "message": "It has a host", "type": "Normal", "source": {"component": "binder"},
+        "reason": "HostBound", "message": "It has a host", "type": "Normal", "source": {"component": "default-scheduler"},
         "firstTimestamp": now, "lastTimestamp": now, "count": 1,
     }  # fmt: skip
 

@@ -116,6 +116,8 @@ async def bind(api: FakeApi, request: web.Request, address: Address, body: Objec
         raise Failure(404, "NotFound")
     if host["spec"].get("claimRef") or not host["status"]["available"] or (wl.get("status") or {}).get("host"):
         raise Failure(409, "Conflict", "taken")
+    if body["metadata"].get("generation") not in (None, wl["metadata"]["generation"]):
+        raise Failure(409, "Conflict", "its spec has changed")
     real, view = host["spec"]["source"], f"{host['spec']['source']['name']}"
     claim = {"namespace": namespace, "name": name, "uid": wl["metadata"]["uid"]}
     claim["namespaceUID"] = api.get(NAMESPACES, namespace)["metadata"]["uid"]

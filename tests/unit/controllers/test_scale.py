@@ -11,7 +11,7 @@ import pytest
 from controllers.cluster import connect
 from controllers.consumer.controller import ConsumerController
 from controllers.run import compose
-from controllers.scheduler.controller import Binder
+from controllers.scheduler.controller import Scheduler
 from controllers.workload.controller import WorkloadController
 from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, bmh, controllers, workload, world
 from tests.unit.controllers.fakeapi import eventually
@@ -46,7 +46,7 @@ async def test_the_requests_for_a_workload_do_not_grow_with_the_number_of_hosts(
 
 async def test_binding_goes_first_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     busy = [True]
-    monkeypatch.setattr(Binder, "busy", lambda self, namespace: busy[0])
+    monkeypatch.setattr(Scheduler, "busy", lambda self, namespace: busy[0])
     async with world() as here:
         for number in range(2):
             here.hardware.put(BMH, bmh(f"h{number}"))
@@ -66,22 +66,22 @@ async def test_a_tenant_with_thousands_of_workloads_is_one_among_others(client: 
     """Also one that has a class to itself, and changes all of its Workloads again and again."""
     manager, _, _ = compose(client)
     made = {type(run.__self__): run.__self__ for run in manager._runnables if hasattr(run, "__self__")}
-    for kind in (Binder, WorkloadController, ConsumerController):
+    for kind in (Scheduler, WorkloadController, ConsumerController):
         queue = made[kind].controller.queue
         for number in range(2000):
             queue.add(f"greedy/w{number}")
         queue.add("modest/web")
         assert "modest/web" in {await queue.get() for _ in range(2)}, kind
-    assert made[Binder].busy("greedy")
-    assert not made[Binder].busy("modest"), "what others bind keeps nothing of this one waiting"
+    assert made[Scheduler].busy("greedy")
+    assert not made[Scheduler].busy("modest"), "what others bind keeps nothing of this one waiting"
 
 
 async def test_the_binder_has_so_many_workers_in_all(client: Client) -> None:
-    binder = Binder(connect(client), workers=2, total=5)
+    scheduler = Scheduler(connect(client), workers=2, total=5)
     for namespace in range(10):
         for number in range(3):
-            binder.controller.queue.add(f"n{namespace}/w{number}")
+            scheduler.controller.queue.add(f"n{namespace}/w{number}")
     for _ in range(5):
-        await binder.controller.queue.get()
+        await scheduler.controller.queue.get()
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(binder.controller.queue.get(), 0.05)
+        await asyncio.wait_for(scheduler.controller.queue.get(), 0.05)

@@ -640,6 +640,36 @@ async def test_a_lost_race_for_a_host_ends_at_another(here: World) -> None:
         assert [here.host_object(here.claimed("web"))] != refused
 
 
+async def test_a_misspelt_class_is_corrected_in_place(here: World) -> None:
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web", className="mteal"))
+        await eventually(lambda: here.condition("web", "Bound")["reason"] == "ClassNotFound")
+        assert "correct spec.className" in here.condition("web", "Bound")["message"]
+        here.management.edit(WORKLOADS, "web", {"spec": {"className": "metal"}}, "team-a")
+        await eventually(lambda: here.phase("web") == "Running")
+
+
+async def test_a_binding_that_meets_a_changed_spec_takes_no_host_and_keeps_none_from_others(here: World) -> None:
+    """The spec changes while the binding is on its way: the only host is not bound by what was asked for before, and stays to be had."""
+    bindings: list[int] = []
+
+    async def late(api: FakeApi, request: web.Request, address: Address, body: dict[str, Any]) -> dict[str, Any]:
+        if not bindings:
+            api.edit(WORKLOADS, "web", {"spec": {"requirements": {"cpuCount": 1000}}}, "team-a")
+        bindings.append(body["metadata"]["generation"])
+        return await bind(api, request, address, body)
+
+    async with controllers(here):
+        await eventually(lambda: any(host["spec"].get("offers") for host in here.management.all(HOSTS)))
+        here.management.hooks["POST workloads/binding"] = late
+        here.management.put(WORKLOADS, workload("web"))
+        await eventually(lambda: here.condition("web", "Bound")["reason"] == "NoHostFits")
+        assert here.condition("web", "Bound")["observedGeneration"] == 2
+        here.management.put(WORKLOADS, workload("other"))
+        await eventually(lambda: here.phase("other") == "Running")
+        assert bindings == [1, 1]
+
+
 async def test_run_as_a_process_does_with_election_and_health(here: World) -> None:
     health = Health()
     assert health.problem() == "starting"
