@@ -35,18 +35,18 @@ LEASE = "metal3-workloads-controllers"
 
 
 class Health:
-    """Whether the controllers work. `problem()` is None when they do, or when another replica leads."""
+    """Whether the controllers work. `problem()` is None when they do, or when another replica leads and this one could take over."""
 
     def __init__(self) -> None:
         self.manager: Manager | None = None
-        self.standby = False
+        self.elector: LeaderElector | None = None
         self.started = asyncio.Event()
 
     def problem(self) -> str | None:
         """Why they do not work at present, in words; None when all is well."""
         if self.manager is not None:
             return self.manager.unhealthy()
-        return None if self.standby else "starting"
+        return self.elector.problem() if self.elector is not None else "starting"
 
 
 def compose(client: Client, *, view_group: str = "metal3.io") -> tuple[Manager, Cluster, Sources]:
@@ -95,7 +95,7 @@ async def run_controllers(
 
         async def lead() -> None:
             manager, _, _ = compose(client, view_group=view_group)
-            health.manager, health.standby = manager, False
+            health.manager = manager
             telling = asyncio.ensure_future(_tell_started(manager, health))
             try:
                 await manager.run()
@@ -105,7 +105,7 @@ async def run_controllers(
                     await telling
 
         elector: LeaderElector = LeaseElector(client, namespace, LEASE, timing, identity=identity) if leader_elect else AlwaysLeader()
-        health.standby = leader_elect
+        health.elector = elector
         await elector.run(lead)
 
 

@@ -1,4 +1,4 @@
-"""/healthz of commands that serve nothing else: on loopback, for whoever started them to ask whether they work."""
+"""/healthz, /readyz and /livez of commands that serve nothing else: on loopback, or for a kubelet's probes."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["HealthServer"]
 
 
 class HealthServer:
-    """`unhealthy()` returns why it does not work, or None. 200 "ok" or 503 with the reason, also on /readyz and /livez."""
+    """`unhealthy()` returns why it does not work, or None: 200 "ok" or 503 with the reason. /livez is 200 as long as it answers."""
 
-    def __init__(self, port: int, unhealthy: Callable[[], str | None]) -> None:
-        self._port, self._unhealthy = port, unhealthy
+    def __init__(self, port: int, unhealthy: Callable[[], str | None], host: str = "127.0.0.1") -> None:
+        self._port, self._unhealthy, self._host = port, unhealthy, host
         self.bound = 0
 
     async def run(self) -> None:
@@ -29,11 +29,11 @@ class HealthServer:
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, "127.0.0.1", self._port)
+            site = web.TCPSite(runner, self._host, self._port)
             try:
                 await site.start()
             except OSError as error:
-                raise UsageError(f"--health-port {self._port} cannot be used: {error.strerror}") from None
+                raise UsageError(f"--health-port {self._port} of {self._host} cannot be used: {error.strerror}") from None
             self.bound = runner.addresses[0][1]
             await asyncio.Event().wait()
         finally:

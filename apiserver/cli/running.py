@@ -35,11 +35,11 @@ def log_to_stderr(level: str) -> None:
     logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 
-def run_until_stopped(main: Callable[[], Coroutine[object, object, None]]) -> int:
-    """Run `main` until it ends or a signal comes, which cancels it. Returns the exit status.
-    UsageError comes through, also out of a group of tasks."""
+def run_until_stopped(main: Callable[[], Coroutine[object, object, None]], *, stop_seconds: float = STOP_SECONDS) -> int:
+    """Run `main` until it ends or a signal comes, which cancels it. Returns the exit status. `stop_seconds`: the process ends then, also
+    when `main` has not. UsageError comes through, also out of a group of tasks."""
     try:
-        return uvloop.run(_supervised(main))
+        return uvloop.run(_supervised(main, stop_seconds))
     except BaseExceptionGroup as group:
         usage, rest = group.split(UsageError)
         if usage is None or rest is not None:
@@ -47,11 +47,11 @@ def run_until_stopped(main: Callable[[], Coroutine[object, object, None]]) -> in
         raise _first(usage) from None
 
 
-async def _supervised(main: Callable[[], Coroutine[object, object, None]]) -> int:
+async def _supervised(main: Callable[[], Coroutine[object, object, None]], stop_seconds: float) -> int:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_of_the_loop)
     task = loop.create_task(main(), name="main")
-    with _signals(task) as told:
+    with _signals(task, stop_seconds) as told:
         await asyncio.wait({task})
         if not task.cancelled():
             task.result()
@@ -61,7 +61,7 @@ async def _supervised(main: Callable[[], Coroutine[object, object, None]]) -> in
 
 
 @contextlib.contextmanager
-def _signals(task: asyncio.Task[None]) -> Iterator[list[int]]:
+def _signals(task: asyncio.Task[None], stop_seconds: float) -> Iterator[list[int]]:
     loop, told = asyncio.get_running_loop(), list[int]()
 
     def stop(number: int) -> None:
@@ -71,7 +71,7 @@ def _signals(task: asyncio.Task[None]) -> Iterator[list[int]]:
         log.info("stopping on %s", signal.Signals(number).name)
         task.cancel()
         # The promise is kept even when something hangs: whatever was acknowledged is durable already.
-        loop.call_later(STOP_SECONDS, _give_up, number)
+        loop.call_later(stop_seconds, _give_up, number, stop_seconds)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop, number)
@@ -94,8 +94,8 @@ def _of_the_loop(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> No
         loop.default_exception_handler(context)
 
 
-def _give_up(number: int) -> None:
-    log.error("not stopped within %g s: ending now", STOP_SECONDS)
+def _give_up(number: int, stop_seconds: float) -> None:
+    log.error("not stopped within %g s: ending now", stop_seconds)
     os._exit(128 + number)
 
 

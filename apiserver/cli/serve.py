@@ -13,7 +13,7 @@ from apiserver.apis import metal3, workload
 from apiserver.cli.audit import add_flags, audit
 from apiserver.cli.clientca import ClientCaFile
 from apiserver.cli.flowcontrol import add_flow_control_flags, flow_control
-from apiserver.cli.running import UsageError, run_until_stopped
+from apiserver.cli.running import STOP_SECONDS, UsageError, run_until_stopped
 from apiserver.cli.storageflags import add_storage_flags, watch_cache
 from apiserver.client.client import Client
 from apiserver.client.errors import BadConfig
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["configure"]
 
 log = logging.getLogger(__name__)
+
+LONGEST_DELAY = 3600.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -63,6 +65,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=metal3.GROUP,
         help=f"API group of the BareMetalHost view: {workload.GROUP} where the Baremetal Operator's kind is in the same cluster",
     )
+    parser.add_argument(
+        "--shutdown-delay-duration",
+        type=_delay,
+        default=0.0,
+        metavar="S",
+        help="seconds for which requests are served after SIGTERM, while /readyz fails and each answer closes its connection, "
+        "until load balancers send no more (default: 0; for several replicas 10)",
+    )
     add_flags(parser)
     add_flow_control_flags(parser)
     parser.set_defaults(run=run)
@@ -70,7 +80,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until told to stop. Raises UsageError."""
-    return run_until_stopped(lambda: _serve(arguments))
+    return run_until_stopped(lambda: _serve(arguments), stop_seconds=STOP_SECONDS + arguments.shutdown_delay_duration)
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
@@ -131,6 +141,7 @@ class _Server:
                 flow_control=flow_control(self._arguments),
                 host=self._arguments.bind_address,
                 port=self._arguments.secure_port,
+                linger_seconds=self._arguments.shutdown_delay_duration,
             )
         )
         async with app:
@@ -196,6 +207,13 @@ def _port(text: str) -> int:
     if not 0 <= number <= 65535:
         raise ValueError("a port is a number up to 65535")
     return number
+
+
+def _delay(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds <= LONGEST_DELAY:
+        raise ValueError(f"a delay is a number of seconds up to {LONGEST_DELAY:g}")
+    return seconds
 
 
 def _write_port(path: Path, port: int) -> None:

@@ -1,7 +1,7 @@
 """One API server on one port: watch cache, registries' API, health and metrics behind the filters, over TLS.
 
-Start: storage, background tasks, then the port. Stop: /readyz fails, the port closes, watches end cleanly, requests under way are
-finished, then storage closes. Everything that differs between `serve` and `dev` is in the Config.
+Start: storage, background tasks, then the port. Stop: /readyz fails, connections close with their next answer, the port closes, watches
+end cleanly, requests under way are finished, then storage closes. Everything that differs between `serve` and `dev` is in the Config.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Config:
     registrations: whether kube-apiserver passes requests on, told in /readyz?verbose and /metrics; the App runs it.
     drain_seconds: how long requests under way may take to end when stopping.
     auditor, audit_log: what is recorded of requests, and who writes it; the App starts and closes it. None for no audit.
-    linger_seconds: for how long the port stays open after /readyz began to fail, so that load balancers notice.
+    linger_seconds: for how long requests are served after /readyz began to fail, so that load balancers notice.
     """
 
     cache: WatchCache
@@ -151,6 +151,8 @@ class App:
     async def stop(self) -> None:
         """Ends gracefully. Idempotent."""
         self._stopping = True
+        if self._connections is not None:
+            self._connections.wind_down()
         if self._server is not None:
             await asyncio.sleep(self._config.linger_seconds)
             self._server.close()

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import orjson
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.web_protocol import RequestHandler
 
 from apiserver.apis.status import ApiError, bad_request, internal
@@ -46,6 +46,9 @@ class Request(web.BaseRequest):
     """One request. Every response to it says its audit ID, and not which software of which version this is."""
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        if isinstance(self.protocol, Connection) and self.protocol.winding_down:
+            response.headers[hdrs.CONNECTION] = "close"
+            response.force_close()
         # Called between making and sending the headers; the only place that sees those of every response, streamed or not.
         response.headers.popall("Server", None)
         if KEY in self:
@@ -57,7 +60,16 @@ class Request(web.BaseRequest):
 class Connection(RequestHandler):
     """One connection."""
 
-    __slots__ = ()
+    __slots__ = ("_connections",)
+
+    def __init__(self, connections: Connections, **options: Any) -> None:
+        super().__init__(connections, **options)
+        self._connections = connections
+
+    @property
+    def winding_down(self) -> bool:
+        """Whether its next answer is its last."""
+        return self._connections.winding_down
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
@@ -107,6 +119,7 @@ class Connections(web.Server):
             "logger": log,
         }
         self._timers: dict[RequestHandler, asyncio.TimerHandle] = {}
+        self.winding_down = False
 
     def __call__(self) -> Connection:
         """A new connection's protocol."""
@@ -120,6 +133,11 @@ class Connections(web.Server):
             transport.abort()
             return
         self._timers[handler] = self._loop.call_later(self._header_seconds, self._expect_request, handler)
+
+    def wind_down(self) -> None:
+        """Let each connection close with its next answer, which says so: clients open another, at another replica, and lose no request to
+        a connection that is closed under them."""
+        self.winding_down = True
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """Counts it out."""

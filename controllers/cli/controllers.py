@@ -49,7 +49,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=("metal3.io", "workload.metal3.io"),
         help="the API group that the server serves the BareMetalHost view under (default: %(default)s)",
     )
-    parser.add_argument("--health-port", type=int, default=-1, metavar="P", help="serve /healthz on this port of loopback")
+    parser.add_argument("--health-port", type=int, default=-1, metavar="P", help="serve /readyz and /livez on this port")
+    parser.add_argument(
+        "--health-bind-address", default="127.0.0.1", metavar="IP", help="address of the health port (default: 127.0.0.1; 0.0.0.0 in a pod)"
+    )
     parser.set_defaults(run=run)
 
 
@@ -69,7 +72,7 @@ async def _control(arguments: argparse.Namespace) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             if arguments.health_port >= 0:
-                group.create_task(HealthServer(arguments.health_port, health.problem).run())
+                group.create_task(HealthServer(arguments.health_port, health.problem, arguments.health_bind_address).run())
             group.create_task(_settle(health))
             await run_controllers(
                 arguments.kubeconfig,

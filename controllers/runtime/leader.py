@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 from apiserver.client import fence
 from apiserver.client.errors import ApiException, describe
 from apiserver.client.objects import Object, Resource
+from controllers.runtime.manager import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -60,12 +61,18 @@ class LeaderElector(Protocol):
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
         """Waits to become leader, then runs `lead`, cancelling it when leadership is lost (raises LeadershipLost)."""
 
+    def problem(self) -> str | None:
+        """Why this replica could not take over, in words; None when it only waits for its turn."""
+
 
 class AlwaysLeader:
     """For one replica."""
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
         await lead()
+
+    def problem(self) -> str | None:
+        return "starting"
 
 
 class LeaseElector:
@@ -78,6 +85,14 @@ class LeaseElector:
         self.fence = fence.Fence()
         self._seen: tuple[object, float] | None = None
         self._taken_by_another = False
+        self._answered: float | None = None
+
+    def problem(self) -> str | None:
+        """Return why the lease could not be taken if it were free: its server has not answered for long, or not yet."""
+        if self._answered is None:
+            return "the API server has not been asked for the lease yet, or did not answer"
+        silent = asyncio.get_running_loop().time() - self._answered
+        return f"the API server has not answered about the lease for {silent:.0f} s" if silent > PATIENCE_SECONDS else None
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
         while not await self._hold():  # noqa: ASYNC110 (polls the server)
@@ -142,7 +157,9 @@ class LeaseElector:
                 if not error.not_found:
                     raise
                 await self._client.create(LEASES, self._lease(None), self._namespace)
+                self._answered = asyncio.get_running_loop().time()
                 return True
+            self._answered = asyncio.get_running_loop().time()
             if not self._may_take(lease):
                 self._taken_by_another = True
                 return False

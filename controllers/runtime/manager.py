@@ -11,9 +11,12 @@ if TYPE_CHECKING:
 
     from apiserver.client.informer import Informer
 
-__all__ = ["Manager", "Runnable"]
+__all__ = ["PATIENCE_SECONDS", "Manager", "Runnable"]
 
 log = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 30.0
+"""For how long a server may be away before those who follow it are called unready: a rollout of the server takes less."""
 
 
 class Runnable(Protocol):
@@ -26,7 +29,8 @@ class Runnable(Protocol):
 class Manager:
     """Runs informers and runnables together; when one of them fails, all are stopped and the error is raised."""
 
-    def __init__(self) -> None:
+    def __init__(self, patience: float = PATIENCE_SECONDS) -> None:
+        self._patience = patience
         self.informers: list[Informer] = []
         self._runnables: list[Callable[[], Awaitable[None]]] = []
         self.started = asyncio.Event()
@@ -52,11 +56,15 @@ class Manager:
             self.started.set()
 
     def unhealthy(self) -> str | None:
-        """Why it does not work at present, or None: not started yet, or an informer that cannot follow."""
+        """Why it does not work at present, or None: not started yet, or an informer that has not been able to follow for long."""
         for informer in self.informers:
-            if informer.last_error is not None:
+            if informer.last_error is not None and self._is_overdue(informer):
                 return f"cannot follow {informer.resource.plural}: {informer.last_error}"
         return None if self.started.is_set() else "still reading the state of the cluster"
+
+    def _is_overdue(self, informer: Informer) -> bool:
+        since = informer.stale_since
+        return not self.started.is_set() or since is None or asyncio.get_running_loop().time() - since > self._patience
 
 
 async def _never_ends(run: Callable[[], Awaitable[None]]) -> None:

@@ -42,9 +42,7 @@ DISABLED_ADMISSION = (
 DISABLED_APIS = (
     "autoscaling/v1",
     "autoscaling/v2",
-    "batch/v1",
     "node.k8s.io/v1",
-    "policy/v1",
     "storage.k8s.io/v1",
 )
 

@@ -22,7 +22,7 @@ READY_SECONDS = 60.0
 CLASSES = "/apis/workload.metal3.io/v1alpha1/workloadclasses"
 API_SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 SERVER_FLAGS = ("--storage", "--bind-address", "--secure-port", "--tls-san", "--tls-cert-file", "--tls-private-key-file")
-CONTROLLERS_FLAGS = ("--apiserver", "--health-port")
+CONTROLLERS_FLAGS = ("--apiserver", "--health-port", "--health-bind-address")
 """What differs between a pod and a process of these clusters."""
 VIEW_FLAGS = ("--host-view-group=metal3.io",)
 

@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
+from apiserver.cli.running import STOP_SECONDS
 from hack.realcluster.manifests import for_tenant
 from tests.integration.running import ADMIN, OWNER, ROOT, Running
 
 if TYPE_CHECKING:
     from typing import Any
+
+OVERLAYS = [f"overlays/{folder.name}" for folder in sorted((ROOT / "manifests/overlays").iterdir())]
 
 
 def objects(cluster: Running, folder: str) -> list[dict[str, Any]]:
@@ -23,9 +26,7 @@ def objects(cluster: Running, folder: str) -> list[dict[str, Any]]:
     return [obj for obj in made if not obj["apiVersion"].startswith("cert-manager.io/")]
 
 
-@pytest.mark.parametrize(
-    ("folder", "who"), [("base", ADMIN), ("overlays/example", ADMIN), ("overlays/beside-bmo", ADMIN), ("hardware", OWNER)]
-)
+@pytest.mark.parametrize(("folder", "who"), [*((folder, ADMIN) for folder in ("base", *OVERLAYS)), ("hardware", OWNER)])
 def test_all_objects_are_valid(cluster: Running, folder: str, who: str) -> None:
     made = objects(cluster, folder)
     arguments = ("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-o", "name", "-f", "-")
@@ -63,3 +64,24 @@ def test_beside_bmo_its_group_stays_its(cluster: Running) -> None:
     assert "v1alpha1.workload.metal3.io" in text
     assert '"name": "v1alpha1.metal3.io"' not in text
     assert "--host-view-group=workload.metal3.io" in text
+
+
+def test_highly_available_programs_stop_in_time_and_one_by_one(cluster: Running) -> None:
+    made = objects(cluster, "overlays/ha")
+    budgets = {obj["metadata"]["name"]: obj["spec"] for obj in made if obj["kind"] == "PodDisruptionBudget"}
+    deployments = {obj["metadata"]["name"]: obj["spec"] for obj in made if obj["kind"] == "Deployment"}
+    for name, spec in deployments.items():
+        pod = spec["template"]
+        assert spec["replicas"] >= 2
+        assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
+        assert budgets[name]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+        for constraint in pod["spec"]["topologySpreadConstraints"]:
+            assert constraint["labelSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+        (container,) = pod["spec"]["containers"]
+        delay = sum(float(found.partition("=")[2]) for found in container["args"] if found.startswith("--shutdown-delay-duration="))
+        assert pod["spec"]["terminationGracePeriodSeconds"] > delay + STOP_SECONDS
+        assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+        assert container["resources"]["limits"]["memory"]
+    (server,) = deployments["metal3-workloads-apiserver"]["template"]["spec"]["containers"]
+    assert any(argument.startswith("--storage=etcds://$(ETCD_ENDPOINTS)/") for argument in server["args"])
+    assert [variable["name"] for variable in server["env"]] == ["ETCD_ENDPOINTS"]

@@ -42,6 +42,19 @@ def test_a_signal_stops_it_with_status_0(number: int) -> None:
     assert happened == ["tidied up"]
 
 
+def test_what_does_not_stop_in_time_is_ended() -> None:
+    script = (
+        "import asyncio, os, signal; from apiserver.cli.running import run_until_stopped\n"
+        "async def main():\n"
+        "    asyncio.get_running_loop().call_soon(os.kill, os.getpid(), signal.SIGTERM)\n"
+        "    try: await asyncio.Event().wait()\n"
+        "    finally: await asyncio.Event().wait()\n"
+        "run_until_stopped(main, stop_seconds=0.1)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, "not stopped within 0.1 s" in done.stderr) == (128 + signal.SIGTERM, True)
+
+
 def test_it_ends_by_itself() -> None:
     async def main() -> None:
         await asyncio.sleep(0)

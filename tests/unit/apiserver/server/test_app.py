@@ -221,6 +221,25 @@ async def test_stopping_ends_watches_whole_and_finishes_requests(tmp_path: Path)
     await app.stop()
 
 
+async def test_while_it_lingers_requests_are_served_and_their_connections_close(tmp_path: Path) -> None:
+    app = await started(app_of(tmp_path, linger_seconds=3))
+    async with client(app) as owner:
+        async with owner.get(f"{WORKLOADS}?watch=true") as watch, owner.post(WORKLOADS, json=WORKLOAD) as response:
+            assert (watch.status, response.status, response.headers.get("Connection")) == (200, 201, None)
+            stopping = asyncio.create_task(app.stop())
+            await asyncio.sleep(0)
+            for method, path, body, status in (
+                ("POST", WORKLOADS, {"kind": "Other"}, 400),
+                ("DELETE", f"{WORKLOADS}/one", None, 200),
+                ("GET", "/livez", None, 200),
+            ):
+                async with owner.request(method, path, json=body) as response:
+                    assert (response.status, response.headers["Connection"]) == (status, "close")
+            events = [orjson.loads(line)["type"] async for line in watch.content]
+        await stopping
+    assert events == ["ADDED", "DELETED"], "watches go on until the port closes"
+
+
 async def started(app: App) -> App:
     await app.start()
     return app

@@ -13,7 +13,7 @@ from apiserver.client.informer import Informer
 from apiserver.client.objects import Resource
 from controllers.runtime.controller import Controller, Result, TerminalError
 from controllers.runtime.events import BURST, EventRecorder
-from controllers.runtime.manager import Manager
+from controllers.runtime.manager import PATIENCE_SECONDS, Manager
 from tests.unit.controllers.fakeapi import Failure, FakeApi, eventually
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class Working:
 
 
 async def test_the_manager_starts_in_order_and_stops_everything_on_a_failure(api: FakeApi, client: Client) -> None:
-    manager, working = Manager(), Working()
+    manager, working = Manager(patience=0), Working()
     informer = manager.informer(Informer(client, THINGS))
     manager.add(working)
     assert manager.unhealthy() == "still reading the state of the cluster"
@@ -176,6 +176,22 @@ async def test_the_manager_starts_in_order_and_stops_everything_on_a_failure(api
     with pytest.raises(ExceptionGroup) as caught:
         await task
     assert caught.group_contains(ValueError, match="broken")
+
+
+async def test_a_server_that_is_away_for_a_moment_makes_nobody_unready(api: FakeApi, client: Client) -> None:
+    manager = Manager()
+    informer = manager.informer(Informer(client, THINGS))
+    task = asyncio.ensure_future(manager.run())
+    await asyncio.wait_for(manager.started.wait(), 5)
+    api.fail = lambda verb, path: Failure(503, "ServiceUnavailable", "away")
+    api.cut_watches()
+    await eventually(lambda: informer.last_error is not None)
+    assert manager.unhealthy() is None
+    assert informer.stale_since is not None
+    informer.stale_since -= PATIENCE_SECONDS + 1
+    assert "cannot follow things" in (manager.unhealthy() or "")
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_many_events_are_spread_over_time(api: FakeApi, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -73,6 +73,22 @@ async def test_a_stolen_lease_ends_the_leadership_at_once(api: FakeApi, client: 
         await asyncio.wait_for(task, 5)
 
 
+async def test_a_standby_is_well_while_the_server_answers(api: FakeApi, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    leading = Leading()
+    first, waiting = elector(client), elector(client)
+    tasks = [asyncio.ensure_future(first.run(leading.run))]
+    await eventually(lambda: leading.now == 1)
+    assert "has not been asked" in (waiting.problem() or "")
+    tasks.append(asyncio.ensure_future(waiting.run(leading.run)))
+    await eventually(lambda: waiting.problem() is None)
+    monkeypatch.setattr("controllers.runtime.leader.PATIENCE_SECONDS", 0.2)
+    api.fail = lambda verb, path: Failure(503, "ServiceUnavailable")
+    await eventually(lambda: "has not answered about the lease for" in (waiting.problem() or ""))
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def test_without_an_election() -> None:
     done: list[int] = []
 
