@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Runs a command beside a package index that offers a newer release of every pinned package: `newer_index.py PINS -- COMMAND...`.
+"""Runs a command beside a package index that offers a newer release of every pinned package:
+`newer_index.py PINS -- COMMAND...`.
 
-The real index will look like that in a year. PINS is a requirements file. The index listens on a loopback port, and pip finds it by
-PIP_EXTRA_INDEX_URL. A command that asks for one of these releases fails. Needs nothing beyond the standard library.
+The real index will look like that in a year. PINS is a requirements file. The index listens on a
+loopback port, and pip finds it by PIP_EXTRA_INDEX_URL. A command that asks for one of these
+releases fails. Needs nothing beyond the standard library.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ def names(pins: Path) -> set[str]:
 
 
 class Index(ThreadingHTTPServer):
-    """A simple index (PEP 503) with one release per package. `taken`: the paths of the releases that were asked for."""
+    """A simple index (PEP 503) with one release per package. `taken`: the paths of the releases
+    that were asked for."""
 
     daemon_threads = True
 

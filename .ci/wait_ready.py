@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Waits until every server that the kubeconfigs below FOLDER name answers /readyz: `wait_ready.py FOLDER PID [SECONDS]`.
+"""Waits until every server that the kubeconfigs below FOLDER name answers /readyz: `wait_ready.py
+FOLDER PID [SECONDS]`.
 
 PID is the process that is to write them: its end is the end of the waiting. Needs PyYAML.
 """

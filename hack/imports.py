@@ -3,7 +3,8 @@
     python -m hack.imports            print the graph
     python -m hack.imports --write    put it between the markers in CONTRIBUTING.md
 
-An arrow points from the importing package to the imported one. An arrow that follows from others is left out.
+An arrow points from the importing package to the imported one. An arrow that follows from others is
+left out.
 """
 
 from __future__ import annotations
@@ -36,13 +37,15 @@ def arrows() -> Arrows:
 
 
 def box(module: str) -> str:
-    """Return the package that stands for a module in the picture: "controllers.scheduler" for "controllers.scheduler.fit"."""
+    """Return the package that stands for a module in the picture: "controllers.scheduler" for
+    "controllers.scheduler.fit"."""
     root, _, rest = module.partition(".")
     return root if root in WHOLE else ".".join((root, rest.partition(".")[0])) if rest else ""
 
 
 def essential(found: Arrows) -> Arrows:
-    """Leave out each arrow that a longer path makes superfluous. Raises ValueError where the imports have a cycle."""
+    """Leave out each arrow that a longer path makes superfluous. Raises ValueError where the
+    imports have a cycle."""
     reached = {package: _reached(found, package) for package in found}
     cycles = sorted(package for package, others in reached.items() if package in others)
     if cycles:

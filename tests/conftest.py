@@ -1,4 +1,5 @@
-"""Property-based tests hold however slow the machine is: what takes long, and examples that are slow to make, are no failures."""
+"""Property-based tests hold however slow the machine is: what takes long, and examples that are
+slow to make, are no failures."""
 
 from __future__ import annotations
 

@@ -27,7 +27,8 @@ def simulated_ec2() -> Iterator[int]:
 
 
 class AsEC2:
-    """WSGI middleware: EC2's XML namespace ends with a slash, and its errors have none. Moto's differ, and Libcloud goes by it."""
+    """WSGI middleware: EC2's XML namespace ends with a slash, and its errors have none. Moto's
+    differ, and Libcloud goes by it."""
 
     def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
         self._app = app

@@ -1,7 +1,7 @@
 """A project's servers as Nova keeps them: what it makes of requests, and what it refuses. No HTTP.
 
-Work takes `seconds`, and is done when it is looked at after that. Strict where the real one is: names and sizes of fields, states in which
-an action is taken, quota. Deleted servers are forgotten.
+Work takes `seconds`, and is done when it is looked at after that. Strict where the real one is:
+names and sizes of fields, states in which an action is taken, quota. Deleted servers are forgotten.
 """
 
 from __future__ import annotations
@@ -59,7 +59,8 @@ class Server:
 
 
 class Nova:
-    """`images`, `networks`, `groups`: the ids that exist. `quota`: how many servers may be. `full`: no host has room for another."""
+    """`images`, `networks`, `groups`: the ids that exist. `quota`: how many servers may be. `full`:
+    no host has room for another."""
 
     def __init__(self, seconds: float = 0.05, clock: Callable[[], float] = time.time) -> None:
         self.seconds, self.clock = seconds, clock

@@ -1,7 +1,8 @@
-"""Keystone v3 and Nova 2.1 of one project on a free loopback port, which is written to stdout: `python -m hack.cloud.openstack IMAGE...`.
+"""Keystone v3 and Nova 2.1 of one project on a free loopback port, which is written to stdout:
+`python -m hack.cloud.openstack IMAGE...`.
 
-It runs until it is ended, and takes any application credential and any user whose secret is `canary-secret`. Nothing that it is told leaves
-this machine, and nothing of it is kept.
+It runs until it is ended, and takes any application credential and any user whose secret is
+`canary-secret`. Nothing that it is told leaves this machine, and nothing of it is kept.
 """
 
 from __future__ import annotations
@@ -32,9 +33,11 @@ NAMES = {400: "badRequest", 403: "forbidden", 404: "itemNotFound", 406: "notAcce
 
 
 class OpenStackCloud:
-    """`nova` has the project's servers. `lifetime`: seconds for which tokens say that they are good; `tokens`: those that are taken.
+    """`nova` has the project's servers. `lifetime`: seconds for which tokens say that they are
+    good; `tokens`: those that are taken.
 
-    `page`: how many servers are listed at once. `compute`: Nova's URL in the catalog, if it is to be another than where it is."""
+    `page`: how many servers are listed at once. `compute`: Nova's URL in the catalog, if it is to
+    be another than where it is."""
 
     def __init__(self, nova: Nova) -> None:
         self.nova = nova

@@ -1,1 +1,2 @@
-"""Stories told on real control planes, step by step with what a user would see; each fails when a step is not so."""
+"""Stories told on real control planes, step by step with what a user would see; each fails when a
+step is not so."""

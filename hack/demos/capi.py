@@ -1,4 +1,5 @@
-"""Cluster API's objects as far as a move is concerned: their kinds in small, one cluster's objects, and the move as clusterctl does it."""
+"""Cluster API's objects as far as a move is concerned: their kinds in small, one cluster's objects,
+and the move as clusterctl does it."""
 
 from __future__ import annotations
 
@@ -57,11 +58,12 @@ def make(cluster: Running, who: str, namespace: str, machine: str, host: str) ->
 
 
 def move(cluster: Running, source: str, target: str, namespace: str, machine: str) -> list[str]:
-    """Moves the Cluster with all that it owns: paused, made anew in the target with new uids, removed from the source without a word to
-    the hosts, and resumed. Returns what was moved."""
+    """Moves the Cluster with all that it owns: paused, made anew in the target with new uids,
+    removed from the source without a word to the hosts, and resumed. Returns what was moved."""
     owner = _reference(cluster.get(source, MACHINE, machine, "-n", namespace))
     for name in _secrets(cluster, source, namespace):
-        patch = json.dumps({"metadata": {"ownerReferences": [owner]}})  # as the provider has it from the beginning
+        # as the provider has it from the beginning
+        patch = json.dumps({"metadata": {"ownerReferences": [owner]}})
         cluster.kubectl(source, "patch", "secret", name, "-n", namespace, "--type=merge", "-p", patch)
     _pause(cluster, source, namespace, paused=True)
     moved = [(CLUSTER, "cluster"), (MACHINE, machine), *(("secrets", name) for name in _secrets(cluster, source, namespace))]

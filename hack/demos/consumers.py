@@ -1,4 +1,5 @@
-"""Machines of the CAPM3-like consumer, led step by step: each waits after what it did until it is told to go on."""
+"""Machines of the CAPM3-like consumer, led step by step: each waits after what it did until it is
+told to go on."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ class Machine:
         )
 
     def until(self, wanted: str) -> list[Step]:
-        """Leads it to the end of this step; returns the steps it took. AssertionError with what it says when it fails."""
+        """Leads it to the end of this step; returns the steps it took. AssertionError with what it
+        says when it fails."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         steps: list[Step] = []
@@ -86,7 +88,8 @@ class Machines:
             machine.end()
 
     def until(self, wanted: str) -> dict[str, list[Step]]:
-        """Leads all of them to the end of this step; returns the steps that each took, by its name."""
+        """Leads all of them to the end of this step; returns the steps that each took, by its
+        name."""
         if self._started:
             for machine in self._machines:
                 machine.go_on()

@@ -1,4 +1,5 @@
-"""One cluster of servers and virtual machines: the same steps, the same view, and nobody can tell the difference but by a label."""
+"""One cluster of servers and virtual machines: the same steps, the same view, and nobody can tell
+the difference but by a label."""
 
 from __future__ import annotations
 

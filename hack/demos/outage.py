@@ -1,6 +1,8 @@
-"""A link that stays cut for as long as one likes: what can be read and written meanwhile, and what becomes of it afterwards.
+"""A link that stays cut for as long as one likes: what can be read and written meanwhile, and what
+becomes of it afterwards.
 
-The link drops everything without a word, as a network does: connections stay, and nothing comes through.
+The link drops everything without a word, as a network does: connections stay, and nothing comes
+through.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ Object = dict[str, Any]
 
 @dataclass
 class Outage:
-    """One cut. `host`: the view that has a machine; `connected`: the target's condition on its source."""
+    """One cut. `host`: the view that has a machine; `connected`: the target's condition on its
+    source."""
 
     cluster: Running
     story: Story
@@ -41,7 +44,8 @@ class Outage:
     connected: Callable[[], Object]
 
     def last(self, seconds: float) -> None:
-        """Cuts the link, waits, and mends it. AssertionError when something is not as it should be."""
+        """Cuts the link, waits, and mends it. AssertionError when something is not as it should
+        be."""
         story, begin = self.story, time.monotonic()
         story.step(f"The link drops everything, for {seconds:.0f} seconds")
         eventually(lambda: self.connected()["status"] == "True")

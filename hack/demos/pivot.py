@@ -1,4 +1,5 @@
-"""The story of a pivot: a cluster's objects move to another management cluster, and its machines do not notice."""
+"""The story of a pivot: a cluster's objects move to another management cluster, and its machines do
+not notice."""
 
 from __future__ import annotations
 
@@ -62,7 +63,8 @@ class Pivot:
     """The acts of the story, in order."""
 
     def __init__(self, cluster: Running, story: Story, outage: float = 0.0) -> None:
-        """`outage`: seconds for which the link is to drop everything, beside being cut for a moment."""
+        """`outage`: seconds for which the link is to drop everything, beside being cut for a
+        moment."""
         self.cluster, self.story, self.outage = cluster, story, outage
         self.consumer = subprocess.run([ROOT / "tests/consumer/build"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
@@ -144,7 +146,8 @@ class Pivot:
         eventually(lambda: self.phase() == "Running")
 
     def cut_off(self, host: str) -> None:
-        """The link is cut; what is asked for meanwhile is done afterwards. New credentials on the way."""
+        """The link is cut; what is asked for meanwhile is done afterwards. New credentials on the
+        way."""
         story, cluster = self.story, self.cluster
         story.step("The target's way to the source is changed to one that can be cut: new credentials, and nothing is restarted")
         port = urlsplit(cluster.description[ADMIN]["server"]).port
@@ -152,7 +155,8 @@ class Pivot:
         with Link(port) as link:
             self.reach(f"https://127.0.0.1:{link.port}")
             eventually(lambda: link.tried)
-            # The class stays connected while the new way is taken: what the owner changes now comes by no other.
+            # The class stays connected while the new way is taken: what the owner changes now comes
+            # by no other.
             cluster.kubectl(OWNER, "label", BMH, host, "-n", "metal3", "way=new")
             eventually(lambda: cluster.get(TARGET, BMH, host, "-n", TENANT)["metadata"]["labels"].get("way") == "new")
             cluster.kubectl(OWNER, "label", BMH, host, "-n", "metal3", "way-")
@@ -180,7 +184,8 @@ class Pivot:
             eventually(lambda: self.connected()["status"] == "True")
 
     def moved_back(self, host: str) -> None:
-        """The same in the other direction: the consumer in the source writes its name, and the target hands the claim back."""
+        """The same in the other direction: the consumer in the source writes its name, and the
+        target hands the claim back."""
         story, cluster = self.story, self.cluster
         story.step("Cluster API's objects move back, and the provider in the source goes on")
         capi.move(cluster, TARGET, ADMIN, TENANT, MACHINE)

@@ -56,7 +56,8 @@ class Story:
 
 
 class Link:
-    """A link between two clusters that can be cut: a TCP proxy on a port of loopback, in a thread."""
+    """A link between two clusters that can be cut: a TCP proxy on a port of loopback, in a
+    thread."""
 
     def __init__(self, target: int) -> None:
         self._target, self._loop = target, asyncio.new_event_loop()

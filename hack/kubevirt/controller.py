@@ -1,4 +1,5 @@
-"""The simulation at work: follows machines, instances and DataVolumes of a cluster over HTTP, and writes what `turn` decides."""
+"""The simulation at work: follows machines, instances and DataVolumes of a cluster over HTTP, and
+writes what `turn` decides."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""KubeVirt's and CDI's kinds as far as the provider uses them, as CustomResourceDefinitions. Names and types of fields are upstream's.
+"""KubeVirt's and CDI's kinds as far as the provider uses them, as CustomResourceDefinitions. Names
+and types of fields are upstream's.
 
-What is not listed is pruned, or refused with strict field validation: so a field that upstream does not have cannot be relied on. Checked
-against KubeVirt's OpenAPI document of August 2026, and CDI's types of 1.65.
+What is not listed is pruned, or refused with strict field validation: so a field that upstream does
+not have cannot be relied on. Checked against KubeVirt's OpenAPI document of August 2026, and CDI's
+types of 1.65.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""Turns a running cluster of `hack/cluster` into one with virtual machines as well: kinds, rights, the simulation, and the class `vms`.
+"""Turns a running cluster of `hack/cluster` into one with virtual machines as well: kinds, rights,
+the simulation, and the class `vms`.
 
-The owner's cluster gets KubeVirt's kinds beside the BareMetalHosts; the management cluster a class that offers two machines to tenants.
+The owner's cluster gets KubeVirt's kinds beside the BareMetalHosts; the management cluster a class
+that offers two machines to tenants.
 """
 
 from __future__ import annotations
@@ -60,7 +62,8 @@ class Machines:
     tools: Path
 
     def furnish(self, tenants: Iterable[str], flavors: list[Object] | None = None) -> Process:
-        """Makes everything; returns the simulation's process, which `hack/cluster down` ends as well."""
+        """Makes everything; returns the simulation's process, which `hack/cluster down` ends as
+        well."""
         owner, admin = self.root / "hardware.kubeconfig", self.root / "management.kubeconfig"
         crds = definitions()
         self.kubectl(owner, "apply", "--server-side", "-f", "-", stdin=crds)

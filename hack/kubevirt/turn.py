@@ -1,9 +1,11 @@
-"""What KubeVirt and its importer would do next with one VirtualMachine. Pure: what there is goes in, one action at a time comes out.
+"""What KubeVirt and its importer would do next with one VirtualMachine. Pure: what there is goes
+in, one action at a time comes out.
 
-Every action changes something that is watched, which brings the next turn; nothing takes time. What is simulated: DataVolumes that import,
-instances that start, stop and get addresses, finalizers, and status.printableStatus as virt-controller writes it. Faults are asked for by
-the machine itself: an image URL with `no-such` in it cannot be had, a node selector `room: none` leaves nowhere to run, and more than 1Ti
-of memory exceeds a quota.
+Every action changes something that is watched, which brings the next turn; nothing takes time. What
+is simulated: DataVolumes that import, instances that start, stop and get addresses, finalizers, and
+status.printableStatus as virt-controller writes it. Faults are asked for by the machine itself: an
+image URL with `no-such` in it cannot be had, a node selector `room: none` leaves nowhere to run,
+and more than 1Ti of memory exceeds a quota.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ MISSING = "no-such"
 
 @dataclass(frozen=True)
 class Seen:
-    """A machine with what belongs to it: its instance, its DataVolumes by name, and the names of the secrets there are."""
+    """A machine with what belongs to it: its instance, its DataVolumes by name, and the names of
+    the secrets there are."""
 
     vm: Object
     vmi: Object | None
@@ -39,7 +42,8 @@ class Seen:
 
 @dataclass(frozen=True)
 class Action:
-    """One write: of the machine (`vm`) or its instance (`vmi`). `body`: the object to create, or a merge patch."""
+    """One write: of the machine (`vm`) or its instance (`vmi`). `body`: the object to create, or a
+    merge patch."""
 
     what: Literal["vm", "vmi"]
     verb: Literal["create", "patch", "patch status", "delete"]

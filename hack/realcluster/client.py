@@ -1,4 +1,5 @@
-"""A small client of kube-apiserver for the set-up itself: many small requests in parallel, which kubectl is slow at."""
+"""A small client of kube-apiserver for the set-up itself: many small requests in parallel, which
+kubectl is slow at."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ class ApiError(Exception):
 
 
 class Client:
-    """Speaks JSON to one kube-apiserver as one client certificate. Use as an async context manager."""
+    """Speaks JSON to one kube-apiserver as one client certificate. Use as an async context
+    manager."""
 
     def __init__(self, server: str, ca: bytes, pair: WrittenPair) -> None:
         self._server = server
@@ -53,10 +55,12 @@ class Client:
             await self._session.close()
 
     async def request(self, method: str, path: str, body: Object | None = None, *, content_type: str = "application/json") -> Object:
-        """Send one request and return the decoded answer; ApiError for every status of 400 and above.
+        """Send one request and return the decoded answer; ApiError for every status of 400 and
+        above.
 
-        429 and 503 are tried again for a while: for a moment, a kube-apiserver that has just learnt of a kind says that its "storage
-        is (re)initializing", and one whose APIService has just become available that it is not.
+        429 and 503 are tried again for a while: for a moment, a kube-apiserver that has just learnt
+        of a kind says that its "storage is (re)initializing", and one whose APIService has just
+        become available that it is not.
         """
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
@@ -116,7 +120,8 @@ async def wait_for(
 ) -> None:
     """Call `check` until it returns None (done); anything else says what is missing.
 
-    Raises ProcessError when a process of `processes` dies or `seconds` pass, with what was missing and the ends of their logs.
+    Raises ProcessError when a process of `processes` dies or `seconds` pass, with what was missing
+    and the ends of their logs.
     """
     watched = list(processes)
     deadline = time.monotonic() + seconds

@@ -1,7 +1,9 @@
-"""Command lines of etcd, kube-apiserver and kube-controller-manager: pure functions from settings to arguments.
+"""Command lines of etcd, kube-apiserver and kube-controller-manager: pure functions from settings
+to arguments.
 
-Kept light for small machines: no admission for pods that never run, no endpoints to reconcile, short profiles. What the project
-talks to (authentication, RBAC, aggregation, quota, garbage collection, priority and fairness) is as in a production cluster.
+Kept light for small machines: no admission for pods that never run, no endpoints to reconcile,
+short profiles. What the project talks to (authentication, RBAC, aggregation, quota, garbage
+collection, priority and fairness) is as in a production cluster.
 """
 
 from __future__ import annotations
@@ -25,7 +27,8 @@ CONTROLLERS = (
     "root-ca-certificate-publisher-controller",
     "serviceaccount-controller",
 )
-# Plugins for pods, volumes and certificates, which these clusters have none of. LimitRanger and the rest stay as they are by default.
+# Plugins for pods, volumes and certificates, which these clusters have none of. LimitRanger and the
+# rest stay as they are by default.
 DISABLED_ADMISSION = (
     "DefaultIngressClass",
     "DefaultStorageClass",
@@ -105,7 +108,8 @@ class AuditLog:
 
 @dataclass(frozen=True)
 class KubeApiserver:
-    """Settings of one kube-apiserver. `front_proxy` turns aggregation on; `etcd_prefix` lets several share one etcd."""
+    """Settings of one kube-apiserver. `front_proxy` turns aggregation on; `etcd_prefix` lets
+    several share one etcd."""
 
     port: int
     etcd: str
@@ -188,7 +192,8 @@ class KubeApiserver:
 
 @dataclass(frozen=True)
 class KubeControllerManager:
-    """Settings of the kube-controller-manager; each controller acts under its own service account, as kubeadm sets it up."""
+    """Settings of the kube-controller-manager; each controller acts under its own service account,
+    as kubeadm sets it up."""
 
     port: int
     kubeconfig: Path

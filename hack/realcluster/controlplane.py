@@ -1,4 +1,5 @@
-"""The two Kubernetes control planes on one etcd: certificates, processes, administrators' kubeconfigs, readiness."""
+"""The two Kubernetes control planes on one etcd: certificates, processes, administrators'
+kubeconfigs, readiness."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ class Etcds:
     def storage(self, prefix: str) -> str:
         """The --storage of `metal3-workloads serve` for keys below `prefix`.
 
-        Compaction is left to the kube-apiservers, which keep their objects in the same etcd and watch them.
+        Compaction is left to the kube-apiservers, which keep their objects in the same etcd and
+        watch them.
         """
         query = urlencode({"ca": self.ca, "cert": self.client.certificate, "key": self.client.key, "keep-history": 0}, safe="/")
         return f"etcds://{self.settings.endpoint.removeprefix('https://')}{prefix}?{query}"
@@ -75,7 +77,8 @@ def start_etcd(binary: Path, settings: Settings, folder: Folder, processes: Proc
 
 
 async def start_cluster(name: str, binary: Path, etcd: Etcds, folder: Folder, processes: Processes, *, aggregates: bool) -> Cluster:
-    """Start a kube-apiserver under `name`, write `<name>.kubeconfig` for its administrator, and wait until it is ready."""
+    """Start a kube-apiserver under `name`, write `<name>.kubeconfig` for its administrator, and
+    wait until it is ready."""
     authority = pki.Authority(f"{name}-ca")
     ca = _write(folder.pki / f"{name}-ca.crt", authority.certificate)
     private, public = pki.signing_key()
@@ -117,7 +120,8 @@ async def start_controller_manager(binary: Path, cluster: Cluster, folder: Folde
 
 
 async def service_account_kubeconfig(cluster: Cluster, client: Client, namespace: str, name: str) -> bytes:
-    """A kubeconfig that acts as a service account, by a token that lives as long as the certificates do."""
+    """A kubeconfig that acts as a service account, by a token that lives as long as the
+    certificates do."""
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": TOKEN_SECONDS}}
     answer = await client.request("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", request)
     return cluster.kubeconfig(str(answer["status"]["token"]), namespace)

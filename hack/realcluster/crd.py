@@ -1,8 +1,10 @@
-"""The hardware cluster's BareMetalHost as a CustomResourceDefinition, made of the project's own model of the kind.
+"""The hardware cluster's BareMetalHost as a CustomResourceDefinition, made of the project's own
+model of the kind.
 
-`python -m hack.realcluster.crd` writes it to data/baremetalhosts.yaml (`make crds`); a unit test tells when that is due. Where the
-Baremetal Operator's own definition is stricter than the model, which also serves as the tenants' view, the definition follows BMO:
-what this project writes to a real host has to pass there.
+`python -m hack.realcluster.crd` writes it to data/baremetalhosts.yaml (`make crds`); a unit test
+tells when that is due. Where the Baremetal Operator's own definition is stricter than the model,
+which also serves as the tenants' view, the definition follows BMO: what this project writes to a
+real host has to pass there.
 """
 
 from __future__ import annotations
@@ -68,7 +70,8 @@ ENUMS = {
     "status.provisioning.raid.hardwareRAIDVolumes.level": _HARDWARE_RAID,
     "status.provisioning.raid.softwareRAIDVolumes.level": _SOFTWARE_RAID,
 }
-"""BMO's closed lists of words. The model takes any word in what a host reports, for a later BMO has more of them."""
+"""BMO's closed lists of words. The model takes any word in what a host reports, for a later BMO has
+more of them."""
 
 
 def _restrict(schema: dict[str, Any], path: list[str], words: tuple[str, ...]) -> None:
@@ -80,7 +83,8 @@ def _restrict(schema: dict[str, Any], path: list[str], words: tuple[str, ...]) -
 
 
 def as_strict_as_bmo(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with what BMO requires and defaults, and without the empty image format that only the view accepts for CAPM3's sake."""
+    """The schema with what BMO requires and defaults, and without the empty image format that only
+    the view accepts for CAPM3's sake."""
     schema = copy.deepcopy(schema)
     spec, status = schema["properties"]["spec"], schema["properties"]["status"]
     provisioning = status["properties"]["provisioning"]

@@ -1,4 +1,5 @@
-"""Fills the hardware cluster: BMO's kind, the owner's hosts, the class' identity, and who plays the Baremetal Operator."""
+"""Fills the hardware cluster: BMO's kind, the owner's hosts, the class' identity, and who plays the
+Baremetal Operator."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ BARE_METAL_HOSTS = f"/apis/metal3.io/v1alpha1/namespaces/{hosts.NAMESPACE}/barem
 
 
 async def furnish(client: Client, kubectl: Path, settings: Settings) -> None:
-    """Make the namespace, the kind, the roles and the hosts (with a status of their own when nobody is to drive them)."""
+    """Make the namespace, the kind, the roles and the hosts (with a status of their own when nobody
+    is to drive them)."""
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": hosts.NAMESPACE}}
     await client.apply_all(manifests.with_paths([namespace]))
     await install_kind(client)
@@ -40,14 +42,16 @@ async def install_kind(client: Client) -> None:
     await client.apply_all(manifests.with_paths(manifests.load(manifests.DATA / "baremetalhosts.yaml")))
 
     async def established() -> str | None:
-        conditions = (await client.get(CRD)).get("status", {}).get("conditions") or []  # null at first
+        # null at first
+        conditions = (await client.get(CRD)).get("status", {}).get("conditions") or []
         return None if any(c["type"] == "Established" and c["status"] == "True" for c in conditions) else "not established yet"
 
     await wait_for("the BareMetalHost kind", established, seconds=30)
 
 
 async def credentials(cluster: Cluster, client: Client) -> bytes:
-    """The kubeconfig that the class `metal` reaches the hardware with: the least that manifests/hardware grants."""
+    """The kubeconfig that the class `metal` reaches the hardware with: the least that
+    manifests/hardware grants."""
     return await service_account_kubeconfig(cluster, client, hosts.NAMESPACE, "metal3-workloads")
 
 

@@ -1,4 +1,5 @@
-"""The owner's hosts as data: realistic BareMetalHosts with BMC credentials, every owner's secret marked with CANARY.
+"""The owner's hosts as data: realistic BareMetalHosts with BMC credentials, every owner's secret
+marked with CANARY.
 
 Whatever a tenant can read must not hold CANARY in any form; tests search for it.
 """
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 NAMESPACE = "metal3"
 CANARY = "canary-5e3f0wn3r"
 RACKS = 4
-# Three models of server, so that the best fit is not the first: (name, threads, GiB of memory, disks, GB per disk, GPUs).
+# Three models of server, so that the best fit is not the first: (name, threads, GiB of memory,
+# disks, GB per disk, GPUs).
 MODELS = (("small", 16, 32, 1, 960, 0), ("large", 64, 512, 4, 1920, 0), ("gpu", 64, 1024, 2, 3840, 4))
 
 
@@ -33,7 +35,8 @@ def bmc_secret(index: int) -> Object:
 
 
 def host(index: int) -> Object:
-    """A host as its owner registers it: off, unused, with labels for tenants and an annotation that is the owner's business."""
+    """A host as its owner registers it: off, unused, with labels for tenants and an annotation that
+    is the owner's business."""
     model = _model(index)
     labels = {
         "hardware.metal3.io/model": model[0],
@@ -61,7 +64,8 @@ def host(index: int) -> Object:
 
 
 def inspected_status(index: int) -> Object:
-    """The status of a host that was inspected and waits for a use, for clusters in which no Baremetal Operator runs."""
+    """The status of a host that was inspected and waits for a use, for clusters in which no
+    Baremetal Operator runs."""
     return {
         "operationalStatus": "OK",
         "errorMessage": "",

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 def kubeconfig(server: str, ca: bytes, identity: KeyPair | str, *, name: str, namespace: str = "default") -> bytes:
     """A kubeconfig as JSON, which every reader of YAML takes.
 
-    `identity` is a client certificate or a bearer token; `name` becomes the context's name; `namespace` its default namespace.
+    `identity` is a client certificate or a bearer token; `name` becomes the context's name;
+    `namespace` its default namespace.
     """
     document = {
         "apiVersion": "v1",

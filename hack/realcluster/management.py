@@ -1,4 +1,5 @@
-"""Fills the management cluster: the project's manifests, tenants, the server with its APIServices, the class and the controllers."""
+"""Fills the management cluster: the project's manifests, tenants, the server with its APIServices,
+the class and the controllers."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ class Server:
 
 
 async def furnish(client: Client, kubectl: Path, base: list[Object], tenants: tuple[str, ...]) -> None:
-    """Apply what must be there before the server starts: namespaces, service accounts, roles and tenants."""
+    """Apply what must be there before the server starts: namespaces, service accounts, roles and
+    tenants."""
     template = await manifests.kustomize(kubectl, manifests.ROOT / "manifests" / "tenant")
     objects = [obj for obj in base if obj["kind"] in manifests.RESOURCES and obj["kind"] not in ("APIService", "Service")]
     for tenant in tenants:
@@ -54,7 +56,8 @@ async def furnish(client: Client, kubectl: Path, base: list[Object], tenants: tu
 
 
 def write_tenants(cluster: Cluster, folder: Folder, tenants: tuple[str, ...]) -> None:
-    """Give every tenant a client certificate (user `tenant-<name>`) and a kubeconfig with its namespace as the default."""
+    """Give every tenant a client certificate (user `tenant-<name>`) and a kubeconfig with its
+    namespace as the default."""
     for tenant in tenants:
         identity = cluster.authority.client(f"tenant-{tenant}")
         identity.write(folder.pki / f"tenant-{tenant}")
@@ -73,8 +76,8 @@ async def start_server(
     audit: bool = True,
     flags: Sequence[str] = VIEW_FLAGS,
 ) -> Server:
-    """Start `metal3-workloads serve` with this --storage and wait until it is ready. `prefix`: of the process's name. `flags`: what it is
-    given beside what is about addresses and files."""
+    """Start `metal3-workloads serve` with this --storage and wait until it is ready. `prefix`: of
+    the process's name. `flags`: what it is given beside what is about addresses and files."""
     authority = pki.Authority("metal3-workloads-ca")
     ca = folder.pki / "apiserver-ca.crt"
     ca.write_bytes(authority.certificate)
@@ -143,7 +146,8 @@ async def start_controllers(
     *,
     flags: Sequence[str] = (),
 ) -> Process:
-    """Start `metal3-workloads controllers` under its own service account, as manifests/base does."""
+    """Start `metal3-workloads controllers` under its own service account, as manifests/base
+    does."""
     config = folder.pki / "controllers.kubeconfig"
     token = await service_account_kubeconfig(cluster, client, manifests.SYSTEM_NAMESPACE, "metal3-workloads-controllers")
     pki.write_private(config, token)

@@ -1,4 +1,5 @@
-"""The project's manifests, as objects, and what makes them fit a server that runs as a process beside the cluster."""
+"""The project's manifests, as objects, and what makes them fit a server that runs as a process
+beside the cluster."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ RESOURCES = {
 
 
 def path_of(obj: Object) -> str:
-    """The request path of one of the kinds in RESOURCES; namespaced exactly when its metadata names a namespace."""
+    """The request path of one of the kinds in RESOURCES; namespaced exactly when its metadata names
+    a namespace."""
     base, resource = RESOURCES[obj["kind"]]
     metadata = obj["metadata"]
     middle = f"namespaces/{metadata['namespace']}/" if "namespace" in metadata else ""
@@ -71,7 +73,8 @@ async def kustomize(kubectl: Path, folder: Path) -> list[Object]:
 
 
 def out_of_cluster(objects: Iterable[Object], *, port: int, ca: bytes) -> list[Object]:
-    """The base manifests for a server on `localhost:port` whose certificate `ca` signs (for the Service's in-cluster name)."""
+    """The base manifests for a server on `localhost:port` whose certificate `ca` signs (for the
+    Service's in-cluster name)."""
     return [_beside_the_cluster(obj, port, ca) for obj in objects if obj["kind"] not in ONLY_IN_CLUSTER]
 
 
@@ -86,14 +89,16 @@ def _beside_the_cluster(obj: Object, port: int, ca: bytes) -> Object:
 
 
 def arguments(objects: Iterable[Object], deployment: str, own: Iterable[str]) -> list[str]:
-    """What a Deployment says after its program's command, but for the flags in `own`, which are about addresses and files."""
+    """What a Deployment says after its program's command, but for the flags in `own`, which are
+    about addresses and files."""
     (found,) = (obj for obj in objects if (obj["kind"], obj["metadata"]["name"]) == ("Deployment", deployment))
     _, *given = found["spec"]["template"]["spec"]["containers"][0]["args"]
     return [argument for argument in given if argument.partition("=")[0] not in set(own)]
 
 
 def for_tenant(objects: Iterable[Object], tenant: str) -> list[Object]:
-    """The tenant manifests with the namespace `tenant` and the user `tenant-<tenant>` in place of their placeholders."""
+    """The tenant manifests with the namespace `tenant` and the user `tenant-<tenant>` in place of
+    their placeholders."""
     return [_of_tenant(obj, tenant) for obj in objects]
 
 
@@ -118,7 +123,8 @@ def metal_class(tenants: Iterable[str]) -> Object:
 
 
 def relay_class(tenant: str) -> Object:
-    """The default WorkloadClass `relay` of the target cluster: what the tenant has in the management cluster, for its namespace here."""
+    """The default WorkloadClass `relay` of the target cluster: what the tenant has in the
+    management cluster, for its namespace here."""
     return _class("relay", "metal3.io/relay", {"namespace": tenant, "identity": "target"}, [tenant])
 
 

@@ -1,6 +1,8 @@
-"""Certificates for the throw-away clusters: authorities, each for one purpose, made by the product's own.
+"""Certificates for the throw-away clusters: authorities, each for one purpose, made by the
+product's own.
 
-Limits: keys lie unencrypted in the cluster's folder (mode 0600) and nothing is ever renewed or revoked.
+Limits: keys lie unencrypted in the cluster's folder (mode 0600) and nothing is ever renewed or
+revoked.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ class KeyPair:
     key: bytes
 
     def write(self, stem: Path) -> WrittenPair:
-        """Write `<stem>.crt` and `<stem>.key` (the key readable by its owner only) and return both paths."""
+        """Write `<stem>.crt` and `<stem>.key` (the key readable by its owner only) and return both
+        paths."""
         pair = WrittenPair(certificate=stem.with_name(f"{stem.name}.crt"), key=stem.with_name(f"{stem.name}.key"))
         pair.certificate.write_bytes(self.certificate)
         pki.write_private(pair.key, self.key)
@@ -63,7 +66,8 @@ class Authority:
         return KeyPair(made.certificate, made.key)
 
     def client(self, user: str, groups: Sequence[str] = ()) -> KeyPair:
-        """A client certificate: Kubernetes reads the user from the common name and the groups from the organizations."""
+        """A client certificate: Kubernetes reads the user from the common name and the groups from
+        the organizations."""
         made = self._authority.client(user, groups)
         return KeyPair(made.certificate, made.key)
 

@@ -1,7 +1,9 @@
-"""Processes with a log and a written record, so that any later process can end or restart them by pid.
+"""Processes with a log and a written record, so that any later process can end or restart them by
+pid.
 
-Each start is one line of `processes.jsonl`. A pid alone may have been reused after a reboot or a crash, so the record holds the
-kernel's start time of the process as well, and only a process that matches both is ever signalled. Linux only (/proc).
+Each start is one line of `processes.jsonl`. A pid alone may have been reused after a reboot or a
+crash, so the record holds the kernel's start time of the process as well, and only a process that
+matches both is ever signalled. Linux only (/proc).
 """
 
 from __future__ import annotations
@@ -26,12 +28,14 @@ KILL_SECONDS = 5.0
 
 
 class ProcessError(Exception):
-    """A process died, or a condition was not met in time; the text says which and shows the end of its log."""
+    """A process died, or a condition was not met in time; the text says which and shows the end of
+    its log."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """One started process. `stage` orders shutdown: all of the highest stage end first. `started` is in clock ticks since boot."""
+    """One started process. `stage` orders shutdown: all of the highest stage end first. `started`
+    is in clock ticks since boot."""
 
     name: str
     pid: int
@@ -58,7 +62,8 @@ class Processes:
         self._record = folder / "processes.jsonl"
 
     def start(self, name: str, argv: Sequence[str | Path], *, stage: int) -> Process:
-        """Start `argv` in a session of its own, with `<folder>/logs/<name>.log` as its output, and record it."""
+        """Start `argv` in a session of its own, with `<folder>/logs/<name>.log` as its output, and
+        record it."""
         log = self._folder / "logs" / f"{name}.log"
         with log.open("ab") as output:
             child = subprocess.Popen(
@@ -70,7 +75,8 @@ class Processes:
                 cwd=self._folder,
             )
         process = Process(name, child.pid, _start_time(child.pid) or 0, stage, tuple(str(part) for part in argv), str(log))
-        # The child is ended by pid, often by another process; a Popen object would warn about that when collected.
+        # The child is ended by pid, often by another process; a Popen object would warn about that
+        # when collected.
         child.returncode = 0
         with self._record.open("a") as record:
             record.write(json.dumps(asdict(process)) + "\n")
@@ -91,13 +97,15 @@ class Processes:
         raise KeyError(f"no process {name!r} was started for {self._folder}")
 
     async def restart(self, name: str, *, gently: bool = True) -> tuple[Process, Process]:
-        """End the process `name` (not gently: by KILL at once) and start it again as it was; returns the old and the new one."""
+        """End the process `name` (not gently: by KILL at once) and start it again as it was;
+        returns the old and the new one."""
         old = self.named(name)
         await stop(old, gently=gently)
         return old, self.start(name, old.argv, stage=old.stage)
 
     async def stop_all(self) -> list[str]:
-        """End every recorded process that still runs, stage by stage, and return the names of those that had to be killed."""
+        """End every recorded process that still runs, stage by stage, and return the names of those
+        that had to be killed."""
         running = [process for process in self.recorded() if process.running()]
         killed: list[str] = []
         for stage in sorted({process.stage for process in running}, reverse=True):
@@ -108,7 +116,8 @@ class Processes:
 
 
 async def stop(process: Process, *, gently: bool = True) -> bool:
-    """End a process: TERM, then KILL after TERM_SECONDS (or KILL at once if not `gently`). True when it was not killed."""
+    """End a process: TERM, then KILL after TERM_SECONDS (or KILL at once if not `gently`). True
+    when it was not killed."""
     if gently:
         _signal(process, signal.SIGTERM)
         if await _gone(process, TERM_SECONDS):

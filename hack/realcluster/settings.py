@@ -16,13 +16,16 @@ DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 class Settings:
     """The options of `hack/cluster up`.
 
-    `server` off gives two bare clusters; `controllers` off leaves nobody to act on what tenants write. Without a simulated Baremetal
-    Operator nobody drives the hosts. `inspected` hosts are made as available at once, as they always are without a Baremetal Operator:
-    hundreds of inspections take a small machine a minute. `fsync` off makes etcd faster and forgetful
-    on power loss, which throw-away clusters may prefer. `audit` off keeps no audit log; kube-apiserver keeps one only of what the
-    controllers ask about secrets. `target` adds a third control plane to move to, with a class that relays the hosts of the first
-    tenant's namespace. `overlay`: a folder below manifests; for another one than the base, both programs get the arguments that it gives
-    them, but for addresses and files. `bmo_kind`: the management cluster has BMO's own BareMetalHost, too.
+    `server` off gives two bare clusters; `controllers` off leaves nobody to act on what tenants
+    write. Without a simulated Baremetal Operator nobody drives the hosts. `inspected` hosts are
+    made as available at once, as they always are without a Baremetal Operator: hundreds of
+    inspections take a small machine a minute. `fsync` off makes etcd faster and forgetful on power
+    loss, which throw-away clusters may prefer. `audit` off keeps no audit log; kube-apiserver keeps
+    one only of what the controllers ask about secrets. `target` adds a third control plane to move
+    to, with a class that relays the hosts of the first tenant's namespace. `overlay`: a folder
+    below manifests; for another one than the base, both programs get the arguments that it gives
+    them, but for addresses and files. `bmo_kind`: the management cluster has BMO's own
+    BareMetalHost, too.
     """
 
     storage: Literal["sqlite", "etcd"] = "sqlite"
@@ -90,7 +93,8 @@ class Folder:
         return self.root / f"tenant-{name}.kubeconfig"
 
     def create(self) -> None:
-        """Make the folder (readable by its owner only) with its subfolders; FileExistsError when a cluster lies there already."""
+        """Make the folder (readable by its owner only) with its subfolders; FileExistsError when a
+        cluster lies there already."""
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(self.root.iterdir()):
             raise FileExistsError(

@@ -1,4 +1,5 @@
-"""A third control plane to move to: this project with a relay of the first tenant's hosts, by nothing but that tenant's credentials."""
+"""A third control plane to move to: this project with a relay of the first tenant's hosts, by
+nothing but that tenant's credentials."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ PREFIX = f"{NAME}-"
 
 
 class Target:
-    """The target cluster; its files are in the folder `target` of the cluster's, its processes' names begin with `target-`."""
+    """The target cluster; its files are in the folder `target` of the cluster's, its processes'
+    names begin with `target-`."""
 
     def __init__(
         self, tools: Path, program: Path, settings: Settings, folder: Folder, processes: Processes, say: Callable[[str], None]
@@ -49,7 +51,8 @@ class Target:
         self._say("target cluster has its API server")
 
     async def relay(self, credentials: bytes) -> None:
-        """Its class and its controllers. `credentials`: the tenant's kubeconfig of the management cluster."""
+        """Its class and its controllers. `credentials`: the tenant's kubeconfig of the management
+        cluster."""
         cluster, folder, processes = self._started(), self._folder, self._processes
         assert self._server is not None
         async with cluster.client() as client:

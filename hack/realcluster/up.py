@@ -33,12 +33,14 @@ def progress() -> Say:
 
 
 async def down(root: Path) -> list[str]:
-    """End every process of the cluster in `root`; returns the names of those that had to be killed. Idempotent."""
+    """End every process of the cluster in `root`; returns the names of those that had to be killed.
+    Idempotent."""
     return await Processes(root).stop_all()
 
 
 async def restart(folder: Folder, name: str, *, gently: bool) -> None:
-    """End one process of a running cluster, start it again as it was (it is not waited for), and note its new pid in cluster.json."""
+    """End one process of a running cluster, start it again as it was (it is not waited for), and
+    note its new pid in cluster.json."""
     old, new = await Processes(folder.root).restart(name, gently=gently)
     description = json.loads(folder.description.read_text())
     folder.description.write_text(json.dumps(with_pid(description, old.pid, new.pid), indent=1) + "\n")
@@ -196,7 +198,8 @@ class Up:
 
 
 def build_tools() -> Path:
-    """The folder with etcd, kube-apiserver, kube-controller-manager and kubectl; built when missing (minutes)."""
+    """The folder with etcd, kube-apiserver, kube-controller-manager and kubectl; built when missing
+    (minutes)."""
     script = manifests.ROOT / "hack" / "tools" / "build"
     built = subprocess.run([script], stdout=subprocess.PIPE, text=True, check=False)
     if built.returncode != 0:

@@ -1,4 +1,5 @@
-"""Runs the benchmarks and prints the table. `python -m tests.bench [--objects N] [--watchers N] [--out FILE] [--plot FILE]`.
+"""Runs the benchmarks and prints the table. `python -m tests.bench [--objects N] [--watchers N]
+[--out FILE] [--plot FILE]`.
 
 Starts its own control planes (hack/cluster, the API servers alone) and ends them.
 """

@@ -1,4 +1,5 @@
-"""Where the same kind is served: by kube-apiserver as a CRD, by this server directly, and by this server through kube-apiserver."""
+"""Where the same kind is served: by kube-apiserver as a CRD, by this server directly, and by this
+server through kube-apiserver."""
 
 from __future__ import annotations
 
@@ -53,7 +54,8 @@ def definition() -> dict[str, Any]:
 
 
 def targets(running: Running, folder: Path) -> tuple[Target, Target, Target]:
-    """kube-apiserver with the CRD, this server directly, and this server through kube-apiserver. Keys are written to `folder`."""
+    """kube-apiserver with the CRD, this server directly, and this server through kube-apiserver.
+    Keys are written to `folder`."""
     description = running.description
     management, own = description["management"], description["apiserver"]
     admin = yaml.safe_load(Path(management["kubeconfig"]).read_text())

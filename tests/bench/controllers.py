@@ -1,8 +1,10 @@
-"""Controllers at scale, by hand: `python -m tests.bench.controllers --help` says with how many of what.
+"""Controllers at scale, by hand: `python -m tests.bench.controllers --help` says with how many of
+what.
 
-A real kube-apiserver, `serve` with SQLite and `controllers`, each a process of its own, over hosts that are not there (see synthetic).
-Prints, one after the other: offering all hosts, memory, what idleness costs, binding many Workloads created at once, and how long a
-host's change takes to its tenant's watch. Seconds depend on the machine; CPU per process is beside them.
+A real kube-apiserver, `serve` with SQLite and `controllers`, each a process of its own, over hosts
+that are not there (see synthetic). Prints, one after the other: offering all hosts, memory, what
+idleness costs, binding many Workloads created at once, and how long a host's change takes to its
+tenant's watch. Seconds depend on the machine; CPU per process is beside them.
 """
 
 from __future__ import annotations
@@ -134,7 +136,8 @@ async def report(client: Client, sizes: Sizes) -> str:
 
 
 async def offer(client: Client, sizes: Sizes, views: int) -> str:
-    """Until every namespace has its views. Those of the cluster's own namespaces are made too, and not counted."""
+    """Until every namespace has its views. Those of the cluster's own namespaces are made too, and
+    not counted."""
     spec = {"spec": class_(sizes, allowed=True)["spec"]}
     spec["spec"]["allowedNamespaces"] = {"nameMatches": "t[0-9]+"}
     await client.patch(kinds.CLASSES, CLASS, spec)
@@ -159,7 +162,8 @@ async def idle() -> str:
 
 
 async def bind(client: Client, sizes: Sizes) -> str:
-    """Creates all Workloads, and waits until each has a host. Times are those of the events' arrival at one watch."""
+    """Creates all Workloads, and waits until each has a host. Times are those of the events'
+    arrival at one watch."""
     bound: dict[str, float] = {}
     hosts: set[str] = set()
 

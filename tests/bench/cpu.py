@@ -1,4 +1,5 @@
-"""CPU time of processes, by their own clocks: to the nanosecond, threads that have ended included."""
+"""CPU time of processes, by their own clocks: to the nanosecond, threads that have ended
+included."""
 
 from __future__ import annotations
 
@@ -11,7 +12,8 @@ if TYPE_CHECKING:
 __all__ = ["cpu_seconds"]
 
 SCHEDULER = 2
-"""CPUCLOCK_SCHED of linux/posix-timers.h: user and system time as the scheduler counts it, not in ticks."""
+"""CPUCLOCK_SCHED of linux/posix-timers.h: user and system time as the scheduler counts it, not in
+ticks."""
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:

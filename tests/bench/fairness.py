@@ -1,6 +1,7 @@
 """How long a tenant's GETs take while another tenant asks for as much as it can.
 
-`python -m tests.bench.fairness [--objects N] [--seconds S] [--connections N]`. The server is a process, and so is each tenant.
+`python -m tests.bench.fairness [--objects N] [--seconds S] [--connections N]`. The server is a
+process, and so is each tenant.
 """
 
 from __future__ import annotations
@@ -33,7 +34,8 @@ GOAL = 5.0
 
 @dataclass(frozen=True)
 class Fairness:
-    """Milliseconds of the light tenant's GETs, sorted, alone and beside the greedy tenant; the greedy one's answers by status."""
+    """Milliseconds of the light tenant's GETs, sorted, alone and beside the greedy tenant; the
+    greedy one's answers by status."""
 
     idle: Sequence[float]
     beside: Sequence[float]
@@ -92,7 +94,8 @@ async def fairness(folder: Path, objects: int, seconds: float, connections: int 
 
 
 async def _gets(server: Server, objects: int, seconds: float) -> list[float]:
-    """The light tenant's times, sorted: two connections, each of which asks for one object after the other."""
+    """The light tenant's times, sorted: two connections, each of which asks for one object after
+    the other."""
     numbers = range(1, min(objects, 5000), TENANTS)
     url = urlsplit(server.url)
     authority, certificate = _files(server, LIGHT)

@@ -1,7 +1,8 @@
-"""GETs by many clients in a process of their own: `python -m tests.bench.gets HOST PORT CA CRT KEY COUNT SECONDS`.
+"""GETs by many clients in a process of their own: `python -m tests.bench.gets HOST PORT CA CRT KEY
+COUNT SECONDS`.
 
-Reads paths from the first line of stdin, separated by spaces; every client asks for one after the other without a pause. Prints the
-sorted times of all requests, in milliseconds, as JSON.
+Reads paths from the first line of stdin, separated by spaces; every client asks for one after the
+other without a pause. Prints the sorted times of all requests, in milliseconds, as JSON.
 """
 
 from __future__ import annotations

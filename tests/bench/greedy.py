@@ -1,7 +1,9 @@
-"""A tenant at full throttle, in a process of its own: `python -m tests.bench.greedy URL CA CRT NAMESPACE COUNT`.
+"""A tenant at full throttle, in a process of its own: `python -m tests.bench.greedy URL CA CRT
+NAMESPACE COUNT`.
 
-`COUNT` connections, each of which asks for the most expensive things that a tenant may ask for, one after the other without a pause, until
-stdin ends. Prints a line when the first answer has come, and at the end how many answers of each status there were, as JSON.
+`COUNT` connections, each of which asks for the most expensive things that a tenant may ask for, one
+after the other without a pause, until stdin ends. Prints a line when the first answer has come, and
+at the end how many answers of each status there were, as JSON.
 """
 
 from __future__ import annotations

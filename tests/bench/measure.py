@@ -37,7 +37,8 @@ async def measure(
     rates: Sequence[int] = tuple(WATCH_GOALS),
     only: str = "",
 ) -> list[Figure]:
-    """The rows whose names contain `only`. `rates`: events a second that `watchers` watches get for so many `seconds`."""
+    """The rows whose names contain `only`. `rates`: events a second that `watchers` watches get for
+    so many `seconds`."""
     furnish(running)
     async with AsyncExitStack() as stack:
         measured = [await stack.enter_async_context(target) for target in targets(running, folder)]

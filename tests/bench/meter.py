@@ -1,4 +1,5 @@
-"""What a piece of work on a running cluster costs: CPU by process, memory, and requests to `serve`."""
+"""What a piece of work on a running cluster costs: CPU by process, memory, and requests to
+`serve`."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ LISTED = 12
 
 
 class Meter:
-    """Looks at the processes of a cluster and at `serve`'s own counts, before and after, and prints what lies between."""
+    """Looks at the processes of a cluster and at `serve`'s own counts, before and after, and prints
+    what lies between."""
 
     def __init__(self, running: Running, controllers_pid: int) -> None:
         self.running = running

@@ -23,8 +23,8 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A row: CPU seconds of a request, or of an event and the watch that gets it. `goal`: the ratios asked for (direct, aggregated).
-    `note`: what is to be said of it below the table."""
+    """A row: CPU seconds of a request, or of an event and the watch that gets it. `goal`: the
+    ratios asked for (direct, aggregated). `note`: what is to be said of it below the table."""
 
     name: str
     oracle: float
@@ -50,7 +50,8 @@ def table(figures: list[Figure]) -> list[str]:
 
 
 def put_into(text: str, lines: list[str]) -> str:
-    """The text with these lines between the marks BEGIN and END, which it has. Raises ValueError when it has not."""
+    """The text with these lines between the marks BEGIN and END, which it has. Raises ValueError
+    when it has not."""
     before, first, rest = text.partition(BEGIN)
     _, last, after = rest.partition(END)
     if not first or not last:

@@ -1,7 +1,9 @@
-"""How much memory and time one server needs for many objects: `python -m tests.bench.scale [--objects N] [--changes N] [--folder DIR]`.
+"""How much memory and time one server needs for many objects: `python -m tests.bench.scale
+[--objects N] [--changes N] [--folder DIR]`.
 
-Fills a database with Workloads of about 3 KiB, the last of which were changed so many times more, starts the management API server over
-it as a process, and prints how long that took until it answered, and its memory. Run by hand; the figures are in docs/benchmarks.md.
+Fills a database with Workloads of about 3 KiB, the last of which were changed so many times more,
+starts the management API server over it as a process, and prints how long that took until it
+answered, and its memory. Run by hand; the figures are in docs/benchmarks.md.
 """
 
 from __future__ import annotations

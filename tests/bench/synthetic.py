@@ -1,7 +1,9 @@
-"""A source of machines that are not there: as many hosts as asked for, provisioned at once, and changed so often a second.
+"""A source of machines that are not there: as many hosts as asked for, provisioned at once, and
+changed so often a second.
 
-Loaded by the controllers' own process through its entry point (see `install`). Each change puts the time of CLOCK_MONOTONIC, which
-processes of one machine share, into the host's hostname: whoever sees it knows how long it took.
+Loaded by the controllers' own process through its entry point (see `install`). Each change puts the
+time of CLOCK_MONOTONIC, which processes of one machine share, into the host's hostname: whoever
+sees it knows how long it took.
 """
 
 from __future__ import annotations
@@ -169,7 +171,8 @@ def machine(class_name: str, number: int) -> ProviderHost:
 
 
 def install(folder: Path) -> None:
-    """Makes a folder that, put on PYTHONPATH, lets the provider be found as one that was installed."""
+    """Makes a folder that, put on PYTHONPATH, lets the provider be found as one that was
+    installed."""
     info = folder / "bench_synthetic-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bench-synthetic\nVersion: 1.0\n")

@@ -1,4 +1,5 @@
-"""What is measured: a place that serves the objects, the processes that work for it, and requests to it."""
+"""What is measured: a place that serves the objects, the processes that work for it, and requests
+to it."""
 
 from __future__ import annotations
 
@@ -40,7 +41,8 @@ class Files:
 
 @dataclass
 class Target:
-    """`root`: the URL under which the resource's namespaces are, such as https://…/apis/G/V. `pids`: everything that works for it."""
+    """`root`: the URL under which the resource's namespaces are, such as https://…/apis/G/V.
+    `pids`: everything that works for it."""
 
     name: str
     root: str

@@ -1,4 +1,5 @@
-"""The short form of the fairness benchmark: beside a greedy tenant another one waits for a step of it, not for all that it asks.
+"""The short form of the fairness benchmark: beside a greedy tenant another one waits for a step of
+it, not for all that it asks.
 
 Without flow control both tenants' requests would take the same time.
 """
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
 
 SECONDS = 4
 SHARE = 4
-"""How many times longer than the light tenant's GETs the greedy tenant's requests take at least. On a quiet machine it is 13."""
+"""How many times longer than the light tenant's GETs the greedy tenant's requests take at least. On
+a quiet machine it is 13."""
 
 
 @pytest.mark.timeout(120)

@@ -1,6 +1,8 @@
-"""The short form of the benchmarks: nothing may become several times slower beside kube-apiserver than it is (docs/benchmarks.md).
+"""The short form of the benchmarks: nothing may become several times slower beside kube-apiserver
+than it is (docs/benchmarks.md).
 
-The floors leave room for a busy machine and for fewer objects: about a third of what is measured. They are no goals.
+The floors leave room for a busy machine and for fewer objects: about a third of what is measured.
+They are no goals.
 """
 
 from __future__ import annotations

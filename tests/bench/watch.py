@@ -1,4 +1,5 @@
-"""WATCH: what an event costs per watch that gets it, with many watches and a steady stream of changes."""
+"""WATCH: what an event costs per watch that gets it, with many watches and a steady stream of
+changes."""
 
 from __future__ import annotations
 
@@ -23,14 +24,16 @@ if TYPE_CHECKING:
 __all__ = ["Deliveries", "deliveries"]
 
 QUIET_SECONDS = 5.0
-"""After so long without an event nothing more is expected: kube-apiserver ends watches that it cannot serve fast enough."""
+"""After so long without an event nothing more is expected: kube-apiserver ends watches that it
+cannot serve fast enough."""
 POLL = 0.05
 
 
 @dataclass(frozen=True)
 class Deliveries:
-    """`cpu`: seconds of the server's CPU per event and watch that got it, the writes' own taken off. `rate`: events a second that came
-    about. `received`: the part of what should have been delivered that was."""
+    """`cpu`: seconds of the server's CPU per event and watch that got it, the writes' own taken
+    off. `rate`: events a second that came about. `received`: the part of what should have been
+    delivered that was."""
 
     cpu: float
     rate: float
@@ -38,7 +41,8 @@ class Deliveries:
 
 
 async def deliveries(target: Target, *, watchers: int, rate: float, seconds: float, objects: int) -> Deliveries:
-    """Change objects `rate` times a second, with watches, and without before and after, and compare."""
+    """Change objects `rate` times a second, with watches, and without before and after, and
+    compare."""
     events = round(rate * seconds)
     async with _Writer(target, objects) as writer:
         alone = [(await writer.write(events, rate))[0]]

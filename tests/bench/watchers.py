@@ -1,7 +1,9 @@
-"""Many watches in a process of their own, read as cheaply as can be: `python -m tests.bench.watchers HOST PORT CA CRT KEY PATH COUNT`.
+"""Many watches in a process of their own, read as cheaply as can be: `python -m
+tests.bench.watchers HOST PORT CA CRT KEY PATH COUNT`.
 
-Prints "ready" when every watch has begun, the number of events received so far for each line on stdin, and ends with stdin. Events
-are counted by their first bytes in the stream; nothing is decoded.
+Prints "ready" when every watch has begun, the number of events received so far for each line on
+stdin, and ends with stdin. Events are counted by their first bytes in the stream; nothing is
+decoded.
 """
 
 from __future__ import annotations

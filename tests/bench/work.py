@@ -1,4 +1,5 @@
-"""The kinds of work: a row of the table each. An object is about 3 KiB, as a Workload with its status is, in one of 50 namespaces."""
+"""The kinds of work: a row of the table each. An object is about 3 KiB, as a Workload with its
+status is, in one of 50 namespaces."""
 
 from __future__ import annotations
 
@@ -74,8 +75,9 @@ async def fill(target: Target, count: int) -> None:
 
 @dataclass(frozen=True)
 class Row:
-    """One kind of work. `repeat`: how many requests are measured. `goal`: the ratios asked for (direct, through the aggregator).
-    `work(target, objects)` makes the request of a number; all numbers are different, whatever is measured."""
+    """One kind of work. `repeat`: how many requests are measured. `goal`: the ratios asked for
+    (direct, through the aggregator). `work(target, objects)` makes the request of a number; all
+    numbers are different, whatever is measured."""
 
     name: str
     repeat: int

@@ -13,13 +13,15 @@ if TYPE_CHECKING:
     from tests.integration.running import Running
 
 RBAC = "rbac.authorization.k8s.io"
-# Its own namespace's rights are a tenant's; of all namespaces it may only see the hosts, as Cluster API's Metal3 provider has to.
+# Its own namespace's rights are a tenant's; of all namespaces it may only see the hosts, as Cluster
+# API's Metal3 provider has to.
 WATCHES_HOSTS = [{"apiGroups": ["metal3.io"], "resources": ["baremetalhosts"], "verbs": ["get", "list", "watch"]}]
 
 
 def service_account(cluster: Running, tenant: str, name: str, *, everywhere: list[dict[str, Any]], at: str = ADMIN) -> Path:
-    """Make a service account in a tenant's namespace with the tenant's rights there and `everywhere` in the whole cluster; returns
-    the path of its kubeconfig. `at`: the administrator of the cluster that it is for. May be called again."""
+    """Make a service account in a tenant's namespace with the tenant's rights there and
+    `everywhere` in the whole cluster; returns the path of its kubeconfig. `at`: the administrator
+    of the cluster that it is for. May be called again."""
     subject = {"kind": "ServiceAccount", "name": name, "namespace": tenant}
     full = f"{tenant}-{name}"
     objects: list[dict[str, Any]] = [

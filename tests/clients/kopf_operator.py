@@ -1,4 +1,5 @@
-"""An operator for `kopf run`, as its documentation shows them: it annotates new Workloads and logs what becomes of them."""
+"""An operator for `kopf run`, as its documentation shows them: it annotates new Workloads and logs
+what becomes of them."""
 
 from __future__ import annotations
 

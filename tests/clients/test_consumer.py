@@ -1,4 +1,5 @@
-"""Cluster API's Metal3 provider, as far as a BareMetalHost can tell: its libraries, its steps, its rights, for two tenants at once."""
+"""Cluster API's Metal3 provider, as far as a BareMetalHost can tell: its libraries, its steps, its
+rights, for two tenants at once."""
 
 from __future__ import annotations
 
@@ -98,7 +99,8 @@ WORKLOADS = "/apis/workload.metal3.io/v1alpha1/namespaces/a/workloads"
 def test_a_claim_on_a_host_that_the_source_gives_to_another_is_told(
     tenants: Running, consumer: Path, providers: dict[str, Path], in_time: bool
 ) -> None:
-    """The controllers do not see the theft before the claim: they are held up, as by a slow network."""
+    """The controllers do not see the theft before the claim: they are held up, as by a slow
+    network."""
     (controllers,) = tenants.description["controllers"]["pids"]
     machine, host = Machine(consumer, providers["a"], "a", "robbed", "", "robbed"), ""
     try:
@@ -148,7 +150,8 @@ def offered(cluster: Running, tenant: str) -> set[str]:
 
 
 def test_an_unhealthy_host_is_offered_to_nobody_else(healed: Running, consumer: Path, providers: dict[str, Path]) -> None:
-    """One tenant's remediation gave up: the mark outlives the claim on the real host, and nobody else gets it."""
+    """One tenant's remediation gave up: the mark outlives the claim on the real host, and nobody
+    else gets it."""
     host = run(consumer, providers["a"], "a", "unhealthy")[-2]["host"]
     real = healed.get(OWNER, "baremetalhosts", host, "-n", "metal3")
     assert UNHEALTHY in real["metadata"]["annotations"]

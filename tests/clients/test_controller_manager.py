@@ -1,4 +1,5 @@
-"""kube-controller-manager on aggregated kinds: garbage collection, namespace deletion and quota usage, through the aggregator."""
+"""kube-controller-manager on aggregated kinds: garbage collection, namespace deletion and quota
+usage, through the aggregator."""
 
 from __future__ import annotations
 
@@ -58,7 +59,8 @@ def delete(cluster: Running, namespace: str, obj: Object, cascade: str) -> None:
 @pytest.mark.parametrize("owner_kind", ["Workload", "ConfigMap"])
 @pytest.mark.parametrize("cascade", ["background", "foreground", "orphan"])
 def test_garbage_collection(cluster: Running, namespace: str, owner_kind: str, cascade: str) -> None:
-    """Between the kinds, in both directions, an owner's dependents go with it; or stay, without the reference, as orphans."""
+    """Between the kinds, in both directions, an owner's dependents go with it; or stay, without the
+    reference, as orphans."""
     owner = make(cluster, namespace, owner_kind, "owner")
     dependent = make(cluster, namespace, "ConfigMap" if owner_kind == "Workload" else "Workload", "dependent", owner)
     delete(cluster, namespace, owner, cascade)
@@ -95,7 +97,8 @@ def test_quota_usage_is_counted(cluster: Running, namespace: str) -> None:
 
 
 def test_a_namespace_with_machines_ends(tenants: Running) -> None:
-    """Its Workloads and its claimed hosts are released, and offered to others; what was never claimed goes with it."""
+    """Its Workloads and its claimed hosts are released, and offered to others; what was never
+    claimed goes with it."""
     spare = "spare"
     tenants.kubectl(ADMIN, "create", "namespace", spare)
     every = [host["metadata"]["name"] for host in tenants.items("a", BMH)]

@@ -1,4 +1,5 @@
-"""Servers and virtual machines in one Cluster API cluster: the story that `make demo-hybrid` tells is so."""
+"""Servers and virtual machines in one Cluster API cluster: the story that `make demo-hybrid` tells
+is so."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""kopf: an operator of a tenant's that puts a finalizer on Workloads and follows their creation, change and deletion."""
+"""kopf: an operator of a tenant's that puts a finalizer on Workloads and follows their creation,
+change and deletion."""
 
 from __future__ import annotations
 

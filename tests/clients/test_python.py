@@ -1,4 +1,5 @@
-"""Python's clients in their normal use: kr8s, lightkube, and kubernetes-asyncio's dynamic client."""
+"""Python's clients in their normal use: kr8s, lightkube, and kubernetes-asyncio's dynamic
+client."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
     from tests.integration.running import Running
 
-# kr8s warns of Kubernetes versions newer than itself; clients leave connections of theirs to the garbage collector.
+# kr8s warns of Kubernetes versions newer than itself; clients leave connections of theirs to the
+# garbage collector.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Kubernetes version:UserWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),

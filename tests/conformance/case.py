@@ -1,8 +1,9 @@
-"""What a conformance case is: requests as data, and where the two sides may differ for a written reason.
+"""What a conformance case is: requests as data, and where the two sides may differ for a written
+reason.
 
-Texts in paths and bodies may hold `{ns}`, the case's own namespace, in paths `{seconds}`, how long watches last, and
-`${step:path}`, a value of an earlier answer's body by the step's name, such as `${made:metadata.resourceVersion}`, or with `|`
-between keys that hold dots.
+Texts in paths and bodies may hold `{ns}`, the case's own namespace, in paths `{seconds}`, how long
+watches last, and `${step:path}`, a value of an earlier answer's body by the step's name, such as
+`${made:metadata.resourceVersion}`, or with `|` between keys that hold dots.
 """
 
 from __future__ import annotations
@@ -53,9 +54,10 @@ Body = Any
 class Step:
     """One request. `name`: how differences and later steps call it; its number when empty.
 
-    `watch`: open a stream under this name; its events are what a step with `collect` of that name compares, read to the stream's end.
-    `quiet`: only the status code is compared, for steps that prepare. `part`: makes of the body of an answer without error what is
-    compared, where the rest is about what only one side has."""
+    `watch`: open a stream under this name; its events are what a step with `collect` of that name
+    compares, read to the stream's end. `quiet`: only the status code is compared, for steps that
+    prepare. `part`: makes of the body of an answer without error what is compared, where the rest
+    is about what only one side has."""
 
     method: str
     path: str
@@ -72,9 +74,10 @@ class Step:
 class Case:
     """Steps to do on both sides, one after the other. `name` is unique within its module.
 
-    `allowed`: pattern (fnmatch) of a difference's path → why it may be. A pattern that no difference matches fails the case, so
-    that none outlives its reason. `same`: patterns of paths that are not compared because they cannot be the same, such as a
-    hash of the server's own document. `messages`: also compare the text of Status messages."""
+    `allowed`: pattern (fnmatch) of a difference's path → why it may be. A pattern that no
+    difference matches fails the case, so that none outlives its reason. `same`: patterns of paths
+    that are not compared because they cannot be the same, such as a hash of the server's own
+    document. `messages`: also compare the text of Status messages."""
 
     name: str
     steps: tuple[Step, ...]

@@ -1,4 +1,5 @@
-"""Two sides' normalised outcomes of a case: the differences, and what the case says of them. Pure."""
+"""Two sides' normalised outcomes of a case: the differences, and what the case says of them.
+Pure."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a case. `wrong`: differences without a reason, `stale`: reasons without a difference."""
+    """What became of a case. `wrong`: differences without a reason, `stale`: reasons without a
+    difference."""
 
     case: str
     allowed: tuple[tuple[Difference, str], ...]
@@ -70,12 +72,14 @@ def differences(oracle: Any, ours: Any, path: str = "") -> Iterator[Difference]:
         for index in range(max(len(oracle), len(ours))):
             one, other = (side[index] if index < len(side) else _ABSENT for side in (oracle, ours))
             yield from differences(one, other, f"{path}[{index}]")
-    elif isinstance(oracle, bool) is not isinstance(ours, bool) or oracle != ours:  # but 1 and 1.0 are the same number
+    # but 1 and 1.0 are the same number
+    elif isinstance(oracle, bool) is not isinstance(ours, bool) or oracle != ours:
         yield Difference(path, oracle, ours)
 
 
 def _answered_otherwise(oracle: dict[str, Any], ours: dict[str, Any]) -> bool:
-    """Whether these are answers of which one is an error or plain text and the other is not: the rest would differ throughout."""
+    """Whether these are answers of which one is an error or plain text and the other is not: the
+    rest would differ throughout."""
     if "body" not in oracle and "body" not in ours:
         return False
     return oracle.get("status") != ours.get("status") or isinstance(oracle.get("body"), str) is not isinstance(ours.get("body"), str)

@@ -1,4 +1,5 @@
-"""One control plane and one of our servers for all selected cases, which run a few at a time; the report is written at the end."""
+"""One control plane and one of our servers for all selected cases, which run a few at a time; the
+report is written at the end."""
 
 from __future__ import annotations
 

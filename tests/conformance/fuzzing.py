@@ -1,4 +1,5 @@
-"""The product's own kinds with all their rules behind a real port, for requests that nobody would write."""
+"""The product's own kinds with all their rules behind a real port, for requests that nobody would
+write."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ def serving(folder: Path) -> Iterator[tuple[Side, Path, pki.WrittenPair]]:
 
 
 def expect_no_failure(answer: Answer) -> None:
-    """Whatever is asked, a failure is the client's, and every failure is a Status. A resourceVersion of the future may time out."""
+    """Whatever is asked, a failure is the client's, and every failure is a Status. A
+    resourceVersion of the future may time out."""
     if answer.status < 400 or not answer.body:
         return
     body = decoded(answer)

@@ -1,6 +1,8 @@
-"""The kinds that both sides serve: a Gadget with all that a schema can say, and our own kinds without their special rules.
+"""The kinds that both sides serve: a Gadget with all that a schema can say, and our own kinds
+without their special rules.
 
-`definition` makes the CustomResourceDefinition for the kube-apiserver of the very Resource that our server is given.
+`definition` makes the CustomResourceDefinition for the kube-apiserver of the very Resource that our
+server is given.
 """
 
 from __future__ import annotations
@@ -138,7 +140,8 @@ def definition(resource: Resource) -> dict[str, Any]:
     """The CustomResourceDefinition of a kind."""
     schema = copy.deepcopy(structural_schema(resource))
     if "spec" in schema["properties"] and "spec" not in schema.get("required", ()):
-        schema["properties"]["spec"]["default"] = {}  # made by a factory in the model, of which a JSON schema says nothing
+        # made by a factory in the model, of which a JSON schema says nothing
+        schema["properties"]["spec"]["default"] = {}
     version: dict[str, Any] = {
         "name": resource.version,
         "served": True,

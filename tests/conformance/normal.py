@@ -1,7 +1,9 @@
-"""From answers to what is compared: values that differ between any two runs become names by their order, the rest stays. Pure.
+"""From answers to what is compared: values that differ between any two runs become names by their
+order, the rest stays. Pure.
 
-Within one case a uid, resourceVersion or generated name is known by when it was first seen, so that "unchanged" and "changed"
-compare. A collection's resourceVersion is that of a whole server, on which other cases write at the same time; it has no name.
+Within one case a uid, resourceVersion or generated name is known by when it was first seen, so that
+"unchanged" and "changed" compare. A collection's resourceVersion is that of a whole server, on
+which other cases write at the same time; it has no name.
 """
 
 from __future__ import annotations
@@ -43,14 +45,15 @@ class Normal:
         for header in ("etag", "retry-after"):
             if header in answer.headers:
                 found[header] = "present"
-        if isinstance(body, dict | list) and answer.status < 400:  # no client minds white space in errors
+        # no client minds white space in errors
+        if isinstance(body, dict | list) and answer.status < 400:
             found["indented"] = "content-encoding" not in found and answer.body.startswith((b"{\n", b"[\n"))
         found["body"] = self.value(part(body) if part is not None and body is not None and answer.status < 400 else body)
         return found
 
     def events(self, answer: Answer) -> list[Any]:
-        """The frames of a watch, or the answer if it is none. Bookmarks but that of the initial events come when the server likes: they
-        are left out."""
+        """The frames of a watch, or the answer if it is none. Bookmarks but that of the initial
+        events come when the server likes: they are left out."""
         frames = [json.loads(line) for line in answer.body.splitlines()]
         if not all("object" in frame for frame in frames):
             return [self.answer(answer)]
@@ -59,7 +62,8 @@ class Normal:
     def value(self, value: Any, key: str = "", *, collection: bool = False) -> Any:
         """One JSON-shaped value."""
         if isinstance(value, dict):
-            value = {k: v for k, v in value.items() if k != "details" or v}  # no details, or empty ones
+            # no details, or empty ones
+            value = {k: v for k, v in value.items() if k != "details" or v}
             inside = "items" in value or "rows" in value or value.get("type") == "BOOKMARK"
             return {
                 k: self.value(v, k, collection=inside or (collection and k in ("metadata", "object", "resourceVersion")))
@@ -92,7 +96,8 @@ def _ordered(key: str, items: list[Any]) -> list[Any]:
         return sorted(items, key=lambda cause: (cause.get("field", ""), cause["reason"], cause["message"]))
     if key == "resources":
         return sorted(items, key=lambda resource: str(resource.get("name")))
-    if key == "managedFields":  # ordered by time first, which may pass into the next second on one side only
+    # ordered by time first, which may pass into the next second on one side only
+    if key == "managedFields":
         return sorted(items, key=lambda entry: (entry["manager"], entry["operation"], entry.get("subresource", "")))
     return sorted(items) if key == "verbs" else items
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 __all__ = ["WATCH_SECONDS", "TooSlow", "outcome"]
 
 WATCH_SECONDS = (3, 15, 60)
-"""How long watches last: at first, and when the steps beside them took too much of that on a busy machine."""
+"""How long watches last: at first, and when the steps beside them took too much of that on a busy
+machine."""
 REFERENCE = re.compile(r"\$\{([\w-]+):([^}]+)\}")
 
 
@@ -26,7 +27,8 @@ class TooSlow(Exception):
 
 
 def outcome(case: Case, namespace: str, side: Side, seconds: int) -> dict[str, Any]:
-    """The normalised answers by step, with watches of so many seconds. Raises TooSlow when the other steps took half of that."""
+    """The normalised answers by step, with watches of so many seconds. Raises TooSlow when the
+    other steps took half of that."""
     run = _Run(namespace, side, seconds)
     try:
         return {f"{number}-{step.name}" if step.name else str(number): run.step(step) for number, step in enumerate(case.steps, 1)}

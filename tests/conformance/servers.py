@@ -1,7 +1,8 @@
-"""Starts both sides: a kube-apiserver with etcd and the kinds' definitions, and our API server over SQLite in a thread of this process.
+"""Starts both sides: a kube-apiserver with etcd and the kinds' definitions, and our API server over
+SQLite in a thread of this process.
 
-Both serve TLS under the same authority and know the same client certificate and namespaces. Ours has no controllers and, like the
-other, no rules of its own for any kind.
+Both serve TLS under the same authority and know the same client certificate and namespaces. Ours
+has no controllers and, like the other, no rules of its own for any kind.
 """
 
 from __future__ import annotations
@@ -67,7 +68,8 @@ def kube_apiserver(tools: Path, root: Path) -> Iterator[Cluster]:
 
 
 def _compact(etcd: Etcds) -> None:
-    """Forget the first revisions, as kube-apiserver does every five minutes: they are too old then."""
+    """Forget the first revisions, as kube-apiserver does every five minutes: they are too old
+    then."""
     context = ssl.create_default_context(cafile=str(etcd.ca))
     context.load_cert_chain(etcd.client.certificate, etcd.client.key)
     connection = http.client.HTTPSConnection("127.0.0.1", etcd.settings.client_port, context=context, timeout=START_SECONDS)
@@ -85,7 +87,8 @@ async def prepare(client: Client, namespaces: Sequence[str]) -> None:
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     await client.apply_all((f"{path}/{crd['metadata']['name']}", crd) for crd in map(definition, KINDS))
     await client.apply_all((f"/api/v1/namespaces/{name}", _namespace(name)) for name in (*namespaces, LEAVING))
-    await client.request("DELETE", f"/api/v1/namespaces/{LEAVING}")  # there is no namespace controller: it stays so
+    # there is no namespace controller: it stays so
+    await client.request("DELETE", f"/api/v1/namespaces/{LEAVING}")
 
     async def served() -> str | None:
         for kind in KINDS:
@@ -118,7 +121,8 @@ def sides(cluster: Cluster, folder: Path) -> Iterator[tuple[Side, Side]]:
 
 @contextmanager
 def our_server(authority: pki.Authority, folder: Path, kinds: Callable[[WatchCache], Sequence[Registry]] | None = None) -> Iterator[int]:
-    """Our API server in a thread with an event loop of its own; gives its port. `kinds`: what it serves, if not KINDS."""
+    """Our API server in a thread with an event loop of its own; gives its port. `kinds`: what it
+    serves, if not KINDS."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="our API server")
     thread.start()
@@ -157,7 +161,8 @@ async def _started(authority: pki.Authority, folder: Path, kinds: Callable[[Watc
 
 
 async def _age(folder: Path) -> None:
-    """Give the storage a past that is compacted, as the other side's has: its first resourceVersions are too old."""
+    """Give the storage a past that is compacted, as the other side's has: its first
+    resourceVersions are too old."""
     store = SQLiteStore(folder / "db", synchronous="off")
     await store.start()
     try:

@@ -1,4 +1,5 @@
-"""The two servers as clients meet them: one request, or one stream, over TLS with a client certificate. Nothing is interpreted here."""
+"""The two servers as clients meet them: one request, or one stream, over TLS with a client
+certificate. Nothing is interpreted here."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""Every case of tests.conformance.cases: the same requests to kube-apiserver serving our schemas and to our server.
+"""Every case of tests.conformance.cases: the same requests to kube-apiserver serving our schemas
+and to our server.
 
-See tests.conformance.case for what a case is, and .cache/conformance/report.txt for the outcome of all.
+See tests.conformance.case for what a case is, and .cache/conformance/report.txt for the outcome of
+all.
 """
 
 from __future__ import annotations

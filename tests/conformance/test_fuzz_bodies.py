@@ -1,4 +1,5 @@
-"""Bodies and queries made by Hypothesis, mostly objects with parts replaced: whatever comes, no failure is the server's."""
+"""Bodies and queries made by Hypothesis, mostly objects with parts replaced: whatever comes, no
+failure is the server's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Schemathesis over our OpenAPI v3 documents: requests by the schemas and against them. No failure is the server's."""
+"""Schemathesis over our OpenAPI v3 documents: requests by the schemas and against them. No failure
+is the server's."""
 
 from __future__ import annotations
 
@@ -66,7 +67,8 @@ def test_no_request_of_the_document_makes_the_server_fail(server: Server, path: 
 
 
 def _aim(case: Any) -> None:
-    """Let it meet objects that are there, and not wait for events: random names lead to 404s only."""
+    """Let it meet objects that are there, and not wait for events: random names lead to 404s
+    only."""
     case.path_parameters = {name: PLACE[name] for name in case.path_parameters or {} if name in PLACE}
     if case.query:
         case.query = {name: value for name, value in case.query.items() if name not in ("watch", "resourceVersion")}

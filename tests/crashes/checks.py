@@ -1,4 +1,5 @@
-"""What is looked at: objects of the first management cluster by short names, and what must hold whenever all is at rest."""
+"""What is looked at: objects of the first management cluster by short names, and what must hold
+whenever all is at rest."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ def view(stack: Stack, name: str, where: str = "tenant-a") -> Object:
 
 
 def stray_secrets(stack: Stack) -> list[str]:
-    """Copied first-boot secrets in the hardware cluster that belong to no Workload that has a host, by its claim or at the real host."""
+    """Copied first-boot secrets in the hardware cluster that belong to no Workload that has a host,
+    by its claim or at the real host."""
     claims = {
         host["spec"]["claimRef"]["uid"] for side in stack.managements.values() for host in side.all("Host") if host["spec"].get("claimRef")
     } | {(bmh["metadata"].get("labels") or {}).get(UID) for bmh in stack.hardware.all("BareMetalHost") if bmh["spec"].get("consumerRef")}
@@ -67,7 +69,8 @@ def leaks(side: Side) -> list[str]:
 
 
 def assert_sound(stack: Stack) -> None:
-    """Nothing is used twice, nothing leaks, nothing is left behind; whoever waits is told for what."""
+    """Nothing is used twice, nothing leaks, nothing is left behind; whoever waits is told for
+    what."""
     assert stack.guard.broken == []
     assert stray_secrets(stack) == []
     for side in stack.managements.values():
@@ -94,7 +97,8 @@ def _assert_views_follow(side: Side) -> None:
 
 
 def _assert_records_agree(stack: Stack) -> None:
-    """Real hosts and claims name the same Workloads, but for hosts that are explained (gone, orphaned, abandoned, taken)."""
+    """Real hosts and claims name the same Workloads, but for hosts that are explained (gone,
+    orphaned, abandoned, taken)."""
     consumers: dict[str, str] = {}
     for bmh in stack.hardware.all("BareMetalHost"):
         uid = (bmh["metadata"].get("labels") or {}).get(UID)

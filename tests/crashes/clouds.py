@@ -1,4 +1,5 @@
-"""A cloud of each kind in memory and in virtual time, behind the provider's own seam: with tokens and a memory, and without either."""
+"""A cloud of each kind in memory and in virtual time, behind the provider's own seam: with tokens
+and a memory, and without either."""
 
 from __future__ import annotations
 
@@ -36,7 +37,8 @@ SECONDS = 1.5
 
 
 class Cloud(Source, Driver):
-    """A cloud that is its own driver: what the provider asks for is a call of the provider's process."""
+    """A cloud that is its own driver: what the provider asks for is a call of the provider's
+    process."""
 
     provisioner = "metal3.io/cloud"
     marks = ("GET slot", "POST cloud")
@@ -159,7 +161,8 @@ class EC2(Cloud):
 
 
 class OpenStack(Cloud):
-    """No tokens; deleted servers are forgotten; and servers that are being worked on take no notes."""
+    """No tokens; deleted servers are forgotten; and servers that are being worked on take no
+    notes."""
 
     remembers = False
 

@@ -1,4 +1,5 @@
-"""What tenants and owners do, each from a point of rest to another one, with controllers that may die anywhere in between."""
+"""What tenants and owners do, each from a point of rest to another one, with controllers that may
+die anywhere in between."""
 
 from __future__ import annotations
 
@@ -30,8 +31,9 @@ OTHER = "http://images.example/other.qcow2"
 
 @dataclass(frozen=True)
 class Flow:
-    """`prepare` leads from hosts at rest to where the flow begins; `act` is done by people while controllers may be away;
-    `done` holds at the end. `installs`: the images that are written to disks between the two."""
+    """`prepare` leads from hosts at rest to where the flow begins; `act` is done by people while
+    controllers may be away; `done` holds at the end. `installs`: the images that are written to
+    disks between the two."""
 
     name: str
     prepare: Callable[[Stack], Awaitable[None]]
@@ -61,11 +63,13 @@ async def make_web(stack: Stack) -> None:
 
 
 async def make_web_and_be_late(stack: Stack) -> None:
-    """The host that is chosen for it is somebody else's at that very moment, who is faster to write to the real host."""
+    """The host that is chosen for it is somebody else's at that very moment, who is faster to write
+    to the real host."""
     thefts: list[asyncio.Task[Object]] = []
     thief = {"consumerRef": {"kind": "Metal3Machine", "apiVersion": CONSUMER["apiVersion"], "namespace": "elsewhere", "name": "faster"}}
 
-    people = contextvars.copy_context()  # not the controllers' process, in whose call the claim is recorded
+    # not the controllers' process, in whose call the claim is recorded
+    people = contextvars.copy_context()
 
     def steal(name: str) -> None:
         if not thefts:
@@ -79,7 +83,8 @@ async def make_web_and_be_late(stack: Stack) -> None:
 
 
 async def claim_view_and_be_late(stack: Stack) -> None:
-    """As CAPM3, but the host is somebody else's at that very moment, who is faster to write to the real host."""
+    """As CAPM3, but the host is somebody else's at that very moment, who is faster to write to the
+    real host."""
     thefts: list[asyncio.Task[Object]] = []
     thief = {"consumerRef": {"kind": "Metal3Machine", "apiVersion": CONSUMER["apiVersion"], "namespace": "elsewhere", "name": "faster"}}
     people = contextvars.copy_context()
@@ -280,7 +285,8 @@ def two_left(stack: Stack) -> bool:
 
 
 async def detach_and_release(stack: Stack) -> None:
-    """The owner takes the real host out of BMO's hands; the tenant gives it back; the owner reads why nothing happens, and attaches it."""
+    """The owner takes the real host out of BMO's hands; the tenant gives it back; the owner reads
+    why nothing happens, and attaches it."""
     name, key = claimed(stack), "baremetalhost.metal3.io/detached"
     await patiently(lambda: stack.hardware.patch("BareMetalHost", name, {"metadata": {"annotations": {key: ""}}}, objects.HARDWARE))
     await delete_web(stack)
@@ -289,7 +295,8 @@ async def detach_and_release(stack: Stack) -> None:
 
 
 async def take_over_for_a_while(stack: Stack) -> None:
-    """The owner writes another consumer into the real host, reads what the tenant is told, and takes it back."""
+    """The owner writes another consumer into the real host, reads what the tenant is told, and
+    takes it back."""
     name = claimed(stack)
     other = {"consumerRef": {"kind": "Metal3Machine", "name": "other", "namespace": "elsewhere", "apiVersion": None}}
     await patiently(lambda: stack.hardware.patch("BareMetalHost", name, {"spec": other}, objects.HARDWARE))
@@ -302,14 +309,16 @@ def runs_on(stack: Stack) -> bool:
 
 
 async def vanished(stack: Stack) -> None:
-    """The Workload has vanished from the store, as after a restore of an older one: nothing was released."""
+    """The Workload has vanished from the store, as after a restore of an older one: nothing was
+    released."""
     await running_web(stack)
     entry = stack.management.registries["Workload"].get("tenant-a", "web")
     await stack.management.cache.commit([Delete(entry.key, entry.revision)])
 
 
 async def end_by_force(stack: Stack) -> None:
-    """The tenant deletes the Workload and takes its finalizers away, before anything is released."""
+    """The tenant deletes the Workload and takes its finalizers away, before anything is
+    released."""
     await delete_web(stack)
     try:
         await patiently(lambda: stack.management.patch("Workload", "web", {"metadata": {"finalizers": []}}, "tenant-a", who="tenant-a"))

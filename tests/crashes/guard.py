@@ -20,8 +20,9 @@ QUARANTINED = "workload.metal3.io/quarantined"
 
 
 class Guard:
-    """Is told of commits. `broken`: what went wrong, in words. `installed`: (host, image URL) of each deployment that began. `claimed` is
-    told of each real host that a claim is recorded for, at that very moment."""
+    """Is told of commits. `broken`: what went wrong, in words. `installed`: (host, image URL) of
+    each deployment that began. `claimed` is told of each real host that a claim is recorded for, at
+    that very moment."""
 
     def __init__(self) -> None:
         self.claimed: Callable[[str], None] = lambda name: None
@@ -37,11 +38,13 @@ class Guard:
             if event.type == "put" and "/baremetalhosts/" in event.key:
                 new = orjson.loads(event.value)
                 if event.previous is None:
-                    self._data.pop(new["metadata"]["name"], None)  # what was on it before, its owner knows
+                    # what was on it before, its owner knows
+                    self._data.pop(new["metadata"]["name"], None)
                 self._real_host(orjson.loads(event.previous) if event.previous else new, new)
 
     def management(self, side: str, events: list[Event]) -> None:
-        """A commit of a management cluster. Its namespaces are told apart by their uids: names are used again."""
+        """A commit of a management cluster. Its namespaces are told apart by their uids: names are
+        used again."""
         for event in events:
             if event.type != "put":
                 continue

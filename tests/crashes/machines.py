@@ -1,5 +1,6 @@
-"""Sources of machines that are made when they are claimed, in memory and in virtual time: here KubeVirt with its controllers, and beside it
-clouds (clouds.py). What is asked of them is counted as their process's calls, which may be its last ones."""
+"""Sources of machines that are made when they are claimed, in memory and in virtual time: here
+KubeVirt with its controllers, and beside it clouds (clouds.py). What is asked of them is counted as
+their process's calls, which may be its last ones."""
 
 from __future__ import annotations
 
@@ -41,7 +42,8 @@ class Found:
 
 
 class Source(ABC):
-    """One source, and the class for it. `marks`: what is in calls that are made to it for a certain machine."""
+    """One source, and the class for it. `marks`: what is in calls that are made to it for a certain
+    machine."""
 
     provisioner: str
     parameters: Object

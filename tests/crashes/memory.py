@@ -1,4 +1,5 @@
-"""A Store in memory, with copies of its state: where a hundred histories begin at the same point. Passes storage.testing.StoreTests."""
+"""A Store in memory, with copies of its state: where a hundred histories begin at the same point.
+Passes storage.testing.StoreTests."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""Connections in memory between HTTP clients and servers of one process, and the processes that may die at any call they make.
+"""Connections in memory between HTTP clients and servers of one process, and the processes that may
+die at any call they make.
 
-Whoever runs in the context of a `Process` makes calls as it. When it dies its connections break at once and nothing more
-that it does is heard, whatever its code still tries while it is being cancelled.
+Whoever runs in the context of a `Process` makes calls as it. When it dies its connections break at
+once and nothing more that it does is heard, whatever its code still tries while it is being
+cancelled.
 """
 
 from __future__ import annotations
@@ -26,10 +28,11 @@ Protocols = "Callable[[], asyncio.Protocol]"
 
 
 class Process:
-    """Something that makes calls, and can be killed. `calls`: "METHOD path" of each, watches left out.
+    """Something that makes calls, and can be killed. `calls`: "METHOD path" of each, watches left
+    out.
 
-    `die_at`: the call (counted from 1, since `count`) at which it dies: before that is sent, or with `answered` when the server
-    has carried it out and nobody is left to see the answer."""
+    `die_at`: the call (counted from 1, since `count`) at which it dies: before that is sent, or
+    with `answered` when the server has carried it out and nobody is left to see the answer."""
 
     current: ContextVar[Process | None] = ContextVar("process", default=None)
 
@@ -97,7 +100,8 @@ class Process:
 
 
 class Pipe(asyncio.Transport):
-    """One end of a connection. What is written arrives at the other end's protocol, in order, after `delay()` seconds."""
+    """One end of a connection. What is written arrives at the other end's protocol, in order, after
+    `delay()` seconds."""
 
     peer: Pipe
     port = 0

@@ -1,4 +1,5 @@
-"""What owners and tenants create. Everything of the owner's that no tenant may see has the word CANARY in it."""
+"""What owners and tenants create. Everything of the owner's that no tenant may see has the word
+CANARY in it."""
 
 from __future__ import annotations
 

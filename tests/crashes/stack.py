@@ -1,5 +1,6 @@
-"""Whole clusters in memory: API servers as dev mode has them (registries, claims, admission, authorisation), a simulated
-Baremetal Operator, and controllers that can be killed. They speak HTTP with each other, on a virtual network and in virtual time."""
+"""Whole clusters in memory: API servers as dev mode has them (registries, claims, admission,
+authorisation), a simulated Baremetal Operator, and controllers that can be killed. They speak HTTP
+with each other, on a virtual network and in virtual time."""
 
 from __future__ import annotations
 
@@ -76,7 +77,8 @@ class Tokens:
 
 
 class Quotas:
-    """Where an API server finds the namespaces' quotas of Workloads (`hard`). What is used is what Kubernetes' controller would count."""
+    """Where an API server finds the namespaces' quotas of Workloads (`hard`). What is used is what
+    Kubernetes' controller would count."""
 
     COUNTED = "count/workloads.workload.metal3.io"
 
@@ -199,7 +201,8 @@ class Snapshot:
 
 
 class Stack:
-    """A hardware cluster with its operator, and management clusters by name. Controllers are started by `control`."""
+    """A hardware cluster with its operator, and management clusters by name. Controllers are
+    started by `control`."""
 
     def __init__(self, network: Network, snapshot: Snapshot, managements: Sequence[str]) -> None:
         self.network, self.guard = network, Guard()

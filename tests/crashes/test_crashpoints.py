@@ -1,4 +1,5 @@
-"""Controllers die at every single call they make, in every flow: whoever comes after them brings it to its end."""
+"""Controllers die at every single call they make, in every flow: whoever comes after them brings it
+to its end."""
 
 from __future__ import annotations
 
@@ -56,7 +57,8 @@ async def live(flow: Flow, snapshot: Snapshot, die_at: int, answered: bool) -> l
         first.die_at, first.answered = die_at, answered
         acting = asyncio.create_task(flow.act(stack))
         if die_at:
-            # How many status writes there are depends on which of two changes is seen first: the last calls may not come this time.
+            # How many status writes there are depends on which of two changes is seen first: the
+            # last calls may not come this time.
             with suppress(TimeoutError):
                 await asyncio.wait_for(first.dead.wait(), 300)
             await first.kill()
@@ -72,7 +74,8 @@ async def live(flow: Flow, snapshot: Snapshot, die_at: int, answered: bool) -> l
 
 
 def points(calls: list[str]) -> list[tuple[int, bool]]:
-    """(call, answered): before each call; and after each that changes something, for the others leave everything as before them."""
+    """(call, answered): before each call; and after each that changes something, for the others
+    leave everything as before them."""
     found = []
     for number, call in enumerate(calls, 1):
         found.append((number, False))

@@ -1,6 +1,8 @@
-"""Random histories of tenants, an owner and their trouble: what must hold after every step, and what when all has come to rest.
+"""Random histories of tenants, an owner and their trouble: what must hold after every step, and
+what when all has come to rest.
 
-HISTORIES=500 in the environment looks for what nobody has seen yet; without it the same few are tried every time.
+HISTORIES=500 in the environment looks for what nobody has seen yet; without it the same few are
+tried every time.
 """
 
 from __future__ import annotations
@@ -59,7 +61,8 @@ def at_rest() -> Snapshot:
 
 
 class Troubles(RuleBasedStateMachine):
-    """Controllers come and go, and time passes by itself. What people do at any time is the subclass's."""
+    """Controllers come and go, and time passes by itself. What people do at any time is the
+    subclass's."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         super().__init__()
@@ -77,7 +80,8 @@ class Troubles(RuleBasedStateMachine):
         return self.runner.run(coroutine)
 
     def attempt(self, send: Callable[[], Awaitable[Any]]) -> None:
-        """Somebody tries something. It may be refused, with a reason, and without telling anything of the owner's."""
+        """Somebody tries something. It may be refused, with a reason, and without telling anything
+        of the owner's."""
 
         async def main() -> ApiException | None:
             try:

@@ -1,5 +1,5 @@
-"""Machines that are made when they are claimed: the controllers die around every call to their source, and at the end there is no machine
-that no claim knows, and none twice."""
+"""Machines that are made when they are claimed: the controllers die around every call to their
+source, and at the end there is no machine that no claim knows, and none twice."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ SOURCES: dict[str, type[Source]] = {"kubevirt": KubeVirt, "ec2": EC2, "openstack
 
 @dataclass(frozen=True)
 class Flow:
-    """As in flows.py. `runs`: the image that is to run at the end; empty when no machine is to be left."""
+    """As in flows.py. `runs`: the image that is to run at the end; empty when no machine is to be
+    left."""
 
     name: str
     prepare: Callable[[Stack], Awaitable[None]]
@@ -85,7 +86,8 @@ FLOWS = (
 
 @asynccontextmanager
 async def begun(source: Source, flow: Flow) -> AsyncIterator[Stack]:
-    """A management cluster with a class for the source, where the flow begins. The first of its processes are its controllers."""
+    """A management cluster with a class for the source, where the flow begins. The first of its
+    processes are its controllers."""
     async with running() as stack, source.serving(stack):
         await stack.management.create(*(objects.namespace(name) for name in (objects.SYSTEM, "default", "tenant-a", "tenant-b")))
         await stack.management.create(*source.offer())
@@ -142,8 +144,9 @@ def assert_known(stack: Stack, source: Source, flow: Flow) -> None:
 
 
 def points(source: type[Source], calls: list[str]) -> list[tuple[int, bool]]:
-    """(call, answered) for calls to the source: after each that changes something, and before the next one once something was written
-    elsewhere. To die before any other leaves everything as one of these does."""
+    """(call, answered) for calls to the source: after each that changes something, and before the
+    next one once something was written elsewhere. To die before any other leaves everything as one
+    of these does."""
     found, written = [], True
     for number, call in enumerate(calls, 1):
         asked, writes = any(mark in call for mark in source.marks), not call.startswith("GET ") and not call.endswith("/events")
@@ -158,7 +161,8 @@ def points(source: type[Source], calls: list[str]) -> list[tuple[int, bool]]:
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_parameters_that_lead_elsewhere_while_a_machine_is_in_use(source: str) -> None:
-    """Nothing is made there, nothing is removed here, and both the tenant and the owner read why; set back, all goes on."""
+    """Nothing is made there, nothing is removed here, and both the tenant and the owner read why;
+    set back, all goes on."""
 
     async def point(stack: Stack, made: Source, place: str) -> None:
         parameters = {**made.parameters, "namespace" if source == "kubevirt" else "region": place}

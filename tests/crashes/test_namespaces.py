@@ -1,4 +1,5 @@
-"""Namespaces that are deleted and created again, with hosts that nobody has cleaned: what the next people of that name get."""
+"""Namespaces that are deleted and created again, with hosts that nobody has cleaned: what the next
+people of that name get."""
 
 from __future__ import annotations
 
@@ -98,7 +99,8 @@ class Lives(Troubles):
 
     @rule(where=TENANT, name=NAME)
     def pass_the_name_on(self, where: str, name: str) -> None:
-        """A namespace goes with data left behind, and the next of its name wants machines at once."""
+        """A namespace goes with data left behind, and the next of its name wants machines at
+        once."""
         self.leave_data(where, name)
         self.end_namespace(where)
         self.run(asyncio.sleep(60.0))

@@ -1,4 +1,5 @@
-"""A quota of one is one host, by whatever way a tenant tries to have more: what outlives its Workload goes on counting."""
+"""A quota of one is one host, by whatever way a tenant tries to have more: what outlives its
+Workload goes on counting."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Many who want the same at once: twenty claims of twenty hosts, two management clusters on one hardware cluster, an owner who changes
-real hosts at any moment of their claims. Nothing is used twice, and each loser is told what to do."""
+"""Many who want the same at once: twenty claims of twenty hosts, two management clusters on one
+hardware cluster, an owner who changes real hosts at any moment of their claims. Nothing is used
+twice, and each loser is told what to do."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ TENANTS = [f"tenant-{number:02}" for number in range(MANY)]
 
 
 def shaky(seed: int) -> Callable[[], float]:
-    """Each piece of data takes its own time, so that every run of a race with another seed has another winner."""
+    """Each piece of data takes its own time, so that every run of a race with another seed has
+    another winner."""
     chance = random.Random(seed)
     return lambda: chance.choice([0.0, 0.0, 0.001, 0.004, 0.02])
 
@@ -34,7 +36,8 @@ def consumer(where: str) -> dict[str, Any]:
 
 
 async def claim_one(side: Side, where: str, refused: Counter[str]) -> str:
-    """As CAPM3: choose one that is free, at random, and choose anew when somebody was faster. Returns the host's name."""
+    """As CAPM3: choose one that is free, at random, and choose anew when somebody was faster.
+    Returns the host's name."""
     chance = random.Random(where)
     for _ in range(200):
         page = await side.client(where).list_page(BMH, where)
@@ -95,7 +98,8 @@ def _state(bmh: dict[str, Any]) -> tuple[str, bool]:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("seed", "hosts", "each"), [(0, 4, 3), (1, 4, 3), (2, 4, 3), (3, MANY, MANY)])
 def test_two_management_clusters_share_one_hardware_cluster(seed: int, hosts: int, each: int) -> None:
-    """They take what they see free; who loses a host takes another one, until there is none, and gets one as soon as there is one again."""
+    """They take what they see free; who loses a host takes another one, until there is none, and
+    gets one as soon as there is one again."""
 
     async def main() -> None:
         async with running(managements=("east", "west"), delay=shaky(seed)) as stack:

@@ -1,4 +1,5 @@
-"""Who may use a class changes at any time: offers follow, what is claimed stays claimed, and a namespace that goes gives all back."""
+"""Who may use a class changes at any time: offers follow, what is claimed stays claimed, and a
+namespace that goes gives all back."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""An event loop whose time passes only when nothing is left to do, at once then: hours of waiting cost no time and happen the
-same way every time. For what does no I/O of its own; work in threads is waited for on the spot."""
+"""An event loop whose time passes only when nothing is left to do, at once then: hours of waiting
+cost no time and happen the same way every time. For what does no I/O of its own; work in threads is
+waited for on the spot."""
 
 from __future__ import annotations
 
@@ -23,11 +24,13 @@ T = TypeVar("T")
 
 TURNS = 200_000
 TURN = 1e-7
-"""Seconds that each turn takes: a timer may fire a little early, and who waits for the rest of it must not do so for ever."""
+"""Seconds that each turn takes: a timer may fire a little early, and who waits for the rest of it
+must not do so for ever."""
 
 
 class Stuck(AssertionError):
-    """Everything waits, and no timer will ever wake anything; or something happens again and again without waiting."""
+    """Everything waits, and no timer will ever wake anything; or something happens again and again
+    without waiting."""
 
 
 class _Selector(selectors.DefaultSelector):
@@ -65,7 +68,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     # The loop's own type has more overloads.
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
-        """Runs the function in a thread (it may want a loop of its own) and waits for it: no other order is possible."""
+        """Runs the function in a thread (it may want a loop of its own) and waits for it: no other
+        order is possible."""
         future: asyncio.Future[T] = self.create_future()
 
         def work() -> None:
@@ -108,7 +112,8 @@ def run(main: Callable[[], Coroutine[Any, Any, T]], *, seed: int = 0) -> T:
 
 
 async def eventually(check: Callable[[], Any], seconds: float = 300.0, *, step: float = 0.1) -> Any:
-    """Lets time pass until the check holds (is true, and raises nothing that means "not yet"). Its last failure is the error."""
+    """Lets time pass until the check holds (is true, and raises nothing that means "not yet"). Its
+    last failure is the error."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     while True:

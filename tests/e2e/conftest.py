@@ -18,7 +18,8 @@ FAST = ("--bmo-speed", "0.05")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A process and many kubectls take longer than a unit test may; the waits within have deadlines of their own."""
+    """A process and many kubectls take longer than a unit test may; the waits within have deadlines
+    of their own."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.timeout(600))

@@ -20,7 +20,8 @@ class Refused(Exception):
 
 
 def find_kubectl() -> Path | None:
-    """KUBEBUILDER_ASSETS' kubectl, else the newest that hack/tools/build has made, else the one on PATH."""
+    """KUBEBUILDER_ASSETS' kubectl, else the newest that hack/tools/build has made, else the one on
+    PATH."""
     assets = os.environ.get("KUBEBUILDER_ASSETS")
     if assets and (Path(assets) / "kubectl").exists():
         return Path(assets) / "kubectl"
@@ -34,7 +35,8 @@ def find_kubectl() -> Path | None:
 
 @dataclass(frozen=True)
 class Kubectl:
-    """kubectl as one user. `cache`: a folder for its discovery cache, apart from the developer's own."""
+    """kubectl as one user. `cache`: a folder for its discovery cache, apart from the developer's
+    own."""
 
     binary: Path
     kubeconfig: Path

@@ -23,7 +23,8 @@ STOP_SECONDS = 60.0
 
 
 class Dev:
-    """One dev folder and, between start and stop, its process. `output`: what it has printed so far."""
+    """One dev folder and, between start and stop, its process. `output`: what it has printed so
+    far."""
 
     def __init__(self, folder: Path, kubectl: Path, *arguments: str) -> None:
         self.folder, self._kubectl, self._arguments = folder, kubectl, arguments

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from tests.e2e.process import Dev
 
 OWNERS_ONLY = ("192.0.2.", "host-0-bmc", "bmc-admin", "asset-tag", "AT-10", "tor-1", "simulator.metal3.io")
-"""Of which no tenant may ever see anything: BMC addresses, secret names, user names, annotations, switches."""
+"""Of which no tenant may ever see anything: BMC addresses, secret names, user names, annotations,
+switches."""
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +141,8 @@ def _free(dev: Dev, count: int) -> None:
 
 
 def test_what_kubectl_makes_by_itself(dev: Dev) -> None:
-    """kubectl sends kinds that it was built with in forms of their own: protobuf, and strategic merge patches."""
+    """kubectl sends kinds that it was built with in forms of their own: protobuf, and strategic
+    merge patches."""
     tenant = dev.user("tenant-b")
     tenant("create", "secret", "generic", "made", "--from-literal=userData=#cloud-config", "--from-literal=empty=")
     assert tenant.json("get", "secret", "made")["data"] == {"userData": "I2Nsb3VkLWNvbmZpZw==", "empty": ""}

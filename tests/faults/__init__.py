@@ -1,1 +1,2 @@
-"""Never losing a write: processes killed, disks cut off and full, files damaged, histories checked. `make faults` runs it."""
+"""Never losing a write: processes killed, disks cut off and full, files damaged, histories checked.
+`make faults` runs it."""

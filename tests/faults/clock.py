@@ -1,5 +1,6 @@
-"""A wall clock that jumps: `python -m tests.faults.clock FOLDER STORAGE` is tests.faults.server whose clock goes on to the next of JUMPS at
-each SIGUSR1. Monotonic time, which timeouts and intervals are measured by, does not jump on a real machine either."""
+"""A wall clock that jumps: `python -m tests.faults.clock FOLDER STORAGE` is tests.faults.server
+whose clock goes on to the next of JUMPS at each SIGUSR1. Monotonic time, which timeouts and
+intervals are measured by, does not jump on a real machine either."""
 
 from __future__ import annotations
 
@@ -14,7 +15,8 @@ from typing import Self
 __all__ = ["JUMPS"]
 
 JUMPS = [datetime.timedelta(hours=hours) for hours in (240, 239, 1, 720, 0)]
-"""How far the clock is ahead of the true time: it jumps forwards and back, while certificates stay valid."""
+"""How far the clock is ahead of the true time: it jumps forwards and back, while certificates stay
+valid."""
 
 
 class _Clock:

@@ -1,6 +1,8 @@
-"""A program that writes to a store until no file may grow any more, then is given room and goes on: `... PATH LIMIT`.
+"""A program that writes to a store until no file may grow any more, then is given room and goes on:
+`... PATH LIMIT`.
 
-One line on stdout for every acknowledged commit ("key revision"), and one for what happened in between."""
+One line on stdout for every acknowledged commit ("key revision"), and one for what happened in
+between."""
 
 from __future__ import annotations
 

@@ -70,7 +70,8 @@ class _Client:
 
 
 async def record(store: Store, seed: int, *, clients: int = 6, steps: int = 40) -> tuple[State, list[Call]]:
-    """The state before, and all that clients were told; in the end one of them lists. The store is empty and nobody else's."""
+    """The state before, and all that clients were told; in the end one of them lists. The store is
+    empty and nobody else's."""
     clock, calls = itertools.count(), list[Call]()
     before = State((), await store.current_revision())
 

@@ -1,8 +1,10 @@
-"""Whether a concurrent history of a Store is linearizable: Wing and Gong's search, with Lowe's memory of states already tried.
+"""Whether a concurrent history of a Store is linearizable: Wing and Gong's search, with Lowe's
+memory of states already tried.
 
-Every call has to take effect at one moment between its start and its end, so that the outcomes are those of a map that does one thing
-at a time. Calls of unknown outcome are not for this: record histories of a store that answers. Time is in the worst case exponential in
-the number of calls under way at once; revisions, which put commits in order, keep it near to linear."""
+Every call has to take effect at one moment between its start and its end, so that the outcomes are
+those of a map that does one thing at a time. Calls of unknown outcome are not for this: record
+histories of a store that answers. Time is in the worst case exponential in the number of calls
+under way at once; revisions, which put commits in order, keep it near to linear."""
 
 from __future__ import annotations
 
@@ -99,7 +101,8 @@ class Call:
 
 
 def first_impossible(state: State, calls: Sequence[Call]) -> Call | None:
-    """None when the history is linearizable from `state`; otherwise the call at which the furthest attempt came to its end."""
+    """None when the history is linearizable from `state`; otherwise the call at which the furthest
+    attempt came to its end."""
     calls = sorted(calls, key=lambda call: call.start)
     everything = (1 << len(calls)) - 1
     tried: set[tuple[int, State]] = set()
@@ -123,7 +126,8 @@ def first_impossible(state: State, calls: Sequence[Call]) -> Call | None:
 
 
 def _next(calls: Sequence[Call], done: int) -> Iterator[int]:
-    """The calls not done that began before any other of these ended: one of them was the next to take effect."""
+    """The calls not done that began before any other of these ended: one of them was the next to
+    take effect."""
     index = (~done & (done + 1)).bit_length() - 1  # the first that is not done
     earliest = calls[index].end
     while index < len(calls) and calls[index].start < earliest:

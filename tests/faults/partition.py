@@ -1,7 +1,9 @@
-"""Three members of etcd whose traffic with each other can be cut, while their clients reach each of them.
+"""Three members of etcd whose traffic with each other can be cut, while their clients reach each of
+them.
 
-Others reach a member through a proxy. Members say who they are at the beginning of each connection (X-Server-From), so that a connection
-between two that are apart is known in either direction: it stays, and nothing comes through."""
+Others reach a member through a proxy. Members say who they are at the beginning of each connection
+(X-Server-From), so that a connection between two that are apart is known in either direction: it
+stays, and nothing comes through."""
 
 from __future__ import annotations
 

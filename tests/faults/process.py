@@ -35,9 +35,9 @@ class Refused(AssertionError):
 
 
 class Server:
-    """One folder with a database and, between start and kill, a process. An async context manager: nothing is left running.
-    `storage`: where objects are instead, as `serve --storage` takes it. Replicas have the same folder, and so the same authority.
-    `program`: the module to run."""
+    """One folder with a database and, between start and kill, a process. An async context manager:
+    nothing is left running. `storage`: where objects are instead, as `serve --storage` takes it.
+    Replicas have the same folder, and so the same authority. `program`: the module to run."""
 
     def __init__(self, folder: Path, storage: str = "", program: str = "tests.faults.server") -> None:
         folder.mkdir(exist_ok=True)
@@ -115,8 +115,9 @@ class Server:
                 await asyncio.sleep(0.05)
 
     async def request(self, method: str, path: str, body: dict[str, Any] | None = None, *, absent: bool = False) -> dict[str, Any]:
-        """The decoded answer. aiohttp.ClientError or TimeoutError when there is none: what was asked may have happened, or not.
-        Refused for an answer that is an error; `absent`: an empty dict for 404."""
+        """The decoded answer. aiohttp.ClientError or TimeoutError when there is none: what was
+        asked may have happened, or not. Refused for an answer that is an error; `absent`: an empty
+        dict for 404."""
         async with self.session.request(method, self.url + path, json=body) as response:
             content = await response.read()
         if absent and response.status == 404:

@@ -56,8 +56,9 @@ async def replicas(folder: Path, storages: Sequence[str]) -> AsyncIterator[Repli
 
 
 class Writer:
-    """Writes one Workload again and again, each time with the next number and the resourceVersion of the last. What became of a write whose
-    answer was lost is found out by writing it again: its resourceVersion lets it happen once."""
+    """Writes one Workload again and again, each time with the next number and the resourceVersion
+    of the last. What became of a write whose answer was lost is found out by writing it again: its
+    resourceVersion lets it happen once."""
 
     def __init__(self, replicas: Replicas, name: str, acknowledged: Callable[[int], None]) -> None:
         self._replicas, self.name, self._acknowledged = replicas, name, acknowledged

@@ -1,4 +1,5 @@
-"""The management API server as a process: `python -m tests.faults.server FOLDER STORAGE`. Prints its port once it answers."""
+"""The management API server as a process: `python -m tests.faults.server FOLDER STORAGE`. Prints
+its port once it answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The wall clock jumps, forwards and back, under writers and a watch: it orders nothing here, and shows in timestamps only."""
+"""The wall clock jumps, forwards and back, under writers and a watch: it orders nothing here, and
+shows in timestamps only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A disk that is full, and a database that is damaged: nothing acknowledged is lost, and the way out works as it is told."""
+"""A disk that is full, and a database that is damaged: nothing acknowledged is lost, and the way
+out works as it is told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""EtcdStore, and the watch cache over it, while etcd is killed, frozen, cut off, compacted, or without a quorum.
+"""EtcdStore, and the watch cache over it, while etcd is killed, frozen, cut off, compacted, or
+without a quorum.
 
 Nothing acknowledged is lost, watches stay complete and in order, and calls end in time."""
 
@@ -95,7 +96,8 @@ class Load:
             self.acknowledged[key] = await self.write_once(key, [Put(key, b"%d" % n, 0), Put(f"/latest/{writer}", b"%d" % n)])
 
     async def write_once(self, key: str, operations: Sequence[Operation]) -> int:
-        """The revision at which it was written in the end, whatever the outcome seemed to be in between."""
+        """The revision at which it was written in the end, whatever the outcome seemed to be in
+        between."""
         unknown = False
         while True:
             try:
@@ -105,7 +107,8 @@ class Load:
                 self.failed += 1
                 unknown = True
             except Conflict as conflict:
-                # A frozen etcd finds the first attempt in its buffers later, maybe after the read that did not find it.
+                # A frozen etcd finds the first attempt in its buffers later, maybe after the read
+                # that did not find it.
                 assert unknown, "nobody else writes this key"
                 return conflict.actual
             found = await self.read(key)
@@ -124,7 +127,8 @@ class Load:
                 await asyncio.sleep(0.02)
 
     async def wait_until_nothing_works(self, seconds: float = 60) -> None:
-        """Until, since the last write that succeeded, more calls have failed than were under way."""
+        """Until, since the last write that succeeded, more calls have failed than were under
+        way."""
         deadline, failed, done = time.monotonic() + seconds, self.failed, len(self.acknowledged)
         while self.failed <= failed + 2 * WRITERS:
             assert time.monotonic() < deadline, "writes go on"
@@ -155,7 +159,8 @@ def under_load(figure: Callable[[str, str, object], None]) -> Callable[[str, Sto
 
 
 async def check_under_load(store: Store, disturb: Callable[[Load], Awaitable[None]]) -> Load:
-    """Write and watch while being disturbed; then compare what was acknowledged, watched and stored."""
+    """Write and watch while being disturbed; then compare what was acknowledged, watched and
+    stored."""
     async with opened(store):
         before = await store.current_revision()
         load = Load(store)
@@ -261,7 +266,8 @@ async def test_without_a_quorum_nothing_is_acknowledged_and_afterwards_everythin
             await lose(fault, server)
         await load.wait_until_nothing_works()
         acknowledged = len(load.acknowledged)
-        with pytest.raises(Unavailable):  # a member alone does not know what the others have acknowledged meanwhile
+        # a member alone does not know what the others have acknowledged meanwhile
+        with pytest.raises(Unavailable):
             await store.get("/latest/0")
         assert len(load.acknowledged) == acknowledged
         for server in members[1:]:
@@ -336,7 +342,8 @@ async def test_a_watch_that_was_cut_off_over_a_compaction_says_so(etcd: EtcdServ
         await stack.enter_async_context(opened(far))
         before = await direct.commit([Put("/a", b"1"), Put("/b", b"1")])
         async with watching(far, "/", before - 1) as watch:
-            assert [(await anext(watch)).revision for _ in range(3)] == [before] * 3  # two events and their end
+            # two events and their end
+            assert [(await anext(watch)).revision for _ in range(3)] == [before] * 3
             proxy.cut()
             deleted = await direct.commit([Delete("/a")])
             await direct.compact(deleted)
@@ -367,7 +374,8 @@ async def test_a_cache_that_was_cut_off_over_a_compaction_is_right_again(etcd: E
 
 
 async def test_two_stores_agree_at_every_read(etcd: EtcdServer) -> None:
-    """What one process was acknowledged, another one's cache shows: also where others write to the same etcd."""
+    """What one process was acknowledged, another one's cache shows: also where others write to the
+    same etcd."""
     async with AsyncExitStack() as stack:
         one = await stack.enter_async_context(opened(cached(etcd)))
         two = await stack.enter_async_context(opened(cached(etcd)))

@@ -1,4 +1,5 @@
-"""An etcd without room: what stores more is refused, all else goes on, and it has room again as the message says."""
+"""An etcd without room: what stores more is refused, all else goes on, and it has room again as the
+message says."""
 
 from __future__ import annotations
 

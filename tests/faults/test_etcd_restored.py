@@ -1,6 +1,8 @@
-"""etcd is restored from a snapshot that is older than what clients were told, under a running server and before it starts.
+"""etcd is restored from a snapshot that is older than what clients were told, under a running
+server and before it starts.
 
-With larger revisions everything goes on, and clients list anew; without, revisions would be given out twice: it is refused."""
+With larger revisions everything goes on, and clients list anew; without, revisions would be given
+out twice: it is refused."""
 
 from __future__ import annotations
 
@@ -27,7 +29,8 @@ SECONDS = 60
 
 
 class Site:
-    """An etcd and a server over it. `given`: the revisions that clients were told, with what they were told of."""
+    """An etcd and a server over it. `given`: the revisions that clients were told, with what they
+    were told of."""
 
     def __init__(self, etcd: EtcdServer, server: Server) -> None:
         self.etcd, self.server = etcd, server
@@ -107,7 +110,8 @@ async def test_restored_with_revisions_that_were_given_out_it_is_refused(
         with pytest.raises(AssertionError, match="etcdutl snapshot restore --bump-revision"):
             await site.server.start()
     await asyncio.to_thread(site.etcd.kill)
-    await asyncio.to_thread(site.etcd.restore, tmp_path / "snapshot", *AS_TOLD)  # the way out that the message names
+    # the way out that the message names
+    await asyncio.to_thread(site.etcd.restore, tmp_path / "snapshot", *AS_TOLD)
     await asyncio.to_thread(site.etcd.start)
     await site.server.start()
     found = await site.server.request("GET", f"{WORKLOADS}/w")

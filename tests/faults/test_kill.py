@@ -1,4 +1,5 @@
-"""kill -9 of the server under 64 writers, again and again, with one client that lists and watches through all of its lives."""
+"""kill -9 of the server under 64 writers, again and again, with one client that lists and watches
+through all of its lives."""
 
 from __future__ import annotations
 
@@ -90,7 +91,8 @@ async def test_kill_9_under_64_writers(tmp_path: Path, kills: int, seed: int, fi
 
 
 async def one_life(server: Server, clients: Sequence[Editor | Claimer | Watcher], enough: Callable[[], Any]) -> None:
-    """All clients run until, at some moment, the server is killed. What a client finds wrong is raised."""
+    """All clients run until, at some moment, the server is killed. What a client finds wrong is
+    raised."""
     running = [asyncio.create_task(until_gone(client.run)) for client in clients]
     moment = asyncio.create_task(enough())
     try:
@@ -118,7 +120,8 @@ async def stored(database: Path) -> list[Event]:
 
 
 def check_history(editors: list[Editor], history: list[Event], items: list[dict[str, Any]]) -> None:
-    """It has each editor's writes, all of them, once, in order; what follows from it is what is there."""
+    """It has each editor's writes, all of them, once, in order; what follows from it is what is
+    there."""
     assert all(before.revision < after.revision for before, after in itertools.pairwise(history)), "out of order, or twice"
     told: dict[str, list[int | None]] = {editor.name: [] for editor in editors}
     state: dict[str, int] = {}
@@ -136,7 +139,8 @@ def check_history(editors: list[Editor], history: list[Event], items: list[dict[
 
 
 def check_claims(claimers: list[Claimer], objects: dict[str, list[dict[str, Any]]]) -> int:
-    """Host, Workload and view say the same and were last written by one commit, or none of them knows of a claim. Returns how many do."""
+    """Host, Workload and view say the same and were last written by one commit, or none of them
+    knows of a claim. Returns how many do."""
     workloads = {item["metadata"]["name"]: item for item in objects[WORKLOADS]}
     claimed = {item["spec"]["claimRef"]["name"]: item for item in objects[f"{WORKLOAD_API}/hosts"] if item["spec"].get("claimRef")}
     views = {item["spec"]["consumerRef"]["name"]: item for item in objects[VIEWS] if item["spec"].get("consumerRef")}

@@ -1,4 +1,5 @@
-"""Concurrent histories of the embedded store are linearizable, and the checker finds bugs that are planted."""
+"""Concurrent histories of the embedded store are linearizable, and the checker finds bugs that are
+planted."""
 
 from __future__ import annotations
 
@@ -33,10 +34,13 @@ NEW, OLD = Got("/a", (b"1", 2)), Got("/a", None)
         ([Call(0, 1, WRITE), Call(2, 3, OLD)], False),  # a stale read
         ([Call(0, 3, WRITE), Call(1, 2, OLD)], True),  # at once: either order
         ([Call(0, 3, WRITE), Call(1, 2, NEW)], True),
-        ([Call(0, 9, WRITE), Call(1, 2, NEW), Call(3, 4, OLD)], False),  # seen, then not seen any more
+        # seen, then not seen any more
+        ([Call(0, 9, WRITE), Call(1, 2, NEW), Call(3, 4, OLD)], False),
         ([Call(0, 9, WRITE), Call(1, 2, OLD), Call(3, 4, NEW)], True),
-        ([Call(0, 9, WRITE), Call(1, 8, Committed((Put("/a", b"2", 0),), 3))], False),  # both created it
-        ([Call(0, 1, WRITE), Call(2, 3, Committed((Put("/b", b"1"),), 2))], False),  # a revision used again
+        # both created it
+        ([Call(0, 9, WRITE), Call(1, 8, Committed((Put("/a", b"2", 0),), 3))], False),
+        # a revision used again
+        ([Call(0, 1, WRITE), Call(2, 3, Committed((Put("/b", b"1"),), 2))], False),
         ([Call(0, 1, WRITE), Call(2, 3, Listed((), 2))], False),  # lost
     ],
 )

@@ -1,7 +1,9 @@
-"""The server under a memory limit: a tenant stores, changes, watches, lists and tries the largest objects there may be, again and again.
+"""The server under a memory limit: a tenant stores, changes, watches, lists and tries the largest
+objects there may be, again and again.
 
-What that takes is bounded (docs/scale.md#memory), so memory stays where it is after a while, no allocation fails, and another tenant is
-served. The limit is the kernel's for the process (RLIMIT_DATA): cgroups are not to be had everywhere.
+What that takes is bounded (docs/scale.md#memory), so memory stays where it is after a while, no
+allocation fails, and another tenant is served. The limit is the kernel's for the process
+(RLIMIT_DATA): cgroups are not to be had everywhere.
 """
 
 from __future__ import annotations
@@ -35,11 +37,13 @@ OBJECT, WATCH = 1.0, 0.03
 """MiB of the largest object, and of a watch."""
 HISTORY, UNREAD_BYTES = HISTORY_BYTES / MIB, 3 * UNREAD / MIB
 CACHES = 64 + 32 + 16 + 16 + 8 + 64
-"""MiB: what the C library keeps free, segments, drafts, SQLite's events, encoded changes, and requests that are worked on."""
+"""MiB: what the C library keeps free, segments, drafts, SQLite's events, encoded changes, and
+requests that are worked on."""
 SLACK = 1.5
 """For what lies fragmented, and stacks of threads, which RLIMIT_DATA counts as a whole."""
 ROUNDS, SETTLED = 12, 3
-"""Rounds of the attack at most, and those at the end in which memory no longer rises. How many come before differs with the machine."""
+"""Rounds of the attack at most, and those at the end in which memory no longer rises. How many come
+before differs with the machine."""
 RISE = 0.06
 """By how much memory may be above what it was when it had settled."""
 GZIP, TABLE = {"Accept-Encoding": "gzip"}, {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}

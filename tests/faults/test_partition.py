@@ -1,5 +1,6 @@
-"""Members of etcd that do not reach each other, each with an API server of its own: who is on the side of the minority neither tells what
-is out of date nor acknowledges anything, knows all again by itself afterwards, and its watches have missed nothing."""
+"""Members of etcd that do not reach each other, each with an API server of its own: who is on the
+side of the minority neither tells what is out of date nor acknowledges anything, knows all again by
+itself afterwards, and its watches have missed nothing."""
 
 from __future__ import annotations
 
@@ -98,7 +99,8 @@ async def _written(server: Server, name: str) -> None:
 
 
 async def _refuses(server: Server, number: int) -> int:
-    """Nothing is told for which the others would have to be asked, and nothing acknowledged. Returns how many requests that were."""
+    """Nothing is told for which the others would have to be asked, and nothing acknowledged.
+    Returns how many requests that were."""
     requests: list[Awaitable[dict[str, Any]]] = [
         server.request("GET", f"{WORKLOADS}/mark-{number}"),
         server.request("GET", f"{WORKLOADS}/kept-{number}"),
@@ -126,7 +128,8 @@ async def _recovers(server: Server, name: str) -> float:
 
 
 async def _agree(servers: Sequence[Server], name: str) -> None:
-    """Until all tell the same of what nobody was told the outcome of: it may come through late, but then for all."""
+    """Until all tell the same of what nobody was told the outcome of: it may come through late, but
+    then for all."""
     async with asyncio.timeout(SECONDS):
         while True:
             found = await asyncio.gather(*(server.status(f"{WORKLOADS}/{name}") for server in servers))

@@ -1,4 +1,5 @@
-"""A power cut as SQLite's files see it: what was synced is there, of what was not any part may be missing or garbage."""
+"""A power cut as SQLite's files see it: what was synced is there, of what was not any part may be
+missing or garbage."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ NEVER = Retention(interval=0)
 
 @dataclass(frozen=True)
 class Acknowledged:
-    """A commit: its number, its revision, and how long the -wal was when it was acknowledged, all of it synced."""
+    """A commit: its number, its revision, and how long the -wal was when it was acknowledged, all
+    of it synced."""
 
     number: int
     revision: int
@@ -46,7 +48,8 @@ def wal(path: Path) -> Path:
 
 
 async def check(path: Path, done: list[Acknowledged], at_least: int) -> None:
-    """It opens, and holds the commits up to some revision, whole, and none after; at least those up to `at_least`."""
+    """It opens, and holds the commits up to some revision, whole, and none after; at least those up
+    to `at_least`."""
     async with opened(SQLiteStore(path, synchronous="off", retention=NEVER)) as store:
         current = await store.current_revision()
         assert current >= at_least
@@ -68,7 +71,8 @@ async def test_the_log_is_cut_off_anywhere(tmp_path: Path, kills: int, seed: int
     async with opened(SQLiteStore(source, retention=NEVER)) as store:
         assert isinstance(store, SQLiteStore)
         assert store._connection is not None
-        assert store._connection.execute("PRAGMA synchronous").fetchone() == (2,)  # full: synced before it is acknowledged
+        # full: synced before it is acknowledged
+        assert store._connection.execute("PRAGMA synchronous").fetchone() == (2,)
         done = await write(store, 10, moments)
         database, log = source.read_bytes(), wal(source).read_bytes()
     assert [commit.synced for commit in done] == sorted(commit.synced for commit in done), "a checkpoint came in between"

@@ -1,5 +1,5 @@
-"""Several API servers over one etcd look like one: what one has acknowledged all others show and go on from, and a client whose server is
-killed goes on at another one, its watch too."""
+"""Several API servers over one etcd look like one: what one has acknowledged all others show and go
+on from, and a client whose server is killed goes on at another one, its watch too."""
 
 from __future__ import annotations
 

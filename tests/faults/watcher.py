@@ -1,4 +1,5 @@
-"""A client that lists and watches all Workloads, as an informer does, and the comparison of what it was told with what is stored."""
+"""A client that lists and watches all Workloads, as an informer does, and the comparison of what it
+was told with what is stored."""
 
 from __future__ import annotations
 
@@ -32,8 +33,9 @@ class Segment:
 
 
 class Watcher:
-    """When its watch breaks it goes on behind the last event it had, and lists anew when the server says that this is too old.
-    `server` may be changed between two runs. `done`: it has seen LAST."""
+    """When its watch breaks it goes on behind the last event it had, and lists anew when the server
+    says that this is too old. `server` may be changed between two runs. `done`: it has seen
+    LAST."""
 
     def __init__(self, server: Server) -> None:
         self.server, self.done = server, False
@@ -74,7 +76,8 @@ class Watcher:
 
 
 def check_watch(segments: list[Segment], history: list[Event]) -> int:
-    """A client was told what is stored, in its order, without a gap since it listed. Returns how many events that were."""
+    """A client was told what is stored, in its order, without a gap since it listed. Returns how
+    many events that were."""
     for segment in segments:
         told = [(kind, obj["metadata"]["name"], revision_of(obj)) for kind, obj in segment.events]
         upto = told[-1][2] if told else segment.after

@@ -42,7 +42,8 @@ def workload(name: str, note: int, revision: str = "") -> dict[str, Any]:
 
 
 class Editor:
-    """Creates, updates and deletes one Workload, over and over. `happened`: the number of every write, None for a deletion, in order."""
+    """Creates, updates and deletes one Workload, over and over. `happened`: the number of every
+    write, None for a deletion, in order."""
 
     def __init__(self, server: Server, name: str, acknowledged: Callable[[int], None]) -> None:
         self._server, self.name, self._acknowledged = server, name, acknowledged
@@ -89,8 +90,9 @@ class Editor:
 
 
 class Claimer:
-    """Claims a new host for a new Workload, over and over: three objects change in one commit. `claims`: name → revision.
-    What was under way when the server was gone is left as it is: the next claim has new names."""
+    """Claims a new host for a new Workload, over and over: three objects change in one commit.
+    `claims`: name → revision. What was under way when the server was gone is left as it is: the
+    next claim has new names."""
 
     def __init__(self, server: Server, name: str, acknowledged: Callable[[int], None]) -> None:
         self._server, self.name, self._acknowledged = server, name, acknowledged

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Writes its audit events at once, so that what they cost is seen with the request they belong to."""
+    """Writes its audit events at once, so that what they cost is seen with the request they belong
+    to."""
     logging.disable(logging.ERROR)
     with pytest.MonkeyPatch.context() as patch, Served.running(tmp_path_factory.mktemp("hostile")) as served:
         patch.setattr("apiserver.audit.log.GATHER_SECONDS", 0.0)

@@ -1,7 +1,9 @@
-"""Fuzz what tenants' bytes are read by, guided by coverage: `python -m tests.hostile.fuzz SECONDS [TARGET...]`, each for so long.
+"""Fuzz what tenants' bytes are read by, guided by coverage: `python -m tests.hostile.fuzz SECONDS
+[TARGET...]`, each for so long.
 
-Starts from tests/hostile/corpus; what it finds beyond that is kept in .cache/fuzz, with the input of a failure. That belongs into the
-corpus when the fault is mended: the corpus is also run without atheris, with the other tests.
+Starts from tests/hostile/corpus; what it finds beyond that is kept in .cache/fuzz, with the input
+of a failure. That belongs into the corpus when the fault is mended: the corpus is also run without
+atheris, with the other tests.
 """
 
 from __future__ import annotations
@@ -22,7 +24,8 @@ FOUND = Path(".cache/fuzz")
 SLACK = 8.0
 """How much slower code is that atheris watches."""
 LONGEST = 8192
-"""Bytes of an input. Larger ones are the other tests' business, which double them up to the limit."""
+"""Bytes of an input. Larger ones are the other tests' business, which double them up to the
+limit."""
 
 
 def fuzz(name: str, seconds: int) -> None:

@@ -1,6 +1,7 @@
 """What a request can have too much of: each a function from a size in bytes to about as much text.
 
-Members are of JSON objects, by the part of the object in which they stand. Documents are whole bodies, of one media type.
+Members are of JSON objects, by the part of the object in which they stand. Documents are whole
+bodies, of one media type.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Sends one kind of request in growing sizes, and says what is wrong with how the server took them."""
+"""Sends one kind of request in growing sizes, and says what is wrong with how the server took
+them."""
 
 from __future__ import annotations
 
@@ -33,7 +34,8 @@ class Request:
 
 
 def judge(served: Served, client: Client, make: Callable[[int], Request], sizes: Sequence[int] = SIZES) -> list[int]:
-    """The statuses of the answers, from small to large. Raises AssertionError that says what is wrong."""
+    """The statuses of the answers, from small to large. Raises AssertionError that says what is
+    wrong."""
     requests = [make(size) for size in sizes]
     costs, statuses = [], []
     for size, request in zip(sizes, requests, strict=True):

@@ -1,6 +1,8 @@
-"""What work costs in CPU time of the thread that does it, and whether that is too much, or grows too fast.
+"""What work costs in CPU time of the thread that does it, and whether that is too much, or grows
+too fast.
 
-Machines differ, and are shared: what one second buys is measured with a fixed piece of work, in the same run, right before it is needed.
+Machines differ, and are shared: what one second buys is measured with a fixed piece of work, in the
+same run, right before it is needed.
 """
 
 from __future__ import annotations
@@ -20,18 +22,20 @@ __all__ = ["HELD", "Cost", "Steps", "grows", "resident", "rising", "slowness", "
 HANDLE: Any = asyncio.Handle
 """Its private _run is where a step begins and ends."""
 HELD = 0.05
-"""Seconds for which one step may hold a loop, on a machine on which the fixed work takes NOMINAL seconds."""
+"""Seconds for which one step may hold a loop, on a machine on which the fixed work takes NOMINAL
+seconds."""
 NOMINAL = 0.012
 PER_DOUBLING = {2: 3.2, 3: 2.8, 4: 2.6}
-"""By how much the cost may grow when the input doubles, on the average of so many doublings: less the more of them agree.
-n log n stays far below that, n² is at 4."""
+"""By how much the cost may grow when the input doubles, on the average of so many doublings: less
+the more of them agree. n log n stays far below that, n² is at 4."""
 COUNTS = 0.004
 """Costs below that, on the same machine, say nothing: they are the request's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one piece of work: CPU seconds of its longest step, and of everything in all threads that do it."""
+    """Of one piece of work: CPU seconds of its longest step, and of everything in all threads that
+    do it."""
 
     longest: float
     total: float
@@ -42,7 +46,8 @@ class Cost:
 
 
 def slowness() -> float:
-    """How many times slower this machine is now than the one for which the bounds are written; 1 for faster ones."""
+    """How many times slower this machine is now than the one for which the bounds are written; 1
+    for faster ones."""
     return max(1.0, min(_fixed() for _ in range(3)) / NOMINAL)
 
 
@@ -55,7 +60,8 @@ def _fixed() -> float:
 
 
 class Steps:
-    """Times the steps of one event loop: each callback, and each piece of a coroutine between two awaits. `only`: which of them."""
+    """Times the steps of one event loop: each callback, and each piece of a coroutine between two
+    awaits. `only`: which of them."""
 
     def __init__(self, only: Callable[[asyncio.Handle], bool] = lambda handle: True) -> None:
         self.longest = self.total = 0.0
@@ -96,7 +102,8 @@ def work(action: Callable[[], Any]) -> Cost:
 
 
 def grows(costs: Sequence[float], slow: float) -> str:
-    """Say how the costs of an input, each twice as large as the one before, grow faster than linearly; "" if they do not."""
+    """Say how the costs of an input, each twice as large as the one before, grow faster than
+    linearly; "" if they do not."""
     for run in _runs(costs, COUNTS * slow):
         if len(run) < 3:
             continue
@@ -108,7 +115,8 @@ def grows(costs: Sequence[float], slow: float) -> str:
 
 
 def _runs(costs: Sequence[float], least: float) -> Iterator[list[float]]:
-    """Those next to each other that are large enough and rise: what is refused for its size costs less again."""
+    """Those next to each other that are large enough and rise: what is refused for its size costs
+    less again."""
     run: list[float] = []
     for cost in costs:
         if run and cost < run[-1]:
@@ -127,7 +135,8 @@ def resident() -> int:
 
 
 def rising(batch: Callable[[], object], batches: int = 4) -> int:
-    """Bytes by which memory grows with each batch, in the best of them after the first: what is kept for good is kept each time."""
+    """Bytes by which memory grows with each batch, in the best of them after the first: what is
+    kept for good is kept each time."""
     batch()
     least, before = math.inf, resident()
     for _ in range(batches):

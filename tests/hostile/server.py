@@ -1,4 +1,5 @@
-"""The server as a process would run it, in a thread of the tests, with every step of its loop timed; and a client that sends anything.
+"""The server as a process would run it, in a thread of the tests, with every step of its loop
+timed; and a client that sends anything.
 
 Behind real TLS, authentication, flow control and the audit log at its highest level, over SQLite.
 """
@@ -167,7 +168,8 @@ class Server:
         )
 
     async def start(self) -> None:
-        """With a class, a namespace, one host that the tenant is offered, and one object of each kind that tenants have."""
+        """With a class, a namespace, one host that the tenant is offered, and one object of each
+        kind that tenants have."""
         await self.app.start()
         for name in (TENANT, "tenant-b"):
             await self.core.namespaces.create(OWNER, "", {"metadata": {"name": name}})
@@ -256,7 +258,8 @@ class Served:
         return answer, Cost(self.steps.longest, max(total, 0.0))
 
     def _settle(self) -> None:
-        """Return when nothing is being done any more: the answer comes before the audit log is written."""
+        """Return when nothing is being done any more: the answer comes before the audit log is
+        written."""
         self.await_(asyncio.sleep(0))
         while not self.server.log.drained:
             time.sleep(0.001)

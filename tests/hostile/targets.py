@@ -1,4 +1,5 @@
-"""What tenants' bytes are read by, each as a function of bytes for fuzzing. What it lets out, other than a documented refusal, is a fault.
+"""What tenants' bytes are read by, each as a function of bytes for fuzzing. What it lets out, other
+than a documented refusal, is a fault.
 
 Besides: no step may hold the loop for long, and some laws hold for whatever is let in.
 """
@@ -49,7 +50,8 @@ class Slow(Exception):
 
 
 def run(target: Callable[[bytes], None], data: bytes, slack: float = 1.0) -> None:
-    """Give the bytes to the target. Raises what it lets out, and Slow. `slack`: how many times slower it is for being watched."""
+    """Give the bytes to the target. Raises what it lets out, and Slow. `slack`: how many times
+    slower it is for being watched."""
     took = _took(target, data)
     if took > HELD * slack:
         took = min(_took(target, data) for _ in range(TRIES))
@@ -75,7 +77,8 @@ def refusing() -> Iterator[None]:
 
 
 def body(data: bytes) -> None:
-    """A body; its first byte says of which media type. What it is decoded to is JSON, and can be read again."""
+    """A body; its first byte says of which media type. What it is decoded to is JSON, and can be
+    read again."""
     media = MEDIA[data[0] % len(MEDIA)] if data else MEDIA[0]
     with refusing():
         value = decode(data[1:], media).value
@@ -85,8 +88,8 @@ def body(data: bytes) -> None:
 
 
 def _depth(json: bytes) -> int:
-    """Levels of brackets, those within strings included if they are not balanced there: an upper bound that is good enough for texts
-    without any."""
+    """Levels of brackets, those within strings included if they are not balanced there: an upper
+    bound that is good enough for texts without any."""
     if b'"' in json:
         return 0
     level = most = 0
@@ -107,7 +110,8 @@ def selector(data: bytes) -> None:
 
 
 def patch(data: bytes) -> None:
-    """A JSON patch, a merge patch or a strategic one, of an object. Merging twice is merging once."""
+    """A JSON patch, a merge patch or a strategic one, of an object. Merging twice is merging
+    once."""
     with refusing():
         value = decode(data, MEDIA[0]).value
         live = orjson.loads(orjson.dumps(LIVE))
@@ -147,7 +151,8 @@ def text(data: bytes) -> None:
 
 
 class Writes:
-    """The registries of a server, over an empty store, and a loop to run them in. Nothing is stored: all writes are tried only."""
+    """The registries of a server, over an empty store, and a loop to run them in. Nothing is
+    stored: all writes are tried only."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -190,7 +195,8 @@ def writes() -> Writes:
 
 
 def write(data: bytes) -> None:
-    """An object that is created, updated or applied; the first byte says which, and of what kind."""
+    """An object that is created, updated or applied; the first byte says which, and of what
+    kind."""
     with refusing():
         value = decode(data[1:], MEDIA[0]).value
         if isinstance(value, dict):
@@ -227,7 +233,8 @@ NAMES = (
 
 
 def grown(data: Iterator[int], depth: int = 0) -> Any:
-    """A value that grows from bytes, each of which means something: what a fuzzer does to JSON's own text mostly breaks it."""
+    """A value that grows from bytes, each of which means something: what a fuzzer does to JSON's
+    own text mostly breaks it."""
     one = next(data, 0)
     if depth > 8 or one < 128:
         return ODD[one % len(ODD)]

@@ -1,4 +1,5 @@
-"""Whatever is in a body, of any media type and for any verb: it costs no more than its size, and never holds the loop for long.
+"""Whatever is in a body, of any media type and for any verb: it costs no more than its size, and
+never holds the loop for long.
 
 All are dry runs: what is stored afterwards is no part of what a body costs.
 """
@@ -46,7 +47,8 @@ def tenant(served: Served) -> Client:
 
 
 def body(kind: str, part: str, members: str, form: str) -> bytes:
-    """An object of the kind with more members in one of its parts; in YAML, something that JSON's parser does not take."""
+    """An object of the kind with more members in one of its parts; in YAML, something that JSON's
+    parser does not take."""
     _, name, version = KINDS[kind]
     named = f'"name":"{"new" if form.startswith("create") else name}"'
     parts = {"metadata": named, "spec": '"online":false'} if kind not in ("Secret", "ConfigMap") else {"metadata": named}

@@ -1,6 +1,8 @@
-"""What tenants write is read by the controllers as well: their Secrets, selectors, labels and names.
+"""What tenants write is read by the controllers as well: their Secrets, selectors, labels and
+names.
 
-Controllers are one loop for all tenants. Clusters are in memory; only the controllers' own steps are timed.
+Controllers are one loop for all tenants. Clusters are in memory; only the controllers' own steps
+are timed.
 """
 
 from __future__ import annotations
@@ -99,7 +101,8 @@ def test_an_error_is_shown_at_a_cost_that_does_not_depend_on_its_length(text: st
 
 
 def hostile(api: Any) -> None:
-    """What a tenant's namespace may hold: stored by a server that had no limits yet, or written into Secrets, which are not ours."""
+    """What a tenant's namespace may hold: stored by a server that had no limits yet, or written
+    into Secrets, which are not ours."""
     bomb = "l0: &l0 [a,a,a,a,a,a,a,a,a,a]\n" + "".join(f"l{n}: &l{n} [{','.join([f'*l{n - 1}'] * 10)}]\n" for n in range(1, 9))
     secrets = {
         "bomb": bomb,
@@ -139,7 +142,8 @@ async def test_a_neighbours_workload_runs_beside_them() -> None:
             here.hardware.put(BMH, bmh(f"h{number}"))
         hostile(here.management)
         async with controllers(here):
-            # As cli/controllers does once it has started. The clusters in this process are no matter of the controllers' collector.
+            # As cli/controllers does once it has started. The clusters in this process are no
+            # matter of the controllers' collector.
             gc.collect()
             gc.freeze()
             steps.watch(asyncio.get_running_loop())

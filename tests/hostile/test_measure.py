@@ -1,4 +1,5 @@
-"""The measurements find what they are for: work in n², loops that are held, and memory that is kept."""
+"""The measurements find what they are for: work in n², loops that are held, and memory that is
+kept."""
 
 from __future__ import annotations
 

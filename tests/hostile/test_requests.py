@@ -1,4 +1,5 @@
-"""What a request has besides its body: selectors, other parameters, headers, tokens and paths, up to what an HTTP server takes at all."""
+"""What a request has besides its body: selectors, other parameters, headers, tokens and paths, up
+to what an HTTP server takes at all."""
 
 from __future__ import annotations
 
@@ -178,7 +179,8 @@ def test_many_headers(served: Served, tenant: Client, name: str) -> None:
 
 
 def test_tokens_that_are_not_good_cost_less_when_there_are_many(served: Served) -> None:
-    """What is unknown about an address is asked for some of its tokens only; the others are refused as they come."""
+    """What is unknown about an address is asked for some of its tokens only; the others are refused
+    as they come."""
     nobody = served.client(certificate=False)
     answers = [nobody.send("GET", WORKLOADS, headers={"Authorization": f"Bearer token-{number}"}).status for number in range(200)]
     assert set(answers) == {401, 429}

@@ -1,4 +1,5 @@
-"""The corpus of fuzzing, without a fuzzer: what was once interesting is read, or refused, in time. And targets find what they are for."""
+"""The corpus of fuzzing, without a fuzzer: what was once interesting is read, or refused, in time.
+And targets find what they are for."""
 
 from __future__ import annotations
 

@@ -9,11 +9,13 @@ from hack.realcluster.hosts import CANARY
 
 
 def forms(secret: str) -> dict[str, bytes]:
-    """How `secret` looks in a text, in base64 at each of the three alignments, in hexadecimal, and in JSON within JSON alike."""
+    """How `secret` looks in a text, in base64 at each of the three alignments, in hexadecimal, and
+    in JSON within JSON alike."""
     plain = secret.encode()
     found = {"plain": plain, "reversed": plain[::-1], "hex": plain.hex().encode()}
     for shift in range(3):
-        # Only the characters that the secret alone decides: the first and last groups mix with its neighbours.
+        # Only the characters that the secret alone decides: the first and last groups mix with its
+        # neighbours.
         encoded = base64.b64encode(b"\0" * shift + plain)
         start = 4 if shift else 0
         end = len(encoded) - 4 if (shift + len(plain)) % 3 else len(encoded)

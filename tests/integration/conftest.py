@@ -1,4 +1,5 @@
-"""Real clusters for the tests of this folder: one for most of them, and others with special settings on request."""
+"""Real clusters for the tests of this folder: one for most of them, and others with special
+settings on request."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """The cluster that tests share: HOSTS hosts, tenants a and b. Leave no Workload behind (see `tenants`)."""
+    """The cluster that tests share: HOSTS hosts, tenants a and b. Leave no Workload behind (see
+    `tenants`)."""
     folder = tmp_path_factory.mktemp("cluster") / "shared"
     try:
         yield running.start(folder, "--hosts", str(HOSTS), "--tenants", ",".join(TENANTS))
@@ -38,7 +40,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture
 def tenants(cluster: Running) -> Iterator[Running]:
-    """The shared cluster with nothing of the tenants' in it, before and after: every host is free and offered to both."""
+    """The shared cluster with nothing of the tenants' in it, before and after: every host is free
+    and offered to both."""
     tidy(cluster)
     yield cluster
     tidy(cluster)

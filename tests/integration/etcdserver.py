@@ -1,4 +1,5 @@
-"""A real etcd for the tests of the store: started, killed, frozen and started again over the same data, always by its pid."""
+"""A real etcd for the tests of the store: started, killed, frozen and started again over the same
+data, always by its pid."""
 
 from __future__ import annotations
 
@@ -42,8 +43,9 @@ def etcd_tool(name: str) -> Path:
 
 @dataclass
 class EtcdServer:
-    """One member, alone in its cluster unless `peers` has others: name → the port where they are reached. flags: more of etcd's. release:
-    which etcd. advertised: the port where others reach it, if that is not its own peer port."""
+    """One member, alone in its cluster unless `peers` has others: name → the port where they are
+    reached. flags: more of etcd's. release: which etcd. advertised: the port where others reach it,
+    if that is not its own peer port."""
 
     folder: Path
     name: str = "m1"
@@ -116,7 +118,8 @@ class EtcdServer:
             file.write_bytes(b"".join(a2b_base64(json.loads(line)["result"].get("blob", "")) for line in answer))
 
     def restore(self, file: Path, *options: str) -> None:
-        """Put a snapshot in the place of all it has, with `etcdutl snapshot restore` and these options. It must not run."""
+        """Put a snapshot in the place of all it has, with `etcdutl snapshot restore` and these
+        options. It must not run."""
         assert self.process is None, "kill it first"
         shutil.rmtree(self.folder / self.name)
         peer = f"http://127.0.0.1:{self.peer_port}"

@@ -1,4 +1,5 @@
-"""A kind whose schema has everything that field management tells apart, and random objects of it."""
+"""A kind whose schema has everything that field management tells apart, and random objects of
+it."""
 
 from __future__ import annotations
 
@@ -93,7 +94,8 @@ NAMES = ("a", "b", "c", "d.e/f")
 
 
 def random_object(random: Random, *, status: bool) -> dict[str, Any]:
-    """An object without name, sparse: each field is there or not. `status` alone, or else spec and some metadata."""
+    """An object without name, sparse: each field is there or not. `status` alone, or else spec and
+    some metadata."""
     found: dict[str, Any] = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {}}
     if status or random.random() < 0.2:
         found["status"] = _value(random, STATUS)

@@ -1,4 +1,5 @@
-"""What our field management makes of requests: the little that a server does around it, for objects of the rich kind. Pure."""
+"""What our field management makes of requests: the little that a server does around it, for objects
+of the rich kind. Pure."""
 
 from __future__ import annotations
 
@@ -59,7 +60,8 @@ def applied(live: Object | None, body: Object, manager: str, now: str, subresour
 
 
 def _prepared(live: Object, new: Object, subresource: str) -> Object:
-    """The strategy's part: what this way of writing cannot change is as it was, and so is what the system set."""
+    """The strategy's part: what this way of writing cannot change is as it was, and so is what the
+    system set."""
     if subresource:
         fields = new["metadata"].get("managedFields", [])
         new = with_fields({**without_status(live), **({"status": new["status"]} if "status" in new else {})}, fields)
@@ -88,7 +90,8 @@ def shown(obj: Object) -> Object:
 
 
 def defaulted(obj: Object) -> Object:
-    """As decoded: with defaults filled in, without empty metadata, and without nulls where the schema allows none."""
+    """As decoded: with defaults filled in, without empty metadata, and without nulls where the
+    schema allows none."""
     found: Object = _defaulted(copy.deepcopy(obj), SCHEMA)
     return {**found, "metadata": {name: value for name, value in found["metadata"].items() if value not in ({}, [])}}
 

@@ -1,4 +1,5 @@
-"""A running cluster as tests use it: kubectl as somebody, requests as somebody, and waiting for conditions."""
+"""A running cluster as tests use it: kubectl as somebody, requests as somebody, and waiting for
+conditions."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ class Answer:
 
 @dataclass(frozen=True)
 class Running:
-    """A cluster that `hack/cluster up` made. Who: OWNER, ADMIN, TARGET (the target's administrator) or a tenant's name."""
+    """A cluster that `hack/cluster up` made. Who: OWNER, ADMIN, TARGET (the target's administrator)
+    or a tenant's name."""
 
     root: Path
     tools: Path
@@ -94,7 +96,8 @@ class Running:
         method: str = "GET",
         body: Any = None,
     ) -> Answer:
-        """Ask the API server itself, or `through` the kube-apiserver at that URL; with a client certificate (certificate, key) or none.
+        """Ask the API server itself, or `through` the kube-apiserver at that URL; with a client
+        certificate (certificate, key) or none.
 
         Never raises for a status; urllib.error.URLError when there is no answer.
         """
@@ -128,7 +131,8 @@ class Running:
 
 
 def eventually(check: Callable[[], Any], seconds: float = 60, poll: float = 0.2) -> Any:
-    """Call `check` until it returns something true, and return that; the last AssertionError or value is told when time is up."""
+    """Call `check` until it returns something true, and return that; the last AssertionError or
+    value is told when time is up."""
     deadline = time.monotonic() + seconds
     while True:
         last: object
@@ -153,7 +157,8 @@ def start(folder: Path, *options: str) -> Running:
 
 
 def tails(folder: Path) -> str:
-    """The ends of the logs of the project's own processes: the folder is gone when somebody reads of the failure."""
+    """The ends of the logs of the project's own processes: the folder is gone when somebody reads
+    of the failure."""
     logs = [folder / "logs" / f"{name}.log" for name in ("apiserver", "controllers", "simulated-bmo")]
     return "".join(f"--- {log.name}\n" + "\n".join(log.read_text().splitlines()[-40:]) + "\n" for log in logs if log.exists())
 

@@ -13,7 +13,8 @@ __all__ = ["Proxy", "proxied"]
 
 
 class Proxy:
-    """Forwards to a port of 127.0.0.1 while `open`. While not `flowing`, connections stay and nothing comes through."""
+    """Forwards to a port of 127.0.0.1 while `open`. While not `flowing`, connections stay and
+    nothing comes through."""
 
     def __init__(self, target: int) -> None:
         self.open = True

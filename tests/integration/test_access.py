@@ -1,4 +1,5 @@
-"""Who may do what: RBAC of the management cluster decides, and no header makes somebody else of a client."""
+"""Who may do what: RBAC of the management cluster decides, and no header makes somebody else of a
+client."""
 
 from __future__ import annotations
 
@@ -82,7 +83,8 @@ def test_the_controllers_read_secrets_by_name_where_a_role_is_bound_and_nowhere_
 
 
 def asked_about_secrets(cluster: Running) -> set[tuple[str, str, str]]:
-    """Verb, namespace and name of each request about secrets that kube-apiserver got from the controllers so far. "*" is any."""
+    """Verb, namespace and name of each request about secrets that kube-apiserver got from the
+    controllers so far. "*" is any."""
     log = (cluster.root / "logs" / "secrets-audit.jsonl").read_text()
     events = [json.loads(line) for line in log.splitlines()]
     selected = [parse_qs(urlsplit(event["requestURI"]).query).get("fieldSelector", [""])[0] for event in events]

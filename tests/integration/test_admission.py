@@ -1,4 +1,5 @@
-"""Admission and audit by the management cluster's own objects: quotas, webhooks, and what is recorded."""
+"""Admission and audit by the management cluster's own objects: quotas, webhooks, and what is
+recorded."""
 
 from __future__ import annotations
 
@@ -62,7 +63,8 @@ def test_a_quota_lets_exactly_so_many_in(tenants: Running) -> None:
         why = f"exceeded quota: few, requested: {COUNTED}=1, used: {COUNTED}=10, limited: {COUNTED}=10"
         assert all(message.endswith(f" is forbidden: {why}") for message in refused)
         assert used(tenants) == "10"
-        # What was there is refused without being counted, and the quota controller gives back what goes.
+        # What was there is refused without being counted, and the quota controller gives back what
+        # goes.
         tenants.kubectl("a", "delete", "workloads", "--all", "--wait=true", "--timeout=60s")
         eventually(lambda: used(tenants) == "0", seconds=90)
         tenants.kubectl("a", "create", "-f", "-", stdin=workload("many-0", image=None))

@@ -1,4 +1,5 @@
-"""Nothing of the owner's reaches a tenant: every byte that tenants can read is searched for what the owner's hosts are marked with."""
+"""Nothing of the owner's reaches a tenant: every byte that tenants can read is searched for what
+the owner's hosts are marked with."""
 
 from __future__ import annotations
 
@@ -27,7 +28,8 @@ TENANTS = ("a", "b")
 
 
 def lists(tenant: str) -> Iterator[str]:
-    """Paths of everything that the tenant may list, as lists and as watches that begin with what is there."""
+    """Paths of everything that the tenant may list, as lists and as watches that begin with what is
+    there."""
     mine = f"namespaces/{tenant}"
     base = [
         f"/apis/workload.metal3.io/v1alpha1/{mine}/workloads",
@@ -51,7 +53,8 @@ def documents() -> Iterator[str]:
 
 
 def everything(cluster: Running, tenant: str) -> Iterator[tuple[str, int, bytes]]:
-    """(what, status code, bytes) of all that a tenant can read, through kube-apiserver and directly."""
+    """(what, status code, bytes) of all that a tenant can read, through kube-apiserver and
+    directly."""
     identity = cluster.tenant_identity(tenant)
 
     def read(request: tuple[str | None, str, str]) -> tuple[str, int, bytes]:
@@ -124,7 +127,8 @@ def unattended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def test_trouble_tells_tenants_nothing_of_the_owners_either(unattended: Running) -> None:
-    """Error messages as Ironic words them, LLDP data, credentials in status: on tenant a's host and all but one of the rest."""
+    """Error messages as Ironic words them, LLDP data, credentials in status: on tenant a's host and
+    all but one of the rest."""
     unattended.kubectl("a", "apply", "-f", "-", stdin=WANTED)
     unattended.kubectl("a", "wait", "workload/seen", "--for=condition=Bound", "--timeout=60s")
     message = f"Failed to connect to https://bmc-1.{CANARY}.example.com/redfish/v1 as {CANARY}-admin-1: secret host-1-bmc-{CANARY} is wrong"

@@ -1,4 +1,5 @@
-"""Instances of a cloud through a class: real kube-apiservers, moto for EC2, and a simulated Keystone and Nova."""
+"""Instances of a cloud through a class: real kube-apiservers, moto for EC2, and a simulated
+Keystone and Nova."""
 
 from __future__ import annotations
 
@@ -101,7 +102,8 @@ CLOUDS: dict[str, tuple[type[Account], Callable[[], AbstractContextManager[int]]
 
 @pytest.fixture(params=CLOUDS)
 def cloud(request: pytest.FixtureRequest, tenants: Running) -> Iterator[Account]:
-    """The class `cloud`, with two instances on offer to tenant a and b; nothing of it is left afterwards."""
+    """The class `cloud`, with two instances on offer to tenant a and b; nothing of it is left
+    afterwards."""
     kind, simulated = CLOUDS[request.param]
     with simulated() as port:
         flavor = {"name": "small", "instanceType": kind.kind, "cpu": 2, "memory": "2Gi", "disk": "8Gi", "capacity": 2}
@@ -197,7 +199,8 @@ def test_an_instance_that_somebody_terminated(tenants: Running, cloud: Account) 
 
 @pytest.mark.parametrize("cloud", ["ec2"], indirect=True)
 def test_keys_are_rotated_without_a_restart(tenants: Running, cloud: Account) -> None:
-    """Keys that are no keys: the owner is told, the Workload's machine stays; with good ones all goes on."""
+    """Keys that are no keys: the owner is told, the Workload's machine stays; with good ones all
+    goes on."""
 
     def connected() -> Object:
         conditions = tenants.get(ADMIN, CLASSES, "cloud")["status"]["conditions"]

@@ -1,4 +1,5 @@
-"""kill -9: what was acknowledged is there afterwards, and whole; controllers go on where they were."""
+"""kill -9: what was acknowledged is there afterwards, and whole; controllers go on where they
+were."""
 
 from __future__ import annotations
 

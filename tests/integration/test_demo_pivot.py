@@ -1,4 +1,5 @@
-"""The story of a pivot, on three real control planes, with Cluster API's libraries: every step checks itself."""
+"""The story of a pivot, on three real control planes, with Cluster API's libraries: every step
+checks itself."""
 
 from __future__ import annotations
 

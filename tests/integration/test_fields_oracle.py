@@ -1,6 +1,8 @@
-"""Field management against the real kube-apiserver: the same random writes there and through our functions, step by step.
+"""Field management against the real kube-apiserver: the same random writes there and through our
+functions, step by step.
 
-Compared after every write: the object, its managedFields with their times, and the conflicts that an apply is told of.
+Compared after every write: the object, its managedFields with their times, and the conflicts that
+an apply is told of.
 """
 
 from __future__ import annotations
@@ -126,7 +128,8 @@ class Write:
 
 
 def random_write(random: Random, live: Object | None, name: str, managers: Sequence[str]) -> Write:
-    """Something to do next, by one of `managers`. Bodies are sometimes what is there already, in parts or slightly changed."""
+    """Something to do next, by one of `managers`. Bodies are sometimes what is there already, in
+    parts or slightly changed."""
     subresource = "status" if live is not None and random.random() < 0.25 else ""
     body = random_object(random, status=subresource == "status")
     verb = random.choice(("create", "apply") if live is None else ("put", "merge", *["apply"] * (1 if managers is MANY_MANAGERS else 3)))
@@ -165,7 +168,8 @@ def _spoil(random: Random, body: Object) -> None:
 
 
 def _send_managed_fields(random: Random, live: Object, body: Object) -> None:
-    """What clients do with managedFields: mostly send none or what they read, rarely forget or change them."""
+    """What clients do with managedFields: mostly send none or what they read, rarely forget or
+    change them."""
     stored = live["metadata"].get("managedFields", [])
     choice = random.random()
     if choice < 0.4:
@@ -224,8 +228,9 @@ async def step(oracle: Oracle, write: Write, live: Object | None, name: str) -> 
 
 
 def _with_nulls(mine: Any, theirs: Any) -> Any:
-    """Ours, with kube-apiserver's nulls for objects and lists that an apply emptied: where the schema allows null it leaves that, or drops
-    the field (and where not, it refuses the whole: see "invalid")."""
+    """Ours, with kube-apiserver's nulls for objects and lists that an apply emptied: where the
+    schema allows null it leaves that, or drops the field (and where not, it refuses the whole: see
+    "invalid")."""
     if not isinstance(mine, dict) or not isinstance(theirs, dict):
         return mine
     found = {

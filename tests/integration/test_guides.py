@@ -1,4 +1,5 @@
-"""The guides are followed command by command: whatever a page tells its reader to type has to work, in this order."""
+"""The guides are followed command by command: whatever a page tells its reader to type has to work,
+in this order."""
 
 from __future__ import annotations
 

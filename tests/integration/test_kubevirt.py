@@ -1,4 +1,5 @@
-"""Virtual machines through a class, on a real kube-apiserver that has KubeVirt's kinds and a simulation of its controllers."""
+"""Virtual machines through a class, on a real kube-apiserver that has KubeVirt's kinds and a
+simulation of its controllers."""
 
 from __future__ import annotations
 
@@ -94,7 +95,8 @@ def test_a_life(tenants: Running, machines: Machines) -> None:
 @pytest.mark.parametrize("url", [IMAGE["url"], "docker://registry.example.com/os:1", "containerdisk://registry.example.com/os:1"])
 @pytest.mark.parametrize("user", [b"#cloud-config", b'{"ignition": {}}'])
 def test_nothing_is_sent_that_the_kinds_do_not_have(cluster: Running, machines: Machines, url: str, user: bytes) -> None:
-    """With strict validation a field that a kind does not have is refused; in daily use it would be dropped without a word."""
+    """With strict validation a field that a kind does not have is refused; in daily use it would be
+    dropped without a word."""
     nics = [{"name": "eth0"}, {"name": "eth1", "network": "x/y"}, {"name": "eth2", "network": "z", "binding": "sriov"}]
     flavor = MachineFlavor.decode({"name": "f", "cpu": 2, "memory": "4Gi", "disk": "40Gi", "capacity": 1, "nics": nics})
     given = {"namespace": NAMESPACE, "flavors": [flavor.encode()], "nodeSelector": {"a": "b"}, "storageClassName": "fast", "identity": "m"}
@@ -111,11 +113,13 @@ def test_nothing_is_sent_that_the_kinds_do_not_have(cluster: Running, machines: 
 
 
 def test_a_quota_of_the_owners(tenants: Running, machines: Machines) -> None:
-    """The real kube-apiserver's own admission refuses the second machine; it is made when the first has gone."""
+    """The real kube-apiserver's own admission refuses the second machine; it is made when the first
+    has gone."""
     hard = {"count/virtualmachines.kubevirt.io": "1"}
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "machines", "namespace": NAMESPACE}, "spec": {"hard": hard}}
     tenants.kubectl(OWNER, "create", "-f", "-", stdin=quota)
-    # Nobody counts in this cluster: as the quota controller would have it while nothing is used, and later when one has gone.
+    # Nobody counts in this cluster: as the quota controller would have it while nothing is used,
+    # and later when one has gone.
     count(tenants, hard)
     tenants.kubectl("a", "create", "-f", "-", stdin=[workload("one"), workload("two")])
 

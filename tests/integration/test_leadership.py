@@ -1,4 +1,5 @@
-"""Two replicas of the controllers: one leads, the other takes over within seconds, and a leader that was frozen changes nothing."""
+"""Two replicas of the controllers: one leads, the other takes over within seconds, and a leader
+that was frozen changes nothing."""
 
 from __future__ import annotations
 
@@ -94,7 +95,8 @@ def hardware(cluster: Running) -> dict[str, str]:
 
 
 def taken(cluster: Running, *names: str) -> bool:
-    """Whether real hosts say that these Workloads have them, and were told what to run, which is the last that is written to them."""
+    """Whether real hosts say that these Workloads have them, and were told what to run, which is
+    the last that is written to them."""
     specs = [host["spec"] for host in cluster.items(OWNER, "baremetalhosts", "-n", "metal3")]
     assert {(spec.get("consumerRef") or {}).get("name") for spec in specs if "image" in spec} >= set(names), specs
     return True
@@ -120,7 +122,8 @@ def test_a_killed_leader_is_followed_within_seconds(
 def test_a_leader_that_was_frozen_changes_nothing(
     alone: Running, replicas: tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
-    """It is stopped in the middle of its work, and finds its watches' events of what happened meanwhile when it wakes up."""
+    """It is stopped in the middle of its work, and finds its watches' events of what happened
+    meanwhile when it wakes up."""
     first, second = replicas
     alone.kubectl("a", "create", "-f", "-", stdin=[workload(f"w-{number}") for number in range(3)])
     eventually(lambda: any((item.get("status") or {}).get("host") for item in alone.items("a", "workloads")), poll=0.02)

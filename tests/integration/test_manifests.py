@@ -1,4 +1,5 @@
-"""The manifests as kube-apiserver judges them, strictly: what is misspelt or in the wrong place is refused."""
+"""The manifests as kube-apiserver judges them, strictly: what is misspelt or in the wrong place is
+refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""As many Workloads as hosts, from two tenants at once: each gets one of its own, none is left over."""
+"""As many Workloads as hosts, from two tenants at once: each gets one of its own, none is left
+over."""
 
 from __future__ import annotations
 

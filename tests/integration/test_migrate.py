@@ -82,7 +82,8 @@ async def watches_start_anew(address: str, given: int, reached: int) -> None:
 def test_killed_and_run_again(tmp_path: Path, etcd: EtcdServer) -> None:
     source, target = tmp_path / "source", address(etcd, "killed")
     asyncio.run(fill(source))
-    raise_revision(source, asyncio.run(content(store_at(target)))[1] + 20_000)  # something to climb, so that there is time to kill it
+    # something to climb, so that there is time to kill it
+    raise_revision(source, asyncio.run(content(store_at(target)))[1] + 20_000)
     command = [sys.executable, "-m", "apiserver.cli.main", "migrate", "--from", f"sqlite:///{source}", "--to", target]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None

@@ -1,4 +1,5 @@
-"""A namespace that is deleted and created again, on a real cluster: its kube-apiserver tells whose an uncleaned host is."""
+"""A namespace that is deleted and created again, on a real cluster: its kube-apiserver tells whose
+an uncleaned host is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Each overlay as it is rendered: its roles on a real kube-apiserver, and both programs with the arguments that it gives them."""
+"""Each overlay as it is rendered: its roles on a real kube-apiserver, and both programs with the
+arguments that it gives them."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ READ, WRITE = ("get", "list", "watch"), ("create", "update", "patch", "delete", 
 
 @dataclass(frozen=True)
 class Overlay:
-    """An overlay that runs. `view`: the group that tenants' hosts are served under; `other`: where nobody may have a right."""
+    """An overlay that runs. `view`: the group that tenants' hosts are served under; `other`: where
+    nobody may have a right."""
 
     cluster: Running
     view: str
@@ -71,7 +73,8 @@ def rights(cluster: Running, user: str, group: str, subresource: str = "") -> se
 
 @pytest.fixture(scope="module")
 def users(overlay: Overlay) -> dict[str, set[str]]:
-    """Who gets rights by the overlay, and which on the view: also those who have edit or view in a namespace, by aggregation."""
+    """Who gets rights by the overlay, and which on the view: also those who have edit or view in a
+    namespace, by aggregation."""
     for role in ("edit", "view"):
         overlay.cluster.kubectl(ADMIN, "create", "rolebinding", f"{role}or", "-n", "a", f"--clusterrole={role}", f"--user={role}or")
     tenants = {*READ, *WRITE} - {"create"}
@@ -129,7 +132,8 @@ def _messages(cluster: Running, name: str, reason: str) -> str:
 
 
 def test_a_server_for_the_wrong_overlay_says_so(overlay: Overlay, tmp_path: Path) -> None:
-    """As overlays/example installs it beside BMO's own kind. It is run by the administrator here."""
+    """As overlays/example installs it beside BMO's own kind. It is run by the administrator
+    here."""
     if overlay.view == BMO:
         return
     log, port = tmp_path / "log", tmp_path / "port"
@@ -139,7 +143,8 @@ def test_a_server_for_the_wrong_overlay_says_so(overlay: Overlay, tmp_path: Path
         try:
             eventually(port.exists)
             url = f"https://127.0.0.1:{port.read_text().strip()}/readyz?verbose"
-            unverified = ssl._create_unverified_context()  # its certificate is its own; what it says of itself is all that is read
+            # its certificate is its own; what it says of itself is all that is read
+            unverified = ssl._create_unverified_context()
 
             def told() -> str:
                 with urllib.request.urlopen(url, context=unverified, timeout=10) as answer:

@@ -1,4 +1,5 @@
-"""Three `metal3-workloads serve` over one etcd, with the management cluster's identities and permissions, as in production.
+"""Three `metal3-workloads serve` over one etcd, with the management cluster's identities and
+permissions, as in production.
 
 What happens to more clients and over many kills is in tests/faults/test_replicas.py."""
 
@@ -29,7 +30,8 @@ ROUNDS = 30
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Running]]:
-    """The same cluster three times, each with a server of its own to ask directly. The last one is the cluster's own process."""
+    """The same cluster three times, each with a server of its own to ask directly. The last one is
+    the cluster's own process."""
     folder = tmp_path_factory.mktemp("cluster") / "replicas"
     more: list[subprocess.Popen[bytes]] = []
     try:

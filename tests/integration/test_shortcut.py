@@ -1,4 +1,5 @@
-"""The controllers go to the API server itself for its kinds, under their service account, and verify it by its APIService."""
+"""The controllers go to the API server itself for its kinds, under their service account, and
+verify it by its APIService."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ ESTABLISHED = "01"
 
 
 def connections(pid: int, port: int) -> int:
-    """How many of the process's connections lead to this port of the loopback (proc(5), /proc/net/tcp)."""
+    """How many of the process's connections lead to this port of the loopback (proc(5),
+    /proc/net/tcp)."""
     sockets = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(OSError):  # it may have been closed since
@@ -31,7 +33,8 @@ def connections(pid: int, port: int) -> int:
 
 
 def test_controllers_go_to_the_server_itself(tenants: Running) -> None:
-    # Others may have restarted the server meanwhile; watches that went to kube-apiserver then last for minutes.
+    # Others may have restarted the server meanwhile; watches that went to kube-apiserver then last
+    # for minutes.
     running.restart(tenants, "controllers")
     (pid,) = json.loads((tenants.root / "cluster.json").read_text())["controllers"]["pids"]
     port = urlsplit(tenants.description["apiserver"]["url"]).port

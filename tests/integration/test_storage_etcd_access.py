@@ -1,4 +1,5 @@
-"""EtcdStore and who may: TLS with host names and client certificates, etcd's users, and tokens that expire or are forgotten."""
+"""EtcdStore and who may: TLS with host names and client certificates, etcd's users, and tokens that
+expire or are forgotten."""
 
 # mypy: disallow-untyped-calls=False
 
@@ -95,7 +96,8 @@ async def test_the_host_name_has_to_match(tmp_path: Path) -> None:
 
 @pytest.fixture
 async def users(tmp_path: Path) -> Any:
-    """An etcd with users: root, writer (may use /t) and other (may use /other). Tokens live for TOKEN_SECONDS."""
+    """An etcd with users: root, writer (may use /t) and other (may use /other). Tokens live for
+    TOKEN_SECONDS."""
     server = EtcdServer(tmp_path, flags=[f"--auth-token-ttl={TOKEN_SECONDS}"])
     await asyncio.to_thread(server.start)
     gateway = Gateway(server.endpoint, None, pool=4)

@@ -1,4 +1,5 @@
-"""A webhook of a test's own: TLS on loopback with an authority made for it, answering from a function."""
+"""A webhook of a test's own: TLS on loopback with an authority made for it, answering from a
+function."""
 
 from __future__ import annotations
 
@@ -25,14 +26,16 @@ RULE = {"operations": ["*"], "apiGroups": ["workload.metal3.io", "metal3.io"], "
 
 @dataclass
 class Webhook:
-    """A running webhook: where it is, who vouches for it, and the AdmissionReview requests that it got."""
+    """A running webhook: where it is, who vouches for it, and the AdmissionReview requests that it
+    got."""
 
     url: str
     ca: bytes
     asked: list[dict[str, Any]] = field(default_factory=list)
 
     def configuration(self, kind: str, name: str, **webhook: Any) -> dict[str, Any]:
-        """A Mutating- or ValidatingWebhookConfiguration that asks it of objects with the label `asks: NAME`."""
+        """A Mutating- or ValidatingWebhookConfiguration that asks it of objects with the label
+        `asks: NAME`."""
         usual = {
             "name": f"{name}.example.com",
             "clientConfig": {"url": self.url, "caBundle": base64.b64encode(self.ca).decode()},

@@ -13,7 +13,8 @@ __all__ = ["cost"]
 
 
 def cost(work: Callable[[], object]) -> float:
-    """Seconds of CPU of this thread, the best of five, without the garbage collector, whose work depends on the rest of the process."""
+    """Seconds of CPU of this thread, the best of five, without the garbage collector, whose work
+    depends on the rest of the process."""
 
     def once() -> float:
         started = time.thread_time()

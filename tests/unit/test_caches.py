@@ -1,4 +1,5 @@
-"""Whatever is remembered is bounded by bytes: every cache is made by apis.bounded, or is on a list that was reviewed."""
+"""Whatever is remembered is bounded by bytes: every cache is made by apis.bounded, or is on a list
+that was reviewed."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
-"""From client-side to server-side apply and back, as kubectl, Helm and Argo CD do it, of a Workload whose class the server chose.
+"""From client-side to server-side apply and back, as kubectl, Helm and Argo CD do it, of a Workload
+whose class the server chose.
 
-What csaupgrade of client-go makes of managedFields, Helm 4 and Argo CD send as the JSON patch that is sent here.
+What csaupgrade of client-go makes of managedFields, Helm 4 and Argo CD send as the JSON patch that
+is sent here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""kubectl get, watch, describe, explain, events, api-resources and auth: the same as for a kind of the kube-apiserver itself."""
+"""kubectl get, watch, describe, explain, events, api-resources and auth: the same as for a kind of
+the kube-apiserver itself."""
 
 from __future__ import annotations
 
@@ -150,7 +151,8 @@ def test_explain_of_a_field_that_is_not_there(twins: Twins) -> None:
 
 
 def test_discovery(twins: Twins) -> None:
-    """api-resources says the same of the kind; kinds that the twin's group has not are ours alone."""
+    """api-resources says the same of the kind; kinds that the twin's group has not are ours
+    alone."""
     rows = [twins.run(which, "api-resources", f"--api-group={GROUP}", "-o", "wide").out.splitlines()[1:] for which in NAMESPACES]
     ours, twin = (next(_facts(row) for row in of if row.startswith("workloads ")) for of in rows)
     assert ours == twin

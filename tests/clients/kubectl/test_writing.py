@@ -1,4 +1,5 @@
-"""kubectl create, apply, diff, edit, patch, label, annotate, replace and wait: the same as for a kind of the kube-apiserver itself."""
+"""kubectl create, apply, diff, edit, patch, label, annotate, replace and wait: the same as for a
+kind of the kube-apiserver itself."""
 
 from __future__ import annotations
 

@@ -1,7 +1,9 @@
-"""kubectl on a kind of ours and on its twin: a CustomResourceDefinition of the same schema, served by the kube-apiserver itself.
+"""kubectl on a kind of ours and on its twin: a CustomResourceDefinition of the same schema, served
+by the kube-apiserver itself.
 
-Whatever kubectl prints has to be the same, once the group's name and what differs between any two objects (uids, times) are blanked. The
-twin's group is as long as ours, so that tables keep their columns.
+Whatever kubectl prints has to be the same, once the group's name and what differs between any two
+objects (uids, times) are blanked. The twin's group is as long as ours, so that tables keep their
+columns.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ BLANKS = (
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( \+0000|Z)?", "TIME"),
     (r"(resourceVersion\\?\"?: *\\?\"?)\d+", r"\1RV"),
     (r"(Resource Version: +)\d+", r"\1RV"),
-    # With its padding: between two commands an age may become a character longer, and its column as well.
+    # With its padding: between two commands an age may become a character longer, and its column as
+    # well.
     (r"(?<=\s)(?:AGE|\d+(?:s|m\d*s?))(?: +|(?=\s))", "AGE "),
     (r"/tmp/(LIVE|MERGED)-\d+", r"\1"),
     (r"kubectl-edit-\d+", "kubectl-edit"),
@@ -50,7 +53,8 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Twins:
-    """Runs commands on both kinds, in a namespace for each. In arguments and bodies GROUP and `ours` stand for either's."""
+    """Runs commands on both kinds, in a namespace for each. In arguments and bodies GROUP and
+    `ours` stand for either's."""
 
     cluster: Running
 
@@ -61,11 +65,13 @@ class Twins:
         for namespace in NAMESPACES:
             self.cluster.kubectl(ADMIN, "create", "namespace", namespace)
         eventually(lambda: f"{WORKLOADS.plural}" in self.raw("twin", "api-resources", f"--api-group={TWIN_GROUP}").out, seconds=90)
-        # The OpenAPI of a new kind is published a moment after the kind itself; apply and explain need it.
+        # The OpenAPI of a new kind is published a moment after the kind itself; apply and explain
+        # need it.
         eventually(lambda: self.raw("twin", "explain", "workloads", f"--api-version={TWIN_GROUP}/v1alpha1").code == 0, seconds=90)
 
     def same(self, *arguments: str, stdin: Any = None, code: int = 0, env: Mapping[str, str] | None = None) -> str:
-        """Run a command on both, make sure that both end with `code` and the same words, and return ours, blanked."""
+        """Run a command on both, make sure that both end with `code` and the same words, and return
+        ours, blanked."""
         text = stdin if stdin is None or isinstance(stdin, str) else json.dumps(stdin)
         ours, twin = (self.run(which, *arguments, stdin=text, env=env) for which in NAMESPACES)
         command = " ".join(arguments)

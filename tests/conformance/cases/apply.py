@@ -1,4 +1,5 @@
-"""Server-side apply: creating, owning, conflicts, force, removal, and what is asked of the request."""
+"""Server-side apply: creating, owning, conflicts, force, removal, and what is asked of the
+request."""
 
 from __future__ import annotations
 

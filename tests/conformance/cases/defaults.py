@@ -1,4 +1,5 @@
-"""Whose a default is: what a client left out, the server filled, and another client, or the same by another path, does not send either."""
+"""Whose a default is: what a client left out, the server filled, and another client, or the same by
+another path, does not send either."""
 
 from __future__ import annotations
 
@@ -24,7 +25,8 @@ MIGRATED = [
         },
     }
 ]
-"""What csaupgrade of client-go makes of a Gadget's managedFields: kubectl, Argo CD and Flux send it as a JSON patch."""
+"""What csaupgrade of client-go makes of a Gadget's managedFields: kubectl, Argo CD and Flux send it
+as a JSON patch."""
 
 
 def _migrate(manager: str) -> Step:

@@ -1,4 +1,5 @@
-"""What few clients send, and every one may: nulls where a text is expected, empty and wrong parameters, texts that are no Unicode."""
+"""What few clients send, and every one may: nulls where a text is expected, empty and wrong
+parameters, texts that are no Unicode."""
 
 from __future__ import annotations
 

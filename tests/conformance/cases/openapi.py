@@ -1,4 +1,5 @@
-"""OpenAPI documents of our group: paths, parameters, schemas, and how they are asked for and kept."""
+"""OpenAPI documents of our group: paths, parameters, schemas, and how they are asked for and
+kept."""
 
 from __future__ import annotations
 
@@ -64,7 +65,8 @@ def _document_v2(body: Any) -> Any:
 
 
 def _paths(body: Any) -> Iterator[tuple[str, Any]]:
-    """The group's paths, and for each method all parameters by name, wherever and in whatever order they stand."""
+    """The group's paths, and for each method all parameters by name, wherever and in whatever order
+    they stand."""
     common = body.get("parameters", {})
     for path, methods in body["paths"].items():
         if path.startswith(f"/apis/{GROUP}/v1/"):

@@ -1,4 +1,5 @@
-"""What a schema refuses: types, limits, enumerations, required fields; unknown and doubled fields by fieldValidation."""
+"""What a schema refuses: types, limits, enumerations, required fields; unknown and doubled fields
+by fieldValidation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""WATCH: from where it begins, what selectors make of changes, initial events, forms, and what is refused."""
+"""WATCH: from where it begins, what selectors make of changes, initial events, forms, and what is
+refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Throw-away certificate authorities for tests, free to issue certificates that are wrong on purpose."""
+"""Throw-away certificate authorities for tests, free to issue certificates that are wrong on
+purpose."""
 
 from __future__ import annotations
 
@@ -65,7 +66,8 @@ class Authority:
         hosts: Sequence[str] = (),
         extra: Sequence[tuple[x509.ExtensionType, bool]] = (),
     ) -> Issued:
-        """A certificate whose subject has these common names and organizations, valid from now + start to now + end."""
+        """A certificate whose subject has these common names and organizations, valid from now +
+        start to now + end."""
         names = [name] if isinstance(name, str) else name
         attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
         attributes += [x509.NameAttribute(NameOID.COMMON_NAME, one) for one in names]

@@ -1,4 +1,5 @@
-"""Two clusters in memory: management (with the claims that the real server makes) and hardware (with a hasty BMO)."""
+"""Two clusters in memory: management (with the claims that the real server makes) and hardware
+(with a hasty BMO)."""
 
 from __future__ import annotations
 
@@ -154,7 +155,8 @@ async def patch_host(api: FakeApi, request: web.Request, address: Address, body:
 
 
 class HastyBMO:
-    """Does at once what BMO does in minutes. `hold` keeps it from acting, `log` says what it was told to put on a host."""
+    """Does at once what BMO does in minutes. `hold` keeps it from acting, `log` says what it was
+    told to put on a host."""
 
     def __init__(self, api: FakeApi) -> None:
         self.api, self.hold = api, False

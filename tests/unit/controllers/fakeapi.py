@@ -1,5 +1,6 @@
-"""An API server in memory that speaks enough of the protocol for controllers: CRUD, merge patches, status, finalizers,
-optimistic locking, lists in pages, and watches that can be broken at will. Any kind goes; nothing is validated."""
+"""An API server in memory that speaks enough of the protocol for controllers: CRUD, merge patches,
+status, finalizers, optimistic locking, lists in pages, and watches that can be broken at will. Any
+kind goes; nothing is validated."""
 
 from __future__ import annotations
 
@@ -53,9 +54,11 @@ def patched(current: Object, patch: Any) -> Any:
 
 
 class FakeApi:
-    """`objects` by (resource path, namespace, name); `requests` counts "VERB resource[/subresource]", `conflicts` those answered with 409.
+    """`objects` by (resource path, namespace, name); `requests` counts "VERB
+    resource[/subresource]", `conflicts` those answered with 409.
 
-    Events are `watch_delay` seconds late: until then watchers know less than the answers to writes say."""
+    Events are `watch_delay` seconds late: until then watchers know less than the answers to writes
+    say."""
 
     def __init__(self) -> None:
         self.objects: dict[Address, Object] = {}

@@ -1,4 +1,5 @@
-"""Whole management clusters in this process: the real API server over SQLite, with its controllers; and hardware in memory below them."""
+"""Whole management clusters in this process: the real API server over SQLite, with its controllers;
+and hardware in memory below them."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ SYSTEM = "system"
 
 
 async def eventually(check: Callable[[], Awaitable[Any]], timeout: float = 60.0) -> Any:
-    """Waits until the check holds: is true, raises neither AssertionError nor for a missing object or field."""
+    """Waits until the check holds: is true, raises neither AssertionError nor for a missing object
+    or field."""
     deadline = asyncio.get_running_loop().time() + timeout
     while True:
         try:
@@ -148,7 +150,8 @@ class Sites:
         return Hardware(api, bmo)
 
     async def site(self, name: str, *, below: Hardware | None = None) -> Site:
-        """A management cluster with the namespace NAMESPACE, and with a class `metal` if there is hardware below it."""
+        """A management cluster with the namespace NAMESPACE, and with a class `metal` if there is
+        hardware below it."""
         authority = Authority.create(f"{name}-ca")
         endpoint = management_endpoint(self._folder / f"{name}.db", authority, 0)
         await endpoint.app.start()

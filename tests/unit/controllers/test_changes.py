@@ -1,4 +1,5 @@
-"""What one change of one real host sets in motion: so much, and no more, however many hosts there are. In reconciles and requests."""
+"""What one change of one real host sets in motion: so much, and no more, however many hosts there
+are. In reconciles and requests."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ class Spy:
         return counted
 
     def settled(self, here: World) -> bool:
-        """Whether the controllers have seen all Hosts and Workloads as they are, and have nothing to do at once."""
+        """Whether the controllers have seen all Hosts and Workloads as they are, and have nothing
+        to do at once."""
         cluster = next(made for made in self.made if isinstance(made, WorkloadController))._cluster
         seen = {obj["metadata"]["resourceVersion"] for informer in (cluster.hosts, cluster.workloads) for obj in informer.store}
         stored = {obj["metadata"]["resourceVersion"] for resource in (HOSTS, WORKLOADS) for obj in here.management.all(resource)}
@@ -95,7 +97,8 @@ async def test_a_change_is_two_writes_however_many_hosts_there_are(count: int, s
         assert asked["PATCH hosts/status"] == CHANGES
         assert asked["PATCH workloads/status"] == CHANGES
         assert asked["PUT hosts/offers"] == asked["GET hosts"] == asked["GET workloads"] == 0
-        # Something may have been put off at the beginning, and be looked at once more by now; that does not follow from the changes.
+        # Something may have been put off at the beginning, and be looked at once more by now; that
+        # does not follow from the changes.
         assert len([key for kind, key in seen if kind == "HostController"]) < 3, "not all hosts are looked at"
         assert seen.total() <= 6 * CHANGES
 

@@ -1,4 +1,5 @@
-"""Our own writers do not stand in each other's way: nothing that they write in an ordinary life of a Workload is a conflict."""
+"""Our own writers do not stand in each other's way: nothing that they write in an ordinary life of
+a Workload is a conflict."""
 
 from __future__ import annotations
 
@@ -60,7 +61,8 @@ def phases(api: FakeApi, name: str) -> list[str]:
 
 
 async def test_the_phases_of_an_installation_and_a_reboot_do_not_flap() -> None:
-    """As BMO reports it: the host is on while it is written to, off when that is done, and on again when the image boots."""
+    """As BMO reports it: the host is on while it is written to, off when that is done, and on again
+    when the image boots."""
     async with world() as here:
         here.hardware.put(BMH, bmh("h0"))
         here.bmo.hold = True

@@ -1,4 +1,5 @@
-"""One class's cluster hangs: the other classes' Workloads, hosts and status go on as if nothing were."""
+"""One class's cluster hangs: the other classes' Workloads, hosts and status go on as if nothing
+were."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Which marks as unhealthy outlive the claim: a few of each namespace and class, and those first that did already."""
+"""Which marks as unhealthy outlive the claim: a few of each namespace and class, and those first
+that did already."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A report that the server refuses freezes nothing: the host is not offered, and its Host says why."""
+"""A report that the server refuses freezes nothing: the host is not offered, and its Host says
+why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Management clusters that pass hosts on, each a real API server with its controllers: chains, loops, moves, and a cut link."""
+"""Management clusters that pass hosts on, each a real API server with its controllers: chains,
+loops, moves, and a cut link."""
 
 from __future__ import annotations
 
@@ -132,7 +133,8 @@ async def test_a_machine_moves_and_nothing_is_provisioned_again(hardware: Hardwa
     assert hardware.bmo.log == [("h1", IMAGE["url"])], "provisioned once"
     assert (await target.view())["spec"]["consumerRef"] == MACHINE
 
-    await source.patch_view({"spec": {"consumerRef": MACHINE}})  # the machine is back at its source, and says so
+    # the machine is back at its source, and says so
+    await source.patch_view({"spec": {"consumerRef": MACHINE}})
 
     async def returned() -> Any:
         there = await source.view()
@@ -145,7 +147,8 @@ async def test_a_machine_moves_and_nothing_is_provisioned_again(hardware: Hardwa
 
 
 async def test_a_machine_moves_on_once_more(maker: Sites, hardware: Hardware, source: Site, target: Site) -> None:
-    """Each cluster keeps the host for the next one; the last consumer's word reaches the machine."""
+    """Each cluster keeps the host for the next one; the last consumer's word reaches the
+    machine."""
     edge = await maker.site("edge")
     await edge.relay(target.tenant())
     await claimed_as_capm3_does(source)
@@ -231,7 +234,8 @@ async def test_killed_controllers_go_on_where_the_objects_say(maker: Sites, hard
 
 
 async def test_a_consumer_that_vanishes_releases_nothing(hardware: Hardware, source: Site, target: Site) -> None:
-    """As in a move: the objects in the source go without a word to the host; the first word of their successors may be to give it up."""
+    """As in a move: the objects in the source go without a word to the host; the first word of
+    their successors may be to give it up."""
     await claimed_as_capm3_does(source)
 
     async def shown() -> Any:

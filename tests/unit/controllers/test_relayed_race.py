@@ -1,4 +1,5 @@
-"""Two management clusters that relay the same hosts of a third: who is late, for its link was cut, gets another one by itself."""
+"""Two management clusters that relay the same hosts of a third: who is late, for its link was cut,
+gets another one by itself."""
 
 from __future__ import annotations
 
@@ -56,7 +57,8 @@ def through_a_proxy(source: Site) -> AbstractAsyncContextManager[Proxy]:
 
 
 async def late_for_its_host(maker: Sites, source: Site, proxy: Proxy, **spec: Any) -> tuple[Site, Site, str]:
-    """Two sites; the second has a Workload "late" on a host that the first took while the second's link was cut. The host's name."""
+    """Two sites; the second has a Workload "late" on a host that the first took while the second's
+    link was cut. The host's name."""
     first, second = await maker.site("first"), await maker.site("second")
     await first.relay(source.tenant())
     await second.relay(source.tenant(url=f"https://127.0.0.1:{proxy.port}"))

@@ -1,4 +1,5 @@
-"""Controllers that are started again, or take over from others, change nothing that was true: no write at all, in either cluster."""
+"""Controllers that are started again, or take over from others, change nothing that was true: no
+write at all, in either cluster."""
 
 from __future__ import annotations
 
@@ -51,7 +52,8 @@ async def replica(here: World) -> AsyncIterator[Replica]:
 
 
 async def fleet(here: World) -> None:
-    """Workloads that run, one that is stopped, one that waits for a host, one whose release hangs; a second class of the same hosts."""
+    """Workloads that run, one that is stopped, one that waits for a host, one whose release hangs;
+    a second class of the same hosts."""
     for number in range(4):
         here.hardware.put(BMH, bmh(f"h{number}"))
     second = workload_class()

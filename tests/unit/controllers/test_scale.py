@@ -1,4 +1,5 @@
-"""What controllers do for a Workload does not grow with the number of hosts. In requests, not in seconds."""
+"""What controllers do for a Workload does not grow with the number of hosts. In requests, not in
+seconds."""
 
 from __future__ import annotations
 
@@ -23,7 +24,8 @@ WANTED = 8
 
 
 async def requests(count: int) -> Counter[str]:
-    """What is asked of the management cluster from the first Workload's creation until all run, with so many hosts."""
+    """What is asked of the management cluster from the first Workload's creation until all run,
+    with so many hosts."""
     async with world() as here:
         for number in range(count):
             here.hardware.put(BMH, bmh(f"h{number}"))
@@ -39,7 +41,8 @@ async def requests(count: int) -> Counter[str]:
 async def test_the_requests_for_a_workload_do_not_grow_with_the_number_of_hosts() -> None:
     few, many = await requests(10), await requests(80)
     assert few["POST workloads/binding"] == many["POST workloads/binding"] == WANTED
-    # How often a status is written depends on what was seen together; hosts that nobody took have no part in it.
+    # How often a status is written depends on what was seen together; hosts that nobody took have
+    # no part in it.
     assert many.total() <= 1.5 * few.total()
     assert many["PUT hosts/offers"] <= WANTED
 

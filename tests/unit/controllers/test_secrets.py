@@ -1,4 +1,5 @@
-"""Which secrets the controllers ask for, what they notice of them, and what they say where they may not."""
+"""Which secrets the controllers ask for, what they notice of them, and what they say where they may
+not."""
 
 from __future__ import annotations
 
@@ -139,7 +140,8 @@ async def test_a_secret_that_the_class_does_not_let_pass_is_not_sent_until_it_do
 async def following(
     api: FakeApi, named: set[str], owners: set[str] | None = None, **bounds: int
 ) -> AsyncIterator[tuple[Secrets, list[str]]]:
-    """Secrets of which those in `named` are named by Workloads, and the keys that it has told as changed."""
+    """Secrets of which those in `named` are named by Workloads, and the keys that it has told as
+    changed."""
     told: list[str] = []
     async with Client(api.kubeconfig) as client:
         secrets = Secrets(client, tenants_name=named.__contains__, class_names=(owners or set()).__contains__, **bounds)

@@ -1,5 +1,6 @@
-"""Sources in trouble, real hosts and relayed ones alike: what the class's owner and the tenant are told, that nothing is lost or done twice
-meanwhile, and that it ends by itself when its cause does."""
+"""Sources in trouble, real hosts and relayed ones alike: what the class's owner and the tenant are
+told, that nothing is lost or done twice meanwhile, and that it ends by itself when its cause
+does."""
 
 from __future__ import annotations
 
@@ -134,7 +135,8 @@ async def test_credentials_that_expire_and_are_renewed(here: World) -> None:
 
 
 async def test_parameters_that_lead_elsewhere_while_in_use(here: World) -> None:
-    """The host is not seen any more, and nothing is done to it; with the old parameters all is as it was."""
+    """The host is not seen any more, and nothing is done to it; with the old parameters all is as
+    it was."""
     async with controllers(here):
         await runs(here)
         taken = here.claimed("web")

@@ -400,7 +400,8 @@ async def test_many_at_once_get_distinct_hosts_and_no_bind_is_wasted(here: World
 
 @pytest.mark.parametrize("moment", range(0, 60, 7))
 async def test_killed_anywhere_it_goes_on(here: World, moment: int) -> None:
-    """Controllers are stopped after so many requests, and others take over, in both directions of a life."""
+    """Controllers are stopped after so many requests, and others take over, in both directions of a
+    life."""
     here.management.put(SECRETS, secret("boot", "team-a", userData="x"))
     here.management.put(WORKLOADS, workload("web", userData={"name": "boot"}))
 
@@ -600,7 +601,8 @@ async def test_a_host_taken_back_by_the_owner_is_lost_and_an_orphan(here: World)
 
 
 async def test_a_host_taken_back_is_left_alone_also_before_that_is_seen_of_it(here: World) -> None:
-    """The Host's event is later than the Workload's: what is still known of the claim must neither be reported nor be released."""
+    """The Host's event is later than the Workload's: what is still known of the claim must neither
+    be reported nor be released."""
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web"))
         await eventually(lambda: here.phase("web") == "Running")
@@ -650,7 +652,8 @@ async def test_a_misspelt_class_is_corrected_in_place(here: World) -> None:
 
 
 async def test_a_binding_that_meets_a_changed_spec_takes_no_host_and_keeps_none_from_others(here: World) -> None:
-    """The spec changes while the binding is on its way: the only host is not bound by what was asked for before, and stays to be had."""
+    """The spec changes while the binding is on its way: the only host is not bound by what was
+    asked for before, and stays to be had."""
     bindings: list[int] = []
 
     async def late(api: FakeApi, request: web.Request, address: Address, body: dict[str, Any]) -> dict[str, Any]:

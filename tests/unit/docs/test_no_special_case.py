@@ -1,4 +1,5 @@
-"""A source of machines adds no special case: a provider is reached by its entry point only, and named nowhere else."""
+"""A source of machines adds no special case: a provider is reached by its entry point only, and
+named nowhere else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The picture of the imports in CONTRIBUTING.md, and that it can be drawn at all: that nothing imports in a circle."""
+"""The picture of the imports in CONTRIBUTING.md, and that it can be drawn at all: that nothing
+imports in a circle."""
 
 from __future__ import annotations
 

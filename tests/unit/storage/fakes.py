@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 
 
 class ScriptedStore(Store):
-    """`silent`: watches show nothing new; `deaf`: neither do the first so many, ever. `fail(error)`: the running watch, or
-    the next one, raises the error. `own`: is it the only writer."""
+    """`silent`: watches show nothing new; `deaf`: neither do the first so many, ever.
+    `fail(error)`: the running watch, or the next one, raises the error. `own`: is it the only
+    writer."""
 
     def __init__(self, *, own: bool = True) -> None:
         self.exclusive = own
@@ -100,7 +101,8 @@ class ScriptedStore(Store):
             if not self.silent and number > self.deaf:
                 for event in [event for event in self.events if event.revision > after]:
                     yield event
-                    await asyncio.sleep(0)  # as over a network: others run between the events of a commit
+                    # as over a network: others run between the events of a commit
+                    await asyncio.sleep(0)
                 after = self.revision
                 yield Progress(after)
             await changed.wait()

@@ -1,4 +1,5 @@
-"""The watch cache passes the tests of every Store, with an exclusive inner store and with one it has to ask."""
+"""The watch cache passes the tests of every Store, with an exclusive inner store and with one it
+has to ask."""
 
 from __future__ import annotations
 

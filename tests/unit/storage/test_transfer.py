@@ -1,4 +1,5 @@
-"""From store to store: everything arrives, revisions grow, and interruptions and strangers are noticed."""
+"""From store to store: everything arrives, revisions grow, and interruptions and strangers are
+noticed."""
 
 from __future__ import annotations
 

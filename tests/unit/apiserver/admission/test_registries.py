@@ -1,4 +1,5 @@
-"""Admission where it is asked: by the registries of the management side, on the ways that are not plain creations."""
+"""Admission where it is asked: by the registries of the management side, on the ways that are not
+plain creations."""
 
 from __future__ import annotations
 
@@ -42,7 +43,8 @@ class Quotas:
 
 
 class Recording:
-    """An Admission that notes what it is asked, refuses what is in `refused`, and leaves the rest to another one."""
+    """An Admission that notes what it is asked, refuses what is in `refused`, and leaves the rest
+    to another one."""
 
     def __init__(self, quota: ResourceQuota) -> None:
         self.quota, self.asked, self.refused = quota, list[tuple[str, str, str]](), set[tuple[str, str, str]]()

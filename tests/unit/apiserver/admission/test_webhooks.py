@@ -1,4 +1,5 @@
-"""Mutating and validating webhooks: who is asked, in which order, and what becomes of the answers."""
+"""Mutating and validating webhooks: who is asked, in which order, and what becomes of the
+answers."""
 
 from __future__ import annotations
 

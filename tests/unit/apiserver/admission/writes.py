@@ -88,7 +88,8 @@ def configurations(*given: dict[str, Any]) -> Configurations:
 
 
 class Answering:
-    """A Caller: `answers` by webhook's name make a response of a request, or are an exception. Keeps what was asked."""
+    """A Caller: `answers` by webhook's name make a response of a request, or are an exception.
+    Keeps what was asked."""
 
     def __init__(self, **answers: Answer | Exception) -> None:
         self.answers, self.asked = answers, list[tuple[str, dict[str, Any]]]()

@@ -1,4 +1,5 @@
-"""Every field that people write or read in the project's own kinds says what it is: kubectl explain shows it."""
+"""Every field that people write or read in the project's own kinds says what it is: kubectl explain
+shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Complaints of models in kube-apiserver's words; tests/conformance/cases/wording.py compares them with kube-apiserver's own."""
+"""Complaints of models in kube-apiserver's words; tests/conformance/cases/wording.py compares them
+with kube-apiserver's own."""
 
 from __future__ import annotations
 

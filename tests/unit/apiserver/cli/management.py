@@ -18,8 +18,9 @@ OTHERS = ("/api/v1/resourcequotas", f"{ADMISSION}/mutatingwebhookconfigurations"
 
 
 class FakeManagement:
-    """`config_map` and `namespaces` are served and watched; so are `others`, by path, such as quotas. `permitted` are the (user, verb)
-    that reviews allow; `tokens` the names they belong to; `patches` what was done to APIServices."""
+    """`config_map` and `namespaces` are served and watched; so are `others`, by path, such as
+    quotas. `permitted` are the (user, verb) that reviews allow; `tokens` the names they belong to;
+    `patches` what was done to APIServices."""
 
     def __init__(self, config_map: dict[str, str]) -> None:
         self.config_map = config_map

@@ -1,4 +1,5 @@
-"""`serve` as a whole beside a small management cluster, and what it says to input that cannot work."""
+"""`serve` as a whole beside a small management cluster, and what it says to input that cannot
+work."""
 
 from __future__ import annotations
 
@@ -89,7 +90,8 @@ class Served:
 
 @asynccontextmanager
 async def running(management: FakeManagement, folder: Path, *more: str) -> AsyncIterator[Served]:
-    """`serve` until the end of the block; ready, with the authority that it put into the APIServices."""
+    """`serve` until the end of the block; ready, with the authority that it put into the
+    APIServices."""
     port_file = folder / "port"
     given = ["--storage", f"sqlite:///{folder}/db", "--kubeconfig", str(management.kubeconfig(folder)), "--secure-port", "0"]
     task = asyncio.create_task(serve._serve(arguments(*given, "--port-file", str(port_file), *more)))

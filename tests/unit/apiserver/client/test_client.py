@@ -1,4 +1,5 @@
-"""The client: errors, deadlines, reloading credentials, what a kubeconfig out of a secret may not do."""
+"""The client: errors, deadlines, reloading credentials, what a kubeconfig out of a secret may not
+do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The way to the server itself: what takes it, how the server is verified, and that kube-apiserver is always the other way."""
+"""The way to the server itself: what takes it, how the server is verified, and that kube-apiserver
+is always the other way."""
 
 from __future__ import annotations
 

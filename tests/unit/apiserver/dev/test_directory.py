@@ -1,4 +1,5 @@
-"""The dev folder: one process at a time, the same ports and authority again, clear words when that cannot be."""
+"""The dev folder: one process at a time, the same ports and authority again, clear words when that
+cannot be."""
 
 from __future__ import annotations
 

@@ -92,7 +92,8 @@ async def test_the_provider_stays_in_its_namespace() -> None:
 
 def test_the_rules_are_those_of_the_manifests() -> None:
     tenant = _granted(_rules("base/tenant-roles.yaml", "metal3-workloads-tenant"), _rules("tenant/rbac.yaml", "metal3-workloads-tenant"))
-    # In a cluster kubectl never has to ask for the namespace itself; here `kubectl get ns tenant-a` is a comfort.
+    # In a cluster kubectl never has to ask for the namespace itself; here `kubectl get ns tenant-a`
+    # is a comfort.
     assert _ours(policy.TENANT) == tenant | {("", "namespaces", "get")}
     assert _ours(policy.ANYBODY) == _granted(_rules("base/tenant-roles.yaml", "metal3-workloads-classes-viewer"))
     roles = [_rules("base/controllers-rbac.yaml", name) for name in ("metal3-workloads-controllers", "metal3-workloads-secrets")]

@@ -1,4 +1,5 @@
-"""Two kinds to test with: Widget, namespaced and with all that a kind can have, and Rack, cluster-scoped and plain."""
+"""Two kinds to test with: Widget, namespaced and with all that a kind can have, and Rack,
+cluster-scoped and plain."""
 
 from __future__ import annotations
 

@@ -228,7 +228,8 @@ async def test_a_client_that_goes_away_is_noticed(service: Service) -> None:
 async def test_a_client_that_does_not_read_is_cut(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("apiserver.handlers.watch.SLOW", 0.05)
     large: dict[str, Any] = {"annotations": {"a": "x" * 250_000}}
-    await asyncio.gather(*(service.make(f"w{number}", **large) for number in range(60)))  # more than sockets hold
+    # more than sockets hold
+    await asyncio.gather(*(service.make(f"w{number}", **large) for number in range(60)))
     async with watching(service) as watch:
         async with asyncio.timeout(10):
             await service.api.watches.ended()

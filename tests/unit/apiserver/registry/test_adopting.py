@@ -1,4 +1,5 @@
-"""A claim that a host's source knows already: seen as it is there, and taken over by its consumer's first write here."""
+"""A claim that a host's source knows already: seen as it is there, and taken over by its consumer's
+first write here."""
 
 from __future__ import annotations
 

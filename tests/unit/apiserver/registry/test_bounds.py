@@ -1,4 +1,5 @@
-"""Whatever writes an object, it stays so small that it can be stored; and however large a tenant makes it, it can be released."""
+"""Whatever writes an object, it stays so small that it can be stored; and however large a tenant
+makes it, it can be released."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The class that the server chose is nobody's: whoever leaves it out, by whatever path, neither removes it nor is refused."""
+"""The class that the server chose is nobody's: whoever leaves it out, by whatever path, neither
+removes it nor is refused."""
 
 from __future__ import annotations
 
@@ -44,7 +45,8 @@ def managers_of_class(entry: Entry) -> list[str]:
 
 
 def migrated(obj: dict[str, Any], manager: str, operation: str = "Apply") -> dict[str, Any]:
-    """The object as csaupgrade makes it, by the managedFields of servers that credited the default to its creator."""
+    """The object as csaupgrade makes it, by the managedFields of servers that credited the default
+    to its creator."""
     fields = [{**e, "manager": manager, "operation": operation} for e in obj["metadata"]["managedFields"] if e["manager"] == CSA]
     fields[0]["fieldsV1"] = {"f:spec": {**fields[0]["fieldsV1"].get("f:spec", {}), "f:className": {}}}
     return {**obj, "metadata": {**obj["metadata"], "managedFields": fields}}

@@ -1,4 +1,5 @@
-"""A Workload that has a host is held by its release finalizer: whoever removed it, and whatever writes or deletes the Workload."""
+"""A Workload that has a host is held by its release finalizer: whoever removed it, and whatever
+writes or deletes the Workload."""
 
 from __future__ import annotations
 
@@ -47,7 +48,8 @@ def without_finalizers(old: dict[str, Any]) -> dict[str, Any]:
 
 
 STRIPPED = [without_finalizers, with_finalizers(None), with_finalizers([]), with_finalizers([OTHER])]
-"""What a tenant may write at any time: while an object is being deleted, no finalizer may be added."""
+"""What a tenant may write at any time: while an object is being deleted, no finalizer may be
+added."""
 
 
 @pytest.mark.parametrize("strip", [*STRIPPED, with_finalizers(["example.com/new"])])

@@ -1,4 +1,5 @@
-"""What a class lets be deployed is enforced wherever it is asked for: at the Workload, its binding, and the view."""
+"""What a class lets be deployed is enforced wherever it is asked for: at the Workload, its binding,
+and the view."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Every stored object is valid, whatever was written, in whatever way: and every host that somebody has can be released.
+"""Every stored object is valid, whatever was written, in whatever way: and every host that somebody
+has can be released.
 
-All ways to write are driven at random with good and bad values; after each step every stored object is decoded with its model and judged
-by its strategy, as if it were created now.
+All ways to write are driven at random with good and bad values; after each step every stored object
+is decoded with its model and judged by its strategy, as if it were created now.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""Words that a later BMO has in its enums are shown as they are; longer ones, and others than printable ASCII, are refused."""
+"""Words that a later BMO has in its enums are shown as they are; longer ones, and others than
+printable ASCII, are refused."""
 
 from __future__ import annotations
 

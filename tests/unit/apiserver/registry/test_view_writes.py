@@ -1,4 +1,5 @@
-"""A write through the view is a write of the Workload: its validation, its admission and its field management apply to it."""
+"""A write through the view is a write of the Workload: its validation, its admission and its field
+management apply to it."""
 
 from __future__ import annotations
 
@@ -93,7 +94,8 @@ async def test_a_change_through_the_view_is_noted_in_the_workloads_fields_and_ge
 
 
 async def spoiled(bench: Bench) -> None:
-    """A Workload as an earlier version stored it: with a secret that has no name, and a spec that its model refuses."""
+    """A Workload as an earlier version stored it: with a secret that has no name, and a spec that
+    its model refuses."""
     await claimed(bench)
     entry = bench.workloads.get("tenant-a", "node-0")
     obj = entry.object()

@@ -1,4 +1,5 @@
-"""The class of a Workload may change until a host is bound; a binding that was decided before the change is refused."""
+"""The class of a Workload may change until a host is bound; a binding that was decided before the
+change is refused."""
 
 from __future__ import annotations
 

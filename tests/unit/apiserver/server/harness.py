@@ -1,4 +1,5 @@
-"""A real TLS port on loopback with the whole chain of filters before a small handler that tells who it thinks is asking."""
+"""A real TLS port on loopback with the whole chain of filters before a small handler that tells who
+it thinks is asking."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What is asked of the management cluster, how its answers are read, and what happens when there are none."""
+"""What is asked of the management cluster, how its answers are read, and what happens when there
+are none."""
 
 from __future__ import annotations
 

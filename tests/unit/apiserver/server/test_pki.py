@@ -1,4 +1,5 @@
-"""The certificate authority: what it signs is believed by TLS itself, and by nobody else's clients."""
+"""The certificate authority: what it signs is believed by TLS itself, and by nobody else's
+clients."""
 
 from __future__ import annotations
 

@@ -136,7 +136,8 @@ async def test_watches_have_no_deadline() -> None:
     async with serving(Setup(handler=gate, request_seconds=0.05)) as port:
         watch = asyncio.create_task(port.client(ALICE).get(f"{THINGS}?watch=true"))
         await within(gate.entered)
-        assert (await port.identity(ALICE, path=THINGS))[0] == 504  # this much time has passed since
+        # this much time has passed since
+        assert (await port.identity(ALICE, path=THINGS))[0] == 504
         gate.open.set()
         async with await watch as response:
             assert response.status == 200
@@ -295,7 +296,8 @@ async def test_bodies_are_asked_for_from_those_who_may_send_them() -> None:
 async def test_the_client_says_which_cipher_is_best(order: int) -> None:
     ciphers = ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"][::order]
     context = client_context(SERVING, ALICE)
-    context.maximum_version = ssl.TLSVersion.TLSv1_2  # the ssl module cannot order the ciphers of 1.3
+    # the ssl module cannot order the ciphers of 1.3
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(":".join(ciphers))
     async with serving(Setup()) as port:
         _, writer = await asyncio.open_connection("127.0.0.1", port.number, ssl=context)

@@ -1,4 +1,5 @@
-"""The management cluster's quotas: a copy, this server's own writes over it, and what is read anew."""
+"""The management cluster's quotas: a copy, this server's own writes over it, and what is read
+anew."""
 
 from __future__ import annotations
 

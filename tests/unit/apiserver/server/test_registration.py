@@ -1,4 +1,5 @@
-"""Whether kube-apiserver passes this server's groups on to it, and what an operator is told where it does not."""
+"""Whether kube-apiserver passes this server's groups on to it, and what an operator is told where
+it does not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Where the serving certificate comes from, how it is renewed, and how kube-apiserver learns of its authority."""
+"""Where the serving certificate comes from, how it is renewed, and how kube-apiserver learns of its
+authority."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
 
 class Served:
-    """Stands for a ServerTls: takes pairs, refuses what a real one refuses, tells when it got one."""
+    """Stands for a ServerTls: takes pairs, refuses what a real one refuses, tells when it got
+    one."""
 
     def __init__(self) -> None:
         self.pairs = asyncio.Queue[tuple[bytes, bytes]]()

@@ -1,4 +1,5 @@
-"""A claim through the view whose consumer is gone says so, to its tenant and to the owner, and is left as it is."""
+"""A claim through the view whose consumer is gone says so, to its tenant and to the owner, and is
+left as it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Workloads that move between real API servers, there and back, killed after every write; their machine is provisioned once."""
+"""Workloads that move between real API servers, there and back, killed after every write; their
+machine is provisioned once."""
 
 from __future__ import annotations
 

@@ -132,7 +132,8 @@ async def test_a_leader_writes_and_reads_until_its_time_is_over(api: FakeApi, cl
 
 
 async def test_the_fence_is_looked_at_last_of_all(api: FakeApi, client: Client) -> None:
-    """Frozen after the request was made, but before it was sent: while it waited for a connection, for example."""
+    """Frozen after the request was made, but before it was sent: while it waited for a connection,
+    for example."""
     looks: list[float] = []
 
     def clock() -> float:

@@ -1,4 +1,5 @@
-"""Best fit: never a host that will not do, never a bigger one than needed, and the same answer each time."""
+"""Best fit: never a host that will not do, never a bigger one than needed, and the same answer each
+time."""
 
 from __future__ import annotations
 
@@ -79,7 +80,8 @@ def satisfies(host: Candidate, want: Needs) -> bool:
 
 
 def rank(host: Candidate, want: Needs) -> tuple[bool, float, tuple[bool, str]]:
-    """The order of the hosts that fit, the best first: in the wanted failure domain, with the least capacity, next on the ring."""
+    """The order of the hosts that fit, the best first: in the wanted failure domain, with the least
+    capacity, next on the ring."""
     elsewhere = bool(want.failure_domain) and host.labels.get(FAILURE_DOMAIN) != want.failure_domain
     return elsewhere, capacity(host, want), around(point_of(want.seed), host.name)
 
@@ -140,7 +142,8 @@ def test_the_index_finds_the_best_fit_whatever_comes_and_goes(hosts: list[Candid
 
 
 def test_choosing_does_not_look_at_more_when_there_are_more_hosts() -> None:
-    """Of 8 sizes of hosts, each in one of 4 racks and with a name of its own: what is looked at depends on neither's number."""
+    """Of 8 sizes of hosts, each in one of 4 racks and with a name of its own: what is looked at
+    depends on neither's number."""
 
     def looked(count: int) -> int:
         index = index_of(

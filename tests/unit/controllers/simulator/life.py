@@ -1,4 +1,5 @@
-"""A host's life in no time: runs the pure steps on a clock of its own, and writes as the API server would."""
+"""A host's life in no time: runs the pure steps on a clock of its own, and writes as the API server
+would."""
 
 from __future__ import annotations
 
@@ -25,7 +26,8 @@ def new_host(spec: dict[str, Any] | None = None, **metadata: Any) -> BareMetalHo
 
 
 class Life:
-    """One host, its secrets and its clock. `states` are the provisioning states seen, in order, without repeats."""
+    """One host, its secrets and its clock. `states` are the provisioning states seen, in order,
+    without repeats."""
 
     def __init__(self, host: BareMetalHost | None = None, settings: Settings | None = None) -> None:
         self.host = host or new_host()
@@ -63,7 +65,8 @@ class Life:
         return found
 
     def settle(self, *, seconds: float = 600.0, kills: bool = False) -> None:
-        """Until nothing is left to do, or so many seconds have passed. `kills`: everything in memory is lost at every write."""
+        """Until nothing is left to do, or so many seconds have passed. `kills`: everything in
+        memory is lost at every write."""
         end, count = self.now + seconds, 0
         while not self.gone and self.now < end:
             before = self.writes

@@ -1,4 +1,5 @@
-"""Killed anywhere: whatever happens in whatever order, a host ends where its spec wants it, with everything in memory lost."""
+"""Killed anywhere: whatever happens in whatever order, a host ends where its spec wants it, with
+everything in memory lost."""
 
 from __future__ import annotations
 

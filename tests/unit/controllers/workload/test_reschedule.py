@@ -1,4 +1,5 @@
-"""Another host for who was late: only where nobody named the host and nothing was written to it, and whenever the controllers die."""
+"""Another host for who was late: only where nobody named the host and nothing was written to it,
+and whenever the controllers die."""
 
 from __future__ import annotations
 

@@ -86,7 +86,8 @@ def test_no_role_grants_everything() -> None:
     assert len(rules) > 10
     for kind, rule in rules:
         assert "*" not in [*rule["apiGroups"], *rule["verbs"]]
-        # All of Cluster API's kinds, which are its own to add to, in one namespace; never all of anybody else's.
+        # All of Cluster API's kinds, which are its own to add to, in one namespace; never all of
+        # anybody else's.
         theirs = kind == "Role" and all(group.endswith("cluster.x-k8s.io") or group == "ipam.metal3.io" for group in rule["apiGroups"])
         assert theirs or "*" not in rule["resources"]
 

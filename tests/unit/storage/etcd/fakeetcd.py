@@ -1,4 +1,5 @@
-"""An etcd gateway that says what it is told to say: calls from lists of answers, watches from scripts."""
+"""An etcd gateway that says what it is told to say: calls from lists of answers, watches from
+scripts."""
 
 from __future__ import annotations
 
@@ -166,7 +167,8 @@ def events(*items: dict[str, Any], revision: int = 0, fragment: bool = False) ->
 
 
 def event(key: str, value: bytes | None, revision: int, previous: bytes | None = None, *, lost: bool = False) -> dict[str, Any]:
-    """One event as etcd says it; value None: deleted; `lost`: the previous value is left out though there was one."""
+    """One event as etcd says it; value None: deleted; `lost`: the previous value is left out though
+    there was one."""
     made: dict[str, Any] = {"kv": {"key": b64(key.encode()), "mod_revision": str(revision)}}
     if value is None:
         made["type"] = "DELETE"

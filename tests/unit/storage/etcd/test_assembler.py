@@ -1,4 +1,5 @@
-"""From etcd's messages to events: complete revisions, in order, once, however they are cut into messages and connections."""
+"""From etcd's messages to events: complete revisions, in order, once, however they are cut into
+messages and connections."""
 
 from __future__ import annotations
 
@@ -98,14 +99,16 @@ def test_a_watch_begins_with_its_creation() -> None:
     losses=st.lists(st.integers(1, 4), max_size=4),
 )
 def test_any_cutting_gives_the_same(sizes: list[int], cuts: list[int], losses: list[int]) -> None:
-    """sizes: events of each revision. cuts: events of each message. losses: messages until each connection is lost."""
+    """sizes: events of each revision. cuts: events of each message. losses: messages until each
+    connection is lost."""
     history = [event(f"k{n}", b"v", revision) for revision, size in enumerate(sizes, 2) for n in range(size)]
     wanted = [put(f"k{n}", revision) for revision, size in enumerate(sizes, 2) for n in range(size)]
     got: list[Event] = []
     complete = 1
     for lost_after in [*losses, 1000]:
         assembler = fresh(complete)
-        rest = [each for each in history if int(each["kv"]["mod_revision"]) >= complete]  # from the last one on, as etcd is asked
+        # from the last one on, as etcd is asked
+        rest = [each for each in history if int(each["kv"]["mod_revision"]) >= complete]
         for _ in range(lost_after):
             size = cuts.pop() if cuts else len(rest)
             part, rest = rest[:size], rest[size:]

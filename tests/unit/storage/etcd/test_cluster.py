@@ -1,4 +1,5 @@
-"""Several endpoints as one: what is tried elsewhere, what never is sent twice, and one login for all who need it."""
+"""Several endpoints as one: what is tried elsewhere, what never is sent twice, and one login for
+all who need it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The gateway's JSON: nothing is lost on the way there and back, and prefixes are exact ranges of bytes."""
+"""The gateway's JSON: nothing is lost on the way there and back, and prefixes are exact ranges of
+bytes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""EtcdStore's own part: pages of one state, revisions that are passed on, regular compaction. The rest of the contract is tried on a
-real etcd (tests/integration)."""
+"""EtcdStore's own part: pages of one state, revisions that are passed on, regular compaction. The
+rest of the contract is tried on a real etcd (tests/integration)."""
 
 from __future__ import annotations
 
@@ -126,7 +126,8 @@ async def test_a_commit_lets_watches_ask(etcd: FakeEtcd, store: EtcdStore) -> No
     async with asyncio.timeout(5):
         while not seen:  # noqa: ASYNC110 - a list has no event
             await asyncio.sleep(0.01)
-        await asyncio.sleep(0.1)  # the questions of the beginning are over: without a cause there is none for 1000 s
+        # the questions of the beginning are over: without a cause there is none for 1000 s
+        await asyncio.sleep(0.1)
         asked.clear()
         assert await store.commit([Put("/a", b"")]) == 6
         await task
@@ -156,7 +157,8 @@ async def test_what_was_the_latest_one_period_ago_is_compacted(etcd: FakeEtcd) -
             await asyncio.sleep(0.01)
     await store.close()
     revisions = [int(ask["revision"]) for ask in etcd.asked("/kv/compaction")]
-    # The first fails, and is tried again elsewhere (there is only the one) before the period is over.
+    # The first fails, and is tried again elsewhere (there is only the one) before the period is
+    # over.
     assert revisions[:3] == [5, 5, 100]
 
 
@@ -167,7 +169,8 @@ def record(cluster: str, revision: int) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("cluster", "revision"), [("1", 50_000), ("2", 5 + BUMPED)])
 async def test_the_record_is_brought_up_to_date(etcd: FakeEtcd, cluster: str, revision: int) -> None:
-    """At the start, and then regularly; a restored etcd whose revisions are all new is as good as the one before."""
+    """At the start, and then regularly; a restored etcd whose revisions are all new is as good as
+    the one before."""
     etcd.answer("/kv/range", told(cluster, revision) | record("1", 5))
     etcd.answer("/kv/txn", header(revision))
     store = EtcdStore([etcd.endpoint], prefix="/p", keep_history=0.02)

@@ -1,4 +1,5 @@
-"""Watches across connections, against scripts: complete, in order, and over when they are of no use."""
+"""Watches across connections, against scripts: complete, in order, and over when they are of no
+use."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ async def started(*etcds: FakeEtcd, patience: float = 5, **options: Any) -> Etcd
 async def watch(
     store: EtcdStore, after: int, upto: int, *, items: list[Event | Progress] | None = None, begun: asyncio.Event | None = None
 ) -> list[Event]:
-    """The events until progress to `upto`. Everything goes to `items`, too; `begun` is set with the first."""
+    """The events until progress to `upto`. Everything goes to `items`, too; `begun` is set with the
+    first."""
     collected: list[Event] = []
     stream: AsyncGenerator[Event | Progress, None] = store.watch("/", after)  # type: ignore[assignment] # it is one
     async with asyncio.timeout(10), aclosing(stream):
@@ -147,7 +149,8 @@ async def test_progress_is_asked_for_until_it_is_told(etcd: FakeEtcd) -> None:
 
 
 async def test_a_revision_that_somebody_saw_is_asked_for(etcd: FakeEtcd) -> None:
-    """Other prefixes' revisions come by no event: who waits for them must not wait for the interval."""
+    """Other prefixes' revisions come by no event: who waits for them must not wait for the
+    interval."""
     current = 5
 
     async def script(socket: Socket) -> None:
@@ -163,7 +166,8 @@ async def test_a_revision_that_somebody_saw_is_asked_for(etcd: FakeEtcd) -> None
     begun = asyncio.Event()
     task = asyncio.create_task(watch(store, 5, 9, items=items, begun=begun))
     await asyncio.wait_for(begun.wait(), 5)
-    await asyncio.sleep(0.1)  # the questions of the beginning are over: without a cause there is none for 1000 s
+    # the questions of the beginning are over: without a cause there is none for 1000 s
+    await asyncio.sleep(0.1)
     etcd.answer("/kv/range", header(9))
     current = 9
     assert await store.current_revision() == 9

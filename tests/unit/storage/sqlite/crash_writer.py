@@ -1,4 +1,5 @@
-"""A program that writes until it is killed: one line "key revision" on stdout for every acknowledged commit."""
+"""A program that writes until it is killed: one line "key revision" on stdout for every
+acknowledged commit."""
 
 from __future__ import annotations
 

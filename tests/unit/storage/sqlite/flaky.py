@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 class FlakyConnection(sqlite3.Connection):
-    """`fail[statement] = error`: raise the error, once or so many `times`, instead of running the statement; with `late`, after running it.
-    `ran`: the statements that were run."""
+    """`fail[statement] = error`: raise the error, once or so many `times`, instead of running the
+    statement; with `late`, after running it. `ran`: the statements that were run."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -34,7 +34,8 @@ async def fill(store: SQLiteStore) -> list[str]:
 
 
 async def until_taken(store: SQLiteStore, *operations: Put | Delete) -> int:
-    """The commit's revision, as a client gets it that tries again. Others have the disk in between."""
+    """The commit's revision, as a client gets it that tries again. Others have the disk in
+    between."""
     async with asyncio.timeout(20):
         while True:
             with suppress(Full):
@@ -82,7 +83,8 @@ async def test_deleting_makes_room_without_a_restart(store: SQLiteStore, tmp_pat
 
 
 async def test_what_is_there_can_be_changed_for_ever(store: SQLiteStore) -> None:
-    """What controllers write about objects that are deleted replaces values by some of about the same size."""
+    """What controllers write about objects that are deleted replaces values by some of about the
+    same size."""
     keys = await fill(store)
     for number in range(200):
         await until_taken(store, Put(keys[number % len(keys)], b"%3d" % number * (SIZE // 3)))

@@ -23,7 +23,8 @@ async def test_history_is_whole_or_refused(tmp_path: Path) -> None:
         last = await store.commit([Put("/a", b"3"), Put("/b", b"3"), Delete("/c")])
         await store.compact(middle)
     with closing(connect(tmp_path / "db")) as connection:
-        for after in (last_id(middle - 1), first_id(middle), first_id(middle) + 1):  # within the compacted revision too
+        # within the compacted revision too
+        for after in (last_id(middle - 1), first_id(middle), first_id(middle) + 1):
             with pytest.raises(Compacted) as caught:
                 history(connection, "", after, last_id(last), 10)
             assert (caught.value.revision, caught.value.oldest) == (middle - 1, middle)

@@ -1,4 +1,5 @@
-"""The SQLite backend passes the tests of every Store, also when its memory reaches back hardly at all."""
+"""The SQLite backend passes the tests of every Store, also when its memory reaches back hardly at
+all."""
 
 from __future__ import annotations
 

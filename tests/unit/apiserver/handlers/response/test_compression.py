@@ -1,4 +1,5 @@
-"""gzip in segments: any reader gets the same bytes back, and what did not change is not compressed again."""
+"""gzip in segments: any reader gets the same bytes back, and what did not change is not compressed
+again."""
 
 from __future__ import annotations
 

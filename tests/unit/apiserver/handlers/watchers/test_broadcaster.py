@@ -153,7 +153,8 @@ async def test_a_break_in_the_history_is_survived(monkeypatch: pytest.MonkeyPatc
 
 
 class Slow(Reader):
-    """A reader to which a change takes longer than a turn; `others`: how often others had their turn before each."""
+    """A reader to which a change takes longer than a turn; `others`: how often others had their
+    turn before each."""
 
     def __init__(self, subscription: Subscription[Change[Entry]], iterations: list[int], others: list[int]) -> None:
         super().__init__(subscription)

@@ -1,4 +1,5 @@
-"""Whose quota counts a host that no Workload has: from the end of the claim until others can have it."""
+"""Whose quota counts a host that no Workload has: from the end of the claim until others can have
+it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Claiming, changing and releasing hosts: by binding, through the view, by hand; and that nobody gets what another has."""
+"""Claiming, changing and releasing hosts: by binding, through the view, by hand; and that nobody
+gets what another has."""
 
 from __future__ import annotations
 
@@ -219,7 +220,8 @@ async def test_clearing_the_image_shows_deprovisioning_at_once(bench: Bench) -> 
     await bench.add_host()
     await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE)
     await bench.workloads.update(CONTEXT, "tenant-a", "node-0", lambda w: {**w, "status": {"phase": "Provisioning"}}, subresource="status")
-    # The report still says available: the real host has not begun. CAPM3 must not take that for done.
+    # The report still says available: the real host has not begun. CAPM3 must not take that for
+    # done.
     view = await bench.patch_view("tenant-a", "node-0", image=None, userData=None)
     assert view["status"]["provisioning"]["state"] == "deprovisioning"
     await bench.workloads.update(CONTEXT, "tenant-a", "node-0", lambda w: {**w, "status": {"phase": "Bound"}}, subresource="status")
@@ -253,7 +255,8 @@ async def test_a_report_and_a_phase_at_once_both_show(bench: Bench, report_first
 async def test_an_unbound_host_is_offered_though_a_report_came_between_whose_writer_was_cut_off(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Controllers that die at this moment would leave the host without an offer: nothing would tell of it again."""
+    """Controllers that die at this moment would leave the host without an offer: nothing would tell
+    of it again."""
     host = await bench.add_host()
     await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
     show, reports = bench.hosts.claims.show, 0

@@ -1,4 +1,5 @@
-"""A claim through the view is answered when the real host was taken for it, with 409 when somebody else was faster."""
+"""A claim through the view is answered when the real host was taken for it, with 409 when somebody
+else was faster."""
 
 from __future__ import annotations
 
@@ -49,7 +50,8 @@ async def confirm(bench: Bench, name: str) -> None:
 
 
 async def lose(bench: Bench, name: str) -> None:
-    """What the controllers do with a claim that is lost: delete its Workload, clear the claim, let the Workload go."""
+    """What the controllers do with a claim that is lost: delete its Workload, clear the claim, let
+    the Workload go."""
     await bench.workloads.delete(CONTEXT, "tenant-a", name, DeleteOptions())
     host = next(iter(bench.hosts.collection.range()))
     await bench.hosts.update(CONTEXT, "", host.name, lambda old: {**old, "spec": {**old["spec"], "claimRef": None}})
@@ -149,7 +151,8 @@ async def test_no_more_than_a_few_claims_of_a_namespace_wait_at_once(bench: Benc
 
 
 async def test_waiting_claims_keep_no_seats(bench: Bench) -> None:
-    """With one seat for a user and four of the level, four claims that wait would hold up everybody."""
+    """With one seat for a user and four of the level, four claims that wait would hold up
+    everybody."""
     await connected(bench)
     names = [f"node-{number}" for number in range(confirmation.OF_ONE_NAMESPACE)]
     for name in names:

@@ -241,7 +241,8 @@ def test_a_manager_owns_what_it_applies(live: Object, obj: Object) -> None:
 @FEW
 @given(things, things, things)
 def test_what_others_own_is_kept(first: Object, mine: Object, less: Object) -> None:
-    """Whatever is applied next by one, what another applied and nobody changed is there afterwards."""
+    """Whatever is applied next by one, what another applied and nobody changed is there
+    afterwards."""
     live = applied(applied(None, first, "cleo"), mine, force=True)
     found = applied(live, less, force=True)
     kept = FieldSet(owners(found).get("Apply cleo", {}))
@@ -253,7 +254,8 @@ def test_what_others_own_is_kept(first: Object, mine: Object, less: Object) -> N
 @given(things, things)
 def test_alone_an_applier_gets_what_it_applies_and_loses_what_it_does_not(first: Object, second: Object) -> None:
     for obj in (first, second):
-        # As upstream, an empty list with items of its own belongs to nobody, and does not hold what is around it.
+        # As upstream, an empty list with items of its own belongs to nobody, and does not hold what
+        # is around it.
         obj["spec"] = {name: value for name, value in obj["spec"].items() if value != []}
     found = applied(applied(None, first), second)
     wanted = to_field_set(THING, second)

@@ -1,4 +1,5 @@
-"""Fields of an object, comparison, merge and removal: the laws they obey, and upstream's corner cases."""
+"""Fields of an object, comparison, merge and removal: the laws they obey, and upstream's corner
+cases."""
 
 from __future__ import annotations
 

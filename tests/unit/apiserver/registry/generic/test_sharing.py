@@ -1,4 +1,5 @@
-"""Parts that an update leaves alone are shared with what is stored, and sharing changes no outcome."""
+"""Parts that an update leaves alone are shared with what is stored, and sharing changes no
+outcome."""
 
 from __future__ import annotations
 

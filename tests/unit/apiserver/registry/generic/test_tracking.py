@@ -1,4 +1,5 @@
-"""managedFields on every write, and server-side apply through the registry: on plain kinds and on views."""
+"""managedFields on every write, and server-side apply through the registry: on plain kinds and on
+views."""
 
 from __future__ import annotations
 

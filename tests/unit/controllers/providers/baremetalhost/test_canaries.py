@@ -43,7 +43,8 @@ UNDER = (
     "status.provisioning.raid.",
     "status.provisioning.rootDeviceHints.",
 )
-"""What tenants may see of a real host; all else is its owner's. Of the provisioned image and the operations: the claimant alone."""
+"""What tenants may see of a real host; all else is its owner's. Of the provisioned image and the
+operations: the claimant alone."""
 NEVER = ("status.hardware.nics.lldp", "status.provisioning.image.ociAuthSecretName", "status.errorMessage", "status.provisioning.ID")
 
 

@@ -1,4 +1,5 @@
-"""Merge patches for real hosts: applied, they make it so; applied again, they are empty; what is not ours stays."""
+"""Merge patches for real hosts: applied, they make it so; applied again, they are empty; what is
+not ours stays."""
 
 from __future__ import annotations
 
@@ -115,7 +116,8 @@ def test_a_reboot_is_passed_once_and_taken_back() -> None:
     want = desired(made(), {}, wanted, cleaning="metadata")
     current = merge_patch(host(), claimed_patch(host(), want))
     assert consumed(current, wanted) == ()
-    current = merge_patch(current, {"metadata": {"annotations": {"reboot.metal3.io": None}}})  # BMO has done it
+    # BMO has done it
+    current = merge_patch(current, {"metadata": {"annotations": {"reboot.metal3.io": None}}})
     assert claimed_patch(current, want) == {}
     assert consumed(current, wanted) == ("reboot.metal3.io",)
     without = desired(made(), {}, {}, cleaning="metadata")

@@ -1,4 +1,5 @@
-"""Which marks on shared hosts are one's own: by the name that was given, by the cluster's id, and those from before there were names."""
+"""Which marks on shared hosts are one's own: by the name that was given, by the cluster's id, and
+those from before there were names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Marks on real hosts: what is written is read again, and what earlier versions wrote is nobody's."""
+"""Marks on real hosts: what is written is read again, and what earlier versions wrote is
+nobody's."""
 
 from __future__ import annotations
 

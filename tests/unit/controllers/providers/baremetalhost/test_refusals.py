@@ -1,4 +1,5 @@
-"""What admission refuses is told to the tenant by its own fields, without what admission has said."""
+"""What admission refuses is told to the tenant by its own fields, without what admission has
+said."""
 
 from __future__ import annotations
 

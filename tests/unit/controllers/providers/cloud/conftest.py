@@ -49,7 +49,8 @@ async def openstack() -> AsyncIterator[NovaCloud]:
 
 @pytest.fixture(autouse=True)
 def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looks at the cloud come as soon as a simulated one has something to show; and no request ends because the machine is slow."""
+    """Looks at the cloud come as soon as a simulated one has something to show; and no request ends
+    because the machine is slow."""
     monkeypatch.setattr(calls, "TIMEOUT", 120.0)
     monkeypatch.setattr(follower, "SOON", 0.3)
     monkeypatch.setattr(follower, "FIRST", 0.1)

@@ -16,8 +16,9 @@ __all__ = ["Door", "door"]
 
 
 class Door:
-    """Forwards each request, unless `answer` (called with what is asked for) gives another response. `asked` lists what was asked
-    for: list, create, terminate, start, stop, reboot, tag, untag, or the cloud's own word.
+    """Forwards each request, unless `answer` (called with what is asked for) gives another
+    response. `asked` lists what was asked for: list, create, terminate, start, stop, reboot, tag,
+    untag, or the cloud's own word.
 
     `meet`: requests that wait for each other."""
 

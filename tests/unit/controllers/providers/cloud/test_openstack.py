@@ -1,4 +1,5 @@
-"""What only OpenStack has: tokens that end, a catalog, builds that fail, servers that take no notes, and no token for creations."""
+"""What only OpenStack has: tokens that end, a catalog, builds that fail, servers that take no
+notes, and no token for creations."""
 
 from __future__ import annotations
 
@@ -209,7 +210,8 @@ async def test_a_locked_server_is_waited_for(nova: NovaCloud) -> None:
 
 
 async def test_a_machine_is_replaced_only_once_its_workload_says_so(nova: NovaCloud) -> None:
-    """Nova forgets what is deleted. Whoever goes on after a crash must not take the machine for lost, nor make a lost one again."""
+    """Nova forgets what is deleted. Whoever goes on after a crash must not take the machine for
+    lost, nor make a lost one again."""
     async with running(nova) as (provider, _):
         request = await runs(provider)
     ran = {"phase": "Running", "conditions": [{"type": "Provisioned", "status": "True"}]}
@@ -244,7 +246,8 @@ async def test_a_creation_whose_second_half_fails_is_found_again(nova: NovaCloud
 
 
 async def test_two_creations_at_once_leave_one_machine(nova: NovaCloud) -> None:
-    """Two replicas that look, find nothing, and make one each: Nova excludes nobody. The older one stays, whoever looks first."""
+    """Two replicas that look, find nothing, and make one each: Nova excludes nobody. The older one
+    stays, whoever looks first."""
     async with running(nova) as (first, _), running(nova) as (second, _):
         request = claim("w", only(first))
         nova.door.meet["create"] = asyncio.Barrier(2)

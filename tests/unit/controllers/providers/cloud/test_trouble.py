@@ -238,7 +238,8 @@ async def test_two_classes_over_one_account_do_not_touch_each_others_machines(so
 
 
 async def test_two_clusters_that_claim_one_slot_at_once_leave_one_machine(source: Cloud) -> None:
-    """Two management clusters with a class of one name and no identity: both look, find nothing, and make a machine."""
+    """Two management clusters with a class of one name and no identity: both look, find nothing,
+    and make a machine."""
     async with running(source) as (first, _), running(source) as (second, _):
         rivals = [(first, claim("one", only(first))), (second, claim("two", only(second)))]
         source.door.meet["create"] = asyncio.Barrier(2)

@@ -51,7 +51,8 @@ class Cloud(SourceHarness):
         harness = self
 
         class Remembered(CloudProvider):
-            """Flavors change with the class, which makes a new provider; the tests of all providers look at one."""
+            """Flavors change with the class, which makes a new provider; the tests of all providers
+            look at one."""
 
             @classmethod
             async def create(cls, context: ProviderContext) -> Self:
@@ -81,7 +82,8 @@ class Cloud(SourceHarness):
 
     @abstractmethod
     def refused(self, why: str) -> web.Response:
-        """How this cloud says that: away, failing, unauthorized, forbidden, throttled, quota, image, machine."""
+        """How this cloud says that: away, failing, unauthorized, forbidden, throttled, quota,
+        image, machine."""
 
     def flavor(self, name: str = "small", **fields: Any) -> Object:
         return {"name": name, "instanceType": self.kinds[0], "cpu": 2, "memory": "2Gi", "disk": "8Gi", "capacity": 1, **fields}

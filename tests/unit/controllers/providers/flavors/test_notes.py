@@ -1,4 +1,5 @@
-"""The notes that providers of machines keep: what is on offer, what is to be looked at again, what was told."""
+"""The notes that providers of machines keep: what is on offer, what is to be looked at again, what
+was told."""
 
 from __future__ import annotations
 

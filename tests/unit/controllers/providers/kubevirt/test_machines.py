@@ -1,4 +1,5 @@
-"""What becomes of a VirtualMachine: disks, power, reboots, addresses, and what its owner does to it."""
+"""What becomes of a VirtualMachine: disks, power, reboots, addresses, and what its owner does to
+it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Steps, with KubeVirt taking turns in any order: a machine becomes what is wished last, and no disk goes from under a running one."""
+"""Steps, with KubeVirt taking turns in any order: a machine becomes what is wished last, and no
+disk goes from under a running one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Trouble: each has a condition that says what to do, to whom it may concern, and ends when its cause does."""
+"""Trouble: each has a condition that says what to do, to whom it may concern, and ends when its
+cause does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A KubeVirt cluster in memory, driven by the simulation of its controllers, as the tests of all providers want it."""
+"""A KubeVirt cluster in memory, driven by the simulation of its controllers, as the tests of all
+providers want it."""
 
 from __future__ import annotations
 
@@ -35,13 +36,15 @@ def flavor(name: str = "small", **fields: Any) -> Object:
 
 
 class KubeVirt(SourceHarness):
-    """The cluster. Machines on offer are the class's parameters; `made` is the provider that a test runs."""
+    """The cluster. Machines on offer are the class's parameters; `made` is the provider that a test
+    runs."""
 
     def __init__(self, api: FakeApi, simulation: Simulation) -> None:
         harness = self
 
         class Remembered(KubeVirtProvider):
-            """Flavors change with the class, which makes a new provider; the tests of all providers look at one."""
+            """Flavors change with the class, which makes a new provider; the tests of all providers
+            look at one."""
 
             @classmethod
             async def create(cls, context: ProviderContext) -> Self:

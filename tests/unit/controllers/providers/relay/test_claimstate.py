@@ -1,4 +1,5 @@
-"""Whose a claim is, seen from a Workload: over every order of taking, writing over, and handing back."""
+"""Whose a claim is, seen from a Workload: over every order of taking, writing over, and handing
+back."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The relay passes the tests of all providers; and what is its own: identity, claims that move, and what it leaves behind."""
+"""The relay passes the tests of all providers; and what is its own: identity, claims that move, and
+what it leaves behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Another metal3-workloads in memory: one namespace's views, which claim, provision and release at once."""
+"""Another metal3-workloads in memory: one namespace's views, which claim, provision and release at
+once."""
 
 from __future__ import annotations
 
