@@ -13,12 +13,28 @@ from apiserver.client.objects import Object, annotations_of, deleting, labels_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["admits", "default_class", "deployment_terms", "is_active", "lets_in", "not_allowed", "reclaimed_as_allowed", "retain_refused"]
+__all__ = [
+    "admits",
+    "default_class",
+    "deployment_terms",
+    "is_active",
+    "is_connected",
+    "lets_in",
+    "not_allowed",
+    "reclaimed_as_allowed",
+    "retain_refused",
+]
 
 
 def is_active(namespace: Object) -> bool:
     """Whether the namespace is there to stay: not being deleted."""
     return (namespace.get("status") or {}).get("phase", "Active") == "Active" and not namespace["metadata"].get("deletionTimestamp")
+
+
+def is_connected(class_: Object) -> bool:
+    """Whether the class's source of machines answers, as its controller said last."""
+    conditions = (class_.get("status") or {}).get("conditions") or ()
+    return any((item["type"], item["status"]) == ("Connected", "True") for item in conditions)
 
 
 def admits(class_: Object, namespace: Object) -> bool:

@@ -7,11 +7,12 @@ when the server says no. An assumption ends when the event that confirms it has 
 from __future__ import annotations
 
 from collections import Counter, OrderedDict, defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from apiserver.client.clock import Clock, LoopClock
 from apiserver.client.objects import Object, name_of
-from controllers.scheduler.fit import OTHERS_DATA, Candidate, candidate, misfits
+from controllers.scheduler.fit import OTHERS_DATA, OWN, Candidate, candidate, misfits
 from controllers.scheduler.index import FreeIndex
 
 if TYPE_CHECKING:
@@ -24,16 +25,27 @@ ASSUMED_FOR = 30.0
 _NONE = FreeIndex()
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What is known of a Host: its class, why it is not free (None when it is), and the uid of the namespace that has it."""
+
+    class_name: str
+    reason: str | None
+    holder: str
+
+
 class FreeHosts:
     """Free hosts by class, and how many others there are."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock: Clock = clock or LoopClock()
         self._free: dict[str, FreeIndex] = defaultdict(FreeIndex)
-        self._known: dict[str, tuple[str, str | None]] = {}
+        self._known: dict[str, _Known] = {}
         self._assumed: OrderedDict[str, float] = OrderedDict()
         self._held: dict[str, Candidate] = {}
         self._totals: Counter[str] = Counter()
+        self._claimed: Counter[tuple[str, str]] = Counter()
+        """Claimed hosts by class and uid of the namespace that has them."""
         self._versions: Counter[str] = Counter()
 
     def update(self, old: Object | None, new: Object | None) -> str | None:
@@ -48,9 +60,11 @@ class FreeHosts:
             self._versions[host["spec"]["className"]] += 1
             return None
         class_name = str(new["spec"]["className"])
-        reason = unfree(new)
-        self._known[name] = (class_name, reason)
+        reason, holder = unfree(new), str((new["spec"].get("claimRef") or {}).get("namespaceUID") or "")
+        self._known[name] = _Known(class_name, reason, holder)
         self._totals[class_name] += 1
+        if holder:
+            self._claimed[class_name, holder] += 1
         if known != self._known[name]:
             self._versions[class_name] += 1
         if new["spec"].get("claimRef"):
@@ -65,13 +79,24 @@ class FreeHosts:
         return class_name
 
     def _forget(self, name: str) -> Candidate | None:
-        class_name, reason = self._known.pop(name, ("", None))
-        if not class_name:
+        known = self._known.pop(name, None)
+        if known is None:
             return None
-        self._totals[class_name] -= 1
-        if reason is None:
-            return self._held.pop(name, None) or self._free[class_name].remove(name)
+        self._totals[known.class_name] -= 1
+        if known.holder:
+            self._uncount(known.class_name, known.holder)
+        if known.reason is None:
+            return self._held.pop(name, None) or self._free[known.class_name].remove(name)
         return None
+
+    def _uncount(self, class_name: str, holder: str) -> None:
+        self._claimed[class_name, holder] -= 1
+        if not self._claimed[class_name, holder]:
+            del self._claimed[class_name, holder]
+
+    def _class_of(self, name: str) -> str:
+        known = self._known.get(name)
+        return known.class_name if known is not None else ""
 
     def _of(self, class_name: str) -> FreeIndex:
         """The class's free hosts. Nothing is made of the name: tenants choose it."""
@@ -102,15 +127,17 @@ class FreeHosts:
         return self._totals[class_name]
 
     def reasons(self, class_name: str, want: Needs) -> Counter[str]:
-        """Why none of the hosts will do that the Workload's namespace could have now, counted. Looks at every free one. What others have,
-        or have left their data on, is not counted: a tenant reads the numbers."""
+        """Count why none of the hosts will do that the Workload's namespace has or could have now. Looks at every free one. What others
+        have, or have left their data on, is not counted: a tenant reads the numbers."""
         result = misfits(self._of(class_name), want)
         del result[OTHERS_DATA]
+        if own := self._claimed[class_name, want.namespace_uid]:
+            result[OWN] = own
         return result
 
     def assume(self, name: str) -> None:
         """Nobody else is to try this host while it is being bound."""
-        class_name, _ = self._known.get(name, ("", None))
+        class_name = self._class_of(name)
         self._assumed[name] = self._clock.time() + ASSUMED_FOR
         self._assumed.move_to_end(name)
         self._versions[class_name] += 1
@@ -121,7 +148,7 @@ class FreeHosts:
         """It was not bound after all."""
         self._assumed.pop(name, None)
         if (host := self._held.pop(name, None)) is not None:
-            class_name, _ = self._known[name]
+            class_name = self._class_of(name)
             self._versions[class_name] += 1
             self._free[class_name].add(host)
 

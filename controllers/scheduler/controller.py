@@ -15,7 +15,7 @@ from apiserver.client.clock import LoopClock, timestamp
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, deleting, key_of, name_of, namespace_of, uid_of
 from controllers import kinds
-from controllers.classaccess import admits, default_class, is_active, not_allowed, retain_refused
+from controllers.classaccess import admits, default_class, is_active, is_connected, not_allowed, retain_refused
 from controllers.runtime.conditions import condition, find_condition
 from controllers.runtime.controller import Controller, Result, tenant_of
 from controllers.scheduler.cache import ASSUMED_FOR, FreeHosts, unfree
@@ -124,6 +124,8 @@ class Scheduler:
     def _class_changed(self, old: Object | None, new: Object | None) -> None:
         if old is None or new is None or _terms(old) != _terms(new):
             self._wake(None)
+        elif is_connected(old) != is_connected(new):
+            self._wake(name_of(new))
 
     def _namespace_changed(self, old: Object | None, new: Object | None) -> None:
         if old is None or new is None or _tenancy(old) != _tenancy(new):
@@ -172,6 +174,8 @@ class Scheduler:
         self._pending.add(key, name_of(class_))
         if (refused := not_allowed(class_, workload) or retain_refused(class_, workload)) is not None:
             raise Unbindable(*refused)
+        if not is_connected(class_) and not self._free.total(name_of(class_)):
+            raise Unbindable("ClassNotReady", _not_ready(name_of(class_)))
         if workload["spec"].get("hostRef"):
             return await self._bind_pinned(workload, class_)
         if (reason := too_complex(workload)) is not None:
@@ -218,17 +222,18 @@ class Scheduler:
         """The best host's name, taken so that no other Workload tries it."""
         chosen = self._free.best(name_of(class_), want)
         if chosen is None:
-            reason = "NoHostFits" if self._free.total(name_of(class_)) else "NoHosts"
-            raise Unbindable(reason, partial(self._explain, key, name_of(class_), want))
+            if not self._free.total(name_of(class_)):
+                raise Unbindable("NoHosts", _no_hosts(name_of(class_)))
+            raise Unbindable("NoHostFits", partial(self._explain, key, class_, want))
         self._free.assume(chosen)
         return chosen
 
-    def _explain(self, key: str, class_name: str, want: Needs) -> str:
+    def _explain(self, key: str, class_: Object, want: Needs) -> str:
         """Why no host of the class fits, as far as it was counted lately."""
-        text, fresh = self._explanations.of(class_name, want)
+        text, fresh = self._explanations.of(name_of(class_), want)
         if not fresh:
             self.controller.queue.add_after(key, self._repeat())
-        return text
+        return text if is_connected(class_) else f"{text}; {_DISCONNECTED}"
 
     async def _bind_pinned(self, workload: Object, class_: Object) -> Result | None:
         wanted = workload["spec"]["hostRef"]["name"]
@@ -322,6 +327,19 @@ class Scheduler:
 
 _OTHER_CLASS = "set spec.className to another class (kubectl get workloadclasses)"
 """While there is no host the class may be changed, so that nobody has to create the Workload again."""
+_DISCONNECTED = "the class is not connected to its source of machines now"
+
+
+def _not_ready(class_name: str) -> str:
+    """What a tenant reads of a class that has no hosts yet because its source does not answer. Why is said to the owner alone."""
+    return (
+        f'the WorkloadClass "{class_name}" is not connected to its source of machines: a host is bound as soon as it is connected and has '
+        f"one; ask the class's owner, or {_OTHER_CLASS}"
+    )
+
+
+def _no_hosts(class_name: str) -> str:
+    return f'the WorkloadClass "{class_name}" has no hosts: one is bound as soon as there is one; ask the class\'s owner, or {_OTHER_CLASS}'
 
 
 def _terms(class_: Object) -> tuple[object, ...]:

@@ -27,7 +27,7 @@ SHARE = 20.0
 
 @dataclass(frozen=True, slots=True)
 class _Explanation:
-    """A message, the state that it was made from, and when it may be made anew."""
+    """A message, the state that it was made from, and when it may be made again."""
 
     text: str
     version: int
@@ -49,6 +49,6 @@ class Explanations:
         if known is not None and (known.version == version or started < known.until):
             return known.text, known.version == version
         reasons = self._free.reasons(class_name, want)
-        text, ended = explain(reasons.total(), reasons), self._clock()
+        text, ended = explain(reasons), self._clock()
         self._known.put(about, _Explanation(text, version, ended + SHARE * (ended - started)), footprint((about, text)))
         return text, True

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "OTHERS_DATA",
+    "OWN",
     "Candidate",
     "Needs",
     "around",
@@ -47,6 +48,8 @@ MOST_SAID = 8
 
 OTHERS_DATA = "are not available"
 """Why a host that is not clean is nothing for other namespaces."""
+OWN = "are its own already"
+"""Why a host that a Workload of the same namespace has is not available."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,12 +244,19 @@ def label_keys(want: Needs) -> tuple[str, ...]:
     return (*(selector.get("matchLabels") or {}), *expressions, *(key for key, _, _ in want.resources))
 
 
-def explain(total: int, reasons: Mapping[str, int]) -> str:
-    """Why no host fits, counted: "0/12 free hosts fit: 8 lack label gpu=yes, 4 have less than 64Gi of memory"."""
+def explain(reasons: Mapping[str, int]) -> str:
+    """Why no host fits, counted as kube-scheduler does: "0/12 hosts are available to this namespace: 8 lack label gpu=yes, 4 are its own".
+
+    Hosts that others have are not among them: a tenant would read from the number what others have."""
+    total = sum(reasons.values())
     if total == 0:
-        return "no host of the class is free for this namespace: one is taken as soon as there is; or choose another spec.className"
+        return f"no host of the class is available to this namespace: {_NEXT}"
     parts = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
-    return f"0/{total} free hosts fit: " + ", ".join(f"{count} {_singular(reason) if count == 1 else reason}" for reason, count in parts)
+    counted = ", ".join(f"{count} {_singular(reason) if count == 1 else reason}" for reason, count in parts)
+    return f"0/{total} hosts are available to this namespace: {counted}; {_NEXT}"
+
+
+_NEXT = "a host that becomes free and fits is bound at once; or change spec (className, hostSelector, requirements)"
 
 
 _SINGULAR = {"are": "is", "have": "has", "lack": "lacks", "do": "does", "hold": "holds"}

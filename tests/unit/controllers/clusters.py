@@ -109,6 +109,15 @@ def workload_class(**spec: Any) -> Object:
     }
 
 
+def host(name: str, *, claim: str = "", available: bool = True, reason: str = "") -> Object:
+    """A Host as its controller keeps it, free unless something else is said."""
+    spec: Object = {"className": "metal", "source": {"name": name, "uid": name}}
+    if claim:
+        spec["claimRef"] = {"namespace": "a", "name": claim, "uid": claim}
+    status = {"available": available, "reason": reason, "report": {"spec": {}, "status": bmh(name)["status"]}}
+    return {"metadata": {"name": name}, "spec": spec, "status": status}
+
+
 async def bind(api: FakeApi, request: web.Request, address: Address, body: Object) -> Object:
     """POST binding, as the server does it: all or nothing."""
     _, namespace, name = address

@@ -180,12 +180,15 @@ async def test_reasons_why_no_host_fits_are_counted(here: World) -> None:
         await eventually(lambda: all(host.get("status") for host in here.management.all(HOSTS)))
         here.management.put(WORKLOADS, workload("big", requirements={"ram": "128Gi"}))
         here.management.put(WORKLOADS, workload("picky", hostSelector={"matchLabels": {"gpu": "yes"}}))
-        await eventually(lambda: here.condition("big", "Bound")["message"] == "0/2 free hosts fit: 2 have less than 128Gi of memory")
-        await eventually(lambda: here.condition("picky", "Bound")["message"] == "0/2 free hosts fit: 2 lack label gpu=yes")
+        counted = "0/2 hosts are available to this namespace: 2 "
+        await eventually(lambda: here.condition("big", "Bound")["message"].startswith(f"{counted}have less than 128Gi of memory; "))
+        await eventually(lambda: here.condition("picky", "Bound")["message"].startswith(f"{counted}lack label gpu=yes; "))
         assert here.phase("big") == "Pending"
         here.hardware.put(BMH, bmh("h3", ram_gib=256))
         await eventually(lambda: here.phase("big") == "Running")
         assert here.claimed("big") == "h3"
+        mixed = "0/3 hosts are available to this namespace: 2 lack label gpu=yes, 1 is its own already; "
+        await eventually(lambda: here.condition("picky", "Bound")["message"].startswith(mixed))
 
 
 async def test_class_troubles_are_said_and_resolve_themselves(here: World) -> None:
@@ -216,6 +219,37 @@ async def test_class_troubles_are_said_and_resolve_themselves(here: World) -> No
         await eventually(lambda: connected()["status"] == "True")
 
 
+async def test_a_class_without_a_source_is_not_ready_for_its_tenants_and_says_no_more(here: World) -> None:
+    here.management.remove(SECRETS, "hardware", "system")
+    here.management.put(WORKLOADS, workload("web"))
+    here.management.put(WORKLOADS, workload("pinned", hostRef={"name": "h1"}))
+
+    def bound(name: str) -> dict[str, Any]:
+        return here.condition(name, "Bound")
+
+    async with controllers(here):
+        await eventually(lambda: bound("web")["reason"] == bound("pinned")["reason"] == "ClassNotReady")
+        assert "metal" in bound("web")["message"]
+        for words in ("secret", "hardware", "system", "spec.credentials"):
+            assert words not in bound("web")["message"], "that is the owner's"
+        assert here.condition("web", "Stalled")["status"] == "", "it may yet succeed by itself"
+        config = orjson.dumps(here.hardware.kubeconfig).decode()
+        here.management.put(SECRETS, secret("hardware", "system", kubeconfig=config))
+        await eventually(lambda: here.phase("web") == "Running" or here.phase("pinned") == "Running")
+
+
+async def test_that_no_host_fits_is_said_with_the_class_being_disconnected(here: World) -> None:
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("big", requirements={"ram": "128Gi"}))
+        await eventually(lambda: here.condition("big", "Bound")["reason"] == "NoHostFits")
+        here.management.remove(SECRETS, "hardware", "system")
+        await eventually(lambda: "not connected" in here.condition("big", "Bound")["message"])
+        assert here.condition("big", "Bound")["reason"] == "NoHostFits"
+        config = orjson.dumps(here.hardware.kubeconfig).decode()
+        here.management.put(SECRETS, secret("hardware", "system", kubeconfig=config))
+        await eventually(lambda: "not connected" not in here.condition("big", "Bound")["message"])
+
+
 async def test_rotated_credentials_need_no_restart(here: World) -> None:
     here.hardware.tokens = {"token-canary"}
     async with controllers(here):
@@ -233,7 +267,7 @@ async def test_the_owner_taking_a_host_away_is_told(here: World) -> None:
     here.hardware.put(BMH, bmh("h1", consumerRef={"kind": "Metal3Machine", "name": "other", "namespace": "x"}))
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web"))
-        await eventually(lambda: here.condition("web", "Bound")["message"].startswith("no host of the class is free"))
+        await eventually(lambda: here.condition("web", "Bound")["message"].startswith("no host of the class is available"))
         here.hardware.edit(BMH, "h1", {"spec": {"consumerRef": None}}, "metal3")
         await eventually(lambda: here.phase("web") == "Running")
         here.hardware.edit(BMH, "h1", {"spec": {"consumerRef": {"kind": "Metal3Machine", "name": "thief"}}}, "metal3")
@@ -354,7 +388,7 @@ async def test_dirty_disks_stay_home(here: World) -> None:
         name = host_name(here.host("h1")["metadata"]["uid"])
         await eventually(lambda: here.management.get(HOSTS, name)["spec"]["offers"] == ["team-a"])
         here.management.put(WORKLOADS, workload("stranger", "team-b"))
-        await eventually(lambda: "no host of the class is free" in here.condition("stranger", "Bound", "team-b")["message"])
+        await eventually(lambda: "no host of the class is available" in here.condition("stranger", "Bound", "team-b")["message"])
         here.management.put(WORKLOADS, workload("again"))
         await eventually(lambda: here.phase("again") == "Running")
         here.request_deletion("again")
@@ -376,7 +410,7 @@ async def test_dirty_disks_are_not_a_later_namespaces(here: World) -> None:
         here.management.put(NAMESPACES, {"kind": "Namespace", "metadata": {"name": "team-a"}, "status": {"phase": "Active"}})
         assert here.management.get(NAMESPACES, "team-a")["metadata"]["uid"] != first
         here.management.put(WORKLOADS, workload("stranger"))
-        await eventually(lambda: "no host of the class is free" in here.condition("stranger", "Bound")["message"])
+        await eventually(lambda: "no host of the class is available" in here.condition("stranger", "Bound")["message"])
         status = here.management.get(HOSTS, name)["status"]
         assert not status["available"]
         assert first in status["message"]

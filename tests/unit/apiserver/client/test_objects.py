@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from apiserver.client.errors import ApiException
-from apiserver.client.objects import Resource
+from apiserver.client.objects import Resource, matches, split_key
 
 SECRETS = Resource("", "v1", "secrets", "Secret")
 WORKLOADS = Resource("workload.metal3.io", "v1alpha1", "workloads", "Workload")
@@ -45,3 +46,23 @@ def test_whatever_the_name_the_request_is_for_an_object_of_this_namespace(name: 
     assert unquote(sent.raw_path.removeprefix("/api/v1/namespaces/team-a/secrets/")) == name
     assert not sent.raw_query_string
     assert not sent.raw_fragment
+
+
+@pytest.mark.parametrize(
+    ("expression", "matching"),
+    [
+        ({"key": "a", "operator": "In", "values": ["1"]}, True),
+        ({"key": "b", "operator": "NotIn", "values": ["1"]}, True),
+        ({"key": "a", "operator": "NotIn", "values": ["1"]}, False),
+        ({"key": "a", "operator": "Exists"}, True),
+        ({"key": "a", "operator": "DoesNotExist"}, False),
+        ({"key": "a", "operator": "Nonsense"}, False),
+    ],
+)
+def test_label_selectors(expression: dict[str, Any], matching: bool) -> None:
+    assert matches({"matchExpressions": [expression]}, {"a": "1"}) is matching
+
+
+def test_keys() -> None:
+    assert split_key("a/b") == ("a", "b")
+    assert split_key("b") == ("", "b")

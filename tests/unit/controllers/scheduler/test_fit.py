@@ -15,6 +15,7 @@ from controllers.kinds import FAILURE_DOMAIN
 from controllers.scheduler.fit import (
     MOST_TERMS,
     MOST_VALUES,
+    OWN,
     Candidate,
     Needs,
     around,
@@ -230,8 +231,10 @@ def test_a_host_with_data_fits_the_namespace_of_its_uid_alone(reserved: str | No
 
 def test_reasons_are_counted_like_the_schedulers() -> None:
     reasons = {"are not x86_64": 5, "have less than 64Gi of memory": 4, "lack label gpu=yes": 1}
-    assert explain(10, reasons) == "0/10 free hosts fit: 5 are not x86_64, 4 have less than 64Gi of memory, 1 lacks label gpu=yes"
-    assert "no host of the class is free" in explain(0, {})
+    counted = "0/10 hosts are available to this namespace: 5 are not x86_64, 4 have less than 64Gi of memory, 1 lacks label gpu=yes; "
+    assert explain(reasons).startswith(counted)
+    assert explain({OWN: 1}).startswith("0/1 hosts are available to this namespace: 1 is its own already; ")
+    assert explain({}).startswith("no host of the class is available to this namespace: ")
 
 
 @pytest.mark.parametrize(

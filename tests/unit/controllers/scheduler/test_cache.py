@@ -1,0 +1,70 @@
+"""The free hosts of each class, and why the others are not free."""
+
+from __future__ import annotations
+
+from controllers.scheduler.cache import ASSUMED_FOR, FreeHosts
+from controllers.scheduler.fit import OWN, Needs
+from tests.unit.controllers.clusters import host
+from tests.unit.controllers.fakeclock import FakeClock
+
+
+def test_free_hosts_and_assumptions() -> None:
+    clock = FakeClock()
+    free, want = FreeHosts(clock), Needs(namespace_uid="a", seed="w")
+    assert free.update(None, host("h1")) == "metal"
+    free.update(None, host("h2", claim="w"))
+    free.update(None, host("h3", available=False, reason="Unhealthy"))
+    assert free.best("metal", want) == "h1"
+    assert free.reasons("metal", Needs(namespace_uid="a", seed="w", nics=9)) == {"have fewer than 9 NICs": 1}, (
+        "of what others have nothing is said"
+    )
+    before = free.version("metal")
+    free.assume("h1")
+    assert free.best("metal", want) is None
+    assert free.reasons("metal", want) == {}
+    assert free.version("metal") != before
+    # A late event from before the bind does not free it.
+    assert free.update(host("h1"), {**host("h1"), "metadata": {"name": "h1", "resourceVersion": "2"}}) is None
+    assert free.best("metal", want) is None
+    free.restore("h1")
+    assert free.best("metal", want) == "h1"
+    free.assume("h1")
+    clock.advance(ASSUMED_FOR + 1)
+    assert free.best("metal", want) == "h1", "an assumption that nothing confirms ends"
+    free.assume("h1")
+    assert free.update(host("h1"), host("h1", claim="w")) is None
+    before = free.version("metal")
+    assert free.update(host("h2", claim="w"), host("h2", claim="w")) is None
+    assert free.version("metal") == before, "nothing that matters has changed"
+    assert free.update(host("h2", claim="w"), host("h2", available=False)) is None
+    assert free.version("metal") != before, "nothing is free, but for another reason"
+    assert free.update(host("h2", available=False), host("h2")) == "metal"
+    assert free.best("metal", want) == "h2"
+    assert free.total("metal") == 3
+    for name in ("h1", "h2", "h3"):
+        assert free.update(host(name), None) is None
+    assert (free.total("metal"), free.best("metal", want), free.reasons("metal", want)) == (0, None, {})
+
+
+def test_hosts_of_the_own_namespace_are_counted_and_nobody_elses() -> None:
+    free = FreeHosts(FakeClock())
+    small, own, others = host("h1"), host("h2", claim="w"), host("h3", claim="w")
+    own["spec"]["claimRef"] |= {"namespaceUID": "uid-a"}
+    others["spec"]["claimRef"] |= {"namespace": "b", "namespaceUID": "uid-b"}
+    for one in (small, own, others):
+        free.update(None, one)
+    want = Needs(namespace_uid="uid-a", seed="w", nics=9)
+    assert free.reasons("metal", want) == {"have fewer than 9 NICs": 1, OWN: 1}
+    before = free.version("metal")
+    free.update(own, host("h2", available=False))
+    assert free.version("metal") != before
+    assert free.reasons("metal", want) == {"have fewer than 9 NICs": 1}
+    assert free.reasons("metal", Needs(namespace_uid="", seed="w", nics=9)) == {"have fewer than 9 NICs": 1}, "no namespace, no hosts"
+
+
+def test_what_others_have_left_their_data_on_is_not_counted() -> None:
+    free = FreeHosts(FakeClock())
+    dirty = host("h1")
+    dirty["status"]["dirtyFor"] = "other"
+    free.update(None, dirty)
+    assert free.reasons("metal", Needs(namespace_uid="a", seed="w")) == {}
