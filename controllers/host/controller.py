@@ -112,20 +112,29 @@ class HostController:
         return consumer_gone(self._cluster.workloads.store.get(f"{claim['namespace']}/{claim['name']}")) if claim else ""
 
     async def _abandoned(self, host: Object) -> bool:
-        """Whether the host is claimed by a Workload that is no more. Asked for if it is not seen here: it may have been made just now."""
+        """Whether the host is claimed by a Workload that is no more. Both are asked for if it is not seen here: it may have been made just
+        now, or have ended together with the claim."""
         claim = host["spec"].get("claimRef")
         if not claim:
             return False
         workload = self._cluster.workloads.store.get(f"{claim['namespace']}/{claim['name']}")
-        if workload is None or workload["metadata"]["uid"] != claim["uid"]:
-            try:
-                workload = await self._cluster.client.get(kinds.WORKLOADS, claim["name"], claim["namespace"])
-            except ApiException as error:
-                # Only what is said of this very object counts: a kind that is not served for a while is no absence.
-                if error.not_found and error.details.get("name") == claim["name"]:
-                    return True
-                raise
-        return bool(workload["metadata"]["uid"] != claim["uid"])
+        if workload is not None and workload["metadata"]["uid"] == claim["uid"]:
+            return False
+        if await self._exists(claim):
+            return False
+        current = await self._cluster.client.get(kinds.HOSTS, name_of(host))
+        return bool((current["spec"].get("claimRef") or {}).get("uid") == claim["uid"])
+
+    async def _exists(self, claim: Object) -> bool:
+        """Whether the very Workload of the claim is in the store."""
+        try:
+            workload = await self._cluster.client.get(kinds.WORKLOADS, claim["name"], claim["namespace"])
+        except ApiException as error:
+            # Only what is said of this very object counts: a kind that is not served for a while is no absence.
+            if error.not_found and error.details.get("name") == claim["name"]:
+                return False
+            raise
+        return bool(workload["metadata"]["uid"] == claim["uid"])
 
     async def reconcile(self, key: str) -> Result | None:
         """Makes the Host say what the provider reports."""

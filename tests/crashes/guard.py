@@ -22,10 +22,11 @@ QUARANTINED = "workload.metal3.io/quarantined"
 class Guard:
     """Is told of commits. `broken`: what went wrong, in words. `installed`: (host, image URL) of
     each deployment that began. `claimed` is told of each real host that a claim is recorded for, at
-    that very moment."""
+    that very moment, and `committed` of each commit of a management cluster."""
 
     def __init__(self) -> None:
         self.claimed: Callable[[str], None] = lambda name: None
+        self.committed: Callable[[list[Event]], None] = lambda events: None
         self.broken: list[str] = []
         self.installed: list[tuple[str, str]] = []
         self._data: dict[str, str] = {}
@@ -45,6 +46,7 @@ class Guard:
     def management(self, side: str, events: list[Event]) -> None:
         """A commit of a management cluster. Its namespaces are told apart by their uids: names are
         used again."""
+        self.committed(events)
         for event in events:
             if event.type != "put":
                 continue
