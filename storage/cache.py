@@ -1,7 +1,8 @@
-"""The watch cache: collections of decoded items, kept as new as the Store around which it is.
+"""Keep decoded items in memory, as recent as the Store that they are read from.
 
-The API server reads its Collections synchronously: decoded once per write, nothing copied. It holds no stored bytes itself: as a Store it
-hands every call on, and returns once the collections have what the caller was told.
+The API server reads the Collections of this watch cache synchronously. Items are decoded once per
+write, and nothing is copied. The cache holds no stored bytes itself. As a Store it forwards every
+call, and it returns only when the collections contain what the caller was told.
 """
 
 from __future__ import annotations
@@ -30,26 +31,29 @@ _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 HISTORY_BYTES = 128 << 20
-"""Bytes of history for watches, by default."""
+"""The default size of the history for watches, in bytes."""
 
 _PAGE = 500
-_BACKOFF = 0.05, 5.0  # seconds: the first and the longest
-_ATTEMPTS = 3  # to begin with history while it is being compacted
+_BACKOFF = 0.05, 5.0  # the first and the longest delay, in seconds
+_ATTEMPTS = 3  # attempts to load a state with history while the history is being compacted
 
 
 class WatchCache(Store):
     """A Store around `store`, which it starts and closes.
 
-    history: how many changes each collection keeps for its watches; so many are read from the store at the start.
-    history_bytes: how much memory these changes may take, those of all collections together: what is beyond it is dropped from the
-    collection that has most.
-    patience: how long a commit waits until the cache has applied it, and a read until the cache is as new as the store, in
-    seconds; then Unavailable."""
+    history: the number of changes that each collection keeps for its watches. As many are read from
+    the store at the start.
+
+    history_bytes: the memory in bytes that these changes may take, for all collections together.
+    When it is exceeded, the collection with the most bytes drops its oldest changes.
+
+    patience: the seconds that a commit waits until the cache has applied it, and that a read waits
+    until the cache is as recent as the store. After that they raise Unavailable."""
 
     def __init__(self, store: Store, *, history: int = 10_000, history_bytes: int = HISTORY_BYTES, patience: float = 10.0) -> None:
         self.exclusive = store.exclusive
         self.failure: str | None = None
-        """Why it cannot go on; only a restart helps."""
+        """The reason why the cache has stopped, or None. Only a restart helps."""
         self._inner, self._history, self._patience = store, history, patience
         self._budget = Budget(history_bytes)
         self._revision = 0
@@ -67,11 +71,12 @@ class WatchCache(Store):
         indexers: Mapping[str, Callable[[T], Iterable[Hashable]]] | None = None,
         weigh: Callable[[T], int] | None = None,
     ) -> Collection[T]:
-        """Keep what is below `prefix` decoded. To be called before `start`.
+        """Keep the keys below `prefix` decoded. Must be called before `start`.
 
-        decode(key, value, revision) is called once per put, and once per deletion with the last value and the deletion's
-        revision. indexers: name → function from an item to the values it shall be found under.
-        weigh: the memory in bytes that an item takes besides its stored value."""
+        decode(key, value, revision) is called once per put, and once per deletion with the last
+        value and the deletion's revision. `indexers` maps a name to a function that returns the
+        values under which an item can be found. `weigh` returns the bytes of memory that an item
+        takes besides its stored value."""
         if self._pump is not None or self._closing is not None:
             raise RuntimeError(f"the collection {prefix} comes too late: collections are made before the cache is started")
         made = Collection(prefix, decode, indexers, history=self._history, budget=self._budget, weigh=weigh)
@@ -80,15 +85,17 @@ class WatchCache(Store):
 
     @property
     def revision(self) -> int:
-        """Every change up to this revision has been applied, in all collections."""
+        """The revision up to which every change has been applied, in all collections."""
         return self._revision
 
     def usage(self) -> Usage:
         return self._inner.usage()
 
     async def start(self) -> None:
-        """As Store.start; returns when everything is loaded, with the history that the store still has. Corrupt when a stored value
-        cannot be decoded, or when the store is the target of a migration that has not finished."""
+        """Start the store and load everything, with the history that the store still has.
+
+        Raises Corrupt if a stored value cannot be decoded, or if the store is the target of an
+        unfinished migration."""
         if self._pump is not None or self._closing is not None:
             raise Unavailable("the watch cache was started or closed before: make a new one")
         await self._inner.start()
@@ -96,7 +103,7 @@ class WatchCache(Store):
             if await self._inner.get(MARK) is not None:
                 raise Corrupt(
                     "a migration into this storage has not finished, so objects may be missing: run metal3-workloads migrate with the same "
-                    "--from and --to again, it goes on where it was; or serve the storage it came from"
+                    "--from and --to again to continue it, or serve the storage that it came from"
                 )
             await self._begin()
         except BaseException:
@@ -123,7 +130,8 @@ class WatchCache(Store):
         try:
             revision = await self._inner.commit(operations)
         except Conflict as error:
-            # Whoever tries again decides by what is read here, and must not lose against the same write twice.
+            # A caller that retries decides by what it reads here, and must not conflict with the
+            # same write twice.
             latest = error.actual or await self._inner.current_revision()
             with suppress(FutureRevision):
                 await self.wait_for(latest, self._patience)
@@ -132,7 +140,7 @@ class WatchCache(Store):
             await self.wait_for(revision, self._patience)
         except FutureRevision as error:
             raise Unavailable(
-                f"committed as revision {revision}, but not seen here within {self._patience} s: read before going on"
+                f"committed as revision {revision}, but not seen here within {self._patience} s: read before you try again"
             ) from error
         return revision
 
@@ -144,8 +152,10 @@ class WatchCache(Store):
         await self._inner.compact(revision)
 
     async def confirm(self) -> int:
-        """Make sure that synchronous reads right after this see every commit acknowledged before it, by whomever.
-        Returns the cache's revision. Free with an exclusive store. Raises Unavailable."""
+        """Wait until synchronous reads see every commit that was acknowledged before this call.
+
+        Commits of other processes are included. Returns the cache's revision. Costs nothing with an
+        exclusive store. Raises Unavailable."""
         self._check()
         if not self.exclusive:
             try:
@@ -160,8 +170,10 @@ class WatchCache(Store):
         return self.revision
 
     async def wait_for(self, revision: int, timeout: float | None) -> None:
-        """Return when everything up to `revision` has been applied. FutureRevision when that takes longer than `timeout`
-        seconds, Unavailable when the cache is closed meanwhile."""
+        """Wait until everything up to `revision` has been applied.
+
+        Raises FutureRevision after `timeout` seconds, and Unavailable if the cache is closed
+        meanwhile."""
         if self._ended is not None:
             raise Unavailable(self._ended)
         if revision <= self.revision:
@@ -175,11 +187,13 @@ class WatchCache(Store):
         self._check()
         async with aclosing(_generator(self._inner.watch(prefix, after))) as inner:
             async for item in inner:
-                await self.wait_for(item.revision, None)  # it shows nothing that the collections do not have yet
+                # never yield what the collections do not contain yet
+                await self.wait_for(item.revision, None)
                 yield item
 
     async def _begin(self) -> None:
-        """Load the state of some time ago, then what has happened since: watches from before a restart go on as if there had been none."""
+        """Load an earlier state and then the changes since, so that watches survive a restart of
+        this server."""
         latest = await self._inner.current_revision()
         at = max(1, latest - self._history)
         for _ in range(_ATTEMPTS):
@@ -190,11 +204,13 @@ class WatchCache(Store):
             except Compacted as error:
                 at = max(at, error.oldest)
             except Corrupt:
-                break  # it may have been repaired since; when it was not, the latest state has it too
+                # a corrupt value may have been repaired since; otherwise the latest state has it
+                # too
+                break
         await self._load(0)
 
     async def _run(self) -> None:
-        """Follow the inner store until closed, whatever happens to its watch."""
+        """Follow the inner store until closed, and restart its watch whenever it fails."""
         stale, backoff = False, _BACKOFF[0]
         while not self._stopping.is_set():
             before = self._revision
@@ -221,8 +237,10 @@ class WatchCache(Store):
                 await asyncio.wait_for(self._stopping.wait(), backoff)
 
     async def _load(self, at: int) -> None:
-        """Replace everything by the state at a revision, 0 for the latest; nobody sees it before it is whole. All subscribers get
-        Compacted: there may be changes between that nobody can tell any more. Raises Corrupt when something cannot be decoded."""
+        """Replace everything by the state at revision `at`, 0 for the latest.
+
+        Readers see the new state only when it is complete. All subscribers get Compacted, because
+        the changes in between may be lost. Raises Corrupt if a value cannot be decoded."""
         for collection in self._collections:
             collection.clear()
         page = await self._inner.list("", limit=_PAGE, at=at)
@@ -246,11 +264,13 @@ class WatchCache(Store):
                         raise _undecodable(item.key, item.revision, repr(error)) from error
 
     async def _follow(self, upto: int = 0) -> None:
-        """Apply the inner watch's events, each commit as a whole. With `upto`, until that revision, and Corrupt is raised for what
-        cannot be decoded."""
+        """Apply the events of the inner watch, each commit as a whole.
+
+        If `upto` is given, stop at that revision, and raise Corrupt for a value that cannot be
+        decoded."""
         if 0 < upto <= self._revision:
             return
-        waiting: list[Event] = []  # the events of one revision, not known to be complete
+        waiting: list[Event] = []  # the events of one revision that may be incomplete
         async with aclosing(_generator(self._inner.watch("", self._revision))) as inner:
             async for item in inner:
                 if waiting and (isinstance(item, Progress) or item.revision > waiting[0].revision):
@@ -283,7 +303,8 @@ class WatchCache(Store):
     async def _close(self) -> None:
         self._stopping.set()
         try:
-            await self._inner.close()  # its last commits still come through the watch, which then ends
+            # its last commits still arrive through the watch, which then ends
+            await self._inner.close()
             if self._pump is not None:
                 await asyncio.wait([self._pump], timeout=self._patience)
         finally:
@@ -312,7 +333,8 @@ class WatchCache(Store):
 
 
 def _generator(iterator: AsyncIterator[T]) -> AsyncGenerator[T, None]:
-    """Watches are generators, which have to be closed; the seam does not say so."""
+    """Return the watch as the generator it is. It must be closed, which the interface does not
+    say."""
     return cast("AsyncGenerator[T, None]", iterator)
 
 

@@ -1,7 +1,7 @@
-"""One prefix of the watch cache: decoded items in key order, indexes, and the history that watches follow.
+"""Hold one prefix of the watch cache: decoded items in key order, indexes and watch history.
 
-Items are decoded once per write and shared by all readers, who must not change them. For one event loop; reads are
-synchronous and never copy more than a list of references.
+Items are decoded once per write and shared by all readers, which must not change them. Use it on
+one event loop. Reads are synchronous and copy at most a list of references.
 """
 
 from __future__ import annotations
@@ -29,10 +29,12 @@ def _nothing(item: object) -> int:
 
 
 class Change(NamedTuple, Generic[T]):
-    """What happened to one key. "put": `item` is the new state, `previous` the one before (None: created).
-    "delete": `item` is the last state decoded with the deletion's revision, `previous` the last state itself.
+    """A change of one key.
 
-    `revision` grows from change to change, or stays the same within a commit."""
+    For "put", `item` is the new state and `previous` the one before it (None if the key was
+    created). For "delete", `item` is the last value decoded with the deletion's revision, and
+    `previous` is the last state itself. `revision` grows from change to change, or stays the same
+    within a commit."""
 
     type: Literal["put", "delete"]
     item: T
@@ -41,7 +43,7 @@ class Change(NamedTuple, Generic[T]):
 
 
 class Collection(Generic[T]):
-    """The keys that begin with `prefix`. Made by WatchCache.collection, filled by the cache only."""
+    """The items whose keys begin with `prefix`. Only WatchCache creates and fills a Collection."""
 
     def __init__(
         self,
@@ -64,66 +66,81 @@ class Collection(Generic[T]):
 
     @property
     def revision(self) -> int:
-        """Every change up to this revision has been applied."""
+        """The revision up to which every change has been applied."""
         return self._ring.revision
 
     @property
     def floor(self) -> int:
-        """The oldest revision one may subscribe after."""
+        """The oldest revision after which a subscription can start."""
         return self._ring.floor
 
     def get(self, key: str) -> T | None:
-        """The item at the (whole) key."""
+        """Return the item at the whole key, or None."""
         return self._contents.get(key)
 
     def range(self, prefix: str = "", *, start: str = "", limit: int = 0) -> list[T]:
-        """The items whose whole keys begin with `prefix`, in key order, from the key `start` (inclusive) on; `limit` 0: all."""
+        """Return the items whose whole keys begin with `prefix`, in key order, from key `start`
+        (inclusive).
+
+        `limit` is the largest number of items, 0 for all."""
         return self._contents.range(prefix, start, limit)
 
     def index(self, name: str, value: Hashable, prefix: str = "", *, start: str = "") -> list[T]:
-        """The items for which the indexer `name` yields `value`, in key order, as `range` cuts it. KeyError when there is no such
+        """Return the items for which the indexer `name` yields `value`, in key order.
+
+        `prefix` and `start` restrict the result as in `range`. Raises KeyError for an unknown
         indexer."""
         return self._contents.index(name, value, prefix, start)
 
     def count(self, name: str, value: Hashable) -> int:
-        """How many items `index` finds in the whole collection."""
+        """Return how many items `index` finds in the whole collection."""
         return self._contents.count(name, value)
 
     def subscribe(self, after: int) -> Subscription[Change[T]]:
-        """Follow the changes after a revision, usually `revision` in the same breath as a `range`. Raises Compacted,
-        FutureRevision; a subscriber who falls behind by more than the history gets Compacted from `next`."""
+        """Follow the changes after a revision.
+
+        The revision is usually `revision`, read without an await before or after a `range`. Raises
+        Compacted or FutureRevision. If the subscriber falls behind by more than the history, `next`
+        raises Compacted."""
         return self._ring.subscribe(after)
 
-    # What follows is for the cache alone.
+    # Only the cache calls the methods below.
 
     def clear(self) -> None:
-        """Begin to load another state. Readers have the present one until `reset`."""
+        """Start to load another state. Readers see the present one until `reset`."""
         self._coming = Contents(self._indexers)
 
     def load(self, key: str, value: bytes, revision: int) -> None:
-        """Put an item into the state that is being loaded. Raises what decode raises."""
+        """Put an item into the state that is being loaded. Raises the errors of decode."""
         self._coming.put(key, self._decode(key, value, revision))
 
     def reset(self, revision: int) -> None:
-        """What was loaded is the state now, as of `revision`. There is no history before: every subscriber gets Compacted."""
+        """Replace the state by the loaded one, as of `revision`.
+
+        There is no history before it, so every subscriber gets Compacted."""
         self._contents = self._coming
         self._ring.reset(revision)
 
     def put(self, key: str, value: bytes, revision: int, before: int = 0) -> bool:
-        """Apply a put over a value of so many bytes. False: it cannot be decoded; that is logged, and the last known state stays."""
+        """Apply a put. `before` is the size in bytes of the value that it replaces.
+
+        Returns False if the value cannot be decoded. That is logged, and the last known state
+        stays."""
         try:
             item = self._decode(key, value, revision)
             previous = self._contents.put(key, item)
         except Exception:
-            _log.exception("%s at revision %d cannot be decoded: its last known state is served; write it anew to repair it", key, revision)
+            _log.exception(
+                "%s at revision %d cannot be decoded: its last known state is served; write the object again to repair it", key, revision
+            )
             return False
         self._append(Change("put", item, previous, revision), len(value) + before)
         return True
 
     def delete(self, key: str, value: bytes, revision: int) -> None:
-        """Apply a deletion; `value` is the last one."""
+        """Apply a deletion. `value` is the last value of the key."""
         previous = self._contents.discard(key)
-        if previous is None:  # it never could be decoded
+        if previous is None:  # the value could never be decoded
             return
         try:
             item = self._decode(key, value, revision)
@@ -133,13 +150,16 @@ class Collection(Generic[T]):
         self._append(Change("delete", item, previous, revision), 2 * len(value))
 
     def _append(self, change: Change[T], size: int) -> None:
-        """Both states count: that before may be in no other change any more."""
+        """Add a change to the history.
+
+        Both states count towards its weight, because the previous one may be in no other change any
+        more."""
         item, previous = change.item, change.previous
         weight = size + self._weigh(item) + (0 if previous is None else self._weigh(previous))
         self._ring.append(change.revision, change, weight)
 
     def advance(self, revision: int) -> None:
-        """Everything up to the revision is applied: show it to subscribers."""
+        """Show everything up to `revision` to subscribers."""
         self._ring.advance(revision)
 
     def close(self, reason: str) -> None:

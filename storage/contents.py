@@ -1,6 +1,7 @@
-"""The items of a collection at one moment: by key, in key order, and by what indexers say of them.
+"""Hold the items of a collection as of one moment: by key, in key order and by index.
 
-A new one can be filled aside, over many turns of the loop, while readers use the old one. For one event loop.
+A new Contents can be filled over many turns of the event loop while readers use the old one. Use it
+on one event loop.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ T = TypeVar("T")
 
 
 class Contents(Generic[T]):
-    """indexers: name → function from an item to the values it shall be found under. An indexer that fails changes nothing."""
+    """The items of one collection.
+
+    `indexers` maps a name to a function that returns the values under which an item can be found.
+    If an indexer fails, nothing is changed."""
 
     __slots__ = ("_indexes", "_items", "_sorted")
 
@@ -31,25 +35,28 @@ class Contents(Generic[T]):
         return len(self._items)
 
     def get(self, key: str) -> T | None:
-        """The item at the key."""
+        """Return the item at the key, or None."""
         return self._items.get(key)
 
     def range(self, prefix: str, start: str, limit: int) -> list[T]:
-        """As SortedMap.range."""
+        """Return items in key order. See SortedMap.range."""
         return self._sorted.range(prefix, start, limit)
 
     def index(self, name: str, value: Hashable, prefix: str, start: str) -> list[T]:
-        """The items found under `value`, in key order. KeyError when there is no such indexer."""
+        """Return the items that have the index value `value`, in key order.
+
+        Raises KeyError for an unknown indexer."""
         return self._indexes[name].get(value, prefix, start)
 
     def count(self, name: str, value: Hashable) -> int:
-        """How many `index` finds without a prefix."""
+        """Return how many items `index` finds without a prefix."""
         return self._indexes[name].count(value)
 
     def put(self, key: str, item: T) -> T | None:
-        """Insert or replace; the item before."""
+        """Insert or replace an item, and return the previous one."""
         previous = self._items.get(key)
-        values = [index.values(item) for index in self._indexes.values()]  # before anything is changed: indexers may fail
+        # before anything is changed, because indexers may fail
+        values = [index.values(item) for index in self._indexes.values()]
         self._items[key] = item
         self._sorted.put(key, item)
         for index, wanted in zip(self._indexes.values(), values, strict=True):
@@ -57,7 +64,7 @@ class Contents(Generic[T]):
         return previous
 
     def discard(self, key: str) -> T | None:
-        """Remove the key if it is there; the item before."""
+        """Remove the key if it exists, and return its item."""
         previous = self._items.pop(key, None)
         if previous is not None:
             self._sorted.discard(key)
@@ -67,7 +74,7 @@ class Contents(Generic[T]):
 
 
 class _Index(Generic[T]):
-    """The items by one indexer's values."""
+    """The items by the values of one indexer."""
 
     __slots__ = ("_indexer", "_items")
 

@@ -1,4 +1,4 @@
-"""Keys and prefixes: the checks every backend makes before it writes, and where the range of a prefix ends."""
+"""Check keys before a backend writes them, and compute the range of a prefix."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ if TYPE_CHECKING:
 __all__ = ["MAX_OPERATIONS", "check_operations", "prefix_end", "successor"]
 
 MAX_OPERATIONS = 10_000
-"""The most operations one commit may have."""
+"""The largest number of operations in one commit."""
 
 _LAST = 0x10FFFF
 
 
 def check_operations(operations: Sequence[Operation]) -> None:
-    """ValueError for what no backend can apply: an empty key, one with NUL or without UTF-8 form, the same key twice, too many."""
+    """Raise ValueError for operations that no backend can apply.
+
+    These are an empty key, a key with NUL or without a UTF-8 form, the same key twice, and more
+    than MAX_OPERATIONS operations."""
     if len(operations) > MAX_OPERATIONS:
         raise ValueError(f"{len(operations)} operations in one commit; at most {MAX_OPERATIONS} are possible: use several commits")
     seen: set[str] = set()
@@ -33,18 +36,20 @@ def check_operations(operations: Sequence[Operation]) -> None:
 
 
 def prefix_end(prefix: str) -> str | None:
-    """The first text behind everything that begins with `prefix`; None when nothing can be behind it.
+    """Return the first text after everything that begins with `prefix`, or None if there is none.
 
-    Text compares by code point exactly as its UTF-8 bytes do, so the end of the range can be text too."""
+    Text compares by code point exactly as its UTF-8 bytes do, so the end of the range can be
+    text."""
     while prefix:
         point = ord(prefix[-1])
         if point < _LAST:
-            # Surrogates have no UTF-8 form: the code point that follows U+D7FF in valid text is U+E000.
+            # Surrogates have no UTF-8 form: the code point that follows U+D7FF in valid text is
+            # U+E000.
             return prefix[:-1] + chr(0xE000 if point == 0xD7FF else point + 1)
         prefix = prefix[:-1]
     return None
 
 
 def successor(key: str) -> str:
-    """The first text behind `key`: where the next page of a listing starts."""
+    """Return the first text after `key`: the start of the next page of a list."""
     return key + "\0"

@@ -1,9 +1,11 @@
-"""A bounded history of changes that any number of readers follow, each with a cursor of its own.
+"""Keep a bounded history of changes that any number of readers follow, each with its own cursor.
 
-Nothing is queued per reader: a reader that falls behind by more than the capacity gets Compacted. For one event loop; an
-entry becomes readable with the `advance` after its `append`, which must follow without an await between them.
+Nothing is queued per reader: a reader that falls behind by more than the capacity gets Compacted.
+Use a ring on one event loop. An entry becomes readable with the `advance` after its `append`, and
+there must be no await between the two.
 
-Entries have weights, in bytes. Rings share a Budget, and the heaviest of them drops its oldest entries when that is exceeded.
+Entries have weights in bytes. Rings share a Budget: when it is exceeded, the heaviest ring drops
+its oldest entries.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ E = TypeVar("E")
 
 
 class Budget:
-    """Bytes that the entries of some rings may have together."""
+    """The number of bytes that the entries of several rings may have together."""
 
     def __init__(self, most: int) -> None:
         if most < 1:
@@ -29,11 +31,11 @@ class Budget:
         self._rings: list[Ring[Any]] = []
 
     def join(self, ring: Ring[Any]) -> None:
-        """Count this ring's entries as well."""
+        """Count the entries of this ring too."""
         self._rings.append(ring)
 
     def keep(self) -> None:
-        """Let the heaviest rings drop what is beyond the budget."""
+        """Make the heaviest rings drop entries until the budget is met."""
         while self.used > self.most and max(self._rings, key=_weight).drop():
             pass
 
@@ -43,8 +45,10 @@ def _weight(ring: Ring[Any]) -> int:
 
 
 class Ring(Generic[E]):
-    """The last `capacity` entries, or fewer where `budget` does not allow so many, but always the last one. `revision`: everything up to
-    it is, or was, in here. `floor`: the oldest revision that one may subscribe after. `weight`: that of all entries."""
+    """The last `capacity` entries, or fewer if `budget` is exceeded, but always the last one.
+
+    `revision`: everything up to it has been in the ring. `floor`: the oldest revision after which a
+    subscription can start. `weight`: the weight of all entries together."""
 
     def __init__(self, capacity: int, revision: int = 0, *, budget: Budget | None = None) -> None:
         if capacity < 1:
@@ -58,18 +62,18 @@ class Ring(Generic[E]):
         self._entries: list[E | None] = []  # None: dropped
         self._revisions: list[int] = []
         self._weights: list[int] = []
-        self._base = 0  # position of _entries[0]; positions count all entries ever appended
-        self._start = 0  # index of the oldest entry that may still be read
+        self._base = 0  # the position of _entries[0]; positions count all entries ever appended
+        self._start = 0  # the index of the oldest entry that can still be read
         self._unread = False
         self._waiters: set[asyncio.Future[None]] = set()
 
     @property
     def end(self) -> int:
-        """The position behind the last entry."""
+        """The position after the last entry."""
         return self._base + len(self._entries)
 
     def append(self, revision: int, entry: E, weight: int = 0) -> None:
-        """Add an entry; revisions never decrease."""
+        """Add an entry. Revisions never decrease."""
         self._entries.append(entry)
         self._revisions.append(revision)
         self._weights.append(weight)
@@ -81,7 +85,7 @@ class Ring(Generic[E]):
             self._budget.keep()
 
     def drop(self) -> bool:
-        """Drop the oldest entry. False: there is but one, which stays."""
+        """Drop the oldest entry. Return False if there is only one, which stays."""
         if len(self._entries) - self._start < 2:
             return False
         index = self._start
@@ -89,7 +93,8 @@ class Ring(Generic[E]):
         self._entries[index] = None
         self._start += 1
         weight = self._weights[index]
-        if self._start > self.capacity:  # now and then, so that dropping costs O(1) an entry
+        # delete in large steps, so that dropping costs O(1) per entry
+        if self._start > self.capacity:
             del self._entries[: self._start], self._revisions[: self._start], self._weights[: self._start]
             self._base += self._start
             self._start = 0
@@ -102,31 +107,34 @@ class Ring(Generic[E]):
             self._budget.used += weight
 
     def advance(self, revision: int) -> None:
-        """Everything up to `revision` has been appended. Wakes readers if there is anything for them."""
+        """Declare that everything up to `revision` was appended, and wake readers if there are
+        entries."""
         self.revision = max(self.revision, revision)
         if self._unread:
             self._unread = False
             self._wake()
 
     def raise_floor(self, revision: int) -> None:
-        """Let nobody subscribe after an older revision. Those who did go on."""
+        """Refuse new subscriptions after an older revision. Existing ones continue."""
         self.floor = max(self.floor, revision)
 
     def reset(self, revision: int) -> None:
-        """Forget all entries and go on from `revision`; every present reader gets Compacted."""
-        self._base = self.end + 1  # one position nobody can have: even a reader that had everything is behind now
+        """Drop all entries and continue from `revision`. Every present reader gets Compacted."""
+        # skip one position, so that even a reader that had read everything is behind now
+        self._base = self.end + 1
         self._entries, self._revisions, self._weights, self._start = [], [], [], 0
         self._weigh(-self.weight)
         self.revision = self.floor = revision
         self._wake()
 
     def close(self, reason: str) -> None:
-        """End it: readers get Unavailable(reason) once they have read what is there."""
+        """Close the ring. Readers get Unavailable(reason) after they have read the remaining
+        entries."""
         self.ended = reason
         self._wake()
 
     def subscribe(self, after: int) -> Subscription[E]:
-        """Follow the entries behind revision `after`. Raises Compacted, FutureRevision."""
+        """Follow the entries after revision `after`. Raises Compacted or FutureRevision."""
         if after < self.floor:
             raise Compacted(after, self.floor)
         if after > self.revision:
@@ -135,8 +143,10 @@ class Ring(Generic[E]):
         return Subscription(self, position, after)
 
     def read(self, position: int, count: int = 0, weight: int = 0) -> list[E] | None:
-        """The entries from `position` on; None when some of them are gone. `count`, `weight`: at most so many, of so many bytes, but at
-        least one; 0: all."""
+        """Return the entries from `position` on, or None if some of them were dropped.
+
+        `count` and `weight` limit the number of entries and their bytes (0: no limit). At least one
+        entry is returned."""
         index = position - self._base
         if index < self._start:
             return None
@@ -146,7 +156,7 @@ class Ring(Generic[E]):
         return cast("list[E]", self._entries[index:end])
 
     def _light(self, index: int, end: int, weight: int) -> int:
-        """The index behind the first entries that have so many bytes."""
+        """Return the index after the first entries that together have at most `weight` bytes."""
         for number in range(index, end):
             weight -= self._weights[number]
             if weight < 0:
@@ -154,14 +164,15 @@ class Ring(Generic[E]):
         return end
 
     def before(self, position: int) -> int:
-        """A reader at this position has everything up to this revision; 0 when it was overtaken."""
+        """Return the revision up to which a reader at this position has everything, or 0 if
+        overtaken."""
         index = position - self._base
         if index < self._start:
             return 0
         return self.revision if index == len(self._revisions) else self._revisions[index] - 1
 
     async def wait(self, timeout: float | None) -> None:
-        """Return at the next change of anything a reader could see, or after `timeout` seconds."""
+        """Wait for the next change that a reader could see, at most `timeout` seconds."""
         loop = asyncio.get_running_loop()
         waiter: asyncio.Future[None] = loop.create_future()
         self._waiters.add(waiter)
@@ -180,7 +191,9 @@ class Ring(Generic[E]):
 
 
 class Subscription(Generic[E]):
-    """One reader's place in a Ring. It holds nothing but the place; to end a pending `next`, cancel it."""
+    """The position of one reader in a Ring.
+
+    It holds nothing but the position. To end a pending `next`, cancel it."""
 
     __slots__ = ("_position", "_revision", "_ring")
 
@@ -190,17 +203,20 @@ class Subscription(Generic[E]):
 
     @property
     def revision(self) -> int:
-        """Everything up to this revision has been handed out (it advances also when there was nothing to hand out)."""
+        """The revision up to which everything has been returned. It also advances while nothing is
+        due."""
         return self._revision if self._ring is None else max(self._revision, self._ring.before(self._position))
 
     @property
     def complete(self) -> bool:
-        """Whether everything that there is has been handed out."""
+        """Whether all present entries have been returned."""
         return self._ring is None or self._position == self._ring.end
 
     def take(self, count: int = 0, weight: int = 0) -> list[E]:
-        """The entries waiting, in order; maybe none. Raises Compacted when overtaken, Unavailable when it has ended. `count`, `weight`: as
-        Ring.read; what is not taken stays in the history alone."""
+        """Return the waiting entries in order, possibly none.
+
+        `count` and `weight` limit them as in Ring.read; the rest stays in the history only. Raises
+        Compacted if the reader was overtaken, and Unavailable if the ring is closed."""
         ring = self._ring
         if ring is None:
             raise Unavailable("the subscription was closed")
@@ -214,7 +230,10 @@ class Subscription(Generic[E]):
         return entries
 
     async def next(self, timeout: float | None = None) -> list[E]:
-        """As `take`, but waits up to `timeout` seconds (None: for ever) for the first entry; empty when none came."""
+        """Return the waiting entries; wait up to `timeout` seconds (None: no limit) for the first
+        one.
+
+        Returns an empty list if none arrived. Raises the errors of `take`."""
         entries = self.take()
         if entries or timeout == 0:
             return entries
@@ -224,7 +243,7 @@ class Subscription(Generic[E]):
         return self.take()
 
     def close(self) -> None:
-        """Let go of the history; `next` raises Unavailable from now on."""
+        """Release the history. From now on `next` raises Unavailable."""
         self._revision, self._ring = self.revision, None
 
 

@@ -1,6 +1,7 @@
-"""A map in key order with ranges by prefix in O(log n + result).
+"""Provide a map in key order that returns the range of a prefix in O(log n + result).
 
-Two parallel lists: insertion moves pointers (microseconds at 100,000 keys), while listing, the frequent case, is one slice.
+It consists of two parallel lists. An insertion moves pointers, which takes microseconds at 100,000
+keys; a list, the frequent case, is one slice.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ T = TypeVar("T")
 
 
 class SortedMap(Generic[T]):
-    """Keys in order, each with an item."""
+    """A map that keeps its keys in order."""
 
     __slots__ = ("_items", "_keys")
 
@@ -28,9 +29,9 @@ class SortedMap(Generic[T]):
         return len(self._keys)
 
     def put(self, key: str, item: T) -> None:
-        """Insert or replace."""
+        """Insert or replace an item."""
         keys = self._keys
-        if not keys or key > keys[-1]:  # loading comes in order
+        if not keys or key > keys[-1]:  # keys are loaded in order
             keys.append(key)
             self._items.append(item)
             return
@@ -42,13 +43,15 @@ class SortedMap(Generic[T]):
             self._items.insert(index, item)
 
     def discard(self, key: str) -> None:
-        """Remove the key if it is there."""
+        """Remove the key if it exists."""
         index = bisect_left(self._keys, key)
         if index < len(self._keys) and self._keys[index] == key:
             del self._keys[index], self._items[index]
 
     def range(self, prefix: str = "", start: str = "", limit: int = 0) -> list[T]:
-        """The items whose keys begin with `prefix` and are not before `start`; at most `limit` of them, 0 for all."""
+        """Return the items whose keys begin with `prefix` and are not before `start`.
+
+        `limit` is the largest number of items, 0 for all."""
         if not prefix and not start and not limit:
             return self._items.copy()
         keys = self._keys

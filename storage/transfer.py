@@ -1,9 +1,10 @@
-"""Copying everything from one Store to another, of whatever kind, so that revisions only ever grow for those who read both.
+"""Copy everything from one Store to another of any kind, so that revisions only grow for clients.
 
-The order is what makes it safe: mark the target as unfinished, raise its revision above all the source has given, copy, compare,
-take the mark away, forget the history. Everything in the target then has a larger revision than anything had in the source, and
-a watch that began at the source has to list anew. Each step can be interrupted and done again. Nobody may write to either meanwhile;
-that nobody did is checked.
+The order of the steps makes this safe: mark the target as unfinished, raise its revision above all
+revisions of the source, copy, compare, remove the mark, and drop the history. After that every key
+in the target has a larger revision than any key had in the source, and a watch that began at the
+source has to list again. Each step can be interrupted and repeated. No other process may write to
+either store meanwhile, and the comparison detects such writes.
 """
 
 from __future__ import annotations
@@ -22,25 +23,26 @@ if TYPE_CHECKING:
 __all__ = ["MARK", "Changed", "NotEmpty", "Snapshot", "climb", "copy", "mark", "snapshot"]
 
 MARK = "unfinished-migration"
-"""The key that is in a target until it is complete. Keys of objects begin with a slash."""
+"""The key that exists in a target until the target is complete. Keys of objects begin with a
+slash."""
 
 _BATCH_OPERATIONS = 100
 _BATCH_BYTES = 256 << 10
 _IN_FLIGHT = 64
-_FORGET = 50_000  # revisions climbed between two compactions
+_FORGET = 50_000  # revisions between two compactions while the revision is raised
 
 
 class NotEmpty(StorageError):
-    """The target holds what did not come from this source."""
+    """The target contains keys that did not come from this source."""
 
 
 class Changed(StorageError):
-    """Somebody wrote to the source, or the target, during the transfer."""
+    """Another process wrote to the source or the target during the transfer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """All of a Store at one revision, but for the keys `without`."""
+    """The content of a Store at one revision, except for the keys `without`."""
 
     items: Sequence[KeyValue]
     revision: int
@@ -48,7 +50,8 @@ class Snapshot:
 
 
 async def snapshot(store: Store, *, without: Collection[str] = ()) -> Snapshot:
-    """Read everything there is into memory, but for the keys `without`. Raises NotEmpty when it is marked."""
+    """Read everything except the keys `without` into memory. Raises NotEmpty if the store is
+    marked."""
     page = await store.list("")
     if any(item.key == MARK for item in page.items):
         raise NotEmpty("the source is itself the target of a migration that did not finish: finish that one first")
@@ -56,8 +59,9 @@ async def snapshot(store: Store, *, without: Collection[str] = ()) -> Snapshot:
 
 
 async def mark(source: Snapshot, target: Store) -> int:
-    """Mark an empty target, or make sure that a marked one holds nothing but what the source has. Returns the keys it has already.
-    Raises NotEmpty."""
+    """Mark an empty target, or check that a marked target contains only keys of the source.
+
+    Returns the number of keys that the target already has. Raises NotEmpty."""
     items = {item.key: item.value for item in (await target.list("")).items}
     if MARK not in items:
         if items:
@@ -69,13 +73,15 @@ async def mark(source: Snapshot, target: Store) -> int:
     for key, value in items.items():
         if known.get(key) != value:
             raise NotEmpty(
-                f"the target has the beginning of a migration, and {key} in it is not as in the source now: empty the target and start anew"
+                f"the target has the beginning of a migration, and its {key} differs from the source: empty the target and start again"
             )
     return len(items)
 
 
 async def climb(target: Store, revision: int, progress: Callable[[str, int, int], None]) -> None:
-    """Commit to the mark until the target's revision is at least `revision`: the only way where a revision cannot be set."""
+    """Commit to the mark until the target's revision is at least `revision`.
+
+    This is the only way for a backend whose revision cannot be set."""
     start = forgotten = current = await target.current_revision()
     while current < revision:
         count = min(_IN_FLIGHT, revision - current)
@@ -87,9 +93,11 @@ async def climb(target: Store, revision: int, progress: Callable[[str, int, int]
 
 
 async def copy(source: Store, held: Snapshot, target: Store, progress: Callable[[str, int, int], None]) -> int:
-    """Put into a marked target what it lacks, compare, and finish it. Returns its revision.
+    """Copy the missing keys into a marked target, compare, and remove the mark. Return its
+    revision.
 
-    Raises Changed when source or target are not what they have to be; the target then stays marked."""
+    Raises Changed if the source or the target is not in the expected state; the target stays
+    marked."""
     if await target.current_revision() < held.revision:
         raise ValueError("the target's revision is behind the source's: raise it first")
     there = {item.key for item in (await target.list("")).items}
@@ -110,23 +118,25 @@ async def _write(target: Store, batch: Sequence[KeyValue]) -> None:
         await target.commit(operations)
     except Conflict as conflict:
         raise Changed(
-            f"somebody wrote {conflict.key} into the target meanwhile: stop every server that uses it, empty it, start anew"
+            f"somebody wrote {conflict.key} into the target meanwhile: stop every server that uses it, empty it, and start again"
         ) from conflict
     except TooLarge as error:
-        raise TooLarge(f"{batch[0].key} to {batch[-1].key}: {error}; then run this again, it goes on from here") from error
+        raise TooLarge(f"{batch[0].key} to {batch[-1].key}: {error}; then run this command again to continue from here") from error
 
 
 async def _compare(source: Store, held: Snapshot, target: Store) -> None:
     now = (await source.list("")).items
     if [(item.key, item.revision) for item in now if item.key not in held.without] != [(item.key, item.revision) for item in held.items]:
-        raise Changed("somebody wrote to the source meanwhile: stop every server that uses it, empty the target, start anew")
+        raise Changed("somebody wrote to the source meanwhile: stop every server that uses it, empty the target, and start again")
     copied = [(item.key, item.value) for item in (await target.list("")).items if item.key != MARK]
     if copied != [(item.key, item.value) for item in held.items]:
-        raise Changed("the target is not what was written to it: stop every server that uses it, empty it, start anew")
+        raise Changed("the target differs from what was written to it: stop every server that uses it, empty it, and start again")
 
 
 def _batches(items: Sequence[KeyValue]) -> list[list[KeyValue]]:
-    """In order, each small enough for any backend unless a single item is not."""
+    """Divide the items, in order, into batches that any backend accepts.
+
+    A single item may still be too large."""
     batches: list[list[KeyValue]] = []
     size = 0
     for item in items:

@@ -1,4 +1,4 @@
-"""Those who wait until a revision is reached. For one event loop."""
+"""Let callers wait until a revision is reached."""
 
 from __future__ import annotations
 
@@ -10,28 +10,32 @@ __all__ = ["Waiters"]
 
 
 class Waiters:
-    """Waits cost nothing but a place in a heap; reaching a revision costs those who waited for it."""
+    """Callers that wait for revisions, on one event loop.
+
+    A wait costs one entry in a heap. Reaching a revision costs only the waits for it."""
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()  # futures do not compare
 
     async def wait(self, revision: int, timeout: float | None) -> None:
-        """Return when the revision is reached. Raises TimeoutError after so many seconds, and what `fail` is given."""
+        """Wait until `revision` is reached.
+
+        Raises TimeoutError after `timeout` seconds, or the error given to `fail`."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._heap, (revision, next(self._order), waiter))
         async with asyncio.timeout(timeout):
             await waiter
 
     def reached(self, revision: int) -> None:
-        """Wake those who wait for this revision, or an earlier one."""
+        """Wake the callers that wait for this revision or an earlier one."""
         while self._heap and self._heap[0][0] <= revision:
             waiter = heapq.heappop(self._heap)[2]
             if not waiter.done():
                 waiter.set_result(None)
 
     def fail(self, error: Exception) -> None:
-        """Nobody's revision will be reached."""
+        """Raise `error` in all waiting callers."""
         waiting, self._heap = self._heap, []
         for _, _, waiter in waiting:
             if not waiter.done():

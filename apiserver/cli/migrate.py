@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Describe the command and its arguments."""
     parser.description = (
         "Copies all objects to an empty storage. Stop every server of both first. resourceVersions go on above those of the "
-        "source. When interrupted, run it again: it goes on where it was. The source is only read."
+        "source. If it was interrupted, run it again to continue. The source is only read."
     )
     parser.add_argument("--from", required=True, dest="source", metavar="URL", help="where objects are: as serve --storage")
     parser.add_argument("--to", required=True, dest="target", metavar="URL", help="where they shall be; must be empty")

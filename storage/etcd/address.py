@@ -1,4 +1,6 @@
-"""Where an EtcdStore is, as one URL: how the command line names it. Reads a password file; connects to nothing."""
+"""Parse the URL by which the command line names an EtcdStore.
+
+The parser reads a password file but connects to nothing."""
 
 from __future__ import annotations
 
@@ -24,10 +26,13 @@ _KNOWN = (*_FILES[:3], "user", _FILES[3], *_SECONDS)
 
 
 def store_at(url: str) -> EtcdStore:
-    """The store, not yet started; see FORM. etcds:// is etcd:// with TLS, which ca and cert imply as well.
+    """Return the store at `url`, not yet started. FORM describes the URL.
 
-    PREFIX: all keys go below it (the Store's keys begin with a slash); DEFAULT_PREFIX where there is none.
-    keep-history: seconds; 0 leaves compaction to others. Raises ValueError that tells what to change, and shows no secret."""
+    The scheme etcds:// means etcd:// with TLS, which `ca` and `cert` imply too. All keys are stored
+    below PREFIX, or below DEFAULT_PREFIX if there is none (the Store's keys begin with a slash).
+    `keep-history` is in seconds; 0 leaves compaction to others.
+
+    Raises ValueError with a message that says what to change and shows no secret."""
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES:
         raise ValueError(f"give {FORM}")

@@ -1,4 +1,4 @@
-"""From the messages of one etcd watch to what a Store's watch yields. Pure."""
+"""Convert the messages of one etcd watch into the items of a Store's watch."""
 
 from __future__ import annotations
 
@@ -18,37 +18,41 @@ __all__ = ["Assembler"]
 
 
 class Assembler:
-    """Takes one watch's messages in their order.
+    """Converts the messages of one watch, in their order.
 
-    complete: everything up to this revision was given out; where the next connection goes on. It advances with events and
-    with progress messages only: the header of a "created" or of a batch may be ahead of events still to come."""
+    `complete` is the revision up to which everything was returned, and from which the next
+    connection continues. It advances with events and with progress messages only: the header of a
+    "created" message or of a batch may be ahead of events that are still to come."""
 
     def __init__(self, space: Keyspace, after: int) -> None:
         self.complete = after
         self._space = space
-        self._held: list[Event] = []  # of one revision, the rest of which comes with the next fragment
+        # the events of one revision whose rest comes with the next fragment
+        self._held: list[Event] = []
 
     def created(self, message: Mapping[str, Any]) -> int:
-        """The first message: the member's revision. Raises as feed does."""
+        """Return the member's revision from the first message. Raises the errors of `feed`."""
         result = self._result(message)
         if not result.get("created"):
             raise Broken("etcd began a watch with something else")
         return revision_of(result)
 
     def feed(self, message: Mapping[str, Any]) -> list[Event | Progress]:
-        """What can be given out now. Each list ends with Progress unless the newest revision is cut by a fragment.
+        """Return the items that are complete now.
 
-        Raises Compacted; Broken when to connect again, from `complete` on; Refused."""
+        Each list ends with Progress unless a fragment cuts the newest revision. Raises Compacted,
+        Refused, or Broken if the caller should connect again from `complete` on."""
         result = self._result(message)
         events = result.get("events")
         if not events:
             return [] if self._held else [self._progress(revision_of(result))]
         for each in events:
             if int(each["kv"]["mod_revision"]) <= self.complete:
-                continue  # the revision that was asked for only to hear of compaction
+                continue  # this revision was requested only to detect compaction
             event = self._space.event(each)
             if event is None:
-                raise Broken("etcd left out a previous value")  # read again: compacted ones are then said to be so
+                # read again: etcd then reports compacted values as compacted
+                raise Broken("etcd left out a previous value")
             self._held.append(event)
         newest = int(events[-1]["kv"]["mod_revision"])
         if result.get("fragment"):

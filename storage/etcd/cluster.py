@@ -1,6 +1,6 @@
-"""All endpoints as one: which is used now, what may be repeated elsewhere, and the token all of them take.
+"""Present all etcd endpoints as one: select the one in use, repeat reads, and share the auth token.
 
-Nothing that may have changed something is ever sent twice.
+A request that may have changed something is never sent twice.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ _log = logging.getLogger(__name__)
 class Cluster:
     """The endpoints, each as scheme://host:port.
 
-    timeout: seconds for a call, with all its repetitions. pool: connections to one endpoint."""
+    `timeout` is the time for one call with all its repetitions, in seconds. `pool` is the number of
+    connections to one endpoint."""
 
     def __init__(self, endpoints: Sequence[str], *, tls: TLS | None, user: str, password: str, timeout: float, pool: int) -> None:
         self.endpoints, self.timeout = tuple(endpoints), timeout
@@ -45,11 +46,11 @@ class Cluster:
 
     @property
     def where(self) -> str:
-        """The endpoints, for messages."""
+        """The endpoints, for use in messages."""
         return ", ".join(self.endpoints)
 
     async def open(self) -> None:
-        """Make the clients, and log in. Raises Unavailable."""
+        """Create the clients and log in. Raises Unavailable."""
         try:
             context = None if self._tls is None else Credentials(self._tls).context
         except OSError as error:
@@ -59,7 +60,7 @@ class Cluster:
             await self.log_in(None)
 
     async def close(self) -> None:
-        """End watches, let calls that are under way finish (no longer than their timeout), and close all connections."""
+        """End watches, let running calls finish within their timeout, and close all connections."""
         self.closing.set()
         await asyncio.gather(*(gateway.end_watches() for gateway in self._gateways))
         if self._under_way:
@@ -70,23 +71,25 @@ class Cluster:
 
     @property
     def current(self) -> Gateway:
-        """The endpoint in use. Raises Unavailable when closed or not open."""
+        """The endpoint in use. Raises Unavailable if the cluster is closed or not open."""
         if self.closing.is_set() or not self._gateways:
             raise Unavailable(f"the store in etcd at {self.where} is {'closed' if self.closing.is_set() else 'not started'}")
         return self._gateways[self._used]
 
     def fail_over(self, gateway: Gateway, error: GatewayError) -> None:
-        """Use the next endpoint from now on, unless somebody moved on from this one before."""
+        """Use the next endpoint from now on, unless another caller has already left `gateway`."""
         if len(self._gateways) > 1 and self._gateways[self._used] is gateway:
             self._used = (self._used + 1) % len(self._gateways)
             _log.warning("etcd: %s; going on with %s", error, self._gateways[self._used].endpoint)
 
     async def read(self, path: str, body: bytes) -> dict[str, Any]:
-        """A call that changes nothing, or the same when done twice. Raises Refused where no other endpoint can help, else StorageError."""
+        """Send a call that changes nothing or can safely be repeated.
+
+        Raises Refused if no other endpoint can help, otherwise StorageError."""
         return await self._call(path, body, repeat=True)
 
     async def write(self, path: str, body: bytes) -> dict[str, Any]:
-        """A call that changes something: sent once. Raises as read does."""
+        """Send a call that changes something, once. Raises the errors of `read`."""
         return await self._call(path, body, repeat=False)
 
     async def _call(self, path: str, body: bytes, *, repeat: bool) -> dict[str, Any]:
@@ -101,7 +104,7 @@ class Cluster:
     async def _attempts(self, path: str, body: bytes, *, repeat: bool) -> dict[str, Any]:
         clock = asyncio.get_running_loop().time
         deadline = clock() + self.timeout
-        # One endpoint that is frozen must not use up the time for all.
+        # A frozen endpoint must not use up the time for all endpoints.
         patience = self.timeout / min(len(self._gateways) or 1, 3) if repeat else self.timeout
         logins = failures = 0
         while True:
@@ -127,13 +130,14 @@ class Cluster:
                 raise to_storage(failure, self.where) from failure
 
     async def renew_token(self) -> None:
-        """The token in use was refused. Raises StorageError."""
+        """Replace a token that etcd refused. Raises StorageError."""
         if not self._user:
             raise Unavailable(f"etcd at {self.where} asks for a token: give the store a user and a password")
         await self.log_in(self._token)
 
     async def log_in(self, stale: str | None) -> None:
-        """Get a new token unless somebody did since `stale` was in use. Raises StorageError."""
+        """Get a new token, unless another caller has already replaced `stale`. Raises
+        StorageError."""
         async with self._login:
             if self._token != stale:
                 return

@@ -1,6 +1,7 @@
-"""Requests to, and answers from, etcd's JSON gateway. Pure; replaces etcd3-py's models, which lose b"" and cost seconds per list.
+"""Encode requests to etcd's JSON gateway, and decode its answers.
 
-int64 are JSON strings, bytes are base64, and whatever has its type's zero value is left out.
+This replaces etcd3-py's models, which lose b"" and cost seconds per list. In this JSON, int64
+values are strings, bytes are base64, and fields with the zero value of their type are omitted.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ __all__ = [
 ]
 
 MAX_OPERATIONS = 128
-"""etcd's --max-txn-ops, unless told otherwise."""
+"""The default of etcd's --max-txn-ops."""
 
 PROGRESS_REQUEST = '{"progress_request":{}}'
 
@@ -52,36 +53,40 @@ def _bytes(value: str) -> bytes:
 
 
 def number(value: int) -> str:
-    """An int64 as the gateway takes it. What is beyond cannot be a revision, and is the future for etcd as for us."""
+    """Return an int64 as the gateway accepts it.
+
+    A larger value cannot be a revision; for etcd, as for this store, the limit means the future."""
     return str(max(0, min(value, _LAST)))
 
 
 def value_of(kv: Mapping[str, Any]) -> bytes:
-    """The value in a key of an answer."""
+    """Return the value from a key of an answer."""
     return _bytes(kv.get("value", ""))
 
 
 def revision_of(answer: Mapping[str, Any]) -> int:
-    """The revision in an answer's header."""
+    """Return the revision from the header of an answer."""
     return int(answer["header"].get("revision", 0))
 
 
 @dataclass(frozen=True, slots=True)
 class Keyspace:
-    """The part of etcd that belongs to the store: all keys that begin with `prefix`, which the Store's keys do not show."""
+    """The part of etcd that belongs to the store: all keys that begin with `prefix`.
+
+    The prefix is not part of the Store's keys."""
 
     prefix: bytes
 
     @property
     def record(self) -> bytes:
-        """A key beside the Store's, none of which has NUL."""
+        """The key of the record. It cannot collide with a Store's key, which never contains NUL."""
         return self.prefix + b"\0"
 
     def key(self, key: str) -> bytes:
         return self.prefix + key.encode()
 
     def text(self, key: bytes) -> str:
-        """The Store's key. Corrupt when somebody else's key is in the way."""
+        """Return the Store's key. Raises Corrupt for a key that another program wrote."""
         try:
             return key[len(self.prefix) :].decode()
         except UnicodeDecodeError:
@@ -89,9 +94,13 @@ class Keyspace:
             raise Corrupt(f"etcd has the key {key!r}, which is not text: {hint}") from None
 
     def span(self, prefix: str, start: str | None = None) -> tuple[bytes, bytes]:
-        """First key and range_end (exclusive) of what begins with `prefix`, from the key `start` on. The record is never in it."""
+        """Return the first key and range_end (exclusive) of the keys with `prefix`, from `start`
+        on.
+
+        The range never contains the record."""
         first = self.key(prefix)
-        # UTF-8 knows no 0xff, and the store's own prefix is UTF-8 too: counting up the last byte always works.
+        # UTF-8 never contains 0xff, and the store's own prefix is UTF-8 too, so the last byte can
+        # always be incremented.
         end = first[:-1] + bytes([first[-1] + 1]) if first else _ALL
         return max(first, self.prefix + b"\1", self.key(start or "")), end
 
@@ -99,8 +108,10 @@ class Keyspace:
         return KeyValue(self.text(_bytes(kv["key"])), _bytes(kv.get("value", "")), int(kv["mod_revision"]))
 
     def event(self, event: Mapping[str, Any]) -> Event | None:
-        """None when the previous value is missing though there was one: etcd looks it up late, and does not find it once it is
-        compacted, nor in the moment of a watch's creation."""
+        """Return the event, or None if its previous value is missing although there was one.
+
+        etcd looks the previous value up late. It does not find it after compaction, or at the
+        moment when the watch is created."""
         kv, before = event["kv"], event.get("prev_kv")
         previous = None if before is None else _bytes(before.get("value", ""))
         key, revision = self.text(_bytes(kv["key"])), int(kv["mod_revision"])
@@ -111,23 +122,26 @@ class Keyspace:
         return Event("put", key, _bytes(kv.get("value", "")), revision, previous)
 
     def watch(self, prefix: str, after: int) -> str:
-        """The request for every event after a revision.
+        """Return the request for every event after a revision.
 
-        It asks for those *at* the revision too: etcd then says compacted exactly when anything later may be missing. From the next
-        one on it would say so too late: compacting a revision takes that revision's deletions away."""
+        The request includes the events *at* that revision: etcd then reports compaction exactly
+        when a later event may be missing. With the next revision it would report it too late,
+        because compacting a revision removes the deletions of that revision."""
         first, end = self.span(prefix)
         request = {"key": _text(first), "range_end": _text(end), "start_revision": number(max(after, 1)), "prev_kv": True, "fragment": True}
         return orjson.dumps({"create_request": request}).decode()
 
 
 def read(first: bytes, end: bytes = b"", *, limit: int = 0, revision: int = 0) -> bytes:
-    """A linearizable range, or of one key where there is no end."""
+    """Return a linearizable range request, or a request for one key if `end` is empty."""
     request = {"key": _text(first), "range_end": _text(end), "limit": number(limit), "revision": number(revision)}
     return orjson.dumps(request)
 
 
 def put_if(key: bytes, value: bytes, expected: int) -> bytes:
-    """A transaction that writes a key if it has the expected revision, 0 for none, and does nothing otherwise."""
+    """Return a transaction that writes a key if it has the expected revision (0: does not exist).
+
+    Otherwise the transaction does nothing."""
     compare = {"key": _text(key), "target": "MOD", "result": "EQUAL", "mod_revision": number(expected)}
     return orjson.dumps({"compare": [compare], "success": [{"request_put": {"key": _text(key), "value": _text(value)}}]})
 
@@ -137,7 +151,9 @@ def compaction(revision: int) -> bytes:
 
 
 def check_commit(operations: Sequence[Operation], max_operations: int, max_bytes: int) -> None:
-    """ValueError for what no backend can apply, TooLarge (one as well) for what this one cannot."""
+    """Raise ValueError for operations that no backend can apply, and TooLarge for etcd's limits.
+
+    TooLarge is a ValueError too."""
     check_operations(operations)
     if len(operations) > max_operations:
         raise TooLarge(f"{len(operations)} operations in one commit; etcd takes {max_operations} (--max-txn-ops): use several commits")
@@ -147,9 +163,11 @@ def check_commit(operations: Sequence[Operation], max_operations: int, max_bytes
 
 
 def txn(space: Keyspace, operations: Sequence[Operation]) -> bytes:
-    """The transaction: all expectations compared; then all changes in their order, or else the true revision of each compared key.
+    """Return the transaction: compare all expectations, then apply all changes in their order.
 
-    At least one operation: one that neither changes nor reads anything would be answered from the member's own, maybe old, state."""
+    If an expectation fails, the transaction returns the actual revision of each compared key. There
+    must be at least one operation: a transaction that neither changes nor reads anything would be
+    answered from the member's own, possibly stale, state."""
     expectations = [(_text(space.key(o.key)), o.expected) for o in operations if o.expected is not None]
     success = [_change(_text(space.key(o.key)), o) for o in operations if not isinstance(o, Check)]
     request = {
@@ -171,7 +189,7 @@ def _peek(key: str) -> dict[str, Any]:
 
 
 def conflict(answer: Mapping[str, Any], operations: Sequence[Operation]) -> Conflict:
-    """The first expectation that did not hold, from the answer to a transaction that did not succeed."""
+    """Return the first failed expectation from the answer to a transaction that did not succeed."""
     compared = [(o.key, o.expected) for o in operations if o.expected is not None]
     for (key, expected), response in zip(compared, answer["responses"], strict=True):
         kvs = response["response_range"].get("kvs")

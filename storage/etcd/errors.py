@@ -1,6 +1,6 @@
-"""What can go wrong between this process and etcd, and what that means for a Store.
+"""Define the errors between this process and etcd, and convert them into errors of a Store.
 
-GatewayError and what is below it stay inside of this package:
+GatewayError and its subclasses stay inside this package:
 
     GatewayError
     +-- NotSent   the request cannot have reached etcd: it may be sent again, elsewhere
@@ -24,7 +24,7 @@ __all__ = ["Broken", "Code", "GatewayError", "NotSent", "Refused", "from_body", 
 
 
 class Code(IntEnum):
-    """The gRPC status codes that are told apart here."""
+    """The gRPC status codes that this package distinguishes."""
 
     CANCELLED = 1
     UNKNOWN = 2
@@ -43,11 +43,11 @@ _ELSEWHERE = {Code.CANCELLED, Code.UNKNOWN, Code.DEADLINE_EXCEEDED, Code.RESOURC
 
 
 class GatewayError(Exception):
-    """Base of the three."""
+    """Base class of the three errors."""
 
     @property
     def repeatable(self) -> bool:
-        """Whether a request that changes nothing may go better elsewhere, or later."""
+        """Whether a request that changes nothing may succeed at another endpoint or later."""
         return True
 
 
@@ -56,11 +56,11 @@ class NotSent(GatewayError):
 
 
 class Broken(GatewayError):
-    """The connection was lost, or was silent for too long."""
+    """The connection was lost, or stayed silent for too long."""
 
 
 class Refused(GatewayError):
-    """etcd's own words."""
+    """etcd answered with an error."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -88,12 +88,17 @@ class Refused(GatewayError):
 
     @property
     def stale_token(self) -> bool:
-        """The token expired, or came from before a restart or a change of users or roles: nothing was done, a new one will help."""
+        """Whether a new token will help.
+
+        The token expired, or it is older than a restart or a change of users or roles. etcd did
+        nothing."""
         return self.code == Code.UNAUTHENTICATED or "invalid auth token" in self.message or "revision of auth store is old" in self.message
 
 
 def from_body(status: int, body: bytes) -> Refused:
-    """The error in an HTTP response that is not 200: the gateway's JSON, or whatever a proxy in between answers."""
+    """Return the error of an HTTP response whose status is not 200.
+
+    The body is the gateway's JSON, or the answer of a proxy in between."""
     try:
         decoded = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -107,7 +112,10 @@ def from_body(status: int, body: bytes) -> Refused:
 
 
 def from_error(error: Mapping[str, Any]) -> Refused:
-    """From a decoded error. Up to 3.5 there is `error` (and `grpc_code` in streams); from 3.6 on, `code` and `message` only."""
+    """Return the error from decoded JSON.
+
+    Up to etcd 3.5 the fields are `error` (and `grpc_code` in streams); since 3.6 only `code` and
+    `message`."""
     code = error.get("code", error.get("grpc_code", Code.UNKNOWN))
     return Refused(int(code), str(error.get("message") or error.get("error") or f"error {code}"))
 
@@ -125,7 +133,8 @@ _SPACE = (
 
 
 def to_storage(error: GatewayError, where: str) -> StorageError:
-    """The StorageError that says the same of the etcd at `where`, and what to do."""
+    """Return the corresponding StorageError for the etcd at `where`, with a message that says what
+    to do."""
     if not isinstance(error, Refused):
         return Unavailable(f"etcd at {where}: {error}: check that it runs and can be reached from here")
     if error.too_large:

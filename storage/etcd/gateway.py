@@ -1,7 +1,8 @@
-"""One etcd endpoint: etcd3-py's client with what is broken in it replaced.
+"""Connect to one etcd endpoint with etcd3-py's client, and replace its broken parts.
 
-Kept: addresses, the /v3 prefix, the token, the pool, and its methods for administration. Replaced: the blocking probe in the
-constructor, calls without timeouts, models, errors, TLS without host names, and watches (see storage.etcd.watch).
+Kept: addresses, the /v3 prefix, the token, the pool, and the methods for administration. Replaced:
+the blocking probe in the constructor, calls without timeouts, models, errors, TLS without host
+names, and watches (see storage.etcd.watch).
 """
 
 # mypy: disallow-untyped-calls=False
@@ -27,13 +28,16 @@ if TYPE_CHECKING:
 __all__ = ["Gateway", "check_endpoint"]
 
 _PIECE = 1 << 18
-_LEAST = 0.1  # seconds for a call, however late it is (0 would be no limit)
+# the shortest timeout of a call in seconds, even after its deadline (0 would mean no limit)
+_LEAST = 0.1
 _ADMINISTRATION = 10.0  # seconds
-_WS_CLOSE = 1.0  # seconds to wait for etcd's goodbye
+_WS_CLOSE = 1.0  # seconds to wait for etcd's closing handshake
 
 
 def check_endpoint(endpoint: str, *, tls: bool) -> str:
-    """The endpoint as scheme://host:port; the scheme may be left out. Raises ValueError that says what is wrong."""
+    """Return the endpoint as scheme://host:port. The scheme is optional in `endpoint`.
+
+    Raises ValueError with a message that says what is wrong."""
     scheme = "https" if tls else "http"
     parts = urlsplit(endpoint if "://" in endpoint else f"{scheme}://{endpoint}")
     try:
@@ -50,32 +54,35 @@ def check_endpoint(endpoint: str, *, tls: bool) -> str:
 
 
 class Gateway(AioClient):
-    """The gateway of one member. Made and used on one running event loop.
+    """The gateway of one member, created and used on one running event loop.
 
-    context: the TLS context for the next connection; None without TLS."""
+    `context` returns the TLS context for the next connection; None without TLS."""
 
     def __init__(self, endpoint: str, context: Callable[[], ssl.SSLContext] | None, *, pool: int) -> None:
         parts = urlsplit(endpoint)
-        host, _, _ = parts.netloc.rpartition(":")  # with the brackets of IPv6
+        host, _, _ = parts.netloc.rpartition(":")  # includes the brackets of IPv6
         super().__init__(host=host, port=parts.port, protocol=parts.scheme, pool_size=0)
         self.endpoint = endpoint
-        # aiohttp's own limit lets newcomers overtake: under load somebody waits for ever. A semaphore is first come, first served.
+        # aiohttp's own limit lets later callers overtake earlier ones, so that under load some wait
+        # for ever. A semaphore is first come, first served.
         self._slots = asyncio.Semaphore(pool)
         self._context = context
-        # Watches hold their connections for ever, and would leave none for calls.
+        # Watches keep their connections open and would leave none for calls.
         self._watches = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
 
     def call_rpc(self, method: str, data: Any = None, stream: bool = False, encode: bool = True, raw: bool = False, **options: Any) -> Any:
-        """etcd3-py's own way in, which its methods for administration use: with our TLS, and a time limit."""
+        """Override the call that etcd3-py's methods for administration use: add our TLS and a
+        timeout."""
         options.setdefault("ssl", self._ssl())
         if options.get("timeout") is None:
             options["timeout"] = aiohttp.ClientTimeout(total=_ADMINISTRATION)
         return super().call_rpc(method, data, stream, encode, raw, **options)
 
     async def call(self, path: str, body: bytes, timeout: float) -> dict[str, Any]:
-        """POST to /v3<path>; the decoded answer. Raises GatewayError."""
-        # In a task of its own: a caller whose next step is put off, so that others have their turn, would keep its place meanwhile, and
-        # take an answer that has come in time for one that is late.
+        """Send a POST to /v3<path> and return the decoded answer. Raises GatewayError."""
+        # The call runs in its own task. A caller whose next step is delayed, so that others get
+        # their turn, would otherwise keep its slot. It would also take an answer that came in time
+        # for a late one.
         return await asyncio.create_task(self._call_in_turn(path, body, timeout))
 
     async def _call_in_turn(self, path: str, body: bytes, timeout: float) -> dict[str, Any]:
@@ -94,12 +101,14 @@ class Gateway(AioClient):
     async def _call(self, path: str, body: bytes, timeout: float) -> dict[str, Any]:
         limits = aiohttp.ClientTimeout(total=timeout, sock_connect=timeout)
         try:
-            data = io.BytesIO(body) if len(body) > _PIECE else body  # aiohttp sends a file in pieces, and bytes in one go
+            # aiohttp sends a file in pieces, but bytes in one write
+            data = io.BytesIO(body) if len(body) > _PIECE else body
             async with self.call_rpc(path, data, raw=True, timeout=limits) as response:
                 status, payload = response.status, await response.read()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NotSent(f"no connection to {self.endpoint} ({_words(error)})") from error
-        except (aiohttp.ClientError, TimeoutError, OSError, RuntimeError) as error:  # RuntimeError: the session was closed meanwhile
+        # RuntimeError: the session was closed meanwhile
+        except (aiohttp.ClientError, TimeoutError, OSError, RuntimeError) as error:
             raise Broken(f"no answer from {self.endpoint} ({_words(error)})") from error
         if status != 200:
             raise from_body(status, payload)
@@ -110,7 +119,9 @@ class Gateway(AioClient):
         return answer
 
     async def open_watch(self) -> aiohttp.ClientWebSocketResponse:
-        """A websocket to /v3/watch, without a deadline. Raises GatewayError. One JSON text per message, both ways."""
+        """Open a websocket to /v3/watch, without a deadline. Raises GatewayError.
+
+        Each message is one JSON text, in both directions."""
         # The gateway's websocket proxy takes the token from the subprotocols only.
         protocols = ("Bearer", self.token) if self.token else ()
         try:
@@ -118,14 +129,15 @@ class Gateway(AioClient):
                 self._url("/watch"),
                 protocols=protocols,
                 ssl=self._ssl(),
-                max_msg_size=0,  # etcd cuts into fragments what is large, but one event may be several MiB
+                # etcd sends large answers in fragments, but a single event may have several MiB
+                max_msg_size=0,
                 timeout=aiohttp.ClientWSTimeout(ws_close=_WS_CLOSE),
             )
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             raise NotSent(f"no watch at {self.endpoint} ({_words(error)})") from error
 
     async def end_watches(self) -> None:
-        """Cut the connections of all watches."""
+        """Close the connections of all watches."""
         await self._watches.close()
 
     async def close(self) -> None:
@@ -136,13 +148,13 @@ class Gateway(AioClient):
         return True if self._context is None else self._context()
 
     def _retrieve_version(self) -> None:
-        """No probe: etcd3-py's blocks the loop, and fails with AttributeError when etcd is down."""
+        """Skip the probe: etcd3-py's blocks the loop, and raises AttributeError if etcd is down."""
 
     def _verify_version(self) -> None:
-        """Nothing was probed."""
+        """Do nothing, because nothing was probed."""
 
     def _get_prefix(self) -> None:
-        self.api_prefix = "/v3"  # of every etcd since 3.4
+        self.api_prefix = "/v3"  # the prefix of every etcd since 3.4
 
 
 def _words(error: BaseException) -> str:

@@ -1,9 +1,11 @@
-"""Detects that etcd was restored from an older snapshot.
+"""Detect that etcd was restored from an older snapshot.
 
-A restored snapshot takes revisions back: the next ones were used already for other states, and clients that know them would miss
-changes. A restored etcd has another cluster id or raft term, which every answer's header contains, and otherwise a revision never
-decreases. A record in the store, with the ids of its time, serves servers that start after the restore. A snapshot that was restored
-with --bump-revision has only new revisions, and everything older is compacted: it may be served.
+A restored snapshot takes revisions back. The next revisions were already used for other states, and
+clients that know them would miss changes. A restored etcd has another cluster ID or raft term,
+which the header of every answer contains. Otherwise a revision never decreases. A record in the
+store, with the IDs of its time, lets servers that start after the restore detect it. A snapshot
+that was restored with --bump-revision has only new revisions, and everything older is compacted;
+such an etcd may be served.
 """
 
 from __future__ import annotations
@@ -21,50 +23,57 @@ if TYPE_CHECKING:
 __all__ = ["BUMPED", "Lineage", "Sighting", "sighting_of"]
 
 BUMPED = 1_000_000
-"""By so many revisions, at least, a restored etcd must be ahead of its record. Without a bump it never is: the record is renewed."""
+"""The smallest number of revisions by which a restored etcd must be ahead of its record.
+
+Without --bump-revision it never is, because the record is renewed."""
 
 _RENEWED = 10_000
-"""After so many revisions."""
+"""The number of revisions after which the record is renewed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """What one answer said of etcd: its cluster's id ("" when not told), its raft term and its revision."""
+    """The identity of etcd in one answer: cluster ID ("" if unknown), raft term and revision."""
 
     cluster: str
     term: int
     revision: int
 
     def encode(self) -> bytes:
-        """The record to store, without the revision, which the key has."""
+        """Return the record to store. The revision is left out because the key has it."""
         return orjson.dumps({"cluster": self.cluster, "term": self.term})
 
     @classmethod
     def decode(cls, value: bytes, revision: int) -> Sighting:
-        """A record, and the revision of its key."""
+        """Return a record with the revision of its key."""
         content = orjson.loads(value)
         return cls(content["cluster"], content["term"], revision)
 
     def outdated(self, now: Sighting) -> bool:
-        """Whether this record is to be written anew."""
+        """Return whether this record must be written again."""
         return (self.cluster, self.term) != (now.cluster, now.term) or now.revision - self.revision > _RENEWED
 
 
 def sighting_of(answer: Mapping[str, Any]) -> Sighting:
-    """From the header of an answer to a linearizable call."""
+    """Return the identity from the header of an answer to a linearizable call."""
     header = answer["header"]
     return Sighting(header.get("cluster_id", ""), int(header.get("raft_term", 0)), int(header.get("revision", 0)))
 
 
 class Lineage:
-    """What is known of the etcd at `where`. Every answer is checked against what was known when the question was asked."""
+    """The known identity of the etcd at `where`.
+
+    Every answer is checked against the identity that was known when the request was sent."""
 
     def __init__(self, where: str) -> None:
         self._where = where
         self.known = Sighting("", 0, 0)
 
     def check(self, before: Sighting, now: Sighting) -> None:
-        """`now` is in the answer to a linearizable call, or `before` in an older record. Raises RolledBack."""
+        """Check the identity `now` against `before`, and remember it. Raises RolledBack.
+
+        `now` comes from the answer to a linearizable call. `before` was known earlier, or is a
+        stored record."""
         if not _follows(before, now):
             raise RolledBack(
                 f"etcd at {self._where} is at revision {now.revision} of cluster {now.cluster}, but was at {before.revision} of cluster "

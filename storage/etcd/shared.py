@@ -1,4 +1,6 @@
-"""Singleflight with freshness: callers share the next request, never one that is already in flight."""
+"""Share requests among callers (singleflight) without returning stale answers.
+
+Callers share the next request, never one that is already in flight."""
 
 from __future__ import annotations
 
@@ -12,11 +14,13 @@ __all__ = ["Shared"]
 
 T = TypeVar("T")
 
-_PATIENCE = 0.02  # seconds to wait for the one before: it may be one that never gets an answer
+_PATIENCE = 0.02  # seconds to wait for the previous request, which may never get an answer
 
 
 class Shared(Generic[T]):
-    """Calls `ask`, for as many callers at once as possible, so that each answer is as fresh as the caller's own would be."""
+    """Calls `ask` once for as many callers as possible.
+
+    Each answer is as fresh as the answer to a request of the caller's own."""
 
     def __init__(self, ask: Callable[[], Awaitable[T]]) -> None:
         self._ask = ask
@@ -24,11 +28,11 @@ class Shared(Generic[T]):
         self._next: asyncio.Task[T] | None = None
 
     async def get(self) -> T:
-        """What `ask` returns or raises when begun after this call began."""
+        """Return or raise the outcome of a call of `ask` that began after this call began."""
         if self._next is None:
             self._next = asyncio.create_task(self._after(self._running))
             self._next.add_done_callback(_retrieve)
-        return await asyncio.shield(self._next)  # one caller's end is not the others'
+        return await asyncio.shield(self._next)  # cancelling one caller must not cancel the others
 
     async def _after(self, previous: asyncio.Task[T] | None) -> T:
         if previous is not None and not previous.done():
@@ -38,6 +42,6 @@ class Shared(Generic[T]):
 
 
 def _retrieve(task: asyncio.Task[T]) -> None:
-    """All callers may be gone when it fails: then nobody minds."""
+    """Mark the exception as retrieved: all callers may be gone when the task fails."""
     if not task.cancelled():
         task.exception()

@@ -1,7 +1,8 @@
-"""EtcdStore: the Store over a prefix of an etcd cluster. Any number of processes may use the same prefix.
+"""Implement Store over a prefix of an etcd cluster.
 
-A revision is etcd's: it also grows when other prefixes are written. Calls go through storage.etcd.cluster, watches through
-storage.etcd.watch; this is where they are put together.
+Any number of processes may use the same prefix. A revision is etcd's, so it also grows with writes
+to other prefixes. This module combines calls (storage.etcd.cluster) and watches
+(storage.etcd.watch).
 """
 
 from __future__ import annotations
@@ -30,23 +31,33 @@ __all__ = ["EtcdStore"]
 
 _log = logging.getLogger(__name__)
 
-_PAGE = 100  # keys in the first range of a long list: their values may be 1 MiB each
-_PAGE_BYTES = 4 << 20  # of values, in the later ones
+_PAGE = 100  # keys in the first range of a long list: each value may have 1 MiB
+_PAGE_BYTES = 4 << 20  # bytes of values in each later range
 _PAGE_KEYS = 10, 1_000
 _LIST_ATTEMPTS = 3
-_RENEW = 300.0  # seconds between two renewals of the record, where others compact
+_RENEW = 300.0  # seconds between two renewals of the record if others compact
 
 
 class EtcdStore(Store):
-    """The Store over the keys that begin with `prefix`, in the etcd behind `endpoints` (host:port, or with http:// or https://).
+    """A Store over the keys that begin with `prefix`, in the etcd at `endpoints`.
 
-    tls: certificates; None with https:// endpoints: the system's authorities.
+    An endpoint is host:port, optionally with http:// or https://.
+
+    tls: the certificates; None with https:// endpoints means the system's authorities.
+
     user, password: for etcd's own authentication; tokens are renewed as needed.
-    timeout: seconds for a call; then Unavailable.
-    watch_patience: seconds a watch tries to connect again before it ends.
-    progress_interval: seconds between two Progress on an idle watch.
-    keep_history: every so many seconds, history older than that is compacted away, for all of etcd; 0: others do that.
+
+    timeout: seconds for a call; after that it raises Unavailable.
+
+    watch_patience: seconds in which a watch tries to connect again before it ends.
+
+    progress_interval: seconds between two Progress items on an idle watch.
+
+    keep_history: interval in seconds at which older history is compacted, for all of etcd; 0:
+    others do that.
+
     max_request_bytes, max_operations: etcd's --max-request-bytes and --max-txn-ops.
+
     pool: connections for calls, to each endpoint."""
 
     exclusive = False
@@ -82,12 +93,15 @@ class EtcdStore(Store):
         self._closing: asyncio.Future[None] | None = None
 
     def usage(self) -> Usage:
-        """As Store.usage: whether etcd refused the latest write because it has no room."""
+        """Return whether etcd refused the latest write because it has no room. Sizes are
+        unknown."""
         return Usage(0, 0, full=self._full)
 
     async def start(self) -> None:
-        """As Store.start. Unavailable when no endpoint answers, RolledBack when an older state was put in etcd's place. A store can be
-        started once."""
+        """Connect, and check that etcd was not restored from an older state. A store starts only
+        once.
+
+        Raises Unavailable if no endpoint answers, and RolledBack after such a restore."""
         if self._started or self._closing is not None:
             raise Unavailable(f"the store in etcd at {self._cluster.where} was started or closed before: make a new one")
         self._started = True
@@ -100,7 +114,7 @@ class EtcdStore(Store):
         self._keeper = asyncio.create_task(self._keep(), name="etcd-keeper")
 
     async def close(self) -> None:
-        """As Store.close. Calls that are under way may finish, within their timeout."""
+        """Close the store. Running calls may finish within their timeout."""
         if self._closing is None:
             self._closing = asyncio.ensure_future(self._close())
         await asyncio.shield(self._closing)
@@ -131,7 +145,8 @@ class EtcdStore(Store):
         except Refused as error:
             self._full |= error.no_space
             raise to_storage(error, self._cluster.where) from error
-        if any(isinstance(operation, Put) for operation in operations):  # deletions are taken also when it is full
+        # a full etcd accepts deletions too
+        if any(isinstance(operation, Put) for operation in operations):
             self._full = False
         self._lineage.check(before, sighting_of(answer))
         if not answer.get("succeeded"):
@@ -162,7 +177,8 @@ class EtcdStore(Store):
 
     async def compact(self, revision: int) -> None:
         try:
-            await self._cluster.read("/kv/compaction", codec.compaction(revision))  # twice is as good as once
+            # repeating a compaction is harmless
+            await self._cluster.read("/kv/compaction", codec.compaction(revision))
         except Refused as error:
             if error.future:
                 raise FutureRevision(revision, await self.current_revision()) from error
@@ -170,7 +186,7 @@ class EtcdStore(Store):
                 raise to_storage(error, self._cluster.where) from error
 
     async def _list(self, prefix: str, start: str | None, limit: int, at: int) -> Page:
-        """One state, in several ranges: neither side has to hold an answer of many MiB."""
+        """Return a page of one state, read in several ranges, so that no answer has many MiB."""
         first, end = self._space.span(prefix, start)
         items: list[KeyValue] = []
         revision, size, held = at, _PAGE, 0
@@ -202,7 +218,8 @@ class EtcdStore(Store):
         return answer
 
     async def _oldest(self) -> int:
-        """The oldest revision that can be read. etcd tells it only to those who watch from before it."""
+        """Return the oldest readable revision. etcd tells it only to a watch that starts before
+        it."""
         try:
             async with aclosing(self._probe().items()) as items:
                 async for _ in items:
@@ -215,18 +232,19 @@ class EtcdStore(Store):
         return Watch(self._cluster, self._space, "\1", 1, current=self.current_revision, interval=self._progress_interval, patience=0)
 
     async def _ask_revision(self) -> int:
-        # Any key of ours does: the header tells.
+        # Any key will do, because the header contains the revision.
         return codec.revision_of(await self._read(codec.read(self._space.record)))
 
     async def _renew_record(self) -> None:
-        """Check the record of whose revisions the keys have, and bring it up to date. Raises RolledBack."""
+        """Check the record against etcd's identity, and renew it. Raises RolledBack."""
         answer = await self._read(codec.read(self._space.record))
         now, record = sighting_of(answer), Sighting("", 0, 0)
         if kvs := answer.get("kvs"):
             record = Sighting.decode(codec.value_of(kvs[0]), int(kvs[0]["mod_revision"]))
             self._lineage.check(record, now)
         if record.outdated(now):
-            with suppress(Refused, Unavailable):  # another replica may be as quick, or etcd full: the next time will do
+            # another replica may have written it first, or etcd is full: the next renewal will do
+            with suppress(Refused, Unavailable):
                 await self._cluster.write("/kv/txn", codec.put_if(self._space.record, now.encode(), record.revision))
 
     def _saw(self, revision: int) -> int:
@@ -235,7 +253,10 @@ class EtcdStore(Store):
         return revision
 
     async def _keep(self) -> None:
-        """Renew the record, and let go of history: each replica what was the latest one period ago, so none needs to know of the others."""
+        """Renew the record and compact history periodically.
+
+        Each replica compacts to the revision that was the latest one period ago, so that replicas
+        need no coordination."""
         period, before = self._keep_history or _RENEW, self._lineage.known.revision
         while True:
             await asyncio.sleep(period)
@@ -256,6 +277,6 @@ class EtcdStore(Store):
 
 
 def _page_size(page: Sequence[KeyValue]) -> int:
-    """How many keys like these are _PAGE_BYTES."""
+    """Return how many keys of this average size fit into _PAGE_BYTES."""
     average = max(1, sum(len(item.value) for item in page) // len(page))
     return min(max(_PAGE_BYTES // average, _PAGE_KEYS[0]), _PAGE_KEYS[1])

@@ -1,4 +1,4 @@
-"""TLS towards etcd: verified, host names too, with a client certificate where there is one, and with files that may be renewed."""
+"""Create TLS contexts for etcd that verify host names and reload renewed certificate files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ __all__ = ["TLS", "Credentials"]
 
 @dataclass(frozen=True, slots=True)
 class TLS:
-    """Files, PEM encoded. ca: the authorities to trust instead of the system's. certificate and key: who we are, both or neither."""
+    """The PEM files for TLS.
+
+    `ca` has the authorities to trust instead of the system's. `certificate` and `key` identify this
+    client; give both or neither."""
 
     ca: str | os.PathLike[str] | None = None
     certificate: str | os.PathLike[str] | None = None
@@ -30,7 +33,9 @@ class TLS:
 
 
 class Credentials:
-    """The context made of the files, made anew when they have changed: short-lived certificates are renewed under running servers."""
+    """A TLS context that is created again when its files change.
+
+    Short-lived certificates are renewed while servers run."""
 
     def __init__(self, tls: TLS) -> None:
         self._tls = tls
@@ -38,8 +43,10 @@ class Credentials:
         self._context = self._load()
 
     def context(self) -> ssl.SSLContext:
-        """The context for the next connection. Raises OSError (ssl.SSLError is one) only when made first: while files are being
-        replaced, the last good ones serve."""
+        """Return the context for the next connection.
+
+        Only the constructor raises OSError (or ssl.SSLError). While files are being replaced, this
+        method returns the last valid context."""
         stamps = self._stat()
         if stamps != self._stamps:
             try:

@@ -1,7 +1,8 @@
-"""One watch over etcd, across connections: it goes on behind the last complete revision, at whichever endpoint answers.
+"""Watch etcd across connections, from the last complete revision, at whichever endpoint answers.
 
-etcd sends progress notifications only on request, and never while a watch lags. So this watch requests them when it starts, when a
-newer revision was seen (`saw`), and when it was idle for a while.
+etcd sends progress notifications only on request, and never while a watch lags. So this watch
+requests them when it starts, when a newer revision was seen (`saw`), and when it was idle for a
+while.
 """
 
 from __future__ import annotations
@@ -31,15 +32,18 @@ __all__ = ["Watch"]
 
 _log = logging.getLogger(__name__)
 
-_ASK = 0.005, 1.0  # seconds: before the first question (an event on its way tells more), and at most between two
-_BACKOFF = 0.05, 2.0  # seconds between two connections: the first and the longest
+# seconds before the first progress request (an event may arrive first), and at most between two
+_ASK = 0.005, 1.0
+_BACKOFF = 0.05, 2.0  # the first and the longest delay between two connections, in seconds
 
 
 class Watch:
     """A watch of `prefix` after a revision.
 
-    current: the store's linearizable revision.
-    interval: seconds of quiet before etcd is asked for progress.
+    current: returns the store's linearizable revision.
+
+    interval: seconds of silence before progress is requested from etcd.
+
     patience: seconds without a connection before the watch ends with Unavailable."""
 
     def __init__(
@@ -57,20 +61,21 @@ class Watch:
         self._current, self._interval, self._patience = current, interval, patience
         self._complete = after
         self._seen = 0
-        self._answered = False  # by progress or events, on this connection
+        self._answered = False  # whether progress or events arrived on this connection
         self._reading = False
         self._asked_for = asyncio.Event()
         self._healthy = asyncio.get_running_loop().time()
         self._backoff = _BACKOFF[0]
 
     def saw(self, revision: int) -> None:
-        """A reader or writer was told of this revision, and may wait for the watch to get there."""
+        """Note that a reader or writer knows this revision, and may wait until the watch reaches
+        it."""
         if revision > max(self._seen, self._complete):
             self._seen = revision
             self._asked_for.set()
 
     async def items(self) -> AsyncGenerator[Event | Progress, None]:
-        """As Store.watch."""
+        """Yield the items of the watch. See Store.watch."""
         while True:
             try:
                 async with aclosing(self._connection()) as items:
@@ -81,7 +86,9 @@ class Watch:
             await self._recover(failure)
 
     async def _connection(self) -> AsyncGenerator[Event | Progress, None]:
-        """The watch until its connection fails. Raises GatewayError, Compacted, FutureRevision, Unavailable."""
+        """Yield items until the connection fails.
+
+        Raises GatewayError, Compacted, FutureRevision or Unavailable."""
         assembler = Assembler(self._space, self._complete)
         async with self._socket() as socket:
             now = asyncio.get_running_loop().time
@@ -94,11 +101,13 @@ class Watch:
                 while True:
                     items = assembler.feed(await self._receive(socket, deadline))
                     if assembler.complete == self._complete < self._seen and self._answered:
-                        continue  # a member that answers, but is cut off from the others, must not keep us for ever
+                        # A member that is partitioned from the others but still answers must not
+                        # keep this watch alive
+                        continue
                     self._complete, self._answered = assembler.complete, self._answered or bool(items)
                     for item in items:
                         yield item
-                    self._healthy = now()  # after the reader, who may take long
+                    self._healthy = now()  # after the yield, because the reader may take long
                     deadline = self._deadline()
             finally:
                 asker.cancel()
@@ -125,12 +134,17 @@ class Watch:
             raise
 
     async def _check_future(self, revision: int) -> None:
-        """etcd would wait for a revision that has not happened. The member we talk to may just be behind the others."""
+        """Raise FutureRevision if the watch starts at a revision that does not exist yet.
+
+        etcd would wait for that revision. The connected member may also just lag behind the
+        others."""
         if revision < self._complete and (current := await self._current()) < self._complete:
             raise FutureRevision(self._complete, current)
 
     def _deadline(self) -> float:
-        """When a connection is taken to be dead: etcd was asked, and did not answer for as long as a call may last."""
+        """Return the time at which a silent connection counts as dead.
+
+        By then etcd has not answered a progress request for as long as a call may take."""
         return asyncio.get_running_loop().time() + self._interval + self._cluster.timeout
 
     async def _receive(self, socket: aiohttp.ClientWebSocketResponse, deadline: float) -> dict[str, Any]:
@@ -152,15 +166,15 @@ class Watch:
         return decoded
 
     def _content(self) -> bool:
-        """Whether nobody waits for progress."""
+        """Return whether no caller waits for progress."""
         return self._answered and self._complete >= self._seen
 
     async def _ask(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        """Ask for progress as long as the connection lasts."""
+        """Request progress as long as the connection lasts."""
         pause, reached = _ASK[0], 0
         while not socket.closed:
             quiet = False
-            if self._complete > reached:  # questions are answered: who waits now, waits for another revision
+            if self._complete > reached:  # etcd answers: present callers wait for another revision
                 pause, reached = _ASK[0], self._complete
             if self._content():
                 self._asked_for.clear()
@@ -172,11 +186,12 @@ class Watch:
                 await asyncio.sleep(pause)
                 pause = min(2 * pause, _ASK[1], self._interval)
             if self._reading and (quiet or not self._content()):
-                with suppress(aiohttp.ClientError, OSError):  # the reader notices
+                with suppress(aiohttp.ClientError, OSError):  # the reader notices the failure
                     await socket.send_str(PROGRESS_REQUEST)
 
     async def _recover(self, error: GatewayError) -> None:
-        """Return when to connect again. Raises StorageError when that is of no use."""
+        """Wait until the watch may connect again. Raises StorageError if a new connection cannot
+        help."""
         self._cluster.current  # noqa: B018 - raises when closed
         self._answered = False
         if isinstance(error, Refused):

@@ -1,4 +1,6 @@
-"""One process at a time may own a database: SQLite itself would let two in, and each would miss the other's changes."""
+"""Lock a database for one process.
+
+SQLite itself would admit two processes, and each would miss the other's changes."""
 
 from __future__ import annotations
 
@@ -15,15 +17,17 @@ __all__ = ["FileLock"]
 
 
 class FileLock:
-    """A lock on `path`, which is created when missing and never removed (removing it would let two in). The kernel frees
-    it when the process dies. It holds the owner's process id, for the message only."""
+    """A lock on the file `path`, which is created if missing and never removed.
+
+    Removing the file would admit two owners. The kernel releases the lock when the process dies.
+    The file contains the owner's process ID, which is used only in messages."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file = -1
 
     def acquire(self, what: str) -> None:
-        """Raises Unavailable at once when somebody else has it."""
+        """Take the lock. Raises Unavailable at once if another process has it."""
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -40,7 +44,7 @@ class FileLock:
         self._file = file
 
     def release(self) -> None:
-        """Let others in. Idempotent."""
+        """Release the lock. Calling this again has no effect."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1

@@ -1,6 +1,8 @@
-"""Whole database files: a backup of one that may be in use, a restore, and a larger revision. No event loop; everything here blocks.
+"""Process whole database files: back up a database in use, restore one, and raise a revision.
 
-What replaces a file is written beside it, checked, made durable, and put in place in one step: a crash leaves the old or the new.
+Everything here blocks; nothing uses an event loop. A file is replaced in one step by a new one that
+was written beside it, checked and made durable. After a crash either the old or the new file
+exists.
 """
 
 from __future__ import annotations
@@ -24,14 +26,16 @@ if TYPE_CHECKING:
 __all__ = ["MARGIN", "Contents", "Restored", "backup", "raise_revision", "restore"]
 
 MARGIN = 100_000_000
-"""Revisions left out at a restore: more than a thousand commits a second in the day since the backup."""
+"""The number of revisions skipped at a restore.
 
-_MOST = 1 << 46  # a revision is kept in 47 bits of an id
+It allows for more than a thousand commits a second in the day since the backup."""
+
+_MOST = 1 << 46  # a revision is stored in 47 bits of an ID
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What a database file holds: so many keys, as of a revision."""
+    """The content of a database file: the number of keys, and the revision."""
 
     keys: int
     revision: int
@@ -39,7 +43,10 @@ class Contents:
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """What a restore did: the backup's contents, the revision it goes on from, and where the database that was there is now."""
+    """The outcome of a restore.
+
+    `backup` is the backup's content, and `revision` the revision from which the database continues.
+    `replaced` is the new path of the database that was there before, or None."""
 
     backup: Contents
     revision: int
@@ -47,10 +54,11 @@ class Restored:
 
 
 def backup(path: Path, target: Path, *, without: Collection[str] = ()) -> Contents:
-    """Copy the database, which a server may be using, as it is in one moment, with its history, to a new file of mode 0600.
+    """Copy the state and history of a database at one moment to a new file with mode 0600.
 
-    Nothing is in the copy that was deleted, nor the keys `without`, whatever values they ever had. It is checked and durable when this
-    returns. Raises Corrupt, and Unavailable when one is missing or the other there."""
+    A server may be using the database. The copy contains nothing that was deleted. It contains no
+    value, past or present, of the keys `without`. On return the copy is checked and durable. Raises
+    Corrupt, or Unavailable if `path` is missing or `target` exists."""
     whole, draft = (target.with_name(f".{target.name}.{os.getpid()}.{kind}") for kind in ("whole", "draft"))
     with _errors(path, target):
         if target.exists():
@@ -65,7 +73,7 @@ def backup(path: Path, target: Path, *, without: Collection[str] = ()) -> Conten
             with closing(connect(draft)) as written:
                 contents = _examine(written, path)
             _sync(draft)
-            os.link(draft, target)  # fails when somebody else has made it meanwhile
+            os.link(draft, target)  # fails if another process has created it meanwhile
             _sync(target.parent)
         finally:
             _discard(whole)
@@ -74,27 +82,34 @@ def backup(path: Path, target: Path, *, without: Collection[str] = ()) -> Conten
 
 
 def _drop(connection: sqlite3.Connection, keys: Collection[str]) -> None:
-    """Remove the keys with their history, and overwrite them: the file may lie where deleted files can be read."""
-    connection.execute("PRAGMA journal_mode = OFF")  # a journal would hold them
+    """Remove the keys with their history, and overwrite their bytes.
+
+    Deleted files may be readable where the file lies."""
+    connection.execute("PRAGMA journal_mode = OFF")  # a journal would contain them
     connection.execute("PRAGMA secure_delete = ON")
     for table in ("live", "changes"):
         connection.executemany(f"DELETE FROM {table} WHERE key = ?", [(key,) for key in keys])
 
 
 def _write_out(connection: sqlite3.Connection, target: Path) -> None:
-    """Write what the database holds to a new file, and nothing of what its free pages hold. The file can be read where nothing may be
-    written."""
+    """Write the database to a new file without the content of its free pages.
+
+    The new file can be read even where nothing may be written."""
     os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     connection.execute("VACUUM INTO ?", (str(target),))
 
 
 def restore(file: Path, path: Path, *, force: bool = False, margin: int = MARGIN) -> Restored:
-    """Put a backup in the database's place. No server may be using it (Unavailable).
+    """Replace the database by a backup. No server may be using it (Unavailable).
 
-    Revisions given out since the backup was made must never be given again: it goes on `margin` above the larger of the backup's
-    revision and that of the database it replaces. History up to there is out of sight, so that whoever has seen what is
-    no longer there has to list anew. Without `force`, a database that has keys, or cannot be read, is left alone (Unavailable);
-    with it, that is moved to a file beside it, never deleted. Raises Corrupt when the backup is not sound."""
+    Revisions that were used since the backup must never be used again. The database therefore
+    continues `margin` above the larger of two revisions: the backup's, and that of the replaced
+    database. History up to there is compacted, so that clients that have seen lost states must list
+    again.
+
+    Without `force`, a database that has keys or cannot be read is left unchanged (Unavailable).
+    With `force`, it is moved to a file beside it and never deleted. Raises Corrupt if the backup is
+    damaged."""
     path = path.resolve()
     with _errors(file, path), _locked(path):
         if path.exists() and file.samefile(path):
@@ -104,7 +119,7 @@ def restore(file: Path, path: Path, *, force: bool = False, margin: int = MARGIN
             state = "cannot be read" if before is None else f"has {before.keys} keys"
             raise Unavailable(f"{path} is there and {state}: name another file, or give --force to move it aside")
         replaced, draft = None, path.with_name(f".{path.name}.restoring")
-        _discard(draft)  # of a restore that was interrupted
+        _discard(draft)  # left over from an interrupted restore
         try:
             with closing(_open_existing(file, "ro")) as connection:
                 contents = _examine(connection, file)
@@ -124,7 +139,9 @@ def restore(file: Path, path: Path, *, force: bool = False, margin: int = MARGIN
 
 
 def raise_revision(path: Path, revision: int) -> None:
-    """Let the next commit's revision be larger than `revision`. No server may be using the database, which is made when missing."""
+    """Make the next commit's revision larger than `revision`.
+
+    No server may be using the database, which is created if missing."""
     path = path.resolve()
     with _errors(path, path), _locked(path):
         _lift(path, revision, forget=False)
@@ -143,7 +160,7 @@ def _lift(path: Path, revision: int, *, forget: bool) -> None:
 
 
 def _examine(connection: sqlite3.Connection, path: Path) -> Contents:
-    """What is there, once everything about it is checked. Raises Corrupt."""
+    """Return the content after a complete check. Raises Corrupt."""
     if not has_tables(connection, path):
         raise corrupt(path, "it is empty")
     check_sound(connection, path, "integrity_check")
@@ -151,7 +168,7 @@ def _examine(connection: sqlite3.Connection, path: Path) -> Contents:
 
 
 def _contents(path: Path) -> Contents | None:
-    """What is at a path that may have nothing; None when that cannot be told."""
+    """Return the content at a path that may not exist, or None if it cannot be read."""
     if not path.exists():
         return Contents(0, 0)
     try:
@@ -168,12 +185,13 @@ def _open_existing(path: Path, mode: str) -> sqlite3.Connection:
 
 
 def _set_aside(path: Path) -> Path:
-    """Move a database and what belongs to it to names not used yet."""
+    """Move a database and its companion files to unused names."""
     number, aside = 1, path.with_name(f"{path.name}.replaced")
     while aside.exists():
         number += 1
         aside = path.with_name(f"{path.name}.replaced-{number}")
-    # The database first: without it, SQLite throws a -wal away. The other way round, its last commits would be lost in a crash.
+    # Move the database first: SQLite deletes a -wal that has no database. In the opposite order, a
+    # crash would lose the last commits.
     for suffix in ("", "-wal", "-shm"):
         if (part := path.with_name(path.name + suffix)).exists():
             part.rename(aside.with_name(aside.name + suffix))
@@ -181,13 +199,13 @@ def _set_aside(path: Path) -> Path:
 
 
 def _discard(path: Path) -> None:
-    """Remove a database, if it is there, and what belongs to it."""
+    """Remove a database and its companion files, if they exist."""
     for suffix in ("", "-journal", "-wal", "-shm"):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
 def _sync(path: Path) -> None:
-    """Make a file's content, or a folder's entries, durable."""
+    """Make the content of a file, or the entries of a directory, durable."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

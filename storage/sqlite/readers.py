@@ -1,4 +1,4 @@
-"""A few threads that read, each job on a connection of its own, at one consistent state."""
+"""Run read jobs in a few threads, each job on its own connection and one consistent state."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ T = TypeVar("T")
 
 
 class Readers:
-    """`count` connections and as many threads. Opening and closing block."""
+    """A pool of `count` connections and threads. Opening and closing it block."""
 
     def __init__(self, path: Path, count: int, synchronous: Synchronous) -> None:
         self._path = path
         self._connections: queue.LifoQueue[sqlite3.Connection] = queue.LifoQueue()
         try:
             for _ in range(count):
-                connection = connect(path, synchronous)  # the last one to be closed writes a checkpoint
+                # the connection that is closed last writes a checkpoint
+                connection = connect(path, synchronous)
                 self._connections.put(connection)
                 connection.execute("PRAGMA query_only = ON")
         except BaseException:
@@ -40,7 +41,9 @@ class Readers:
         self._threads = ThreadPoolExecutor(count, thread_name_prefix="sqlite-reader")
 
     async def run(self, job: Callable[[sqlite3.Connection], T]) -> T:
-        """The job's result; it sees one state of the database. Raises Unavailable, Corrupt and what the job raises."""
+        """Return the result of `job`, which sees one state of the database.
+
+        Raises Unavailable, Corrupt and the errors of the job."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, self._job, job)
         except sqlite3.Error as error:
@@ -49,7 +52,7 @@ class Readers:
             raise Unavailable(f"{self._path} is closed") from error
 
     def close(self) -> None:
-        """Finish the jobs that run, and close."""
+        """Finish the running jobs, and close the connections."""
         self._threads.shutdown()
         self._close_connections()
 

@@ -1,4 +1,6 @@
-"""How much history to keep. Pure: times and revisions in, the revision to compact to out."""
+"""Decide how much history to keep.
+
+The functions map times and revisions to the revision to compact to."""
 
 from __future__ import annotations
 
@@ -10,8 +12,11 @@ __all__ = ["Horizon", "Retention"]
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """Every `interval` seconds, history that is older than `seconds` goes, but never the last `least` revisions, and
-    always all but the last `most`. What is beyond `size` bytes goes at once, however young. `interval` 0: never compact by itself."""
+    """The rules for keeping history.
+
+    Every `interval` seconds, history older than `seconds` is compacted. The last `least` revisions
+    always stay, and at most the last `most` revisions do. History beyond `size` bytes is compacted
+    at once, whatever its age. With `interval` 0, nothing is compacted automatically."""
 
     seconds: float = 300.0
     least: int = 1_000
@@ -21,20 +26,23 @@ class Retention:
 
 
 PARTS = 64
-"""History is counted in parts of that fraction of its bytes."""
+"""The number of parts in which the bytes of the history are counted."""
 
 
 class Horizon:
-    """Remembers which revision was the latest when, and how large history is, and tells from that what a Retention lets go."""
+    """Records revisions over time and the size of the history, and applies a Retention to them."""
 
     def __init__(self, retention: Retention) -> None:
         self._retention = retention
         self._samples: deque[tuple[float, int]] = deque()
-        self._parts: deque[tuple[int, int]] = deque()  # the last revision of each, and its bytes
+        # the last revision of each part, and the part's bytes
+        self._parts: deque[tuple[int, int]] = deque()
         self._size = self._beyond = 0
 
     def wrote(self, revision: int, size: int) -> bool:
-        """History has so many bytes more: what this revision replaced. Returns whether that makes it too large."""
+        """Add `size` bytes of history: the values that this revision replaced.
+
+        Returns whether the history is too large now."""
         part = self._parts[-1][1] + size if self._parts else size
         if self._parts and part <= self._retention.size // PARTS:
             self._parts[-1] = revision, part
@@ -48,11 +56,13 @@ class Horizon:
         return too_large
 
     def compact_to(self, now: float, revision: int) -> int:
-        """The revision to compact to at time `now` (seconds of any steady clock), `revision` being the latest; 0 for none."""
+        """Return the revision to compact to, or 0 for none.
+
+        `now` is in seconds of any monotonic clock. `revision` is the latest one."""
         samples, keep = self._samples, self._retention
         samples.append((now, revision))
         old = 0
-        # The newest sample that is old enough stays, for the next time.
+        # Keep the newest sample that is old enough for the next call.
         while samples and samples[0][0] <= now - keep.seconds:
             old = samples[0][1]
             if len(samples) < 2 or samples[1][0] > now - keep.seconds:

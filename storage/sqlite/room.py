@@ -1,8 +1,10 @@
-"""How much a database may still grow, by its own limit and by its disk, so that the last of the room is left for deleting.
+"""Measure how much a database may still grow, and keep the last part of the room for deletions.
 
-A commit that makes what is stored larger is refused before the file is full. What replaces a value by one of about the same size takes room
-for a while only, until history is compacted; what deletes gives room back. Both have the reserve, so that a store that is full can be
-emptied through the API, and those who work on deletions can write that they do. For one connection, inside its transactions.
+Both the database's own limit and the disk limit the room. A commit that makes the stored data
+larger is refused before the file is full. A commit that replaces a value by one of about the same
+size takes room only until history is compacted, and a deletion gives room back. Both may use the
+reserve, so that a full store can be emptied through the API, and controllers can record their
+progress on deletions. Use a Room for one connection, inside its transactions.
 """
 
 from __future__ import annotations
@@ -20,37 +22,45 @@ if TYPE_CHECKING:
 __all__ = ["LITTLE", "Room"]
 
 RESERVE = 64 << 20
-"""Bytes of the reserve, at most."""
+"""The largest size of the reserve, in bytes."""
 OF_LIMIT, OF_DISK = 8, 16
-"""The reserve is this part of a small limit, or of a small disk."""
+"""The divisors that give the reserve of a small limit, and of a small disk."""
 LITTLE = 4096
-"""Bytes by which a commit may grow what is stored and still have the first half of the reserve: a mark, a time, a condition."""
+"""The largest growth in bytes of a commit that may use the first half of the reserve.
+
+It suffices for a mark, a timestamp or a condition."""
 SHORT = 2 << 20
-"""Bytes before the reserve with which room is short: history goes before a commit is refused."""
+"""The distance in bytes from the reserve at which room is short.
+
+History is then compacted before any commit is refused."""
 LOOK = 64 << 10
-"""Bytes written after which the room is measured anew."""
+"""The number of bytes written after which the room is measured again."""
 
 
 class _Part(NamedTuple):
-    """What is left by the limit, or on the disk, and what of it is the reserve."""
+    """The bytes left by the limit or on the disk, and the reserve among them."""
 
     left: int
     reserve: int
 
 
 class Room:
-    """`limit`: bytes that the file may have; 0: as many as the disk has. `used`: bytes of it in use. `short`: not much is left before the
-    reserve, so that history has to go."""
+    """The room of one database file.
+
+    `limit` is the largest size of the file in bytes, 0 for the size of the disk. `used` is the
+    number of bytes in use. `short` is true if little is left before the reserve, so that history
+    must be compacted."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, limit: int) -> None:
         self._connection, self._path, self.limit = connection, path, limit
         self._page: int = connection.execute("PRAGMA page_size").fetchone()[0]
         self.used, self.short = 0, False
         self._written = LOOK
-        self._free, self._half = 0, 0  # bytes before the reserve begins, and before its second half does
+        # bytes before the reserve begins, and before its second half begins
+        self._free, self._half = 0, 0
 
     def look(self) -> None:
-        """Measure, if that was long ago."""
+        """Measure the room if enough was written since the last measurement."""
         if self._written < LOOK and not self.short:
             return
         self._written = 0
@@ -66,12 +76,13 @@ class Room:
     def _disk(self, unused: int) -> _Part:
         try:
             disk = os.statvfs(self._path.parent)
-        except OSError:  # the next write says what is wrong
+        except OSError:  # the next write reports the error
             return _Part(sys.maxsize, 0)
         return _Part(disk.f_bavail * disk.f_frsize + unused, min(RESERVE, disk.f_blocks * disk.f_frsize // OF_DISK))
 
     def take(self, written: int, growth: int) -> None:
-        """Take room for a commit that writes so many bytes, and makes what is stored larger by `growth`. Raises Full."""
+        """Take `written` bytes for a commit that makes the stored data `growth` bytes larger.
+        Raises Full."""
         if growth > 0 and growth > (self._half if growth <= LITTLE else self._free):
             self.short = True
             raise full(self._path, "what is left is kept for deletions")
@@ -81,8 +92,8 @@ class Room:
 
 
 def full(path: Path, why: str) -> Full:
-    """The error for a file that has no room."""
+    """Return the error for a file that has no room."""
     return Full(
         f"{path}: {why}: there is no room. Delete what is not needed, free space on its disk, or raise --storage-max-bytes; "
-        "nothing is lost, and it goes on by itself"
+        "nothing is lost, and writes are accepted again as soon as there is room"
     )

@@ -1,10 +1,12 @@
-"""The database's tables, how connections to it are opened, and the checks before it is trusted.
+"""Define the database's tables, open connections, and check a database before it is trusted.
 
-changes(id, key, value, previous)  every change not compacted away. id = revision << 16 | ordinal within the commit;
-                                   value NULL: a deletion; previous: id of the put it replaced, NULL for a creation
+changes(id, key, value, previous)  every change that is not compacted.
+                                   id = revision << 16 | ordinal within the commit;
+                                   value NULL: a deletion;
+                                   previous: id of the put it replaced, NULL for a creation
 live(key, id)                      the keys that exist now, each with its latest change
-meta(name, value)                  revision: the latest; compacted: history up to it is gone; swept: up to which
-                                   compaction has removed rows
+meta(name, value)                  revision: the latest; compacted: history up to it is gone;
+                                   swept: the id up to which compaction has removed rows
 """
 
 from __future__ import annotations
@@ -38,17 +40,17 @@ Synchronous = Literal["full", "normal", "off"]
 
 
 def first_id(revision: int) -> int:
-    """The smallest id a change of the revision can have."""
+    """Return the smallest ID that a change of the revision can have."""
     return revision << ORDINAL_BITS
 
 
 def last_id(revision: int) -> int:
-    """The largest id a change of the revision can have."""
+    """Return the largest ID that a change of the revision can have."""
     return (revision + 1 << ORDINAL_BITS) - 1
 
 
 def revision_of(change_id: int) -> int:
-    """The revision a change belongs to."""
+    """Return the revision of a change."""
     return change_id >> ORDINAL_BITS
 
 
@@ -66,10 +68,13 @@ _TABLES = (
 
 
 def connect(path: Path, synchronous: Synchronous = "full", max_bytes: int = 0) -> sqlite3.Connection:
-    """A connection in autocommit mode (transactions are begun explicitly), for use by one thread at a time."""
-    # Values may be secrets of tenants: nobody else may read the file. SQLite gives its -wal and -shm the same mode.
-    # Never open a file that is there: closing it again drops the locks that other connections of this process have on it (fcntl(2)),
-    # and the next program that looks at the database would then take itself for the last one, and delete the -wal we write to.
+    """Return a connection in autocommit mode, for use by one thread at a time.
+
+    Transactions are begun explicitly."""
+    # Values may be secrets of tenants, so only this user may read the file. SQLite gives its -wal
+    # and -shm the same mode. Never open an existing file: closing it would drop the locks that
+    # other connections of this process hold on it (fcntl(2)). The next program that opens the
+    # database would then consider itself the last one, and delete the -wal that we write to.
     if not path.exists():
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=5.0)
@@ -86,7 +91,8 @@ def connect(path: Path, synchronous: Synchronous = "full", max_bytes: int = 0) -
 
 
 def prepare(connection: sqlite3.Connection, path: Path, *, check: bool = True) -> None:
-    """Create the tables in an empty file; otherwise make sure that they are ours and sound. Raises Corrupt."""
+    """Create the tables in an empty file; otherwise check that they are ours and sound. Raises
+    Corrupt."""
     tables = has_tables(connection, path)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA journal_size_limit = 67108864")
@@ -100,7 +106,9 @@ def prepare(connection: sqlite3.Connection, path: Path, *, check: bool = True) -
 
 
 def has_tables(connection: sqlite3.Connection, path: Path) -> bool:
-    """False for an empty file. Raises Corrupt when the tables there are not ours, or of another version."""
+    """Return False for an empty file.
+
+    Raises Corrupt if the tables belong to another program or have another version."""
     application, version, tables = (
         connection.execute(query).fetchone()[0]
         for query in ("PRAGMA application_id", "PRAGMA user_version", "SELECT count(*) FROM sqlite_schema")
@@ -113,19 +121,21 @@ def has_tables(connection: sqlite3.Connection, path: Path) -> bool:
 
 
 def copy(connection: sqlite3.Connection, target: Path) -> None:
-    """Copy the database, as it is in one moment, to a new file."""
+    """Copy the database, as of one moment, to a new file."""
     os.close(os.open(target, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     with closing(sqlite3.connect(target)) as copied:
         connection.backup(copied)
 
 
 def meta(connection: sqlite3.Connection) -> dict[str, int]:
-    """The counters: revision, compacted, swept."""
+    """Return the counters: revision, compacted and swept."""
     return dict(connection.execute("SELECT name, value FROM meta"))
 
 
 def check_sound(connection: sqlite3.Connection, path: Path, pragma: Literal["quick_check", "integrity_check"] = "quick_check") -> None:
-    """Raises Corrupt unless structure, counters and values agree. integrity_check compares indices with their tables, too."""
+    """Raise Corrupt unless structure, counters and values agree.
+
+    integrity_check also compares indexes with their tables."""
     finding = connection.execute(f"PRAGMA {pragma}(1)").fetchone()[0]
     if finding != "ok":
         raise corrupt(path, finding)

@@ -1,4 +1,4 @@
-"""The statements: applying one commit, and reading states and history. Each runs inside a transaction of its caller."""
+"""Apply a commit, and read states and history, inside a transaction of the caller."""
 
 from __future__ import annotations
 
@@ -18,20 +18,21 @@ if TYPE_CHECKING:
 __all__ = ["apply", "get", "history", "history_sizes", "list_page"]
 
 _PAGE_BYTES = 4 << 20
-"""Bytes of values after which a page ends."""
-_BEHIND_ALL_TEXT = b""  # SQLite orders any blob behind every text
+"""The number of bytes of values after which a page ends."""
+_BEHIND_ALL_TEXT = b""  # SQLite orders any blob after every text
 _LIVE = "SELECT changes.id, changes.value FROM live JOIN changes USING (id) WHERE live.key = ?"
 _INSERT = "INSERT INTO changes (id, key, value, previous) VALUES (?, ?, ?, ?)"
 _SET_LIVE = "INSERT INTO live (key, id) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET id = excluded.id"
 _UNSET_LIVE = "DELETE FROM live WHERE key = ?"
 _LIST = """SELECT live.key, changes.value, live.id FROM live JOIN changes USING (id)
     WHERE live.key >= :low AND live.key < :end ORDER BY live.key LIMIT :limit"""
-# The latest of each key up to then. In order of the index, so that a page costs what is on it, not what is behind it.
+# The latest change of each key up to :at. The index order makes a page cost what is on it, not what
+# follows it.
 _LIST_AT = """SELECT key, value, id FROM changes INDEXED BY changes_by_key
     WHERE key >= :low AND key < :end AND id <= :at AND value IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM changes AS newer INDEXED BY changes_by_key WHERE newer.key = changes.key AND newer.id > changes.id AND newer.id <= :at
     ) ORDER BY key LIMIT :limit"""
-# NOT INDEXED: in order of id, even where the index by key would have fewer rows to sort.
+# NOT INDEXED keeps the order of id, even if the index by key would leave fewer rows to sort.
 _HISTORY = """SELECT new.id, new.key, new.value, old.value FROM changes AS new NOT INDEXED LEFT JOIN changes AS old ON old.id = new.previous
     WHERE new.id > :after AND new.id <= :upto AND new.key >= :low AND new.key < :end ORDER BY new.id LIMIT :limit"""
 _SIZES = f"""SELECT new.id >> {ORDINAL_BITS}, length(old.value) FROM changes AS new NOT INDEXED JOIN changes AS old ON old.id = new.previous
@@ -39,7 +40,9 @@ _SIZES = f"""SELECT new.id >> {ORDINAL_BITS}, length(old.value) FROM changes AS 
 
 
 def apply(connection: sqlite3.Connection, operations: Sequence[Operation], revision: int, room: Room) -> list[Event]:
-    """Make the commit's changes under `revision` and return them; none when nothing changes. On Conflict and Full nothing was written."""
+    """Make the commit's changes under `revision` and return them, possibly none.
+
+    After Conflict or Full nothing was written."""
     states: list[tuple[int, bytes] | None] = []
     for operation in operations:
         state = connection.execute(_LIVE, (operation.key,)).fetchone()
@@ -68,13 +71,13 @@ def apply(connection: sqlite3.Connection, operations: Sequence[Operation], revis
 
 
 def get(connection: sqlite3.Connection, key: str) -> KeyValue | None:
-    """The latest state of a key."""
+    """Return the latest state of a key, or None."""
     row = connection.execute(_LIVE, (key,)).fetchone()
     return row and KeyValue(key, row[1], revision_of(row[0]))
 
 
 def list_page(connection: sqlite3.Connection, prefix: str, start: str | None, limit: int, at: int) -> Page:
-    """As Store.list."""
+    """Return a page of keys. See Store.list."""
     counters = meta(connection)
     revision = at or counters["revision"]
     if revision > counters["revision"]:
@@ -89,10 +92,11 @@ def list_page(connection: sqlite3.Connection, prefix: str, start: str | None, li
 
 
 def history(connection: sqlite3.Connection, prefix: str, after: int, upto: int, limit: int) -> tuple[list[tuple[int, Event]], bool]:
-    """Up to `limit` changes with ids greater than `after` and up to `upto`, with their ids, and whether there may be more. Compacted when
-    some are gone."""
+    """Return up to `limit` changes with IDs greater than `after` and up to `upto`, with their IDs.
+
+    The second result is true if there may be more. Raises Compacted if some are gone."""
     compacted = meta(connection)["compacted"]
-    needed = revision_of(after + 1)  # the first revision of which something is wanted
+    needed = revision_of(after + 1)  # the first revision of which changes are requested
     if needed <= compacted:
         raise Compacted(needed - 1, compacted)
     rows, more = _some(connection.execute(_HISTORY, _range(prefix) | {"after": after, "upto": upto, "limit": limit + 1}), limit, 2, 3)
@@ -100,12 +104,16 @@ def history(connection: sqlite3.Connection, prefix: str, after: int, upto: int, 
 
 
 def history_sizes(connection: sqlite3.Connection) -> Iterable[tuple[int, int]]:
-    """The revisions that are not compacted, and the bytes of what each change of them replaced."""
+    """Return the revisions that are not compacted, each with the bytes that its changes
+    replaced."""
     return connection.execute(_SIZES, (last_id(meta(connection)["compacted"]),))
 
 
 def _some(rows: Iterable[Any], limit: int, *values: int) -> tuple[list[Any], bool]:
-    """The first rows: at least one, then up to `limit` of them, and up to _PAGE_BYTES in the columns `values`. Whether there are more."""
+    """Return the first rows, and whether there are more.
+
+    There is at least one row, then up to `limit` rows and _PAGE_BYTES bytes in the columns
+    `values`."""
     found: list[Any] = []
     size = 0
     for row in rows:

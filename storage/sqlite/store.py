@@ -1,7 +1,7 @@
-"""SQLiteStore: the Store over one SQLite file in WAL mode.
+"""Implement Store over one SQLite file in WAL mode.
 
-Groups of commits are made durable by one thread (storage.sqlite.writer), a few threads read. Watches are fed from memory after
-each durable commit, and from the table where memory does not reach back.
+One thread makes groups of commits durable (storage.sqlite.writer), and a few threads read. Watches
+are served from memory after each durable commit, and from the table for older events.
 """
 
 from __future__ import annotations
@@ -40,16 +40,24 @@ _HISTORY_PAGE = 256
 
 
 class SQLiteStore(Store):
-    """The Store over the file `path`, made when missing (its directory must exist).
+    """A Store over the file `path`, which is created if missing. Its directory must exist.
 
-    synchronous: "full" makes every acknowledged commit survive a power cut; "normal" and "off" only the process's end, for development.
+    synchronous: "full" makes every acknowledged commit survive a power cut. "normal" and "off"
+    survive only the end of the process, and are for development.
+
     retention: how much history is kept.
-    readers: threads that read.
-    recent, recent_bytes: how many events are kept in memory for watches, and how many bytes of them; older ones are read from the file.
-    max_bytes: refuse commits (Full) rather than let the file grow beyond; 0: as far as the disk goes. An eighth of it, up to 64 MiB, is
-    left for deletions, as is a sixteenth of the disk.
-    check: verify the file's structure at start (reads all of it).
-    progress_interval: seconds between two Progress on an idle watch."""
+
+    readers: the number of threads that read.
+
+    recent, recent_bytes: the number and the bytes of events kept in memory for watches; older ones
+    are read from the file.
+
+    max_bytes: the size beyond which commits are refused (Full); 0: the size of the disk. An eighth
+    of it, up to 64 MiB, is reserved for deletions, and so is a sixteenth of the disk.
+
+    check: whether to verify the file's structure at the start, which reads all of it.
+
+    progress_interval: seconds between two Progress items on an idle watch."""
 
     exclusive = True
 
@@ -85,7 +93,7 @@ class SQLiteStore(Store):
         self._compactor: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """As Store.start. A store can be started once."""
+        """Open the file. A store can be started once."""
         if self._opening is not None or self._closing is not None:
             raise Unavailable(f"{self.path} was started or closed before: make a new SQLiteStore")
         self._opening = asyncio.ensure_future(asyncio.to_thread(self._open))
@@ -101,12 +109,12 @@ class SQLiteStore(Store):
             self._compactor = asyncio.create_task(self._compact_regularly(), name="sqlite-compactor")
 
     def usage(self) -> Usage:
-        """As Store.usage. The size is that of what is in use of the file."""
+        """Return how much of the file is in use."""
         room = self._room
         return Usage(0, self._max_bytes, full=False) if room is None else Usage(room.used, room.limit, full=room.short)
 
     async def close(self) -> None:
-        """As Store.close. Commits that were queued before are finished."""
+        """Finish the queued commits, and close the file."""
         if self._closing is None:
             self._closing = asyncio.ensure_future(self._close())
         await asyncio.shield(self._closing)
@@ -129,7 +137,7 @@ class SQLiteStore(Store):
         await self._writing().compact(revision)
 
     async def backup(self, target: Path | str) -> None:
-        """Copy the latest state, with its history, to a file that must not exist yet, while everything goes on."""
+        """Copy the latest state, with its history, to a new file while the store is in use."""
         path = Path(target)
         try:
             await self._reading().run(lambda connection: copy(connection, path))
@@ -143,14 +151,15 @@ class SQLiteStore(Store):
         if after > self._ring.revision:
             raise FutureRevision(after, self._ring.revision)
         while True:
-            while after < self._ring.floor:  # memory does not reach back so far
+            while after < self._ring.floor:  # older than the events in memory
                 upto = self._ring.revision
                 async for event in self._history(prefix, after, upto):
                     yield event
                 after = upto
                 yield Progress(after)
-            subscription, patience = self._ring.subscribe(after), 0.0  # progress at once when nothing is waiting
-            with suppress(Compacted):  # the reader was overtaken: it goes on from the table
+            # with progress at once if nothing is waiting
+            subscription, patience = self._ring.subscribe(after), 0.0
+            with suppress(Compacted):  # the reader was overtaken: continue from the table
                 while True:
                     for event in await subscription.next(patience):
                         if event.key.startswith(prefix):
@@ -194,7 +203,7 @@ class SQLiteStore(Store):
                 await asyncio.wait_for(self._compaction_due.wait(), self._retention.interval)
             self._compaction_due.clear()
             target = self._horizon.compact_to(asyncio.get_running_loop().time(), self._ring.revision)
-            if self._room is not None and self._room.short:  # history goes first
+            if self._room is not None and self._room.short:  # compact history first
                 target = self._ring.revision
             elif self._told_full:
                 self._told_full = False
@@ -206,7 +215,7 @@ class SQLiteStore(Store):
                     _log.warning("Compaction of %s waits for the next time: %s", self.path, error)
 
     def _open(self) -> None:
-        path = self.path.resolve()  # whatever name it is called by, one file has one lock
+        path = self.path.resolve()  # one file has one lock, whatever name it is opened by
         try:
             self._lock = FileLock(path.with_name(path.name + ".lock"))
             self._lock.acquire(str(path))
@@ -227,7 +236,7 @@ class SQLiteStore(Store):
 
     def _release(self) -> None:
         if self._writer is not None:
-            self._writer.stop()  # closes the connection
+            self._writer.stop()  # also closes the connection
         elif self._connection is not None:
             self._connection.close()
         if self._readers is not None:

@@ -1,4 +1,4 @@
-"""Compaction, a few rows at a time, so that commits never wait long for it."""
+"""Remove compacted rows a few at a time, so that commits never wait long."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ _BATCH = "SELECT id, previous, value IS NULL FROM changes WHERE id > ? AND id <=
 
 
 def sweep(connection: sqlite3.Connection, swept: int, upto: int, limit: int) -> int:
-    """Look at up to `limit` changes with ids greater than `swept` and up to `upto`; remove what each superseded, and
-    deletions themselves. Returns the id reached, which is kept in the database too. The caller's transaction.
+    """Process up to `limit` changes with IDs greater than `swept` and up to `upto`.
 
-    What stays of the compacted history is the latest put of each key: the state at that revision, and what later events
-    name as the previous value."""
+    Removes the rows that these changes superseded, and the deletions themselves. Returns the ID
+    reached, which is stored in the database too. Runs in the caller's transaction.
+
+    The latest put of each key stays: it is the state at the compacted revision, and the previous
+    value of later events."""
     rows = connection.execute(_BATCH, (swept, upto, limit)).fetchall()
     gone = [(previous,) for _, previous, _ in rows if previous is not None] + [(change,) for change, _, deletion in rows if deletion]
     connection.executemany("DELETE FROM changes WHERE id = ?", gone)

@@ -1,4 +1,6 @@
-"""One transaction of several commits, each with its own revision and its own conflict check. Blocking."""
+"""Write several commits in one transaction, each with its own revision and conflict check.
+
+All calls block."""
 
 from __future__ import annotations
 
@@ -21,12 +23,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Group", "Transactions"]
 
-_PATIENCE = 5000  # milliseconds to wait for somebody else's lock on the database
+_PATIENCE = 5000  # milliseconds to wait for a lock that another program holds on the database
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """What became of some commits: an outcome for each, the latest revision, and the events of all."""
+    """The result of several commits: an outcome for each, the latest revision, and all events."""
 
     outcomes: list[int | StorageError]
     revision: int
@@ -34,7 +36,9 @@ class Group:
 
 
 class Transactions:
-    """Writes on `connection`, one transaction at a time. `revision`: of the latest commit that is durable."""
+    """Writes on `connection`, one transaction at a time.
+
+    `revision` is the revision of the latest durable commit."""
 
     def __init__(self, connection: sqlite3.Connection, path: Path, room: Room) -> None:
         self._connection, self._path, self._room = connection, path, room
@@ -42,8 +46,10 @@ class Transactions:
         connection.execute("PRAGMA busy_timeout = 0")
 
     def start(self, commits: list[Sequence[Operation]]) -> Group | None:
-        """Make the commits' changes, to be made durable by `finish`, without waiting for anything: pages that were read before are in
-        memory. None when that fails; then nothing is changed, and `apply` finds out why."""
+        """Make the changes of the commits without waiting; `finish` makes them durable.
+
+        Pages that were read before are in memory. Returns None on failure. Then nothing is changed,
+        and `apply` finds the reason."""
         try:
             self._connection.execute("BEGIN IMMEDIATE")
             return self._write(commits)
@@ -52,7 +58,8 @@ class Transactions:
             return None
 
     def apply(self, commits: list[Sequence[Operation]]) -> Group:
-        """Make the commits durable in one transaction; when one of them makes it fail, each in its own."""
+        """Make the commits durable in one transaction, or each in its own if one of them makes it
+        fail."""
         try:
             self.begin()
         except sqlite3.Error as error:
@@ -67,7 +74,7 @@ class Transactions:
         return self.finish(commits, group)
 
     def begin(self) -> None:
-        """Begin a transaction, after whoever else has the lock."""
+        """Begin a transaction, after waiting for another program's lock."""
         self._connection.execute(f"PRAGMA busy_timeout = {_PATIENCE}")
         try:
             self._connection.execute("BEGIN IMMEDIATE")
@@ -75,7 +82,7 @@ class Transactions:
             self._connection.execute("PRAGMA busy_timeout = 0")
 
     def finish(self, commits: list[Sequence[Operation]], group: Group) -> Group:
-        """Make durable what was started."""
+        """Make the started changes durable."""
         try:
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
@@ -84,8 +91,8 @@ class Transactions:
         return group
 
     def rollback(self) -> None:
-        """End the transaction, if there is one, as if it had not been."""
-        if self._connection.in_transaction:  # SQLite has rolled back by itself after some errors
+        """Roll back the transaction, if there is one."""
+        if self._connection.in_transaction:  # after some errors SQLite has already rolled back
             with suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
 
@@ -113,7 +120,9 @@ class Transactions:
         return Group([o for group in groups for o in group.outcomes], self.revision, [e for group in groups for e in group.events])
 
     def _settle(self, commits: list[Sequence[Operation]], group: Group, error: StorageError) -> Group:
-        """COMMIT itself failed: find out what is there, so that watches tell no less; the callers have to read anyway."""
+        """Find out whether a failed COMMIT was applied, and return the group accordingly.
+
+        Watches must not miss applied changes. The callers have to read in either case."""
         self.rollback()
         with suppress(sqlite3.Error):
             if meta(self._connection)["revision"] == group.revision > self.revision:

@@ -1,12 +1,13 @@
-"""Group commit, and compaction in between: one transaction after the other on one connection.
+"""Commit in groups and compact in between, one transaction after the other on one connection.
 
-While one transaction is being made durable, commits queue up; they then go into the next transaction together, each with
-its own revision and its own conflict check. Outcomes, conflicts too, are told only after the COMMIT: a conflict may be
-with a change of the same group.
+While one transaction is being made durable, commits are queued. They then enter the next
+transaction together, each with its own revision and its own conflict check. All outcomes are
+reported only after the COMMIT, because a commit may conflict with a change of the same group.
 
-A group's statements run on the event loop, as they only change memory; what waits for the disk runs in a thread: the COMMIT,
-compaction, and all of a group that is large, that has to wait for a lock, or that failed. In a thread of its own every single statement
-would take the interpreter away from the loop. The connection belongs to the thread while that has a job, and to the loop otherwise.
+The statements of a group run on the event loop, as they only change memory. Work that waits for the
+disk runs in a thread: the COMMIT, compaction, and a whole group if it is large, has to wait for a
+lock, or failed. In a thread, each single statement would take the GIL away from the loop. The
+connection belongs to the thread while the thread has a job, and to the loop otherwise.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ __all__ = ["Writer"]
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
-_GROUP = 64  # commits in one transaction: two milliseconds of the loop
+_GROUP = 64  # commits in one transaction: they take two milliseconds of the loop
 _GROUP_BYTES = 1 << 20
 _GROUP_OPERATIONS = 256
 _SWEEP_ROWS = 100
@@ -56,8 +57,11 @@ class _Compact(NamedTuple):
 
 
 class Writer:
-    """Owns `connection` from here on. `publish(revision, events)` and `compacted(revision)` are called on the loop once
-    that is durable, before the callers hear of it; `short()` while there is little room."""
+    """The only user of `connection` from here on.
+
+    `publish(revision, events)` and `compacted(revision)` are called on the loop once that is
+    durable, before the callers get their outcome. `short()` is called while there is little
+    room."""
 
     def __init__(
         self,
@@ -78,7 +82,7 @@ class Writer:
         self._busy = self._stopping = False
         self._loop = asyncio.get_running_loop()
         self._idle: asyncio.Future[None] | None = None
-        # A job runs in the thread and returns what is to be done on the loop.
+        # A job runs in the thread and returns a function to call on the loop.
         self._jobs: queue.SimpleQueue[Callable[[], Callable[[], None]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="sqlite-writer", daemon=True)
         self._thread.start()
@@ -90,20 +94,20 @@ class Writer:
         return future
 
     def compact(self, revision: int) -> asyncio.Future[None]:
-        """Queue a compaction: done when the history is out of sight; its rows go by and by."""
+        """Queue a compaction. It is done when the history is hidden; the rows are removed later."""
         future: asyncio.Future[None] = self._loop.create_future()
         self._queue(_Compact(revision, future))
         return future
 
     async def finish(self) -> None:
-        """Return when everything that was queued is done. Nothing may be queued any more."""
+        """Wait until everything in the queue is done. Nothing may be queued after this call."""
         self._stopping = True
         if self._busy:
             self._idle = self._loop.create_future()
             await self._idle
 
     def stop(self) -> None:
-        """Close the connection and end the thread, once finished. Blocks until then."""
+        """Close the connection and end the thread, after `finish`. Blocks."""
         self._jobs.put(None)
         self._thread.join()
 
@@ -111,14 +115,15 @@ class Writer:
         self._waiting.append(what)
         if not self._busy:
             self._busy = True
-            self._loop.call_soon(self._next)  # after all others who have something to write in this turn of the loop
+            # after all other callers that have something to write in this turn of the loop
+            self._loop.call_soon(self._next)
 
     def _run(self) -> None:
         try:
             while (job := self._jobs.get()) is not None:
                 self._loop.call_soon_threadsafe(self._done, job())
         except RuntimeError:
-            if not self._loop.is_closed():  # otherwise nobody is left to tell
+            if not self._loop.is_closed():  # otherwise there is nobody to notify
                 raise
         finally:
             self._connection.close()
@@ -128,7 +133,7 @@ class Writer:
         self._next()
 
     def _next(self) -> None:
-        """Give the thread its next job: what waits, and a little sweeping after each."""
+        """Give the thread its next job: what is queued, with a little sweeping after each."""
         sweeping = self._sweepable and not self._stopping and self._swept < last_id(self._compacted)
         self._just_swept = sweeping and not (self._just_swept and self._waiting)
         if self._just_swept:
@@ -144,7 +149,9 @@ class Writer:
             self._jobs.put(self._prepared(*self._take()))
 
     def _take(self) -> tuple[list[_Commit], bool]:
-        """The commits waiting, in order, up to a group's size or a compaction; whether they are too large for the loop."""
+        """Remove the next commits from the queue, up to the size of a group or a compaction.
+
+        The second result is true if they are too large for the loop."""
         commits: list[_Commit] = []
         operations = size = 0
         while self._waiting and len(commits) < _GROUP and isinstance(what := self._waiting[0], _Commit):
@@ -160,7 +167,8 @@ class Writer:
         return commits, False
 
     def _prepared(self, commits: list[_Commit], large: bool) -> Callable[[], Callable[[], None]]:
-        """The job that makes the commits durable, with all of it done that can be done on the loop."""
+        """Return the job that makes the commits durable, after doing on the loop what can be done
+        there."""
         operations = [commit.operations for commit in commits]
         group = None if large else self._transactions.start(operations)
         job = partial(self._transactions.apply, operations) if group is None else partial(self._transactions.finish, operations, group)
@@ -213,7 +221,7 @@ class Writer:
 
 
 def _nothing() -> None:
-    """Nobody waits for a sweep."""
+    """Do nothing: no caller waits for a sweep."""
 
 
 def _tell(future: asyncio.Future[T], outcome: T | StorageError) -> None:

@@ -1,4 +1,4 @@
-"""Commits: revisions, expectations, atomicity, concurrency."""
+"""Test commits: revisions, expectations, atomicity, concurrency."""
 
 from __future__ import annotations
 
@@ -160,7 +160,8 @@ class CommitTests(Harness):
                 await asyncio.sleep(0)
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        revision = await put(store, "/last")  # what was cancelled is decided by now, or after it
+        # by now the cancelled commits are decided, or will be later
+        revision = await put(store, "/last")
         revision = max(revision, *[item.revision for item in (await store.list("/")).items])
         there = {item.key for item in (await store.list("/", at=revision)).items}
         assert all((f"/{n}/a" in there) == (f"/{n}/b" in there) for n in range(10))

@@ -1,6 +1,7 @@
-"""What the suites share: opening stores, and reading watches with a deadline.
+"""Open stores, and read watches with a deadline.
 
-Nothing here assumes that revisions start at 1 or grow by 1, nor that the suite is alone with the backend's server."""
+Nothing here assumes that revisions start at 1 or grow by 1, or that no other client uses the
+backend's server."""
 
 from __future__ import annotations
 
@@ -22,27 +23,29 @@ if TYPE_CHECKING:
 __all__ = ["DEADLINE", "Harness", "brief", "collect", "opened", "put", "watching"]
 
 DEADLINE = 30.0
-"""Seconds after which something that must happen is taken not to happen."""
+"""The seconds after which an expected event counts as missing."""
 
 
 class Harness(ABC):
-    """How a suite gets its store."""
+    """The base of a suite, which creates its store."""
 
     progress_within: float = DEADLINE
-    """Seconds within which an idle watch emits Progress; open stores accordingly."""
+    """The seconds within which an idle watch yields Progress; open stores accordingly."""
 
     @abstractmethod
     def open_store(self, place: Path) -> Store:
-        """A store, not started. Over the same place it finds the data that an earlier one, now closed, left there."""
+        """Return a store that is not started.
+
+        Opened over the same place, it finds the data of an earlier store that is closed now."""
 
     @pytest.fixture
     def place(self, tmp_path: Path) -> Path:
-        """A place nobody else uses."""
+        """Return a place that no other test uses."""
         return tmp_path
 
     @pytest.fixture
     async def store(self, place: Path) -> AsyncIterator[Store]:
-        """A started, empty store."""
+        """Yield a started, empty store."""
         async with opened(self.open_store(place)) as store:
             yield store
 
@@ -59,13 +62,13 @@ async def opened(store: Store) -> AsyncIterator[Store]:
 
 @asynccontextmanager
 async def watching(store: Store, prefix: str, after: int) -> AsyncIterator[AsyncIterator[Event | Progress]]:
-    """A watch that is ended at the end, with a deadline for all that is done with it."""
+    """Yield a watch with a deadline for its whole use, and close it at the end."""
     async with asyncio.timeout(DEADLINE), aclosing(cast("AsyncGenerator[Event | Progress, None]", store.watch(prefix, after))) as watch:
         yield watch
 
 
 async def collect(store: Store, prefix: str, after: int, upto: int) -> list[Event]:
-    """The events of a watch until it says that everything up to revision `upto` was delivered."""
+    """Return the events of a watch until everything up to revision `upto` was delivered."""
     events: list[Event] = []
     async with watching(store, prefix, after) as watch:
         async for item in watch:
@@ -77,7 +80,7 @@ async def collect(store: Store, prefix: str, after: int, upto: int) -> list[Even
 
 
 async def put(store: Store, *keys: str, value: bytes = b"v") -> int:
-    """Write the keys one after the other; the last revision."""
+    """Write the keys one after the other, and return the last revision."""
     revision = 0
     for key in keys:
         revision = await store.commit([Put(key, value)])
@@ -85,5 +88,5 @@ async def put(store: Store, *keys: str, value: bytes = b"v") -> int:
 
 
 def brief(events: Sequence[Any]) -> list[tuple[str, str]]:
-    """Type and key of each event."""
+    """Return the type and key of each event."""
     return [(event.type, event.key) for event in events]

@@ -1,4 +1,4 @@
-"""Opening, closing and opening again: what was acknowledged is there, and revisions go on."""
+"""Test closing and opening again: acknowledged data is there, and revisions continue."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Random histories, compared step by step with a model that is obviously right: a list of all events."""
+"""Compare random histories, step by step, with a model that is obviously right: a list of
+events."""
 
 from __future__ import annotations
 
@@ -33,7 +34,7 @@ FRACTION = st.floats(0, 1)
 
 
 class Model:
-    """All events so far, and what follows from them. Revisions are those that the store gave."""
+    """All events so far, and the states that follow from them. The store assigned the revisions."""
 
     def __init__(self, revision: int) -> None:
         self.revision = self.compacted = revision
@@ -74,7 +75,7 @@ class ModelTests(Harness):
     model_settings = settings(
         max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
     )
-    """How much to try; a slow backend wants less."""
+    """The amount of testing. A slow backend should do less."""
 
     @pytest.mark.timeout(300)
     def test_random_histories(self, tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ class _Machine(RuleBasedStateMachine):
         return Delete(key, expected) if kind == "delete" else Check(key, actual if expected is None else expected)
 
     def readable(self, fraction: float) -> int:
-        """Some revision between the compacted and the latest."""
+        """Return some revision between the compacted and the latest one."""
         return self.model.compacted + round(fraction * (self.model.revision - self.model.compacted))
 
     @rule(steps=OPERATIONS)

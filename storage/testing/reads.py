@@ -1,4 +1,4 @@
-"""Reads: order, prefixes, paging, states of the past, and what compaction takes away."""
+"""Test reads: order, prefixes, paging, past states, and compaction."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ReadTests"]
 
-# Where an order by UTF-16 units or by some locale would differ from that of the UTF-8 bytes, and where prefixes end.
+# Keys whose order by UTF-16 units or by some locale would differ from that of their UTF-8 bytes,
+# and keys at the ends of prefixes.
 TRICKY = [
     "a", "a/", "a/b", "a/b/c", "a0", "a\x01", "a\x7f", "a\x80", "aÿ", "aĀ", "a\ud7ff", "a\ud7ff/x", "a\ue000", "a\uffff",
     "a\U00010000", "a😀", "a\U0010ffff", "a\U0010ffff/x", "A", "b", "ä", "\U0010ffff", "\U0010ffff\U0010ffff",

@@ -1,4 +1,4 @@
-"""Watches: completeness from any point, also while others write, and how they end."""
+"""Test watches: completeness from any point, also under concurrent writes, and how they end."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class WatchTests(Harness):
         revision = await put(store, "/other")
         started = time.monotonic()
         async with watching(store, "/mine/", revision) as watch:
-            for _ in range(3):  # the first comes at once
+            for _ in range(3):  # the first one comes at once
                 item = await anext(watch)
                 assert isinstance(item, Progress)
                 assert item.revision >= revision
@@ -77,7 +77,7 @@ class WatchTests(Harness):
 
         async def watch(prefix: str, delay: int) -> list[Event]:
             for _ in range(delay):
-                await put(store, "/delay")  # a few turns later than the one before
+                await put(store, "/delay")  # start a few turns later than the previous one
             events: list[Event] = []
             async with watching(store, prefix, before) as stream:
                 async for item in stream:

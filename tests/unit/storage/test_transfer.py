@@ -97,7 +97,7 @@ async def test_a_beginning_from_another_state_is_not_gone_on_with(tmp_path: Path
         held = await transfer.snapshot(source)
         await transfer.mark(held, target)
         await target.commit([Put("/1", b"another")])
-        with pytest.raises(NotEmpty, match="/1 in it"):
+        with pytest.raises(NotEmpty, match="its /1 differs"):
             await transfer.mark(held, target)
 
 
