@@ -1,4 +1,6 @@
-"""What is known of one write when it is admitted: the words that rules, webhooks and quotas decide over (admission.Attributes)."""
+"""Describe one write for admission (k8s.io/apiserver's admission.Attributes).
+
+Rules, webhooks and quotas decide by these attributes."""
 
 from __future__ import annotations
 
@@ -12,8 +14,11 @@ __all__ = ["Attributes"]
 
 
 class Attributes(NamedTuple):
-    """One write. `operation` is CREATE, UPDATE or DELETE. `new`: the object that is about to be stored, None for DELETE; `old`: what is
-    stored, None for CREATE. An action such as binding has its body for `new`. Neither is changed in place."""
+    """The attributes of one write. Neither object is changed in place.
+
+    `operation` is CREATE, UPDATE or DELETE. `new` is the object that is about to be stored, None
+    for DELETE; `old` is the stored object, None for CREATE. For an action such as binding, `new` is
+    the request's body."""
 
     operation: str
     context: Context
@@ -26,7 +31,8 @@ class Attributes(NamedTuple):
 
     @property
     def kind(self) -> tuple[str, str, str]:
-        """Group, version and kind of what is written: the body's own for an action such as binding."""
+        """Group, version and kind of the written object: the body's own for an action such as
+        binding."""
         obj = self.new if self.subresource not in ("", "status") else None
         version, kind = (obj or {}).get("apiVersion"), (obj or {}).get("kind")
         if isinstance(version, str) and isinstance(kind, str) and kind:

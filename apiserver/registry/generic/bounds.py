@@ -1,7 +1,9 @@
-"""How large a stored object may be. Every write passes here, whoever makes it: a client, a controller, or the server on its own account.
+"""Limit the size of stored objects.
 
-What clients write may have SIZE. What follows of it, such as a binding, a status or a view, has RESERVED bytes more, so that an object
-that a client has filled up can still be bound, reported on and released. What is stored may always become less, and be marked as deleted.
+Every write is checked here, whether a client, a controller or the server itself makes it. Clients
+may write up to SIZE bytes. A write that follows from theirs, such as a binding, a status or a view,
+may have RESERVED bytes more. So an object that a client has filled up can still be bound, reported
+on and released. A stored object may always shrink, and be marked as deleted.
 """
 
 from __future__ import annotations
@@ -22,25 +24,36 @@ if TYPE_CHECKING:
 __all__ = ["MANAGERS", "RESERVED", "SIZE", "TOGETHER", "check", "check_together"]
 
 SIZE = 1024 * 1024
-"""Bytes of a stored object that clients may write; each is kept in several revisions."""
+"""The bytes of a stored object that clients may write. Each object is kept in several revisions."""
 RESERVED = 128 * 1024
-"""Bytes, and a tenth as many values as clients have, beyond that for what follows of their writes."""
+"""The additional bytes for writes that follow from those of clients.
+
+The additional number of values is a tenth of what clients may write."""
 TOGETHER = 1280 * 1024
-"""Bytes of the objects that change in one commit. etcd takes 1.5 MiB; the rest is for RESERVED and for what marks a deletion."""
+"""The bytes of the objects that change in one commit.
+
+etcd accepts 1.5 MiB; the rest is for RESERVED and for the fields that mark a deletion."""
 DELETION = 1024
-"""Bytes by which an object may grow when it is deleted, whatever its size: a time, a period and their manager."""
+"""The bytes by which an object of any size may grow when its deletion begins.
+
+They hold a time, a grace period and their field manager."""
 MANAGERS = 128
-"""Entries of managedFields that clients may make. Those of updates are put together when they are more than ten; kube-apiserver sets no
-limit to appliers."""
+"""The number of managedFields entries that clients may create.
+
+More than ten entries of updates are merged into one. kube-apiserver sets no limit to appliers."""
 RESERVED_MANAGERS = 16
-"""Entries beyond that for what follows of clients' writes: a release begins with a status."""
+"""The additional managedFields entries for writes that follow from those of clients.
+
+A release, for example, begins with a status."""
 
 _MARK = b'"deletionTimestamp"'
 
 
 def check(resource: Resource, current: Entry | None, obj: dict[str, Any], value: bytes, most: int, *, follows: bool) -> None:
-    """Raises ApiError when `value`, which is `obj` encoded, may not take the place of what is stored. `most`: bytes that clients may write.
-    `follows`: it is no client's write, but follows from one."""
+    """Raise ApiError if `value`, the encoded `obj`, is too large to replace the stored object.
+
+    `most` is the number of bytes that clients may write. `follows` is true if the write is not a
+    client's own, but follows from one."""
     before = b"" if current is None else current.json
     managers = len(obj["metadata"].get("managedFields") or ())
     if managers > MANAGERS + RESERVED_MANAGERS * follows and managers > _managers(current):
@@ -55,7 +68,9 @@ def check(resource: Resource, current: Entry | None, obj: dict[str, Any], value:
 
 
 def check_together(there: Iterable[Entry | None], operations: Iterable[Operation], *, follows: bool) -> None:
-    """Raises ApiError (413) when objects that change together would no longer fit into a commit. `there`: those that are stored."""
+    """Raise ApiError (413) if objects that change together would no longer fit into a commit.
+
+    `there` has the stored entries of these objects."""
     before = {entry.key: entry.json for entry in there if entry is not None}
     after = {key: len(value) for key, value in before.items()}
     allowed = 0
@@ -75,7 +90,7 @@ def check_together(there: Iterable[Entry | None], operations: Iterable[Operation
 
 
 def _allowed(value: bytes, before: bytes) -> int:
-    """The bytes that a value may have because of what it replaces."""
+    """Return the number of bytes that a value may have because of the value it replaces."""
     return len(before) + (DELETION if before and _MARK in value and _MARK not in before else 0)
 
 

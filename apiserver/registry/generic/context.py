@@ -1,4 +1,4 @@
-"""Who asks, and how the request is to be carried out."""
+"""Describe the user of a request and the request's options."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 __all__ = ["Context", "DeleteOptions", "UserInfo"]
 
 LARGE = 32 * 1024
-"""Bytes of a stored object that takes long to handle."""
+"""The number of bytes from which on a stored object takes long to handle."""
 
 
 @dataclass(frozen=True, slots=True)
 class UserInfo:
-    """An authenticated identity."""
+    """An authenticated user."""
 
     name: str
     uid: str = ""
@@ -30,11 +30,20 @@ class UserInfo:
 
 @dataclass(slots=True)
 class Context:
-    """One request's options. `informed`: the client named the resourceVersion that it saw, as every PUT does and a PATCH may.
-    `warnings` collects what goes out as Warning: 299 headers. `options`: the request's meta/v1 options object, as webhooks are told.
-    `annotations` and `details` go to the audit log, the latter only where requests are recorded in full: they quote objects.
-    `large`: handling what was sent takes long (see breathe). `charges` are told whether the write that they were made for has happened
-    (see settling)."""
+    """The options and the side effects of one request.
+
+    informed: the client named the resourceVersion that it saw, as every PUT does and a PATCH may.
+
+    warnings: the texts of the response's Warning: 299 headers.
+
+    options: the request's meta/v1 options object, for webhooks.
+
+    annotations, details: texts for the audit log; details quote objects, and are recorded only
+    where requests are recorded in full.
+
+    large: the request's body takes long to handle (see breathe).
+
+    charges: functions to call with the outcome of the write (see settling)."""
 
     user: UserInfo
     dry_run: bool = False
@@ -49,14 +58,17 @@ class Context:
     large: bool = False
 
     async def breathe(self, size: int = 0) -> None:
-        """Let other requests be served, if this one is large, or works on an object of so many bytes that are."""
+        """Yield to other requests if this one is large, or works on an object of `size` large
+        bytes."""
         if self.large or size > LARGE:
             await asyncio.sleep(0)
 
     @contextmanager
     def settling(self) -> Iterator[None]:
-        """For the length of one write, its attempts included: tells `charges` at the end that it has happened (True), that it has not
-        (False: it was refused), or that nobody knows (None: the storage did not answer, or the client went away)."""
+        """Report the outcome of one write, including its attempts, to `charges`.
+
+        The outcome is True if the write happened, False if it was refused, and None if it is
+        unknown: the storage did not answer, or the client disconnected."""
         happened: bool | None = None
         try:
             yield
@@ -68,7 +80,7 @@ class Context:
             self.settle(happened)
 
     def settle(self, happened: bool | None) -> None:
-        """Tells `charges` what has become of what they were made for, and forgets them."""
+        """Report the outcome to `charges`, and clear them."""
         charges, self.charges = self.charges, []
         for tell in charges:
             tell(happened)
@@ -76,7 +88,9 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class DeleteOptions:
-    """meta/v1 DeleteOptions, as far as they apply. `propagation` is Foreground, Background or Orphan, "" for the default."""
+    """The fields of meta/v1 DeleteOptions that apply here.
+
+    `propagation` is Foreground, Background or Orphan, "" for the default."""
 
     uid: str | None = None
     resource_version: str | None = None

@@ -1,7 +1,9 @@
-"""What the watch cache keeps per object: the JSON as it is served, and what selectors look at. Made once per write.
+"""Hold one object in the watch cache: the JSON that is served, and the labels and fields to select
+by.
 
-Stored values are the object's JSON without resourceVersion, in the order apiVersion, kind, metadata, so that the
-revision can be spliced into the bytes without parsing them.
+Entries are created once per write. Stored values are the object's JSON without resourceVersion, in
+the order apiVersion, kind, metadata, so that the revision can be inserted into the bytes without
+parsing them.
 """
 
 from __future__ import annotations
@@ -21,13 +23,15 @@ __all__ = ["Drafts", "Entry", "Known", "decoder", "encode_stored", "unversioned"
 
 
 DRAFTS = 16 * 1024 * 1024
-"""Bytes of the drafts of a kind."""
+"""The bytes of the drafts of one kind."""
 OVERHEAD, EACH = 1024, 256
-"""Bytes of memory that an entry has, and each of its labels and fields, beside the text."""
+"""The bytes of memory of an entry, and of each of its labels and fields, besides their text."""
 
 
 class Entry:
-    """One object at one revision. Immutable but for `row`, which is what endpoints keep of its table row."""
+    """One object at one revision.
+
+    Entries are immutable except for `row`, where the handlers keep the object's table row."""
 
     __slots__ = ("fields", "json", "key", "labels", "name", "namespace", "revision", "row")
 
@@ -40,41 +44,46 @@ class Entry:
 
     @property
     def overhead(self) -> int:
-        """Bytes of memory, about, beside those of the JSON."""
+        """The approximate number of bytes of memory besides the JSON."""
         return OVERHEAD + EACH * (len(self.labels) + len(self.fields))
 
     def object(self) -> dict[str, Any]:
-        """The object, decoded anew: the caller may change it."""
+        """Return a new copy of the object, which the caller may change."""
         value: dict[str, Any] = orjson.loads(self.json)
         return value
 
 
 def unversioned(entry: Entry) -> Entry:
-    """The same without its resourceVersion, which stands at the head of the metadata: of what is not stored."""
+    """Return the entry without resourceVersion, for an object that is not stored.
+
+    The resourceVersion is the first member of the metadata."""
     json = entry.json.replace(b'"resourceVersion":"%d",' % entry.revision, b"", 1)
     return Entry(entry.key, entry.namespace, entry.name, entry.revision, json, entry.labels, entry.fields)
 
 
 def encode_stored(resource: Resource, obj: dict[str, Any]) -> bytes:
-    """The bytes to store for an object: typed, in the fixed order, without resourceVersion."""
+    """Return the bytes to store for an object: with its type, in the fixed order, without
+    resourceVersion."""
     metadata = {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}
     rest = {k: v for k, v in obj.items() if k not in ("apiVersion", "kind", "metadata")}
     return orjson.dumps({"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, **rest})
 
 
 class Drafts:
-    """What entries need to know of objects that were encoded a moment ago, so that these are not decoded when the cache gets their bytes
-    back as stored. Bounded, as what is refused, or loses a race, leaves its draft behind."""
+    """Keeps the labels and fields of objects that were just encoded.
+
+    With them, the cache does not decode these objects when the store returns their bytes. The size
+    is bounded, because a refused write, or one that loses a race, leaves its draft behind."""
 
     def __init__(self) -> None:
         self._drafts: Bounded[str, tuple[bytes, Known]] = Bounded(DRAFTS)
 
     def keep(self, key: str, value: bytes, known: Known) -> None:
-        """`value` is about to be stored at `key`."""
+        """Remember `known` for the bytes `value`, which are about to be stored at `key`."""
         self._drafts.put(key, (value, known), len(key) + len(value) + OVERHEAD + EACH * (len(known.labels) + len(known.fields)))
 
     def take(self, key: str, value: bytes) -> Known | None:
-        """What was kept of exactly these bytes. It is told once."""
+        """Return and remove what was kept for exactly these bytes, or None."""
         draft = self._drafts.get(key)
         if draft is None or draft[0] != value:
             return None
@@ -83,7 +92,7 @@ class Drafts:
 
 
 class Known(NamedTuple):
-    """What an entry holds beside its JSON."""
+    """The parts of an entry besides its JSON."""
 
     namespace: str
     name: str
@@ -92,7 +101,7 @@ class Known(NamedTuple):
 
     @classmethod
     def of(cls, resource: Resource, obj: dict[str, Any]) -> Known:
-        """Of an object, whose labels it does not share."""
+        """Return the parts of an object's entry. They do not share the object's labels."""
         metadata = obj["metadata"]
         return cls(metadata.get("namespace", ""), metadata["name"], dict(metadata.get("labels") or {}), resource.selectable(obj))
 
@@ -100,8 +109,10 @@ class Known(NamedTuple):
 def decoder(
     resource: Resource, reduce: Callable[[dict[str, Any]], dict[str, Any]] | None = None, drafts: Drafts | None = None
 ) -> Callable[[str, bytes, int], Entry]:
-    """The decode function of the resource's collection. `reduce`: what to leave of each object (it may change what it is given).
-    `drafts`: what need not be decoded."""
+    """Return the decode function of the resource's collection.
+
+    `reduce` returns the part of each object to keep, and may change its argument. `drafts` has
+    objects that do not need to be decoded."""
     head = orjson.dumps({"apiVersion": resource.api_version, "kind": resource.kind})[:-1] + b',"metadata":{'
 
     def decode(key: str, value: bytes, revision: int) -> Entry:

@@ -1,4 +1,4 @@
-"""Finding objects by label without looking at all of them: an index of every label, and which of a selector's conditions to use it for."""
+"""Find objects by label with an index of every label, without testing all objects."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ INDEX = "labels"
 
 
 def indexer(entry: Entry) -> Iterable[tuple[str, str]]:
-    """What an entry is found under in the index INDEX: its labels."""
+    """Return the keys of an entry in the index INDEX: its labels."""
     return entry.labels.items()
 
 
 def narrowed(collection: Collection[Entry], selector: LabelSelector, prefix: str, *, start: str = "") -> list[Entry]:
-    """The entries of a range (see Collection.range) without many that the selector does not match; each is still to be tried, unless
-    the index decides. The collection has the index INDEX."""
+    """Return the entries of a range that may match the selector (see Collection.range).
+
+    The caller must still test each entry unless `decides` is true. The collection must have the
+    index INDEX."""
     wanted = [(one.key, next(iter(one.values))) for one in selector.requirements if _is_indexed(one)]
     if not wanted:
         return collection.range(prefix, start=start)
@@ -32,7 +34,7 @@ def narrowed(collection: Collection[Entry], selector: LabelSelector, prefix: str
 
 
 def decides(selector: LabelSelector) -> bool:
-    """Whether `narrowed` finds what the selector matches and nothing else."""
+    """Return whether `narrowed` returns exactly the entries that match the selector."""
     return not selector.requirements or (len(selector.requirements) == 1 and _is_indexed(selector.requirements[0]))
 
 

@@ -1,4 +1,5 @@
-"""Items that are twice in lists that are sets or maps by their schema, as kube-apiserver refuses them. Pure."""
+"""Find duplicate items in lists that are sets or maps by their schema, which kube-apiserver
+refuses."""
 
 from __future__ import annotations
 
@@ -13,11 +14,15 @@ if TYPE_CHECKING:
 __all__ = ["doubled"]
 
 _KNOWN: dict[int, tuple[dict[str, Any], bool]] = {}
-"""Whether there is a set or map anywhere below a schema, by its identity; the schema is kept so that no other gets its id."""
+"""Whether a schema contains a set or map, by the schema's id().
+
+The schema is kept, so that no other object gets its id."""
 
 
 def doubled(schema: dict[str, Any], value: Any, path: str = "") -> Iterator[dict[str, str]]:
-    """A cause for each item that repeats one before it. `schema`: one that is never changed (see model_schema)."""
+    """Yield a cause for each item that repeats an earlier one.
+
+    `schema` must never be changed (see model_schema)."""
     if not _concerned(schema):
         return
     if isinstance(value, dict):

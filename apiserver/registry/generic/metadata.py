@@ -1,6 +1,7 @@
-"""The rules of object metadata: names, labels, what the system sets and nobody changes. Pure, but for the clock given in.
+"""Apply the rules of object metadata: names, labels, and the fields that only the system sets.
 
-Source: k8s.io/apimachinery/pkg/api/validation/objectmeta.go and pkg/registry/rest of k8s.io/apiserver.
+Source: k8s.io/apimachinery/pkg/api/validation/objectmeta.go and pkg/registry/rest of
+k8s.io/apiserver.
 """
 
 from __future__ import annotations
@@ -30,14 +31,15 @@ if TYPE_CHECKING:
 __all__ = ["LIMITS", "SYSTEM_FIELDS", "for_create", "for_update", "generated_name"]
 
 SYSTEM_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion")
-"""Set by the system; a client's values are overwritten."""
+"""The fields that the system sets. A client's values are overwritten."""
 
 _NOT_THEIRS = frozenset({*SYSTEM_FIELDS, "selfLink", "managedFields"})
 _KEPT = (*SYSTEM_FIELDS, "name", "namespace", "generateName")
-"""What an update takes over from the object as it is."""
+"""The fields that an update keeps from the stored object."""
 
 _TEXT = frozenset({str})
-_SUFFIX = "bcdfghjklmnpqrstvwxz2456789"  # no vowels: no words by chance (k8s.io/apimachinery/pkg/util/rand)
+# no vowels, so that no words arise (k8s.io/apimachinery/pkg/util/rand)
+_SUFFIX = "bcdfghjklmnpqrstvwxz2456789"
 _SUBDOMAIN_HINT = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an "
     "alphanumeric character (e.g. 'example.com', regex used for validation is "
@@ -49,16 +51,20 @@ _LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
 _SUBDOMAIN = re.compile(DNS_SUBDOMAIN[1:-1])
 _ANNOTATIONS_LIMIT = 256 * 1024
 LIMITS = {"labels": 512, "annotations": 1024, "finalizers": 64, "ownerReferences": 256}
-"""How many of each an object may have: far more than any client needs, and few enough that all work on them is short."""
+"""The largest number of each that an object may have.
+
+The limits exceed any client's need, and keep all work on them short."""
 
 
 def generated_name(prefix: str) -> str:
-    """generateName's prefix (cut so that the whole fits) and five random letters."""
+    """Return the prefix of generateName, cut to fit, with five random characters."""
     return prefix[:58] + "".join(random.choices(_SUFFIX, k=5))
 
 
 def for_create(resource: Resource, obj: dict[str, Any], namespace: str, now: str) -> dict[str, Any]:
-    """The metadata of a new object. `now`: RFC 3339, whole seconds. Raises ApiError Invalid."""
+    """Return the metadata of a new object. `now` is RFC 3339 in whole seconds.
+
+    Raises ApiError: Invalid, or 400 for fields of a wrong type."""
     given = obj.get("metadata")
     given = given if isinstance(given, dict) else {}
     well_formed(resource, given)
@@ -84,17 +90,17 @@ def for_create(resource: Resource, obj: dict[str, Any], namespace: str, now: str
 
 
 def for_update(resource: Resource, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """The metadata of an updated object: what the system set stays, the rest is the client's. Takes and returns metadata.
+    """Return the metadata of an updated object: system fields stay, the client sets the rest.
 
-    What does not differ is the old's very part, and is not judged again. Raises ApiError Conflict for another uid or resourceVersion,
-    Invalid for the rest."""
+    Takes and returns metadata. Parts that do not differ are taken from `old`, and are not validated
+    again. Raises ApiError: Conflict for another uid or resourceVersion, otherwise Invalid."""
     name = old["name"]
     new = sharing(old, new)
     well_formed(resource, changed(old, new))
     version = new.get("resourceVersion")
     if version in (None, "", "0"):
         message = "Invalid value: 0: must be specified for an update"
-        # of the resource, not of the kind: kube-apiserver finds it before it knows what it updates
+        # names the resource, not the kind: kube-apiserver detects this before it knows the object
         raise invalid(resource.group, resource.plural, name, [cause("FieldValueInvalid", message, "metadata.resourceVersion")])
     if version != old["resourceVersion"]:
         raise conflict(resource.group, resource.plural, name, MODIFIED)
@@ -124,19 +130,23 @@ def for_update(resource: Resource, old: dict[str, Any], new: dict[str, Any]) -> 
 
 
 def well_formed(resource: Resource, metadata: dict[str, Any]) -> None:
-    """Raises ApiError (400) for metadata with fields of a wrong type: it is decoded before anything is validated."""
+    """Raise ApiError (400) for metadata with fields of a wrong type.
+
+    Like kube-apiserver, this server decodes metadata before it validates anything."""
     if why := type_problem(metadata):
         raise bad_request(f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {why}')
 
 
 def type_problem(metadata: dict[str, Any]) -> str | None:
-    """The first field of a wrong type, and what is wrong with it. What lacks is no matter of types."""
+    """Return a message about the first field of a wrong type, or None.
+
+    A missing field is not a type error."""
     doubtful = {k: _first(k, v) for k, v in metadata.items() if k != "managedFields" and not _evident(k, v)}
     if doubtful:
         try:
             ObjectMeta.decode(doubtful)
         except ValidationError as error:
-            # What an owner lacks, or has empty, is validated later.
+            # A missing or empty field of an owner is reported by the validation later.
             wrong = (
                 detail for detail in error.errors(include_url=False) if detail["type"] in TYPES or detail["loc"][0] != "ownerReferences"
             )
@@ -146,12 +156,16 @@ def type_problem(metadata: dict[str, Any]) -> str | None:
 
 
 def _first(field: str, value: object) -> object:
-    """As many items of a list as there may be: each complaint about one costs the model 10 µs, and more than these are refused later."""
+    """Return at most as many items of a list as LIMITS allow.
+
+    Each error about an item costs the model 10 µs, and a longer list is refused later anyway."""
     return value[: LIMITS[field]] if field in LIMITS and isinstance(value, list) else value
 
 
 def managed_fields_problem(value: object) -> str | None:
-    """The same for metadata.managedFields, whose meaning is the field manager's business."""
+    """Return the type error of metadata.managedFields, or None.
+
+    The field manager interprets the content."""
     if value is None:
         return None
     if not isinstance(value, list):
@@ -169,7 +183,7 @@ def managed_fields_problem(value: object) -> str | None:
 
 
 def without_nulls(metadata: dict[str, Any]) -> dict[str, Any]:
-    """The metadata as Go decodes it: null in a list or map is an empty text or object."""
+    """Return the metadata as Go decodes it: null in a list or map is an empty string or object."""
     found = metadata
     for field, empty in (("labels", ""), ("annotations", ""), ("finalizers", ""), ("ownerReferences", {}), ("managedFields", {})):
         value = metadata.get(field)
@@ -181,7 +195,9 @@ def without_nulls(metadata: dict[str, Any]) -> dict[str, Any]:
 
 
 def _evident(field: str, value: object) -> bool:
-    """Whether a field of metadata from JSON has the right type at first sight: what most writes have. No sooner told by the model."""
+    """Return whether a field of metadata obviously has the right type.
+
+    That holds for most writes. Asking the model would take longer."""
     if type(value) is str:
         return field in ("name", "generateName", "namespace", "uid", "resourceVersion")
     if type(value) is dict:
@@ -190,7 +206,9 @@ def _evident(field: str, value: object) -> bool:
 
 
 def without_empty(metadata: dict[str, Any]) -> dict[str, Any]:
-    """The metadata without empty maps and lists, which are the same as none, and with one reference to each owner."""
+    """Return the metadata without empty maps and lists, and with one reference to each owner.
+
+    Empty maps and lists are equivalent to missing ones."""
     found = {k: v for k, v in metadata.items() if v or k not in ("labels", "annotations", "finalizers", "ownerReferences")}
     owners = found.get("ownerReferences")
     if isinstance(owners, list) and len(owners) > 1:
@@ -211,12 +229,14 @@ def _name_causes(name: str, field: str) -> Iterable[dict[str, str]]:
 
 
 QUALIFIED = 253 + 1 + 63
-"""The longest qualified name, in characters."""
+"""The length of the longest qualified name in characters."""
 
 
 @remembering(4096, QUALIFIED)
 def qualified(key: str) -> bool:
-    """Whether `key` is a qualified name: an optional DNS subdomain and a slash, and a name of at most 63 characters."""
+    """Return whether `key` is a qualified name.
+
+    That is an optional DNS subdomain with a slash, and a name of at most 63 characters."""
     if len(key) > QUALIFIED:
         return False
     prefix, slash, name = key.rpartition("/")
@@ -226,14 +246,17 @@ def qualified(key: str) -> bool:
 
 
 def check_numbers(resource: Resource, name: str, old: dict[str, Any], wanted: object) -> None:
-    """Refuse metadata to be applied that has more of something than LIMITS allow, before its items are compared with those that are stored.
-    Raises ApiError Invalid."""
+    """Refuse applied metadata that has more items than LIMITS allow. Raises ApiError Invalid.
+
+    This happens before its items are compared with the stored ones."""
     if isinstance(wanted, dict) and (causes := _number_causes(old, wanted)):
         raise refuse(resource, name, causes)
 
 
 def _number_causes(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, str]]:
-    """Causes for more of something than LIMITS allow. What was stored with more may become less."""
+    """Return causes for fields with more items than LIMITS allow.
+
+    A stored field with more items may shrink."""
     causes = []
     for field, limit in LIMITS.items():
         found, before = new.get(field), old.get(field)
@@ -243,7 +266,8 @@ def _number_causes(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, s
 
 
 def _content_causes(metadata: dict[str, Any]) -> Iterable[dict[str, str]]:
-    """Types are the model's business; what has a wrong type is left to it."""
+    """Yield the causes for invalid content. The model reports wrong types, which are skipped
+    here."""
     labels, annotations, finalizers = (metadata.get(field) for field in ("labels", "annotations", "finalizers"))
     if isinstance(labels, dict):
         for key, value in labels.items():
@@ -269,7 +293,7 @@ def _content_causes(metadata: dict[str, Any]) -> Iterable[dict[str, str]]:
                     "metadata.annotations",
                 )
         texts = [text for text in (*annotations, *annotations.values()) if isinstance(text, str)]
-        # No letter has more than four bytes: most often there is no need to encode them.
+        # A character has at most four bytes, so encoding is rarely needed.
         if 4 * sum(map(len, texts)) > _ANNOTATIONS_LIMIT and sum(len(text.encode()) for text in texts) > _ANNOTATIONS_LIMIT:
             yield cause("FieldValueTooLong", f"Too long: may not be more than {_ANNOTATIONS_LIMIT} bytes", "metadata.annotations")
     if isinstance(finalizers, list):

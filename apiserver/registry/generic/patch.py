@@ -1,6 +1,6 @@
-"""JSON merge patch (RFC 7386) and JSON patch (RFC 6902) of JSON-shaped values. Pure.
+"""Apply JSON merge patches (RFC 7386) and JSON patches (RFC 6902) to JSON-shaped values.
 
-Bounded: a patch cannot make an object that is larger than any request could bring.
+A patch cannot create an object that is larger than a request could contain.
 """
 
 from __future__ import annotations
@@ -17,20 +17,23 @@ from apiserver.registry.generic.counting import VALUES, TooMany, count
 __all__ = ["MAX_OPERATIONS", "json_patch", "merge_patch", "operations_of"]
 
 MAX_OPERATIONS = 1000
-"""Each costs about 20 µs, and nothing else is served meanwhile."""
+"""The number of operations in a patch. Each costs about 20 µs, during which nothing else is
+served."""
 POINTERS = 16_000
-"""Parts of all pointers of a patch."""
+"""The number of parts of all pointers of a patch together."""
 COPIED = 1024 * 1024
-"""Bytes that all copy operations of a patch may copy: a few of them could double a value again and again."""
+"""The bytes that all copy operations of a patch may copy: a few of them could double a value again
+and again."""
 POINTER = 8192
-"""Characters of one pointer."""
+"""The length of one pointer in characters."""
 jsonpointer.VERBOSE_EXCEPTIONS = False
-"""Its messages would quote the whole document, for each member that is missing."""
+"""The library's messages would quote the whole document for each missing member."""
 OPERATIONS = frozenset({"add", "remove", "replace", "move", "copy", "test"})
 
 
 def merge_patch(target: Any, patch: Any) -> Any:
-    """What `patch` makes of `target`. Neither is changed; the result shares unchanged parts with both."""
+    """Return `target` with `patch` applied. Neither is changed; the result shares parts with
+    both."""
     if not isinstance(patch, dict):
         return patch
     result = dict(target) if isinstance(target, dict) else {}
@@ -43,8 +46,10 @@ def merge_patch(target: Any, patch: Any) -> Any:
 
 
 def operations_of(patch: Any) -> list[dict[str, Any]]:
-    """The operations of a decoded JSON patch, checked for their shape. Raises ApiError: 400 for what is no list of objects, 413 when
-    there are too many, 422 for the rest."""
+    """Return the operations of a decoded JSON patch after checking their form.
+
+    Raises ApiError: 400 if it is not a list of objects, 413 if there are too many, otherwise
+    422."""
     if patch is None:
         return []  # as Go decodes it
     if not isinstance(patch, list):
@@ -64,8 +69,9 @@ def operations_of(patch: Any) -> list[dict[str, Any]]:
 
 
 def json_patch(target: dict[str, Any], operations: list[dict[str, Any]]) -> Any:
-    """What the operations (from `operations_of`) make of `target`, which is changed. Raises ApiError Invalid (422) when one cannot
-    be carried out or a test fails."""
+    """Return `target` with the operations of `operations_of` applied. Changes `target`.
+
+    Raises ApiError Invalid (422) if an operation does not apply or a test fails."""
     document: Any = target
     copied = values = 0
     for operation in operations:
@@ -76,13 +82,14 @@ def json_patch(target: dict[str, Any], operations: list[dict[str, Any]]) -> Any:
                 if copied > COPIED or values > VALUES:
                     raise _failed(f"the copies of the JSON patch have more than {COPIED} bytes or {VALUES} values in all")
             if operation["op"] == "test":
-                # What is not there is null to kube-apiserver, and only to a test.
+                # For a test, and only there, kube-apiserver treats a missing value as null.
                 found = jsonpointer.resolve_pointer(document, operation["path"], *((None,) if operation["value"] is None else ()))
                 if not _equal(found, operation["value"]):
                     raise _failed(f"testing value {operation['path'][:256]} failed")
                 continue
             if operation["op"] == "add" and operation["path"] == "":
-                document = operation["value"]  # the whole document, which the library takes for an object's member
+                # the whole document, which the library would treat as an object's member
+                document = operation["value"]
                 continue
             if not _set_member(document, operation):
                 document = jsonpatch.JsonPatch([operation]).apply(document, in_place=True)
@@ -96,8 +103,9 @@ def json_patch(target: dict[str, Any], operations: list[dict[str, Any]]) -> Any:
 
 
 def _set_member(document: Any, operation: dict[str, Any]) -> bool:
-    """Carry out an operation on a member of objects within objects, as the library would for twenty times the cost. False for any other,
-    also for one that fails."""
+    """Apply an operation to a member of nested objects, in a twentieth of the library's time.
+
+    Returns False for any other operation, and for one that fails."""
     name, path = operation["op"], operation["path"]
     if name not in ("add", "replace", "remove") or "~" in path or not path:
         return False
@@ -133,7 +141,7 @@ def _check(index: int, operation: dict[str, Any]) -> None:
 
 
 def _equal(one: Any, other: Any) -> bool:
-    """Equality of JSON values, for which true is not 1."""
+    """Return whether two JSON values are equal; true does not equal 1."""
     if isinstance(one, dict) and isinstance(other, dict):
         return one.keys() == other.keys() and all(_equal(value, other[key]) for key, value in one.items())
     if isinstance(one, list) and isinstance(other, list):

@@ -1,7 +1,9 @@
-"""The generic registry: create, read, update and delete objects of one kind over the watch cache, with optimistic commits.
+"""Create, read, update and delete objects of one kind over the watch cache, with optimistic
+commits.
 
-A write reads the cache, decides, and commits with the revision it read as expectation. When another write came between,
-it starts over; a client that named a resourceVersion gets 409 then. Kinds differ by their Strategy.
+A write reads the cache, decides, and commits on condition of the revision that it read. If another
+write came between, it starts again; if the client named a resourceVersion, it gets 409 then. A kind
+adds its rules by its Strategy.
 """
 
 from __future__ import annotations
@@ -40,14 +42,17 @@ __all__ = ["PRIVATE", "Registry", "now"]
 T = TypeVar("T")
 
 PRIVATE = "private"
-"""A subresource that has no objects: leave to get it is leave to see a kind's objects in full (see Registry.reduced)."""
+"""A subresource that has no objects.
+
+Permission to get it is permission to see a kind's objects in full (see Registry.reduced)."""
 
 ATTEMPTS = 32
-"""How often a write starts over when others come between. Each lost round means that another one went through."""
+"""How often a write starts again after conflicts. Each lost attempt means that another write
+won."""
 
 
 def now() -> str:
-    """The time as metadata has it: RFC 3339, UTC, whole seconds."""
+    """Return the time in the format of metadata: RFC 3339, UTC, whole seconds."""
     return _stamp(int(time.time()))
 
 
@@ -57,14 +62,16 @@ def _stamp(second: int) -> str:
 
 
 class Registry:
-    """All objects of one kind. `namespace` is "" for cluster-scoped kinds. Everything raises ApiError.
+    """All objects of one kind.
 
-    `reduced`: for kinds that not everybody who may read them may read in full: the same objects with less in them, for
-    reading only. Who may "get" the subresource PRIVATE sees everything."""
+    `namespace` is "" for cluster-scoped kinds. Every method raises ApiError.
+
+    `reduced` is for kinds that some readers may not see in full: a read-only registry of the same
+    objects with fewer fields. Users that may "get" the subresource PRIVATE see everything."""
 
     reduced: Registry | None = None
     size = bounds.SIZE
-    """Bytes of an object that clients may write."""
+    """The bytes of an object that clients may write."""
 
     def __init__(
         self,
@@ -87,18 +94,20 @@ class Registry:
         self.collection: Collection[Entry] = cache.collection(resource.prefix, self.decode, indexes, attrgetter("overhead"))
 
     def find(self, namespace: str, name: str) -> Entry | None:
-        """The object's latest state, or None."""
+        """Return the object's latest state, or None."""
         return self.collection.get(self.resource.key(namespace, name))
 
     def get(self, namespace: str, name: str) -> Entry:
-        """The object's latest state. Raises NotFound."""
+        """Return the object's latest state. Raises NotFound."""
         entry = self.find(namespace, name)
         if entry is None:
             raise not_found(self.resource.group, self.resource.plural, name)
         return entry
 
     async def create(self, context: Context, namespace: str, obj: dict[str, Any], *, applied: bool = False) -> Entry:
-        """Store a new object. A generated name that is taken is drawn again. `applied`: it is a server-side apply's result."""
+        """Store a new object. If a generated name exists already, another one is generated.
+
+        `applied` is true if the object is the result of a server-side apply."""
         generated = not (obj.get("metadata") or {}).get("name")
         with context.settling():
             for attempt in range(ATTEMPTS):
@@ -114,7 +123,10 @@ class Registry:
             raise already_exists(self.resource.group, self.resource.plural, name)
 
     async def admit_new(self, context: Context, namespace: str, obj: dict[str, Any], *, applied: bool = False) -> dict[str, Any]:
-        """The object that `create` would store: metadata set, defaults filled, validated, admitted, its fields' manager noted."""
+        """Return the object that `create` would store.
+
+        Its metadata is set, its defaults are filled, it is validated and admitted, and its field
+        manager is recorded."""
         sent = managed_fields(obj)
         new = self.strategy.prepare_create(context, {**obj, "metadata": metadata.for_create(self.resource, obj, namespace, now())})
         name = new["metadata"]["name"]
@@ -136,9 +148,14 @@ class Registry:
         subresource: str = "",
         applied: bool = False,
     ) -> Entry:
-        """Store what `change` makes of the current object, which it must not change, but may share parts with. It is called again when
-        another write came between, unless what it wants names a resourceVersion. Writing what is there already changes nothing.
-        `applied`: what it makes is a server-side apply's result, with its managedFields."""
+        """Store the object that `change` returns for the current one.
+
+        `change` must not modify its argument, but the result may share parts with it. It is called
+        again if another write came between, unless the result names a resourceVersion. Writing an
+        identical object changes nothing.
+
+        `applied` is true if the result comes from a server-side apply and includes its
+        managedFields."""
 
         async def attempt() -> Entry:
             entry = self.get(namespace, name)
@@ -152,7 +169,9 @@ class Registry:
     async def apply(
         self, context: Context, namespace: str, name: str, wanted: dict[str, Any], *, force: bool, subresource: str = ""
     ) -> tuple[Entry, bool]:
-        """Server-side apply: the object afterwards, and whether it was created by it. `wanted` is what the client is to own."""
+        """Apply `wanted` on the server. Return the object, and whether it was created.
+
+        `wanted` has the fields that the client wants to own."""
 
         async def attempt() -> tuple[Entry, bool]:
             if self.find(namespace, name) is not None or subresource:
@@ -163,7 +182,8 @@ class Registry:
                 raise conflict(self.resource.group, self.resource.plural, name, why)
             metadata.check_numbers(self.resource, name, {}, wanted.get("metadata"))
             obj = self.tracking.apply(context, None, wanted, "", now(), force=force)
-            obj = {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}}  # there is none to match
+            # there is none to match
+            obj = {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}}
             try:
                 return await self.create(context, namespace, obj, applied=True), True
             except ApiError as error:
@@ -184,8 +204,10 @@ class Registry:
     async def admit_change(
         self, context: Context, entry: Entry, old: dict[str, Any], new: dict[str, Any], subresource: str = "", *, applied: bool = False
     ) -> dict[str, Any]:
-        """The object that `update` would store in place of `old`, which is `entry`'s: validated, admitted, its fields' managers and its
-        generation noted. The twin of `admit_new`, for whoever stores it together with other objects."""
+        """Return the object that `update` would store in place of `old`, the object of `entry`.
+
+        It is validated and admitted, and its field managers and its generation are recorded. Like
+        `admit_new`, it serves callers that store the object together with others."""
         sent, given = managed_fields(new), new.get("metadata")
         meta = metadata.for_update(self.resource, old["metadata"], given if isinstance(given, dict) else {})
         new = self.strategy.prepare_update(context, old, {**sharing(old, new), "metadata": meta}, subresource)
@@ -212,18 +234,21 @@ class Registry:
         new = await self.admit_change(context, entry, old, new, subresource, applied=applied)
         if "deletionTimestamp" in old["metadata"] and not new["metadata"].get("finalizers"):
             await self._remove(context, entry, new)
-            return self.decode(entry.key, encode_stored(self.resource, new), entry.revision)  # kube-apiserver tells the writer no other
+            # as kube-apiserver, return no other resourceVersion to the writer
+            return self.decode(entry.key, encode_stored(self.resource, new), entry.revision)
         if same(old, new):
             return entry
         return await self._store(context, entry, new, old, follows=subresource == "status")
 
     async def _admitted(self, write: Attributes, new: dict[str, Any]) -> dict[str, Any]:
-        """`new`, which the write would store, as admission lets it be stored."""
+        """Return the object that the write may store after admission."""
         admitted = await self.admission.admit(write)
         return new if admitted is new or admitted is None else self._checked(write.old, admitted)
 
     async def delete(self, context: Context, namespace: str, name: str, options: DeleteOptions) -> tuple[Entry, bool]:
-        """Delete, or mark as deleted while finalizers are left. Returns the last state, and whether it is gone now."""
+        """Delete an object, or mark it as deleted while it has finalizers.
+
+        Returns the last state, and whether the object is gone now."""
 
         async def attempt() -> tuple[Entry, bool]:
             entry = self.get(namespace, name)
@@ -240,13 +265,14 @@ class Registry:
         return await self.retrying(name, attempt)
 
     async def connect(self, context: Context, namespace: str, name: str, subresource: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Carry out a subresource that is an action (see Resource.subresources). Returns the object to answer with."""
+        """Execute a subresource that is an action (see Resource.subresources). Return the response
+        object."""
         raise path_not_found()
 
     async def retrying(self, name: str, attempt: Callable[[], Awaitable[T]]) -> T:
-        """Carry out a write that starts over from the objects as they then are when another one comes between (storage.Conflict).
+        """Execute a write, and start again from the current objects on a storage.Conflict.
 
-        Raises ApiError (503) when that goes on."""
+        Raises ApiError (503) if the conflicts continue."""
         for _ in range(ATTEMPTS):
             try:
                 return await attempt()
@@ -262,7 +288,7 @@ class Registry:
         return new
 
     def _content(self, obj: dict[str, Any]) -> dict[str, Any]:
-        """What the generation counts the changes of."""
+        """Return the part of an object whose changes the generation counts."""
         apart = ("apiVersion", "kind", "metadata", *(("status",) if "status" in (self.resource.subresources or {}) else ()))
         return {name: value for name, value in obj.items() if name not in apart}
 
@@ -278,7 +304,8 @@ class Registry:
     async def _store(
         self, context: Context, entry: Entry | None, new: dict[str, Any], old: dict[str, Any] | None = None, *, follows: bool = False
     ) -> Entry:
-        """Commit a create (no entry) or an update. Raises storage.Conflict when another write came between."""
+        """Commit a create (`entry` is None) or an update. Raises storage.Conflict after a
+        concurrent write."""
         own = self.put(entry, new, follows=follows)
         operations = [own, *self.strategy.companions(old, new)]
         self.strategy.check_commit(old, new, operations, follows=follows)
@@ -289,8 +316,10 @@ class Registry:
         return self.stored(own, revision)
 
     def put(self, current: Entry | None, obj: dict[str, Any], *, follows: bool = True) -> Put:
-        """The operation that stores `obj`, on condition that `current` (None: nothing) is still there. `follows`: it is no client's own
-        write. Raises ApiError when it is too large (see generic.bounds)."""
+        """Return the operation that stores `obj` if `current` (None: nothing) is still stored.
+
+        `follows` is true if the write is not a client's own. Raises ApiError if the object is too
+        large (see generic.bounds)."""
         key = self.resource.key(obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
         value = encode_stored(self.resource, obj)
         bounds.check(self.resource, current, obj, value, self.size, follows=follows)
@@ -298,7 +327,7 @@ class Registry:
         return Put(key, value, expected=current.revision if current else 0)
 
     def stored(self, own: Put, revision: int) -> Entry:
-        """The entry that the operation made, committed as `revision`."""
+        """Return the entry of the operation `own`, which was committed as `revision`."""
         entry = self.collection.get(own.key)
         return entry if entry is not None and entry.revision == revision else self.decode(own.key, own.value, revision)
 
@@ -311,25 +340,26 @@ class Registry:
 
 
 def managed_fields(obj: dict[str, Any]) -> Any:
-    """What an object from outside says in metadata.managedFields, if anything."""
+    """Return metadata.managedFields of an object from a client, or None."""
     metadata = obj.get("metadata")
     return metadata.get("managedFields") if isinstance(metadata, dict) else None
 
 
 def same(old: dict[str, Any], new: dict[str, Any]) -> bool:
-    """Whether two states of an object differ in nothing but their resourceVersion."""
+    """Return whether two states of an object differ only in their resourceVersion."""
     if old["metadata"].get("resourceVersion") == new["metadata"].get("resourceVersion"):
         return old == new
     return stripped(old) == stripped(new)
 
 
 def stripped(obj: dict[str, Any]) -> dict[str, Any]:
-    """The object without its resourceVersion."""
+    """Return the object without its resourceVersion."""
     return {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}}
 
 
 def mark_deleted(obj: dict[str, Any], propagation: str) -> dict[str, Any] | None:
-    """The object as it stays while finalizers are worked off, or None when there are none and it can go at once."""
+    """Return the object marked as deleted, or None if it has no finalizers and can be removed at
+    once."""
     meta = obj["metadata"]
     finalizers = [f for f in meta.get("finalizers") or [] if not propagation or f not in ("orphan", "foregroundDeletion")]
     if propagation in ("Foreground", "Orphan"):
@@ -343,5 +373,5 @@ def mark_deleted(obj: dict[str, Any], propagation: str) -> dict[str, Any] | None
 
 
 def deletion_mark(meta: dict[str, Any]) -> dict[str, Any]:
-    """The metadata fields of an object whose deletion begins."""
+    """Return the metadata fields that mark the beginning of a deletion."""
     return {"deletionTimestamp": now(), "deletionGracePeriodSeconds": 0, "generation": meta.get("generation", 0) + 1}

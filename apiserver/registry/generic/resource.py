@@ -1,4 +1,5 @@
-"""How a kind is described to the rest of the server: names, scope, model, columns, selectable fields, subresources."""
+"""Describe a kind to the server: names, scope, model, columns, selectable fields and
+subresources."""
 
 from __future__ import annotations
 
@@ -17,8 +18,11 @@ ALL_VERBS = frozenset({"create", "delete", "deletecollection", "get", "list", "p
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column of the kind's table. `path` is dotted from the object's root; a part in parentheses selects a list item
-    by its type, as in `status.conditions.(Ready).reason`. Columns of priority 0 show without -o wide."""
+    """One column of the kind's table.
+
+    `path` is dotted, from the root of the object. A part in parentheses selects a list item by its
+    type, as in `status.conditions.(Ready).reason`. Columns of priority 0 are shown without -o
+    wide."""
 
     name: str
     path: str
@@ -30,11 +34,19 @@ class Column:
 
 @dataclass(frozen=True)
 class Resource:
-    """One kind of object this server serves. `fields` maps field-selector names to dotted paths, beside metadata.name
-    and metadata.namespace; `indexed` maps names (beginning with a dot, so that no selector can name them) to paths that
-    only this server looks things up by. `subresources` maps a subresource's name to the verbs it takes. `strategic` applies a
-    strategic merge patch to an object, `protobuf` reads a body of that form; without them both are refused (415), as for any kind
-    that clients were not built with."""
+    """One kind of object that this server serves.
+
+    fields: maps names of field selectors to dotted paths, besides metadata.name and
+    metadata.namespace.
+
+    indexed: maps names to paths by which only this server looks objects up. The names begin with a
+    dot, so that no selector can name them.
+
+    subresources: maps the name of a subresource to its verbs.
+
+    strategic, protobuf: apply a strategic merge patch to an object, and decode a protobuf body.
+    Without them such requests are refused (415), as for every kind that clients were not built
+    with."""
 
     group: str
     version: str
@@ -55,20 +67,21 @@ class Resource:
 
     @property
     def api_version(self) -> str:
-        """group/version, or the bare version of the core group."""
+        """group/version, or only the version for the core group."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
     def prefix(self) -> str:
-        """The storage prefix of all objects of the kind; ends in a slash."""
+        """The storage prefix of all objects of the kind. It ends in a slash."""
         return f"/registry/{self.group or 'core'}/{self.plural}/"
 
     def key(self, namespace: str, name: str) -> str:
-        """The storage key of one object; with an empty name, the prefix of the namespace's objects."""
+        """Return the storage key of one object, or, for an empty name, the prefix of the
+        namespace."""
         return f"{self.prefix}{namespace}/{name}" if self.namespaced else f"{self.prefix}{name}"
 
     def selectable(self, obj: dict[str, Any]) -> dict[str, str]:
-        """The values that field selectors and indexes look at."""
+        """Return the values of an object for field selectors and indexes."""
         metadata = obj["metadata"]
         found = {"metadata.name": metadata["name"]}
         if self.namespaced:
@@ -81,7 +94,7 @@ class Resource:
 
 
 def lookup(obj: Any, path: str) -> Any:
-    """The value at a dotted path (see Column.path), or None where a part is missing."""
+    """Return the value at a dotted path (see Column.path), or None if a part is missing."""
     for part in path.split("."):
         if part.startswith("(") and isinstance(obj, list):
             obj = next((item for item in obj if isinstance(item, dict) and item.get("type") == part[1:-1]), None)

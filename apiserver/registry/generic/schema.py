@@ -1,6 +1,7 @@
-"""Schemas of the kinds' models as Kubernetes wants them: without references, nulls and alternatives. Pure.
+"""Convert the schemas of models into Kubernetes' form: no references, nulls or alternatives.
 
-`structural_schema` is fit for a CustomResourceDefinition; OpenAPI documents and field validation use the same.
+`structural_schema` suits a CustomResourceDefinition. OpenAPI documents and field validation use it
+too.
 """
 
 from __future__ import annotations
@@ -32,7 +33,9 @@ _KEPT = (
 
 
 def structural_schema(resource: Resource) -> dict[str, Any]:
-    """The openAPIV3Schema of the kind: no $ref, no anyOf but that of int-or-string, no null; metadata is left to the server."""
+    """Return the openAPIV3Schema of the kind, whose metadata is left to the server.
+
+    It has no $ref, no null, and no anyOf except that of int-or-string."""
     schema = dict(model_schema(resource.model))
     schema["properties"] = {**schema["properties"], "metadata": {"type": "object"}}
     schema["required"] = [name for name in schema.get("required", ()) if name not in ("apiVersion", "kind", "metadata")]
@@ -43,7 +46,8 @@ def structural_schema(resource: Resource) -> dict[str, Any]:
 
 @lru_cache(maxsize=256)
 def model_schema(model: type[Model]) -> dict[str, Any]:
-    """The same of any model, metadata spelled out. Shared: not to be changed."""
+    """Return the schema of any model, including metadata. The result is shared and must not be
+    changed."""
     raw = model.model_json_schema(by_alias=True, mode="validation")
     schema = _convert(raw, raw.get("$defs", {}), ())
     for name, text in (("apiVersion", API_VERSION), ("kind", KIND)):
@@ -72,7 +76,7 @@ def _convert(raw: dict[str, Any], definitions: dict[str, Any], inside: tuple[str
 
 
 def _alternative(raw: dict[str, Any]) -> dict[str, Any]:
-    """The one alternative that is not null, with what is said of the whole."""
+    """Return the only alternative that is not null, with the attributes of the whole."""
     choices = [choice for choice in raw.get("anyOf") or raw["oneOf"] if choice.get("type") != "null"]
     if len(choices) != 1:
         raise ValueError(f"a structural schema has no alternatives: {choices}")

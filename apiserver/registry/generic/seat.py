@@ -1,7 +1,8 @@
-"""Gives back the flow-control seat of a request that has done its work and waits for something outside this server.
+"""Give back the flow-control seat of a request that waits for something outside this server.
 
-kube-apiserver releases the seat of a watch after its initial events for the same reason. The seat belongs to the context (contextvars) in
-which the request runs. Limits: a request that has left its seat gets none back, so what it does afterwards has to be cheap.
+kube-apiserver releases the seat of a watch after its initial events for the same reason. The seat
+belongs to the context (contextvars) in which the request runs. A request that has given up its seat
+gets none back, so its remaining work has to be cheap.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ _leave: ContextVar[Callable[[], None] | None] = ContextVar("leave_seat", default
 
 @contextmanager
 def seated(leave: Callable[[], None]) -> Iterator[None]:
-    """Note for the block how the request leaves its seat. `leave` has to be idempotent."""
+    """Set the function by which a request in this block gives up its seat.
+
+    `leave` may be called more than once."""
     token = _leave.set(leave)
     try:
         yield
@@ -29,6 +32,6 @@ def seated(leave: Callable[[], None]) -> Iterator[None]:
 
 
 def leave_seat() -> None:
-    """Give the seat back before a long wait. Idempotent; nothing happens where the request has none."""
+    """Give the seat back before a long wait. Does nothing if the request has no seat any more."""
     if (leave := _leave.get()) is not None:
         leave()

@@ -1,6 +1,7 @@
-"""Label and field selectors: parsed from the query's text, matched against an entry's labels and fields. Pure.
+"""Parse label and field selectors from a query, and match them against an entry's labels and
+fields.
 
-Grammar and meaning: k8s.io/apimachinery/pkg/labels and pkg/fields. Fields are equality only.
+Grammar and meaning: k8s.io/apimachinery/pkg/labels and pkg/fields. Fields support equality only.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9
 TOKEN = re.compile(r"\s*(?:(==|!=|[=!,()<>])|([^\s=!,()<>]+))\s*")
 
 MOST = 64
-"""Conditions of a selector: each is tried on each object."""
+"""The number of conditions in a selector. Each condition is tested on each object."""
 
 Operator = Literal["=", "!=", "in", "notin", "exists", "!", "gt", "lt"]
 
@@ -38,7 +39,7 @@ class Requirement:
     values: frozenset[str] = frozenset()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether the labels fulfil it."""
+        """Return whether the labels satisfy the condition."""
         value = labels.get(self.key)
         match self.operator:
             case "=" | "in":
@@ -61,29 +62,32 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class LabelSelector:
-    """All requirements must hold; none matches everything."""
+    """A conjunction of requirements. An empty selector matches everything."""
 
     requirements: tuple[Requirement, ...] = ()
 
     @classmethod
     def parse(cls, text: str) -> LabelSelector:
-        """From the labelSelector parameter. Raises ApiError (400) saying what was expected where."""
+        """Parse the labelSelector parameter. Raises ApiError (400) that says what was expected."""
         return cls(tuple(_Parser(text).requirements()))
 
     def matches(self, labels: Mapping[str, str]) -> bool:
-        """Whether an object with these labels is selected."""
+        """Return whether an object with these labels is selected."""
         return all(requirement.matches(labels) for requirement in self.requirements)
 
 
 @dataclass(frozen=True, slots=True)
 class FieldSelector:
-    """Terms (field, whether it must equal, value); all must hold."""
+    """A conjunction of terms: (field, whether it must equal the value, value)."""
 
     terms: tuple[tuple[str, bool, str], ...] = ()
 
     @classmethod
     def parse(cls, text: str, known: Collection[str] | None = None) -> FieldSelector:
-        """From the fieldSelector parameter. Raises ApiError (400) for bad syntax and for a field not in `known` (None: any)."""
+        """Parse the fieldSelector parameter.
+
+        Raises ApiError (400) for bad syntax and for a field that is not in `known` (None: any
+        field)."""
         parts = [part for part in _split_fields(text) if part]
         if len(parts) > MOST:
             raise _too_many("field")
@@ -94,32 +98,35 @@ class FieldSelector:
         return cls(terms)
 
     def matches(self, fields: Mapping[str, str]) -> bool:
-        """Whether an object with these selectable fields is selected; a missing field is "" as in apimachinery."""
+        """Return whether an object with these fields is selected.
+
+        A missing field is "", as in apimachinery."""
         return all((fields.get(field, "") == value) is equal for field, equal, value in self.terms)
 
     def exact(self, field: str) -> str | None:
-        """The one value that the field must have, if the selector says so."""
+        """Return the value that the field must have, or None if the selector does not require
+        one."""
         return next((value for name, equal, value in self.terms if equal and name == field), None)
 
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """Both selectors of one list, watch or deletecollection."""
+    """The label selector and the field selector of one list, watch or deletecollection."""
 
     labels: LabelSelector = LabelSelector()
     fields: FieldSelector = FieldSelector()
 
     def matches(self, entry: Entry) -> bool:
-        """Whether the entry is selected."""
+        """Return whether the entry is selected."""
         return self.labels.matches(entry.labels) and self.fields.matches(entry.fields)
 
     def __bool__(self) -> bool:
-        """False when everything is selected."""
+        """Return False if the selector selects everything."""
         return bool(self.labels.requirements or self.fields.terms)
 
 
 class _Parser:
-    """Recursive descent over the tokens of a label selector."""
+    """A recursive-descent parser for label selectors."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -243,7 +250,7 @@ def _int64(text: str) -> int | None:
 
 
 def _split_fields(text: str) -> list[str]:
-    """The comma-separated terms, their backslash escapes kept."""
+    """Return the comma-separated terms with their backslash escapes."""
     return re.findall(r"((?:[^\\,]|\\.|\\$)*)(?:,|$)", text, re.DOTALL) if text else []
 
 
@@ -256,7 +263,9 @@ def _term(text: str) -> tuple[str, bool, str]:
 
 
 def _unescape(value: str) -> str:
-    """A value without its escapes; only backslash, comma and equals sign may and must be escaped."""
+    """Return a value without its escapes.
+
+    Only backslash, comma and equals sign can be escaped, and they must be."""
     if re.search(r"(?<!\\)(?:\\\\)*=", value) or not re.fullmatch(r"(?:[^\\]|\\[\\,=])*", value, re.DOTALL):
         raise bad_request(f"invalid field selector: invalid escape sequence or unescaped '=' in '{value}'")
     return re.sub(r"\\(.)", r"\1", value)

@@ -1,7 +1,9 @@
-"""Field management of one kind: who wrote what (metadata.managedFields), and server-side apply. A thin layer over registry.fields.
+"""Manage the fields of one kind's objects: metadata.managedFields and server-side apply.
 
-Tracked on the object as it comes to admission, as kube-apiserver does: webhooks see who owns what, and what they change is nobody's
-until somebody writes it. (A view is tracked as it is stored: what a write of it comes to is known no sooner.)
+This is a thin layer over apiserver.registry.fieldmanager. Objects are tracked as they arrive at
+admission, as in kube-apiserver: webhooks see the owners of fields, and what webhooks change has no
+owner until a client writes it. A view is tracked as it is stored, because the effect of a write to
+it is not known earlier.
 """
 
 from __future__ import annotations
@@ -29,11 +31,11 @@ if TYPE_CHECKING:
 __all__ = ["Tracking"]
 
 RESET = {"": FieldSet.of(("f:status",)), "status": FieldSet.of(("f:metadata",), ("f:spec",))}
-"""What a request cannot change, by the subresource it goes through."""
+"""The fields that a request cannot change, by subresource."""
 
 
 class Tracking:
-    """The field management of `resource`'s objects."""
+    """The field management of the objects of `resource`."""
 
     def __init__(self, resource: Resource) -> None:
         self._api_version = resource.api_version
@@ -43,7 +45,10 @@ class Tracking:
     def track(
         self, context: Context, old: dict[str, Any] | None, new: dict[str, Any], sent: Any, subresource: str, now: str
     ) -> dict[str, Any]:
-        """`new` with its managedFields. `old`: None on creation. `sent`: the managedFields in the client's object, None if it had none."""
+        """Return `new` with its managedFields.
+
+        `old` is None on creation. `sent` are the managedFields in the client's object, None if it
+        had none."""
         metadata = {k: v for k, v in new["metadata"].items() if k != "managedFields"}
         if isinstance(sent, list):
             metadata["managedFields"] = sent
@@ -70,8 +75,10 @@ class Tracking:
         force: bool,
         filled: FieldSet = EMPTY,
     ) -> dict[str, Any]:
-        """What a server-side apply of `applied` makes of `live` (None: it is created), managedFields included. Raises ApiError.
-        `filled`: see Strategy."""
+        """Return `live` after a server-side apply of `applied`, with managedFields. Raises
+        ApiError.
+
+        `live` is None if the object is created. For `filled`, see Strategy.filled."""
         try:
             return apply(
                 self._schema,
@@ -92,7 +99,7 @@ class Tracking:
 
 
 def with_fields(obj: dict[str, Any], fields: list[dict[str, Any]]) -> dict[str, Any]:
-    """The object with these managedFields; with none at all for []."""
+    """Return the object with these managedFields, or without any for []."""
     metadata = {k: v for k, v in obj["metadata"].items() if k != "managedFields"}
     if fields:
         metadata["managedFields"] = fields
@@ -100,5 +107,7 @@ def with_fields(obj: dict[str, Any], fields: list[dict[str, Any]]) -> dict[str, 
 
 
 def settled(live: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-    """`new` with `live`'s times in managedFields where nothing else differs, so that a write of the same is no write."""
+    """Return `new` with the times of `live` in managedFields if nothing else differs.
+
+    So a repeated write of the same object changes nothing."""
     return keep_times(live, new)

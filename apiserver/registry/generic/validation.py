@@ -1,4 +1,4 @@
-"""From a model's complaints to the causes of a 422, worded as kube-apiserver words those of a CRD. Pure."""
+"""Convert a model's errors into the causes of a 422, worded as kube-apiserver does for a CRD."""
 
 from __future__ import annotations
 
@@ -26,14 +26,16 @@ if TYPE_CHECKING:
 __all__ = ["causes_of", "normalize", "refuse"]
 
 _TEXTS = frozenset({"labels", "annotations", "finalizers"})
-"""Metadata that is nothing but texts, and so has one form only."""
+"""The metadata fields that consist of strings only, and so have one form only."""
 
 
 def normalize(resource: Resource, obj: dict[str, Any], name: str, old: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The object as its model sees it: defaults filled, unknown fields pruned. Raises ApiError Invalid with every cause.
+    """Return the object in its model's form: defaults filled, unknown fields pruned.
 
-    `old`: what is stored. The parts that `obj` shares with it (see sharing) are not judged again: a status may be written beside a spec
-    that would be refused today, and a finalizer removed. Of the metadata, neither are the texts that metadata.for_update has judged."""
+    Raises ApiError Invalid with every cause. `old` is the stored object. The parts that `obj`
+    shares with it (see sharing) are not validated again. So a status may be written, and a
+    finalizer removed, beside a spec that would be refused today. The metadata strings that
+    metadata.for_update has validated are not validated again either."""
     if old is None:
         return _normalized(resource, resource.model, obj, name)
     shared = {field for field, part in obj.items() if field != "metadata" and field in old and old[field] is part}
@@ -42,11 +44,12 @@ def normalize(resource: Resource, obj: dict[str, Any], name: str, old: dict[str,
     metadata = obj["metadata"]
     new = {field: part for field, part in changed(old["metadata"], metadata).items() if field not in _TEXTS}
     rest = {field: part for field, part in obj.items() if field != "metadata" and field not in shared}
-    gone = old.keys() - obj.keys()  # which the model may have defaults for
+    gone = old.keys() - obj.keys()  # the model may have defaults for them
     if not new and not rest and not gone:
         return obj
     if (rest or gone) and resource.model.__pydantic_decorators__.model_validators:
-        return _normalized(resource, resource.model, obj, name)  # its parts depend on each other, as a Secret's data and stringData
+        # its parts depend on each other, as data and stringData of a Secret
+        return _normalized(resource, resource.model, obj, name)
     part = _part(resource.model, frozenset(resource.model.model_fields) - {"metadata", *_attributes(resource.model, shared)})
     found = _normalized(resource, part, {**rest, "metadata": new}, name)
     kept = {k: found["metadata"][k] if k in new else v for k, v in metadata.items() if k in found["metadata"] or k not in new}
@@ -54,13 +57,13 @@ def normalize(resource: Resource, obj: dict[str, Any], name: str, old: dict[str,
 
 
 def _attributes(model: type[Model], fields: set[str]) -> set[str]:
-    """The model's attributes for the fields of these names."""
+    """Return the model's attributes for the fields of these names."""
     return {name for name, field in model.model_fields.items() if (field.alias or name) in fields}
 
 
 @lru_cache(maxsize=256)
 def _part(model: type[Model], attributes: frozenset[str]) -> type[Model]:
-    """The model with these attributes alone, and the metadata that every kind has."""
+    """Return the model reduced to these attributes and the metadata, which every kind has."""
     kept: Any = {name: (field.rebuild_annotation(), field) for name, field in model.model_fields.items() if name in attributes}
     return create_model(model.__name__, __base__=Model, metadata=(ObjectMeta, ...), **kept)
 
@@ -80,7 +83,9 @@ def _normalized(resource: Resource, model: type[Model], obj: dict[str, Any], nam
 
 
 def _with_defaults(model: type[Model], obj: dict[str, Any], complaints: list[ErrorDetails]) -> dict[str, Any]:
-    """The object with defaults in place of nulls, as kube-apiserver takes null where there is a default. {} when that does not help."""
+    """Return the object with defaults in place of nulls, or {} if that does not help.
+
+    kube-apiserver accepts null where there is a default."""
     if any(complaint["input"] is not None or not complaint["loc"] for complaint in complaints):
         return {}
     pruned = copy.deepcopy(obj)
@@ -99,17 +104,17 @@ def _with_defaults(model: type[Model], obj: dict[str, Any], complaints: list[Err
 
 
 def refuse(resource: Resource, name: str, causes: Sequence[dict[str, str]]) -> ApiError:
-    """The 422 for these causes."""
+    """Return the 422 for these causes."""
     return invalid(resource.group, resource.kind, name, causes)
 
 
 def causes_of(error: ValidationError) -> list[dict[str, str]]:
-    """One cause for each complaint, as far as an error names them."""
+    """Return one cause for each error, up to CAUSES errors."""
     return [cause for detail in error.errors(include_url=False)[:CAUSES] for cause in _causes(detail)]
 
 
 def _causes(detail: ErrorDetails) -> list[dict[str, str]]:
-    """One cause, and for a word of a wrong type the type as well."""
+    """Return the cause of an error, preceded by a type error if a word has a wrong type."""
     found = _cause(detail)
     if detail["type"] == "literal_error" and not isinstance(detail["input"], str):
         kind, path = kind_of(detail["input"]), found["field"]
