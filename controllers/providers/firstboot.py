@@ -37,7 +37,7 @@ def _value(request: ApplyRequest, field: str, data: Mapping[str, bytes]) -> byte
         if key in data:
             return data[key]
     name = request.workload["spec"][field]["name"]
-    message = f'secret "{name}" (spec.{field}) has no key {" or ".join(repr(key) for key in keys)}: put the data under it'
+    message = f'the secret "{name}" (spec.{field}) has no key {" or ".join(repr(key) for key in keys)}: add the key, or name another secret'
     raise ProviderError("InvalidSecret", message)
 
 

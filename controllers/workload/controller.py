@@ -22,7 +22,7 @@ from controllers.runtime.conditions import find_condition, is_true
 from controllers.runtime.controller import Controller, Result, tenant_of
 from controllers.workload.release import let_go, release, say_releasing, unbind
 from controllers.workload.reporter import about, report, report_status
-from controllers.workload.request import apply_request, with_secrets
+from controllers.workload.request import apply_request, unusable, with_secrets
 from controllers.workload.reschedule import give_up, giving_up, giving_up_status, lost_claim, merely_chosen
 from controllers.workload.status import (
     class_gone,
@@ -175,7 +175,9 @@ class WorkloadController:
         seen = ((host.get("status") or {}).get("report") or {}).get("status") or {}
         if refused := update_refused(workload, seen) or self._not_allowed(workload, host, seen):
             request = replace(request, blocked=refused)
-        if request.blocked is None and must_announce(workload):
+        if must_announce(workload) and request.blocked is None:
+            request = replace(request, blocked=unusable(request))
+        if must_announce(workload) and request.blocked is None:
             workload = await report_status(self._cluster, workload, starting_status(workload, timestamp()))
         try:
             applied = await provider.apply(request)

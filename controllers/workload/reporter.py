@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from apiserver.client.clock import timestamp
 from controllers import kinds
 from controllers.runtime.conditions import find_condition
-from controllers.workload.status import bound_status, phase_of, seems_lost, unasked_status
+from controllers.workload.status import PROVISIONING_FAILED, bound_status, phase_of, seems_lost, unasked_status
 
 if TYPE_CHECKING:
     from apiserver.client.objects import Object
@@ -52,5 +52,6 @@ def _tell(cluster: Cluster, workload: Object, status: Object) -> None:
             cluster.events.event(about(workload), "Warning", new["reason"], new["message"])
     phase = status.get("phase")
     if phase is not None and phase != phase_of(workload):
-        ready = find_condition(conditions, "Ready") or {"message": ""}
-        cluster.events.event(about(workload), "Warning" if phase in {"Failed", "Lost"} else "Normal", phase, ready["message"] or phase)
+        ready = find_condition(conditions, "Ready") or {"reason": "", "message": ""}
+        bad = phase in {"Failed", "Lost"} or ready["reason"] == PROVISIONING_FAILED
+        cluster.events.event(about(workload), "Warning" if bad else "Normal", phase, ready["message"] or phase)

@@ -17,13 +17,14 @@ from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, labels_of, name_of, namespace_of, uid_of
 from controllers.cluster import is_admitted
 from controllers.marks import holder_of, is_mark
-from controllers.providers.base import ApplyRequest, Outcome, Source
+from controllers.providers.base import ApplyRequest, Outcome, ProviderError, Source
+from controllers.providers.firstboot import first_boot
 from controllers.secrets import missing_right, version_of
 
 if TYPE_CHECKING:
     from controllers.cluster import Cluster
 
-__all__ = ["apply_request", "class_refuses", "drops_mark", "is_clusters_own", "with_secrets"]
+__all__ = ["apply_request", "class_refuses", "drops_mark", "is_clusters_own", "unusable", "with_secrets"]
 
 FORBIDDEN = 403
 _NOT_ADMITTED = (
@@ -107,6 +108,15 @@ async def with_secrets(cluster: Cluster, request: ApplyRequest, class_: Object |
         secrets[field] = {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
     versions = [version_of(secret) for secret in found if secret is not None]
     return replace(_versioned(request, versions), secrets=secrets)
+
+
+def unusable(request: ApplyRequest) -> Outcome | None:
+    """Why a machine cannot boot with what the secrets hold, such as a key that is missing; None when it can."""
+    try:
+        first_boot(request)
+    except ProviderError as error:
+        return Outcome(False, error.reason, error.message)
+    return None
 
 
 def _references(workload: Object) -> dict[str, str]:

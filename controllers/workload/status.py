@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 from apiserver.apis.quantity import MI, human
 from controllers.providers.base import Outcome
-from controllers.runtime.conditions import condition, is_true
+from controllers.runtime.conditions import condition, find_condition, is_true
 from controllers.workload.stalled import workload_conditions
 
 if TYPE_CHECKING:
     from apiserver.client.objects import Object
 
 __all__ = [
+    "PROVISIONING_FAILED",
     "bound_status",
     "class_gone",
     "has_deployment",
@@ -32,6 +33,9 @@ IDLE = ("Pending", "Bound", None)
 RAN = ("Running", "Stopped")
 WAITS = ("Deprovisioning", "Provisioning", "PowerChanging")
 """Reasons that mean: the host is working on it."""
+PROVISIONING_FAILED = "ProvisioningFailed"
+"""Reason of a failed installation, also while it is tried again."""
+EMPTYING = ("deprovisioning", "deleting", "powering off before delete")
 
 
 def runs_something(workload: Object) -> bool:
@@ -73,7 +77,7 @@ def phase_of(workload: Object) -> str | None:
 
 def starting_status(workload: Object, now: str) -> Object:
     """The status that announces that the real host will be written to."""
-    ready = Outcome(False, "Provisioning", "the host is being told what to run")
+    ready = Outcome(False, "Provisioning", "the installation begins: spec is being written to the host")
     status = {"phase": "Provisioning", "observedGeneration": _generation(workload), "conditions": _conditions(workload, now, Ready=ready)}
     return _complete(workload, status, now)
 
@@ -157,10 +161,23 @@ def _provisioned(workload: Object, seen: Object) -> Outcome:
     if update_refused(workload, seen):
         return Outcome(True, "Outdated", "the host runs what was asked for before the last change: see condition Synchronized")
     if seen.get("errorMessage"):
-        return Outcome(False, "HostError", f"{seen['errorMessage']} (it is tried again{_what(workload, seen)})")
+        reason = PROVISIONING_FAILED if seen.get("errorType") == "provisioning error" and state not in EMPTYING else "HostError"
+        return Outcome(False, reason, f"{seen['errorMessage']} (it is tried again{_what(workload, seen)})")
+    if (failure := _last_failure(workload)) is not None:
+        return failure
     if not spec.get("online", True) and state in {"available", "ready"}:
         return Outcome(False, "PoweredOff", "spec.online is false: it is provisioned when you set it to true")
     return Outcome(False, "Provisioning", f"the host is {state}")
+
+
+def _last_failure(workload: Object) -> Outcome | None:
+    """Return the failure of the last installation, if nothing else has been asked for since.
+
+    BMO clears the error when it begins to try again, which takes many minutes: the tenant would read only that the host is emptied."""
+    before = find_condition((workload.get("status") or {}).get("conditions"), "Provisioned")
+    if before is None or before["reason"] != PROVISIONING_FAILED or before.get("observedGeneration") != _generation(workload):
+        return None
+    return Outcome(False, PROVISIONING_FAILED, before["message"])
 
 
 def _what(workload: Object, seen: Object) -> str:

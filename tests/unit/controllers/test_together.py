@@ -142,6 +142,53 @@ async def test_a_missing_secret_is_named_and_resolves_itself(here: World) -> Non
         await eventually(synced)
 
 
+@pytest.mark.parametrize(
+    ("field", "content", "words"), [("userData", {"user-data": "x"}, "'userData'"), ("metaData", {"metaData": "[a]"}, "object")]
+)
+async def test_a_secret_without_its_key_is_a_warning_and_nothing_begins(
+    here: World, field: str, content: dict[str, str], words: str
+) -> None:
+    here.management.put(SECRETS, secret("boot", "team-a", **content))
+    reference: dict[str, Any] = {field: {"name": "boot"}}
+    here.management.put(WORKLOADS, workload("web", **reference))
+
+    def told(type_: str) -> list[str]:
+        events = [event for event in here.management.all(EVENTS) if event["involvedObject"]["name"] == "web"]
+        return [event["reason"] for event in events if event["type"] == type_]
+
+    async with controllers(here):
+        await eventually(lambda: here.condition("web", "Ready")["reason"] == "InvalidSecret")
+        assert here.phase("web") == "Bound", "nothing is being installed"
+        for word in ('"boot"', f"spec.{field}", words):
+            assert word in here.condition("web", "Ready")["message"]
+        await eventually(lambda: "InvalidSecret" in told("Warning"))
+        assert "Provisioning" not in told("Normal")
+        here.management.put(SECRETS, secret("boot", "team-a", **{field: "a: b"}))
+        await eventually(lambda: here.phase("web") == "Running")
+
+
+async def test_a_failed_installation_is_told_until_it_succeeds(here: World) -> None:
+    here.bmo.hold = True
+
+    def real(**status: Any) -> None:
+        here.hardware.edit(BMH, "h1", {"status": status}, "metal3")
+
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web"))
+        await eventually(lambda: "image" in here.host("h1")["spec"])
+        real(errorType="provisioning error", errorMessage="canary", provisioning={"state": "provisioning"})
+        await eventually(lambda: here.phase("web") == "Failed")
+        said = here.condition("web", "Ready")
+        assert (said["reason"], "canary" in said["message"]) == ("ProvisioningFailed", False)
+        real(errorType=None, errorMessage="", provisioning={"state": "deprovisioning"})
+        await eventually(lambda: here.phase("web") == "Provisioning")
+        assert here.condition("web", "Ready")["message"] == said["message"]
+        real(provisioning={"state": "available"})
+        here.bmo.hold = False
+        real(hardwareProfile="x")
+        await eventually(lambda: here.condition("web", "Ready")["status"] == "True")
+
+
 async def test_a_name_leads_to_no_other_namespaces_secret(here: World) -> None:
     here.management.put(SECRETS, secret("theirs", "team-b", userData="theirs"))
     async with controllers(here):

@@ -189,6 +189,41 @@ def test_that_a_machine_ran_is_not_forgotten_before_its_source_was_asked(state: 
     assert provisioned["status"] == "True"
 
 
+def test_a_failed_installation_stays_visible_while_it_is_tried_again() -> None:
+    def next_status(seen: dict[str, Any]) -> dict[str, Any]:
+        status: dict[str, Any] = {**wl["status"], **bound_status(wl, BOUND, SYNCED, seen, empty=False, now="t")}
+        wl["status"] = status
+        return status
+
+    wl = made("Provisioning")
+    failed = next_status({**observed("provisioning", error="the checksum is wrong"), "errorType": "provisioning error"})
+    said = find_condition(failed["conditions"], "Ready")
+    assert said is not None
+    assert (failed["phase"], ready(failed)) == ("Failed", ("False", "ProvisioningFailed"))
+    assert said["message"].startswith("the checksum is wrong (it is tried again")
+    for state in ("deprovisioning", "available", "provisioning"):
+        again = next_status(observed(state))
+        for type_ in ("Ready", "Provisioned"):
+            kept = find_condition(again["conditions"], type_)
+            assert kept is not None
+            assert (kept["status"], kept["reason"], kept["message"]) == ("False", "ProvisioningFailed", said["message"])
+    asked = {**wl, "metadata": {**wl["metadata"], "generation": 4}}
+    assert ready(bound_status(asked, BOUND, SYNCED, observed("deprovisioning"), empty=False, now="t")) == ("False", "Provisioning")
+    assert ready(next_status(observed("provisioned", image=IMAGE, powered=True))) == ("True", "Running")
+    assert "ProvisioningFailed" not in str(wl["status"])
+
+
+def test_an_error_that_is_over_is_not_taken_for_a_failed_installation() -> None:
+    wl = made("Provisioning")
+    power = {**observed("provisioning", error="its power cannot be controlled"), "errorType": "power management error"}
+    emptying = {**observed("deprovisioning", error="it cannot be emptied"), "errorType": "provisioning error"}
+    for seen in (power, emptying):
+        wl["status"] = bound_status(wl, BOUND, SYNCED, seen, empty=False, now="t")
+        assert ready(wl["status"]) == ("False", "HostError")
+        after = bound_status(wl, BOUND, SYNCED, observed("provisioning"), empty=False, now="t")
+        assert ready(after) == ("False", "Provisioning")
+
+
 @pytest.mark.parametrize(("kind", "named"), [("provisioning error", True), ("power management error", False)])
 def test_what_could_not_be_installed_is_named_in_the_tenants_own_words(kind: str, named: bool) -> None:
     own = {"url": "https://images.example/" + "x" * 1000, "checksum": "https://images.example/SUMS"}
