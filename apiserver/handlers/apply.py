@@ -1,4 +1,5 @@
-"""PATCH with an apply patch: server-side apply of what one manager wants, creating the object where there is none."""
+"""Handle PATCH with an apply patch: server-side apply, which creates the object if it does not
+exist."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ __all__ = ["apply", "check_manager"]
 
 
 async def apply(call: Call, scope: Scope, form: Form) -> web.StreamResponse:
-    """200 with the object as it is now, 201 when this made it."""
+    """Answer 200 with the updated object, or 201 if the object was created."""
     check_manager(call, apply=True)
     how = context(call, "PatchOptions")
     decoded = await read_value(call, APPLY_PATCH, find_duplicates=how.field_validation != "Ignore")
@@ -46,7 +47,10 @@ async def apply(call: Call, scope: Scope, form: Form) -> web.StreamResponse:
 
 
 def _check_kind(resource: Resource, wanted: dict[str, Any]) -> None:
-    """Raises ApiError, always 400: what is applied is merged as an object of the kind before it is validated."""
+    """Raise ApiError (400) for another kind.
+
+    The status is always 400, because an applied object is merged as an object of the kind before it
+    is validated."""
     try:
         check_kind(resource, wanted)
     except ApiError as error:
@@ -54,7 +58,7 @@ def _check_kind(resource: Resource, wanted: dict[str, Any]) -> None:
 
 
 def check_manager(call: Call, *, apply: bool) -> None:
-    """Raises ApiError (422) for what is wrong with fieldManager and force."""
+    """Raise ApiError (422) for an invalid fieldManager or force parameter."""
     force = is_true(call.query["force"]) if "force" in call.query else None
     causes = manager_causes(call.query.get("fieldManager", ""), apply=apply, force=force)
     if causes:

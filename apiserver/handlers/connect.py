@@ -1,4 +1,4 @@
-"""POST and PUT of subresources that are actions, such as binding and offers."""
+"""Handle POST and PUT of subresources that are actions, such as binding and offers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["connect"]
 
 
 async def connect(call: Call, scope: Scope) -> web.StreamResponse:
-    """What the action answers: 201 to POST, 200 to PUT."""
+    """Return the answer of the action: 201 for POST, 200 for PUT."""
     form = negotiate(call)
     created = call.info.verb == "create"
     how = context(call, "CreateOptions" if created else "UpdateOptions")

@@ -1,4 +1,4 @@
-"""POST: a new object."""
+"""Handle POST: create an object."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["create"]
 
 
 async def create(call: Call, scope: Scope) -> web.StreamResponse:
-    """201 with the object as it was stored."""
+    """Answer 201 with the stored object."""
     form = negotiate(call)
     how = context(call, "CreateOptions")
     decoded = await read_object(call, how, scope.resource)
@@ -35,7 +35,7 @@ async def create(call: Call, scope: Scope) -> web.StreamResponse:
         entry = await scope.registry.create(how, scope.namespace(call), obj)
     except ApiError as error:
         if error.reason == "AlreadyExists":
-            warn(how, obj)  # it was all right but for its name
+            warn(how, obj)  # only its name was wrong
         raise
     warn(how, obj)
     return respond_entry(call, form, scope.resource, entry, status=201)

@@ -1,4 +1,6 @@
-"""DELETE of one object: gone (a Status), or marked and waiting for its finalizers (the object)."""
+"""Handle DELETE of one object.
+
+The answer is a Status if the object is gone, or the object if it waits for its finalizers."""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ __all__ = ["delete"]
 
 
 async def delete(call: Call, scope: Scope) -> web.StreamResponse:
-    """200 either way; 202 when it is not gone and the client asked not to orphan dependents, as kube-apiserver answers."""
+    """Answer 200, or 202 as kube-apiserver does.
+
+    202 means that the object still exists and the client asked not to orphan dependents."""
     form = negotiate(call)
     wanted = await read_options(call)
     entry, gone = await scope.registry.delete(wanted.context, scope.namespace(call), call.info.name, wanted.options)

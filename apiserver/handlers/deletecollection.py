@@ -1,4 +1,4 @@
-"""DELETE of a collection: each object in a commit of its own, a few at a time."""
+"""Handle DELETE of a collection: each object in its own commit, a few at a time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ WORKERS = 8
 
 
 async def deletecollection(call: Call, scope: Scope) -> web.StreamResponse:
-    """200 with the list of what was deleted, as it was before. The first failure ends it and is the answer."""
+    """Answer 200 with the deleted objects in their last state.
+
+    The first failure ends the deletion and is the answer."""
     form = negotiate(call)
     options = list_options(call.query, scope.resource)
     wanted = await read_options(call)
@@ -51,5 +53,5 @@ async def _delete(scope: Scope, wanted: Wanted, waiting: Iterator[Entry]) -> Non
         try:
             await scope.registry.delete(wanted.context, entry.namespace, entry.name, wanted.options)
         except ApiError as error:
-            if error.reason != "NotFound":  # somebody else was faster
+            if error.reason != "NotFound":  # another client deleted it first
                 raise

@@ -1,4 +1,4 @@
-"""From what a request asks for to the function that does it. One table for resources, one for everything else."""
+"""Map a request to the function that handles it: one table for resources, one for other paths."""
 
 from __future__ import annotations
 
@@ -47,7 +47,10 @@ EVERYWHERE = frozenset({"list", "watch"})
 
 @dataclass(frozen=True, slots=True)
 class _Route:
-    """One path's verbs. `reduced`: what readers get who may not see everything, if that differs (see Registry.reduced)."""
+    """The verbs of one path.
+
+    `reduced` is the scope for readers that may not see everything, if it differs (see
+    Registry.reduced)."""
 
     scope: Scope
     verbs: frozenset[str]
@@ -55,10 +58,11 @@ class _Route:
 
 
 class Api:
-    """Everything that is served of these registries. `handle` is the Handler behind all filters; it raises ApiError and
-    StorageError. `extra`: handlers of other non-resource paths, by exact path.
+    """The API of these registries.
 
-    Call `stop_watches` when the server is about to stop: watches end as whole responses, with a last bookmark."""
+    `handle` is the Handler behind all filters; it raises ApiError and StorageError. `extra` has
+    handlers of other non-resource paths, by exact path. Call `stop_watches` before the server
+    stops: watches then end as complete responses with a last bookmark."""
 
     def __init__(
         self, registries: Sequence[Registry], *, version: Version | None = None, extra: Mapping[str, Handler] | None = None
@@ -78,7 +82,7 @@ class Api:
         self._paths["/"] = version.index(sorted(self._paths))
 
     async def handle(self, call: Call) -> web.StreamResponse:
-        """The answer to a call whose `info` and `user` are known, and which is allowed."""
+        """Answer a call that has `info` and `user` and is authorized."""
         if call.info.is_resource:
             return await self._resource(call)
         handler = self._paths.get(call.info.path.rstrip("/") or "/")
@@ -89,7 +93,7 @@ class Api:
         return await handler(call)
 
     def stop_watches(self) -> None:
-        """End all watches cleanly; new ones end at once."""
+        """End all watches cleanly. New ones end at once."""
         self.watches.stop()
 
     def _add(self, registry: Registry) -> None:
@@ -113,14 +117,15 @@ class Api:
             raise method_not_allowed(info.group, info.resource)
         reading = info.verb in ("get", "list", "watch")
         if not reading:
-            await fresh(route.scope, None)  # a write decides by what is there, also by what another replica has just acknowledged
+            # a write decides by current data, including what another replica has just acknowledged
+            await fresh(route.scope, None)
         if info.subresource not in ("", "status"):
             return await connect(call, route.scope)
         return await VERBS[info.verb](call, route.reduced if reading and not call.privileged else route.scope)
 
 
 def _refusal(info: RequestInfo, *, namespaced: bool) -> ApiError | None:
-    """Why the path cannot be meant so, whatever the resource allows."""
+    """Return an error if the path cannot have this meaning for any resource."""
     collection = not info.subresource and (info.verb in COLLECTION and (info.verb in EVERYWHERE or not info.name))
     if not collection and not info.name:
         return method_not_allowed(info.group, info.resource)  # PUT or PATCH of a collection

@@ -1,4 +1,4 @@
-"""GET of one object: the cached bytes."""
+"""Handle GET of one object: return the cached bytes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["get"]
 
 
 async def get(call: Call, scope: Scope) -> web.StreamResponse:
-    """Also of the status subresource, which reads as the whole object."""
+    """Answer 200 with the object. A GET of the status subresource returns the whole object too."""
     form = negotiate(call)
     await fresh(scope, resource_version(call.query))
     entry = scope.registry.get(scope.namespace(call), call.info.name)

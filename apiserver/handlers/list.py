@@ -1,7 +1,8 @@
-"""LIST: a consistent snapshot, whole or in pages, made by joining cached bytes.
+"""Handle LIST: return a consistent snapshot, complete or in pages, by joining cached bytes.
 
-The first page comes from the live collection; later ones too as long as nothing has changed, else from the store's
-history. When that is compacted, the client gets 410 with a token that goes on with the latest state instead.
+The first page comes from the live collection. Later pages do too if nothing has changed; otherwise
+they come from the store's history. If that is compacted, the client gets 410 with a token that
+continues with the latest state.
 """
 
 from __future__ import annotations
@@ -41,14 +42,17 @@ __all__ = ["Page", "encode_page", "list_", "page", "prefix_of"]
 EVERYTHING = Selector()
 END = b"]}"
 TRIED = 250
-"""On how many objects a selector is tried before others may have their turn."""
+"""The number of objects to match before other requests get their turn."""
 STEP = 500
-"""How many objects are read from history at a time."""
+"""The number of objects to read from history at a time."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of a list. `token`: where it goes on, "" at the end. `remaining`: how many are left behind it, None when not known."""
+    """A part of a list.
+
+    `token` continues the list, "" at the end. `remaining` is the number of objects after this page,
+    None if unknown."""
 
     entries: list[Entry]
     revision: int
@@ -57,7 +61,7 @@ class Page:
 
 
 async def list_(call: Call, scope: Scope) -> web.StreamResponse:
-    """The objects of a namespace or of all, of which the selectors hold."""
+    """Answer with the objects of a namespace, or of all namespaces, that match the selectors."""
     form = negotiate(call)
     options = list_options(call.query, scope.resource)
     found = await page(scope, call.info, options)
@@ -65,7 +69,7 @@ async def list_(call: Call, scope: Scope) -> web.StreamResponse:
 
 
 async def page(scope: Scope, info: RequestInfo, options: ListOptions) -> Page:
-    """The part of the list that the options ask for. Raises ApiError."""
+    """Return the part of the list that the options request. Raises ApiError."""
     if options.continue_:
         return await _next(scope, info, options, Token.decode(options.continue_))
     if options.revision and (options.match == "Exact" or (options.limit and not options.match)):
@@ -76,7 +80,9 @@ async def page(scope: Scope, info: RequestInfo, options: ListOptions) -> Page:
 
 
 def prefix_of(scope: Scope, info: RequestInfo, selector: Selector = EVERYTHING) -> str:
-    """The storage prefix of what a list or watch looks at; the whole key when the selector wants one name where names are unique."""
+    """Return the storage prefix of a list or watch.
+
+    It is the whole key if the selector requires one name and names are unique."""
     resource = scope.resource
     if resource.namespaced and not info.namespace:
         return resource.prefix
@@ -84,7 +90,7 @@ def prefix_of(scope: Scope, info: RequestInfo, selector: Selector = EVERYTHING) 
 
 
 async def encode_page(form: Form, resource: Resource, found: Page, query: Mapping[str, str]) -> Parts:
-    """The page in the wanted form."""
+    """Return the page in the requested form."""
     if not form.kind:
         return Parts(_head(resource, found), [entry.json for entry in found.entries], END)
     meta = _meta(found)
@@ -97,14 +103,14 @@ async def encode_page(form: Form, resource: Resource, found: Page, query: Mappin
 
 
 def _head(resource: Resource, found: Page) -> bytes:
-    """Everything in front of the items. Lists of custom resources always have `continue`."""
+    """Return the bytes before the items. Lists of custom resources always have `continue`."""
     meta = _meta(found)
     meta.setdefault("continue", "")
     return _opened(f"{resource.kind}List", resource.api_version, meta)
 
 
 def _meta(found: Page) -> dict[str, Any]:
-    """The ListMeta."""
+    """Return the ListMeta."""
     meta: dict[str, Any] = {"resourceVersion": str(found.revision)}
     if found.token:
         meta["continue"] = found.token
@@ -118,7 +124,9 @@ def _opened(kind: str, version: str, meta: dict[str, Any]) -> bytes:
 
 
 async def _live(scope: Scope, info: RequestInfo, options: ListOptions, start: str) -> Page:
-    """From the collection as it is now: what comes while the selectors are tried does not matter."""
+    """Return a page of the collection as it is now.
+
+    Changes that arrive while selectors are matched have no effect on it."""
     collection, revision = scope.registry.collection, scope.registry.collection.revision
     selector, limit = options.selector, options.limit
     candidates = labels.narrowed(collection, selector.labels, prefix_of(scope, info, selector), start=start)
@@ -131,7 +139,7 @@ async def _live(scope: Scope, info: RequestInfo, options: ListOptions, start: st
 
 
 async def _selected(selector: Selector, candidates: list[Entry]) -> list[Entry]:
-    """Those of which the selector holds. Others have their turns meanwhile."""
+    """Return the matching entries. Other requests get their turns meanwhile."""
     matching: list[Entry] = []
     turn = TURNS.begin()
     for begin in range(0, len(candidates), TRIED):
@@ -141,7 +149,7 @@ async def _selected(selector: Selector, candidates: list[Entry]) -> list[Entry]:
 
 
 def _cut(scope: Scope, entries: list[Entry], revision: int, left: int, *, known: bool) -> Page:
-    """A page with more behind it."""
+    """Return a page that more objects follow."""
     start = entries[-1].key.removeprefix(scope.resource.prefix) + "\0"
     return Page(entries, revision, Token(revision, start, left if known else -1).encode(), left if known else None)
 
@@ -162,7 +170,7 @@ async def _next(scope: Scope, info: RequestInfo, options: ListOptions, token: To
 
 
 async def _snapshot(scope: Scope, info: RequestInfo, options: ListOptions, token: Token) -> Page:
-    """From the store's history; `token.start` is a whole key here."""
+    """Return a page from the store's history. Here `token.start` is a whole key."""
     prefix, selector, limit = prefix_of(scope, info), options.selector, options.limit
     decode = scope.registry.decode
     entries: list[Entry] = []
@@ -188,14 +196,14 @@ async def _snapshot(scope: Scope, info: RequestInfo, options: ListOptions, token
 
 
 class _ExpiredToken(ApiError):
-    """410 that carries another token."""
+    """A 410 that carries another token."""
 
     def __init__(self, token: str) -> None:
         super().__init__(410, "Expired", _TOKEN_EXPIRED)
         self.token = token
 
     def status(self) -> dict[str, Any]:
-        """The Status with the token where a list has it."""
+        """Return the Status with the token at the place where a list has it."""
         return {**super().status(), "metadata": {"continue": self.token}}
 
 

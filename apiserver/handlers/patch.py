@@ -1,6 +1,7 @@
-"""PATCH: a merge patch, a JSON patch or a server-side apply (in its own file) of an object, or of its status.
+"""Handle PATCH of an object or its status: a merge patch or a JSON patch, or server-side apply.
 
-A patch that names no resourceVersion is applied anew when another write comes between.
+Server-side apply has its own module. A patch that names no resourceVersion is applied again if
+another write comes between.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ __all__ = ["patch"]
 
 
 async def patch(call: Call, scope: Scope) -> web.StreamResponse:
-    """200 with the object as it is now."""
+    """Answer 200 with the updated object."""
     form = negotiate(call)
     media = content_type(
         call.http.headers.get("Content-Type") or "none", (*PATCHES, STRATEGIC_PATCH) if scope.resource.strategic else PATCHES
@@ -50,13 +51,16 @@ async def patch(call: Call, scope: Scope) -> web.StreamResponse:
 
     def change(current: dict[str, Any]) -> dict[str, Any]:
         nonlocal last
-        del how.warnings[warned:]  # of an attempt that another write overtook
+        # remove the warnings of a previous attempt that another write overtook
+        del how.warnings[warned:]
         wanted = typed_patched(_of_kind(scope.resource, patched(current)), current)
         check_patched(how, scope.schema, wanted, decoded.duplicates, current)
         check_place(call, scope.resource, wanted, name=True)
         check_uid(scope.resource, current, wanted)
         last = wanted, current
-        return wanted  # with the resourceVersion of `current`, unless the patch names another: that is a conflict then
+        # it has the resourceVersion of `current`, unless the patch names another one, which is a
+        # conflict
+        return wanted
 
     entry = await scope.registry.update(how, scope.namespace(call), call.info.name, change, subresource=call.info.subresource)
     warn(how, *last)
@@ -64,7 +68,9 @@ async def patch(call: Call, scope: Scope) -> web.StreamResponse:
 
 
 def _of_kind(resource: Resource, patched: Any) -> dict[str, Any]:
-    """What the patch made, if it is of the kind still. Raises ApiError (422): the request was well-formed, what came of it is not."""
+    """Return the patched object if it is still of the kind.
+
+    Raises ApiError (422), because the request was well-formed but its result is not."""
     try:
         wanted = object_of(patched)
         if isinstance(wanted.get("kind"), str) and wanted.get("apiVersion") not in (None, "", resource.api_version):
@@ -80,7 +86,7 @@ def _of_kind(resource: Resource, patched: Any) -> dict[str, Any]:
 
 
 def _prepare(media: str, value: Any, strategic: Callable[[Any, Any], Any]) -> tuple[Callable[[dict[str, Any]], Any], bool]:
-    """The function that applies the patch, and whether the patch names a resourceVersion."""
+    """Return the function that applies the patch, and whether the patch names a resourceVersion."""
     if media == JSON_PATCH:
         operations = operations_of(value)
         named = any(op["path"] == "/metadata/resourceVersion" and op.get("value") for op in operations)

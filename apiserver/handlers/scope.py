@@ -1,4 +1,4 @@
-"""What the handlers of one resource share, and how fresh a read must be."""
+"""Hold what the handlers of one resource share, and ensure the freshness of a read."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 __all__ = ["PATIENCE", "Scope", "fresh"]
 
 PATIENCE = 3.0
-"""Seconds to wait for a resourceVersion that has not come yet (kube-apiserver's blockTimeout)."""
+"""The seconds to wait for a resourceVersion from the future (kube-apiserver's blockTimeout)."""
 
 
 @dataclass(slots=True)
 class Scope:
-    """One resource: its registry, the schema that its fields are checked against, what its watchers share, and the watches of
-    the whole API."""
+    """One resource: its registry, its schema, the state shared by its watches, and the API's
+    watches."""
 
     registry: Registry
     watches: Watches
@@ -46,13 +46,16 @@ class Scope:
         return self.registry.resource
 
     def namespace(self, call: Call) -> str:
-        """The namespace as the registry takes it: "" for cluster-scoped kinds, also for Namespace, whose requests name one."""
+        """Return the namespace for the registry.
+
+        It is "" for cluster-scoped kinds, including Namespace, whose requests name one."""
         return call.info.namespace if self.resource.namespaced else ""
 
 
 async def fresh(scope: Scope, revision: int | None) -> None:
-    """Make sure that reads right after this are new enough: None means linearizable, 0 anything, else not older than `revision`.
-    Raises ApiError (504) for a revision that does not come in time."""
+    """Wait until reads are as fresh as `revision` requires. Raises ApiError (504) after PATIENCE.
+
+    None means linearizable, 0 any state, and another number not older than that revision."""
     cache = scope.registry.cache
     if revision is None:
         await cache.confirm()

@@ -1,4 +1,6 @@
-"""PUT: an object, or its status, replaced. The registry refuses one that does not name the resourceVersion it was made from."""
+"""Handle PUT: replace an object or its status.
+
+The registry refuses an object that does not name the resourceVersion on which it is based."""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ __all__ = ["update"]
 
 
 async def update(call: Call, scope: Scope) -> web.StreamResponse:
-    """200 with the object as it is now."""
+    """Answer 200 with the updated object."""
     form = negotiate(call)
     how = context(call, "UpdateOptions", informed=True)
     decoded = await read_object(call, how, scope.resource)

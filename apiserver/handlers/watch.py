@@ -1,7 +1,8 @@
-"""WATCH: a stream of frames that ends by timeoutSeconds, by the client, or when the server stops.
+"""Handle WATCH: send a stream of events until timeoutSeconds, the client or the server ends it.
 
-A watch holds a place in the collection's history and nothing else; what is new is written by the Fanout of all watches. A client that
-does not read is cut; one that falls behind the history, or asks for what is gone, gets an ERROR event with 410 and lists anew.
+A watch holds only its position in the collection's history. The Fanout of all watches writes new
+events. A client that does not read is disconnected. A client that falls behind the history, or
+requests compacted history, gets an ERROR event with 410 and lists again.
 """
 
 from __future__ import annotations
@@ -36,24 +37,34 @@ if TYPE_CHECKING:
 __all__ = ["watch"]
 
 BOOKMARKS = 60.0
-"""Seconds between two bookmarks, about."""
+"""The approximate seconds between two bookmarks."""
 SHORTEST, LONGEST = 1800.0, 3600.0
-"""Seconds of a watch whose client names no timeout: at random, so that not all come back at once."""
+"""The range of seconds of a watch without timeoutSeconds.
+
+The time is random, so that not all clients come back at once."""
 UNPAUSED = 16 * 1024
-"""Bytes in a transport's buffer up to which it never asks to wait (the low-water mark of asyncio and uvloop)."""
+"""The bytes in a transport's buffer up to which the transport never pauses the writer.
+
+This is the low-water mark of asyncio and uvloop."""
 PAUSED = 64 * 1024
-"""Bytes in it beyond which it asks to wait (the high-water mark); they count as unread."""
+"""The bytes in the buffer beyond which the transport pauses the writer (the high-water mark).
+
+Such bytes count as unread."""
 SLOW = 30.0
-"""Seconds that a client may take to make room for a piece."""
+"""The seconds that a client may take to make room for a piece."""
 INITIAL, RATE = 60.0, 1024 * 1024
-"""Seconds that a client has for the initial events, as for a list, and so many bytes are worth a second more. Until it has them, the
-watch holds the objects as they were when it began, which no history counts."""
+"""The seconds that a client has for the initial events, plus one second for each RATE bytes.
+
+Until the client has them, the watch holds the objects as they were at its beginning. No history
+counts those."""
 AT_ONCE, BYTES = 64, 256 * 1024
-"""Changes of a piece, and bytes of them, at most; but always one. A client that does not read has one piece in its connection's buffer."""
+"""The number of changes and the bytes of one piece, which has at least one change.
+
+A client that does not read has one piece in its connection's buffer."""
 
 
 async def watch(call: Call, scope: Scope) -> web.StreamResponse:
-    """The changes of a namespace or of all, as the selectors see them."""
+    """Send the changes of a namespace, or of all namespaces, as the selectors see them."""
     form = negotiate(call, watch=True)
     if form.kind == "PartialObjectMetadataList":
         raise wrong_form(form.kind, "the requested object is not a list")
@@ -71,14 +82,15 @@ async def watch(call: Call, scope: Scope) -> web.StreamResponse:
 
 
 async def _prepare(scope: Scope, options: ListOptions) -> bool:
-    """Wait until the state is as new as wanted. Returns whether the watch begins with the objects that there are."""
+    """Wait until the state is fresh enough. Return whether the watch begins with the present
+    objects."""
     await fresh(scope, options.revision)
     return not options.revision if options.initial_events is None else options.initial_events
 
 
 async def _serve(scope: Scope, stream: _Stream, initial: bool, prefix: str) -> None:
     collection = scope.registry.collection
-    # Nothing is awaited between the look at the objects and the subscription: no change is lost or doubled.
+    # There is no await between the range and the subscription, so no change is lost or duplicated.
     entries = collection.range(prefix) if initial else []
     revision = collection.revision
     try:
@@ -92,13 +104,15 @@ async def _serve(scope: Scope, stream: _Stream, initial: bool, prefix: str) -> N
     except Compacted as error:
         await stream.fail(error)
     except Unavailable:
-        pass  # the storage is being closed: the client comes back, here or to another replica
+        pass  # the storage is being closed; the client comes back, here or to another replica
     finally:
         subscription.close()
 
 
 class _Stream:
-    """One watch's response. It follows a Fanout as long as it is up to date, and catches up in its own task when it is not."""
+    """The response of one watch.
+
+    It follows a Fanout while it is up to date, and catches up in its own task otherwise."""
 
     def __init__(self, call: Call, response: web.StreamResponse, frames: Frames, options: ListOptions, unread: Unread) -> None:
         self.options = options
@@ -110,7 +124,8 @@ class _Stream:
         self._woken: asyncio.Future[None] | None = None
 
     async def begin(self, entries: Iterable[Entry], revision: int) -> None:
-        """Send the headers, so that the client knows that it watches, and the initial events with their bookmark."""
+        """Send the headers, so that the client knows that it watches, then the initial events and
+        bookmark."""
         await self._response.prepare(self._call.http)
         waiting: list[bytes] = []
         size, turn, until = 0, TURNS.begin(), self._loop.time() + INITIAL
@@ -129,12 +144,13 @@ class _Stream:
         await self._write(b"".join(waiting))
 
     async def follow(self, subscription: Subscription[Change[Entry]], fanout: Fanout) -> None:
-        """Send changes and bookmarks until the time is over. Raises Compacted, Unavailable."""
+        """Send changes and bookmarks until the watch's time is over. Raises Compacted or
+        Unavailable."""
         self._subscription = subscription
         bookmark = self._next_bookmark()
         while self._loop.time() < self._end:
             await self._catch_up(subscription)
-            # Nothing is awaited in between: the fan-out goes on exactly here.
+            # There is no await in between, so the fan-out continues exactly here.
             fanout.join(self)
             try:
                 await self._sleep(min(bookmark, self._end))
@@ -150,7 +166,7 @@ class _Stream:
                     await self._write(self._frames.bookmark(subscription.revision))
 
     def deliver(self) -> bool:
-        """See Follower."""
+        """Write new events. See Follower."""
         transport = self._call.http.transport
         assert self._subscription is not None, "it follows"
         if transport is None or transport.is_closing():
@@ -169,13 +185,13 @@ class _Stream:
         return False
 
     async def fail(self, error: Compacted) -> None:
-        """Tell why the watch ends."""
+        """Send the reason why the watch ends."""
         self._subscription = None
         await self._response.prepare(self._call.http)
         await self._write(error_frame(from_storage(error)))
 
     async def end(self) -> web.StreamResponse:
-        """End the response as a whole one, with a last bookmark so that the next watch begins where this one ended."""
+        """End the response completely, with a last bookmark at which the next watch can begin."""
         await self._response.prepare(self._call.http)
         if not self._gone():
             if self.options.bookmarks and self._subscription is not None:
@@ -184,16 +200,18 @@ class _Stream:
         return self._response
 
     async def _catch_up(self, subscription: Subscription[Change[Entry]]) -> None:
-        """Write all that there is, as fast as the client takes it."""
+        """Write all waiting changes, as fast as the client reads them."""
         await self._drain()
         while True:
-            changes = subscription.take(AT_ONCE, BYTES)  # what is not written yet stays in the history, which is bounded
+            # changes that are not written yet stay in the history, which is bounded
+            changes = subscription.take(AT_ONCE, BYTES)
             if not changes:
                 return
-            await self._send(self._frames.changes(changes))  # a write that is cancelled has handed its bytes over already
+            # a cancelled write has already passed its bytes to the transport
+            await self._send(self._frames.changes(changes))
 
     async def _sleep(self, until: float) -> None:
-        """Until then, or until there is something that `deliver` could not do."""
+        """Wait until the time `until`, or until `deliver` leaves something to this task."""
         self._woken = woken = self._loop.create_future()
         timer = self._loop.call_at(until, _resolve, woken)
         try:

@@ -1,4 +1,6 @@
-"""Discovery: /api, /apis, /apis/G, /apis/G/V, and the aggregated form of the first two (apidiscovery.k8s.io v2, v2beta1)."""
+"""Serve discovery: /api, /apis, /apis/G and /apis/G/V.
+
+The first two also have the aggregated form (apidiscovery.k8s.io v2, v2beta1)."""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ __all__ = ["Discovery", "aggregated", "resource_list"]
 
 AGGREGATED = ("v2", "v2beta1")
 ACTION_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
-"""In the order in which kube-apiserver names those of custom resources."""
+"""The verbs in the order in which kube-apiserver lists them for custom resources."""
 
 
 class Discovery:
@@ -32,7 +34,7 @@ class Discovery:
             self._groups.setdefault(resource.group, {}).setdefault(resource.version, []).append(resource)
 
     def handlers(self) -> dict[str, Handler]:
-        """The handlers by path."""
+        """Return the handlers by path."""
         core = self._groups.get("", {})
         named = {group: versions for group, versions in self._groups.items() if group}
         found = {
@@ -49,7 +51,7 @@ class Discovery:
 
 
 def resource_list(group: str, version: str, resources: Sequence[Resource]) -> dict[str, Any]:
-    """The APIResourceList of one group and version."""
+    """Return the APIResourceList of one group and version."""
     items: list[dict[str, Any]] = []
     for resource in resources:
         item: dict[str, Any] = {
@@ -79,7 +81,7 @@ def resource_list(group: str, version: str, resources: Sequence[Resource]) -> di
 
 
 def aggregated(groups: dict[str, dict[str, list[Resource]]], version: str) -> dict[str, Any]:
-    """The APIGroupDiscoveryList of the groups, in a version of apidiscovery.k8s.io."""
+    """Return the APIGroupDiscoveryList of the groups, in a version of apidiscovery.k8s.io."""
     items = [
         {
             "metadata": {"name": group} if group else {},
@@ -146,7 +148,7 @@ def _root(legacy: dict[str, Any], groups: dict[str, dict[str, list[Resource]]]) 
         form, version = _choose(call, AGGREGATED)
         if not version:
             return documents[""].respond(call, form)
-        # The same for everybody, so that whoever is in between may keep it.
+        # The document is the same for all users, so proxies may cache it.
         media = f"{form.media};g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
         return documents[version].respond(call, form, media=media, headers={"Cache-Control": "public"})
 
@@ -154,7 +156,8 @@ def _root(legacy: dict[str, Any], groups: dict[str, dict[str, list[Resource]]]) 
 
 
 def _choose(call: Call, versions: Sequence[str]) -> tuple[Form, str]:
-    """The form, and the version of aggregated discovery that the client prefers, "" for none."""
+    """Return the form, and the version of aggregated discovery that the client prefers ("" for
+    none)."""
     alternatives = clauses(", ".join(call.http.headers.getall("Accept", ())) or "*/*")
     for clause in alternatives:
         media = JSON if clause.media in ("*/*", "application/*") else clause.media

@@ -1,4 +1,4 @@
-"""Documents that never change while the server runs: encoded once, with an ETag."""
+"""Serve documents that never change while the server runs: encoded once, with an ETag."""
 
 from __future__ import annotations
 
@@ -28,14 +28,16 @@ class Document:
         self.hash = hashlib.sha512(self._bodies[JSON]).hexdigest().upper()
 
     def respond(self, call: Call, form: Form, *, media: str = "", headers: Mapping[str, str] | None = None) -> web.Response:
-        """200 with the document, or 304 to a client that has it. `media`: the Content-Type if it is not the form's."""
+        """Answer 200 with the document, or 304 if the client has it.
+
+        `media` is the Content-Type if it differs from the form's."""
         wanted = {**self._headers, **(headers or {})}
         if _has(call.http.headers.get("If-None-Match", ""), wanted["ETag"]):
             return web.Response(status=304, headers=wanted)
         return web.Response(body=self._body(form), headers={**wanted, "Content-Type": media or form.media})
 
     def elsewhere(self, location: str) -> web.Response:
-        """301: the document is at another path."""
+        """Answer 301: the document is at another path."""
         return web.Response(status=301, headers={**self._headers, "Location": location})
 
     @property

@@ -1,6 +1,7 @@
-"""OpenAPI: /openapi/v3 with a document per group and version, and /openapi/v2. JSON only.
+"""Serve OpenAPI in JSON: /openapi/v3 with a document per group and version, and /openapi/v2.
 
-Made at the first request: most servers are asked for them once. A v3 document named by its hash may be cached for ever.
+Documents are created at the first request, because most servers are asked for them once. Clients
+may cache a v3 document that is named by its hash forever.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ YEAR = 365 * 86400
 
 
 class OpenAPI:
-    """The documents of these resources."""
+    """The OpenAPI documents of these resources."""
 
     def __init__(self, resources: Sequence[Resource], version: Version) -> None:
         self._resources, self._version = tuple(resources), version
@@ -40,7 +41,7 @@ class OpenAPI:
             self._by_path.setdefault(path, []).append(resource)
 
     def handlers(self) -> dict[str, Handler]:
-        """The handlers by path."""
+        """Return the handlers by path."""
         return {
             "/openapi/v2": self._serve_v2,
             "/openapi/v3": self._serve_index,
@@ -65,7 +66,8 @@ class OpenAPI:
         return self._v2.respond(call, Form())
 
     async def _serve_index(self, call: Call) -> web.StreamResponse:
-        # In JSON whatever is asked for, as clients that prefer protobuf throughout have it from kube-apiserver.
+        # JSON whatever the client accepts: kube-apiserver too answers clients that prefer protobuf
+        # like this.
         return self._index.respond(call, Form())
 
     def _serve_v3(self, path: str) -> Handler:
@@ -83,7 +85,7 @@ class OpenAPI:
 
 
 def _require_json(call: Call) -> None:
-    """Raises 406 for a client that takes protobuf only."""
+    """Raise ApiError (406) for a client that accepts only protobuf."""
     header = ", ".join(call.http.headers.getall("Accept", ()))
     if header and not any(clause.media in (JSON, "application/*", "*/*") for clause in clauses(header)):
         raise not_acceptable([JSON])

@@ -1,6 +1,7 @@
-"""The OpenAPI documents of resources, versions 2.0 and 3.0, as far as Kubernetes' clients and its aggregator read them. Pure.
+"""Generate the OpenAPI documents of resources, versions 2.0 and 3.0.
 
-Both are made of the same neutral schemas and operations, in which a reference is {"$ref": "@name"}.
+They contain what Kubernetes' clients and its aggregator read. Both versions are generated from the
+same neutral schemas and operations, in which a reference is {"$ref": "@name"}.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ GVK = "x-kubernetes-group-version-kind"
 ANYTHING = "x-kubernetes-preserve-unknown-fields"
 META = openapi_meta.PREFIX
 ERRORS = 400
-"""From this status on, what comes back is not the kind."""
+"""From this status on, the response is not an object of the kind."""
 
 
 INT_OR_STRING = "x-kubernetes-int-or-string"
@@ -36,21 +37,23 @@ _QUANTITY = {
 
 
 def document_v3(resources: Sequence[Resource], version: str) -> dict[str, Any]:
-    """The OpenAPI 3.0 document of the resources of one group and version."""
+    """Return the OpenAPI 3.0 document of the resources of one group and version."""
     schemas = {name: _schema_v3(schema) for name, schema in sorted(_definitions(resources).items())} | {QUANTITY: _QUANTITY}
     paths = _paths(resources, _operation_v3, _parameter_v3)
     return {"openapi": "3.0.0", "info": _info(version), "paths": paths, "components": {"schemas": schemas}}
 
 
 def document_v2(resources: Sequence[Resource], version: str) -> dict[str, Any]:
-    """The OpenAPI 2.0 document of all resources."""
+    """Return the OpenAPI 2.0 document of all resources."""
     schemas = {name: _schema_v2(schema) for name, schema in sorted(_definitions(resources).items())}
     paths = _paths(resources, _operation_v2, _parameter_v2)
     return {"swagger": "2.0", "info": _info(version), "paths": paths, "definitions": schemas}
 
 
 def definition_name(resource: Resource) -> str:
-    """io.metal3.workload.v1alpha1.Workload, as kube-apiserver names custom resources; built-in ones by their Go package."""
+    """Return the definition's name, such as io.metal3.workload.v1alpha1.Workload.
+
+    kube-apiserver names custom resources so, and built-in ones by their Go package."""
     group = ".".join(reversed(resource.group.split("."))) if resource.group else "io.k8s.api.core"
     return f"{group}.{resource.version}.{resource.kind}"
 
@@ -60,7 +63,8 @@ def _paths(
     written: Callable[[Operation], dict[str, Any]],
     parameter: Callable[[Parameter], dict[str, Any]],
 ) -> dict[str, Any]:
-    """The operations by path and method, beside the parameters that all methods of a path take."""
+    """Return the operations by path and method, with the parameters that all methods of a path
+    share."""
     paths: dict[str, Any] = {}
     for operation in (found for resource in resources for found in paths_of(resource, definition_name(resource))):
         path = paths.setdefault(operation.path, {"parameters": [parameter(p) for p in operation.shared]})
@@ -73,7 +77,7 @@ def _info(version: str) -> dict[str, str]:
 
 
 def _definitions(resources: Sequence[Resource]) -> dict[str, dict[str, Any]]:
-    """The neutral definitions of the kinds, their lists and meta/v1."""
+    """Return the neutral definitions of the kinds, their lists and meta/v1."""
     found = dict(openapi_meta.definitions())
     for resource in resources:
         name = definition_name(resource)
@@ -112,27 +116,32 @@ def _list(resource: Resource, name: str) -> dict[str, Any]:
 
 
 def _selectable(resource: Resource) -> dict[str, Any]:
-    """What field selectors may name beside an object's name and namespace."""
+    """Return the fields that selectors may name besides an object's name and namespace."""
     paths = [{"fieldPath": path} for path in resource.fields or ()]
     return {"x-kubernetes-selectable-fields": paths} if paths else {}
 
 
 def _schema_v3(schema: dict[str, Any]) -> dict[str, Any]:
-    """In 3.0 nothing may stand beside a $ref, so that one with a description is wrapped."""
+    """Return a schema for OpenAPI 3.0.
+
+    There, a $ref may have no siblings, so a $ref with a description is wrapped in allOf."""
     if "$ref" in schema:
         reference = {"$ref": f"#/components/schemas/{schema['$ref'][1:]}"}
         rest = {key: value for key, value in schema.items() if key != "$ref"}
         return {**rest, "allOf": [reference]} if rest else reference
     if schema.get(INT_OR_STRING):
-        # By the name of the type, which kubectl explain shows; what has no type it takes for an object.
+        # Reference the type by its name, which kubectl explain shows. It treats a schema without a
+        # type as an object.
         rest = {key: value for key, value in schema.items() if key != "anyOf"}
         return {**rest, "allOf": [{"$ref": f"#/components/schemas/{QUANTITY}"}]}
     return {key: _below(key, value, _schema_v3) for key, value in schema.items()}
 
 
 def _schema_v2(schema: dict[str, Any]) -> dict[str, Any]:
-    """2.0 knows no anyOf: what may be a number or text has no type there. Nor has what may hold anything, and defaults are left out, as
-    kube-apiserver does for the sake of old clients."""
+    """Return a schema for OpenAPI 2.0.
+
+    2.0 has no anyOf, so a value that may be a number or a string has no type there; nor has a value
+    of any type. Defaults are left out, as kube-apiserver does for old clients."""
     if "$ref" in schema:
         return {**schema, "$ref": f"#/definitions/{schema['$ref'][1:]}"}
     dropped = {"anyOf", "default"} | ({"type"} if schema.get(ANYTHING) else set())

@@ -1,6 +1,7 @@
-"""The meta/v1 types as OpenAPI definitions under their well-known names (k8s.io/apimachinery). Data only.
+"""Define the meta/v1 types as OpenAPI definitions under their well-known names
+(k8s.io/apimachinery).
 
-References are written as "@Name" and resolved by the document, whose versions write them differently.
+References are written as "@Name". Each version of the document resolves them in its own form.
 """
 
 from __future__ import annotations
@@ -184,5 +185,5 @@ _DEFINITIONS: dict[str, dict[str, Any]] = {
 
 
 def definitions() -> dict[str, dict[str, Any]]:
-    """The definitions by their full names. Shared: not to be changed."""
+    """Return the definitions by their full names. The result is shared and must not be changed."""
     return {PREFIX + name: definition for name, definition in _DEFINITIONS.items()}

@@ -1,4 +1,4 @@
-"""The operations of a resource, with the parameters that they take, neutral of the OpenAPI version. Pure."""
+"""List the operations of a resource with their parameters, independent of the OpenAPI version."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Operation", "Parameter", "paths_of"]
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One parameter; `place` is "query" or "path"."""
+    """One parameter. `place` is "query" or "path"."""
 
     name: str
     type: str
@@ -28,8 +28,10 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One method of one path. `body` and `answer` are neutral schemas, an empty body none; `codes`: (status, text). `shared`: parameters
-    that all methods of the path take."""
+    """One method of one path.
+
+    `body` and `answer` are neutral schemas; an empty `body` means none. `codes` has pairs of status
+    and text. `shared` are the parameters of all methods of the path."""
 
     path: str
     method: str
@@ -85,12 +87,14 @@ ANY = {"type": "object"}
 
 
 def paths_of(resource: Resource, definition: str) -> Iterator[Operation]:
-    """All operations of the resource and its subresources. `definition`: the name of the kind's schema."""
+    """Yield all operations of the resource and its subresources.
+
+    `definition` is the name of the kind's schema."""
     yield from _Paths(resource, definition).operations()
 
 
 class _Paths:
-    """Makes the operations of one resource."""
+    """Generates the operations of one resource."""
 
     def __init__(self, resource: Resource, definition: str) -> None:
         self.resource = resource
@@ -126,7 +130,7 @@ class _Paths:
             yield from self._of_one(f"{name}/{subresource}", allowed, subresource)
 
     def _of_one(self, path: str, verbs: frozenset[str], sub: str) -> Iterator[Operation]:
-        """GET, PUT and PATCH of an object or of a subresource, and the POST of the latter."""
+        """Yield GET, PUT and PATCH of an object or subresource, and POST of a subresource."""
         what = f"{sub} of the specified {self.resource.kind}" if sub else f"the specified {self.resource.kind}"
         shape = self.object if sub in ("", "status") else ANY
         if "get" in verbs:

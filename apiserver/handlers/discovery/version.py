@@ -1,4 +1,4 @@
-"""GET /version and the list of paths at the root."""
+"""Serve /version and the list of paths at the root."""
 
 from __future__ import annotations
 
@@ -20,22 +20,25 @@ if TYPE_CHECKING:
 __all__ = ["Version"]
 
 KUBERNETES = ("1", "36")
-"""The Kubernetes release whose protocol is followed: clients decide by it what they may ask for."""
+"""The Kubernetes release whose protocol this server follows. Clients decide by it what to
+request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """version.Info as it is served; the product's own version is the build part of a semantic version."""
+    """The content of version.Info.
+
+    The product's own version is the build part of the semantic version."""
 
     product: str = field(default_factory=lambda: installed("metal3-workloads"))
 
     @property
     def git_version(self) -> str:
-        """A semantic version, as clients expect it."""
+        """A semantic version, as clients expect."""
         return f"v{'.'.join(KUBERNETES)}.0+metal3-workloads-{self.product}"
 
     async def handle(self, call: Call) -> web.StreamResponse:
-        """Handler of /version."""
+        """Handle /version."""
         info = {
             "major": KUBERNETES[0],
             "minor": KUBERNETES[1],
@@ -50,7 +53,7 @@ class Version:
         return respond(call, negotiate(call, transforms=False), info)
 
     def index(self, paths: Sequence[str]) -> Handler:
-        """Handler of the root."""
+        """Return the handler of the root."""
 
         async def handle(call: Call) -> web.StreamResponse:
             return respond(call, negotiate(call, transforms=False), {"paths": list(paths)})

@@ -1,8 +1,9 @@
-"""Request bodies: read up to a limit, decoded from JSON or YAML into JSON-shaped values, doubled keys found.
+"""Read request bodies up to a limit, and decode JSON or YAML into JSON-shaped values.
 
-Strict where readers could disagree: UTF-8, finite numbers, limited depth, and nothing of YAML that JSON has no equivalent of. Bounded
-before Python looks at any value: by bytes, by the number of values, and by the length of keys. YAML, which is slow to read, is read in
-turns, between which other requests are served.
+Decoding is strict wherever readers could disagree: UTF-8, finite numbers, limited depth, duplicate
+keys, and no YAML without an equivalent in JSON. Bodies are bounded before Python processes any
+value: by bytes, by the number of values, and by the length of keys. YAML is slow to read, so it is
+read in turns, between which other requests are served.
 """
 
 from __future__ import annotations
@@ -30,34 +31,41 @@ if TYPE_CHECKING:
 __all__ = ["DEPTH", "KEY", "LIMIT", "PATH", "YAML_LIMIT", "Decoded", "decode", "note", "read", "read_value", "value_of"]
 
 LIMIT = 1536 * 1024
-"""Bytes of a body."""
+"""The largest number of bytes in a body."""
 YAML_LIMIT = 1024 * 1024
-"""Bytes of a body that has to be read as YAML."""
+"""The largest number of bytes in a body that must be read as YAML."""
 DEPTH = 128
 KEY, PATH = 1024, 8192
-"""Characters of a key, and of all keys on the way to a value: messages and field sets quote them once for each value."""
+"""The largest number of characters in a key, and in all keys on the path to a value.
+
+Messages and field sets quote them once for each value."""
 LARGE = 1000
-"""Bodies with more values than that let others have a turn between the steps of their handling."""
+"""The number of values from which on other requests get a turn between the steps of handling a
+body."""
 CHEAP = 64 * 1024
-"""Brackets up to which a body that has too many values is parsed all the same, to say first what else is wrong with it: with few commas,
-they are nested too deep, which is found fast."""
+"""The number of brackets up to which a body with too many values is still parsed.
+
+Other errors in it are then reported first. With few commas, the brackets are nested too deep, which
+is detected quickly."""
 ESCAPES = 16 * 1024
-"""Escaped characters of a body that may be looked at one by one for surrogates; a µs each."""
+"""The largest number of escaped characters that are searched for surrogates, at 1 µs each."""
 NAMED = 50
-"""Doubled keys that are named; the rest is only counted."""
+"""The number of duplicate keys that are named. The rest is only counted."""
 SHOWN = 512
-"""Characters of a doubled key's path."""
+"""The number of characters shown of the path of a duplicate key."""
 SLICE = 64 * 1024
-"""Characters that are looked at in one step for bytes that are no UTF-8."""
+"""The number of characters that one step searches for bytes that are not UTF-8."""
 EXACT = 2.0**53
-"""Up to here every integer has a float of its own."""
+"""The limit up to which every integer has its own float."""
 SMALLEST, LARGEST = -(2**63), 2**64 - 1
-"""What integers can be encoded."""
+"""The range of integers that can be encoded."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A body's value, and what to say of each key that it has more than once (the last one counts). `large`: handling it takes long."""
+    """The value of a body, with a message about each duplicate key (the last one counts).
+
+    `large` is true if handling the value takes long."""
 
     value: Any
     duplicates: tuple[str, ...] = ()
@@ -65,7 +73,7 @@ class Decoded:
 
 
 async def read(call: Call) -> bytes:
-    """The body's bytes. Raises ApiError TooLarge (413)."""
+    """Return the bytes of the body. Raises ApiError TooLarge (413)."""
     http = call.http
     if (http.content_length or 0) > LIMIT:
         raise too_large(LIMIT)
@@ -80,12 +88,15 @@ async def read(call: Call) -> bytes:
 
 
 async def read_value(call: Call, media: str, *, find_duplicates: bool = True) -> Decoded:
-    """The value of the call's body, which the audit log is given as well. Raises ApiError (400, 413)."""
+    """Return the value of the call's body, and pass it to the audit log. Raises ApiError (400,
+    413)."""
     return await value_of(call, await read(call), media, find_duplicates=find_duplicates)
 
 
 async def value_of(call: Call, body: bytes, media: str, *, find_duplicates: bool = True) -> Decoded:
-    """The same of a body that was read. Others have their turns meanwhile."""
+    """Decode a body that was already read. Other requests get their turns meanwhile.
+
+    See read_value."""
     turn, steps = TURNS.begin(), _steps(body, media, find_duplicates=find_duplicates)
     while True:
         try:
@@ -101,13 +112,14 @@ async def value_of(call: Call, body: bytes, media: str, *, find_duplicates: bool
 
 
 def note(call: Call, value: Any) -> None:
-    """Give the audit log the value of the call's body."""
+    """Pass the value of the call's body to the audit log."""
     if call.note is not None:
         call.note(value)
 
 
 def decode(body: bytes, media: str, *, find_duplicates: bool = True) -> Decoded:
-    """The value of a JSON or YAML body, at one go. Raises ApiError (400, 413)."""
+    """Return the value of a JSON or YAML body, without turns for others. Raises ApiError (400,
+    413)."""
     steps = _steps(body, media, find_duplicates=find_duplicates)
     while True:
         try:
@@ -133,8 +145,10 @@ def _steps(body: bytes, media: str, *, find_duplicates: bool) -> Generator[None,
 
 
 def _replaced(body: bytes, error: orjson.JSONDecodeError) -> Generator[None, None, bytes]:
-    """Replace each byte that is no UTF-8, and each surrogate without its other half, by U+FFFD: so Go reads JSON. Raises ApiError (400)
-    where there is neither, which means that `error` stands."""
+    """Replace each byte that is not UTF-8, and each unpaired surrogate, by U+FFFD, as Go reads
+    JSON.
+
+    Raises ApiError (400) if there is neither, so that `error` stands."""
     if body.count(b"\\") > ESCAPES:
         raise bad_request("the body is not JSON, or has a surrogate without its other half among too many escaped characters")
     text = body.decode(errors="surrogateescape")
@@ -150,7 +164,9 @@ def _replaced(body: bytes, error: orjson.JSONDecodeError) -> Generator[None, Non
 
 
 def _without_bytes(text: str) -> Generator[None, None, str]:
-    """The text with U+FFFD for what was no UTF-8, in slices: each byte may be such."""
+    """Return the text with U+FFFD for bytes that are not UTF-8.
+
+    The text is processed in slices, because each byte may be such a byte."""
     if not _NO_UTF8.search(text):
         return text
     parts: list[str] = []
@@ -176,13 +192,15 @@ def _whole_or_replaced(found: re.Match[str]) -> str:
 
 
 _NO_UTF8 = re.compile("[\udc80-\udcff]")
-"""What Python makes of single bytes that are no UTF-8."""
+"""The code points by which Python represents single bytes that are not UTF-8."""
 _SURROGATE = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\[^\n]")
-"""Pairs of surrogates, single ones (group 1), and all else that is escaped, so that what follows an escaped backslash is none."""
+"""Pairs of surrogates, unpaired ones (group 1), and all other escapes.
+
+The last group keeps text after an escaped backslash from matching."""
 
 
 def _load_json(body: bytes) -> tuple[Any, bool]:
-    """The value, and whether it is large."""
+    """Return the value, and whether it is large."""
     brackets = body.count(b"{") + body.count(b"[")
     commas = body.count(b",")
     large = brackets + commas > LARGE
@@ -197,7 +215,7 @@ def _load_json(body: bytes) -> tuple[Any, bool]:
 
 
 def _json_in_yaml(body: bytes) -> Decoded | None:
-    """The value of a YAML body that is JSON, as most applied ones are; None where it has to be read as YAML."""
+    """Return the value of a YAML body that is JSON, as most applied ones are, or None."""
     if not body.startswith(b"{"):
         return None
     try:
@@ -222,15 +240,18 @@ def _decode_yaml(body: bytes) -> Generator[None, None, Decoded]:
 
 
 def _some(problems: Iterator[str]) -> Iterator[str]:
-    """The first NAMED of them, and how many there are besides."""
+    """Yield the first NAMED problems, and the number of the others."""
     yield from islice(problems, NAMED)
     if more := sum(1 for _ in problems):
         yield f"and {more} more"
 
 
 def _integral(value: Any, above: int = 0) -> Any:
-    """The value, which is changed, with 2.0 as 2: JSON has one kind of number, and models tell integers apart. Integers of more than 64
-    bits become floats, as which JSON's are read. `above`: characters of the keys that lead here. Raises ApiError (400) for long keys."""
+    """Replace 2.0 by 2 in the value, in place, and return it.
+
+    JSON has one kind of number, but models distinguish integers. Integers of more than 64 bits
+    become floats, as in Go. `above` is the number of characters in the keys that lead to the value.
+    Raises ApiError (400) for long keys."""
     kind = type(value)
     if kind is dict:
         for key, item in value.items():
@@ -264,7 +285,7 @@ def _float(value: int) -> float:
 
 
 def _check(value: Any) -> None:
-    """Refuse what has no JSON or is too deep."""
+    """Raise ApiError (400) for a value that JSON cannot express, or that is too deep."""
     level = [value]
     for _ in range(DEPTH):
         below: list[Any] = []
@@ -286,7 +307,9 @@ def _check(value: Any) -> None:
 
 
 def _unique(body: bytes, value: Any) -> bool:
-    """Whether no key of a JSON body is doubled: it is what its value encodes to, or has as many keys as that."""
+    """Return whether a JSON body has no duplicate key.
+
+    Then its value encodes to the same bytes, or to as many keys."""
     return orjson.dumps(value) == body or outside(body).count(b":") == _members(value)
 
 
@@ -297,9 +320,10 @@ def _members(value: Any) -> int:
 
 
 def _doubled(body: bytes) -> tuple[str, ...]:
-    """What to say of each doubled key of a JSON body."""
+    """Return a message for each duplicate key of a JSON body."""
     if body.count(b"\\") > CHEAP:
-        return ("duplicate field: some object of the body has a key twice",)  # which one is slow to find between so many escapes
+        # to find the key among so many escapes would be slow
+        return ("duplicate field: some object of the body has a key twice",)
     doubled: list[tuple[dict[str, Any], list[str]]] = []
 
     def mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

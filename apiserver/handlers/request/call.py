@@ -1,7 +1,8 @@
-"""One request on its way through the filters to its handler, and what its path and method ask for.
+"""Hold one request on its way through the filters to its handler, and parse its path and method.
 
-`parse` has the semantics of k8s.io/apiserver's RequestInfo, so that authorization decides over the very words the
-dispatcher acts on. It differs where that is naive: a path with empty, "." or ".." parts or with encoded slashes is refused.
+`parse` has the semantics of k8s.io/apiserver's RequestInfo, so that authorization decides by the
+same terms as dispatch. In one respect it is stricter: it refuses a path with empty, "." or ".."
+parts, or with encoded slashes.
 """
 
 from __future__ import annotations
@@ -26,16 +27,23 @@ __all__ = ["Call", "Filter", "Handler", "RequestInfo", "is_true", "parse"]
 VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 NAMESPACE_SUBRESOURCES = ("status", "finalize")
 ORDINARY = re.compile(r"(?:/[A-Za-z0-9][A-Za-z0-9._-]*)+/?")
-"""Paths that mean what they say: nothing in them is encoded, empty or relative."""
+"""Paths in which nothing is encoded, empty or relative."""
 
 
 @dataclass(slots=True)
 class RequestInfo:
-    """What a request wants. `verb`: get list watch create update patch delete deletecollection ("" for a method that no
-    resource has); for a non-resource request the method in lower case. A POST or PUT of a subresource such as binding or
-    offers is "create" or "update", as authorization names it; that it connects is decided by dispatch.
-    `path` is decoded. `name` of a list or watch is that of its field selector, if it wants one name only.
-    `rest` is what follows the subresource in the path; no resource here has any."""
+    """The resource, verb and name of a request.
+
+    verb: get, list, watch, create, update, patch, delete or deletecollection, "" for a method that
+    no resource has, and the method in lower case for a non-resource request. A POST or PUT of a
+    subresource such as binding or offers is "create" or "update", as authorization names it;
+    dispatch calls the action.
+
+    path: the decoded path.
+
+    name: for a list or watch, the name in its field selector, if it selects one name only.
+
+    rest: the path after the subresource; no resource here has any."""
 
     is_resource: bool = False
     verb: str = ""
@@ -50,13 +58,22 @@ class RequestInfo:
 
 
 class Call:
-    """One request. Filters fill in what they find out; handlers read it.
+    """One request. Filters set its attributes, and handlers read them.
 
-    `deadline`: event-loop time (loop.time()) at which the answer is late, None for no deadline, as watches have.
-    `privileged`: whether the user may read the kind's objects in full (see Registry.reduced).
-    `warnings` go out as Warning: 299 headers with every response that apiserver.handlers makes; filters only add to them.
-    For the audit log: `annotations` and `details` (see Context); `note`, if there is one, is called with the value that the body was
-    decoded to; `answer` in JSON, which is kept where `keeps_answer` asks for it and the response's own body is not that."""
+    deadline: the event-loop time (loop.time()) at which the answer is late; None for no deadline,
+    as for watches.
+
+    privileged: whether the user may read the kind's objects in full (see Registry.reduced).
+
+    warnings: Warning: 299 headers for every response of apiserver.handlers; filters only add to
+    them.
+
+    annotations, details: for the audit log (see Context).
+
+    note: None, or a function for the audit log that is called with the decoded value of the body.
+
+    answer: the response in JSON for the audit log. It is set if `keeps_answer` is true and the
+    response's own body has another form."""
 
     __slots__ = (
         "annotations",
@@ -90,7 +107,7 @@ class Call:
         self.keeps_answer = False
 
     def parse(self) -> None:
-        """Fill in `info` from the request line. Raises ApiError for a path that is not to be trusted."""
+        """Set `info` from the request line. Raises ApiError for a path that cannot be trusted."""
         http = self.http
         try:
             self.info = parse(http.method, http.rel_url.raw_path, self.query)
@@ -100,7 +117,7 @@ class Call:
 
 
 UNKNOWN = RequestInfo()
-"""Of a request that was not looked at yet."""
+"""The info of a request that is not parsed yet."""
 NO_QUERY: Mapping[str, str] = MappingProxyType({})
 
 Handler = Callable[[Call], Awaitable["web.StreamResponse"]]
@@ -108,8 +125,9 @@ Filter = Callable[[Handler], Handler]
 
 
 def parse(method: str, path: str, query: Mapping[str, str]) -> RequestInfo:
-    """What is asked for. `path` is percent-encoded as it came, `query` decoded. Raises ApiError (400) for a path that could
-    be read in two ways."""
+    """Return what a request asks for. `path` is percent-encoded as received, `query` is decoded.
+
+    Raises ApiError (400) for a path that could be read in two ways."""
     parts = _parts(path)
     info = RequestInfo(verb=method.lower(), path="/" + "/".join(parts) + ("/" if parts and path.endswith("/") else ""))
     if len(parts) < 3 or parts[0] not in ("api", "apis"):
@@ -134,7 +152,8 @@ def parse(method: str, path: str, query: Mapping[str, str]) -> RequestInfo:
 
 
 def is_true(value: str | None) -> bool:
-    """A boolean query parameter, as apimachinery reads it: anything but "false" and "0" is true."""
+    """Return a boolean query parameter, as apimachinery reads it: false only for "false" and
+    "0"."""
     return value is not None and value.lower() not in ("false", "0")
 
 
@@ -155,7 +174,7 @@ def _selected_name(text: str) -> str:
     try:
         name = FieldSelector.parse(text).exact("metadata.name") or ""
     except ApiError:
-        return ""  # the handler refuses it with the reason
+        return ""  # the handler refuses it and gives the reason
     return "" if name in (".", "..") or "/" in name or "%" in name else name
 
 

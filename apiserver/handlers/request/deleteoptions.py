@@ -1,4 +1,4 @@
-"""DeleteOptions, from the body or, without one, from the query."""
+"""Read DeleteOptions from the body or, without a body, from the query."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ POLICIES = ("Background", "Foreground", "Orphan")
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How a deletion is to be done. `orphan`: the deprecated orphanDependents, None when it is not given."""
+    """The options of a deletion.
+
+    `orphan` is the deprecated orphanDependents, None if it is not given."""
 
     context: Context
     options: DeleteOptions
@@ -31,7 +33,10 @@ class Wanted:
 
 
 async def read_options(call: Call) -> Wanted:
-    """Raises ApiError: 400 for a malformed body, 415 for another format, 422 for options that exclude each other."""
+    """Return the options.
+
+    Raises ApiError: 400 for a malformed body, 415 for another format, 422 for conflicting
+    options."""
     body = await read(call)
     how = context(call, "DeleteOptions")
     if not body:
@@ -46,7 +51,8 @@ async def read_options(call: Call) -> Wanted:
 
 
 def _from_query(call: Call) -> dict[str, Any]:
-    integer(call.query, "gracePeriodSeconds")  # without effect on what has no processes to end, but not any text
+    # has no effect on objects without processes, but must be a number
+    integer(call.query, "gracePeriodSeconds")
     given: dict[str, Any] = {"propagationPolicy": call.query.get("propagationPolicy")}
     if "orphanDependents" in call.query:
         given["orphanDependents"] = is_true(call.query["orphanDependents"])

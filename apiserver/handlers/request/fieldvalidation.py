@@ -1,4 +1,4 @@
-"""Field validation: fields that the schema does not know, and fields given twice, ignored, warned of or refused. Pure."""
+"""Ignore, warn about or refuse unknown fields and duplicate fields, as fieldValidation requests."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["check_body", "check_patched", "unknown_fields"]
 
 CONTAINERS = (dict, list)
 MOST = 50
-"""Problems that are told of; the rest is only counted."""
+"""The number of problems that are reported. The rest is only counted."""
 
 
 def check_body(context: Context, resource: Resource, schema: dict[str, Any], obj: dict[str, Any], duplicates: Sequence[str]) -> None:
-    """Apply the client's wish to the object that it sent. Raises ApiError (400) for Strict."""
+    """Validate the fields of the object that the client sent. Raises ApiError (400) for Strict."""
     problems = _problems(context, schema, obj, duplicates)
     if problems:
         kind, version = resource.kind, resource.version
@@ -30,16 +30,17 @@ def check_body(context: Context, resource: Resource, schema: dict[str, Any], obj
 def check_patched(
     context: Context, schema: dict[str, Any], obj: dict[str, Any], duplicates: Sequence[str], current: dict[str, Any]
 ) -> None:
-    """The same for what a patch made of the current object. Raises ApiError (422) for Strict, as kube-apiserver does."""
+    """Validate the fields of a patched object. Raises ApiError (422) for Strict, as kube-apiserver
+    does."""
     problems = _problems(context, schema, obj, duplicates, current)
     if problems:
         raise _invalid_patch(f"strict decoding error: {', '.join(problems)}")
 
 
 def unknown_fields(schema: dict[str, Any], value: Any, path: str = "", stored: Any = None) -> Iterator[str]:
-    """The paths of fields that the schema has no place for. What has the wrong type is left to the model.
+    """Yield the paths of fields that the schema does not have. The model reports wrong types.
 
-    `stored`: has no such fields; the parts that `value` shares with it are not looked into."""
+    `stored` has no such fields; parts that `value` shares with it are skipped."""
     if isinstance(value, list):
         items = schema.get("items")
         if items:
@@ -66,7 +67,8 @@ def unknown_fields(schema: dict[str, Any], value: Any, path: str = "", stored: A
 def _problems(
     context: Context, schema: dict[str, Any], obj: dict[str, Any], duplicates: Sequence[str], stored: dict[str, Any] | None = None
 ) -> list[str]:
-    """What Strict refuses; for Warn the context gets the warnings instead."""
+    """Return the problems that Strict refuses. For Warn, add them to the context's warnings
+    instead."""
     if context.field_validation == "Ignore":
         return []
     problems = [*duplicates, *(f'unknown field "{field}"' for field in sorted(unknown_fields(schema, obj, stored=stored)))]

@@ -1,7 +1,8 @@
-"""Which representation a client gets (Accept) and sent (Content-Type). Pure.
+"""Choose the representation of a response (Accept), and check that of a body (Content-Type).
 
-JSON and YAML, and as parameters of the type the Table and PartialObjectMetadata[List] forms of meta.k8s.io v1 and
-v1beta1. Alternatives that cannot be made (protobuf, CBOR) are passed over for the client's next one.
+There are JSON and YAML. As parameters of the type, there are the forms Table and
+PartialObjectMetadata[List] of meta.k8s.io v1 and v1beta1. Unsupported alternatives (protobuf, CBOR)
+are skipped for the client's next one.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ JSON, YAML = "application/json", "application/yaml"
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
 APPLY_PATCH, STRATEGIC_PATCH = "application/apply-patch+yaml", "application/strategic-merge-patch+json"
 PATCHES = (JSON_PATCH, MERGE_PATCH, APPLY_PATCH)
-"""What every kind takes as a PATCH."""
+"""The patch formats that every kind accepts."""
 TRANSFORMS = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
 INCLUDE = ("None", "Metadata", "Object")
 ACCEPT = 4096
-"""Characters of all Accept headers of a request."""
+"""The largest number of characters in all Accept headers of a request."""
 PRETTY_AGENTS = ("curl", "Wget", "Mozilla/5.0")
 
 
@@ -57,7 +58,9 @@ class Clause:
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The representation to answer in. `kind`: "" for the object itself, or one of TRANSFORMS in `version` of meta.k8s.io."""
+    """The representation of a response.
+
+    `kind` is "" for the object itself, or one of TRANSFORMS in `version` of meta.k8s.io."""
 
     media: str = JSON
     pretty: bool = False
@@ -66,13 +69,14 @@ class Form:
 
     @property
     def raw(self) -> bool:
-        """Whether encoded JSON parts can be served as they are."""
+        """Whether encoded JSON can be sent unchanged."""
         return self.media == JSON and not self.pretty
 
 
 def negotiate(call: Call, *, transforms: bool = True, watch: bool = False) -> Form:
-    """The first of the client's alternatives that can be made. Raises ApiError NotAcceptable (406), and 400 for a
-    bad includeObject."""
+    """Return the client's first alternative that is supported.
+
+    Raises ApiError: NotAcceptable (406), or 400 for a bad includeObject."""
     accept = call.http.headers.getall("Accept", ())
     if sum(map(len, accept)) > ACCEPT:
         raise bad_request(f"the Accept headers have more than {ACCEPT} characters: name fewer media types")
@@ -85,13 +89,14 @@ def negotiate(call: Call, *, transforms: bool = True, watch: bool = False) -> Fo
 
 
 def wants_pretty(call: Call) -> bool:
-    """Whether the answer is for people to read: by the query, or by what asks."""
+    """Return whether the response is for people to read, by the query or by the user agent."""
     wanted = call.query.get("pretty")
     return wanted != "" and is_true(wanted) if wanted is not None else call.http.headers.get("User-Agent", "").startswith(PRETTY_AGENTS)
 
 
 def content_type(header: str, supported: Sequence[str] = (JSON, YAML)) -> str:
-    """The media type of a body; JSON when the client does not say. Raises ApiError UnsupportedMediaType (415)."""
+    """Return the media type of a body, JSON by default. Raises ApiError UnsupportedMediaType
+    (415)."""
     media = header.partition(";")[0].strip().lower() or JSON
     if media not in supported:
         raise unsupported_media_type(supported)
@@ -99,9 +104,10 @@ def content_type(header: str, supported: Sequence[str] = (JSON, YAML)) -> str:
 
 
 def clauses(header: str) -> list[Clause]:
-    """The alternatives of an Accept header, best first, those with q=0 left out."""
+    """Return the alternatives of an Accept header, best first, without those with q=0."""
     found = [_clause(part) for part in header.split(",") if part.strip()]
-    # stable: what is equally good stays in the client's order, but anything named goes before a wildcard
+    # the sort is stable: equal alternatives keep the client's order, but named types precede
+    # wildcards
     return sorted((c for c in found if c.quality > 0), key=lambda c: (-c.quality, c.media.count("*")))
 
 

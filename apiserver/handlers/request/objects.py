@@ -1,4 +1,4 @@
-"""The object in a write's body: decoded, and checked against the kind and the URL that it is sent to."""
+"""Decode the object in a write's body, and check it against the kind and the URL."""
 
 from __future__ import annotations
 
@@ -20,13 +20,15 @@ __all__ = ["check_kind", "check_place", "check_uid", "metadata_of", "object_of",
 
 STANDARD_FINALIZERS = ("orphan", "foregroundDeletion", "kubernetes")
 MOST = 50
-"""Warnings of one sort: the rest would only make the answer longer."""
+"""The number of warnings of one sort. More would only make the answer longer."""
 
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 
 
 async def read_object(call: Call, context: Context, resource: Resource | None = None) -> Decoded:
-    """The body, which must be an object; in protobuf, if the kind is read so. Raises ApiError."""
+    """Return the body, which must be an object. Raises ApiError.
+
+    Protobuf is accepted if the kind can be read from it."""
     protobuf = resource.protobuf if resource is not None else None
     media = content_type(call.http.headers.get("Content-Type", ""), (JSON, YAML, PROTOBUF) if protobuf else (JSON, YAML))
     if protobuf is not None and media == PROTOBUF:
@@ -39,14 +41,16 @@ async def read_object(call: Call, context: Context, resource: Resource | None = 
 
 
 def object_of(value: Any) -> dict[str, Any]:
-    """The value, if it is an object. Raises ApiError (400)."""
+    """Return the value if it is an object. Raises ApiError (400)."""
     if not isinstance(value, dict):
         raise bad_request("the body must be an object with apiVersion, kind and metadata")
     return value
 
 
 def check_kind(resource: Resource, obj: dict[str, Any]) -> None:
-    """Raises ApiError (400, and 422 for another kind of the same version) unless the object says to be of the kind."""
+    """Check that the object says that it is of the kind.
+
+    Raises ApiError: 400, or 422 for another kind of the same version."""
     for field, shown in (("kind", "Kind"), ("apiVersion", "apiVersion")):
         if not isinstance(obj.get(field), str) or not obj[field]:
             raise bad_request(
@@ -63,7 +67,7 @@ def check_kind(resource: Resource, obj: dict[str, Any]) -> None:
 
 
 def metadata_of(obj: dict[str, Any]) -> dict[str, Any]:
-    """The object's metadata; empty if it has none. Raises ApiError (400) for what is no metadata."""
+    """Return the object's metadata, {} if it has none. Raises ApiError (400) for another type."""
     found = obj.get("metadata")
     if found is None:
         return {}
@@ -73,7 +77,9 @@ def metadata_of(obj: dict[str, Any]) -> dict[str, Any]:
 
 
 def typed(resource: Resource, obj: dict[str, Any]) -> dict[str, Any]:
-    """The object that a client sent, with nulls in its metadata read as Go reads them. Raises ApiError (400) for what has a wrong type."""
+    """Return a client's object with nulls in its metadata read as Go reads them.
+
+    Raises ApiError (400) for a wrong type."""
     given = metadata_of(obj)
     metadata = without_nulls(given)
     well_formed(resource, metadata)
@@ -81,7 +87,10 @@ def typed(resource: Resource, obj: dict[str, Any]) -> dict[str, Any]:
 
 
 def typed_patched(obj: dict[str, Any], current: dict[str, Any]) -> dict[str, Any]:
-    """The same of what a patch made of `current`, which fits. Raises ApiError (422): the request was well-formed."""
+    """Return a patched object with nulls in its metadata read as Go reads them.
+
+    `current` is the object before the patch, whose types are right. Raises ApiError (422) for a
+    wrong type, because the request was well-formed."""
     given, before = metadata_of(obj), current["metadata"]
     changed = without_nulls({field: value for field, value in given.items() if before.get(field) is not value})
     if why := type_problem(changed):
@@ -90,7 +99,9 @@ def typed_patched(obj: dict[str, Any], current: dict[str, Any]) -> dict[str, Any
 
 
 def check_uid(resource: Resource, current: dict[str, Any], patched: dict[str, Any]) -> None:
-    """Raises ApiError (422) for a patch that gives the object another uid; a PUT means another object by it, which is a conflict."""
+    """Raise ApiError (422) for a patch that changes the object's uid.
+
+    In a PUT, another uid means another object, which is a conflict."""
     uid = metadata_of(patched).get("uid")
     if uid not in (None, "", current["metadata"]["uid"]):
         why = cause("FieldValueInvalid", f'Invalid value: "{uid}": field is immutable', "metadata.uid")
@@ -98,7 +109,9 @@ def check_uid(resource: Resource, current: dict[str, Any], patched: dict[str, An
 
 
 def warn(context: Context, obj: dict[str, Any], current: dict[str, Any] | None = None) -> None:
-    """Add the warnings that metadata deserves, worded as kube-apiserver words them. `current`: the object that is written."""
+    """Add warnings about the metadata, worded as kube-apiserver does.
+
+    `current` is the object before the write."""
     meta = metadata_of(obj)
     before = (current or {}).get("metadata", {}).get("finalizers") or []
     finalizers, owners = meta.get("finalizers"), meta.get("ownerReferences")
@@ -118,7 +131,9 @@ def warn(context: Context, obj: dict[str, Any], current: dict[str, Any] | None =
 
 
 def check_place(call: Call, resource: Resource, obj: dict[str, Any], *, name: bool) -> None:
-    """Raises ApiError (400) unless the object's namespace, and for `name` its name, are those of the URL, or the namespace is left out."""
+    """Raise ApiError (400) unless the object's namespace is that of the URL, or missing.
+
+    With `name`, the object's name must be that of the URL too."""
     meta = metadata_of(obj)
     namespace = meta.get("namespace") or ""
     if resource.namespaced and namespace and namespace != call.info.namespace:

@@ -1,6 +1,8 @@
-"""The query parameters of meta/v1 CreateOptions, UpdateOptions, PatchOptions and ListOptions, read and checked.
+"""Read and check the query parameters of CreateOptions, UpdateOptions, PatchOptions and
+ListOptions.
 
-Malformed numbers are 400, unknown words 422 as an invalid ...Options object, both as kube-apiserver answers them.
+As in kube-apiserver, a malformed number is a 400, and an unknown word is a 422 for an invalid
+...Options object.
 """
 
 from __future__ import annotations
@@ -31,8 +33,10 @@ Match = Literal["", "Exact", "NotOlderThan"]
 
 @dataclass(frozen=True, slots=True)
 class ListOptions:
-    """What a list or watch asks for. `revision`: resourceVersion as a number, None for "" (the latest). `timeout`: seconds, 0 for
-    the server's choice."""
+    """The parameters of a list or watch.
+
+    `revision` is resourceVersion as a number, None for "" (the latest). `timeout` is in seconds, 0
+    for the server's choice."""
 
     selector: Selector
     limit: int = 0
@@ -45,13 +49,14 @@ class ListOptions:
 
 
 def context(call: Call, kind: str, *, informed: bool = False) -> Context:
-    """How a write is to be carried out. `kind` is that of the options object, for errors."""
+    """Return the context of a write. `kind` is the kind of the options object, for errors."""
     query = call.query
     validation = query.get("fieldValidation", "") or "Warn"
     if validation not in ("Ignore", "Warn", "Strict"):
         raise _refused(kind, _unsupported("fieldValidation", validation, ("", "Ignore", "Strict", "Warn")))
     manager = query.get("fieldManager", "")
-    wrong = manager_causes(manager, apply=False, force=None) if kind != "PatchOptions" else []  # see check_manager for those
+    # check_manager handles PatchOptions
+    wrong = manager_causes(manager, apply=False, force=None) if kind != "PatchOptions" else []
     if wrong:
         raise invalid("meta.k8s.io", kind, "", wrong)
     dry_run = _dry_run(values(query, "dryRun"), kind)
@@ -73,7 +78,7 @@ def context(call: Call, kind: str, *, informed: bool = False) -> Context:
 
 
 def delete_dry_run(values: object) -> bool:
-    """DeleteOptions.dryRun, a list in a body."""
+    """Return DeleteOptions.dryRun, which is a list in a body."""
     if values is None:
         return False
     if not isinstance(values, list) or not all(isinstance(value, str | None) for value in values):
@@ -82,7 +87,7 @@ def delete_dry_run(values: object) -> bool:
 
 
 def list_options(query: Mapping[str, str], resource: Resource, *, watch: bool = False) -> ListOptions:
-    """The parameters of a list or watch. Raises ApiError."""
+    """Return the parameters of a list or watch. Raises ApiError."""
     fields = {"metadata.name", *(resource.fields or {})} | ({"metadata.namespace"} if resource.namespaced else set())
     options = ListOptions(
         selector=Selector(LabelSelector.parse(query.get("labelSelector", "")), FieldSelector.parse(query.get("fieldSelector", ""), fields)),
@@ -101,7 +106,7 @@ def list_options(query: Mapping[str, str], resource: Resource, *, watch: bool = 
 
 
 def resource_version(query: Mapping[str, str]) -> int | None:
-    """resourceVersion as a number; None when it is not given. Raises 400."""
+    """Return resourceVersion as a number, or None if it is not given. Raises ApiError (400)."""
     text = query.get("resourceVersion", "")
     if not text:
         return None
@@ -142,7 +147,7 @@ def _watch_causes(options: ListOptions) -> list[dict[str, str]]:
 
 
 def integer(query: Mapping[str, str], name: str) -> int:
-    """A number of the query, 0 when it is not given. Raises ApiError (400)."""
+    """Return a number of the query, 0 if it is not given. Raises ApiError (400)."""
     text = query.get(name)
     if text is None:
         return 0
@@ -153,7 +158,7 @@ def integer(query: Mapping[str, str], name: str) -> int:
 
 
 def values(query: Mapping[str, str], name: str) -> Sequence[str]:
-    """Every value that a parameter is given."""
+    """Return all values of a parameter."""
     if isinstance(query, MultiMapping):
         return query.getall(name, ())
     return (query[name],) if name in query else ()
@@ -167,7 +172,7 @@ def _dry_run(values: Sequence[str], kind: str) -> bool:
 
 
 def _manager_of(call: Call) -> str:
-    """As kube-apiserver does: what stands before the first slash of the user agent."""
+    """Return the user agent up to its first slash, as kube-apiserver does."""
     return default_manager(call.http.headers.get("User-Agent", "")) or "unknown"
 
 

@@ -1,7 +1,8 @@
-"""Divides long work on an event loop into turns, and yields to everything else that is ready between two turns.
+"""Divide long work on an event loop into turns, and yield to everything else between two turns.
 
-Only one request with long work has a turn in each iteration of the loop. So a short request waits for one turn, and for other short
-requests. Limits: this works for one event loop at a time, and a turn lasts as long as the work between two calls of `over`.
+Only one request with long work has a turn in each iteration of the loop. So a short request waits
+for one turn, and for other short requests. Limits: this works for one event loop at a time, and a
+turn lasts as long as the work between two calls of `over`.
 """
 
 from __future__ import annotations
@@ -19,14 +20,18 @@ if TYPE_CHECKING:
 __all__ = ["TURNS", "Turn", "Turns", "sharing"]
 
 SECONDS = 0.001
-"""How long a turn is: a few pieces of a list. Beside dozens of clients that ask for one object after the other, long work then has about
-a third of the time."""
+"""The length of a turn in seconds, enough for a few pieces of a list.
+
+Beside dozens of clients that request single objects in sequence, long work then gets about a third
+of the time."""
 _shared: ContextVar[bool] = ContextVar("shared", default=False)
 
 
 @contextmanager
 def sharing() -> Iterator[None]:
-    """Says that whoever runs the block decides when it goes on (filters.looptime): between turns it only has to be left."""
+    """Leave the scheduling of work in this block to filters.looptime.
+
+    Between two turns the work then only yields to the event loop."""
     token = _shared.set(True)
     try:
         yield
@@ -35,7 +40,7 @@ def sharing() -> Iterator[None]:
 
 
 class Turns:
-    """The queue of those who wait for their next turn, first come, first served."""
+    """The queue of callers that wait for their next turn, first come, first served."""
 
     def __init__(self, seconds: float = SECONDS) -> None:
         self.seconds = seconds
@@ -43,13 +48,13 @@ class Turns:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     def begin(self) -> Turn:
-        """The first turn of some work begins now: what is short never waits."""
+        """Begin the first turn of some work at once, so that short work never waits."""
         return Turn(self)
 
     async def next(self) -> None:
-        """Return when it is the caller's turn."""
+        """Wait until the caller has its next turn."""
         loop = asyncio.get_running_loop()
-        if loop is not self._loop:  # whoever waited on another one will not be served any more
+        if loop is not self._loop:  # waiters of another event loop are never served any more
             self._loop = loop
             self._waiting.clear()
         future = loop.create_future()
@@ -59,8 +64,11 @@ class Turns:
         await future
 
     def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Once in a round of the loop, as long as somebody waits: what is called soon is called in the next round."""
-        while self._waiting and self._waiting[0].done():  # cancelled: the client is gone
+        """Give one turn per iteration of the loop, as long as callers wait.
+
+        A call_soon from here runs in the next iteration."""
+        # cancelled, because the client disconnected
+        while self._waiting and self._waiting[0].done():
             self._waiting.popleft()
         if self._waiting:
             self._waiting.popleft().set_result(None)
@@ -69,7 +77,7 @@ class Turns:
 
 
 class Turn:
-    """One piece of work's turns."""
+    """The turns of one piece of work."""
 
     __slots__ = ("_ends", "_turns")
 
@@ -78,12 +86,14 @@ class Turn:
         self._ends = time.perf_counter() + turns.seconds
 
     async def over(self) -> None:
-        """Return at once while the turn lasts, else when the next one begins. To be called wherever the work can be left for a while. A
-        turn ends by the clock, whatever was done or waited for."""
+        """Return at once while the turn lasts; otherwise wait for the next turn.
+
+        Call this wherever the work can be interrupted. A turn ends by the clock, whatever was done
+        or awaited."""
         if time.perf_counter() >= self._ends:
             await (asyncio.sleep(0) if _shared.get() else self._turns.next())
             self._ends = time.perf_counter() + self._turns.seconds
 
 
 TURNS = Turns()
-"""Of all requests."""
+"""The queue of all requests."""

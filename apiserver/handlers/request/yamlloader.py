@@ -1,7 +1,9 @@
-"""YAML into JSON-shaped values, as sigs.k8s.io/yaml reads it: YAML 1.1 without times and sexagesimal numbers, keys as text.
+"""Convert YAML into JSON-shaped values, as sigs.k8s.io/yaml does.
 
-Values are built from the parser's events, one by one: nothing recurses, what is too deep or too many ends at once, and the work can be
-left after every few events. Aliases are refused: a small text could stand for a huge value.
+That is YAML 1.1 without times and sexagesimal numbers, and with strings as keys. Values are built
+from the parser's events, one by one. Nothing recurses, too deep or too many values end it at once,
+and the work can be interrupted after every few events. Aliases are refused, because a small text
+could represent a huge value.
 """
 
 from __future__ import annotations
@@ -20,15 +22,17 @@ if TYPE_CHECKING:
 __all__ = ["Loading", "parse", "resolve_scalars"]
 
 BOOLEAN = re.compile("[yYnN]$")
-"""Words of YAML 1.1 that PyYAML leaves out."""
+"""The words of YAML 1.1 that PyYAML leaves out."""
 INTEGER = re.compile(r"[-+]?(?:0b[0-1_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$")
 FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?$|[-+]?\.(?:inf|Inf|INF)$|\.(?:nan|NaN|NAN)$")
 
 
 NUMBER = 1024
-"""Characters of a number: PyYAML's time to read one grows with the square of its length."""
+"""The largest number of characters in a number.
+
+PyYAML's time to read a number grows with the square of its length."""
 EVENTS = 32
-"""After how many events the work may be left: well under a millisecond."""
+"""The number of events after which the work can be interrupted, well under a millisecond."""
 TAG = "tag:yaml.org,2002:"
 TEXT, MERGE, VALUE = f"{TAG}str", f"{TAG}merge", f"{TAG}value"
 COLLECTIONS = (None, "!", f"{TAG}map"), (None, "!", f"{TAG}seq")
@@ -37,9 +41,10 @@ Loading = Generator[None, None, tuple[Any, list[str]]]
 
 
 def parse(text: str, depth: int, values: int) -> Loading:
-    """Return the value of the one document in `text`, and a line on each key that is set twice. Yields where the work may be left.
+    """Return the value of the only document in `text`, and a line about each duplicate key.
 
-    Raises ApiError: 400 for what is no YAML that means JSON, or is deeper than `depth`, 413 for more than `values` values."""
+    Yields where the work can be interrupted. Raises ApiError: 400 for text that is not YAML
+    equivalent to JSON, or is deeper than `depth`, and 413 for more than `values` values."""
     loader = _Loader(text)
     try:
         builder = _Builder(depth, values)
@@ -57,9 +62,9 @@ def parse(text: str, depth: int, values: int) -> Loading:
 
 
 class _Loader(yaml.CSafeLoader):
-    """Gives events, and knows what plain scalars mean."""
+    """A loader that returns events and interprets plain scalars."""
 
-    # what YAML 1.1 takes for numbers and times is dropped; Kubernetes' numbers are added below
+    # remove YAML 1.1's numbers and times; Kubernetes' numbers are added below
     yaml_implicit_resolvers = {  # noqa: RUF012 (typed as an instance variable there)
         first: [
             (tag, pattern)
@@ -81,7 +86,9 @@ SCALARS: dict[str, Callable[[Any, Any], Any]] = {
 
 
 class _Open:
-    """A collection whose end has not come. `key`: what the next value is of, None before there is one."""
+    """A collection whose end has not been reached.
+
+    `key` is the key of the next value, None before the key is known."""
 
     __slots__ = ("items", "key", "merged", "seen")
 
@@ -93,11 +100,11 @@ class _Open:
 
 
 _MERGE = "\0<<"
-"""Stands for the key << of a mapping, which no text of YAML can be."""
+"""Represents the key << of a mapping. It cannot be a string of YAML."""
 
 
 class _Builder:
-    """The value so far."""
+    """The value built so far."""
 
     def __init__(self, depth: int, values: int) -> None:
         self.value: Any = None
@@ -108,7 +115,7 @@ class _Builder:
         self._documents = self._count = 0
 
     def take(self, loader: _Loader, event: Any) -> None:
-        """Take the next event."""
+        """Process the next event."""
         match event:
             case yaml.ScalarEvent():
                 self._scalar(loader, event)
@@ -184,7 +191,7 @@ class _Builder:
 
 
 def _mappings(value: Any) -> list[dict[str, Any]]:
-    """What the key << merges, the strongest last."""
+    """Return the mappings that the key << merges, the one with the highest priority last."""
     found = value[::-1] if isinstance(value, list) else [value]
     if not all(isinstance(part, dict) for part in found):
         raise bad_request("the body has a key << whose value is no mapping: write it out, or send JSON")
@@ -218,7 +225,8 @@ def _key(key: object) -> str:
 
 
 def resolve_scalars(resolver: Any) -> None:
-    """Let a PyYAML loader take for numbers and booleans what Kubernetes takes for them, or a dumper put such text into quotes."""
+    """Make a PyYAML loader read numbers and booleans as Kubernetes does, or a dumper quote such
+    strings."""
     resolver.add_implicit_resolver("tag:yaml.org,2002:bool", BOOLEAN, list("yYnN"))
     resolver.add_implicit_resolver("tag:yaml.org,2002:int", INTEGER, list("-+0123456789"))
     resolver.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, list("-+0123456789."))

@@ -1,4 +1,4 @@
-"""How long ago, in the short words of kubectl (k8s.io/apimachinery/pkg/util/duration HumanDuration). Pure."""
+"""Format ages like kubectl (k8s.io/apimachinery/pkg/util/duration HumanDuration)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ __all__ = ["FOREVER", "aging", "human_duration"]
 MINUTE, HOUR, DAY, YEAR = 60, 3600, 86400, 365 * 86400
 FOREVER = float("inf")
 UNITS = ((10 * MINUTE, 1), (8 * HOUR, MINUTE), (2 * DAY, HOUR), (8 * DAY, HOUR), (8 * YEAR, DAY))
-"""Below each duration, the seconds by which the words change."""
+"""Pairs of a limit and the unit, in seconds, in which durations below the limit change."""
 
 
 def aging(timestamp: str, now: float) -> tuple[str, float]:
-    """The age, and until when it is the same (seconds since the epoch)."""
+    """Return the age, and the time until which it stays the same (seconds since the epoch)."""
     if not timestamp:
         return "<unknown>", FOREVER
     try:
@@ -25,7 +25,7 @@ def aging(timestamp: str, now: float) -> tuple[str, float]:
 
 
 def _next(duration: float) -> float:
-    """The next duration that has other words, perhaps."""
+    """Return the next duration at which the text may change."""
     if duration < 0:
         return 0.0 if duration > -1 else duration // 1 + 1
     unit = next((unit for limit, unit in UNITS if duration < limit), YEAR)
@@ -33,7 +33,7 @@ def _next(duration: float) -> float:
 
 
 def human_duration(duration: float) -> str:
-    """Two units at most, fewer the longer it is: 45s, 2m30s, 5h12m, 3d4h, 2y40d."""
+    """Return a duration in at most two units, such as 45s, 2m30s, 5h12m, 3d4h or 2y40d."""
     seconds = int(duration)
     if seconds < -1:
         return "<invalid>"

@@ -1,7 +1,9 @@
-"""gzip for large answers, as kube-apiserver compresses them, out of parts that stay compressed between requests.
+"""Compress large answers with gzip, as kube-apiserver does, from segments that are cached
+compressed.
 
-The items of a list are cut into segments of about 64. Each is compressed on its own, ends on a byte boundary and is kept together
-with its CRC, so that a list is a matter of joining bytes, and a changed object costs its own segment (RFC 1951 3.2.4, RFC 1952).
+The items of a list are divided into segments of about 64. Each segment is compressed on its own,
+ends on a byte boundary, and is cached with its CRC. So a list is built by joining bytes, and a
+changed object costs only its own segment (RFC 1951 3.2.4, RFC 1952).
 """
 
 from __future__ import annotations
@@ -23,25 +25,27 @@ if TYPE_CHECKING:
 __all__ = ["THRESHOLD", "Segments", "gzipped", "wants_gzip"]
 
 THRESHOLD = 128 * 1024
-"""Bytes above which an answer is compressed (APIResponseCompression of k8s.io/apiserver)."""
+"""The bytes above which an answer is compressed (APIResponseCompression of k8s.io/apiserver)."""
 SEGMENT_MASK = 63
-"""A segment ends before an item whose hash has none of these bits, once in 64: a new item shifts no borders but its own."""
+"""A segment ends before an item whose hash has none of these bits, on average one in 64.
+
+So a new item shifts only its own borders."""
 LARGEST = 512
-"""Items of a segment, at most."""
+"""The largest number of items in a segment."""
 KEPT = 32 * 1024 * 1024
-"""Bytes of segments that are kept."""
+"""The bytes of segments that are cached."""
 EACH = 40
-"""Bytes of the hash by which an item is known."""
+"""The bytes of the hash that identifies an item."""
 LEVEL = 1
 GZIP = 16
-"""What makes zlib write a gzip header and trailer."""
+"""The window bits that make zlib write a gzip header and trailer."""
 HEADER = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
 END = b"\x03\x00"
 """An empty last block."""
 
 
 class _Segment(NamedTuple):
-    """Raw deflate of `size` bytes whose CRC-32 is `crc`."""
+    """Raw deflate of `size` bytes with the CRC-32 `crc`."""
 
     data: bytes
     crc: int
@@ -49,34 +53,37 @@ class _Segment(NamedTuple):
 
 
 def wants_gzip(http: web.BaseRequest) -> bool:
-    """Whether the client names gzip in Accept-Encoding, read as kube-apiserver reads it."""
+    """Return whether the client names gzip in Accept-Encoding, read as kube-apiserver reads it."""
     return any(token.strip() == "gzip" for token in http.headers.get("Accept-Encoding", "").split(","))
 
 
 def gzipped(data: bytes) -> bytes:
-    """One gzip member of what is sent once."""
+    """Return `data` as one gzip member, without the cache."""
     compressor = isal_zlib.compressobj(LEVEL, isal_zlib.DEFLATED, GZIP | isal_zlib.MAX_WBITS)
     return compressor.compress(data) + compressor.flush()
 
 
 class Segments:
-    """Compresses lists, and keeps the segments used last. `kept`: how many bytes at most."""
+    """Compresses lists, and caches the segments that were used last, up to `kept` bytes."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self._segments: Bounded[tuple[int, ...], _Segment] = Bounded(kept)
 
     @property
     def size(self) -> int:
-        """Bytes that are kept now."""
+        """The number of bytes in the cache."""
         return self._segments.size
 
     async def gzip(self, head: bytes, items: Sequence[bytes], tail: bytes, *, keep: bool = True) -> list[bytes]:
-        """One gzip member, in parts: `head`, the items with commas between them, `tail`. `keep`: whether the same items are likely to
-        be asked for again. Lets others have their turn while there is much to compress."""
+        """Return the parts of one gzip member with `head`, the comma-separated items, and `tail`.
+
+        `keep` is true if the same items are likely to be requested again. Other requests get their
+        turn during long compressions."""
         parts, crc, size, turn = [HEADER], 0, 0, TURNS.begin()
         for number, cut in enumerate(_cuts(items)):
-            # Known by size, and by the items' hashes: those are computed once per object, and secret (siphash with a random key). The items
-            # themselves would keep the states of objects that are long gone, a thousand times as large as what they are compressed to.
+            # The key of a segment is its size and the hashes of its items. Hashes are computed once
+            # per object, and are secret (siphash with a random key). Items as keys would keep the
+            # states of deleted objects, a thousand times as large as their compressed form.
             known = (sum(map(len, cut)), *map(hash, cut))
             segment = self._segments.get(known)
             if segment is None:
@@ -93,7 +100,7 @@ class Segments:
 
 
 def _cuts(items: Sequence[bytes]) -> Iterator[tuple[bytes, ...]]:
-    """The items in segments. Where they are cut depends on nothing but the items at the border."""
+    """Yield the items in segments. Only the items at a border decide where it is."""
     borders = [index for index, number in enumerate(map(hash, items)) if not number & SEGMENT_MASK]
     for start, end in pairwise([0, *borders, len(items)]):
         for low in range(start, end, LARGEST):

@@ -1,4 +1,6 @@
-"""Continue tokens: where a list in pages goes on, and as of which revision. Opaque to clients. Pure."""
+"""Encode continue tokens: where a list in pages continues, and as of which revision.
+
+Clients treat them as opaque."""
 
 from __future__ import annotations
 
@@ -18,21 +20,27 @@ VERSION = "meta.k8s.io/v1"
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """`revision`: of the snapshot, -1 for a list that is to go on with the latest state instead. `start`: the first key wanted,
-    below the kind's prefix. `remaining`: how many objects come from there on, -1 when that is not known."""
+    """The state of a list in pages.
+
+    revision: the revision of the snapshot, -1 for a list that continues with the latest state
+    instead.
+
+    start: the first key to return, below the kind's prefix.
+
+    remaining: the number of objects from there on, -1 if unknown."""
 
     revision: int
     start: str
     remaining: int = -1
 
     def encode(self) -> str:
-        """URL-safe text."""
+        """Return the token as URL-safe text."""
         value = {"v": VERSION, "rv": self.revision, "start": self.start, "left": self.remaining}
         return base64.urlsafe_b64encode(orjson.dumps(value)).rstrip(b"=").decode()
 
     @classmethod
     def decode(cls, text: str) -> Token:
-        """Raises ApiError (400) for what `encode` has not made."""
+        """Return the token. Raises ApiError (400) for text that does not come from `encode`."""
         try:
             value = orjson.loads(base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True))
         except (binascii.Error, ValueError):
@@ -50,4 +58,4 @@ def _is_number(value: object) -> TypeGuard[int]:
 
 
 def _bad() -> Exception:
-    return bad_request("continue key is not valid: use the one of the page before, or start the list anew without one")
+    return bad_request("continue key is not valid: use the one of the page before, or start the list again without one")

@@ -1,4 +1,4 @@
-"""From errors to responses: every failure is a Status, as JSON or YAML, whichever the client takes."""
+"""Convert errors into responses: every failure is a Status, as JSON or YAML."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ __all__ = ["from_storage", "render", "too_large_revision"]
 
 
 FULL_SECONDS = 5
-"""After which history may be compacted, and what was deleted be free for others."""
+"""The seconds after which compaction may have made room in a full storage."""
 
 
 def from_storage(error: StorageError) -> ApiError:
-    """What the client is to see of a storage error that the registry did not explain in the client's own words."""
+    """Return the error to show the client, for a storage error that the registry did not
+    translate."""
     match error:
         case Conflict():
             return conflict("", "", error.key.rpartition("/")[2], MODIFIED)
@@ -42,14 +43,16 @@ def from_storage(error: StorageError) -> ApiError:
 
 
 def too_large_revision(wanted: int, current: int) -> ApiError:
-    """504: a resourceVersion that has not happened here, as when a backup was restored. Clients then list anew."""
+    """Return a 504 for a resourceVersion that does not exist here, for example after a restore.
+
+    Clients then list again."""
     message = f"Too large resource version: {wanted}, current: {current}"
     causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
     return ApiError(504, "Timeout", f"Timeout: {message}", details={"causes": causes}, retry_after=1)
 
 
 def render(error: ApiError, call: Call) -> web.Response:
-    """The response for an error."""
+    """Return the response for an error."""
     try:
         form = negotiate(call)
     except ApiError:

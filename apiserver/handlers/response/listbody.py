@@ -1,4 +1,4 @@
-"""An encoded JSON list in parts, which are joined only as they go out."""
+"""Hold an encoded JSON list in parts, which are joined only when they are sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Parts"]
 
 
 class Parts(NamedTuple):
-    """`head`, the items with a comma between each two, `tail`."""
+    """`head`, the items, between which commas are inserted, and `tail`."""
 
     head: bytes
     items: Sequence[bytes]
@@ -19,11 +19,12 @@ class Parts(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes in all."""
+        """The number of bytes of the joined list."""
         return len(self.head) + sum(map(len, self.items)) + max(len(self.items) - 1, 0) + len(self.tail)
 
     def exceeds(self, size: int) -> bool:
-        """Whether it has more bytes than these; without looking at more items than that takes."""
+        """Return whether the list has more than `size` bytes. Examines no more items than
+        necessary."""
         left = size - len(self.head) - len(self.tail) - max(len(self.items) - 1, 0)
         for item in self.items:
             left -= len(item)
@@ -32,17 +33,18 @@ class Parts(NamedTuple):
         return left < 0
 
     def join(self) -> bytes:
-        """All of it."""
+        """Return the whole list."""
         return b"".join((self.head, b",".join(self.items), self.tail))
 
     def pieces(self, count: int) -> Iterator[bytes]:
-        """All of it in order: the head, the items in about this many pieces, the tail."""
+        """Yield the whole list in order: the head, the items in about `count` pieces, the tail."""
         items = self.items
         step = max(1, -(-len(items) // max(count, 1)))
         if self.head:
             yield self.head
         for start in range(0, len(items), step):
-            # An empty item at the end makes the comma before the next piece without copying this one.
+            # An empty item at the end adds the comma before the next piece without copying this
+            # one.
             yield b",".join([*items[start : start + step], b""] if start + step < len(items) else items[start : start + step])
         if self.tail:
             yield self.tail

@@ -1,4 +1,5 @@
-"""The PartialObjectMetadata form of meta.k8s.io: what garbage collector, quota and metadata informers live on."""
+"""Encode PartialObjectMetadata of meta.k8s.io, for garbage collector, quota and metadata
+informers."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ __all__ = ["partial", "wrong_form"]
 
 
 def partial(resource: Resource, entry: Entry, version: str) -> bytes:
-    """The encoded metadata of an object, in a version of meta.k8s.io."""
+    """Return the encoded metadata of an object, in a version of meta.k8s.io."""
     return b'{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/%s","metadata":%s}' % (
         version.encode(),
         rows.row_of(resource, entry).metadata(entry),
@@ -23,5 +24,6 @@ def partial(resource: Resource, entry: Entry, version: str) -> bytes:
 
 
 def wrong_form(kind: str, why: str) -> ApiError:
-    """406: an object asked for as a list of metadata, or a list as the metadata of one object."""
+    """Return a 406: an object was requested as a list of metadata, or a list as one object's
+    metadata."""
     return ApiError(406, "NotAcceptable", f"you requested {kind}, but {why}")

@@ -1,4 +1,4 @@
-"""Responses: bytes that are encoded already go out as they are, everything else is encoded in the negotiated form."""
+"""Create responses: encoded bytes are sent unchanged, other values in the negotiated form."""
 
 from __future__ import annotations
 
@@ -25,26 +25,32 @@ if TYPE_CHECKING:
 __all__ = ["CHUNK", "encode", "headers", "respond", "respond_bytes", "respond_entry", "stream"]
 
 CHUNK = 256 * 1024
-"""Bodies above this many bytes go out in pieces of about this size, between which others may have their turn. Smaller ones cost more."""
+"""The bytes above which bodies are sent in pieces of about this size.
+
+Other requests may have their turn between pieces. Smaller pieces cost more."""
 
 BLOCK, PLAIN = 500, 256 * 1024
-"""Values and bytes that are written as YAML in block style, which takes about 50 µs a value; more are written in flow style, as JSON."""
+"""The values and the bytes up to which YAML is written in block style, at about 50 µs a value.
+
+Larger values are written in flow style, as JSON."""
 WARNING, WARNINGS = 256, 4096
-"""Characters of a warning where there are many, and of all together: as kube-apiserver bounds them."""
+"""The characters of one warning if there are many, and of all together, as in kube-apiserver."""
 
 GZIPPED = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
 SEGMENTS = Segments()
-"""Of all lists. What is kept is found by its content, so that nobody gets what they may not see."""
+"""The compressed segments of all lists.
+
+They are found by content, so that no user gets data that the user may not see."""
 
 
 def headers(call: Call, form: Form) -> dict[str, str] | list[tuple[str, str]]:
-    """The headers of a response; Warning once for each warning of the call."""
+    """Return the headers of a response, with one Warning for each warning of the call."""
     found = {"Content-Type": form.media, "Cache-Control": "no-cache, private"}
     return [*found.items(), *(("Warning", text) for text in _warnings(call.warnings))] if call.warnings else found
 
 
 def respond(call: Call, form: Form, value: dict[str, Any], *, status: int = 200) -> web.Response:
-    """A response of one JSON-shaped value."""
+    """Return a response with one JSON-shaped value."""
     body = encode(form, value)
     if call.keeps_answer:
         call.answer = body if form.raw else orjson.dumps(value)
@@ -52,14 +58,15 @@ def respond(call: Call, form: Form, value: dict[str, Any], *, status: int = 200)
 
 
 def respond_bytes(call: Call, form: Form, body: bytes, *, status: int = 200) -> web.Response:
-    """A response of one encoded JSON value."""
+    """Return a response with one encoded JSON value."""
     if call.keeps_answer:
         call.answer = body
     return _whole(call, form, body if form.raw else encode(form, orjson.loads(body)), status)
 
 
 def _whole(call: Call, form: Form, body: bytes, status: int) -> web.Response:
-    """A response of these bytes, compressed when they are many and the client takes that."""
+    """Return a response with these bytes, compressed if they are many and the client accepts
+    gzip."""
     if len(body) <= THRESHOLD or call.keeps_answer or call.http.method == "HEAD" or not wants_gzip(call.http):
         return web.Response(body=body, status=status, headers=headers(call, form))
     response = web.Response(body=gzipped(body), status=status, headers=headers(call, form))
@@ -68,7 +75,7 @@ def _whole(call: Call, form: Form, body: bytes, status: int) -> web.Response:
 
 
 def respond_entry(call: Call, form: Form, resource: Resource, entry: Entry, *, status: int = 200) -> web.Response:
-    """A response of one stored object: itself, as a table of one row, or its metadata."""
+    """Return a response with one stored object: itself, as a table of one row, or its metadata."""
     match form.kind:
         case "Table":
             body = table.table(call.query, resource, form.version, [entry], {"resourceVersion": str(entry.revision)}).join()
@@ -82,14 +89,17 @@ def respond_entry(call: Call, form: Form, resource: Resource, entry: Entry, *, s
 
 
 class _Streamed(web.StreamResponse):
-    """Its headers go out together with the first piece, which is there already: one record of TLS and one system call less."""
+    """A response whose headers are sent with the first piece, which saves a TLS record and a system
+    call."""
 
     _send_headers_immediately = False
 
 
 async def stream(call: Call, form: Form, parts: Parts) -> web.StreamResponse:
-    """A response of one encoded JSON list. Compressed when it is large and the client takes that. Each piece is written once the client
-    has taken the one before."""
+    """Send a response with one encoded JSON list, compressed if it is large and the client accepts
+    gzip.
+
+    Each piece is written after the client has taken the previous one."""
     http = call.http
     head = http.method == "HEAD"
     if parts.exceeds(THRESHOLD) and form.raw and not head and not call.keeps_answer and wants_gzip(http):
@@ -104,7 +114,8 @@ async def stream(call: Call, form: Form, parts: Parts) -> web.StreamResponse:
 
 
 async def _write(call: Call, form: Form, pieces: Iterable[bytes], size: int, more: dict[str, str]) -> web.StreamResponse:
-    """`size`: bytes of all pieces, of which small ones are joined. `more`: headers."""
+    """Write the pieces, joining small ones. `size` is the bytes of all pieces; `more` are
+    headers."""
     if size <= CHUNK:
         whole = web.Response(body=b"".join(pieces), headers=headers(call, form))
         whole.headers.update(more)
@@ -127,20 +138,21 @@ async def _write(call: Call, form: Form, pieces: Iterable[bytes], size: int, mor
 
 
 def encode(form: Form, value: Any) -> bytes:
-    """A JSON-shaped value in the form's media type."""
+    """Return a JSON-shaped value in the form's media type."""
     if form.media == YAML:
         json = orjson.dumps(value)
         if len(json) > PLAIN or json.count(b",") + json.count(b"{") + json.count(b"[") > BLOCK:
-            return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)  # JSON is YAML, too
+            # JSON is YAML, too
+            return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
         return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True).encode()
     return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE if form.pretty else None)
 
 
 class _Dumper(yaml.CSafeDumper):
-    """Writes no anchors and aliases, which not every reader takes."""
+    """A dumper without anchors and aliases, which not every reader accepts."""
 
     def ignore_aliases(self, data: object) -> bool:
-        """Every value is written out."""
+        """Write out every value."""
         return True
 
 
@@ -148,7 +160,7 @@ resolve_scalars(_Dumper)
 
 
 def _warnings(texts: Iterable[str]) -> Iterator[str]:
-    """The warnings as header values: cut, and those left out that do not fit."""
+    """Yield the warnings as header values: shortened, and without those that do not fit."""
     distinct = list(dict.fromkeys(texts))
     whole = sum(map(len, distinct)) <= WARNINGS
     room = WARNINGS
@@ -161,6 +173,8 @@ def _warnings(texts: Iterable[str]) -> Iterator[str]:
 
 
 def _warning(text: str) -> str:
-    """RFC 7234 5.5, as k8s.io/apimachinery writes it: code 299, no agent. Header values have no control characters."""
+    """Return a warning in the format of RFC 7234 5.5, as k8s.io/apimachinery writes it.
+
+    The code is 299, and there is no agent. Header values contain no control characters."""
     clean = "".join(letter if letter.isprintable() else " " for letter in text)
     return '299 - "' + clean.replace("\\", "\\\\").replace('"', '\\"') + '"'

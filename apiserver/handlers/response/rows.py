@@ -1,8 +1,9 @@
-"""Caches an object's table row beside the object (Entry.row): its constant part, and the whole row until one of its ages changes.
+"""Cache an object's table row beside the object (Entry.row).
 
-One decoding, at the first use, finds the constant part for tables and metadata lists: the encoded cells, and the position of the
-metadata in the object's JSON. Timestamps are kept as placeholders between \\x01 bytes, which JSON always escapes, and are rendered
-as ages for each response.
+The cache holds the constant part, and the whole row until one of its ages changes. One decoding, at
+the first use, finds the constant part for tables and metadata lists: the encoded cells, and the
+position of the metadata in the object's JSON. Timestamps are kept as placeholders between \\x01
+bytes, which JSON always escapes, and are rendered as ages for each response.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 __all__ = ["AGE", "Ages", "Row", "columns", "row_of"]
 
 MARK = b"\x01"
-"""Around a time that is to become an age. JSON escapes it."""
+"""The mark around a time that is rendered as an age. JSON escapes it."""
 DATE = re.compile(b"%s([^%s]*)%s" % (MARK, MARK, MARK))
 KEPT = 32 * 1024 * 1024
-"""Bytes of whole rows after which those made before them are let go."""
+"""The bytes of whole rows after which the older ones are dropped."""
 KEY = b'"metadata":'
 AGE = Column(
     "Age",
@@ -39,12 +40,15 @@ AGE = Column(
 
 
 def columns(resource: Resource) -> tuple[Column, ...]:
-    """The kind's columns behind the name: its own, or the age."""
+    """Return the kind's columns after the name: its own columns, or the age."""
     return resource.columns or (AGE,)
 
 
 class Row:
-    """What is kept of a row. `whole`: the encoded row in the usual form (see table.rows), right until `until`; None when it is not kept."""
+    """The cached parts of a row.
+
+    `whole` is the encoded row in the usual form (see table.rows), valid until `until`; None if it
+    is not cached."""
 
     __slots__ = ("cells", "end", "start", "until", "whole")
 
@@ -54,19 +58,21 @@ class Row:
         self.until = 0.0
 
     def metadata(self, entry: Entry) -> bytes:
-        """The encoded metadata: a slice of the object's JSON."""
+        """Return the encoded metadata, a slice of the object's JSON."""
         return entry.json[self.start : self.end]
 
 
 class Ages:
-    """Ages as of one moment; objects often share a time. `until`: when the first that was looked at since `begin` changes."""
+    """Ages as of one moment, cached because objects often share a time.
+
+    `until` is when the first age changes of those used in the last `fill`."""
 
     def __init__(self, now: float) -> None:
         self.now, self.until = now, FOREVER
         self._known: dict[bytes, tuple[bytes, float]] = {}
 
     def fill(self, cells: bytes) -> bytes:
-        """The cells with their ages."""
+        """Return the cells with their ages filled in."""
         self.until = FOREVER
         return DATE.sub(self._replace, cells)
 
@@ -81,7 +87,7 @@ class Ages:
 
 
 class Kept:
-    """Bounds the memory of whole rows: the older half of them is let go again and again, though some of it may be in use."""
+    """Bounds the memory of whole rows by dropping the older half repeatedly, even rows in use."""
 
     def __init__(self, limit: int = KEPT) -> None:
         self._limit, self._size = limit, 0
@@ -89,7 +95,7 @@ class Kept:
         self._newer: list[Row] = []
 
     def add(self, row: Row, whole: bytes, until: float) -> None:
-        """Keep the whole row until then."""
+        """Keep the whole row until the time `until`."""
         row.whole, row.until = whole, until
         self._newer.append(row)
         self._size += len(whole)
@@ -100,12 +106,13 @@ class Kept:
 
 
 def row_of(resource: Resource, entry: Entry) -> Row:
-    """The entry's row, made at the first need."""
+    """Return the entry's row, which is created at the first use."""
     row: Row | None = entry.row
     if row is None:
         obj = entry.object()
         encoded = [orjson.dumps(entry.name), *(_cell(column, lookup(obj, column.path)) for column in columns(resource))]
-        # What is stored was written by orjson in this very order, so that writing it again gives the same bytes.
+        # orjson wrote the stored bytes in this order, so encoding the metadata again yields the
+        # same bytes.
         start = entry.json.index(KEY) + len(KEY)
         row = entry.row = Row(b"[%s]" % b",".join(encoded), start, start + len(orjson.dumps(obj["metadata"])))
     return row

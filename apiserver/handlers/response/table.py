@@ -1,6 +1,7 @@
-"""The Table form of meta.k8s.io, as kube-apiserver prints custom resources (apiextensions-apiserver's tableconvertor).
+"""Create the Table form of meta.k8s.io, as kube-apiserver prints custom resources.
 
-What is kept of each row is in apiserver.handlers.response.rows; here the ages are filled in and the parts put together.
+Source: tableconvertor of apiextensions-apiserver. apiserver.handlers.response.rows caches the rows;
+this module fills in ages and joins the parts.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["definitions", "rows", "table", "table_of_many"]
 
 STEP = 100
-"""Rows that are made before others may have their turn."""
+"""The number of rows to create before other requests get their turn."""
 KEPT = Kept()
 NAME_DESCRIPTION = (
     "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to "
@@ -36,15 +37,17 @@ NAME_DESCRIPTION = (
 def table(
     query: Mapping[str, str], resource: Resource, version: str, entries: Sequence[Entry], meta: Mapping[str, Any], *, headers: bool = True
 ) -> Parts:
-    """The encoded Table of these objects. `meta`: its ListMeta. Without `headers` there are no column definitions, as in all events of a
-    watch but the first."""
+    """Return the encoded Table of these objects. `meta` is its ListMeta.
+
+    Without `headers` there are no column definitions, as in all events of a watch except the
+    first."""
     return _with_head(resource, version, meta, rows(query, resource, version, entries), headers=headers)
 
 
 async def table_of_many(
     query: Mapping[str, str], resource: Resource, version: str, entries: Sequence[Entry], meta: Mapping[str, Any]
 ) -> Parts:
-    """The same, letting others have their turn."""
+    """Return the encoded Table of many objects. Other requests get their turns meanwhile."""
     made: list[bytes] = []
     turn = TURNS.begin()
     for start in range(0, len(entries), STEP):
@@ -60,7 +63,7 @@ def _with_head(resource: Resource, version: str, meta: Mapping[str, Any], made: 
 
 
 def definitions(resource: Resource) -> list[dict[str, Any]]:
-    """The column definitions; Name comes first."""
+    """Return the column definitions, of which Name is the first."""
     name = {"name": "Name", "type": "string", "format": "name", "description": NAME_DESCRIPTION, "priority": 0}
     return [
         name,
@@ -72,7 +75,7 @@ def definitions(resource: Resource) -> list[dict[str, Any]]:
 
 
 def rows(query: Mapping[str, str], resource: Resource, version: str, entries: Iterable[Entry]) -> list[bytes]:
-    """The encoded rows, with the current ages."""
+    """Return the encoded rows with the current ages."""
     ages = Ages(time.time())
     include = query.get("includeObject", "") or "Metadata"
     if include == "Metadata" and version == "v1":
@@ -81,7 +84,7 @@ def rows(query: Mapping[str, str], resource: Resource, version: str, entries: It
 
 
 def _usual(resource: Resource, entry: Entry, ages: Ages) -> bytes:
-    """The row as kubectl asks for it, kept until an age in it changes."""
+    """Return the row in the form that kubectl requests, cached until one of its ages changes."""
     row = entry.row
     if row is not None and row.whole is not None and row.until > ages.now:
         return row.whole  # type: ignore[no-any-return] # an entry's row is Any to all but this module

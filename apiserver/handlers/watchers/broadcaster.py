@@ -1,7 +1,8 @@
-"""Hands the changes of one collection to all of its watches, in rounds: one write to each watch a round, whatever has come since.
+"""Deliver the changes of one collection to all of its watches in rounds, one write to each watch.
 
-A round begins with the first change after a pause. Until the next there is a pause, longer the more work a round is, so that many
-watches of many changes get them in fewer pieces. A watch that has no room is passed over; it catches up in its own task.
+A round begins with the first change after a pause. The pause before the next round grows with the
+work of a round, so that many watches of many changes get them in fewer pieces. A watch without room
+in its buffer is skipped, and catches up in its own task.
 """
 
 from __future__ import annotations
@@ -21,24 +22,29 @@ __all__ = ["Fanout", "Follower"]
 log = logging.getLogger(__name__)
 
 COALESCE = 0.015
-"""Seconds between two rounds, at least."""
+"""The shortest time in seconds between two rounds."""
 LONGEST = 0.06
-"""And at most, though rounds take longer than they should."""
+"""The longest time in seconds between two rounds, even if rounds take too long."""
 REST = 3.0
-"""How much longer than a round the pause behind it is: delivering leaves most of the time to others."""
+"""The ratio of the pause to the preceding round. It leaves most of the time to other work."""
 AT_ONCE, TURN = 64, 0.002
-"""Watches that are served before others have their turn, and seconds after which others have it anyway: changes may be large."""
+"""The number of watches, and the seconds, after which other requests get their turn.
+
+The time is needed because changes may be large."""
 
 
 class Follower(Protocol):
     """A watch that is up to date."""
 
     def deliver(self) -> bool:
-        """Write what is new, without waiting. False: not from here any more, as it has ended or has no room; it has left by itself."""
+        """Write new events without waiting.
+
+        Returns False if the watch has ended or has no room. It then no longer follows the
+        Fanout."""
 
 
 class Fanout:
-    """The followers of one collection. It works only as long as there are any."""
+    """The followers of one collection. It works only while there are any."""
 
     def __init__(self, collection: Collection[Entry]) -> None:
         self._collection = collection
@@ -49,13 +55,13 @@ class Fanout:
         return len(self._followers)
 
     def join(self, follower: Follower) -> None:
-        """Deliver to it from now on. It has everything up to the collection's present revision."""
+        """Deliver to a follower that has everything up to the collection's present revision."""
         self._followers[follower] = None
         if self._task is None:
             self._task = asyncio.create_task(self._run(self._collection.subscribe(self._collection.revision)), name="fanout")
 
     def leave(self, follower: Follower) -> None:
-        """Deliver to it no longer. Idempotent."""
+        """Stop delivering to a follower. Calling this again has no effect."""
         self._followers.pop(follower, None)
         if not self._followers and self._task is not None:
             self._task.cancel()
@@ -66,7 +72,7 @@ class Fanout:
         while True:
             try:
                 await news.next()
-            except Compacted:  # they are told each by its own place in the history
+            except Compacted:  # each follower notices this by its own position in the history
                 news = self._collection.subscribe(self._collection.revision)
             except Unavailable:
                 await self._round()

@@ -1,6 +1,7 @@
-"""Encodes watch events: one line of JSON per event, made of cached bytes.
+"""Encode watch events: one line of JSON per event, built from cached bytes.
 
-Watchers with the same options share the same bytes: the latest batch is kept for each combination of options.
+Watches with the same options share the bytes: the latest batch is kept for each combination of
+options.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
 
 
 SHARED = 8 * 1024 * 1024
-"""Bytes that are kept for watchers that ask for the same, those of all questions together."""
+"""The bytes kept for watches with the same options, for all combinations together."""
 
 
 class Batch:
-    """The encoded bytes of the changes that were asked for last. It holds none of the changes."""
+    """The encoded bytes of the changes requested last. It does not hold the changes themselves."""
 
     __slots__ = ("__weakref__", "_changes", "_memo", "data")
 
@@ -42,7 +43,8 @@ class Batch:
         self.data = b""
 
     def get(self, changes: Sequence[Change[Entry]], encode: Callable[[Sequence[Change[Entry]]], bytes]) -> bytes:
-        """The bytes of these changes, made by `encode` if nobody else asked for the same just before."""
+        """Return the bytes of these changes. Calls `encode` unless the previous call had the same
+        changes."""
         first, last = changes[0], changes[-1]
         asked = first.revision, first.item.key, last.revision, last.item.key, len(changes)
         if asked == self._changes:
@@ -53,13 +55,14 @@ class Batch:
         return data
 
     def forget(self) -> None:
-        """Hold nothing."""
+        """Release the bytes."""
         self._changes, self.data = None, b""
 
 
 class Memo:
-    """One Batch for each question that is being watched, kept for as long as somebody has it. The bytes of those that were made longest
-    ago are forgotten when there are more than `limit`."""
+    """One Batch for each combination of options that is in use.
+
+    When the bytes exceed `limit`, the oldest ones are released."""
 
     def __init__(self, limit: int = SHARED) -> None:
         self._batches: WeakValueDictionary[object, Batch] = WeakValueDictionary()
@@ -67,7 +70,7 @@ class Memo:
         self._kept: dict[Batch, int] = {}
 
     def batch(self, question: object) -> Batch:
-        """That of all who ask the same."""
+        """Return the Batch that all watches with these options share."""
         found = self._batches.get(question)
         if found is None:
             found = self._batches[question] = Batch(self)
@@ -85,7 +88,10 @@ class Memo:
 
 
 class Frames:
-    """The frames of one watch. `prefix`: that of the keys it looks at. `chunked`: whether pieces of them are chunks of HTTP/1.1."""
+    """The frames of one watch.
+
+    `prefix` is the prefix of its keys. `chunked` is true if pieces are sent as chunks of
+    HTTP/1.1."""
 
     def __init__(
         self,
@@ -105,21 +111,22 @@ class Frames:
         self._headers = True
 
     def initial(self, entries: Iterable[Entry]) -> Iterable[bytes]:
-        """An ADDED for each of these."""
+        """Return an ADDED event for each selected entry."""
         return (self._frame(b"ADDED", entry) for entry in entries if not self._selector or self._selector.matches(entry))
 
     def piece(self, frames: bytes) -> bytes:
-        """Some frames as they go over the connection (RFC 9112, 7.1)."""
+        """Return frames in their form on the connection (RFC 9112, 7.1)."""
         return b"%x\r\n%s\r\n" % (len(frames), frames) if frames and self._chunked else frames
 
     def changes(self, changes: Sequence[Change[Entry]]) -> bytes:
-        """The piece with the frames of these changes, b"" if none of them is seen by this watch."""
+        """Return the piece with the frames of these changes, b"" if this watch sees none of
+        them."""
         if not changes:
             return b""
         return self._encode(changes) if self._batch is None else self._batch.get(changes, self._encode)
 
     def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
-        """A BOOKMARK: everything up to the revision has been sent."""
+        """Return a BOOKMARK: everything up to the revision has been sent."""
         resource = self._resource
         meta: dict[str, Any] = {"resourceVersion": str(revision)}
         if annotations:
@@ -150,8 +157,10 @@ class Frames:
 
 
 def transition(change: Change[Entry], selector: Selector) -> tuple[bytes, Entry] | None:
-    """The event that a watcher with this selector sees of a change: an object that is selected no longer is DELETED for it, in
-    the last state that was, at the change's revision."""
+    """Return the event that a watch with this selector sees for a change, or None.
+
+    An object that is not selected any more is DELETED for the watch, in its last selected state, at
+    the change's revision."""
     previous = change.previous
     before = previous is not None and (not selector or selector.matches(previous))
     if change.type == "delete":
@@ -164,11 +173,12 @@ def transition(change: Change[Entry], selector: Selector) -> tuple[bytes, Entry]
 
 
 def error_frame(error: ApiError) -> bytes:
-    """An ERROR: the watch ends here."""
+    """Return an ERROR event, which ends the watch."""
     return b'{"type":"ERROR","object":%s}\n' % orjson.dumps(error.status())
 
 
 def _at(entry: Entry, revision: int) -> Entry:
-    """The same state with another resourceVersion, which stands at the head of the metadata (see Entry)."""
+    """Return the same state with another resourceVersion, the first member of the metadata (see
+    Entry)."""
     json = entry.json.replace(b'"resourceVersion":"%d"' % entry.revision, b'"resourceVersion":"%d"' % revision, 1)
     return Entry(entry.key, entry.namespace, entry.name, revision, json, entry.labels, entry.fields)

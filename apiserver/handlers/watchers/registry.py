@@ -1,4 +1,4 @@
-"""The watches that are running, so that a shutdown can end them cleanly instead of cutting them."""
+"""Track the running watches, so that a shutdown ends them cleanly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["Watches"]
 
 
 class Watches:
-    """The tasks that serve watches. `unread`: what their clients have not read."""
+    """The tasks that serve watches. `unread` counts the bytes that their clients have not read."""
 
     def __init__(self) -> None:
         self.stopping = False
@@ -28,18 +28,20 @@ class Watches:
         return len(self._tasks)
 
     def stop(self) -> None:
-        """Let every watch finish what it writes and end its response; none begins any more."""
+        """Let every watch finish its write and end its response. No new watch begins."""
         self.stopping = True
         for task in self._tasks:
             task.cancel()
 
     async def ended(self) -> None:
-        """Return when no watch is running."""
+        """Wait until no watch is running."""
         await self._none.wait()
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Around a watch in the present task. The cancellation by `stop` ends here; any other passes."""
+        """Track a watch in the current task.
+
+        The cancellation by `stop` ends here. Any other one propagates."""
         task = asyncio.current_task()
         assert task is not None, "a watch is served by a task"
         self._tasks.add(task)
@@ -47,7 +49,8 @@ class Watches:
         try:
             yield
         except asyncio.CancelledError:
-            # A client that goes away at the same moment cancels too: then something is left to be cancelled, and it passes.
+            # A client that disconnects at the same moment cancels the task too. Then a cancellation
+            # remains, and propagates.
             if not self.stopping or task.uncancel() > 0:
                 raise
         finally:

@@ -1,7 +1,9 @@
-"""The bytes that clients of watches have not read yet: bounded, so that those who do not read take no memory from others.
+"""Bound the bytes that clients of watches have not read, so that slow readers take no memory from
+others.
 
-A client has some seconds to read what was written (see handlers.watch). While all that waits is more than the bound, those who have waited
-longest are cut, first of the user with most. For one event loop.
+A client has some seconds to read what was written (see handlers.watch). While all unread bytes
+exceed the bound, the user with most of them loses the connection that has waited longest. Use it on
+one event loop.
 """
 
 from __future__ import annotations
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["UNREAD", "Unread"]
 
 UNREAD = 64 * 1024 * 1024
-"""Bytes in the buffers of all watches' connections. Encrypted, they take up to three times as much memory."""
+"""The bytes in the buffers of all watches' connections.
+
+Encrypted, they take up to three times as much memory."""
 
 
 class _Waiting(NamedTuple):
@@ -26,16 +30,18 @@ class _Waiting(NamedTuple):
 
 
 class Unread:
-    """`size`: of all that waits."""
+    """The unread bytes of all clients. `size` is their sum."""
 
     def __init__(self, most: int = UNREAD) -> None:
         self._most, self.size = most, 0
-        self._waiting: dict[int, _Waiting] = {}  # who waits longest comes first
+        self._waiting: dict[int, _Waiting] = {}  # the longest wait comes first
         self._number = 0
 
     @contextmanager
     def waiting(self, user: Hashable, size: int, cut: Callable[[], object]) -> Iterator[None]:
-        """While so many bytes wait for a client of the user. `cut` ends its connection, and is called at most once."""
+        """Count `size` bytes that wait for a client of the user.
+
+        `cut` ends the client's connection, and is called at most once."""
         self._number += 1
         number = self._number
         self._waiting[number] = _Waiting(user, size, cut)
