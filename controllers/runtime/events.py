@@ -1,7 +1,8 @@
 """Kubernetes Events (core/v1) about objects: what happened, for people. Best effort: never in the way, never lost silently in logs.
 
-Repeats of the same (object, reason, message) bump `count` of the one Event. Events go to the object's namespace, those about
-cluster-scoped objects to `default`.
+Repeats of the same (object, reason, message) increase `count` of the one Event. Events are written to the object's namespace, those
+about cluster-scoped objects to `default`. Each one is logged, too, as client-go's broadcaster does it: an operator who reads the log
+learns of binds, failing classes and refused secrets.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ BURST, PER_SECOND = 20, 50
 """More events than BURST are written at this pace: when much happens at once, the server has more urgent things to do."""
 REMEMBERED = 4096
 MESSAGE_LIMIT = 1024
+LOGGED = 2048
+"""Characters of a message that are logged."""
 
 Identity = tuple[str, str, str, str]
 
@@ -50,8 +53,14 @@ def _named(about: Object) -> Object:
     return {"apiVersion": about["apiVersion"], "kind": about["kind"], "metadata": metadata}
 
 
+def _log(about: Object, type_: str, reason: str, message: str) -> None:
+    """Logs an event on one line. Messages repeat what tenants wrote: nothing in them may look like another line, or steer a terminal."""
+    text = "".join(char if char.isprintable() else " " for char in message[:LOGGED])
+    log.log(logging.WARNING if type_ == "Warning" else logging.INFO, "%s %s: %s: %s", about["kind"].lower(), key_of(about), reason, text)
+
+
 class EventRecorder:
-    """Takes events at once and writes them in `run`. `component` is who reports."""
+    """Takes events at once and writes them in `run`. `component` reports them."""
 
     def __init__(self, client: Client, component: str) -> None:
         self._client, self._component = client, component
@@ -60,8 +69,11 @@ class EventRecorder:
         self._series: OrderedDict[Identity, _Series] = OrderedDict()
         self._sequence = int.from_bytes(os.urandom(6), "big")
 
-    def event(self, about: Object, type_: Literal["Normal", "Warning"], reason: str, message: str) -> None:
-        """Takes note of an event about an object, which needs apiVersion, kind and metadata."""
+    def event(self, about: Object, type_: Literal["Normal", "Warning"], reason: str, message: str, *, detail: str = "") -> None:
+        """Takes note of an event about an object, which needs apiVersion, kind and metadata.
+
+        `detail`: what the log alone says, because tenants read events."""
+        _log(about, type_, reason, f"{message} ({detail})" if detail else message)
         message = message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 3] + "..."
         identity = (uid_of(about), type_, reason, message)
         _, times = self._pending.pop(identity, ({}, 0))

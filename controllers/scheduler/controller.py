@@ -280,7 +280,7 @@ class Scheduler:
                 self._free.restore(host)
                 raise QuotaExceeded("QuotaExceeded", error.message) from None
             if error.status in {403, 404, 409, 422}:
-                log.info("%s was not bound to %s: %s", key_of(workload), host, error)
+                log.info("workload %s: not bound to host %s: %s", key_of(workload), host, error)
                 if await self._settled(workload):
                     self._free.restore(host)
                     return True
@@ -289,7 +289,7 @@ class Scheduler:
                 return False  # the host's fault: it stays assumed, so that the next try is another one
             self._free.restore(host)
             raise
-        self._cluster.events.event(_about(workload), "Normal", "Bound", "a host was found")
+        self._cluster.events.event(_about(workload), "Normal", "Bound", "a host was found", detail=f"host {host}")
         return True
 
     async def _settled(self, workload: Object) -> bool:

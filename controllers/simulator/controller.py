@@ -104,8 +104,6 @@ class Simulator:
         for reason, message in found.events:
             kind: Literal["Normal", "Warning"] = "Warning" if reason.endswith("Error") else "Normal"
             self._recorder.event(obj, kind, reason, message)
-            if kind == "Warning":
-                log.info("%s: %s: %s", key_of(obj), reason, message)
 
     def _latest(self, key: str) -> Object | None:
         """The host as last seen, or as last written by ourselves where the watch has not caught up yet."""

@@ -78,7 +78,9 @@ async def unbind(cluster: Cluster, workload: Object, host: Object) -> Object | N
     uid = workload["metadata"]["uid"]
     patch = [{"op": "test", "path": "/spec/claimRef/uid", "value": uid}, {"op": "remove", "path": "/spec/claimRef"}]
     try:
-        return await cluster.client.patch(kinds.HOSTS, name_of(host), patch, content_type=JSON_PATCH)
+        freed = await cluster.client.patch(kinds.HOSTS, name_of(host), patch, content_type=JSON_PATCH)
+        log.info("workload %s: released host %s", key_of(workload), name_of(host))
+        return freed
     except ApiException as error:
         if error.status != INVALID and not error.not_found:
             raise

@@ -6,7 +6,7 @@ A class that is deleted stays until nobody has a host of it, as a volume stays w
 from __future__ import annotations
 
 import base64
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, deleting, name_of
@@ -170,9 +170,17 @@ class ClassController:
         about = {"apiVersion": kinds.CLASSES.api_version, "kind": "WorkloadClass", "metadata": class_["metadata"]}
         if users and find_condition(before, "Removable") is None:
             self._cluster.events.event(about, "Warning", "InUse", in_use(users))
-        news = problem is not None and not early and (before is None or is_true(before, "Connected"))
-        if problem is not None and news and problem.reason != "Connecting":
-            self._cluster.events.event(about, "Warning", problem.reason, problem.message)
+        if (news := _news(before, conditions)) is not None:
+            self._cluster.events.event(about, *news)
+
+
+def _news(before: list[Object] | None, conditions: list[Object]) -> tuple[Literal["Normal", "Warning"], str, str] | None:
+    """The event about the class's connection, where it was made or lost, or fails for another reason than before. That it is being made
+    for the first time is none."""
+    old, new = find_condition(before, "Connected"), find_condition(conditions, "Connected")
+    if new is None or new["reason"] == "Connecting" or (old is not None and old["reason"] == new["reason"]):
+        return None
+    return "Normal" if new["status"] == "True" else "Warning", new["reason"], new["message"]
 
 
 def _asked(class_: Object) -> tuple[object, ...]:

@@ -297,6 +297,28 @@ async def test_that_no_host_fits_is_said_with_the_class_being_disconnected(here:
         await eventually(lambda: "not connected" not in here.condition("big", "Bound")["message"])
 
 
+async def test_the_log_tells_of_binds_releases_failing_classes_and_refused_secrets(here: World, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "controllers")
+
+    def logged(level: str, words: str) -> bool:
+        return any(record.levelname == level and words in record.getMessage() for record in caplog.records)
+
+    here.management.put(SECRETS, secret("c-kubeconfig", "team-a", userData="x"))
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web", userData={"name": "c-kubeconfig"}))
+        await eventually(lambda: logged("INFO", f"workload team-a/web: Bound: a host was found (host {here.host_object('h1')})"))
+        await eventually(lambda: logged("WARNING", 'workload team-a/web: SecretNotAllowed: the secret "c-kubeconfig"'))
+        here.request_deletion("web")
+        await eventually(lambda: logged("INFO", f"workload team-a/web: released host {here.host_object('h1')}"))
+        here.management.put(SECRETS, secret("hardware", "system", kubeconfig="nonsense"))
+        await eventually(lambda: logged("WARNING", "workloadclass metal: BadKubeconfig: "))
+        here.management.remove(SECRETS, "hardware", "system")
+        await eventually(lambda: logged("WARNING", "workloadclass metal: SecretNotFound: the secret system/hardware"))
+        here.management.put(SECRETS, secret("hardware", "system", kubeconfig=orjson.dumps(here.hardware.kubeconfig).decode()))
+        await eventually(lambda: logged("INFO", "workloadclass metal: Connected: "))
+    assert "canary" not in caplog.text
+
+
 async def test_rotated_credentials_need_no_restart(here: World) -> None:
     here.hardware.tokens = {"token-canary"}
     async with controllers(here):
