@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from apiserver.client.errors import ApiException
 from apiserver.client.informer import Informer
 from apiserver.client.objects import key_of, name_of, namespace_of
-from controllers.providers.kubevirt.names import DATA_VOLUMES, INSTANCES, SECRETS, VIRTUAL_MACHINES
+from controllers.providers.machines.kubevirt.names import DATA_VOLUMES, INSTANCES, SECRETS, VIRTUAL_MACHINES
 from controllers.runtime.controller import Controller
 from controllers.runtime.manager import Manager
 from hack.kubevirt.turn import Action, Seen, import_status, turn

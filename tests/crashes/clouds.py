@@ -13,10 +13,11 @@ from unittest import mock
 from libcloud.common.exceptions import BaseHTTPError
 from libcloud.compute.base import Node
 
-from controllers.providers.cloud import ec2errors, openstackerrors, provider
-from controllers.providers.cloud.driver import Driver, Refusal
-from controllers.providers.cloud.instance import IMAGE, SLOT_UID, WORKLOAD_UID, Instance
-from controllers.providers.cloud.openstack import instance_of
+from controllers.providers.machines.cloud import CloudProvider, ec2errors, openstackerrors
+from controllers.providers.machines.cloud.driver import CloudDriver
+from controllers.providers.machines.cloud.openstack import instance_of
+from controllers.providers.machines.cloud.parameters import Parameters
+from controllers.providers.machines.instance import IMAGE, SLOT_UID, WORKLOAD_UID, Instance
 from hack.cloud.nova import FLAVORS, Nova, Refused
 from tests.crashes import objects
 from tests.crashes.machines import FLAVOR, Found, Source
@@ -25,7 +26,8 @@ from tests.crashes.network import Process
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
 
-    from controllers.providers.base import ProviderError
+    from controllers.providers.base import ProviderContext, ProviderError
+    from controllers.providers.machines.refusals import Refusal
     from tests.crashes.stack import Stack
 
 __all__ = ["EC2", "OpenStack"]
@@ -36,7 +38,7 @@ SECONDS = 1.5
 """How long a cloud works on what it is told."""
 
 
-class Cloud(Source, Driver):
+class Cloud(Source, CloudDriver):
     """A cloud that is its own driver: what the provider asks for is a call of the provider's
     process."""
 
@@ -52,7 +54,12 @@ class Cloud(Source, Driver):
 
     @asynccontextmanager
     async def serving(self, stack: Stack) -> AsyncIterator[None]:
-        with mock.patch.object(provider, "connect", return_value=self):
+        async def connect(context: ProviderContext) -> Cloud:
+            assert isinstance(context.parameters, Parameters)
+            CloudDriver.__init__(self, context.parameters)
+            return self
+
+        with mock.patch.object(CloudProvider, "connect", connect):
             yield
 
     def machines(self) -> list[Found]:
@@ -82,7 +89,7 @@ class Cloud(Source, Driver):
         found = await self._call("GET slot" if slot_uid else "GET all", self.all)
         return [item for item in found if not slot_uid or item.tags.get(SLOT_UID) == slot_uid]
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """The next process has it."""
 
 
@@ -110,7 +117,7 @@ class EC2(Cloud):
             until = asyncio.get_running_loop().time() + SECONDS
             self._made[id] = (replace(item, state=state, reason=reason), becomes, until)
 
-    async def create(self, image: str, kind: str, tags: Mapping[str, str], user_data: bytes, token: str) -> Instance:
+    async def launch(self, image: str, kind: str, tags: Mapping[str, str], user_data: bytes, token: str) -> Instance:
         def work() -> Instance:
             if token not in self._tokens:
                 id = self._tokens[token] = f"i-{len(self._made)}"
@@ -130,7 +137,7 @@ class EC2(Cloud):
     async def stop(self, instance: Instance) -> None:
         await self._call("POST cloud stop", lambda: self._change(instance.id, "stopping", "stopped"))
 
-    async def reboot(self, instance: Instance) -> None:
+    async def restart(self, instance: Instance) -> None:
         await self._call("POST cloud reboot", lambda: None)
 
     async def tag(self, instance: Instance, tags: Mapping[str, str]) -> None:
@@ -188,7 +195,7 @@ class OpenStack(Cloud):
 
         return await self._call(f"POST cloud {what}", translated)
 
-    async def create(self, image: str, kind: str, tags: Mapping[str, str], user_data: bytes, token: str) -> Instance:
+    async def launch(self, image: str, kind: str, tags: Mapping[str, str], user_data: bytes, token: str) -> Instance:
         metadata = {key.replace("/", ":"): value for key, value in tags.items() if key != "Name"}
         server = {"name": tags["Name"], "imageRef": image, "flavorRef": kind, "metadata": metadata}
         made: Instance = await self._nova("create", lambda: self._instance(self.nova.create({"server": server}).id))
@@ -203,7 +210,7 @@ class OpenStack(Cloud):
     async def stop(self, instance: Instance) -> None:
         await self._nova("stop", lambda: self.nova.act(instance.id, {"os-stop": None}))
 
-    async def reboot(self, instance: Instance) -> None:
+    async def restart(self, instance: Instance) -> None:
         await self._nova("reboot", lambda: self.nova.act(instance.id, {"reboot": {"type": "HARD"}}))
 
     async def tag(self, instance: Instance, tags: Mapping[str, str]) -> None:

@@ -18,7 +18,7 @@ import pytest
 from controllers.providers.baremetalhost.report import Policy, provider_host
 from controllers.providers.base import ApplyRequest, ProviderError, Source
 from controllers.providers.firstboot import first_boot
-from controllers.providers.kubevirt.netconfig import network_config
+from controllers.providers.machines.kubevirt.netconfig import network_config
 from tests.hostile.inputs import JSON, YAML, many, repeated
 from tests.hostile.measure import HELD, Cost, Steps, grows, slowness, work
 from tests.unit.controllers.clusters import BMH, SECRETS, WORKLOADS, bmh, controllers, workload, world

@@ -11,11 +11,11 @@ import pytest
 
 from apiserver.registry.generic.patch import merge_patch
 from controllers.providers.base import Source
-from controllers.providers.flavors import Slot, slot_uid
-from controllers.providers.kubevirt.images import root_disk
-from controllers.providers.kubevirt.manifest import data_volume, install_patch, virtual_machine
-from controllers.providers.kubevirt.parameters import MachineFlavor, Parameters
-from controllers.providers.kubevirt.seed import seed
+from controllers.providers.machines.flavors import Slot, slot_uid
+from controllers.providers.machines.kubevirt.images import root_disk
+from controllers.providers.machines.kubevirt.manifest import data_volume, install_patch, virtual_machine
+from controllers.providers.machines.kubevirt.parameters import MachineFlavor, Parameters
+from controllers.providers.machines.kubevirt.seed import seed
 from controllers.providers.testing import claim
 from hack.kubevirt.furnish import NAMESPACE, Machines
 from hack.realcluster.processes import Processes, stop

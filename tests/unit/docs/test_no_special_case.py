@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 PROVIDERS = ROOT / "controllers" / "providers"
-SHARED = {"baremetalhost", "flavors"}
+SHARED = {"baremetalhost"}
 
 
 @pytest.mark.parametrize("provider", sorted(path.name for path in PROVIDERS.iterdir() if (path / "__init__.py").exists()))

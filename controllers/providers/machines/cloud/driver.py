@@ -1,0 +1,137 @@
+"""Does what the drivers of all clouds do alike: images by id, one instance for one image, and a list that has to be asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+import requests
+
+from controllers.providers.machines.cloud import problems
+from controllers.providers.machines.cloud.images import MOST, image_id, user_data
+from controllers.providers.machines.cloud.poller import Poller
+from controllers.providers.machines.driver import Content, Driver
+from controllers.providers.machines.flavors import slot_name
+from controllers.providers.machines.instance import IMAGE, QUARANTINED, REBOOTED, WORKLOAD_UID, record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from apiserver.client.objects import Object
+    from controllers.providers.base import ApplyRequest
+    from controllers.providers.machines.cloud.parameters import CloudFlavor, Parameters
+    from controllers.providers.machines.flavors import Slot
+    from controllers.providers.machines.fleet import Fleet
+    from controllers.providers.machines.instance import Instance
+    from controllers.providers.machines.steps import Wish
+
+__all__ = ["CloudDriver", "tags_for"]
+
+TOKENS = uuid.UUID("0b9f3c55-9f0e-5a0c-8c0f-6d7b6a1f2c11")
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """What an instance is created from."""
+
+    image_id: str
+    user_data: bytes
+
+
+class CloudDriver(Driver):
+    """One region of one account (or project)."""
+
+    place_noun = "region"
+    settings: Parameters
+    scheme: ClassVar[str]
+    """The scheme of an image's URL that contains the cloud's own id."""
+    most_user_data: ClassVar[int]
+    """The number of bytes of user data that the cloud accepts."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        super().__init__(parameters, parameters.region)
+        self._rebooted: set[str] = set()
+
+    @abstractmethod
+    async def instances(self, slot_uid: str = "") -> list[Instance]:
+        """Return all that are ours in the region, or those of one slot, as the cloud has them now."""
+
+    @abstractmethod
+    async def launch(self, image: str, kind: str, tags: Mapping[str, str], user_data: bytes, token: str) -> Instance:
+        """Create an instance with its tags in one call. If the cloud knows tokens, a token used before yields the same instance."""
+
+    @abstractmethod
+    async def terminate(self, instance: Instance) -> None:
+        """Shut the instance down and delete it with its disk. An instance that is gone already is no error."""
+
+    @abstractmethod
+    async def restart(self, instance: Instance) -> None:
+        """Ask the instance to reboot."""
+
+    @abstractmethod
+    def busy(self, error: Exception) -> bool:
+        """Return whether the instance is only being worked on, and accepts the same call a moment later."""
+
+    def follower(self, fleet: Fleet, on_health: Callable[[], None]) -> Poller:
+        return Poller(self.instances, self.explain, fleet, self.settings.poll_seconds, on_health)
+
+    async def in_slot(self, slot: Slot, uid: str) -> list[Instance]:
+        return await self.instances(uid)
+
+    def content(self, request: ApplyRequest) -> Content:
+        spec = request.workload["spec"]
+        note = " (but networkData: a cloud's network is its own)" if "networkData" in request.secrets else ""
+        id = image_id(spec, self.settings, self.scheme)
+        if id is None:
+            return Content(note=note)
+        return Content({"url": spec["image"]["url"]}, Boot(id, user_data(request, self.most_user_data)), note)
+
+    def known_image(self, spec: Object) -> Object | None:
+        url = (spec.get("image") or {}).get("url")
+        return {"url": url} if url else None
+
+    async def create(self, request: ApplyRequest, slot: Slot, flavor: CloudFlavor, wish: Wish, attempt: int) -> Instance:
+        boot, kind = wish.boot, flavor.instance_type
+        digest = hashlib.sha256(boot.user_data).hexdigest()
+        # The cloud refuses a token that comes with something else.
+        parts = (request.workload_uid, request.source.uid, boot.image_id, kind, digest, str(attempt))
+        tags = tags_for(request, slot, flavor, request.workload["spec"]["image"], identity=self.settings.identity)
+        return await self.launch(boot.image_id, kind, tags, boot.user_data, str(uuid.uuid5(TOKENS, "\n".join(parts))))
+
+    async def erase(self, instance: Instance) -> None:
+        await self.terminate(instance)
+
+    async def remove(self, instance: Instance, why: str) -> None:
+        if self.remembers:
+            await self.tag(instance, {why: "true"})
+        await self.terminate(instance)
+
+    async def retain(self, instance: Instance, who: str) -> None:
+        await self.tag(instance, {QUARANTINED: who})
+        await self.untag(instance, WORKLOAD_UID)
+
+    async def reboot(self, instance: Instance) -> None:
+        """Once, as far as this process knows. An instance may take no tags while it reboots: it is tagged when it is back."""
+        if instance.id not in self._rebooted:
+            await self.restart(instance)
+            self._rebooted.add(instance.id)
+        try:
+            await self.tag(instance, {REBOOTED: "true"})
+        except Exception as error:
+            if not self.busy(error):
+                raise
+        else:
+            self._rebooted.discard(instance.id)
+
+    def doubtful(self, error: Exception) -> bool:
+        return isinstance(error, requests.RequestException | OSError) or problems.status_of(error) >= 500
+
+
+def tags_for(request: ApplyRequest, slot: Slot, flavor: CloudFlavor, image: Object, *, identity: str) -> dict[str, str]:
+    """Return the tags of a new instance. A value that does not fit into a tag is left out; the image's URL always fits (see images)."""
+    recorded = record(request, slot, {**flavor.encode(), "labels": {}}, identity)
+    tags = {"Name": slot_name(slot), **recorded, IMAGE: image["url"]}
+    return {key: value for key, value in tags.items() if len(value) <= MOST}

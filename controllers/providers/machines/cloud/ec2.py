@@ -1,0 +1,143 @@
+"""EC2 by Apache Libcloud."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from libcloud.compute.base import Node, NodeImage, NodeSize
+from libcloud.compute.drivers.ec2 import EC2NetworkSubnet, EC2NodeDriver
+
+from controllers.providers.base import BadClass, ProviderError
+from controllers.providers.machines.cloud import calls, ec2errors
+from controllers.providers.machines.cloud.calls import Calls
+from controllers.providers.machines.cloud.credentials import texts
+from controllers.providers.machines.cloud.driver import CloudDriver
+from controllers.providers.machines.instance import SLOT_UID, Instance
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from controllers.providers.machines.cloud.parameters import Parameters
+    from controllers.providers.machines.refusals import Refusal
+
+__all__ = ["EC2"]
+
+KEYS = ("accessKey", "secretKey", "sessionToken")
+
+
+class EC2(CloudDriver):
+    """One region of one account. A creation carries a token, and terminated instances are listed for an hour."""
+
+    maker, scheme, most_user_data, remembers = "Amazon EC2", "ami://", 16 * 1024, True
+
+    def __init__(self, parameters: Parameters, credentials: Mapping[str, bytes]) -> None:
+        """Raises BadClass when the credentials lack a key."""
+        arguments = _arguments(parameters, credentials)
+        super().__init__(parameters)
+        self._calls: Calls[EC2NodeDriver] = Calls(parameters.region, lambda: EC2NodeDriver(**arguments))
+
+    async def instances(self, slot_uid: str = "") -> list[Instance]:
+        filters = {f"tag:{SLOT_UID}": slot_uid} if slot_uid else {"tag-key": SLOT_UID}
+        nodes = await self._calls.read(lambda driver: driver.list_nodes(ex_filters=filters))
+        return [_instance(node) for node in nodes]
+
+    async def launch(self, image: str, kind: str, tags: Mapping[str, str], user_data: bytes, token: str) -> Instance:
+        parameters = self.settings
+        options: dict[str, Any] = {"ex_clienttoken": token, "ex_metadata": dict(tags), "ex_assign_public_ip": parameters.public_address}
+        if user_data:
+            options["ex_userdata"] = user_data
+        if parameters.subnet:
+            options["ex_subnet"] = EC2NetworkSubnet(parameters.subnet, parameters.subnet, "available")
+        if parameters.security_groups:
+            options["ex_security_group_ids"] = list(parameters.security_groups)
+
+        def run(driver: EC2NodeDriver) -> Any:
+            size = NodeSize(kind, kind, None, None, None, None, driver)
+            return driver.create_node(name=tags["Name"], size=size, image=NodeImage(image, image, driver), **options)
+
+        return _instance(await self._calls.write(run))
+
+    async def terminate(self, instance: Instance) -> None:
+        await self._calls.write(lambda driver: driver.destroy_node(_node(instance, driver)))
+
+    async def start(self, instance: Instance) -> None:
+        await self._calls.write(lambda driver: driver.start_node(_node(instance, driver)))
+
+    async def stop(self, instance: Instance) -> None:
+        await self._calls.write(lambda driver: driver.stop_node(_node(instance, driver)))
+
+    async def restart(self, instance: Instance) -> None:
+        await self._calls.write(lambda driver: driver.reboot_node(_node(instance, driver)))
+
+    async def tag(self, instance: Instance, tags: Mapping[str, str]) -> None:
+        await self._calls.write(lambda driver: _change_tags(driver, "CreateTags", instance, tags))
+
+    async def untag(self, instance: Instance, *keys: str) -> None:
+        tags = {key: instance.tags[key] for key in keys if key in instance.tags}  # EC2 wants the values that they have
+        if tags:
+            await self._calls.write(lambda driver: _change_tags(driver, "DeleteTags", instance, tags))
+
+    def explain(self, error: Exception) -> ProviderError:
+        return ec2errors.explain(error)
+
+    def busy(self, error: Exception) -> bool:
+        return ec2errors.code_of(error) == "IncorrectInstanceState"
+
+    def refusal(self, error: Exception) -> Refusal | None:
+        return ec2errors.refusal(error)
+
+    async def close(self) -> None:
+        self._calls.close()
+
+
+def _arguments(parameters: Parameters, credentials: Mapping[str, bytes]) -> dict[str, Any]:
+    decoded = texts(credentials, KEYS)
+    if missing := [key for key in ("accessKey", "secretKey") if not decoded.get(key)]:
+        raise BadClass("NoCredentials", f"the credentials secret needs the keys accessKey and secretKey; missing: {', '.join(missing)}")
+    if parameters.region not in EC2NodeDriver.list_regions():
+        raise BadClass("BadParameters", f"correct spec.parameters: region: {parameters.region!r} is none of EC2's")
+    arguments: dict[str, Any] = {
+        "key": decoded["accessKey"],
+        "secret": decoded["secretKey"],
+        "token": decoded.get("sessionToken") or None,
+        "region": parameters.region,
+        "timeout": calls.TIMEOUT,
+    }
+    if parameters.endpoint:
+        url = urlsplit(parameters.endpoint)
+        arguments |= {"secure": url.scheme == "https", "host": url.hostname, "port": url.port or (443 if url.scheme == "https" else 80)}
+    return arguments
+
+
+def _node(instance: Instance, driver: EC2NodeDriver) -> Node:
+    return Node(instance.id, instance.id, "unknown", [], [], driver)
+
+
+def _change_tags(driver: EC2NodeDriver, action: str, instance: Instance, tags: Mapping[str, str]) -> None:
+    """EC2 counts its parameters from 1. Libcloud's own call counts the resources from 0, which not everything that speaks EC2 takes."""
+    parameters = {"Action": action, "ResourceId.1": instance.id}
+    for number, (key, value) in enumerate(tags.items(), start=1):
+        parameters |= {f"Tag.{number}.Key": key, f"Tag.{number}.Value": value}
+    driver.connection.request(driver.path, params=parameters)
+
+
+def _instance(node: Node) -> Instance:
+    extra = node.extra
+    return Instance(
+        id=node.id,
+        state=extra.get("status") or "pending",
+        tags=dict(extra.get("tags") or {}),
+        launched=str(extra.get("launch_time") or ""),
+        reason=str(extra.get("reason") or ""),
+        nics=tuple(_nic(interface) for interface in extra.get("network_interfaces") or ()) or _addresses(node),
+    )
+
+
+def _nic(interface: Any) -> Mapping[str, str]:
+    addresses = [item["private_ip"] for item in interface.extra.get("private_ips") or () if item.get("private_ip")]
+    return {"mac": interface.extra.get("mac_address") or "", "ip": addresses[0] if addresses else ""}
+
+
+def _addresses(node: Node) -> tuple[Mapping[str, str], ...]:
+    return ({"ip": node.private_ips[0]},) if node.private_ips else ()

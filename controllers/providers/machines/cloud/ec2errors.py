@@ -1,0 +1,64 @@
+"""What EC2's errors mean. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from libcloud.common.types import InvalidCredsError
+
+from controllers.providers.base import ProviderError
+from controllers.providers.machines.cloud import problems
+
+if TYPE_CHECKING:
+    from controllers.providers.machines.refusals import Refusal
+
+__all__ = ["code_of", "explain", "refusal"]
+
+QUOTA = {"InstanceLimitExceeded", "VcpuLimitExceeded", "MaxSpotInstanceCountExceeded", "VolumeLimitExceeded", "AddressLimitExceeded"}
+NO_ROOM = {"InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientFreeAddressesInSubnet", "InsufficientCapacity"}
+THROTTLED = {"RequestLimitExceeded", "Throttling", "ThrottlingException", "EC2ThrottledException"}
+NO_IMAGE = {"InvalidAMIID.NotFound", "InvalidAMIID.Malformed", "InvalidAMIID.Unavailable"}
+EXPIRED = {"RequestExpired"}
+FORBIDDEN = {"UnauthorizedOperation", "AccessDenied"}
+
+RIGHTS = (
+    "ec2:DescribeInstances, DescribeAddresses, RunInstances, CreateTags, DeleteTags, StartInstances, StopInstances, RebootInstances, "
+    "TerminateInstances"
+)
+
+
+def code_of(error: Exception) -> str:
+    """EC2's own code, such as InstanceLimitExceeded; empty without one."""
+    found = re.search(r"\b([A-Z][A-Za-z0-9]+(?:\.[A-Z][A-Za-z0-9]+)*):", problems.said_by(error))
+    return found[1] if found else ""
+
+
+def explain(error: Exception) -> ProviderError:
+    """Why EC2 cannot be asked, for the class's owner."""
+    code, said = code_of(error), problems.said_by(error)
+    skewed = code in EXPIRED or "Signature expired" in said or "not yet current" in said or "timestamp" in said.lower()
+    if skewed:
+        text = "the cloud takes the requests for old ones: set this machine's clock"
+        return ProviderError("ClockSkew", f"{text} ({said})")
+    if isinstance(error, InvalidCredsError) or code in {"ExpiredToken", "InvalidAccessKeyId"}:
+        text = "the cloud refuses the credentials: put valid ones into the class's secret (keys accessKey, secretKey, sessionToken)"
+        return ProviderError("Unauthorized", f"{text} ({said})")
+    if code in FORBIDDEN:
+        return ProviderError("Forbidden", f"the credentials may not do this: allow {RIGHTS} ({said})")
+    if code in THROTTLED:
+        return ProviderError("Throttled", f"the cloud asks for fewer requests; it is tried again, more slowly: raise pollSeconds ({said})")
+    return problems.general(error)
+
+
+def refusal(error: Exception) -> Refusal | None:
+    """Why EC2 will not make a machine; None for trouble in general."""
+    code, said = code_of(error), problems.said_by(error)
+    if code in QUOTA:
+        return problems.quota_exceeded(said)
+    if code in NO_ROOM:
+        return problems.no_capacity(said)
+    if code in NO_IMAGE:
+        return problems.image_not_found(said)
+    transient = isinstance(error, InvalidCredsError) or code in THROTTLED | EXPIRED | FORBIDDEN
+    return problems.machine_refused(said) if problems.refused_for_good(error) and not transient else None

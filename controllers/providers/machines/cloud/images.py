@@ -1,0 +1,65 @@
+"""What a Workload's image means in a cloud, and what its instance is given at first boot. Pure."""
+
+from __future__ import annotations
+
+import gzip
+import re
+from typing import TYPE_CHECKING
+
+import orjson
+
+from controllers.providers.base import ProviderError
+from controllers.providers.firstboot import first_boot
+
+if TYPE_CHECKING:
+    from apiserver.client.objects import Object
+    from controllers.providers.base import ApplyRequest
+    from controllers.providers.machines.cloud.parameters import Parameters
+
+__all__ = ["MOST", "image_id", "user_data"]
+
+MOST = 255
+"""Characters that a tag's value can have: 256 in EC2, 255 in OpenStack."""
+
+_METADATA = re.compile(rb"""\{\{\s*ds\.meta_data(?:\.(\w+)|\[\s*["']([^"'\]]+)["']\s*\])\s*\}\}""")
+
+
+def image_id(spec: Object, parameters: Parameters, scheme: str) -> str | None:
+    """The cloud's id of the image that the Workload's spec names; None when nothing is to run. `scheme`: of URLs that hold such an id.
+
+    Raises ProviderError with a message for the tenant when there is none."""
+    if spec.get("customDeploy"):
+        raise ProviderError("CustomDeployUnsupported", "a cloud's machine is made from an image: set spec.image instead of customDeploy")
+    url = (spec.get("image") or {}).get("url")
+    if not url:
+        return None
+    if len(url) > MOST:
+        raise ProviderError("ImageUnusable", f"spec.image.url is longer than the {MOST} characters that a cloud's tag can hold")
+    for image in parameters.images:
+        if image.url == url:
+            return image.id
+    if url.startswith(scheme) and parameters.tenant_images:
+        return str(url.removeprefix(scheme))
+    own = f"use {scheme}ID, or " if parameters.tenant_images else ""
+    raise ProviderError("ImageUnknown", f"the class has no image for {url}: {own}ask its owner to add it to the class's parameters.images")
+
+
+def user_data(request: ApplyRequest, most: int) -> bytes:
+    """What the instance reads as user data, of which the cloud takes so many bytes. Raises ProviderError with a message for the tenant.
+
+    Of the Workload's metadata a cloud's machine sees nothing, for its data source is the cloud's own. So expressions such as
+    `{{ ds.meta_data.uuid }}` in a template for cloud-init are filled in here; other expressions are left to cloud-init."""
+    content = first_boot(request)
+    text, metadata = content.get("userData", b""), orjson.loads(content["metaData"])
+    if text.startswith(b"## template: jinja"):
+        text = _METADATA.sub(lambda match: _value(metadata, match), text)
+    if len(text) > most and not text.lstrip().startswith(b"{"):
+        text = gzip.compress(text, mtime=0)  # cloud-init unpacks it; Ignition, which is JSON, would not
+    if len(text) > most:
+        raise ProviderError("UserDataTooLarge", f"the cloud takes {most} bytes of user data: fetch the rest from elsewhere")
+    return text
+
+
+def _value(metadata: Object, match: re.Match[bytes]) -> bytes:
+    value = metadata.get((match[1] or match[2]).decode())
+    return match[0] if value is None else str(value).encode()

@@ -1,0 +1,55 @@
+"""What OpenStack's errors mean: HTTP statuses and, where these do not tell enough, Nova's words. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from libcloud.common.types import InvalidCredsError
+
+from controllers.providers.base import ProviderError
+from controllers.providers.machines.cloud import problems
+
+if TYPE_CHECKING:
+    from controllers.providers.machines.refusals import Refusal
+
+__all__ = ["NoSuchFlavor", "busy", "explain", "refusal"]
+
+KEYS = "applicationCredentialId and applicationCredentialSecret; or username, password and project"
+
+
+class NoSuchFlavor(Exception):
+    """The cloud has no flavor of this name or id."""
+
+
+def explain(error: Exception) -> ProviderError:
+    """Why OpenStack cannot be asked, for the class's owner."""
+    said, status = problems.said_by(error), problems.status_of(error)
+    if isinstance(error, InvalidCredsError) or status == 401:
+        text = f"the cloud refuses the credentials, which may have expired: put valid ones into the class's secret (keys {KEYS})"
+        return ProviderError("Unauthorized", f"{text} ({said})")
+    if status == 403:
+        return ProviderError("Forbidden", f"the credentials may not do this: give them the role member in the project ({said})")
+    if status == 404:
+        return ProviderError("Failing", f"the cloud does not find it; it is tried again: if it lasts, check endpoint and region ({said})")
+    if status == 409:
+        return ProviderError("Busy", f"the cloud is at work on the machine, or somebody has locked it; it is tried again ({said})")
+    if status == 413:
+        return ProviderError("Throttled", f"the cloud asks for fewer requests; it is tried again, more slowly: raise pollSeconds ({said})")
+    return problems.general(error)
+
+
+def refusal(error: Exception) -> Refusal | None:
+    """Why Nova will not make a machine; None for trouble in general."""
+    said, status = problems.said_by(error), problems.status_of(error)
+    if isinstance(error, NoSuchFlavor):
+        return problems.machine_refused(said)
+    if status in {403, 413} and "quota" in said.lower():
+        return problems.quota_exceeded(said)
+    if status == 400 and "image" in said.lower() and ("find" in said or "not active" in said):
+        return problems.image_not_found(said)
+    return problems.machine_refused(said) if problems.refused_for_good(error) and status not in {401, 403, 404, 413} else None
+
+
+def busy(error: Exception) -> bool:
+    """Whether the server is only being worked on."""
+    return problems.status_of(error) == 409

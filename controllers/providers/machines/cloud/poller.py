@@ -1,0 +1,74 @@
+"""Polls the cloud, because it reports no changes: more often while it is at work for us."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from apiserver.client.clock import Backoff
+from controllers.providers.base import ProviderError
+from controllers.providers.machines.driver import Follower
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from controllers.providers.machines.fleet import Fleet
+    from controllers.providers.machines.instance import Instance
+
+__all__ = ["Poller"]
+
+SOON = 2.0
+"""Seconds between looks while the cloud is at work for us."""
+FIRST, LONGEST = 1.0, 60.0
+"""Seconds until the first try after trouble, and at most between tries."""
+
+
+class Poller(Follower):
+    """Lists all instances again and again. `explain` turns the cloud's errors into problems."""
+
+    def __init__(
+        self,
+        instances: Callable[[], Awaitable[Iterable[Instance]]],
+        explain: Callable[[Exception], ProviderError],
+        fleet: Fleet,
+        seconds: float,
+        on_health: Callable[[], None],
+    ) -> None:
+        self._instances, self._explain, self._fleet, self._seconds, self._on_health = instances, explain, fleet, seconds, on_health
+        self._wanted = asyncio.Event()
+        self.problem: ProviderError | None = ProviderError("Connecting", "asking the cloud for its machines for the first time")
+
+    def look(self) -> None:
+        self._wanted.set()
+
+    def seen(self, uid: str, found: list[Instance]) -> None:
+        self._fleet.saw_slot(uid, found)
+
+    async def run(self) -> None:
+        backoff = Backoff(first=FIRST, most=LONGEST)
+        while True:
+            self._wanted.clear()
+            try:
+                self._fleet.saw(await self._instances())
+            except Exception as error:
+                self._trouble(error if isinstance(error, ProviderError) else self._explain(error))
+                await self._rest(backoff.next())
+            else:
+                backoff.reset()
+                self._trouble(None)
+                await self._rest(self._seconds)
+
+    async def _rest(self, seconds: float) -> None:
+        """Until it is time to look again; sooner while something is under way."""
+        limit = min(seconds, SOON) if self._fleet.busy else seconds
+        try:
+            async with asyncio.timeout(limit):
+                await self._wanted.wait()
+        except TimeoutError:
+            return
+        await asyncio.sleep(min(seconds, SOON))  # what was asked for takes the cloud a moment; one look does for many
+
+    def _trouble(self, problem: ProviderError | None) -> None:
+        before, self.problem = self.problem, problem
+        if (before and before.reason) != (problem and problem.reason):
+            self._on_health()

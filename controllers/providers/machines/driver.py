@@ -1,0 +1,160 @@
+"""Defines the seam between the provider and one kind of source. Everything above it is the same for all sources.
+
+A driver reads the source's machines as Instances, with tags as instance.py names them and states from its list.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from apiserver.client.objects import Object
+    from controllers.providers.base import ApplyRequest, Outcome, ProviderError
+    from controllers.providers.machines.flavors import Flavor, Slot
+    from controllers.providers.machines.fleet import Fleet
+    from controllers.providers.machines.instance import Instance
+    from controllers.providers.machines.refusals import Refusal
+    from controllers.providers.machines.steps import Wish
+
+__all__ = ["Content", "Driver", "Follower"]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a Workload wants on its machine: `image` as it is reported (None: nothing), and `boot` for Driver.create or install.
+
+    `note` is added to what the tenant reads when everything was passed on."""
+
+    image: Object | None = None
+    boot: Any = None
+    note: str = ""
+
+
+class Follower(ABC):
+    """Keeps a Fleet up to date. `problem`: why that is impossible now, or None; a change of it is reported to `on_health`."""
+
+    problem: ProviderError | None
+
+    @abstractmethod
+    async def run(self) -> None:
+        """Follow the source until cancelled. Errors of the source must not end this method."""
+
+    def look(self) -> None:
+        """Look at the source soon, because it was asked for something. A source that reports changes by itself needs no look."""
+        return
+
+    def seen(self, uid: str, found: list[Instance]) -> None:
+        """Take over what was just read of one slot. A source that reports changes by itself will report this one, in order."""
+        return
+
+
+class Driver(ABC):
+    """Accesses one place (a region of an account, a namespace of a cluster). Methods raise what `explain` and `refusal` understand."""
+
+    maker: ClassVar[str]
+    """Shown as the hardware's manufacturer."""
+    place_noun: ClassVar[str]
+    """What the source calls a place, such as region."""
+    remembers: ClassVar[bool]
+    """Whether machines that are gone are listed for a while, with their tags, and a repeated creation yields the same machine. Otherwise
+    the Workload's status is the only record that a machine was to be removed."""
+    reserves: ClassVar[bool] = False
+    """Whether a machine is created with the claim, empty, and stays until the release; the source excludes a second one. Otherwise it is
+    created with its image and removed with it, and two replicas may create one each (see making.py)."""
+    macs: ClassVar[bool] = False
+    """Whether the MAC addresses of a machine are known before it exists (see flavors.mac_address)."""
+
+    def __init__(self, settings: Any, place: str) -> None:
+        """`settings`: the class's parameters. `place`: where machines are created, such as the region's name."""
+        self.settings, self.place = settings, place
+
+    @abstractmethod
+    def follower(self, fleet: Fleet, on_health: Callable[[], None]) -> Follower:
+        """Return what keeps the fleet up to date."""
+
+    @abstractmethod
+    async def in_slot(self, slot: Slot, uid: str) -> list[Instance]:
+        """Return all machines in this slot as the source has them now."""
+
+    def id_in(self, slot: Slot, uid: str) -> str:
+        """Return the id that a machine in this slot must have; empty if the source chooses ids."""
+        return ""
+
+    @abstractmethod
+    def content(self, request: ApplyRequest) -> Content:
+        """Return what the Workload wants on its machine. Raises ProviderError with a message for the tenant."""
+
+    @abstractmethod
+    def known_image(self, spec: Object) -> Object | None:
+        """Return `content().image` of a request that was served before, without its secrets."""
+
+    @abstractmethod
+    async def create(self, request: ApplyRequest, slot: Slot, flavor: Any, wish: Wish, attempt: int) -> Instance:
+        """Create a machine with all its tags in one call.
+
+        If the source remembers, the same request and attempt yield the same machine. If it reserves and the slot has a machine, returns
+        that one, whoever has it."""
+
+    async def prepare(self, instance: Instance, request: ApplyRequest, wish: Wish) -> None:
+        """Write what has to be there before the machine is changed, and remove what is not needed any more."""
+        return
+
+    async def install(self, instance: Instance, wish: Wish, flavor: Flavor | None) -> Instance | Outcome | None:
+        """Put the image on an empty machine; or return why that is impossible now. Only for sources that reserve."""
+        raise NotImplementedError
+
+    @abstractmethod
+    async def erase(self, instance: Instance) -> Instance | None:
+        """Take the next step of removing what is on the machine. Where the machine is not reserved, remove the machine."""
+
+    @abstractmethod
+    async def remove(self, instance: Instance, why: str) -> None:
+        """Delete the machine with its disks; `why` is a tag that says so afterwards, where tags outlive machines."""
+
+    @abstractmethod
+    async def retain(self, instance: Instance, who: str) -> None:
+        """Quarantine the machine: leave it as it is, without its Workload."""
+
+    @abstractmethod
+    async def start(self, instance: Instance) -> Instance | None:
+        """Power on. Like other methods, returns the machine afterwards, or None if it has to be read again."""
+
+    @abstractmethod
+    async def stop(self, instance: Instance) -> Instance | None:
+        """Power off; what is on the disk stays."""
+
+    @abstractmethod
+    async def reboot(self, instance: Instance) -> Instance | None:
+        """Reboot the machine once, and record it (tag REBOOTED)."""
+
+    @abstractmethod
+    async def tag(self, instance: Instance, tags: Mapping[str, str]) -> Instance | None:
+        """Set these tags; others stay."""
+
+    @abstractmethod
+    async def untag(self, instance: Instance, *keys: str) -> Instance | None:
+        """Remove these tags, as far as it has them."""
+
+    async def clean(self, workload_uid: str) -> bool:
+        """Delete what is left of a Workload without its machine; return whether nothing is left."""
+        return True
+
+    @abstractmethod
+    def explain(self, error: Exception) -> ProviderError:
+        """Say why the source cannot be asked, for the class's owner."""
+
+    @abstractmethod
+    def refusal(self, error: Exception) -> Refusal | None:
+        """Say why the source will not create a machine; None for trouble in general."""
+
+    def doubtful(self, error: Exception) -> bool:
+        """Return whether a creation that ended like this may still have created a machine, which will be listed late."""
+        return False
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close all connections; calls in progress end by themselves in time."""

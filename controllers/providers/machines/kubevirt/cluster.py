@@ -1,0 +1,130 @@
+"""What the provider reads and writes in the KubeVirt cluster's namespace. Every write to a machine carries what it was decided on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apiserver.client.errors import ApiException
+from apiserver.client.objects import labels_of, name_of, namespace_of, uid_of
+from controllers.providers.machines.kubevirt import names
+from controllers.providers.machines.kubevirt.manifest import secret_object
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from apiserver.client.client import Client
+    from apiserver.client.objects import Object, Resource
+
+__all__ = ["MachineCluster"]
+
+
+class MachineCluster:
+    """One namespace of one cluster. Methods raise ApiException; what is gone already is not an error where something is to go."""
+
+    def __init__(self, client: Client, namespace: str) -> None:
+        self._client, self._namespace = client, namespace
+
+    async def machine(self, name: str) -> Object | None:
+        """The VirtualMachine as it is now."""
+        return await self._find(names.VIRTUAL_MACHINES, name)
+
+    async def instance(self, name: str) -> Object | None:
+        """Its instance: there is one while the machine is on, or being turned on or off."""
+        return await self._find(names.INSTANCES, name)
+
+    async def make(self, machine: Object) -> Object | None:
+        """Makes the VirtualMachine, which is the claim; None if there is one of this name."""
+        try:
+            return await self._client.create(names.VIRTUAL_MACHINES, machine, self._namespace)
+        except ApiException as error:
+            if error.already_exists:
+                return None
+            raise
+
+    async def patch(self, machine: Object, patch: Object) -> Object:
+        """Merge-patches exactly this state of the machine; a conflict when it has changed since."""
+        metadata = {**patch.get("metadata", {}), "resourceVersion": machine["metadata"]["resourceVersion"], "uid": uid_of(machine)}
+        return await self._client.patch(names.VIRTUAL_MACHINES, name_of(machine), {**patch, "metadata": metadata}, namespace_of(machine))
+
+    async def delete_machine(self, machine: Object) -> None:
+        """Deletes the VirtualMachine; KubeVirt keeps it until its instance has ended."""
+        await self._delete(names.VIRTUAL_MACHINES, name_of(machine), uid=uid_of(machine))
+
+    async def end_instance(self, name: str, uid: str) -> None:
+        """Ends this very instance."""
+        try:
+            await self._delete(names.INSTANCES, name, uid=uid)
+        except ApiException as error:
+            if not error.conflict:  # another one has taken its place: it has ended
+                raise
+
+    async def make_disk(self, disk: Object) -> Object:
+        """Makes the DataVolume, if there is none of its name; returns it as it is stored."""
+        try:
+            return await self._client.create(names.DATA_VOLUMES, disk, self._namespace)
+        except ApiException as error:
+            if error.already_exists:
+                return await self._client.get(names.DATA_VOLUMES, name_of(disk), self._namespace)
+            raise
+
+    async def delete_disk(self, name: str) -> bool:
+        """Deletes a DataVolume and its claim; True when they are gone."""
+        left = [found for kind in (names.DATA_VOLUMES, names.VOLUME_CLAIMS) if (found := await self._find(kind, name)) is not None]
+        for kind in (names.DATA_VOLUMES, names.VOLUME_CLAIMS) if left else ():
+            await self._delete(kind, name)
+        return not left
+
+    async def keep_secret(self, machine: Object, workload_uid: str, data: Mapping[str, bytes]) -> None:
+        """Makes the first-boot secret be there with exactly this data."""
+        wanted = secret_object(machine, workload_uid, data)
+        name = name_of(wanted)
+        current = await self._find(names.SECRETS, name)
+        if current is None:
+            await self._client.create(names.SECRETS, wanted, self._namespace)
+            return
+        metadata, owners = wanted["metadata"], wanted["metadata"]["ownerReferences"]
+        same = current.get("data") == wanted["data"] and labels_of(current).get(names.WORKLOAD_UID) == workload_uid
+        if same and current["metadata"].get("ownerReferences") == owners:
+            return
+        changed = {key: None for key in current.get("data") or {} if key not in wanted["data"]} | wanted["data"]
+        patch = {"metadata": {"labels": metadata["labels"], "ownerReferences": owners}, "data": changed}
+        await self._client.patch(names.SECRETS, name, patch, self._namespace)
+
+    async def remove_secrets(self, workload_uid: str) -> None:
+        """Deletes the Workload's secrets."""
+        for secret in await self._of(names.SECRETS, workload_uid):
+            await self._delete(names.SECRETS, name_of(secret), uid=uid_of(secret))
+
+    async def clean(self, workload_uid: str) -> bool:
+        """Deletes whatever of the Workload's is left without its machine; True when nothing is."""
+        left = 0
+        for kind in (names.SECRETS, names.DATA_VOLUMES, names.VOLUME_CLAIMS):
+            for item in await self._of(kind, workload_uid):
+                await self._delete(kind, name_of(item), uid=uid_of(item))
+                left += kind is not names.SECRETS
+        return not left
+
+    async def _of(self, kind: Resource, workload_uid: str) -> list[Object]:
+        try:
+            page = await self._client.list_page(kind, self._namespace, label_selector=f"{names.WORKLOAD_UID}={workload_uid}")
+        except ApiException as error:
+            if error.not_found and kind is names.DATA_VOLUMES:
+                return []  # no CDI in this cluster
+            raise
+        return page.get("items") or []
+
+    async def _find(self, kind: Resource, name: str) -> Object | None:
+        try:
+            return await self._client.get(kind, name, self._namespace)
+        except ApiException as error:
+            # Only what the API says of this object counts: a missing kind or a proxy's page is trouble, not absence; but CDI is optional.
+            if error.not_found and (error.details.get("name") == name or kind is names.DATA_VOLUMES):
+                return None
+            raise
+
+    async def _delete(self, kind: Resource, name: str, *, uid: str = "") -> None:
+        try:
+            await self._client.delete(kind, name, self._namespace, uid=uid)
+        except ApiException as error:
+            if not error.not_found:
+                raise

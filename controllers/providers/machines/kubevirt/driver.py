@@ -1,0 +1,180 @@
+"""Drives the VirtualMachines of one namespace. A VirtualMachine is created with the claim, empty, and stays until the release."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from apiserver.client.errors import ApiException
+from apiserver.client.objects import deleting, name_of, uid_of
+from controllers.providers.base import Outcome
+from controllers.providers.machines.driver import Content, Driver
+from controllers.providers.machines.flavors import REPLACING
+from controllers.providers.machines.instance import REBOOTED
+from controllers.providers.machines.kubevirt import manifest, names
+from controllers.providers.machines.kubevirt.cluster import MachineCluster
+from controllers.providers.machines.kubevirt.images import root_disk
+from controllers.providers.machines.kubevirt.problems import explain, refusal
+from controllers.providers.machines.kubevirt.report import VirtualMachine
+from controllers.providers.machines.kubevirt.seed import seed
+from controllers.providers.machines.kubevirt.watcher import Watcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from apiserver.client.client import Client
+    from apiserver.client.objects import Object
+    from controllers.providers.base import ApplyRequest, ProviderError
+    from controllers.providers.machines.flavors import Flavor, Slot
+    from controllers.providers.machines.fleet import Fleet
+    from controllers.providers.machines.instance import Instance
+    from controllers.providers.machines.kubevirt.images import RootDisk
+    from controllers.providers.machines.kubevirt.parameters import MachineFlavor, Parameters
+    from controllers.providers.machines.kubevirt.seed import Seed
+    from controllers.providers.machines.refusals import Refusal
+    from controllers.providers.machines.steps import Wish
+
+__all__ = ["Boot", "KubeVirt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """What is put into a machine: its root disk, and what it reads at its first boot."""
+
+    disk: RootDisk
+    seed: Seed
+
+
+class KubeVirt(Driver):
+    """One namespace of one cluster. Changes are watched, and a machine's name excludes a second one in its slot."""
+
+    maker, place_noun, remembers, reserves, macs = "KubeVirt", "namespace", False, True, True
+    settings: Parameters
+
+    def __init__(self, parameters: Parameters, client: Client) -> None:
+        super().__init__(parameters, parameters.namespace)
+        self._client, self._cluster = client, MachineCluster(client, parameters.namespace)
+
+    def follower(self, fleet: Fleet, on_health: Callable[[], None]) -> Watcher:
+        return Watcher(self._client, fleet, self.place, on_health)
+
+    async def in_slot(self, slot: Slot, uid: str) -> list[Instance]:
+        vm = await self._cluster.machine(names.machine_name(slot, uid))
+        return [] if vm is None else [VirtualMachine.of(vm, await self._cluster.instance(name_of(vm)))]
+
+    def id_in(self, slot: Slot, uid: str) -> str:
+        return names.machine_name(slot, uid)
+
+    def content(self, request: ApplyRequest) -> Content:
+        disk = root_disk(request.workload["spec"], verify=self.settings.verify_checksums)
+        if disk is None:
+            return Content()
+        note = f" (the image is not verified: {disk.unverified})" if disk.unverified else ""
+        return Content(disk.image, Boot(disk, seed(request)), note)
+
+    def known_image(self, spec: Object) -> Object | None:
+        disk = root_disk(spec, verify=False)
+        return disk.image if disk is not None else None
+
+    async def create(self, request: ApplyRequest, slot: Slot, flavor: MachineFlavor, wish: Wish, attempt: int) -> Instance:
+        made = await self._cluster.make(manifest.virtual_machine(request, slot, flavor, self.settings))
+        if made is not None:
+            return VirtualMachine.of(made, None)
+        if not (there := await self.in_slot(slot, request.source.uid)):
+            raise ApiException(409, "Conflict", "the machine's name was taken a moment ago")
+        return there[0]
+
+    async def prepare(self, instance: Instance, request: ApplyRequest, wish: Wish) -> None:
+        if wish.boot is not None:
+            await self._cluster.keep_secret(_vm(instance), request.workload_uid, wish.boot.seed.data)
+        elif not wish.held:
+            await self._cluster.remove_secrets(request.workload_uid)
+
+    async def install(self, instance: Instance, wish: Wish, flavor: Flavor | None) -> Instance | Outcome:
+        vm, boot = _vm(instance), wish.boot
+        wanted = manifest.data_volume(vm, boot.disk, str(flavor.disk) if flavor is not None else "", self.settings)
+        if wanted is not None and (instead := await self._make_disk(vm, wanted)) is not None:
+            return instead
+        return await self._patch(instance, manifest.install_patch(vm, boot.disk, boot.seed.volume))
+
+    async def _make_disk(self, vm: Object, wanted: Object) -> Outcome | None:
+        """Have the image imported; return None, or why it cannot be used now."""
+        made = await self._cluster.make_disk(wanted)
+        if deleting(made) or all(owner["uid"] != uid_of(vm) for owner in made["metadata"].get("ownerReferences") or ()):
+            # Of a machine that was here before: it is deleted with that one.
+            await self._cluster.delete_disk(name_of(wanted))
+            return REPLACING
+        if _checksum(made) == _checksum(wanted) or not self.settings.verify_checksums:
+            return None
+        # The API of an importer that does not know checksums drops them silently.
+        await self._cluster.delete_disk(name_of(wanted))
+        return Outcome(False, "ChecksumUnsupported", _TOO_OLD)
+
+    async def erase(self, instance: Instance) -> Instance | None:
+        step = manifest.erasing(_vm(instance), _vmi(instance))
+        if step is None or (step.disk and not await self._cluster.delete_disk(step.disk)):
+            return None
+        return await self._patch(instance, step.patch)
+
+    async def remove(self, instance: Instance, why: str) -> None:
+        await self._cluster.delete_machine(_vm(instance))
+
+    async def retain(self, instance: Instance, who: str) -> None:
+        note = {names.QUARANTINED: instance.tags.get(names.QUARANTINED) or who}
+        await self._patch(instance, {"metadata": {"labels": {names.WORKLOAD_UID: None}, "annotations": note}})
+
+    async def start(self, instance: Instance) -> Instance:
+        return await self._patch(instance, {"spec": {"runStrategy": manifest.RUNNING}})
+
+    async def stop(self, instance: Instance) -> Instance:
+        return await self._patch(instance, {"spec": {"runStrategy": manifest.HALTED}})
+
+    async def reboot(self, instance: Instance) -> Instance | None:
+        """The running instance is recorded first, so that exactly this one is ended: KubeVirt starts another one."""
+        vmi, ended = _vmi(instance), instance.tags.get(REBOOTED)
+        if vmi is None:
+            return None
+        if ended is None:
+            return await self.tag(instance, {REBOOTED: uid_of(vmi)})
+        if not deleting(vmi):
+            await self._cluster.end_instance(name_of(vmi), ended)
+        return None
+
+    async def tag(self, instance: Instance, tags: Mapping[str, str]) -> Instance:
+        return await self._patch(instance, manifest.note_patch(_vm(instance), tags))
+
+    async def untag(self, instance: Instance, *keys: str) -> Instance:
+        return await self._patch(instance, {"metadata": {"annotations": dict.fromkeys(keys)}})
+
+    async def clean(self, workload_uid: str) -> bool:
+        return await self._cluster.clean(workload_uid)
+
+    def explain(self, error: Exception) -> ProviderError:
+        return explain(error, self.place)
+
+    def refusal(self, error: Exception) -> Refusal | None:
+        return refusal(error) if isinstance(error, ApiException) else None
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def _patch(self, instance: Instance, patch: Object) -> Instance:
+        return VirtualMachine.of(await self._cluster.patch(_vm(instance), patch), _vmi(instance))
+
+
+def _vm(instance: Instance) -> Object:
+    assert isinstance(instance, VirtualMachine)
+    return instance.vm
+
+
+def _vmi(instance: Instance) -> Object | None:
+    assert isinstance(instance, VirtualMachine)
+    return instance.vmi
+
+
+def _checksum(disk: Object) -> str:
+    """Return what a DataVolume's content is verified against."""
+    return str(((disk["spec"].get("source") or {}).get("http") or {}).get("checksum") or "")
+
+
+_TOO_OLD = "the class wants images to be verified, and its cluster's importer cannot do that (CDI 1.65 can): ask its owner"

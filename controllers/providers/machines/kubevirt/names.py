@@ -1,0 +1,53 @@
+"""Names the kinds and objects that the driver creates in the KubeVirt cluster.
+
+SLOT_UID and WORKLOAD_UID are labels; the other tags of a machine are annotations. BOOTED names the root disk that was seen running,
+REMOVING the one that is being taken away, and REBOOTED the uid of the instance that a reboot, still asked for, has ended.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apiserver.client.objects import Resource
+from controllers.providers.machines.instance import BOOTED, IMAGE, QUARANTINED, REMOVING, SLOT_UID, WORKLOAD_UID
+
+if TYPE_CHECKING:
+    from controllers.providers.machines.flavors import Slot
+
+__all__ = [
+    "BOOTED",
+    "DATA_VOLUMES",
+    "IMAGE",
+    "INSTANCES",
+    "QUARANTINED",
+    "REMOVING",
+    "SECRETS",
+    "SLOT_UID",
+    "VIRTUAL_MACHINES",
+    "VOLUME_CLAIMS",
+    "WORKLOAD_UID",
+    "disk_name",
+    "machine_name",
+    "secret_name",
+]
+
+VIRTUAL_MACHINES = Resource("kubevirt.io", "v1", "virtualmachines", "VirtualMachine")
+INSTANCES = Resource("kubevirt.io", "v1", "virtualmachineinstances", "VirtualMachineInstance")
+DATA_VOLUMES = Resource("cdi.kubevirt.io", "v1beta1", "datavolumes", "DataVolume")
+VOLUME_CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
+SECRETS = Resource("", "v1", "secrets", "Secret")
+
+
+def machine_name(slot: Slot, uid: str) -> str:
+    """The VirtualMachine's name: readable, and different for slots of classes that share a namespace."""
+    return f"{slot.flavor}-{slot.index}-{uid[:8]}"
+
+
+def disk_name(machine: str, digest: str) -> str:
+    """The name of a machine's DataVolume for the image with this digest."""
+    return f"{machine}-{digest}"
+
+
+def secret_name(workload_uid: str) -> str:
+    """The name of the secret with a Workload's first-boot data."""
+    return f"workload-{workload_uid}-boot"

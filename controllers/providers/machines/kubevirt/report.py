@@ -1,0 +1,150 @@
+"""A VirtualMachine and its instance as the machine in a slot. Pure.
+
+Fields are listed, never left out; KubeVirt's own messages name nodes, namespaces and claims, and are the owner's alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from apiserver.client.objects import annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
+from controllers.providers.base import Consumer
+from controllers.providers.machines.flavors import Machine
+from controllers.providers.machines.instance import (
+    BOOTED,
+    QUARANTINE,
+    QUARANTINED,
+    REBOOTED,
+    REMOVING,
+    Instance,
+    consumer_of,
+    flavor_of,
+)
+from controllers.providers.machines.kubevirt import manifest, names
+from controllers.providers.machines.kubevirt.images import image_digest
+from controllers.runtime.conditions import find_condition
+
+if TYPE_CHECKING:
+    from apiserver.client.objects import Object
+    from controllers.providers.machines.flavors import Flavor, Slot
+
+__all__ = ["VirtualMachine", "is_running"]
+
+_NO_DISK = "the machine's disk is gone: ask its owner to restore it; if that cannot be, delete this Workload and create it again"
+
+ERRORS = {
+    "ErrorUnschedulable": "there is no room for the machine now: it starts when there is; a smaller one may fit",
+    "ErrImagePull": "the image cannot be pulled: check spec.image.url",
+    "ImagePullBackOff": "the image cannot be pulled: check spec.image.url",
+    "DataVolumeError": "the image cannot be imported: check spec.image (url, checksum and that it is a disk image)",
+    "ErrorPvcNotFound": _NO_DISK,
+    "ErrorDataVolumeNotFound": _NO_DISK,
+    "CrashLoopBackOff": "the machine fails to start again and again: its owner has to look at it",
+}
+"""By a VirtualMachine's status.printableStatus, what its tenant is told."""
+
+FAILED = "the cluster cannot make the machine now; its owner sees why"
+DELETED = "the VirtualMachine {name} is being deleted in the KubeVirt cluster"
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualMachine(Instance):
+    """Adds the objects themselves: the VirtualMachine, and its instance while there is one."""
+
+    vm: Object = field(default_factory=dict)
+    vmi: Object | None = None
+
+    @classmethod
+    def of(cls, vm: Object, vmi: Object | None) -> VirtualMachine:
+        """Read a VirtualMachine. Its labels and annotations are its tags."""
+        return cls(name_of(vm), _power(vm, vmi), {**labels_of(vm), **annotations_of(vm)}, vm=vm, vmi=vmi)
+
+    @property
+    def image(self) -> Object | None:
+        return manifest.installed_image(self.vm)
+
+    @property
+    def booted(self) -> bool:
+        return (image := self.image) is not None and self.tags.get(BOOTED) == image_digest(image)
+
+    @property
+    def rebooted(self) -> bool:
+        """The recorded instance has ended."""
+        return REBOOTED in self.tags and (self.vmi is None or uid_of(self.vmi) != self.tags[REBOOTED])
+
+    @property
+    def empty(self) -> bool:
+        return self._stage() == "available" and self.vmi is None
+
+    @property
+    def to_free(self) -> str:
+        return f"delete the VirtualMachine {self.id}"
+
+    def machine(self, slot: Slot, model: type[Flavor]) -> Machine:
+        error, problem = ("", None) if self.state == "deleting" else _trouble(self.vm)
+        return Machine(
+            slot=slot,
+            consumer=consumer_of(self, Consumer(names.VIRTUAL_MACHINES.kind, namespace_of(self.vm), self.id)),
+            made_from=flavor_of(self, model),
+            state=self._stage(),
+            powered_on=self.vmi is not None and (self.vmi.get("status") or {}).get("phase") == "Running",
+            image=self.image if REMOVING not in self.tags else None,
+            nics=_nics(self.vm, self.vmi),
+            hostname=str((self.vm["spec"].get("template") or {}).get("spec", {}).get("hostname") or "") if self.vmi is not None else "",
+            error=error,
+            problem=self._problem() or problem,
+        )
+
+    def _stage(self) -> str:
+        if self.state == "deleting" or REMOVING in self.tags:
+            return "deprovisioning"
+        if self.image is None:
+            return "available"
+        return "provisioned" if self.booted else "provisioning"
+
+    def _problem(self) -> tuple[str, str] | None:
+        if QUARANTINED in self.tags:
+            return "Quarantined", QUARANTINE.format(to_free=self.to_free)
+        return ("Deleting", DELETED.format(name=self.id)) if self.state == "deleting" else None
+
+
+def is_running(vmi: Object | None) -> bool:
+    """Return whether the instance runs."""
+    return vmi is not None and (vmi.get("status") or {}).get("phase") == "Running" and not deleting(vmi)
+
+
+def _power(vm: Object, vmi: Object | None) -> str:
+    """Return the state, see Instance."""
+    if deleting(vm):
+        return "deleting"
+    match vm["spec"].get("runStrategy"):
+        case manifest.RUNNING:
+            return "running" if is_running(vmi) else "starting"
+        case manifest.HALTED:
+            return "stopped" if vmi is None else "halting"
+    return "loose"
+
+
+def _trouble(vm: Object) -> tuple[str, tuple[str, str] | None]:
+    """(for the tenant, (reason, message) for the owner)."""
+    status = vm.get("status") or {}
+    shown = status.get("printableStatus") or ""
+    failure = find_condition(status.get("conditions"), "Failure")
+    if failure is not None and failure["status"] == "True":
+        text = f"VirtualMachine {name_of(vm)}: {failure.get('message') or failure.get('reason') or 'it failed'}"
+        return FAILED, ("QuotaExceeded" if "exceeded quota" in text else "MachineFailed", text)
+    if shown in ERRORS:
+        return ERRORS[shown], (shown, f"VirtualMachine {name_of(vm)} is {shown}: see kubectl describe of it")
+    return "", None
+
+
+def _nics(vm: Object, vmi: Object | None) -> list[Object]:
+    """Addresses in the order of the machine's own interfaces; those inside the guest only (such as of containers) do not count."""
+    spec = (vm["spec"].get("template") or {}).get("spec") or {}
+    interfaces = ((spec.get("domain") or {}).get("devices") or {}).get("interfaces") or ()
+    seen = {item.get("name"): item for item in ((vmi or {}).get("status") or {}).get("interfaces") or () if item.get("name")}
+    return [
+        {"mac": seen.get(item["name"], {}).get("mac") or item.get("macAddress", ""), "ip": seen.get(item["name"], {}).get("ipAddress", "")}
+        for item in interfaces
+    ]

@@ -1,0 +1,94 @@
+"""Creates machines, so that each try leaves at most one.
+
+A source that remembers yields the same machine when a creation is repeated, and one that reserves excludes a second one. Any other
+creates a second machine if the answer to the first creation was lost and its machine was not listed yet, or if two replicas create
+one each. The next look at the slot finds both by their tags, and removes one: see `oldest`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from controllers.providers.base import Outcome, ProviderError
+from controllers.providers.machines.flavors import NOT_OFFERED, slot_named
+from controllers.providers.machines.instance import REMOVING, newest_gone
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from controllers.providers.base import ApplyRequest
+    from controllers.providers.machines.driver import Driver
+    from controllers.providers.machines.fleet import Fleet
+    from controllers.providers.machines.instance import Instance
+    from controllers.providers.machines.steps import Wish
+
+__all__ = ["Maker"]
+
+TRY_AGAIN = 30.0
+"""Seconds between tries to create a machine that the source refuses, or could not start."""
+LONGEST = 3600.0
+"""Seconds between tries after many that failed: each costs money."""
+DOUBT = 30.0
+"""Seconds for which a slot is not given up after a creation whose answer was lost: what it created may be listed late."""
+MOST_ATTEMPTS = 10
+
+
+class Maker:
+    """Creates the machines of one class. Errors of the source that are no refusals are raised as they are."""
+
+    def __init__(self, driver: Driver, fleet: Fleet) -> None:
+        self._driver, self._fleet = driver, fleet
+        self._failed: dict[str, tuple[str, float, int]] = {}
+        self._doubts: dict[str, float] = {}
+
+    async def make(self, request: ApplyRequest, wish: Wish, found: Sequence[Instance]) -> Instance | Outcome:
+        """Return a machine for the slot, or why there can be none now. `found`: what the source has there, even if it is gone."""
+        uid, slot = request.source.uid, slot_named(request.source.name)
+        flavor = self._fleet.offers.flavor(slot)
+        if flavor is None:
+            return Outcome(False, "FlavorRemoved", NOT_OFFERED)
+        last, lost = newest_gone(found, request.workload_uid), sum(item.gone for item in found)
+        if last is not None and not last.booted and REMOVING not in last.tags and (failed := self.failure(uid, last, lost)):
+            return failed
+        try:
+            for attempt in range(lost, lost + MOST_ATTEMPTS):
+                # A terminated machine still owns its attempt: everybody takes the next one, in the same order.
+                made = await self._driver.create(request, slot, flavor, wish, attempt)
+                if not made.gone and made.state != "shutting-down":
+                    self._fleet.attention.fine(uid)
+                    return made
+        except Exception as error:
+            refused = self._driver.refusal(error)
+            if refused is None:
+                if self._driver.doubtful(error):
+                    self._doubts[uid] = asyncio.get_running_loop().time() + DOUBT
+                raise
+            self._fleet.attention.trouble(uid, refused.trouble, again=TRY_AGAIN)
+            return refused.tenant
+        raise ProviderError("Failing", "the cloud terminates the machine at once: see the instance's state reason there")
+
+    def failure(self, uid: str, last: Instance, tries: int = 0) -> Outcome | None:
+        """Report that this machine never came up, until it is time for another try. `tries`: how many failed, if the source remembers."""
+        now = asyncio.get_running_loop().time()
+        which, until, known = self._failed.get(uid, ("", 0.0, 0))
+        if which != last.id:
+            tries = tries or known + 1
+            until = now + min(TRY_AGAIN * 2 ** (tries - 1), LONGEST)
+            self._failed[uid] = (last.id, until, tries)
+            why = f"instance {last.id} ended before it ran: {last.reason or 'the cloud gives no reason'}"
+            self._fleet.attention.trouble(uid, ("LaunchFailed", why), again=until - now)
+        return _FAILED if now < until else None
+
+    def unsure(self, uid: str) -> bool:
+        """Return whether the slot may still get a machine, because the answer to a creation was lost a moment ago."""
+        return asyncio.get_running_loop().time() < self._doubts.get(uid, 0.0)
+
+    def forget(self, uid: str) -> None:
+        """Forget all trouble: the slot is free again."""
+        self._fleet.attention.fine(uid)
+        self._failed.pop(uid, None)
+        self._doubts.pop(uid, None)
+
+
+_FAILED = Outcome(False, "LaunchFailed", "the cloud could not start the machine: it is tried again, less and less often")

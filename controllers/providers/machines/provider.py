@@ -1,0 +1,334 @@
+"""Drives machines that are created on demand, whatever their source. Pure modules decide what to do and what to report."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from abc import abstractmethod
+from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
+
+from apiserver.client.errors import ApiException
+from controllers.providers.base import Applied, Consumer, Outcome, Provider, ProviderError, Released
+from controllers.providers.machines.flavors import BOUND, NOT_OFFERED, REPLACING, Offers, Told, moved, not_ours, once_made, slot_named
+from controllers.providers.machines.fleet import Fleet
+from controllers.providers.machines.instance import REMOVING, SURPLUS, claimed, flavor_of, newest_gone, oldest
+from controllers.providers.machines.making import Maker
+from controllers.providers.machines.plan import known_wish, plan_for
+from controllers.providers.machines.steps import (
+    LEAVING,
+    Create,
+    Discard,
+    Erase,
+    Install,
+    Reboot,
+    Start,
+    Stop,
+    Tag,
+    Untag,
+    Wait,
+    consumed,
+    next_step,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterable, Sequence
+
+    from controllers.providers.base import ApplyRequest, ProviderContext, ProviderHost
+    from controllers.providers.machines.driver import Driver
+    from controllers.providers.machines.flavors import Flavor
+    from controllers.providers.machines.instance import Instance
+    from controllers.providers.machines.steps import Step, Wish
+
+__all__ = ["MachineProvider"]
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+SOON = 2.0
+"""Seconds until a slot is looked at again whose source has something to do."""
+MOST_STEPS = 12
+
+
+class MachineProvider(Provider):
+    """Offers the machines of one place. A subclass for each provisioner says which parameters it has and connects the driver.
+
+    The tags of a machine say who has it. A slot without a machine is held by its Host's claim alone. Machines are found by their tags,
+    so a crash leaves none behind."""
+
+    flavor_model: ClassVar[type[Flavor]]
+    erases = True
+
+    def __init__(self, context: ProviderContext, driver: Driver) -> None:
+        settings, self._context, self._driver = driver.settings, context, driver
+        selector = context.spec.host_selector.encode() if context.spec.host_selector else None
+        offers = Offers("/".join((settings.identity, context.class_name, driver.place)), selector, settings.flavors)
+        self.fleet = Fleet(
+            offers,
+            self.flavor_model,
+            context.on_change,
+            namespace=driver.place,
+            maker=driver.maker,
+            macs=driver.macs,
+            id_in=driver.id_in,
+        )
+        self._follower = driver.follower(self.fleet, context.on_health)
+        self._maker = Maker(driver, self.fleet)
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._told = Told()
+        self._made: set[str] = set()
+
+    @classmethod
+    async def create(cls, context: ProviderContext) -> Self:
+        return cls(context, await cls.connect(context))
+
+    @classmethod
+    @abstractmethod
+    async def connect(cls, context: ProviderContext) -> Driver:
+        """Return the class's driver, without waiting for its source. Raises BadClass if the credentials cannot work."""
+
+    async def run(self) -> None:
+        await self._follower.run()
+
+    async def close(self) -> None:
+        self.fleet.attention.close()
+        await self._driver.close()
+
+    @property
+    def synced(self) -> bool:
+        return self.fleet.synced
+
+    def problem(self) -> ProviderError | None:
+        return self._follower.problem
+
+    def hosts(self) -> Iterable[ProviderHost]:
+        return self.fleet.hosts()
+
+    def host(self, uid: str) -> ProviderHost | None:
+        return self.fleet.host(uid)
+
+    async def apply(self, request: ApplyRequest) -> Applied:
+        async with self._alone(request.source.uid):
+            found = await self._instances(request)
+            instance = await self._one(request, found)
+            if (refused := self._refused(request, instance, found)) is not None:
+                return refused
+            return await self._apply(request, instance, found)
+
+    def _refused(self, request: ApplyRequest, instance: Instance | None, found: Sequence[Instance]) -> Applied | None:
+        """Return why the Workload cannot have the slot."""
+        if instance is not None:
+            if not claimed(instance, request.workload_uid):
+                return not_ours("HostTaken", _TAKEN)
+            return not_ours("HostGone", _DELETED) if instance.state == "deleting" else None
+        holder = self.fleet.holders.get(request.source.uid)
+        if holder is not None and holder.workload_uid != request.workload_uid:
+            return not_ours("HostTaken", _TAKEN)
+        last = newest_gone(found, request.workload_uid)
+        replaced = last is not None and REMOVING in last.tags
+        had_one = request.workload_uid in self._made or once_made(request.workload) or (last is not None and last.ended_by_hand)
+        if had_one and not replaced:
+            return not_ours("HostGone", _DELETED)
+        return None if self.fleet.offers.flavor(slot_named(request.source.name)) is not None else not_ours("HostGone", NOT_OFFERED)
+
+    async def _apply(self, request: ApplyRequest, instance: Instance | None, found: Sequence[Instance]) -> Applied:
+        if not self._driver.reserves:
+            self._hold(request)
+        wish, said = plan_for(request, self._driver)
+        instance, step = await self._converge(request, instance, wish, found)
+        if isinstance(step, Outcome) and instance is None and self._driver.reserves:
+            return Applied(step, step)
+        if instance is not None and not claimed(instance, request.workload_uid):
+            return not_ours("HostTaken", _TAKEN)
+        if isinstance(step, Outcome):
+            said = step
+            if step is REPLACING:
+                self._soon(request.source.uid)
+        elif step is not None:
+            said = REPLACING if instance is not None and instance.leaving and wish.image and said.status else said
+            self._soon(request.source.uid)
+        elif said.status is True:
+            self._told.note(request, said)
+        return self._applied_to(instance, request, wish, said)
+
+    def applied(self, request: ApplyRequest) -> Applied | None:
+        instance, said = self.fleet.known(request.source.uid), self._told.recall(request)
+        if said is None or instance is None or not claimed(instance, request.workload_uid) or self.fleet.crowded(request.source.uid):
+            return None
+        wish = known_wish(request, self._driver)
+        return self._applied_to(instance, request, wish, said) if next_step(instance, wish) is None else None
+
+    async def release(self, request: ApplyRequest) -> Released:
+        async with self._alone(request.source.uid):
+            return await self._release(request)
+
+    async def _release(self, request: ApplyRequest) -> Released:
+        uid = request.source.uid
+        self._told.forget(request.workload_uid)
+        alive = [item for item in await self._instances(request) if not item.gone]
+        ours = [item for item in alive if claimed(item, request.workload_uid)]
+        keep = request.workload["spec"].get("reclaimPolicy") == "Retain"
+        removed = bool(ours) and not keep
+        for instance in ours:
+            if instance.state in LEAVING:
+                continue
+            if keep and instance.state != "error":
+                await self._retain(request, instance)
+            elif not keep or not instance.booted:
+                await self._ask(self._driver.remove(instance, REMOVING))
+                removed = True
+            else:
+                return Released(False, "the machine has failed, and cannot be kept as it is: ask its owner to mend or delete it")
+        if removed or self._maker.unsure(uid):
+            return self._waiting(uid, "waiting for the machine to be shut down and deleted")
+        if not alive and not await self._ask(self._driver.clean(request.workload_uid)):
+            return self._waiting(uid, "waiting for the machine's disks to be deleted")
+        holder = self.fleet.holders.get(uid)
+        if holder is None or holder.workload_uid == request.workload_uid:
+            self._maker.forget(uid)
+            if self.fleet.holders.pop(uid, None) is not None:
+                self._context.on_change(uid)
+        self._made.discard(request.workload_uid)
+        return Released(True)
+
+    def _waiting(self, uid: str, message: str) -> Released:
+        self._soon(uid)
+        return Released(False, message)
+
+    async def _retain(self, request: ApplyRequest, instance: Instance) -> None:
+        """Leave the machine running. Its slot is not offered until its owner has looked at it and deleted it."""
+        metadata = request.workload["metadata"]
+        await self._ask(self._driver.retain(instance, f"{metadata['namespace']}/{metadata['name']}"))
+        self._follower.look()
+
+    def _alone(self, uid: str) -> asyncio.Lock:
+        """One at a time for each slot: looking and creating are two calls, and a cloud excludes nobody."""
+        return self._locks.setdefault(uid, asyncio.Lock())
+
+    async def _instances(self, request: ApplyRequest) -> list[Instance]:
+        """Read what the source has in the request's slot."""
+        if request.source.namespace != self._driver.place:
+            raise moved(request.source, self._driver.place, noun=self._driver.place_noun)
+        found = await self._ask(self._driver.in_slot(slot_named(request.source.name), request.source.uid))
+        self._follower.seen(request.source.uid, found)
+        return found
+
+    async def _one(self, request: ApplyRequest, found: Iterable[Instance]) -> Instance | None:
+        """Return the machine that has the slot. Others of the same Workload, created by two replicas or listed late, are removed."""
+        alive = [item for item in found if not item.gone]
+        first = oldest(item for item in alive if item.state != "shutting-down") or oldest(alive)
+        for other in alive:
+            if other is not first and other.state != "shutting-down" and claimed(other, request.workload_uid):
+                log.warning("slot %s has two machines: terminating %s", request.source.name, other.id)
+                await self._ask(self._driver.remove(other, SURPLUS))
+        return first
+
+    def _hold(self, request: ApplyRequest) -> None:
+        metadata = request.workload["metadata"]
+        holder = Consumer("Workload", metadata["namespace"], metadata["name"], request.workload_uid)
+        if self.fleet.holders.get(request.source.uid) != holder:
+            self.fleet.holders[request.source.uid] = holder
+            self._context.on_change(request.source.uid)
+
+    async def _converge(
+        self, request: ApplyRequest, instance: Instance | None, wish: Wish, found: Sequence[Instance]
+    ) -> tuple[Instance | None, Step | Outcome]:
+        """Take steps until all is as wished, the source has to do something first, or it refuses."""
+        step: Step = None
+        prepared = False
+        for _ in range(MOST_STEPS):
+            if instance is not None and not prepared:
+                await self._ask(self._driver.prepare(instance, request, wish))
+                prepared = True
+            step = next_step(instance, wish)
+            if step is None or isinstance(step, Wait):
+                break
+            if isinstance(step, Create):
+                made = await self._make(request, wish, found)
+                if not isinstance(made, Outcome) and claimed(made, request.workload_uid):
+                    instance = made
+                    continue
+                return (None, made) if isinstance(made, Outcome) else (made, None)
+            assert instance is not None
+            if isinstance(step, Discard) and (failed := self._maker.failure(request.source.uid, instance)) is not None:
+                return instance, failed
+            after = await self._take(request, instance, step, wish)
+            if isinstance(after, Outcome):
+                return instance, after
+            if after is None:
+                found = [item for item in await self._instances(request) if claimed(item, request.workload_uid)]
+                after = oldest(item for item in found if not item.gone)
+            if isinstance(step, Erase | Discard):
+                self._made.discard(request.workload_uid)
+            elif after is None:
+                break  # somebody took the machine away meanwhile
+            if after == instance:
+                break  # the source is slow to show what it was told
+            instance = after
+        if instance is not None and (self._driver.reserves or (instance.booted and not instance.leaving)):
+            self._made.add(request.workload_uid)
+        return instance, step
+
+    async def _make(self, request: ApplyRequest, wish: Wish, found: Sequence[Instance]) -> Instance | Outcome:
+        made = await self._ask(self._maker.make(request, wish, found))
+        if not isinstance(made, Outcome):
+            self._follower.seen(request.source.uid, [made])
+            if not self._driver.remembers and claimed(made, request.workload_uid):
+                self._made.add(request.workload_uid)  # should it vanish, somebody has deleted it
+        return made
+
+    async def _take(self, request: ApplyRequest, instance: Instance, step: Step, wish: Wish) -> Instance | Outcome | None:
+        """Take one step; return the machine after it, None if it has to be read again, or why the step is impossible now."""
+        try:
+            return await self._ask(self._carry_out(request, instance, step, wish))
+        except ApiException as error:
+            if not error.conflict:
+                raise
+            return None  # somebody has written the machine meanwhile: the next step is decided on what there is now
+
+    async def _carry_out(self, request: ApplyRequest, instance: Instance, step: Step, wish: Wish) -> Instance | Outcome | None:
+        match step:
+            case Install():
+                flavor = flavor_of(instance, self.flavor_model) or self.fleet.offers.flavor(slot_named(request.source.name))
+                return await self._driver.install(instance, wish, flavor)
+            case Erase() | Discard():
+                return await self._driver.erase(instance)
+            case Start():
+                return await self._driver.start(instance)
+            case Stop():
+                return await self._driver.stop(instance)
+            case Reboot():
+                return await self._driver.reboot(instance)
+            case Tag(key):
+                return await self._driver.tag(instance, {key: "true"})
+            case Untag(key):
+                return await self._driver.untag(instance, key)
+        raise AssertionError(step)
+
+    async def _ask(self, call: Awaitable[T]) -> T:
+        """Return the call's result; raise trouble as ProviderError, for the class's owner."""
+        try:
+            return await call
+        except (ApiException, ProviderError):
+            raise
+        except Exception as error:
+            raise self._driver.explain(error) from error
+
+    def _applied_to(self, instance: Instance | None, request: ApplyRequest, wish: Wish, said: Outcome) -> Applied:
+        return Applied(
+            BOUND,
+            said,
+            observed=self.fleet.observed(instance, slot_named(request.source.name), request.source.uid),
+            empty=instance is None or instance.empty,
+            consumed=consumed(instance, wish),
+            stalled=_HELD if instance is not None and instance.state == "held" else "",
+        )
+
+    def _soon(self, uid: str) -> None:
+        """Look again soon, because the source was asked for something."""
+        self._follower.look()
+        self.fleet.attention.later(uid, SOON)
+
+
+_DELETED = "the machine was deleted by its owner: delete this Workload and make a new one"
+_TAKEN = "another consumer has the machine, and nothing of this Workload is on it: delete this Workload and create it again"
+_HELD = "the machine's owner holds it as it is: nothing changes until they let it go; ask them"

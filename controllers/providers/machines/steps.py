@@ -1,0 +1,175 @@
+"""Decides the next step for a Workload in its slot. Pure: the machine and the wish go in, one step comes out.
+
+What is on a machine is removed before anything else is put on it, never both at once. Each step is one write, so that a crash
+between two steps leaves a state from which the next process goes on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from controllers.providers.machines.flavors import REBOOT, held_off
+from controllers.providers.machines.instance import BOOTED, REBOOTED, REMOVING, Instance
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from apiserver.client.objects import Object
+
+__all__ = [
+    "Create",
+    "Discard",
+    "Erase",
+    "Install",
+    "Reboot",
+    "Start",
+    "Step",
+    "Stop",
+    "Tag",
+    "Untag",
+    "Wait",
+    "Wish",
+    "consumed",
+    "next_step",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the Workload wants of its machine.
+
+    `held`: nothing new may be put on the machine, and what is on it stays. `image`: what has to be on it, as it is reported; None:
+    nothing. `boot`: the driver's own data for installing it. `recorded`: whether the next process would know that the machine was
+    to be removed, and did not vanish. `reserved`: whether a machine exists from the claim on, even if nothing is on it."""
+
+    online: bool
+    held: bool = False
+    image: Object | None = None
+    boot: Any = None
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    recorded: bool = True
+    reserved: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Create a machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Install:
+    """Put the wish's image on the empty machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Erase:
+    """Remove what is on the machine, in a cloud the machine with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Remove a machine that never came up, once it is time for another try."""
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Power on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Power off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reboot:
+    """Reboot once, and record it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """Record this."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Untag:
+    """Remove this record."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The source has to do something first."""
+
+
+Step: TypeAlias = "Create | Install | Erase | Discard | Start | Stop | Reboot | Tag | Untag | Wait | None"
+
+LEAVING = {"shutting-down", "deleting"}
+BUSY = {"pending", "stopping"}
+
+
+def next_step(instance: Instance | None, wish: Wish) -> Step:
+    """Return the next step; None when all is as wished."""
+    if instance is None:
+        return Create() if wish.reserved or _installs(wish) else None
+    if instance.state in LEAVING:
+        return Wait()
+    if instance.state == "error" and not instance.booted:
+        return Discard()
+    if REMOVING in instance.tags:
+        return _erase(wish)
+    if instance.state in BUSY:
+        return Wait()
+    if instance.state == "held":
+        return None
+    return _content(instance, wish) or _power(instance, wish) or _reboot(instance, wish)
+
+
+def consumed(instance: Instance | None, wish: Wish) -> tuple[str, ...]:
+    """Return the tenant's annotation for a single reboot, once that is done. A machine that is off has nothing to reboot."""
+    if REBOOT not in wish.annotations:
+        return ()
+    done = instance is None or instance.state == "stopped" or (instance.rebooted and instance.state not in {"starting", "halting"})
+    return (REBOOT,) if done else ()
+
+
+def _installs(wish: Wish) -> bool:
+    return wish.image is not None and wish.online and not wish.held
+
+
+def _content(instance: Instance, wish: Wish) -> Step:
+    """Replace what is on the machine, and record that it ran."""
+    if instance.image is None:
+        return Install() if _installs(wish) else None
+    if not wish.held and not _serves(instance, wish):
+        # A machine that has failed takes no tags. Its Workload's status says that nothing runs.
+        return _erase(wish) if instance.state == "error" else Tag(REMOVING)
+    return Tag(BOOTED) if instance.state == "running" and not instance.booted else None
+
+
+def _serves(instance: Instance, wish: Wish) -> bool:
+    """Return whether the image is the wished one. As in BMO its URL identifies an image once it has run; before, all of it counts."""
+    if instance.image is None or wish.image is None:
+        return False
+    return bool(instance.image["url"] == wish.image["url"] if instance.booted else instance.image == wish.image)
+
+
+def _erase(wish: Wish) -> Step:
+    return Erase() if wish.recorded else Wait()
+
+
+def _power(instance: Instance, wish: Wish) -> Step:
+    if wish.online and instance.image is not None and not held_off(wish.annotations):
+        return Start() if instance.state in {"stopped", "halting", "loose"} else None
+    return Stop() if instance.state in {"running", "starting", "loose"} else None
+
+
+def _reboot(instance: Instance, wish: Wish) -> Step:
+    """At least once: a crash may come between the reboot and its record."""
+    if REBOOT not in wish.annotations:
+        return Untag(REBOOTED) if REBOOTED in instance.tags and instance.state != "error" else None
+    return Reboot() if instance.state in {"running", "starting", "error"} and not instance.rebooted else None

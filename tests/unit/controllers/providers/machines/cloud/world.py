@@ -1,0 +1,134 @@
+"""A cloud account under a test's control, whatever kind of cloud it is."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from controllers.providers.machines.cloud import CloudProvider
+from controllers.providers.machines.cloud.parameters import CloudFlavor
+from controllers.providers.testing import SourceHarness
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from aiohttp import web
+
+    from controllers.providers.base import ProviderContext
+    from tests.unit.controllers.providers.machines.cloud.door import Door
+
+__all__ = ["IMAGES", "Cloud", "Seen"]
+
+Object = dict[str, Any]
+IMAGES = {"http://images.example/os": "ami-1", "http://images.example/new": "ami-2", "http://images.example/other": "ami-3"} | {
+    f"http://images.example/{number}": f"ami-1{number}" for number in range(5)
+}
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An instance as its owner sees it. `state`: running, stopped, or whatever else."""
+
+    id: str
+    name: str
+    state: str
+    image: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class Cloud(SourceHarness):
+    """An account behind a door. `made` is the provider that a test runs."""
+
+    remembers: ClassVar[bool]
+    kinds: ClassVar[tuple[str, str]]
+    """Two instance types."""
+    keys: ClassVar[dict[str, bytes]]
+    region: ClassVar[str]
+    other_region: ClassVar[str]
+
+    def __init__(self, door: Door, **parameters: Any) -> None:
+        harness = self
+
+        class Remembered(CloudProvider):
+            """Flavors change with the class, which makes a new provider; the tests of all providers
+            look at one."""
+
+            @classmethod
+            async def create(cls, context: ProviderContext) -> Self:
+                harness.made = made = await super().create(context)
+                return made
+
+        self.door = door
+        self.made: CloudProvider | None = None
+        self.provider = Remembered
+        self.credentials = dict(self.keys)
+        self.spec: Object = {"provisioner": "metal3.io/cloud", "parameters": {}}
+        images = [{"url": url, "id": id} for url, id in IMAGES.items()]
+        endpoint = f"http://127.0.0.1:{door.port}"
+        self.set(region=self.region, endpoint=endpoint, flavors=[self.flavor()], images=images, pollSeconds=0.5, **parameters)
+
+    @abstractmethod
+    def instances(self, name: str = "") -> list[Seen]:
+        """Those that are not terminated; of one host, or all."""
+
+    @abstractmethod
+    def launch(self, name: str, tags: Mapping[str, str]) -> None:
+        """Somebody makes an instance."""
+
+    @abstractmethod
+    def end(self, id: str) -> None:
+        """Somebody deletes one."""
+
+    @abstractmethod
+    def refused(self, why: str) -> web.Response:
+        """How this cloud says that: away, failing, unauthorized, forbidden, throttled, quota,
+        image, machine."""
+
+    def flavor(self, name: str = "small", **fields: Any) -> Object:
+        return {"name": name, "instanceType": self.kinds[0], "cpu": 2, "memory": "2Gi", "disk": "8Gi", "capacity": 1, **fields}
+
+    def set(self, **parameters: Any) -> None:
+        """Sets parameters of the class, before the provider runs."""
+        self.spec = {**self.spec, "parameters": {**self.spec["parameters"], **parameters}}
+
+    def offer(self, *flavors: Object) -> None:
+        """Changes what the running provider offers."""
+        assert self.made is not None
+        self.made.fleet.offer([CloudFlavor.decode(item) for item in flavors])
+
+    def add_host(self, name: str) -> None:
+        self.offer(self.flavor(), self.flavor(name))
+
+    def remove_host(self, name: str) -> None:
+        if not (found := self.instances(name)):
+            self.offer(self.flavor())
+        for item in found:
+            self.end(item.id)
+
+    def take_host(self, name: str) -> None:
+        assert self.made is not None
+        [host] = [host for host in self.made.hosts() if host.source.name == name]
+        slot, _, number = name.rpartition("-")
+        tags = {"slot-uid": host.source.uid, "slot": f"{slot}/{number}", "workload-uid": "stranger"}
+        self.launch(name, {f"workload.metal3.io/{key}": value for key, value in tags.items()})
+
+    def runs(self, name: str) -> str | None:
+        urls = {id: url for url, id in IMAGES.items()}
+        running = [urls.get(item.image, "?") for item in self.instances(name) if item.state == "running"]
+        assert len(running) < 2, "two instances at once"
+        return running[0] if running else None
+
+    def state(self) -> str:
+        """The only instance's."""
+        [item] = self.instances()
+        return item.state
+
+    def leftovers(self) -> list[str]:
+        return [item.id for item in self.instances()]
+
+    def go_away(self) -> None:
+        self.door.answer = lambda action: self.refused("away")
+
+    def come_back(self) -> None:
+        self.door.answer = lambda action: None
