@@ -1,7 +1,8 @@
-"""audit.k8s.io/v1 Event: from what was noted of a request to the JSON that is written. Pure; `encode` runs in the writer's thread.
+"""Encode audit.k8s.io/v1 Events from what was recorded of a request.
 
-At level Metadata nothing of a body gets in but the name, uid and resourceVersion of the object in it. A request's body is never parsed
-here: the request path decodes it, within its bounds, and notes the value. An answer is the server's own JSON, and bounded.
+`encode` runs in the writer's thread. At level Metadata, an event has only the name, uid and
+resourceVersion of the object in a body. A request's body is never parsed here: the request path
+decodes it within its bounds and passes the value. An answer is the server's own JSON, and bounded.
 """
 
 from __future__ import annotations
@@ -23,16 +24,20 @@ __all__ = ["METADATA", "OBJECT", "REQUEST", "RESPONSE", "Record", "Sent", "encod
 
 METADATA, REQUEST, RESPONSE = (LEVELS.index(level) for level in ("Metadata", "Request", "RequestResponse"))
 OBJECT = 2 * 1024 * 1024
-"""Bytes of a request's or a response's object that are recorded; a larger one is left out, and the event says so."""
+"""The bytes of a request's or response's object that are recorded.
+
+A larger object is left out, and the event says so."""
 TEXT = 512
-"""Characters of a name, uid or resourceVersion from a body that are recorded."""
+"""The characters of a name, uid or resourceVersion from a body that are recorded."""
 TRUNCATED = {"audit.k8s.io/truncated": "true"}
 """The annotation by which kube-apiserver marks events without their objects."""
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """What is recorded of a request's value. `known`: texts of its metadata. `encoded`: JSON, empty where it is not recorded."""
+    """The recorded part of a request's value.
+
+    `known` has strings of its metadata. `encoded` is JSON, empty if it is not recorded."""
 
     known: dict[str, str] = field(default_factory=dict)
     encoded: bytes = b""
@@ -40,7 +45,9 @@ class Sent:
 
 
 def noted(value: Any, level: int, *, omit_managed_fields: bool = False) -> Sent:
-    """What to record of a value that the request path has decoded. Encoded at once, as what handles the request may change it."""
+    """Return what to record of a value that the request path has decoded.
+
+    The value is encoded at once, because handlers may change it."""
     known = _known(value)
     if level < REQUEST or not isinstance(value, dict | list):
         return Sent(known)
@@ -59,8 +66,11 @@ def _known(value: Any) -> dict[str, str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """One stage of one request. Times are seconds since the epoch; `sent` is None where no value was decoded; `answer` is JSON as it
-    went out, empty where it is not to be recorded; `status` is the response's, None before there is one."""
+    """One stage of one request.
+
+    Times are in seconds since the epoch. `sent` is None if no value was decoded. `answer` is the
+    JSON that was sent, empty if it is not recorded. `status` is the response's, None before there
+    is one."""
 
     level: int
     audit_id: str
@@ -81,17 +91,17 @@ class Record:
 
     @property
     def size(self) -> int:
-        """About how many bytes it keeps in memory."""
+        """The approximate number of bytes in memory."""
         return 2048 + (len(self.sent.encoded) if self.sent is not None else 0) + len(self.answer)
 
     def bare(self) -> Record:
-        """The same without the objects."""
+        """Return the record without the objects."""
         sent = Sent(self.sent.known) if self.sent is not None else None
         return replace(self, sent=sent, answer=b"", annotations={**self.annotations, **TRUNCATED})
 
 
 def encode(record: Record) -> bytes:
-    """The Event as one line, whatever is in it: without the objects where those cannot be encoded."""
+    """Return the Event as one line. Objects that cannot be encoded are left out."""
     try:
         return _encoded(record)
     except (TypeError, ValueError, RecursionError):
@@ -152,14 +162,15 @@ def _reference(info: RequestInfo, sent: dict[str, str]) -> dict[str, str]:
 
 
 def _bounded(said: Any) -> dict[str, Any]:
-    """Of an answer that is a Status, the fields that have a bound."""
+    """Return the bounded fields of an answer that is a Status."""
     if not isinstance(said, dict) or said.get("kind") != "Status":
         return {}
     return {key: said[key] for key in ("status", "message", "reason", "details", "code") if key in said}
 
 
 def _decoded(answer: bytes) -> Any:
-    """The value of an answer in JSON; None for any other, for none, and for one that is too large to be recorded."""
+    """Return the value of an answer in JSON, or None if it is missing, no JSON, or too large to
+    record."""
     if not answer or len(answer) > OBJECT:
         return None
     try:
@@ -169,7 +180,7 @@ def _decoded(answer: bytes) -> Any:
 
 
 def _without_managed_fields(obj: Any) -> Any:
-    """An object, a list's items or a table's rows without their metadata.managedFields."""
+    """Return an object, a list or a table without metadata.managedFields in any of its objects."""
     if not isinstance(obj, dict):
         return obj
     result = dict(obj)
@@ -183,5 +194,5 @@ def _without_managed_fields(obj: Any) -> Any:
 
 
 def _time(seconds: float) -> str:
-    """meta/v1 MicroTime."""
+    """Return the time as meta/v1 MicroTime."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

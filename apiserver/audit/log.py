@@ -1,7 +1,7 @@
-"""Where audit events go: a file or stdout, written by a thread of its own. Requests never wait for it.
+"""Write audit events to a file or stdout in a separate thread, so that requests never wait for it.
 
-What does not fit into the bounded queue is dropped, and counted. The file is opened anew when it was moved away, so whatever
-rotates logs may do so without telling.
+Events that do not fit into the bounded queue are dropped and counted. The file is opened again
+after it was moved, so a log rotator needs no notification.
 """
 
 from __future__ import annotations
@@ -24,14 +24,19 @@ log = logging.getLogger(__name__)
 
 EVENTS = 10_000
 SIZE = 64 * 1024 * 1024
-"""How many events, and how many bytes of theirs, wait at most."""
+"""The largest number of waiting events, and of their bytes."""
 CLOSE_SECONDS = 5.0
 GATHER_SECONDS = 0.1
-"""For how long events are gathered before they are written together: waking a thread for each would cost requests more than they do."""
+"""The seconds for which events are collected before they are written together.
+
+Waking a thread for each event would cost requests more than the event itself."""
 
 
 class AuditLog:
-    """Call start, put and close. `path`: None for stdout. `events` were written, `errors` dropped or failed."""
+    """The queue and the writer's thread. Call start, put and close.
+
+    `path` is None for stdout. `events` counts written events, `errors` those that were dropped or
+    failed."""
 
     def __init__(self, path: Path | None, *, max_events: int = EVENTS, max_size: int = SIZE) -> None:
         self.events = self.errors = 0
@@ -44,16 +49,16 @@ class AuditLog:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Opens the file and starts the thread. Raises OSError."""
+        """Open the file and start the thread. Raises OSError."""
         self._file = self._open()
         self._thread = threading.Thread(target=self._run, name="audit log", daemon=True)
         self._thread.start()
 
     def put(self, record: Record) -> None:
-        """Takes the record, or drops it. Never waits for the disk."""
+        """Queue the record, or drop it. Never waits for the disk."""
         with self._changed:
             if self._size + record.size > self._max_size:
-                record = record.bare()  # of a full queue's events the objects are the first to be left out
+                record = record.bare()  # in a full queue, objects are left out first
             if len(self._waiting) >= self._max_events or self._size + record.size > self._max_size:
                 self.errors += 1
                 return
@@ -63,7 +68,8 @@ class AuditLog:
             self._size += record.size
 
     def close(self) -> None:
-        """Writes what waits, for some seconds at most. Blocks: not for the event loop's thread."""
+        """Write the queued events, and wait some seconds for that. Blocks; do not call it on the
+        event loop."""
         with self._changed:
             self._closing.set()
             self._changed.notify()
@@ -125,7 +131,7 @@ class AuditLog:
         self._file = self._open()
 
     def _open(self) -> BinaryIO:
-        """Readable by its owner only: events may quote objects."""
+        """Open the file. Only its owner can read it, because events may quote objects."""
         if self._path is None:
             return sys.stdout.buffer
         return open(os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600), "ab")

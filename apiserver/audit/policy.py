@@ -1,7 +1,7 @@
-"""audit.k8s.io/v1 Policy: what is recorded of which request. Pure, but for reading the file.
+"""Apply an audit.k8s.io/v1 Policy, which says what is recorded of each request.
 
-The first rule that matches decides; what none matches is not recorded. Read strictly: a misspelt field would record too little
-without anybody's noticing.
+The first matching rule decides. A request that matches no rule is not recorded. The file is read
+strictly, because a misspelt field would silently record too little.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ Level = Literal["None", "Metadata", "Request", "RequestResponse"]
 Stage = Literal["RequestReceived", "ResponseStarted", "ResponseComplete", "Panic"]
 Url = Annotated[str, Field(pattern=r"^(\*|/[^*]*\*?)$")]
 LEVELS = ("None", "Metadata", "Request", "RequestResponse")
-"""From nothing to everything."""
+"""The levels, from nothing to everything."""
 
 
 class BadPolicy(Exception):
-    """The file is no policy; the message says what is wrong with it."""
+    """The file is not a policy. The message says what is wrong with it."""
 
 
 class _Model(BaseModel):
@@ -38,14 +38,15 @@ class _Model(BaseModel):
 
 
 class Resources(_Model):
-    """GroupResources: `*` is any group or resource, `x/*` any subresource of x, `*/y` the subresource y of any."""
+    """GroupResources: `*` is any group or resource, `x/*` any subresource of x, `*/y` the
+    subresource y of any resource."""
 
     group: str = ""
     resources: list[str] = []
     resource_names: list[str] = []
 
     def match(self, info: RequestInfo) -> bool:
-        """Whether the request is about one of them."""
+        """Return whether the request is about one of these resources."""
         if self.group not in ("*", info.group):
             return False
         if not self.resources:
@@ -58,7 +59,7 @@ class Resources(_Model):
 
 
 class Rule(_Model):
-    """PolicyRule. An empty list does not narrow it."""
+    """PolicyRule. An empty list does not restrict the rule."""
 
     level: Level
     users: list[str] = []
@@ -71,7 +72,7 @@ class Rule(_Model):
     omit_managed_fields: bool | None = None
 
     def match(self, user: UserInfo | None, info: RequestInfo) -> bool:
-        """Whether it is about this request of this user (None: nobody is known)."""
+        """Return whether the rule matches this request of this user (None: not authenticated)."""
         if self.users and (user is None or user.name not in self.users):
             return False
         if self.user_groups and (user is None or set(self.user_groups).isdisjoint(user.groups)):
@@ -91,7 +92,7 @@ class Rule(_Model):
 
 
 class Recording(_Model):
-    """What is recorded of one request. `level` is an index of LEVELS."""
+    """The decision about one request. `level` is an index of LEVELS."""
 
     level: int
     omit_stages: frozenset[str] = frozenset()
@@ -109,7 +110,7 @@ class Policy(_Model):
     omit_managed_fields: bool = False
 
     def recording(self, user: UserInfo | None, info: RequestInfo) -> Recording | None:
-        """What to record of the request; None for nothing."""
+        """Return what to record of the request, or None for nothing."""
         rule = next((rule for rule in self.rules if rule.match(user, info)), None)
         if rule is None or rule.level == "None":
             return None
@@ -119,7 +120,7 @@ class Policy(_Model):
 
 
 def read_policy(path: Path) -> Policy:
-    """The policy in a file, YAML or JSON. Raises BadPolicy, OSError."""
+    """Return the policy in a YAML or JSON file. Raises BadPolicy or OSError."""
     try:
         policy = Policy.model_validate(yaml.safe_load(path.read_text()))
     except (yaml.YAMLError, UnicodeError):

@@ -1,4 +1,4 @@
-"""Authentication by client certificate: the common name is the user, the organizations are the groups."""
+"""Authenticate by client certificate: the common name is the user, organizations are the groups."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ log = logging.getLogger(__name__)
 
 
 class CertificateAuthenticator:
-    """Believes certificates of the verifier's bundle (--client-ca-file)."""
+    """Accepts certificates that the verifier's bundle (--client-ca-file) has signed."""
 
     def __init__(self, verifier: CertificateVerifier) -> None:
         self._verifier = verifier
 
     async def authenticate(self, call: Call) -> UserInfo | None:
-        """See Authenticator. Identity headers are not looked at."""
+        """Return the certificate's user. Ignores identity headers. See Authenticator."""
         try:
             peer = peer_of(call.http)
             if peer is None:

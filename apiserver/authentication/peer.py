@@ -1,4 +1,6 @@
-"""The client certificate of a connection, as the TLS layer got it: possession of its key is proven, nothing else is."""
+"""Return the client certificate of a connection as the TLS layer received it.
+
+Only possession of its key is proven."""
 
 from __future__ import annotations
 
@@ -20,13 +22,15 @@ __all__ = ["Peer", "PeerError", "peer_of", "subject_of"]
 
 
 class PeerError(Exception):
-    """The client showed a certificate that cannot be read."""
+    """The client sent a certificate that cannot be read."""
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """What a client showed: its certificate, the intermediates it sent along, and the digest of all of these. `subject`: the name
-    and groups in the certificate, None where it has no name; only a claim until the chain is verified."""
+    """The certificate and the intermediates that a client sent, and the digest of all of them.
+
+    `subject` has the name and groups in the certificate, or is None if it has no name. It is only a
+    claim until the chain is verified."""
 
     leaf: x509.Certificate
     intermediates: tuple[x509.Certificate, ...]
@@ -34,12 +38,14 @@ class Peer:
     subject: UserInfo | None
 
 
-# By connection: the certificate cannot change on one (TLS 1.3 has no renegotiation, and the server refuses it before).
+# The peers by connection: a certificate cannot change on one. TLS 1.3 has no renegotiation, and the
+# server refuses it for older versions.
 _peers: WeakKeyDictionary[Any, Peer | None] = WeakKeyDictionary()
 
 
 def peer_of(http: web.BaseRequest) -> Peer | None:
-    """The peer of the request's connection, or None where it showed no certificate. Raises PeerError."""
+    """Return the peer of the request's connection, or None if it sent no certificate. Raises
+    PeerError."""
     transport = http.transport
     connection = None if transport is None else transport.get_extra_info("ssl_object")
     if connection is None:
@@ -67,8 +73,9 @@ def _read(connection: ssl.SSLObject) -> Peer | None:
 
 
 def subject_of(certificate: x509.Certificate) -> UserInfo | None:
-    """The common name as user, the organizations as groups. None for no common name, and for several, which readers would understand
-    differently."""
+    """Return the common name as the user, and the organizations as the groups.
+
+    Returns None for no common name, and for several, which readers would interpret differently."""
     names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     groups = certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
     if len(names) != 1 or not names[0].value:
@@ -77,9 +84,9 @@ def subject_of(certificate: x509.Certificate) -> UserInfo | None:
 
 
 def _chain(connection: ssl.SSLObject) -> list[bytes]:
-    """The certificates as the client sent them, its own first."""
+    """Return the certificates in the client's order, its own first."""
     public = getattr(connection, "get_unverified_chain", None)
-    if public is not None:  # Python 3.13
+    if public is not None:  # since Python 3.13
         return list(public())
     inner: Any = connection._sslobj  # type: ignore[attr-defined] # the ssl module has no other way to the chain
     der = ssl._ssl.ENCODING_DER  # type: ignore[attr-defined] # the ssl module has no other way to the chain

@@ -1,4 +1,4 @@
-"""Which machine a request comes from, where its user is not known."""
+"""Identify the machine of a request whose user is not known."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ __all__ = ["client_of", "remote"]
 
 
 def client_of(address: str) -> str:
-    """The address that a client is counted by: of IPv6 its /64, as one machine has all addresses of that."""
+    """Return the address by which a client is counted.
+
+    For IPv6 it is the /64, because one machine has all of its addresses."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
@@ -23,7 +25,7 @@ def client_of(address: str) -> str:
 
 
 def remote(http: web.BaseRequest) -> str:
-    """The address that sent the request, "" where it is not known any more."""
+    """Return the address that sent the request, "" if it is not known any more."""
     transport = http.transport
     peer = transport.get_extra_info("peername") if transport is not None else None
     return str(peer[0]) if peer else ""

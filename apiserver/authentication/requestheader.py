@@ -1,7 +1,7 @@
-"""Authentication by a front proxy (kube-apiserver's aggregator): it says in headers whose request it passes on.
+"""Authenticate by a front proxy (kube-apiserver's aggregator), which names the user in headers.
 
-Believed only over a client certificate that the requestheader CA signed, this one and no other, with an allowed common name.
-Over any other connection the headers mean nothing.
+The headers count only on a connection whose client certificate is signed by the requestheader CA
+and has an allowed common name. On any other connection they are ignored.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class FrontProxy:
-    """Which front proxies are believed, and where they put what. `bundle` empty: none is. `allowed_names` empty: every
-    certificate that the bundle signed. Header names are compared without case."""
+    """The trusted front proxies, and the headers that they use.
+
+    With an empty `bundle`, no proxy is trusted. With empty `allowed_names`, every certificate that
+    the bundle signed is trusted. Header names are compared case-insensitively."""
 
     bundle: tuple[x509.Certificate, ...] = ()
     allowed_names: tuple[str, ...] = ()
@@ -43,7 +45,7 @@ class FrontProxy:
 
 
 class RequestHeaderAuthenticator:
-    """Believes the front proxies configured last."""
+    """Trusts the front proxies that were configured last."""
 
     def __init__(self, proxy: FrontProxy | None = None) -> None:
         self._proxy = proxy or FrontProxy()
@@ -51,23 +53,24 @@ class RequestHeaderAuthenticator:
 
     @property
     def proxy(self) -> FrontProxy:
-        """What is believed now."""
+        """The present configuration."""
         return self._proxy
 
     def replace(self, proxy: FrontProxy) -> None:
-        """Believe these from now on, also on connections that are open already."""
+        """Use this configuration from now on, also on open connections."""
         self._proxy = proxy
         self._verifier.replace(proxy.bundle)
 
     async def authenticate(self, call: Call) -> UserInfo | None:
-        """See Authenticator. None for a proxy's own requests, which name no user."""
+        """Return the user that the proxy names, or None for the proxy's own requests. See
+        Authenticator."""
         try:
             peer = peer_of(call.http)
             if peer is None:
                 return None
             self._verifier.verify(peer)
         except (PeerError, Untrusted):
-            return None  # an ordinary client, for others to judge
+            return None  # an ordinary client, which other authenticators handle
         allowed = self._proxy.allowed_names
         if allowed and (peer.subject is None or peer.subject.name not in allowed):
             log.warning("front proxy refused: its certificate's common name is not in requestheader-allowed-names")
@@ -76,7 +79,9 @@ class RequestHeaderAuthenticator:
 
 
 def identity(headers: CIMultiDictProxy[str], proxy: FrontProxy) -> UserInfo | None:
-    """The identity that the headers claim; None when they name no user. Raises ApiError (401) when they are not text."""
+    """Return the identity in the headers, or None if they name no user.
+
+    Raises ApiError (401) if they are not UTF-8."""
     name = _first(headers, proxy.username_headers)
     if not name:
         return None
@@ -87,7 +92,8 @@ def identity(headers: CIMultiDictProxy[str], proxy: FrontProxy) -> UserInfo | No
 
 
 def is_text(user: UserInfo) -> bool:
-    """Whether all of an identity out of headers was UTF-8. Reviews could not carry anything else."""
+    """Return whether an identity from headers is valid UTF-8. Reviews cannot contain anything
+    else."""
     return not any("\udc80" <= char <= "\udcff" for text in _texts(user) for char in text)
 
 
@@ -105,7 +111,8 @@ def _extra(headers: CIMultiDictProxy[str], proxy: FrontProxy) -> dict[str, tuple
         lower = header.lower()
         for prefix in proxy.extra_prefixes:
             if lower.startswith(prefix.lower()) and len(lower) > len(prefix):
-                # Percent-encoded, since keys may hold what header names may not (example.org/role).
+                # Keys are percent-encoded, because they may contain characters that header names
+                # may not (example.org/role).
                 key = unquote(lower[len(prefix) :], errors="surrogateescape")
                 found[key] = (*found.get(key, ()), value)
     return found

@@ -1,7 +1,8 @@
-"""Authentication by bearer token. Tokens are judged elsewhere (TokenReview); here answers are cached, by digest: tokens are not kept.
+"""Authenticate by bearer token with TokenReviews, and cache the answers by digest.
 
-Nobody is authenticated yet, so what is bounded is counted by remote address: the reviews under way, and the tokens that were refused.
-Tokens that were accepted within 10 seconds are not touched by either bound.
+Tokens themselves are not kept. The user is not known yet, so limits apply by remote address: to
+running reviews, and to refused tokens. Tokens that were accepted within 10 seconds are not subject
+to either limit.
 """
 
 from __future__ import annotations
@@ -25,20 +26,24 @@ __all__ = ["TokenAuthenticator", "TokenReviewer", "bearer"]
 ACCEPTED_SECONDS = 10.0
 REFUSED_SECONDS = 2.0
 REVIEWS, REVIEWS_OF_ONE = 32, 16
-"""Reviews under way: of all clients, and of one address, those that wait included."""
+"""The number of running reviews: of all clients, and of one address, including waiting ones."""
 FAILURES, FAILURES_PER_SECOND = 40, 2.0
-"""Refused tokens of one address, at once and in the long run. Beyond that its unknown tokens are answered with 429, unasked."""
+"""The number of refused tokens of one address, at once and per second.
+
+Beyond that, its unknown tokens are answered with 429 without a review."""
 
 
 class TokenReviewer(Protocol):
-    """Who a token belongs to."""
+    """Finds the user of a token."""
 
     async def review(self, token: str) -> UserInfo | None:
-        """The identity, None for a token that is not valid. Raises ApiError (503) when that cannot be found out within seconds."""
+        """Return the user, or None for an invalid token.
+
+        Raises ApiError (503) if the review does not succeed within seconds."""
 
 
 class TokenAuthenticator:
-    """Believes what the reviewer says, for 10 seconds; a refusal for 2."""
+    """Trusts the reviewer's answer for 10 seconds, and a refusal for 2."""
 
     def __init__(self, reviewer: TokenReviewer) -> None:
         self._reviewer = reviewer
@@ -49,7 +54,7 @@ class TokenAuthenticator:
         )
 
     async def authenticate(self, call: Call) -> UserInfo | None:
-        """See Authenticator."""
+        """Return the token's user. See Authenticator."""
         token = bearer(call.http.headers.get("Authorization", ""))
         if not token:
             return None
@@ -63,19 +68,22 @@ class TokenAuthenticator:
     async def _review(self, client: str, token: str) -> UserInfo | None:
         self._failures.check(client)
         async with self._gate.enter(client):
-            self._failures.check(client)  # others of this client may have failed while this one waited
+            # other requests of this client may have failed while this one waited
+            self._failures.check(client)
             user = await self._reviewer.review(token)
         if user is None:
             self._failures.use(client)
         return user
 
     async def close(self) -> None:
-        """Ends the reviews under way."""
+        """Cancel the running reviews."""
         await self._answers.close()
 
 
 def bearer(header: str) -> str:
-    """The token in an Authorization header, "" where there is none. Raises ApiError (401) for one that is not ASCII."""
+    """Return the token in an Authorization header, "" if there is none.
+
+    Raises ApiError (401) for a token that is not ASCII."""
     scheme, _, rest = header.strip().partition(" ")
     token = rest.split(" ", 1)[0] if scheme.lower() == "bearer" else ""
     if not token.isascii():

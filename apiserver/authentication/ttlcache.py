@@ -1,4 +1,6 @@
-"""Answers of another server, kept for a while: bounded, each asked for once at a time however many requests wait for it."""
+"""Cache answers of another server for a limited time, in bounded memory.
+
+An answer is requested once at a time, however many requests wait for it."""
 
 from __future__ import annotations
 
@@ -19,10 +21,14 @@ SIZE = 8 * 1024 * 1024
 
 
 class ExpiringCache(Generic[V]):
-    """Answers of up to `size` bytes, with their questions. `lifetime(answer)`: for how many seconds one may be used. Failures are not kept:
-    the next request asks again. `apart(answer)`: answers of which it holds have `size` bytes of their own, and never push out the others.
+    """A cache for answers and their keys of up to `size` bytes.
 
-    The question goes on when a caller that waits is cancelled, since others may wait for it, so it needs a deadline of its own."""
+    `lifetime(answer)` is the number of seconds for which an answer is valid. Failures are not
+    cached: the next request asks again. Answers for which `apart(answer)` is true have `size` bytes
+    of their own, and never evict the others.
+
+    A request continues when a waiting caller is cancelled, since others may wait for it. So it
+    needs its own deadline."""
 
     def __init__(
         self,
@@ -37,7 +43,7 @@ class ExpiringCache(Generic[V]):
         self._asked: dict[Hashable, asyncio.Task[V]] = {}
 
     async def get(self, key: Hashable, ask: Callable[[], Awaitable[V]]) -> V:
-        """The answer kept for `key`, else what `ask` returns. Raises what `ask` raises."""
+        """Return the cached answer for `key`, or call `ask`. Raises the errors of `ask`."""
         kept = self._kept.get(key) or self._kept_apart.get(key)
         if kept is not None and kept[0] > self._clock():
             return kept[1]
@@ -62,7 +68,7 @@ class ExpiringCache(Generic[V]):
         kept.put(key, (self._clock() + self._lifetime(answer), answer), footprint((key, answer)))
 
     async def close(self) -> None:
-        """Ends the questions under way."""
+        """Cancel the running requests."""
         tasks = list(self._asked.values())
         for task in tasks:
             task.cancel()
@@ -70,6 +76,6 @@ class ExpiringCache(Generic[V]):
 
 
 def _retrieve(task: asyncio.Task[V]) -> None:
-    # All who waited may be gone; asyncio would complain about a failure that nobody saw.
+    # All waiting callers may be gone; asyncio would log a failure that nobody retrieved.
     if not task.cancelled():
         task.exception()

@@ -1,9 +1,12 @@
-"""Whether a client's certificate chain leads to one particular bundle of authorities, for client authentication, now.
+"""Verify that a client's certificate chain leads to one bundle of authorities, for client
+authentication.
 
-The TLS handshake proves that the peer has the key and that some accepted authority signed for it; several are accepted on one
-port (the front proxy's, ordinary clients'). Which one it was decides what the certificate may say, so it is verified again here,
-against that one bundle. As in Go's x509, a certificate without extended key usages may be used for anything, and no subject
-alternative name is asked for: kubeadm's front-proxy-client has none. Limits: no revocation; ECDSA and RSA (2048 and up) only.
+The TLS handshake proves that the peer has the key, and that some accepted authority signed its
+certificate. One port accepts several authorities: the front proxy's, and those of ordinary clients.
+The authority decides what the certificate may claim, so the chain is verified here again, against
+one bundle. As in Go's x509, a certificate without extended key usages may be used for anything. A
+subject alternative name is not required: kubeadm's front-proxy-client has none. Limits: no
+revocation; only ECDSA, and RSA of at least 2048 bits.
 """
 
 from __future__ import annotations
@@ -30,22 +33,26 @@ MAX_INTERMEDIATES = 8
 REMEMBERED = 1024
 REFUSAL_SECONDS = 5.0
 REASON = 512
-"""Characters of a remembered reason, which may quote the certificate."""
+"""The characters of a cached reason, which may quote the certificate."""
 
 
 class Untrusted(Exception):
-    """The chain does not hold. The message says why, for the log; clients are told nothing but 401."""
+    """The chain is not trusted. The message gives the reason for the log; clients only see 401."""
 
 
 def load_bundle(pem: bytes | str) -> list[x509.Certificate]:
-    """The authorities of a PEM bundle; an empty one has none. Raises ValueError when it is no PEM bundle."""
+    """Return the authorities of a PEM bundle, which may be empty. Raises ValueError for invalid
+    PEM."""
     data = pem.encode() if isinstance(pem, str) else pem
     return x509.load_pem_x509_certificates(data) if data.strip() else []
 
 
 class CertificateVerifier:
-    """Verifies against the bundle set last. Verdicts are remembered by the chain's fingerprint, for no longer than every
-    certificate of the chain is valid, refusals for a few seconds; a new bundle forgets them all. `clock`: seconds since the epoch."""
+    """Verifies chains against the bundle that was set last.
+
+    Verdicts are cached by the chain's fingerprint: acceptance at most while all certificates of the
+    chain are valid, refusal for a few seconds. A new bundle clears the cache. `clock` returns
+    seconds since the epoch."""
 
     def __init__(self, bundle: Sequence[x509.Certificate] = (), clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -56,17 +63,17 @@ class CertificateVerifier:
 
     @property
     def bundle(self) -> frozenset[x509.Certificate]:
-        """The authorities accepted now."""
+        """The authorities that are accepted now."""
         return self._bundle
 
     def replace(self, bundle: Sequence[x509.Certificate]) -> None:
-        """Accept these authorities from now on, and no others, also on connections that are open already."""
+        """Accept only these authorities from now on, also on open connections."""
         self._bundle = frozenset(bundle)
         self._store = Store(list(self._bundle)) if self._bundle else None
         self._verdicts.clear()
 
     def verify(self, peer: Peer) -> None:
-        """Returns when the chain holds. Raises Untrusted."""
+        """Raise Untrusted unless the chain is trusted."""
         now = self._clock()
         known = self._verdicts.get(peer.fingerprint)
         if known is None or known[0] <= now:
@@ -78,14 +85,14 @@ class CertificateVerifier:
             raise Untrusted(known[1])
 
     def _judge(self, peer: Peer, now: float) -> tuple[float, str]:
-        """Until when the verdict holds, and the reason of a refusal ("": trusted)."""
+        """Return when the verdict expires, and the reason of a refusal ("": trusted)."""
         refusal_ends = now + REFUSAL_SECONDS
         if self._store is None:
             return refusal_ends, "no authority is configured"
         if len(peer.intermediates) > MAX_INTERMEDIATES:
             return refusal_ends, f"the client sent more than {MAX_INTERMEDIATES} intermediate certificates"
         moment = datetime.fromtimestamp(now, UTC)
-        # The library compares whole seconds of naive UTC.
+        # The library compares whole seconds in naive UTC.
         builder = PolicyBuilder().store(self._store).time(moment.replace(tzinfo=None, microsecond=0))
         verifier = builder.extension_policies(ca_policy=CA_POLICY, ee_policy=LEAF_POLICY).build_client_verifier()
         try:

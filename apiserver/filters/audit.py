@@ -1,7 +1,7 @@
-"""Audit: who asked for what, and how it ended, by stages as kube-apiserver records them.
+"""Record who asked for what, and the outcome, in the stages of kube-apiserver's audit.
 
-Two filters: one behind authentication for every request, and one around it for those that were not let in. Each only notes; encoding
-and writing are the audit log's.
+There are two filters: one inside authentication for every request, and one around it for refused
+requests. Filters only collect; the audit log encodes and writes.
 """
 
 from __future__ import annotations
@@ -28,38 +28,43 @@ if TYPE_CHECKING:
 
 __all__ = ["STARTED", "Auditor", "Sink", "with_audit", "with_refusals_audited"]
 
-# A callable's type cannot be given as a class.
+# RequestKey accepts only classes, and the type of a callable is none.
 STARTED: web.RequestKey[Callable[[int], None]] = web.RequestKey("audit-started", object)  # type: ignore[arg-type]
-"""Left in the HTTP request; the HTTP server calls it with the status code when the headers of the response go out."""
+"""The key in the HTTP request for a function that the HTTP server calls with the status code.
+
+The server calls it when it sends the headers of the response."""
 AGENT = 1024
-"""Characters of a user agent that are kept."""
+"""The characters of a user agent that are recorded."""
 HOPS = 32
-"""Addresses of X-Forwarded-For that are looked at."""
+"""The number of addresses of X-Forwarded-For that are read."""
 STATUS = b'{"kind":"Status"'
 CLOSED = {"status": "Failure", "message": "Connection closed early", "code": 499}
 
 
 class Sink(Protocol):
-    """Takes records, without ever blocking."""
+    """Receives records, and never blocks."""
 
     def put(self, record: Record) -> None:
-        """One stage of one request."""
+        """Record one stage of one request."""
 
 
 class Auditor:
-    """What is recorded, and where it goes."""
+    """The audit policy, and the sink for its records."""
 
     def __init__(self, policy: Policy, sink: Sink, clock: Callable[[], float] = time.time) -> None:
         self.policy, self.sink, self.clock = policy, sink, clock
 
     def trail(self, call: Call) -> _Trail | None:
-        """Of a request whose `info` and `user` are known; None when nothing of it is recorded."""
+        """Return the trail of a request with `info` and `user`, or None if nothing of it is
+        recorded."""
         recording = self.policy.recording(call.user, call.info)
         return _Trail(self, call, recording) if recording is not None else None
 
 
 def with_audit(auditor: Auditor | None) -> Filter:
-    """Records all that comes behind it. Stands right behind authentication: refusals by other filters are recorded, too."""
+    """Record all requests that pass. Place it right behind authentication.
+
+    So refusals by later filters are recorded too."""
 
     def wrap(handler: Handler) -> Handler:
         if auditor is None:
@@ -75,7 +80,7 @@ def with_audit(auditor: Auditor | None) -> Filter:
 
 
 def with_refusals_audited(auditor: Auditor | None) -> Filter:
-    """Records the requests that authentication refuses. Stands around it."""
+    """Record the requests that authentication refuses. Place it around authentication."""
 
     def wrap(handler: Handler) -> Handler:
         if auditor is None:
@@ -96,7 +101,7 @@ def with_refusals_audited(auditor: Auditor | None) -> Filter:
 
 
 class _Trail:
-    """One request's records."""
+    """The records of one request."""
 
     def __init__(self, auditor: Auditor, call: Call, recording: Recording) -> None:
         self._auditor, self._call, self._recording = auditor, call, recording
@@ -106,7 +111,7 @@ class _Trail:
         self._sent: Sent | None = None
 
     async def follow(self, handler: Handler) -> web.StreamResponse:
-        """The request itself."""
+        """Handle the request and record its stages."""
         call, self._call.keeps_answer = self._call, self._recording.level >= RESPONSE
         if self._recording.level >= REQUEST or call.info.verb in ("create", "update"):
             call.note = self._note
@@ -129,7 +134,7 @@ class _Trail:
         return response
 
     def record(self, stage: str, status: dict[str, Any] | None = None, answer: bytes = b"") -> None:
-        """Notes a stage, unless it is omitted."""
+        """Record a stage, unless the policy omits it."""
         recording, call = self._recording, self._call
         if stage in recording.omit_stages:
             return
@@ -159,7 +164,10 @@ class _Trail:
         self._sent = noted(value, self._recording.level, omit_managed_fields=self._recording.omit_managed_fields)
 
     def _start(self, code: int) -> None:
-        """A watch has begun: it may go on for an hour. Told once, though the headers of a refusal go out after its end is recorded."""
+        """Record the beginning of a watch, which may last for an hour.
+
+        It is recorded once, although the headers of a refusal are sent after its end is
+        recorded."""
         if not self._started:
             self._started = True
             self.record("ResponseStarted", {"code": code})
@@ -182,7 +190,7 @@ class _Trail:
         return dict(CLOSED)
 
     def _answer(self, response: web.StreamResponse) -> bytes:
-        """The response's body, where it is to be recorded or is a Status. Never of a watch."""
+        """Return the response's body if it is to be recorded or is a Status. A watch has none."""
         if is_long_running(self._call.info):
             return b""
         body = self._call.answer or (response.body if isinstance(response, web.Response) else b"")
@@ -192,7 +200,8 @@ class _Trail:
 
 
 def sources(call: Call) -> list[str]:
-    """Where the request came from by its own account (the front proxy tells of its client so), and last who sent it to us."""
+    """Return the addresses of the client, as proxies report them, and finally of the direct
+    sender."""
     headers = call.http.headers
     peer = call.http.transport.get_extra_info("peername") if call.http.transport is not None else None
     told = [*headers.get("X-Forwarded-For", "").split(",", HOPS)[:HOPS], headers.get("X-Real-Ip", ""), str(peer[0]) if peer else ""]
@@ -212,7 +221,7 @@ def _agent(call: Call) -> str:
 
 
 def _attempted(call: Call) -> str:
-    """How somebody unknown tried to tell who they are; never with what."""
+    """Return the authentication methods that an unknown client tried, never the credentials."""
     methods = []
     scheme, _, rest = call.http.headers.get("Authorization", "").strip().partition(" ")
     if rest and scheme.lower() in ("basic", "bearer"):

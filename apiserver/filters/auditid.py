@@ -1,7 +1,8 @@
-"""The request's audit ID: the front proxy's, or a new one; in every answer, and beside what is logged about the request.
+"""Give each request an audit ID: the front proxy's, or a new one.
 
-It is left in the HTTP request under KEY; the HTTP server puts it into the headers of the response when these go out, which
-for streamed ones is long before the handler returns.
+It is part of every answer, and of log messages about the request. The filter stores it in the HTTP
+request under KEY. The HTTP server adds it to the headers of the response when it sends them, which
+for streams is long before the handler returns.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ __all__ = ["HEADER", "KEY", "with_audit_id"]
 
 HEADER = "Audit-ID"
 KEY = web.RequestKey("audit-id", str)
-# What comes in goes into logs and headers: nothing but the characters of names, and not longer than kube-apiserver takes it.
+# The value appears in logs and headers, so only characters of names are accepted, and not more than
+# in kube-apiserver.
 ACCEPTED = re.compile(r"[A-Za-z0-9._:-]{1,64}")
 
 
 def with_audit_id(handler: Handler) -> Handler:
-    """Sets call.audit_id."""
+    """Set call.audit_id."""
 
     async def handle(call: Call) -> web.StreamResponse:
         given = call.http.headers.get(HEADER, "")

@@ -1,6 +1,7 @@
-"""Authentication: who sends the request. Implementations are in the authn_* modules; this one joins them and is the filter.
+"""Join authenticators, and find out the user of each request.
 
-Anonymous requests get no further than the health paths: everybody else has to say who they are (401).
+The authenticators are in apiserver.authentication. Anonymous requests reach only the health paths;
+others get 401.
 """
 
 from __future__ import annotations
@@ -26,23 +27,27 @@ ANONYMOUS = UserInfo("system:anonymous", groups=(UNAUTHENTICATED,))
 
 
 class Authenticator(Protocol):
-    """One way to tell who sends a request."""
+    """One way of authentication."""
 
     async def authenticate(self, call: Call) -> UserInfo | None:
-        """The identity, or None when the request has no credentials of this kind.
+        """Return the user, or None if the request has no credentials of this kind.
 
-        Raises ApiError: 401 when it has such credentials and they are not believed, 503 when that cannot be found out now."""
+        Raises ApiError: 401 for invalid credentials, 503 if they cannot be checked now."""
 
 
 class UnionAuthenticator:
-    """The first that knows the request's sender. When none does, and one refused, that refusal counts: a request with bad
-    credentials is not an anonymous one."""
+    """Tries authenticators in order, until one returns a user.
+
+    If none does and one refused, the refusal counts: a request with bad credentials is not
+    anonymous."""
 
     def __init__(self, authenticators: Sequence[Authenticator]) -> None:
         self._authenticators = tuple(authenticators)
 
     async def authenticate(self, call: Call) -> UserInfo | None:
-        """See Authenticator. A 503 wins over a 401, as the one in doubt might have believed."""
+        """Return the user of the first authenticator that has one. See Authenticator.
+
+        A 503 takes precedence over a 401, because the credentials might be valid."""
         refusal: ApiError | None = None
         for authenticator in self._authenticators:
             try:
@@ -58,7 +63,7 @@ class UnionAuthenticator:
 
 
 def with_authentication(authenticator: Authenticator) -> Filter:
-    """Sets call.user."""
+    """Set call.user."""
 
     def wrap(handler: Handler) -> Handler:
         async def handle(call: Call) -> web.StreamResponse:
@@ -77,7 +82,8 @@ def with_authentication(authenticator: Authenticator) -> Filter:
 
 
 def _authenticated(user: UserInfo) -> UserInfo:
-    """The user with the group that everybody has who was authenticated, unless it is said to be anonymous (by the front proxy)."""
+    """Add the group system:authenticated, unless the front proxy says that the user is
+    anonymous."""
     if user.name == ANONYMOUS.name or AUTHENTICATED in user.groups or UNAUTHENTICATED in user.groups:
         return user
     return UserInfo(user.name, user.uid, (*user.groups, AUTHENTICATED), user.extra)

@@ -1,4 +1,4 @@
-"""Authorisation: may this user do this. Every path but health is asked for; refusals are worded as kube-apiserver's."""
+"""Authorize requests on every path except health. Refusals are worded as in kube-apiserver."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ READING = frozenset({"get", "list", "watch"})
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`reason` is shown to the user when it is not allowed. `denied`: nobody asked later may allow it."""
+    """An authorizer's decision.
+
+    The user sees `reason` if the request is not allowed. With `denied`, no later authorizer may
+    allow it."""
 
     allowed: bool
     reason: str = ""
@@ -34,28 +37,35 @@ class Decision:
 
 
 class Authorizer(Protocol):
-    """Decides over one request."""
+    """Decides about one request."""
 
     async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
-        """Raises ApiError (503) when it cannot be decided now; never allows then."""
+        """Return the decision. Raises ApiError (503) if it cannot be made now."""
 
 
 class PrivilegedGroup:
-    """Allows everything to system:masters, without asking anybody: they can mend what others depend on."""
+    """Allows everything to system:masters, without asking another server.
+
+    Such users can repair what other authorizers depend on."""
 
     async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
-        """See Authorizer."""
+        """Return the decision. See Authorizer."""
         return Decision(MASTERS in user.groups)
 
 
 class UnionAuthorizer:
-    """Allowed by the first that allows, unless one before it denies. With nobody to ask, nothing is allowed."""
+    """Allows what the first authorizer allows, unless an earlier one denies it.
+
+    Without authorizers, nothing is allowed."""
 
     def __init__(self, authorizers: Sequence[Authorizer]) -> None:
         self._authorizers = tuple(authorizers)
 
     async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
-        """See Authorizer. One that cannot decide leaves it to the others; only when none allows does its error count."""
+        """Return the decision. See Authorizer.
+
+        An authorizer that fails leaves the decision to the others. Its error counts only if none
+        allows."""
         reasons: list[str] = []
         failure: ApiError | None = None
         for authorizer in self._authorizers:
@@ -74,8 +84,10 @@ class UnionAuthorizer:
 
 
 def with_authorization(authorizer: Authorizer, reduced: Collection[tuple[str, str]] = ()) -> Filter:
-    """Lets through what the authorizer allows to call.user. `reduced`: the (group, resource)s which not everybody who may read them
-    may read in full; the authorizer is asked about that apart."""
+    """Let requests pass that the authorizer allows to call.user.
+
+    `reduced` has each (group, resource) that some readers may not read in full. The authorizer is
+    asked about that separately."""
 
     def wrap(handler: Handler) -> Handler:
         async def handle(call: Call) -> web.StreamResponse:
@@ -97,14 +109,14 @@ def with_authorization(authorizer: Authorizer, reduced: Collection[tuple[str, st
 
 
 def in_full(info: RequestInfo) -> RequestInfo:
-    """The question whether what `info` asks for may be read in full."""
+    """Return the request that stands for reading the objects of `info` in full."""
     full = replace(info)
     full.verb, full.subresource = "get", PRIVATE
     return full
 
 
 def refusal(user: UserInfo, info: RequestInfo, reason: str = "") -> ApiError:
-    """The 403 for a request (k8s.io/apiserver, responsewriters.ForbiddenStatusError)."""
+    """Return the 403 for a request (k8s.io/apiserver, responsewriters.ForbiddenStatusError)."""
     text = f"{_sentence(user, info)}: {reason}" if reason else _sentence(user, info)
     if not info.is_resource:
         return ApiError(403, "Forbidden", f"forbidden: {text}")

@@ -1,4 +1,5 @@
-"""The one ordered chain that every request passes, from the outermost filter to the handler."""
+"""Build the chain of filters that every request passes, from the outermost filter to the
+handler."""
 
 from __future__ import annotations
 
@@ -36,9 +37,15 @@ __all__ = ["Parts", "build"]
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What the filters work with. `request_seconds`: the longest that a request other than a watch may take.
-    `reduced`: the (group, resource)s that only some may read in full. `auditor`: None for no audit. `meter` is told of
-    each step, if there is one."""
+    """The components that the filters use.
+
+    request_seconds: the longest time of a request other than a watch.
+
+    reduced: each (group, resource) that only some users may read in full.
+
+    auditor: None for no audit.
+
+    meter: receives the duration of each step, or None."""
 
     authenticator: Authenticator
     authorizer: Authorizer
@@ -51,7 +58,7 @@ class Parts:
 
 
 def build(handler: Handler, parts: Parts) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
-    """The handler behind all filters, as aiohttp calls it."""
+    """Return the handler behind all filters, in the form that aiohttp calls."""
     filters: tuple[Filter, ...] = (
         with_steps(parts.meter),
         with_metrics(parts.recorder),

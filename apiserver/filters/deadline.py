@@ -1,4 +1,6 @@
-"""The time a request may take, from reading its body to the last byte of the answer. Watches have none: they end by timeoutSeconds."""
+"""Limit the time of a request, from reading its body to the last byte of the answer.
+
+Watches have no deadline; timeoutSeconds ends them."""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
 
 
 def with_deadline(maximum: float = DEFAULT_SECONDS) -> Filter:
-    """Sets call.deadline, and ends what is not done by then with 504. `maximum`: seconds; ?timeout= may ask for less."""
+    """Set call.deadline, and answer 504 if the request is not done by then.
+
+    `maximum` is in seconds; ?timeout= may shorten it."""
 
     def wrap(handler: Handler) -> Handler:
         async def handle(call: Call) -> web.StreamResponse:
@@ -43,7 +47,7 @@ def with_deadline(maximum: float = DEFAULT_SECONDS) -> Filter:
 
 
 def allotted(text: str, maximum: float) -> float:
-    """The seconds a request gets that says ?timeout=`text`. Raises ApiError (400)."""
+    """Return the seconds that a request with ?timeout=`text` gets. Raises ApiError (400)."""
     if not text:
         return maximum
     seconds = duration(text)
@@ -53,7 +57,8 @@ def allotted(text: str, maximum: float) -> float:
 
 
 def duration(text: str) -> float | None:
-    """The seconds of a duration as Go writes it (1m30s, 500ms, 0), None when it is none."""
+    """Return the seconds of a duration in Go's notation (1m30s, 500ms, 0), or None if it is
+    invalid."""
     body = text[1:] if text[:1] in ("-", "+") else text
     if body == "0":
         return 0.0

@@ -1,4 +1,6 @@
-"""Turns every failure into a Status. What nobody expected is a 500 that says nothing of its cause; the log has it, by audit ID."""
+"""Convert every failure into a Status.
+
+An unexpected error becomes a 500 without its cause, which is logged with the audit ID."""
 
 from __future__ import annotations
 
@@ -20,7 +22,10 @@ log = logging.getLogger(__name__)
 
 
 def with_errors(handler: Handler) -> Handler:
-    """Raises nothing but CancelledError, and ConnectionError when the answer cannot be completed: the connection is closed then."""
+    """Catch all errors of the handler.
+
+    Raises only CancelledError, and ConnectionError if the answer cannot be completed, so that the
+    connection is closed."""
 
     async def handle(call: Call) -> web.StreamResponse:
         try:
@@ -41,14 +46,17 @@ def _answer(error: Exception, call: Call) -> web.StreamResponse:
     if not isinstance(error, ApiError) and seen.code >= 500:
         log.exception("audit ID %s: %s %s failed", call.audit_id, call.http.method, call.info.path)
     if call.http.writer.output_size > 0:
-        # A client must not take a cut answer for a whole one: without its end, HTTP tells them apart.
+        # A client must not mistake a partial answer for a complete one. HTTP shows the difference
+        # by the missing end.
         raise ConnectionAbortedError("the answer had begun when the request failed") from error
     return render(seen, call)
 
 
 def _forget(error: BaseException) -> None:
-    """Drop the tracebacks of an error and of all that led to it. A frame that holds its own error is a cycle, which keeps the
-    request's body until the garbage collector comes to it."""
+    """Remove the tracebacks of an error and of its causes.
+
+    A frame that holds its own error is a cycle, which keeps the request's body until the garbage
+    collector runs."""
     waiting, seen = [error], set()
     while waiting:
         found = waiting.pop()

@@ -1,4 +1,7 @@
-"""Expect: 100-continue (RFC 9110, 10.1.1): clients with large bodies wait to be asked for them. Only those are asked who may send them."""
+"""Answer Expect: 100-continue (RFC 9110, 10.1.1), by which clients wait before they send large
+bodies.
+
+Only authorized clients are asked to send them."""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ __all__ = ["with_expect"]
 
 
 def with_expect(handler: Handler) -> Handler:
-    """Comes last, right before the handler that reads the body."""
+    """Send 100 Continue. Place this filter last, before the handler that reads the body."""
 
     async def handle(call: Call) -> web.StreamResponse:
         expected = call.http.headers.get("Expect")
@@ -24,7 +27,7 @@ def with_expect(handler: Handler) -> Handler:
                 raise ApiError(417, "ExpectationFailed", "the only expectation that can be met is 100-continue")
             writer = call.http.writer
             await writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            # It is no part of the answer: whether that has begun is told by this number.
+            # This is not part of the answer. The number says whether the answer has begun.
             writer.output_size = 0
         return await handler(call)
 

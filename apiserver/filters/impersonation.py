@@ -1,5 +1,7 @@
-"""Impersonate-* headers (kubectl --as): acting as somebody else, for those who may. The front proxy resolves and removes them itself, so
-these come from direct clients only. Semantics of k8s.io/apiserver's WithImpersonation.
+"""Let authorized users act as others with Impersonate-* headers (kubectl --as).
+
+The front proxy resolves and removes these headers itself, so they come only from direct clients.
+The semantics are those of k8s.io/apiserver's WithImpersonation.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ SERVICE_ACCOUNT = "system:serviceaccount:"
 
 
 def with_impersonation(authorizer: Authorizer) -> Filter:
-    """Replaces call.user by whom it may act as; a request that may not is refused as a whole."""
+    """Replace call.user by the impersonated user. Refuse the request if that is not allowed."""
 
     def wrap(handler: Handler) -> Handler:
         async def handle(call: Call) -> web.StreamResponse:
@@ -52,7 +54,7 @@ def with_impersonation(authorizer: Authorizer) -> Filter:
 
 
 def wanted(headers: CIMultiDictProxy[str]) -> UserInfo | None:
-    """Whom the headers ask to be, exactly as asked; None where they do not. Raises ApiError (400)."""
+    """Return the user in the headers, unmodified, or None. Raises ApiError (400)."""
     if not any(map(ANY, headers)):
         return None
     extra: dict[str, tuple[str, ...]] = {}
@@ -71,7 +73,7 @@ def wanted(headers: CIMultiDictProxy[str]) -> UserInfo | None:
 
 
 def questions(user: UserInfo) -> Iterator[RequestInfo]:
-    """What has to be allowed for acting as this user."""
+    """Yield the requests that must be allowed to impersonate this user."""
     parts = user.name.removeprefix(SERVICE_ACCOUNT).split(":")
     if user.name.startswith(SERVICE_ACCOUNT) and len(parts) == 2 and all(parts):
         yield _question("", "serviceaccounts", parts[1], namespace=parts[0])
@@ -100,7 +102,7 @@ def _question(group: str, resource: str, name: str, *, namespace: str = "", subr
 
 
 def _completed(user: UserInfo) -> UserInfo:
-    """With the groups that come by themselves."""
+    """Return the user with the groups that are added automatically."""
     groups = user.groups
     parts = user.name.removeprefix(SERVICE_ACCOUNT).split(":")
     if not groups and user.name.startswith(SERVICE_ACCOUNT) and len(parts) == 2:

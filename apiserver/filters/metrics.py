@@ -1,4 +1,4 @@
-"""Reports every request to a Recorder: what was asked, how it was answered, how long that took."""
+"""Report every request to a Recorder: the request, the status code and the duration."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ if TYPE_CHECKING:
 __all__ = ["Recorder", "with_metrics"]
 
 CLIENT_CLOSED = 499
-"""Counted for requests whose client went away; nothing is sent."""
+"""The code counted for requests whose client disconnected. It is never sent."""
 
 
 class Recorder(Protocol):
-    """Keeps the numbers."""
+    """Keeps the metrics."""
 
     def record(self, info: RequestInfo, code: int, seconds: float | None) -> None:
-        """One request is done. `seconds` is None for a watch, whose length says nothing."""
+        """Record a finished request. `seconds` is None for a watch, whose duration has no
+        meaning."""
 
 
 def with_metrics(recorder: Recorder) -> Filter:
-    """Measures all that comes behind it."""
+    """Measure everything behind this filter."""
 
     def wrap(handler: Handler) -> Handler:
         async def handle(call: Call) -> web.StreamResponse:

@@ -1,4 +1,4 @@
-"""Requests that filters treat in a way of their own."""
+"""Recognize requests that filters treat specially."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ HEALTH = ("/healthz", "/livez", "/readyz")
 
 
 def is_health(path: str) -> bool:
-    """Whether a decoded path is a health check, or one check of it (/readyz/ping)."""
+    """Return whether a decoded path is a health check, or a single check of it (/readyz/ping)."""
     return path.startswith(HEALTH) and "/" + path[1:].partition("/")[0] in HEALTH
 
 
 def is_long_running(info: RequestInfo) -> bool:
-    """Whether it is a watch. A method WATCH on some other path is none."""
+    """Return whether a request is a watch. A method WATCH on another path is none."""
     return info.is_resource and info.verb == "watch"

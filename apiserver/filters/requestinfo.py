@@ -1,4 +1,4 @@
-"""Reads what the request asks for out of its line; everything behind this filter relies on call.info."""
+"""Parse the request line into call.info, which all later filters use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["with_request_info"]
 
 
 def with_request_info(handler: Handler) -> Handler:
-    """Sets call.info. Raises ApiError (400) for a path that could be read in two ways."""
+    """Set call.info. Raises ApiError (400) for a path that could be read in two ways."""
 
     async def handle(call: Call) -> web.StreamResponse:
         call.parse()

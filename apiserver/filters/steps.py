@@ -1,4 +1,4 @@
-"""Times each step of a request's work: what runs between two of its awaits, while the event loop serves nobody else."""
+"""Measure each step of a request: the code between two awaits, during which nothing else runs."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["Meter", "with_steps"]
 
 
 class Meter(Protocol):
-    """Keeps the numbers, and says which requests were slow."""
+    """Keeps the metrics, and reports slow requests."""
 
     def took(self, call: Call, seconds: float) -> None:
-        """One step of this call took so long. Called often."""
+        """Record the duration of one step of this call. Called often."""
 
 
 def with_steps(meter: Meter | None) -> Filter:
-    """Tells the meter of each step of all that comes behind it."""
+    """Report each step of everything behind this filter to the meter."""
 
     def wrap(handler: Handler) -> Handler:
         if meter is None:
@@ -39,7 +39,7 @@ def with_steps(meter: Meter | None) -> Filter:
 
 
 class _Timed:
-    """Awaits what the handler does, step by step."""
+    """Runs the handler step by step."""
 
     __slots__ = ("_call", "_handler", "_meter")
 
@@ -57,11 +57,11 @@ class _Timed:
                 response: web.StreamResponse = end.value
                 return response
             finally:
-                error = None  # its traceback holds this frame, which must not hold it
+                error = None  # its traceback refers to this frame, which must not refer to it
                 self._meter.took(self._call, time.perf_counter() - began)
             try:
                 yield waits_for
             except BaseException as raised:
                 error = raised
             finally:
-                waits_for = None  # its failure would hold this frame as well
+                waits_for = None  # its failure would refer to this frame too
