@@ -1,4 +1,5 @@
-"""The tenants' BareMetalHost views: reads are plain, a write is absorbed into the Workload and the Host behind the view."""
+"""Serve the tenants' BareMetalHost views: a write changes the Workload and the Host behind the
+view."""
 
 from __future__ import annotations
 
@@ -42,11 +43,13 @@ COLUMNS = (
     Column("Error", "status.errorType", description="Type of the most recent error"),
     Column("Age", "metadata.creationTimestamp", type="date", description="Time duration since creation of BaremetalHost"),
 )
-"""As BMO's CRD has them."""
+"""The columns of BMO's CRD."""
 
 
 def baremetalhosts(group: str = metal3.GROUP, *, view: bool) -> Resource:
-    """BareMetalHosts: the tenants' view in `group` (which refuses CREATE, and whose status is read only), or BMO's own kind."""
+    """Return the resource of the tenants' view in `group`, or of BMO's own kind.
+
+    The view refuses CREATE, and its status is read-only."""
     return Resource(
         group=group,
         version=metal3.VERSION,
@@ -63,7 +66,7 @@ def baremetalhosts(group: str = metal3.GROUP, *, view: bool) -> Resource:
 
 
 class BareMetalHostViewRegistry(Registry):
-    """Views: stored, but written only as the projection of a Host and a Workload."""
+    """The registry of views, which are stored only as the projection of a Host and a Workload."""
 
     def __init__(self, cache: WatchCache, claims: Claims, admission: Admission | None = None, group: str = metal3.GROUP) -> None:
         indexers = {"host": lambda e: [e.fields[".host"]]}
@@ -81,8 +84,11 @@ class BareMetalHostViewRegistry(Registry):
         subresource: str = "",
         applied: bool = False,
     ) -> Entry:
-        """Absorb a tenant's write. 409 when the host is claimed by somebody else, 422 for what a tenant may not change. A claim waits a
-        moment until it is known whether the host's source agrees."""
+        """Execute a tenant's write. A claim waits a moment for the confirmation by the host's
+        source.
+
+        Raises ApiError: 409 if another consumer claims the host, 422 for what a tenant may not
+        change."""
         before = self.find(namespace, name)
         written = await self._write(context, namespace, name, change, subresource, applied=applied)
         if not context.dry_run and before is not None and _claims(before.object(), written.object()):
@@ -90,7 +96,7 @@ class BareMetalHostViewRegistry(Registry):
         return written
 
     async def _confirmed(self, view: Entry) -> None:
-        """Raises ApiError (409) when somebody else was faster to take the real host."""
+        """Raise ApiError (409) if another consumer took the real host first."""
         host = self.claims.hosts.find("", host_of(view.object()))
         workload = self.claims.workload_of_host(host.object()) if host is not None else None
         if workload is not None and await self.confirmations.lost(workload.object()):
@@ -121,7 +127,7 @@ class BareMetalHostViewRegistry(Registry):
             absorbed = self._absorb(context, old, new, host, current)
             claims = absorbed.action in ("claim", "adopt", "give up")
             if not claims:
-                context.settle(False)  # an attempt before this one may have been to make a Workload
+                context.settle(False)  # a previous attempt may have been to create a Workload
             if absorbed.action == "nothing":
                 return entry
             if claims:
@@ -140,12 +146,13 @@ class BareMetalHostViewRegistry(Registry):
     async def apply(
         self, context: Context, namespace: str, name: str, wanted: dict[str, Any], *, force: bool, subresource: str = ""
     ) -> tuple[Entry, bool]:
-        """Server-side apply to a view there is; classes offer hosts, nobody creates them."""
+        """Apply to an existing view. Only classes offer hosts; clients cannot create views."""
         self._get_for_write(namespace, name)
         return await self._apply(context, namespace, name, wanted, subresource, force=force), False
 
     async def delete(self, context: Context, namespace: str, name: str, options: DeleteOptions) -> tuple[Entry, bool]:
-        """Release the host. An offer goes at once; a claimed host's view goes when the host was released."""
+        """Release the host. An offer is deleted at once, a claimed host's view after the
+        release."""
 
         async def attempt() -> tuple[Entry, bool]:
             entry = self._get_for_write(namespace, name)
@@ -163,7 +170,7 @@ class BareMetalHostViewRegistry(Registry):
         return await self.retrying(name, attempt)
 
     async def _withdraw(self, context: Context, entry: Entry, old: dict[str, Any], host_entry: Entry | None) -> Entry:
-        """Takes an offer away. The Host's list of offers says so too, or nobody would ever make it again."""
+        """Delete an offer, also from the Host's list of offers, so that it can be made again."""
         host = host_entry.object() if host_entry is not None else {"spec": {}}
         offers = host["spec"].get("offers") or []
         if host_entry is None or entry.namespace not in offers or "claimRef" in host["spec"] or context.dry_run:
@@ -173,8 +180,10 @@ class BareMetalHostViewRegistry(Registry):
         return self.decode(entry.key, encode_stored(self.resource, old), revision)
 
     def _get_for_write(self, namespace: str, name: str) -> Entry:
-        """The view; NotFound also where another namespace has the host and the offer is about to be withdrawn: that somebody took it is
-        not said, neither now nor later."""
+        """Return the view.
+
+        Raises NotFound too if another namespace has the host and the offer is about to be
+        withdrawn. So neither this answer nor a later one reveals that the host was taken."""
         entry = self.get(namespace, name)
         host = self.claims.hosts.find("", entry.fields[".host"])
         if host is not None and host.fields[".claimNamespace"] not in ("", None, namespace):
@@ -182,7 +191,9 @@ class BareMetalHostViewRegistry(Registry):
         return entry
 
     async def _wanted(self, context: Context, entry: Entry, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-        """What the tenant wants the view to be: validated and admitted; status and the system's metadata are not its to write."""
+        """Return the view that the tenant wants, validated and admitted.
+
+        A tenant cannot write status and the system's metadata."""
         given = new.get("metadata")
         meta = metadata.for_update(self.resource, old["metadata"], given if isinstance(given, dict) else {})
         new = normalize(self.resource, {**sharing(old, new), "metadata": meta, "status": old["status"]}, entry.name, old)
@@ -192,7 +203,8 @@ class BareMetalHostViewRegistry(Registry):
     def _tracked(
         self, context: Context, old: dict[str, Any], view: dict[str, Any], sent: Any, subresource: str, *, applied: bool
     ) -> dict[str, Any]:
-        """The view with its managedFields: those of the apply that made it, or by what differs from `old`."""
+        """Return the view with its managedFields: the result of an apply, or tracked changes from
+        `old`."""
         if applied:
             return settled(old, with_fields(view, sent or []))
         return settled(old, self.tracking.track(context, old, view, sent, subresource, now()))
@@ -212,7 +224,10 @@ class BareMetalHostViewRegistry(Registry):
             raise self._taken(old["metadata"]["name"]) from None
 
     def _warn_of_mark(self, context: Context, old: dict[str, Any], new: dict[str, Any], host: dict[str, Any]) -> None:
-        """Says what becomes of a mark as unhealthy. It is taken in any case: remediation goes on without reading the answer."""
+        """Warn about the effect of a mark as unhealthy.
+
+        The mark is accepted in any case, because remediation continues without reading the
+        answer."""
         before, after = (obj["metadata"].get("annotations") or {} for obj in (old, new))
         key = next((key for key in metal3.UNHEALTHY if key in after and key not in before), None)
         if key is None:
@@ -222,7 +237,7 @@ class BareMetalHostViewRegistry(Registry):
             context.warnings.append(warning)
 
     def _check_deployment(self, host: dict[str, Any], changes: dict[str, Any]) -> None:
-        """Raises Refused when what is to be deployed from now on is not what the host's class allows."""
+        """Raise Refused if the class of the host does not allow the new deployment."""
         terms = class_spec(self.claims.classes, host["spec"]["className"]) or {}
         causes = deploy_causes(changes, terms) + checksum_causes(changes, terms)
         if causes:
@@ -231,7 +246,10 @@ class BareMetalHostViewRegistry(Registry):
     async def _claim(
         self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any], absorbed: Absorbed
     ) -> tuple[dict[str, Any], list[Operation]]:
-        """The filled view, and what makes the Workload and records the claim: one commit."""
+        """Return the claimed view, and the operations that create the Workload and record the
+        claim.
+
+        All belong in one commit."""
         namespace_uid = await self.claims.namespaces.current(entry.namespace)
         if absorbed.action != "claim" and foreign(host["status"]["held"], namespace_uid):
             raise self._gone(entry.name)
@@ -241,7 +259,7 @@ class BareMetalHostViewRegistry(Registry):
         workloads = self.claims.workloads
         name = entry.name if workloads.find(entry.namespace, entry.name) is None else metadata.generated_name(f"{entry.name}-")
         spec = {field: value for field, value in absorbed.changes.items() if value is not None}
-        # A BareMetalHost whose image is changed is installed anew.
+        # A BareMetalHost whose image changes is provisioned again.
         spec |= {"className": host["spec"]["className"], "hostRef": {"name": entry.name}, "updatePolicy": "Recreate"}
         meta: dict[str, Any] = {"name": name, "labels": {CLAIMED_THROUGH: "baremetalhost"}}
         if absorbed.action != "claim":
@@ -256,7 +274,9 @@ class BareMetalHostViewRegistry(Registry):
     async def _change(
         self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any], current: Entry | None, absorbed: Absorbed
     ) -> tuple[dict[str, Any], list[Operation]]:
-        """The changed view, and what carries the write into the Workload and the Host, and releases where the consumer went: one commit."""
+        """Return the changed view, and the operations on the Workload and the Host, for one commit.
+
+        They release the host if the consumer was removed."""
         operations: list[Operation] = []
         changed: dict[str, Any] | None = None
         if current is not None:
@@ -267,7 +287,9 @@ class BareMetalHostViewRegistry(Registry):
         return self.claims.view_object(host, changed, entry.namespace, entry.name), operations
 
     async def _changed_workload(self, context: Context, current: Entry, absorbed: Absorbed) -> dict[str, Any]:
-        """The Workload as the write leaves it: what its own registry would store for the same change, and deletion, of it."""
+        """Return the Workload after the write.
+
+        It is what the Workload's own registry would store for the same change and deletion."""
         workloads, old = self.claims.workloads, current.object()
         changed = await workloads.admit_change(context, current, old, _with_spec(old, absorbed.changes)) if absorbed.changes else old
         if absorbed.action != "release":
@@ -281,7 +303,8 @@ class BareMetalHostViewRegistry(Registry):
             await self.claims.workloads.admit_deletion(context, current, current.object())
         marked = mark_deleted(held_back(current.object()), "") if current is not None else None
         view = self.claims.view_object(host, marked, entry.namespace, entry.name)
-        view["metadata"] |= deletion_mark(view["metadata"])  # what keeps it is the claim, not a finalizer of its own
+        # the claim keeps the view, not a finalizer
+        view["metadata"] |= deletion_mark(view["metadata"])
         operations: list[Operation] = [self.claims.hosts.put(host_entry, host)]
         if current is not None and marked is not None:
             operations.append(self.claims.workloads.put(current, marked))
@@ -298,8 +321,10 @@ class BareMetalHostViewRegistry(Registry):
         return self.stored(own, await self.cache.commit([own, *operations]))
 
     async def _withdraw_others(self, host_name: str) -> None:
-        """Take the other namespaces' offers away, each in a commit of its own. A lost race is somebody else's write, and the
-        host controller's next report does it again."""
+        """Withdraw the offers to other namespaces, each in its own commit.
+
+        A conflict means that another write came between; the host controller's next report repeats
+        this."""
         host_entry = self.claims.hosts.find("", host_name)
         if host_entry is None:
             return
@@ -316,7 +341,7 @@ class BareMetalHostViewRegistry(Registry):
 
 
 def _claims(before: dict[str, Any], after: dict[str, Any]) -> bool:
-    """Whether a write has claimed a free host."""
+    """Return whether a write has claimed a free host."""
     return "consumerRef" not in before["spec"] and "consumerRef" in after["spec"]
 
 
@@ -330,6 +355,6 @@ def _mark_warning(key: str, limit: int) -> str:
 
 
 def _with_spec(obj: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """The Workload with these spec fields set, or removed where None."""
+    """Return the Workload with these spec fields set, or removed for None."""
     spec = {k: v for k, v in obj["spec"].items() if changes.get(k, v) is not None} | {k: v for k, v in changes.items() if v is not None}
     return {**obj, "spec": spec}

@@ -1,4 +1,4 @@
-"""All registries of the management side, made and connected: classes, workloads, hosts and the tenants' views."""
+"""Create and connect all registries of the management side: classes, workloads, hosts and views."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Catalog", "management_catalog"]
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """The registries by what they hold."""
+    """The registries by kind."""
 
     classes: WorkloadClassRegistry
     workloads: WorkloadRegistry
@@ -32,15 +32,17 @@ class Catalog:
 
     @property
     def registries(self) -> tuple[Registry, ...]:
-        """All of them, in the order of discovery."""
+        """All registries in the order of discovery."""
         return (self.workloads, self.classes, self.hosts, self.views)
 
 
 def management_catalog(
     cache: WatchCache, *, admission: Admission | None = None, view_group: str = metal3.GROUP, namespaces: Namespaces | None = None
 ) -> Catalog:
-    """The registries over `cache`, which is not started yet. `view_group`: the API group of the BareMetalHost view. `namespaces`: where
-    namespaces are, for claims are of a namespace by its uid."""
+    """Return the registries over `cache`, which must not be started yet.
+
+    `view_group` is the API group of the BareMetalHost view. `namespaces` is the source of
+    namespaces, because claims record their uids."""
     claims = Claims(namespaces)
     classes = WorkloadClassRegistry(cache, admission)
     workloads = WorkloadRegistry(cache, claims, classes, admission)

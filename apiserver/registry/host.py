@@ -1,4 +1,4 @@
-"""Hosts: the provider's report comes in, offers go out, claims are recorded and undone here."""
+"""Store Hosts: receive the provider's reports, make offers, and record and clear claims."""
 
 from __future__ import annotations
 
@@ -62,17 +62,17 @@ HOSTS = Resource(
 
 
 KEPT = ("view", "offers", "earlier")
-"""Fields of spec that the server alone writes."""
+"""The spec fields that only the server writes."""
 
 
 class HostStrategy(Strategy):
-    """Nobody but a binding sets claimRef; clearing it is how the owner frees a host by hand."""
+    """The rules of Hosts. Only a binding sets claimRef; the owner frees a host by clearing it."""
 
     def __init__(self, claims: Claims) -> None:
         self.claims = claims
 
     def prepare_create(self, context: Context, new: dict[str, Any]) -> dict[str, Any]:
-        """A new host is nobody's."""
+        """Return a new host without claim, charge and offers."""
         spec = new.get("spec")
         if isinstance(spec, dict):
             new["spec"] = {k: v for k, v in spec.items() if k not in ("claimRef", "chargedTo", *KEPT)}
@@ -80,7 +80,7 @@ class HostStrategy(Strategy):
         return new
 
     def prepare_update(self, context: Context, old: dict[str, Any], new: dict[str, Any], subresource: str) -> dict[str, Any]:
-        """Keep the server's fields, and follow a cleared claim through."""
+        """Keep the server's fields, and update what follows from a cleared claim."""
         new = super().prepare_update(context, old, new, subresource)
         spec = new.get("spec")
         if isinstance(spec, dict):
@@ -96,7 +96,9 @@ class HostStrategy(Strategy):
         return self._charged(old, new, subresource)
 
     def _charged(self, old: dict[str, Any], new: dict[str, Any], subresource: str) -> dict[str, Any]:
-        """The Host with spec.chargedTo as it follows from its claim and its report. A writer may take it away, but not change it."""
+        """Return the Host with spec.chargedTo as it follows from its claim and report.
+
+        A writer may remove it, but not change it."""
         spec = new.get("spec")
         if not isinstance(spec, dict):
             return new
@@ -110,7 +112,7 @@ class HostStrategy(Strategy):
         return {**new, "spec": {**spec, "chargedTo": charge} if charge is not None else spec}
 
     def validate(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
-        """claimRef comes only by binding; a host keeps its identity."""
+        """Allow claimRef to be set only by binding, and keep the host's identity."""
         causes = []
         if old is not None:
             if new["spec"].get("claimRef") not in (None, old["spec"].get("claimRef")):
@@ -121,14 +123,17 @@ class HostStrategy(Strategy):
         return causes
 
     def companions(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> list[Operation]:
-        """The claimant's view follows; a cleared claim takes the view away and tells the Workload."""
+        """Return operations that update the claimant's view.
+
+        A cleared claim removes the view and updates the Workload."""
         if new is not None and "claimRef" in new["spec"]:
             workload = self.claims.workload_of_host(new)
             claim = new["spec"]["claimRef"]
             key = self.claims.workloads.resource.key(claim["namespace"], claim["name"])
             known = self.claims.workloads.collection.get(key)
             check = Check(key, known.revision if known else 0)
-            # Checked also where the view stays as it is: with a write of the Workload at the same time it might not.
+            # Checked even if the view stays the same: a concurrent write of the Workload could
+            # change it.
             return [*self.claims.view_operations(new, workload.object() if workload else None), check]
         if old is None or "claimRef" not in old["spec"]:
             return []
@@ -139,14 +144,17 @@ class HostStrategy(Strategy):
         return operations
 
     def check_commit(self, old: dict[str, Any] | None, new: dict[str, Any], operations: Sequence[Operation], *, follows: bool) -> None:
-        """The Host with the Workload that has it, and the view of that."""
+        """Check the size of the Host with its Workload and view."""
         host, claim = self.claims.hosts.find("", new["metadata"]["name"]), new["spec"].get("claimRef")
         if host is not None and claim is not None:
             self.claims.check_commit(host, claim["namespace"], claim["name"], operations, follows=follows)
 
     def _unclaimed_view(self, old: dict[str, Any], new: dict[str, Any] | None) -> list[Operation]:
-        """The claimant's view becomes an offer where the host is offered there; it goes where not, or where it was deleted. Of a host that
-        is reserved for one namespace it goes in any case: `show`, which knows uids, makes it again where that is right."""
+        """Return operations on the former claimant's view.
+
+        The view becomes an offer if the host is offered to that namespace. Otherwise, or if it was
+        being deleted, it is deleted. The view of a host that is reserved for one namespace is
+        always deleted: `show`, which knows uids, creates it again if appropriate."""
         view = self.claims.view_in(old["metadata"]["name"], old["spec"]["claimRef"]["namespace"])
         if view is None:
             return []
@@ -156,7 +164,9 @@ class HostStrategy(Strategy):
         return self.claims.put_view(new, None, view.namespace, view.name)
 
     async def after_commit(self, new: dict[str, Any]) -> None:
-        """Refresh the offers. A write that comes between does so itself, but its client may be cut off before that is done."""
+        """Update the offers.
+
+        A concurrent write does so too, but its client may disconnect before it is done."""
         for _ in range(ATTEMPTS):
             entry = self.claims.hosts.find("", new["metadata"]["name"])
             if entry is None:
@@ -168,7 +178,7 @@ class HostStrategy(Strategy):
 
 
 class HostRegistry(Registry):
-    """The generic registry with offers and guarded deletion."""
+    """The generic registry with offers, and a deletion that protects claimed hosts."""
 
     def __init__(self, cache: WatchCache, claims: Claims, admission: Admission | None = None) -> None:
         indexers = {
@@ -180,7 +190,7 @@ class HostRegistry(Registry):
         self.claims = claims
 
     async def delete(self, context: Context, namespace: str, name: str, options: DeleteOptions) -> tuple[Entry, bool]:
-        """Forget a host: its offers go first. A claimed host is refused: clear spec.claimRef first."""
+        """Delete a host after its offers. A claimed host is refused: clear spec.claimRef first."""
 
         async def withdraw() -> None:
             entry = self.get(namespace, name)
@@ -197,7 +207,7 @@ class HostRegistry(Registry):
         return await super().delete(context, namespace, name, options)
 
     async def connect(self, context: Context, namespace: str, name: str, subresource: str, body: dict[str, Any]) -> dict[str, Any]:
-        """PUT offers."""
+        """Execute PUT offers."""
         if subresource != "offers":
             raise path_not_found()
         wanted = self._wanted(name, body)
@@ -229,6 +239,6 @@ class HostRegistry(Registry):
 
 
 def offers_object(host: dict[str, Any]) -> dict[str, Any]:
-    """What PUT offers answers."""
+    """Return the answer of PUT offers."""
     name, namespaces = host["metadata"]["name"], host["spec"].get("offers") or []
     return {"apiVersion": f"{GROUP}/{VERSION}", "kind": "HostOffers", "metadata": {"name": name}, "namespaces": namespaces}

@@ -1,4 +1,4 @@
-"""Workloads: what tenants ask for. Their binding subresource is the atomic claim of a Host."""
+"""Store Workloads, the requests of tenants. Their binding subresource claims a Host atomically."""
 
 from __future__ import annotations
 
@@ -65,13 +65,16 @@ _CHOICE = ("className", "hostRef", "hostSelector", "requirements", "failureDomai
 
 
 class WorkloadStrategy(Strategy):
-    """Fills the default class; keeps what chose the host once there is one; lets nobody but a binding write status.host."""
+    """The rules of Workloads.
+
+    They fill in the default class, fix the fields that selected the host once there is one, and let
+    only a binding write status.host."""
 
     def __init__(self, claims: Claims, classes: Registry) -> None:
         self.claims, self.classes = claims, classes
 
     def prepare_create(self, context: Context, new: dict[str, Any]) -> dict[str, Any]:
-        """Pending, as a claim begins."""
+        """Return a new Workload in phase Pending."""
         new["status"] = {"phase": "Pending"}
         spec = new.get("spec") or {}
         if isinstance(spec, dict) and not any(spec.get(field) for field in ("image", "customDeploy", "consumerRef")):
@@ -79,8 +82,9 @@ class WorkloadStrategy(Strategy):
         return _without_empty_class(new)
 
     def fill(self, old: dict[str, Any] | None, new: dict[str, Any], subresource: str) -> dict[str, Any]:
-        """Without className: on creation the default class, afterwards the one that it has. Without a default class, none: a condition says
-        so."""
+        """Fill in className: the default class on creation, afterwards the present one.
+
+        Without a default class it stays empty, and a condition reports that."""
         spec = new["spec"]
         if subresource or "className" in spec:
             return new
@@ -91,11 +95,12 @@ class WorkloadStrategy(Strategy):
         return {**new, "spec": old["spec"] if old is not None and filled == old["spec"] else filled}
 
     def filled(self, obj: dict[str, Any]) -> FieldSet:
-        """The class and the first phase."""
+        """Return the class and the first phase."""
         return _FILLED
 
     def prepare_update(self, context: Context, old: dict[str, Any], new: dict[str, Any], subresource: str) -> dict[str, Any]:
-        """status.host stays as the binding wrote it, and the release finalizer as long as a host is claimed."""
+        """Keep status.host as the binding wrote it, and the release finalizer while a host is
+        claimed."""
         new = _without_empty_class(super().prepare_update(context, old, new, subresource))
         if self.claims.host_of_workload(old) is not None and (held := held_back(new)) is not new:
             new = held
@@ -110,16 +115,20 @@ class WorkloadStrategy(Strategy):
         return new
 
     def prepare_delete(self, old: dict[str, Any]) -> dict[str, Any]:
-        """A Workload that has a host is held by the release finalizer, also where an earlier version let somebody remove it."""
+        """Add the release finalizer if the Workload has a host.
+
+        An earlier version allowed clients to remove it."""
         return held_back(old) if self.claims.host_of_workload(old) is not None else old
 
     def validate(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
-        """Secrets come from the own namespace; what led to the host is fixed with it."""
+        """Check that secrets are in the same namespace, and fix the fields that selected the
+        host."""
         spec, namespace, causes = new["spec"], new["metadata"]["namespace"], []
         for field in FIRST_BOOT:
             reference = spec.get(field)
             if old is not None and old["spec"].get(field) == reference:
-                continue  # as it is stored: no reason to refuse a status, a label or a finalizer
+                # unchanged, so no reason to refuse a change of status, labels or finalizers
+                continue
             if reference is not None and not reference.get("name"):
                 causes.append(cause("FieldValueRequired", "Required value: the name of a secret", f"spec.{field}.name"))
             other = (reference or {}).get("namespace")
@@ -129,7 +138,8 @@ class WorkloadStrategy(Strategy):
         causes += self._forbidden_deployment(old, new) + self._forbidden_retention(old, new)
         if old is None:
             return causes
-        if self._drops_release(old, new):  # an admission webhook's doing: what a client leaves out is kept
+        # caused by an admission webhook, because a finalizer that a client omits is kept
+        if self._drops_release(old, new):
             causes.append(cause("FieldValueForbidden", f"Forbidden: {_KEPT_FINALIZER}", "metadata.finalizers"))
         before = old["spec"]
         for field in _CHOICE if self._has_host(old) else ():
@@ -138,16 +148,22 @@ class WorkloadStrategy(Strategy):
         return causes
 
     def _has_host(self, old: dict[str, Any]) -> bool:
-        """Whether a host was chosen. A binding at the same moment makes this write start over, with what the binding wrote."""
+        """Return whether a host was chosen.
+
+        A concurrent binding makes this write start again with what the binding wrote."""
         return "host" in (old.get("status") or {}) or self.claims.host_of_workload(old) is not None
 
     def _drops_release(self, old: dict[str, Any], new: dict[str, Any]) -> bool:
-        """Whether the write would let the Workload end without the release of its host. Such a host would stay claimed by nobody: out of
-        everybody's reach, and beyond the quota. The claim tells it, not the writer: the controllers clear that first, too."""
+        """Return whether the write would let the Workload end without releasing its host.
+
+        Such a host would stay claimed by nobody: unreachable, and not counted by any quota. The
+        claim decides, not the writer: controllers clear the claim first, too."""
         return _holds(old) and not _holds(new) and self.claims.host_of_workload(old) is not None
 
     def _forbidden_deployment(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
-        """What the class does not let it deploy. What is stored and stays as it is stays accepted, also where the class has changed."""
+        """Return causes for a deployment that the class does not allow.
+
+        A stored and unchanged one stays accepted, even if the class has changed."""
         fields = ("className", "image", "customDeploy")
         if old is not None and all(old["spec"].get(field) == new["spec"].get(field) for field in fields):
             return []
@@ -156,7 +172,9 @@ class WorkloadStrategy(Strategy):
         return deploy_causes(new["spec"], terms) + checksum_causes(new["spec"], terms)
 
     def _forbidden_retention(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
-        """A reclaimPolicy that the class does not let it have. One that is stored stays accepted; it is looked at again when it counts."""
+        """Return causes for a reclaimPolicy that the class does not allow.
+
+        A stored one stays accepted; it is checked again when it takes effect."""
         if old is not None and all(old["spec"].get(field) == new["spec"].get(field) for field in ("className", "reclaimPolicy")):
             return []
         name = new["spec"].get("className")
@@ -164,8 +182,10 @@ class WorkloadStrategy(Strategy):
         return retain_causes(new["spec"], terms) if terms is not None else []
 
     def companions(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> list[Operation]:
-        """The view of the host it has follows every write. The Host must still be the one that this was decided by, also where the view
-        stays as it is: with a report that came at the same time it might not."""
+        """Return operations that update the view of the Workload's host.
+
+        The Host must be unchanged since this decision, even if the view stays the same: a
+        concurrent report could change it."""
         either = new or old
         entry = self.claims.host_of_workload(either) if either is not None and old is not None else None
         if entry is None:
@@ -176,14 +196,16 @@ class WorkloadStrategy(Strategy):
         return [*self.claims.view_operations(entry.object(), new), check]
 
     def check_commit(self, old: dict[str, Any] | None, new: dict[str, Any], operations: Sequence[Operation], *, follows: bool) -> None:
-        """The Workload with the host that it has, and the host's view."""
+        """Check the size of the Workload with its host and the host's view."""
         host = self.claims.host_of_workload(new) if old is not None else None
         if host is not None:
             self.claims.check_commit(host, new["metadata"]["namespace"], new["metadata"]["name"], operations, follows=follows)
 
 
 def _another_choice(workload: dict[str, Any], host: dict[str, Any], decided: dict[str, Any]) -> str | None:
-    """Why the host was chosen for another Workload than there is by now: what chooses a host may change until a binding is committed."""
+    """Return why the host was chosen for another state of the Workload, or None.
+
+    Fields that select a host may change until a binding is committed."""
     metadata, wanted = workload["metadata"], workload["spec"].get("className")
     if decided.get("uid") not in (None, metadata["uid"]):
         return "it is another Workload of that name; choose a host for this one"
@@ -195,37 +217,39 @@ def _another_choice(workload: dict[str, Any], host: dict[str, Any], decided: dic
 
 
 def _holds(workload: dict[str, Any]) -> bool:
-    """Whether it has the finalizer that keeps it until its host is released."""
+    """Return whether the Workload has the finalizer that keeps it until its host is released."""
     return RELEASE_FINALIZER in (workload["metadata"].get("finalizers") or ())
 
 
 def class_spec(classes: Registry, name: str) -> dict[str, Any] | None:
-    """The spec of the class; None when there is no such class (yet)."""
+    """Return the spec of the class, or None if it does not exist (yet)."""
     entry = classes.find("", name)
     return entry.object()["spec"] if entry is not None else None
 
 
 def deploy_causes(spec: dict[str, Any], class_spec: dict[str, Any] | None) -> list[dict[str, str]]:
-    """Why the image, its checksum or the deploy method of the spec is refused."""
+    """Return causes for the image, its checksum or the deploy method of the spec."""
     return [
         cause("FieldValueInvalid", f"Invalid value: {problem}", f"spec.{field}") for field, problem in deploy_problems(spec, class_spec)
     ]
 
 
 def checksum_causes(spec: dict[str, Any], class_spec: dict[str, Any] | None) -> list[dict[str, str]]:
-    """Why an image without a checksum is refused where it is written. What is stored already is bound, and its condition says so."""
+    """Return causes for an image without a checksum in a new spec.
+
+    A stored one is bound nevertheless, and its condition reports that."""
     problem = checksum_problem(spec, class_spec)
     return [cause("FieldValueRequired", f"Required value: {problem}", "spec.image.checksum")] if problem is not None else []
 
 
 def retain_causes(spec: dict[str, Any], class_spec: dict[str, Any]) -> list[dict[str, str]]:
-    """Why the reclaimPolicy of the spec is refused."""
+    """Return causes for the reclaimPolicy of the spec."""
     problem = retain_problem(spec, class_spec)
     return [cause("FieldValueForbidden", f"Forbidden: {problem}", "spec.reclaimPolicy")] if problem is not None else []
 
 
 def _without_empty_class(new: dict[str, Any]) -> dict[str, Any]:
-    """The Workload without a className of "", which is the same as none."""
+    """Return the Workload without a className of "", which is equivalent to none."""
     spec = new.get("spec")
     if not isinstance(spec, dict) or spec.get("className") != "":
         return new
@@ -233,7 +257,7 @@ def _without_empty_class(new: dict[str, Any]) -> dict[str, Any]:
 
 
 def _update_warning(old: dict[str, Any], new: dict[str, Any]) -> str | None:
-    """What a tenant should know who changes what is to run on a host that runs already."""
+    """Return a warning for a tenant that changes the image of a running host, or None."""
     spec, before = new.get("spec"), old["spec"]
     if not isinstance(spec, dict) or (old.get("status") or {}).get("phase") not in ("Running", "Stopped"):
         return None
@@ -244,7 +268,7 @@ def _update_warning(old: dict[str, Any], new: dict[str, Any]) -> str | None:
 
 
 def _fixed(field: str, stored: Any, sent: Any) -> str:
-    """Why a field that led to the host may not become another one."""
+    """Return why a field that selected the host may not change."""
     why = "Forbidden: it led to the choice of the host and is immutable"
     if sent is None:
         return f"{why}: send it as it is stored"
@@ -262,7 +286,7 @@ class WorkloadRegistry(Registry):
         self.claims = claims
 
     async def connect(self, context: Context, namespace: str, name: str, subresource: str, body: dict[str, Any]) -> dict[str, Any]:
-        """POST binding."""
+        """Execute POST binding."""
         if subresource != "binding":
             raise path_not_found()
         self.get(namespace, name)
@@ -282,15 +306,17 @@ class WorkloadRegistry(Registry):
         return await self.retrying(name, attempt)
 
     def _binding(self, name: str, body: dict[str, Any]) -> dict[str, Any]:
-        """The Binding as its model sees it."""
+        """Return the Binding in the form of its model."""
         try:
             return {"apiVersion": f"{GROUP}/{VERSION}", "kind": "Binding", **Binding.decode(body).encode()}
         except ValidationError as error:
             raise refuse(self.resource, name, causes_of(error)) from None
 
     def _bind(self, namespace: str, namespace_uid: str, name: str, target: str, decided: dict[str, Any]) -> list[Operation]:
-        """Return the commit that binds; empty when it is bound so already. `decided`: the metadata of the Workload that the host was chosen
-        for, as far as the binding says it. Raises ApiError when it cannot be bound."""
+        """Return the operations that bind, none if the Workload is bound to the target already.
+
+        `decided` has the metadata of the Workload for which the host was chosen, as far as the
+        binding contains it. Raises ApiError if the Workload cannot be bound."""
         entry, host_entry = self.get(namespace, name), self.claims.hosts.get("", target)
         workload, host = entry.object(), host_entry.object()
         if (host["spec"].get("claimRef") or {}).get("uid") == workload["metadata"]["uid"]:
@@ -315,7 +341,7 @@ class WorkloadRegistry(Registry):
         return operations
 
     async def _withdraw(self, target: str) -> None:
-        """Take the offers of a claimed host away. Whoever writes the Host next does it too."""
+        """Withdraw the offers of a claimed host. The next write of the Host does so too."""
         host = self.claims.hosts.find("", target)
         if host is not None:
             try:
@@ -325,5 +351,5 @@ class WorkloadRegistry(Registry):
 
 
 def success() -> dict[str, Any]:
-    """The answer to an action that has no object of its own (as pods/binding gives)."""
+    """Return the answer of an action without its own object, as pods/binding does."""
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201}

@@ -1,4 +1,4 @@
-"""WorkloadClasses: plain objects of the owner; which one is the default is read off an annotation, as with StorageClass."""
+"""Store WorkloadClasses. An annotation marks the default class, as with StorageClass."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ WORKLOADCLASSES = Resource(
 
 
 WIPES_ONLY = ("metal3.io/baremetalhost", "metal3.io/relay")
-"""Provisioners whose machines' disks are out of their reach."""
+"""The provisioners that cannot erase the disks of their machines."""
 _NOT_ERASED = (
     'Invalid value: "full": the Baremetal Operator wipes partition tables at most, and whether Ironic erases disks is not visible here: '
     "use metadata, and say in the class's description what your Ironic does"
@@ -54,10 +54,10 @@ _CLEANED_ALWAYS = (
 
 
 class WorkloadClassStrategy(Strategy):
-    """A class promises no cleaning that its provisioner cannot keep."""
+    """The rules of classes. A class must not promise cleaning that its provisioner cannot do."""
 
     def validate(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
-        """What is stored and stays as it is stays accepted."""
+        """Return causes for the cleaning policy. A stored and unchanged one stays accepted."""
         fields = ("provisioner", "cleaning")
         if old is not None and all(old["spec"].get(field) == new["spec"].get(field) for field in fields):
             return []
@@ -77,7 +77,7 @@ def _cleaning_causes(provisioner: str, cleaning: dict[str, Any]) -> list[dict[st
 
 
 class WorkloadClassRegistry(Registry):
-    """The generic registry; tenants, who choose among classes, read them without what is the owner's."""
+    """The generic registry. Tenants read classes without the owner's data."""
 
     def __init__(self, cache: WatchCache, admission: Admission | None = None) -> None:
         super().__init__(WORKLOADCLASSES, cache, strategy=WorkloadClassStrategy(), admission=admission)
@@ -88,12 +88,14 @@ _METADATA = ("name", "uid", "resourceVersion", "generation", "creationTimestamp"
 _ANNOTATIONS = (DEFAULT_CLASS_ANNOTATION, "description")
 _SPEC = ("provisioner", "cleaning", "reclaim", "images", "secrets", "customDeploy")
 _CLEANING = CleaningPolicy().encode()
-"""What a class does that does not say: tenants are to read it, too."""
+"""The defaults of a class without a cleaning policy, which tenants read too."""
 _CONDITION = ("type", "status", "reason", "lastTransitionTime", "observedGeneration")
 
 
 def for_tenants(obj: dict[str, Any]) -> dict[str, Any]:
-    """The class as tenants see it: what they choose by, and the rules for what they write. Fields are listed, never left out."""
+    """Return the class for tenants: what they choose by, and the rules for their writes.
+
+    Fields are listed explicitly, so that a new field is hidden by default."""
     metadata = _pick(obj["metadata"], _METADATA)
     annotations = _pick(obj["metadata"].get("annotations") or {}, _ANNOTATIONS)
     if annotations:
@@ -111,7 +113,9 @@ def _pick(source: dict[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
 
 
 def default_class(classes: Registry) -> str | None:
-    """The name of the default class: the newest of those that are annotated as such (as DefaultStorageClass chooses) and stay."""
+    """Return the name of the default class: the newest annotated class that is not being deleted.
+
+    DefaultStorageClass chooses in the same way."""
     metadata = [entry.object()["metadata"] for entry in classes.collection.range()]
     candidates = [
         m for m in metadata if "deletionTimestamp" not in m and (m.get("annotations") or {}).get(DEFAULT_CLASS_ANNOTATION) == "true"

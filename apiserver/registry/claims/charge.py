@@ -1,7 +1,9 @@
-"""Hosts that nobody else can have because of a namespace although none of its Workloads has them: whose quota goes on counting them. Pure.
+"""Charge hosts without a Workload to the namespace because of which nobody else can have them.
 
-A claim that is cleared leaves its charge behind (Host.spec.chargedTo), in the same commit. The charge ends with a report by which others
-can have the host. In between nobody has to be quick, and nobody can lose it: what is counted is what is stored.
+The namespace's quota continues to count such hosts. A claim that is cleared leaves its charge
+behind (Host.spec.chargedTo), in the same commit. The charge ends with a report by which others can
+have the host. No controller has to be quick in between, and the charge cannot be lost: what is
+stored is what is counted.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ __all__ = ["charge_by_report", "charge_of", "takes_again"]
 
 
 def charge_of(host: Mapping[str, Any], workload: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """What stays of the host's claim when it is cleared. Nothing where its Workload goes on: the owner took the host back, or it gave up a
+    """Return the charge that remains when the host's claim is cleared, or None.
+
+    None remains if the Workload continues: the owner took the host back, or the Workload gave up a
     host that it never had."""
     if workload is not None and "deletionTimestamp" not in workload["metadata"]:
         return None
@@ -28,8 +32,10 @@ def charge_of(host: Mapping[str, Any], workload: Mapping[str, Any] | None) -> di
 
 
 def charge_by_report(charge: dict[str, Any] | None, status: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What stays of a charge after a report on a host that nobody claims: none where others can have the host, and always the one of the
-    namespace whose data the host holds. A report has the uid of that namespace only while it exists."""
+    """Return the charge that remains after a report on an unclaimed host, or None.
+
+    None remains if others can have the host. The namespace whose data the host holds always has
+    one. A report has the uid of that namespace only while it exists."""
     dirty = {"namespace": status.get("dirtyFor"), "namespaceUID": status.get("dirtyForUID")}
     if dirty["namespace"]:
         same = charge is not None and dirty.items() <= charge.items()
@@ -38,6 +44,6 @@ def charge_by_report(charge: dict[str, Any] | None, status: Mapping[str, Any]) -
 
 
 def takes_again(host: Mapping[str, Any], namespace: str) -> bool:
-    """Whether the namespace, on whose account nobody else can have the host, could have it itself."""
+    """Return whether the namespace could have the host that nobody else can have because of it."""
     status = host.get("status") or {}
     return bool(status.get("available")) and status.get("dirtyFor") == namespace and "claimRef" not in host["spec"]

@@ -1,8 +1,9 @@
-"""Host, Workload and view change together: the operations that keep the three consistent, each commit at most one of a kind.
+"""Change Host, Workload and view together, so that the three stay consistent.
 
-The invariant: a claimed Host has exactly one view, in the claimant's namespace, and it equals
-project(host, workload, namespace). Whoever writes the Host or the Workload adds `view_operations` to the commit. Views of
-free hosts (offers) follow in commits of their own.
+Each commit contains at most one of each kind. The invariant: a claimed Host has exactly one view,
+in the claimant's namespace, and the view equals project(host, workload, namespace). A write of the
+Host or the Workload adds `view_operations` to its commit. Views of free hosts (offers) follow in
+their own commits.
 """
 
 from __future__ import annotations
@@ -43,14 +44,16 @@ __all__ = [
 
 
 AT_ONCE = 32
-"""Views of one host that are encoded and written together: no more, for nothing else happens meanwhile."""
+"""The number of views of one host that are encoded and written together.
+
+The number is small, because nothing else runs meanwhile."""
 
 SERVER = Context(UserInfo("system:apiserver"), field_manager="metal3-workloads")
-"""Who writes what no client asked for."""
+"""The context of writes that no client requested."""
 
 
 class Claims:
-    """The three registries that a claim touches, and lookups between them."""
+    """The three registries that a claim involves, and lookups between them."""
 
     workloads: Registry
     hosts: Registry
@@ -59,15 +62,17 @@ class Claims:
     classes: Registry
 
     def __init__(self, namespaces: Namespaces | None = None) -> None:
-        """`namespaces`: where namespaces are; without it no claim records whose it is by uid."""
+        """Set the source of `namespaces`. Without it, claims do not record their namespace's
+        uid."""
         self.namespaces = NamespaceUids(namespaces)
 
     def connect(self, workloads: Registry, hosts: Registry, views: Registry, classes: Registry) -> None:
-        """Give it the registries, which were made with it: they refer to each other."""
+        """Set the registries. They were created with this object, because both refer to each
+        other."""
         self.workloads, self.hosts, self.views, self.classes = workloads, hosts, views, classes
 
     def host_of_workload(self, workload: dict[str, Any]) -> Entry | None:
-        """The Host that is claimed for this very Workload (same uid)."""
+        """Return the Host that is claimed for exactly this Workload (same uid), or None."""
         meta = workload["metadata"]
         for entry in self.hosts.collection.index("claim", (meta["namespace"], meta["name"])):
             if entry.fields[".claimUID"] == meta["uid"]:
@@ -75,33 +80,38 @@ class Claims:
         return None
 
     def workload_of_host(self, host: dict[str, Any]) -> Entry | None:
-        """The Workload that has the host, if it still exists."""
+        """Return the Workload that has the host, or None if it does not exist any more."""
         claim = host["spec"].get("claimRef")
         entry = self.workloads.find(claim["namespace"], claim["name"]) if claim else None
         return entry if entry is not None and entry.fields[".uid"] == claim["uid"] else None
 
     def outliving(self, namespace: str) -> list[Entry]:
-        """The Hosts that nobody else can have because of this namespace, and that none of its Workloads stands for: left uncleaned,
-        retained, marked as unhealthy, or claimed by a Workload that is gone."""
+        """Return the Hosts that nobody else can have because of this namespace, without a Workload.
+
+        These hosts were left uncleaned, retained or marked as unhealthy, or their claim's Workload
+        is gone."""
         return [entry for entry in self.hosts.collection.index("holder", namespace) if not self._stood_for(entry)]
 
     def _stood_for(self, host: Entry) -> bool:
-        """Whether the Workload that has, or had, the host still exists."""
+        """Return whether the Workload that has or had the host still exists."""
         claim, charge = (".claimNamespace", ".claimName", ".claimUID"), (".chargedTo", ".chargedName", ".chargedUID")
         namespace, name, uid = (host.fields[field] for field in (claim if host.fields[".claimNamespace"] else charge))
         workload = self.workloads.find(namespace, name) if name else None
         return workload is not None and workload.fields[".uid"] == uid
 
     def views_of_host(self, host_name: str) -> list[Entry]:
-        """All views that show the host."""
+        """Return all views that show the host."""
         return self.views.collection.index("host", host_name)
 
     def view_in(self, host_name: str, namespace: str) -> Entry | None:
-        """The host's view in one namespace."""
+        """Return the host's view in one namespace, or None."""
         return next((view for view in self.views_of_host(host_name) if view.namespace == namespace), None)
 
     def view_name(self, host: dict[str, Any], namespace: str) -> str:
-        """The name of the host's view in a namespace: the one it has; else the host's own, with a suffix where that is taken."""
+        """Return the name of the host's view in a namespace.
+
+        It is the name of the present view, or the host's own name, with a suffix if that name is
+        taken."""
         current = self.view_in(host["metadata"]["name"], namespace)
         if current is not None:
             return current.name
@@ -111,12 +121,12 @@ class Claims:
         return f"{name[:240]}-{host['metadata']['name'][:8]}"
 
     def view_object(self, host: dict[str, Any], workload: dict[str, Any] | None, namespace: str, name: str) -> dict[str, Any]:
-        """The whole view as it is to be stored, with the system's metadata carried on from the current one."""
+        """Return the complete view to store, with the system's metadata of the present one."""
         current = self.views.find(namespace, name)
         return _view(host, workload, namespace, name, current.object() if current is not None else None)
 
     def put_view(self, host: dict[str, Any], workload: dict[str, Any] | None, namespace: str, name: str) -> list[Operation]:
-        """The operation that stores the view on the server's own account; none when nothing differs."""
+        """Return the operation by which the server stores the view, or none if nothing differs."""
         current = self.views.find(namespace, name)
         old = current.object() if current is not None else None
         view = _view(host, workload, namespace, name, old)
@@ -125,7 +135,9 @@ class Claims:
         return [self.views.put(current, self.views.tracking.track(SERVER, old, view, None, "", now()))]
 
     def view_operations(self, host: dict[str, Any], workload: dict[str, Any] | None) -> list[Operation]:
-        """What keeps the claimed view right when `host` or `workload` (as they are about to be) are written."""
+        """Return the operations that update the claimed view when `host` or `workload` is written.
+
+        Both arguments are the states that are about to be stored."""
         claim = host["spec"].get("claimRef")
         if claim is None or "report" not in (host.get("status") or {}):
             return []
@@ -133,17 +145,21 @@ class Claims:
         return self.put_view(host, workload, claim["namespace"], name)
 
     def check_commit(self, host: Entry, namespace: str, name: str, operations: Sequence[Operation], *, follows: bool = True) -> None:
-        """Raises ApiError (413) when the host, the Workload of this name and the view would be so large that they could not be released
-        in one commit."""
+        """Raise ApiError (413) if the host, the Workload and the view would be too large together.
+
+        Otherwise they could not be released in one commit."""
         there = (host, self.workloads.find(namespace, name), self.view_in(host.name, namespace))
         check_together(there, operations, follows=follows)
 
     async def show(self, host_entry: Entry) -> None:
-        """Bring the views of an unclaimed host up to date: in the namespaces it is offered to, and nowhere else. A view that
-        somebody changes meanwhile is left to them; who claims the host meanwhile wins."""
+        """Update the views of an unclaimed host: one in each namespace that it is offered to, no
+        others.
+
+        A view that changes meanwhile is left to the other writer. A claim that happens meanwhile
+        wins."""
         claimant = host_entry.fields[".claimNamespace"]
         if claimant and all(view.namespace == claimant for view in self.views_of_host(host_entry.name)):
-            return  # as it is with nearly every report on a host in use
+            return  # the usual case of a report on a host in use
         host = host_entry.object()
         name = host_entry.name
         wanted = set() if host["spec"].get("claimRef") else await self._shown_in(host)
@@ -157,7 +173,9 @@ class Claims:
             await self._commit_each([[*operations, check] for operations in shown if operations])
 
     async def _shown_in(self, host: dict[str, Any]) -> set[str]:
-        """See offered_to. What one namespace alone may see is not shown to a later one of its name."""
+        """Return the namespaces of offered_to, without later namespaces of the same name.
+
+        A view that only one namespace may see is not shown to its successor."""
         offered = offered_to(host)
         for name, uid in _one_namespaces(host).items():
             known = await self.namespaces.is_now(name, uid) if name in offered else False
@@ -166,19 +184,21 @@ class Claims:
         return offered
 
     async def _commit_each(self, commits: list[list[Operation]]) -> None:
-        """Each for itself, but together, so that the store can write them in one go. Raises what the first that failed raised."""
+        """Make each commit on its own, but concurrently, so that the store can group them.
+
+        Raises the error of the first commit that failed."""
         done = await asyncio.gather(*(self.cache_commit(operations) for operations in commits), return_exceptions=True)
         for result in done:
             if isinstance(result, BaseException):
                 raise result
 
     async def cache_commit(self, operations: list[Operation]) -> int:
-        """Commit on the shared store."""
+        """Commit to the shared store."""
         return await self.hosts.cache.commit(operations)
 
 
 def _view(host: dict[str, Any], workload: dict[str, Any] | None, namespace: str, name: str, old: dict[str, Any] | None) -> dict[str, Any]:
-    """See Claims.view_object. `old`: the view as it is stored."""
+    """Return the view to store. `old` is the stored view. See Claims.view_object."""
     wanted = project(host, workload, namespace, name)
     if old is None:
         wanted["metadata"] |= {"creationTimestamp": now(), "generation": 1}
@@ -190,19 +210,21 @@ def _view(host: dict[str, Any], workload: dict[str, Any] | None, namespace: str,
 
 
 def _chunks(items: list[Any]) -> Iterator[list[Any]]:
-    """The items, AT_ONCE at a time."""
+    """Divide the items into lists of AT_ONCE."""
     return (items[start : start + AT_ONCE] for start in range(0, len(items), AT_ONCE))
 
 
 def claim_ref(workload: dict[str, Any], namespace_uid: str) -> dict[str, str]:
-    """Host.spec.claimRef for a Workload of the namespace with this uid."""
+    """Return Host.spec.claimRef for a Workload in the namespace with this uid."""
     meta = workload["metadata"]
     claim = {"namespace": meta["namespace"], "name": meta["name"], "uid": meta["uid"]}
     return {**claim, "namespaceUID": namespace_uid} if namespace_uid else claim
 
 
 def free_reason(host: dict[str, Any], namespace_uid: str) -> str | None:
-    """Why the namespace with this uid cannot have the host now; None when it can. Nothing in it is about other tenants."""
+    """Return why the namespace with this uid cannot have the host now, or None if it can.
+
+    The text reveals nothing about other tenants."""
     status = host.get("status") or {}
     if host["spec"].get("claimRef"):
         return "the host is claimed already; choose another one"
@@ -214,19 +236,24 @@ def free_reason(host: dict[str, Any], namespace_uid: str) -> str | None:
 
 
 def adopting(host: dict[str, Any], workload: dict[str, Any], namespace_uid: str) -> bool:
-    """Whether the Workload is meant to take over the claim that the host's source knows, of just this consumer and namespace."""
+    """Return whether the Workload takes over the claim that the host's source knows.
+
+    The claim must be of the Workload's consumer and namespace."""
     held = held_for(host, workload["metadata"]["namespace"])
     wanted = (workload["metadata"].get("annotations") or {}).get(ADOPTS)
     return held is not None and wanted == adopted_consumer(held["spec"]["consumerRef"]) and not foreign(held, namespace_uid)
 
 
 def foreign(held: dict[str, Any], namespace_uid: str) -> bool:
-    """Whether a claim that the host's source knows is not of the namespace with this uid, but of an earlier one of its name."""
+    """Return whether a claim that the host's source knows belongs to an earlier namespace of the
+    name."""
     return (held.get("namespaceUID") or "") != namespace_uid
 
 
 def _one_namespaces(host: dict[str, Any]) -> dict[str, str]:
-    """The namespace whose data, or whose claim at its source, the unclaimed host holds, with its uid: nobody else is to see that."""
+    """Return the namespace whose data or claim the unclaimed host holds, with its uid.
+
+    Only that namespace may see them."""
     status = host.get("status") or {}
     held, reserved = status.get("held"), reserved_for(host)
     found = {held["namespace"]: held.get("namespaceUID") or ""} if held else {}
@@ -234,7 +261,9 @@ def _one_namespaces(host: dict[str, Any]) -> dict[str, str]:
 
 
 def offered_to(host: dict[str, Any]) -> set[str]:
-    """The namespaces in which an unclaimed host is to be seen: of those it is offered to, the one whose data it holds, if any."""
+    """Return the namespaces in which an unclaimed host is shown.
+
+    If it holds the data of one namespace, only that namespace sees it."""
     status = host.get("status") or {}
     if "report" not in status or "deletionTimestamp" in host["metadata"]:
         return set()
@@ -244,8 +273,10 @@ def offered_to(host: dict[str, Any]) -> set[str]:
 def bound(
     host: dict[str, Any], workload: dict[str, Any], tenant: dict[str, Any], namespace_uid: str
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Host and Workload as they are once the Workload has the host. `tenant`: Host.spec.view, with the view's name. `namespace_uid`: of
-    the namespace that has the Workload's namespace's name now."""
+    """Return Host and Workload in the state after the binding.
+
+    `tenant` is Host.spec.view with the view's name. `namespace_uid` is the uid of the namespace
+    that has the name of the Workload's namespace now."""
     namespace = workload["metadata"]["namespace"]
     claimed = {
         **host,
@@ -269,7 +300,9 @@ def _uncharged(spec: dict[str, Any]) -> dict[str, Any]:
 
 
 def held_back(workload: dict[str, Any]) -> dict[str, Any]:
-    """The Workload with the finalizer that keeps it until its host is released. Finalizers that are no list are left to validation."""
+    """Return the Workload with the finalizer that keeps it until its host is released.
+
+    Finalizers that are not a list are left to validation."""
     finalizers = workload["metadata"].get("finalizers")
     if finalizers is not None and (not isinstance(finalizers, list) or RELEASE_FINALIZER in finalizers):
         return workload
@@ -277,7 +310,9 @@ def held_back(workload: dict[str, Any]) -> dict[str, Any]:
 
 
 def _earlier(host: dict[str, Any], workload: dict[str, Any], namespace_uid: str) -> dict[str, str]:
-    """Host.spec.earlier: the starts of the operations so far, by name. Of a claim that goes on here all operations are its own."""
+    """Return Host.spec.earlier: the start of each operation so far, by name.
+
+    For an adopted claim it is empty, because all operations belong to the claim."""
     if adopting(host, workload, namespace_uid):
         return {}
     history = host["status"]["report"]["status"].get("operationHistory") or {}
@@ -285,7 +320,10 @@ def _earlier(host: dict[str, Any], workload: dict[str, Any], namespace_uid: str)
 
 
 def unbound(workload: dict[str, Any]) -> dict[str, Any]:
-    """Clear the Workload's host. Its phase becomes Lost, unless it is being deleted or rescheduled (phase Pending with status.host set)."""
+    """Return the Workload without its host.
+
+    Its phase becomes Lost, unless it is being deleted or rescheduled (phase Pending with
+    status.host set)."""
     status = {k: v for k, v in (workload.get("status") or {}).items() if k not in ("host", "hardware", "addresses", "poweredOn")}
     if "deletionTimestamp" not in workload["metadata"] and status.get("phase") != "Pending":
         message = "the owner of the hardware took the host back: delete this Workload and create it again to get another one"
@@ -294,7 +332,8 @@ def unbound(workload: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_condition(obj: dict[str, Any], kind: str, status: str, reason: str, message: str) -> list[dict[str, Any]]:
-    """The object's conditions with this one set; its transition time is new only if its status is."""
+    """Return the object's conditions with this one set. Its transition time changes only with its
+    status."""
     conditions = list((obj.get("status") or {}).get("conditions") or [])
     old = next((c for c in conditions if c["type"] == kind), None)
     since = old["lastTransitionTime"] if old is not None and old["status"] == status else now()

@@ -1,8 +1,9 @@
-"""What becomes of a claim that was made through the view: confirmed at the host's source, or lost to somebody who was faster there.
+"""Wait until the host's source confirms a claim through the view, or another consumer took the
+host.
 
-CAPM3 chooses another host when its claiming PATCH is answered with 409, and never after a 200. So the answer waits a moment for the
-controllers, which take the real host, or delete the claim's Workload when somebody else has it. The request leaves its flow-control seat
-before it waits.
+CAPM3 chooses another host if its claiming PATCH is answered with 409, but never after a 200. So the
+answer waits a moment for the controllers: they take the real host, or delete the claim's Workload
+if another consumer has it. The request gives up its flow-control seat before it waits.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
 __all__ = ["Confirmations"]
 
 SECONDS = 2.0
-"""How long a claim waits for the source's confirmation, and once more for its release when it is lost."""
+"""The seconds that a claim waits for the source's confirmation, and again for its release if
+lost."""
 AT_ONCE, OF_ONE_NAMESPACE = 32, 4
-"""Claims that wait at the same time: others are answered at once, so that no more requests than these are held up by a slow source."""
+"""The number of claims that wait at the same time, in total and of one namespace.
+
+Other claims are answered at once, so that a slow source does not hold up more requests."""
 LOOK = 0.02
-"""Seconds between two looks at a Workload."""
+"""The seconds between two reads of the Workload."""
 
 
 class Confirmations:
@@ -36,7 +40,9 @@ class Confirmations:
         self._waiting: Counter[str] = Counter()
 
     async def lost(self, workload: dict[str, Any]) -> bool:
-        """Whether the claim of this new Workload was lost. False when it was confirmed, and when that is not known in time."""
+        """Return whether the claim of this new Workload was lost.
+
+        Returns False if it was confirmed, or if the outcome is not known in time."""
         namespace = workload["metadata"]["namespace"]
         full = self._waiting.total() >= AT_ONCE or self._waiting[namespace] >= OF_ONE_NAMESPACE
         if full or not self._connected(workload):
@@ -57,9 +63,9 @@ class Confirmations:
             if now in ("confirmed", "gone"):
                 return now == "gone"
             if now == "lost" != known:
-                end = (
-                    loop.time() + self.seconds
-                )  # a client that is answered before the release finds the claim in place, and goes on with it
+                # A client that is answered before the release would find the claim in place, and
+                # continue with it.
+                end = loop.time() + self.seconds
             known = now
             await asyncio.sleep(LOOK)
         return known == "lost"
@@ -76,7 +82,9 @@ class Confirmations:
         return "waiting" if bound.get("status") != "True" or bound.get("reason") == HOST_CHOSEN else "confirmed"
 
     def _connected(self, workload: dict[str, Any]) -> bool:
-        """Whether controllers are there that could confirm it: they say of the class that its source answers."""
+        """Return whether controllers are running that could confirm the claim.
+
+        They set the class's condition Connected to True."""
         entry = self._claims.classes.find("", workload["spec"].get("className") or "")
         return entry is not None and _condition(entry.object(), "Connected").get("status") == "True"
 

@@ -1,4 +1,4 @@
-"""Namespaces by uid: a name passes to another namespace when it is created again, a uid never does."""
+"""Identify namespaces by uid: a new namespace may reuse a name, but never a uid."""
 
 from __future__ import annotations
 
@@ -13,22 +13,30 @@ __all__ = ["NamespaceUids", "Namespaces"]
 
 
 class Namespaces(Protocol):
-    """Where namespaces are."""
+    """A source of namespaces."""
 
     async def get(self, name: str, *, live: bool = False) -> dict[str, Any] | None:
-        """The core/v1 Namespace, or None. `live`: not from a copy that may be old. A copy that lacks it must be doubted by asking the
-        source. Raises ApiError (503) when that cannot be done."""
+        """Return the core/v1 Namespace, or None.
+
+        With `live`, the answer never comes from a possibly stale cache. If a cache lacks the
+        namespace, the source must be asked. Raises ApiError (503) if that fails."""
 
 
 class NamespaceUids:
-    """Which namespace has a name now. Without a source namespaces have no uids, and none gets what is reserved for one that has."""
+    """Finds out which namespace has a name now.
+
+    Without a source, namespaces have no uids, and none gets what is reserved for a namespace with a
+    uid."""
 
     def __init__(self, source: Namespaces | None) -> None:
         self._source = source
 
     async def current(self, name: str) -> str:
-        """The uid of the namespace, for a claim: asked of the source itself, as a copy may still show the last namespace of that name.
-        Whoever claims wrote to the namespace before, so that the answer is no older than it. Raises ApiError (404, 503)."""
+        """Return the namespace's uid for a claim, from the source itself.
+
+        A cache might still have an earlier namespace of the same name. The claiming client has
+        written to the namespace before, so the answer is recent enough. Raises ApiError (404,
+        503)."""
         if self._source is None:
             return ""
         found = await self._source.get(name, live=True)
@@ -37,7 +45,8 @@ class NamespaceUids:
         return _uid(found)
 
     async def is_now(self, name: str, uid: str) -> bool | None:
-        """Return whether the namespace of this name has this uid, as far as the copy knows; None where that cannot be found out now."""
+        """Return whether the namespace of this name has this uid, according to the cache; None if
+        unknown."""
         if self._source is None:
             return not uid
         try:
@@ -47,7 +56,9 @@ class NamespaceUids:
         return bool(uid) and found is not None and _uid(found) == uid
 
     async def has_passed(self, claim: Mapping[str, Any] | None) -> bool:
-        """Return whether the claim (a Host's claimRef) was made in a namespace whose name another namespace has now."""
+        """Return whether another namespace now has the name of the claim's namespace.
+
+        `claim` is a Host's claimRef."""
         uid = (claim or {}).get("namespaceUID")
         return claim is not None and isinstance(uid, str) and await self.is_now(claim["namespace"], uid) is False
 

@@ -1,7 +1,8 @@
-"""A tenant's BareMetalHost as a pure function of the Host, the Workload that has it (or none) and the namespace.
+"""Compute a tenant's BareMetalHost from the Host, its Workload (or none) and the namespace.
 
-What tenants may see is listed, never what they may not: the Host's report already holds nothing of the owner's, and only
-the fields named here are taken from it. Inverse: apiserver.registry.claims.viewupdate.
+The fields that tenants may see are listed explicitly. The Host's report already contains none of
+the owner's data, and only the fields named here are taken from it. The inverse is
+apiserver.registry.claims.viewupdate.
 """
 
 from __future__ import annotations
@@ -23,26 +24,31 @@ _IDLE_PHASES = ("Pending", "Bound", None)
 
 
 def host_of(view: dict[str, Any]) -> str:
-    """The name of the Host that a view shows."""
+    """Return the name of the Host that a view shows."""
     name: str = view["status"]["provisioning"]["ID"]
     return name
 
 
 def claimed_by(host: dict[str, Any], namespace: str) -> bool:
-    """Whether the host is claimed by a Workload of this namespace."""
+    """Return whether a Workload of this namespace claims the host."""
     claim = host["spec"].get("claimRef")
     return claim is not None and claim["namespace"] == namespace
 
 
 def held_for(host: dict[str, Any], namespace: str) -> dict[str, Any] | None:
-    """The claim that the host's source knows, if it is of a consumer of this namespace and nobody has the host here."""
+    """Return the claim that the host's source knows, or None.
+
+    The claim must be of a consumer in this namespace, and the host must be unclaimed here."""
     held: dict[str, Any] | None = (host.get("status") or {}).get("held")
     return held if held is not None and held["namespace"] == namespace and not host["spec"].get("claimRef") else None
 
 
 def project(host: dict[str, Any], workload: dict[str, Any] | None, namespace: str, name: str) -> dict[str, Any]:
-    """The view of `host` in `namespace` under `name`, without what the system sets at the write (resourceVersion, generation,
-    creationTimestamp, deletionTimestamp). `workload`: the one that has the host; None for a free host, or when it is gone."""
+    """Return the view of `host` in `namespace` under `name`.
+
+    It lacks what the system sets at the write (resourceVersion, generation, creationTimestamp,
+    deletionTimestamp). `workload` is the one that has the host; None for a free host, or if it is
+    gone."""
     claimed, held = claimed_by(host, namespace), held_for(host, namespace)
     report = host["status"]["report"]
     tenant = (host["spec"].get("view") or {}) if claimed else held or {}
@@ -57,7 +63,9 @@ def project(host: dict[str, Any], workload: dict[str, Any] | None, namespace: st
 
 
 def taken_from(workload: dict[str, Any]) -> tuple[object, ...]:
-    """What `project` takes from a Workload: two that agree in it are shown alike. Most of the status is not in it."""
+    """Return the part of a Workload that `project` uses. Most of the status is not in it.
+
+    Two Workloads with equal parts have the same view."""
     meta = workload["metadata"]
     made_by_claim = CLAIMED_THROUGH in (meta.get("labels") or {})
     shown = wants_deprovisioning(workload), is_stolen(workload)
@@ -114,8 +122,11 @@ def _status(
 
 
 def _own_history(host: dict[str, Any], reported: dict[str, Any]) -> dict[str, Any]:
-    """The operations since the claim: those that began otherwise than what the host had behind it then. No clock is compared with another
-    one's. A claim that was recorded without that shows none."""
+    """Return the operations since the claim: those whose start differs from the start recorded
+    then.
+
+    So the clocks of two machines are never compared. A claim without this record shows no
+    operations."""
     earlier = host["spec"].get("earlier")
     if earlier is None:
         return {}
@@ -129,22 +140,28 @@ _STOLEN = {
     "errorMessage": "another consumer uses the machine at its source: to keep the host, ask the hardware's owner to clear spec.consumerRef "
     "there; deleting this BareMetalHost gives the host up, and another one can be chosen",
 }
-"""What a view says of a host that its claimant has lost. Its state is `available`: what runs there is not the claimant's, which must not
-take it for what it asked for, and may go at once."""
+"""The fields of a view whose claimant has lost the host.
+
+The state is `available`, because what runs there is not the claimant's: the claimant must not
+mistake it for its own, and may release the host at once."""
 
 
 def is_stolen(workload: dict[str, Any] | None) -> bool:
-    """Whether somebody else has the real host of the Workload: its controllers have said so in the condition Bound."""
+    """Return whether another consumer has the Workload's real host.
+
+    The controllers report that in the condition Bound."""
     conditions = ((workload or {}).get("status") or {}).get("conditions") or ()
     return any((c.get("type"), c.get("status"), c.get("reason")) == ("Bound", "False", "HostTaken") for c in conditions)
 
 
 def wants_deprovisioning(workload: dict[str, Any] | None) -> bool:
-    """Whether the host is to be, or is being, emptied. From that moment until the real host has done it the view says
-    `deprovisioning`: CAPM3 releases a host at once that it sees available (delete of a Metal3Machine, step 2).
+    """Return whether the host is being deprovisioned, or is about to be.
 
-    The Workload's phase leaves Pending and Bound before anything is asked of the real host, and comes back to Bound
-    once the real host was seen empty, so that a stale report cannot pass for an empty host."""
+    From then on, until the real host is deprovisioned, the view says `deprovisioning`: CAPM3
+    releases a host at once that it sees available (delete of a Metal3Machine, step 2). The
+    Workload's phase leaves Pending and Bound before the real host receives a request. It returns to
+    Bound after the real host was seen empty, so that a stale report cannot pass for an empty
+    host."""
     if workload is None or "deletionTimestamp" in workload["metadata"]:
         return True
     spec = workload["spec"]

@@ -1,7 +1,8 @@
-"""What a tenant's write to its view means: the pure inverse of projection.
+"""Interpret a tenant's write to its view, as the inverse of projection.
 
-Yields changes of the Workload's spec and the tenant's own metadata, and whether the host is claimed or released by it.
-What the view does not let a tenant change is refused with the field and the reason.
+The result has the changes of the Workload's spec and of the tenant's own metadata, and says whether
+the write claims or releases the host. Changes that a tenant may not make are refused with the field
+and the reason.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ __all__ = ["Absorbed", "Refused", "Taken", "absorb"]
 
 
 class Refused(Exception):
-    """The write is not one a tenant may make; `causes` say why, field by field."""
+    """A tenant may not make this write. `causes` give the reasons by field."""
 
     def __init__(self, causes: list[dict[str, str]]) -> None:
         super().__init__("; ".join(c["message"] for c in causes))
@@ -28,14 +29,20 @@ class Refused(Exception):
 
 
 class Taken(Exception):
-    """The write would replace another consumer that it did not know of."""
+    """The write would replace another consumer that the writer did not know of."""
 
 
 @dataclass(frozen=True, slots=True)
 class Absorbed:
-    """`action`: what becomes of the claim; "adopt" and "give up" take over the claim that the host's source knows, the latter to release
-    it at once. `changes`: the WORKLOAD_FIELDS that the Workload is to have otherwise (a new one: at all), None for "not at all".
-    `tenant`: the new Host.spec.view (TenantMetadata)."""
+    """The meaning of a write to a view.
+
+    action: the effect on the claim. "adopt" and "give up" take over the claim that the host's
+    source knows, the latter to release it at once.
+
+    changes: the changed WORKLOAD_FIELDS of the Workload (all of them for a new one), None to remove
+    a field.
+
+    tenant: the new Host.spec.view (TenantMetadata)."""
 
     action: Literal["nothing", "claim", "adopt", "give up", "change", "release"]
     changes: dict[str, Any]
@@ -43,10 +50,11 @@ class Absorbed:
 
 
 def absorb(old: dict[str, Any], new: dict[str, Any], host: dict[str, Any], *, claimed: bool, releasing: bool, informed: bool) -> Absorbed:
-    """What the write from `old` to `new` (both views; `new` validated) means for `host`.
+    """Return the meaning of a write from view `old` to the validated view `new` of `host`.
 
-    `claimed`: the namespace has the host. `releasing`: its Workload is being deleted. `informed`: the writer named the
-    resourceVersion it saw, so that replacing a consumer is meant. Raises Refused, Taken."""
+    `claimed`: the namespace has the host. `releasing`: its Workload is being deleted. `informed`:
+    the writer named the resourceVersion that it saw, so it intends to replace a consumer. Raises
+    Refused or Taken."""
     changes, tenant = _changes(old["spec"], new["spec"]), tenant_metadata(host, new)
     before, after = old["spec"].get("consumerRef"), new["spec"].get("consumerRef")
     if not _changed(old, new):
@@ -75,8 +83,10 @@ def absorb(old: dict[str, Any], new: dict[str, Any], host: dict[str, Any], *, cl
 
 
 def _another(before: dict[str, Any], after: dict[str, Any]) -> bool:
-    """Whether `after` is a rival of `before`: another object of the same kind. A Cluster that keeps a host for reuse and a machine
-    that takes it up again are no rivals (CAPM3 node reuse)."""
+    """Return whether `after` is a rival of `before`: another object of the same kind.
+
+    A Cluster that keeps a host for reuse and a machine that takes it again are not rivals (CAPM3
+    node reuse)."""
     return before.get("kind") == after.get("kind") and (before.get("namespace"), before.get("name")) != (
         after.get("namespace"),
         after.get("name"),
@@ -114,7 +124,9 @@ def _forbidden(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, str]]
 
 
 def _bad_reboots(old: dict[str, str], new: dict[str, str]) -> list[dict[str, str]]:
-    """Reboots that BMO's webhook would not let through: the real host would refuse them, and all that is written with them."""
+    """Return causes for reboot annotations that BMO's webhook would refuse.
+
+    The real host would refuse them, and everything written with them."""
     changed = {key: value for key, value in new.items() if key.partition("/")[0] == REBOOT and old.get(key) != value}
     message = 'Invalid value: must be empty, or JSON such as {"mode": "hard"}, with mode hard or soft'
     return [cause("FieldValueInvalid", message, f"metadata.annotations[{key}]") for key in sorted(changed) if not _is_reboot(changed[key])]
@@ -131,8 +143,10 @@ def _is_reboot(value: str) -> bool:
 
 
 def tenant_metadata(host: dict[str, Any], view: dict[str, Any]) -> dict[str, Any]:
-    """What of the view's metadata is the tenant's: the inverse of projection's merge. A host's label that the tenant has
-    written over stays the tenant's, also when the host's value becomes the same."""
+    """Return the tenant's part of the view's metadata, as the inverse of projection's merge.
+
+    A label of the host that the tenant has overwritten stays the tenant's, even if the host's value
+    becomes the same."""
     metadata, report, before = view["metadata"], host["status"]["report"], host["spec"].get("view") or {}
     tenant: dict[str, Any] = {"name": metadata["name"]}
     for field, removed in (("labels", "removedLabels"), ("annotations", "removedAnnotations")):
@@ -145,7 +159,7 @@ def tenant_metadata(host: dict[str, Any], view: dict[str, Any]) -> dict[str, Any
             tenant[removed] = hidden
     annotations = tenant.get("annotations", {})
     if STATUS_ANNOTATION in annotations and PAUSED not in annotations:
-        # BMO drops the status annotation of a host that is not paused; CAPM3 leaves it to that.
+        # BMO removes the status annotation of a host that is not paused, and CAPM3 relies on that.
         del annotations[STATUS_ANNOTATION]
         if not annotations:
             del tenant["annotations"]

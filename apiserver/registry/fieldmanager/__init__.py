@@ -1,7 +1,8 @@
-"""Field management as kube-apiserver has it: managedFields on every write, and server-side apply. Pure, no I/O.
+"""Field management as kube-apiserver has it: managedFields on every write, and server-side apply.
+Pure, no I/O.
 
-Compile a kind's schema once with `compile_schema`; then call `track_update` for every create, PUT, JSON and merge patch, and `apply` for
-apply patches. Everything else serves these two.
+Compile a kind's schema once with `compile_schema`; then call `track_update` for every create, PUT,
+JSON and merge patch, and `apply` for apply patches. Everything else serves these two.
 """
 
 from __future__ import annotations

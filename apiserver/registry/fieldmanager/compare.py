@@ -1,7 +1,8 @@
-"""What differs between two states of an object, as sets of fields. Pure.
+"""Compute the differences between two states of an object as sets of fields.
 
-The rules of structured-merge-diff's typed/compare.go. Subtrees that are equal are skipped at the speed of ==, so the cost follows the
-size of the change, not of the object. Values that do not fit their type are compared as a whole.
+The rules are those of structured-merge-diff's typed/compare.go. Equal subtrees are skipped at the
+speed of ==, so the cost depends on the size of the change, not of the object. Values that do not
+fit their type are compared as a whole.
 """
 
 from __future__ import annotations
@@ -19,19 +20,21 @@ __all__ = ["Comparison", "compare"]
 
 
 class Comparison(NamedTuple):
-    """Fields that only the new state has, that differ, and that only the old one has. No field is in two of them."""
+    """The fields that only the new state has, that differ, and that only the old state has.
+
+    The three sets are disjoint."""
 
     added: FieldSet
     modified: FieldSet
     removed: FieldSet
 
     def without(self, ignored: FieldSet) -> Comparison:
-        """The same but for what is in or below `ignored`."""
+        """Return the comparison except for the fields in or below `ignored`."""
         return Comparison(self.added.without(ignored), self.modified.without(ignored), self.removed.without(ignored))
 
 
 class _Difference:
-    """The three trees below one field while they grow."""
+    """The three trees below one field during the comparison."""
 
     __slots__ = ("added", "modified", "removed")
 
@@ -41,7 +44,7 @@ class _Difference:
         self.removed: Tree = {}
 
     def put(self, element: str, below: _Difference) -> None:
-        """Attach what differs below `element`."""
+        """Attach the differences below `element`."""
         if below.added:
             self.added[element] = below.added
         if below.modified:
@@ -51,7 +54,8 @@ class _Difference:
 
 
 def compare(type_: Type, old: dict[str, Any], new: dict[str, Any]) -> Comparison:
-    """What it takes from `old` to `new`. Raises SchemaMismatch when list items cannot be told apart."""
+    """Return the changes from `old` to `new`. Raises SchemaMismatch if list items are
+    indistinguishable."""
     found = _Difference()
     if type_.map is not None:
         _maps(type_.map, old, new, found)
@@ -59,7 +63,8 @@ def compare(type_: Type, old: dict[str, Any], new: dict[str, Any]) -> Comparison
 
 
 def whole(type_: Type, value: Any) -> Tree:
-    """The tree of a value that came or went as a whole: everything in it is a member."""
+    """Return the tree of a value that was added or removed as a whole: everything in it is a
+    member."""
     if not value:
         return {}
     found: Tree = {".": {}}
@@ -83,7 +88,10 @@ def whole(type_: Type, value: Any) -> Tree:
 
 
 def _values(type_: Type, old: Any, new: Any, element: str, above: _Difference) -> None:
-    """Both sides have the field. When they are of different kinds, either's rule is applied: what it does not know is as if null."""
+    """Compare a field that both sides have.
+
+    If the values are of different kinds, the rules of both kinds apply, each with the other value
+    as null."""
     if same(type_, old, new):
         return
     below = _Difference()
@@ -125,7 +133,8 @@ def _maps(map_: MapType, old: dict[str, Any], new: dict[str, Any], found: _Diffe
 
 
 def _lists(list_: ListType, old: list[Any], new: list[Any], found: _Difference) -> None:
-    """Items that occur more than once are owned as a whole under their common element."""
+    """Compare lists. Items that occur more than once are owned as a whole under their common
+    element."""
     lefts, rights = grouped(list_, old), grouped(list_, new)
     for element in {**lefts, **rights}:
         left, right = lefts.get(element, []), rights.get(element, [])
@@ -144,7 +153,8 @@ def _lists(list_: ListType, old: list[Any], new: list[Any], found: _Difference) 
 
 
 def _duplicated(list_: ListType, left: list[Any], right: list[Any], element: str, found: _Difference) -> None:
-    """One side has duplicates: they go as a whole and the single one comes, or the other way round."""
+    """Compare duplicates on one side: they are removed and a single item is added, or vice
+    versa."""
     if len(left) > 1:
         found.removed[element] = {}
         if right:

@@ -1,7 +1,9 @@
-"""Path elements as FieldsV1 writes them: f:<field>, k:<keys of a list item>, v:<value of a set item>, i:<index>. Pure.
+"""Convert path elements of FieldsV1: f:<field>, k:<keys of an item>, v:<value of an item>,
+i:<index>.
 
-The canonical text of an element is its identity here, so that sets of fields are plain nested dicts with these as keys. It is what
-kube-apiserver writes: keys sorted, no spaces, "<", ">" and "&" escaped (sigs.k8s.io/structured-merge-diff/v6/fieldpath/serialize-pe.go).
+The canonical text of an element is its identity here, so that sets of fields are plain nested dicts
+with these texts as keys. The text is what kube-apiserver writes: keys sorted, no spaces, "<", ">"
+and "&" escaped (sigs.k8s.io/structured-merge-diff/v6/fieldpath/serialize-pe.go).
 """
 
 from __future__ import annotations
@@ -19,22 +21,23 @@ _SHORT = {"\\b": "\\u0008", "\\f": "\\u000c"}
 
 
 def item_key(keys: dict[str, Any]) -> str:
-    """The element of a list item with these keys."""
+    """Return the element of a list item with these keys."""
     return "k:" + _json(whole_numbers(keys))
 
 
 REMEMBERED = 128
-"""Characters of a text whose element is remembered. Longer ones come from tenants, and would fill the memory."""
+"""The characters of a text whose element is cached. Tenants could fill the memory with longer
+ones."""
 
 
 @remembering(4096, REMEMBERED)
 def text_key(name: str, value: str) -> str:
-    """item_key of a single text: what most lists have."""
+    """Return item_key of a single string, which most lists have."""
     return "k:" + _json({name: value})
 
 
 def set_value(value: Any) -> str:
-    """The element of a set's item. `value` is a scalar, not null."""
+    """Return the element of an item of a set. `value` is a scalar, but not null."""
     return _text(value) if type(value) is str else "v:" + _json(whole_numbers(value))
 
 
@@ -44,7 +47,7 @@ def _text(value: str) -> str:
 
 
 def whole_numbers(value: Any) -> Any:
-    """The value with 2 for 2.0, as it is written where JSON has one kind of numbers."""
+    """Return the value with 2 for 2.0, because JSON has only one kind of numbers."""
     if isinstance(value, dict):
         return {name: whole_numbers(part) for name, part in value.items()}
     if isinstance(value, list):
@@ -62,7 +65,7 @@ def _json(value: Any) -> str:
 
 
 def _long_escapes(text: str) -> str:
-    """\\b and \\f as \\u0008 and \\u000c; an escaped backslash before them is left alone."""
+    """Replace \\b and \\f by \\u0008 and \\u000c, except after an escaped backslash."""
     parts = text.split("\\\\")
     for short, long in _SHORT.items():
         parts = [part.replace(short, long) for part in parts]
@@ -70,9 +73,10 @@ def _long_escapes(text: str) -> str:
 
 
 def canonical(element: str) -> str | None:
-    """The canonical text of an element that a client sent; None for a kind of element nobody knows yet, which is ignored.
+    """Return the canonical text of a client's element, or None for an unknown kind, which is
+    ignored.
 
-    Raises ValueError when it is no element at all.
+    Raises ValueError for a text that is not an element.
     """
     if element[1:2] != ":":
         raise ValueError(f'"{element}" is no path element: it must begin with "f:", "k:", "v:" or "i:"')
@@ -92,7 +96,8 @@ def canonical(element: str) -> str | None:
 
 
 def render(path: tuple[str, ...]) -> str:
-    """A path as messages show it: .spec.ports[name="http"].port, .metadata.finalizers[="x"], .args[0]."""
+    """Return a path for messages: .spec.ports[name="http"].port, .metadata.finalizers[="x"],
+    .args[0]."""
     return "".join(_render(element) for element in path)
 
 
@@ -112,7 +117,8 @@ def _shown(value: Any) -> str:
 
 
 def sort_key(element: str) -> tuple[int, Any]:
-    """Orders elements as kube-apiserver lists them: fields by name, then items by their keys, values, indices."""
+    """Return a key that sorts elements as kube-apiserver does: fields, then items by keys, values,
+    indices."""
     kind, text = element[0], element[2:]
     if kind == "f":
         return (0, text)
@@ -124,7 +130,9 @@ def sort_key(element: str) -> tuple[int, Any]:
 
 
 def _value_order(value: Any) -> tuple[int, Any]:
-    """Numbers before texts before truth values before the rest (value.Compare in structured-merge-diff)."""
+    """Return a key that sorts numbers, then strings, then booleans, then others.
+
+    Source: value.Compare in structured-merge-diff."""
     if isinstance(value, bool):
         return (2, value)
     if isinstance(value, int | float):

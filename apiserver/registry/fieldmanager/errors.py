@@ -1,4 +1,5 @@
-"""What can be wrong with an apply, beside the object itself. Pure; endpoints turn these into a Status."""
+"""Define the errors of an apply, besides those of the object itself. Handlers convert them to a
+Status."""
 
 from __future__ import annotations
 
@@ -10,15 +11,19 @@ if TYPE_CHECKING:
 __all__ = ["MOST", "ApplyConflict", "ApplyRefused", "FieldsError", "SchemaMismatch"]
 
 MOST = 50
-"""Fields that an error names."""
+"""The number of fields that an error names."""
 
 
 class FieldsError(Exception):
-    """The root: ApplyConflict (409), ApplyRefused (400), SchemaMismatch (the client's object does not fit the schema: 400)."""
+    """Base class of ApplyConflict (409), ApplyRefused (400) and SchemaMismatch.
+
+    SchemaMismatch is a 400, because the client's object does not fit the schema."""
 
 
 class SchemaMismatch(FieldsError):
-    """A value does not fit the schema. `errors`: (path such as ".spec.ports", what is wrong there)."""
+    """A value does not fit the schema.
+
+    `errors` has pairs of a path, such as ".spec.ports", and its error."""
 
     def __init__(self, errors: Sequence[tuple[str, str]], what: str = "") -> None:
         self.errors = list(errors)
@@ -28,18 +33,19 @@ class SchemaMismatch(FieldsError):
         super().__init__(f"{what}: {text}" if what else text)
 
     def below(self, prefix: str) -> SchemaMismatch:
-        """The same, seen from the parent of the field that `prefix` names."""
+        """Return the error with paths that begin at the parent of the field `prefix`."""
         return SchemaMismatch([(prefix + path, why) for path, why in self.errors])
 
 
 class ApplyRefused(FieldsError):
-    """The request itself is wrong, whatever is stored: a 400 with this text."""
+    """The request is wrong, whatever is stored: a 400 with this text."""
 
 
 class ApplyConflict(FieldsError):
-    """Others own fields that the client wants to have otherwise: a 409 Conflict with this text.
+    """Others own fields that the client wants to change: a 409 Conflict with this text.
 
-    `conflicts`: the first MOST (path such as ".spec.image", who owns it, such as `"kubectl" using example.com/v1`).
+    `conflicts` has the first MOST pairs of a path, such as ".spec.image", and its owner, such as
+    `"kubectl" using example.com/v1`.
     """
 
     def __init__(self, conflicts: Sequence[tuple[str, str]]) -> None:
@@ -47,7 +53,7 @@ class ApplyConflict(FieldsError):
         super().__init__(_message(self.conflicts, len(conflicts) > MOST))
 
     def causes(self) -> list[dict[str, str]]:
-        """The Status' details.causes."""
+        """Return details.causes of the Status."""
         return [{"reason": "FieldManagerConflict", "message": f"conflict with {owner}", "field": path} for path, owner in self.conflicts]
 
 

@@ -1,9 +1,11 @@
-"""Sets of fields, as managedFields hold them: a set is its FieldsV1 document. Pure.
+"""Represent sets of fields by their FieldsV1 documents, as managedFields hold them.
 
-A tree is a dict from path elements (see `elements`) to subtrees. Of a subtree, {} says "this field is a member", "." among its keys
-says "a member, and has members below", and no "." says "only members below". The root {} is the empty set. So the stored document is
-used as it is, nothing needs parsing, and set operations walk only where both sides have something. Trees are never changed once made:
-results share what they have in common with their operands.
+A tree is a dict from path elements (see `elements`) to subtrees. A subtree {} means that the field
+is a member. A subtree with the key "." means that the field is a member and has members below. A
+subtree without "." means that only fields below are members. The root {} is the empty set.
+
+So a stored document is used as it is, nothing needs parsing, and set operations visit only what
+both sides have. Trees never change: results share parts with their operands.
 """
 
 from __future__ import annotations
@@ -18,29 +20,32 @@ if TYPE_CHECKING:
 __all__ = ["EMPTY", "FieldSet", "Path", "Tree"]
 
 Tree = dict[str, Any]
-"""dict[str, Tree]."""
+"""A dict[str, Tree]."""
 
 Path = tuple[str, ...]
-"""Path elements from the object's root, such as ("f:metadata", "f:labels", "f:app")."""
+"""The path elements from the object's root, such as ("f:metadata", "f:labels", "f:app")."""
 
 
 class FieldSet:
-    """A set of fields. Immutable; operations return new sets. Cheap to make of a tree: it is not looked at."""
+    """An immutable set of fields; operations return new sets.
+
+    Creating a set from a tree is cheap, because the tree is not examined."""
 
     __slots__ = ("tree",)
 
     def __init__(self, tree: Tree) -> None:
-        """Of a tree in canonical form, such as one that this module made or that is stored. See `parse` for what clients send."""
+        """Create the set of a canonical tree: one from this module, or a stored one. See also
+        `parse`."""
         self.tree = tree
 
     @classmethod
     def parse(cls, document: object) -> FieldSet:
-        """Of a FieldsV1 document that a client sent, brought into canonical form. Raises ValueError."""
+        """Return the set of a client's FieldsV1 document in canonical form. Raises ValueError."""
         return cls({element: node for element, node in _parsed(document).items() if element != "."})
 
     @classmethod
     def of(cls, *paths: Path) -> FieldSet:
-        """The set with these members; their parents are none."""
+        """Return the set with these members. Their parents are not members."""
         found = EMPTY
         for path in paths:
             tree: Tree = {}
@@ -50,43 +55,45 @@ class FieldSet:
         return found
 
     def document(self) -> Tree:
-        """The FieldsV1 document, its keys in order."""
+        """Return the FieldsV1 document with its keys in order."""
         return _ordered(self.tree)
 
     def __or__(self, other: FieldSet) -> FieldSet:
-        """Members of either."""
+        """Return the union."""
         if not self.tree or not other.tree:
             return self if self.tree else other
         return FieldSet(_union(self.tree, other.tree))
 
     def __and__(self, other: FieldSet) -> FieldSet:
-        """Members of both."""
+        """Return the intersection."""
         if self.tree.keys().isdisjoint(other.tree):
             return EMPTY
         return FieldSet(_intersection(self.tree, other.tree) or {})
 
     def __sub__(self, other: FieldSet) -> FieldSet:
-        """Members of self that are none of other; a member's parents and children stay."""
+        """Return the members of self that are not in other. A member's parents and children
+        stay."""
         if self.tree.keys().isdisjoint(other.tree):
             return self
         return FieldSet(_difference(self.tree, other.tree) or {})
 
     def without(self, other: FieldSet) -> FieldSet:
-        """The recursive difference: members of self that are none of other, nor below one of them."""
+        """Return the members of self that are neither in other nor below a member of it."""
         if self.tree.keys().isdisjoint(other.tree):
             return self
         return FieldSet(_recursive_difference(self.tree, other.tree) or {})
 
     def below(self, element: str) -> FieldSet:
-        """What is below one element, seen from there."""
+        """Return the fields below one element, with paths that begin there."""
         return FieldSet({key: tree for key, tree in self.tree.get(element, {}).items() if key != "."})
 
     def paths(self) -> Iterator[Path]:
-        """All members; of each parent first its own members and then those further down, both in the order of `sort_key`."""
+        """Yield all members: of each parent its own members, then those below, in the order of
+        `sort_key`."""
         return _paths(self.tree, ())
 
     def render(self) -> list[str]:
-        """All members as messages show them."""
+        """Return all members in the format of messages."""
         return [render(path) for path in self.paths()]
 
     def __contains__(self, path: object) -> bool:
@@ -112,12 +119,14 @@ EMPTY = FieldSet({})
 
 
 def is_member(node: Tree) -> bool:
-    """Whether the field that a subtree stands for is itself a member."""
+    """Return whether the field of a subtree is itself a member."""
     return not node or "." in node
 
 
 def _parsed(document: object) -> Tree:
-    """The canonical subtree of what a client sent. Where nothing is below, or nothing that is understood, the field is a member."""
+    """Return the canonical subtree of a client's document.
+
+    A field with nothing below, or nothing that is understood, is a member."""
     if not isinstance(document, dict):
         raise ValueError("fieldsV1 must consist of JSON objects")
     found: Tree = {}
@@ -130,7 +139,8 @@ def _parsed(document: object) -> Tree:
 
 
 def _settled(node: Tree) -> Tree | None:
-    """The canonical form of a subtree just made: "." only beside others, and None when there is nothing."""
+    """Return the canonical form of a new subtree: "." only beside other keys, None if it is
+    empty."""
     if not node:
         return None
     return {} if len(node) == 1 and "." in node else node

@@ -1,4 +1,5 @@
-"""How a value is looked at: which of a type's kinds it is, what its list items are called, when two values are the same. Pure."""
+"""Determine the kind of a value by its type, the identity of list items, and the equality of
+values."""
 
 from __future__ import annotations
 
@@ -19,7 +20,10 @@ CONTAINERS = (dict, list)
 
 
 def kind_of(type_: Type, value: Any) -> Kind:
-    """As what `value` is handled: what it is if the type allows that; null and misfits as the first kind that the type allows."""
+    """Return the kind by which `value` is handled.
+
+    It is the value's own kind if the type allows it. Null and misfits have the first kind that the
+    type allows."""
     if isinstance(value, dict):
         fitting: Kind | None = "map" if type_.map is not None else None
     elif isinstance(value, list):
@@ -34,7 +38,7 @@ def kind_of(type_: Type, value: Any) -> Kind:
 
 
 def same(type_: Type, left: Any, right: Any) -> bool:
-    """Whether two values are equal; 1 equals 1.0, but not True."""
+    """Return whether two values are equal; 1 equals 1.0, but not True."""
     if left is right:
         return True
     equal: bool = left == right
@@ -42,7 +46,9 @@ def same(type_: Type, left: Any, right: Any) -> bool:
 
 
 def _same_kinds(type_: Type, left: Any, right: Any) -> bool:
-    """Of equal values, whether truth values stand in the same places. Looks only where the type leaves that open."""
+    """Return whether equal values have booleans in the same places.
+
+    Only parts whose type leaves that open are examined."""
     if left is right:
         return True
     if isinstance(left, dict):
@@ -56,7 +62,7 @@ def _same_kinds(type_: Type, left: Any, right: Any) -> bool:
 
 
 def element_of(list_: ListType, item: Any) -> str:
-    """The path element of an item of a set or of a list with keys. Raises SchemaMismatch."""
+    """Return the path element of an item of a set or of a list with keys. Raises SchemaMismatch."""
     if list_.relation == "set":
         if item is None or isinstance(item, CONTAINERS):
             raise SchemaMismatch([("", "items of a list of type set must be scalars, not null")])
@@ -73,7 +79,8 @@ def element_of(list_: ListType, item: Any) -> str:
 
 
 def grouped(list_: ListType, items: list[Any]) -> dict[str, list[Any]]:
-    """The items by their path elements, in order; those of one element are duplicates. Raises SchemaMismatch."""
+    """Return the items by path element, in order; several items are duplicates. Raises
+    SchemaMismatch."""
     found: dict[str, list[Any]] = {}
     for item in items:
         found.setdefault(element_of(list_, item), []).append(item)

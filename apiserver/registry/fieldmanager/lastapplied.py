@@ -1,7 +1,8 @@
-"""From kubectl's client-side apply to server-side apply, as far as the server helps with it. Pure.
+"""Support the transition from kubectl's client-side apply to server-side apply.
 
-Client-side apply owns fields by Update and notes what it applied in an annotation. When the manager "kubectl" then applies on the server,
-fields that still are as noted are no conflict, and the annotation is kept up to date, so that one may go back
+Client-side apply owns fields by Update, and records the applied object in an annotation. When the
+manager "kubectl" then applies on the server, fields that are still as recorded do not conflict. The
+annotation is kept up to date, so that a client may return to client-side apply
 (managedfields/internal/lastappliedmanager.go and lastappliedupdater.go).
 """
 
@@ -22,13 +23,14 @@ __all__ = ["ANNOTATION", "KUBECTL", "renewed", "unchanged_fields"]
 
 ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"
 KUBECTL = "kubectl"
-"""The manager for which this is done; whoever does not want it uses another name."""
+"""The manager for which this is done. Clients that do not want it use another name."""
 
 _ANNOTATIONS_LIMIT = 256 * 1024
 
 
 def unchanged_fields(schema: Type, live: dict[str, Any], api_version: str) -> FieldSet:
-    """The fields that are as client-side apply last left them. Empty without a note that can be used."""
+    """Return the fields that are still as client-side apply left them. Empty without a valid
+    annotation."""
     note = _annotations(live).get(ANNOTATION)
     try:
         applied = json.loads(note) if note else None
@@ -43,7 +45,8 @@ def unchanged_fields(schema: Type, live: dict[str, Any], api_version: str) -> Fi
 
 
 def renewed(obj: dict[str, Any], applied: dict[str, Any]) -> dict[str, Any]:
-    """`obj` with its note about `applied`, where it has a note. A note that is too large is dropped."""
+    """Return `obj` with `applied` in its annotation, if it has one. A too large annotation is
+    removed."""
     annotations = _annotations(obj)
     if not annotations.get(ANNOTATION):
         return obj

@@ -1,6 +1,7 @@
-"""What a write does to metadata.managedFields, and server-side apply. Pure: the time and the manager's name are given in.
+"""Update metadata.managedFields for a write, and execute server-side apply.
 
-The rules of k8s.io/apimachinery/pkg/util/managedfields and structured-merge-diff's merge/update.go, for kinds with one version.
+The rules are those of k8s.io/apimachinery/pkg/util/managedfields and structured-merge-diff's
+merge/update.go, for kinds with one version. The time and the manager's name are parameters.
 """
 
 from __future__ import annotations
@@ -54,16 +55,21 @@ def track_update(
     subresource: str = "",
     reset: FieldSet = EMPTY,
 ) -> list[dict[str, Any]]:
-    """The managedFields of `new`, which a create, PUT, JSON or merge patch is about to store. [] means: store none.
+    """Return the managedFields of `new`, which a create, PUT, JSON or merge patch is about to
+    store.
 
-    live: what is stored now, None on create; its managedFields are ours. new: the whole object as it shall be; its managedFields are
-    what the client sent. Neither is changed, and the result shares parts with them.
-    schema: see compile_schema. manager: fieldManager or default_manager(User-Agent). api_version: of the request, such as
+    [] means to store none. Neither object is changed, and the result shares parts with them.
+
+    live: the stored object, None on create; its managedFields are the server's. new: the complete
+    object to store; its managedFields are what the client sent. schema: see compile_schema.
+    manager: fieldManager or default_manager(User-Agent). api_version: the request's, such as
     "workload.metal3.io/v1alpha1". now: RFC 3339, UTC, whole seconds. subresource: such as "status".
-    reset: what this request cannot change, as {status} through the main resource, or {metadata, spec} through /status.
+    reset: the fields that this request cannot change, such as {status} through the main resource,
+    or {metadata, spec} through /status.
 
-    An object whose managedFields were forgotten (see is_reset) is not tracked again before its first apply. Never raises for what a
-    client can send: where list items cannot be told apart, or values are nested too deeply, nobody owns anything.
+    An object whose managedFields were reset (see is_reset) is not tracked before its next apply.
+    Input from clients never raises: if list items are indistinguishable, or values are nested too
+    deeply, no field has an owner.
     """
     old = live or {}
     entries = _entries(old, new, subresource)
@@ -81,7 +87,7 @@ def track_update(
 
 
 def _entries(live: Object, new: Object, subresource: str) -> list[dict[str, Any]]:
-    """What the client sent, where it may and did send something; else what is stored."""
+    """Return the client's entries if it may and did send some, otherwise the stored ones."""
     stored: list[dict[str, Any]] = _metadata(live).get("managedFields") or []
     sent = _metadata(new).get("managedFields")
     if subresource or sent is None or sent == stored:
@@ -90,7 +96,7 @@ def _entries(live: Object, new: Object, subresource: str) -> list[dict[str, Any]
 
 
 def _created(schema: Type, new: Object, identity: Identity, now: str, reset: FieldSet) -> Managers:
-    """What _updated makes of a new object that nobody manages yet, whose creator takes all of it."""
+    """Return the managers of a new object without managers, whose creator owns everything."""
     parts = {name: value for name, value in new.items() if name not in ("apiVersion", "kind", "metadata")}
     metadata = {name: value for name, value in _metadata(new).items() if name not in SYSTEM}
     taken = compare(schema, {}, {"metadata": metadata, **parts} if metadata else parts).added.without(reset) - _ITSELF
@@ -98,7 +104,9 @@ def _created(schema: Type, new: Object, identity: Identity, now: str, reset: Fie
 
 
 def _updated(schema: Type, live: Object, new: Object, managers: Managers, identity: Identity, now: str, reset: FieldSet) -> Managers:
-    """The managers after an update by `identity`: it takes what it changed. The same dict when nothing that is tracked changed."""
+    """Return the managers after an update by `identity`, which owns what it changed.
+
+    Returns the same dict if no tracked field changed."""
     changes = compare(schema, _untracked(live), _untracked(new)).without(reset)
     taken = changes.modified | changes.added
     if not taken and not changes.removed:
@@ -121,7 +129,7 @@ def _metadata(obj: Object) -> Object:
 
 
 def _untracked(obj: Object) -> Object:
-    """The object without its managedFields, which nobody owns."""
+    """Return the object without its managedFields, which have no owner."""
     metadata = _metadata(obj)
     if "managedFields" not in metadata:
         return obj
@@ -141,14 +149,17 @@ def apply(
     reset: FieldSet = EMPTY,
     filled: FieldSet = EMPTY,
 ) -> Object:
-    """What a server-side apply makes of the object, managedFields included. `live` is None when it is created by it.
+    """Return the object after a server-side apply, with managedFields.
 
-    Parameters are those of track_update; force: take fields that others own. What the manager applied last time and no longer applies
-    is removed, unless somebody else owns it. Defaults are not filled: normalize what is returned. What `reset` holds is merged in but
-    not owned; take it out again. `filled`: what the server chose in `live`: nobody had it before the first apply. An apply that changes
-    nothing returns an object equal to `live`, times included.
+    `live` is None if the apply creates the object. Parameters are those of track_update. `force`
+    takes fields that others own. Fields that the manager applied last time, but not now, are
+    removed, unless another manager owns them. Defaults are not filled: normalize the result. Fields
+    in `reset` are merged but not owned; remove them again. `filled` has the fields of `live` that
+    the server chose: they had no owner before the first apply. An apply that changes nothing
+    returns an object equal to `live`, including times.
 
-    Shares parts with both objects and changes neither. Raises ApplyConflict (409), ApplyRefused and SchemaMismatch (400).
+    The result shares parts with both objects and changes neither. Raises ApplyConflict (409),
+    ApplyRefused and SchemaMismatch (400).
     """
     if _metadata(applied).get("managedFields") is not None:
         raise ApplyRefused("metadata.managedFields must be nil")
@@ -171,7 +182,9 @@ def apply(
 def _forced_if_allowed(
     schema: Type, live: Object, applied: Object, managers: Managers, identity: Identity, now: str, reset: FieldSet, force: bool
 ) -> tuple[Object, Managers]:
-    """_applied, forced where all conflicts are with what kubectl itself wrote before. Raises ApplyConflict."""
+    """Call _applied, with force if all conflicts are with kubectl's own client-side apply.
+
+    Raises ApplyConflict."""
     kubectl = identity.manager == lastapplied.KUBECTL
     try:
         obj, after = _applied(schema, live, applied, managers, identity, now, reset, force)
@@ -197,7 +210,10 @@ def _kind(obj: Object) -> str:
 
 
 def _reconciled(schema: Type, managers: Managers) -> Managers:
-    """Where the schema made atomic what was granular when an entry was written, the entry now owns the whole."""
+    """Return the managers with field sets that fit the present schema.
+
+    Where the schema has become atomic since an entry was written, the entry owns the whole
+    value."""
     found: Managers = {}
     for identity, entry in managers.items():
         fields = reconcile(schema, entry.fields)
@@ -206,20 +222,20 @@ def _reconciled(schema: Type, managers: Managers) -> Managers:
 
 
 class _Conflicts(Exception):
-    """Fields that others own and the applier wants to change."""
+    """The fields that others own and the applier wants to change."""
 
     def __init__(self, found: dict[Identity, FieldSet]) -> None:
         super().__init__()
         self.found = found
 
     def allow(self, fields: FieldSet) -> bool:
-        """Forget the conflicts about these. True when none is left."""
+        """Remove conflicts about these fields. Return True if none is left."""
         if fields:
             self.found = {identity: left for identity, owned in self.found.items() if (left := owned - fields)}
         return not self.found
 
     def told(self, managers: Managers) -> ApplyConflict:
-        """As the client is told."""
+        """Return the error for the client."""
         ordered = sorted(self.found, key=Identity.sort_text)
         found = ((render(path), owner_text(other, managers[other].api_version)) for other in ordered for path in self.found[other].paths())
         return ApplyConflict(list(islice(found, MOST + 1)))
@@ -228,7 +244,7 @@ class _Conflicts(Exception):
 def _applied(
     schema: Type, live: Object, applied: Object, managers: Managers, identity: Identity, now: str, reset: FieldSet, force: bool
 ) -> tuple[Object, Managers]:
-    """(the merged and pruned object, its managers). Raises _Conflicts unless `force`."""
+    """Return the merged and pruned object, and its managers. Raises _Conflicts unless `force`."""
     mine = to_field_set(schema, applied).without(reset)
     last = managers.get(identity)
     others = {other: entry for other, entry in managers.items() if other != identity}
@@ -248,7 +264,7 @@ def _applied(
     mine -= STRIPPED
     changed = not same(schema, live, obj)
     if mine:
-        # The time stays when the object did; a new applier of what was there already has none.
+        # The time stays if the object is unchanged; a new applier of unchanged fields has no time.
         after[identity] = Entry(mine, live["apiVersion"], now if changed else last.time if last else "")
     return obj, after
 
@@ -261,9 +277,11 @@ def _with_managers(obj: Object, managers: Managers) -> Object:
 
 
 def keep_times(live: Object | None, new: Object) -> Object:
-    """`new`, with the times of `live` when they are all that differs: a write that changes nothing is none.
+    """Return `new`, with the managedFields of `live` if only times differ, so that nothing is
+    written.
 
-    Call it last, on what would be stored (metadata set, normalized, what cannot be changed put back), as upstream's registry does.
+    Call it last, on the object to store (metadata set, normalized, unchangeable fields restored),
+    as upstream's registry does.
     """
     if live is None:
         return new

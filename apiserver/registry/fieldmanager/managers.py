@@ -1,7 +1,8 @@
-"""Who owns what: metadata.managedFields read, capped and written. Pure.
+"""Read, limit and write metadata.managedFields, which record the owners of fields.
 
-The rules of k8s.io/apimachinery/pkg/util/managedfields/internal (managedfields.go, capmanagers.go, stripmeta.go). Entries that nobody
-touches are written as they were read; their field sets are not looked at.
+The rules are those of k8s.io/apimachinery/pkg/util/managedfields/internal (managedfields.go,
+capmanagers.go, stripmeta.go). Unchanged entries are written as they were read, without examining
+their field sets.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from apiserver.registry.fieldmanager.fieldset import FieldSet
 __all__ = ["STRIPPED", "SYSTEM", "Entry", "Identity", "Managers", "capped", "decode", "encode", "is_reset", "owner_text", "parse"]
 
 MAX_UPDATERS = 10
-"""How many entries of operation Update an object may have before the oldest are put together."""
+"""The number of Update entries of an object above which the oldest are merged."""
 
 ANCIENT = "ancient-changes"
 
@@ -25,14 +26,17 @@ _ORDER = ("operation", "time", "manager", "apiVersion", "subresource")
 SYSTEM = frozenset(
     {"name", "namespace", "creationTimestamp", "selfLink", "uid", "clusterName", "generation", "managedFields", "resourceVersion"}
 )
-"""Fields of metadata that no manager has."""
+"""The fields of metadata that have no manager."""
 
 STRIPPED = FieldSet.of(("f:apiVersion",), ("f:kind",), ("f:metadata",), *(("f:metadata", f"f:{name}") for name in sorted(SYSTEM)))
-"""What belongs to the system, and hence to no manager."""
+"""The fields that belong to the system, and so have no manager."""
 
 
 class Identity(NamedTuple):
-    """What tells entries apart. `api_version` is "" for appliers, who stay the same whatever version they apply."""
+    """The identity of an entry.
+
+    `api_version` is "" for appliers, whose identity does not depend on the version that they
+    apply."""
 
     manager: str
     operation: str
@@ -41,22 +45,25 @@ class Identity(NamedTuple):
 
     @classmethod
     def of(cls, manager: str, operation: str, api_version: str, subresource: str) -> Identity:
-        """The identity of an entry; nobody is called "unknown"."""
+        """Return the identity of an entry. A client without a name is called "unknown"."""
         return cls(manager or "unknown", operation, "" if operation == "Apply" else api_version, subresource)
 
     @property
     def applied(self) -> bool:
-        """Whether this is an applier, which gives up fields by no longer applying them."""
+        """Whether this is an applier, which gives up fields by not applying them any more."""
         return self.operation == "Apply"
 
     def sort_text(self) -> str:
-        """What upstream orders managers by where nothing else decides."""
+        """Return the text by which upstream orders otherwise equal managers."""
         names = ("manager", "operation", "apiVersion", "subresource")
         return orjson.dumps({name: value for name, value in zip(names, self, strict=True) if value}).decode()
 
 
 class Entry(NamedTuple):
-    """What one manager owns. `time`: RFC 3339 in UTC and whole seconds, or "". `stored`: the entry as it was read, if unchanged."""
+    """The fields of one manager.
+
+    `time` is RFC 3339 in UTC and whole seconds, or "". `stored` is the entry as it was read, if
+    unchanged."""
 
     fields: FieldSet
     api_version: str
@@ -68,13 +75,16 @@ Managers = dict[Identity, Entry]
 
 
 def is_reset(value: object) -> bool:
-    """Whether a client asks for managedFields to be forgotten: by one empty entry. An empty list is what clients send that know nothing
-    of managedFields."""
+    """Return whether a client asks to reset managedFields, by one empty entry.
+
+    Clients without knowledge of managedFields send an empty list."""
     return value == [{}]
 
 
 def decode(entries: object, api_version: str) -> Managers:
-    """The managers of a stored object. Entries of other API versions are dropped: there is no such version any more."""
+    """Return the managers of a stored object.
+
+    Entries of other API versions are dropped, because such a version does not exist any more."""
     found: Managers = {}
     for entry in entries if isinstance(entries, list) else ():
         if entry.get("apiVersion") == api_version:
@@ -88,17 +98,20 @@ def _identity(entry: dict[str, Any]) -> Identity:
 
 
 def parse(entries: object) -> list[dict[str, Any]]:
-    """Entries that a client sent, in canonical form and order, or [] where they are no managedFields: then what is stored holds."""
+    """Return a client's entries in canonical form and order, or [] if they are invalid.
+
+    For [] the stored ones remain."""
     try:
         parsed = [_parsed(entry) for entry in entries] if isinstance(entries, list) else []
     except (ValueError, TypeError, KeyError, RecursionError):
         return []
-    # Of two entries of one manager the later holds.
+    # Of two entries of one manager, the later one counts.
     return _ordered(list({_identity(entry): entry for entry in parsed}.values()))
 
 
 def _parsed(entry: object) -> dict[str, Any]:
-    """Raises ValueError, TypeError or KeyError when it is no entry."""
+    """Return an entry in canonical form. Raises ValueError, TypeError or KeyError for an invalid
+    one."""
     if not isinstance(entry, dict):
         raise TypeError("an entry is a JSON object")
     texts = {name: entry.get(name) or "" for name in ("manager", "operation", "apiVersion", "subresource", "time")}
@@ -113,12 +126,12 @@ def _parsed(entry: object) -> dict[str, Any]:
 
 
 def encode(managers: Managers) -> list[dict[str, Any]]:
-    """The managedFields of these managers, in order."""
+    """Return the managedFields of these managers in order."""
     return _ordered([entry.stored or _encoded(identity, entry) for identity, entry in managers.items()])
 
 
 def _ordered(entries: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Appliers first, then the oldest first."""
+    """Return the entries in order: appliers first, then the oldest first."""
     return sorted(entries, key=lambda entry: [entry.get(name) or "" for name in _ORDER]) if len(entries) > 1 else entries
 
 
@@ -136,7 +149,8 @@ def _encoded(identity: Identity, entry: Entry) -> dict[str, Any]:
 
 
 def capped(managers: Managers) -> Managers:
-    """The managers, with the oldest updaters of each API version put together when there are more than MAX_UPDATERS."""
+    """Return the managers after merging the oldest updaters of each API version down to
+    MAX_UPDATERS."""
     if len(managers) <= MAX_UPDATERS:
         return managers
     updaters = [identity for identity in managers if not identity.applied]
@@ -162,7 +176,7 @@ def capped(managers: Managers) -> Managers:
 
 
 def owner_text(identity: Identity, api_version: str) -> str:
-    """A manager as conflict messages call it."""
+    """Return the name of a manager in conflict messages."""
     text = orjson.dumps(identity.manager).decode()
     if identity.subresource:
         text += f" with subresource {orjson.dumps(identity.subresource).decode()}"

@@ -1,8 +1,8 @@
-"""The merge of an applied configuration into an object. Pure.
+"""Merge an applied configuration into an object.
 
-The rules of structured-merge-diff's typed/merge.go: nothing is removed, what both have is the applied one's, and lists keep the object's
-order except where the applied one orders its items otherwise. What comes out as it was is the object's very part, so that comparing
-the two costs nothing there.
+The rules are those of structured-merge-diff's typed/merge.go: nothing is removed, the applied value
+wins, and lists keep the object's order unless the applied list has another order. Unchanged parts
+of the result are the object's own parts, so comparing the two costs nothing there.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ _SCALARS = (str, int, bool, float)
 
 
 def merge(type_: Type, live: dict[str, Any], applied: dict[str, Any]) -> dict[str, Any]:
-    """`live` with all that `applied` says. Shares parts with both. Raises SchemaMismatch when list items cannot be told apart."""
+    """Return `live` with everything in `applied`. Shares parts with both.
+
+    Raises SchemaMismatch if list items are indistinguishable."""
     if type_.map is None:
         return applied
     return _maps(type_.map, live, applied)
@@ -53,20 +55,20 @@ def _maps(map_: MapType, left: dict[str, Any], right: dict[str, Any]) -> dict[st
 
 
 def _lists(list_: ListType, left: list[Any], right: list[Any]) -> list[Any]:
-    """Items that only the object has stay where they are; the others come in the applied order.
+    """Merge two lists. Items that only the object has stay in place; others get the applied order.
 
-    A duplicate in the object that is applied as well is replaced, not merged with."""
+    A duplicate in the object that is applied too is replaced, not merged."""
     lefts, rights = grouped(list_, left), grouped(list_, right)
     order = [element_of(list_, item) for item in left]
     wanted = list(rights)
     shared = [element for element in wanted if element in lefts]
     found: list[Any] = []
     taken: set[str] = set()
-    at = next_ = first = 0  # first: of what is left of `shared`
+    at = next_ = first = 0  # first: the index of the rest of `shared`
 
     def take(element: str) -> None:
         taken.add(element)
-        # null takes part in a merge like anything else, and is what stands for several.
+        # null is merged like any other value, and represents duplicates
         mine = lefts.get(element, [_ABSENT])
         found.append(_values(list_.item, mine[0] if len(mine) == 1 else None, rights[element][0]))
 

@@ -1,4 +1,4 @@
-"""Names of field managers: from the User-Agent when none is given, and what is wrong with a given one. Pure."""
+"""Derive the names of field managers from the User-Agent, and validate given ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ MAX_BYTES = 128
 
 
 def default_manager(user_agent: str) -> str:
-    """Who writes, by its User-Agent: what comes before the first slash, printable characters only, at most MAX_BYTES of UTF-8."""
+    """Return the User-Agent up to its first slash: printable characters, at most MAX_BYTES of
+    UTF-8."""
     name = ""
     length = 0
     for character in filter(str.isprintable, user_agent.split("/", 1)[0]):
@@ -22,9 +23,10 @@ def default_manager(user_agent: str) -> str:
 
 
 def manager_causes(manager: str, *, apply: bool = False, force: bool | None = None) -> list[dict[str, str]]:
-    """Status causes for the query parameters fieldManager and force of a write; [] when they are right.
+    """Return Status causes for the query parameters fieldManager and force of a write, [] if valid.
 
-    apply: whether this is an apply patch, which must name its manager. force: None when not given; for apply patches only.
+    `apply` is true for an apply patch, which must name its manager. `force` is None if it is not
+    given; it is valid for apply patches only.
     """
     found = []
     if apply and not manager:
@@ -43,5 +45,5 @@ def manager_causes(manager: str, *, apply: bool = False, force: bool | None = No
 
 
 def _quoted(text: str) -> str:
-    """Without what would act on a terminal."""
+    """Return the text without characters that a terminal would interpret."""
     return "".join(character if character.isprintable() else f"\\u{ord(character):04x}" for character in text)

@@ -1,8 +1,9 @@
-"""Which fields an applier gives up by no longer applying them, and the object without these. Pure.
+"""Remove the fields that an applier gives up by not applying them any more.
 
-The rules of structured-merge-diff's merge/update.go: a field goes when its applier applied it last time, does not this time, and nobody
-else owns it. What nobody owned stays, even below something that goes. Other than upstream, an object or list that stays and has become
-empty is empty, not null: kube-apiserver refuses what comes of it where the schema allows no null.
+The rules are those of structured-merge-diff's merge/update.go: a field is removed if its applier
+applied it last time but not now, and no other manager owns it. A field without an owner stays, even
+below a removed one. Unlike upstream, an object or list that stays and becomes empty is empty, not
+null: where the schema allows no null, kube-apiserver refuses the result.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ __all__ = ["prune"]
 
 
 def prune(type_: Type, merged: dict[str, Any], last: FieldSet, current: FieldSet, others: Iterable[FieldSet]) -> dict[str, Any]:
-    """`merged` without what its applier gave up. `last`: what it owned before; `current`: what it owns now; `others`: what others own."""
+    """Return `merged` without the fields that its applier gave up.
+
+    `last` are the applier's fields before, and `current` its fields now. `others` are the fields of
+    other managers."""
     if last == current or not last - current:
         return merged
     managed = current
@@ -34,6 +38,6 @@ def prune(type_: Type, merged: dict[str, Any], last: FieldSet, current: FieldSet
         return everything - named_fields(type_, to_field_set(type_, pruned))
 
     pruned = remove_items(type_, merged, last)
-    # What others own comes back, and then what the applier did not own either.
+    # Restore what others own, and then what the applier did not own either.
     pruned = remove_items(type_, merged, gone(pruned) - managed)
     return remove_items(type_, merged, gone(pruned) & last, nulls=False)

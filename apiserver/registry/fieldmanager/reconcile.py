@@ -1,7 +1,7 @@
-"""Field sets that were written when the schema was another. Pure.
+"""Adapt field sets that were written under another schema.
 
-Where a list or object has become atomic, whoever owned something in it owns all of it. The other way round nothing is to be done, nor
-for what no schema describes (structured-merge-diff's typed/reconcile_schema.go).
+If a list or object has become atomic, an owner of any part owns the whole. Nothing is done in the
+opposite case, or for fields without a schema (structured-merge-diff's typed/reconcile_schema.go).
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ __all__ = ["reconcile"]
 
 
 def reconcile(type_: Type, fields: FieldSet) -> FieldSet:
-    """`fields` as it would be, had it been written under this schema; the same object when nothing is to be changed."""
+    """Return `fields` as they would be under this schema; the same object if nothing changes."""
     tree = _reconciled(type_, fields.tree) if fields else fields.tree
     return fields if tree is fields.tree else FieldSet(tree)
 
 
 def _reconciled(type_: Type, tree: Tree) -> Tree:
-    """The new subtree below a field; `tree` itself if it is right as it is. `tree` is not empty."""
+    """Return the new subtree below a field, or `tree` itself if it is right. `tree` is not
+    empty."""
     if not type_.atomic_below:
         return tree
     if type_.map is not None:
@@ -41,7 +42,9 @@ def _reconciled(type_: Type, tree: Tree) -> Tree:
 
 
 def _concerned(map_: MapType, tree: Tree) -> dict[str, Type]:
-    """The types of the fields in `tree` that may have something atomic below; of declared ones, few have."""
+    """Return the types of the fields in `tree` that may have atomic values below.
+
+    Only few declared fields have."""
     if map_.element is None or not map_.element.atomic_below:
         return {element: type_ for element, type_ in map_.atomic_below.items() if tree.get(element)}
     return {element: map_.type_of(element[2:]) for element, below in tree.items() if below and element.startswith("f:")}

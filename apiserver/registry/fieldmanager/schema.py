@@ -1,8 +1,9 @@
-"""The types that fields are merged by, compiled from a structural openAPI v3 schema as a CustomResourceDefinition has it. Pure.
+"""Compile a structural openAPI v3 schema, as in a CustomResourceDefinition, into types for merging.
 
-As in Kubernetes: lists are atomic and objects granular unless the schema says otherwise; where anything is allowed, objects are granular
-and lists atomic; metadata has meta/v1's own schema. Sources: k8s.io/kube-openapi/pkg/schemaconv, apiextensions-apiserver's openapi
-builder. Validation of values (patterns, limits, what is required) is not this module's business.
+As in Kubernetes, lists are atomic and objects granular unless the schema says otherwise. Where
+anything is allowed, objects are granular and lists atomic. Metadata has meta/v1's own schema.
+Sources: k8s.io/kube-openapi/pkg/schemaconv, and apiextensions-apiserver's openapi builder. This
+module does not validate values (patterns, limits, required fields).
 """
 
 from __future__ import annotations
@@ -21,9 +22,16 @@ class SchemaError(ValueError):
 
 @dataclass(slots=True, eq=False)
 class MapType:
-    """An object. `fields`: the declared ones by name, each with its path element; `element`: the type of all others, None if there may
-    be none; `atomic`: changed and owned as a whole; `atomic_below`: the types of declared fields that are so, or have such below, by their
-    path elements."""
+    """The type of an object.
+
+    fields: the declared fields by name, each with its path element.
+
+    element: the type of all other fields, None if there may be none.
+
+    atomic: whether the object is changed and owned as a whole.
+
+    atomic_below: the types of declared fields that are atomic or have atomic values below, by path
+    element."""
 
     fields: dict[str, tuple[str, Type]] = field(default_factory=dict)
     element: Type | None = None
@@ -31,16 +39,19 @@ class MapType:
     atomic_below: dict[str, Type] = field(default_factory=dict)
 
     def type_of(self, name: str) -> Type:
-        """The type of a field. What is not declared may be anything, here: see typed.validate for whether it may be at all."""
+        """Return the type of a field. An undeclared field may have any type here.
+
+        typed.validate decides whether it may exist."""
         declared = self.fields.get(name)
         return declared[1] if declared is not None else self.element or DEDUCED
 
 
 @dataclass(slots=True, eq=False)
 class ListType:
-    """A list. Items are told apart by `keys` ("map", of objects), by themselves ("set", of scalars) or not at all ("atomic").
+    """The type of a list.
 
-    `defaults`: of keys that items may omit."""
+    Items are identified by `keys` ("map", of objects), by themselves ("set", of scalars) or not at
+    all ("atomic"). `defaults` are the values of keys that items may omit."""
 
     relation: Literal["atomic", "set", "map"]
     item: Type
@@ -50,10 +61,12 @@ class ListType:
 
 @dataclass(slots=True, eq=False)
 class Type:
-    """What a value may be; several of the three where the schema leaves it open.
+    """The type of a value: several of the three where the schema leaves it open.
 
-    `exact`: booleans cannot stand where numbers may, so that Python's == (True == 1) tells whether two values are the same.
-    `atomic_below`: an object or list that is declared atomic may be here, or below.
+    exact: booleans cannot occur in place of numbers, so Python's == (True == 1) suffices to
+    compare.
+
+    atomic_below: an object or list that is declared atomic may occur here or below.
     """
 
     scalar: ScalarType | None = None
@@ -64,7 +77,7 @@ class Type:
 
 
 def _anything() -> tuple[Type, Type]:
-    """(anything, merged by fields; anything, all atomic)."""
+    """Return two types of any value: one that is merged by field, and one that is atomic."""
     atomic = Type(scalar="untyped", exact=False, atomic_below=True)
     atomic.list, atomic.map = ListType("atomic", atomic), MapType(element=atomic, atomic=True)
     deduced = Type(scalar="untyped", list=ListType("atomic", atomic), exact=False)
@@ -73,7 +86,7 @@ def _anything() -> tuple[Type, Type]:
 
 
 DEDUCED, ATOMIC = _anything()
-"""Types of values that no schema describes."""
+"""The types of values without a schema."""
 
 ANYTHING = MapType(element=DEDUCED)
 """Any object."""
@@ -121,15 +134,15 @@ _OBJECT = {"apiVersion": _STRING, "kind": _STRING, "metadata": _METADATA}
 
 
 def compile_schema(schema: dict[str, Any]) -> Type:
-    """The type of a kind's objects. Compile once a kind and keep it. Raises SchemaError.
+    """Return the type of a kind's objects. Compile it once per kind. Raises SchemaError.
 
-    What `schema` says of apiVersion, kind and metadata is replaced by what is true of every kind.
+    The schemas of apiVersion, kind and metadata are replaced by those of every kind.
     """
     return _compile({**schema, "type": "object", "properties": {**schema.get("properties", {}), **_OBJECT}}, "", keep_unknown=False)
 
 
 def _compile(schema: dict[str, Any], path: str, *, keep_unknown: bool) -> Type:
-    # As upstream, x-kubernetes-preserve-unknown-fields holds for everything below as well.
+    # As upstream, x-kubernetes-preserve-unknown-fields applies to everything below as well.
     keep_unknown = keep_unknown or schema.get("x-kubernetes-preserve-unknown-fields") is True
     if schema.get("x-kubernetes-embedded-resource"):
         schema = {**schema, "properties": {**schema.get("properties", {}), **_OBJECT}}
@@ -144,7 +157,8 @@ def _compile(schema: dict[str, Any], path: str, *, keep_unknown: bool) -> Type:
         items, found = _list(schema, path, keep_unknown), _map(schema, path, keep_unknown)
         return Type("untyped", items, found, exact=False, atomic_below=_list_atomic(items) or _map_atomic(found))
     if kind == "string":
-        # Formats such as date-time may be written otherwise than as strings; they are not looked into.
+        # Values with a format such as date-time may have other types than string, so they are not
+        # examined.
         return Type(scalar="string" if schema.get("format", "") in ("", "byte") else "untyped", exact="format" not in schema)
     if kind in _SCALARS:
         return Type(scalar=_SCALARS[kind])

@@ -1,6 +1,7 @@
-"""What can be done with an object and its type: list its fields, check it, take fields out, compare and merge. Pure.
+"""Process an object by its type: list its fields, validate it, and remove fields.
 
-The rules of structured-merge-diff's typed package (tofieldset.go, validate.go, remove.go; see `compare` and `merge` for these two).
+The rules are those of structured-merge-diff's typed package (tofieldset.go, validate.go,
+remove.go). See `compare` and `merge` for the other operations.
 """
 
 from __future__ import annotations
@@ -31,12 +32,15 @@ _SCALARS = _FITTING["untyped"]
 
 
 def to_field_set(type_: Type, obj: dict[str, Any]) -> FieldSet:
-    """The fields that somebody owns who applies `obj`: leaves, and items of lists and maps; declared objects only if empty."""
+    """Return the fields that an applier of `obj` owns.
+
+    These are leaves, and items of lists and maps. Declared objects are included only if they are
+    empty."""
     return FieldSet(_listed(type_, obj)[0])
 
 
 def _listed(type_: Type, value: Any) -> tuple[Tree, bool]:
-    """(the tree below the value, whether it is a member itself by its type)."""
+    """Return the tree below the value, and whether its type makes the value itself a member."""
     kind = kind_of(type_, value)
     if kind == "map" and type_.map is not None and not type_.map.atomic:
         return _listed_map(type_.map, value if isinstance(value, dict) else {}), False
@@ -73,7 +77,9 @@ def _put(found: Tree, element: str, below: Tree, member: bool) -> None:
 
 
 def validate(type_: Type, obj: dict[str, Any], *, duplicates: bool = False) -> None:
-    """Raise SchemaMismatch when `obj` has undeclared fields, values of a wrong kind, or (unless allowed) two items of one key."""
+    """Raise SchemaMismatch for undeclared fields, values of a wrong kind, or duplicate items.
+
+    `duplicates` allows two items with one key."""
     errors = list(_errors(type_, obj, "", duplicates))
     if errors:
         raise SchemaMismatch(errors)
@@ -136,16 +142,18 @@ def _shown(value: Any) -> str:
 
 
 def remove_items(type_: Type, obj: dict[str, Any], fields: FieldSet, *, nulls: bool = True) -> dict[str, Any]:
-    """`obj` without these fields and what is below them. Shares parts.
+    """Return `obj` without these fields and everything below them. Shares parts.
 
-    What stays though nothing is left of it becomes null, as upstream has it, or without `nulls` an empty object or list.
+    A value that stays although nothing is left of it becomes null, as upstream; without `nulls`, it
+    becomes an empty object or list.
     """
     found = _removed(type_, obj, fields.tree, nulls)
     return found if isinstance(found, dict) else {}
 
 
 def _removed(type_: Type, value: Any, tree: Tree, nulls: bool) -> Any:
-    """`tree` has members below the value, but not the value itself. Atomic values go as a whole."""
+    """Return a value without members of `tree`, which are below it. Atomic values are removed as a
+    whole."""
     kind = kind_of(type_, value)
     if kind == "map" and type_.map is not None and isinstance(value, dict):
         values = {} if type_.map.atomic else _removed_map(type_.map, value, tree, nulls)
@@ -179,7 +187,8 @@ def _removed_list(list_: ListType, items: list[Any], tree: Tree, nulls: bool) ->
 
 
 def named_fields(type_: Type, fields: FieldSet) -> FieldSet:
-    """`fields` and, as members, all declared fields that have members below them: what `to_field_set` leaves out."""
+    """Return `fields` with all declared fields that have members below, which `to_field_set`
+    omits."""
     return FieldSet(_named(type_, fields.tree))
 
 
@@ -197,7 +206,7 @@ def _named(type_: Type | None, tree: Tree) -> Tree:
 
 
 def _type_of(type_: Type | None, element: str) -> tuple[Type | None, bool]:
-    """(the type of what is under a path element, whether it is a declared field)."""
+    """Return the type of the value at a path element, and whether it is a declared field."""
     if type_ is not None and element.startswith("f:") and type_.map is not None:
         declared = type_.map.fields.get(element[2:])
         return (declared[1], True) if declared else (type_.map.element, False)
