@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from importlib.metadata import PackageNotFoundError, entry_points, version
+from textwrap import fill, wrap
 from typing import TYPE_CHECKING
 
 from apiserver.cli.running import UsageError, log_to_stderr
@@ -30,6 +31,16 @@ COMMANDS = {
 ENTRY_POINTS = "metal3_workloads.commands"
 
 
+class HelpFormatter(argparse.HelpFormatter):
+    """Wraps lines at white space only, so that a URL, a path or the name of an option can be copied."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return wrap(text, width, break_long_words=False, break_on_hyphens=False)
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        return fill(text, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
+
+
 def parser(command: str | None = None) -> argparse.ArgumentParser:
     """Build the parser of the whole command line. Only `command` gets its arguments: the imports of all of them take two seconds."""
     made = argparse.ArgumentParser(
@@ -43,7 +54,7 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
     )
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, line in COMMANDS.items():
-        added = commands.add_parser(name, help=line)
+        added = commands.add_parser(name, help=line, formatter_class=HelpFormatter)
         if name == command:
             _load(name).configure(added)
     return made

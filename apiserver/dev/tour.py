@@ -60,11 +60,12 @@ and in another, to do it; the first goes from Pending over Bound and Provisionin
 As the owner of the hardware, see the real thing:
   kubectl --kubeconfig {owner} get hosts
   kubectl --kubeconfig {owner} --context hardware get bmh -o wide
-  kubectl --kubeconfig {owner} --context hardware annotate bmh host-0 simulator.metal3.io/fail=provisioning:2
+To see a failure, make the next installation on each host fail once. A new Workload then says why it failed, until it runs after all:
+  kubectl --kubeconfig {owner} --context hardware annotate bmh --all --overwrite simulator.metal3.io/fail=provisioning:1
 Give it back, and see it cleaned and offered again:
   kubectl delete workload hello --wait=false && kubectl get bmh -w
 
-The other tenant: {other}. Stop with Ctrl-C; the next start goes on where this one ended.
+The other tenant: {other}. Stop with Ctrl-C; the next start continues where this one ended.
 """
 
 

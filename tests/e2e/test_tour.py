@@ -99,7 +99,7 @@ def test_every_printed_command_works(dev: Dev) -> None:
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=60, check=False, env=kubectl.environment)
     assert done.returncode == 0, done.stderr
     dev.user("tenant-a")("delete", "workload", "hello", "--ignore-not-found")
-    dev.hardware("annotate", "bmh", "host-0", "simulator.metal3.io/fail-")
+    dev.hardware("annotate", "bmh", "--all", "simulator.metal3.io/fail-")
 
 
 def test_nothing_of_the_owners_is_shown_to_a_tenant(dev: Dev) -> None:
