@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ __all__ = [
     "KeyValue",
     "Operation",
     "Page",
+    "Priority",
     "Progress",
     "Put",
     "RolledBack",
@@ -132,6 +134,17 @@ class KeyValue:
     revision: int
 
 
+class Priority(IntEnum):
+    """What a write is for, which decides what of the last room of a full store it may use."""
+
+    CLIENT = 0
+    """What a client wants to keep: none of it. Nor does any write that creates a key."""
+    FOLLOWS = 1
+    """What follows of clients' writes, such as a status: a part."""
+    RELEASE = 2
+    """What a deletion and the release of a host need: all of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Put:
     """Write `value` at `key`.
@@ -141,6 +154,7 @@ class Put:
     key: str
     value: bytes
     expected: int | None = None
+    priority: Priority = Priority.CLIENT
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,7 @@ class BareMetalHostViewRegistry(Registry):
             else:
                 view, operations = await self._change(context, entry, host_entry, host, current, absorbed)
             view = self._tracked(context, old, view, managed_fields(wanted), subresource, applied=applied)
-            written = await self._commit(context, entry, view, operations)
+            written = await self._commit(context, entry, view, operations, releases=absorbed.action == "release")
             if claims and not context.dry_run:
                 await self._withdraw_others(host_entry.name)
             return written
@@ -308,10 +308,10 @@ class BareMetalHostViewRegistry(Registry):
         operations: list[Operation] = [self.claims.hosts.put(host_entry, host)]
         if current is not None and marked is not None:
             operations.append(self.claims.workloads.put(current, marked))
-        return await self._commit(context, entry, view, operations)
+        return await self._commit(context, entry, view, operations, releases=True)
 
-    async def _commit(self, context: Context, entry: Entry, view: dict[str, Any], operations: list[Operation]) -> Entry:
-        own = self.put(entry, view, follows=False)
+    async def _commit(self, context: Context, entry: Entry, view: dict[str, Any], operations: list[Operation], *, releases: bool) -> Entry:
+        own = self.put(entry, view, follows=False, releases=releases)
         host_entry = self.claims.hosts.find("", entry.fields[".host"])
         if host_entry is not None:
             name = host_entry.fields[".claimName"]

@@ -3,8 +3,12 @@
 Both the database's own limit and the disk limit the room. A commit that makes the stored data
 larger is refused before the file is full. A commit that replaces a value by one of about the same
 size takes room only until history is compacted, and a deletion gives room back. Both may use the
-reserve, so that a full store can be emptied through the API, and controllers can record their
-progress on deletions. Use a Room for one connection, inside its transactions.
+reserve, so that a full store can be emptied through the API.
+
+What a client wants to keep never grows into the reserve, however small it is: a tenant could use
+the reserve up by many small writes. What follows of clients' writes may use a half of it, and what
+a deletion needs may use besides that half MARK bytes for each key, which no other write has. Use a
+Room for one connection, inside its transactions.
 """
 
 from __future__ import annotations
@@ -13,22 +17,24 @@ import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-from storage.base import Full
+from storage.base import Full, Priority
 
 if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
-__all__ = ["LITTLE", "Room"]
+__all__ = ["LITTLE", "MARK", "Room", "Size"]
 
 RESERVE = 64 << 20
 """The largest size of the reserve, in bytes."""
 OF_LIMIT, OF_DISK = 8, 16
 """The divisors that give the reserve of a small limit, and of a small disk."""
 LITTLE = 4096
-"""The largest growth in bytes of a commit that may use the first half of the reserve.
+"""The largest growth in bytes of a commit that may use the reserve.
 
 It suffices for a mark, a timestamp or a condition."""
+MARK = 256
+"""The number of bytes that are kept for the deletion of each key: its deletionTimestamp and what goes with it."""
 SHORT = 2 << 20
 """The distance in bytes from the reserve at which room is short.
 
@@ -44,6 +50,15 @@ class _Part(NamedTuple):
     reserve: int
 
 
+class Size(NamedTuple):
+    """What a commit does to the size of what is stored: `keys` is the number of keys that it adds."""
+
+    written: int
+    growth: int
+    keys: int
+    priority: Priority
+
+
 class Room:
     """The room of one database file.
 
@@ -56,8 +71,9 @@ class Room:
         self._page: int = connection.execute("PRAGMA page_size").fetchone()[0]
         self.used, self.short = 0, False
         self._written = LOOK
-        # bytes before the reserve begins, and before its second half begins
-        self._free, self._half = 0, 0
+        self._left = dict.fromkeys(Priority, 0)  # bytes by which commits of each priority may still grow
+        self._keys: int = connection.execute("SELECT count(*) FROM live").fetchone()[0]
+        self._adding = 0  # keys of the transaction that is not committed
 
     def look(self) -> None:
         """Measure the room if enough was written since the last measurement."""
@@ -69,9 +85,11 @@ class Room:
         parts = [self._disk(unused)]
         if self.limit:
             parts.append(_Part(self.limit - self.used, min(RESERVE, self.limit // OF_LIMIT)))
-        self._free = min(part.left - part.reserve for part in parts)
-        self._half = min(part.left - part.reserve // 2 for part in parts)
-        self.short = any(part.left - part.reserve <= min(SHORT, part.reserve // 2) for part in parts)
+        marks = self._keys * MARK
+        half = min(part.left - part.reserve // 2 for part in parts)
+        free = min(part.left - part.reserve for part in parts) - marks
+        self._left = {Priority.CLIENT: free, Priority.FOLLOWS: half - marks, Priority.RELEASE: half}
+        self.short = any(part.left - part.reserve - marks <= min(SHORT, part.reserve // 2) for part in parts)
 
     def _disk(self, unused: int) -> _Part:
         try:
@@ -80,15 +98,27 @@ class Room:
             return _Part(sys.maxsize, 0)
         return _Part(disk.f_bavail * disk.f_frsize + unused, min(RESERVE, disk.f_blocks * disk.f_frsize // OF_DISK))
 
-    def take(self, written: int, growth: int) -> None:
-        """Take `written` bytes for a commit that makes the stored data `growth` bytes larger.
-        Raises Full."""
-        if growth > 0 and growth > (self._half if growth <= LITTLE else self._free):
+    def take(self, size: Size) -> None:
+        """Take the room for a commit. Raises Full."""
+        left = self._left[size.priority if size.growth <= LITTLE else Priority.CLIENT]
+        if size.growth > 0 and size.growth + MARK * max(size.keys, 0) > left:
             self.short = True
             raise full(self._path, "what is left is kept for deletions")
-        self._free -= written
-        self._half -= written
-        self._written += written
+        for priority, bytes_left in self._left.items():
+            marks = 0 if priority is Priority.RELEASE else MARK * size.keys
+            self._left[priority] = bytes_left - size.written - marks
+        self._written += size.written
+        self._keys += size.keys
+        self._adding += size.keys
+
+    def committed(self) -> None:
+        """Count the keys of the transaction as stored."""
+        self._adding = 0
+
+    def rolled_back(self) -> None:
+        """Count the keys of the transaction as never stored."""
+        self._keys -= self._adding
+        self._adding = 0
 
 
 def full(path: Path, why: str) -> Full:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from storage.base import Check, Compacted, Conflict, Event, FutureRevision, KeyValue, Page, Put
+from storage.base import Check, Compacted, Conflict, Event, FutureRevision, KeyValue, Page, Priority, Put
 from storage.keys import prefix_end
+from storage.sqlite.room import Size
 from storage.sqlite.schema import ORDINAL_BITS, first_id, last_id, meta, revision_of
 
 if TYPE_CHECKING:
@@ -50,10 +51,7 @@ def apply(connection: sqlite3.Connection, operations: Sequence[Operation], revis
         if operation.expected is not None and operation.expected != actual:
             raise Conflict(operation.key, operation.expected, actual)
         states.append(state)
-    written = sum(len(operation.value) for operation in operations if isinstance(operation, Put))
-    replaced = sum(len(state[1]) for operation, state in zip(operations, states, strict=True) if state and not isinstance(operation, Check))
-    if written:
-        room.take(written, written - replaced)
+    room.take(_size(operations, states))
     events: list[Event] = []
     for operation, state in zip(operations, states, strict=True):
         if isinstance(operation, Check) or (state is None and not isinstance(operation, Put)):
@@ -68,6 +66,19 @@ def apply(connection: sqlite3.Connection, operations: Sequence[Operation], revis
             connection.execute(_UNSET_LIVE, (operation.key,))
         events.append(_event(change, operation.key, operation.value if isinstance(operation, Put) else None, previous))
     return events
+
+
+def _size(operations: Sequence[Operation], states: Sequence[tuple[int, bytes] | None]) -> Size:
+    """Return what the commit does to the size of what is stored, for Room.take."""
+    pairs = [pair for pair in zip(operations, states, strict=True) if not isinstance(pair[0], Check)]
+    puts = [operation for operation, _ in pairs if isinstance(operation, Put)]
+    written = sum(len(put.value) for put in puts)
+    replaced = sum(len(state[1]) for _, state in pairs if state)
+    created = sum(state is None and isinstance(operation, Put) for operation, state in pairs)
+    deleted = sum(state is not None and not isinstance(operation, Put) for operation, state in pairs)
+    priorities = {put.priority for put in puts} | ({Priority.CLIENT} if created else set())
+    priority = Priority.CLIENT if Priority.CLIENT in priorities else max(priorities, default=Priority.RELEASE)
+    return Size(written, written - replaced, created - deleted, priority)
 
 
 def get(connection: sqlite3.Connection, key: str) -> KeyValue | None:

@@ -88,10 +88,12 @@ class Transactions:
         except sqlite3.Error as error:
             return self._settle(commits, group, translate(error, self._path))
         self.revision = group.revision
+        self._room.committed()
         return group
 
     def rollback(self) -> None:
         """Roll back the transaction, if there is one."""
+        self._room.rolled_back()
         if self._connection.in_transaction:  # after some errors SQLite has already rolled back
             with suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")

@@ -28,7 +28,7 @@ from apiserver.registry.generic.sharing import sharing
 from apiserver.registry.generic.strategy import Admission, AdmitEverything, Strategy
 from apiserver.registry.generic.tracking import Tracking, settled, with_fields
 from apiserver.registry.generic.validation import normalize, refuse
-from storage.base import Conflict, Delete, Operation, Put
+from storage.base import Conflict, Delete, Operation, Priority, Put
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
@@ -315,16 +315,27 @@ class Registry:
         await self.strategy.after_commit(new)
         return self.stored(own, revision)
 
-    def put(self, current: Entry | None, obj: dict[str, Any], *, follows: bool = True) -> Put:
+    def put(self, current: Entry | None, obj: dict[str, Any], *, follows: bool = True, releases: bool = False) -> Put:
         """Return the operation that stores `obj` if `current` (None: nothing) is still stored.
 
-        `follows` is true if the write is not a client's own. Raises ApiError if the object is too
-        large (see generic.bounds)."""
+        `follows` is true if the write is not a client's own, `releases` if it is part of a release.
+        Raises ApiError if the object is too large (see generic.bounds)."""
         key = self.resource.key(obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
         value = encode_stored(self.resource, obj)
         bounds.check(self.resource, current, obj, value, self.size, follows=follows)
         self._drafts.keep(key, value, Known.of(self.resource, obj))
-        return Put(key, value, expected=current.revision if current else 0)
+        priority = Priority.RELEASE if releases else self._priority(current, obj, follows=follows)
+        return Put(key, value, current.revision if current else 0, priority)
+
+    def _priority(self, current: Entry | None, obj: dict[str, Any], *, follows: bool) -> Priority:
+        """Return what the write is for. Kinds of the cluster are the owner's and the controllers': they have what a release needs."""
+        if current is None:
+            return Priority.CLIENT
+        if not self.resource.namespaced:
+            return Priority.RELEASE
+        if "deletionTimestamp" in obj["metadata"] and (follows or "deletionTimestamp" not in current.object()["metadata"]):
+            return Priority.RELEASE
+        return Priority.FOLLOWS if follows else Priority.CLIENT
 
     def stored(self, own: Put, revision: int) -> Entry:
         """Return the entry of the operation `own`, which was committed as `revision`."""

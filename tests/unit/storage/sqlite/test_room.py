@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from storage.base import Delete, Full, Put
+from storage.base import Delete, Full, Priority, Put
 from storage.sqlite import SQLiteStore
+from storage.sqlite.room import LOOK, OF_LIMIT
 from storage.testing.harness import brief, collect, opened, put
 from tests.unit.storage.sqlite.flaky import error, flaky
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
 LIMIT = 4_000_000
@@ -93,16 +94,70 @@ async def test_what_is_there_can_be_changed_for_ever(store: SQLiteStore) -> None
     assert not (await store.list("/")).items
 
 
-async def test_small_commits_do_not_eat_up_what_deletions_need(store: SQLiteStore) -> None:
-    keys, small = await fill(store), 0
-    with suppress(Full):
-        while True:
-            await put(store, f"/small/{small}", value=b"x" * 2000)
-            small += 1
-    assert 0 < small * 2000 < LIMIT // 8
-    for key in keys:
-        await store.commit([Put(key, b"x" * SIZE), Delete(f"{key}/none")])
-        await store.commit([Delete(key)])
+async def until_refused(store: SQLiteStore, *sizes: int, key: Callable[[int], str], priority: Priority = Priority.CLIENT) -> int:
+    """How many values of each size are taken in turn, until none is although history has made what room it could."""
+    taken = 0
+    for size in sizes:
+        refused = 0
+        while refused < 20:
+            try:
+                await store.commit([Put(key(taken), b"x" * size, priority=priority)])
+                taken, refused = taken + 1, 0
+            except Full:
+                refused += 1
+                await asyncio.sleep(0.01)
+    return taken
+
+
+def smaller(number: int) -> str:
+    return f"/small/{number:06}"
+
+
+SMALL = (SIZE, 2000, 10, 1)
+
+
+@pytest.mark.parametrize("priority", list(Priority))
+async def test_what_is_created_is_never_stored_in_the_reserve(store: SQLiteStore, priority: Priority) -> None:
+    await until_refused(store, *SMALL, key=smaller, priority=priority)
+    reserve = LIMIT // OF_LIMIT
+    assert store.usage().size < LIMIT - reserve + 2 * LOOK, "measured now and then"
+    for item in (await store.list("/small/")).items:
+        # Each can be marked as deleted, and then be deleted.
+        await until_taken(store, Put(item.key, item.value + b"d" * 150, priority=Priority.RELEASE))
+    for item in (await store.list("/small/")).items:
+        await store.commit([Delete(item.key)])
+
+
+@pytest.mark.parametrize("priority", [Priority.CLIENT, Priority.FOLLOWS])
+async def test_what_grows_leaves_what_deletions_need(store: SQLiteStore, priority: Priority) -> None:
+    for number in range(500):
+        await until_taken(store, Put(smaller(number), b"x" * 1000))
+    await until_refused(store, SIZE, key=lambda taken: f"/large/{taken}")
+    for size in range(1500, 6000, 500):
+        for number in range(500):
+            with suppress(Full):
+                await store.commit([Put(smaller(number), b"x" * size, priority=priority)])
+            await asyncio.sleep(0)
+    reserve = LIMIT // OF_LIMIT
+    assert (store.usage().size < LIMIT - reserve) == (priority is Priority.CLIENT)
+    assert store.usage().size < LIMIT - reserve // 2 + 2 * LOOK, "measured now and then"
+    for item in (await store.list("/small/")).items:
+        await until_taken(store, Put(item.key, item.value + b"d" * 150, priority=Priority.RELEASE))
+
+
+async def test_keys_that_were_not_stored_after_all_need_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with flaky(tmp_path / "db", monkeypatch) as (store, connection):
+        await put(store, "/a")
+        assert store._room is not None
+        before = store._room._keys
+        connection.fail["COMMIT"] = error(13, "database or disk is full")
+        with suppress(Full):
+            await put(store, "/b")
+        assert store._room._keys == before
+        await put(store, "/b")
+        assert store._room._keys == before + 1
+        await store.commit([Delete("/a"), Delete("/b")])
+        assert store._room._keys == before - 1
 
 
 @dataclass
