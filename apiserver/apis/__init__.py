@@ -1,1 +1,2 @@
-"""The kinds this server knows, as pydantic models with their validation. No I/O, no dependencies on the rest."""
+"""The kinds this server knows, as pydantic models with their validation. No I/O, no dependencies on
+the rest."""

@@ -1,7 +1,8 @@
-"""The base of every API type: camelCase on the wire, strict JSON types, unknown fields pruned.
+"""Define the base of every API type: camelCase on the wire, strict JSON types, unknown fields
+pruned.
 
-`decode` and `encode` turn JSON-shaped dicts into models and back; encoding leaves out what is not set, as Go's
-omitempty does, and fills declared defaults.
+`decode` and `encode` convert JSON-shaped dicts into models and back. Encoding leaves out unset
+fields, as Go's omitempty does, and fills declared defaults.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ Timestamp = Annotated[
 
 
 def _is_quantity(value: int | str) -> bool:
-    # 64 characters hold every amount there is. A longer text would stay in the caches of those that compute with it.
+    # 64 characters hold every realistic amount. A longer text would stay in the caches of functions
+    # that compute with it.
     text = str(value) if isinstance(value, str) or abs(value) < 2**63 else ""
     return len(text) <= 64 and _QUANTITY.fullmatch(text) is not None
 
@@ -46,19 +48,24 @@ Quantity = Annotated[
     BeforeValidator(_quantity),
     WithJsonSchema({"anyOf": [{"type": "integer"}, {"type": "string"}], "pattern": QUANTITY, "x-kubernetes-int-or-string": True}),
 ]
-"""A Kubernetes quantity of something: a number, or a string with a decimal or binary suffix. Never negative here."""
+"""A Kubernetes quantity: a number, or a string with a decimal or binary suffix. It is never
+negative here."""
 
 
 class Model(BaseModel):
-    """One JSON object of the API. Attributes are snake_case here and camelCase (or their alias) on the wire."""
+    """One JSON object of the API.
+
+    Attributes are snake_case in Python and camelCase (or their alias) on the wire."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", strict=True)
 
     @classmethod
     def decode(cls, value: dict[str, Any]) -> Self:
-        """The model of a JSON-shaped dict. Raises pydantic.ValidationError, whose locations are the wire's field paths."""
+        """Return the model of a JSON-shaped dict.
+
+        Raises pydantic.ValidationError, whose locations are the field paths on the wire."""
         return cls.model_validate(value, by_alias=True, by_name=False)
 
     def encode(self) -> dict[str, Any]:
-        """The JSON-shaped dict, defaults filled, unset and null fields left out."""
+        """Return the JSON-shaped dict with defaults, and without unset and null fields."""
         return self.model_dump(mode="json", by_alias=True, exclude_none=True)

@@ -1,6 +1,7 @@
-"""Caches that are bounded by bytes: what is in them comes from tenants, who choose how large it is. Pure.
+"""Provide caches with a bounded number of bytes, because tenants choose the size of their content.
 
-Every cache of the server and of the controllers is one of these two; a test holds that there is no other.
+Every cache of the server and of the controllers is one of these two; a test enforces that there is
+no other.
 """
 
 from __future__ import annotations
@@ -21,16 +22,18 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 ENTRY = 200
-"""Bytes of memory, about, that an entry has beside its key and its value."""
+"""The approximate bytes of memory of an entry besides its key and value."""
 PART = 64
-"""Bytes of memory, about, that a part of a value has beside its text."""
+"""The approximate bytes of memory of a part of a value besides its text."""
 
 REMEMBERING: dict[str, object] = {}
-"""The functions whose results are remembered, with the caches behind them."""
+"""The functions whose results are cached, with their caches."""
 
 
 class Bounded(Generic[K, V]):
-    """A mapping of `most` bytes, out of which goes what was used longest ago. What is larger than the whole is not kept."""
+    """A mapping of at most `most` bytes that evicts the least recently used entries.
+
+    A value that is larger than the whole is not kept."""
 
     def __init__(self, most: int) -> None:
         self.most, self.size = most, 0
@@ -40,7 +43,7 @@ class Bounded(Generic[K, V]):
         return len(self._kept)
 
     def get(self, key: K) -> V | None:
-        """The value, if it is still there."""
+        """Return the value, or None."""
         found = self._kept.get(key)
         if found is None:
             return None
@@ -48,7 +51,7 @@ class Bounded(Generic[K, V]):
         return found[0]
 
     def put(self, key: K, value: V, size: int) -> None:
-        """Keep a value of so many bytes, those of the key included."""
+        """Keep a value. `size` is the bytes of the value and its key."""
         self.pop(key)
         size += ENTRY
         if size > self.most:
@@ -60,7 +63,7 @@ class Bounded(Generic[K, V]):
             self.size -= gone
 
     def pop(self, key: K) -> V | None:
-        """Keep it no longer; returns what was there."""
+        """Remove the entry and return its value, or None."""
         found = self._kept.pop(key, None)
         if found is None:
             return None
@@ -68,13 +71,15 @@ class Bounded(Generic[K, V]):
         return found[0]
 
     def clear(self) -> None:
-        """Keep nothing."""
+        """Remove all entries."""
         self._kept.clear()
         self.size = 0
 
 
 def footprint(value: Any) -> int:
-    """The memory, about, of a value made of texts, bytes, collections and dataclasses, in bytes."""
+    """Return the approximate bytes of memory of a value.
+
+    The value consists of strings, bytes, collections and dataclasses."""
     waiting, size = [value], 0
     while waiting:
         part = waiting.pop()
@@ -91,8 +96,10 @@ def footprint(value: Any) -> int:
 
 
 def remembering(entries: int, characters: int) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Remember the latest results of a pure function, but not of texts longer than so many characters. What it returns, or refers to, must
-    be no larger than what it is given, or of a size of its own."""
+    """Cache the latest results of a pure function, except for strings longer than `characters`.
+
+    The result, and what it refers to, must be no larger than the arguments, or have a bounded
+    size."""
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         remembered = lru_cache(maxsize=entries)(function)

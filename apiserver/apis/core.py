@@ -1,6 +1,8 @@
-"""A small core/v1: Namespace, Secret, ConfigMap and Event, for servers that stand alone (dev mode).
+"""Define a small core/v1 for servers that run alone (dev mode): Namespace, Secret, ConfigMap and
+Event.
 
-Behind a kube-apiserver these kinds are its own. Not here: namespaces' finalize subresource, secrets' type-specific keys.
+Behind a kube-apiserver, that server has these kinds. Missing here: the finalize subresource of
+namespaces, and the type-specific keys of secrets.
 """
 
 from __future__ import annotations
@@ -18,27 +20,27 @@ __all__ = ["VERSION", "ConfigMap", "Event", "Namespace", "Secret"]
 
 GROUP, VERSION = "", "v1"
 MAX_BYTES = 1024 * 1024
-"""Of a Secret's or ConfigMap's data in all, as in Kubernetes."""
+"""The limit for all data of a Secret or ConfigMap, as in Kubernetes."""
 
 
 DataKey = Annotated[str, StringConstraints(pattern=r"^[-._a-zA-Z0-9]+$", max_length=253)]
 
 
 class NamespaceSpec(Model):
-    """Who must agree before the namespace goes."""
+    """The finalizers that must be removed before the namespace is deleted."""
 
     finalizers: list[str] = Field(default_factory=lambda: ["kubernetes"])
 
 
 class NamespaceStatus(Model):
-    """Active, or Terminating: nothing new can be created in it."""
+    """Active, or Terminating: nothing new can be created in the namespace."""
 
     phase: Literal["Active", "Terminating"] = "Active"
     conditions: list[Condition] | None = None
 
 
 class Namespace(Model):
-    """A tenant's own space."""
+    """A namespace for the objects of one tenant."""
 
     api_version: str | None = None
     kind: str | None = None
@@ -48,7 +50,8 @@ class Namespace(Model):
 
 
 class Secret(Model):
-    """Confidential data by key, base64 encoded. `stringData` is for writing only: it is merged into `data`."""
+    """Confidential data by key, base64 encoded. `stringData` is write-only and is merged into
+    `data`."""
 
     api_version: str | None = None
     kind: str | None = None
@@ -89,21 +92,21 @@ class ConfigMap(Model):
 
 
 class EventSource(Model):
-    """Who reported it."""
+    """The component that reported an event."""
 
     component: str | None = None
     host: str | None = None
 
 
 class EventSeries(Model):
-    """How often it has happened, as newer clients count."""
+    """How often an event has happened, as newer clients count it."""
 
     count: int | None = None
     last_observed_time: Timestamp | None = None
 
 
 class Event(Model):
-    """Something that happened to an object, for people. It is gone after a while."""
+    """A report of an event in the life of an object, for people. It is deleted after a while."""
 
     api_version: str | None = None
     kind: str | None = None
@@ -125,7 +128,7 @@ class Event(Model):
 
 
 def _check_base64(field: str, data: dict[str, str] | None) -> None:
-    # Not a validator of the values: its complaint would quote the value.
+    # This is not a validator of the values, because its error would quote the value.
     for key, value in (data or {}).items():
         try:
             base64.b64decode(value, validate=True)

@@ -1,8 +1,11 @@
-"""workload.metal3.io/v1alpha1 Host: one machine of a class, for the owner and the controllers. Tenants cannot read it.
+"""Define workload.metal3.io/v1alpha1 Host: one machine of a class, for the owner and the
+controllers.
 
-To machines what PersistentVolume is to disks: the provider reports what it can offer (status), the server records who has
-it (spec.claimRef). It is the claim record: its name is made of the real host's identity, so that a host has one claim
-whatever class, namespace or name it is seen through. Nothing in it is a BMC address or credential.
+Tenants cannot read it. A Host is to machines what a PersistentVolume is to disks: the provider
+reports what it can offer (status), and the server records who has it (spec.claimRef). The Host is
+the record of the claim. Its name is derived from the real host's identity, so that a host has one
+claim, whatever class, namespace or name it is seen through. It contains no BMC address or
+credential.
 """
 
 from __future__ import annotations
@@ -39,47 +42,58 @@ __all__ = [
 ]
 
 WORKLOAD_FIELDS = ("consumerRef", "image", "customDeploy", *FIRST_BOOT, "online", "automatedCleaningMode")
-"""Fields of a view's spec that are the Workload's. The rest of the spec is the host's."""
+"""The fields of a view's spec that belong to the Workload. The others belong to the host."""
 
 REMEMBERED = 2**15
-"""Names that are not made anew each time: those of the hosts in use, which change most, and of many that are free."""
+"""The number of cached names: hosts in use, which change most, and many free ones."""
 
 IDENTITY = uuid.UUID("5b0e6a52-6c8f-5d0a-9a3e-3c1a6d1f7b10")
 
 
 @remembering(REMEMBERED, 128)
 def host_name(real_uid: str) -> str:
-    """The name of the Host of the real host with this uid: opaque, so that tenants may see it (status.provisioning.ID)."""
+    """Return the name of the Host of the real host with this uid.
+
+    It is opaque, so that tenants may see it (status.provisioning.ID)."""
     return str(uuid.uuid5(IDENTITY, real_uid))
 
 
 @remembering(REMEMBERED, 128)
 def view_uid(real_uid: str, namespace: str) -> str:
-    """The uid of a real host's view in a namespace: stable over offers, claims and restarts, unique over namespaces."""
+    """Return the uid of a real host's view in a namespace.
+
+    It is stable over offers, claims and restarts, and unique over namespaces."""
     return str(uuid.uuid5(IDENTITY, f"{namespace}/{real_uid}"))
 
 
 def uid_of_view(source: Mapping[str, Any], namespace: str) -> str:
-    """The uid of a host's view in a namespace, by its Host.spec.source: the source's own in the one namespace that this is passed through
-    to. A Host is one per source uid and has one view per namespace, so that no uid is used twice."""
+    """Return the uid of a host's view in a namespace, from Host.spec.source.
+
+    In identityNamespace, it is the source's own uid. There is one Host per source uid and one view
+    per namespace, so no uid is used twice."""
     uid = str(source["uid"])
     return uid if source.get("identityNamespace") == namespace else view_uid(uid, namespace)
 
 
 def reserved_for(host: Mapping[str, Any]) -> str | None:
-    """The uid of the only namespace that may have the Host, as its data is on the disks; "" when nobody may, None when everybody may."""
+    """Return the uid of the only namespace that may have the Host, because its data is on the
+    disks.
+
+    Returns "" if no namespace may have it, and None if every namespace may."""
     status = host.get("status") or {}
     return str(status.get("dirtyForUID") or "") if status.get("dirtyFor") else None
 
 
 def adopted_consumer(reference: Mapping[str, Any]) -> str:
-    """A consumerRef as the annotation ADOPTS has it: "APIVERSION KIND NAMESPACE/NAME"."""
+    """Return a consumerRef in the form of the annotation ADOPTS: "APIVERSION KIND
+    NAMESPACE/NAME"."""
     parts = {field: str(reference.get(field) or "") for field in ("apiVersion", "kind", "namespace", "name")}
     return "{apiVersion} {kind} {namespace}/{name}".format(**parts)
 
 
 class HostSource(Model):
-    """The real host at its provider: a BareMetalHost's namespace, name and uid, or what stands for them elsewhere."""
+    """The real host at its provider: namespace, name and uid of a BareMetalHost, or their
+    equivalents."""
 
     namespace: str | None = Field(default=None, description="Its namespace at the source.")
     name: str = Field(min_length=1, description="Its name at the source.")
@@ -88,7 +102,7 @@ class HostSource(Model):
 
 
 class ClaimRef(Model):
-    """The Workload that has the host. Clearing it by hand releases the host in the records, whatever runs on it."""
+    """The Workload that has the host. To clear it by hand releases the host only in the records."""
 
     namespace: str = Field(description="The Workload's namespace.")
     name: str = Field(description="The Workload's name.")
@@ -99,9 +113,10 @@ class ClaimRef(Model):
 
 
 class ChargedTo(Model):
-    """The namespace on whose account nobody else can have the host, although no Workload has it any more: its quota goes on counting it.
+    """The namespace because of which nobody else can have the host, although no Workload has it.
 
-    It ends when the host can be had by others, or is out of use for another reason. Its owner may clear it as well."""
+    The namespace's quota continues to count the host. The charge ends when others can have the
+    host, or when it is out of use for another reason. The owner may clear it as well."""
 
     namespace: str
     name: str = Field(default="", description="The Workload that left it so.")
@@ -111,7 +126,8 @@ class ChargedTo(Model):
 
 
 class TenantMetadata(Model):
-    """What the tenant wrote into its view's metadata, on top of the host's own. `removed...` hide the host's."""
+    """The tenant's part of the view's metadata, on top of the host's own. `removed...` hide the
+    host's."""
 
     name: str = Field(description="The view's name in the tenant's namespace.")
     labels: dict[str, str] | None = None
@@ -123,7 +139,7 @@ class TenantMetadata(Model):
 
 
 class HostSpec(Model):
-    """Where the host comes from and who has it."""
+    """Where the host comes from, and who has it."""
 
     class_name: str = Field(min_length=1, description="The WorkloadClass that offers the host.")
     source: HostSource
@@ -138,10 +154,11 @@ class HostSpec(Model):
 
 
 class HostReport(Model):
-    """What the provider says of the host, already without anything of the owner's and filtered by the class's metadata policy.
+    """The provider's report on the host, without the owner's data and filtered by the class's
+    metadata policy.
 
-    `spec` and `status` have a BareMetalHost's shape and are the part of it that tenants may see: no bmc, no secret
-    names, no LLDP data, errorMessage one of a few fixed sentences."""
+    `spec` and `status` have a BareMetalHost's shape and contain the part that tenants may see: no
+    bmc, no secret names, no LLDP data, and for errorMessage one of a few fixed sentences."""
 
     name: str = Field(description="Name to show to tenants.")
     labels: dict[str, str] | None = None
@@ -151,7 +168,8 @@ class HostReport(Model):
 
 
 class HeldSpec(Model):
-    """What a claim at the source asks for: the part of a view's spec that is the Workload's."""
+    """The request of a claim at the source: the part of a view's spec that belongs to the
+    Workload."""
 
     consumer_ref: ObjectReference
     image: ReportedImage | None = None
@@ -164,8 +182,10 @@ class HeldSpec(Model):
 
 
 class HeldClaim(Model):
-    """A claim that the host's source knows already, of a consumer that may move here: the host's view is shown in `namespace` as it is
-    there, and the consumer's first write to it takes the claim over. Until then it is the source's."""
+    """A claim that the host's source knows already, of a consumer that may move here.
+
+    The host's view is shown in `namespace` as it is at the source. The consumer's first write to it
+    takes over the claim, which belongs to the source until then."""
 
     namespace: str
     namespace_uid: str | None = Field(
@@ -177,14 +197,15 @@ class HeldClaim(Model):
 
 
 class HeldBy(Model):
-    """The consumer that the source knows, as `adopted_consumer` writes it, and the namespace that it is here."""
+    """The consumer that the source knows (see `adopted_consumer`), and the namespace that it
+    corresponds to."""
 
     consumer: str
     namespace_uid: str = Field(alias="namespaceUID")
 
 
 class HostStatus(Model):
-    """What the provider reports. `phase` is set by the server: Available, Bound, Unavailable."""
+    """The provider's report. The server sets `phase`: Available, Bound or Unavailable."""
 
     phase: Literal["Available", "Bound", "Unavailable"] | None = Field(
         default=None, description="Available (free to claim), Bound (a Workload has it) or Unavailable (see reason)."
@@ -208,7 +229,7 @@ class HostStatus(Model):
 
 
 class Host(Model):
-    """A machine that a class can give away."""
+    """A machine that a class can provide."""
 
     api_version: str | None = None
     kind: str | None = None
@@ -218,9 +239,10 @@ class Host(Model):
 
 
 class HostOffers(Model):
-    """PUT to hosts/NAME/offers: show the free host in exactly these namespaces. Those that are going away are left out of the answer.
+    """The body of PUT hosts/NAME/offers: show the free host in exactly these namespaces.
 
-    Idempotent and level-triggered: views are made, refreshed and withdrawn, each in a commit of its own. A claimed host
+    Terminating namespaces are left out of the answer. The request is idempotent and
+    level-triggered: views are created, updated and deleted, each in its own commit. A claimed host
     is not changed: its view stays with the namespace that has it."""
 
     api_version: str | None = None

@@ -1,7 +1,9 @@
-"""What a class lets Workloads deploy: which URLs may be fetched, and which deploy methods may be used. Pure; no name is resolved.
+"""Decide what Workloads of a class may deploy: which URLs may be fetched, and which deploy methods
+used.
 
-The source of machines fetches images and checksums from where it stands in its owner's network, and a tenant reads what was fetched off
-the disk. So a URL is first taken apart strictly: what parsers read differently is refused. Then it has to match a rule of the class.
+The source of machines fetches images and checksums from its place in the owner's network, and a
+tenant reads from the disk what was fetched. So a URL is parsed strictly first: a URL that parsers
+read differently is refused. Then it must match a rule of the class. No name is resolved.
 """
 
 from __future__ import annotations
@@ -29,40 +31,42 @@ __all__ = [
 ]
 
 MAX_URL = 2048
-"""Characters of a URL."""
+"""The length of a URL in characters."""
 MAX_METHOD = 63
 DEFAULT_SCHEMES = ("https", "http", "oci")
 PROVIDER_SCHEMES: Mapping[str, tuple[str, ...]] = {
     "metal3.io/cloud": ("ami", "glance"),
     "metal3.io/kubevirt": ("containerdisk", "docker"),
 }
-"""Schemes that a provider reads beside these, by provisioner. Other providers' schemes have to be listed by the class."""
+"""The additional schemes that a provider reads, by provisioner.
+
+The class must list the schemes of other providers."""
 
 CHECKSUM_PROVISIONERS = ("metal3.io/baremetalhost", "metal3.io/relay")
-"""Provisioners whose machines BMO installs."""
+"""The provisioners whose machines BMO provisions."""
 MISSING_CHECKSUM = "set spec.image.checksum and checksumType: only live ISOs (format live-iso) and OCI images (oci://) need none"
 
 _CLOUD_IDS = ("ami", "glance")
-"""Schemes whose URLs hold the identifier of an image and no host."""
+"""The schemes whose URLs contain the identifier of an image, and no host."""
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,31}")
 _ALLOWED = re.compile(r"[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%]+")
-"""Characters that RFC 3986 knows: no white space, control character, backslash or letter beyond ASCII."""
+"""The characters of RFC 3986: no white space, control character, backslash or non-ASCII letter."""
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _TOP_LEVEL = re.compile(r"[a-z]{2,63}|xn--[a-z0-9-]{1,59}")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _DIGEST = re.compile(r"[A-Za-z0-9+=_-]{1,256}")
 _METHOD = re.compile(r"[a-z0-9]([-a-z0-9_.]{0,61}[a-z0-9])?")
 _ENCODED = re.compile(r"%(?![0-9A-Fa-f]{2})|%(?:2[eEfF]|5[cC]|[01][0-9A-Fa-f]|7[fF])")
-"""Percent signs that encode nothing, and those that hide a dot, a slash, a backslash or a control character."""
+"""Percent signs that encode nothing, or hide a dot, a slash, a backslash or a control character."""
 
 _LOCAL_NAMES = ("localhost", "local", "localdomain", "internal", "svc", "pod")
 _METADATA = tuple(
     ipaddress.ip_network(text) for text in ("100.100.100.200/32", "168.63.129.16/32", "192.0.0.0/24", "fd00:ec2::/32", "fd20:ce::/32")
 )
-"""Metadata services of clouds beyond the link-local addresses."""
+"""The metadata services of clouds beyond the link-local addresses."""
 _EMBEDDING = tuple(ipaddress.ip_network(text) for text in ("::/96", "64:ff9b::/96", "64:ff9b:1::/48"))
-"""IPv6 networks whose last 32 bits are an IPv4 address."""
+"""The IPv6 networks whose last 32 bits are an IPv4 address."""
 
 
 class BadURL(ValueError):
@@ -71,7 +75,10 @@ class BadURL(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A URL in its parts: scheme and host in lower case, no trailing dot. `segments` are those of the path, unchanged."""
+    """The parts of a URL.
+
+    Scheme and host are in lower case, without a trailing dot. `segments` are the segments of the
+    path, unchanged."""
 
     scheme: str
     host: str
@@ -80,7 +87,7 @@ class Location:
 
 
 def parse(url: str) -> Location:
-    """The URL's parts. Raises BadURL with a phrase that says what is wrong."""
+    """Return the URL's parts. Raises BadURL with a phrase that says what is wrong."""
     if not url:
         raise BadURL("it is empty")
     if len(url) > MAX_URL:
@@ -160,7 +167,9 @@ def _segments(path: str) -> tuple[str, ...]:
 
 
 def inner_problem(host: str) -> str | None:
-    """Why the host is one that only the owner's rule may open: it is the fetcher itself, its cluster, or its network's services."""
+    """Return why only a rule of the owner may allow the host, or None.
+
+    Such a host is the fetcher itself, its cluster, or a service of its network."""
     if not host:
         return "it has no host"
     try:
@@ -191,7 +200,8 @@ def _special(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 
 
 def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
-    """The IPv4 address that an IPv6 address stands for: mapped, compatible, translated, 6to4 or Teredo."""
+    """Return the IPv4 address in an IPv6 address (mapped, compatible, translated, 6to4, Teredo), or
+    None."""
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
     if address.sixtofour is not None:
@@ -204,7 +214,9 @@ def _embedded(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
 
 
 def bad_rule(rule: str) -> str | None:
-    """What is wrong with a rule of images.allow; None when it is one: SCHEME://, HOST[:PORT], or a URL's beginning."""
+    """Return the error of a rule of images.allow, or None.
+
+    A rule is SCHEME://, HOST[:PORT], or the beginning of a URL."""
     if rule.lower() == "file://":
         return "file:// needs a path, such as file:///shared/html/images/"
     if _is_scheme(rule):
@@ -223,7 +235,7 @@ def _is_scheme(rule: str) -> bool:
 
 
 def _rule(rule: str) -> Location:
-    """A host or URL prefix, taken apart. Without a scheme it has the empty one."""
+    """Return the parts of a host or URL prefix. Without a scheme, the scheme is empty."""
     if "://" in rule:
         return parse(rule)
     if "/" in rule:
@@ -233,7 +245,9 @@ def _rule(rule: str) -> Location:
 
 
 def _covers(rule: Location, location: Location) -> bool:
-    """Whether a host or prefix rule covers the URL: host and port exactly, the path by whole segments."""
+    """Return whether a host or prefix rule covers the URL.
+
+    Host and port must be equal, and the path must match by whole segments."""
     schemes = (rule.scheme,) if rule.scheme else DEFAULT_SCHEMES
     if location.scheme not in schemes or (rule.host, _effective(rule, location)) != (location.host, _effective(location, location)):
         return False
@@ -242,12 +256,14 @@ def _covers(rule: Location, location: Location) -> bool:
 
 
 def _effective(location: Location, of: Location) -> int | None:
-    """The port, the scheme's own when there is none."""
+    """Return the port, by default that of the scheme."""
     return location.port or {"https": 443, "http": 80, "oci": 443}.get(of.scheme)
 
 
 def url_problem(url: str, class_spec: Mapping[str, Any] | None) -> str | None:
-    """The rule that the URL breaks, as a phrase; None when it may be fetched. Without a class: only what no class could allow."""
+    """Return the rule that the URL violates as a phrase, or None if it may be fetched.
+
+    Without a class, only what no class could allow is refused."""
     try:
         location = parse(url)
     except BadURL as error:
@@ -271,7 +287,9 @@ def url_problem(url: str, class_spec: Mapping[str, Any] | None) -> str | None:
 
 
 def deploy_problems(spec: Mapping[str, Any], class_spec: Mapping[str, Any] | None) -> list[tuple[str, str]]:
-    """What the class forbids, of image and customDeploy in the spec of a Workload or BareMetalHost: (field, phrase) each."""
+    """Return what the class forbids, as pairs of a field and a phrase.
+
+    `spec` is that of a Workload or BareMetalHost; its image and customDeploy are checked."""
     image, custom = spec.get("image") or {}, spec.get("customDeploy") or {}
     problems = _image_problems(image, class_spec) if image else []
     if custom and (problem := _method_problem(str(custom.get("method") or ""), class_spec)):
@@ -280,14 +298,16 @@ def deploy_problems(spec: Mapping[str, Any], class_spec: Mapping[str, Any] | Non
 
 
 def missing_checksum(image: Mapping[str, Any] | None) -> bool:
-    """Whether BMO would refuse the image for want of a checksum: all need one but live ISOs and OCI images."""
+    """Return whether BMO would refuse the image without a checksum.
+
+    Only live ISOs and OCI images need none."""
     if not image:
         return False
     return not image.get("checksum") and image.get("format") != "live-iso" and not str(image.get("url") or "").startswith("oci://")
 
 
 def checksum_problem(spec: Mapping[str, Any], class_spec: Mapping[str, Any] | None) -> str | None:
-    """Why an image without a checksum is refused; None where it has one, or the source of machines does without."""
+    """Return why an image without a checksum is refused, or None."""
     needed = class_spec is not None and class_spec.get("provisioner") in CHECKSUM_PROVISIONERS
     return MISSING_CHECKSUM if needed and missing_checksum(spec.get("image")) else None
 

@@ -1,4 +1,6 @@
-"""Types that every kind shares: metadata, references, selectors, conditions (meta/v1 and parts of core/v1)."""
+"""Define the types that all kinds share: metadata, references, selectors, conditions.
+
+They belong to meta/v1 and partly to core/v1."""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ __all__ = [
 
 
 ATOMIC = ConfigDict(json_schema_extra={"x-kubernetes-map-type": "atomic"})
-"""For objects that have one manager as a whole."""
+"""The configuration of objects that have one manager as a whole."""
 
 
 class OwnerReference(Model):
@@ -37,7 +39,7 @@ class OwnerReference(Model):
 
 
 class ManagedFieldsEntry(Model):
-    """The fields one manager owns, in the FieldsV1 form."""
+    """The fields that one manager owns, in the FieldsV1 form."""
 
     manager: str | None = None
     operation: str | None = None
@@ -49,7 +51,8 @@ class ManagedFieldsEntry(Model):
 
 
 class ObjectMeta(Model):
-    """Standard object metadata. What the system sets is overwritten or kept by the registry, whatever a client sends."""
+    """Standard object metadata. The registry overwrites or keeps the fields that the system
+    sets."""
 
     name: str | None = None
     generate_name: str | None = None
@@ -69,7 +72,7 @@ class ObjectMeta(Model):
 
 
 class ObjectReference(Model):
-    """A reference to an object. Round-trips exactly: nothing is added."""
+    """A reference to an object. It round-trips exactly: nothing is added."""
 
     model_config = ATOMIC
 
@@ -83,7 +86,7 @@ class ObjectReference(Model):
 
 
 class SecretReference(Model):
-    """A secret by name; the namespace, where allowed at all, must be the referrer's own."""
+    """A secret by name. A namespace, where it is allowed, must be the referrer's own."""
 
     model_config = ATOMIC
 
@@ -92,7 +95,8 @@ class SecretReference(Model):
 
 
 SelectorValue = Annotated[str, Field(max_length=253)]
-"""A label's value has 63 characters at most. Longer ones match nothing, but were accepted once."""
+"""A label's value has at most 63 characters. Longer ones match nothing, but earlier versions
+accepted them."""
 
 
 class LabelSelectorRequirement(Model):
@@ -104,7 +108,8 @@ class LabelSelectorRequirement(Model):
 
 
 class LabelSelector(Model):
-    """A label query: matchLabels and matchExpressions are ANDed; an empty selector matches everything."""
+    """A label query: matchLabels and matchExpressions are ANDed; an empty selector matches
+    everything."""
 
     model_config = ATOMIC
 
@@ -127,4 +132,4 @@ Conditions = Annotated[
     list[Condition],
     Field(max_length=64, json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]}),
 ]
-"""Conditions by type, so that several managers can have one each."""
+"""Conditions as a map by type, so that several managers can own one each."""

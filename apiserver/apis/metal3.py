@@ -1,7 +1,8 @@
-"""metal3.io/v1alpha1 BareMetalHost, in the shape of the Baremetal Operator's own kind.
+"""Define metal3.io/v1alpha1 BareMetalHost, in the shape of the Baremetal Operator's own kind.
 
-Serves twice: as the tenants' view and, in dev mode, as the owner's real hosts. What differs (no BMC data, what may be
-written) is decided in the registry, not in the shape. `image.format: ""` is accepted, because CAPM3 sends it.
+The type serves as the tenants' view and, in dev mode, as the owner's real hosts. The registry, not
+the type, implements the differences (no BMC data, which fields are writable). `image.format: ""` is
+accepted, because CAPM3 sends it.
 """
 
 from __future__ import annotations
@@ -19,14 +20,16 @@ from apiserver.apis.names import VERSION as VERSION
 GROUP = METAL3
 MACAddress = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}$")]
 Reported = Annotated[str, StringConstraints(pattern=r"^[ -~]{0,128}$")]
-"""A word of one of BMO's enums, in what the hardware reports: shown as it is, for a later BMO has more of them than are known here."""
+"""A word of one of BMO's enums in what the hardware reports.
+
+Any word is accepted, because a later BMO may have more than are known here."""
 BootMode = Annotated[Reported, Field(description="UEFI, UEFISecureBoot or legacy, or what else the host reports.")]
 CleaningMode = Literal["metadata", "disabled"]
 ChecksumType = Literal["md5", "sha256", "sha512", "auto"]
 
 
 class Image(Model):
-    """What to write to the disk. Everything but a live-iso or an OCI image needs a checksum."""
+    """The image to write to the disk. All but live ISOs and OCI images need a checksum."""
 
     url: str = Field(description="Location of the image to deploy.")
     checksum: str | None = Field(default=None, description="Checksum of the image, or a URL that serves it.")
@@ -54,7 +57,7 @@ class CustomDeploy(Model):
 
 
 class BMCDetails(Model):
-    """How to reach the management controller. Always empty strings in a tenant's view."""
+    """The address and credentials of the management controller. Always empty in a tenant's view."""
 
     address: str
     credentials_name: str
@@ -62,7 +65,7 @@ class BMCDetails(Model):
 
 
 class RootDeviceHints(Model):
-    """Which disk to install on; all given hints must match."""
+    """The disk to install on. All given hints must match."""
 
     device_name: str | None = None
     hctl: str | None = None
@@ -77,7 +80,7 @@ class RootDeviceHints(Model):
 
 
 class FirmwareConfig(Model):
-    """Vendor-independent BIOS switches."""
+    """Vendor-independent BIOS settings."""
 
     virtualization_enabled: bool | None = None
     simultaneous_multithreading_enabled: bool | None = None
@@ -106,7 +109,7 @@ class SoftwareRAIDVolume(Model):
 
 
 class RAIDConfig(Model):
-    """RAID volumes to make while the host is prepared."""
+    """The RAID volumes to create while the host is prepared."""
 
     hardware_raid_volumes: list[HardwareRAIDVolume] | None = Field(default=None, alias="hardwareRAIDVolumes")
     software_raid_volumes: list[SoftwareRAIDVolume] | None = Field(default=None, alias="softwareRAIDVolumes")
@@ -122,21 +125,21 @@ class Taint(Model):
 
 
 class HostNetworkAttachment(Model):
-    """Names the attachment that a port is to get."""
+    """The name of the attachment for a port."""
 
     name: str | None = Field(default=None, max_length=253)
     namespace: str | None = Field(default=None, max_length=63)
 
 
 class SwitchPort(Model):
-    """The switch port that a NIC is wired to."""
+    """The switch port to which a NIC is connected."""
 
     port_id: str = Field(alias="portID")
     switch_id: MACAddress = Field(alias="switchID")
 
 
 class NetworkInterface(Model):
-    """The wanted configuration of one NIC."""
+    """The desired configuration of one NIC."""
 
     name: str | None = None
     mac_address: MACAddress | None = None
@@ -177,14 +180,14 @@ class BareMetalHostSpec(Model):
 
 
 class CredentialsStatus(Model):
-    """The BMC credentials last tried. Never in a tenant's view."""
+    """The BMC credentials that were tried last. Never in a tenant's view."""
 
     credentials: SecretReference | None = None
     credentials_version: str | None = None
 
 
 class CPU(Model):
-    """The processors found."""
+    """The processors that inspection found."""
 
     arch: str | None = None
     model: str | None = None
@@ -194,7 +197,7 @@ class CPU(Model):
 
 
 class BIOS(Model):
-    """The BIOS found."""
+    """The BIOS that inspection found."""
 
     date: str | None = None
     vendor: str | None = None
@@ -202,7 +205,7 @@ class BIOS(Model):
 
 
 class Firmware(Model):
-    """The firmware found."""
+    """The firmware that inspection found."""
 
     bios: BIOS | None = None
 
@@ -215,7 +218,7 @@ class VLAN(Model):
 
 
 class LLDP(Model):
-    """The switch a NIC is wired to, as it says itself. The owner's network: never in a tenant's view."""
+    """The switch to which a NIC is connected, by its own report. Never in a tenant's view."""
 
     port_id: str | None = Field(default=None, alias="portID")
     switch_id: str | None = Field(default=None, alias="switchID")
@@ -223,7 +226,7 @@ class LLDP(Model):
 
 
 class NIC(Model):
-    """One network interface found."""
+    """A network interface that inspection found."""
 
     name: str | None = None
     model: str | None = None
@@ -238,7 +241,7 @@ class NIC(Model):
 
 
 class Storage(Model):
-    """One disk found."""
+    """A disk that inspection found."""
 
     name: str | None = None
     alternate_names: list[str] | None = None
@@ -255,7 +258,7 @@ class Storage(Model):
 
 
 class SystemVendor(Model):
-    """Who made the machine."""
+    """The manufacturer and model of the machine."""
 
     manufacturer: str | None = None
     product_name: str | None = None
@@ -263,7 +266,7 @@ class SystemVendor(Model):
 
 
 class HardwareDetails(Model):
-    """What inspection found."""
+    """The hardware that inspection found."""
 
     system_vendor: SystemVendor | None = None
     firmware: Firmware | None = None
@@ -275,14 +278,14 @@ class HardwareDetails(Model):
 
 
 class OperationMetric(Model):
-    """When an operation began and ended."""
+    """The start and end of an operation."""
 
     start: Timestamp | None = None
     end: Timestamp | None = None
 
 
 class OperationHistory(Model):
-    """When the host last went through each operation."""
+    """The latest start and end of each operation."""
 
     register_: OperationMetric | None = Field(default=None, alias="register")
     inspect: OperationMetric | None = None
@@ -291,7 +294,7 @@ class OperationHistory(Model):
 
 
 class ProvisionStatus(Model):
-    """Where the host is in its life."""
+    """The provisioning state of the host."""
 
     state: str
     id: str = Field(default="", alias="ID")
@@ -312,7 +315,7 @@ ErrorType = Literal[
     "power management error",
     "servicing error",
 ]
-"""The types that are known today; a host may report others."""
+"""The types that are known today. A host may report others."""
 
 
 class BareMetalHostStatus(Model):

@@ -1,4 +1,4 @@
-"""Kubernetes quantities as numbers. Pure."""
+"""Convert Kubernetes quantities to numbers and back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FORM = re.compile(r"([0-9]+(?:\.[0-9]+)?)(?:([eE][+-]?[0-9]+)|([KMGTPE]i|[mkMGT
 
 @remembering(4096, 64)
 def parse_quantity(value: int | str) -> float:
-    """The number that a quantity means: 64Gi is 68719476736. Raises ValueError when it is none."""
+    """Return the number of a quantity: 64Gi is 68719476736. Raises ValueError for other text."""
     match = _FORM.fullmatch(str(value))
     if match is None:
         raise ValueError(f"{value!r} is not a quantity")
@@ -33,7 +33,9 @@ def parse_quantity(value: int | str) -> float:
 
 
 def human(bytes_: int) -> str:
-    """Bytes as a short exact quantity, such as 64Gi or 960G; sizes that are round in neither way are rounded down to Mi."""
+    """Return bytes as a short exact quantity, such as 64Gi or 960G.
+
+    Other sizes are rounded down to Mi."""
     for suffix, size in (("Ti", TI), ("T", 10**12), ("Gi", GI), ("G", 10**9), ("Mi", MI)):
         if bytes_ >= size and bytes_ % size == 0:
             return f"{bytes_ // size}{suffix}"

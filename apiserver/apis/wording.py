@@ -1,6 +1,7 @@
-"""Put a model's complaints into the words of kube-apiserver: the one place where what pydantic says becomes what a user reads. Pure.
+"""Translate pydantic's validation errors into the words of kube-apiserver.
 
-kube-apiserver's words are those of k8s.io/apimachinery/pkg/util/validation/field and of kube-openapi's validation of custom resources.
+No other module does this. The words are those of k8s.io/apimachinery/pkg/util/validation/field, and
+of kube-openapi's validation of custom resources.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ TYPES = {
     "model_attributes_type": "object",
     "finite_number": "number",
 }
-"""Complaints about a value's type, and the type that is wanted."""
+"""The errors about a value's type, with the required type."""
 _BOUNDS = {
     "greater_than_equal": ("ge", "should be greater than or equal to {}"),
     "less_than_equal": ("le", "should be less than or equal to {}"),
@@ -53,7 +54,7 @@ _LARGE = {
 
 
 def worded(detail: ErrorDetails) -> tuple[str, str]:
-    """The reason and the message of a cause, as kube-apiserver words them."""
+    """Return the reason and the message of a cause, as kube-apiserver words them."""
     kind, path, value, context = detail["type"], field_path(detail["loc"]), detail["input"], detail.get("ctx") or {}
     if kind == "missing":
         return "FieldValueRequired", "Required value"
@@ -73,7 +74,9 @@ def worded(detail: ErrorDetails) -> tuple[str, str]:
 
 
 def _rule(kind: str, context: dict[str, Any]) -> str:
-    """The rule that a value breaks. What is not known here is not quoted: users are told nothing in a library's words."""
+    """Return the rule that a value violates.
+
+    Unknown errors are not quoted, so that users do not read a library's words."""
     if kind in _BOUNDS:
         name, text = _BOUNDS[kind]
         return text.format(context[name])
@@ -85,7 +88,9 @@ def _words(context: dict[str, Any]) -> str:
 
 
 def sentence(detail: ErrorDetails) -> str:
-    """One complaint about what is no API object, such as a file: `rules[0].level: Unsupported value: …`."""
+    """Return an error about something other than an API object, such as a file.
+
+    Example: `rules[0].level: Unsupported value: …`."""
     path, (_, message) = field_path(detail["loc"]), worded(detail)
     if detail["type"] == "extra_forbidden":
         return f"{path}: unknown field"
@@ -93,7 +98,9 @@ def sentence(detail: ErrorDetails) -> str:
 
 
 def parameter_problems(error: ValidationError, model: type[BaseModel]) -> str:
-    """All complaints about the parameters that `model` describes; of unknown ones, with those there are."""
+    """Return all errors about the parameters that `model` describes.
+
+    For an unknown parameter, the existing ones are listed."""
     return "; ".join(_parameter(detail, model) for detail in error.errors(include_url=False))
 
 
@@ -112,13 +119,13 @@ def _names(model: type[BaseModel] | None) -> Iterator[str]:
 
 
 def _model_at(model: type[BaseModel], location: Sequence[int | str]) -> type[BaseModel] | None:
-    """The model of the object at this place."""
+    """Return the model of the object at this location, or None."""
     found: type[BaseModel] | None = model
     for part in location:
         if found is None or isinstance(part, int):
             continue
         by_name = {field.alias or name: field for name, field in found.model_fields.items()}
-        if part in by_name:  # otherwise it is the key of a map, whose values have one model
+        if part in by_name:  # otherwise it is a key of a map, whose values have one model
             found = _inner(by_name[part].annotation)
     return found
 
@@ -130,7 +137,8 @@ def _inner(annotation: object) -> type[BaseModel] | None:
 
 
 def field_path(location: Sequence[int | str]) -> str:
-    """`spec.hosts[0].name` for ("spec", "hosts", 0, "name")."""
+    """Return the path of a location, such as `spec.hosts[0].name` for ("spec", "hosts", 0,
+    "name")."""
     path = ""
     for part in location:
         if isinstance(part, int):
@@ -141,7 +149,7 @@ def field_path(location: Sequence[int | str]) -> str:
 
 
 def kind_of(value: object) -> str:
-    """The JSON type of a value, as kube-apiserver names it."""
+    """Return the JSON type of a value, as kube-apiserver names it."""
     if value is None:
         return "null"
     for python, name in ((bool, "boolean"), (int, "integer"), (float, "number"), (str, "string"), (list, "array"), (dict, "object")):

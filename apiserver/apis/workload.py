@@ -1,4 +1,4 @@
-"""workload.metal3.io/v1alpha1 Workload: what to run and what it needs, never which machine."""
+"""Define workload.metal3.io/v1alpha1 Workload: what to run and what it needs, not which machine."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ from apiserver.apis.names import VERSION as VERSION
 Phase = Literal["Pending", "Bound", "Provisioning", "Running", "Stopped", "Deprovisioning", "Failed", "Lost"]
 
 HOST_CHOSEN = "HostChosen"
-"""Reason of the condition Bound (True) from the binding until the host was really taken at its source. Until then it may be given up for
-another one: nothing was written to it."""
+"""The reason of the condition Bound (True) from the binding until the host was taken at its source.
+
+Until then the Workload may be rescheduled to another host, because nothing was written to this
+one."""
 
 
 class Requirements(Model):
-    """The least hardware that will do. What a host has beyond that counts against it: the best fit is chosen."""
+    """The minimum hardware. Hardware beyond it lowers a host's score, so that the best fit is
+    chosen."""
 
     architecture: str | None = Field(default=None, description="CPU architecture, such as x86_64 or aarch64.")
     cpu_count: int | None = Field(default=None, ge=1, description="At least this many CPUs (hardware threads).")
@@ -88,7 +91,7 @@ class WorkloadSpec(Model):
 
 
 class BoundHost(Model):
-    """The host that was chosen, as its tenant sees it."""
+    """The chosen host, as its tenant sees it."""
 
     name: str = Field(description="The name of its BareMetalHost in this namespace.")
     uid: str = Field(description="The uid of its BareMetalHost in this namespace.")
@@ -96,7 +99,7 @@ class BoundHost(Model):
 
 
 class HardwareSummary(Model):
-    """The chosen host's hardware in short."""
+    """A summary of the chosen host's hardware."""
 
     architecture: str | None = Field(default=None, description="CPU architecture, such as x86_64.")
     cpu_count: int | None = Field(default=None, description="CPUs (hardware threads).")
@@ -106,14 +109,14 @@ class HardwareSummary(Model):
 
 
 class Address(Model):
-    """Where the machine can be reached."""
+    """An address of the machine."""
 
     type: Literal["InternalIP", "ExternalIP", "Hostname"] = Field(description="What sort of address it is.")
     address: str = Field(description="The IP address or name.")
 
 
 class WorkloadStatus(Model):
-    """What became of it. Conditions: Bound, Synchronized, Provisioned, Ready."""
+    """The observed state. Conditions: Bound, Synchronized, Provisioned, Ready."""
 
     observed_generation: int | None = Field(default=None, description="The metadata.generation that this status is about.")
     phase: Phase | None = Field(
@@ -135,7 +138,9 @@ class WorkloadStatus(Model):
 
 
 class Workload(Model):
-    """An operating system to run on a machine that is found for it. To machines what a PersistentVolumeClaim is to disks."""
+    """An operating system to run on a machine that is found for it.
+
+    It is to machines what a PersistentVolumeClaim is to disks."""
 
     api_version: str | None = None
     kind: str | None = None
@@ -145,13 +150,16 @@ class Workload(Model):
 
 
 class BindingTarget(Model):
-    """The Host (cluster-scoped, by name) that a Workload is to get."""
+    """The Host (cluster-scoped, by name) for a Workload."""
 
     name: DNSSubdomain
 
 
 class Binding(Model):
-    """POSTed to workloads/NAME/binding: claims the target Host for the Workload, atomically. 409 when either is taken."""
+    """The body of POST workloads/NAME/binding, which claims the target Host for the Workload
+    atomically.
+
+    The answer is 409 if either is taken."""
 
     api_version: str | None = None
     kind: str | None = None

@@ -1,4 +1,6 @@
-"""workload.metal3.io/v1alpha1 WorkloadClass: where machines come from. To machines what StorageClass is to disks."""
+"""Define workload.metal3.io/v1alpha1 WorkloadClass: a source of machines.
+
+It is to machines what a StorageClass is to disks."""
 
 from __future__ import annotations
 
@@ -31,14 +33,15 @@ Regex = Annotated[str, Field(max_length=1024), AfterValidator(_compiles)]
 
 
 class CredentialsSecretRef(Model):
-    """The secret that reaches the source of machines, in the owner's namespace."""
+    """The secret with the credentials for the source of machines, in the owner's namespace."""
 
     namespace: DNSLabel
     name: DNSSubdomain
 
 
 class AllowedNamespaces(Model):
-    """Which namespaces may use the class: any of the three suffices; none given means nobody."""
+    """The namespaces that may use the class. Any of the three rules suffices; without rules, none
+    may."""
 
     names: list[str] | None = Field(default=None, description='Names of namespaces; "*" allows all.')
     name_matches: Regex | None = Field(default=None, description="Regular expression that the whole name matches.")
@@ -46,7 +49,7 @@ class AllowedNamespaces(Model):
 
 
 class MetadataPolicy(Model):
-    """Which of a host's labels and annotations tenants may see; what is known to be the owner's never passes."""
+    """The labels and annotations of a host that tenants may see. Those of the owner never pass."""
 
     labels_match: Regex | None = Field(default=None, description="Regular expression that a label's whole key matches.")
     annotations_match: Regex | None = Field(default=None, description="Regular expression that an annotation's whole key matches.")
@@ -78,7 +81,7 @@ class CleaningPolicy(Model):
 
 
 class ReclaimRules(Model):
-    """What may become of a host whose Workload is deleted."""
+    """What may happen to a host whose Workload is deleted."""
 
     tenant_may_retain: bool = Field(
         default=False,
@@ -107,14 +110,15 @@ class ReclaimRules(Model):
 
 
 def retain_problem(spec: Mapping[str, Any], class_spec: Mapping[str, Any]) -> str | None:
-    """Why the Workload's spec may not have its reclaimPolicy in the class; None when it may."""
+    """Return why the class does not allow the Workload's reclaimPolicy, or None."""
     if spec.get("reclaimPolicy") != "Retain" or (class_spec.get("reclaim") or {}).get("tenantMayRetain"):
         return None
     return "the class does not allow Retain: use Delete, or ask the class's owner for reclaim.tenantMayRetain"
 
 
 def unhealthy_limit(class_spec: Mapping[str, Any]) -> int:
-    """How many hosts of the class a namespace may keep out of service by marking them as unhealthy."""
+    """Return how many hosts of the class a namespace may keep out of service by marking them
+    unhealthy."""
     rules = class_spec.get("reclaim") or {}
     return int(rules.get("maxUnhealthyPerNamespace", 1)) if rules.get("tenantMayMarkUnhealthy", True) else 0
 
@@ -130,7 +134,7 @@ DeployMethod = Annotated[str, Field(pattern=r"^[a-z0-9]([-a-z0-9_.]{0,61}[a-z0-9
 
 
 class ImagePolicy(Model):
-    """Which URLs of images and checksums may be fetched on behalf of tenants."""
+    """The URLs of images and checksums that may be fetched for tenants."""
 
     allow: list[ImageRule] | None = Field(
         default=None,
@@ -142,7 +146,7 @@ class ImagePolicy(Model):
 
 
 class CustomDeployPolicy(Model):
-    """Which deploy methods tenants may use instead of an image."""
+    """The deploy methods that tenants may use instead of an image."""
 
     methods: list[DeployMethod] | None = Field(
         default=None, max_length=64, description="Names of the methods that Workloads may use; none when not given."
@@ -155,7 +159,9 @@ SecretType = Annotated[str, Field(min_length=1, max_length=253)]
 
 
 class SecretRules(Model):
-    """Which secrets may be sent to machines as first-boot data: those that meet one of the rules; any when none is given."""
+    """The secrets that may be sent to machines as first-boot data.
+
+    A secret must meet one of the rules. Without rules, any secret may be sent."""
 
     required_label: str | None = Field(
         default=None,
@@ -169,7 +175,7 @@ class SecretRules(Model):
 
 
 class WorkloadClassSpec(Model):
-    """A source of machines and the terms on which tenants get them."""
+    """A source of machines, and the conditions for tenants."""
 
     provisioner: str = Field(min_length=1, description="Name of the provider, such as metal3.io/baremetalhost.")
     parameters: dict[str, Any] = Field(default_factory=dict, description="The provider's own parameters.")
@@ -193,7 +199,7 @@ class WorkloadClassSpec(Model):
 
 
 class HostCounts(Model):
-    """How many hosts the class has, by what can be done with them."""
+    """The number of hosts of the class, by their availability."""
 
     total: int = Field(default=0, description="All hosts of the class.")
     free: int = Field(default=0, description="Hosts that can be claimed now.")
@@ -203,7 +209,7 @@ class HostCounts(Model):
 
 
 class WorkloadClassStatus(Model):
-    """Whether the source answers (condition Connected), and its hosts."""
+    """Whether the source answers (condition Connected), and the number of its hosts."""
 
     observed_generation: int | None = Field(default=None, description="The metadata.generation that this status is about.")
     conditions: Conditions | None = Field(default=None, description="Connected says whether the source of machines answers.")
@@ -211,7 +217,7 @@ class WorkloadClassStatus(Model):
 
 
 class WorkloadClass(Model):
-    """Where machines come from and who may have them."""
+    """A source of machines, and who may have them."""
 
     api_version: str | None = None
     kind: str | None = None

@@ -1,4 +1,4 @@
-"""The audit flags of `serve`."""
+"""Define the audit flags of `serve`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["add_flags", "audit"]
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
-    """Named as kube-apiserver's are."""
+    """Add the flags, named as in kube-apiserver."""
     parser.add_argument(
         "--audit-policy-file",
         type=Path,
@@ -26,12 +26,16 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         help="which requests are recorded, and how much of them: an audit.k8s.io/v1 Policy",
     )
     parser.add_argument(
-        "--audit-log-path", type=Path, metavar="FILE", help="where to, as JSON lines; - for stdout. A file that is moved away is made anew"
+        "--audit-log-path",
+        type=Path,
+        metavar="FILE",
+        help="the file for the events, as JSON lines; - for stdout. A file that was moved away is created again",
     )
 
 
 def audit(arguments: argparse.Namespace) -> tuple[Auditor | None, AuditLog | None]:
-    """What the flags ask for; the log can be opened. Raises UsageError."""
+    """Return the auditor and the log that the flags request. The log can be opened. Raises
+    UsageError."""
     policy, path = arguments.audit_policy_file, arguments.audit_log_path
     if (policy is None) != (path is None):
         raise UsageError("--audit-policy-file and --audit-log-path belong together: give both, or none for no audit")

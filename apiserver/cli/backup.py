@@ -1,4 +1,4 @@
-"""`metal3-workloads backup`: a copy of a SQLite database while its server goes on."""
+"""Implement `metal3-workloads backup`: copy a SQLite database while its server runs."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ __all__ = ["configure"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Describe the command and its arguments."""
+    """Set the description and the arguments of the command."""
     parser.description = (
-        "Copies the database as it is in one moment, checks the copy and makes it durable. The file holds what tenants store, "
-        "secrets too: keep it as safe as the database. The key of a self-made serving certificate's authority is left out: a server that "
-        "starts with a restored backup makes a new one. For etcd use `etcdctl snapshot save`, or migrate to a SQLite file."
+        "Copies the database as it is at one moment, checks the copy and makes it durable. The file has all that tenants store, "
+        "including secrets: protect it like the database. The key of a self-made serving certificate's authority is left out: a server "
+        "that starts with a restored backup creates a new one. For etcd use `etcdctl snapshot save`, or migrate to a SQLite file."
     )
     parser.add_argument("--storage", required=True, metavar="URL", help="the database: sqlite:///PATH")
-    parser.add_argument("file", type=Path, metavar="FILE", help="where to; must not exist yet")
+    parser.add_argument("file", type=Path, metavar="FILE", help="the file to create; must not exist yet")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Make the copy. Raises UsageError."""
+    """Create the backup. Raises UsageError."""
     if arguments.storage.startswith(("etcd://", "etcds://")):
         raise UsageError(
             "--storage: etcd is backed up with `etcdctl snapshot save FILE`; or use migrate --without-serving-key --to sqlite:///FILE"

@@ -1,4 +1,4 @@
-"""--client-ca-file, read again whenever it changes."""
+"""Read --client-ca-file, and read it again whenever it changes."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ SECONDS = 10.0
 
 
 class ClientCaFile:
-    """A bundle of authorities in a file."""
+    """A file with a bundle of authorities."""
 
     def __init__(self, path: Path, interval: float = SECONDS) -> None:
         self._path, self._interval = path, interval
         self._content = b""
 
     def read(self) -> list[x509.Certificate]:
-        """What is in the file now, at least one. Raises UsageError."""
+        """Return the authorities in the file, at least one. Raises UsageError."""
         try:
             content = self._path.read_bytes()
             bundle = load_bundle(content)
@@ -45,7 +45,8 @@ class ClientCaFile:
         return bundle
 
     async def follow(self, trust: Trust) -> None:
-        """Tells of changes. While the file is not usable, what it said last goes on."""
+        """Pass changes to `trust`. While the file is unusable, the last valid content stays in
+        effect."""
         complaint = ""
         while True:
             await asyncio.sleep(self._interval)
@@ -60,4 +61,4 @@ class ClientCaFile:
                 continue
             if self._content != before:
                 trust.file(bundle)
-                log.info("client authorities were read anew from %s", self._path)
+                log.info("client authorities were read again from %s", self._path)

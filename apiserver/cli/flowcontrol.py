@@ -1,4 +1,4 @@
-"""The flow-control flags of `serve`."""
+"""Define the flow-control flags of `serve`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["add_flow_control_flags", "flow_control"]
 
 
 def add_flow_control_flags(parser: argparse.ArgumentParser) -> None:
-    """Named as kube-apiserver's are, where it has them."""
+    """Add the flags, named as in kube-apiserver where it has them."""
     parser.add_argument(
         "--max-requests-inflight",
         type=_count,
@@ -39,7 +39,7 @@ def add_flow_control_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def flow_control(arguments: argparse.Namespace) -> FlowControl:
-    """What the flags ask for."""
+    """Return the flow control that the flags request."""
     return FlowControl(
         arguments.max_requests_inflight, arguments.max_mutating_requests_inflight, (*CONTROLLERS, *arguments.controllers_user)
     )

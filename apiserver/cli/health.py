@@ -1,4 +1,6 @@
-"""/healthz, /readyz and /livez of commands that serve nothing else: on loopback, or for a kubelet's probes."""
+"""Serve /healthz, /readyz and /livez for commands that serve nothing else.
+
+They listen on loopback, or for a kubelet's probes."""
 
 from __future__ import annotations
 
@@ -16,14 +18,16 @@ __all__ = ["HealthServer"]
 
 
 class HealthServer:
-    """`unhealthy()` returns why it does not work, or None: 200 "ok" or 503 with the reason. /livez is 200 as long as it answers."""
+    """A health server: 200 "ok", or 503 with the reason that `unhealthy()` returns.
+
+    /livez is 200 as long as the process answers."""
 
     def __init__(self, port: int, unhealthy: Callable[[], str | None], host: str = "127.0.0.1") -> None:
         self._port, self._unhealthy, self._host = port, unhealthy, host
         self.bound = 0
 
     async def run(self) -> None:
-        """Serves until cancelled. Raises UsageError when the port is taken."""
+        """Serve until cancelled. Raises UsageError if the port is in use."""
         app = web.Application()
         app.add_routes([web.get("/healthz", self._ready), web.get("/readyz", self._ready), web.get("/livez", self._alive)])
         runner = web.AppRunner(app, access_log=None)

@@ -1,4 +1,7 @@
-"""The command line. Each command is a module with `configure(parser)`, found by entry point and imported when the command is run."""
+"""Run the command line.
+
+Each command is a module with `configure(parser)`. It is found by its entry point, and imported only
+when the command is run."""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ COMMANDS = {
     "migrate": "copy everything to another storage: SQLite to etcd, or back",
     "move": "move Workloads to another management cluster, or back, while their machines run on",
 }
-"""Each command and its line in the help."""
+"""Each command with its line in the help."""
 
 ENTRY_POINTS = "metal3_workloads.commands"
 
@@ -42,7 +45,9 @@ class HelpFormatter(argparse.HelpFormatter):
 
 
 def parser(command: str | None = None) -> argparse.ArgumentParser:
-    """Build the parser of the whole command line. Only `command` gets its arguments: the imports of all of them take two seconds."""
+    """Return the parser of the whole command line.
+
+    Only `command` gets its arguments, because the imports of all commands take two seconds."""
     made = argparse.ArgumentParser(
         prog="metal3-workloads",
         description="Run operating systems and clusters on bare metal that belongs to somebody else.",
@@ -61,9 +66,12 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command. Returns the exit status: 0 when stopped or done, 1 when something does not work, 2 for a wrong command line."""
+    """Run a command and return the exit status.
+
+    The status is 0 if it was stopped or done, 1 if something failed, and 2 for a wrong command
+    line."""
     given = sys.argv[1:] if argv is None else list(argv)
-    # No value of an option before the command has a command's name.
+    # No value of an option before the command equals a command's name.
     arguments = parser(next((word for word in given if word in COMMANDS), None)).parse_args(given)
     log_to_stderr(arguments.log_level)
     try:

@@ -1,4 +1,5 @@
-"""`metal3-workloads migrate`: everything from one storage to another, with the servers stopped."""
+"""Implement `metal3-workloads migrate`: copy everything to another storage while servers are
+stopped."""
 
 from __future__ import annotations
 
@@ -29,14 +30,16 @@ MANY = 1_000_000
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Describe the command and its arguments."""
+    """Set the description and the arguments of the command."""
     parser.description = (
         "Copies all objects to an empty storage. Stop every server of both first. resourceVersions go on above those of the "
         "source. If it was interrupted, run it again to continue. The source is only read."
     )
-    parser.add_argument("--from", required=True, dest="source", metavar="URL", help="where objects are: as serve --storage")
-    parser.add_argument("--to", required=True, dest="target", metavar="URL", help="where they shall be; must be empty")
-    help_ = "leave out the key of a self-made serving certificate's authority, for a copy that is kept as a backup; servers make a new one"
+    parser.add_argument("--from", required=True, dest="source", metavar="URL", help="the present storage, as for serve --storage")
+    parser.add_argument("--to", required=True, dest="target", metavar="URL", help="the new storage; must be empty")
+    help_ = (
+        "leave out the key of a self-made serving certificate's authority, for a copy that is kept as a backup; servers create a new one"
+    )
     parser.add_argument("--without-serving-key", action="store_true", help=help_)
     parser.set_defaults(run=run)
 
@@ -53,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (StorageError, ValueError) as error:
         raise UsageError(str(error)) from None
     if not reporter.complete:
-        reporter.say("stopped before the end: run it again to go on, and start no server with the new storage before it is complete")
+        reporter.say("stopped before the end: run it again to continue, and start no server with the new storage before it is complete")
     return 0 if reporter.complete else 1
 
 
@@ -71,11 +74,11 @@ async def _migrate(from_: str, to: str, reporter: _Reporter, without: Collection
 
 
 async def _raise(held: Snapshot, to: str, reporter: _Reporter) -> None:
-    """Mark the target, and let its revision be that of the source or larger."""
+    """Mark the target, and raise its revision to that of the source or above."""
     async with _opened(to, "--to") as target:
         already = await transfer.mark(held, target)
         if already:
-            reporter.say(f"going on: {already} of {len(held.items)} keys are there")
+            reporter.say(f"continuing: {already} of {len(held.items)} keys are there")
         gap = held.revision - await target.current_revision()
         if isinstance(target, SQLiteStore):
             path = target.path
@@ -98,7 +101,7 @@ async def _opened(url: str, flag: str) -> AsyncIterator[Store]:
 
 
 class _Reporter:
-    """Lines on stderr, one a second at most for what goes on."""
+    """Prints messages to stderr, at most one line a second about progress."""
 
     def __init__(self) -> None:
         self._next = 0.0
@@ -108,7 +111,7 @@ class _Reporter:
         print(text, file=sys.stderr, flush=True)
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """As storage.transfer calls it."""
+        """Print the progress. Called by storage.transfer."""
         now = time.monotonic()
         if now >= self._next or done == total:
             self._next = now + REPORT_SECONDS

@@ -1,4 +1,4 @@
-"""`metal3-workloads restore`: put a backup in a SQLite database's place."""
+"""Implement `metal3-workloads restore`: replace a SQLite database by a backup."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["configure"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Describe the command and its arguments."""
+    """Set the description and the arguments of the command."""
     parser.description = (
-        "Checks the backup and puts it in the database's place in one step. Stop the server first. Revisions that were given "
-        "out after the backup are not given again: the database goes on far above them, and every watch starts anew."
+        "Checks the backup and replaces the database by it in one step. Stop the server first. Revisions that were used "
+        "after the backup are not used again: the database continues far above them, and every watch starts again."
     )
-    parser.add_argument("file", type=Path, metavar="FILE", help="what backup has made")
+    parser.add_argument("file", type=Path, metavar="FILE", help="the file that backup has created")
     parser.add_argument("--storage", required=True, metavar="URL", help="the database: sqlite:///PATH")
-    parser.add_argument("--force", action="store_true", help="also where there are objects; that database is moved to PATH.replaced")
+    parser.add_argument("--force", action="store_true", help="also replace a database that has objects; it is moved to PATH.replaced")
     help_ = f"more commits than can have been made since the backup (default: {MARGIN})"
     parser.add_argument("--margin", type=_positive, default=MARGIN, metavar="N", help=help_)
     parser.set_defaults(run=run)
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(f"what was there is now {done.replaced}; delete it when nothing is missed", file=sys.stderr)
     print(
         f"{path}: {done.backup.keys} keys as of revision {done.backup.revision}. The next revision is {done.revision + 1}: "
-        "none given out since the backup is used again. Start the server now; clients list anew by themselves.",
+        "no revision since the backup is used again. Start the server now; clients list again by themselves.",
         file=sys.stderr,
     )
     return 0

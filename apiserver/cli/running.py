@@ -1,4 +1,4 @@
-"""What all commands share: how they run until they are told to stop, where they log, how they tell what is wrong."""
+"""Provide what all commands share: how they run until stopped, log, and report errors."""
 
 from __future__ import annotations
 
@@ -20,24 +20,28 @@ __all__ = ["STOP_SECONDS", "UsageError", "log_to_stderr", "run_until_stopped"]
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 10.0
-"""How long stopping may take after SIGTERM or SIGINT. A second signal ends it at once."""
+"""The seconds that stopping may take after SIGTERM or SIGINT. A second signal ends the process at
+once."""
 
 
 class UsageError(Exception):
-    """What the user has asked for cannot be done; the message is a sentence that says what to do."""
+    """The request of the user cannot be executed. The message is a sentence that says what to
+    do."""
 
 
 def log_to_stderr(level: str) -> None:
-    """Log lines of all parts go to stderr."""
+    """Send the log of all parts to stderr."""
     logging.basicConfig(level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    # aiohttp's access log is off, and what it says of broken connections is of no use to anybody.
+    # aiohttp's access log is off, and its messages about broken connections are useless.
     logging.getLogger("aiohttp").setLevel(logging.ERROR)
     logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 
 def run_until_stopped(main: Callable[[], Coroutine[object, object, None]], *, stop_seconds: float = STOP_SECONDS) -> int:
-    """Run `main` until it ends or a signal comes, which cancels it. Returns the exit status. `stop_seconds`: the process ends then, also
-    when `main` has not. UsageError comes through, also out of a group of tasks."""
+    """Run `main` until it ends, or until a signal cancels it. Return the exit status.
+
+    After a signal, the process ends within `stop_seconds`, even if `main` has not ended. Raises
+    UsageError, also from a group of tasks."""
     try:
         return uvloop.run(_supervised(main, stop_seconds))
     except BaseExceptionGroup as group:
@@ -70,7 +74,7 @@ def _signals(task: asyncio.Task[None], stop_seconds: float) -> Iterator[list[int
             os._exit(128 + number)
         log.info("stopping on %s", signal.Signals(number).name)
         task.cancel()
-        # The promise is kept even when something hangs: whatever was acknowledged is durable already.
+        # This is safe even if something hangs, because every acknowledged write is already durable.
         loop.call_later(stop_seconds, _give_up, number, stop_seconds)
 
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -83,10 +87,11 @@ def _signals(task: asyncio.Task[None], stop_seconds: float) -> Iterator[list[int
 
 
 def _of_the_loop(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """What the loop has to say of an exception that reached nobody: all of it, but for connections that are gone.
+    """Log an exception that no task received, unless a connection was just closed.
 
-    uvloop calls it an error when TLS has something to answer on a connection that was closed in the same turn, as it happens to a process
-    that was frozen while the other side gave up. Whoever uses the connection is told of its end anyway."""
+    uvloop raises an error if TLS has something to answer on a connection that was closed in the
+    same turn. That happens to a process that was frozen while the peer gave up. The user of the
+    connection learns of its end anyway."""
     error = context.get("exception")
     if isinstance(error, RuntimeError) and str(error).endswith("the handler is closed"):
         log.debug("a connection was closed while it was read: %s", error)

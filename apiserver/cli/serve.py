@@ -1,4 +1,6 @@
-"""`metal3-workloads serve`: the aggregated API server beside a management cluster. The composition root for production."""
+"""Implement `metal3-workloads serve`: the aggregated API server beside a management cluster.
+
+This is the composition root for production."""
 
 from __future__ import annotations
 
@@ -39,7 +41,7 @@ LONGEST_DELAY = 3600.0
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Describe the command and its arguments."""
+    """Set the description and the arguments of the command."""
     parser.description = (
         "The aggregated API server. kube-apiserver reaches it through APIServices; identities, permissions and namespaces are "
         "those of the management cluster."
@@ -79,7 +81,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until told to stop. Raises UsageError."""
+    """Serve until stopped. Raises UsageError."""
     return run_until_stopped(lambda: _serve(arguments), stop_seconds=STOP_SECONDS + arguments.shutdown_delay_duration)
 
 
@@ -104,7 +106,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
 
 
 class _Server:
-    """The parts of one process, put together."""
+    """The parts of one process, composed."""
 
     def __init__(self, arguments: argparse.Namespace, client: Client) -> None:
         self._arguments, self._client = arguments, client
@@ -120,7 +122,7 @@ class _Server:
         self._bundle: Callable[[], bytes] | None = None
 
     async def close(self) -> None:
-        """Ends the questions under way."""
+        """Cancel the running requests to the management cluster."""
         await self._admission.close()
         await self.delegation.close()
 
@@ -145,8 +147,9 @@ class _Server:
             )
         )
         async with app:
-            # What is there now stays: collections of garbage need not look at it again. And what is under way need not be looked at
-            # for every 700 objects that were made, a few requests' worth: that is a twentieth of all CPU, to find next to nothing.
+            # Present objects stay, so the garbage collector need not examine them again. The
+            # objects of running requests need not be examined for every 700 new objects, which are
+            # a few requests' worth: that takes a twentieth of all CPU and finds almost nothing.
             gc.collect()
             gc.freeze()
             gc.set_threshold(20_000)
@@ -190,12 +193,12 @@ class _Server:
         await CaBundleKeeper(self._client, self._versions(), self._bundle).run()
 
     def _versions(self) -> list[str]:
-        """The names of this server's APIServices."""
+        """Return the names of this server's APIServices."""
         return sorted({f"{one.resource.version}.{one.resource.group}" for one in self._catalog.registries})
 
 
 def names(wanted: list[str], bind_address: str) -> list[str]:
-    """The names of a self-made certificate: those asked for first, then those by which this machine reaches itself."""
+    """Return the names of a self-made certificate: the requested ones, then the machine's own."""
     own = [socket.gethostname(), "localhost", "127.0.0.1", "::1"]
     if bind_address not in ("0.0.0.0", "::"):
         own.append(bind_address)
@@ -217,7 +220,7 @@ def _delay(text: str) -> float:
 
 
 def _write_port(path: Path, port: int) -> None:
-    """In one go: whoever waits for the file never reads half of it."""
+    """Write the file atomically, so that no reader sees half of it."""
     draft = path.with_name(f".{path.name}.draft")
     try:
         draft.write_text(f"{port}\n")

@@ -1,4 +1,4 @@
-"""From --storage to a Store. The one place that knows which backends there are."""
+"""Open the Store of --storage. Only this module knows which backends exist."""
 
 from __future__ import annotations
 
@@ -17,8 +17,11 @@ PREFIX = "sqlite:///"
 
 
 def open_store(url: str, flag: str = "--storage", max_bytes: int = 0) -> Store:
-    """The store, not yet started. sqlite:///data/db is relative, sqlite:////var/lib/db absolute, as in SQLAlchemy; for etcd:// and
-    etcds:// see storage.etcd.address. `flag`: what the command line calls it; `max_bytes`: see SQLiteStore. Raises UsageError."""
+    """Return the store, not yet started. Raises UsageError.
+
+    As in SQLAlchemy, sqlite:///data/db is relative and sqlite:////var/lib/db absolute. For etcd://
+    and etcds://, see storage.etcd.address. `flag` is the flag's name for messages. For `max_bytes`,
+    see SQLiteStore."""
     if url.startswith(("etcd://", "etcds://")):
         if max_bytes:
             raise UsageError("--storage-max-bytes is for SQLite: give etcd its --quota-backend-bytes instead")
@@ -27,7 +30,8 @@ def open_store(url: str, flag: str = "--storage", max_bytes: int = 0) -> Store:
 
 
 def _etcd(url: str, flag: str) -> Store:
-    from storage.etcd.address import store_at  # loads slowly, and only those who want it shall wait
+    # loads slowly, so only commands that use it should wait
+    from storage.etcd.address import store_at
 
     try:
         return store_at(url)
@@ -36,7 +40,7 @@ def _etcd(url: str, flag: str) -> Store:
 
 
 def sqlite_path(url: str, flag: str = "--storage") -> Path:
-    """The database file of a sqlite:/// URL, whose folder exists. Raises UsageError."""
+    """Return the database file of a sqlite:/// URL, whose folder exists. Raises UsageError."""
     if not url.startswith(PREFIX) or url == PREFIX:
         raise UsageError(f"{flag} {_shown(url)}: give sqlite:///PATH (four slashes for an absolute path) or etcd://HOST:PORT")
     path = Path(url.removeprefix(PREFIX))
@@ -48,6 +52,6 @@ def sqlite_path(url: str, flag: str = "--storage") -> Path:
 
 
 def _shown(url: str) -> str:
-    """URLs of other schemes may hold passwords."""
+    """Return the URL without what may contain passwords."""
     scheme, separator, _ = url.partition("://")
     return f"{scheme}://…" if separator else "(no URL)"

@@ -1,4 +1,4 @@
-"""The storage flags of `serve`: where objects are kept, and how many bytes of them."""
+"""Define the storage flags of `serve`: the place of objects, and their number of bytes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LEAST = 1 << 20
 
 
 def add_storage_flags(parser: argparse.ArgumentParser) -> None:
-    """Sizes are given as Kubernetes' quantities are."""
+    """Add the flags. Sizes are written like Kubernetes quantities."""
     parser.add_argument(
         "--storage",
         required=True,
@@ -31,25 +31,27 @@ def add_storage_flags(parser: argparse.ArgumentParser) -> None:
         type=size,
         default=0,
         metavar="SIZE",
-        help="bytes that SQLite's file may have, less than its volume; when they are used, deletions are taken only (default: its disk's)",
+        help="bytes that SQLite's file may have, less than its volume; when they are used, only deletions are accepted (default: the disk)",
     )
     parser.add_argument(
         "--watch-history-bytes",
         type=size,
         default=HISTORY_BYTES,
         metavar="SIZE",
-        help="memory for the history that watches are served from, of all kinds together; a watch from before gets 410 (default: 128Mi)",
+        help="memory for the history that serves watches, for all kinds together; a watch of older history gets 410 (default: 128Mi)",
     )
 
 
 def watch_cache(arguments: argparse.Namespace) -> WatchCache:
-    """The store that the flags ask for, and the watch cache around it, not yet started. Raises UsageError."""
+    """Return the watch cache around the store that the flags request, not yet started.
+
+    Raises UsageError."""
     store = open_store(arguments.storage, max_bytes=arguments.storage_max_bytes)
     return WatchCache(store, history_bytes=arguments.watch_history_bytes)
 
 
 def size(text: str) -> int:
-    """A number of bytes, such as 512Mi."""
+    """Return a number of bytes, such as 512Mi."""
     found = _SIZE.fullmatch(text)
     number = int(found[1]) * _UNITS[found[2]] if found else 0
     if number < _LEAST:

@@ -1,7 +1,8 @@
-"""One API server over HTTP, in raw JSON: typed clients' objects cost too much on hot paths.
+"""Send requests to one API server over HTTP, in raw JSON.
 
-Bodies are never logged. Every call has a deadline. A 401 makes it read its configuration once more, so that rotated
-tokens and certificates need no restart. Writes are under the fence of their context (see `fence`).
+Objects of typed clients cost too much on hot paths. Bodies are never logged. Every call has a
+deadline. After a 401, the client reads its configuration again, so that rotated tokens and
+certificates need no restart. Writes are under the fence of their context (see `fence`).
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ READ_BUFFER = 2**21
 
 
 class _Body(BytesPayload):
-    """A write's body. It leaves in one piece with the headers, or, once the fence is closed, neither does."""
+    """The body of a write. It is sent in one piece with the headers, or, if the fence is closed,
+    neither is."""
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
         fence.check()
@@ -49,12 +51,13 @@ class _Body(BytesPayload):
 
 
 class Client:
-    """Requests to one cluster. Use as an async context manager, or call `close`.
+    """A client of one cluster. Use it as an async context manager, or call `close`.
 
-    `source` is a kubeconfig's path, a kubeconfig as a dict (out of a secret: it may not name files or programs), or None
-    for the pod's service account; `at` is where to go with its credentials, if elsewhere. Every method raises ApiException,
-    Unreachable when there is no answer, or BadConfig; those that write raise Fenced once another replica may lead.
-    Namespace "" means all namespaces, or a cluster-scoped kind.
+    `source` is a kubeconfig's path, a kubeconfig as a dict (from a secret: it may not name files or
+    programs), or None for the pod's service account. `at` is the server for its credentials, if it
+    is another one. Every method raises ApiException, Unreachable if there is no answer, or
+    BadConfig. Writes raise Fenced as soon as another replica may lead. Namespace "" means all
+    namespaces, or a cluster-scoped kind.
     """
 
     def __init__(
@@ -83,18 +86,20 @@ class Client:
         await self.close()
 
     async def open(self) -> None:
-        """Reads the configuration; sends nothing. Called by the first request otherwise. Raises BadConfig."""
+        """Read the configuration without sending anything. Raises BadConfig.
+
+        The first request calls this otherwise."""
         await self._ready()
 
     async def close(self) -> None:
-        """Ends all connections, watches included. Requests after that are Unreachable."""
+        """Close all connections, including watches. Later requests raise Unreachable."""
         self._closed = True
         session, self._session, self._access = self._session, None, None
         if session is not None:
             await session.close()
 
     async def get(self, resource: Resource, name: str, namespace: str = "", *, subresource: str = "") -> Object:
-        """One object."""
+        """Return one object."""
         return await self.request("GET", resource.path(namespace, name, subresource))
 
     async def list_page(
@@ -108,7 +113,9 @@ class Client:
         continue_token: str = "",
         resource_version: str = "",
     ) -> Object:
-        """One page of a list, as the server's List object: `items`, `metadata.resourceVersion`, `metadata.continue`."""
+        """Return one page of a list, as the server's List object.
+
+        It has `items`, `metadata.resourceVersion` and `metadata.continue`."""
         query = _query(
             labelSelector=label_selector,
             fieldSelector=field_selector,
@@ -121,7 +128,9 @@ class Client:
     async def list_all(
         self, resource: Resource, namespace: str = "", *, label_selector: str = "", field_selector: str = "", page_size: int = 500
     ) -> tuple[list[Object], str]:
-        """All objects and the resourceVersion they were read at. Starts over once when its snapshot expires between pages."""
+        """Return all objects, and the resourceVersion at which they were read.
+
+        Starts again once if the snapshot expires between pages."""
         for attempt in range(2):
             items: list[Object] = []
             token = ""
@@ -158,11 +167,12 @@ class Client:
         metadata_only: bool = False,
         opened: Callable[[], None] | None = None,
     ) -> AsyncIterator[Object]:
-        """Events {"type", "object"}, bookmarks included, until the server ends the watch. `opened` is called once it is accepted.
-        `metadata_only`: objects come as PartialObjectMetadata.
+        """Yield events {"type", "object"}, including bookmarks, until the server ends the watch.
 
-        An ERROR event is raised as ApiException (410: `expired`). `Unreachable` when nothing at all comes for
-        `stall_timeout` seconds or the connection breaks; go on from the last resourceVersion then."""
+        `opened` is called when the watch is accepted. With `metadata_only`, objects come as
+        PartialObjectMetadata. An ERROR event is raised as ApiException (410: `expired`). Raises
+        Unreachable if nothing comes for `stall_timeout` seconds or the connection breaks; continue
+        from the last resourceVersion then."""
         query = _query(
             watch="true",
             resourceVersion=resource_version,
@@ -184,11 +194,11 @@ class Client:
                 yield event
 
     async def create(self, resource: Resource, obj: Object, namespace: str = "", *, name: str = "", subresource: str = "") -> Object:
-        """POST: a new object, or, with name and subresource, such as a binding."""
+        """POST a new object, or, with name and subresource, a body such as a binding."""
         return await self.request("POST", resource.path(namespace, name, subresource), body=obj)
 
     async def update(self, resource: Resource, obj: Object, *, subresource: str = "") -> Object:
-        """PUT of a whole object to where its metadata says."""
+        """PUT a whole object at the place in its metadata."""
         metadata = obj["metadata"]
         return await self.request("PUT", resource.path(metadata.get("namespace") or "", metadata["name"], subresource), body=obj)
 
@@ -207,7 +217,9 @@ class Client:
         content_type: str = MERGE_PATCH,
         query: Mapping[str, str] | None = None,
     ) -> Object:
-        """PATCH, a merge patch unless said otherwise. Put metadata.resourceVersion in for optimistic locking."""
+        """PATCH an object, by default with a merge patch.
+
+        Add metadata.resourceVersion for optimistic locking."""
         return await self.request("PATCH", resource.path(namespace, name, subresource), body=patch, content_type=content_type, query=query)
 
     async def delete(
@@ -220,7 +232,7 @@ class Client:
         resource_version: str = "",
         propagation_policy: str = "",
     ) -> Object:
-        """DELETE, on condition of uid and resourceVersion where given."""
+        """DELETE an object, on condition of its uid and resourceVersion if given."""
         preconditions = _query(uid=uid, resourceVersion=resource_version)
         body: Object = {"kind": "DeleteOptions", "apiVersion": "v1"}
         if preconditions:
@@ -239,7 +251,7 @@ class Client:
         content_type: str = JSON,
         timeout: float | None = None,
     ) -> Object:
-        """Any request; its answer as decoded JSON."""
+        """Send any request, and return its answer as decoded JSON."""
         data = None if body is None else orjson.dumps(body)
         limit = aiohttp.ClientTimeout(total=timeout or self._timeout, sock_connect=CONNECT_TIMEOUT)
         for attempt in range(2):
@@ -265,7 +277,7 @@ class Client:
         accept: str = JSON,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         session, access = await self._ready()
-        if session.closed:  # by a reload, between two awaits
+        if session.closed:  # closed by a reload between two awaits
             raise Unreachable("the connection was renewed: try again")
         headers = {"Accept": accept}
         if data is not None:
@@ -312,14 +324,16 @@ class Client:
         url = urlsplit(access.host)
         if url.scheme != "https" and url.hostname not in {"localhost", "127.0.0.1", "::1"}:
             raise BadConfig(f"the server's URL is {access.host}: only https is used outside this machine")
-        # The pool has no limit: watches hold connections for ever, and workers bound the rest.
+        # The pool has no limit: watches keep connections open, and workers bound the others.
         connector = aiohttp.TCPConnector(ssl=access.ssl_context or True, limit=0, keepalive_timeout=60)
         self._access = access
         self._session = aiohttp.ClientSession(connector=connector, read_bufsize=READ_BUFFER, headers={"User-Agent": self._user_agent})
         self._loaded_at = asyncio.get_running_loop().time()
 
     async def _reload(self) -> bool:
-        """Reads the configuration anew, for its token may have been rotated. False when that was done just now."""
+        """Read the configuration again, because its token may have been rotated.
+
+        Returns False if that was done just now."""
         async with self._loading:
             if asyncio.get_running_loop().time() - self._loaded_at < RELOAD_AT_MOST_EVERY:
                 return False
@@ -343,7 +357,7 @@ async def _raise_for_status(response: aiohttp.ClientResponse) -> None:
 
 
 async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """Lines of any length: StreamReader.readline refuses those beyond its buffer."""
+    """Yield lines of any length. StreamReader.readline refuses lines beyond its buffer."""
     parts: list[bytes] = []
     async for chunk in content.iter_any():
         *lines, rest = chunk.split(b"\n")

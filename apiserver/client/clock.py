@@ -1,4 +1,7 @@
-"""Time as a seam: monotonic seconds and timers for queues, wall-clock stamps for objects. Tests put a fake in its place."""
+"""Provide time as an interface: monotonic seconds and timers, and wall-clock timestamps for
+objects.
+
+Tests use a fake clock."""
 
 from __future__ import annotations
 
@@ -17,21 +20,21 @@ class Timer(Protocol):
     """A pending callback."""
 
     def cancel(self) -> None:
-        """Forget it; harmless when it has run."""
+        """Cancel the callback. Has no effect if it has run."""
 
 
 class Clock(Protocol):
-    """Monotonic time in seconds, and callbacks at a later time."""
+    """Monotonic time in seconds, and delayed callbacks."""
 
     def time(self) -> float:
-        """Seconds since some fixed point; never goes back."""
+        """Return the seconds since some fixed point. They never decrease."""
 
     def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
-        """Runs the callback after so many seconds, in the event loop."""
+        """Call the callback in the event loop after `delay` seconds."""
 
 
 class LoopClock:
-    """The running event loop's own clock."""
+    """The clock of the running event loop."""
 
     def time(self) -> float:
         return asyncio.get_running_loop().time()
@@ -41,23 +44,26 @@ class LoopClock:
 
 
 class Backoff:
-    """Exponential waiting times with jitter: from `first` seconds, doubled up to `most`, each drawn from its upper half."""
+    """Exponential delays with jitter.
+
+    They begin at `first` seconds and double up to `most`. Each is drawn from the upper half of its
+    range."""
 
     def __init__(self, first: float = 0.5, most: float = 30.0, rng: Callable[[], float] = random.random) -> None:
         self._first, self._most, self._rng = first, most, rng
         self.failures = 0
 
     def next(self) -> float:
-        """The next waiting time in seconds."""
+        """Return the next delay in seconds."""
         full = min(self._most, self._first * 2.0 ** min(self.failures, 32))
         self.failures += 1
         return full * (0.5 + 0.5 * self._rng())
 
     def reset(self) -> None:
-        """Start again from the first waiting time: it worked."""
+        """Start again from the first delay, after a success."""
         self.failures = 0
 
 
 def timestamp(when: datetime | None = None) -> str:
-    """RFC 3339 in UTC with whole seconds, as metav1.Time is written."""
+    """Return a time as RFC 3339 in UTC and whole seconds, like metav1.Time."""
     return (when or datetime.now(UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

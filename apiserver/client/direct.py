@@ -1,8 +1,9 @@
-"""A client that goes to an aggregated API server itself for that server's kinds, and to kube-apiserver for all else.
+"""Send requests for an aggregated API server's kinds to it directly, and others to kube-apiserver.
 
-The controllers run beside the server: to go through kube-apiserver means one more hop for each request and each event. The server is
-verified as kube-apiserver verifies it, by what its APIService says, and it asks kube-apiserver who we are and what we may. Whatever
-keeps us from reaching it, requests go through kube-apiserver as without this, and it is tried again after a while.
+The controllers run beside the server. Through kube-apiserver, each request and each event would
+take one more hop. The server is verified as kube-apiserver verifies it, by its APIService, and it
+asks kube-apiserver about our identity and permissions. If the server cannot be reached for any
+reason, requests go through kube-apiserver, and the direct way is tried again after a while.
 """
 
 from __future__ import annotations
@@ -32,12 +33,15 @@ log = logging.getLogger(__name__)
 
 API_SERVICES = Resource("apiregistration.k8s.io", "v1", "apiservices", "APIService", namespaced=False)
 TRY_AGAIN = 30.0
-"""Seconds for which requests go through kube-apiserver once the server could not be reached directly."""
+"""The seconds for which requests use kube-apiserver after the server could not be reached
+directly."""
 
 
 class ShortcutClient(Client):
-    """As Client. `url`: where the server is; `groups`: the API groups that are its own; `api_service`: the name of an APIService of its,
-    which we have to be allowed to get."""
+    """A Client with a direct connection to one server.
+
+    `url` is the server's address, `groups` are its API groups, and `api_service` is the name of one
+    of its APIServices, which we must be allowed to get."""
 
     def __init__(self, source: Source, *, url: str, groups: Sequence[str], api_service: str, **options: Any) -> None:
         super().__init__(source, **options)
@@ -64,7 +68,8 @@ class ShortcutClient(Client):
             yield response
 
     async def _try(self, stack: AsyncExitStack, method: str, path: str, rest: dict[str, Any]) -> aiohttp.ClientResponse | None:
-        """The server's own answer; None where nothing has happened, and kube-apiserver is to be asked."""
+        """Return the server's own answer, or None if nothing has happened and kube-apiserver must
+        be asked."""
         direct = await self._reach()
         if direct is None:
             return None
@@ -75,7 +80,8 @@ class ShortcutClient(Client):
             self._leave(direct, describe(error))
             return None
         if response.status == 401:
-            # Nothing was done. It may know other authorities than kube-apiserver, or be kept from asking it who we are.
+            # Nothing was done. The server may trust other authorities than kube-apiserver, or may
+            # be unable to ask kube-apiserver about our identity.
             await sending.aclose()
             self._leave(direct, "it does not take the credentials")
             return None
@@ -83,8 +89,10 @@ class ShortcutClient(Client):
         return response
 
     async def _reach(self) -> Client | None:
-        """The client of the server itself; None while it is left alone. Whoever comes while it is looked for waits: watches that took the
-        other way because they came second would stay there for minutes."""
+        """Return the client of the server itself, or None while it is not used.
+
+        Concurrent callers wait while it is being opened: watches that took the other way would stay
+        there for minutes."""
         if self._direct is None and asyncio.get_running_loop().time() >= self._not_before and not self._closed:
             async with self._opening:
                 if self._direct is None and asyncio.get_running_loop().time() >= self._not_before:
@@ -107,8 +115,10 @@ class ShortcutClient(Client):
         log.info("requests about our own kinds go to %s", self._url)
 
     def _leave(self, direct: Client, why: str) -> None:
-        """Leaves the server alone for a while; its APIService is read anew then, for its certificate's authority may be another one.
-        What is under way there goes on."""
+        """Do not use the server for a while.
+
+        Its APIService is read again then, because the authority of its certificate may have
+        changed. Running requests continue."""
         if self._direct is direct:
             self._not_before = asyncio.get_running_loop().time() + TRY_AGAIN
             self._direct, self._left = None, direct
@@ -116,7 +126,10 @@ class ShortcutClient(Client):
 
 
 def endpoint(api_service: Object, url: str) -> Endpoint:
-    """The server at `url`, verified as kube-apiserver does it: by the APIService's caBundle and its Service's name. Raises BadConfig."""
+    """Return the endpoint of the server at `url`, verified as kube-apiserver does. Raises
+    BadConfig.
+
+    The APIService's caBundle and the name of its Service are used."""
     spec = api_service.get("spec") or {}
     service, bundle = spec.get("service") or {}, spec.get("caBundle")
     if not service or not bundle:

@@ -1,11 +1,13 @@
-"""Errors of the API calls that controllers make, and what to make of them.
+"""Define the errors of API calls.
 
-    ApiException                 the server answered with a failure: status (HTTP code), reason, message, retry_after
+    ApiException                 the server answered with a failure: status (HTTP code), reason,
+                                 message, retry_after
     +-- Unreachable              no answer at all: refused, reset, TLS failure, timeout. status 0
-        +-- Unconnected          nothing was sent, for there was no connection
-    BadConfig                    the kubeconfig cannot be used; the message says what is wrong with it
+        +-- Unconnected          nothing was sent, because there was no connection
+    BadConfig                    the kubeconfig cannot be used; the message says what is wrong
 
-Messages come from the server's Status and may quote what was sent: log them for the operator, never show them to a tenant.
+Messages come from the server's Status and may quote what was sent. Log them for the operator, and
+never show them to a tenant.
 """
 
 from __future__ import annotations
@@ -18,11 +20,13 @@ __all__ = ["ApiException", "BadConfig", "Unconnected", "Unreachable", "describe"
 
 
 class BadConfig(Exception):
-    """A kubeconfig that cannot be used."""
+    """The kubeconfig cannot be used."""
 
 
 class ApiException(Exception):
-    """A request that failed. `status` is the HTTP code (0: no answer), `reason` the Status' CamelCase reason."""
+    """A request failed.
+
+    `status` is the HTTP code (0: no answer), `reason` the CamelCase reason of the Status."""
 
     def __init__(
         self, status: int, reason: str, message: str, *, retry_after: float | None = None, details: dict[str, Any] | None = None
@@ -36,43 +40,45 @@ class ApiException(Exception):
 
     @property
     def not_found(self) -> bool:
-        """404: the object (or the whole kind) is not there."""
+        """Whether the object (or the whole kind) does not exist (404)."""
         return self.status == 404
 
     @property
     def conflict(self) -> bool:
-        """409 that is not AlreadyExists: somebody else wrote in between."""
+        """Whether another write came between (409, but not AlreadyExists)."""
         return self.status == 409 and self.reason != "AlreadyExists"
 
     @property
     def already_exists(self) -> bool:
-        """409 on creation."""
+        """Whether the object to create exists already (409)."""
         return self.status == 409 and self.reason == "AlreadyExists"
 
     @property
     def expired(self) -> bool:
-        """410: the resourceVersion or continue token is too old; list anew."""
+        """Whether the resourceVersion or continue token is too old (410). List again."""
         return self.status == 410
 
     @property
     def transient(self) -> bool:
-        """Worth trying again unchanged."""
+        """Whether the same request may succeed later."""
         return self.status in {0, 408, 429} or self.status >= 500
 
 
 class Unreachable(ApiException):
-    """The server did not answer; what became of a write is unknown."""
+    """The server did not answer. The outcome of a write is unknown."""
 
     def __init__(self, message: str) -> None:
         super().__init__(0, "Unreachable", message)
 
 
 class Unconnected(Unreachable):
-    """There was no connection to the server: nothing has happened."""
+    """There was no connection to the server. Nothing has happened."""
 
 
 def from_response(status: int, body: bytes, retry_after: str | None) -> ApiException:
-    """The exception for a failed response; its body is a Status, or anything when a proxy answered."""
+    """Return the exception for a failed response.
+
+    The body is a Status, or anything if a proxy answered."""
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -81,7 +87,7 @@ def from_response(status: int, body: bytes, retry_after: str | None) -> ApiExcep
 
 
 def from_status(parsed: dict[str, Any], status: int, retry_after: str | None = None) -> ApiException:
-    """The exception for a Status object, as a failed response or an ERROR event of a watch carries it."""
+    """Return the exception for a Status object of a failed response or of a watch's ERROR event."""
     details = parsed.get("details") or {}
     seconds = details.get("retryAfterSeconds") or retry_after
     try:
@@ -94,5 +100,5 @@ def from_status(parsed: dict[str, Any], status: int, retry_after: str | None = N
 
 
 def describe(error: BaseException) -> str:
-    """One line about an error, for logs and owners' conditions."""
+    """Return one line about an error, for logs and owners' conditions."""
     return str(error) or type(error).__name__

@@ -1,12 +1,14 @@
-"""Fencing: nothing is written on behalf of a leadership that may have passed on to another replica.
+"""Prevent writes on behalf of a leadership that may have passed to another replica (fencing).
 
-A leader's fence is open until a moment that lies before any other replica may take the lease over, and is moved on with each renewal.
-The client looks at it at the last moment, right before the bytes of a write leave. Frozen anywhere before that and resumed later, the
-process finds the fence closed. What is left, a freeze between that look and the system call, meets the resourceVersions
-that writes carry.
+A leader's fence is open until a moment before which no other replica can take over the lease. Each
+renewal moves this moment on. The client checks the fence at the last moment, right before the bytes
+of a write are sent. A process that is frozen before that and resumed later finds the fence closed.
+The remaining case, a freeze between the check and the system call, is covered by the
+resourceVersions in writes.
 
-The fence goes with the context (contextvars): all tasks and threads that a leader starts have it, providers included. A provider
-that writes by other means than `Client` calls `check()` before each write.
+The fence belongs to the context (contextvars): all tasks and threads that a leader starts have it,
+including providers. A provider that does not write through `Client` calls `check()` before each
+write.
 """
 
 from __future__ import annotations
@@ -24,43 +26,50 @@ __all__ = ["Fence", "Fenced", "check", "current", "uptime"]
 
 
 class Fenced(ApiException):
-    """The write was not sent: this replica does not lead any more, or cannot know it. status 0."""
+    """The write was not sent, because this replica is not the leader any more, or cannot know it.
+
+    The status is 0."""
 
     def __init__(self) -> None:
         super().__init__(0, "NotLeading", "nothing is written: the leadership was not renewed in time")
 
 
 def uptime() -> float:
-    """Seconds since the machine was started, those asleep included: what other machines see pass, too."""
+    """Return the seconds since the machine was started, including sleep.
+
+    Other machines see this time pass, too."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class Fence:
-    """Closed at first. `clock` gives seconds, never goes back, and does not stop while the machine sleeps."""
+    """A fence, closed at first.
+
+    `clock` returns seconds, never decreases, and does not stop while the machine sleeps."""
 
     def __init__(self, clock: Callable[[], float] = uptime) -> None:
         self.clock = clock
         self._until = float("-inf")
 
     def open_until(self, moment: float) -> None:
-        """Writes may be sent up to this moment of the clock, and not after it."""
+        """Allow writes until this moment of the clock."""
         self._until = moment
 
     def close(self) -> None:
-        """No more writes."""
+        """Forbid all writes."""
         self._until = float("-inf")
 
     def check(self) -> None:
-        """Raises Fenced unless open."""
+        """Raise Fenced unless the fence is open."""
         if self.clock() >= self._until:
             raise Fenced
 
 
 current: ContextVar[Fence | None] = ContextVar("fence", default=None)
-"""The fence that this task's writes are under; None where nobody else could lead."""
+"""The fence of this task's writes, or None if no other replica could lead."""
 
 
 def check() -> None:
-    """To be called right before a write is sent. Raises Fenced."""
+    """Raise Fenced if the fence of this context is closed. Call this right before a write is
+    sent."""
     if (fence := current.get()) is not None:
         fence.check()

@@ -1,4 +1,6 @@
-"""What an informer knows: the last seen objects by key, with indexes. Plain dicts, shared: never change what you get."""
+"""Store the last seen objects of an informer by key, with indexes.
+
+Objects are plain, shared dicts: never change them."""
 
 from __future__ import annotations
 
@@ -14,11 +16,11 @@ if TYPE_CHECKING:
 __all__ = ["Indexer", "Store"]
 
 Indexer = "Callable[[Object], Iterable[str]]"
-"""The values that an object is to be found by."""
+"""A function that returns the values under which an object can be found."""
 
 
 class Store:
-    """Objects by key ("namespace/name" or "name"). The index "namespace" is always there."""
+    """Objects by key ("namespace/name" or "name"). The index "namespace" always exists."""
 
     def __init__(self, indexers: dict[str, Callable[[Object], Iterable[str]]] | None = None) -> None:
         self._objects: dict[str, Object] = {}
@@ -32,31 +34,31 @@ class Store:
         return key in self._objects
 
     def __iter__(self) -> Iterator[Object]:
-        """All objects, in a list of its own: the store may change meanwhile."""
+        """Iterate over a copy of all objects, because the store may change meanwhile."""
         return iter(list(self._objects.values()))
 
     def keys(self) -> list[str]:
-        """All keys."""
+        """Return all keys."""
         return list(self._objects)
 
     def get(self, key: str) -> Object | None:
-        """The object, or None."""
+        """Return the object, or None."""
         return self._objects.get(key)
 
     def by_index(self, index: str, value: str) -> list[Object]:
-        """The objects that the indexer gives this value for, oldest first."""
+        """Return the objects with this value in the index, oldest first."""
         return [self._objects[key] for key in self._indexes[index].get(value, ())]
 
     def has(self, index: str, value: str) -> bool:
-        """Whether the indexer gives this value for any object."""
+        """Return whether any object has this value in the index."""
         return value in self._indexes[index]
 
     def values(self, index: str) -> list[str]:
-        """All values that the indexer gives."""
+        """Return all values in the index."""
         return list(self._indexes[index])
 
     def put(self, key: str, obj: Object) -> Object | None:
-        """Takes in the object; returns the one it replaces."""
+        """Store the object, and return the one that it replaces."""
         old = self._objects.get(key)
         if old is not None:
             self._unindex(key, old)
@@ -67,7 +69,7 @@ class Store:
         return old
 
     def remove(self, key: str) -> Object | None:
-        """Forgets the object; returns it."""
+        """Remove the object, and return it."""
         old = self._objects.pop(key, None)
         if old is not None:
             self._unindex(key, old)

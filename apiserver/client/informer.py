@@ -1,10 +1,10 @@
-"""A local copy of a collection: lists it, then follows it by watching, for as long as it runs.
+"""Keep a local copy of a collection: list it, then watch it until cancelled.
 
-Survives broken connections (resumes where it was), expired histories (lists anew) and silence (a stalled connection is
-cut). Nothing is ever dropped because the server is away: the last known state stays, and `stale_since` tells.
-
-What a write was answered with is taken in at once (`learn`), so that the writer's next decision knows of it: the watch tells it later, and
-a decision on what was before would be a conflict.
+The informer survives broken connections (it resumes), expired histories (it lists again) and
+silence (it closes a stalled connection). Objects are never dropped because the server is
+unreachable: the last known state stays, and `stale_since` says since when. The answer of a write is
+stored at once (`learn`), so that the writer's next decision uses it. The watch delivers it later,
+and a decision based on the old state would end in a conflict.
 """
 
 from __future__ import annotations
@@ -32,11 +32,12 @@ log = logging.getLogger(__name__)
 
 
 class Informer:
-    """Keeps `store` up to date and tells handlers of each change as (old, new): None where there was or is no object.
+    """A copy of a collection in `store`, which calls handlers with each change as (old, new).
 
-    Handlers run in the event loop and must only take note (add keys to queues). `synced` is set after the first complete
-    list. `transform` trims objects before they are kept (metadata must stay). `last_error` and `stale_since` (event loop's
-    time) are set while the server cannot be followed.
+    None means that there was or is no object. Handlers run in the event loop and must only take
+    note (add keys to queues). `synced` is set after the first complete list. `transform` reduces
+    objects before they are stored (metadata must stay). `last_error` and `stale_since` (event
+    loop's time) are set while the server cannot be followed.
     """
 
     def __init__(
@@ -69,17 +70,19 @@ class Informer:
         self._learned: dict[str, int] = {}
 
     def add_handler(self, handler: Handler) -> None:
-        """Tells this handler of every change from now on, and of what is there already as (None, object)."""
+        """Call this handler for every later change, and for each present object as (None,
+        object)."""
         self._handlers.append(handler)
         for obj in self.store:
             handler(None, obj)
 
     def add_health_handler(self, handler: Callable[[], None]) -> None:
-        """Calls this whenever `synced`, `last_error` or `stale_since` changes."""
+        """Call this handler whenever `synced`, `last_error` or `stale_since` changes."""
         self._health_handlers.append(handler)
 
     def learn(self, obj: Object) -> None:
-        """Take in what a write was answered with. Ignored of objects that the watch has not told of, for they may be deleted already."""
+        """Store the answer of a write. An object that the watch has not seen may be deleted
+        already: ignored."""
         key, seen = key_of(obj), self.store.get(key_of(obj))
         if seen is None or seen["metadata"].get("uid") != obj["metadata"].get("uid"):
             return
@@ -88,7 +91,7 @@ class Informer:
             self._put(key, obj)
 
     async def run(self) -> None:
-        """Follows the collection until cancelled."""
+        """Follow the collection until cancelled."""
         listed = False
         while True:
             try:
@@ -113,7 +116,7 @@ class Informer:
             field_selector=self._field_selector,
         )
         self._version = version
-        self._learned.clear()  # a server that was restored counts from another number on
+        self._learned.clear()  # a restored server counts from another number
         seen = set()
         for obj in items:
             key = key_of(obj)
@@ -128,7 +131,7 @@ class Informer:
             self._tell_health()
 
     async def _watch(self) -> None:
-        """One watch, until the server ends it."""
+        """Watch once, until the server ends the watch."""
         watch = self.client.watch(
             self.resource,
             self.namespace,
@@ -166,7 +169,8 @@ class Informer:
     def _put(self, key: str, obj: Object) -> None:
         old = self.store.get(key)
         if old is not None and old["metadata"].get("uid") != obj["metadata"].get("uid"):
-            self._notify(self.store.remove(key), None)  # deleted and made anew while we did not look
+            # deleted and created again while we did not watch
+            self._notify(self.store.remove(key), None)
             old = None
         if old is not None and old["metadata"].get("resourceVersion") == obj["metadata"].get("resourceVersion"):
             return
@@ -206,6 +210,6 @@ class Informer:
 
 
 def _revision(obj: Object) -> int:
-    """Return the resourceVersion as the number that it is in Kubernetes; -1 if it is none."""
+    """Return the resourceVersion as a number, as in Kubernetes, or -1 if it is not a number."""
     version = str(obj["metadata"].get("resourceVersion") or "")
     return int(version) if version.isascii() and version.isdigit() else -1

@@ -1,7 +1,9 @@
-"""From a kubeconfig (a path, a dict out of a secret, or the pod's own) to what a session needs: URL, TLS, a token.
+"""Load a kubeconfig into what a session needs: URL, TLS and token.
 
-kubernetes-asyncio reads it. Inline keys go to a private folder that is gone before this returns (it would leave them in
-files until exit). A dict comes out of a secret, so it may neither run a program nor read a file of this machine.
+The source is a path, a dict from a secret, or the pod's service account. kubernetes-asyncio reads
+it. Inline keys are written to a private folder that is deleted before this returns (the library
+would leave them in files until exit). A dict comes from a secret, so it may neither run a program
+nor read a file of this machine.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Access", "Endpoint", "Source", "load", "parse"]
 
 Source = str | os.PathLike[str] | dict[str, Any] | None
-"""Where the configuration is: a file, a kubeconfig as a dict, or None for the pod's service account."""
+"""The configuration: a file, a kubeconfig as a dict, or None for the pod's service account."""
 
 READS_FILES = ("client-certificate", "client-key", "tokenFile", "certificate-authority")
 RUNS_PROGRAMS = ("exec", "auth-provider")
@@ -37,8 +39,10 @@ INLINE = ("client-certificate", "client-key", "certificate-authority")
 
 @dataclass(frozen=True)
 class Endpoint:
-    """A server that takes the same credentials, in place of the one that the configuration names: its URL, the authority of its
-    certificate (PEM), and the name in that."""
+    """A server that accepts the same credentials, instead of the one in the configuration.
+
+    It consists of the URL, the authority of the certificate (PEM), and the name in the
+    certificate."""
 
     url: str
     authority: str
@@ -47,7 +51,9 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Access:
-    """How to reach one API server. `authorization` yields the Authorization header's value, or None; tokens may change."""
+    """The parameters for requests to one API server.
+
+    `authorization` returns the value of the Authorization header, or None. Tokens may change."""
 
     host: str
     ssl_context: ssl.SSLContext | None
@@ -57,7 +63,8 @@ class Access:
 
 
 def parse(text: str | bytes) -> dict[str, Any]:
-    """The kubeconfig in a secret's value. Raises BadConfig with what is wrong, without quoting it."""
+    """Return the kubeconfig in a secret's value. Raises BadConfig, which does not quote the
+    value."""
     try:
         value = yaml.safe_load(text)
     except (yaml.YAMLError, UnicodeDecodeError):
@@ -68,13 +75,17 @@ def parse(text: str | bytes) -> dict[str, Any]:
 
 
 async def load(source: Source, context: str | None = None, at: Endpoint | None = None) -> Access:
-    """Reads the configuration. `at`: where to go with its credentials, if elsewhere. Raises BadConfig when it cannot be used."""
+    """Load the configuration. `at` is another server for its credentials.
+
+    Raises BadConfig if it cannot be used."""
     configuration = Configuration()
     with tempfile.TemporaryDirectory(prefix="metal3-workloads-") as folder:
         try:
             if isinstance(source, dict):
-                # Its files are written and read in a thread: no program may run here, so that no child process needs this loop.
-                # The coroutine is made there: when this is cancelled before the thread has begun, there is none that nobody awaits.
+                # The library writes and reads files, so this runs in a thread. No program may run
+                # here, so no child process needs this loop. The coroutine is created in the thread:
+                # if this is cancelled before the thread starts, no coroutine is left that was never
+                # awaited.
                 await asyncio.to_thread(lambda: asyncio.run(_load_dict(source, context, folder, configuration)))
             elif source is None:
                 # The library has no types.
@@ -150,7 +161,8 @@ def _ssl_context(configuration: Configuration, authority: str | None) -> ssl.SSL
     if not configuration.verify_ssl:
         raise BadConfig("insecure-skip-tls-verify is not supported: give the cluster's certificate-authority-data")
     context = ssl.create_default_context(cafile=None if authority else configuration.ssl_ca_cert, cadata=authority)
-    # Python 3.13 made this the default; many clusters' CAs lack an authority key identifier.
+    # Python 3.13 made this the default, but the CAs of many clusters lack an authority key
+    # identifier.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if configuration.cert_file:
         context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)

@@ -1,4 +1,4 @@
-"""Small reads of Kubernetes objects as plain dicts: keys, metadata, label selectors. Pure."""
+"""Read Kubernetes objects that are plain dicts: keys, metadata, label selectors."""
 
 from __future__ import annotations
 
@@ -26,12 +26,14 @@ __all__ = [
 Object = dict[str, Any]
 """A Kubernetes object as decoded JSON. Objects from an informer are shared: never change them."""
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:~-]*")
-"""What stands in a URL as it is, and cannot be read as a way to another directory."""
+"""Text that is safe in a URL, and cannot be read as a path to another directory."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """A kind as it is addressed: group ("" for core), version, plural; `kind` and `namespaced` for what needs them."""
+    """The address of a kind: group ("" for core), version and plural.
+
+    `kind` and `namespaced` are for the callers that need them."""
 
     group: str
     version: str
@@ -41,14 +43,15 @@ class Resource:
 
     @property
     def api_version(self) -> str:
-        """As objects say it: group/version, or version alone for the core group."""
+        """group/version, or only the version for the core group, as in objects."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """The URL path of a collection (in all namespaces without one), an object or its subresource.
+        """Return the URL path of a collection, an object or its subresource. "" means all
+        namespaces.
 
-        Names come from tenants, and the request is made with the controllers' rights: a name that could lead elsewhere is one that no
-        object has. Raises ApiException (404) for it.
+        Names come from tenants, and the request has the controllers' permissions. A name that could
+        lead elsewhere belongs to no object. Raises ApiException (404) for it.
         """
         parts = ["/apis", _segment(self.group)] if self.group else ["/api"]
         parts.append(_segment(self.version))
@@ -60,7 +63,7 @@ class Resource:
 
 
 def _segment(text: str) -> str:
-    """A part of a path (k8s.io/apimachinery IsValidPathSegmentName)."""
+    """Return a part of a path (k8s.io/apimachinery IsValidPathSegmentName)."""
     if PLAIN.fullmatch(text):
         return text
     if text in ("", ".", "..") or "/" in text or "%" in text:
@@ -73,7 +76,7 @@ def name_of(obj: Object) -> str:
 
 
 def namespace_of(obj: Object) -> str:
-    """The namespace; empty for cluster-scoped objects."""
+    """Return the namespace, "" for cluster-scoped objects."""
     return str(obj["metadata"].get("namespace") or "")
 
 
@@ -90,24 +93,26 @@ def annotations_of(obj: Object) -> dict[str, str]:
 
 
 def deleting(obj: Object) -> bool:
-    """Whether the object is being deleted."""
+    """Return whether the object is being deleted."""
     return bool(obj["metadata"].get("deletionTimestamp"))
 
 
 def key_of(obj: Object) -> str:
-    """ "namespace/name", or "name" for cluster-scoped objects: what queues and stores work with."""
+    """Return "namespace/name", or "name" for cluster-scoped objects: the key in queues and
+    stores."""
     namespace = namespace_of(obj)
     return f"{namespace}/{name_of(obj)}" if namespace else name_of(obj)
 
 
 def split_key(key: str) -> tuple[str, str]:
-    """(namespace, name) of a key; the namespace is empty for cluster-scoped objects."""
+    """Return the namespace and the name of a key. The namespace is "" for cluster-scoped
+    objects."""
     namespace, _, name = key.rpartition("/")
     return namespace, name
 
 
 def matches(selector: Object | None, labels: dict[str, str]) -> bool:
-    """Whether a LabelSelector (as JSON) matches; no selector and an empty one match everything."""
+    """Return whether a LabelSelector (as JSON) matches. None and an empty one match everything."""
     if not selector:
         return True
     if any(labels.get(key) != value for key, value in (selector.get("matchLabels") or {}).items()):
@@ -121,7 +126,7 @@ def _expression(requirement: Object, labels: dict[str, str]) -> bool:
         case "In":
             return labels.get(key) in values
         case "NotIn":
-            return labels.get(key) not in values  # as in Kubernetes: true where the label is missing
+            return labels.get(key) not in values  # as in Kubernetes, true if the label is missing
         case "Exists":
             return key in labels
         case "DoesNotExist":

@@ -100,7 +100,7 @@ def test_migrate_goes_on_where_it_was(tmp_path: Path, capsys: pytest.CaptureFixt
 
     asyncio.run(begin())
     assert main(["migrate", "--from", url(source), "--to", url(target)]) == 0
-    assert "going on: 1 of 2 keys are there" in capsys.readouterr().err
+    assert "continuing: 1 of 2 keys are there" in capsys.readouterr().err
     assert [*items(target)] == ["/a", "/b"]
 
 
