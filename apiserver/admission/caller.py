@@ -1,6 +1,7 @@
-"""Calls to webhooks: POST of an AdmissionReview over TLS that is verified against the configuration's own authority.
+"""Call webhooks: POST an AdmissionReview over TLS, verified against the configuration's authority.
 
-No redirects, no proxies, bounded answers. Connections are kept, apart for each authority.
+There are no redirects and no proxies, and answers are bounded. Connections are kept, separately for
+each authority.
 """
 
 from __future__ import annotations
@@ -17,20 +18,23 @@ if TYPE_CHECKING:
 __all__ = ["CallFailed", "Caller", "HttpCaller"]
 
 LIMIT = 3 * 1024 * 1024
-"""Bytes of an answer."""
+"""The bytes of an answer."""
 AUTHORITIES = 256
-"""Whose TLS contexts are kept."""
+"""The number of authorities whose TLS contexts are kept."""
 
 
 class CallFailed(Exception):
-    """No usable answer; the message says why. What the webhook's failurePolicy is about."""
+    """The webhook gave no usable answer, so its failurePolicy applies. The message gives the
+    reason."""
 
 
 class Caller(Protocol):
-    """Reaches webhooks."""
+    """Calls webhooks."""
 
     async def call(self, webhook: Webhook, body: bytes) -> bytes:
-        """The body of the webhook's answer to an AdmissionReview in JSON, within its timeout. Raises CallFailed."""
+        """Return the body of the webhook's answer to an AdmissionReview in JSON.
+
+        Raises CallFailed, also after the webhook's timeout."""
 
 
 class HttpCaller:
@@ -41,14 +45,15 @@ class HttpCaller:
         self._contexts: dict[str, ssl.SSLContext] = {}
 
     async def close(self) -> None:
-        """Ends all connections."""
+        """Close all connections."""
         session, self._session = self._session, None
         if session is not None:
             await session.close()
 
     async def call(self, webhook: Webhook, body: bytes) -> bytes:
-        """See Caller."""
-        # In a task of its own: a request whose next step is put off would take an answer that has come in time for one that is late.
+        """Call a webhook. See Caller."""
+        # The call runs in its own task. Otherwise, a request whose next step is delayed would take
+        # an answer that came in time for a late one.
         return await asyncio.create_task(self._call(webhook, body))
 
     async def _call(self, webhook: Webhook, body: bytes) -> bytes:
@@ -81,7 +86,7 @@ class HttpCaller:
         return self._session
 
     def _context(self, webhook: Webhook) -> ssl.SSLContext:
-        """The webhook's authority only, or the system's."""
+        """Return the TLS context for the webhook's authority, or for the system's."""
         context = self._contexts.get(webhook.ca)
         if context is None:
             try:

@@ -1,4 +1,4 @@
-"""The admission plugins of a write, in order. Each sees what the one before it returned."""
+"""Run the admission plugins of a write in order. Each sees the result of the previous one."""
 
 from __future__ import annotations
 
@@ -14,14 +14,17 @@ __all__ = ["AdmissionChain"]
 
 
 class AdmissionChain:
-    """An Admission of several. Mutating plugins come first, validating ones see the final object, quota is charged last, so that
-    nothing refused is counted: NamespaceLifecycle, MutatingWebhook, ValidatingWebhook, ResourceQuota."""
+    """An Admission that consists of several plugins.
+
+    The order is NamespaceLifecycle, MutatingWebhook, ValidatingWebhook, ResourceQuota. Mutating
+    plugins come first, so that validating ones see the final object. Quota is charged last, so that
+    no refused write is counted."""
 
     def __init__(self, plugins: Sequence[Admission]) -> None:
         self._plugins = tuple(plugins)
 
     async def admit(self, attributes: Attributes) -> dict[str, Any] | None:
-        """See Admission."""
+        """Run the plugins. See Admission."""
         for plugin in self._plugins:
             new = await plugin.admit(attributes)
             if new is not attributes.new:

@@ -1,8 +1,10 @@
-"""matchConditions of webhooks: CEL expressions over the request, evaluated by CEL's C++ implementation.
+"""Evaluate matchConditions of webhooks, CEL expressions over the request, with CEL's C++ library.
 
-Known are CEL's standard functions and macros with the strings, math, optional, bindings and encoders extensions, over the variables object,
-oldObject and request. What Kubernetes adds (authorizer, quantity, ip, url, …) is not: such a condition cannot be compiled and fails by
-the webhook's failurePolicy. Work is bounded: an evaluation ends after ten thousand iterations of all its macros together.
+Supported are CEL's standard functions and macros, and the extensions strings, math, optional,
+bindings and encoders, over the variables object, oldObject and request. Kubernetes' additions
+(authorizer, quantity, ip, url, …) are not: such a condition cannot be compiled, and the webhook's
+failurePolicy applies. Work is bounded: an evaluation ends after ten thousand iterations of all its
+macros together.
 """
 
 from __future__ import annotations
@@ -19,16 +21,18 @@ __all__ = ["ConditionError", "fulfilled"]
 
 VARIABLES = ("object", "oldObject", "request")
 LONGEST = 256
-"""Characters of an error that are told."""
+"""The characters of an error that are reported."""
 
 
 class ConditionError(Exception):
-    """Conditions that could not be decided; the message names them and why."""
+    """Conditions could not be decided. The message names them and gives the reasons."""
 
 
 def fulfilled(conditions: Iterable[tuple[str, str]], variables: Mapping[str, Any]) -> bool:
-    """Whether all of these (name, expression) pairs are true. One that is false decides, whatever becomes of the others; otherwise
-    one that has no value raises ConditionError. `variables`: one of each of VARIABLES, as decoded JSON."""
+    """Return whether all of these (name, expression) pairs are true.
+
+    A false condition decides, whatever the others are. Otherwise a condition without a value raises
+    ConditionError. `variables` has a value for each of VARIABLES, as decoded JSON."""
     errors = []
     for name, expression in conditions:
         try:
@@ -59,7 +63,7 @@ def _value(expression: str, variables: Mapping[str, Any]) -> bool:
 
 @remembering(1024, 4096)
 def _compiled(expression: str) -> Any:
-    """The program, or why there is none: as telling the next time."""
+    """Return the program, or the error that compiling it caused, which is cached as well."""
     try:
         return _environment().compile(expression)
     except RuntimeError as error:
@@ -68,7 +72,7 @@ def _compiled(expression: str) -> Any:
 
 @lru_cache(maxsize=1)
 def _environment() -> Any:
-    # 25 MB of memory that most servers never need.
+    # The library takes 25 MB of memory that most servers never need.
     from cel_expr_python import cel
     from cel_expr_python.ext import ext_bindings, ext_encoders, ext_math, ext_optional, ext_strings
 

@@ -1,4 +1,4 @@
-"""Mutating- and ValidatingWebhookConfigurations as this server uses them: read when they change, in the order they are called in."""
+"""Parse Mutating- and ValidatingWebhookConfigurations when they change, in the order of calls."""
 
 from __future__ import annotations
 
@@ -19,16 +19,18 @@ __all__ = ["Configurations", "Webhook", "webhooks_of"]
 log = logging.getLogger(__name__)
 
 SECONDS = 10
-"""For a webhook whose configuration names no timeout."""
+"""The timeout in seconds of a webhook whose configuration names none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Webhook:
-    """One webhook of a configuration, defaults filled.
+    """One webhook of a configuration, with defaults.
 
-    url: where it is, https. ca: its authority in PEM, "" for the system's. timeout: seconds. fails_closed: failurePolicy.
-    dry_run: whether it may be asked of writes that do not happen. conditions: (name, CEL expression) pairs.
-    versions: of AdmissionReview, as it prefers them. broken: why it cannot be called at all, "" if it can."""
+    url: the https URL. ca: the authority in PEM, "" for the system's. timeout: seconds.
+    fails_closed: the failurePolicy. dry_run: whether it may be called for dry-run writes.
+    reinvoked: whether its reinvocationPolicy is IfNeeded. conditions: (name, CEL expression) pairs.
+    versions: of AdmissionReview, in the webhook's order of preference. broken: the reason why it
+    cannot be called, "" if it can."""
 
     configuration: str
     name: str
@@ -48,7 +50,9 @@ class Webhook:
 
 
 class Configurations:
-    """All configurations of one kind. Feed it with `changed`; `known` tells once that everything was told."""
+    """All configurations of one kind, updated by `changed`.
+
+    `known` is true after the first complete list."""
 
     def __init__(self) -> None:
         self.known = False
@@ -56,7 +60,7 @@ class Configurations:
         self._by_name: dict[str, tuple[Webhook, ...]] = {}
 
     def changed(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
-        """A configuration is new, changed or (new is None) gone."""
+        """Process a configuration that is new, changed, or deleted (`new` is None)."""
         name = (new or old or {})["metadata"]["name"]
         if new is None:
             self._by_name.pop(name, None)
@@ -66,8 +70,10 @@ class Configurations:
 
 
 def webhooks_of(configuration: Mapping[str, Any]) -> tuple[Webhook, ...]:
-    """The webhooks of a configuration, in its order. kube-apiserver validated it; what cannot be read nevertheless is `broken`, and
-    so fails by its policy whatever it is asked."""
+    """Return the webhooks of a configuration, in its order.
+
+    kube-apiserver has validated it. A webhook that cannot be read nevertheless is `broken`, and
+    fails by its policy for every write."""
     name = configuration["metadata"]["name"]
     return tuple(_webhook(name, index, webhook) for index, webhook in enumerate(configuration.get("webhooks") or ()))
 
@@ -103,7 +109,9 @@ def _webhook(configuration: str, index: int, given: Mapping[str, Any]) -> Webhoo
 
 
 def _client(config: Mapping[str, Any]) -> tuple[str, str, str]:
-    """URL, authority, and why neither is of use. A service is reached by its name in the cluster's DNS, which its certificate is for."""
+    """Return the URL, the authority, and the reason why they are unusable ("" if they are not).
+
+    A service is reached by its name in the cluster's DNS, for which its certificate is issued."""
     try:
         ca = base64.b64decode(config.get("caBundle") or "", validate=True).decode("ascii")
     except (binascii.Error, ValueError):

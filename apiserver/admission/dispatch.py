@@ -1,4 +1,6 @@
-"""What both kinds of webhooks share: which of them a write concerns, one call, and what a failed call means."""
+"""Select the webhooks of a write, call them, and apply their failurePolicy.
+
+Mutating and validating webhooks share this."""
 
 from __future__ import annotations
 
@@ -28,12 +30,13 @@ log = logging.getLogger(__name__)
 
 
 class Unanswered(Exception):
-    """A webhook that could not be asked, whose failurePolicy says to go on without it."""
+    """A webhook could not be called, and its failurePolicy is to continue without it."""
 
 
 @dataclass(frozen=True)
 class Dispatch:
-    """Everything that calling webhooks takes. `mutating`: which kind of them `configurations` holds."""
+    """The components for calling webhooks. `mutating` is the kind of webhooks in
+    `configurations`."""
 
     configurations: Configurations
     namespaces: Namespaces
@@ -41,13 +44,16 @@ class Dispatch:
     mutating: bool
 
     def webhooks(self) -> tuple[Webhook, ...]:
-        """All of them, in order. Raises ApiError (503) as long as they are not known: a write must not slip past them."""
+        """Return all webhooks in order.
+
+        Raises ApiError (503) while they are not known, so that no write bypasses them."""
         if not self.configurations.known:
             raise service_unavailable("the cluster's admission webhooks are not known yet; try again")
         return self.configurations.webhooks
 
     async def concerns(self, webhook: Webhook, attributes: Attributes) -> bool:
-        """Whether the webhook is to be asked of the write. Raises ApiError when that cannot be decided."""
+        """Return whether the webhook must be called for the write. Raises ApiError if that is
+        undecidable."""
         if not any(rule.matches(attributes) for rule in webhook.rules) or not objects_match(webhook.objects, attributes):
             return False
         if attributes.namespace and webhook.namespaces.requirements:
@@ -59,7 +65,9 @@ class Dispatch:
         return not webhook.conditions or self._fulfilled(webhook, attributes)
 
     async def ask(self, webhook: Webhook, attributes: Attributes) -> Verdict:
-        """The webhook's verdict; its warnings and annotations are noted. Raises Unanswered, or ApiError: a failed call is a 500."""
+        """Return the webhook's verdict, and record its warnings and annotations.
+
+        Raises Unanswered, or ApiError: a failed call is a 500."""
         if attributes.context.dry_run and not webhook.dry_run:
             raise bad_request(f'admission webhook "{webhook.name}" does not support dry run')
         try:
@@ -73,7 +81,7 @@ class Dispatch:
         return found
 
     def failure(self, webhook: Webhook, why: str) -> ApiError | Unanswered:
-        """What to raise when the webhook cannot be asked."""
+        """Return the error to raise for a webhook that cannot be called."""
         how = "closed" if webhook.fails_closed else "open"
         log.warning("failing %s: webhook %s of configuration %s: %s", how, webhook.name, webhook.configuration, why)
         return internal(f'failed calling webhook "{webhook.name}": {why}') if webhook.fails_closed else Unanswered(why)
@@ -99,7 +107,8 @@ class Dispatch:
 
 
 def variables_of(attributes: Attributes) -> dict[str, Any]:
-    """What matchConditions see: the request as AdmissionReview has it, the objects apart."""
+    """Return the variables of matchConditions: AdmissionReview's request, and the objects
+    separately."""
     request = review.request_of("", attributes)
     objects = {"object": request.pop("object"), "oldObject": request.pop("oldObject")}
     return {**objects, "request": {"subResource": "", "namespace": "", "name": "", **request}}

@@ -1,4 +1,6 @@
-"""Hosts that a namespace holds without a Workload: they count against its quota of Workloads, so that a quota of N is N hosts."""
+"""Count hosts that a namespace holds without a Workload against its quota of Workloads.
+
+So a quota of N Workloads is a quota of N hosts."""
 
 from __future__ import annotations
 
@@ -15,16 +17,17 @@ __all__ = ["Holding"]
 
 
 class Holding:
-    """Counts what quotas count beside Workloads (see ResourceQuota)."""
+    """Counts what quotas count besides Workloads (see ResourceQuota)."""
 
     def __init__(self, claims: Claims) -> None:
         self._claims = claims
 
     def beside(self, attributes: Attributes) -> int:
-        """How many hosts count beside the Workloads for this write. The host that is taken by it counts as its Workload.
+        """Return the number of hosts to count besides the Workloads for this write.
 
-        Where that is not known yet, a host that the namespace left uncleaned does not count: the Workload may be meant to take it
-        again, and its binding to another one is refused."""
+        The host that the write takes counts as its Workload. If that host is not known yet, a host
+        that the namespace left uncleaned does not count: the Workload may be meant to take it
+        again, and its binding to another host is refused."""
         if attributes.resource is not self._claims.workloads.resource:
             return 0
         hosts = self._claims.outliving(attributes.namespace)
@@ -36,7 +39,7 @@ class Holding:
         return sum(not takes_again(host.object(), attributes.namespace) for host in hosts)
 
     def _target(self, attributes: Attributes) -> str | None:
-        """The name of the Host that the write is about, if it names one."""
+        """Return the name of the Host that the write is about, or None."""
         new = attributes.new or {}
         if attributes.subresource:
             return str((new.get("target") or {}).get("name") or "")

@@ -1,7 +1,8 @@
-"""MutatingAdmissionWebhook: one webhook after the other, each seeing what those before it made of the object.
+"""Call mutating webhooks in sequence (MutatingAdmissionWebhook).
 
-Source: admission/plugin/webhook/mutating/dispatcher.go of k8s.io/apiserver. Webhooks with reinvocationPolicy IfNeeded are asked
-once more if a later one changed the object.
+Each webhook sees the changes of the previous ones. Source:
+admission/plugin/webhook/mutating/dispatcher.go of k8s.io/apiserver. A webhook with
+reinvocationPolicy IfNeeded is called once more if a later one changed the object.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ __all__ = ["MutatingWebhooks"]
 
 
 class MutatingWebhooks:
-    """An Admission."""
+    """The Admission of mutating webhooks."""
 
     def __init__(self, dispatch: Dispatch) -> None:
         self._dispatch = dispatch
 
     async def admit(self, attributes: Attributes) -> dict[str, Any] | None:
-        """See Admission. The object comes back normalized if a webhook changed it, and as it is otherwise."""
+        """Return the object, normalized if a webhook changed it. See Admission."""
         if not self._dispatch.webhooks():
             return attributes.new
         after, again = await self._round(attributes, 0)
@@ -39,7 +40,9 @@ class MutatingWebhooks:
         return attributes.new if after.new is attributes.new or after.new is None else contained(attributes, after.new)
 
     async def _round(self, attributes: Attributes, number: int, only: set[str] | None = None) -> tuple[Attributes, set[str]]:
-        """The write after all webhooks (or those with these uids), and the uids of those that have to see it again."""
+        """Return the write after all webhooks, and the uids of those that must be called again.
+
+        `only` restricts the round to webhooks with these uids."""
         called, again = set[str](), set[str]()
         for index, webhook in enumerate(self._dispatch.webhooks()):
             if (only is not None and webhook.uid not in only) or not await self._dispatch.concerns(webhook, attributes):
@@ -54,7 +57,7 @@ class MutatingWebhooks:
         return attributes, again
 
     async def _ask(self, webhook: Webhook, attributes: Attributes, place: str) -> dict[str, Any] | None:
-        """The object as the webhook changed it; None if it did not."""
+        """Return the object as the webhook changed it, or None if it did not."""
         annotations = attributes.context.annotations
         try:
             verdict = await self._dispatch.ask(webhook, attributes)
@@ -77,6 +80,6 @@ class MutatingWebhooks:
         return changed
 
     def _note_patch(self, webhook: Webhook, attributes: Attributes, place: str, patch: list[dict[str, Any]]) -> None:
-        """A patch quotes objects: it belongs where requests are recorded in full."""
+        """Record a patch for audit at levels with complete requests, because it quotes objects."""
         told = {"configuration": webhook.configuration, "webhook": webhook.name, "patch": patch, "patchType": "JSONPatch"}
         attributes.context.details[f"patch.webhook.admission.k8s.io/{place}"] = orjson.dumps(told).decode()

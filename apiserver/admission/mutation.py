@@ -1,6 +1,7 @@
-"""What a mutating webhook may make of an object. Pure, but for the errors it raises.
+"""Apply the changes of a mutating webhook to an object.
 
-kube-apiserver lets webhooks change anything and then takes back what is not a client's to write; so does this.
+kube-apiserver lets webhooks change anything, and then restores what a client may not write. So does
+this module.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ _SYSTEM = (*metadata.SYSTEM_FIELDS, "managedFields")
 
 
 def patched(webhook: str, obj: dict[str, Any], patch: Any) -> dict[str, Any]:
-    """What the webhook's JSON patch makes of `obj`, which is changed. Raises ApiError (500): the fault is the webhook's."""
+    """Return `obj` with the webhook's JSON patch applied. Changes `obj`.
+
+    Raises ApiError (500), because the error is the webhook's."""
     try:
         result = json_patch(obj, operations_of(patch))
     except ApiError as error:
@@ -33,8 +36,11 @@ def patched(webhook: str, obj: dict[str, Any], patch: Any) -> dict[str, Any]:
 
 
 def contained(before: Attributes, after: dict[str, Any]) -> dict[str, Any]:
-    """The mutated object as it may go on: normalized, the system's metadata and the part that this request does not write as they
-    were. `before`: the write before mutation. Raises ApiError: the webhook's faults are told as the client's would be."""
+    """Return the mutated object in its permitted form, normalized.
+
+    The system's metadata, and the part that this request does not write, are as before. `before` is
+    the write before mutation. Raises ApiError: errors of the webhook are reported like those of the
+    client."""
     new, resource = before.new, before.resource
     assert new is not None, "there is nothing to mutate in a deletion"
     if before.subresource not in ("", "status"):
@@ -59,7 +65,7 @@ def contained(before: Attributes, after: dict[str, Any]) -> dict[str, Any]:
 
 
 def _own_part(new: dict[str, Any], result: dict[str, Any], subresource: str) -> dict[str, Any]:
-    """With status, or for the status subresource everything but status and metadata, as the client's request left it."""
+    """Restore status, or for the status subresource everything except status and metadata."""
     if subresource == "status":
         return {**new, "metadata": result["metadata"], **({"status": result["status"]} if "status" in result else {})}
     result.pop("status", None)

@@ -1,4 +1,4 @@
-"""NamespaceLifecycle: nothing is created in a namespace that is missing or terminating (plugin/pkg/admission of kube-apiserver)."""
+"""Refuse creations in missing or terminating namespaces (NamespaceLifecycle of kube-apiserver)."""
 
 from __future__ import annotations
 
@@ -18,18 +18,23 @@ __all__ = ["IMMORTAL", "NamespaceLifecycle"]
 
 IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 LIVE_SECONDS = 30.0
-"""For how long after its namespace's deletion a creation is checked against the source itself, not a copy."""
+"""The seconds after a namespace's deletion in which creations are checked at the source, not a
+cache."""
 
 
 class NamespaceLifecycle:
-    """An Admission. Updates and deletions go through: a terminating namespace's objects must be able to leave."""
+    """The Admission of NamespaceLifecycle.
+
+    Updates and deletions pass, so that the objects of a terminating namespace can be deleted."""
 
     def __init__(self, namespaces: Namespaces, clock: Callable[[], float] = time.monotonic) -> None:
         self._namespaces, self._clock = namespaces, clock
         self._deleted: dict[str, float] = {}
 
     async def admit(self, attributes: Attributes) -> dict[str, Any] | None:
-        """See Admission. Raises 404 for a missing namespace, 403 for a terminating or an immortal one."""
+        """Check the namespace. See Admission.
+
+        Raises ApiError: 404 for a missing namespace, 403 for a terminating or immortal one."""
         resource = attributes.resource
         if resource.group == "" and resource.plural == "namespaces":
             self._guard(attributes.operation, attributes.name)

@@ -1,7 +1,9 @@
-"""Object counts under ResourceQuotas: which quotas count a kind, and which of several creations fit into all of them. Pure.
+"""Decide which quotas count a kind, and which of several creations fit into all of them.
 
-Two numbers say what is used, and the larger one counts: status.used, which all servers and the quota controller write, and what this
-server itself holds or is about to. The first may lag behind a creation that a recount has overtaken, the second behind other replicas.
+Two numbers say what is used, and the larger one counts. One is status.used, which all servers and
+the quota controller write. The other is the number of objects that this server has or is about to
+create. The first may lag behind a creation that a recount has overtaken, the second behind other
+replicas.
 """
 
 from __future__ import annotations
@@ -25,12 +27,12 @@ _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 
 
 class StatusUnknown(Exception):
-    """A quota whose use was not counted yet; args: its name."""
+    """The use of a quota has not been counted yet. The argument is the quota's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """What one ResourceQuota allows of one kind."""
+    """The limit and the use of one kind in one ResourceQuota."""
 
     quota: str
     hard: int
@@ -39,8 +41,10 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One creation. `charged`: quotas in whose status it is counted already. `dry`: it will not happen. `beside`: how many count that are
-    no objects of the kind (see Holding)."""
+    """One creation.
+
+    charged: the quotas whose status already counts it. dry: whether it is a dry run. beside: the
+    number of things that count but are not objects of the kind (see Holding)."""
 
     name: str
     charged: AbstractSet[str] = frozenset()
@@ -50,21 +54,25 @@ class Request:
 
 @dataclass(slots=True)
 class Outcome:
-    """`refusals`: one for each request, None where it fits. `used`: what is to be used of each quota afterwards, where that changes."""
+    """The decisions.
+
+    `refusals` has an entry for each request, None if it fits. `used` has the new use of each quota
+    whose use changes."""
 
     refusals: list[str | None] = field(default_factory=list)
     used: dict[str, int] = field(default_factory=dict)
 
 
 def counted_as(resource: Resource) -> str:
-    """The name under which quotas count objects of a kind."""
+    """Return the name under which quotas count objects of a kind."""
     return f"count/{resource.plural}.{resource.group}" if resource.group else f"count/{resource.plural}"
 
 
 def limits(quotas: Iterable[Mapping[str, Any]], counted: str) -> list[Limit]:
-    """What the quotas of a namespace say of this count, in the order of their names. Raises StatusUnknown.
+    """Return the limits of a namespace's quotas for this count, in the order of their names.
 
-    As for kube-apiserver it is status.hard that counts, and quotas with scopes, which are about pods and volume claims, never do."""
+    As in kube-apiserver, status.hard counts, and quotas with scopes, which are about pods and
+    volume claims, never do. Raises StatusUnknown."""
     found = []
     for quota in sorted(quotas, key=lambda quota: str(quota["metadata"]["name"])):
         spec, status = quota.get("spec") or {}, quota.get("status") or {}
@@ -78,8 +86,9 @@ def limits(quotas: Iterable[Mapping[str, Any]], counted: str) -> list[Limit]:
 
 
 def judge(found: Sequence[Limit], requests: Sequence[Request], held: AbstractSet[str], counted: str) -> Outcome:
-    """Whether each request, in turn, fits into all limits with those before it. `held`: the names of the objects that there are here, or
-    are about to be."""
+    """Decide for each request in turn whether it fits into all limits, after the previous ones.
+
+    `held` are the names of the objects that exist here, or are about to."""
     outcome, names = Outcome(), set(held)
     used = {limit.quota: limit.used for limit in found}
     for request in requests:
@@ -98,14 +107,14 @@ def judge(found: Sequence[Limit], requests: Sequence[Request], held: AbstractSet
 
 
 def with_used(quota: Mapping[str, Any], counted: str, used: int) -> dict[str, Any]:
-    """The quota with another count in its status, to be PUT under the resourceVersion it was read at."""
+    """Return the quota with another count in its status, to be PUT under its resourceVersion."""
     status = quota.get("status") or {}
     changed = {**status, "used": {**(status.get("used") or {}), counted: str(used)}}
     return {"apiVersion": "v1", "kind": "ResourceQuota", **quota, "status": changed}
 
 
 def quantity(text: object) -> int:
-    """A Kubernetes quantity as a whole number, rounded up. Raises ValueError."""
+    """Return a Kubernetes quantity as a whole number, rounded up. Raises ValueError."""
     matched = _QUANTITY.fullmatch(str(text))
     if matched is None:
         raise ValueError(f"not a quantity: {text}")
@@ -120,7 +129,7 @@ def quantity(text: object) -> int:
 
 
 def refusal(limit: Limit, used: int, counted: str, beside: int = 0) -> str:
-    """As kube-apiserver words it, and what is counted beside the objects."""
+    """Return the refusal in kube-apiserver's words, followed by what is counted besides objects."""
     asked, taken, most = (f"{counted}={number}" for number in (1, used + beside, limit.hard))
     words = f"exceeded quota: {limit.quota}, requested: {asked}, used: {taken}, limited: {most}"
     return f"{words}; {_BESIDE.format(beside)}" if beside else words

@@ -1,8 +1,10 @@
-"""ResourceQuota: creations are counted in the management cluster's ResourceQuotas before they happen.
+"""Count creations in the management cluster's ResourceQuotas before they happen.
 
-Source: admission/plugin/resourcequota of k8s.io/apiserver. As there, what waits of one namespace is decided at once and charged with
-one write of each quota's status under its resourceVersion, so that replicas, and the quota controller, agree. Unlike there, a creation
-that fails afterwards gets its charge back, and no recount that overtakes a creation lets another one in too many.
+Source: admission/plugin/resourcequota of k8s.io/apiserver. As there, all waiting creations of one
+namespace are decided together. They are charged with one write of each quota's status under its
+resourceVersion, so that replicas and the quota controller agree. Unlike there, a creation that
+fails afterwards is refunded, and a recount that overtakes a creation does not let another one
+exceed the quota.
 """
 
 from __future__ import annotations
@@ -27,33 +29,37 @@ __all__ = ["QuotaConflict", "QuotaUnavailable", "Quotas", "ResourceQuota"]
 log = logging.getLogger(__name__)
 
 SECONDS = 10.0
-"""For how long a creation waits to be counted."""
+"""The seconds that a creation waits for its decision."""
 ATTEMPTS = 10
-"""How often a decision is made anew when others write the quotas meanwhile."""
+"""How often a decision is repeated if others write the quotas meanwhile."""
 FORGOTTEN_SECONDS = 120.0
-"""After which a creation that nobody settled is taken to be over: longer than any request."""
+"""The seconds after which an unsettled creation counts as over, longer than any request."""
 
 
 class QuotaConflict(Exception):
-    """Another write of the quota came first, or it is gone: it has to be read again."""
+    """Another write of the quota came first, or it was deleted: it must be read again."""
 
 
 class QuotaUnavailable(Exception):
-    """The quotas cannot be read or written now; the message is for the operator."""
+    """The quotas cannot be read or written now. The message is for the operator."""
 
 
 class Quotas(Protocol):
-    """Where ResourceQuotas are."""
+    """A source of ResourceQuotas."""
 
     async def get(self, namespace: str, *, live: bool = False) -> list[dict[str, Any]]:
-        """All of a namespace. `live`: not from a copy that may be old. Raises QuotaUnavailable."""
+        """Return all quotas of a namespace. With `live`, never from a possibly stale cache.
+
+        Raises QuotaUnavailable."""
 
     async def put_status(self, quota: dict[str, Any]) -> None:
-        """Write its status, if it is still at its resourceVersion. Raises QuotaConflict, QuotaUnavailable."""
+        """Write the quota's status under its resourceVersion. Raises QuotaConflict or
+        QuotaUnavailable."""
 
 
 class _Charge:
-    """One creation, from its admission until it has happened or not. Called with that (see Context.charges)."""
+    """One creation, from its admission until its outcome, with which it is called (see
+    Context.charges)."""
 
     def __init__(self, group: _Group, name: str, *, dry: bool, beside: Callable[[], int]) -> None:
         self.group, self.name, self.dry, self.beside = group, name, dry, beside
@@ -66,10 +72,12 @@ class _Charge:
 
 
 class ResourceQuota:
-    """An Admission; the last one, so that nothing is counted that another one refuses.
+    """The Admission of quotas. It is the last one, so that no write is counted that another one
+    refuses.
 
-    `names(resource, namespace)`: of the objects this server holds. `beside(attributes)`: how many more count for a creation, or for a
-    binding, which takes something that may be counted already."""
+    `names(resource, namespace)` returns the names of this server's objects. `beside(attributes)`
+    returns how many more count for a creation, or for a binding, which takes something that may
+    already count."""
 
     def __init__(
         self,
@@ -81,7 +89,9 @@ class ResourceQuota:
         self._groups: dict[tuple[str, str], _Group] = {}
 
     async def admit(self, attributes: Attributes) -> dict[str, Any] | None:
-        """See Admission. Raises 403 for what exceeds a quota, 503 when that cannot be found out."""
+        """Charge a creation. See Admission.
+
+        Raises ApiError: 403 if it exceeds a quota, 503 if that cannot be checked."""
         new, resource, namespace, context = attributes.new, attributes.resource, attributes.namespace, attributes.context
         if attributes.operation != "CREATE" or not namespace:
             return new
@@ -93,7 +103,8 @@ class ResourceQuota:
         group = self._group(resource, namespace)
         known = next((one for one in context.charges if isinstance(one, _Charge) and one.group is group), None)
         if known is not None:
-            known.name = attributes.name  # another attempt of the same creation, under another name perhaps
+            # another attempt of the same creation, perhaps under another name
+            known.name = attributes.name
             return new
         why = await self._charge(group, attributes)
         if why is not None:
@@ -101,8 +112,11 @@ class ResourceQuota:
         return new
 
     async def _check_binding(self, attributes: Attributes) -> None:
-        """Raises 403 where the object was let in on condition that it takes what is counted already, and takes something else. All objects
-        count here, bound or not, so that bindings at the same time need not know of each other."""
+        """Raise ApiError (403) for a binding that exceeds a quota.
+
+        The object was admitted on condition that it takes what already counts, but takes something
+        else. All objects count here, bound or not, so that concurrent bindings need not know of
+        each other."""
         resource, namespace = attributes.resource, attributes.namespace
         if attributes.subresource != "binding" or not self._beside(attributes):
             return
@@ -120,12 +134,12 @@ class ResourceQuota:
             raise forbidden(resource.group, resource.plural, attributes.name, why)
 
     async def close(self) -> None:
-        """Ends what is under way."""
+        """Cancel the running decisions."""
         for group in self._groups.values():
             await group.close()
 
     async def _counts(self, resource: Resource, namespace: str) -> bool:
-        """Whether any quota of the namespace is about the kind."""
+        """Return whether any quota of the namespace limits the kind."""
         counted = counted_as(resource)
         try:
             quotas = await self._quotas.get(namespace)
@@ -159,7 +173,7 @@ class ResourceQuota:
 
 
 class _Group:
-    """The creations of one kind in one namespace: decided by one task, a batch at a time."""
+    """The creations of one kind in one namespace, which one task decides in batches."""
 
     def __init__(self, quotas: Quotas, namespace: str, counted: str, names: Callable[[], Collection[str]]) -> None:
         self._quotas, self._namespace, self._counted, self._names = quotas, namespace, counted, names
@@ -170,16 +184,18 @@ class _Group:
 
     @property
     def busy(self) -> bool:
-        """Whether anything of it is not settled yet."""
+        """Whether anything is not settled yet."""
         return bool(self._admitted) or (self._task is not None and not self._task.done())
 
     def add(self, charge: _Charge) -> None:
-        """Decide over it soon."""
+        """Queue a charge for the next decision."""
         self._waiting.append(charge)
         self._start()
 
     def settle(self, charge: _Charge, happened: bool | None) -> None:
-        """It is over. What has not happened is given back; where nobody knows, the quota controller's next count tells."""
+        """Settle a charge. A creation that did not happen is refunded.
+
+        If the outcome is unknown, the next count of the quota controller corrects the use."""
         self._admitted.discard(charge)
         charge.answer.cancel()
         if happened is False and charge.charged:
@@ -189,7 +205,7 @@ class _Group:
             self._start()
 
     async def close(self) -> None:
-        """Ends the task."""
+        """Cancel the task."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -202,11 +218,11 @@ class _Group:
         while self._waiting or self._refunds:
             batch, self._waiting = self._waiting, []
             try:
-                await self._refund()  # first: it may be what somebody waits for
+                await self._refund()  # first, because a waiting creation may need it
                 if batch:
                     await self._decide(batch)
             except QuotaUnavailable as error:
-                self._refunds.clear()  # a recount finds out
+                self._refunds.clear()  # the next recount corrects the use
                 _fail(batch, _unknown(self._namespace, error))
             except Exception:
                 log.exception("quotas of namespace %s cannot be evaluated", self._namespace)
@@ -214,7 +230,7 @@ class _Group:
                 _fail(batch, internal())
 
     async def _decide(self, batch: list[_Charge]) -> None:
-        """Answer all of them. Whoever went away meanwhile gives its charge back."""
+        """Answer all charges. A charge whose caller has gone meanwhile is refunded."""
         for attempt in range(ATTEMPTS):
             quotas = await self._quotas.get(self._namespace, live=attempt > 0)
             batch = self._still_wanted(batch)
@@ -242,7 +258,9 @@ class _Group:
         return [charge for charge in batch if not charge.answer.done()]
 
     async def _write(self, quotas: list[dict[str, Any]], used: dict[str, int], fitting: list[_Charge]) -> bool:
-        """Charge each quota; False when one has to be read again, with those that were written noted in the charges."""
+        """Charge each quota, and note the written ones in the charges.
+
+        Returns False if a quota must be read again."""
         complete = True
         for quota in quotas:
             name = quota["metadata"]["name"]
@@ -273,10 +291,11 @@ class _Group:
                     del self._refunds[quota["metadata"]["name"]]
                 except QuotaConflict:
                     continue
-        self._refunds.clear()  # the quota is gone, or is written all the time: a recount finds out
+        # the quota was deleted, or is written constantly: the next recount corrects the use
+        self._refunds.clear()
 
     def _held(self) -> set[str]:
-        """The names of what there is here, and of what is about to be."""
+        """Return the names of the objects that exist here, or are about to."""
         limit = time.monotonic() - FORGOTTEN_SECONDS
         self._admitted = {charge for charge in self._admitted if charge.born > limit}
         return {*self._names(), *(charge.name for charge in self._admitted)}

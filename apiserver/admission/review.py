@@ -1,6 +1,6 @@
-"""admission.k8s.io AdmissionReview: what a webhook is asked, and what its answer means. Pure.
+"""Build AdmissionReviews (admission.k8s.io), and interpret the answers of webhooks.
 
-v1 is checked strictly; v1beta1 is the same with the checks that it never had left out, as kube-apiserver does it.
+v1 is checked strictly. As in kube-apiserver, v1beta1 lacks the checks that it never had.
 """
 
 from __future__ import annotations
@@ -26,12 +26,14 @@ VERSIONS = ("v1", "v1beta1")
 
 
 class BadAnswer(Exception):
-    """An answer that cannot be used; the message says why, for the failure of the webhook's call."""
+    """The answer cannot be used. The message gives the reason for the failed call."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a webhook says. `patch`: the operations of a JSON patch. `result`: its Status for a refusal."""
+    """The verdict of a webhook.
+
+    `patch` has the operations of a JSON patch. `result` is the Status of a refusal."""
 
     allowed: bool
     patch: list[dict[str, Any]] = field(default_factory=list)
@@ -41,7 +43,7 @@ class Verdict:
 
 
 def version_of(accepted: Sequence[str]) -> str:
-    """The first version that both know. Raises BadAnswer."""
+    """Return the first version that both sides support. Raises BadAnswer."""
     for version in accepted:
         if version in VERSIONS:
             return version
@@ -49,12 +51,12 @@ def version_of(accepted: Sequence[str]) -> str:
 
 
 def question(version: str, request: dict[str, Any]) -> dict[str, Any]:
-    """The AdmissionReview to send."""
+    """Return the AdmissionReview to send."""
     return {"kind": "AdmissionReview", "apiVersion": f"{GROUP}/{version}", "request": request}
 
 
 def request_of(uid: str, attributes: Attributes) -> dict[str, Any]:
-    """AdmissionReview.request."""
+    """Return AdmissionReview.request."""
     resource, user = attributes.resource, attributes.context.user
     kind = dict(zip(("group", "version", "kind"), attributes.kind, strict=True))
     where = {"group": resource.group, "version": resource.version, "resource": resource.plural}
@@ -78,7 +80,7 @@ def request_of(uid: str, attributes: Attributes) -> dict[str, Any]:
 
 
 def verdict(uid: str, version: str, body: bytes, *, mutating: bool) -> Verdict:
-    """What the body of a webhook's answer says. Raises BadAnswer."""
+    """Return the verdict in the body of a webhook's answer. Raises BadAnswer."""
     try:
         review = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -100,7 +102,9 @@ def verdict(uid: str, version: str, body: bytes, *, mutating: bool) -> Verdict:
 
 
 def denial(webhook: str, result: dict[str, Any]) -> ApiError:
-    """The error for a webhook's refusal: its own code and reason, which no refusal can make a success (webhook/errors/statuserror.go)."""
+    """Return the error for a webhook's refusal, with its own code and reason.
+
+    No refusal can become a success (webhook/errors/statuserror.go)."""
     code, reason, message = result.get("code"), str(result.get("reason") or ""), str(result.get("message") or "")
     said = f": {message or reason}" if message or reason else " without explanation"
     details = result.get("details")

@@ -1,6 +1,8 @@
-"""Which writes a webhook's rules and selectors choose. Pure; meaning and defaults as in k8s.io/apiserver's webhook predicates.
+"""Match writes against a webhook's rules and selectors, as k8s.io/apiserver's webhook predicates
+do.
 
-matchPolicy makes no difference here: each of this server's kinds is served in one version, so nothing has an equivalent.
+matchPolicy makes no difference here: each kind of this server has one version, so there are no
+equivalents.
 """
 
 from __future__ import annotations
@@ -22,25 +24,26 @@ _OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One of admissionregistration.k8s.io/v1 RuleWithOperations."""
+    """One RuleWithOperations of admissionregistration.k8s.io/v1."""
 
     operations: frozenset[str]
     groups: frozenset[str]
     versions: frozenset[str]
     resources: tuple[tuple[str, str], ...]
-    """(resource, subresource) pairs; "*" is any, an empty subresource is the resource itself only."""
+    """Pairs of a resource and a subresource: "*" is any, an empty subresource is only the resource
+    itself."""
     scope: str = "*"
 
     @classmethod
     def parse(cls, rule: Mapping[str, Any]) -> Rule:
-        """From the configuration's JSON."""
+        """Return the rule of the configuration's JSON."""
         operations, groups, versions = (frozenset(rule.get(field) or ()) for field in ("operations", "apiGroups", "apiVersions"))
         pairs = (name.partition("/") for name in rule.get("resources") or ())
         resources = tuple((resource, subresource) for resource, _, subresource in pairs)
         return cls(operations, groups, versions, resources, rule.get("scope") or "*")
 
     def matches(self, attributes: Attributes) -> bool:
-        """Whether it chooses the write."""
+        """Return whether the rule matches the write."""
         resource = attributes.resource
         return (
             self._scope(attributes)
@@ -55,7 +58,7 @@ class Rule:
 
 
 def label_selector(selector: Mapping[str, Any] | None) -> LabelSelector:
-    """A meta/v1 LabelSelector; none, and an empty one, choose everything."""
+    """Return a meta/v1 LabelSelector in parsed form. None and an empty one match everything."""
     selector = selector or {}
     found = [Requirement(key, "=", frozenset([value])) for key, value in (selector.get("matchLabels") or {}).items()]
     found += [_requirement(expression) for expression in selector.get("matchExpressions") or ()]
@@ -63,14 +66,14 @@ def label_selector(selector: Mapping[str, Any] | None) -> LabelSelector:
 
 
 def objects_match(selector: LabelSelector, attributes: Attributes) -> bool:
-    """Whether the object is chosen as it is to be, or as it was."""
+    """Return whether the selector matches the new or the old object."""
     if not selector.requirements:
         return True
     return any(selector.matches(labels_of(obj)) for obj in (attributes.new, attributes.old) if obj is not None)
 
 
 def labels_of(obj: Mapping[str, Any]) -> dict[str, str]:
-    """The object's labels."""
+    """Return the object's labels."""
     return (obj.get("metadata") or {}).get("labels") or {}
 
 
@@ -80,5 +83,5 @@ def _has(words: Iterable[str], wanted: str) -> bool:
 
 def _requirement(expression: Mapping[str, Any]) -> Requirement:
     operator = _OPERATORS[expression["operator"]]
-    # The operator was looked at above.
+    # The operator was checked above.
     return Requirement(expression["key"], operator, frozenset(expression.get("values") or ()))  # type: ignore[arg-type]

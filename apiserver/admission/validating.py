@@ -1,6 +1,7 @@
-"""ValidatingAdmissionWebhook: all webhooks that the write concerns are asked at once; one refusal refuses it.
+"""Call all matching validating webhooks concurrently (ValidatingAdmissionWebhook).
 
-Source: admission/plugin/webhook/validating/dispatcher.go of k8s.io/apiserver.
+One refusal refuses the write. Source: admission/plugin/webhook/validating/dispatcher.go of
+k8s.io/apiserver.
 """
 
 from __future__ import annotations
@@ -20,13 +21,16 @@ __all__ = ["ValidatingWebhooks"]
 
 
 class ValidatingWebhooks:
-    """An Admission that changes nothing."""
+    """The Admission of validating webhooks, which changes nothing."""
 
     def __init__(self, dispatch: Dispatch) -> None:
         self._dispatch = dispatch
 
     async def admit(self, attributes: Attributes) -> dict[str, Any] | None:
-        """See Admission. Of several refusals the first in the webhooks' order is told, so that the same write is told the same."""
+        """Call the webhooks. See Admission.
+
+        Of several refusals, the first in the webhooks' order is returned, so that the same write
+        gets the same answer."""
         webhooks = self._dispatch.webhooks()
         if not webhooks:
             return attributes.new

@@ -1,6 +1,7 @@
-"""core/v1 in small as this server's own resources, with what the rest relies on: stringData, a namespace's phase, its end.
+"""Serve a small core/v1 in dev mode, with stringData, and the phase and deletion of namespaces.
 
-Deleting a namespace marks it Terminating at once; apiserver.dev.janitor empties it and lets it go.
+A deleted namespace is Terminating at once. apiserver.dev.janitor empties it and removes its
+finalizer.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["CONFIGMAPS", "EVENTS", "FINALIZER", "NAMESPACES", "SECRETS", "CoreCatalog", "LocalNamespaces", "core_catalog"]
 
 FINALIZER = "kubernetes"
-"""Kubernetes has it in spec.finalizers of namespaces. Here it is among the metadata's, which the registry knows how to wait for."""
+"""The finalizer of namespaces.
+
+In Kubernetes it is in spec.finalizers. Here it is in the metadata, which the registry supports."""
 
 AGE = Column("Age", "metadata.creationTimestamp", type="date")
 NAMESPACES = Resource(
@@ -103,14 +106,15 @@ EVENTS = Resource(
 
 
 class NamespaceStrategy(Strategy):
-    """A namespace carries its own name as a label, for selectors, and does not go before it is empty."""
+    """The rules of namespaces: the own name as a label, for selectors, and a finalizer until it is
+    empty."""
 
     def prepare_create(self, context: Context, new: dict[str, Any]) -> dict[str, Any]:
-        """Active, labelled and held."""
+        """Return an active namespace with label and finalizer."""
         return self._marked({**new, "status": {"phase": "Active"}})
 
     def prepare_update(self, context: Context, old: dict[str, Any], new: dict[str, Any], subresource: str) -> dict[str, Any]:
-        """The label stays."""
+        """Keep the label."""
         return self._marked(super().prepare_update(context, old, new, subresource), held=False)
 
     def _marked(self, new: dict[str, Any], *, held: bool = True) -> dict[str, Any]:
@@ -122,7 +126,7 @@ class NamespaceStrategy(Strategy):
 
 
 class NamespaceRegistry(Registry):
-    """Namespaces: their phase follows their deletion, in the same write."""
+    """The registry of namespaces. The phase changes with the deletion, in the same write."""
 
     async def _store(
         self, context: Context, entry: Entry | None, new: dict[str, Any], old: dict[str, Any] | None = None, *, follows: bool = False
@@ -133,7 +137,7 @@ class NamespaceRegistry(Registry):
 
 
 class DataStrategy(Strategy):
-    """Secrets and ConfigMaps: what is immutable stays, and a secret stays of its type."""
+    """The rules of Secrets and ConfigMaps: immutable data and a secret's type cannot change."""
 
     def prepare_create(self, context: Context, new: dict[str, Any]) -> dict[str, Any]:
         return new
@@ -164,12 +168,12 @@ class CoreCatalog:
 
     @property
     def registries(self) -> tuple[Registry, ...]:
-        """All of them, in the order of discovery."""
+        """All registries in the order of discovery."""
         return (self.configmaps, self.events, self.namespaces, self.secrets)
 
 
 def core_catalog(cache: WatchCache, admission: Admission | None = None) -> CoreCatalog:
-    """The registries over `cache`, which is not started yet."""
+    """Return the registries over `cache`, which must not be started yet."""
     return CoreCatalog(
         NamespaceRegistry(NAMESPACES, cache, strategy=NamespaceStrategy(), admission=admission),
         Registry(SECRETS, cache, strategy=DataStrategy(), admission=admission),
@@ -179,13 +183,14 @@ def core_catalog(cache: WatchCache, admission: Admission | None = None) -> CoreC
 
 
 class LocalNamespaces:
-    """The namespaces of this very server, for admission (apiserver.admission.namespacelifecycle.Namespaces)."""
+    """The namespaces of this server, for admission
+    (apiserver.admission.namespacelifecycle.Namespaces)."""
 
     def __init__(self) -> None:
         self.registry: Registry | None = None
 
     async def get(self, name: str, *, live: bool = False) -> dict[str, Any] | None:
-        """From the cache, which has every write of this server."""
+        """Return the namespace from the cache, which has every write of this server."""
         assert self.registry is not None, "connect it with the registry of namespaces first"
         entry = self.registry.find("", name)
         return None if entry is None else entry.object()

@@ -1,6 +1,6 @@
-"""The folder that dev mode lives in: one process at a time, ports and an authority that stay the same from start to start.
+"""Manage the folder of dev mode: for one process at a time, with stable ports and authority.
 
-Everything but the databases can be made anew; keys and kubeconfigs are readable by their owner only.
+Everything except the databases can be created again. Only the owner can read keys and kubeconfigs.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ ENDPOINTS = ("management", "hardware")
 
 
 class BadDirectory(Exception):
-    """The folder cannot be used; the message says what to do."""
+    """The folder cannot be used. The message says what to do."""
 
 
 class Directory:
-    """One dev folder, locked from `open` to `close` (or the process' end, however it ends)."""
+    """The folder of dev mode, locked from `open` until `close` or the end of the process."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
         self._lock = -1
 
     def open(self) -> None:
-        """Make the folder and take it. Raises BadDirectory when another process has it."""
+        """Create and lock the folder. Raises BadDirectory if another process has it."""
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -50,17 +50,18 @@ class Directory:
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
 
     def close(self) -> None:
-        """Let go of the folder. Idempotent."""
+        """Unlock the folder. Calling this again has no effect."""
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
 
     def authority(self) -> Authority:
-        """The certificate authority of this folder; made at first. Raises BadDirectory when it is broken."""
+        """Return the folder's certificate authority, created on first use. Raises BadDirectory if
+        broken."""
         certificate, key = self.path / "ca.crt", self.path / "ca.key"
         if not key.exists():
             made = Authority.create("metal3-workloads dev")
-            # The key last: without it there is no authority yet, and both are made anew.
+            # Write the key last: without it there is no authority yet, and both are created again.
             write_private(certificate, made.pair.certificate)
             write_private(key, made.pair.key)
             return made
@@ -68,27 +69,27 @@ class Directory:
             return Authority(KeyPair(certificate.read_bytes(), key.read_bytes()))
         except (OSError, BadAuthority) as error:
             raise BadDirectory(
-                f"the authority in {certificate} and {key} cannot be used ({error}): delete both to have them made anew"
+                f"the authority in {certificate} and {key} cannot be used ({error}): delete both to have them created again"
             ) from None
 
     def ports(self) -> dict[str, int]:
-        """The port per endpoint that was kept; 0, any free one, at first."""
+        """Return the saved port of each endpoint, initially 0 for any free one."""
         kept = self.read_mapping("ports.json")
         return {endpoint: port if isinstance(port := kept.get(endpoint), int) else 0 for endpoint in ENDPOINTS}
 
     def keep_ports(self, **ports: int) -> None:
-        """Have these again at the next start, so that kubeconfigs stay good."""
+        """Save the ports for the next start, so that kubeconfigs stay valid."""
         if ports != self.ports():
             self.write("ports.json", json.dumps(ports))
 
     def write(self, name: str, text: str) -> Path:
-        """Put a file there, readable by its owner only."""
+        """Write a file that only its owner can read."""
         path = self.path / name
         write_private(path, text.encode())
         return path
 
     def read_mapping(self, name: str) -> dict[str, Any]:
-        """A JSON or YAML file of the folder; empty where it is missing or broken."""
+        """Return the content of a JSON or YAML file, {} if it is missing or broken."""
         try:
             found = yaml.safe_load((self.path / name).read_text())
         except (OSError, ValueError, yaml.YAMLError):

@@ -1,4 +1,6 @@
-"""The two servers of dev mode, each the same machinery as production's over a SQLite file, with certificates and rules of our own."""
+"""Compose the two servers of dev mode.
+
+They use production's components over a SQLite file, with their own certificates and permissions."""
 
 from __future__ import annotations
 
@@ -46,19 +48,21 @@ class Endpoint:
 
     @property
     def by_kind(self) -> dict[str, Registry]:
-        """The registries by the kind they hold."""
+        """The registries by kind."""
         return {registry.resource.kind: registry for registry in self.registries}
 
 
 def management_endpoint(storage: Path | Store, authority: Authority, port: int) -> Endpoint:
-    """Where tenants are: Workloads, classes, hosts, views and core/v1. `storage`: a database file, or a Store that is not started."""
+    """Return the tenants' server: Workloads, classes, hosts, views and core/v1.
+
+    `storage` is a database file, or a Store that is not started."""
     cache, core, admission, namespaces = _base(storage if isinstance(storage, Store) else SQLiteStore(storage))
     catalog = management_catalog(cache, admission=admission, namespaces=namespaces)
     return _endpoint(cache, core, catalog.registries, authority, management_policy(), port)
 
 
 def hardware_endpoint(database: Path, authority: Authority, port: int) -> Endpoint:
-    """Where the owner's machines are: real BareMetalHosts and core/v1."""
+    """Return the server of the owner's machines: real BareMetalHosts and core/v1."""
     cache, core, admission, _ = _base(SQLiteStore(database))
     return _endpoint(cache, core, [real_hosts(cache, admission)], authority, hardware_policy(), port)
 

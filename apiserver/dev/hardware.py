@@ -1,4 +1,4 @@
-"""The owner's real-looking BareMetalHosts, BMC and all, as a resource of the hardware endpoint."""
+"""Serve the owner's BareMetalHosts, including BMC data, at the hardware endpoint."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ REAL_HOSTS = baremetalhosts(view=False)
 
 
 class RealHostStrategy(Strategy):
-    """What BMO's webhook refuses."""
+    """The rules of BMO's webhook."""
 
     def validate(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
-        """Secrets of other namespaces, and another boot MAC."""
+        """Refuse secrets of other namespaces, and a changed boot MAC address."""
         spec, namespace = new["spec"], new["metadata"].get("namespace")
         causes = []
         for field in ("userData", "metaData", "networkData"):
@@ -38,5 +38,5 @@ class RealHostStrategy(Strategy):
 
 
 def real_hosts(cache: WatchCache, admission: Admission | None = None) -> Registry:
-    """The registry over `cache`, which is not started yet."""
+    """Return the registry over `cache`, which must not be started yet."""
     return Registry(REAL_HOSTS, cache, strategy=RealHostStrategy(), admission=admission)

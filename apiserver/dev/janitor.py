@@ -1,4 +1,5 @@
-"""What kube-controller-manager does for namespaces and events, in small: empties namespaces that are going, forgets old events."""
+"""Do kube-controller-manager's work in dev mode: empty terminating namespaces, delete old
+events."""
 
 from __future__ import annotations
 
@@ -29,14 +30,15 @@ USER = UserInfo("system:metal3-workloads:dev")
 
 
 class Janitor:
-    """Over the registries of one endpoint. `run` until cancelled."""
+    """The janitor of one endpoint's registries. `run` until cancelled."""
 
     def __init__(self, cache: WatchCache, namespaces: Registry, events: Registry, registries: Sequence[Registry]) -> None:
         self._cache, self._namespaces, self._events = cache, namespaces, events
         self._contents = [registry for registry in registries if registry.resource.namespaced]
 
     async def run(self) -> None:
-        """Sweeps at every change while a namespace is going, and now and then for old events."""
+        """Sweep at every change while a namespace is terminating, and delete old events
+        periodically."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow())
             group.create_task(self._forget())
@@ -49,7 +51,7 @@ class Janitor:
                 async for _ in self._cache.watch("/registry/", after):
                     await self.sweep()
             except (StorageError, ApiError) as error:
-                # Nothing is lost: the next round looks at everything anew.
+                # Nothing is lost: the next round examines everything again.
                 log.info("emptying namespaces starts over: %s", error)
                 await asyncio.sleep(1.0)
 
@@ -59,7 +61,7 @@ class Janitor:
             await asyncio.sleep(ROUND_SECONDS)
 
     async def sweep(self) -> None:
-        """One look at the namespaces that are being deleted: delete what is in them, let those go that are empty."""
+        """Delete the objects in terminating namespaces, and the finalizer of empty ones."""
         for namespace in self._namespaces.collection.range():
             obj = namespace.object()
             if "deletionTimestamp" in obj["metadata"] and await self._empty(namespace.name):

@@ -1,4 +1,5 @@
-"""Kubeconfigs as data, everything embedded: for people (files that kubectl takes) and for the parts of dev mode itself (dicts)."""
+"""Build kubeconfigs with embedded credentials, for people (files) and for parts of dev mode
+(dicts)."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ __all__ = ["Context", "client_certificate", "kubeconfig", "servers"]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """One place to go to: `server` is its URL, `namespace` where one is without saying."""
+    """A context. `server` is the URL, `namespace` the default namespace."""
 
     name: str
     server: str
@@ -24,7 +25,9 @@ class Context:
 
 
 def kubeconfig(user: str, identity: KeyPair, authority: bytes, contexts: Sequence[Context]) -> dict[str, Any]:
-    """A kubeconfig of one user with these contexts, the first of them current. `authority`: PEM."""
+    """Return a kubeconfig of one user with these contexts, the first of them current.
+
+    `authority` is PEM."""
     return {
         "apiVersion": "v1",
         "kind": "Config",
@@ -47,7 +50,7 @@ def kubeconfig(user: str, identity: KeyPair, authority: bytes, contexts: Sequenc
 
 
 def client_certificate(config: dict[str, Any]) -> bytes:
-    """The client certificate (PEM) in a kubeconfig; empty where there is none."""
+    """Return the client certificate (PEM) in a kubeconfig, b"" if there is none."""
     try:
         return base64.b64decode(config["users"][0]["user"]["client-certificate-data"])
     except (KeyError, IndexError, TypeError, ValueError):
@@ -55,7 +58,7 @@ def client_certificate(config: dict[str, Any]) -> bytes:
 
 
 def servers(config: dict[str, Any]) -> set[str]:
-    """The URLs a kubeconfig leads to; empty for what is none."""
+    """Return the URLs in a kubeconfig, an empty set for other data."""
     try:
         return {str(cluster["cluster"]["server"]) for cluster in config["clusters"]}
     except (KeyError, TypeError):

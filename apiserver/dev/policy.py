@@ -1,6 +1,7 @@
-"""Who may do what in dev mode: fixed rules in RBAC's terms, the same as manifests/ grants in a cluster.
+"""Authorize in dev mode by fixed rules in RBAC's terms, which equal those of manifests/.
 
-Not RBAC itself: no objects, no resource names, no non-resource rules beyond discovery, which everybody may read.
+This is not RBAC itself: there are no objects, no resource names, and no non-resource rules except
+for discovery, which all users may read.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ CONTROLLERS = "system:metal3-workloads:controllers"
 PROVIDER = "system:metal3-workloads:provider"
 OPERATOR = "system:metal3:baremetal-operator"
 TENANT_PREFIX = "metal3-workloads:tenant:"
-"""A tenant's group is this and the name of its namespace."""
+"""The prefix of a tenant's group, followed by the name of its namespace."""
 
 DISCOVERY = ("/api", "/apis", "/openapi", "/version")
 WRITE = ("create", "update", "patch", "delete", "deletecollection")
@@ -42,7 +43,9 @@ READ = ("get", "list", "watch")
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Allows the verbs on the resources ("hosts", "hosts/status") of the groups. `namespace`: there only; "" everywhere."""
+    """Allows the verbs on the resources ("hosts", "hosts/status") of the groups.
+
+    `namespace` restricts the rule to one namespace; "" means all."""
 
     groups: tuple[str, ...]
     resources: tuple[str, ...]
@@ -50,7 +53,9 @@ class Rule:
     namespace: str = ""
 
     def allows(self, info: RequestInfo, *, own_namespace: str = "") -> bool:
-        """`own_namespace`: the only one in which the subject has the rule."""
+        """Return whether the rule allows the request.
+
+        `own_namespace` is the only namespace in which the subject has the rule."""
         resource = f"{info.resource}/{info.subresource}" if info.subresource else info.resource
         where = own_namespace or self.namespace
         return info.group in self.groups and resource in self.resources and info.verb in self.verbs and where in ("", info.namespace)
@@ -58,7 +63,7 @@ class Rule:
 
 WORKLOAD, METAL3, CORE = ("workload.metal3.io",), ("metal3.io",), ("",)
 
-# manifests/tenant/rbac.yaml and the roles it binds (manifests/base/tenant-roles.yaml).
+# See manifests/tenant/rbac.yaml and the roles that it binds (manifests/base/tenant-roles.yaml).
 TENANT = (
     Rule(WORKLOAD, ("workloads",), (*READ, *WRITE)),
     Rule(WORKLOAD, ("workloads/status",), ("get",)),
@@ -69,7 +74,7 @@ TENANT = (
     Rule(CORE, ("namespaces",), ("get",)),
 )
 ANYBODY = (Rule(WORKLOAD, ("workloadclasses",), READ),)
-# manifests/base/controllers-rbac.yaml.
+# See manifests/base/controllers-rbac.yaml.
 MANAGEMENT_CONTROLLERS = (
     Rule(WORKLOAD, ("workloads", "workloadclasses", "hosts"), READ),
     Rule(WORKLOAD, ("workloads",), ("update", "patch", "delete")),
@@ -81,11 +86,12 @@ MANAGEMENT_CONTROLLERS = (
     Rule(WORKLOAD, ("hosts/offers",), ("update",)),
     Rule(METAL3, ("baremetalhosts",), (*READ, "patch")),
     Rule(CORE, ("namespaces",), READ),
-    # As if metal3-workloads-secrets were bound in every namespace (manifests/components/all-secrets).
+    # As if metal3-workloads-secrets were bound in every namespace
+    # (manifests/components/all-secrets).
     Rule(CORE, ("secrets",), ("get", "watch")),
     Rule(CORE, ("events",), ("create", "update", "patch")),
 )
-# manifests/hardware/rbac.yaml.
+# See manifests/hardware/rbac.yaml.
 HARDWARE_PROVIDER = (
     Rule(METAL3, ("baremetalhosts",), (*READ, "update", "patch"), "metal3"),
     Rule(CORE, ("secrets",), ("get", "list", "create", "update", "patch", "delete"), "metal3"),
@@ -99,13 +105,13 @@ HARDWARE_OPERATOR = (
 
 
 class StaticPolicy:
-    """An Authorizer by the user's groups. `tenants`: what a tenant may do in its namespace."""
+    """The Authorizer by the user's groups. `tenants` are the rules of a tenant in its namespace."""
 
     def __init__(self, by_group: Mapping[str, Sequence[Rule]], tenants: Sequence[Rule] = ()) -> None:
         self._by_group, self._tenants = dict(by_group), tuple(tenants)
 
     async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
-        """See apiserver.filters.authorization.Authorizer."""
+        """Return the decision. See apiserver.filters.authorization.Authorizer."""
         if not info.is_resource:
             discovery = info.verb in ("get", "head") and any(info.path == path or info.path.startswith(f"{path}/") for path in DISCOVERY)
             return Decision(discovery)
@@ -119,10 +125,10 @@ class StaticPolicy:
 
 
 def management_policy() -> StaticPolicy:
-    """The rules of the management endpoint."""
+    """Return the rules of the management endpoint."""
     return StaticPolicy({EVERYBODY: ANYBODY, CONTROLLERS: MANAGEMENT_CONTROLLERS}, TENANT)
 
 
 def hardware_policy() -> StaticPolicy:
-    """The rules of the hardware endpoint: tenants have none."""
+    """Return the rules of the hardware endpoint. Tenants have none."""
     return StaticPolicy({PROVIDER: HARDWARE_PROVIDER, OPERATOR: HARDWARE_OPERATOR})

@@ -1,6 +1,8 @@
-"""Reads core/v1 objects in protobuf, as clients with built-in types send them (kubectl create secret). Pure; answers are JSON all the same.
+"""Decode core/v1 objects in protobuf, which clients with built-in types send (kubectl create
+secret).
 
-Source: k8s.io/api/core/v1/generated.proto and apimachinery's runtime.Unknown, behind the magic bytes "k8s\\0". Unknown fields are skipped.
+Answers are JSON nevertheless. Source: k8s.io/api/core/v1/generated.proto and apimachinery's
+runtime.Unknown, after the magic bytes "k8s\\0". Unknown fields are skipped.
 """
 
 from __future__ import annotations
@@ -20,8 +22,10 @@ MAGIC = b"k8s\x00"
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 Field = tuple[str, Any]
-"""The JSON name, and how the value reads: text, data, flag, number, time, a message's fields, a list of one of them ([x]) or a map
-with values of one of them ({"": x})."""
+"""The JSON name, and the type of the value.
+
+The type is text, data, flag, number, time, the fields of a message, a list of a type ([x]), or a
+map with values of a type ({"": x})."""
 
 REFERENCE: Mapping[int, Field] = {
     1: ("kind", "text"),
@@ -83,7 +87,7 @@ TYPE = {1: ("apiVersion", "text"), 2: ("kind", "text")}
 
 
 def read_core(body: bytes) -> dict[str, Any]:
-    """The object in the body. Raises ApiError (400)."""
+    """Return the object in the body. Raises ApiError (400)."""
     if not body.startswith(MAGIC):
         raise bad_request("the body is not Kubernetes' protobuf: it lacks the magic bytes")
     try:
@@ -114,7 +118,7 @@ def _message(body: bytes, fields: Mapping[int, Field]) -> dict[str, Any]:
             entry = _message(_bytes(value), {1: ("key", "text"), 2: ("value", form[""])})
             found.setdefault(name, {})[entry.get("key", "")] = entry.get("value", "")
         elif (read := _value(value, form)) not in ("", None, {}):
-            found[name] = read  # Go writes empty fields too; left out they mean the same
+            found[name] = read  # Go writes empty fields too; omitted ones are equivalent
     return found
 
 
@@ -135,7 +139,8 @@ def _value(value: int | bytes, form: Any) -> Any:
 
 
 def _fields(body: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """(number, value) of each field of a message. Raises ValueError for what is damaged."""
+    """Yield the number and the value of each field of a message. Raises ValueError for damaged
+    data."""
     place = 0
     while place < len(body):
         tag, place = _varint(body, place)

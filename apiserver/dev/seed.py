@@ -1,6 +1,7 @@
-"""What is there at the first start: namespaces, a class, and an owner's hosts with their BMC secrets. Pure, but for `sow`.
+"""Create the objects of the first start: namespaces, a class, and hosts with their BMC secrets.
 
-Sown once: what was ever sown is noted in a ConfigMap, so that what the user has deleted or changed stays so.
+Each object is created only once. A ConfigMap records the created ones, so that what the user has
+deleted or changed stays that way.
 """
 
 from __future__ import annotations
@@ -47,22 +48,27 @@ AT_ONCE = 32
 
 
 def management(kubeconfig: Object) -> list[Object]:
-    """The management endpoint's: namespaces, the class, and its credentials (a kubeconfig for the hardware endpoint)."""
+    """Return the objects of the management endpoint: namespaces, the class and its credentials.
+
+    The credentials are a kubeconfig for the hardware endpoint."""
     namespaces = [_namespace(name) for name in ("default", "kube-system", SYSTEM_NAMESPACE, *TENANTS)]
     return [*namespaces, _credentials(kubeconfig), _class()]
 
 
 def hardware(hosts: int) -> list[Object]:
-    """The hardware endpoint's: namespaces, and so many hosts, each with its BMC's secret."""
+    """Return the objects of the hardware endpoint: namespaces and `hosts` hosts with BMC
+    secrets."""
     namespaces = [_namespace(name) for name in ("default", "kube-system", HARDWARE_NAMESPACE)]
     return [*namespaces, *(obj for number in range(hosts) for obj in (_bmc_secret(number), _host(number)))]
 
 
 async def sow(objects: Sequence[Object], registries: Mapping[str, Registry], notes: Registry) -> int:
-    """Create what was never sown before and is not there. `registries` by kind; `notes`: of ConfigMaps. Returns how many were made."""
+    """Create the objects that were never created before and do not exist. Return how many.
+
+    `registries` are by kind; `notes` is the registry of ConfigMaps."""
     noted = _noted(notes)
     fresh = [obj for obj in objects if _key(obj) not in noted]
-    # Namespaces first: nothing can be made in one that is not there.
+    # Create namespaces first, because the other objects need them.
     made = 0
     for stage in (True, False):
         batch = [obj for obj in fresh if (obj["kind"] == "Namespace") is stage]
@@ -74,7 +80,9 @@ async def sow(objects: Sequence[Object], registries: Mapping[str, Registry], not
 
 
 async def refresh_credentials(secrets: Registry, kubeconfig: Object) -> None:
-    """Bring the class's credentials up to date, as ports and certificates may have changed. Not where the owner put their own."""
+    """Update the class's credentials, because ports and certificates may have changed.
+
+    Credentials that the owner has replaced are not changed."""
     entry = secrets.find(SYSTEM_NAMESPACE, CREDENTIALS)
     if entry is None or (entry.object()["metadata"].get("annotations") or {}).get(NOTE) != "true":
         return

@@ -1,6 +1,7 @@
-"""Strategic merge patch, which kubectl sends for kinds that it was built with, such as Secret. Pure; knows core/v1's few lists only.
+"""Apply strategic merge patches, which kubectl sends for built-in kinds such as Secret.
 
-Source: k8s.io/apimachinery/pkg/util/strategicpatch. Custom kinds have none: their servers answer 415, and kubectl sends a merge patch.
+Only the few lists of core/v1 are supported. Source: k8s.io/apimachinery/pkg/util/strategicpatch.
+Custom kinds do not support them: their servers answer 415, and kubectl then sends a merge patch.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ __all__ = ["strategic_merge"]
 Object = dict[str, Any]
 
 SETS = frozenset({"finalizers"})
-"""Lists of values that are merged."""
+"""The lists of values that are merged."""
 KEYS = {"ownerReferences": "uid", "conditions": "type"}
-"""Lists of objects that are merged, and what tells their items apart. All others are replaced."""
+"""The lists of objects that are merged, with the key of their items. All others are replaced."""
 DELETE_FROM, ORDER, RETAIN, PATCH = "$deleteFromPrimitiveList/", "$setElementOrder/", "$retainKeys", "$patch"
 
 
 def strategic_merge(current: Object, patch: Object) -> Object:
-    """The object that the patch makes of the current one, which stays as it is. Raises ApiError (400) for unknown directives."""
+    """Return the current object with the patch applied. Does not change it.
+
+    Raises ApiError (400) for unknown directives."""
     directive = patch.get(PATCH, "merge")
     if directive == "delete":
         return {}
@@ -41,7 +44,7 @@ def strategic_merge(current: Object, patch: Object) -> Object:
 
 def _merge_field(merged: Object, key: str, value: Any) -> None:
     if key in (PATCH, RETAIN) or key.startswith(ORDER):
-        return  # the order of these lists means nothing here
+        return  # the order of these lists has no meaning here
     if key.startswith(DELETE_FROM):
         name = key.removeprefix(DELETE_FROM)
         gone = {_text(item) for item in _list(key, value)}
@@ -90,7 +93,7 @@ _DELETED: Any = object()
 
 
 def _text(value: Any) -> bytes:
-    """What tells JSON values apart, also those that cannot be hashed."""
+    """Return the identity of a JSON value, even of one that cannot be hashed."""
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
 

@@ -1,4 +1,4 @@
-"""The tour: example files and the commands to try, printed when dev mode is ready. Text only."""
+"""Define the tour: example files and commands, printed when dev mode is ready."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ The other tenant: {other}. Stop with Ctrl-C; the next start continues where this
 
 
 def tour(folder: Path, urls: Mapping[str, str]) -> str:
-    """The text, with this folder's paths. `urls` by endpoint."""
+    """Return the text with the paths of this folder. `urls` are by endpoint."""
     paths = {name: shlex.quote(str(folder / file)) for name, file in _FILES.items()}
     return TOUR.format(folder=folder, management=urls["management"], hardware=urls["hardware"], **paths)
 

@@ -1,7 +1,8 @@
-"""Keeps spec.caBundle of our APIServices at the authority of a self-made serving certificate, so that kube-apiserver can verify us.
+"""Keep spec.caBundle of this server's APIServices up to date, so that kube-apiserver can verify it.
 
-Limits: the APIServices themselves are the operator's; one that is not there, or that kube-apiserver serves itself (a CRD of the same
-group), is left alone.
+The bundle is the authority of a self-made serving certificate. The operator owns the APIServices
+themselves. One that does not exist, or that kube-apiserver serves itself (a CRD of the same group),
+is left unchanged.
 """
 
 from __future__ import annotations
@@ -28,14 +29,16 @@ FIRST_RETRY = 1.0
 
 
 class CaBundleKeeper:
-    """`names`: of the APIServices, such as v1alpha1.metal3.io. `bundle`: the PEM to have there."""
+    """Updates APIServices.
+
+    `names` are their names, such as v1alpha1.metal3.io. `bundle` returns the PEM to set."""
 
     def __init__(self, client: Client, names: Iterable[str], bundle: Callable[[], bytes]) -> None:
         self._client, self._names, self._bundle = client, tuple(names), bundle
         self._said: dict[str, str] = {}
 
     async def run(self) -> None:
-        """Looks again and again: manifests that are applied anew take the bundle away."""
+        """Check periodically, because manifests that are applied again remove the bundle."""
         pause = FIRST_RETRY
         while True:
             settled = [await self.keep(name) for name in self._names]
@@ -43,14 +46,14 @@ class CaBundleKeeper:
             await asyncio.sleep(pause)
 
     async def keep(self, name: str) -> bool:
-        """Puts one APIService right. Returns whether it now is, or is none of ours."""
+        """Update one APIService. Return whether it is correct now, or not ours."""
         try:
             found = await self._client.request("GET", API_SERVICES + name)
             patch = wanted_patch(found, self._bundle())
             if patch is None:
                 return self._say(name, "")
             if not patch:
-                return True  # see registration, which says so
+                return True  # registration reports this case
             await self._client.request("PATCH", API_SERVICES + name, body=patch, content_type="application/merge-patch+json")
         except ApiException as error:
             return self._say(name, _advice(error))
@@ -65,14 +68,16 @@ class CaBundleKeeper:
 
 
 def wanted_patch(found: dict[str, Any], bundle: bytes) -> dict[str, Any] | None:
-    """The merge patch that puts an APIService right; None when it is right, empty when it must be left alone."""
+    """Return the merge patch for an APIService: None if it is correct, empty if it must not be
+    changed."""
     spec = found.get("spec") or {}
     if not spec.get("service"):
         return {}
     encoded = base64.b64encode(bundle).decode()
     if spec.get("caBundle") == encoded and not spec.get("insecureSkipTLSVerify"):
         return None
-    # With the resourceVersion, so that a change in between is looked at anew. Verification and no verification exclude each other.
+    # The resourceVersion makes a concurrent change a conflict. A bundle and skipped verification
+    # exclude each other.
     version = (found.get("metadata") or {}).get("resourceVersion")
     return {"metadata": {"resourceVersion": version}, "spec": {"caBundle": encoded, "insecureSkipTLSVerify": None}}
 

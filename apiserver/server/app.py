@@ -1,7 +1,9 @@
-"""One API server on one port: watch cache, registries' API, health and metrics behind the filters, over TLS.
+"""Run one API server on one port: watch cache, API, health and metrics behind the filters, over
+TLS.
 
-Start: storage, background tasks, then the port. Stop: /readyz fails, connections close with their next answer, the port closes, watches
-end cleanly, requests under way are finished, then storage closes. Everything that differs between `serve` and `dev` is in the Config.
+Start: storage, background tasks, then the port. Stop: /readyz fails, connections close with their
+next answer, the port closes, watches end cleanly, running requests finish, then storage closes. The
+Config contains everything that differs between `serve` and `dev`.
 """
 
 from __future__ import annotations
@@ -46,24 +48,39 @@ log = logging.getLogger(__name__)
 
 
 class CannotListen(Exception):
-    """The address cannot be had; the message says why and what to do."""
+    """The server cannot listen on the address. The message gives the reason and says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What one API server is made of.
+    """The components and settings of one API server.
 
-    cache: not started; all `registries` are over it. The App starts and closes it.
-    tls: called once the cache has started, as self-made certificates keep their authority there.
-    background: tasks beside the requests, by name; started after the cache and restarted when they crash.
-    ready: more checks of /readyz, by name.
-    host, port: where to listen; port 0 is chosen free.
-    request_seconds: the longest that a request other than a watch may take.
-    flow_control: who waits for whom, and how many requests are worked on at once.
-    registrations: whether kube-apiserver passes requests on, told in /readyz?verbose and /metrics; the App runs it.
-    drain_seconds: how long requests under way may take to end when stopping.
-    auditor, audit_log: what is recorded of requests, and who writes it; the App starts and closes it. None for no audit.
-    linger_seconds: for how long requests are served after /readyz began to fail, so that load balancers notice.
+    cache: not started; all `registries` use it. The App starts and closes it.
+
+    tls: called after the cache has started, because self-made certificates keep their authority
+    there.
+
+    background: tasks beside the requests, by name; started after the cache, and restarted when they
+    crash.
+
+    ready: additional checks of /readyz, by name.
+
+    host, port: the address to listen on; port 0 means any free one.
+
+    request_seconds: the longest time of a request other than a watch.
+
+    flow_control: the order and the number of requests that are processed at once.
+
+    registrations: whether kube-apiserver passes requests on, for /readyz?verbose and /metrics; the
+    App runs it.
+
+    drain_seconds: the time for running requests to end when stopping.
+
+    auditor, audit_log: what is recorded of requests, and where; the App starts and closes the log.
+    None for no audit.
+
+    linger_seconds: the time for which requests are served after /readyz began to fail, so that load
+    balancers notice.
     """
 
     cache: WatchCache
@@ -85,12 +102,14 @@ class Config:
 
 
 def build(config: Config) -> App:
-    """The server, not yet started."""
+    """Return the server, not yet started."""
     return App(config)
 
 
 class App:
-    """See build. Use as an async context manager, or call start and stop. More checks and gauges may be added to `health` and `metrics`."""
+    """An API server (see build). Use it as an async context manager, or call start and stop.
+
+    More checks and gauges may be added to `health` and `metrics`."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -110,14 +129,14 @@ class App:
 
     @property
     def port(self) -> int:
-        """The port it listens on. Once started."""
+        """The port of the started server."""
         assert self._server is not None, "start comes first"
         number: int = self._server.sockets[0].getsockname()[1]
         return number
 
     @property
     def url(self) -> str:
-        """Where clients reach it. Once started."""
+        """The URL of the started server."""
         host = self._config.host
         return f"https://{f'[{host}]' if ':' in host else host}:{self.port}"
 
@@ -129,8 +148,10 @@ class App:
         await self.stop()
 
     async def start(self) -> None:
-        """Returns when it answers. Raises StorageError, BadServingCertificate, CannotListen, or OSError when the audit log cannot be
-        opened, with nothing left running."""
+        """Start the server, and return when it answers requests.
+
+        Raises StorageError, BadServingCertificate, CannotListen, or OSError if the audit log cannot
+        be opened. Nothing is left running then."""
         keep_freed()
         try:
             if self._config.audit_log is not None:
@@ -149,7 +170,7 @@ class App:
         log.info("serving on %s", self.url)
 
     async def stop(self) -> None:
-        """Ends gracefully. Idempotent."""
+        """Stop gracefully. Calling this again has no effect."""
         self._stopping = True
         if self._connections is not None:
             self._connections.wind_down()
@@ -187,8 +208,8 @@ class App:
             raise CannotListen(_why(error, config.host, config.port)) from None
 
     async def _handle(self, call: Call) -> web.StreamResponse:
-        """What is behind the filters."""
-        # By the very test that exempts it from authorisation: nothing else can be reached that way.
+        """Handle a request that passed the filters."""
+        # The same test exempts health from authorization, so nothing else can be reached that way.
         return await (self.health.handle(call) if is_health(call.info.path) else self.api.handle(call))
 
     def _objects(self, group: str, resource: str) -> int:

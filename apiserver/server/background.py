@@ -1,4 +1,5 @@
-"""Tasks that run beside the requests. One that crashes is logged and started again: each is level-triggered."""
+"""Run tasks beside the requests. A crashed task is logged and restarted, as tasks are
+level-triggered."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ __all__ = ["Background"]
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-"""Seconds before a crashed task is started again; doubled each time, until it has run for longer than that."""
+"""The seconds before a crashed task is restarted.
+
+They double each time, until the task has run for longer than the longest pause."""
 
 
 class Background:
@@ -28,7 +31,7 @@ class Background:
         self._tasks.append(asyncio.create_task(_keep_running(name, run), name=name))
 
     async def stop(self) -> None:
-        """Ends all of them."""
+        """Cancel all tasks."""
         tasks, self._tasks = self._tasks, []
         for task in tasks:
             task.cancel()

@@ -1,6 +1,7 @@
-"""The HTTP/1.1 server on one port: aiohttp's low-level server with bounds on connections, headers and the time they take.
+"""Run the HTTP/1.1 server of one port, with bounds on connections, headers and their times.
 
-What never becomes a request (garbage, oversized headers) is answered with a Status as well, without echoing what came in.
+It uses aiohttp's low-level server. Input that never becomes a request (garbage, oversized headers)
+is answered with a Status as well, without quoting the input.
 """
 
 from __future__ import annotations
@@ -30,26 +31,34 @@ __all__ = ["Connections"]
 log = logging.getLogger(__name__)
 
 HEADER_SECONDS = 15.0
-"""For the first request's headers. Later ones on the connection have IDLE_SECONDS from the answer before."""
+"""The seconds for the first request's headers.
+
+Later requests on the connection have IDLE_SECONDS after the previous answer."""
 IDLE_SECONDS = 120.0
-"""Longer than the 90 s of Go's clients, so that it is they who close and no request meets a closing connection."""
+"""Longer than the 90 s of Go's clients. So clients close, and no request meets a closing
+connection."""
 MAX_CONNECTIONS = 8192
 MAX_LINE = 16 * 1024
-"""Bytes of the request line: a label selector with hundreds of values fits."""
+"""The bytes of the request line, enough for a label selector with hundreds of values."""
 MAX_FIELD = 16 * 1024
-"""Bytes of one header: a service account's token with audiences fits."""
+"""The bytes of one header, enough for a service account's token with audiences."""
 MAX_HEADERS = 1024
-"""How many headers. The front proxy sends one for each group of the user, and directories put users in hundreds of groups."""
+"""The number of headers.
+
+The front proxy sends one for each group of the user, and directories put users into hundreds of
+groups."""
 
 
 class Request(web.BaseRequest):
-    """One request. Every response to it says its audit ID, and not which software of which version this is."""
+    """One request. Every response has its audit ID, and does not name the software and its
+    version."""
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         if isinstance(self.protocol, Connection) and self.protocol.winding_down:
             response.headers[hdrs.CONNECTION] = "close"
             response.force_close()
-        # Called between making and sending the headers; the only place that sees those of every response, streamed or not.
+        # aiohttp calls this before it sends the headers. No other place sees the headers of every
+        # response, streamed or not.
         response.headers.popall("Server", None)
         if KEY in self:
             response.headers[HEADER] = self[KEY]
@@ -68,13 +77,15 @@ class Connection(RequestHandler):
 
     @property
     def winding_down(self) -> bool:
-        """Whether its next answer is its last."""
+        """Whether the next answer is the last one."""
         return self._connections.winding_down
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
-        """The answer when the HTTP layer itself fails, or the answer to a request broke off (the connection is closed then)."""
+        """Return the answer to a failure of the HTTP layer.
+
+        If an answer broke off, the connection is closed instead."""
         if request.writer.output_size > 0:
             raise ConnectionError("the answer had begun")
         if status < HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -89,7 +100,7 @@ class Connection(RequestHandler):
 
     @property
     def idle_since_start(self) -> bool:
-        """Whether no complete headers have come in yet."""
+        """Whether no complete headers have arrived yet."""
         return self._request_count == 0
 
 
@@ -104,7 +115,7 @@ class Connections(web.Server):
         idle_seconds: float = IDLE_SECONDS,
         max_connections: int = MAX_CONNECTIONS,
     ) -> None:
-        # A handler is cancelled when its client goes away: nobody waits for the answer, and what it waits for costs.
+        # A handler is cancelled when its client disconnects, because its further work is useless.
         super().__init__(handler, handler_cancellation=True, request_factory=self._request)
         self._header_seconds, self._max_connections = header_seconds, max_connections
         self._options: dict[str, Any] = {
@@ -113,7 +124,7 @@ class Connections(web.Server):
             "max_line_size": MAX_LINE,
             "max_field_size": MAX_FIELD,
             "max_headers": MAX_HEADERS,
-            # Inflating is left to nobody: a body of 3 MiB is a body of 3 MiB.
+            # No body is decompressed, so that a body of 3 MiB is a body of 3 MiB.
             "auto_decompress": False,
             "lingering_time": 2.0,
             "logger": log,
@@ -122,11 +133,11 @@ class Connections(web.Server):
         self.winding_down = False
 
     def __call__(self) -> Connection:
-        """A new connection's protocol."""
+        """Return the protocol of a new connection."""
         return Connection(self, loop=self._loop, **self._options)
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        """Counts it in and gives it its time for the first headers."""
+        """Count the connection, and start the timer for its first headers."""
         super().connection_made(handler, transport)
         if len(self._connections) > self._max_connections:
             log.warning("more than %d connections: refusing one", self._max_connections)
@@ -135,12 +146,13 @@ class Connections(web.Server):
         self._timers[handler] = self._loop.call_later(self._header_seconds, self._expect_request, handler)
 
     def wind_down(self) -> None:
-        """Let each connection close with its next answer, which says so: clients open another, at another replica, and lose no request to
-        a connection that is closed under them."""
+        """Close each connection after its next answer, which announces it.
+
+        Clients then connect to another replica, and lose no request to a closing connection."""
         self.winding_down = True
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
-        """Counts it out."""
+        """Remove the connection from the count."""
         timer = self._timers.pop(handler, None)
         if timer is not None:
             timer.cancel()

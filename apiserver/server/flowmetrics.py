@@ -1,4 +1,6 @@
-"""The numbers of flow control, by kube-apiserver's names. A level's flow schema has the level's name."""
+"""Export the metrics of flow control under kube-apiserver's names.
+
+A priority level's flow schema has the level's name."""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ PREFIX = "apiserver_flowcontrol_"
 
 
 def flow_control_metrics(metrics: Metrics, control: FlowControl) -> None:
-    """Adds them."""
+    """Add the metrics of flow control."""
 
     def each(read: Callable[[str], float]) -> Callable[[], Iterator[tuple[dict[str, str], float]]]:
         return lambda: (({"flow_schema": name, "priority_level": name}, read(name)) for name in control.levels)

@@ -1,5 +1,7 @@
-"""/healthz, /livez and /readyz: named checks, each addressable, as kube-apiserver answers them. Anybody may ask; of checks that fail, names
-only are told. Advice, which makes nothing unready, is told in words that hold nothing of anybody's."""
+"""Serve /healthz, /livez and /readyz: named checks, each addressable, as in kube-apiserver.
+
+Anybody may request them, so only the names of failed checks are returned. Advice does not affect
+readiness. Its text contains no data of users."""
 
 from __future__ import annotations
 
@@ -22,12 +24,15 @@ log = logging.getLogger(__name__)
 CHECK_SECONDS = 5.0
 
 Check = Callable[[], Awaitable[None]]
-"""Returns when all is well, raises otherwise. The exception goes to the log, not to whoever asks."""
+"""A check returns if all is well, and raises otherwise. The exception is logged, but not
+returned."""
 
 
 class Health:
-    """Checks of three kinds: `live` ones fail when only a restart helps, `ready` ones while requests cannot be served.
-    /healthz, the old path, does what /livez does."""
+    """Checks of two kinds: a failing `live` check needs a restart, a failing `ready` check means no
+    service.
+
+    /healthz, the old path, is equivalent to /livez."""
 
     def __init__(self) -> None:
         self._live: dict[str, Check] = {"ping": _ping}
@@ -35,19 +40,23 @@ class Health:
         self._advice: dict[str, Callable[[], str]] = {}
 
     def live(self, name: str, check: Check) -> None:
-        """Adds a check to /livez and /readyz."""
+        """Add a check to /livez and /readyz."""
         self._live[name] = self._ready[name] = check
 
     def ready(self, name: str, check: Check) -> None:
-        """Adds a check to /readyz."""
+        """Add a check to /readyz."""
         self._ready[name] = check
 
     def advise(self, name: str, report: Callable[[], str]) -> None:
-        """Adds to /readyz?verbose, and below /readyz, what an operator should know. `report`: empty when there is nothing to know."""
+        """Add advice for operators to /readyz?verbose, and below /readyz.
+
+        `report` returns "" if there is nothing to report."""
         self._advice[name] = report
 
     async def handle(self, call: Call) -> web.StreamResponse:
-        """Answers GET of one of the paths, or of one check below it. Raises ApiError (404) for a check that is not there."""
+        """Answer GET of one of the paths, or of one check below it.
+
+        Raises ApiError (404) for an unknown check."""
         if call.http.method not in ("GET", "HEAD"):
             raise method_not_allowed()
         endpoint, _, single = call.info.path.strip("/").partition("/")

@@ -1,5 +1,7 @@
-"""How the C library treats memory that was freed: it is kept for the next answer instead of being given back to the kernel and asked for
-again, page by page, which can make an answer of some hundred KiB cost twice as much. Limits: glibc; elsewhere nothing changes.
+"""Keep freed memory in the process (glibc) instead of returning it to the kernel.
+
+Otherwise the next answer has to get it back page by page, which can double the cost of an answer of
+some hundred KiB. With other C libraries nothing changes.
 """
 
 from __future__ import annotations
@@ -9,15 +11,17 @@ import ctypes
 __all__ = ["keep_freed"]
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-"""Parameters of mallopt(3)."""
+"""The parameters of mallopt(3)."""
 KEPT = 64 * 1024 * 1024
-"""Free bytes at the end of the heap that are kept."""
+"""The free bytes at the end of the heap that are kept."""
 LARGE = 4 * 1024 * 1024
-"""The mmap threshold, in bytes: larger allocations are mapped directly. No response needs one."""
+"""The mmap threshold in bytes: larger allocations are mapped directly. No response needs one."""
 
 
 def keep_freed() -> bool:
-    """For the whole process. Idempotent. Returns whether the C library can do it."""
+    """Set the parameters for the whole process. Calling this again has no effect.
+
+    Returns whether the C library supports them."""
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except AttributeError:

@@ -1,7 +1,8 @@
-"""The numbers of /metrics, by kube-apiserver's names, in Prometheus' text format 0.0.4.
+"""Count for /metrics under kube-apiserver's names, in Prometheus' text format 0.0.4.
 
-Labels never hold anything a client makes up: resources that are not served and unknown methods share one series.
-Written by hand, as counting a request must cost about a microsecond and four families need no library.
+Labels never contain text that a client chooses: resources that are not served, and unknown methods,
+share one series. This is implemented by hand, because counting a request must cost about a
+microsecond, and four metric families need no library.
 """
 
 from __future__ import annotations
@@ -36,13 +37,15 @@ class Histogram:
         self.counts, self.total = [0] * (len(BUCKETS) + 1), 0.0
 
     def observe(self, seconds: float) -> None:
-        """Counts one."""
+        """Count one duration."""
         self.counts[bisect_left(BUCKETS, seconds)] += 1
         self.total += seconds
 
 
 class Metrics:
-    """Counts requests (see filters.metrics.Recorder). `served`: the (group, version, resource) triples that may be labels."""
+    """Counts of requests (see filters.metrics.Recorder).
+
+    `served` has the (group, version, resource) triples that may be labels."""
 
     def __init__(self, served: Iterable[tuple[str, str, str]] = ()) -> None:
         self._served = frozenset(served)
@@ -52,19 +55,19 @@ class Metrics:
         self._others: list[tuple[str, str, str, Callable[[], Iterable[tuple[dict[str, str], float]]]]] = []
 
     def gauge(self, name: str, text: str, read: Callable[[], Iterable[tuple[dict[str, str], float]]]) -> None:
-        """Adds a gauge whose values (labels, value) are read when they are asked for."""
+        """Add a gauge whose values (labels, value) are read on request."""
         self._others.append((name, "gauge", text, read))
 
     def counter(self, name: str, text: str, read: Callable[[], Iterable[tuple[dict[str, str], float]]]) -> None:
-        """Adds a counter that is kept elsewhere, and read as a gauge is."""
+        """Add a counter that is kept elsewhere and is read like a gauge."""
         self._others.append((name, "counter", text, read))
 
     def histogram(self, name: str, text: str, histogram: Histogram) -> None:
-        """Adds a histogram that is kept elsewhere."""
+        """Add a histogram that is kept elsewhere."""
         self._histograms.append((name, text, histogram))
 
     def record(self, info: RequestInfo, code: int, seconds: float | None) -> None:
-        """See Recorder."""
+        """Count a request. See Recorder."""
         labels = self._labels(info)
         self._requests[labels, code] += 1
         if seconds is not None:
@@ -79,11 +82,11 @@ class Metrics:
         return verb, info.group, info.version, info.resource, subresource, scope
 
     async def handle(self, call: Call) -> web.StreamResponse:
-        """GET /metrics."""
+        """Answer GET /metrics."""
         return web.Response(body=self.text().encode(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     def text(self) -> str:
-        """Everything, as Prometheus reads it."""
+        """Return all metrics in Prometheus' format."""
         return "".join(line + "\n" for line in self._lines())
 
     def _lines(self) -> Iterator[str]:

@@ -1,6 +1,7 @@
-"""A small certificate authority of our own: ECDSA P-256, for servers and clients of one installation.
+"""Run a small certificate authority: ECDSA P-256, for servers and clients of one installation.
 
-Limits: keys lie unencrypted in files that only their owner can read; there is no revocation, only short lives.
+Limits: keys are stored unencrypted in files that only their owner can read. There is no revocation,
+only short lifetimes.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ __all__ = ["LEAF_LIFE", "Authority", "BadAuthority", "KeyPair", "pem", "write_pr
 AUTHORITY_LIFE = timedelta(days=3650)
 LEAF_LIFE = timedelta(days=365)
 SKEW = timedelta(hours=1)
-"""A clock set back a little must not make a fresh certificate "not yet valid"."""
+"""Prevents that a slightly slow clock finds a new certificate "not yet valid"."""
 
 
 class BadAuthority(Exception):
-    """An authority's certificate and key cannot be used; the message says why."""
+    """An authority's certificate and key cannot be used. The message gives the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,11 @@ class KeyPair:
 
 
 class Authority:
-    """Signs server and client certificates. `pair` is its own, to be kept."""
+    """An authority that signs server and client certificates. `pair` is its own, for storage."""
 
     def __init__(self, pair: KeyPair) -> None:
-        """Raises BadAuthority when they cannot be read, or do not belong together."""
+        """Load the pair. Raises BadAuthority if it is unreadable, or certificate and key do not
+        match."""
         try:
             self._certificate = x509.load_pem_x509_certificate(pair.certificate)
             key = serialization.load_pem_private_key(pair.key, password=None)
@@ -61,7 +63,7 @@ class Authority:
 
     @classmethod
     def create(cls, name: str) -> Authority:
-        """A new authority with a key of its own."""
+        """Return a new authority with its own key."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = _name(name, ())
         builder = _builder(subject, subject, key.public_key(), AUTHORITY_LIFE)
@@ -75,21 +77,25 @@ class Authority:
         return self._certificate
 
     def server(self, hosts: Sequence[str], *, name: str = "", dials: bool = False) -> KeyPair:
-        """A serving certificate for these DNS names and IP addresses. `name`: the common name, the first host if empty. `dials`: it may be
-        shown as a client's, too."""
+        """Return a serving certificate for these DNS names and IP addresses.
+
+        `name` is the common name, by default the first host. With `dials`, it is valid as a client
+        certificate too."""
         usages = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if dials else [])]
         return self._issue(_name(name or hosts[0], ()), usages, hosts)
 
     def client(self, user: str, groups: Sequence[str] = ()) -> KeyPair:
-        """A client certificate: the user is the common name, the groups are the organizations."""
+        """Return a client certificate with the user as common name, and the groups as
+        organizations."""
         return self._issue(_name(user, groups), [ExtendedKeyUsageOID.CLIENT_AUTH], ())
 
     def vouches(self, certificate: bytes, *, remaining: timedelta = timedelta(0)) -> bool:
-        """Whether a certificate (PEM) is of this authority and valid for so long yet."""
+        """Return whether this authority signed a certificate (PEM) that is valid for
+        `remaining`."""
         try:
             found = x509.load_pem_x509_certificate(certificate)
             found.verify_directly_issued_by(self._certificate)
-        except Exception:  # every way of being no certificate of ours
+        except Exception:  # any reason why this is not our certificate
             return False
         return found.not_valid_after_utc > datetime.now(UTC) + remaining
 
@@ -108,7 +114,7 @@ class Authority:
 
 
 def write_private(path: Path, content: bytes) -> None:
-    """Put the content there in one go, in a file that never was readable by anybody else."""
+    """Write a file atomically, which no other user can read at any time."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     draft.unlink(missing_ok=True)
     with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
@@ -152,5 +158,5 @@ def _usage(*, signs: bool) -> x509.KeyUsage:
 
 
 def pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """The private key, PEM encoded, not encrypted."""
+    """Return the private key, PEM encoded, not encrypted."""
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

@@ -1,8 +1,9 @@
-"""Finds out whether kube-apiserver passes this server's groups on to it, and says what to do where it does not.
+"""Check whether kube-apiserver passes this server's groups on to it, and report what to do if not.
 
-kube-aggregator keeps the APIService of a group that has a CustomResourceDefinition for itself, whatever is applied. Tenants then see that
-definition's objects, or nothing, while this server runs: so it says so in its log, in /readyz?verbose and in a metric. It stays ready:
-its other group is served, and a definition that somebody adds later must not take that away.
+If a group has a CustomResourceDefinition, kube-aggregator keeps the group's APIService for itself,
+whatever is applied. Tenants then see the objects of that definition, or nothing, while this server
+runs. So the server reports it in its log, in /readyz?verbose and in a metric. It stays ready,
+because its other group is served, and a definition that is added later must not end that.
 """
 
 from __future__ import annotations
@@ -30,14 +31,17 @@ OTHER = "workload.metal3.io"
 
 
 class Registrations:
-    """`names`: of the APIServices, such as v1alpha1.metal3.io. `problems`: what is wrong with those that are not as they should be."""
+    """Checks APIServices.
+
+    `names` are their names, such as v1alpha1.metal3.io. `problems` has the text for each wrong
+    one."""
 
     def __init__(self, client: Client, names: Iterable[str]) -> None:
         self._client, self._names = client, tuple(names)
         self.problems: dict[str, str] = {}
 
     async def run(self) -> None:
-        """Looks again and again: definitions come and go, and so do APIServices."""
+        """Check periodically, because definitions and APIServices come and go."""
         pause = FIRST_RETRY
         while True:
             await self.look()
@@ -45,7 +49,7 @@ class Registrations:
             await asyncio.sleep(pause)
 
     async def look(self) -> None:
-        """Looks once at all of them, and logs what is new."""
+        """Check all APIServices once, and log changes."""
         for name in self._names:
             said, found = self.problems.get(name, ""), await self._look(name)
             if found and found != said:
@@ -61,17 +65,17 @@ class Registrations:
             return _advice(error)
 
     def report(self) -> str:
-        """What is wrong, in words; empty when nothing is."""
+        """Return all problems as text, "" if there are none."""
         return "; ".join(f"APIService {name}: {text}" for name, text in self.problems.items())
 
     def values(self) -> Iterator[tuple[dict[str, str], float]]:
-        """For a gauge: 1 for each APIService that is as it should be, 0 for others."""
+        """Yield the values of a gauge: 1 for each correct APIService, 0 for others."""
         for name in self._names:
             yield {"apiservice": name}, float(name not in self.problems)
 
 
 def problem(name: str, found: dict[str, Any]) -> str:
-    """What is wrong with an APIService; empty when it leads to a server such as this one."""
+    """Return what is wrong with an APIService, "" if it refers to a server such as this one."""
     if (found.get("spec") or {}).get("service"):
         return ""
     group = name.partition(".")[2]

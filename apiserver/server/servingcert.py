@@ -1,7 +1,7 @@
-"""The certificate that the port is served with: from files that somebody else renews, or made and renewed here.
+"""Provide the serving certificate: from files that are renewed elsewhere, or self-made and renewed.
 
-The authority of self-made certificates is kept in the server's own storage, so that restarts and replicas have the same one
-and clients need to be told of it once.
+The authority of self-made certificates is stored in the server's own storage. So it is the same
+after restarts and in all replicas, and clients need it only once.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ log = logging.getLogger(__name__)
 
 AUTHORITY_KEY = "/server/serving-authority"
 FILES_SECONDS = 10.0
-"""How often files are looked at."""
+"""The seconds between two checks of the files."""
 RENEW_BEFORE = LEAF_LIFE / 3
 RENEW_SECONDS = 3600.0
 
 
 class FileCertificate:
-    """--tls-cert-file and --tls-private-key-file."""
+    """The certificate of --tls-cert-file and --tls-private-key-file."""
 
     def __init__(self, certificate: Path, key: Path, interval: float = FILES_SECONDS) -> None:
         self._certificate, self._key, self._interval = certificate, key, interval
         self._served: KeyPair | None = None
 
     def read(self) -> KeyPair:
-        """What is in the files now. Raises BadServingCertificate."""
+        """Return the present content of the files. Raises BadServingCertificate."""
         try:
             self._served = KeyPair(self._certificate.read_bytes(), self._key.read_bytes())
         except OSError as error:
@@ -51,7 +51,9 @@ class FileCertificate:
         return self._served
 
     async def follow(self, tls: ServerTls) -> None:
-        """Serves what the files hold whenever that changes. While they are not usable (half of a renewal), the old pair goes on."""
+        """Serve the new content whenever the files change.
+
+        While they are unusable (half of a renewal), the old pair stays in use."""
         complaint = ""
         while True:
             await asyncio.sleep(self._interval)
@@ -70,7 +72,8 @@ class FileCertificate:
 
 
 class SelfMade:
-    """Certificates of our own authority for `names` (DNS names and IP addresses, the first is the main one)."""
+    """Certificates of our own authority for `names` (DNS names and IP addresses, the main one
+    first)."""
 
     def __init__(self, authority: Authority, names: Sequence[str]) -> None:
         self._authority, self._names = authority, tuple(names)
@@ -78,22 +81,24 @@ class SelfMade:
 
     @property
     def pair(self) -> KeyPair:
-        """What is to be served."""
+        """The pair to serve."""
         return self._served
 
     @property
     def bundle(self) -> bytes:
-        """What clients have to trust, PEM."""
+        """The PEM that clients must trust."""
         return self._authority.pair.certificate
 
     async def follow(self, tls: ServerTls) -> None:
-        """Renews the certificate when a third of its life is left."""
+        """Renew the certificate when a third of its lifetime is left."""
         while True:
             await asyncio.sleep(RENEW_SECONDS)
             self.renew(tls)
 
     def renew(self, tls: ServerTls, remaining: timedelta = RENEW_BEFORE) -> bool:
-        """Serves a new certificate unless the present one is valid for `remaining` yet. Returns whether it did."""
+        """Serve a new certificate unless the present one is valid for `remaining`.
+
+        Returns whether the certificate was renewed."""
         if self._authority.vouches(self._served.certificate, remaining=remaining):
             return False
         self._served = self._authority.server(self._names)
@@ -102,7 +107,8 @@ class SelfMade:
 
 
 async def stored_authority(store: Store) -> Authority:
-    """The authority kept in the store, made now when there is none or it has expired. Raises StorageError."""
+    """Return the authority in the store, or create it if it is missing or expired. Raises
+    StorageError."""
     while True:
         kept = await store.get(AUTHORITY_KEY)
         if kept is not None:
@@ -115,7 +121,7 @@ async def stored_authority(store: Store) -> Authority:
             await store.commit([Put(AUTHORITY_KEY, _encoded(authority), kept.revision if kept else 0)])
             return authority
         except Conflict:
-            continue  # another replica was faster: its authority is everybody's
+            continue  # another replica stored its authority first; use that one
 
 
 def _encoded(authority: Authority) -> bytes:

@@ -1,7 +1,8 @@
-"""The TLS side of the port: TLS 1.2 and later, client certificates wanted but not required, everything replaceable while it runs.
+"""Configure TLS for the port: TLS 1.2 and later, client certificates requested but optional.
 
-OpenSSL checks that a client has the key of a certificate which *some* accepted authority signed, and refuses others in the handshake.
-Which authority it was, and so what the certificate means, is verified per request (apiserver.authentication.verification).
+Everything can be replaced at runtime. OpenSSL checks that a client has the key of a certificate
+that *some* accepted authority signed, and refuses others in the handshake. Which authority it was,
+and so what the certificate means, is verified per request (apiserver.authentication.verification).
 """
 
 from __future__ import annotations
@@ -22,15 +23,17 @@ __all__ = ["BadServingCertificate", "ServerTls"]
 
 
 class BadServingCertificate(Exception):
-    """Certificate and key cannot be served; the message says why."""
+    """The certificate and key cannot be served. The message gives the reason."""
 
 
 class ServerTls:
-    """What new connections are served with. `context` goes to create_server once; `serve` and `accept` then change what it does,
-    for connections made from then on."""
+    """The TLS configuration of new connections.
+
+    Pass `context` to create_server once. `serve` and `accept` then change its behaviour for later
+    connections."""
 
     def __init__(self, certificate: bytes, key: bytes, authorities: Iterable[x509.Certificate] = ()) -> None:
-        """`certificate`: PEM, the server's own first, then its intermediates. Raises BadServingCertificate."""
+        """Load a PEM chain, the server's own certificate first. Raises BadServingCertificate."""
         self._certificate, self._key = certificate, key
         self._authorities = frozenset(authorities)
         self._current = self._build(certificate, key)
@@ -38,7 +41,7 @@ class ServerTls:
         self.context.sni_callback = self._select
 
     def serve(self, certificate: bytes, key: bytes) -> None:
-        """Serve with this certificate. Raises BadServingCertificate, and goes on with the old one then."""
+        """Serve this certificate. Raises BadServingCertificate, and keeps the old one then."""
         self._current = self._build(certificate, key)
         self._certificate, self._key = certificate, key
 
@@ -48,19 +51,22 @@ class ServerTls:
         self._current = self._build(self._certificate, self._key)
 
     def _select(self, connection: ssl.SSLObject | ssl.SSLSocket, _name: str | None, _context: ssl.SSLContext) -> None:
-        # Called for every handshake, with or without a server name. Contexts that are in use are never changed.
+        # Called for every handshake, with or without a server name. Contexts in use are never
+        # changed.
         connection.context = self._current
 
     def _build(self, certificate: bytes, key: bytes) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        # Without resumption every connection shows its certificate and intermediates itself. Go's clients do not resume anyway.
+        # Without resumption, every connection sends its certificate and intermediates. Go's clients
+        # do not resume anyway.
         context.options |= ssl.OP_NO_TICKET | ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
         context.num_tickets = 0
-        # The client knows what is cheap for it. Go's prefer AES-128, where OpenSSL's own order has AES-256 first.
+        # The client knows which cipher is cheap for it. Go's clients prefer AES-128, but OpenSSL's
+        # order begins with AES-256.
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
         context.verify_mode = ssl.CERT_OPTIONAL
-        # Like Go: every certificate of a bundle is an anchor, be it self-signed or not.
+        # As in Go, every certificate of a bundle is an anchor, self-signed or not.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         context.set_alpn_protocols(["http/1.1"])
         bundle = b"".join(authority.public_bytes(Encoding.PEM) for authority in self._authorities)
@@ -71,14 +77,15 @@ class ServerTls:
 
 
 def _load(context: ssl.SSLContext, certificate: bytes, key: bytes) -> None:
-    """The ssl module reads files only: these live for the length of this call, readable by nobody else."""
+    """Load certificate and key through private temporary files, because the ssl module reads only
+    files."""
     with tempfile.TemporaryDirectory(prefix="metal3-workloads-") as folder:
         names = [Path(folder, name) for name in ("tls.crt", "tls.key")]
         for path, content in zip(names, (certificate, key), strict=True):
             path.touch(mode=0o600)
             path.write_bytes(content)
         try:
-            # An empty password, or OpenSSL would ask for an encrypted key's one at the terminal.
+            # With an empty password, OpenSSL does not prompt for one at the terminal.
             context.load_cert_chain(names[0], names[1], password="")
         except (ssl.SSLError, ValueError) as error:
             raise BadServingCertificate(

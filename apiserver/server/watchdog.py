@@ -1,6 +1,7 @@
-"""How long the event loop was held: by which request, as each step of a request is timed, and at all, as a heartbeat is late.
+"""Measure how long requests block the event loop, by each of their steps and by late heartbeats.
 
-While one step runs, nobody else is served. Each that takes longer than SLOW is logged with the request it belongs to.
+While one step runs, no other request is served. A step that takes longer than SLOW is logged with
+its request.
 """
 
 from __future__ import annotations
@@ -22,17 +23,19 @@ __all__ = ["SLOW", "Watchdog"]
 log = logging.getLogger(__name__)
 
 SLOW = 0.05
-"""Seconds that no step should take."""
+"""The seconds that no step should exceed."""
 PAUSE = 1.0
-"""Seconds between two lines about slow steps: they are many where the machine itself is slow."""
+"""The seconds between two log lines about slow steps, which are many on a slow machine."""
 BEAT = 0.05
-"""Seconds between heartbeats."""
+"""The seconds between heartbeats."""
 SHOWN = 256
-"""Characters of a path or a name that are logged."""
+"""The characters of a path or a name that are logged."""
 
 
 class Watchdog:
-    """See filters.steps.Meter. `steps` and `late`: seconds of each step, and how late each heartbeat was."""
+    """The measurements (see filters.steps.Meter).
+
+    `steps` are the seconds of each step, `late` those by which each heartbeat was late."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.steps, self.late = Histogram(), Histogram()
@@ -41,21 +44,23 @@ class Watchdog:
         self._unsaid = 0
 
     def took(self, call: Call, seconds: float) -> None:
-        """Notes a step, and logs a slow one."""
+        """Record a step, and log a slow one."""
         self.steps.observe(seconds)
         if seconds > SLOW:
             self._beyond = seconds
             self._say(_step(call, seconds))
 
     def beat(self, late: float) -> None:
-        """Notes a heartbeat that came so many seconds late, and logs a late one that no request's step explains."""
+        """Record a heartbeat that was `late` seconds late.
+
+        Logs a late one that no request's step explains."""
         self.late.observe(late)
         explained, self._beyond = self._beyond, 0.0
         if late > SLOW and not explained:
             self._say(f"the event loop was held for {late * 1000:.0f} ms, by no single request")
 
     async def run(self) -> None:
-        """Beats until it is cancelled."""
+        """Beat until cancelled."""
         loop = asyncio.get_running_loop()
         while True:
             due = loop.time() + BEAT
@@ -63,7 +68,7 @@ class Watchdog:
             self.beat(max(0.0, loop.time() - due))
 
     def _say(self, text: str) -> None:
-        """At most one line in PAUSE; what was left out meanwhile is counted in the next."""
+        """Log at most one line in PAUSE seconds. The next line counts the omitted ones."""
         if self._clock() < self._next:
             self._unsaid += 1
             return

@@ -1,1 +1,2 @@
-"""Authentication, authorisation and namespaces by asking the management cluster, as aggregated API servers do."""
+"""Authentication, authorisation and namespaces by asking the management cluster, as aggregated API
+servers do."""

@@ -1,4 +1,4 @@
-"""Authorisation by the management cluster's RBAC (authorization.k8s.io/v1 SubjectAccessReview)."""
+"""Authorize by the management cluster's RBAC (authorization.k8s.io/v1 SubjectAccessReview)."""
 
 from __future__ import annotations
 
@@ -26,13 +26,17 @@ log = logging.getLogger(__name__)
 PATH = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 SECONDS = 10.0
 KEPT_SECONDS = 10.0
-"""For how long a decision is used: a revoked permission may work that much longer, as with kube-apiserver's own webhooks."""
+"""The seconds for which a decision is cached.
+
+A revoked permission may work that much longer, as with kube-apiserver's own webhooks."""
 REVIEWS, REVIEWS_OF_ONE = 128, 64
-"""Reviews under way: of all users, and of one, those that wait included."""
+"""The number of running reviews: of all users, and of one user, including waiting ones."""
 
 
 class AccessReviews:
-    """An Authorizer. When the management cluster does not answer, requests are refused with 503, never let through."""
+    """The Authorizer of the management cluster.
+
+    If the cluster does not answer, requests are refused with 503, and never allowed."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -40,11 +44,11 @@ class AccessReviews:
         self._decisions: ExpiringCache[Decision] = ExpiringCache(lambda _: KEPT_SECONDS)
 
     async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
-        """See Authorizer."""
+        """Return the decision. See Authorizer."""
         return await self._decisions.get(_key(user, info), lambda: self._ask(user, info))
 
     async def close(self) -> None:
-        """Ends the reviews under way."""
+        """Cancel the running reviews."""
         await self._decisions.close()
 
     async def _ask(self, user: UserInfo, info: RequestInfo) -> Decision:
@@ -58,7 +62,7 @@ class AccessReviews:
 
 
 def spec(user: UserInfo, info: RequestInfo) -> dict[str, Any]:
-    """What is asked about a request."""
+    """Return the spec of the review for a request."""
     asked: dict[str, Any] = {"user": user.name}
     if user.uid:
         asked["uid"] = user.uid
@@ -81,7 +85,8 @@ def spec(user: UserInfo, info: RequestInfo) -> dict[str, Any]:
 
 
 def decision(status: dict[str, Any]) -> Decision:
-    """The decision in a SubjectAccessReview's status. Denied wins over a contradictory allowed."""
+    """Return the decision in a SubjectAccessReview's status. `denied` takes precedence over
+    `allowed`."""
     denied = status.get("denied") is True
     return Decision(status.get("allowed") is True and not denied, str(status.get("reason") or ""), denied)
 

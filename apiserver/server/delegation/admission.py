@@ -1,4 +1,4 @@
-"""What `serve` admits writes by, put together from the management cluster: namespaces, webhooks and quotas."""
+"""Compose the admission of `serve` from the management cluster: namespaces, webhooks and quotas."""
 
 from __future__ import annotations
 
@@ -38,7 +38,10 @@ VALIDATING = Resource(GROUP, "v1", "validatingwebhookconfigurations", "Validatin
 
 
 class ManagementAdmission:
-    """`chain` is the Admission of all registries, which `serve` names once they are made. Nothing is asked before `background` runs."""
+    """The admission of `serve`.
+
+    `chain` is the Admission of all registries, which `serve` passes once they are created. Nothing
+    is requested before `background` runs."""
 
     def __init__(self, client: Client, namespaces: Namespaces) -> None:
         self._quotas, self._registries = Informer(client, QUOTAS), dict[tuple[str, str], "Registry"]()
@@ -51,7 +54,7 @@ class ManagementAdmission:
         self.chain = AdmissionChain(plugins)
 
     def serve(self, registries: Iterable[Registry]) -> None:
-        """What the server holds, for quotas."""
+        """Set the registries, whose objects count for quotas."""
         self._registries = {(one.resource.group, one.resource.plural): one for one in registries}
         for one in self._registries.values():
             if isinstance(one, WorkloadRegistry):
@@ -59,16 +62,18 @@ class ManagementAdmission:
 
     @property
     def background(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """What has to run, by name."""
+        """The tasks that must run, by name."""
         return {name: informer.run for name, informer in self._informers.items()}
 
     @property
     def ready(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """Checks that everything was read once. Later trouble does not fail them: what is known then goes on."""
+        """Checks that everything was read once.
+
+        Later failures do not make them fail: the known state stays in use."""
         return {name: _check(name, informer) for name, informer in self._informers.items()}
 
     async def close(self) -> None:
-        """Ends the calls under way."""
+        """Cancel the running calls."""
         await self._quota.close()
         await self._caller.close()
 

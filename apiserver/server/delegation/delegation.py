@@ -1,4 +1,4 @@
-"""Everything `serve` asks the management cluster: who is who, who may what, which namespaces there are."""
+"""Ask the management cluster everything that `serve` needs: users, permissions, namespaces."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ NAMESPACES = Resource("", "v1", "namespaces", "Namespace", namespaced=False)
 
 
 class Delegation:
-    """The parts of an App's Config that come from the management cluster. Nothing is asked before `background` runs."""
+    """The parts of an App's Config that come from the management cluster.
+
+    Nothing is requested before `background` runs."""
 
     def __init__(self, client: Client) -> None:
         self.trust = Trust()
@@ -46,16 +48,18 @@ class Delegation:
 
     @property
     def background(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """What has to run, by name."""
+        """The tasks that must run, by name."""
         return {"extension-apiserver-authentication": self._config_map.run, "namespaces": self._namespaces.run}
 
     @property
     def ready(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """Checks that everything was read once. Later trouble does not fail them: what is known then goes on."""
+        """Checks that everything was read once.
+
+        Later failures do not make them fail: the known state stays in use."""
         return {"extension-apiserver-authentication": self._trust_known, "namespaces": self._namespaces_known}
 
     async def close(self) -> None:
-        """Ends the questions under way."""
+        """Cancel the running reviews."""
         await self._tokens.close()
         await self._reviews.close()
 
@@ -76,6 +80,6 @@ def _reason(informer: Informer) -> str:
 
 
 def _trimmed(namespace: dict[str, Any]) -> dict[str, Any]:
-    """What admission looks at."""
+    """Return the parts of a namespace that admission uses."""
     metadata = {key: value for key, value in namespace["metadata"].items() if key not in ("managedFields", "annotations")}
     return {"metadata": metadata, "status": namespace.get("status") or {}}

@@ -1,4 +1,4 @@
-"""What kube-system/extension-apiserver-authentication tells aggregated API servers: which front proxies and clients to believe."""
+"""Read kube-system/extension-apiserver-authentication: the trusted front proxies and client CAs."""
 
 from __future__ import annotations
 
@@ -18,19 +18,22 @@ NAMESPACE, NAME = "kube-system", "extension-apiserver-authentication"
 
 
 class BadExtensionAuthentication(Exception):
-    """The ConfigMap cannot be used; the message says which key of it."""
+    """The ConfigMap cannot be used. The message names the key."""
 
 
 @dataclass(frozen=True, slots=True)
 class ExtensionAuthentication:
-    """The front proxies to believe, and the authorities of the cluster's ordinary client certificates."""
+    """The trusted front proxies, and the authorities of the cluster's ordinary client
+    certificates."""
 
     proxy: FrontProxy
     client_bundle: tuple[x509.Certificate, ...] = ()
 
 
 def parse(config_map: dict[str, Any]) -> ExtensionAuthentication:
-    """Reads the ConfigMap. Raises BadExtensionAuthentication. Without a requestheader CA nobody's headers are believed."""
+    """Return the content of the ConfigMap. Raises BadExtensionAuthentication.
+
+    Without a requestheader CA, no front proxy is trusted."""
     data = config_map.get("data") or {}
     proxy = FrontProxy(
         bundle=_bundle(data, "requestheader-client-ca-file"),

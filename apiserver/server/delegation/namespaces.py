@@ -1,4 +1,4 @@
-"""The management cluster's namespaces: an informer's copy, and a GET where the copy may lag behind."""
+"""Return the management cluster's namespaces from an informer, or by a GET if that may be stale."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ SECONDS = 5.0
 
 
 class ManagementNamespaces:
-    """Implements admission's Namespaces. `copy(name)`: the informer's object, or None."""
+    """The Namespaces of admission. `copy(name)` returns the informer's object, or None."""
 
     def __init__(self, client: Client, copy: Callable[[str], dict[str, Any] | None]) -> None:
         self._client, self._copy = client, copy
 
     async def get(self, name: str, *, live: bool = False) -> dict[str, Any] | None:
-        """See Namespaces."""
+        """Return the namespace, or None. See Namespaces."""
         known = None if live else self._copy(name)
         if known is not None:
             return known

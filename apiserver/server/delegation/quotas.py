@@ -1,4 +1,5 @@
-"""The management cluster's ResourceQuotas: an informer's copy with this server's own later writes laid over it."""
+"""Return the management cluster's ResourceQuotas from an informer, with this server's later
+writes."""
 
 from __future__ import annotations
 
@@ -18,18 +19,19 @@ __all__ = ["ManagementQuotas"]
 
 SECONDS = 5.0
 RECENT = 4 * 1024 * 1024
-"""Bytes of quotas whose copies lag behind. One that is let go costs a conflict."""
+"""The bytes of quotas that are newer than the informer's. An evicted one costs a conflict."""
 
 
 class ManagementQuotas:
-    """Implements admission's Quotas. `copy(namespace)`: the informer's objects, None when it cannot be relied on."""
+    """The Quotas of admission. `copy(namespace)` returns the informer's objects, None if it may be
+    stale."""
 
     def __init__(self, client: Client, copy: Callable[[str], list[dict[str, Any]] | None]) -> None:
         self._client, self._copy = client, copy
         self._recent: Bounded[tuple[str, str], dict[str, Any]] = Bounded(RECENT)
 
     async def get(self, namespace: str, *, live: bool = False) -> list[dict[str, Any]]:
-        """See Quotas."""
+        """Return the quotas. See Quotas."""
         known = None if live else self._copy(namespace)
         if known is not None:
             return [self._newest(namespace, found) for found in known]
@@ -43,7 +45,7 @@ class ManagementQuotas:
         return found
 
     async def put_status(self, quota: dict[str, Any]) -> None:
-        """See Quotas."""
+        """Write the status. See Quotas."""
         meta = quota["metadata"]
         path = f"{_path(meta['namespace'])}/{quote(meta['name'], safe='')}/status"
         try:
@@ -60,7 +62,7 @@ class ManagementQuotas:
             return copied
         if recent["metadata"]["uid"] == copied["metadata"]["uid"] and _version(recent) > _version(copied):
             return recent
-        self._recent.pop(key)  # the copy has caught up
+        self._recent.pop(key)  # the informer has caught up
         return copied
 
     def _remember(self, namespace: str, quota: dict[str, Any]) -> None:
@@ -75,5 +77,6 @@ def _path(namespace: str) -> str:
 
 
 def _version(quota: dict[str, Any]) -> int:
-    """kube-apiserver's are numbers that grow, on which its own quota admission relies as well."""
+    """Return the resourceVersion, a growing number in kube-apiserver, whose quota admission relies
+    on it too."""
     return int(quota["metadata"]["resourceVersion"])

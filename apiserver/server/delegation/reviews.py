@@ -1,4 +1,4 @@
-"""Reviews: questions that the management cluster answers about a caller, and how they fail."""
+"""Send reviews about a user to the management cluster, and describe their failures."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ FIRST_PAUSE = 0.2
 
 
 async def ask(client: Client, path: str, review: dict[str, Any], timeout: float) -> dict[str, Any]:
-    """POST a review up to three times within `timeout` seconds, and return its status. A review changes nothing, so it may be repeated.
+    """POST a review up to three times within `timeout` seconds, and return its status.
 
-    Raises ApiException."""
+    A review changes nothing, so it may be repeated. Raises ApiException."""
     pause = FIRST_PAUSE
     try:
         async with asyncio.timeout(timeout):
@@ -39,6 +39,8 @@ async def ask(client: Client, path: str, review: dict[str, Any], timeout: float)
 
 
 def summary(error: ApiException) -> str:
-    """Describe a failed review for the log. A server's own words may quote the request, and so a token: only its code is logged."""
+    """Return a description of a failed review for the log.
+
+    A server's own text may quote the request, and so a token. Therefore only its code is logged."""
     hint = ": bind the ClusterRole system:auth-delegator to this server's account" if error.status == 403 else ""
     return f"HTTP status {error.status}{hint}" if error.status else str(error)

@@ -1,4 +1,4 @@
-"""Bearer tokens judged by the management cluster (authentication.k8s.io/v1 TokenReview)."""
+"""Validate bearer tokens by the management cluster (authentication.k8s.io/v1 TokenReview)."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ MAX_TOKEN = 64 * 1024
 
 
 class TokenReviews:
-    """A TokenReviewer. Tokens must be for the management cluster's own audience, as those that its API server takes."""
+    """The TokenReviewer of the management cluster.
+
+    Tokens must have the cluster's own audience, like those that its API server accepts."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
 
     async def review(self, token: str) -> UserInfo | None:
-        """See TokenReviewer."""
+        """Return the user of the token, or None. See TokenReviewer."""
         if len(token) > MAX_TOKEN:
             return None
         body = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
@@ -41,7 +43,8 @@ class TokenReviews:
 
 
 def user_from(status: dict[str, Any]) -> UserInfo | None:
-    """The identity in a TokenReview's status; None unless it is authenticated and has a name."""
+    """Return the user in a TokenReview's status, or None unless it is authenticated and has a
+    name."""
     user = status.get("user") or {}
     if status.get("authenticated") is not True or status.get("error") or not user.get("username"):
         return None

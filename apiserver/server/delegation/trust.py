@@ -1,4 +1,6 @@
-"""Whose certificates are believed, put together from the management cluster's ConfigMap and a file, and kept current on an open port."""
+"""Combine the trusted authorities of the management cluster's ConfigMap and of a file.
+
+An open port always uses the current ones."""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ log = logging.getLogger(__name__)
 
 
 class Trust:
-    """`front_proxies` and `clients` judge by what was told last. Nobody is believed before `config_map` was called."""
+    """The trusted authorities. No certificate is trusted before `config_map` was called.
+
+    `front_proxies` and `clients` decide by the latest content."""
 
     def __init__(self) -> None:
         self.front_proxies = RequestHeaderAuthenticator()
@@ -34,16 +38,17 @@ class Trust:
 
     @property
     def authorities(self) -> frozenset[x509.Certificate]:
-        """All whose certificates the handshake has to let in."""
+        """All authorities whose certificates the handshake must accept."""
         return self.clients.bundle | frozenset(self.front_proxies.proxy.bundle)
 
     def attach(self, tls: ServerTls) -> None:
-        """Keep this port's handshake in step from now on."""
+        """Update the handshake of this port from now on."""
         self._tls = tls
         tls.accept(self.authorities)
 
     def config_map(self, found: dict[str, Any] | None) -> None:
-        """The ConfigMap is now this one. One that is gone or cannot be read changes nothing: what was told last goes on."""
+        """Use this ConfigMap. A deleted or unreadable one changes nothing: the previous content
+        stays."""
         if found is None:
             log.warning("%s/%s is gone: going on with what it said last", NAMESPACE, NAME)
             return
@@ -56,7 +61,7 @@ class Trust:
         self._apply()
 
     def file(self, bundle: Iterable[x509.Certificate]) -> None:
-        """--client-ca-file now holds these."""
+        """Use these authorities of --client-ca-file."""
         self._file = tuple(bundle)
         self._apply()
 
