@@ -7,20 +7,23 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+from controllers.providers.machines.instance import Instance
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from apiserver.client.objects import Object
     from controllers.providers.base import ApplyRequest, Outcome, ProviderError
     from controllers.providers.machines.flavors import Flavor, Slot
     from controllers.providers.machines.fleet import Fleet
-    from controllers.providers.machines.instance import Instance
     from controllers.providers.machines.refusals import Refusal
     from controllers.providers.machines.steps import Wish
 
 __all__ = ["Content", "Driver", "Follower"]
+
+AnyInstance = TypeVar("AnyInstance", bound=Instance)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +50,12 @@ class Follower(ABC):
         """Look at the source soon, because it was asked for something. A source that reports changes by itself needs no look."""
         return
 
-    def seen(self, uid: str, found: list[Instance]) -> None:
+    def seen(self, uid: str, found: Sequence[Instance]) -> None:
         """Take over what was just read of one slot. A source that reports changes by itself will report this one, in order."""
         return
 
 
-class Driver(ABC):
+class Driver(ABC, Generic[AnyInstance]):
     """Accesses one place (a region of an account, a namespace of a cluster). Methods raise what `explain` and `refusal` understand."""
 
     maker: ClassVar[str]
@@ -77,7 +80,7 @@ class Driver(ABC):
         """Return what keeps the fleet up to date."""
 
     @abstractmethod
-    async def in_slot(self, slot: Slot, uid: str) -> list[Instance]:
+    async def in_slot(self, slot: Slot, uid: str) -> list[AnyInstance]:
         """Return all machines in this slot as the source has them now."""
 
     def id_in(self, slot: Slot, uid: str) -> str:
@@ -93,50 +96,50 @@ class Driver(ABC):
         """Return `content().image` of a request that was served before, without its secrets."""
 
     @abstractmethod
-    async def create(self, request: ApplyRequest, slot: Slot, flavor: Any, wish: Wish, attempt: int) -> Instance:
+    async def create(self, request: ApplyRequest, slot: Slot, flavor: Any, wish: Wish, attempt: int) -> AnyInstance:
         """Create a machine with all its tags in one call.
 
         If the source remembers, the same request and attempt yield the same machine. If it reserves and the slot has a machine, returns
         that one, whoever has it."""
 
-    async def prepare(self, instance: Instance, request: ApplyRequest, wish: Wish) -> None:
+    async def prepare(self, instance: AnyInstance, request: ApplyRequest, wish: Wish) -> None:
         """Write what has to be there before the machine is changed, and remove what is not needed any more."""
         return
 
-    async def install(self, instance: Instance, wish: Wish, flavor: Flavor | None) -> Instance | Outcome | None:
+    async def install(self, instance: AnyInstance, wish: Wish, flavor: Flavor | None) -> AnyInstance | Outcome | None:
         """Put the image on an empty machine; or return why that is impossible now. Only for sources that reserve."""
         raise NotImplementedError
 
     @abstractmethod
-    async def erase(self, instance: Instance) -> Instance | None:
+    async def erase(self, instance: AnyInstance) -> AnyInstance | None:
         """Take the next step of removing what is on the machine. Where the machine is not reserved, remove the machine."""
 
     @abstractmethod
-    async def remove(self, instance: Instance, why: str) -> None:
+    async def remove(self, instance: AnyInstance, why: str) -> None:
         """Delete the machine with its disks; `why` is a tag that says so afterwards, where tags outlive machines."""
 
     @abstractmethod
-    async def retain(self, instance: Instance, who: str) -> None:
+    async def retain(self, instance: AnyInstance, who: str) -> None:
         """Quarantine the machine: leave it as it is, without its Workload."""
 
     @abstractmethod
-    async def start(self, instance: Instance) -> Instance | None:
+    async def start(self, instance: AnyInstance) -> AnyInstance | None:
         """Power on. Like other methods, returns the machine afterwards, or None if it has to be read again."""
 
     @abstractmethod
-    async def stop(self, instance: Instance) -> Instance | None:
+    async def stop(self, instance: AnyInstance) -> AnyInstance | None:
         """Power off; what is on the disk stays."""
 
     @abstractmethod
-    async def reboot(self, instance: Instance) -> Instance | None:
+    async def reboot(self, instance: AnyInstance) -> AnyInstance | None:
         """Reboot the machine once, and record it (tag REBOOTED)."""
 
     @abstractmethod
-    async def tag(self, instance: Instance, tags: Mapping[str, str]) -> Instance | None:
+    async def tag(self, instance: AnyInstance, tags: Mapping[str, str]) -> AnyInstance | None:
         """Set these tags; others stay."""
 
     @abstractmethod
-    async def untag(self, instance: Instance, *keys: str) -> Instance | None:
+    async def untag(self, instance: AnyInstance, *keys: str) -> AnyInstance | None:
         """Remove these tags, as far as it has them."""
 
     async def clean(self, workload_uid: str) -> bool:

@@ -8,7 +8,7 @@ one each. The next look at the slot finds both by their tags, and removes one: s
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from controllers.providers.base import Outcome, ProviderError
 from controllers.providers.machines.flavors import NOT_OFFERED, slot_named
@@ -37,7 +37,7 @@ MOST_ATTEMPTS = 10
 class Maker:
     """Creates the machines of one class. Errors of the source that are no refusals are raised as they are."""
 
-    def __init__(self, driver: Driver, fleet: Fleet) -> None:
+    def __init__(self, driver: Driver[Any], fleet: Fleet) -> None:
         self._driver, self._fleet = driver, fleet
         self._failed: dict[str, tuple[str, float, int]] = {}
         self._doubts: dict[str, float] = {}
@@ -54,7 +54,7 @@ class Maker:
         try:
             for attempt in range(lost, lost + MOST_ATTEMPTS):
                 # A terminated machine still owns its attempt: everybody takes the next one, in the same order.
-                made = await self._driver.create(request, slot, flavor, wish, attempt)
+                made: Instance = await self._driver.create(request, slot, flavor, wish, attempt)
                 if not made.gone and made.state != "shutting-down":
                     self._fleet.attention.fine(uid)
                     return made

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from controllers.providers.base import Outcome, ProviderError
 from controllers.providers.machines.flavors import once_made
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["known_wish", "plan_for"]
 
 
-def plan_for(request: ApplyRequest, driver: Driver) -> tuple[Wish, Outcome]:
+def plan_for(request: ApplyRequest, driver: Driver[Any]) -> tuple[Wish, Outcome]:
     """Return what the Workload wants; or to hold what is there, and why."""
     spec = request.workload["spec"]
     try:
@@ -29,12 +29,12 @@ def plan_for(request: ApplyRequest, driver: Driver) -> tuple[Wish, Outcome]:
     return _wish(request, driver, content.image, content.boot), said
 
 
-def known_wish(request: ApplyRequest, driver: Driver) -> Wish:
+def known_wish(request: ApplyRequest, driver: Driver[Any]) -> Wish:
     """Return the wish of a request that was planned before, without its secrets. Good for comparing, not for creating anything."""
     return _wish(request, driver, driver.known_image(request.workload["spec"]))
 
 
-def _wish(request: ApplyRequest, driver: Driver, image: Object | None = None, boot: object = None, *, held: bool = False) -> Wish:
+def _wish(request: ApplyRequest, driver: Driver[Any], image: Object | None = None, boot: object = None, *, held: bool = False) -> Wish:
     return Wish(
         online=bool(request.workload["spec"].get("online", True)),
         held=held,

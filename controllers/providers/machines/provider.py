@@ -5,30 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 from abc import abstractmethod
-from typing import TYPE_CHECKING, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from apiserver.client.errors import ApiException
 from controllers.providers.base import Applied, Consumer, Outcome, Provider, ProviderError, Released
 from controllers.providers.machines.flavors import BOUND, NOT_OFFERED, REPLACING, Offers, Told, moved, not_ours, once_made, slot_named
 from controllers.providers.machines.fleet import Fleet
-from controllers.providers.machines.instance import REMOVING, SURPLUS, claimed, flavor_of, newest_gone, oldest
+from controllers.providers.machines.instance import BOOTED, REBOOTED, REMOVING, SURPLUS, claimed, flavor_of, newest_gone, oldest
 from controllers.providers.machines.making import Maker
 from controllers.providers.machines.plan import known_wish, plan_for
-from controllers.providers.machines.steps import (
-    LEAVING,
-    Create,
-    Discard,
-    Erase,
-    Install,
-    Reboot,
-    Start,
-    Stop,
-    Tag,
-    Untag,
-    Wait,
-    consumed,
-    next_step,
-)
+from controllers.providers.machines.steps import LEAVING, Step, consumed, next_step
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Sequence
@@ -37,7 +23,7 @@ if TYPE_CHECKING:
     from controllers.providers.machines.driver import Driver
     from controllers.providers.machines.flavors import Flavor
     from controllers.providers.machines.instance import Instance
-    from controllers.providers.machines.steps import Step, Wish
+    from controllers.providers.machines.steps import Wish
 
 __all__ = ["MachineProvider"]
 
@@ -58,7 +44,7 @@ class MachineProvider(Provider):
     flavor_model: ClassVar[type[Flavor]]
     erases = True
 
-    def __init__(self, context: ProviderContext, driver: Driver) -> None:
+    def __init__(self, context: ProviderContext, driver: Driver[Any]) -> None:
         settings, self._context, self._driver = driver.settings, context, driver
         selector = context.spec.host_selector.encode() if context.spec.host_selector else None
         offers = Offers("/".join((settings.identity, context.class_name, driver.place)), selector, settings.flavors)
@@ -83,7 +69,7 @@ class MachineProvider(Provider):
 
     @classmethod
     @abstractmethod
-    async def connect(cls, context: ProviderContext) -> Driver:
+    async def connect(cls, context: ProviderContext) -> Driver[Any]:
         """Return the class's driver, without waiting for its source. Raises BadClass if the credentials cannot work."""
 
     async def run(self) -> None:
@@ -231,25 +217,25 @@ class MachineProvider(Provider):
 
     async def _converge(
         self, request: ApplyRequest, instance: Instance | None, wish: Wish, found: Sequence[Instance]
-    ) -> tuple[Instance | None, Step | Outcome]:
+    ) -> tuple[Instance | None, Step | Outcome | None]:
         """Take steps until all is as wished, the source has to do something first, or it refuses."""
-        step: Step = None
+        step: Step | None = None
         prepared = False
         for _ in range(MOST_STEPS):
             if instance is not None and not prepared:
                 await self._ask(self._driver.prepare(instance, request, wish))
                 prepared = True
             step = next_step(instance, wish)
-            if step is None or isinstance(step, Wait):
+            if step is None or step is Step.WAIT:
                 break
-            if isinstance(step, Create):
+            if step is Step.CREATE:
                 made = await self._make(request, wish, found)
                 if not isinstance(made, Outcome) and claimed(made, request.workload_uid):
                     instance = made
                     continue
                 return (None, made) if isinstance(made, Outcome) else (made, None)
             assert instance is not None
-            if isinstance(step, Discard) and (failed := self._maker.failure(request.source.uid, instance)) is not None:
+            if step is Step.DISCARD and (failed := self._maker.failure(request.source.uid, instance)) is not None:
                 return instance, failed
             after = await self._take(request, instance, step, wish)
             if isinstance(after, Outcome):
@@ -257,7 +243,7 @@ class MachineProvider(Provider):
             if after is None:
                 found = [item for item in await self._instances(request) if claimed(item, request.workload_uid)]
                 after = oldest(item for item in found if not item.gone)
-            if isinstance(step, Erase | Discard):
+            if step in (Step.ERASE, Step.DISCARD):
                 self._made.discard(request.workload_uid)
             elif after is None:
                 break  # somebody took the machine away meanwhile
@@ -286,23 +272,24 @@ class MachineProvider(Provider):
             return None  # somebody has written the machine meanwhile: the next step is decided on what there is now
 
     async def _carry_out(self, request: ApplyRequest, instance: Instance, step: Step, wish: Wish) -> Instance | Outcome | None:
+        driver = self._driver
         match step:
-            case Install():
+            case Step.INSTALL:
                 flavor = flavor_of(instance, self.flavor_model) or self.fleet.offers.flavor(slot_named(request.source.name))
-                return await self._driver.install(instance, wish, flavor)
-            case Erase() | Discard():
-                return await self._driver.erase(instance)
-            case Start():
-                return await self._driver.start(instance)
-            case Stop():
-                return await self._driver.stop(instance)
-            case Reboot():
-                return await self._driver.reboot(instance)
-            case Tag(key):
-                return await self._driver.tag(instance, {key: "true"})
-            case Untag(key):
-                return await self._driver.untag(instance, key)
-        raise AssertionError(step)
+                return await driver.install(instance, wish, flavor)
+            case Step.NOTE_BOOTED:
+                return await driver.tag(instance, {BOOTED: "true"})
+            case Step.NOTE_REMOVING:
+                return await driver.tag(instance, {REMOVING: "true"})
+            case Step.FORGET_REBOOT:
+                return await driver.untag(instance, REBOOTED)
+            case Step.START:
+                return await driver.start(instance)
+            case Step.STOP:
+                return await driver.stop(instance)
+            case Step.REBOOT:
+                return await driver.reboot(instance)
+        return await driver.erase(instance)
 
     async def _ask(self, call: Awaitable[T]) -> T:
         """Return the call's result; raise trouble as ProviderError, for the class's owner."""

@@ -7,32 +7,18 @@ between two steps leaves a state from which the next process goes on.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias
+from enum import Enum
+from typing import TYPE_CHECKING, Any
 
 from controllers.providers.machines.flavors import REBOOT, held_off
-from controllers.providers.machines.instance import BOOTED, REBOOTED, REMOVING, Instance
+from controllers.providers.machines.instance import REBOOTED, REMOVING, Instance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from apiserver.client.objects import Object
 
-__all__ = [
-    "Create",
-    "Discard",
-    "Erase",
-    "Install",
-    "Reboot",
-    "Start",
-    "Step",
-    "Stop",
-    "Tag",
-    "Untag",
-    "Wait",
-    "Wish",
-    "consumed",
-    "next_step",
-]
+__all__ = ["LEAVING", "Step", "Wish", "consumed", "next_step"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,78 +38,38 @@ class Wish:
     reserved: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Create:
-    """Create a machine."""
+class Step(Enum):
+    """Names one step, and what it does."""
 
+    CREATE = "create a machine"
+    INSTALL = "put the wish's image on the empty machine"
+    ERASE = "remove what is on the machine, in a cloud the machine with it"
+    DISCARD = "remove a machine that never came up, once it is time for another try"
+    START = "power on"
+    STOP = "power off"
+    REBOOT = "reboot once, and record it"
+    NOTE_BOOTED = "record that the machine ran"
+    NOTE_REMOVING = "record that what is on the machine is to be removed"
+    FORGET_REBOOT = "remove the record of a reboot that is no longer requested"
+    WAIT = "the source has to do something first"
 
-@dataclass(frozen=True, slots=True)
-class Install:
-    """Put the wish's image on the empty machine."""
-
-
-@dataclass(frozen=True, slots=True)
-class Erase:
-    """Remove what is on the machine, in a cloud the machine with it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Discard:
-    """Remove a machine that never came up, once it is time for another try."""
-
-
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Power on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """Power off."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reboot:
-    """Reboot once, and record it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tag:
-    """Record this."""
-
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Untag:
-    """Remove this record."""
-
-    key: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """The source has to do something first."""
-
-
-Step: TypeAlias = "Create | Install | Erase | Discard | Start | Stop | Reboot | Tag | Untag | Wait | None"
 
 LEAVING = {"shutting-down", "deleting"}
 BUSY = {"pending", "stopping"}
 
 
-def next_step(instance: Instance | None, wish: Wish) -> Step:
+def next_step(instance: Instance | None, wish: Wish) -> Step | None:
     """Return the next step; None when all is as wished."""
     if instance is None:
-        return Create() if wish.reserved or _installs(wish) else None
+        return Step.CREATE if wish.reserved or _installs(wish) else None
     if instance.state in LEAVING:
-        return Wait()
+        return Step.WAIT
     if instance.state == "error" and not instance.booted:
-        return Discard()
+        return Step.DISCARD
     if REMOVING in instance.tags:
         return _erase(wish)
     if instance.state in BUSY:
-        return Wait()
+        return Step.WAIT
     if instance.state == "held":
         return None
     return _content(instance, wish) or _power(instance, wish) or _reboot(instance, wish)
@@ -141,14 +87,14 @@ def _installs(wish: Wish) -> bool:
     return wish.image is not None and wish.online and not wish.held
 
 
-def _content(instance: Instance, wish: Wish) -> Step:
+def _content(instance: Instance, wish: Wish) -> Step | None:
     """Replace what is on the machine, and record that it ran."""
     if instance.image is None:
-        return Install() if _installs(wish) else None
+        return Step.INSTALL if _installs(wish) else None
     if not wish.held and not _serves(instance, wish):
         # A machine that has failed takes no tags. Its Workload's status says that nothing runs.
-        return _erase(wish) if instance.state == "error" else Tag(REMOVING)
-    return Tag(BOOTED) if instance.state == "running" and not instance.booted else None
+        return _erase(wish) if instance.state == "error" else Step.NOTE_REMOVING
+    return Step.NOTE_BOOTED if instance.state == "running" and not instance.booted else None
 
 
 def _serves(instance: Instance, wish: Wish) -> bool:
@@ -159,17 +105,17 @@ def _serves(instance: Instance, wish: Wish) -> bool:
 
 
 def _erase(wish: Wish) -> Step:
-    return Erase() if wish.recorded else Wait()
+    return Step.ERASE if wish.recorded else Step.WAIT
 
 
-def _power(instance: Instance, wish: Wish) -> Step:
+def _power(instance: Instance, wish: Wish) -> Step | None:
     if wish.online and instance.image is not None and not held_off(wish.annotations):
-        return Start() if instance.state in {"stopped", "halting", "loose"} else None
-    return Stop() if instance.state in {"running", "starting", "loose"} else None
+        return Step.START if instance.state in {"stopped", "halting", "loose"} else None
+    return Step.STOP if instance.state in {"running", "starting", "loose"} else None
 
 
-def _reboot(instance: Instance, wish: Wish) -> Step:
+def _reboot(instance: Instance, wish: Wish) -> Step | None:
     """At least once: a crash may come between the reboot and its record."""
     if REBOOT not in wish.annotations:
-        return Untag(REBOOTED) if REBOOTED in instance.tags and instance.state != "error" else None
-    return Reboot() if instance.state in {"running", "starting", "error"} and not instance.rebooted else None
+        return Step.FORGET_REBOOT if REBOOTED in instance.tags and instance.state != "error" else None
+    return Step.REBOOT if instance.state in {"running", "starting", "error"} and not instance.rebooted else None

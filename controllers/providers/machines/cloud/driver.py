@@ -6,7 +6,7 @@ import hashlib
 import uuid
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import requests
 
@@ -15,17 +15,17 @@ from controllers.providers.machines.cloud.images import MOST, image_id, user_dat
 from controllers.providers.machines.cloud.poller import Poller
 from controllers.providers.machines.driver import Content, Driver
 from controllers.providers.machines.flavors import slot_name
-from controllers.providers.machines.instance import IMAGE, QUARANTINED, REBOOTED, WORKLOAD_UID, record
+from controllers.providers.machines.instance import IMAGE, QUARANTINED, REBOOTED, WORKLOAD_UID, Instance, record
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from apiserver.client.objects import Object
     from controllers.providers.base import ApplyRequest
+    from controllers.providers.machines.cloud.calls import Calls
     from controllers.providers.machines.cloud.parameters import CloudFlavor, Parameters
     from controllers.providers.machines.flavors import Slot
     from controllers.providers.machines.fleet import Fleet
-    from controllers.providers.machines.instance import Instance
     from controllers.providers.machines.steps import Wish
 
 __all__ = ["CloudDriver", "tags_for"]
@@ -41,11 +41,12 @@ class Boot:
     user_data: bytes
 
 
-class CloudDriver(Driver):
+class CloudDriver(Driver[Instance]):
     """One region of one account (or project)."""
 
     place_noun = "region"
     settings: Parameters
+    _calls: Calls[Any]
     scheme: ClassVar[str]
     """The scheme of an image's URL that contains the cloud's own id."""
     most_user_data: ClassVar[int]
@@ -125,6 +126,9 @@ class CloudDriver(Driver):
                 raise
         else:
             self._rebooted.discard(instance.id)
+
+    async def close(self) -> None:
+        self._calls.close()
 
     def doubtful(self, error: Exception) -> bool:
         return isinstance(error, requests.RequestException | OSError) or problems.status_of(error) >= 500

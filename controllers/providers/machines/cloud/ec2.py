@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from libcloud.compute.base import Node, NodeImage, NodeSize
 from libcloud.compute.drivers.ec2 import EC2NetworkSubnet, EC2NodeDriver
 
-from controllers.providers.base import BadClass, ProviderError
+from controllers.providers.base import BadClass
 from controllers.providers.machines.cloud import calls, ec2errors
 from controllers.providers.machines.cloud.calls import Calls
 from controllers.providers.machines.cloud.credentials import texts
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from controllers.providers.machines.cloud.parameters import Parameters
-    from controllers.providers.machines.refusals import Refusal
 
 __all__ = ["EC2"]
 
@@ -30,6 +29,7 @@ class EC2(CloudDriver):
     """One region of one account. A creation carries a token, and terminated instances are listed for an hour."""
 
     maker, scheme, most_user_data, remembers = "Amazon EC2", "ami://", 16 * 1024, True
+    explain, refusal = staticmethod(ec2errors.explain), staticmethod(ec2errors.refusal)
 
     def __init__(self, parameters: Parameters, credentials: Mapping[str, bytes]) -> None:
         """Raises BadClass when the credentials lack a key."""
@@ -78,17 +78,8 @@ class EC2(CloudDriver):
         if tags:
             await self._calls.write(lambda driver: _change_tags(driver, "DeleteTags", instance, tags))
 
-    def explain(self, error: Exception) -> ProviderError:
-        return ec2errors.explain(error)
-
     def busy(self, error: Exception) -> bool:
         return ec2errors.code_of(error) == "IncorrectInstanceState"
-
-    def refusal(self, error: Exception) -> Refusal | None:
-        return ec2errors.refusal(error)
-
-    async def close(self) -> None:
-        self._calls.close()
 
 
 def _arguments(parameters: Parameters, credentials: Mapping[str, bytes]) -> dict[str, Any]:

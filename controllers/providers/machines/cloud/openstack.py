@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from controllers.providers.machines.cloud.parameters import Parameters
-    from controllers.providers.machines.refusals import Refusal
 
 __all__ = ["OpenStack", "instance_of"]
 
@@ -44,6 +43,11 @@ class OpenStack(CloudDriver):
     """One region of one project."""
 
     maker, scheme, most_user_data, remembers = "OpenStack", "glance://", 65535 // 4 * 3, False
+    explain, refusal, busy = (
+        staticmethod(openstackerrors.explain),
+        staticmethod(openstackerrors.refusal),
+        staticmethod(openstackerrors.busy),
+    )
 
     def __init__(self, parameters: Parameters, credentials: Mapping[str, bytes]) -> None:
         """Raises BadClass when the credentials lack a key."""
@@ -109,18 +113,6 @@ class OpenStack(CloudDriver):
             path = f"/servers/{instance.id}/metadata/{quote(_key(key))}"
             # Mypy does not infer the defaults of lambdas.
             await self._calls.write(lambda driver, path=path: run(driver, path))  # type: ignore[misc]
-
-    def explain(self, error: Exception) -> ProviderError:
-        return openstackerrors.explain(error)
-
-    def busy(self, error: Exception) -> bool:
-        return openstackerrors.busy(error)
-
-    def refusal(self, error: Exception) -> Refusal | None:
-        return openstackerrors.refusal(error)
-
-    async def close(self) -> None:
-        self._calls.close()
 
     async def _flavor(self, kind: str) -> str:
         """The id of the flavor with this name or id."""

@@ -41,7 +41,7 @@ class Poller(Follower):
     def look(self) -> None:
         self._wanted.set()
 
-    def seen(self, uid: str, found: list[Instance]) -> None:
+    def seen(self, uid: str, found: Iterable[Instance]) -> None:
         self._fleet.saw_slot(uid, found)
 
     async def run(self) -> None:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from controllers.providers.base import ApplyRequest, ProviderError
     from controllers.providers.machines.flavors import Flavor, Slot
     from controllers.providers.machines.fleet import Fleet
-    from controllers.providers.machines.instance import Instance
     from controllers.providers.machines.kubevirt.images import RootDisk
     from controllers.providers.machines.kubevirt.parameters import MachineFlavor, Parameters
     from controllers.providers.machines.kubevirt.seed import Seed
@@ -45,7 +44,7 @@ class Boot:
     seed: Seed
 
 
-class KubeVirt(Driver):
+class KubeVirt(Driver[VirtualMachine]):
     """One namespace of one cluster. Changes are watched, and a machine's name excludes a second one in its slot."""
 
     maker, place_noun, remembers, reserves, macs = "KubeVirt", "namespace", False, True, True
@@ -58,7 +57,7 @@ class KubeVirt(Driver):
     def follower(self, fleet: Fleet, on_health: Callable[[], None]) -> Watcher:
         return Watcher(self._client, fleet, self.place, on_health)
 
-    async def in_slot(self, slot: Slot, uid: str) -> list[Instance]:
+    async def in_slot(self, slot: Slot, uid: str) -> list[VirtualMachine]:
         vm = await self._cluster.machine(names.machine_name(slot, uid))
         return [] if vm is None else [VirtualMachine.of(vm, await self._cluster.instance(name_of(vm)))]
 
@@ -76,7 +75,7 @@ class KubeVirt(Driver):
         disk = root_disk(spec, verify=False)
         return disk.image if disk is not None else None
 
-    async def create(self, request: ApplyRequest, slot: Slot, flavor: MachineFlavor, wish: Wish, attempt: int) -> Instance:
+    async def create(self, request: ApplyRequest, slot: Slot, flavor: MachineFlavor, wish: Wish, attempt: int) -> VirtualMachine:
         made = await self._cluster.make(manifest.virtual_machine(request, slot, flavor, self.settings))
         if made is not None:
             return VirtualMachine.of(made, None)
@@ -84,18 +83,18 @@ class KubeVirt(Driver):
             raise ApiException(409, "Conflict", "the machine's name was taken a moment ago")
         return there[0]
 
-    async def prepare(self, instance: Instance, request: ApplyRequest, wish: Wish) -> None:
+    async def prepare(self, machine: VirtualMachine, request: ApplyRequest, wish: Wish) -> None:
         if wish.boot is not None:
-            await self._cluster.keep_secret(_vm(instance), request.workload_uid, wish.boot.seed.data)
+            await self._cluster.keep_secret(machine.vm, request.workload_uid, wish.boot.seed.data)
         elif not wish.held:
             await self._cluster.remove_secrets(request.workload_uid)
 
-    async def install(self, instance: Instance, wish: Wish, flavor: Flavor | None) -> Instance | Outcome:
-        vm, boot = _vm(instance), wish.boot
+    async def install(self, machine: VirtualMachine, wish: Wish, flavor: Flavor | None) -> VirtualMachine | Outcome:
+        vm, boot = machine.vm, wish.boot
         wanted = manifest.data_volume(vm, boot.disk, str(flavor.disk) if flavor is not None else "", self.settings)
         if wanted is not None and (instead := await self._make_disk(vm, wanted)) is not None:
             return instead
-        return await self._patch(instance, manifest.install_patch(vm, boot.disk, boot.seed.volume))
+        return await self._patch(machine, manifest.install_patch(vm, boot.disk, boot.seed.volume))
 
     async def _make_disk(self, vm: Object, wanted: Object) -> Outcome | None:
         """Have the image imported; return None, or why it cannot be used now."""
@@ -110,41 +109,41 @@ class KubeVirt(Driver):
         await self._cluster.delete_disk(name_of(wanted))
         return Outcome(False, "ChecksumUnsupported", _TOO_OLD)
 
-    async def erase(self, instance: Instance) -> Instance | None:
-        step = manifest.erasing(_vm(instance), _vmi(instance))
+    async def erase(self, machine: VirtualMachine) -> VirtualMachine | None:
+        step = manifest.erasing(machine.vm, machine.vmi)
         if step is None or (step.disk and not await self._cluster.delete_disk(step.disk)):
             return None
-        return await self._patch(instance, step.patch)
+        return await self._patch(machine, step.patch)
 
-    async def remove(self, instance: Instance, why: str) -> None:
-        await self._cluster.delete_machine(_vm(instance))
+    async def remove(self, machine: VirtualMachine, why: str) -> None:
+        await self._cluster.delete_machine(machine.vm)
 
-    async def retain(self, instance: Instance, who: str) -> None:
-        note = {names.QUARANTINED: instance.tags.get(names.QUARANTINED) or who}
-        await self._patch(instance, {"metadata": {"labels": {names.WORKLOAD_UID: None}, "annotations": note}})
+    async def retain(self, machine: VirtualMachine, who: str) -> None:
+        note = {names.QUARANTINED: machine.tags.get(names.QUARANTINED) or who}
+        await self._patch(machine, {"metadata": {"labels": {names.WORKLOAD_UID: None}, "annotations": note}})
 
-    async def start(self, instance: Instance) -> Instance:
-        return await self._patch(instance, {"spec": {"runStrategy": manifest.RUNNING}})
+    async def start(self, machine: VirtualMachine) -> VirtualMachine:
+        return await self._patch(machine, {"spec": {"runStrategy": manifest.RUNNING}})
 
-    async def stop(self, instance: Instance) -> Instance:
-        return await self._patch(instance, {"spec": {"runStrategy": manifest.HALTED}})
+    async def stop(self, machine: VirtualMachine) -> VirtualMachine:
+        return await self._patch(machine, {"spec": {"runStrategy": manifest.HALTED}})
 
-    async def reboot(self, instance: Instance) -> Instance | None:
+    async def reboot(self, machine: VirtualMachine) -> VirtualMachine | None:
         """The running instance is recorded first, so that exactly this one is ended: KubeVirt starts another one."""
-        vmi, ended = _vmi(instance), instance.tags.get(REBOOTED)
+        vmi, ended = machine.vmi, machine.tags.get(REBOOTED)
         if vmi is None:
             return None
         if ended is None:
-            return await self.tag(instance, {REBOOTED: uid_of(vmi)})
+            return await self.tag(machine, {REBOOTED: uid_of(vmi)})
         if not deleting(vmi):
             await self._cluster.end_instance(name_of(vmi), ended)
         return None
 
-    async def tag(self, instance: Instance, tags: Mapping[str, str]) -> Instance:
-        return await self._patch(instance, manifest.note_patch(_vm(instance), tags))
+    async def tag(self, machine: VirtualMachine, tags: Mapping[str, str]) -> VirtualMachine:
+        return await self._patch(machine, manifest.note_patch(machine.vm, tags))
 
-    async def untag(self, instance: Instance, *keys: str) -> Instance:
-        return await self._patch(instance, {"metadata": {"annotations": dict.fromkeys(keys)}})
+    async def untag(self, machine: VirtualMachine, *keys: str) -> VirtualMachine:
+        return await self._patch(machine, {"metadata": {"annotations": dict.fromkeys(keys)}})
 
     async def clean(self, workload_uid: str) -> bool:
         return await self._cluster.clean(workload_uid)
@@ -158,18 +157,8 @@ class KubeVirt(Driver):
     async def close(self) -> None:
         await self._client.close()
 
-    async def _patch(self, instance: Instance, patch: Object) -> Instance:
-        return VirtualMachine.of(await self._cluster.patch(_vm(instance), patch), _vmi(instance))
-
-
-def _vm(instance: Instance) -> Object:
-    assert isinstance(instance, VirtualMachine)
-    return instance.vm
-
-
-def _vmi(instance: Instance) -> Object | None:
-    assert isinstance(instance, VirtualMachine)
-    return instance.vmi
+    async def _patch(self, machine: VirtualMachine, patch: Object) -> VirtualMachine:
+        return VirtualMachine.of(await self._cluster.patch(machine.vm, patch), machine.vmi)
 
 
 def _checksum(disk: Object) -> str:

@@ -14,7 +14,7 @@ from controllers.providers.base import ProviderError, Source
 from controllers.providers.machines.cloud.images import image_id, user_data
 from controllers.providers.machines.cloud.parameters import Parameters
 from controllers.providers.machines.instance import BOOTED, IMAGE, REBOOTED, REMOVING, SURPLUS, WORKLOAD_UID, Instance, newest_gone, oldest
-from controllers.providers.machines.steps import Create, Discard, Erase, Reboot, Start, Step, Stop, Tag, Untag, Wait, Wish, next_step
+from controllers.providers.machines.steps import Step, Wish, next_step
 from controllers.providers.testing import claim
 
 SMALL = {"name": "small", "instanceType": "t3.small", "cpu": 2, "memory": "2Gi", "disk": "8Gi", "capacity": 1}
@@ -105,38 +105,38 @@ def instance(state: str, *tags: str, image: str = URL) -> Instance:
 @pytest.mark.parametrize(
     ("there", "wish", "step"),
     [
-        (None, ON, Create()),
+        (None, ON, Step.CREATE),
         (None, OFF, None),
         (None, Wish(True), None),
         (None, Wish(True, held=True, image=OS), None),
-        (instance("pending"), ON, Wait()),
-        (instance("running"), ON, Tag(BOOTED)),
+        (instance("pending"), ON, Step.WAIT),
+        (instance("running"), ON, Step.NOTE_BOOTED),
         (instance("running", BOOTED), ON, None),
-        (instance("running", BOOTED), OFF, Stop()),
-        (instance("stopping", BOOTED), OFF, Wait()),
+        (instance("running", BOOTED), OFF, Step.STOP),
+        (instance("stopping", BOOTED), OFF, Step.WAIT),
         (instance("stopped", BOOTED), OFF, None),
-        (instance("stopped", BOOTED), ON, Start()),
-        (instance("running", BOOTED), REBOOTING, Reboot()),
+        (instance("stopped", BOOTED), ON, Step.START),
+        (instance("running", BOOTED), REBOOTING, Step.REBOOT),
         (instance("running", BOOTED, REBOOTED), REBOOTING, None),
-        (instance("running", BOOTED, REBOOTED), ON, Untag(REBOOTED)),
-        (instance("running", BOOTED, image="http://old"), ON, Tag(REMOVING)),
-        (instance("running", BOOTED, image="http://old"), Wish(True), Tag(REMOVING)),
+        (instance("running", BOOTED, REBOOTED), ON, Step.FORGET_REBOOT),
+        (instance("running", BOOTED, image="http://old"), ON, Step.NOTE_REMOVING),
+        (instance("running", BOOTED, image="http://old"), Wish(True), Step.NOTE_REMOVING),
         (instance("running", BOOTED, image="http://old"), Wish(True, held=True), None),
-        (instance("running", BOOTED, REMOVING), ON, Erase()),
-        (instance("shutting-down", REMOVING), ON, Wait()),
-        (instance("running", BOOTED, image="http://old"), UNRECORDED, Tag(REMOVING)),
-        (instance("running", BOOTED, REMOVING), UNRECORDED, Wait()),
-        (instance("error"), ON, Discard()),
-        (instance("error", image="http://old"), ON, Discard()),
+        (instance("running", BOOTED, REMOVING), ON, Step.ERASE),
+        (instance("shutting-down", REMOVING), ON, Step.WAIT),
+        (instance("running", BOOTED, image="http://old"), UNRECORDED, Step.NOTE_REMOVING),
+        (instance("running", BOOTED, REMOVING), UNRECORDED, Step.WAIT),
+        (instance("error"), ON, Step.DISCARD),
+        (instance("error", image="http://old"), ON, Step.DISCARD),
         (instance("error", BOOTED), ON, None),
-        (instance("error", BOOTED), REBOOTING, Reboot()),
-        (instance("error", BOOTED, image="http://old"), ON, Erase()),
-        (instance("error", BOOTED, image="http://old"), UNRECORDED, Wait()),
+        (instance("error", BOOTED), REBOOTING, Step.REBOOT),
+        (instance("error", BOOTED, image="http://old"), ON, Step.ERASE),
+        (instance("error", BOOTED, image="http://old"), UNRECORDED, Step.WAIT),
         (instance("held", BOOTED), OFF, None),
-        (instance("pending", BOOTED, REBOOTED), ON, Wait()),
+        (instance("pending", BOOTED, REBOOTED), ON, Step.WAIT),
     ],
 )
-def test_steps(there: Instance | None, wish: Wish, step: Step) -> None:
+def test_steps(there: Instance | None, wish: Wish, step: Step | None) -> None:
     assert next_step(there, wish) == step
 
 

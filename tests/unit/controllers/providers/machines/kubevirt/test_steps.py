@@ -13,6 +13,7 @@ from apiserver.client.objects import name_of
 from apiserver.registry.generic.patch import merge_patch
 from controllers.providers.base import Source
 from controllers.providers.machines.flavors import Slot, held_off, slot_uid
+from controllers.providers.machines.instance import REBOOTED
 from controllers.providers.machines.kubevirt import names
 from controllers.providers.machines.kubevirt.cluster import MachineCluster
 from controllers.providers.machines.kubevirt.driver import Boot, KubeVirt
@@ -21,12 +22,12 @@ from controllers.providers.machines.kubevirt.manifest import installed_image, vi
 from controllers.providers.machines.kubevirt.parameters import MachineFlavor, Parameters
 from controllers.providers.machines.kubevirt.report import VirtualMachine, is_running
 from controllers.providers.machines.kubevirt.seed import Seed
-from controllers.providers.machines.steps import Erase, Install, Reboot, Start, Stop, Tag, Untag, Wish, consumed, next_step
+from controllers.providers.machines.steps import Step, Wish, consumed, next_step
 from controllers.providers.testing import claim
 from hack.kubevirt.turn import Action, Seen, import_status, turn
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
 
     from apiserver.client.client import Client
 
@@ -76,21 +77,18 @@ class Cluster(MachineCluster):
     def provider(self, wish: Wish) -> bool:
         """The provider takes one step; False if there is none, or nothing has come of it."""
         before, driver = self.seen, self._driver
-        match next_step(before, wish):
-            case Install():
-                done(driver.install(before, wish, FLAVOR))
-            case Erase():
-                done(driver.erase(before))
-            case Start():
-                done(driver.start(before))
-            case Stop():
-                done(driver.stop(before))
-            case Reboot():
-                done(driver.reboot(before))
-            case Tag(key):
-                done(driver.tag(before, {key: "true"}))
-            case Untag(key):
-                done(driver.untag(before, key))
+        calls: dict[Step, Callable[[], Coroutine[Any, Any, Any]]] = {
+            Step.INSTALL: lambda: driver.install(before, wish, FLAVOR),
+            Step.ERASE: lambda: driver.erase(before),
+            Step.START: lambda: driver.start(before),
+            Step.STOP: lambda: driver.stop(before),
+            Step.REBOOT: lambda: driver.reboot(before),
+            Step.NOTE_BOOTED: lambda: driver.tag(before, {names.BOOTED: "true"}),
+            Step.NOTE_REMOVING: lambda: driver.tag(before, {names.REMOVING: "true"}),
+            Step.FORGET_REBOOT: lambda: driver.untag(before, REBOOTED),
+        }
+        if (step := next_step(before, wish)) is not None and step is not Step.WAIT:
+            done(calls[step]())
         return self.seen != before
 
     def kubevirt(self) -> bool:
