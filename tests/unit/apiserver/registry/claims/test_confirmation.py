@@ -170,8 +170,7 @@ async def test_waiting_claims_keep_no_seats(bench: Bench) -> None:
     async with serving(Setup(handler=handle, flow_control=control, request_seconds=LONG)) as port:
         clients = [port.client(alice) for _ in names]
         claims = [asyncio.ensure_future(client.patch(f"{path}/{name}")) for client, name in zip(clients, names, strict=True)]
-        await eventually(lambda: len(bench.workloads.collection) == len(names))
-        assert seats.executing == 0
+        await eventually(lambda: len(bench.workloads.collection) == len(names) and seats.executing == 0)
         for client in (alice, CLIENTS.issue("bob")):
             async with port.client(client).get(f"{path}/t") as response:
                 assert response.status == 200
