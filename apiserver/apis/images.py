@@ -25,6 +25,7 @@ __all__ = [
     "bad_rule",
     "checksum_problem",
     "deploy_problems",
+    "digest_problem",
     "missing_checksum",
     "parse",
     "url_problem",
@@ -56,6 +57,11 @@ _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")
 _TOP_LEVEL = re.compile(r"[a-z]{2,63}|xn--[a-z0-9-]{1,59}")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _DIGEST = re.compile(r"[A-Za-z0-9+=_-]{1,256}")
+_HEXADECIMAL = re.compile(r"[0-9A-Fa-f]+")
+DIGITS: Mapping[str, int] = {"md5": 32, "sha256": 64, "sha512": 128}
+"""Hexadecimal digits of a digest, by checksumType."""
+DEFAULT_CHECKSUM, AUTO = "md5", "auto"
+"""What an empty checksumType means to BMO, and the one that tells the type by the digest."""
 _METHOD = re.compile(r"[a-z0-9]([-a-z0-9_.]{0,61}[a-z0-9])?")
 _ENCODED = re.compile(r"%(?![0-9A-Fa-f]{2})|%(?:2[eEfF]|5[cC]|[01][0-9A-Fa-f]|7[fF])")
 """Percent signs that encode nothing, or hide a dot, a slash, a backslash or a control character."""
@@ -310,6 +316,24 @@ def checksum_problem(spec: Mapping[str, Any], class_spec: Mapping[str, Any] | No
     """Return why an image without a checksum is refused, or None."""
     needed = class_spec is not None and class_spec.get("provisioner") in CHECKSUM_PROVISIONERS
     return MISSING_CHECKSUM if needed and missing_checksum(spec.get("image")) else None
+
+
+def digest_problem(image: Mapping[str, Any] | None, before: Mapping[str, Any] | None = None) -> str | None:
+    """Why the checksum can be none of its type; None when it is a URL, or as it is stored (`before`).
+
+    The source would refuse it only after it has downloaded the image."""
+    image, before = image or {}, before or {}
+    checksum, type_ = str(image.get("checksum") or ""), image.get("checksumType") or DEFAULT_CHECKSUM
+    same = all(image.get(field) == before.get(field) for field in ("checksum", "checksumType"))
+    if same or not _DIGEST.fullmatch(checksum):  # anything else is judged as a URL
+        return None
+    fitting = [name for name, digits in DIGITS.items() if len(checksum) == digits and _HEXADECIMAL.fullmatch(checksum)]
+    if fitting and type_ in (fitting[0], AUTO):
+        return None
+    if fitting:
+        return f"a digest of {len(checksum)} digits is none of checksumType {type_}: set spec.image.checksumType to {fitting[0]} or auto"
+    wanted = [f"{digits} ({name})" for name, digits in DIGITS.items() if type_ in (name, AUTO)]
+    return f"neither a URL nor a digest of {' or '.join(wanted)} hexadecimal digits: correct it, or give a URL that serves it"
 
 
 def _image_problems(image: Mapping[str, Any], class_spec: Mapping[str, Any] | None) -> list[tuple[str, str]]:

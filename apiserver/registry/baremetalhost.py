@@ -215,7 +215,7 @@ class BareMetalHostViewRegistry(Registry):
         try:
             absorbed = absorb(old, new, host, claimed=claimed, releasing=releasing, informed=context.informed)
             if absorbed.action in ("claim", "change"):
-                self._check_deployment(host, absorbed.changes)
+                self._check_deployment(host, old["spec"], absorbed.changes)
             self._warn_of_mark(context, old, new, host)
             return absorbed
         except Refused as refused:
@@ -236,10 +236,10 @@ class BareMetalHostViewRegistry(Registry):
         if warning not in context.warnings:
             context.warnings.append(warning)
 
-    def _check_deployment(self, host: dict[str, Any], changes: dict[str, Any]) -> None:
+    def _check_deployment(self, host: dict[str, Any], before: dict[str, Any], changes: dict[str, Any]) -> None:
         """Raise Refused if the class of the host does not allow the new deployment."""
         terms = class_spec(self.claims.classes, host["spec"]["className"]) or {}
-        causes = deploy_causes(changes, terms) + checksum_causes(changes, terms)
+        causes = deploy_causes(changes, terms) + checksum_causes(changes, terms, before)
         if causes:
             raise Refused(causes)
 

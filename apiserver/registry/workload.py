@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from apiserver.apis.images import checksum_problem, deploy_problems
+from apiserver.apis.images import checksum_problem, deploy_problems, digest_problem
 from apiserver.apis.names import FIRST_BOOT
 from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.apis.workload import GROUP, VERSION, Binding, Workload
@@ -169,7 +169,7 @@ class WorkloadStrategy(Strategy):
             return []
         name = new["spec"].get("className")
         terms = class_spec(self.classes, name) if name else None
-        return deploy_causes(new["spec"], terms) + checksum_causes(new["spec"], terms)
+        return deploy_causes(new["spec"], terms) + checksum_causes(new["spec"], terms, (old or {"spec": {}})["spec"])
 
     def _forbidden_retention(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
         """Return causes for a reclaimPolicy that the class does not allow.
@@ -234,12 +234,11 @@ def deploy_causes(spec: dict[str, Any], class_spec: dict[str, Any] | None) -> li
     ]
 
 
-def checksum_causes(spec: dict[str, Any], class_spec: dict[str, Any] | None) -> list[dict[str, str]]:
-    """Return causes for an image without a checksum in a new spec.
-
-    A stored one is bound nevertheless, and its condition reports that."""
-    problem = checksum_problem(spec, class_spec)
-    return [cause("FieldValueRequired", f"Required value: {problem}", "spec.image.checksum")] if problem is not None else []
+def checksum_causes(spec: dict[str, Any], class_spec: dict[str, Any] | None, before: dict[str, Any] | None = None) -> list[dict[str, str]]:
+    """Return why a checksum that is missing, or can be none, is refused. `before`: the stored spec, whose checksum is accepted."""
+    missing, bad = checksum_problem(spec, class_spec), digest_problem(spec.get("image"), (before or {}).get("image"))
+    causes = [cause("FieldValueRequired", f"Required value: {missing}", "spec.image.checksum")] if missing is not None else []
+    return [*causes, cause("FieldValueInvalid", f"Invalid value: {bad}", "spec.image.checksum")] if bad is not None else causes
 
 
 def retain_causes(spec: dict[str, Any], class_spec: dict[str, Any]) -> list[dict[str, str]]:

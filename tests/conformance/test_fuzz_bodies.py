@@ -45,7 +45,7 @@ WORKLOAD: dict[str, Any] = {
     },
     "spec": {
         "className": "metal",
-        "image": {"url": "https://images.example/os", "checksum": "abc"},
+        "image": {"url": "https://images.example/os", "checksum": "0" * 32},
         "requirements": {"ram": "64Gi", "resources": {"gpu": 1}},
         "hostSelector": {"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "a", "operator": "In", "values": ["b"]}]},
     },

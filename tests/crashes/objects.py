@@ -81,7 +81,7 @@ def credentials(config: Object, name: str = "hardware") -> Object:
 
 
 def image(url: str = IMAGE) -> Object:
-    return {"url": url, "checksum": "abc", "checksumType": "sha256"}
+    return {"url": url, "checksum": "0" * 64, "checksumType": "sha256"}
 
 
 def workload(name: str, where: str = "tenant-a", **spec: Any) -> Object:

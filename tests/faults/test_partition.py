@@ -15,7 +15,7 @@ from tests.faults.partition import members
 from tests.faults.process import WORKLOADS, Refused, Server
 from tests.faults.replicas import GONE, Writer, replicas
 from tests.faults.watcher import LAST, WORKLOAD_KEYS, Watcher, check_watch
-from tests.faults.writers import workload
+from tests.faults.writers import noted, workload
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -61,7 +61,7 @@ async def test_a_minority_answers_with_errors_and_recovers_by_itself(
         history = await _stored(addresses[0])
     for writer in writers:
         notes = [event.value for event in history if event.key == f"{WORKLOAD_KEYS}{writer.name}"]
-        assert [f'"checksum":"{n}"'.encode() in value for n, value in enumerate(notes, 1)] == [True] * writer.wrote
+        assert [f'"checksum":"{noted(n)}"'.encode() in value for n, value in enumerate(notes, 1)] == [True] * writer.wrote
     assert len(set(acknowledged)) == len(acknowledged) == sum(writer.wrote for writer in writers)
     told = sum(check_watch(watcher.segments, history) for watcher in watchers)
     assert [len(watcher.segments) for watcher in watchers] == [1] * len(watchers), "one had to list anew"

@@ -14,7 +14,7 @@ from storage.testing.harness import collect, opened
 from tests.faults.process import WORKLOADS
 from tests.faults.replicas import Writer, follow, replicas
 from tests.faults.watcher import LAST, WORKLOAD_KEYS, Watcher, check_watch
-from tests.faults.writers import note_of, revision_of, workload
+from tests.faults.writers import note_of, noted, revision_of, workload
 from tests.integration.etcdserver import EtcdServer
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ async def test_kill_9_of_replicas_under_watches(
     history = await stored(etcd)
     for writer in writers:
         notes = [event.value for event in history if event.key == f"{WORKLOAD_KEYS}{writer.name}"]
-        assert [f'"checksum":"{n}"'.encode() in value for n, value in enumerate(notes, 1)] == [True] * writer.wrote
+        assert [f'"checksum":"{noted(n)}"'.encode() in value for n, value in enumerate(notes, 1)] == [True] * writer.wrote
     assert len(set(acknowledged)) == len(acknowledged) == sum(writer.wrote for writer in writers)
     assert [len(watcher.segments) for watcher in watchers] == [1] * WATCHERS, "one had to list anew"
     told = sum(check_watch(watcher.segments, history) for watcher in watchers)

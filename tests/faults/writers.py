@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from tests.faults.process import Server
 
-__all__ = ["Claimer", "Editor", "note_of", "revision_of"]
+__all__ = ["Claimer", "Editor", "note_of", "noted", "revision_of"]
 
 NOTE = "example.com/note"
 PADDING = "x" * 500
-IMAGE = {"url": "http://images.example.com/os.qcow2", "checksum": "abc", "checksumType": "sha256"}
+IMAGE = {"url": "http://images.example.com/os.qcow2", "checksum": "0" * 64, "checksumType": "sha256"}
 
 
 def revision_of(obj: dict[str, Any]) -> int:
@@ -26,10 +26,15 @@ def revision_of(obj: dict[str, Any]) -> int:
     return int(obj["metadata"]["resourceVersion"])
 
 
+def noted(number: int) -> str:
+    """The number as a checksum."""
+    return f"{number:064}"
+
+
 def note_of(obj: dict[str, Any]) -> int:
     """The number that its writer put into it, at both ends of the object."""
     number = int(obj["metadata"]["annotations"][NOTE])
-    assert obj["spec"]["image"]["checksum"] == f"{number}", f"{obj['metadata']['name']} is torn"
+    assert obj["spec"]["image"]["checksum"] == noted(number), f"{obj['metadata']['name']} is torn"
     return number
 
 
@@ -37,7 +42,7 @@ def workload(name: str, note: int, revision: str = "") -> dict[str, Any]:
     meta = {"name": name, "annotations": {NOTE: f"{note}", "example.com/padding": PADDING}}
     if revision:
         meta["resourceVersion"] = revision
-    spec = {"image": {**IMAGE, "checksum": f"{note}"}}
+    spec = {"image": {**IMAGE, "checksum": noted(note)}}
     return {"apiVersion": "workload.metal3.io/v1alpha1", "kind": "Workload", "metadata": meta, "spec": spec}
 
 

@@ -74,7 +74,7 @@ ONE_MANAGER = (
 )
 EXPRESSION = '{"key":"k%d","operator":"NotIn","values":["v"]}'
 CONDITION = '{"type":"T%d","status":"True","reason":"R","message":"m","lastTransitionTime":"2026-01-01T00:00:00Z"}'
-IMAGE = '"image":{"checksum":"abc","url":"'
+IMAGE = '"image":{"checksum":"00000000000000000000000000000000","url":"'
 SELECT = '"hostSelector":{"matchExpressions":['
 
 METADATA: dict[str, Callable[[int], str]] = {

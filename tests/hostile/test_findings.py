@@ -105,7 +105,7 @@ def test_expressions_that_are_too_many_are_not_stored(tenant: Client) -> None:
 @pytest.mark.parametrize(
     ("spec", "metadata"),
     [
-        ({"image": {"url": "https://images.example.com/" + "a" * 800_000, "checksum": "abc"}}, {}),
+        ({"image": {"url": "https://images.example.com/" + "a" * 800_000, "checksum": "0" * 32}}, {}),
         ({}, {"labels": {f"k{number}": "v" for number in range(1000)}}),
         ({}, {"finalizers": [f"example.com/f{number}" for number in range(1000)]}),
         ({}, {"annotations": {"a": "v" * 1_100_000}}),

@@ -136,7 +136,7 @@ def blank(text: str) -> str:
 def workload(name: str, *, labels: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
     """A Workload with every field that the server would fill in otherwise."""
     metadata: dict[str, Any] = {"name": name} | ({"labels": labels} if labels else {})
-    image = {"url": "https://images.example.com/os.qcow2", "checksum": "e3b0c442", "checksumType": "sha256"}
+    image = {"url": "https://images.example.com/os.qcow2", "checksum": "0" * 64, "checksumType": "sha256"}
     return {
         "apiVersion": WORKLOADS.api_version,
         "kind": WORKLOADS.kind,

@@ -112,7 +112,7 @@ class Site:
 
     async def create(self, name: str, namespace: str = NAMESPACE, **spec: Any) -> Object:
         """A Workload that runs something."""
-        wanted = {"className": "metal", "image": {"url": "http://images.example/os", "checksum": "abc"}, **spec}
+        wanted = {"className": "metal", "image": {"url": "http://images.example/os", "checksum": "0" * 32}, **spec}
         return await self.make(kinds.WORKLOADS, name, namespace, spec=wanted)
 
     async def connected(self, name: str) -> Object:

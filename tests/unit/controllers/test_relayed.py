@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MACHINE = {"kind": "Metal3Machine", "name": "m", "namespace": NAMESPACE, "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1"}
-IMAGE = {"url": "http://images.example/node", "checksum": "abc"}
+IMAGE = {"url": "http://images.example/node", "checksum": "0" * 32}
 LABEL = "workload.metal3.io/workload-uid"
 
 pytestmark = pytest.mark.timeout(300)

@@ -120,7 +120,7 @@ async def test_a_claim_through_the_view_that_is_lost_ends(maker: Sites, hardware
         for site in (first, second):
             await eventually(site.view)
         proxy.cut()
-        await second.patch_view({"spec": {"consumerRef": machine, "image": {"url": "http://images.example/os", "checksum": "abc"}}})
+        await second.patch_view({"spec": {"consumerRef": machine, "image": {"url": "http://images.example/os", "checksum": "0" * 32}}})
         await first.create("quick", className="relay", hostRef={"name": "h1"})
         await eventually(lambda: runs(first, "quick"))
         proxy.open = True

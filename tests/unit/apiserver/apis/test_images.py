@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from apiserver.apis.images import MAX_URL, BadURL, bad_rule, deploy_problems, inner_problem, parse, url_problem
+from apiserver.apis.images import MAX_URL, BadURL, bad_rule, deploy_problems, digest_problem, inner_problem, parse, url_problem
 from apiserver.apis.workloadclass import WorkloadClassSpec
 
 if TYPE_CHECKING:
@@ -263,3 +263,32 @@ def test_an_ipv4_address_is_judged_alike_in_all_its_forms(address: ipaddress.IPv
     for spelled in (str(int(address)), hex(int(address)), ".".join(hex(part) for part in address.packed)):
         with pytest.raises(BadURL):
             parse(f"http://{spelled}/")
+
+
+@pytest.mark.parametrize(
+    ("checksum", "type_", "words"),
+    [
+        ("0" * 32, None, None),
+        ("0" * 32, "md5", None),
+        ("aF" * 32, "sha256", None),
+        ("0" * 128, "sha512", None),
+        ("0" * 32, "auto", None),
+        ("0" * 64, "auto", None),
+        ("https://images.example.com/SUMS", "sha256", None),
+        ("abc", "sha256", "64 (sha256)"),
+        ("abc", None, "32 (md5)"),
+        ("abc", "auto", "32 (md5) or 64 (sha256) or 128 (sha512)"),
+        ("g" * 64, "sha256", "64 (sha256)"),
+        ("0" * 63, "sha256", "64 (sha256)"),
+        ("0" * 64, None, "set spec.image.checksumType to sha256"),
+        ("0" * 64, "sha512", "set spec.image.checksumType to sha256"),
+        ("sha256-" + "0" * 64, "sha256", "64 (sha256)"),
+    ],
+)
+def test_a_digest_is_one_of_its_type(checksum: str, type_: str | None, words: str | None) -> None:
+    image = {"url": "https://images.example.com/os", "checksum": checksum, "checksumType": type_}
+    problem = digest_problem(image)
+    assert (problem is None) == (words is None), problem
+    assert (words or "") in (problem or "")
+    assert digest_problem(image, image) is None, "what is stored stays"
+    assert digest_problem({**image, "url": "https://images.example.com/other"}, image) is None

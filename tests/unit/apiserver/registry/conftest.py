@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 CONTEXT = Context(UserInfo("somebody"))
 
-IMAGE = {"url": "http://images.example/os.qcow2", "checksum": "abc", "checksumType": "sha256"}
+IMAGE = {"url": "http://images.example/os.qcow2", "checksum": "0" * 64, "checksumType": "sha256"}
 CONSUMER = {"kind": "Metal3Machine", "name": "m-0", "namespace": "tenant-a", "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1"}
 
 
