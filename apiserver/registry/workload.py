@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from apiserver.apis.images import checksum_problem, deploy_problems, digest_problem
+from apiserver.apis.lengths import long_texts
 from apiserver.apis.names import FIRST_BOOT
 from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.apis.workload import GROUP, VERSION, Binding, Workload
@@ -136,6 +137,8 @@ class WorkloadStrategy(Strategy):
                 message = f'Invalid value: "{other}": secrets are taken from the own namespace only: use {namespace}, or leave it out'
                 causes.append(cause("FieldValueInvalid", message, f"spec.{field}.namespace"))
         causes += self._forbidden_deployment(old, new) + self._forbidden_retention(old, new)
+        for path, most in long_texts(spec, old["spec"] if old is not None else {}):
+            causes.append(cause("FieldValueTooLong", f"Too long: may not be more than {most} bytes", f"spec.{path}"))
         if old is None:
             return causes
         # caused by an admission webhook, because a finalizer that a client omits is kept

@@ -81,7 +81,11 @@ def for_create(resource: Resource, obj: dict[str, Any], namespace: str, now: str
     name = metadata.get("name")
     if not name or not isinstance(name, str):
         raise refuse(resource, "", [cause("FieldValueRequired", "Required value: name or generateName is required", "metadata.name")])
-    causes = [*_name_causes(name, "metadata.name"), *(_number_causes({}, metadata) or _content_causes(metadata))]
+    causes = [
+        *_name_causes(name, "metadata.name"),
+        *(_number_causes({}, metadata) or _content_causes(metadata)),
+        *_long_owners({}, metadata),
+    ]
     if isinstance(generate, str) and generate:
         causes += _name_causes(generate.rstrip("-."), "metadata.generateName")
     if causes:
@@ -124,6 +128,7 @@ def for_update(resource: Resource, old: dict[str, Any], new: dict[str, Any]) -> 
             message = f"Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{{{listed}}}"
             causes.append(cause("FieldValueForbidden", message, "metadata.finalizers"))
     causes += _number_causes(old, changed(old, result)) or _content_causes(changed(old, result))
+    causes += _long_owners(old, changed(old, result))
     if causes:
         raise refuse(resource, name, causes)
     return result
@@ -305,6 +310,18 @@ def _content_causes(metadata: dict[str, Any]) -> Iterable[dict[str, str]]:
             yield cause("FieldValueInvalid", message, "metadata.finalizers")
     if isinstance(metadata.get("ownerReferences"), list):
         yield from _owner_causes([owner for owner in metadata["ownerReferences"] if isinstance(owner, dict)])
+
+
+def _long_owners(old: dict[str, Any], new: dict[str, Any]) -> Iterable[dict[str, str]]:
+    """Yield a cause for each text of an owner that is too long, unless the owner is stored so."""
+    owners = [owner for owner in new.get("ownerReferences") or () if isinstance(owner, dict)]
+    stored = {orjson.dumps(owner, option=orjson.OPT_SORT_KEYS) for owner in old.get("ownerReferences") or ()} if owners else set()
+    for owner in owners:
+        texts = ((field, owner.get(field)) for field in ("apiVersion", "kind", "name", "uid"))
+        long = [field for field, text in texts if isinstance(text, str) and len(text) > QUALIFIED]
+        if long and orjson.dumps(owner, option=orjson.OPT_SORT_KEYS) not in stored:
+            for field in long:
+                yield cause("FieldValueTooLong", f"Too long: may not be more than {QUALIFIED} bytes", f"metadata.ownerReferences.{field}")
 
 
 def _owner_causes(owners: list[dict[str, Any]]) -> Iterable[dict[str, str]]:
