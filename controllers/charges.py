@@ -1,6 +1,7 @@
-"""Hosts that a namespace's quota counts although no Workload has them (Host.spec.chargedTo): when that ends. Pure.
+"""Decide when a namespace's quota stops counting a host that no Workload has (Host.spec.chargedTo).
 
-The server begins a charge when a claim is cleared, and ends it with a report that others can have the host. What else ends it is said here.
+The server begins a charge when a claim is cleared, and ends it with a report that others can have
+the host. This module finds all other ends.
 """
 
 from __future__ import annotations
@@ -19,19 +20,21 @@ if TYPE_CHECKING:
 __all__ = ["charge_key", "ends", "is_over", "is_settling"]
 
 TENANTS = ("Claimed", "NotReady", "Orphaned", "Quarantined", "Releasing")
-"""Reasons for which a host that a tenant has left may be out of use because of just that."""
+"""The reasons for which a host that a tenant has left may be out of use because of that."""
 PASSING = ("Claimed", "NotReady", "Releasing")
-"""Those that end by themselves: what becomes of the host is not known yet."""
+"""The reasons that end by themselves: the state of the host is not known yet."""
 
 
 def charge_key(host: Object) -> list[str]:
-    """The key of the Workload that left the host so that nobody else can have it."""
+    """Return the key of the Workload because of which nobody else can have the host."""
     charge = host["spec"].get("chargedTo") or {}
     return [f"{charge['namespace']}/{charge['name']}"] if charge.get("name") else []
 
 
 def is_settling(host: Object, workload: Object) -> bool:
-    """Whether the Workload has left the host just now: it counts until a report says that others can have it."""
+    """Return whether the Workload has just left the host.
+
+    The Workload counts until a report says that others can have the host."""
     charge, status = host["spec"].get("chargedTo") or {}, host.get("status") or {}
     if charge.get("uid") != workload["metadata"]["uid"] or host["spec"].get("claimRef"):
         return False
@@ -39,14 +42,18 @@ def is_settling(host: Object, workload: Object) -> bool:
 
 
 def is_over(host: Object, status: Object) -> bool:
-    """Whether the server has to be told of a status that it knows, for it ends the charge: the report was quicker than the release."""
+    """Return whether the server must receive an unchanged status, because it ends the charge.
+
+    The report was then faster than the release."""
     charged = host["spec"].get("chargedTo") and not host["spec"].get("claimRef")
     return bool(charged) and bool(status.get("available")) and not status.get("dirtyFor")
 
 
 def ends(host: Object, reported: ProviderHost, namespace: Callable[[str], Object | None] | None = None) -> bool:
-    """Whether the host is out of use for a reason that is not the tenant's: its owner's will, a fault, or another consumer. `namespace`
-    finds the one that has a name now: a namespace that is gone has no account."""
+    """Return whether the host is out of use for a reason other than the tenant.
+
+    Such reasons are the owner's will, a fault, or another consumer. `namespace` returns the
+    namespace that has a name now: a deleted namespace is not charged."""
     charge = host["spec"].get("chargedTo")
     if charge and not host["spec"].get("claimRef") and namespace is not None and _is_gone(charge, namespace(charge["namespace"])):
         return True
@@ -55,7 +62,8 @@ def ends(host: Object, reported: ProviderHost, namespace: Callable[[str], Object
     if charge.get("unhealthy") and any(key in (reported.report.get("annotations") or {}) for key in UNHEALTHY):
         return False
     if reported.consumer is not None:
-        return not reported.consumer.workload_uid  # one of ours: the report is of before the release
+        # one of our Workloads: the report is older than the release
+        return not reported.consumer.workload_uid
     return bool(reported.reason) and reported.reason not in TENANTS
 
 

@@ -1,4 +1,4 @@
-"""Who may use a WorkloadClass, and which class a Workload is of. Pure."""
+"""Decide which namespaces may use a WorkloadClass, and which class a Workload has."""
 
 from __future__ import annotations
 
@@ -27,23 +27,27 @@ __all__ = [
 
 
 def is_active(namespace: Object) -> bool:
-    """Whether the namespace is there to stay: not being deleted."""
+    """Return whether the namespace is active, and not being deleted."""
     return (namespace.get("status") or {}).get("phase", "Active") == "Active" and not namespace["metadata"].get("deletionTimestamp")
 
 
 def is_connected(class_: Object) -> bool:
-    """Whether the class's source of machines answers, as its controller said last."""
+    """Return whether the class's source of machines answers, according to the class's status."""
     conditions = (class_.get("status") or {}).get("conditions") or ()
     return any((item["type"], item["status"]) == ("Connected", "True") for item in conditions)
 
 
 def admits(class_: Object, namespace: Object) -> bool:
-    """Whether the class lets the namespace have more of its hosts. A class that is being deleted admits nobody."""
+    """Return whether the class allows the namespace more of its hosts.
+
+    A class that is being deleted allows none."""
     return not deleting(class_) and lets_in(class_, namespace)
 
 
 def lets_in(class_: Object, namespace: Object) -> bool:
-    """Return whether the class's rules name the namespace: by name, pattern or labels. No rule names nobody."""
+    """Return whether the class's rules name the namespace: by name, pattern or labels.
+
+    Without a rule, no namespace is named."""
     rules = class_["spec"].get("allowedNamespaces") or {}
     name = name_of(namespace)
     names = rules.get("names") or ()
@@ -62,13 +66,16 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 
 def default_class(classes: Iterable[Object]) -> Object | None:
-    """The class that Workloads without one get: annotated as default; of several the newest, as with StorageClasses."""
+    """Return the class of Workloads that name none: the newest one that is annotated as default.
+
+    The same rule applies to StorageClasses."""
     found = [class_ for class_ in classes if not deleting(class_) and annotations_of(class_).get(DEFAULT_CLASS_ANNOTATION) == "true"]
     return max(found, key=lambda class_: (class_["metadata"].get("creationTimestamp") or "", name_of(class_)), default=None)
 
 
 def not_allowed(class_: Object, workload: Object) -> tuple[str, str] | None:
-    """Reason and message when the class does not let the Workload deploy what it asks for; None when it does."""
+    """Return a reason and a message if the class does not allow the Workload's deployment, else
+    None."""
     problems = deploy_problems(workload["spec"], class_["spec"])
     if not problems:
         return None
@@ -78,18 +85,21 @@ def not_allowed(class_: Object, workload: Object) -> tuple[str, str] | None:
 
 
 def retain_refused(class_: Object, workload: Object) -> tuple[str, str] | None:
-    """Reason and message when the class does not let the Workload leave its host as it is; None when it does, or is not asked to."""
+    """Return a reason and a message if the class does not allow the Workload to retain its host,
+    else None."""
     problem = retain_problem(workload["spec"], class_["spec"])
     return ("RetainNotAllowed", f"spec.reclaimPolicy: {problem}") if problem is not None else None
 
 
 def reclaimed_as_allowed(class_: Object | None, workload: Object) -> Object:
-    """The Workload with the reclaimPolicy that counts for its release: what the class says now, whatever it said when it was written."""
+    """Return the Workload with the reclaimPolicy that its release must use.
+
+    The class's present rules decide, whatever they were when the Workload was written."""
     if retain_problem(workload["spec"], class_["spec"] if class_ is not None else {}) is None:
         return workload
     return {**workload, "spec": {**workload["spec"], "reclaimPolicy": "Delete"}}
 
 
 def deployment_terms(class_: Object) -> list[object]:
-    """What of a class decides what may be put on a host that a Workload has."""
+    """Return the rules of a class that decide what may be deployed on a Workload's host."""
     return [class_["spec"].get(rule) for rule in ("images", "customDeploy", "secrets", "allowedNamespaces")]

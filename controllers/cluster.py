@@ -1,4 +1,4 @@
-"""The management cluster as all controllers share it: one client, one informer per kind, one events recorder."""
+"""Hold what all controllers share: one client, one informer per kind, one events recorder."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["Cluster", "claimed_host", "cluster_id", "connect", "is_admitted", "s
 
 @dataclass(frozen=True)
 class Cluster:
-    """What the controllers read from and write through. Secrets are known by name and version only."""
+    """The management cluster. Of secrets, only names and versions are kept."""
 
     client: Client
     workloads: Informer
@@ -44,9 +44,10 @@ class Cluster:
         return [self.workloads, self.classes, self.hosts, self.namespaces]
 
     async def patch_status(self, resource: Resource, obj: Object, changes: Object) -> Object:
-        """Merge-patch the status, if that changes anything and nobody wrote in between. Return the object as it then is.
+        """Merge-patch the status if that changes anything. Return the resulting object.
 
-        The condition stays: a Workload's host, and with it the phase, may have been taken away by the server."""
+        The patch has the resourceVersion, because the server may have removed a Workload's host,
+        and with it the phase, in between."""
         current = obj.get("status") or {}
         different = {key: value for key, value in changes.items() if current.get(key) != value}
         if not different:
@@ -57,14 +58,14 @@ class Cluster:
         return written
 
     def learn(self, resource: Resource, written: Object) -> None:
-        """Let all controllers know what a write was answered with."""
+        """Store the answer of a write in the informer of its kind, for all controllers."""
         for informer in self.informers:
             if informer.resource == resource:
                 informer.learn(written)
 
 
 def connect(client: Client, *, view_group: str = "metal3.io", component: str = "metal3-workloads") -> Cluster:
-    """The cluster behind this client; its informers are to be run by a manager."""
+    """Return the cluster behind this client. A manager must run its informers."""
     workloads = Informer(client, kinds.WORKLOADS, indexers={"secret": secret_keys, "class": _class_of}, transform=without_managers)
     classes = Informer(client, kinds.CLASSES, indexers={"secret": _credentials_key}, transform=without_managers)
     namespaces = Informer(client, kinds.NAMESPACES)
@@ -87,7 +88,7 @@ def connect(client: Client, *, view_group: str = "metal3.io", component: str = "
 
 
 def _follow_secrets(cluster: Cluster) -> None:
-    """Has the secrets followed that Workloads with hosts and classes name, as long as they do."""
+    """Follow the secrets that classes, and Workloads with hosts, name."""
 
     def workload_changed(old: Object | None, new: Object | None) -> None:
         cluster.secrets.reconsider(_differing(secret_keys, old, new))
@@ -108,7 +109,7 @@ def _follow_secrets(cluster: Cluster) -> None:
 
 
 def _differing(of: Callable[[Object], list[str]], old: Object | None, new: Object | None) -> set[str]:
-    """What one of the two states has and the other has not."""
+    """Return the elements that only one of the two states has."""
     return set(of(old) if old is not None else ()) ^ set(of(new) if new is not None else ())
 
 
@@ -121,13 +122,17 @@ def _labels_items(namespace: Object) -> list[str]:
 
 
 def is_admitted(cluster: Cluster, namespace: str) -> bool:
-    """Return whether the rules of a class admit the namespace. A class that is being deleted counts: its hosts are still in use."""
+    """Return whether the rules of any class name the namespace.
+
+    A class that is being deleted counts, because its hosts are still in use."""
     known = cluster.namespaces.store.get(namespace)
     return known is not None and any(lets_in(class_, known) for class_ in cluster.classes.store)
 
 
 def claimed_host(cluster: Cluster, workload: Object) -> Object | None:
-    """The Host that this very Workload has, as last seen. That it has got another one may be seen before the end of the old claim."""
+    """Return the Host that this Workload has, as last seen, or None.
+
+    The claim of a new host may be visible before the end of the old claim."""
     claimed = [
         host
         for host in cluster.hosts.store.by_index("claim", key_of(workload))
@@ -140,18 +145,19 @@ def claimed_host(cluster: Cluster, workload: Object) -> Object | None:
 
 
 def cluster_id(cluster: Cluster) -> str:
-    """What tells this management cluster from all others: the uid of a namespace that each has. "" where it is not there."""
+    """Return the ID of this management cluster: the uid of its namespace kube-system, "" if
+    unknown."""
     system = cluster.namespaces.store.get("kube-system")
     return uid_of(system) if system is not None else ""
 
 
 def with_conditions(obj: Object, wanted: list[Object]) -> list[Object]:
-    """The object's conditions with the wanted ones put in."""
+    """Return the object's conditions with the wanted ones set."""
     return set_conditions((obj.get("status") or {}).get("conditions"), wanted, timestamp())
 
 
 def secret_keys(workload: Object) -> list[str]:
-    """The keys of the secrets that the Workload names, once it has a host to use them on."""
+    """Return the keys of the secrets that the Workload names, once it has a host to use them on."""
     if not (workload.get("status") or {}).get("host"):
         return []
     references = (workload["spec"].get(field) for field in ("userData", "metaData", "networkData"))
@@ -168,7 +174,7 @@ def _claim_keys(host: Object) -> list[str]:
 
 
 def _namespaces_of(host: Object) -> list[str]:
-    """The names of the namespaces that the Host is of, or whose data or claim at its source it has."""
+    """Return the names of the namespaces that have the Host, or whose data or claim it holds."""
     spec, status = host["spec"], host.get("status") or {}
     found = [(owner or {}).get("namespace") for owner in (spec.get("claimRef"), spec.get("chargedTo"), status.get("held"))]
     return sorted({name for name in (*found, status.get("dirtyFor")) if name})
@@ -188,7 +194,9 @@ def _credentials_key(class_: Object) -> list[str]:
 
 
 def without_managers(obj: Object) -> Object:
-    """The object without its managedFields, which are as large as itself. A PUT without them leaves them as they are."""
+    """Return the object without managedFields, which are as large as the rest.
+
+    A PUT without them leaves them unchanged."""
     metadata = obj["metadata"]
     if "managedFields" not in metadata:
         return obj

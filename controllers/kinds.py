@@ -1,4 +1,4 @@
-"""The kinds of the management cluster that controllers work with, as resources; and the wording of their references."""
+"""Define the kinds of the management cluster that controllers use, as resources."""
 
 from __future__ import annotations
 
@@ -28,5 +28,5 @@ SECRETS = Resource("", "v1", "secrets", "Secret")
 
 
 def views(group: str = "metal3.io") -> Resource:
-    """The BareMetalHost view, in the group that this management cluster serves it under."""
+    """Return the BareMetalHost view in the group under which this management cluster serves it."""
     return Resource(group, VERSION, "baremetalhosts", "BareMetalHost")

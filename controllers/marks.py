@@ -1,7 +1,8 @@
-"""Which of a namespace's marks (`capm3.metal3.io/unhealthy`) are passed on to real hosts, where they outlive the claim. No I/O.
-
-A mark takes a host from everybody until its owner has repaired it, so a class lets a namespace have a few only. The others end with the
+"""Decide which marks (`capm3.metal3.io/unhealthy`) are passed to real hosts, where they outlive the
 claim.
+
+A mark makes a host unavailable to all until its owner has repaired it, so a class allows a
+namespace only a few. Further marks end with the claim.
 """
 
 from __future__ import annotations
@@ -21,24 +22,27 @@ __all__ = ["Marks", "holder_of", "is_mark"]
 
 
 def is_mark(annotations: Mapping[str, str]) -> bool:
-    """Whether the annotations mark a host as unhealthy."""
+    """Return whether the annotations mark a host as unhealthy."""
     return any(key in annotations for key in UNHEALTHY)
 
 
 def holder_of(host: Object) -> tuple[str, str]:
-    """Name and uid of the namespace that has the host, or on whose account it is; empty for a host that everybody may have."""
+    """Return name and uid of the namespace that has the host or is charged for it, "" for none."""
     holder = host["spec"].get("claimRef") or host["spec"].get("chargedTo") or {}
     return str(holder.get("namespace") or ""), str(holder.get("namespaceUID") or "")
 
 
 class Marks:
-    """Remembers which marks were passed on, for a report that shows them comes later than the next decision may."""
+    """Remembers the marks that were passed on, because a report with a mark may follow the next
+    decision."""
 
     def __init__(self) -> None:
         self._passed: dict[tuple[str, tuple[str, str]], frozenset[str]] = {}
 
     def keeps(self, host: Object, hosts: Iterable[Object], limit: int) -> bool:
-        """Whether the mark on the host's view is passed on. `hosts`: those of its namespace, with this one as it is."""
+        """Return whether the mark on the host's view is passed on.
+
+        `hosts` are those of its namespace, including this one in its present state."""
         of = (str(host["spec"]["className"]), holder_of(host))
         marked = [other for other in hosts if (other["spec"]["className"], holder_of(other)) == of and _is_marked(other)]
         known = self._passed.get(of, frozenset()) & {name_of(other) for other in marked}
@@ -52,7 +56,8 @@ class Marks:
 
 
 def _chosen(marked: Iterable[Object], known: AbstractSet[str], limit: int) -> frozenset[str]:
-    """The names of the hosts whose marks count: those that bear them already go first."""
+    """Return the names of the hosts whose marks count. Hosts that bear the mark already come
+    first."""
     order = sorted((not (_bears(host) or name_of(host) in known), name_of(host)) for host in marked if _may_count(host, known))
     return frozenset(name for _, name in order[:limit])
 
@@ -64,7 +69,7 @@ def _is_marked(host: Object) -> bool:
 
 
 def _may_count(host: Object, known: AbstractSet[str]) -> bool:
-    """Whether a host that was given back bears its mark still, or will be reported so."""
+    """Return whether a returned host still bears its mark, or will be reported so."""
     return bool(host["spec"].get("claimRef")) or _bears(host) or name_of(host) in known
 
 

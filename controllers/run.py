@@ -1,4 +1,4 @@
-"""All controllers of one management cluster, composed. Called by the command line, in a process of its own or in dev mode's."""
+"""Compose all controllers of one management cluster, for a separate process or for dev mode."""
 
 from __future__ import annotations
 
@@ -35,7 +35,9 @@ LEASE = "metal3-workloads-controllers"
 
 
 class Health:
-    """Whether the controllers work. `problem()` is None when they do, or when another replica leads and this one could take over."""
+    """Whether the controllers work.
+
+    `problem()` is None if they do, or if another replica leads and this one could take over."""
 
     def __init__(self) -> None:
         self.manager: Manager | None = None
@@ -43,14 +45,14 @@ class Health:
         self.started = asyncio.Event()
 
     def problem(self) -> str | None:
-        """Why they do not work at present, in words; None when all is well."""
+        """Return why the controllers do not work at present, or None."""
         if self.manager is not None:
             return self.manager.unhealthy()
         return self.elector.problem() if self.elector is not None else "starting"
 
 
 def compose(client: Client, *, view_group: str = "metal3.io") -> tuple[Manager, Cluster, Sources]:
-    """The manager with everything in it, ready to run."""
+    """Return the manager with all controllers, ready to run."""
     cluster, manager = connect(client, view_group=view_group), Manager()
     sources = Sources(has_host=lambda name: name in cluster.hosts.store, cluster_id=partial(cluster_id, cluster))
     for informer in cluster.informers:
@@ -82,14 +84,19 @@ async def run_controllers(
     apiserver: str = "",
     health: Health | None = None,
 ) -> None:
-    """Runs all controllers until cancelled.
+    """Run all controllers until cancelled.
 
-    `management`: a kubeconfig's path, a kubeconfig as a dict, or None for the pod's service account. `leader_elect`: work only while
-    holding the Lease in `namespace`; raises LeadershipLost when it is lost, for the process to be started again. Raises BadConfig at
-    once when the configuration cannot be used; trouble of the server is waited out. `apiserver`: the URL of the API server itself, for
-    what concerns its own kinds; "" to go through kube-apiserver."""
+    management: a kubeconfig's path, a kubeconfig as a dict, or None for the pod's service account.
+
+    leader_elect: work only while holding the Lease in `namespace`. Raises LeadershipLost if it is
+    lost, so that the process is restarted.
+
+    apiserver: the URL of the API server for requests about its own kinds; "" to use kube-apiserver.
+
+    Raises BadConfig at once if the configuration cannot be used. Failures of the server are
+    retried."""
     health, identity = health or Health(), replica()
-    # Audit logs then say which replica it was.
+    # The audit log then shows which replica it was.
     agent = f"metal3-workloads-controllers/{identity}"
     async with _client(management, context, agent, apiserver, view_group) as client:
 

@@ -1,7 +1,8 @@
-"""The secrets that Workloads and classes name: each is read by its name when it is needed, and watched alone by its metadata.
+"""Read the secrets that Workloads and classes name, and watch their metadata one by one.
 
-Nothing lists secrets, and nothing is asked about a secret that nobody names. kubelet follows the secrets of its pods in the same way. A
-watch is a connection, so their number is bounded; what is not watched is read again after a while.
+Nothing lists secrets, and nothing is requested about a secret that no object names. kubelet follows
+the secrets of its pods in the same way. A watch is a connection, so their number is bounded. A
+secret without a watch is read again after a while.
 """
 
 from __future__ import annotations
@@ -27,22 +28,24 @@ __all__ = ["READER_ROLE", "Secrets", "missing_right", "version_of"]
 log = logging.getLogger(__name__)
 
 MOST, MOST_OF_NAMESPACE = 512, 128
-"""Watches of tenants' secrets, in all and of one namespace. The classes' own are the owner's and come on top."""
+"""The number of watches of tenants' secrets, in all and of one namespace.
+
+The owner's secrets for classes are not counted."""
 TRUST = 300.0
-"""Seconds for which the version of a secret that is not watched is believed."""
+"""The seconds for which the version of a secret without a watch is valid."""
 WATCH_SECONDS = 1800
 MOST_DELAY = 30.0
-"""Seconds at most between two attempts to watch."""
+"""The longest delay between two attempts to watch, in seconds."""
 VALID = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
 READER_ROLE = "metal3-workloads-secrets"
-"""The ClusterRole that is bound in each namespace whose secrets are to be read."""
+"""The ClusterRole to bind in each namespace whose secrets are read."""
 
 
 class Secrets:
-    """What is known of each secret: its version, never its values. `reconsider` decides which ones are followed.
+    """The known versions of secrets, never their values. `reconsider` decides which are followed.
 
-    `tenants_name(key)`: whether a Workload that has a host names the secret, in a namespace that a class admits. `class_names(key)`:
-    whether a class names it."""
+    `tenants_name(key)` returns whether a Workload with a host names the secret, in a namespace that
+    a class allows. `class_names(key)` returns whether a class names it."""
 
     def __init__(
         self,
@@ -60,23 +63,25 @@ class Secrets:
         self._watched: dict[str, asyncio.Task[None] | None] = {}
         self._live: set[str] = set()
         self._shares: dict[str, set[str]] = {}
-        """Tenants' watched secrets by namespace, which are `_shared` in all."""
+        """Tenants' watched secrets by namespace. Their total number is `_shared`."""
         self._shared = 0
         self._waiting: dict[str, dict[str, None]] = {}
-        """Secrets by namespace for which there is no watch left, those that came first first."""
+        """Secrets by namespace that wait for a free watch, in order of arrival."""
         self._group: asyncio.TaskGroup | None = None
 
     def add_handler(self, handler: Callable[[str], None]) -> None:
-        """Tells this handler the key of each secret whose version changes."""
+        """Call this handler with the key of each secret whose version changes."""
         self._handlers.append(handler)
 
     def version(self, key: str) -> str:
-        """The uid and resourceVersion as last seen; "" when there is no such secret, or when it has to be read to know."""
+        """Return the uid and resourceVersion last seen.
+
+        Returns "" if there is no such secret, or if it must be read to know."""
         version, until = self._known.get(key, ("", 0.0))
         return version if key in self._live or asyncio.get_running_loop().time() < until else ""
 
     async def read(self, key: str) -> Object | None:
-        """The secret as it is now; None when there is none. Raises ApiException."""
+        """Return the present secret, or None if it does not exist. Raises ApiException."""
         namespace, _, name = key.partition("/")
         try:
             secret = await self._client.get(kinds.SECRETS, name, namespace)
@@ -89,7 +94,7 @@ class Secrets:
         return secret
 
     def reconsider(self, keys: Iterable[str]) -> None:
-        """Begins or ends to follow secrets after something has changed that decides about them."""
+        """Start or stop following secrets after a change that decides about them."""
         for key in keys:
             owners = self._class_names(key)
             if VALID.fullmatch(key) and (owners or self._tenants_name(key)):
@@ -103,7 +108,7 @@ class Secrets:
         return frozenset(self._watched)
 
     async def run(self) -> None:
-        """Follows the secrets until cancelled."""
+        """Follow the secrets until cancelled."""
         async with asyncio.TaskGroup() as self._group:
             for key in self._watched:
                 self._start(key)
@@ -156,7 +161,7 @@ class Secrets:
         return self._waiting.get(namespace, {})
 
     def _fill(self) -> None:
-        """Gives the watch that has become free to a secret that waits for one."""
+        """Give a free watch to a secret that waits for one."""
         if self._shared >= self._most:
             return
         namespace = next((namespace for namespace in self._waiting if self._has_room(namespace)), None)
@@ -183,7 +188,7 @@ class Secrets:
             await asyncio.sleep(backoff.next())
 
     async def _watch(self, key: str, backoff: Backoff) -> None:
-        """One watch, which begins with the secret as it is, until the server ends it."""
+        """Watch once, beginning with the present secret, until the server ends the watch."""
         namespace, _, name = key.partition("/")
         events = self._client.watch(
             kinds.SECRETS,
@@ -198,7 +203,8 @@ class Secrets:
         async for event in events:
             backoff.reset()
             if event["type"] == "DELETED" or (event["type"] == "BOOKMARK" and not seen):
-                # What is there comes before the first bookmark: the secret was deleted while nobody watched.
+                # Existing objects come before the first bookmark, so the secret was deleted while
+                # it was not watched.
                 self._saw(key, "")
             elif event["type"] != "BOOKMARK":
                 self._saw(key, version_of(event["object"]))
@@ -215,12 +221,12 @@ class Secrets:
 
 
 def version_of(secret: Object) -> str:
-    """The uid and resourceVersion of a secret."""
+    """Return the uid and resourceVersion of a secret."""
     return f"{uid_of(secret)}/{secret['metadata']['resourceVersion']}"
 
 
 def missing_right(namespace: str) -> str:
-    """What is missing where the controllers may not read secrets, and what gives it."""
+    """Return a message about the missing permission to read secrets, and what grants it."""
     return (
         f'the controllers may not read secrets in namespace "{namespace}": have a RoleBinding made there of the ClusterRole '
         f"{READER_ROLE} to the controllers' ServiceAccount, as in manifests/tenant"

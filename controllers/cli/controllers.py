@@ -1,4 +1,4 @@
-"""`metal3-workloads controllers`: the controllers of one management cluster, in a process of their own."""
+"""Implement `metal3-workloads controllers`: run the controllers of one management cluster."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["configure"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Describe the command and its arguments."""
+    """Set the description and the arguments of the command."""
     parser.description = "Binds Workloads to hosts and drives the hosts of all WorkloadClasses of one management cluster."
     parser.add_argument("--kubeconfig", metavar="FILE", help="kubeconfig of the management cluster; the pod's service account by default")
     parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig; its current one by default")
@@ -57,7 +57,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run until told to stop. Raises UsageError; also when leadership is lost, for the process to be started again."""
+    """Run until stopped. Raises UsageError, also if leadership is lost, so that the process is
+    restarted."""
     return run_until_stopped(lambda: _control(arguments))
 
 
@@ -91,7 +92,8 @@ async def _control(arguments: argparse.Namespace) -> None:
 
 
 async def _settle(health: Health) -> None:
-    """What was read at the start stays: the garbage collector, which would hold everything up to look at it, need not."""
+    """Exclude the objects read at the start from garbage collection, which would hold everything
+    up."""
     await health.started.wait()
     gc.collect()
     gc.freeze()

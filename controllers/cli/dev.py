@@ -1,5 +1,7 @@
-"""`metal3-workloads dev`: everything in one process, no cluster needed. Two servers, the controllers and a simulated Baremetal Operator,
-which speak HTTP to each other as they would anywhere else.
+"""Implement `metal3-workloads dev`: run everything in one process, without a cluster.
+
+Two servers, the controllers and a simulated Baremetal Operator communicate over HTTP, as they would
+anywhere else.
 """
 
 from __future__ import annotations
@@ -42,7 +44,7 @@ RENEW_BEFORE = timedelta(days=30)
 
 @dataclass(frozen=True)
 class Options:
-    """What the user has asked for. `ports` by endpoint, where chosen."""
+    """The user's options. `ports` has the chosen port of each endpoint."""
 
     hosts: int
     ports: dict[str, int]
@@ -50,15 +52,15 @@ class Options:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Describe the command and its arguments."""
+    """Set the description and the arguments of the command."""
     parser.description = (
         "Runs a management and a hardware API server on loopback, the controllers and a simulated Baremetal Operator in one "
-        "process, with kubeconfigs for the hardware's owner and two tenants. All state is in one folder; the next start goes on with it."
+        "process, with kubeconfigs for the hardware's owner and two tenants. All state is in one folder, which the next start uses again."
     )
     parser.add_argument(
         "--dir", default=".dev", metavar="DIR", help="the folder for databases, certificates and kubeconfigs (default: .dev)"
     )
-    parser.add_argument("--hosts", type=int, default=4, metavar="N", help="so many simulated hosts (default: 4); more may be added later")
+    parser.add_argument("--hosts", type=int, default=4, metavar="N", help="number of simulated hosts (default: 4); more may be added later")
     for endpoint in ENDPOINTS:
         help_ = f"port of the {endpoint} endpoint (default: a free one at first, then the same again)"
         parser.add_argument(f"--{endpoint}-port", type=int, default=0, metavar="P", help=help_)
@@ -73,7 +75,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run until told to stop. Raises UsageError."""
+    """Run until stopped. Raises UsageError."""
     options = _options(arguments)
     directory = Directory(Path(arguments.dir))
     try:
@@ -130,7 +132,7 @@ async def _started(name: str, endpoint: Endpoint) -> AsyncIterator[None]:
 
 
 async def _work(directory: Directory, authority: Authority, urls: dict[str, str], settings: Settings) -> None:
-    """The controllers and the simulated operator, until cancelled."""
+    """Run the controllers and the simulated operator until cancelled."""
     operator = _internal(authority, "baremetal-operator", policy.OPERATOR, urls["hardware"])
     controllers = _internal(authority, "controllers", policy.CONTROLLERS, urls["management"])
     health = Health()
@@ -142,13 +144,13 @@ async def _work(directory: Directory, authority: Authority, urls: dict[str, str]
 
 
 def _internal(authority: Authority, user: str, group: str, url: str) -> dict[str, Any]:
-    """A kubeconfig for one of our own parts."""
+    """Return a kubeconfig for one of our own parts."""
     identity = authority.client(f"system:metal3-workloads:{user}", [group])
     return kubeconfig(user, identity, authority.pair.certificate, [Context("cluster", url)])
 
 
 def _write_files(directory: Directory, authority: Authority, urls: dict[str, str]) -> None:
-    """Kubeconfigs for people, and the tour's examples where they are not there yet."""
+    """Write kubeconfigs for people, and the tour's examples if they do not exist yet."""
     owner = [Context("management", urls["management"]), Context("hardware", urls["hardware"], seed.HARDWARE_NAMESPACE)]
     _write_kubeconfig(directory, authority, "owner", MASTERS, owner)
     for tenant in seed.TENANTS:
@@ -159,7 +161,8 @@ def _write_files(directory: Directory, authority: Authority, urls: dict[str, str
 
 
 def _write_kubeconfig(directory: Directory, authority: Authority, user: str, group: str, contexts: Sequence[Context]) -> None:
-    """Written only where the one that is there is not good any more: people may have changed its contexts."""
+    """Write a kubeconfig unless the present one is still valid: people may have changed its
+    contexts."""
     name = f"{user}.kubeconfig"
     there = directory.read_mapping(name)
     good = authority.vouches(client_certificate(there), remaining=RENEW_BEFORE)

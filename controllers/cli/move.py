@@ -1,4 +1,6 @@
-"""`metal3-workloads move`: the Workloads of a namespace to another management cluster, and back, while their machines run on."""
+"""Implement `metal3-workloads move`: move a namespace's Workloads to another management cluster.
+
+Their machines keep running."""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ __all__ = ["configure"]
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Describe the command and its arguments."""
+    """Set the description and the arguments of the command."""
     parser.description = (
         "Moves the Workloads of a namespace, with their secrets, to the namespace of that name in another cluster: one that "
         "relays this one's hosts (WorkloadClass with provisioner metal3.io/relay), or the one that relayed hosts come from. Nothing is "

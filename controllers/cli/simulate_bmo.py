@@ -1,4 +1,6 @@
-"""`metal3-workloads simulate-bmo`: a Baremetal Operator without hardware, for a cluster that has the BareMetalHost kind."""
+"""Implement `metal3-workloads simulate-bmo`: simulate a Baremetal Operator without hardware.
+
+The cluster must have the BareMetalHost kind."""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Describe the command and its arguments."""
+    """Set the description and the arguments of the command."""
     parser.description = (
         "Takes the BareMetalHosts of a cluster through the Baremetal Operator's states, with no hardware behind them. "
         "Never run it where a real Baremetal Operator runs."
@@ -42,7 +44,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Simulate until told to stop. Raises UsageError."""
+    """Simulate until stopped. Raises UsageError."""
     try:
         settings = Settings().scaled(arguments.speed)
     except ValueError as error:

@@ -1,8 +1,9 @@
-"""Claims whose consumer is gone: says so, and leaves them as they are.
+"""Report claims whose consumer is gone, and leave them unchanged.
 
-CAPM3 sets a host's consumerRef before it puts its finalizer on the Metal3Machine. One that is deleted in between vanishes, and its claim
-stays. It may also have been moved to another cluster, with the host; so nothing is released here. Whoever knows better deletes the
-host's view.
+CAPM3 sets a host's consumerRef before it puts its finalizer on the Metal3Machine. A Metal3Machine
+that is deleted in between disappears, and its claim stays. It may also have been moved to another
+cluster together with the host, so nothing is released here. An administrator who knows that the
+host is unused can delete its view.
 """
 
 from __future__ import annotations
@@ -23,11 +24,13 @@ __all__ = ["CONSUMER_FOUND", "ConsumerController", "consumer_gone", "consumer_re
 
 CONSUMER_FOUND = "ConsumerFound"
 FIRST, AGAIN, WHILE_GONE = 60.0, 300.0, 60.0
-"""Seconds until a new claim's consumer is looked for, and looked for again. A consumer that is just being made is not missed."""
+"""Seconds until a new claim's consumer is looked up, and looked up again.
+
+A consumer that is just being created does not count as missing."""
 
 
 class ConsumerController:
-    """Reconciles, by key, Workloads that were made by a claim through the view."""
+    """Reconciles, by key, Workloads that were created by a claim through the view."""
 
     def __init__(self, cluster: Cluster, *, workers: int = 2) -> None:
         self._cluster = cluster
@@ -47,7 +50,7 @@ class ConsumerController:
             self.controller.queue.add_after(key_of(new), FIRST)
 
     async def reconcile(self, key: str) -> Result | None:
-        """Looks whether the consumer is there, and says so."""
+        """Look the consumer up, and report the result."""
         workload = self._cluster.workloads.store.get(key)
         if workload is None or deleting(workload):
             return None
@@ -67,7 +70,7 @@ class ConsumerController:
         return Result(requeue_after=AGAIN if there else WHILE_GONE)
 
     async def _is_there(self, resource: Resource, workload: Object) -> bool | None:
-        """Whether the consumer exists; None when that cannot be known here."""
+        """Return whether the consumer exists, or None if that cannot be known here."""
         reference = workload["spec"]["consumerRef"]
         try:
             await self._cluster.client.get(resource, reference["name"], namespace_of(workload))
@@ -75,14 +78,17 @@ class ConsumerController:
             if error.status == 403:
                 return None
             if error.not_found:
-                # Only what is said of this object counts: a kind that is not served here is another cluster's.
+                # Only an answer about this object counts: a kind that is not served here belongs to
+                # another cluster.
                 return False if error.details.get("name") == reference["name"] else None
             raise
         return True
 
 
 def consumer_resource(workload: Object) -> Resource | None:
-    """Where the consumer of a claim through the view would be, if it is one of this cluster's and of the claim's namespace; else None."""
+    """Return the resource of the consumer, or None.
+
+    The consumer must be of this cluster and in the claim's namespace."""
     reference = workload["spec"].get("consumerRef")
     if not reference or kinds.CLAIMED_THROUGH not in labels_of(workload):
         return None
@@ -91,14 +97,14 @@ def consumer_resource(workload: Object) -> Resource | None:
     if not (group and version and kind and reference.get("name")) or group == kinds.GROUP:
         return None  # a Workload of another cluster, which has the host through a relay
     if "/" in version or not kind.isalnum():
-        return None  # nothing that a cluster has
+        return None  # no cluster has such a kind
     if reference.get("namespace") not in (None, "", namespace_of(workload)):
-        return None  # what is in other namespaces is not for this one's tenant to hear of
+        return None  # this namespace's tenant must not learn about objects in other namespaces
     return Resource(group, version, _plural(kind.lower()), kind)
 
 
 def consumer_gone(workload: Object | None) -> str:
-    """What the Workload says of a consumer that is gone; empty if it says nothing of the kind."""
+    """Return the Workload's message about a consumer that is gone, "" if there is none."""
     found = _said(workload or {})
     return str(found["message"]) if found is not None and found["status"] == "False" else ""
 
@@ -108,7 +114,7 @@ def _said(workload: Object) -> Object | None:
 
 
 def _plural(kind: str) -> str:
-    """As Kubernetes guesses it (meta.UnsafeGuessKindToResource)."""
+    """Return the plural as Kubernetes guesses it (meta.UnsafeGuessKindToResource)."""
     if kind.endswith("s"):
         return f"{kind}es"
     return f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"

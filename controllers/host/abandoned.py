@@ -1,12 +1,12 @@
-"""Abandoned claims: the Workload of the claim is gone from the store, although it never released its host. Such a claim ends by itself.
+"""End abandoned claims: the claim's Workload is gone from the store, but never released its host.
 
-The Host says first what will become of it, by a condition and an event, and the owner has the grace
-period of the class to decide otherwise. Then the host is emptied and cleaned as its last Workload
-had it cleaned, and the claim is cleared: as if the Workload had been deleted.
+The Host first reports the outcome by a condition and an event, and the owner has the grace period
+of the class to decide otherwise. Then the host is deprovisioned and cleaned as its last Workload
+had it cleaned, and the claim is cleared, as if the Workload had been deleted.
 
 A claim and its Workload are written in one commit of one store. So a store that has the claim also
-had the Workload, and one that was lost or restored has neither: its hosts are `Orphaned`, which
-nothing here touches. A store that has lost most of its Workloads is damaged; it reclaims nothing.
+had the Workload, and a store that was lost or restored has neither: its hosts are `Orphaned`, which
+nothing here changes. A store that has lost most of its Workloads is damaged, and reclaims nothing.
 """
 
 from __future__ import annotations
@@ -35,14 +35,16 @@ log = logging.getLogger(__name__)
 ABANDONED = "Abandoned"
 GRACE = 86400
 FEW = 3
-"""So many abandoned claims are no sign yet that the store has lost its Workloads."""
+"""The number of abandoned claims from which on the store may have lost its Workloads."""
 
 Terms = int | str
-"""Seconds until an abandoned claim ends, or why it does not."""
+"""The seconds until an abandoned claim ends, or the reason why it does not."""
 
 
 def terms_of(class_: Object | None, *, lost: bool) -> Terms:
-    """Return when an abandoned claim of the class ends. `lost`: whether the store seems to have lost its Workloads."""
+    """Return when an abandoned claim of the class ends.
+
+    `lost` is true if the store seems to have lost its Workloads."""
     rules = (class_ or {"spec": {}})["spec"].get("reclaim") or {}
     if class_ is None or rules.get("abandoned", "Reclaim") == "Keep":
         return "its class keeps such hosts as they are (reclaim.abandoned)"
@@ -55,14 +57,18 @@ def terms_of(class_: Object | None, *, lost: bool) -> Terms:
 
 
 def looks_lost(cluster: Cluster) -> bool:
-    """Return whether more than half of all claims have no Workload: then the store is at fault rather than its tenants."""
+    """Return whether more than half of all claims have no Workload, so that the store is at
+    fault."""
     claims = cluster.hosts.store.values("claim")
     gone = sum(key not in cluster.workloads.store for key in claims)
     return gone >= FEW and 2 * gone > len(claims)
 
 
 def with_abandonment(status: Object, host: Object, terms: Terms | None) -> Object:
-    """Return the status with the condition that says since when the claim is abandoned, and what comes of it. Without `terms` it is not."""
+    """Return the status with the condition that the claim is abandoned, since when, and what will
+    happen.
+
+    Without `terms` the claim is not abandoned."""
     before = (host.get("status") or {}).get("conditions") or []
     if terms is None:
         kept = [item for item in before if item["type"] != ABANDONED]
@@ -74,7 +80,7 @@ def with_abandonment(status: Object, host: Object, terms: Terms | None) -> Objec
 
 
 def _last(conditions: list[Object]) -> list[Object]:
-    """Return the conditions with this one as the last."""
+    """Return the conditions with Abandoned as the last one."""
     return sorted(conditions, key=lambda item: item["type"] == ABANDONED)
 
 
@@ -89,7 +95,9 @@ def _due(said: Object, grace: int) -> datetime:
 
 
 def wait_of(status: Object, terms: Terms) -> float | None:
-    """Return the seconds until the claim ends (0: now); None while it does not. `status`: what the Host says already."""
+    """Return the seconds until the claim ends (0: now), or None if it does not end.
+
+    `status` is the present status of the Host."""
     said = find_condition(status.get("conditions"), ABANDONED)
     if said is None or isinstance(terms, str):
         return None
@@ -97,9 +105,11 @@ def wait_of(status: Object, terms: Terms) -> float | None:
 
 
 async def reclaim(cluster: Cluster, host: Object, provider: Provider) -> bool:
-    """Take what the gone Workload ran off the host, and clear the claim. Return whether that is done."""
+    """Remove what the gone Workload ran from the host, and clear the claim. Return whether that is
+    done."""
     claim = host["spec"]["claimRef"]
-    # Without a creationTimestamp, a claim that names no namespace's uid is of none: data stays nobody's.
+    # Without a creationTimestamp, a claim without a namespace uid belongs to no namespace, so its
+    # data stays inaccessible.
     meta = {"namespace": claim["namespace"], "name": claim["name"], "uid": claim["uid"]}
     workload: Object = {
         "apiVersion": kinds.WORKLOADS.api_version,

@@ -1,7 +1,8 @@
-"""Hosts: one object per real host that a class's provider reports, kept as it reports, and deleted when the host is gone.
+"""Reconcile Hosts: keep one object per real host that a class's provider reports.
 
-A claimed Host is never deleted: what is known of the machine stays, and its Workload is told. Of two classes that see the same
-real host, the first keeps it.
+The object is deleted when the real host is gone. A claimed Host is never deleted: what is known of
+the machine stays, and its Workload reports the loss. If two classes see the same real host, the
+first one keeps it.
 """
 
 from __future__ import annotations
@@ -35,10 +36,10 @@ __all__ = ["HostController", "changed_status", "gone_status", "host_status", "ne
 log = logging.getLogger(__name__)
 
 REFUSALS = (413, 422)
-"""HTTP codes of the server's refusal of what a report holds: sent again, it is refused again."""
+"""The HTTP codes of the server's refusal of a report, which would be refused again."""
 SEPARATOR = "|"
 POLL, RESYNC = 15.0, 600.0
-"""Seconds between looks at a host whose abandoned claim is being ended, and at one whose claim is kept."""
+"""The seconds between two checks: while an abandoned claim is being ended, and while it is kept."""
 
 
 class HostController:
@@ -47,7 +48,10 @@ class HostController:
     def __init__(
         self, cluster: Cluster, sources: Sources, *, unchanged: Callable[[Object], None] = lambda host: None, workers: int = 8
     ) -> None:
-        """`unchanged(host)`: called when the real host changed but its Host did not, so that no watch event will follow."""
+        """Create the controller.
+
+        `unchanged(host)` is called when the real host changed but its Host did not, so that no
+        watch event will follow."""
         self._cluster, self._sources, self._unchanged = cluster, sources, unchanged
         self._changed: set[str] = set()
         self.controller = Controller("host", self.reconcile, workers=workers, group=lambda key: key.partition(SEPARATOR)[0])
@@ -65,7 +69,8 @@ class HostController:
         self.controller.queue.add(f"{class_name}{SEPARATOR}{uid}", later=later)
 
     def _reported(self, class_name: str, uid: str) -> None:
-        """The real host has changed. Somebody waits for it if it is claimed; of free ones there may be very many."""
+        """Queue a real host that has changed, first if it is claimed. There may be very many free
+        ones."""
         host = self._cluster.hosts.store.get(host_name(uid))
         claimed = host is not None and bool(host["spec"].get("claimRef"))
         if claimed:
@@ -73,12 +78,13 @@ class HostController:
         self._add(class_name, uid, later=not claimed)
 
     def _terms_changed(self, old: Object | None, new: Object | None) -> None:
-        """The class is gone, or has another word on abandoned claims."""
+        """Queue the hosts of a class that is deleted, or whose rules for abandoned claims
+        changed."""
         if old is not None and (new is None or old["spec"].get("reclaim") != new["spec"].get("reclaim")):
             self._class_changed(name_of(old))
 
     def _class_changed(self, class_name: str) -> None:
-        """The provider has started, stopped or synced: hosts may be missing, or be gone."""
+        """Queue all hosts of a class whose provider has started, stopped or synced."""
         for host in self._cluster.hosts.store.by_index("class", class_name):
             self._add(class_name, host["spec"]["source"]["uid"], later=True)
 
@@ -101,19 +107,22 @@ class HostController:
                 self._add(host["spec"]["className"], host["spec"]["source"]["uid"])
 
     def _namespace_changed(self, old: Object | None, new: Object | None) -> None:
-        """A name has passed to another namespace, or to none: what only the last one could have is nobody's now."""
+        """Queue hosts reserved for a namespace whose name belongs to another namespace now, or to
+        none."""
         if old is None or new is None or uid_of(old) != uid_of(new):
             for host in self._cluster.hosts.store.by_index("namespace", name_of(new or old or {})):
                 self._add(host["spec"]["className"], host["spec"]["source"]["uid"])
 
     def _consumer_gone(self, host: Object) -> str:
-        """What there is to say of the claim's consumer, if it is gone."""
+        """Return the message about the claim's consumer if it is gone, else ""."""
         claim = host["spec"].get("claimRef")
         return consumer_gone(self._cluster.workloads.store.get(f"{claim['namespace']}/{claim['name']}")) if claim else ""
 
     async def _abandoned(self, host: Object) -> bool:
-        """Whether the host is claimed by a Workload that is no more. Both are asked for if it is not seen here: it may have been made just
-        now, or have ended together with the claim."""
+        """Return whether the Workload that claims the host does not exist any more.
+
+        If the Workload is not cached here, both objects are read from the server. The Workload may
+        be new, or may have ended together with the claim."""
         claim = host["spec"].get("claimRef")
         if not claim:
             return False
@@ -126,18 +135,19 @@ class HostController:
         return bool((current["spec"].get("claimRef") or {}).get("uid") == claim["uid"])
 
     async def _exists(self, claim: Object) -> bool:
-        """Whether the very Workload of the claim is in the store."""
+        """Return whether exactly the claim's Workload (same uid) is in the store."""
         try:
             workload = await self._cluster.client.get(kinds.WORKLOADS, claim["name"], claim["namespace"])
         except ApiException as error:
-            # Only what is said of this very object counts: a kind that is not served for a while is no absence.
+            # Only an answer about this object counts: a kind that is not served for a while is not
+            # an absence.
             if error.not_found and error.details.get("name") == claim["name"]:
                 return False
             raise
         return bool(workload["metadata"]["uid"] == claim["uid"])
 
     async def reconcile(self, key: str) -> Result | None:
-        """Makes the Host say what the provider reports."""
+        """Make the Host equal to the provider's report."""
         changed = key in self._changed
         self._changed.discard(key)
         try:
@@ -179,7 +189,7 @@ class HostController:
         return terms_of(self._cluster.classes.store.get(host["spec"]["className"]), lost=looks_lost(self._cluster))
 
     async def _end_abandoned(self, host: Object, status: Object, terms: Terms, provider: Provider) -> Result | None:
-        """Tells the owner of a claim whose Workload is gone, and ends it when its class says so."""
+        """Report a claim whose Workload is gone to the owner, and end it when its class says so."""
         if find_condition((host.get("status") or {}).get("conditions"), ABANDONED) is None:
             about = {**host, "apiVersion": kinds.HOSTS.api_version, "kind": "Host"}
             self._cluster.events.event(about, "Warning", ABANDONED, status["message"])
@@ -191,7 +201,8 @@ class HostController:
         return None if await reclaim(self._cluster, host, provider) else Result(requeue_after=POLL)
 
     async def _missing(self, class_name: str, host: Object | None) -> None:
-        """The provider does not report the host: because it is gone, or merely because we cannot tell."""
+        """Handle a host that the provider does not report, because it is gone, or because that is
+        unknown."""
         if host is None or host["spec"]["className"] != class_name or deleting(host):
             return
         provider = self._sources.get(class_name)
@@ -209,7 +220,7 @@ class HostController:
                 raise
 
     async def _put(self, host: Object, status: Object) -> bool:
-        """Writes the status, if it is another one: then all who watch Hosts hear of it."""
+        """Write the status if it differs, and return whether it did."""
         changed = changed_status(host, status)
         if changed is None and is_over(host, status):
             changed = host["status"]
@@ -225,21 +236,24 @@ class HostController:
         return True
 
     async def _uncharge(self, host: Object) -> None:
-        """Takes the host off its last tenant's account."""
+        """Remove the host from the account of its last tenant."""
         current = await self._cluster.client.get(kinds.HOSTS, name_of(host))
         if current["spec"].get("chargedTo") == host["spec"]["chargedTo"]:
             patch = {"metadata": {"resourceVersion": current["metadata"]["resourceVersion"]}, "spec": {"chargedTo": None}}
             await self._cluster.client.patch(kinds.HOSTS, name_of(host), patch)
 
     async def _write(self, host: Object, status: Object) -> None:
-        """Replace the status of this very Host, whatever its resourceVersion is: nobody else writes it. Claims and offers, which the
-        server writes, are not touched, and a status that was decided before one of them is decided again when it is seen."""
+        """Replace the status of exactly this Host (same uid), whatever its resourceVersion.
+
+        No other process writes it. Claims and offers, which the server writes, are not affected. A
+        status that was decided before one of them is decided again when it is seen."""
         patch = [{"op": "test", "path": "/metadata/uid", "value": uid_of(host)}, {"op": "add", "path": "/status", "value": status}]
         written = await self._cluster.client.patch(kinds.HOSTS, name_of(host), patch, subresource="status", content_type=JSON_PATCH)
         self._cluster.learn(kinds.HOSTS, written)
 
     async def _put_refused(self, host: Object, status: Object) -> bool:
-        """Says that the report cannot be stored. What was stored before is kept, and the host is not offered."""
+        """Report that the server refuses the report. Its last accepted state stays, and the host is
+        not offered."""
         changed = changed_status(host, refused_status(host, status))
         if changed is not None:
             await self._write(host, changed)
@@ -247,13 +261,14 @@ class HostController:
 
 
 def _relevant(host: Object) -> tuple[object, ...]:
-    """What of a Host may make another report of it right: not where it is offered, which changes often."""
+    """Return the parts of a Host on which its report depends, without its offers, which change
+    often."""
     spec = host["spec"]
     return spec["className"], spec.get("claimRef"), spec.get("chargedTo"), host.get("status"), deleting(host)
 
 
 def new_host(class_name: str, reported: ProviderHost) -> Object:
-    """The Host object of a real host."""
+    """Return the Host object of a real host."""
     source = {"name": reported.source.name, "uid": reported.source.uid}
     if reported.source.namespace:
         source["namespace"] = reported.source.namespace
@@ -268,8 +283,11 @@ def new_host(class_name: str, reported: ProviderHost) -> Object:
 
 
 def host_status(reported: ProviderHost, host: Object, *, abandoned: bool = False, consumer_gone: str = "") -> Object:
-    """Host.status from the provider's report. A real host that a Workload of ours has without a claim here is an orphan; a claim whose
-    Workload is gone (it has vanished from the store) is abandoned; one whose Workload's own consumer is gone says so (`consumer_gone`)."""
+    """Return Host.status for the provider's report.
+
+    A real host that one of our Workloads has without a claim here is an orphan. A claim whose
+    Workload has disappeared from the store is `abandoned`. `consumer_gone` is the message about a
+    Workload whose own consumer is gone."""
     status: Object = {"available": reported.available, "report": reported.report}
     reason, message = reported.reason, reported.message
     claim, consumer = host["spec"].get("claimRef"), reported.consumer
@@ -296,8 +314,10 @@ def host_status(reported: ProviderHost, host: Object, *, abandoned: bool = False
 
 
 def changed_status(host: Object, status: Object) -> Object | None:
-    """Host.status with what is reported, None where it says so already. The server stores a report as the model has it: what the model
-    does not know, or fills in, is no difference, or each event about the host would be answered with a write."""
+    """Return Host.status with the report, or None if it is unchanged.
+
+    The server stores a report in its model's form. Fields that the model prunes or fills do not
+    count as a difference, because otherwise each event about the host would cause a write."""
     current = host.get("status") or {}
     kept = {key: current[key] for key in ("phase", "conditions") if key in current}
     wanted = {**kept, **status}
@@ -306,11 +326,13 @@ def changed_status(host: Object, status: Object) -> Object | None:
     try:
         return None if HostStatus.decode(wanted).encode() == current else wanted
     except ValidationError:
-        return wanted  # the server says what is wrong with it
+        return wanted  # the server reports what is wrong with it
 
 
 def refused_status(host: Object, status: Object) -> Object:
-    """The status of a Host whose report (in `status`) the server refuses: the last report that it took, and not available."""
+    """Return the status of a Host whose report (in `status`) the server refuses.
+
+    It has the last accepted report, and is not available."""
     current = host.get("status") or {}
     kept: Object = {key: current[key] for key in ("report", "held", "heldBy") if key in current}
     dirty: Object = {key: status[key] for key in ("dirtyFor", "dirtyForUID") if key in status}
@@ -324,7 +346,9 @@ _REFUSED = (
 
 
 def gone_status(host: Object, *, class_gone: bool) -> Object:
-    """The status of a claimed Host whose real host is gone, or cannot be reached for good: last known state stays."""
+    """Return the status of a claimed Host whose real host is gone, or is unreachable permanently.
+
+    The last known state stays."""
     status = {key: value for key, value in (host.get("status") or {}).items() if key not in {"phase", "conditions"}}
     if class_gone:
         reason, message = (

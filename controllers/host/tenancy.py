@@ -1,6 +1,8 @@
-"""Hosts that only one namespace may have: its data is on the disks, or its claim is known at the source. Pure.
+"""Reserve hosts for the only namespace that may have them: its data is on the disks, or its claim
+at the source.
 
-A namespace is known by its uid. Which uid has a name now is told by `namespace`, the namespace of that name as it is now, or None.
+A namespace is identified by its uid. `namespace` returns the namespace that has a name now, or
+None.
 """
 
 from __future__ import annotations
@@ -33,15 +35,20 @@ _PASSED = (
 
 
 def with_tenancy(status: Object, reported: ProviderHost, host: Object, namespace: Callable[[str], Object | None]) -> Object:
-    """Return the Host's status with what one namespace alone may have. `namespace` finds the one that has a name now."""
+    """Return the Host's status with what only one namespace may have.
+
+    `namespace` returns the namespace that has a name now."""
     dirty = uncleaned(reported, namespace(reported.dirty_for or ""))
-    if not status["available"]:  # for a reason that comes first
+    if not status["available"]:  # another reason takes precedence
         dirty = {key: dirty[key] for key in ("dirtyFor", "dirtyForUID") if key in dirty}
     return {**status, **dirty, **held(reported, host, namespace((reported.held or {}).get("namespace") or ""))}
 
 
 def uncleaned(reported: ProviderHost, namespace: Object | None) -> Object:
-    """Return what Host.status says of data on the disks: whose it is, by its uid while there is that namespace, and after that nobody's."""
+    """Return the part of Host.status about data on the disks.
+
+    The data belongs to the namespace with its uid. When that namespace is gone, no namespace may
+    have the host."""
     name, uid = reported.dirty_for, reported.dirty_for_uid
     if name is None:
         return {}
@@ -52,8 +59,10 @@ def uncleaned(reported: ProviderHost, namespace: Object | None) -> Object:
 
 
 def held(reported: ProviderHost, host: Object, namespace: Object | None) -> Object:
-    """Return what Host.status says of a claim at the source. The first namespace of its name that is seen with it is the one that may go
-    on with it: that is remembered for as long as the Host is there, also while a Workload has it."""
+    """Return the part of Host.status about a claim at the source.
+
+    The first namespace of its name that is seen with the claim may adopt it. That is recorded as
+    long as the Host exists, even while a Workload has it."""
     claim, known = host["spec"].get("claimRef"), (host.get("status") or {}).get("heldBy")
     found = reported.held
     if found is None:

@@ -1,6 +1,8 @@
-"""Carries out a move, one Workload after the other. Every step looks first whether it is done: killed anywhere, the same command goes on.
+"""Execute a move, one Workload after the other.
 
-At every moment one Workload has the machine, and what it runs on is wanted by it; nothing is deleted before what takes its place is there.
+Every step first checks whether it is done: if the process is killed anywhere, the same command
+continues. At every moment exactly one Workload has the machine and wants what runs on it. Nothing
+is deleted before its replacement exists.
 """
 
 from __future__ import annotations
@@ -25,19 +27,22 @@ if TYPE_CHECKING:
 __all__ = ["MoveError", "Mover", "Options", "Summary"]
 
 TAKEN_BY = f"{kinds.GROUP}/workload-uid"
-"""Label of a view that a relay has claimed: the uid of its Workload."""
+"""A label of a view that a relay has claimed: the uid of the relay's Workload."""
 MOVED = f"{kinds.GROUP}/moved"
-"""Annotation of a secret that was copied to the other cluster: to be deleted once no Workload names it."""
+"""An annotation of a secret that was copied to the other cluster, and is deleted when unused."""
 POLL = 0.2
 
 
 class MoveError(Exception):
-    """A Workload cannot be moved; the message says why and what to do."""
+    """A Workload cannot be moved. The message gives the reason and says what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`names`: these Workloads only; all when empty. `class_name`: of those that get a new host. `timeout`: seconds to wait for one."""
+    """The options of a move.
+
+    `names` are the Workloads to move, all if empty. `class_name` is the class of those that get a
+    new host. `timeout` is in seconds, for each Workload."""
 
     namespace: str
     names: Sequence[str] = ()
@@ -49,7 +54,7 @@ class Options:
 
 @dataclass(slots=True)
 class Summary:
-    """What came of it, by the Workloads' names."""
+    """The result, by the names of the Workloads."""
 
     moved: list[str] = field(default_factory=list)
     staying: list[str] = field(default_factory=list)
@@ -57,14 +62,17 @@ class Summary:
 
 
 class Mover:
-    """Moves the Workloads of a namespace from one cluster to the namespace of that name in another. `say` gets lines of progress."""
+    """Moves a namespace's Workloads from one cluster to the namespace of the same name in another.
+
+    `say` receives lines of progress."""
 
     def __init__(self, source: Client, target: Client, options: Options, say: Callable[[str], None]) -> None:
         self._source, self._target, self._options, self._say = source, target, options, say
         self._namespace = options.namespace
 
     async def run(self) -> Summary:
-        """Everything. Raises ApiException when a cluster does not answer; the same command goes on from there."""
+        """Move all Workloads. Raises ApiException if a cluster does not answer; the same command
+        continues."""
         summary = Summary()
         await self._finish_held()
         workloads, _ = await self._source.list_all(kinds.WORKLOADS, self._namespace)
@@ -75,7 +83,7 @@ class Mover:
             if self._options.names and name not in self._options.names:
                 continue
             if deleting(workload) and plan.MOVED_FROM in annotations_of(workload):
-                await self._gone(name)  # given back, and not seen to its end
+                await self._gone(name)  # given back, but its end was not seen yet
                 summary.moved.append(name)
                 continue
             if why := plan.stays(workload):
@@ -100,13 +108,14 @@ class Mover:
         else:
             await self._down(workload, host)
 
-    # Without a host
+    # Workloads without a host:
 
     async def _anew(self, workload: Object) -> None:
-        """Made there, but kept from getting a host until it is gone here."""
+        """Create the Workload in the target, but keep it from getting a host until it is gone
+        here."""
         name = name_of(workload)
         if self._options.dry_run:
-            self._say(f"{name}: has no host: would be made anew there{self._with_secrets(workload)}, and deleted here")
+            self._say(f"{name}: has no host: would be created there{self._with_secrets(workload)}, and deleted here")
             return
         await self._copy_secrets(workload)
         await self._make(workload, plan.successor(workload, class_name=self._options.class_name, host=None, adopts=None))
@@ -115,7 +124,10 @@ class Mover:
         await self._finish_held()
 
     async def _deleted_without_host(self, name: str, uid: str) -> bool:
-        """Deletes it as it was last seen, so that none is deleted that has got a host. False when it was written to in between."""
+        """Delete the Workload in the state last seen, so that one that just got a host is not
+        deleted.
+
+        Returns False if it changed in between."""
         current = await _find(self._source, kinds.WORKLOADS, name, self._namespace)
         if current is None or uid_of(current) != uid:
             return True
@@ -131,7 +143,7 @@ class Mover:
         return True
 
     async def _finish_held(self) -> None:
-        """Lets those get a host whose predecessors are gone."""
+        """Let Workloads whose predecessors are gone get a host."""
         for held in (await self._target.list_all(kinds.WORKLOADS, self._namespace))[0]:
             if plan.HELD not in annotations_of(held) or self._options.dry_run:
                 continue
@@ -140,7 +152,7 @@ class Mover:
                 await self._target.patch(kinds.WORKLOADS, name_of(held), plan.unpinned_patch(held), self._namespace)
                 self._say(f"{name_of(held)}: moved; it gets a host there")
 
-    # To a cluster that relays this one's hosts
+    # Moves to a cluster that relays this one's hosts:
 
     async def _down(self, workload: Object, host: Object) -> None:
         name = name_of(workload)
@@ -150,7 +162,8 @@ class Mover:
             self._say(f"{name}: on {host['name']}: would be taken over there{self._with_secrets(workload)}, and keep the host here")
             return
         made = await _find(self._target, kinds.WORKLOADS, name, self._namespace)
-        if made is not None and plan.HELD in annotations_of(made):  # made before this one got its host
+        # created before this one got its host
+        if made is not None and plan.HELD in annotations_of(made):
             await self._target.delete(kinds.WORKLOADS, name, self._namespace, uid=uid_of(made))
             made = None
         if made is None:
@@ -174,7 +187,7 @@ class Mover:
         self._say(f"{name}: moved; it keeps {host['name']} here for the one there")
 
     async def _host_there(self, view: Object) -> Object:
-        """The Host there that is this view, once it can be taken over, or was."""
+        """Return the Host of this view in the target, once it can be taken over or was."""
         name = host_name(uid_of(view))
 
         async def seen() -> Object | None:
@@ -199,10 +212,10 @@ class Mover:
         if annotations_of(made).get(plan.MOVED_FROM) != uid_of(workload):
             raise MoveError(f"there is another Workload {name_of(workload)} in that namespace already: rename or delete one of them")
 
-    # Back to where the host came from
+    # Moves back to the cluster of the host's origin:
 
     async def _came_from(self, host: Object, workload: Object) -> bool:
-        """Whether the Workload has its host through a relay of the cluster that it is to move to."""
+        """Return whether the Workload has its host through a relay of the target cluster."""
         view = await _find(self._target, await self._views(self._target), host["name"], self._namespace)
         return view is not None and uid_of(view) == host["uid"] and labels_of(view).get(TAKEN_BY) == uid_of(workload)
 
@@ -234,7 +247,7 @@ class Mover:
         await self._until(gone, f"{name} to be gone here")
         self._say(f"{name}: moved; it is gone here, and nothing was released")
 
-    # Secrets
+    # Secrets:
 
     def _with_secrets(self, workload: Object) -> str:
         names = plan.secrets_of(workload)
@@ -244,7 +257,7 @@ class Mover:
         for name in plan.secrets_of(workload):
             secret = await _find(self._source, kinds.SECRETS, name, self._namespace)
             if secret is None:
-                continue  # it waits for it here, and will there
+                continue  # the Workload waits for it here, and will do so there
             there = await _find(self._target, kinds.SECRETS, name, self._namespace)
             if there is not None and not plan.same_data(secret, there):
                 raise MoveError(f"there is another secret {name} in that namespace already: rename or delete one of them")
@@ -261,7 +274,7 @@ class Mover:
             await client.patch(kinds.SECRETS, name_of(secret), {"metadata": {"annotations": {MOVED: value}}}, self._namespace)
 
     async def _drop_secrets(self) -> None:
-        """Deletes here what was copied there and is named by no Workload any more."""
+        """Delete copied secrets here that no Workload names any more."""
         if self._options.dry_run:
             return
         workloads, _ = await self._source.list_all(kinds.WORKLOADS, self._namespace)
@@ -271,10 +284,10 @@ class Mover:
             await self._source.delete(kinds.SECRETS, name, self._namespace, uid=uid_of(marked[name]))
             self._say(f"secret {name}: deleted here")
 
-    # Requests
+    # Requests:
 
     async def _make(self, workload: Object, wanted: Object) -> Object:
-        """The successor, made if it is not there."""
+        """Return the successor, which is created if missing."""
         name = name_of(workload)
         made = await _find(self._target, kinds.WORKLOADS, name, self._namespace)
         if made is None:
@@ -287,13 +300,14 @@ class Mover:
         return await client.get(await self._views(client), name, self._namespace)
 
     async def _views(self, client: Client) -> Resource:
-        """The BareMetalHost view of a cluster: of the project's own group where BMO has the other."""
+        """Return the BareMetalHost view of a cluster, in the project's own group if BMO has the
+        other."""
         served = await client.request("GET", f"/apis/{kinds.GROUP}/{kinds.VERSION}")
         own = any(resource["name"] == "baremetalhosts" for resource in served.get("resources") or ())
         return kinds.views(kinds.GROUP if own else "metal3.io")
 
     async def _until(self, check: Callable[[], Awaitable[Object | bool | None]], what: str) -> Object | bool:
-        """Waits until the check yields something; MoveError with what was waited for when time is up."""
+        """Wait until the check returns something. Raises MoveError after the timeout."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + self._options.timeout
         while not (found := await check()):

@@ -1,8 +1,9 @@
-"""What moves and as what. Pure.
+"""Plan what moves and in which form.
 
-A Workload with a host moves *down*, to a cluster that relays this one's hosts: there it takes over the claim, while the Workload here stays
-and keeps the host, its consumerRef naming the other. It moves *up*, back to where its host came from, by giving that claim back. One
-without a host is made anew and deleted here.
+A Workload with a host moves *down* to a cluster that relays this one's hosts. There it takes over
+the claim, while the Workload here stays and keeps the host; its consumerRef names the other one. It
+moves *up*, back to the cluster of the host's origin, by giving that claim back. A Workload without
+a host is created in the target and deleted here.
 """
 
 from __future__ import annotations
@@ -34,19 +35,21 @@ __all__ = [
 ]
 
 MOVED_FROM = f"{kinds.GROUP}/moved-from"
-"""Annotation of a Workload that was moved here: the uid of the one it was made after."""
+"""An annotation of a Workload that was moved here: the uid of its predecessor."""
 MOVED_TO = f"{kinds.GROUP}/moved-to"
-"""Annotation of a Workload that was moved down and keeps the host for it: the uid of its successor."""
+"""An annotation of a Workload that was moved down and keeps the host: the uid of its successor."""
 HELD = f"{kinds.GROUP}/moving"
-"""Annotation of a successor that must not get a host yet, for its predecessor is still there: the hostRef it is to have, or nothing."""
+"""An annotation of a successor that must not get a host while its predecessor exists.
+
+The value is the name of its final hostRef, or ""."""
 PIN = "moving"
-"""The host that a held successor is pinned to: none."""
+"""The host to which a held successor is pinned. It does not exist."""
 
 CLUSTER_API = "cluster.x-k8s.io"
 
 
 def stays(workload: Object) -> str | None:
-    """Why the Workload is not for this move; None when it is."""
+    """Return why the Workload is not moved, or None if it is."""
     if deleting(workload):
         return "it is being deleted"
     if kinds.CLAIMED_THROUGH in labels_of(workload):
@@ -60,32 +63,34 @@ def stays(workload: Object) -> str | None:
 
 
 def secrets_of(workload: Object) -> list[str]:
-    """The names of the secrets that the Workload names."""
+    """Return the names of the secrets that the Workload names."""
     spec = workload["spec"]
     return sorted({spec[field]["name"] for field in FIRST_BOOT if (spec.get(field) or {}).get("name")})
 
 
 def unused(names: Iterable[str], workloads: Iterable[Object]) -> list[str]:
-    """Of these secrets those that none of the Workloads names."""
+    """Return the secrets that none of the Workloads names."""
     used = {name for workload in workloads for name in secrets_of(workload)}
     return sorted(set(names) - used)
 
 
 def secret_copy(secret: Object) -> Object:
-    """The secret as it is made in the other cluster."""
+    """Return the secret to create in the other cluster."""
     metadata = {field: secret["metadata"][field] for field in ("name", "labels", "annotations") if secret["metadata"].get(field)}
     kept: Object = {field: secret[field] for field in ("type", "data", "immutable") if field in secret}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, **kept}
 
 
 def same_data(one: Object, other: Object) -> bool:
-    """Whether two secrets hold the same."""
+    """Return whether two secrets have the same data."""
     return (one.get("data") or {}) == (other.get("data") or {})
 
 
 def successor(workload: Object, *, class_name: str | None, host: str | None, adopts: str | None) -> Object:
-    """The Workload as it is made in the other cluster. `host`: the name of the host that it is to get, if it has one here; `adopts`: whose
-    claim there it takes over. Without a host it is held until its predecessor is gone."""
+    """Return the Workload to create in the other cluster.
+
+    `host` is the name of the host that it gets, if it has one here. `adopts` is the consumer whose
+    claim it takes over. Without a host it is held until its predecessor is gone."""
     metadata: dict[str, Any] = {"name": name_of(workload), "annotations": {MOVED_FROM: uid_of(workload)}}
     if labels := labels_of(workload):
         metadata["labels"] = labels
@@ -103,16 +108,17 @@ def successor(workload: Object, *, class_name: str | None, host: str | None, ado
 
 
 def unpinned_patch(held: Object) -> Object:
-    """The merge patch that lets a held successor have a host."""
+    """Return the merge patch that lets a held successor get a host."""
     wanted = annotations_of(held)[HELD]
     metadata = {"uid": uid_of(held), "annotations": {HELD: None}}
     return {"metadata": metadata, "spec": {"hostRef": {"name": wanted} if wanted else None}}
 
 
 def giving_back_patch(view: Object, successor_: Object) -> Object:
-    """The merge patch of the host's view, where it came from, by which the claim is given back to the Workload there: what is wanted of the
-    host is from now on what the successor wanted, with secrets of the same names. The relay's label stays: it tells that the claim was
-    given back, and not lost."""
+    """Return the merge patch of the host's view at its origin that gives the claim back.
+
+    From then on, the host must be what the successor wanted, with secrets of the same names. The
+    relay's label stays: it shows that the claim was given back and not lost."""
     current, wanted = view["spec"], successor_["spec"]
     spec: Object = {}
     for field in WORKLOAD_FIELDS:
@@ -127,8 +133,9 @@ def giving_back_patch(view: Object, successor_: Object) -> Object:
 
 
 def letting_go_patch(workload: Object) -> Object | None:
-    """The merge patch of the Workload that has its host for itself again; None if there is nothing to change. A consumerRef that names the
-    Workload itself came of the moves."""
+    """Return the merge patch of the Workload that has its host for itself again, or None.
+
+    A consumerRef that names the Workload itself is a result of the moves."""
     patch: Object = {}
     if MOVED_TO in annotations_of(workload):
         patch["metadata"] = {"annotations": {MOVED_TO: None}}
@@ -142,7 +149,7 @@ def _self(workload: Object) -> Object:
 
 
 def _consumer(adopts: str) -> Object:
-    """The consumerRef that the annotation ADOPTS tells of."""
+    """Return the consumerRef of the annotation ADOPTS."""
     api_version, kind, full = adopts.split(" ", 2)
     namespace, _, name = full.partition("/")
     return {"apiVersion": api_version, "kind": kind, "namespace": namespace, "name": name}

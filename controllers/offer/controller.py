@@ -1,6 +1,7 @@
-"""Offers: keeps every free host visible in the namespaces that may have it, and nowhere else. Who sees what is decided in `offers`.
+"""Reconcile offers: show every free host in the namespaces that may have it, and nowhere else.
 
-The server keeps the list (Host.spec.offers) and makes and withdraws the views.
+controllers.offer.plan decides which namespaces see a host. The server stores the list
+(Host.spec.offers), and creates and deletes the views.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
 __all__ = ["OfferController"]
 
 SETTLE = 0.1
-"""Seconds to gather changes: hosts, and namespaces, come in bunches."""
+"""The seconds in which changes are collected, because hosts and namespaces change in bunches."""
 AT_ONCE = 16
 SHARE = 10.0
-"""Planning takes at most one part in so many of the time."""
+"""The ratio of other time to planning time."""
 BATCH = 64
 PLAN_SECONDS = 5.0
-"""A plan is followed for so long: the next one knows what has happened meanwhile."""
+"""The seconds for which a plan is followed. The next plan includes later changes."""
 RESYNC = 300.0
 
 
@@ -56,7 +57,7 @@ class OfferController:
                 self._settle(host["spec"]["className"])
 
     def _settle(self, class_name: str) -> None:
-        """Plans anew after a while: the longer planning takes, the more changes are gathered for it."""
+        """Queue a class after a delay, which grows with the time that planning takes."""
         self.controller.queue.add_after(class_name, max(SETTLE, SHARE * self._took.get(class_name, 0.0)))
 
     def _class_changed(self, old: Object | None, new: Object | None) -> None:
@@ -71,10 +72,10 @@ class OfferController:
                 self._settle(name_of(class_))
 
     async def reconcile(self, name: str) -> Result | None:
-        """Makes the offers of one class's hosts what they should be."""
+        """Update the offers of one class's hosts."""
         hosts = self._cluster.hosts.store.by_index("class", name)
         started = time.perf_counter()
-        # In a thread, for thousands of hosts take a while.
+        # This runs in a thread, because thousands of hosts take a while.
         wanted = await asyncio.to_thread(changes, hosts, self._namespaces(name), self._limit(name))
         self._took[name] = time.perf_counter() - started
         until = time.monotonic() + PLAN_SECONDS
@@ -85,7 +86,7 @@ class OfferController:
         return Result(requeue_after=RESYNC) if hosts else None
 
     def _namespaces(self, class_name: str) -> dict[str, str]:
-        """The uids of the namespaces that may have the class's hosts, by name."""
+        """Return the namespaces that may have the class's hosts: uids by name."""
         class_ = self._cluster.classes.store.get(class_name)
         if class_ is None:
             return {}
@@ -113,7 +114,8 @@ class OfferController:
 
 
 def _relevant(host: Object) -> tuple[object, ...]:
-    """What of a Host the plan depends on; reports come more often than these change."""
+    """Return the parts of a Host on which the plan depends. They change less often than reports
+    arrive."""
     claimed, offers = bool(host["spec"].get("claimRef")), current_offers(host)
     if not is_offerable(host):
         held = (host.get("status") or {}).get("held") or {}
@@ -122,5 +124,5 @@ def _relevant(host: Object) -> tuple[object, ...]:
 
 
 def _identity(namespace: Object) -> tuple[object, ...]:
-    """What of a namespace decides what it is offered."""
+    """Return the parts of a namespace that decide what it is offered."""
     return uid_of(namespace), namespace["metadata"].get("labels")

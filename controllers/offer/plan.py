@@ -1,8 +1,8 @@
-"""Which free hosts each namespace gets to see. Pure.
+"""Plan which free hosts each namespace sees.
 
-With a limit per namespace, the kinds of hardware take turns, so that a namespace sees some of each; within a kind,
-rendezvous hashing gives each namespace hosts of its own choice, so that tenants rarely want the same one, and few offers
-move when a host comes or goes.
+With a limit per namespace, the kinds of hardware take turns, so that a namespace sees some of each.
+Within a kind, rendezvous hashing gives each namespace its own selection. So tenants rarely want the
+same host, and few offers move when a host is added or removed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ MIX, MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A free host: its kind of hardware, and the uid of the only namespace that may have it, if it is dirty ("" for none)."""
+    """A free host: its kind of hardware, and for a dirty one the uid of the only namespace ("" for
+    none)."""
 
     name: str
     kind: str
@@ -36,26 +37,28 @@ class Offered:
 
 
 def is_offerable(host: Object) -> bool:
-    """Whether the Host is free and could be had now."""
+    """Return whether the Host is free and available now."""
     status = host.get("status") or {}
     claimed = bool(host["spec"].get("claimRef"))
     return not claimed and bool(status.get("available") and status.get("report")) and not host["metadata"].get("deletionTimestamp")
 
 
 def held_offers(host: Object, namespaces: Mapping[str, str]) -> list[str]:
-    """Where a host that is not free is to be seen nevertheless: in the one namespace whose consumer has it at its source."""
+    """Return where a host that is not free is shown nevertheless.
+
+    That is the one namespace whose consumer has it at its source."""
     status = host.get("status") or {}
     held = status.get("held") if status.get("report") and not host["metadata"].get("deletionTimestamp") else None
     return [held["namespace"]] if held and namespaces.get(held["namespace"]) == (held.get("namespaceUID") or "") else []
 
 
 def offered(host: Object) -> Offered:
-    """The Host as an offer."""
+    """Return the Host as an offer."""
     return Offered(name_of(host), hardware_kind(host), reserved_for(host))
 
 
 def hardware_kind(host: Object) -> str:
-    """Hosts of one kind are as good as each other, as far as hardware goes."""
+    """Return the host's kind. Hosts of one kind have equivalent hardware."""
     hardware = host["status"]["report"]["status"].get("hardware") or {}
     cpu, disks = hardware.get("cpu") or {}, hardware.get("storage") or ()
     size = sum(int(disk.get("sizeBytes") or 0) for disk in disks)
@@ -63,13 +66,14 @@ def hardware_kind(host: Object) -> str:
 
 
 def current_offers(host: Object) -> list[str]:
-    """The namespaces that the Host is offered to."""
+    """Return the namespaces to which the Host is offered."""
     return list(host["spec"].get("offers") or [])
 
 
 def changes(hosts: Sequence[Object], namespaces: Mapping[str, str], limit: int | None) -> list[tuple[str, list[str]]]:
-    """What has to change for a class's hosts to be offered as they should be: names of Hosts, and their namespaces. Claimed ones stay.
-    `namespaces`: uids by name."""
+    """Return the necessary changes of a class's offers: names of Hosts with their namespaces.
+
+    Claimed hosts stay unchanged. `namespaces` maps names to uids."""
     unclaimed = [host for host in hosts if not host["spec"].get("claimRef")]
     wanted = plan((offered(host) for host in unclaimed if is_offerable(host)), namespaces, limit)
     wanted |= {name_of(host): held_offers(host, namespaces) for host in unclaimed if not is_offerable(host)}
@@ -77,8 +81,10 @@ def changes(hosts: Sequence[Object], namespaces: Mapping[str, str], limit: int |
 
 
 def plan(hosts: Iterable[Offered], namespaces: Mapping[str, str], limit: int | None) -> dict[str, list[str]]:
-    """Host name → the namespaces that are to see it, sorted. `namespaces`: uids by name. `limit`: at most so many hosts per namespace;
-    None is no limit."""
+    """Return the sorted namespaces that see each host, by host name.
+
+    `namespaces` maps names to uids. `limit` is the largest number of hosts per namespace, None for
+    no limit."""
     known = list(hosts)
     points = {host.name: _point(host.name) for host in known} if limit is not None else {}
     result: dict[str, set[str]] = {host.name: set() for host in known}
@@ -94,7 +100,8 @@ def _choose(hosts: Sequence[Offered], namespace: int, points: Mapping[str, int],
     kinds: dict[str, list[Offered]] = defaultdict(list)
     for host in hosts:
         kinds[host.kind].append(host)
-    # The product's high bits mix all bits of both: as good as hashing each pair, at a tenth of its cost.
+    # The product's high bits mix all bits of both: as good as hashing each pair, at a tenth of the
+    # cost.
     best = (nlargest(limit, kinds[kind], key=lambda host: ((points[host.name] ^ namespace) * MIX) & MASK) for kind in sorted(kinds))
     return [host for turn in zip_longest(*best) for host in turn if host is not None][:limit]
 

@@ -1,6 +1,7 @@
-"""Read YAML or JSON that a tenant wrote, at a bounded cost: size, depth and number of values are limited before anything is built.
+"""Read a tenant's YAML or JSON at a bounded cost.
 
-Aliases are refused: a text of a few hundred bytes could stand for gigabytes.
+Size, depth and number of values are limited before anything is built. Aliases are refused: a text
+of a few hundred bytes could represent gigabytes.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ if TYPE_CHECKING:
 __all__ = ["load"]
 
 SIZE = 64 * 1024
-"""Bytes of a text. Metadata and network data of a machine have a few kilobytes."""
+"""The bytes of a text. Metadata and network data of a machine have a few kilobytes."""
 VALUES = 4096
-"""Values of a text, keys included. A network interface with its network takes about twenty."""
+"""The values of a text, including keys. A network interface with its network has about twenty."""
 DEPTH = 32
 NUMBER = 1024
-"""Characters of a number: the time to read one grows with the square of its length."""
+"""The characters of a number. The time to read one grows with the square of its length."""
 
 
 class _Loader(yaml.CSafeLoader):
-    """YAML without timestamps: a date stays the text it is."""
+    """A YAML loader without timestamps: a date stays a string."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 (typed as an instance variable there)
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
@@ -34,9 +35,10 @@ class _Loader(yaml.CSafeLoader):
 
 
 def load(text: bytes) -> Any:
-    """Return the value of the one document, None for an empty one. It consists of what JSON has.
+    """Return the value of the only document, None for an empty one. It consists of JSON types.
 
-    Raises ValueError, in words for the tenant, for a text that is over a limit or means nothing that JSON has."""
+    Raises ValueError, worded for the tenant, for a text that exceeds a limit or has no equivalent
+    in JSON."""
     if len(text) > SIZE:
         raise ValueError(f"it has {len(text)} bytes; at most {SIZE} are read: make it smaller")
     try:
@@ -51,13 +53,14 @@ def load(text: bytes) -> Any:
         value = yaml.load(text, _Loader)
         orjson.dumps(value)
     except (yaml.YAMLError, UnicodeError, TypeError, LookupError, AttributeError, OverflowError):
-        # Nothing of the error's own text: it quotes the secret.
+        # The error's own text must not be used, because it quotes the secret.
         raise ValueError("it is not a YAML or JSON object that can be used") from None
     return value
 
 
 def _check_depth(value: Any) -> None:
-    """Refuse a value of JSON that is nested too deep: some that can be read cannot be written. Raises ValueError."""
+    """Raise ValueError for a JSON value that is nested too deep: some can be read but not
+    written."""
     level = [value]
     for _ in range(DEPTH):
         level = [item for found in level for item in _items(found) if isinstance(item, dict | list)]
@@ -73,7 +76,8 @@ def _items(value: Any) -> Iterable[Any]:
 
 
 def _check(text: bytes) -> None:
-    """Refuse a text over a limit by its events, of which none is kept. Raises ValueError, YAMLError."""
+    """Raise ValueError or YAMLError for a text that exceeds a limit, by its events. No event is
+    kept."""
     depth = values = 0
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
         match event:

@@ -1,4 +1,4 @@
-"""metav1 Conditions as lists of plain dicts. Pure: lists are never changed, new ones are returned."""
+"""Process metav1 Conditions as lists of plain dicts. Functions return new lists and change none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["condition", "find_condition", "is_true", "set_conditions"]
 
 
 def condition(type_: str, status: bool | None, reason: str, message: str, *, generation: int | None = None) -> Object:
-    """A condition without its lastTransitionTime; None is Unknown."""
+    """Return a condition without lastTransitionTime. The status None means Unknown."""
     text = {True: "True", False: "False", None: "Unknown"}[status]
     made: Object = {"type": type_, "status": text, "reason": reason, "message": message}
     if generation is not None:
@@ -22,20 +22,21 @@ def condition(type_: str, status: bool | None, reason: str, message: str, *, gen
 
 
 def find_condition(conditions: Iterable[Object] | None, type_: str) -> Object | None:
-    """The condition of this type, or None."""
+    """Return the condition of this type, or None."""
     return next((item for item in conditions or () if item["type"] == type_), None)
 
 
 def is_true(conditions: Iterable[Object] | None, type_: str) -> bool:
-    """Whether there is such a condition and it is True."""
+    """Return whether the condition of this type exists and is True."""
     found = find_condition(conditions, type_)
     return found is not None and found["status"] == "True"
 
 
 def set_conditions(current: Iterable[Object] | None, wanted: Iterable[Object], now: str) -> list[Object]:
-    """The current conditions with the wanted ones put in, in a stable order.
+    """Return the current conditions with the wanted ones set, in a stable order.
 
-    lastTransitionTime becomes `now` where a status changes, and stays otherwise; so equal input gives equal output."""
+    lastTransitionTime becomes `now` if the status changes, and stays otherwise. So equal input
+    yields equal output."""
     result = {item["type"]: item for item in current or ()}
     for item in wanted:
         old = result.get(item["type"])

@@ -1,4 +1,4 @@
-"""Workers that bring things into the wanted state, key by key: level-triggered, one worker per key at a time."""
+"""Run workers that reconcile keys: level-triggered, and one worker per key at a time."""
 
 from __future__ import annotations
 
@@ -21,22 +21,27 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a reconcile. `requeue_after`: look again in so many seconds, even if nothing changes."""
+    """The result of a reconcile. `requeue_after`: reconcile again after so many seconds without a
+    change."""
 
     requeue_after: float | None = None
 
 
 class TerminalError(Exception):
-    """Trying again changes nothing until the object (or something watched) changes."""
+    """A retry is useless until the object, or something that is watched, changes."""
 
 
 class Controller:
-    """Calls `reconcile(key)` for every key added to its queue.
+    """Calls `reconcile(key)` for every key in its queue.
 
-    Whatever it raises but TerminalError is tried again with a growing delay; a server's Retry-After is honoured. Each call
-    is cancelled after `timeout` seconds and tried again. `workers`: so many calls at once, or, where `group` divides the keys, so
-    many for each group, `total` in all: what hangs for one group (such as a class whose cluster does not answer) holds no other up.
-    `flow`: whose a key is; flows take turns within their group.
+    After any error except TerminalError, the key is retried with a growing delay; a server's
+    Retry-After is respected. A call is cancelled after `timeout` seconds and retried.
+
+    workers: the number of simultaneous calls; with `group`, which divides the keys, the number for
+    each group, and `total` in all. So work that hangs for one group (such as a class whose cluster
+    does not answer) does not block others.
+
+    flow: returns the owner of a key; flows take turns within their group.
     """
 
     def __init__(
@@ -55,7 +60,7 @@ class Controller:
         self._reconcile, self._timeout = reconcile, timeout
 
     async def run(self) -> None:
-        """Works until cancelled."""
+        """Work until cancelled."""
         try:
             async with asyncio.TaskGroup() as group:
                 while True:
@@ -96,11 +101,13 @@ class Controller:
             self.queue.add_after(key, delay)
         else:
             delay = self.queue.add_rate_limited(key)
-        # Conflicts are how optimistic locking works; other failures are worth a line.
+        # Conflicts are normal in optimistic locking; other failures are logged.
         level = logging.DEBUG if error.status == 409 else logging.WARNING
         log.log(level, "%s %s: %s; again in %.3g s", self.name, key, describe(error), delay)
 
 
 def tenant_of(key: str) -> str:
-    """Return the namespace of a key: tenants take turns, so that thousands of objects of one hold up no other's."""
+    """Return the namespace of a key as its flow.
+
+    Tenants take turns, so that thousands of objects of one tenant do not delay another's."""
     return split_key(key)[0]

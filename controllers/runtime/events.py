@@ -1,8 +1,9 @@
-"""Kubernetes Events (core/v1) about objects: what happened, for people. Best effort: never in the way, never lost silently in logs.
+"""Write Kubernetes Events (core/v1) about objects, on a best-effort basis.
 
-Repeats of the same (object, reason, message) increase `count` of the one Event. Events are written to the object's namespace, those
-about cluster-scoped objects to `default`. Each one is logged, too, as client-go's broadcaster does it: an operator who reads the log
-learns of binds, failing classes and refused secrets.
+Recording never delays the caller, and lost events are logged. Repeats of the same (object, reason,
+message) increase `count` of one Event. Events are written to the object's namespace, those about
+cluster-scoped objects to `default`. Each event is logged too, as by client-go's broadcaster, so
+that the operator's log shows binds, failing classes and refused secrets.
 """
 
 from __future__ import annotations
@@ -29,18 +30,20 @@ log = logging.getLogger(__name__)
 EVENTS = Resource("", "v1", "events", "Event")
 MAX_PENDING = 10_000
 BURST, PER_SECOND = 20, 50
-"""More events than BURST are written at this pace: when much happens at once, the server has more urgent things to do."""
+"""The number of events above which events are written at this rate per second.
+
+When much happens at once, the server has more urgent work."""
 REMEMBERED = 4096
 MESSAGE_LIMIT = 1024
 LOGGED = 2048
-"""Characters of a message that are logged."""
+"""The characters of a message that are logged."""
 
 Identity = tuple[str, str, str, str]
 
 
 @dataclass(slots=True)
 class _Series:
-    """An Event that was written: its name and how often it has happened."""
+    """A written Event: its name and count."""
 
     namespace: str
     name: str
@@ -48,19 +51,23 @@ class _Series:
 
 
 def _named(about: Object) -> Object:
-    """What an Event says of the object: thousands may wait, and objects are large."""
+    """Return the parts of an object that an Event contains. Thousands may wait, and objects are
+    large."""
     metadata = {field: about["metadata"][field] for field in ("name", "namespace", "uid") if field in about["metadata"]}
     return {"apiVersion": about["apiVersion"], "kind": about["kind"], "metadata": metadata}
 
 
 def _log(about: Object, type_: str, reason: str, message: str) -> None:
-    """Logs an event on one line. Messages repeat what tenants wrote: nothing in them may look like another line, or steer a terminal."""
+    """Log an event on one line.
+
+    Messages repeat what tenants wrote, so nothing in them may look like another line or control a
+    terminal."""
     text = "".join(char if char.isprintable() else " " for char in message[:LOGGED])
     log.log(logging.WARNING if type_ == "Warning" else logging.INFO, "%s %s: %s: %s", about["kind"].lower(), key_of(about), reason, text)
 
 
 class EventRecorder:
-    """Takes events at once and writes them in `run`. `component` reports them."""
+    """Records events at once, and writes them in `run`. `component` is the reporting component."""
 
     def __init__(self, client: Client, component: str) -> None:
         self._client, self._component = client, component
@@ -70,9 +77,9 @@ class EventRecorder:
         self._sequence = int.from_bytes(os.urandom(6), "big")
 
     def event(self, about: Object, type_: Literal["Normal", "Warning"], reason: str, message: str, *, detail: str = "") -> None:
-        """Takes note of an event about an object, which needs apiVersion, kind and metadata.
+        """Record an event about an object, which needs apiVersion, kind and metadata.
 
-        `detail`: what the log alone says, because tenants read events."""
+        `detail` is only logged, because tenants read events."""
         _log(about, type_, reason, f"{message} ({detail})" if detail else message)
         message = message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 3] + "..."
         identity = (uid_of(about), type_, reason, message)
@@ -84,7 +91,7 @@ class EventRecorder:
         self._wanted.set()
 
     async def run(self) -> None:
-        """Writes events until cancelled."""
+        """Write events until cancelled."""
         while True:
             await self._wanted.wait()
             self._wanted.clear()
@@ -107,7 +114,7 @@ class EventRecorder:
                 await self._client.patch(EVENTS, series.name, patch, series.namespace)
                 return
             except ApiException as error:
-                if not error.not_found:  # it has expired: begin a new one
+                if not error.not_found:  # it has expired: create a new one
                     raise
             del self._series[identity]
         made = self._object(identity, about, times)

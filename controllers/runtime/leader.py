@@ -1,7 +1,8 @@
-"""Which of several replicas works: the seam, one for a single replica, and one by a coordination.k8s.io Lease.
+"""Elect the leader among replicas: an interface, a single replica, and a coordination.k8s.io Lease.
 
-The Lease elector steps down (raises LeadershipLost) well before another one may take over. What it leads is under a fence, so that
-nothing is written late either, whenever the process or the machine was stopped and for how long (see `fence`).
+The Lease elector steps down (raises LeadershipLost) well before another one may take over. Its work
+is under a fence, so that nothing is written late either, whenever and for however long the process
+or machine was stopped (see `fence`).
 """
 
 from __future__ import annotations
@@ -35,13 +36,17 @@ LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 
 
 class LeadershipLost(Exception):
-    """The lease could not be renewed in time; everything was stopped. Start again as a follower."""
+    """The lease could not be renewed in time, and everything was stopped. Start again as a
+    follower."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds. Another replica takes over `duration` after the last renewal that it saw. The leader renews every `retry`, and gives up
-    when that has not worked for `renew_deadline`: before that moment any other has reason to take over, whatever the clocks say.
+    """The times of an election in seconds.
+
+    Another replica takes over `duration` after the last renewal that it saw. The leader renews
+    every `retry`, and steps down if that has failed for `renew_deadline`. That is before any other
+    replica may take over, whatever the clocks say.
     """
 
     duration: float = 8.0
@@ -59,14 +64,15 @@ class LeaderElector(Protocol):
     """Lets at most one replica work."""
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
-        """Waits to become leader, then runs `lead`, cancelling it when leadership is lost (raises LeadershipLost)."""
+        """Wait for leadership, then run `lead`. Raises LeadershipLost, after cancelling it, if it
+        is lost."""
 
     def problem(self) -> str | None:
-        """Why this replica could not take over, in words; None when it only waits for its turn."""
+        """Return why this replica could not take over, or None if it only waits."""
 
 
 class AlwaysLeader:
-    """For one replica."""
+    """The elector for a single replica."""
 
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
         await lead()
@@ -76,7 +82,9 @@ class AlwaysLeader:
 
 
 class LeaseElector:
-    """Leads while it holds the Lease, as client-go does: other holders' times are never compared with the own clock."""
+    """Leads while it holds the Lease.
+
+    As in client-go, other holders' times are never compared with the own clock."""
 
     def __init__(self, client: Client, namespace: str, name: str, timing: Timing | None = None, *, identity: str = "") -> None:
         self._client, self._namespace, self._name = client, namespace, name
@@ -88,7 +96,8 @@ class LeaseElector:
         self._answered: float | None = None
 
     def problem(self) -> str | None:
-        """Return why the lease could not be taken if it were free: its server has not answered for long, or not yet."""
+        """Return why a free lease could not be taken: its server has not answered for long, or not
+        yet."""
         if self._answered is None:
             return "the API server has not been asked for the lease yet, or did not answer"
         silent = asyncio.get_running_loop().time() - self._answered
@@ -140,7 +149,8 @@ class LeaseElector:
                 )
 
     async def _hold(self) -> bool:
-        """Takes or renews the lease, and opens the fence for as long as that is good for: counted from before the request was sent."""
+        """Take or renew the lease, and open the fence for its duration, counted from before the
+        request."""
         began = self.fence.clock()
         if not await self._try():
             return False
@@ -148,7 +158,8 @@ class LeaseElector:
         return True
 
     async def _try(self) -> bool:
-        """Takes or renews the lease. False: somebody else has it, or the server does not answer."""
+        """Take or renew the lease. Return False if another replica has it, or the server does not
+        answer."""
         self._taken_by_another = False
         try:
             try:
@@ -195,7 +206,7 @@ class LeaseElector:
         return {"apiVersion": LEASES.api_version, "kind": LEASES.kind, "metadata": metadata, "spec": spec}
 
     async def _release(self) -> None:
-        """Lets go, so that the next one need not wait. Best effort."""
+        """Release the lease, so that the next leader need not wait. Errors are ignored."""
         try:
             async with asyncio.timeout(self._timing.retry):
                 lease = await self._client.get(LEASES, self._name, self._namespace)
@@ -207,7 +218,7 @@ class LeaseElector:
 
 
 def replica() -> str:
-    """A name for this process that no other one has or had: machine, process, and chance."""
+    """Return a unique name for this process: host name, process ID, and a random part."""
     return f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
 
 

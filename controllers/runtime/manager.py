@@ -1,4 +1,6 @@
-"""Starts what belongs together in the right order, watches over it, and stops it: informers first, controllers when they know all."""
+"""Start informers and controllers in order, supervise them, and stop them together.
+
+Controllers start when all informers are synced."""
 
 from __future__ import annotations
 
@@ -16,18 +18,21 @@ __all__ = ["PATIENCE_SECONDS", "Manager", "Runnable"]
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 30.0
-"""For how long a server may be away before those who follow it are called unready: a rollout of the server takes less."""
+"""The seconds that a server may be unreachable before its followers count as unready.
+
+A rollout of the server takes less."""
 
 
 class Runnable(Protocol):
-    """Something that works until it is cancelled."""
+    """A component that works until it is cancelled."""
 
     async def run(self) -> None:
-        """Works until cancelled; returning or raising stops the whole manager."""
+        """Work until cancelled. Returning or raising stops the whole manager."""
 
 
 class Manager:
-    """Runs informers and runnables together; when one of them fails, all are stopped and the error is raised."""
+    """Runs informers and runnables together. If one fails, all are stopped and its error is
+    raised."""
 
     def __init__(self, patience: float = PATIENCE_SECONDS) -> None:
         self._patience = patience
@@ -36,16 +41,17 @@ class Manager:
         self.started = asyncio.Event()
 
     def informer(self, informer: Informer) -> Informer:
-        """Adds an informer; it is started before every runnable."""
+        """Add an informer, which is started before every runnable."""
         self.informers.append(informer)
         return informer
 
     def add(self, runnable: Runnable) -> None:
-        """Adds a controller or the like; it is started when all informers are synced."""
+        """Add a controller or a similar component, which is started when all informers are
+        synced."""
         self._runnables.append(runnable.run)
 
     async def run(self) -> None:
-        """Runs everything until cancelled. `started` is set when the controllers work."""
+        """Run everything until cancelled. `started` is set when the controllers work."""
         async with asyncio.TaskGroup() as group:
             for informer in self.informers:
                 group.create_task(informer.run(), name=f"informer {informer.resource.plural}")
@@ -56,7 +62,9 @@ class Manager:
             self.started.set()
 
     def unhealthy(self) -> str | None:
-        """Why it does not work at present, or None: not started yet, or an informer that has not been able to follow for long."""
+        """Return why the manager does not work at present, or None.
+
+        It is not started yet, or an informer could not follow the server for long."""
         for informer in self.informers:
             if informer.last_error is not None and self._is_overdue(informer):
                 return f"cannot follow {informer.resource.plural}: {informer.last_error}"

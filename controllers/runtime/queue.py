@@ -1,10 +1,14 @@
-"""A work queue with client-go's semantics: a key is processed by one worker at a time, and never forgotten.
+"""Queue keys with client-go's semantics: one worker processes a key at a time, and no key is lost.
 
-A key added while it waits is there once; added while it is processed, it comes again afterwards. Failures back off per
-key; one pending timer per key, the earliest wins. Keys may be in groups that take turns and have a limit each: a group
-whose work hangs, or that has very much of it, keeps no other waiting. Within a group there are two lanes: what is added as
-`later`, such as everything there is when a connection is back, lets the rest go first. Within a lane, flows (tenants) take turns: a
-tenant with thousands of keys, or with keys that are added again and again, is one among others.
+A key that is added while it waits is queued once. A key that is added while it is processed is
+queued again afterwards. Failures back off per key. Each key has at most one timer; the earliest
+wins.
+
+Keys may be in groups that take turns and have a limit each: a group whose work hangs, or that has
+very much work, does not delay others. Within a group there are two priorities: keys that are added
+as `later`, such as all keys after a reconnect, come after the others. Within a priority, flows
+(tenants) take turns: a tenant with thousands of keys, or with keys that are added again and again,
+is one among others.
 """
 
 from __future__ import annotations
@@ -23,18 +27,20 @@ if TYPE_CHECKING:
 __all__ = ["LATER_ONE_IN", "Queue", "ShutDown"]
 
 LATER_ONE_IN = 8
-"""Of so many keys of a group one is from the lane of those that can wait, if there are any: they wait, but not for ever."""
+"""One of so many keys of a group is from the low priority, if there are any, so that they do not
+starve."""
 
 
 class ShutDown(Exception):
-    """The queue is closed; there is nothing more to do."""
+    """The queue is closed."""
 
 
 class Queue:
-    """Keys to be processed. Not thread-safe: for one event loop.
+    """A queue of keys for one event loop. It is not thread-safe.
 
-    `group` is asked for a key's group when the key becomes ready; `limit` is how many keys of one group may be processed at once, and
-    `total` how many of all groups. `flow` tells whose the key is."""
+    `group` returns the group of a key when the key becomes ready. `limit` is the number of keys of
+    one group that are processed at once, and `total` that of all groups. `flow` returns the owner
+    of a key."""
 
     def __init__(
         self,
@@ -62,24 +68,28 @@ class Queue:
         self._closed = False
 
     def __len__(self) -> int:
-        """Keys ready to be processed, those included that wait for others of their group."""
+        """Return the number of ready keys, including those that wait because of their group's
+        limit."""
         return sum(map(len, self._ready.values()))
 
     def ready(self, group: str) -> int:
-        """How many keys of the group are ready to be processed."""
+        """Return the number of ready keys of the group."""
         return len(self._ready.get(group, ()))
 
     @property
     def idle(self) -> bool:
-        """Nothing is ready or being processed; keys may still wait for their time."""
+        """Whether no key is ready or being processed. Keys may still wait for a timer."""
         return not self._dirty and not self._processing
 
     def now(self) -> float:
-        """The clock's time: for those who space out what they do."""
+        """Return the clock's time, for callers that space out their work."""
         return self._clock.time()
 
     def add(self, key: str, *, later: bool = False) -> None:
-        """Process this key as soon as a worker is free. `later`: others of its group go first, unless it is added without it, too."""
+        """Process this key as soon as a worker is free.
+
+        With `later`, other keys of the group come first, unless the key is also added without
+        it."""
         if self._closed or (key in self._dirty and (later or not self._dirty[key])):
             return
         self._dirty[key] = later
@@ -87,7 +97,8 @@ class Queue:
             self._push(key)
 
     def add_after(self, key: str, delay: float) -> None:
-        """Process this key after so many seconds; sooner when it was already due sooner or is added otherwise."""
+        """Process this key after `delay` seconds, or earlier if it is due earlier for another
+        reason."""
         if self._closed:
             return
         if delay <= 0:
@@ -101,7 +112,8 @@ class Queue:
         self._timers[key] = (due, self._clock.call_later(delay, lambda: self._due(key)))
 
     def add_rate_limited(self, key: str) -> float:
-        """Process this key again after a failure: the delay doubles with each in a row. Returns the delay."""
+        """Process this key again after a failure. Return the delay, which doubles with each failure
+        in a row."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         delay = min(self._max, self._base * 2.0 ** min(failures, 32))
@@ -109,15 +121,17 @@ class Queue:
         return delay
 
     def failures(self, key: str) -> int:
-        """How often the key failed in a row."""
+        """Return how often the key failed in a row."""
         return self._failures.get(key, 0)
 
     def forget(self, key: str) -> None:
-        """The key succeeded: its next failure starts with the shortest delay."""
+        """Reset the failures of a key after a success, so that its next failure has the shortest
+        delay."""
         self._failures.pop(key, None)
 
     async def get(self) -> str:
-        """The next key; call `done` with it afterwards. Raises ShutDown once the queue is closed."""
+        """Return the next key; call `done` with it afterwards. Raises ShutDown when the queue is
+        closed."""
         while (found := self._take()) is None:
             if self._closed:
                 raise ShutDown
@@ -127,7 +141,7 @@ class Queue:
                 await waiter
             except asyncio.CancelledError:
                 if waiter.done() and not waiter.cancelled():
-                    self._wake()  # it was our turn: pass it on
+                    self._wake()  # this waiter was woken: wake the next one instead
                 else:
                     self._waiters.remove(waiter)
                 raise
@@ -136,7 +150,7 @@ class Queue:
         return found
 
     def _take(self) -> str | None:
-        """The next key of the next group that may have one more processed."""
+        """Return the next key of the next group below its limit, or None."""
         if self._total is not None and len(self._processing) >= self._total:
             return None
         for _ in range(len(self._turns)):
@@ -157,7 +171,7 @@ class Queue:
         return None
 
     def done(self, key: str) -> None:
-        """The key was processed, well or badly."""
+        """Mark the key as processed, with or without success."""
         group = self._processing.pop(key)
         self._working[group] -= 1
         if not self._working[group]:
@@ -168,7 +182,7 @@ class Queue:
             self._wake()
 
     def close(self) -> None:
-        """Wake all workers with ShutDown and forget everything."""
+        """Wake all workers with ShutDown, and drop everything."""
         self._closed = True
         for _, timer in self._timers.values():
             timer.cancel()
@@ -181,7 +195,8 @@ class Queue:
         self.add(key)
 
     def _push(self, key: str) -> None:
-        group = self._waiting.setdefault(key, self._group(key))  # by now its group may be another, but it is there that it waits
+        # its group may have changed, but the key waits in the original one
+        group = self._waiting.setdefault(key, self._group(key))
         if group not in self._ready:
             self._ready[group] = _Lanes(self._flow)
             self._turns.append(group)
@@ -197,7 +212,7 @@ class Queue:
 
 
 class _Lanes:
-    """The keys of one group that are ready, by lane. False when empty."""
+    """The ready keys of one group by priority. False if empty."""
 
     __slots__ = ("_first", "_later", "_taken")
 
@@ -209,7 +224,7 @@ class _Lanes:
         return len(self._first) + len(self._later)
 
     def push(self, key: str, *, later: bool) -> None:
-        """Add a key; one that could wait until now moves to the lane that goes first."""
+        """Add a key. A key in the low priority moves to the high one unless `later` is true."""
         if later:
             self._later.push(key)
         else:
@@ -217,14 +232,16 @@ class _Lanes:
             self._first.push(key)
 
     def pop(self) -> str:
-        """The next key."""
+        """Return the next key."""
         self._taken += 1
         first = self._first and not (self._later and self._taken % LATER_ONE_IN == 0)
         return (self._first if first else self._later).pop()
 
 
 class _Lane:
-    """Keys of flows that take turns, each flow's in the order in which they came. False when empty. Every step costs the same."""
+    """The keys of flows that take turns, in order of arrival within a flow. False if empty.
+
+    Every operation takes constant time."""
 
     __slots__ = ("_flow", "_flows", "_length")
 
@@ -236,12 +253,12 @@ class _Lane:
         return self._length
 
     def push(self, key: str) -> None:
-        """Add a key that is not there."""
+        """Add a key that is not in the lane."""
         self._flows.setdefault(self._flow(key), OrderedDict())[key] = None
         self._length += 1
 
     def remove(self, key: str) -> None:
-        """Take a key out, if it is there."""
+        """Remove a key if it is in the lane."""
         flow = self._flow(key)
         keys = self._flows.get(flow)
         if keys is not None and key in keys:
@@ -251,7 +268,7 @@ class _Lane:
                 del self._flows[flow]
 
     def pop(self) -> str:
-        """The first key of the flow whose turn it is."""
+        """Return the first key of the flow that has its turn."""
         flow, keys = self._flows.popitem(last=False)
         key, _ = keys.popitem(last=False)
         self._length -= 1

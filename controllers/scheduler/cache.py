@@ -1,7 +1,8 @@
-"""The hosts that can be given away right now, per class, kept up to date from Host events. No I/O.
+"""Cache the available hosts per class, kept up to date by Host events.
 
-A bind takes a host out before the request is sent (assumes it), so that no two Workloads try the same one, and puts it back
-when the server says no. An assumption ends when the event that confirms it has come, or after a while.
+Like kube-scheduler, a binding assumes its host before it sends the request, so that no two
+Workloads try the same host. It forgets the assumption if the server refuses. An assumption ends
+with the event that confirms it, or after a while.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ _NONE = FreeIndex()
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What is known of a Host: its class, why it is not free (None when it is), and the uid of the namespace that has it."""
+    """The known state of a Host: its class, why it is not free (None if it is), and its namespace's
+    uid."""
 
     class_name: str
     reason: str | None
@@ -35,7 +37,7 @@ class _Known:
 
 
 class FreeHosts:
-    """Free hosts by class, and how many others there are."""
+    """The free hosts by class, and counts of the others."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock: Clock = clock or LoopClock()
@@ -45,11 +47,12 @@ class FreeHosts:
         self._held: dict[str, Candidate] = {}
         self._totals: Counter[str] = Counter()
         self._claimed: Counter[tuple[str, str]] = Counter()
-        """Claimed hosts by class and uid of the namespace that has them."""
+        """Claimed hosts by class and by the uid of their namespace."""
         self._versions: Counter[str] = Counter()
 
     def update(self, old: Object | None, new: Object | None) -> str | None:
-        """Takes in a Host's change. Returns the class in which something has become free or better known, if any."""
+        """Process a Host's change. Return the class in which a host became free or changed, or
+        None."""
         host = new or old
         assert host is not None
         name = name_of(host)
@@ -99,7 +102,8 @@ class FreeHosts:
         return known.class_name if known is not None else ""
 
     def _of(self, class_name: str) -> FreeIndex:
-        """The class's free hosts. Nothing is made of the name: tenants choose it."""
+        """Return the class's free hosts. Creates nothing for the name, because tenants choose
+        it."""
         return self._free.get(class_name, _NONE)
 
     def _put(self, class_name: str, host: Candidate) -> None:
@@ -109,26 +113,28 @@ class FreeHosts:
             self._free[class_name].add(host)
 
     def best(self, class_name: str, want: Needs) -> str | None:
-        """The name of the host that suits best, of those that nobody is about to bind."""
+        """Return the name of the best host that is not being bound, or None."""
         self._expire()
         found = self._of(class_name).best(want)
         return found.name if found else None
 
     def looked(self, class_name: str) -> int:
-        """How many groups of hosts were looked at so far to choose."""
+        """Return how many groups of hosts were examined so far."""
         return self._of(class_name).looked
 
     def version(self, class_name: str) -> int:
-        """Changes whenever `reasons` may."""
+        """Return a number that changes whenever `reasons` may change."""
         return self._versions[class_name]
 
     def total(self, class_name: str) -> int:
-        """How many hosts the class has, free or not."""
+        """Return how many hosts the class has, free or not."""
         return self._totals[class_name]
 
     def reasons(self, class_name: str, want: Needs) -> Counter[str]:
-        """Count why none of the hosts will do that the Workload's namespace has or could have now. Looks at every free one. What others
-        have, or have left their data on, is not counted: a tenant reads the numbers."""
+        """Count the reasons why no host fits that the Workload's namespace has or could have now.
+
+        Examines every free host. Hosts that others have, or have left data on, are not counted,
+        because a tenant reads the numbers."""
         result = misfits(self._of(class_name), want)
         del result[OTHERS_DATA]
         if own := self._claimed[class_name, want.namespace_uid]:
@@ -136,7 +142,7 @@ class FreeHosts:
         return result
 
     def assume(self, name: str) -> None:
-        """Nobody else is to try this host while it is being bound."""
+        """Keep others from trying this host while it is being bound."""
         class_name = self._class_of(name)
         self._assumed[name] = self._clock.time() + ASSUMED_FOR
         self._assumed.move_to_end(name)
@@ -145,7 +151,7 @@ class FreeHosts:
             self._held[name] = host
 
     def restore(self, name: str) -> None:
-        """It was not bound after all."""
+        """Make a host available again that was not bound."""
         self._assumed.pop(name, None)
         if (host := self._held.pop(name, None)) is not None:
             class_name = self._class_of(name)
@@ -153,7 +159,7 @@ class FreeHosts:
             self._free[class_name].add(host)
 
     def _expire(self) -> None:
-        """Ends the assumptions that nothing has confirmed. They end in the order they were made."""
+        """End expired assumptions. They expire in the order of creation."""
         while self._assumed:
             name, until = next(iter(self._assumed.items()))
             if until > self._clock.time():
@@ -162,7 +168,9 @@ class FreeHosts:
 
 
 def unfree(host: Object) -> str | None:
-    """Why the Host cannot be given away, as a phrase shared by many; None when it is free. Fit for tenants."""
+    """Return why the Host is not free, as a phrase that many hosts share, or None if it is free.
+
+    The phrase is suitable for tenants."""
     if host["spec"].get("claimRef"):
         return "are claimed"
     if host["metadata"].get("deletionTimestamp"):

@@ -1,7 +1,8 @@
-"""Find a host for every Workload that has none: `fit` decides which one, this module when, and what the status says.
+"""Find a host for every Workload that has none.
 
-Workloads, classes, namespaces and hosts that become free wake the scheduler. The server makes the claim, atomically; the scheduler
-proposes a host, and the next one after a conflict.
+`fit` decides which host; this module decides when, and writes the status. Workloads, classes,
+namespaces and hosts that become free wake the scheduler. The server makes the claim atomically: the
+scheduler proposes a host, and another one after a conflict.
 """
 
 from __future__ import annotations
@@ -35,23 +36,27 @@ __all__ = ["Scheduler", "Unbindable", "is_pending"]
 log = logging.getLogger(__name__)
 
 SETTLE = 0.05
-"""Seconds to wait after a host became free: hosts come in bunches."""
+"""The seconds to wait after a host became free, because hosts change in bunches."""
 REPEAT_MESSAGE, MESSAGES_PER_SECOND = 2.0, 50
-"""A message is changed at most so often, one Workload's and all together."""
+"""The limits for changes of messages: seconds for one Workload, and number per second for all."""
 LOOK_FOR_PINNED = 3.0
 LOOK_AT_QUOTA = 10.0
-"""Seconds until a Workload without room in its namespace's quota is tried again: quotas are not watched."""
+"""The seconds until a Workload without room in its namespace's quota is tried again.
+
+Quotas are not watched."""
 OF_QUOTAS = ("exceeded quota", "status unknown for quota")
-"""What a refusal of the quota admission says: it is about the namespace, not about the host."""
+"""The phrases in a refusal by quota admission, which is about the namespace and not about the
+host."""
 ATTEMPTS = 5
 DECIDED_BY = ("name", "namespace", "uid", "generation")
-"""What of a Workload's metadata tells the server which spec a host was chosen for."""
+"""The metadata of a Workload that tell the server for which spec a host was chosen."""
 
 
 class Unbindable(Exception):
-    """There is no host for the Workload now: `reason` and `message()` of its condition Bound. Fit for tenants.
+    """There is no host for the Workload now.
 
-    Messages that count hosts are made only when they are to be said."""
+    `reason` and `message()` are those of its condition Bound, suitable for tenants. Messages that
+    count hosts are created only when needed."""
 
     def __init__(self, reason: str, message: str | Callable[[], str]) -> None:
         super().__init__(reason)
@@ -60,11 +65,15 @@ class Unbindable(Exception):
 
 
 class QuotaExceeded(Unbindable):
-    """The namespace's quota leaves no room for a host, although it did for the Workload: another host of it counts by now."""
+    """The namespace's quota has no room for the host, although it had for the Workload.
+
+    In the meantime it counts another host of the namespace."""
 
 
 def is_pending(workload: Object) -> bool:
-    """Whether the scheduler has to find a host: none yet, not deleted, and it did not lose one."""
+    """Return whether the scheduler must find a host for the Workload.
+
+    The Workload has none, is not being deleted, and did not lose one."""
     status = workload.get("status") or {}
     return not status.get("host") and not deleting(workload) and status.get("phase") != "Lost"
 
@@ -73,7 +82,10 @@ class Scheduler:
     """Reconciles Workloads by key."""
 
     def __init__(self, cluster: Cluster, *, workers: int = 16, total: int = 64) -> None:
-        """`workers`: how many Workloads of one namespace are bound at once; `total`: how many of all."""
+        """Create the scheduler.
+
+        `workers` is the number of Workloads of one namespace that are bound at once, and `total`
+        that of all."""
         self._cluster, self._clock = cluster, LoopClock()
         self._free, self._pending = FreeHosts(), Pending()
         self._waking: set[str | None] = set()
@@ -87,11 +99,15 @@ class Scheduler:
         cluster.namespaces.add_handler(self._namespace_changed)
 
     def busy(self, namespace: str) -> bool:
-        """Whether Workloads of the namespace are in line for a host. Those of others hold up nothing that is this one's."""
+        """Return whether Workloads of the namespace are queued for a host.
+
+        Those of other namespaces do not delay this one's."""
         return self.controller.queue.ready(namespace) > 0
 
     def avoid(self, host: Object) -> None:
-        """Leaves a host alone for a while, which is about to be given up: that it is somebody else's may not be seen here yet."""
+        """Avoid a host for a while that is being given up.
+
+        The cache may not know yet that another consumer has it."""
         self._free.assume(name_of(host))
         self._wake_later(host)
 
@@ -132,13 +148,16 @@ class Scheduler:
             self._wake(None)
 
     def _wake(self, class_name: str | None) -> None:
-        """Looks again at what waits for this class (None: at all that waits), once for the many changes that come together."""
+        """Queue the Workloads that wait for this class (None: all), once for many simultaneous
+        changes."""
         if class_name not in self._waking:
             self._waking.add(class_name)
             self._clock.call_later(SETTLE, partial(self._woken, class_name))
 
     def _wake_later(self, host: Object) -> None:
-        """Looks again when the host is not assumed to be taken any more: should it be free then, nothing else would tell."""
+        """Queue waiting Workloads when the host's assumption expires.
+
+        If the host is free then, no event will report that."""
         self._clock.call_later(ASSUMED_FOR, partial(self._wake, str(host["spec"]["className"])))
 
     def _woken(self, class_name: str | None) -> None:
@@ -147,16 +166,18 @@ class Scheduler:
             self.controller.queue.add(key)
 
     def _retell(self, class_name: str) -> None:
-        """Nothing has become free, but the reasons are others."""
+        """Update messages: no host has become free, but the reasons have changed."""
         self._retelling.discard(class_name)
         self._woken(class_name)
 
     def _repeat(self) -> float:
-        """Seconds between changes of a Workload's message whose reason stays, for counts change with every host."""
+        """Return the seconds between changes of a Workload's message with the same reason.
+
+        Counts change with every host."""
         return max(REPEAT_MESSAGE, len(self._pending) / MESSAGES_PER_SECOND)
 
     async def reconcile(self, key: str) -> Result | None:
-        """Binds the Workload, or says why that cannot be."""
+        """Bind the Workload, or report why that is impossible."""
         workload = self._cluster.workloads.store.get(key)
         if workload is None or not is_pending(workload):
             return None
@@ -166,7 +187,7 @@ class Scheduler:
             again = await self._say(key, workload, error)
             if isinstance(error, QuotaExceeded):
                 return again or Result(requeue_after=LOOK_AT_QUOTA)
-            # Views are not watched: one that is waited for by name is looked for now and then.
+            # Views are not watched, so a view that is required by name is looked up periodically.
             return again or (Result(requeue_after=LOOK_FOR_PINNED) if workload["spec"].get("hostRef") else None)
 
     async def _bind(self, key: str, workload: Object) -> Result | None:
@@ -192,7 +213,9 @@ class Scheduler:
         return Result(requeue_after=SETTLE)
 
     async def _bind_own(self, workload: Object, class_: Object, want: Needs, error: QuotaExceeded) -> Result | None:
-        """Binds a host that the namespace has left uncleaned, which its quota counts already. Raises the error when none will do."""
+        """Bind a host that the namespace left uncleaned, which its quota already counts.
+
+        Raises `error` if none fits."""
         chosen = self._free.best(name_of(class_), replace(want, own=True))
         if chosen is None:
             raise error
@@ -200,7 +223,7 @@ class Scheduler:
         return None if await self._post(workload, chosen) else Result(requeue_after=SETTLE)
 
     def _class_of(self, workload: Object) -> Object:
-        """The Workload's class, if it may use it."""
+        """Return the Workload's class if it may use it. Raises Unbindable."""
         classes = self._cluster.classes.store
         name = workload["spec"].get("className")
         class_ = classes.get(name) if name else default_class(classes)
@@ -219,7 +242,7 @@ class Scheduler:
         return class_
 
     def _choose(self, key: str, class_: Object, want: Needs) -> str:
-        """The best host's name, taken so that no other Workload tries it."""
+        """Return the best host's name, assumed so that no other Workload tries it."""
         chosen = self._free.best(name_of(class_), want)
         if chosen is None:
             if not self._free.total(name_of(class_)):
@@ -229,7 +252,7 @@ class Scheduler:
         return chosen
 
     def _explain(self, key: str, class_: Object, want: Needs) -> str:
-        """Why no host of the class fits, as far as it was counted lately."""
+        """Return why no host of the class fits, as of the latest count."""
         text, fresh = self._explanations.of(name_of(class_), want)
         if not fresh:
             self.controller.queue.add_after(key, self._repeat())
@@ -245,14 +268,15 @@ class Scheduler:
             )
         claim = host["spec"].get("claimRef")
         if claim and claim["namespace"] != namespace_of(workload):
-            raise Unbindable("HostNotFound", _not_offered(wanted, self._cluster.view_group))  # that somebody took it is not said
+            # do not reveal that another namespace took it
+            raise Unbindable("HostNotFound", _not_offered(wanted, self._cluster.view_group))
         if reason := unfree(host):
             raise Unbindable("HostNotFree", f'the host "{wanted}" {_is(reason)}: it is taken as soon as it is free')
         self._free.assume(name_of(host))
         return None if await self._post(workload, name_of(host)) else Result(requeue_after=1.0)
 
     async def _pinned(self, workload: Object, name: str) -> Object:
-        """The Host behind a view's name."""
+        """Return the Host of a view."""
         try:
             view = await self._cluster.client.get(kinds.views(self._cluster.view_group), name, namespace_of(workload))
         except ApiException as error:
@@ -265,11 +289,13 @@ class Scheduler:
         return host
 
     async def _post(self, workload: Object, host: str) -> bool:
-        """Claims the (assumed) host. False: somebody was faster, or it may not be had; the next one may do."""
+        """Claim the (assumed) host. Return False if that failed because of the host; another one
+        may do."""
         body = {
             "apiVersion": kinds.WORKLOADS.api_version,
             "kind": "Binding",
-            # The server compares uid and generation: the host was chosen for this Workload with this spec, and for no other.
+            # The server compares uid and generation, because the host was chosen only for this
+            # Workload with this spec.
             "metadata": {field: workload["metadata"][field] for field in DECIDED_BY if field in workload["metadata"]},
             "target": {"name": host},
         }
@@ -286,15 +312,19 @@ class Scheduler:
                     return True
                 if (found := self._cluster.hosts.store.get(host)) is not None:
                     self._wake_later(found)
-                return False  # the host's fault: it stays assumed, so that the next try is another one
+                # the failure is the host's: it stays assumed, so that the next attempt uses another
+                # one
+                return False
             self._free.restore(host)
             raise
         self._cluster.events.event(_about(workload), "Normal", "Bound", "a host was found", detail=f"host {host}")
         return True
 
     async def _settled(self, workload: Object) -> bool:
-        """Whether the Workload needs no such host any more: the informer may lag behind a bind of our own, or behind a change of spec.
-        Its event, which is on the way, adds a changed Workload to the queue."""
+        """Return whether the Workload needs no such host any more.
+
+        The informer may lag behind our own binding, or behind a change of spec. The event of a
+        changed Workload will add it to the queue."""
         try:
             current = await self._cluster.client.get(kinds.WORKLOADS, name_of(workload), namespace_of(workload))
         except ApiException as error:
@@ -304,7 +334,7 @@ class Scheduler:
         return not is_pending(current) or uid_of(current) != uid_of(workload) or current["spec"] != workload["spec"]
 
     async def _say(self, key: str, workload: Object, error: Unbindable) -> Result | None:
-        """Puts the reason on the Workload, with one event per reason."""
+        """Write the reason to the Workload, with one event per reason."""
         before = find_condition((workload.get("status") or {}).get("conditions"), "Bound")
         same = before is not None and before["reason"] == error.reason
         wait = self._said[key] + self._repeat() - self._clock.time() if key in self._said else 0.0
@@ -326,12 +356,14 @@ class Scheduler:
 
 
 _OTHER_CLASS = "set spec.className to another class (kubectl get workloadclasses)"
-"""While there is no host the class may be changed, so that nobody has to create the Workload again."""
+"""The class may be changed while there is no host, so the Workload need not be created again."""
 _DISCONNECTED = "the class is not connected to its source of machines now"
 
 
 def _not_ready(class_name: str) -> str:
-    """What a tenant reads of a class that has no hosts yet because its source does not answer. Why is said to the owner alone."""
+    """Return the message for a class without hosts whose source does not answer.
+
+    Only the owner learns why."""
     return (
         f'the WorkloadClass "{class_name}" is not connected to its source of machines: a host is bound as soon as it is connected and has '
         f"one; ask the class's owner, or {_OTHER_CLASS}"
@@ -343,12 +375,12 @@ def _no_hosts(class_name: str) -> str:
 
 
 def _terms(class_: Object) -> tuple[object, ...]:
-    """What of a class decides who may have which of its hosts."""
+    """Return the parts of a class that decide who may have which of its hosts."""
     return class_["spec"], class_["metadata"].get("annotations"), class_["metadata"].get("deletionTimestamp")
 
 
 def _tenancy(namespace: Object) -> tuple[object, ...]:
-    """What of a namespace decides which hosts its Workloads may have."""
+    """Return the parts of a namespace that decide which hosts its Workloads may have."""
     return uid_of(namespace), namespace["metadata"].get("labels")
 
 

@@ -1,4 +1,4 @@
-"""Why no host fits, for the many Workloads with the same needs: counted once, and not too often. No I/O."""
+"""Explain why no host fits, once for all Workloads with the same needs, and not too often."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ if TYPE_CHECKING:
 __all__ = ["Explanations"]
 
 KEPT = 4 * 1024 * 1024
-"""Bytes of messages, and of the needs that they are about."""
+"""The bytes of cached messages and of the needs that they are about."""
 SHARE = 20.0
-"""Counting for Workloads with the same needs takes at most one part in so many of the time."""
+"""The ratio of other time to the time of counting for Workloads with the same needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Explanation:
-    """A message, the state that it was made from, and when it may be made again."""
+    """A message, the version that it is based on, and the time before which it is not created
+    again."""
 
     text: str
     version: int
@@ -35,14 +36,16 @@ class _Explanation:
 
 
 class Explanations:
-    """Messages by class and needs. `clock` gives seconds, to see how long counting takes."""
+    """Messages by class and needs.
+
+    `clock` returns seconds, to measure how long counting takes."""
 
     def __init__(self, free: FreeHosts, clock: Callable[[], float] = time.perf_counter) -> None:
         self._free, self._clock = free, clock
         self._known: Bounded[tuple[object, ...], _Explanation] = Bounded(KEPT)
 
     def of(self, class_name: str, want: Needs) -> tuple[str, bool]:
-        """The message, and whether it is of now; if not, ask again later."""
+        """Return the message, and whether it is up to date. If it is not, ask again later."""
         about = (class_name, replace(want, seed="", selector=None), orjson.dumps(want.selector, option=orjson.OPT_SORT_KEYS))
         version, started = self._free.version(class_name), self._clock()
         known = self._known.get(about)

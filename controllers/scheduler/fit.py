@@ -1,7 +1,8 @@
-"""Which host suits a Workload best: the smallest that will do. Pure; `freeindex` finds it without looking at all hosts.
+"""Decide which host fits a Workload best: the smallest one that suffices.
 
-A host fits or has reasons why not. Of those that fit, one in the wanted failure domain comes first, then the one with least
-capacity; ties are spread by a hash of both, so that Workloads at work at the same time prefer different hosts.
+The scheduler's index finds it without examining all hosts. A host fits, or there are reasons why
+not. Of those that fit, hosts in the wanted failure domain come first, then the one with the least
+capacity. A hash of both breaks ties, so that concurrent Workloads prefer different hosts.
 """
 
 from __future__ import annotations
@@ -39,22 +40,25 @@ __all__ = [
 ]
 
 MOST_TERMS = 64
-"""Labels, expressions and counted resources of a Workload that are compared with each host."""
+"""The number of a Workload's labels, expressions and counted resources that are compared with a
+host."""
 MOST_VALUES = 256
-"""Values of all its expressions together."""
+"""The number of values in all its expressions together."""
 MOST_SAID = 8
-"""Values of an expression that a message repeats."""
+"""The number of an expression's values that a message repeats."""
 
 
 OTHERS_DATA = "are not available"
-"""Why a host that is not clean is nothing for other namespaces."""
+"""Why a host that is not clean is unavailable to other namespaces."""
 OWN = "are its own already"
-"""Why a host that a Workload of the same namespace has is not available."""
+"""Why a host is unavailable that a Workload of the same namespace has."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A free host, with what matters for choosing it. `ram` and `storage` are bytes. `dirty_for`: see reserved_for."""
+    """A free host with the properties by which it is chosen.
+
+    `ram` and `storage` are in bytes. For `dirty_for`, see reserved_for."""
 
     name: str
     labels: dict[str, str] = field(default_factory=dict)
@@ -65,18 +69,21 @@ class Candidate:
     nics: int = 0
     dirty_for: str | None = None
     extras: float = 0.0
-    """How much it has of what its labels count (such as GPUs): not to be wasted on those who did not ask."""
+    """The amount of what its labels count (such as GPUs), kept for Workloads that request it."""
 
     @property
     def shape(self) -> tuple[object, ...]:
-        """What fit depends on, labels apart: hosts of one shape are as good as each other."""
+        """The properties that decide about fit, except labels. Hosts of one shape are
+        equivalent."""
         return self.architecture, self.cpus, self.ram, self.storage, self.nics, self.dirty_for, self.extras
 
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a Workload needs. `resources` are labels that hold at least so much. `own`: only a host will do that holds data of its
-    namespace."""
+    """The requirements of a Workload.
+
+    `resources` are labels with minimum amounts. With `own`, only a host with data of the Workload's
+    namespace fits."""
 
     namespace_uid: str
     seed: str
@@ -94,7 +101,7 @@ class Needs:
 
 
 def candidate(host: Object) -> Candidate:
-    """The Host as a candidate."""
+    """Return the Host as a candidate."""
     status = host["status"]
     report = status["report"]
     hardware = report["status"].get("hardware") or {}
@@ -114,7 +121,9 @@ def candidate(host: Object) -> Candidate:
 
 
 def too_complex(workload: Object) -> str | None:
-    """Return why the Workload is not compared with hosts: each look at a host would take too long. None if it is."""
+    """Return why the Workload is too complex to be compared with hosts, or None.
+
+    Each comparison would take too long."""
     spec = workload["spec"]
     selector = spec.get("hostSelector") or {}
     expressions = selector.get("matchExpressions") or ()
@@ -126,7 +135,7 @@ def too_complex(workload: Object) -> str | None:
 
 
 def needs(workload: Object, namespace_uid: str = "") -> Needs:
-    """What the Workload's spec asks for, in the namespace with this uid."""
+    """Return the requirements in the Workload's spec, for the namespace with this uid."""
     spec, metadata = workload["spec"], workload["metadata"]
     wanted = spec.get("requirements") or {}
     ram, storage = wanted.get("ram") or 0, wanted.get("storage") or 0
@@ -147,7 +156,8 @@ def needs(workload: Object, namespace_uid: str = "") -> Needs:
 
 
 def misfit(host: Candidate, want: Needs) -> str | None:
-    """Why the host will not do, as a phrase that many hosts may share; None when it fits. The first reason found counts."""
+    """Return the first reason why the host does not fit, as a phrase that many hosts share, or
+    None."""
     if host.dirty_for is not None and (not host.dirty_for or host.dirty_for != want.namespace_uid):
         return OTHERS_DATA
     if want.own and host.dirty_for is None:
@@ -171,7 +181,7 @@ def misfit(host: Candidate, want: Needs) -> str | None:
 
 
 def _unmatched(selector: Object | None, labels: dict[str, str]) -> str:
-    """The first part of the selector that does not match, in words."""
+    """Return the first part of the selector that does not match, as a phrase."""
     selector = selector or {}
     for key, value in sorted((selector.get("matchLabels") or {}).items()):
         if labels.get(key) != value:
@@ -189,9 +199,11 @@ def _listed(values: Sequence[str]) -> str:
 
 
 def capacity(host: Candidate, want: Needs) -> float:
-    """How much the host has, 1 more for each doubling of a dimension: the least of those that fit is the best fit.
+    """Return the host's capacity: 1 more for each doubling of a dimension. The least capacity fits
+    best.
 
-    Depends on the host and on which labels the Workload counts, not on how much it needs: so hosts can be kept in this order."""
+    It depends on the host and on the labels that the Workload counts, but not on the amounts. So
+    hosts can be kept in this order."""
     hardware = _volume(host.cpus, host.ram, host.storage, host.nics)
     if not want.resources:
         return round(hardware + host.extras, 9)
@@ -199,7 +211,7 @@ def capacity(host: Candidate, want: Needs) -> float:
 
 
 def demand(want: Needs) -> float:
-    """How much capacity a host has at least if it fits."""
+    """Return the least capacity of a host that fits."""
     return _volume(want.cpus, want.ram, want.storage, want.nics) + sum(math.log2(1 + amount) for _, amount, _ in want.resources)
 
 
@@ -208,7 +220,7 @@ def _volume(cpus: float, ram: float, storage: float, nics: float) -> float:
 
 
 def labelled(labels: Mapping[str, str], key: str) -> float:
-    """The number that the label holds; 0 without one."""
+    """Return the number in the label, 0 without one."""
     try:
         return parse_quantity(labels.get(key, "0"))
     except ValueError:
@@ -216,17 +228,19 @@ def labelled(labels: Mapping[str, str], key: str) -> float:
 
 
 def point_of(seed: str) -> str:
-    """Where on the ring of host names a Workload begins to look. Names are UUIDs made by hashing, hence evenly spread."""
+    """Return the position on the ring of host names from which a Workload searches.
+
+    Names are UUIDs derived by hashing, so they are spread evenly."""
     return hashlib.blake2b(seed.encode(), digest_size=8).hexdigest()
 
 
 def around(point: str, name: str) -> tuple[bool, str]:
-    """A host's place on the ring, seen from the point."""
+    """Return a sort key for a host's position on the ring, seen from the point."""
     return name < point, name
 
 
 def misfits(hosts: Iterable[Candidate], want: Needs) -> Counter[str]:
-    """Why none of the hosts will do, counted; those that would are not."""
+    """Count the reasons why hosts do not fit. Hosts that fit are left out."""
     keys, verdicts, reasons = label_keys(want), dict[tuple[object, ...], str | None](), Counter[str]()
     for host in hosts:
         alike = (*host.shape, *(host.labels.get(key) for key in keys))
@@ -238,16 +252,17 @@ def misfits(hosts: Iterable[Candidate], want: Needs) -> Counter[str]:
 
 
 def label_keys(want: Needs) -> tuple[str, ...]:
-    """The labels that decide whether a host fits."""
+    """Return the labels that decide whether a host fits."""
     selector = want.selector or {}
     expressions = (requirement["key"] for requirement in selector.get("matchExpressions") or ())
     return (*(selector.get("matchLabels") or {}), *expressions, *(key for key, _, _ in want.resources))
 
 
 def explain(reasons: Mapping[str, int]) -> str:
-    """Why no host fits, counted as kube-scheduler does: "0/12 hosts are available to this namespace: 8 lack label gpu=yes, 4 are its own".
+    """Return why no host fits, with counts like kube-scheduler's.
 
-    Hosts that others have are not among them: a tenant would read from the number what others have."""
+    An example: "0/12 hosts are available to this namespace: 8 lack label gpu=yes, 4 are its own".
+    Hosts of others are not counted, because the number would tell a tenant what others have."""
     total = sum(reasons.values())
     if total == 0:
         return f"no host of the class is available to this namespace: {_NEXT}"

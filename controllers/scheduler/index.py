@@ -1,7 +1,8 @@
-"""An index of free hosts: the best fit (by `fit.rank`) is found by a look-up and a few checks, however many hosts there are. No I/O.
+"""Index free hosts, so that the best fit is found by a lookup and a few comparisons.
 
-Workloads differ in how much they need, but little in what they ask about. For each set of labels that Workloads ask about there is
-a shelf: the hosts in groups that are alike in everything that can matter, by the labels that have to be equal, smallest first.
+The number of hosts does not matter. Workloads differ in the amounts that they need, but little in
+the labels that they select by. For each set of such labels there is a shelf: the hosts in groups
+that are equivalent in every relevant property, by the labels that must be equal, smallest first.
 """
 
 from __future__ import annotations
@@ -23,14 +24,14 @@ if TYPE_CHECKING:
 __all__ = ["FreeIndex"]
 
 SHELVES = 32
-"""Sets of labels that are kept in order; a new one costs a look at every host."""
+"""The number of label sets that are indexed. A new set costs a scan of all hosts."""
 ROUNDING = 1e-6
 _serials = count()
 
 
 @dataclass(slots=True)
 class _Group:
-    """Hosts that are alike: `sample` is one of them, `names` is sorted. `order` is their capacity."""
+    """Equivalent hosts: `sample` is one of them, `names` is sorted, `order` is their capacity."""
 
     order: float
     sample: Candidate
@@ -38,20 +39,20 @@ class _Group:
     serial: int = field(default_factory=lambda: next(_serials))
 
     def nearest(self, point: str) -> str:
-        """The first name on the ring, seen from the point."""
+        """Return the first name on the ring, seen from the point."""
         return self.names[bisect_left(self.names, point) % len(self.names)]
 
 
 @dataclass(frozen=True, slots=True)
 class _Keys:
-    """The labels that a kind of Workloads asks about: for one value, for more than that, and for how much they hold."""
+    """The labels by which Workloads select: by one value, by more than one, and by their amount."""
 
     equal: tuple[str, ...]
     other: tuple[str, ...]
 
 
 class _Shelf:
-    """All hosts as Workloads with these keys see them."""
+    """All hosts, grouped by the labels of one set."""
 
     def __init__(self, keys: _Keys, want: Needs) -> None:
         self._keys, self._want = keys, want
@@ -78,7 +79,7 @@ class _Shelf:
                 del self._rows[self._equal(host.labels)]
 
     def row(self, labels: Mapping[str, str], least: float) -> Iterator[_Group]:
-        """The groups whose labels are as wanted, from this capacity on, smallest first."""
+        """Return the groups with these labels, from the capacity `least` on, smallest first."""
         row = self._rows.get(self._equal(labels), [])
         return (group for _, _, group in islice(row, bisect_left(row, (least,)), None))
 
@@ -90,7 +91,8 @@ class _Shelf:
 
 
 class FreeIndex:
-    """The free hosts of one class. `looked` counts the groups that were looked at so far: the work that choosing took."""
+    """The free hosts of one class. `looked` counts the groups examined so far, the work of
+    choosing."""
 
     def __init__(self) -> None:
         self._hosts: dict[str, Candidate] = {}
@@ -101,18 +103,18 @@ class FreeIndex:
         return len(self._hosts)
 
     def __iter__(self) -> Iterator[Candidate]:
-        """All hosts, in no particular order."""
+        """Iterate over all hosts, in no particular order."""
         return iter(self._hosts.values())
 
     def add(self, host: Candidate) -> None:
-        """One more; another one of its name is replaced."""
+        """Add a host. It replaces one of the same name."""
         self.remove(host.name)
         self._hosts[host.name] = host
         for shelf in self._shelves.values():
             shelf.add(host)
 
     def remove(self, name: str) -> Candidate | None:
-        """One less; returns it, if it was there."""
+        """Remove a host, and return it if it was there."""
         host = self._hosts.pop(name, None)
         if host is not None:
             for shelf in self._shelves.values():
@@ -120,7 +122,7 @@ class FreeIndex:
         return host
 
     def best(self, want: Needs) -> Candidate | None:
-        """The host of least `fit.rank` among those without a `fit.misfit`."""
+        """Return the host that fits best, or None."""
         labels: dict[str, str] = (want.selector or {}).get("matchLabels") or {}
         if want.failure_domain and labels.get(FAILURE_DOMAIN, want.failure_domain) == want.failure_domain:
             found = self._best(want, {**labels, FAILURE_DOMAIN: want.failure_domain})
@@ -129,7 +131,7 @@ class FreeIndex:
         return self._best(want, labels)
 
     def _best(self, want: Needs, labels: Mapping[str, str]) -> Candidate | None:
-        """The best of the hosts that have these labels."""
+        """Return the best of the hosts that have these labels, or None."""
         point, order, chosen = point_of(want.seed), 0.0, ""
         for group in self._shelf(want, labels).row(labels, demand(want) - ROUNDING):
             if chosen and group.order > order:
@@ -142,7 +144,7 @@ class FreeIndex:
 
     def _shelf(self, want: Needs, labels: Mapping[str, str]) -> _Shelf:
         expressions = (requirement["key"] for requirement in (want.selector or {}).get("matchExpressions") or ())
-        # What is counted is apart from what is compared: it decides the order, too.
+        # Counted labels are separate from compared ones, because they also decide the order.
         other = (*sorted(set(expressions)), "", *sorted(key for key, _, _ in want.resources))
         keys = _Keys(tuple(sorted(labels)), other)
         shelf = self._shelves.get(keys)

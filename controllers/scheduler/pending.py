@@ -1,4 +1,4 @@
-"""The Workloads that wait for a host, by the class that they wait for. No I/O."""
+"""Track the Workloads that wait for a host, by class."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["Pending"]
 
 
 class Pending:
-    """Keys of Workloads; the class is "" while it is not known."""
+    """Keys of Workloads. The class is "" while it is not known."""
 
     def __init__(self) -> None:
         self._class: dict[str, str] = {}
@@ -21,13 +21,13 @@ class Pending:
         return key in self._class
 
     def add(self, key: str, class_name: str = "") -> None:
-        """It waits for a host of this class."""
+        """Add a Workload that waits for a host of this class."""
         self.remove(key)
         self._class[key] = class_name
         self._keys[class_name][key] = None
 
     def remove(self, key: str) -> None:
-        """It waits no more; harmless if it did not."""
+        """Remove a Workload. Has no effect if it does not wait."""
         class_name = self._class.pop(key, None)
         if class_name is not None:
             del self._keys[class_name][key]
@@ -35,9 +35,9 @@ class Pending:
                 del self._keys[class_name]
 
     def of(self, class_name: str) -> list[str]:
-        """Those that wait for a host of this class, the longest first."""
+        """Return the Workloads that wait for a host of this class, the longest-waiting first."""
         return list(self._keys.get(class_name, ()))
 
     def all(self) -> list[str]:
-        """All that wait."""
+        """Return all waiting Workloads."""
         return list(self._class)

@@ -1,7 +1,8 @@
-"""Workloads that have a host: tells the provider what is to be true of it, reports what is, and lets go of it on deletion.
+"""Reconcile Workloads that have a host: apply the spec, report the state, and release the host.
 
-What is asked for is put together in `requests`, what the status says is decided in `status` and written by `reporting`, the way out
-is in `release`; what is written to the machine is the provider's. Killed anywhere, it goes on where the objects say that things are.
+The request is built in `request`, the status is decided in `status` and written by `reporter`, and
+`release` handles deletion. The provider writes to the machine. If the process is killed anywhere,
+it continues from the state in the objects.
 """
 
 from __future__ import annotations
@@ -48,19 +49,22 @@ log = logging.getLogger(__name__)
 
 RESYNC = 600.0
 AGAIN = 60.0
-"""Seconds between looks at what keeps something from a host, such as a secret that is missing and has no watch."""
+"""The seconds between checks of an obstacle, such as a missing secret that has no watch."""
 POLL_RELEASE = 15.0
-"""Seconds between looks at a host that is being emptied, should its events be missed."""
+"""The seconds between checks of a host that is being deprovisioned, in case its events are
+missed."""
 BINDING_FIRST, PATIENCE = 0.25, 5.0
-"""Seconds until somebody just bound looks whether others are still being bound, and after which it waits no more."""
+"""The seconds between checks whether other Workloads are still being bound, and the longest wait
+for them."""
 SETTLING = 10.0
-"""Seconds after which a Workload does not wait any more for its last host to be reported as free."""
+"""The seconds after which a Workload stops waiting for its last host to be reported as free."""
 GRACE = 30.0
-"""Seconds for which a source that fails is not reported while nothing new is asked of it."""
+"""The seconds for which a failing source is not reported while nothing new is requested from it."""
 STARTING = 5.0
-"""Seconds between looks at a source that is being read for the first time, should its word that it was be missed."""
+"""The seconds between checks of a source that is read for the first time, in case its event is
+missed."""
 FOLLOW = 2.0
-"""Seconds to wait for the Host of a fresh binding to be seen."""
+"""The seconds to wait for the Host of a new binding."""
 
 
 class WorkloadController:
@@ -75,8 +79,11 @@ class WorkloadController:
         avoid: Callable[[Object], None] = lambda host: None,
         workers: int = 8,
     ) -> None:
-        """`binding`: whether Workloads of a namespace are being bound; that goes first, for it is short, and provisioning long. `avoid` is
-        called with Hosts that are given up because they are somebody else's."""
+        """Create the controller.
+
+        `binding` returns whether Workloads of a namespace are being bound; these go first, because
+        binding is short and provisioning long. `avoid` is called with Hosts that are given up
+        because another consumer has them."""
         self._cluster, self._sources, self._binding, self._avoid = cluster, sources, binding, avoid
         self._waits: dict[str, float] = {}
         self._left: dict[str, float] = {}
@@ -92,13 +99,14 @@ class WorkloadController:
         await self.controller.run()
 
     def look_at(self, host: Object, *, later: bool = False) -> None:
-        """Looks at the Workload that has the host: something about it may have changed at the source."""
+        """Queue the Workload that has the host, because something about it may have changed at the
+        source."""
         claim = host["spec"].get("claimRef") or host["spec"].get("chargedTo")
         if claim and claim["name"]:
             self.controller.queue.add(f"{claim['namespace']}/{claim['name']}", later=later)
 
     def _class_of(self, key: str) -> str:
-        """Whose source the Workload's reconcile may have to wait for."""
+        """Return the class whose source the reconcile may have to wait for."""
         workload = self._cluster.workloads.store.get(key) or {}
         return str((workload.get("spec") or {}).get("className") or "")
 
@@ -116,7 +124,7 @@ class WorkloadController:
             self.controller.queue.add(key_of(workload))
 
     def _terms_changed(self, old: Object | None, new: Object | None) -> None:
-        """Looks again at what the class did not let be deployed, or lets be no longer."""
+        """Queue a class's Workloads when the rules for their deployments have changed."""
         if old is not None and new is not None and deployment_terms(old) != deployment_terms(new):
             self._class_changed(name_of(new))
 
@@ -125,7 +133,7 @@ class WorkloadController:
             self.look_at(host, later=True)
 
     async def reconcile(self, key: str) -> Result | None:
-        """Brings one Workload's host, and its status, where they should be."""
+        """Reconcile one Workload's host and status."""
         workload = self._cluster.workloads.store.get(key)
         if workload is None:
             self._waits.pop(key, None)
@@ -134,8 +142,9 @@ class WorkloadController:
             return None
         host = claimed_host(self._cluster, workload)
         if host is not None and not (workload.get("status") or {}).get("host"):
-            # The claim was cleared, but our Host cache is stale: Host and Workload arrive on separate watches. Wait, because acting now
-            # could report Running, bind another host, or wipe a disk that the owner wants to look at.
+            # The claim was cleared, but our Host cache is stale, because Host and Workload arrive
+            # on separate watches. Wait: acting now could report Running, bind another host, or wipe
+            # a disk that the owner wants to examine.
             return Result(requeue_after=FOLLOW)
         if deleting(workload):
             return await self._delete(workload, host)
@@ -145,7 +154,7 @@ class WorkloadController:
 
     async def _without_host(self, workload: Object) -> Result | None:
         if (workload.get("status") or {}).get("host"):
-            return Result(requeue_after=FOLLOW)  # bound just now: the Host's event is on its way
+            return Result(requeue_after=FOLLOW)  # just bound: the Host's event will follow
         if phase_of(workload) == "Lost":
             await self._cluster.patch_status(kinds.WORKLOADS, workload, lost_status(workload, timestamp()))
         return None
@@ -170,7 +179,7 @@ class WorkloadController:
         return Result(requeue_after=RESYNC)
 
     async def _apply(self, workload: Object, host: Object, provider: Provider, request: ApplyRequest) -> Result | None:
-        """Has the provider write to the machine."""
+        """Let the provider write to the machine."""
         request = await with_secrets(self._cluster, request, self._cluster.classes.store.get(host["spec"]["className"]))
         seen = ((host.get("status") or {}).get("report") or {}).get("status") or {}
         if refused := update_refused(workload, seen) or self._not_allowed(workload, host, seen):
@@ -207,7 +216,9 @@ class WorkloadController:
         return Result(requeue_after=RESYNC if request.blocked is None else AGAIN)
 
     def _not_allowed(self, workload: Object, host: Object, seen: Object) -> Outcome | None:
-        """Why the host's class does not let the Workload put anything new on it. What the host has already stays, and is kept."""
+        """Return why the host's class does not allow the Workload to deploy, or None.
+
+        What is already deployed stays."""
         class_ = self._cluster.classes.store.get(host["spec"]["className"])
         if class_ is None or not runs_something(workload) or has_deployment(workload, seen):
             return None
@@ -220,7 +231,10 @@ class WorkloadController:
         return None if done else Result(requeue_after=POLL_RELEASE)
 
     async def _drop(self, workload: Object, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
-        """Deletes a Workload that a claim through the view had made, and whose host is another's at the source. Releases nothing there."""
+        """Delete a Workload that was created by a claim through the view, whose host another
+        consumer has.
+
+        Releases nothing at the source."""
         self._cluster.events.event(about(workload), kind, reason, message)
         try:
             await self._cluster.client.delete(kinds.WORKLOADS, name_of(workload), namespace_of(workload), uid=workload["metadata"]["uid"])
@@ -229,7 +243,8 @@ class WorkloadController:
                 raise
 
     def _binding_first(self, key: str) -> bool:
-        """Whether the Workload, bound just now, is to wait while others are being bound; it does so for PATIENCE seconds at most."""
+        """Return whether a new Workload waits while others are being bound, at most PATIENCE
+        seconds."""
         now = self.controller.queue.now()
         if self._binding(tenant_of(key)) and now - self._waits.setdefault(key, now) < PATIENCE:
             return True
@@ -237,30 +252,37 @@ class WorkloadController:
         return False
 
     def _settling(self, key: str) -> bool:
-        """Whether to wait for the report by which the host that was left is no longer on the namespace's account: until then the Workload
-        is what its quota counts, and a new one in its place would be refused. A source that is silent is not waited for."""
+        """Return whether to wait for the report that ends the namespace's charge for the host.
+
+        Until then the quota counts the Workload, and would refuse a replacement. A silent source is
+        not waited for."""
         now = self.controller.queue.now()
         return now - self._left.setdefault(key, now) < SETTLING
 
     def _no_source(self, host: Object) -> Outcome:
-        """Why the host's class has no provider: it cannot be made, unless the class itself is gone."""
+        """Return why the host's class has no provider: the provider cannot be created, or the class
+        is gone."""
         return class_gone(host["spec"]["className"]) if self._class_gone(host) else unknown_source()
 
     def _starting(self, host: Object) -> bool:
-        """Whether it is too early to ask the host's source, or to say that it does not answer."""
+        """Return whether it is too early to use the host's source, or to report that it does not
+        answer."""
         return self._sources.starting(host["spec"]["className"]) and not self._class_gone(host)
 
     def _class_gone(self, host: Object) -> bool:
         return host["spec"]["className"] not in self._cluster.classes.store
 
     def _patient(self, workload: Object) -> bool:
-        """Whether a source that does not answer is not to be reported yet: nothing new is asked of it, and it has not failed for long."""
+        """Return whether a source that does not answer is not reported yet.
+
+        Nothing new is requested from it, and it has not failed for long."""
         status, key, now = workload.get("status") or {}, key_of(workload), self.controller.queue.now()
         asked = status.get("observedGeneration") != workload["metadata"].get("generation")
         return not asked and is_true(status.get("conditions"), "Synchronized") and now - self._failing.setdefault(key, now) < GRACE
 
     async def _drop_consumed(self, workload: Object, host: Object, applied: Applied) -> None:
-        """Reboots that were done vanish from the tenant's view, as BMO would remove them from its host."""
+        """Remove annotations of completed reboots from the tenant's view, as BMO does on its
+        host."""
         view = (host["spec"].get("view") or {}).get("name")
         if not applied.consumed or not view:
             return
@@ -272,7 +294,7 @@ class WorkloadController:
                 raise
 
     async def _delete(self, workload: Object, host: Object | None) -> Result | None:
-        """Releases the host, clears the claim, and only then lets the Workload go."""
+        """Release the host, clear the claim, and only then remove the finalizer."""
         if kinds.RELEASE_FINALIZER not in (workload["metadata"].get("finalizers") or ()):
             return None
         if host is not None and self._starting(host):
@@ -292,7 +314,9 @@ class WorkloadController:
 
 
 def _unavailable(workload: Object, why: Outcome) -> Applied:
-    """Nothing could be done; what is known of the host stays, and with it whether it was ever taken."""
+    """Return the result if nothing could be done.
+
+    What is known of the host stays, including whether it was ever taken."""
     known = find_condition((workload.get("status") or {}).get("conditions"), "Bound")
     if known is None:
         return Applied(Outcome(True, "Bound", "the host is this Workload's"), why)

@@ -1,6 +1,7 @@
-"""The end of a Workload: its host is released at the source, the claim is cleared, and only then may the Workload go.
+"""End a Workload: release the host at its source, clear the claim, and remove the finalizer.
 
-Each step is a write of its own, and each can be the last before a crash: what is done already is seen in the objects.
+Each step is a separate write, and may be the last before a crash. The objects show which steps are
+done.
 """
 
 from __future__ import annotations
@@ -32,14 +33,14 @@ INVALID = 422
 
 
 async def say_releasing(cluster: Cluster, workload: Object, message: str) -> None:
-    """Says in the status what the release waits for."""
+    """Report in the status what the release waits for."""
     await cluster.patch_status(kinds.WORKLOADS, workload, releasing_status(workload, message, timestamp()))
 
 
 async def release(cluster: Cluster, workload: Object, host: Object, provider: Provider) -> str | None:
-    """None when the host is nobody's; otherwise what is waited for."""
+    """Return None when the host is released, otherwise what the release waits for."""
     if phase_of(workload) != "Deprovisioning":
-        return "the host is being released"  # woken by the very write that says so
+        return "the host is being released"  # the write of this phase will wake us
     try:
         released = await provider.release(apply_request(cluster, _lawful(cluster, workload, host), host))
     except ProviderError as error:
@@ -57,7 +58,7 @@ async def release(cluster: Cluster, workload: Object, host: Object, provider: Pr
 
 
 def _say_dropped(cluster: Cluster, workload: Object, host: Object) -> None:
-    """Tells tenant and owner that a host which was marked as unhealthy is offered again."""
+    """Report to tenant and owner that a host which was marked as unhealthy is offered again."""
     message = "the mark as unhealthy ends with the claim: the class lets a namespace keep no more hosts out of service"
     for about in ({**workload, "apiVersion": kinds.WORKLOADS.api_version, "kind": "Workload"}, _about_host(host)):
         cluster.events.event(about, "Warning", "UnhealthyMarkDropped", message)
@@ -68,13 +69,14 @@ def _about_host(host: Object) -> Object:
 
 
 def _lawful(cluster: Cluster, workload: Object, host: Object) -> Object:
-    """The Workload with the reclaimPolicy that its host's class allows."""
+    """Return the Workload with the reclaimPolicy that its host's class allows."""
     return reclaimed_as_allowed(cluster.classes.store.get(host["spec"]["className"]), workload)
 
 
 async def unbind(cluster: Cluster, workload: Object, host: Object) -> Object | None:
-    """Clear the claim, if it still is this Workload's: the server tests just that, for reports of the host come at any time. Return the
-    Host as it is then."""
+    """Clear the claim if it is still this Workload's, and return the resulting Host.
+
+    The server tests exactly that, because reports on the host arrive at any time."""
     uid = workload["metadata"]["uid"]
     patch = [{"op": "test", "path": "/spec/claimRef/uid", "value": uid}, {"op": "remove", "path": "/spec/claimRef"}]
     try:
@@ -100,7 +102,7 @@ async def _current(cluster: Cluster, host: Object) -> Object | None:
 
 
 async def let_go(cluster: Cluster, workload: Object) -> bool:
-    """Removes the finalizer; somebody else's stay. False if it has a host after all, which merely was not seen yet."""
+    """Remove our finalizer. Return False if the Workload has a host that was not seen yet."""
     try:
         current = await cluster.client.get(kinds.WORKLOADS, name_of(workload), namespace_of(workload))
     except ApiException as error:
@@ -110,7 +112,8 @@ async def let_go(cluster: Cluster, workload: Object) -> bool:
     finalizers = current["metadata"].get("finalizers") or []
     if current["metadata"]["uid"] != workload["metadata"]["uid"] or kinds.RELEASE_FINALIZER not in finalizers:
         return True
-    # A binding sets status.host and the finalizer in one commit with the claim; unbinding clears it in one, too.
+    # A binding sets status.host and the finalizer in one commit with the claim; unbinding clears it
+    # in one, too.
     if (current.get("status") or {}).get("host"):
         return False
     left = [finalizer for finalizer in finalizers if finalizer != kinds.RELEASE_FINALIZER]

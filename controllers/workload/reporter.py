@@ -1,4 +1,4 @@
-"""Writes what is decided in `status` about Workloads into the management cluster, with events about what has changed."""
+"""Write the status of Workloads, with events about changes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ __all__ = ["about", "report", "report_status"]
 
 
 def about(workload: Object) -> Object:
-    """The Workload as events refer to it."""
+    """Return the reference to the Workload for events."""
     return {"apiVersion": kinds.WORKLOADS.api_version, "kind": "Workload", "metadata": workload["metadata"]}
 
 
 async def report(cluster: Cluster, workload: Object, host: Object, applied: Applied) -> None:
-    """Writes the status of a Workload that has a host."""
+    """Write the status of a Workload that has a host."""
     await report_status(cluster, workload, _status(workload, host, applied))
 
 
@@ -36,14 +36,14 @@ def _status(workload: Object, host: Object, applied: Applied) -> Object:
 
 
 async def report_status(cluster: Cluster, workload: Object, status: Object) -> Object:
-    """Writes this status, if it is new, and tells of it. Returns the Workload as it then is."""
+    """Write this status if it differs, with events. Return the resulting Workload."""
     written = await cluster.patch_status(kinds.WORKLOADS, workload, status)
     _tell(cluster, workload, status)
     return written
 
 
 def _tell(cluster: Cluster, workload: Object, status: Object) -> None:
-    """Events: on a new phase, and on a new reason why the Workload is not synchronized or its host not its own."""
+    """Send events about a new phase, and about a new reason in Bound or Synchronized."""
     before = (workload.get("status") or {}).get("conditions")
     conditions = status.get("conditions")
     for type_ in ("Bound", "Synchronized"):

@@ -1,4 +1,5 @@
-"""What a Workload asks of its host's provider, put together from the objects: the ApplyRequest, with the secrets it names."""
+"""Build the ApplyRequest for a Workload's provider from the objects, with the secrets that it
+names."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ PULLED_BY_NAME = (
 
 
 def apply_request(cluster: Cluster, workload: Object, host: Object) -> ApplyRequest:
-    """The request without its secrets; its version knows theirs."""
+    """Return the request without the secrets' data. Its version includes theirs."""
     source, view = host["spec"]["source"], host["spec"].get("view") or {}
     request = ApplyRequest(
         workload=workload,
@@ -53,8 +54,10 @@ def apply_request(cluster: Cluster, workload: Object, host: Object) -> ApplyRequ
 
 
 def _namespace_uid(cluster: Cluster, workload: Object, host: Object) -> str:
-    """The uid of the namespace that the claim was made in. Claims of earlier versions do not say it: a namespace does not go before its
-    Workloads, so that it is the present one's, if that is no younger than the Workload."""
+    """Return the uid of the namespace in which the claim was made.
+
+    Claims of earlier versions do not contain it. A namespace is not deleted before its Workloads,
+    so it is the present one if that is not younger than the Workload."""
     recorded = (host["spec"].get("claimRef") or {}).get("namespaceUID")
     if recorded:
         return str(recorded)
@@ -66,12 +69,13 @@ def _namespace_uid(cluster: Cluster, workload: Object, host: Object) -> str:
 
 
 def _passed_on(cluster: Cluster, host: Object, annotations: dict[str, str]) -> dict[str, str]:
-    """The tenant's annotations without a mark that the class does not let outlive the claim."""
+    """Return the tenant's annotations without a mark that the class does not allow to outlive the
+    claim."""
     return {key: value for key, value in annotations.items() if key not in UNHEALTHY} if drops_mark(cluster, host) else annotations
 
 
 def drops_mark(cluster: Cluster, host: Object) -> bool:
-    """Whether its tenant has marked the host as unhealthy, and that ends with the claim."""
+    """Return whether the host is marked as unhealthy, and the mark ends with the claim."""
     if not is_mark((host["spec"].get("view") or {}).get("annotations") or {}):
         return False
     class_ = cluster.classes.store.get(host["spec"]["className"])
@@ -86,7 +90,9 @@ def _versioned(request: ApplyRequest, secrets: list[str]) -> ApplyRequest:
 
 
 async def with_secrets(cluster: Cluster, request: ApplyRequest, class_: Object | None) -> ApplyRequest:
-    """Add the secrets' data to the request, or what blocks it: a secret that is missing, or one that its host's class does not let pass."""
+    """Add the secrets' data to the request, or what blocks it.
+
+    A request is blocked by a missing secret, or by one that its host's class does not allow."""
     if (request.workload["spec"].get("image") or {}).get("ociAuthSecretName"):
         return replace(request, blocked=Outcome(False, "ImageUnsupported", PULLED_BY_NAME))
     namespace, references = namespace_of(request.workload), _references(request.workload)
@@ -111,7 +117,8 @@ async def with_secrets(cluster: Cluster, request: ApplyRequest, class_: Object |
 
 
 def unusable(request: ApplyRequest) -> Outcome | None:
-    """Why a machine cannot boot with what the secrets hold, such as a key that is missing; None when it can."""
+    """Return why a machine cannot boot with the secrets, such as a missing key, or None if it
+    can."""
     try:
         first_boot(request)
     except ProviderError as error:
@@ -139,10 +146,11 @@ _CLUSTER_NAME = "cluster.x-k8s.io/cluster-name"
 
 
 def is_clusters_own(secret: Object) -> bool:
-    """Return whether the secret is a token of Kubernetes, or one that Cluster API keeps for a whole cluster.
+    """Return whether the secret is a token of Kubernetes, or one that Cluster API keeps for a whole
+    cluster.
 
-    The name tells those of Cluster API: bootstrap data has the same type.
-    A user that may create Workloads need not be allowed to read secrets."""
+    Those of Cluster API are recognized by name, because bootstrap data has the same type. A user
+    that may create Workloads need not be allowed to read secrets."""
     name = name_of(secret)
     if secret.get("type") in _TOKENS:
         return True
@@ -151,7 +159,9 @@ def is_clusters_own(secret: Object) -> bool:
 
 
 def class_refuses(secret: Object, class_: Object | None) -> str | None:
-    """Return why the class does not let the secret be sent to a machine, and what to do; None when it does."""
+    """Return why the class does not allow the secret to be sent to a machine, or None.
+
+    The message says what to do."""
     if class_ is None:
         return "cannot be checked, because the WorkloadClass is missing: ask the owner of the hardware to create it again"
     rules = class_["spec"].get("secrets") or {}

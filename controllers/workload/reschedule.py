@@ -1,10 +1,12 @@
-"""Reschedules a Workload whose host was claimed by another management cluster that shares the hardware.
+"""Reschedule a Workload whose host another management cluster has claimed on shared hardware.
 
-A claim through the view ends instead: its Workload is deleted, and the claiming client chooses another host.
+A claim through the view ends instead: its Workload is deleted, and the claiming client chooses
+another host.
 
-A Workload is rescheduled only if the scheduler chose the host: the tenant did not name it, claim it through the view or adopt it, and
-nothing was written to it. Each step may be interrupted. The Workload becomes Pending while it still has the host, which marks the
-rescheduling. Then the source is checked for traces of the Workload. Then the claim is cleared, and the Workload waits for a host.
+A Workload is rescheduled only if the scheduler chose the host (the tenant did not name it, claim it
+through the view or adopt it), and nothing was written to it. Each step may be interrupted. The
+Workload becomes Pending while it still has the host, which marks the rescheduling. Then the source
+is checked for traces of the Workload. Then the claim is cleared, and the Workload waits for a host.
 """
 
 from __future__ import annotations
@@ -33,15 +35,17 @@ log = logging.getLogger(__name__)
 
 
 def merely_chosen(workload: Object) -> bool:
-    """Whether nothing speaks for the Workload's host but that it was free: another one would do as well."""
+    """Return whether the Workload can be rescheduled, because only the scheduler chose its host."""
     if workload["spec"].get("hostRef") or kinds.CLAIMED_THROUGH in labels_of(workload) or ADOPTS in annotations_of(workload):
         return False
     return _unconfirmed(workload)
 
 
 def lost_claim(workload: Object) -> bool:
-    """Whether the Workload was made by a claim through the view, and the host was never taken for it: when somebody else has it, the claim
-    has to end, for its consumer would wait for ever."""
+    """Return whether the Workload's claim through the view was lost before the host was taken.
+
+    If another consumer has the host, the claim must end, because its own consumer would wait
+    forever."""
     return kinds.CLAIMED_THROUGH in labels_of(workload) and ADOPTS not in annotations_of(workload) and _unconfirmed(workload)
 
 
@@ -51,13 +55,13 @@ def _unconfirmed(workload: Object) -> bool:
 
 
 def giving_up(workload: Object) -> bool:
-    """Whether the Workload is to get another host than the one it has."""
+    """Return whether the Workload is being rescheduled."""
     status = workload.get("status") or {}
     return bool(status.get("host")) and status.get("phase") == "Pending"
 
 
 def giving_up_status(workload: Object, why: Outcome) -> Object:
-    """The status that begins it. `why`: why the host cannot be had."""
+    """Return the status that begins the rescheduling. `why` says why the host cannot be had."""
     generation = workload["metadata"].get("generation")
     message = f"the host that was chosen first cannot be had ({why.reason}): another one is looked for"
     conditions = [
@@ -69,8 +73,10 @@ def giving_up_status(workload: Object, why: Outcome) -> Object:
 
 
 async def give_up(cluster: Cluster, workload: Object, host: Object, provider: Provider | None) -> bool:
-    """Clears the claim of a Workload that gives its host up; False if the source has to be asked again first. Without a provider there is
-    nobody to ask, and nothing was found there when it began."""
+    """Clear the claim of a Workload that is being rescheduled.
+
+    Returns False if the source must be asked again first. Without a provider there is no source to
+    ask, and nothing was found there when the rescheduling began."""
     if provider is not None:
         try:
             released = await provider.release(apply_request(cluster, workload, host))
@@ -84,8 +90,10 @@ async def give_up(cluster: Cluster, workload: Object, host: Object, provider: Pr
 
 
 async def _unchoose(cluster: Cluster, workload: Object, host: Object) -> None:
-    """Clears the claim, if the Workload still gives this very one up. The Host is read first: had the Workload got it once more after it
-    was read itself, the Host would be another one than was read."""
+    """Clear the claim if the Workload is still being rescheduled from exactly this host.
+
+    The Host is read first: if the Workload got it again after the Workload was read, the Host would
+    have changed."""
     try:
         current = await cluster.client.get(kinds.HOSTS, name_of(host))
         holder = await cluster.client.get(kinds.WORKLOADS, name_of(workload), namespace_of(workload))

@@ -1,7 +1,8 @@
-"""Derive the condition Stalled, by which kstatus (Flux, Helm, Argo CD) ends a wait, from a Workload's other conditions. Pure.
+"""Derive the condition Stalled, by which kstatus (Flux, Helm, Argo CD) ends a wait.
 
-Stalled is True while neither time nor another host helps: somebody has to change the Workload, its class or its hardware. It disappears
-with its cause. What may yet succeed by itself, such as a host that becomes free or a source that answers again, is not stalled.
+Stalled is True while neither time nor another host helps, so that the Workload, its class or its
+hardware must be changed. It disappears with its cause. A state that may still resolve by itself,
+such as waiting for a free host or for a source, is not stalled.
 """
 
 from __future__ import annotations
@@ -27,12 +28,14 @@ IN_VAIN = frozenset(
         *("ImageUnsupported", "CustomDeployUnsupported", "ImageNotFound", "ImageUnknown", "Refused", "UpdateRefused"),
     }
 )
-"""Reasons of Bound, Synchronized and Ready that only a change by somebody resolves (docs/troubles.md has them all)."""
+"""The reasons of Bound, Synchronized and Ready that only a change resolves (docs/troubles.md lists
+all)."""
 
 
 def workload_conditions(current: Iterable[Object] | None, wanted: Iterable[Object], now: str, *, final: bool = True) -> list[Object]:
-    """The Workload's conditions with the wanted ones put in, and Stalled as they say. `final`: False where what is
-    wrong is being put right, or nobody waits for the Workload to run."""
+    """Return the Workload's conditions with the wanted ones set, and Stalled accordingly.
+
+    `final` is False if the problem is being fixed, or nobody waits for the Workload to run."""
     found = [item for item in set_conditions(current, wanted, now) if item["type"] != STALLED]
     cause = _cause(found) if final else None
     if cause is None:
@@ -42,7 +45,7 @@ def workload_conditions(current: Iterable[Object] | None, wanted: Iterable[Objec
 
 
 def _cause(conditions: list[Object]) -> Object | None:
-    """The first condition that says why it is in vain."""
+    """Return the first condition whose reason only a change resolves, or None."""
     parts = [find_condition(conditions, type_) for type_ in ("Bound", "Synchronized", "Ready")]
     ready = parts[-1]
     if ready is None or ready["status"] == "True":
@@ -51,6 +54,6 @@ def _cause(conditions: list[Object]) -> Object | None:
 
 
 def _stalled(cause: Object) -> Object:
-    """The condition Stalled, for the reasons of another one."""
+    """Return the condition Stalled with the reason of another condition."""
     kept: Object = {field: cause[field] for field in ("reason", "message", "observedGeneration") if field in cause}
     return {"type": STALLED, "status": "True", **kept}

@@ -1,4 +1,4 @@
-"""A Workload's status as a pure function of the Workload, what became of the last try, and what is known of its host."""
+"""Compute a Workload's status from the Workload, the result of the last attempt, and its host."""
 
 from __future__ import annotations
 
@@ -28,24 +28,26 @@ __all__ = [
 ]
 
 SHOWN = 256
-"""Characters of a URL or checksum that a message repeats."""
+"""The characters of a URL or checksum that a message repeats."""
 IDLE = ("Pending", "Bound", None)
 RAN = ("Running", "Stopped")
 WAITS = ("Deprovisioning", "Provisioning", "PowerChanging")
-"""Reasons that mean: the host is working on it."""
+"""The reasons that mean that the host is working on it."""
 PROVISIONING_FAILED = "ProvisioningFailed"
-"""Reason of a failed installation, also while it is tried again."""
+"""The reason of a failed installation, also while it is retried."""
 EMPTYING = ("deprovisioning", "deleting", "powering off before delete")
 
 
 def runs_something(workload: Object) -> bool:
-    """Whether the Workload asks for something to run; otherwise it merely reserves a host."""
+    """Return whether the Workload runs something. Otherwise it only reserves a host."""
     return bool(workload["spec"].get("image") or workload["spec"].get("customDeploy"))
 
 
 def update_refused(workload: Object, seen: Object) -> Outcome | None:
-    """Why what the host runs is kept although the Workload says something else by now. `seen`: the host's status in HostReport form.
-    Until something runs there is nothing to keep."""
+    """Return why the host keeps what it runs although the Workload has changed, or None.
+
+    `seen` is the host's status in HostReport form. Until something runs there is nothing to
+    keep."""
     provisioning = seen.get("provisioning") or {}
     runs = provisioning.get("state") == "provisioned" and (provisioning.get("image") or provisioning.get("customDeploy"))
     if not runs or not runs_something(workload) or workload["spec"].get("updatePolicy") == "Recreate":
@@ -54,7 +56,9 @@ def update_refused(workload: Object, seen: Object) -> Outcome | None:
 
 
 def has_deployment(workload: Object, seen: Object) -> bool:
-    """Whether the host has been told already to run just what the Workload asks for. `seen`: as for update_refused."""
+    """Return whether the host was already told to run what the Workload requests.
+
+    `seen` is the host's status in HostReport form."""
     return runs_something(workload) and _same_deployment(workload["spec"], seen.get("provisioning") or {})
 
 
@@ -65,18 +69,21 @@ _KEPT = (
 
 
 def must_announce(workload: Object) -> bool:
-    """Whether the phase has to leave Pending and Bound before anything is asked of the real host: the view depends on it."""
+    """Return whether the phase must leave Pending and Bound before the first write to the real
+    host.
+
+    The view depends on it."""
     return runs_something(workload) and phase_of(workload) in IDLE
 
 
 def phase_of(workload: Object) -> str | None:
-    """The phase as last written."""
+    """Return the phase as last written."""
     phase: str | None = (workload.get("status") or {}).get("phase")
     return phase
 
 
 def starting_status(workload: Object, now: str) -> Object:
-    """The status that announces that the real host will be written to."""
+    """Return the status that announces the first write to the real host."""
     ready = Outcome(False, "Provisioning", "the installation begins: spec is being written to the host")
     status = {"phase": "Provisioning", "observedGeneration": _generation(workload), "conditions": _conditions(workload, now, Ready=ready)}
     return _complete(workload, status, now)
@@ -85,8 +92,10 @@ def starting_status(workload: Object, now: str) -> Object:
 def bound_status(
     workload: Object, bound: Outcome, synchronized: Outcome, observed: Object | None, *, empty: bool, now: str, stalled: str = ""
 ) -> Object:
-    """The status of a Workload that has a host. `observed`: the host's status in HostReport form; `empty`: seen with nothing on it;
-    `stalled`: why the host does not follow, although it was told."""
+    """Return the status of a Workload that has a host.
+
+    `observed` is the host's status in HostReport form. `empty` is true if the host was seen with
+    nothing on it. `stalled` says why the host does not follow its settings."""
     seen = observed or {}
     provisioned = _unless_stalled(_provisioned(workload, seen), stalled)
     phase = _phase(workload, bound, synchronized, seen, provisioned=provisioned.status is True, empty=empty)
@@ -104,8 +113,10 @@ def bound_status(
 
 
 def seems_lost(workload: Object, reported: Object | None) -> bool:
-    """Whether its host is not reported to have what the Workload ran there. Only the source knows what has become of a machine; and that it
-    ran may be recorded nowhere but in the Workload's status, which has to stay until the source was asked."""
+    """Return whether the host's report lacks what the Workload ran there.
+
+    Only the source knows the state of the machine. That the Workload ran may be recorded only in
+    its status, which must stay until the source was asked."""
     state = ((reported or {}).get("provisioning") or {}).get("state")
     status = workload.get("status") or {}
     ran = status.get("phase") in RAN or is_true(status.get("conditions"), "Provisioned")
@@ -113,36 +124,38 @@ def seems_lost(workload: Object, reported: Object | None) -> bool:
 
 
 def unasked_status(workload: Object, synchronized: Outcome, now: str) -> Object:
-    """The status of such a Workload while its source cannot be asked: all stays as it was, but that it is not known."""
+    """Return the status of a Workload whose source cannot be asked: unchanged, but marked as
+    unknown."""
     return _complete(workload, {"conditions": _conditions(workload, now, Synchronized=synchronized, Ready=synchronized)}, now)
 
 
 def releasing_status(workload: Object, message: str, now: str) -> Object:
-    """The status of a Workload that is being deleted and has a host still."""
+    """Return the status of a Workload that is being deleted and still has a host."""
     waits = Outcome(False, "Releasing", message)
     conditions = _conditions(workload, now, final=False, Ready=waits)
     return _complete(workload, {"phase": "Deprovisioning", "conditions": conditions}, now)
 
 
 def lost_status(workload: Object, now: str) -> Object:
-    """The status of a Workload whose host was taken back: it says what to do."""
+    """Return the status of a Workload whose host was taken back. It says what to do."""
     gone = Outcome(False, "Lost", "its host was taken back: delete this Workload and create it again to get another one")
     status = {"observedGeneration": _generation(workload), "conditions": _conditions(workload, now, Provisioned=gone, Ready=gone)}
     return _complete(workload, status, now)
 
 
 def unknown_source(reason: str = "SourceUnavailable") -> Outcome:
-    """Synchronized, when the source of machines cannot be asked. Says nothing about it: that is the owner's."""
+    """Return Synchronized for a source that cannot be asked, without details, which are the
+    owner's."""
     return Outcome(False, reason, "the source of machines does not answer now: what you ask for is kept, and done as soon as it does")
 
 
 def _unless_stalled(outcome: Outcome, stalled: str) -> Outcome:
-    """What is waited for in vain says why; what is reached already stays so."""
+    """Return the outcome, with the reason if it waits in vain. What is already reached stays."""
     return Outcome(False, "HostStalled", stalled) if stalled and outcome.reason in WAITS else outcome
 
 
 def class_gone(name: str) -> Outcome:
-    """Synchronized, when the Workload's class was deleted by force."""
+    """Return Synchronized for a Workload whose class was deleted by force."""
     message = (
         f'the WorkloadClass "{name}" was deleted: ask its owner to create it again, or to free the host (clear spec.claimRef of its Host)'
     )
@@ -171,9 +184,10 @@ def _provisioned(workload: Object, seen: Object) -> Outcome:
 
 
 def _last_failure(workload: Object) -> Outcome | None:
-    """Return the failure of the last installation, if nothing else has been asked for since.
+    """Return the failure of the last installation, if nothing else has been requested since.
 
-    BMO clears the error when it begins to try again, which takes many minutes: the tenant would read only that the host is emptied."""
+    BMO clears the error when it begins to retry, which takes many minutes. The tenant would then
+    only read that the host is being deprovisioned."""
     before = find_condition((workload.get("status") or {}).get("conditions"), "Provisioned")
     if before is None or before["reason"] != PROVISIONING_FAILED or before.get("observedGeneration") != _generation(workload):
         return None
@@ -181,7 +195,7 @@ def _last_failure(workload: Object) -> Outcome | None:
 
 
 def _what(workload: Object, seen: Object) -> str:
-    """What could not be installed, in the tenant's own words and no others'."""
+    """Return what could not be installed, in the tenant's own words only."""
     image = workload["spec"].get("image")
     if not image or seen.get("errorType") != "provisioning error":
         return ""
@@ -190,7 +204,8 @@ def _what(workload: Object, seen: Object) -> str:
 
 
 def _same_deployment(spec: Object, provisioning: Object) -> bool:
-    """Whether what is on the host is what is asked for; as in BMO, an image is told by its URL."""
+    """Return whether the host has what is requested. As in BMO, an image is identified by its
+    URL."""
     if spec.get("image"):
         return bool((provisioning.get("image") or {}).get("url") == spec["image"]["url"])
     return bool((provisioning.get("customDeploy") or {}).get("method") == spec["customDeploy"]["method"])
@@ -212,8 +227,10 @@ def _phase(workload: Object, bound: Outcome, synchronized: Outcome, seen: Object
 
 
 def _powered_off(workload: Object, seen: Object) -> str:
-    """The phase of what is installed while its host is powered off. The last step of an installation turns the host off and on, and so
-    does a reboot: neither is a stop. Condition Ready says what is waited for."""
+    """Return the phase of an installed Workload whose host is powered off.
+
+    The last step of an installation turns the host off and on, and so does a reboot: neither is a
+    stop. The condition Ready says what is awaited."""
     current = phase_of(workload)
     if current == "Stopped" or seen.get("errorMessage") or not workload["spec"].get("online", True):
         return "Stopped"
@@ -246,7 +263,7 @@ def _conditions(workload: Object, now: str, *, final: bool = True, **outcomes: O
 
 
 def _complete(workload: Object, status: Object, now: str) -> Object:
-    """With lastUpdated, if anything is different."""
+    """Return the status with lastUpdated, or {} if nothing differs."""
     current = workload.get("status") or {}
     if all(current.get(key) == value for key, value in status.items()):
         return {}

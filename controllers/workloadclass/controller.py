@@ -1,6 +1,6 @@
-"""WorkloadClasses: keeps one provider per class running with the class's credentials, and says how the class fares.
+"""Reconcile WorkloadClasses: run one provider per class with its credentials, and report its state.
 
-A class that is deleted stays until nobody has a host of it, as a volume stays while a pod uses it.
+A deleted class stays until none of its hosts is claimed, as a volume stays while a pod uses it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 __all__ = ["ClassController", "in_use"]
 
 COUNT_AFTER = 0.5
-"""Seconds after a host's change until the class says so: hosts change in bunches."""
+"""The seconds from a host's change to the update of the class, because hosts change in bunches."""
 FORBIDDEN = 403
 RETRY_CLASS = 30.0
 NAMED = 5
-"""Workloads that are named where many are meant."""
+"""The number of Workloads that a message names."""
 
 
 class ClassController:
@@ -56,7 +56,8 @@ class ClassController:
         class_ = new or old
         assert class_ is not None
         if old is not None and new is not None and _asked(old) == _asked(new):
-            # Its status, which says how many hosts there are: most often written here, and another number by now while hosts change.
+            # The status was probably written here. Its host counts may have changed again while
+            # hosts change.
             self.controller.queue.add_after(name_of(class_), COUNT_AFTER)
         else:
             self.controller.queue.add(name_of(class_))
@@ -72,7 +73,7 @@ class ClassController:
                     self.controller.queue.add_after(host["spec"]["className"], COUNT_AFTER)
 
     async def reconcile(self, name: str) -> Result | None:
-        """Starts, restarts or stops the class's provider, and writes the class's status."""
+        """Start, restart or stop the class's provider, and write the class's status."""
         class_ = self._cluster.classes.store.get(name)
         if class_ is None:
             self._known.pop(name, None)
@@ -94,12 +95,12 @@ class ClassController:
         return Result(requeue_after=RETRY_CLASS) if problem or self._sources.fresh(name) else None
 
     def _users(self, name: str) -> list[str]:
-        """The Workloads that have hosts of the class."""
+        """Return the Workloads that have hosts of the class."""
         claims = (host["spec"].get("claimRef") for host in self._cluster.hosts.store.by_index("class", name))
         return sorted(f"{claim['namespace']}/{claim['name']}" for claim in claims if claim)
 
     async def _protect(self, class_: Object, *, wanted: bool) -> Object:
-        """Puts our finalizer on the class, or takes it off; others' stay. Returns the class as it then is."""
+        """Add our finalizer to the class, or remove it. Return the resulting class."""
         finalizers = class_["metadata"].get("finalizers") or []
         if (kinds.IN_USE_FINALIZER in finalizers) == wanted:
             return class_
@@ -111,7 +112,8 @@ class ClassController:
         return written
 
     async def _credentials(self, class_: Object) -> dict[str, bytes]:
-        """The decoded data of the class's secret, empty without one. Raises BadClass when it is missing."""
+        """Return the decoded data of the class's secret, {} without one. Raises BadClass if it is
+        missing."""
         reference = class_["spec"].get("credentialsSecretRef")
         if not reference:
             return {}
@@ -138,8 +140,10 @@ class ClassController:
         return secret
 
     def _too_early(self, name: str, before: list[Object] | None, found: Object) -> bool:
-        """Whether what was said before is not to be taken back yet: the source is read for the first time since the controllers started,
-        or which of its hosts are another class's is not known again."""
+        """Return whether it is too early to replace an earlier condition.
+
+        The source is being read for the first time since the controllers started, or it is not
+        known yet which of its hosts belong to another class."""
         if found["type"] == "Connected":
             return is_true(before, "Connected") and found["status"] == "False" and self._sources.starting(name)
         if found["type"] == "Exclusive" and name not in self._overlapping:
@@ -175,8 +179,9 @@ class ClassController:
 
 
 def _news(before: list[Object] | None, conditions: list[Object]) -> tuple[Literal["Normal", "Warning"], str, str] | None:
-    """The event about the class's connection, where it was made or lost, or fails for another reason than before. That it is being made
-    for the first time is none."""
+    """Return the event about a change of the class's connection, or None.
+
+    The first connection attempt is not an event."""
     old, new = find_condition(before, "Connected"), find_condition(conditions, "Connected")
     if new is None or new["reason"] == "Connecting" or (old is not None and old["reason"] == new["reason"]):
         return None
@@ -184,13 +189,13 @@ def _news(before: list[Object] | None, conditions: list[Object]) -> tuple[Litera
 
 
 def _asked(class_: Object) -> tuple[object, ...]:
-    """What somebody else than this controller says of the class."""
+    """Return the parts of the class that others than this controller write."""
     metadata = class_["metadata"]
     return class_["spec"], metadata.get("uid"), metadata.get("deletionTimestamp"), metadata.get("finalizers")
 
 
 def in_use(users: list[str]) -> str:
-    """What the deletion of a class waits for, and the ways out."""
+    """Return what the deletion of a class waits for, and how to end the wait."""
     some = ", ".join(users[:NAMED]) + (f" and {len(users) - NAMED} more" if len(users) > NAMED else "")
     have = "has a host" if len(users) == 1 else "have hosts"
     return (

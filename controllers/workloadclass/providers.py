@@ -1,4 +1,5 @@
-"""The running providers, one per WorkloadClass. Isolated from each other: one that fails is restarted, the others go on."""
+"""Run one provider per WorkloadClass. A provider that fails is restarted, and does not affect
+others."""
 
 from __future__ import annotations
 
@@ -29,12 +30,12 @@ log = logging.getLogger(__name__)
 
 CLOSE_WITHIN = 5.0
 GRACE = 30.0
-"""Seconds for which a source that has just been started, here or because the controllers were, is not said to be out of reach."""
+"""The seconds for which a source that was just started is not reported as unreachable."""
 
 
 @dataclass
 class _Running:
-    """One class's provider: `crashed` is why it had to be restarted, until it is in sync again."""
+    """The provider of one class. `crashed` says why it was restarted, until it is in sync again."""
 
     provider: Provider
     fingerprint: str
@@ -45,9 +46,10 @@ class _Running:
 
 
 class Sources:
-    """Class name → provider. `on_change(class, uid)` and `on_health(class)` are called at once, from any provider.
+    """The running providers by class name.
 
-    `has_host`, `cluster_id`: as ProviderContext has them."""
+    Providers call `on_change(class, uid)` and `on_health(class)` directly. For `has_host` and
+    `cluster_id`, see ProviderContext."""
 
     def __init__(
         self,
@@ -63,24 +65,25 @@ class Sources:
         self._health_handlers: list[Callable[[str], None]] = []
 
     def add_change_handler(self, handler: Callable[[str, str], None]) -> None:
-        """Tells (class, real uid) of every host that appears, changes or goes."""
+        """Call this handler with (class, real uid) of every host that appears, changes or
+        disappears."""
         self._change_handlers.append(handler)
 
     def add_health_handler(self, handler: Callable[[str], None]) -> None:
-        """Tells the class whose provider starts, stops, or changes in health."""
+        """Call this handler with the class whose provider starts, stops, or changes in health."""
         self._health_handlers.append(handler)
 
     def names(self) -> list[str]:
-        """The classes with a provider."""
+        """Return the classes with a provider."""
         return list(self._running)
 
     def get(self, class_name: str) -> Provider | None:
-        """The class's provider; None if it has none (yet)."""
+        """Return the class's provider, or None if it has none (yet)."""
         running = self._running.get(class_name)
         return running.provider if running else None
 
     def problem(self, class_name: str) -> ProviderError | None:
-        """Why the class does not work at present."""
+        """Return why the class does not work at present, or None."""
         running = self._running.get(class_name)
         if running is None:
             return ProviderError("Connecting", "its provider is being started")
@@ -89,27 +92,35 @@ class Sources:
         return running.provider.problem()
 
     def fresh(self, class_name: str) -> bool:
-        """Whether the class's provider was made less than GRACE seconds ago, or could not be made yet since the controllers started."""
+        """Return whether the class's provider is younger than GRACE seconds.
+
+        Without a provider, the time since the controllers started counts."""
         running, now = self._running.get(class_name), self._clock.time()
         if self._since is None:
-            self._since = now  # the controllers ask at once when they start
+            self._since = now  # the controllers call this at once when they start
         return now - (running.since if running is not None else self._since) < GRACE
 
     def starting(self, class_name: str) -> bool:
-        """Whether the class's source is still being read for the first time. What was said of its machines is not taken back meanwhile."""
+        """Return whether the class's source is being read for the first time.
+
+        Earlier reports about its machines are kept meanwhile."""
         running = self._running.get(class_name)
         reading = not running.provider.synced if running is not None else class_name not in self._stopped
         return reading and self.fresh(class_name)
 
     def overlaps(self, class_name: str) -> set[str]:
-        """Real hosts (uids) that this class sees but another class has. The caller may change the set."""
+        """Return the uids of real hosts that this class sees but another class has.
+
+        The caller may change the set."""
         running = self._running.get(class_name)
         return running.overlaps if running else set()
 
     async def ensure(self, class_name: str, spec: Object, credentials: Mapping[str, bytes]) -> None:
-        """Makes the provider run that this spec and these credentials ask for; one made from others is stopped.
+        """Run the provider for this spec and these credentials. Stop one that was created from
+        others.
 
-        Raises BadClass if they cannot work; the provider that runs, if any, is stopped too, for it was asked for no more."""
+        Raises BadClass if they cannot work. A running provider is stopped then too, because it does
+        not match the class any more."""
         fingerprint = _fingerprint(spec, credentials)
         running = self._running.get(class_name)
         if running is not None and running.fingerprint == fingerprint:
@@ -126,7 +137,7 @@ class Sources:
         self._tell(class_name)
 
     async def stop(self, class_name: str) -> None:
-        """Ends the class's provider; harmless without one."""
+        """Stop the class's provider. Has no effect without one."""
         running = self._running.pop(class_name, None)
         self._stopped.add(class_name)
         if running is None:
@@ -138,7 +149,7 @@ class Sources:
         self._tell(class_name)
 
     async def close(self) -> None:
-        """Ends all providers."""
+        """Stop all providers."""
         await asyncio.gather(*(self.stop(name) for name in self.names()))
 
     async def _create(self, class_name: str, spec: Object, credentials: Mapping[str, bytes]) -> Provider:
@@ -188,7 +199,7 @@ class Sources:
 
 
 def _fingerprint(spec: Object, credentials: Mapping[str, bytes]) -> str:
-    """Changes when the provider has to be made anew."""
+    """Return a digest that changes whenever the provider must be created again."""
     digest = hashlib.sha256(orjson.dumps(spec, option=orjson.OPT_SORT_KEYS))
     for key in sorted(credentials):
         digest.update(b"\0" + key.encode() + b"\0" + hashlib.sha256(credentials[key]).digest())

@@ -1,4 +1,4 @@
-"""How many hosts each class has, by what can be done with them; kept up to date from Host events, so that nobody has to count. No I/O."""
+"""Count each class's hosts by their availability, updated by Host events."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ UNHEALTHY = {"Unhealthy", "HostError", "HostGone", "Quarantined", "Orphaned"}
 
 
 class HostCounts:
-    """The hosts of every class, counted. A host that is free may be dirty, too."""
+    """The counts of every class. A free host may be dirty, too."""
 
     def __init__(self) -> None:
         self._counts: dict[str, Counter[str]] = defaultdict(Counter)
 
     def update(self, old: Object | None, new: Object | None) -> bool:
-        """Takes in a Host's change. False if it changes no count."""
+        """Process a Host's change. Return False if no count changes."""
         before, after = traits(old), traits(new)
         if before == after:
             return False
@@ -31,12 +31,12 @@ class HostCounts:
         return True
 
     def of(self, class_name: str) -> dict[str, int]:
-        """As it is said in the class's status."""
+        """Return the counts for the class's status."""
         return {key: self._counts[class_name][key] for key in KEYS}
 
 
 def traits(host: Object | None) -> tuple[str, tuple[str, ...]]:
-    """The class of a Host, and what it counts as."""
+    """Return the class of a Host, and the counts to which it belongs."""
     if host is None:
         return "", ()
     status, claimed = host.get("status") or {}, bool(host["spec"].get("claimRef"))
