@@ -5,7 +5,6 @@ This is the composition root for production."""
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import socket
 from pathlib import Path
@@ -24,6 +23,7 @@ from apiserver.server.apiservice import CaBundleKeeper
 from apiserver.server.app import CannotListen, Config, build
 from apiserver.server.delegation.admission import ManagementAdmission
 from apiserver.server.delegation.delegation import Delegation
+from apiserver.server.memory import settle
 from apiserver.server.registration import Registrations
 from apiserver.server.servingcert import FileCertificate, SelfMade, stored_authority
 from apiserver.server.tls import BadServingCertificate, ServerTls
@@ -147,12 +147,7 @@ class _Server:
             )
         )
         async with app:
-            # Present objects stay, so the garbage collector need not examine them again. The
-            # objects of running requests need not be examined for every 700 new objects, which are
-            # a few requests' worth: that takes a twentieth of all CPU and finds almost nothing.
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(20_000)
+            settle()
             if self._arguments.port_file is not None:
                 _write_port(self._arguments.port_file, app.port)
             await asyncio.Event().wait()

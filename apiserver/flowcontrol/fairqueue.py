@@ -28,13 +28,14 @@ REMEMBERED = 1024
 
 
 class Flow(Generic[T]):
-    """One user's requests. `finish`: its virtual finish time. `held`: what it has in use. `mean`: what one of its requests costs."""
+    """One user's requests. `finish`: its virtual finish time. `held`: what it has in use. `mean`: what one of its requests costs. `peak`:
+    what one may cost, as the most expensive of the last ones did."""
 
-    __slots__ = ("finish", "held", "key", "listed", "mean", "waiting")
+    __slots__ = ("finish", "held", "key", "listed", "mean", "peak", "waiting")
 
     def __init__(self, key: Hashable) -> None:
         self.key = key
-        self.finish, self.mean, self.held, self.listed = 0.0, 0.0, 0, False
+        self.finish, self.mean, self.peak, self.held, self.listed = 0.0, 0.0, 0.0, 0, False
         self.waiting: deque[T] = deque()
 
 

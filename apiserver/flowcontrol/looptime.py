@@ -1,8 +1,10 @@
 """The event loop's time, shared between flows by what their requests really took of it.
 
-A request is driven step by step, from one suspension to the next, and each step is measured. In each round of the loop, the flows whose
-requests can go on have a few milliseconds, the flow that has had least first; others wait for a round to come. So a request of a flow
-that has had little waits for one round, however many requests, and however expensive ones, other flows have.
+A request is driven step by step, from one suspension to the next, and each step is measured. In
+each round of the loop, the flows whose requests can go on have a millisecond, the flow that has had
+least first; others wait for a round to come. So a request of a flow that has had little waits for
+one round, however many requests, and however expensive ones, other flows have. What is measured is
+the thread's CPU time: nobody pays for the time in which the machine did something else.
 """
 
 from __future__ import annotations
@@ -25,26 +27,35 @@ R = TypeVar("R")
 ROUND = 0.001
 """Seconds of a round that are shared out: as long as a turn of long work (endpoints.turns)."""
 PAUSE = 3
-"""Rounds in which nothing is shared out after a step that was longer than one: what has come in meanwhile takes some rounds from the socket
-to its handler and back, and would else wait for a long step in each of them. A round without work takes microseconds."""
+"""Rounds in which nothing is shared out after one that took longer than it should: what has come in
+meanwhile takes some rounds from the socket to its handler and back, and would else wait for a long
+step in each of them. A round without work takes microseconds."""
+ARRIVAL, LONGEST = 2, 6
+"""Rounds in which nothing is shared out after a request has come in, of a flow that is not known
+yet: in the first its connection notices it, in the second it begins. And how many there are in a
+row at most, whatever comes in."""
 SLACK = 0.001
 """A flow that has had no more than this beyond its share goes on at once."""
 LEAST = 0.00002
 """What a step costs at least, as it is expected: the loop's own work for it."""
-SMOOTH = 0.2
+SMOOTH, FADE = 0.2, 0.99
+"""How fast a flow's mean follows its steps, and how slowly its longest step is forgotten: a hundred
+short steps tell little of the next."""
 
 
 class LoopTime:
-    """Shares one event loop. `seconds`: what was used of it, by the name under which it was asked for."""
+    """Shares one event loop. `seconds`: what was used of it, by the name under which it was asked
+    for."""
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, clock: Callable[[], float] = time.thread_time) -> None:
         self.seconds: dict[str, float] = {}
         self._clock = clock
         self._queue: FairQueue[asyncio.Future[float]] = FairQueue()
-        self._spent, self._ahead, self._armed, self._pause = 0.0, 0.0, False, 0
+        self._spent, self._ahead, self._armed, self._pause, self._paused = 0.0, 0.0, False, 0, 0
 
     async def run(self, name: str, key: Hashable, coroutine: Coroutine[Any, Any, R], *, reserved: bool = False) -> R:
-        """The coroutine's result; its steps are the flow's (name, key). `reserved`: the flow has as much as all others together."""
+        """The coroutine's result; its steps are the flow's (name, key). `reserved`: the flow has as
+        much as all others together."""
         flow = self._queue.flow((name, key))
         flow.held += 1
         try:
@@ -54,10 +65,18 @@ class LoopTime:
             flow.held -= 1
             self._queue.forget(flow)
 
+    def arrived(self) -> None:
+        """Note that a request has come in. Unless it is its flow's turn to wait, it meets no step
+        but the one that is under way."""
+        self._pause = max(self._pause, ARRIVAL)
+
     def ready(self, flow: Flow[asyncio.Future[float]], *, reserved: bool) -> bool:
-        """Whether the flow's next step may run now. In a round that is over, only those that owe nothing may, and not for ever."""
+        """Whether the flow's next step may run now. In a round that is over, only those that owe
+        nothing may, and not for ever. A flow of which something waits already waits as a whole."""
         self._arm()
         queue = self._queue
+        if flow.waiting:
+            return False
         queue.begin(flow)
         owes = flow.finish > queue.now + SLACK
         now = (not queue.length and self._spent < ROUND and not self._pause) if owes else (reserved or self._ahead < ROUND)
@@ -66,7 +85,8 @@ class LoopTime:
         return now
 
     def wait(self, flow: Flow[asyncio.Future[float]]) -> asyncio.Future[float]:
-        """Done in the round in which the flow's next step may run; its result is what has been charged for that."""
+        """Done in the round in which the flow's next step may run; its result is what has been
+        charged for that."""
         future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._queue.append(flow, future)
         return future
@@ -75,12 +95,13 @@ class LoopTime:
         """Notes what a step took."""
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds
         self._spent += seconds
-        if seconds > ROUND:
+        if self._spent > ROUND:
             self._pause = PAUSE
         if not charged:
             self._ahead += seconds
         cost = max(seconds, LEAST) / (1 + len(self._queue) if reserved else 1)
         flow.mean += (cost - flow.mean) * SMOOTH
+        flow.peak = max(seconds, flow.peak * FADE)
         self._queue.charge(flow, cost - charged)
 
     def _arm(self) -> None:
@@ -92,17 +113,18 @@ class LoopTime:
         """A round begins: what is called soon is called in the next one."""
         self._armed, self._spent, self._ahead = False, 0.0, 0.0
         queue, granted = self._queue, 0.0
-        if self._pause:
-            self._pause -= 1
+        if self._pause and self._paused < LONGEST:
+            self._pause, self._paused = self._pause - 1, self._paused + 1
             self._arm()
             return
+        self._pause = self._paused = 0
         while granted < ROUND and (flow := queue.first()) is not None:
             future = queue.take()
             queue.offer(flow)
             if future.done():
                 continue  # cancelled: the client is gone
             expected = max(flow.mean, LEAST)
-            granted += expected
+            granted += max(flow.peak, LEAST)
             queue.charge(flow, expected)
             future.set_result(expected)
         if queue.length:

@@ -198,7 +198,7 @@ class App:
             meter=self.watchdog,
             reduced=frozenset((one.resource.group, one.resource.plural) for one in config.registries if one.reduced is not None),
         )
-        self._connections = Connections(chain.build(self._handle, parts))
+        self._connections = Connections(chain.build(self._handle, parts), arrived=self._config.flow_control.loop.arrived)
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(

@@ -98,6 +98,13 @@ class Connection(RequestHandler):
         response.force_close()
         return response
 
+    def data_received(self, data: bytes) -> None:
+        """Report a request whose headers are complete. Its task has not begun yet."""
+        before = self._request_count
+        super().data_received(data)
+        if self._request_count != before and isinstance(self._manager, Connections):
+            self._manager.arrived()
+
     @property
     def idle_since_start(self) -> bool:
         """Whether no complete headers have arrived yet."""
@@ -105,7 +112,8 @@ class Connection(RequestHandler):
 
 
 class Connections(web.Server):
-    """All connections of one port. Pass it to loop.create_server."""
+    """All connections of one port. Pass it to loop.create_server. `arrived` is called for each
+    request that has come in."""
 
     def __init__(
         self,
@@ -114,10 +122,11 @@ class Connections(web.Server):
         header_seconds: float = HEADER_SECONDS,
         idle_seconds: float = IDLE_SECONDS,
         max_connections: int = MAX_CONNECTIONS,
+        arrived: Callable[[], object] = lambda: None,
     ) -> None:
         # A handler is cancelled when its client disconnects, because its further work is useless.
         super().__init__(handler, handler_cancellation=True, request_factory=self._request)
-        self._header_seconds, self._max_connections = header_seconds, max_connections
+        self._header_seconds, self._max_connections, self.arrived = header_seconds, max_connections, arrived
         self._options: dict[str, Any] = {
             "keepalive_timeout": idle_seconds,
             "access_log": None,

@@ -2,8 +2,9 @@
 NAMESPACE COUNT`.
 
 `COUNT` connections, each of which asks for the most expensive things that a tenant may ask for, one
-after the other without a pause, until stdin ends. Prints a line when the first answer has come, and
-at the end how many answers of each status there were, as JSON.
+after the other without a pause, until stdin ends. Prints a line when there are as many answers as
+connections, all of which are made by then, and at the end how many answers of each status there
+were, as JSON.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ async def main(arguments: Sequence[str]) -> None:
     answers: Counter[int] = Counter()
     async with ClientSession(url, connector=TCPConnector(ssl=context, limit=0), timeout=TIMEOUT, auto_decompress=False) as session:
         clients = [asyncio.create_task(_client(session, requests(namespace), number, answers)) for number in range(int(count))]
-        while not answers:  # noqa: ASYNC110 - nothing tells
+        while answers.total() < int(count):  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0.01)
         print("busy", flush=True)
         await asyncio.to_thread(sys.stdin.read)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import uvloop
 
@@ -14,10 +15,14 @@ from apiserver.dev.directory import Directory
 from apiserver.dev.endpoints import management_endpoint
 from storage.base import StorageError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-async def main(folder: Path, storage: str) -> None:
+
+async def main(folder: Path, storage: str, up: Callable[[], None] = lambda: None) -> None:
     endpoint = management_endpoint(open_store(storage), Directory(folder).authority(), 0)
     async with endpoint.app as app:
+        up()
         print(app.port, flush=True)
         await asyncio.Event().wait()
 

@@ -33,6 +33,7 @@ from apiserver.filters.authorization import MASTERS, PrivilegedGroup, UnionAutho
 from apiserver.registry.catalog import management_catalog
 from apiserver.registry.generic.context import Context, UserInfo
 from apiserver.server.app import App, Config, build
+from apiserver.server.memory import settle
 from apiserver.server.pki import Authority
 from apiserver.server.tls import ServerTls
 from storage.cache import WatchCache
@@ -212,16 +213,15 @@ class Served:
         thread = threading.Thread(target=loop.run_forever, name="server", daemon=True)
         thread.start()
         self = cls(Server(folder), loop)
+        thresholds = gc.get_threshold()
         try:
             self.await_(self.server.start())
-            gc.collect()
-            gc.freeze()
-            gc.set_threshold(20_000)  # both as `serve` does
+            settle()  # as `serve` does
             self.steps.watch(loop)
             yield self
         finally:
             self.steps.end()
-            gc.set_threshold(700)
+            gc.set_threshold(*thresholds)
             gc.unfreeze()
             for client in self.clients:
                 client.close()

@@ -42,6 +42,10 @@ Messages and field sets quote them once for each value."""
 LARGE = 1000
 """The number of values from which on other requests get a turn between the steps of handling a
 body."""
+BIG = 64 * 1024
+"""The number of bytes from which on each step of decoding a body is a turn of its own.
+
+A step may take half a millisecond for each 100 KB."""
 CHEAP = 64 * 1024
 """The number of brackets up to which a body with too many values is still parsed.
 
@@ -98,16 +102,18 @@ async def value_of(call: Call, body: bytes, media: str, *, find_duplicates: bool
 
     See read_value."""
     turn, steps = TURNS.begin(), _steps(body, media, find_duplicates=find_duplicates)
+    if len(body) > BIG:
+        await turn.leave()
     while True:
         try:
             next(steps)
         except StopIteration as end:
             decoded: Decoded = end.value
             break
-        await turn.over()
+        await (turn.leave() if len(body) > BIG and not media.endswith("yaml") else turn.over())
     note(call, decoded.value)
     if decoded.large:
-        await TURNS.next()
+        await turn.leave()
     return decoded
 
 

@@ -91,8 +91,13 @@ class Turn:
         Call this wherever the work can be interrupted. A turn ends by the clock, whatever was done
         or awaited."""
         if time.perf_counter() >= self._ends:
-            await (asyncio.sleep(0) if _shared.get() else self._turns.next())
-            self._ends = time.perf_counter() + self._turns.seconds
+            await self.leave()
+
+    async def leave(self) -> None:
+        """Return when the next turn begins, however short this one was. To be called before work
+        that cannot be divided."""
+        await (asyncio.sleep(0) if _shared.get() else self._turns.next())
+        self._ends = time.perf_counter() + self._turns.seconds
 
 
 TURNS = Turns()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from apiserver.registry.fieldmanager.fieldset import FieldSet, Tree
-from apiserver.registry.fieldmanager.items import CONTAINERS, grouped, kind_of, same
+from apiserver.registry.fieldmanager.items import CONTAINERS, are_texts, grouped, kind_of, same
 from apiserver.registry.fieldmanager.schema import DEDUCED
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ def whole(type_: Type, value: Any) -> Tree:
         map_ = type_.map
         if map_ is None or map_.atomic:
             return {}
+        if are_texts(map_, value):
+            return {".": {}} | {f"f:{name}": {} for name in value}
         fields = map_.fields
         for name, part in value.items():
             element, part_type = fields.get(name) or (f"f:{name}", map_.element or DEDUCED)

@@ -10,13 +10,21 @@ from apiserver.registry.fieldmanager.errors import SchemaMismatch
 from apiserver.registry.fieldmanager.schema import ANYTHING, DEDUCED
 
 if TYPE_CHECKING:
-    from apiserver.registry.fieldmanager.schema import ListType, Type
+    from apiserver.registry.fieldmanager.schema import ListType, MapType, Type
 
-__all__ = ["CONTAINERS", "Kind", "element_of", "grouped", "kind_of", "same"]
+__all__ = ["CONTAINERS", "Kind", "are_texts", "element_of", "grouped", "kind_of", "same"]
 
 Kind = Literal["map", "scalar", "list"]
 
 CONTAINERS = (dict, list)
+_TEXT = frozenset((str,))
+
+
+def are_texts(map_: MapType, values: dict[str, Any]) -> bool:
+    """Tell whether a map is one of texts, as labels and annotations are, and has only such: these are
+    the maps with many entries, which are then handled at the speed of C."""
+    element = map_.element
+    return not map_.fields and element is not None and element.scalar == "string" and _TEXT.issuperset(map(type, values.values()))
 
 
 def kind_of(type_: Type, value: Any) -> Kind:

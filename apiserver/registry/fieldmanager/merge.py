@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from apiserver.registry.fieldmanager.items import element_of, grouped, kind_of
+from apiserver.registry.fieldmanager.items import are_texts, element_of, grouped, kind_of
 from apiserver.registry.fieldmanager.schema import DEDUCED
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ def _values(type_: Type, left: Any, right: Any) -> Any:
 
 
 def _maps(map_: MapType, left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
+    if are_texts(map_, right):
+        texts = {name: value for name, value in right.items() if left.get(name) != value}
+        return {**left, **texts} if texts else left
     changed: dict[str, Any] = {}
     for name, value in right.items():
         before = left.get(name, _ABSENT)

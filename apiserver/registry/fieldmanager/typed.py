@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from apiserver.registry.fieldmanager.compare import Comparison, compare
 from apiserver.registry.fieldmanager.errors import SchemaMismatch
 from apiserver.registry.fieldmanager.fieldset import FieldSet, Tree, is_member
-from apiserver.registry.fieldmanager.items import element_of, grouped, kind_of
+from apiserver.registry.fieldmanager.items import are_texts, element_of, grouped, kind_of
 from apiserver.registry.fieldmanager.merge import merge
 from apiserver.registry.fieldmanager.schema import DEDUCED
 
@@ -50,6 +50,8 @@ def _listed(type_: Type, value: Any) -> tuple[Tree, bool]:
 
 
 def _listed_map(map_: MapType, values: dict[str, Any]) -> Tree:
+    if are_texts(map_, values):
+        return {f"f:{name}": {} for name in values}
     found: Tree = {}
     for name, value in values.items():
         declared = map_.fields.get(name)
@@ -96,6 +98,8 @@ def _errors(type_: Type, value: Any, path: str, duplicates: bool) -> list[tuple[
 
 
 def _map_errors(map_: MapType, values: dict[str, Any], path: str, duplicates: bool) -> list[tuple[str, str]]:
+    if are_texts(map_, values):
+        return []
     found: list[tuple[str, str]] = []
     for name, value in values.items():
         declared = map_.fields.get(name)

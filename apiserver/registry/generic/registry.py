@@ -182,6 +182,7 @@ class Registry:
                 raise conflict(self.resource.group, self.resource.plural, name, why)
             metadata.check_numbers(self.resource, name, {}, wanted.get("metadata"))
             obj = self.tracking.apply(context, None, wanted, "", now(), force=force)
+            await context.breathe()
             # there is none to match
             obj = {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}}
             try:
@@ -242,6 +243,7 @@ class Registry:
 
     async def _admitted(self, write: Attributes, new: dict[str, Any]) -> dict[str, Any]:
         """Return the object that the write may store after admission."""
+        await write.context.breathe()
         admitted = await self.admission.admit(write)
         return new if admitted is new or admitted is None else self._checked(write.old, admitted)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from apiserver.flowcontrol.looptime import ROUND, LoopTime
+from apiserver.flowcontrol.looptime import ARRIVAL, LONGEST, ROUND, LoopTime
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -65,6 +65,59 @@ async def test_a_request_of_several_steps_waits_for_one_long_step_in_all() -> No
     for task in greedy:
         task.cancel()
     await asyncio.gather(*greedy, return_exceptions=True)
+
+
+async def test_nothing_is_shared_out_while_a_request_is_on_its_way() -> None:
+    loop = Loop()
+    greedy = [loop.start("greedy", 1_000, ROUND / 2) for _ in range(20)]
+    await turn(50)
+    for _ in range(5):
+        loop.shared.arrived()
+        await turn()  # what was granted before
+        before = len(loop.done)
+        await turn(ARRIVAL - 1)
+        assert len(loop.done) == before
+        await turn(10)
+        assert len(loop.done) > before
+    for task in greedy:
+        task.cancel()
+    await asyncio.gather(*greedy, return_exceptions=True)
+
+
+async def test_requests_that_come_in_all_the_time_hold_nobody_up_for_ever() -> None:
+    loop = Loop()
+    greedy = [loop.start("greedy", 1_000, 2 * ROUND) for _ in range(20)]
+    await turn(50)
+    before, count = len(loop.done), 10 * (LONGEST + 1)
+    for _ in range(count):
+        loop.shared.arrived()
+        await turn()
+    assert len(loop.done) - before >= count / (LONGEST + 1) - 1
+    for task in greedy:
+        task.cancel()
+    await asyncio.gather(*greedy, return_exceptions=True)
+
+
+async def test_short_steps_before_a_long_one_do_not_make_it_share_a_round() -> None:
+    """One flow's steps are of any length: nobody knows which is next, so each that may be long has
+    a round for itself."""
+    loop = Loop()
+
+    async def mixed() -> None:
+        for number in range(1_000):
+            loop.now += 3 * ROUND if number % 4 == 3 else ROUND / 10
+            loop.done.append("step")
+            await asyncio.sleep(0)
+
+    tasks = [asyncio.create_task(loop.shared.run("level", "mixed", mixed())) for _ in range(20)]
+    await turn(200)
+    for _ in range(50):
+        before = len(loop.done)
+        await turn()
+        assert len(loop.done) - before <= 1
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_each_gets_the_same_time_whatever_its_steps_cost_and_how_many_it_has() -> None:

@@ -110,7 +110,8 @@ class Setup:
             auditor=self.auditor,
         )
         handler = chain.build(self.handler, parts)
-        return Connections(handler, header_seconds=self.header_seconds, max_connections=self.max_connections)
+        arrived = self.flow_control.loop.arrived
+        return Connections(handler, header_seconds=self.header_seconds, max_connections=self.max_connections, arrived=arrived)
 
 
 @dataclass

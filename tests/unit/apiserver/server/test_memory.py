@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from apiserver.server.memory import keep_freed
+from apiserver.server.memory import THRESHOLDS, keep_freed
 
 FAULTS = """
 import resource
@@ -30,3 +30,17 @@ def test_memory_is_used_again() -> None:
         pytest.skip("another C library than glibc")
     found = subprocess.run([sys.executable, "-c", FAULTS], check=True, capture_output=True, text=True)
     assert int(found.stdout) < PAGES / 2
+
+
+SETTLED = """
+import gc
+from apiserver.server.memory import settle
+made = [[number] for number in range(1000)]
+settle()
+print(gc.get_freeze_count() > 1000, not [one for one in gc.get_objects() if one is made], gc.get_threshold()[0])
+"""
+
+
+def test_what_is_there_is_not_looked_at_again() -> None:
+    found = subprocess.run([sys.executable, "-c", SETTLED], check=True, capture_output=True, text=True)
+    assert found.stdout.split() == ["True", "True", str(THRESHOLDS[0])]

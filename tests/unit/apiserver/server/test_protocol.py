@@ -15,6 +15,7 @@ from aiohttp import web
 
 from apiserver.apis.status import conflict
 from apiserver.filters.flowcontrol import FlowControl
+from apiserver.flowcontrol.looptime import LoopTime
 from storage.base import Compacted, Unavailable
 from tests.unit.apiserver.authorities import client_context
 from tests.unit.apiserver.server.harness import CLIENTS, SERVING, Setup, serving
@@ -304,3 +305,14 @@ async def test_the_client_says_which_cipher_is_best(order: int) -> None:
         assert writer.get_extra_info("cipher")[0] == ciphers[0]
         writer.close()
         await writer.wait_closed()
+
+
+async def test_flow_control_hears_of_each_request_that_comes_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[None] = []
+    monkeypatch.setattr(LoopTime, "arrived", lambda _: heard.append(None))
+    async with serving(Setup()) as port:
+        client = port.client(ALICE)
+        for number in range(1, 3):
+            async with client.get("/version") as response:
+                await response.read()
+            assert len(heard) == number

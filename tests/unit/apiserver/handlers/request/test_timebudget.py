@@ -23,6 +23,13 @@ async def test_a_turn_that_lasts_is_not_interrupted() -> None:
     assert done == ["a"] * 3 + ["b"] * 3
 
 
+async def test_a_turn_is_left_before_work_that_cannot_be_divided() -> None:
+    done: list[str] = []
+    asyncio.get_running_loop().call_soon(done.append, "other")
+    await Turns(60.0).begin().leave()
+    assert done == ["other"]
+
+
 async def test_one_has_its_turn_each_time_the_loop_comes_around() -> None:
     """However many there are, what else is ready waits for one of them only."""
     done: list[str] = []
