@@ -46,6 +46,8 @@ __all__ = ["App", "CannotListen", "Config", "build"]
 
 log = logging.getLogger(__name__)
 
+LINGER_STEP = 0.25
+
 
 class CannotListen(Exception):
     """The server cannot listen on the address. The message gives the reason and says what to do."""
@@ -172,10 +174,8 @@ class App:
     async def stop(self) -> None:
         """Stop gracefully. Calling this again has no effect."""
         self._stopping = True
-        if self._connections is not None:
-            self._connections.wind_down()
-        if self._server is not None:
-            await asyncio.sleep(self._config.linger_seconds)
+        if self._server is not None and self._connections is not None:
+            await self._linger(self._connections)
             self._server.close()
         self.api.stop_watches()
         if self._connections is not None:
@@ -185,6 +185,15 @@ class App:
         await self._config.cache.close()
         if self._config.audit_log is not None:
             await asyncio.to_thread(self._config.audit_log.close)
+
+    async def _linger(self, connections: Connections) -> None:
+        """Serves on until nobody sends requests here: load balancers have noticed, and connections were closed one by one."""
+        connections.wind_down()
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._config.linger_seconds
+        while loop.time() < end:
+            connections.close_idle()
+            await asyncio.sleep(min(LINGER_STEP, end - loop.time()))
 
     async def _listen(self, tls: ServerTls) -> None:
         config = self._config

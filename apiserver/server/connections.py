@@ -37,6 +37,10 @@ Later requests on the connection have IDLE_SECONDS after the previous answer."""
 IDLE_SECONDS = 120.0
 """Longer than the 90 s of Go's clients. So clients close, and no request meets a closing
 connection."""
+PAUSE_SECONDS = 1.0
+"""A client is not about to use a connection that it has not used for so long.
+
+Pools take the connection that was used last."""
 MAX_CONNECTIONS = 8192
 MAX_LINE = 16 * 1024
 """The bytes of the request line, enough for a label selector with hundreds of values."""
@@ -69,11 +73,11 @@ class Request(web.BaseRequest):
 class Connection(RequestHandler):
     """One connection."""
 
-    __slots__ = ("_connections",)
+    __slots__ = ("_connections", "_made")
 
     def __init__(self, connections: Connections, **options: Any) -> None:
         super().__init__(connections, **options)
-        self._connections = connections
+        self._connections, self._made = connections, self._loop.time()
 
     @property
     def winding_down(self) -> bool:
@@ -104,6 +108,13 @@ class Connection(RequestHandler):
         super().data_received(data)
         if self._request_count != before and isinstance(self._manager, Connections):
             self._manager.arrived()
+
+    @property
+    def idle_since(self) -> float | None:
+        """The loop's time of the last answer, or of the beginning; None during a request."""
+        if self._request_in_progress or self._messages:
+            return None
+        return self._next_keepalive_close_time - self._keepalive_timeout if self._request_count else self._made
 
     @property
     def idle_since_start(self) -> bool:
@@ -159,6 +170,17 @@ class Connections(web.Server):
 
         Clients then connect to another replica, and lose no request to a closing connection."""
         self.winding_down = True
+
+    def close_idle(self) -> None:
+        """Close connections that clients have not used for PAUSE_SECONDS.
+
+        When watches end, all their clients begin again at once, and would reach for connections
+        that are closed at that moment."""
+        before = self._loop.time() - PAUSE_SECONDS
+        for handler in list(self._connections):
+            since = handler.idle_since if isinstance(handler, Connection) else None
+            if since is not None and since <= before:
+                handler.force_close()
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """Remove the connection from the count."""

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import json
 import ssl
-import subprocess
 import urllib.request
-from contextlib import contextmanager, suppress
-from dataclasses import replace
+from contextlib import contextmanager
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +16,11 @@ import pytest
 
 from tests.integration import running
 from tests.integration.objects import workload
+from tests.integration.replicas import Replica, is_ready, start_replica
 from tests.integration.running import Running, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 PATH = "/apis/workload.metal3.io/v1alpha1/namespaces/a/workloads"
 ROUNDS = 30
@@ -33,43 +31,19 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Running]]
     """The same cluster three times, each with a server of its own to ask directly. The last one is
     the cluster's own process."""
     folder = tmp_path_factory.mktemp("cluster") / "replicas"
-    more: list[subprocess.Popen[bytes]] = []
+    more: list[Replica] = []
     try:
         cluster = running.start(
             folder, "--storage", "etcd", "--hosts", "0", "--bmo", "none", "--controllers", "off", "--tenants", "a", "--fsync", "off"
         )
-        made = [another(cluster, folder / f"replica-{number}", more) for number in range(2)]
-        eventually(lambda: all(ready(server) for server in made))
-        yield [*made, cluster]
+        for number in range(2):
+            more.append(start_replica(cluster, folder / f"replica-{number}"))
+        eventually(lambda: all(is_ready(replica.server) for replica in more))
+        yield [*(replica.server for replica in more), cluster]
     finally:
-        for process in more:
-            process.kill()
-            process.wait(10)
+        for replica in more:
+            replica.kill()
         running.stop(folder)
-
-
-def another(cluster: Running, folder: Path, more: list[subprocess.Popen[bytes]]) -> Running:
-    """One more server, started as the cluster's own was."""
-    folder.mkdir()
-    records = [json.loads(line) for line in (cluster.root / "processes.jsonl").read_text().splitlines()]
-    argv = next(record["argv"] for record in records if record["name"] == "apiserver")
-    argv[argv.index("--secure-port") + 1] = "0"
-    argv[argv.index("--audit-log-path") + 1] = str(folder / "audit.jsonl")
-    with (folder / "log").open("wb") as log:
-        more.append(subprocess.Popen([*argv, "--port-file", str(folder / "port")], stdin=subprocess.DEVNULL, stdout=log, stderr=log))
-
-    def port() -> str:
-        assert more[-1].poll() is None, (folder / "log").read_text()
-        return (folder / "port").read_text() if (folder / "port").exists() else ""
-
-    url = f"https://127.0.0.1:{int(eventually(port))}"
-    return replace(cluster, description=cluster.description | {"apiserver": cluster.description["apiserver"] | {"url": url}})
-
-
-def ready(server: Running) -> bool:
-    with suppress(OSError):
-        return server.direct("/readyz", identity=server.admin_identity()).code == 200
-    return False
 
 
 def ask(server: Running, method: str, path: str, body: Any = None) -> Any:
@@ -106,7 +80,7 @@ def test_a_watch_goes_on_at_another_server_when_its_own_is_killed(servers: list[
             next(events)
     ask(others[1], "POST", PATH, workload("between"))
     ask(others[1], "DELETE", f"{PATH}/before-0")
-    eventually(lambda: ready(killed))
+    eventually(lambda: is_ready(killed))
     for server in (others[0], killed):  # also by the one that was not there meanwhile
         with watching(server, told[-1]["object"]["metadata"]["resourceVersion"]) as events:
             rest = [next(events), next(events)]

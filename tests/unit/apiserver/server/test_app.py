@@ -240,6 +240,22 @@ async def test_while_it_lingers_requests_are_served_and_their_connections_close(
     assert events == ["ADDED", "DELETED"], "watches go on until the port closes"
 
 
+async def test_while_it_lingers_connections_that_nobody_uses_are_closed(tmp_path: Path) -> None:
+    """Before watches end: their clients all begin again at once, and would reach for connections that are closed at that moment."""
+    app = await started(app_of(tmp_path, linger_seconds=4))
+    async with client(app) as owner, owner.get(f"{WORKLOADS}?watch=true") as watch:
+        unused, used = [await asyncio.open_connection("127.0.0.1", app.port, ssl=client_context(SERVING, None)) for _ in range(2)]
+        used[1].write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert (await used[0].readline()).split()[1] == b"200"
+        stopping = asyncio.create_task(app.stop())
+        assert await unused[0].read() == b""
+        assert (await used[0].read()).endswith(b"ok")
+        assert (watch.content.at_eof(), stopping.done()) == (False, False)
+        await stopping
+        for _, writer in (unused, used):
+            writer.close()
+
+
 async def started(app: App) -> App:
     await app.start()
     return app
