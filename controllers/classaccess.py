@@ -76,7 +76,7 @@ def default_class(classes: Iterable[Object]) -> Object | None:
 def not_allowed(class_: Object, workload: Object) -> tuple[str, str] | None:
     """Return a reason and a message if the class does not allow the Workload's deployment, else
     None."""
-    problems = deploy_problems(workload["spec"], class_["spec"])
+    problems = deploy_problems({**workload["spec"], "className": name_of(class_)}, class_["spec"])
     if not problems:
         return None
     field, problem = problems[0]

@@ -97,7 +97,7 @@ class HostSource(Model):
 
     namespace: str | None = Field(default=None, description="Its namespace at the source.")
     name: str = Field(min_length=1, description="Its name at the source.")
-    uid: str = Field(min_length=1, description="Its uid at the source.")
+    uid: str = Field(min_length=1, description="Its uid at the source. Immutable.")
     identity_namespace: str | None = Field(default=None, description="The namespace here in which the view has the source's uid itself.")
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 __all__ = [
     "DEFAULT_SCHEMES",
@@ -34,6 +34,9 @@ __all__ = [
 MAX_URL = 2048
 """The length of a URL in characters."""
 MAX_METHOD = 63
+CLASS = "the class"
+MOST_RULES = 10
+"""Rules of a class that a message repeats."""
 DEFAULT_SCHEMES = ("https", "http", "oci")
 PROVIDER_SCHEMES: Mapping[str, tuple[str, ...]] = {
     "metal3.io/cloud": ("ami", "glance"),
@@ -266,7 +269,7 @@ def _effective(location: Location, of: Location) -> int | None:
     return location.port or {"https": 443, "http": 80, "oci": 443}.get(of.scheme)
 
 
-def url_problem(url: str, class_spec: Mapping[str, Any] | None) -> str | None:
+def url_problem(url: str, class_spec: Mapping[str, Any] | None, who: str = CLASS) -> str | None:
     """Return the rule that the URL violates as a phrase, or None if it may be fetched.
 
     Without a class, only what no class could allow is refused."""
@@ -285,11 +288,20 @@ def url_problem(url: str, class_spec: Mapping[str, Any] | None) -> str | None:
     if any(_covers(_rule(rule), location) for rule in named if bad_rule(rule) is None):
         return None
     if f"{location.scheme}://" not in [rule.lower() for rule in rules if _is_scheme(rule)]:
-        return f"the class does not allow it: spec.images.allow has {', '.join(rules[:10]) or 'nothing'}"
+        return _not_allowed(rules, who, stated=stated is not None)
     if location.scheme in _CLOUD_IDS and location.host and not any(location.segments) and location.port is None:
         return None
     inner = inner_problem(location.host)
-    return f"{inner}, and no rule of the class's spec.images.allow names it" if inner else None
+    return f"{inner}: use another host, or ask the owner of {who} to name this one in its images.allow" if inner else None
+
+
+def _not_allowed(rules: Sequence[str], who: str, *, stated: bool) -> str:
+    """Return the message for a URL that no rule covers. What a class allows without a rule is
+    shown nowhere else."""
+    if not rules:
+        return f"{who} allows no URL: ask its owner for a rule in images.allow"
+    listed = ", ".join(rules[:MOST_RULES]) + (", …" if len(rules) > MOST_RULES else "")
+    return f"{who} allows {listed}{'' if stated else ' (the default)'}: use such a URL, or ask its owner for a rule in images.allow"
 
 
 def deploy_problems(spec: Mapping[str, Any], class_spec: Mapping[str, Any] | None) -> list[tuple[str, str]]:
@@ -297,8 +309,9 @@ def deploy_problems(spec: Mapping[str, Any], class_spec: Mapping[str, Any] | Non
 
     `spec` is that of a Workload or BareMetalHost; its image and customDeploy are checked."""
     image, custom = spec.get("image") or {}, spec.get("customDeploy") or {}
-    problems = _image_problems(image, class_spec) if image else []
-    if custom and (problem := _method_problem(str(custom.get("method") or ""), class_spec)):
+    who = f'the class "{spec["className"]}"' if spec.get("className") else CLASS
+    problems = _image_problems(image, class_spec, who) if image else []
+    if custom and (problem := _method_problem(str(custom.get("method") or ""), class_spec, who)):
         problems.append(("customDeploy.method", problem))
     return problems
 
@@ -336,19 +349,19 @@ def digest_problem(image: Mapping[str, Any] | None, before: Mapping[str, Any] | 
     return f"neither a URL nor a digest of {' or '.join(wanted)} hexadecimal digits: correct it, or give a URL that serves it"
 
 
-def _image_problems(image: Mapping[str, Any], class_spec: Mapping[str, Any] | None) -> list[tuple[str, str]]:
+def _image_problems(image: Mapping[str, Any], class_spec: Mapping[str, Any] | None, who: str) -> list[tuple[str, str]]:
     url, checksum = str(image.get("url") or ""), str(image.get("checksum") or "")
     problems = []
-    if problem := url_problem(url, class_spec):
+    if problem := url_problem(url, class_spec, who):
         problems.append(("image.url", problem))
-    if checksum and not _DIGEST.fullmatch(checksum) and (problem := url_problem(checksum, class_spec)):
+    if checksum and not _DIGEST.fullmatch(checksum) and (problem := url_problem(checksum, class_spec, who)):
         problems.append(("image.checksum", f"neither a checksum nor a URL that may be fetched: {problem}"))
     if url[:6].lower() == "oci://" and checksum:
         problems.append(("image.checksum", "an OCI image is verified by its digest: leave the checksum out"))
     return problems
 
 
-def _method_problem(method: str, class_spec: Mapping[str, Any] | None) -> str | None:
+def _method_problem(method: str, class_spec: Mapping[str, Any] | None, who: str) -> str | None:
     if not _METHOD.fullmatch(method):
         return f"not a deploy method: at most {MAX_METHOD} lower-case letters, digits, -, _ and ., letters or digits first and last"
     if class_spec is None:
@@ -356,4 +369,5 @@ def _method_problem(method: str, class_spec: Mapping[str, Any] | None) -> str | 
     methods = (class_spec.get("customDeploy") or {}).get("methods") or ()
     if method in methods:
         return None
-    return f"the class does not allow this deploy method: spec.customDeploy.methods has {', '.join(methods[:10]) or 'none'}"
+    allowed = f"allows {', '.join(methods[:MOST_RULES])}: use one of these" if methods else "allows no deploy methods: use an image"
+    return f"{who} {allowed}, or ask its owner to add the method to customDeploy.methods"

@@ -47,7 +47,7 @@ class WorkloadSpec(Model):
     """What to run (image or customDeploy, and first-boot configuration) and what it needs."""
 
     class_name: DNSSubdomain | None = Field(
-        default=None, description="The WorkloadClass that machines come from; the default class when empty."
+        default=None, description="The WorkloadClass that machines come from; the default class when empty. Fixed once a host is bound."
     )
     image: Image | None = Field(
         default=None, description="The operating system to write to the disk. Neither image nor customDeploy: reserve a host, run nothing."
@@ -63,10 +63,12 @@ class WorkloadSpec(Model):
         default=None, description="Secret of this namespace with network data for the config drive (key networkData)."
     )
     online: bool = Field(default=True, description="Whether the machine should be powered on.")
-    host_selector: LabelSelector | None = Field(default=None, description="Labels that the host must have.")
-    requirements: Requirements | None = Field(default=None, description="Hardware that the host must have.")
+    host_selector: LabelSelector | None = Field(default=None, description="Labels that the host must have. Fixed once a host is bound.")
+    requirements: Requirements | None = Field(default=None, description="Hardware that the host must have. Fixed once a host is bound.")
     failure_domain: str | None = Field(
-        default=None, max_length=253, description="Failure domain to prefer (label infrastructure.cluster.x-k8s.io/failure-domain)."
+        default=None,
+        max_length=253,
+        description="Failure domain to prefer (label infrastructure.cluster.x-k8s.io/failure-domain). Fixed once a host is bound.",
     )
     consumer_ref: ObjectReference | None = Field(default=None, description="The object on whose behalf this runs, such as a Metal3Machine.")
     automated_cleaning_mode: CleaningMode | None = Field(
@@ -81,7 +83,9 @@ class WorkloadSpec(Model):
         description="What a change of image or customDeploy does to a host that runs already. OnDelete keeps what runs, and says so in "
         "status, until the field is set back; Recreate empties the host, wipes it as the class says, and installs what spec asks for.",
     )
-    host_ref: HostRef | None = Field(default=None, description="Pin to this host, by the name of its BareMetalHost in this namespace.")
+    host_ref: HostRef | None = Field(
+        default=None, description="Pin to this host, by the name of its BareMetalHost in this namespace. Fixed once a host is bound."
+    )
 
     @model_validator(mode="after")
     def _one_way_to_deploy(self) -> Self:

@@ -35,8 +35,8 @@ Regex = Annotated[str, Field(max_length=1024), AfterValidator(_compiles)]
 class CredentialsSecretRef(Model):
     """The secret with the credentials for the source of machines, in the owner's namespace."""
 
-    namespace: DNSLabel
-    name: DNSSubdomain
+    namespace: DNSLabel = Field(description="The secret's namespace.")
+    name: DNSSubdomain = Field(description="The secret's name.")
 
 
 class AllowedNamespaces(Model):

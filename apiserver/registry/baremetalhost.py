@@ -239,7 +239,7 @@ class BareMetalHostViewRegistry(Registry):
     def _check_deployment(self, host: dict[str, Any], before: dict[str, Any], changes: dict[str, Any]) -> None:
         """Raise Refused if the class of the host does not allow the new deployment."""
         terms = class_spec(self.claims.classes, host["spec"]["className"]) or {}
-        causes = deploy_causes(changes, terms) + checksum_causes(changes, terms, before)
+        causes = deploy_causes({**changes, "className": host["spec"]["className"]}, terms) + checksum_causes(changes, terms, before)
         if causes:
             raise Refused(causes)
 

@@ -333,7 +333,7 @@ class WorkloadRegistry(Registry):
         if why is not None:
             raise conflict(GROUP, "hosts", target, why)
         terms = class_spec(self.claims.classes, host["spec"]["className"]) or {}
-        causes = deploy_causes(workload["spec"], terms) + retain_causes(workload["spec"], terms)
+        causes = deploy_causes({**workload["spec"], "className": host["spec"]["className"]}, terms) + retain_causes(workload["spec"], terms)
         if causes:
             raise refuse(self.resource, name, causes)
         host, workload = bound(host, workload, {"name": self.claims.view_name(host, namespace)}, namespace_uid)

@@ -65,14 +65,24 @@ def _convert(raw: dict[str, Any], definitions: dict[str, Any], inside: tuple[str
         return _convert({**definitions[name], **own}, definitions, (*inside, name))
     if raw.get("x-kubernetes-int-or-string"):
         found = {"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kubernetes-int-or-string": True}
-        return found | {key: raw[key] for key in ("description", "pattern", "default") if raw.get(key) is not None}
+        return found | _with_default({key: raw[key] for key in ("description", "pattern", "default") if raw.get(key) is not None})
     if "anyOf" in raw or "oneOf" in raw:
         return _convert(_alternative(raw), definitions, inside)
     found = {key: raw[key] for key in _KEPT if raw.get(key) is not None}
     if "const" in raw:
         found["enum"] = [raw["const"]]
     _convert_parts(raw, found, definitions, inside)
-    return found
+    return _with_default(found)
+
+
+def _with_default(found: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema with its default in the description, because kubectl explain shows no
+    other."""
+    text, default = found.get("description"), found.get("default")
+    if not text or default in (None, "", [], {}) or "efault" in text:
+        return found
+    said = str(default).lower() if isinstance(default, bool) else str(default)
+    return {**found, "description": f"{text} Defaults to {said}."}
 
 
 def _alternative(raw: dict[str, Any]) -> dict[str, Any]:

@@ -188,7 +188,7 @@ def test_rules(rule: str, allowed: str, refused: str) -> None:
 
 
 def test_no_rule_allows_nothing() -> None:
-    assert "has nothing" in str(url_problem(GOOD[0], {"images": {"allow": []}}))
+    assert "allows no URL" in str(url_problem(GOOD[0], {"images": {"allow": []}}))
 
 
 @pytest.mark.parametrize(

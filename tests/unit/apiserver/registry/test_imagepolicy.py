@@ -200,3 +200,28 @@ async def test_a_checksum_that_is_stored_stays_accepted_and_is_bound(bench: Benc
     with pytest.raises(ApiError) as caught:
         await bench.patch_view("tenant-a", "node-0", image={**BAD, "checksum": "abcd"})
     assert fields(caught.value) == ["spec.image.checksum"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "spec", "words"),
+    [
+        ({}, {"image": {**IMAGE, "url": "file:///os"}}, ("https://, http://, oci:// (the default)", "images.allow")),
+        ({"images": {"allow": ["images.example.com"]}}, {"image": IMAGE}, ("images.example.com: use", "images.allow")),
+        ({"images": {"allow": []}}, {"image": IMAGE}, ("no URL", "images.allow")),
+        ({}, {"image": METADATA_SERVICE}, ("link-local", "images.allow")),
+        ({}, {"customDeploy": {"method": "install"}}, ("no deploy methods", "customDeploy.methods")),
+        ({"customDeploy": {"methods": ["a", "b"]}}, {"customDeploy": {"method": "install"}}, ("a, b", "customDeploy.methods")),
+    ],
+)
+@pytest.mark.parametrize("path", ["workload", "view"])
+async def test_a_refusal_names_the_class_its_rules_and_a_way_out(
+    bench: Bench, policy: dict[str, Any], spec: dict[str, Any], words: tuple[str, ...], path: str
+) -> None:
+    await make_class(bench, **policy)
+    await bench.add_host()
+    with pytest.raises(ApiError) as refused:
+        await (make(bench, spec) if path == "workload" else bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, **spec))
+    message = refused.value.details["causes"][0]["message"]
+    for word in ('the class "metal"', "ask", *words):
+        assert word in message
+    assert "spec." not in message, "that would be the Workload's"

@@ -127,7 +127,7 @@ async def test_explaining_a_kind(service: Service) -> None:
     schemas = (await document(service))["components"]["schemas"]
     kind = schemas["com.example.v1.Widget"]
     assert kind[GVK] == [{"group": "example.com", "version": "v1", "kind": "Widget"}]
-    assert kind["properties"]["spec"]["properties"]["size"]["description"] == "How large it is."
+    assert kind["properties"]["spec"]["properties"]["size"]["description"] == "How large it is. Defaults to 1."
     assert kind["properties"]["spec"]["description"] == "What a widget is to be."
     metadata = kind["properties"]["metadata"]
     assert metadata["allOf"] == [{"$ref": "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}]
