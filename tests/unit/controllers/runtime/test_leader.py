@@ -39,12 +39,14 @@ def elector(client: Client) -> LeaseElector:
     return LeaseElector(client, "system", "lease", Timing(duration=1.0, renew_deadline=0.4, retry=0.05))
 
 
-async def test_one_leads_at_a_time_and_hands_over(client: Client) -> None:
+async def test_one_leads_at_a_time_and_hands_over(api: FakeApi, client: Client) -> None:
     leading = Leading()
     first = asyncio.ensure_future(elector(client).run(leading.run))
     await eventually(lambda: leading.now == 1)
     second = asyncio.ensure_future(elector(client).run(leading.run))
-    await asyncio.sleep(0.2)
+    before = api.requests["GET leases"]
+    # Each asks in turn: several of these are the second one's.
+    await eventually(lambda: api.requests["GET leases"] >= before + 10)
     assert leading.now == 1
     first.cancel()
     await asyncio.gather(first, return_exceptions=True)
