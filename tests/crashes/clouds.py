@@ -56,7 +56,7 @@ class Cloud(Source, CloudDriver):
     async def serving(self, stack: Stack) -> AsyncIterator[None]:
         async def connect(context: ProviderContext) -> Cloud:
             assert isinstance(context.parameters, Parameters)
-            CloudDriver.__init__(self, context.parameters)
+            CloudDriver.__init__(self, context.parameters, CloudProvider.timings)
             return self
 
         with mock.patch.object(CloudProvider, "connect", connect):

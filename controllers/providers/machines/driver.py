@@ -21,9 +21,27 @@ if TYPE_CHECKING:
     from controllers.providers.machines.refusals import Refusal
     from controllers.providers.machines.steps import Wish
 
-__all__ = ["Content", "Driver", "Follower"]
+__all__ = ["Content", "Driver", "Follower", "Timings"]
 
 AnyInstance = TypeVar("AnyInstance", bound=Instance)
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Holds the time limits of one class, in seconds.
+
+    `soon`: until a source that has something to do is looked at again. `retry`, `longest`: between tries to create a machine that
+    the source refuses or could not start, and at most between them after many, as each costs money. `doubt`: how long a slot is kept
+    after a creation whose answer was lost, because its machine may be listed late. `request`: for one request to a cloud.
+    `poll_first`, `poll_longest`: between tries to list a cloud's machines after trouble."""
+
+    soon: float = 2.0
+    retry: float = 30.0
+    longest: float = 3600.0
+    doubt: float = 30.0
+    request: float = 20.0
+    poll_first: float = 1.0
+    poll_longest: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +89,9 @@ class Driver(ABC, Generic[AnyInstance]):
     macs: ClassVar[bool] = False
     """Whether the MAC addresses of a machine are known before it exists (see flavors.mac_address)."""
 
-    def __init__(self, settings: Any, place: str) -> None:
+    def __init__(self, settings: Any, place: str, timings: Timings) -> None:
         """`settings`: the class's parameters. `place`: where machines are created, such as the region's name."""
-        self.settings, self.place = settings, place
+        self.settings, self.place, self.timings = settings, place, timings
 
     @abstractmethod
     def follower(self, fleet: Fleet, on_health: Callable[[], None]) -> Follower:

@@ -25,12 +25,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Maker"]
 
-TRY_AGAIN = 30.0
-"""Seconds between tries to create a machine that the source refuses, or could not start."""
-LONGEST = 3600.0
-"""Seconds between tries after many that failed: each costs money."""
-DOUBT = 30.0
-"""Seconds for which a slot is not given up after a creation whose answer was lost: what it created may be listed late."""
 MOST_ATTEMPTS = 10
 
 
@@ -38,7 +32,7 @@ class Maker:
     """Creates the machines of one class. Errors of the source that are no refusals are raised as they are."""
 
     def __init__(self, driver: Driver[Any], fleet: Fleet) -> None:
-        self._driver, self._fleet = driver, fleet
+        self._driver, self._fleet, self._timings = driver, fleet, driver.timings
         self._failed: dict[str, tuple[str, float, int]] = {}
         self._doubts: dict[str, float] = {}
 
@@ -62,9 +56,9 @@ class Maker:
             refused = self._driver.refusal(error)
             if refused is None:
                 if self._driver.doubtful(error):
-                    self._doubts[uid] = asyncio.get_running_loop().time() + DOUBT
+                    self._doubts[uid] = asyncio.get_running_loop().time() + self._timings.doubt
                 raise
-            self._fleet.attention.trouble(uid, refused.trouble, again=TRY_AGAIN)
+            self._fleet.attention.trouble(uid, refused.trouble, again=self._timings.retry)
             return refused.tenant
         raise ProviderError("Failing", "the cloud terminates the machine at once: see the instance's state reason there")
 
@@ -74,7 +68,7 @@ class Maker:
         which, until, known = self._failed.get(uid, ("", 0.0, 0))
         if which != last.id:
             tries = tries or known + 1
-            until = now + min(TRY_AGAIN * 2 ** (tries - 1), LONGEST)
+            until = now + min(self._timings.retry * 2 ** (tries - 1), self._timings.longest)
             self._failed[uid] = (last.id, until, tries)
             why = f"instance {last.id} ended before it ran: {last.reason or 'the cloud gives no reason'}"
             self._fleet.attention.trouble(uid, ("LaunchFailed", why), again=until - now)

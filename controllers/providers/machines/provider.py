@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from apiserver.client.errors import ApiException
 from controllers.providers.base import Applied, Consumer, Outcome, Provider, ProviderError, Released
+from controllers.providers.machines.driver import Timings
 from controllers.providers.machines.flavors import BOUND, NOT_OFFERED, REPLACING, Offers, Told, moved, not_ours, once_made, slot_named
 from controllers.providers.machines.fleet import Fleet
 from controllers.providers.machines.instance import BOOTED, REBOOTED, REMOVING, SURPLUS, claimed, flavor_of, newest_gone, oldest
@@ -30,8 +31,6 @@ __all__ = ["MachineProvider"]
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-SOON = 2.0
-"""Seconds until a slot is looked at again whose source has something to do."""
 MOST_STEPS = 12
 
 
@@ -42,6 +41,7 @@ class MachineProvider(Provider):
     so a crash leaves none behind."""
 
     flavor_model: ClassVar[type[Flavor]]
+    timings: ClassVar[Timings] = Timings()
     erases = True
 
     def __init__(self, context: ProviderContext, driver: Driver[Any]) -> None:
@@ -313,7 +313,7 @@ class MachineProvider(Provider):
     def _soon(self, uid: str) -> None:
         """Look again soon, because the source was asked for something."""
         self._follower.look()
-        self.fleet.attention.later(uid, SOON)
+        self.fleet.attention.later(uid, self._driver.timings.soon)
 
 
 _DELETED = "the machine was deleted by its owner: delete this Workload and make a new one"

@@ -27,4 +27,4 @@ class CloudProvider(MachineProvider):
     @classmethod
     async def connect(cls, context: ProviderContext) -> CloudDriver:
         assert isinstance(context.parameters, Parameters)
-        return DRIVERS[context.parameters.driver](context.parameters, context.credentials)
+        return DRIVERS[context.parameters.driver](context.parameters, context.credentials, cls.timings)

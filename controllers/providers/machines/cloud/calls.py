@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Calls"]
 
-TIMEOUT = 20.0
-"""Seconds for one request."""
 AT_ONCE = 4
 """Requests to one class's cloud at a time: one that hangs holds no other class up."""
 
@@ -29,11 +27,11 @@ T = TypeVar("T")
 
 
 class Calls(Generic[Library]):
-    """`make` connects a thread. Calls raise what the library raises."""
+    """`make` connects a thread. `timeout`: of one request, in seconds. Calls raise what the library raises."""
 
-    def __init__(self, name: str, make: Callable[[], Library]) -> None:
+    def __init__(self, name: str, make: Callable[[], Library], timeout: float) -> None:
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"cloud-{name}")
-        self._make, self._local = make, threading.local()
+        self._make, self._timeout, self._local = make, timeout, threading.local()
 
     async def read(self, work: Callable[[Library], T]) -> T:
         """The result of a call that changes nothing."""
@@ -61,5 +59,5 @@ class Calls(Generic[Library]):
         try:
             return await asyncio.shield(under_way)
         except asyncio.CancelledError:
-            await asyncio.wait([under_way], timeout=2 * TIMEOUT)
+            await asyncio.wait([under_way], timeout=2 * self._timeout)
             raise

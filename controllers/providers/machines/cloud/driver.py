@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from controllers.providers.base import ApplyRequest
     from controllers.providers.machines.cloud.calls import Calls
     from controllers.providers.machines.cloud.parameters import CloudFlavor, Parameters
+    from controllers.providers.machines.driver import Timings
     from controllers.providers.machines.flavors import Slot
     from controllers.providers.machines.fleet import Fleet
     from controllers.providers.machines.steps import Wish
@@ -52,8 +53,8 @@ class CloudDriver(Driver[Instance]):
     most_user_data: ClassVar[int]
     """The number of bytes of user data that the cloud accepts."""
 
-    def __init__(self, parameters: Parameters) -> None:
-        super().__init__(parameters, parameters.region)
+    def __init__(self, parameters: Parameters, timings: Timings) -> None:
+        super().__init__(parameters, parameters.region, timings)
         self._rebooted: set[str] = set()
 
     @abstractmethod
@@ -77,7 +78,7 @@ class CloudDriver(Driver[Instance]):
         """Return whether the instance is only being worked on, and accepts the same call a moment later."""
 
     def follower(self, fleet: Fleet, on_health: Callable[[], None]) -> Poller:
-        return Poller(self.instances, self.explain, fleet, self.settings.poll_seconds, on_health)
+        return Poller(self.instances, self.explain, fleet, self.settings.poll_seconds, self.timings, on_health)
 
     async def in_slot(self, slot: Slot, uid: str) -> list[Instance]:
         return await self.instances(uid)

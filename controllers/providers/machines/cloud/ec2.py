@@ -9,7 +9,7 @@ from libcloud.compute.base import Node, NodeImage, NodeSize
 from libcloud.compute.drivers.ec2 import EC2NetworkSubnet, EC2NodeDriver
 
 from controllers.providers.base import BadClass
-from controllers.providers.machines.cloud import calls, ec2errors
+from controllers.providers.machines.cloud import ec2errors
 from controllers.providers.machines.cloud.calls import Calls
 from controllers.providers.machines.cloud.credentials import texts
 from controllers.providers.machines.cloud.driver import CloudDriver
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from controllers.providers.machines.cloud.parameters import Parameters
+    from controllers.providers.machines.driver import Timings
 
 __all__ = ["EC2"]
 
@@ -31,11 +32,11 @@ class EC2(CloudDriver):
     maker, scheme, most_user_data, remembers = "Amazon EC2", "ami://", 16 * 1024, True
     explain, refusal = staticmethod(ec2errors.explain), staticmethod(ec2errors.refusal)
 
-    def __init__(self, parameters: Parameters, credentials: Mapping[str, bytes]) -> None:
+    def __init__(self, parameters: Parameters, credentials: Mapping[str, bytes], timings: Timings) -> None:
         """Raises BadClass when the credentials lack a key."""
-        arguments = _arguments(parameters, credentials)
-        super().__init__(parameters)
-        self._calls: Calls[EC2NodeDriver] = Calls(parameters.region, lambda: EC2NodeDriver(**arguments))
+        arguments = _arguments(parameters, credentials) | {"timeout": timings.request}
+        super().__init__(parameters, timings)
+        self._calls: Calls[EC2NodeDriver] = Calls(parameters.region, lambda: EC2NodeDriver(**arguments), timings.request)
 
     async def instances(self, slot_uid: str = "") -> list[Instance]:
         filters = {f"tag:{SLOT_UID}": slot_uid} if slot_uid else {"tag-key": SLOT_UID}
@@ -93,7 +94,6 @@ def _arguments(parameters: Parameters, credentials: Mapping[str, bytes]) -> dict
         "secret": decoded["secretKey"],
         "token": decoded.get("sessionToken") or None,
         "region": parameters.region,
-        "timeout": calls.TIMEOUT,
     }
     if parameters.endpoint:
         url = urlsplit(parameters.endpoint)

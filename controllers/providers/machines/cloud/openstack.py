@@ -17,7 +17,7 @@ from libcloud.compute.drivers.openstack import OpenStack_2_Connection, OpenStack
 
 from apiserver.client import fence
 from controllers.providers.base import BadClass, ProviderError
-from controllers.providers.machines.cloud import calls, openstackerrors
+from controllers.providers.machines.cloud import openstackerrors
 from controllers.providers.machines.cloud.calls import Calls
 from controllers.providers.machines.cloud.credentials import texts
 from controllers.providers.machines.cloud.driver import CloudDriver
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from controllers.providers.machines.cloud.parameters import Parameters
+    from controllers.providers.machines.driver import Timings
 
 __all__ = ["OpenStack", "instance_of"]
 
@@ -49,11 +50,11 @@ class OpenStack(CloudDriver):
         staticmethod(openstackerrors.busy),
     )
 
-    def __init__(self, parameters: Parameters, credentials: Mapping[str, bytes]) -> None:
+    def __init__(self, parameters: Parameters, credentials: Mapping[str, bytes], timings: Timings) -> None:
         """Raises BadClass when the credentials lack a key."""
-        arguments = _arguments(parameters, credentials)
-        super().__init__(parameters)
-        self._calls: Calls[_NodeDriver] = Calls(parameters.region, lambda: _NodeDriver(**arguments))
+        arguments = _arguments(parameters, credentials) | {"timeout": timings.request}
+        super().__init__(parameters, timings)
+        self._calls: Calls[_NodeDriver] = Calls(parameters.region, lambda: _NodeDriver(**arguments), timings.request)
         self._flavors: dict[str, str] = {}
 
     async def instances(self, slot_uid: str = "") -> list[Instance]:
@@ -206,7 +207,6 @@ def _arguments(parameters: Parameters, credentials: Mapping[str, bytes]) -> dict
         "ex_force_auth_url": endpoint,
         "ex_force_auth_version": "3.x_appcred" if application else "3.x_password",
         "ex_force_service_region": parameters.region,
-        "timeout": calls.TIMEOUT,
     }
     if not application:
         domains = {key: given.get(key, default) for key, default in OPTIONAL.items()}

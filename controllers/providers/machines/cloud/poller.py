@@ -12,15 +12,11 @@ from controllers.providers.machines.driver import Follower
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
+    from controllers.providers.machines.driver import Timings
     from controllers.providers.machines.fleet import Fleet
     from controllers.providers.machines.instance import Instance
 
 __all__ = ["Poller"]
-
-SOON = 2.0
-"""Seconds between looks while the cloud is at work for us."""
-FIRST, LONGEST = 1.0, 60.0
-"""Seconds until the first try after trouble, and at most between tries."""
 
 
 class Poller(Follower):
@@ -32,9 +28,11 @@ class Poller(Follower):
         explain: Callable[[Exception], ProviderError],
         fleet: Fleet,
         seconds: float,
+        timings: Timings,
         on_health: Callable[[], None],
     ) -> None:
-        self._instances, self._explain, self._fleet, self._seconds, self._on_health = instances, explain, fleet, seconds, on_health
+        self._instances, self._explain, self._fleet = instances, explain, fleet
+        self._seconds, self._timings, self._on_health = seconds, timings, on_health
         self._wanted = asyncio.Event()
         self.problem: ProviderError | None = ProviderError("Connecting", "asking the cloud for its machines for the first time")
 
@@ -45,7 +43,7 @@ class Poller(Follower):
         self._fleet.saw_slot(uid, found)
 
     async def run(self) -> None:
-        backoff = Backoff(first=FIRST, most=LONGEST)
+        backoff = Backoff(first=self._timings.poll_first, most=self._timings.poll_longest)
         while True:
             self._wanted.clear()
             try:
@@ -60,13 +58,13 @@ class Poller(Follower):
 
     async def _rest(self, seconds: float) -> None:
         """Until it is time to look again; sooner while something is under way."""
-        limit = min(seconds, SOON) if self._fleet.busy else seconds
+        limit = min(seconds, self._timings.soon) if self._fleet.busy else seconds
         try:
             async with asyncio.timeout(limit):
                 await self._wanted.wait()
         except TimeoutError:
             return
-        await asyncio.sleep(min(seconds, SOON))  # what was asked for takes the cloud a moment; one look does for many
+        await asyncio.sleep(min(seconds, self._timings.soon))  # what was asked for takes the cloud a moment; one look does for many
 
     def _trouble(self, problem: ProviderError | None) -> None:
         before, self.problem = self.problem, problem

@@ -17,12 +17,13 @@ TRUST = 600.0
 class Told:
     """Of one provider, in one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, trust: float = TRUST) -> None:
+        self._trust = trust
         self._told: dict[str, tuple[str, float, Outcome]] = {}
 
     def note(self, request: ApplyRequest, said: Outcome) -> None:
         """All of this request is done, and that was said of it."""
-        self._told[request.workload_uid] = (request.version, asyncio.get_running_loop().time() + TRUST, said)
+        self._told[request.workload_uid] = (request.version, asyncio.get_running_loop().time() + self._trust, said)
 
     def recall(self, request: ApplyRequest) -> Outcome | None:
         """What was said when exactly this was done; None if it has to be looked at.

@@ -35,4 +35,4 @@ class KubeVirtProvider(MachineProvider):
             await client.open()
         except BadConfig as error:
             raise BadClass("BadKubeconfig", f"the kubeconfig in the credentials secret cannot be used: {error}") from error
-        return KubeVirt(context.parameters, client)
+        return KubeVirt(context.parameters, client, cls.timings)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from apiserver.client.client import Client
     from apiserver.client.objects import Object
     from controllers.providers.base import ApplyRequest, ProviderError
+    from controllers.providers.machines.driver import Timings
     from controllers.providers.machines.flavors import Flavor, Slot
     from controllers.providers.machines.fleet import Fleet
     from controllers.providers.machines.kubevirt.images import RootDisk
@@ -50,8 +51,8 @@ class KubeVirt(Driver[VirtualMachine]):
     maker, place_noun, remembers, reserves, macs = "KubeVirt", "namespace", False, True, True
     settings: Parameters
 
-    def __init__(self, parameters: Parameters, client: Client) -> None:
-        super().__init__(parameters, parameters.namespace)
+    def __init__(self, parameters: Parameters, client: Client, timings: Timings) -> None:
+        super().__init__(parameters, parameters.namespace, timings)
         self._client, self._cluster = client, MachineCluster(client, parameters.namespace)
 
     def follower(self, fleet: Fleet, on_health: Callable[[], None]) -> Watcher:

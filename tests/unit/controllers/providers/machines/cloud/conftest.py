@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import aiohttp
 import pytest
 
-from controllers.providers.machines import provider
-from controllers.providers.machines.cloud import calls, poller
 from hack.cloud.ec2 import simulated_ec2
 from hack.cloud.nova import Nova
 from hack.cloud.openstack import OpenStackCloud
@@ -46,17 +44,6 @@ async def openstack() -> AsyncIterator[NovaCloud]:
     cloud = OpenStackCloud(Nova())
     async with cloud.serving() as port, door(port, openstackworld.verb) as opened:
         yield NovaCloud(opened, cloud)
-
-
-@pytest.fixture(autouse=True)
-def in_a_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looks at the cloud come as soon as a simulated one has something to show; and no request ends
-    because the machine is slow."""
-    monkeypatch.setattr(calls, "TIMEOUT", 120.0)
-    for module in (poller, provider):
-        monkeypatch.setattr(module, "SOON", 0.3)
-    monkeypatch.setattr(poller, "FIRST", 0.1)
-    monkeypatch.setattr(poller, "LONGEST", 0.5)
 
 
 @pytest.fixture(params=["ec2", "openstack"])

@@ -12,7 +12,6 @@ import pytest
 
 from apiserver.apis.workloadclass import WorkloadClassSpec
 from controllers.providers.base import ProviderContext, ProviderError
-from controllers.providers.machines import making
 from controllers.providers.machines.cloud.openstack import OpenStack
 from controllers.providers.machines.cloud.parameters import Parameters
 from controllers.providers.testing import applied, claim, eventually, released, running
@@ -136,9 +135,9 @@ async def test_user_data_is_as_long_as_nova_takes_it_at_most(nova: NovaCloud) ->
         assert len(text) == OpenStack.most_user_data
 
 
-async def test_a_build_that_fails_is_tried_again_and_leaves_nothing(nova: NovaCloud, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_build_that_fails_is_tried_again_and_leaves_nothing(nova: NovaCloud) -> None:
     nova.nova.full = True
-    monkeypatch.setattr(making, "TRY_AGAIN", 3600.0)
+    nova.time(retry=3600.0)
     async with running(nova) as (provider, _):
         request = claim("w", only(provider))
         await applied(provider, request, lambda: host(provider).reason == "LaunchFailed")
@@ -151,7 +150,7 @@ async def test_a_build_that_fails_is_tried_again_and_leaves_nothing(nova: NovaCl
             await provider.apply(request)
         assert [item.id for item in nova.instances()] == [failed.id], "not before it is time"
     nova.nova.full = False
-    monkeypatch.setattr(making, "TRY_AGAIN", 0.05)
+    nova.time(retry=0.05)
     async with running(nova) as (provider, _):
         await applied(provider, request, lambda: provider.applied(request) is not None)
         [item] = nova.instances()
@@ -262,8 +261,8 @@ async def test_two_creations_at_once_leave_one_machine(nova: NovaCloud) -> None:
         assert nova.instances() == []
 
 
-async def test_a_slot_is_not_given_up_while_a_creation_may_still_come_true(nova: NovaCloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(making, "DOUBT", 3600.0)
+async def test_a_slot_is_not_given_up_while_a_creation_may_still_come_true(nova: NovaCloud) -> None:
+    nova.time(doubt=3600.0)
     async with running(nova) as (provider, _):
         request = claim("w", only(provider))
         nova.door.answer = once(refused(504, "gateway timeout"), "create")

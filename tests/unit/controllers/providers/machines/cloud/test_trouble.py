@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from controllers.providers.base import BadClass, ProviderError
-from controllers.providers.machines.cloud import calls
 from controllers.providers.testing import applied, claim, eventually, released, running
 
 if TYPE_CHECKING:
@@ -60,8 +59,8 @@ async def test_trouble_has_a_name_and_a_way_out(source: Cloud, why: str, reason:
         assert (await provider.apply(claim("w", only(provider)))).bound.status is True
 
 
-async def test_a_cloud_that_hangs_is_given_up_in_time(source: Cloud, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(calls, "TIMEOUT", 2.0)
+async def test_a_cloud_that_hangs_is_given_up_in_time(source: Cloud) -> None:
+    source.time(request=2.0)
     async with running(source) as (provider, _):
         source.door.hangs = True
         await eventually(lambda: (found := provider.problem()) is not None and found.reason == "Unreachable")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from controllers.providers.machines.cloud import CloudProvider
@@ -61,12 +61,19 @@ class Cloud(SourceHarness):
 
         self.door = door
         self.made: CloudProvider | None = None
-        self.provider = Remembered
+        self.provider: type[CloudProvider] = Remembered
+        # Looks at the cloud come as soon as a simulated one has something to show, and no request
+        # ends because the machine is slow.
+        self.time(soon=0.3, request=120.0, poll_first=0.1, poll_longest=0.5)
         self.credentials = dict(self.keys)
         self.spec: Object = {"provisioner": "metal3.io/cloud", "parameters": {}}
         images = [{"url": url, "id": id} for url, id in IMAGES.items()]
         endpoint = f"http://127.0.0.1:{door.port}"
         self.set(region=self.region, endpoint=endpoint, flavors=[self.flavor()], images=images, pollSeconds=0.5, **parameters)
+
+    def time(self, **timings: float) -> None:
+        """Sets time limits, before the provider runs."""
+        self.provider.timings = replace(self.provider.timings, **timings)
 
     @abstractmethod
     def instances(self, name: str = "") -> list[Seen]:

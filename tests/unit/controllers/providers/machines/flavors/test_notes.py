@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from controllers.providers.base import Outcome, Source
-from controllers.providers.machines.flavors import Attention, Flavor, Offers, Slot, Told, held_off, slot_named, told
+from controllers.providers.machines.flavors import Attention, Flavor, Offers, Slot, Told, held_off, slot_named
 from controllers.providers.testing import claim, eventually
 
 SAID = Outcome(True, "Synchronized", "all")
@@ -70,7 +70,7 @@ def test_only_a_suffix_holds_the_power_off() -> None:
     assert held_off(["x", "reboot.metal3.io/remediation"])
 
 
-async def test_what_was_told_is_recalled_until_anything_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_was_told_is_recalled_until_anything_changes() -> None:
     notes, request = Told(), claim("w", Source("p", "small-0", "uid"))
     assert notes.recall(request) is None
     notes.note(request, SAID)
@@ -83,6 +83,6 @@ async def test_what_was_told_is_recalled_until_anything_changes(monkeypatch: pyt
     notes.note(request, SAID)
     notes.forget(request.workload_uid)
     assert notes.recall(request) is None
-    monkeypatch.setattr(told, "TRUST", -1.0)
+    notes = Told(trust=-1.0)
     notes.note(request, SAID)
     assert notes.recall(request) is None, "it is time to look"

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from apiserver.client.objects import name_of
 from apiserver.registry.generic.patch import merge_patch
 from controllers.providers.base import Source
+from controllers.providers.machines.driver import Timings
 from controllers.providers.machines.flavors import Slot, held_off, slot_uid
 from controllers.providers.machines.instance import REBOOTED
 from controllers.providers.machines.kubevirt import names
@@ -49,7 +50,7 @@ class Cluster(MachineCluster):
         self.vmi: Object | None = None
         self.disks: dict[str, Object] = {}
         self._uids = itertools.count()
-        self._driver = KubeVirt(PARAMETERS, cast("Client", None))
+        self._driver = KubeVirt(PARAMETERS, cast("Client", None), Timings())
         self._driver._cluster = self
 
     async def patch(self, machine: Object, patch: Object) -> Object:
