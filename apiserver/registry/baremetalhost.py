@@ -12,7 +12,7 @@ from apiserver.apis.workloadclass import unhealthy_limit
 from apiserver.registry.claims.claims import Claims, bound, foreign, free_reason, held_back
 from apiserver.registry.claims.confirmation import Confirmations
 from apiserver.registry.claims.projection import CLAIMED_THROUGH, claimed_by, host_of
-from apiserver.registry.claims.viewupdate import Absorbed, Refused, Taken, absorb
+from apiserver.registry.claims.viewupdate import Refused, Taken, ViewUpdate, view_update
 from apiserver.registry.generic import metadata
 from apiserver.registry.generic.attributes import Attributes
 from apiserver.registry.generic.entry import Entry, encode_stored
@@ -124,18 +124,18 @@ class BareMetalHostViewRegistry(Registry):
             current = self.claims.workload_of_host(host)
             if current is None and await self.claims.namespaces.has_passed(host["spec"].get("claimRef")):
                 raise not_found(self.resource.group, self.resource.plural, name)
-            absorbed = self._absorb(context, old, new, host, current)
-            claims = absorbed.action in ("claim", "adopt", "give up")
+            update = self._view_update(context, old, new, host, current)
+            claims = update.action in ("claim", "adopt", "give up")
             if not claims:
                 context.settle(False)  # a previous attempt may have been to create a Workload
-            if absorbed.action == "nothing":
+            if update.action == "nothing":
                 return entry
             if claims:
-                view, operations = await self._claim(context, entry, host_entry, host, absorbed)
+                view, operations = await self._claim(context, entry, host_entry, host, update)
             else:
-                view, operations = await self._change(context, entry, host_entry, host, current, absorbed)
+                view, operations = await self._change(context, entry, host_entry, host, current, update)
             view = self._tracked(context, old, view, managed_fields(wanted), subresource, applied=applied)
-            written = await self._commit(context, entry, view, operations, releases=absorbed.action == "release")
+            written = await self._commit(context, entry, view, operations, releases=update.action == "release")
             if claims and not context.dry_run:
                 await self._withdraw_others(host_entry.name)
             return written
@@ -209,15 +209,17 @@ class BareMetalHostViewRegistry(Registry):
             return settled(old, with_fields(view, sent or []))
         return settled(old, self.tracking.track(context, old, view, sent, subresource, now()))
 
-    def _absorb(self, context: Context, old: dict[str, Any], new: dict[str, Any], host: dict[str, Any], current: Entry | None) -> Absorbed:
+    def _view_update(
+        self, context: Context, old: dict[str, Any], new: dict[str, Any], host: dict[str, Any], current: Entry | None
+    ) -> ViewUpdate:
         claimed = claimed_by(host, old["metadata"]["namespace"])
         releasing = claimed and (current is None or "deletionTimestamp" in current.object()["metadata"])
         try:
-            absorbed = absorb(old, new, host, claimed=claimed, releasing=releasing, informed=context.informed)
-            if absorbed.action in ("claim", "change"):
-                self._check_deployment(host, old["spec"], absorbed.changes)
+            update = view_update(old, new, host, claimed=claimed, releasing=releasing, informed=context.informed)
+            if update.action in ("claim", "change"):
+                self._check_deployment(host, old["spec"], update.changes)
             self._warn_of_mark(context, old, new, host)
-            return absorbed
+            return update
         except Refused as refused:
             raise refuse(self.resource, old["metadata"]["name"], refused.causes) from None
         except Taken:
@@ -244,35 +246,35 @@ class BareMetalHostViewRegistry(Registry):
             raise Refused(causes)
 
     async def _claim(
-        self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any], absorbed: Absorbed
+        self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any], update: ViewUpdate
     ) -> tuple[dict[str, Any], list[Operation]]:
         """Return the claimed view, and the operations that create the Workload and record the
         claim.
 
         All belong in one commit."""
         namespace_uid = await self.claims.namespaces.current(entry.namespace)
-        if absorbed.action != "claim" and foreign(host["status"]["held"], namespace_uid):
+        if update.action != "claim" and foreign(host["status"]["held"], namespace_uid):
             raise self._gone(entry.name)
-        why = free_reason(host, namespace_uid) if absorbed.action == "claim" else None
+        why = free_reason(host, namespace_uid) if update.action == "claim" else None
         if why is not None:
             raise conflict(self.resource.group, self.resource.plural, entry.name, why)
         workloads = self.claims.workloads
         name = entry.name if workloads.find(entry.namespace, entry.name) is None else metadata.generated_name(f"{entry.name}-")
-        spec = {field: value for field, value in absorbed.changes.items() if value is not None}
+        spec = {field: value for field, value in update.changes.items() if value is not None}
         # A BareMetalHost whose image changes is provisioned again.
         spec |= {"className": host["spec"]["className"], "hostRef": {"name": entry.name}, "updatePolicy": "Recreate"}
         meta: dict[str, Any] = {"name": name, "labels": {CLAIMED_THROUGH: "baremetalhost"}}
-        if absorbed.action != "claim":
+        if update.action != "claim":
             meta["annotations"] = {ADOPTS: adopted_consumer(host["status"]["held"]["spec"]["consumerRef"])}
         made = await workloads.admit_new(context, entry.namespace, {"metadata": meta, "spec": spec})
-        host, made = bound(host, made, absorbed.tenant, namespace_uid)
-        if absorbed.action == "give up":
+        host, made = bound(host, made, update.tenant, namespace_uid)
+        if update.action == "give up":
             made = mark_deleted(made, "") or made
         view = self.claims.view_object(host, made, entry.namespace, entry.name)
         return view, [workloads.put(None, made, follows=False), self.claims.hosts.put(host_entry, host)]
 
     async def _change(
-        self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any], current: Entry | None, absorbed: Absorbed
+        self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any], current: Entry | None, update: ViewUpdate
     ) -> tuple[dict[str, Any], list[Operation]]:
         """Return the changed view, and the operations on the Workload and the Host, for one commit.
 
@@ -280,19 +282,19 @@ class BareMetalHostViewRegistry(Registry):
         operations: list[Operation] = []
         changed: dict[str, Any] | None = None
         if current is not None:
-            changed = await self._changed_workload(context, current, absorbed)
+            changed = await self._changed_workload(context, current, update)
             operations.append(self.claims.workloads.put(current, changed, follows=False))
-        host = {**host, "spec": {**host["spec"], "view": absorbed.tenant}}
+        host = {**host, "spec": {**host["spec"], "view": update.tenant}}
         operations.append(self.claims.hosts.put(host_entry, host))
         return self.claims.view_object(host, changed, entry.namespace, entry.name), operations
 
-    async def _changed_workload(self, context: Context, current: Entry, absorbed: Absorbed) -> dict[str, Any]:
+    async def _changed_workload(self, context: Context, current: Entry, update: ViewUpdate) -> dict[str, Any]:
         """Return the Workload after the write.
 
         It is what the Workload's own registry would store for the same change and deletion."""
         workloads, old = self.claims.workloads, current.object()
-        changed = await workloads.admit_change(context, current, old, _with_spec(old, absorbed.changes)) if absorbed.changes else old
-        if absorbed.action != "release":
+        changed = await workloads.admit_change(context, current, old, _with_spec(old, update.changes)) if update.changes else old
+        if update.action != "release":
             return changed
         await workloads.admit_deletion(context, current, changed)
         return mark_deleted(held_back(changed), "") or changed

@@ -17,7 +17,7 @@ from apiserver.apis.names import FIRST_BOOT, REBOOT
 from apiserver.apis.status import cause
 from apiserver.registry.claims.projection import PAUSED, STATUS_ANNOTATION, held_for
 
-__all__ = ["Absorbed", "Refused", "Taken", "absorb"]
+__all__ = ["Refused", "Taken", "ViewUpdate", "view_update"]
 
 
 class Refused(Exception):
@@ -33,7 +33,7 @@ class Taken(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Absorbed:
+class ViewUpdate:
     """The meaning of a write to a view.
 
     action: the effect on the claim. "adopt" and "give up" take over the claim that the host's
@@ -49,7 +49,9 @@ class Absorbed:
     tenant: dict[str, Any]
 
 
-def absorb(old: dict[str, Any], new: dict[str, Any], host: dict[str, Any], *, claimed: bool, releasing: bool, informed: bool) -> Absorbed:
+def view_update(
+    old: dict[str, Any], new: dict[str, Any], host: dict[str, Any], *, claimed: bool, releasing: bool, informed: bool
+) -> ViewUpdate:
     """Return the meaning of a write from view `old` to the validated view `new` of `host`.
 
     `claimed`: the namespace has the host. `releasing`: its Workload is being deleted. `informed`:
@@ -58,7 +60,7 @@ def absorb(old: dict[str, Any], new: dict[str, Any], host: dict[str, Any], *, cl
     changes, tenant = _changes(old["spec"], new["spec"]), tenant_metadata(host, new)
     before, after = old["spec"].get("consumerRef"), new["spec"].get("consumerRef")
     if not _changed(old, new):
-        return Absorbed("nothing", changes, tenant)
+        return ViewUpdate("nothing", changes, tenant)
     causes = _forbidden(old, new)
     if causes:
         raise Refused(causes)
@@ -66,20 +68,20 @@ def absorb(old: dict[str, Any], new: dict[str, Any], host: dict[str, Any], *, cl
         if before is not None and after is not None and _another(before, after):
             raise Taken
         wanted = {field: new["spec"][field] for field in WORKLOAD_FIELDS if field in new["spec"]}
-        return Absorbed("give up" if after is None else "adopt", wanted, tenant)
+        return ViewUpdate("give up" if after is None else "adopt", wanted, tenant)
     if not claimed:
         if after is None:
             message = "Required value: the host is free: set spec.consumerRef to claim it; nothing else may be changed before"
             raise Refused([cause("FieldValueRequired", message, "spec.consumerRef")])
-        return Absorbed("claim", {**changes, "online": new["spec"]["online"]}, tenant)
+        return ViewUpdate("claim", {**changes, "online": new["spec"]["online"]}, tenant)
     if releasing and changes:
         message = "Forbidden: the host is being released; wait until it is offered again"
         raise Refused([cause("FieldValueForbidden", message, "spec")])
     if before is not None and after is not None and not informed and _another(before, after):
         raise Taken
     if before is not None and after is None:
-        return Absorbed("release", changes, tenant)
-    return Absorbed("change", changes, tenant)
+        return ViewUpdate("release", changes, tenant)
+    return ViewUpdate("change", changes, tenant)
 
 
 def _another(before: dict[str, Any], after: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Projection and absorb are inverse to each other, and nothing of the owner's comes through."""
+"""Projection and view update are inverse to each other, and nothing of the owner's comes through."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from apiserver.apis.host import WORKLOAD_FIELDS
 from apiserver.apis.metal3 import BareMetalHost
 from apiserver.registry.claims.projection import CLAIMED_THROUGH, PAUSED, STATUS_ANNOTATION, project, taken_from
-from apiserver.registry.claims.viewupdate import Refused, absorb
+from apiserver.registry.claims.viewupdate import Refused, view_update
 
 CANARY = "canary-of-the-owner"
 
@@ -109,15 +109,15 @@ def test_what_a_tenant_writes_is_what_it_reads(
 ) -> None:
     free = project(HOST, None, "tenant-a", "node-0")
     first = write(free, spec, labels, annotations)
-    absorbed = absorb(free, first, HOST, claimed=False, releasing=False, informed=False)
-    assert absorbed.action == "claim"
-    made = workload({k: v for k, v in absorbed.changes.items() if v is not None})
-    host = claimed(HOST, absorbed.tenant)
+    update = view_update(free, first, HOST, claimed=False, releasing=False, informed=False)
+    assert update.action == "claim"
+    made = workload({k: v for k, v in update.changes.items() if v is not None})
+    host = claimed(HOST, update.tenant)
     view = project(host, made, "tenant-a", "node-0")
     if "automatedCleaningMode" in spec:
         assert seen(view) == seen(first)
     second = write(view, spec, more, others)
-    again = absorb(view, second, host, claimed=True, releasing=False, informed=True)
+    again = view_update(view, second, host, claimed=True, releasing=False, informed=True)
     assert again.action in ("change", "nothing")
     assert not again.changes or set(again.changes) == {"automatedCleaningMode"}
     if again.action == "change":
@@ -151,11 +151,11 @@ def test_the_status_annotation_goes_when_the_host_is_unpaused() -> None:
     free = project(HOST, None, "tenant-a", "node-0")
     spec = {"consumerRef": {"kind": "M", "name": "m"}, "online": True}
     paused = write(free, spec, {}, {PAUSED: "metal3.io/capm3", STATUS_ANNOTATION: "{}"})
-    host = claimed(HOST, absorb(free, paused, HOST, claimed=False, releasing=False, informed=False).tenant)
+    host = claimed(HOST, view_update(free, paused, HOST, claimed=False, releasing=False, informed=False).tenant)
     assert host["spec"]["view"]["annotations"] == {PAUSED: "metal3.io/capm3", STATUS_ANNOTATION: "{}"}
     view = project(host, workload(spec), "tenant-a", "node-0")
     unpaused = write(view, spec, {}, {STATUS_ANNOTATION: "{}"})
-    assert "annotations" not in absorb(view, unpaused, host, claimed=True, releasing=False, informed=False).tenant
+    assert "annotations" not in view_update(view, unpaused, host, claimed=True, releasing=False, informed=False).tenant
 
 
 def test_image_and_custom_deploy_exclude_each_other() -> None:
@@ -164,7 +164,7 @@ def test_image_and_custom_deploy_exclude_each_other() -> None:
         free, {"consumerRef": {"kind": "M", "name": "m"}, "online": True, "image": {"url": "u"}, "customDeploy": {"method": "m"}}, {}, {}
     )
     with pytest.raises(Refused, match="exclude each other"):
-        absorb(free, both, HOST, claimed=False, releasing=False, informed=False)
+        view_update(free, both, HOST, claimed=False, releasing=False, informed=False)
 
 
 @pytest.mark.parametrize("value", ["", "{}", '{"mode": "hard", "force": false}', '{"mode": "soft"}'])
@@ -172,7 +172,7 @@ def test_reboots_as_bmo_takes_them(value: str) -> None:
     host = claimed(HOST, {"name": "node-0"})
     view = project(host, workload({"online": True}), "tenant-a", "node-0")
     wanted = write(view, {"online": True}, {}, {"reboot.metal3.io/x": value})
-    found = absorb(view, wanted, host, claimed=True, releasing=False, informed=False)
+    found = view_update(view, wanted, host, claimed=True, releasing=False, informed=False)
     assert found.tenant["annotations"]["reboot.metal3.io/x"] == value
 
 
@@ -181,14 +181,16 @@ def test_reboots_that_bmo_would_not_take(value: str) -> None:
     host = claimed(HOST, {"name": "node-0"})
     view = project(host, workload({"online": True}), "tenant-a", "node-0")
     with pytest.raises(Refused, match="hard or soft"):
-        absorb(view, write(view, {"online": True}, {}, {"reboot.metal3.io": value}), host, claimed=True, releasing=False, informed=False)
+        view_update(
+            view, write(view, {"online": True}, {}, {"reboot.metal3.io": value}), host, claimed=True, releasing=False, informed=False
+        )
 
 
 def test_while_releasing_only_metadata_may_change() -> None:
     host = claimed(HOST, {"name": "node-0"})
     view = project(host, workload({"online": True}), "tenant-a", "node-0")
     with pytest.raises(Refused, match="being released"):
-        absorb(view, write(view, {"online": False}, {}, {}), host, claimed=True, releasing=True, informed=False)
+        view_update(view, write(view, {"online": False}, {}, {}), host, claimed=True, releasing=True, informed=False)
 
 
 a_few = st.sampled_from([{}, {"consumerRef": {"kind": "K", "name": "n"}}, {"image": {"url": "u"}}, {"online": True}])
