@@ -157,8 +157,9 @@ class FlowControl:
                 return await self._shared(name, key, call, handler)
 
     async def _shared(self, name: str, key: str, call: Call, handler: Handler) -> web.StreamResponse:
-        with sharing():
-            return await self.loop.run(name, key, _coroutine(handler, call), reserved=LEVELS[name].reserved)
+        reserved = LEVELS[name].reserved
+        with sharing(lambda seconds: self.loop.charge(name, key, seconds, reserved=reserved)):
+            return await self.loop.run(name, key, _coroutine(handler, call), reserved=reserved)
 
     @contextmanager
     def _counted(self, kind: str) -> Iterator[None]:

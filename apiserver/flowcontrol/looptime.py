@@ -104,6 +104,16 @@ class LoopTime:
         flow.peak = max(seconds, flow.peak * FADE)
         self._queue.charge(flow, cost - charged)
 
+    def charge(self, name: str, key: Hashable, seconds: float, *, reserved: bool) -> None:
+        """Charge a running flow for work that was done for it outside of its steps.
+
+        The work is not divided or delayed, but the flow's next steps wait for it."""
+        queue, flow = self._queue, self._queue.flow((name, key))
+        self.seconds[name] = self.seconds.get(name, 0.0) + seconds
+        self._spent += seconds
+        queue.begin(flow)
+        queue.charge(flow, seconds / (1 + len(queue) if reserved else 1))
+
     def _arm(self) -> None:
         if not self._armed:
             self._armed = True

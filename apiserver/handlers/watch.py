@@ -16,7 +16,7 @@ from aiohttp import HttpVersion11, web
 from apiserver.handlers.list import prefix_of
 from apiserver.handlers.request.negotiation import negotiate
 from apiserver.handlers.request.options import ListOptions, list_options
-from apiserver.handlers.request.timebudget import TURNS
+from apiserver.handlers.request.timebudget import TURNS, charging
 from apiserver.handlers.response.errors import from_storage
 from apiserver.handlers.response.metadata import wrong_form
 from apiserver.handlers.response.respond import CHUNK, headers
@@ -57,6 +57,8 @@ INITIAL, RATE = 60.0, 1024 * 1024
 
 Until the client has them, the watch holds the objects as they were at its beginning. No history
 counts those."""
+PAID = 0.0002
+"""The seconds of CPU time from which on a delivery is charged, and not only noted."""
 AT_ONCE, BYTES = 64, 256 * 1024
 """The number of changes and the bytes of one piece, which has at least one change.
 
@@ -122,6 +124,7 @@ class _Stream:
         self._subscription: Subscription[Change[Entry]] | None = None
         self._failure: Exception | None = None
         self._woken: asyncio.Future[None] | None = None
+        self._charge, self._unpaid = charging(), 0.0
 
     async def begin(self, entries: Iterable[Entry], revision: int) -> None:
         """Send the headers, so that the client knows that it watches, then the initial events and
@@ -183,6 +186,13 @@ class _Stream:
         if self._woken is not None and not self._woken.done():
             self._woken.set_result(None)
         return False
+
+    def pay(self, seconds: float) -> None:
+        """Charge the watch's user. See Follower."""
+        self._unpaid += seconds + self._frames.settle()
+        if self._unpaid > PAID:
+            self._charge(self._unpaid)
+            self._unpaid = 0.0
 
     async def fail(self, error: Compacted) -> None:
         """Send the reason why the watch ends."""

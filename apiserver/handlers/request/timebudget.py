@@ -15,9 +15,9 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-__all__ = ["TURNS", "Turn", "Turns", "sharing"]
+__all__ = ["TURNS", "Turn", "Turns", "charging", "sharing"]
 
 SECONDS = 0.001
 """The length of a turn in seconds, enough for a few pieces of a list.
@@ -27,16 +27,32 @@ of the time."""
 _shared: ContextVar[bool] = ContextVar("shared", default=False)
 
 
+def _free(_seconds: float) -> None:
+    """Charge nobody."""
+
+
+_charge: ContextVar[Callable[[float], None]] = ContextVar("charge", default=_free)
+
+
 @contextmanager
-def sharing() -> Iterator[None]:
+def sharing(charge: Callable[[float], None] = _free) -> Iterator[None]:
     """Leave the scheduling of work in this block to filters.looptime.
 
-    Between two turns the work then only yields to the event loop."""
-    token = _shared.set(True)
+    Between two turns the work then only yields to the event loop. `charge`: see charging."""
+    tokens = _shared.set(True), _charge.set(charge)
     try:
         yield
     finally:
-        _shared.reset(token)
+        _shared.reset(tokens[0])
+        _charge.reset(tokens[1])
+
+
+def charging() -> Callable[[float], None]:
+    """Return what charges seconds of the event loop to the user of the present request.
+
+    It is for work that another task does for the request. Call it as long as the request is
+    running."""
+    return _charge.get()
 
 
 class Turns:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from storage.base import Compacted, Unavailable
@@ -27,8 +28,8 @@ LONGEST = 0.06
 """The longest time in seconds between two rounds, even if rounds take too long."""
 REST = 3.0
 """The ratio of the pause to the preceding round. It leaves most of the time to other work."""
-AT_ONCE, TURN = 64, 0.002
-"""The number of watches, and the seconds, after which other requests get their turn.
+AT_ONCE, TURN = 64, 0.001
+"""The number of watches, and the seconds of CPU time, after which other requests get their turn.
 
 The time is needed because changes may be large."""
 
@@ -41,6 +42,9 @@ class Follower(Protocol):
 
         Returns False if the watch has ended or has no room. It then no longer follows the
         Fanout."""
+
+    def pay(self, seconds: float) -> None:
+        """Charge the watch's user for the CPU time that `deliver` took."""
 
 
 class Fanout:
@@ -82,11 +86,13 @@ class Fanout:
             await asyncio.sleep(min(max(COALESCE, REST * (clock() - started)), LONGEST))
 
     async def _round(self) -> None:
-        clock = asyncio.get_running_loop().time
-        began = clock()
+        began = now = time.thread_time()
         for number, follower in enumerate(list(self._followers), 1):
-            if follower in self._followers and not follower.deliver():
-                self.leave(follower)
-            if number % AT_ONCE == 0 or clock() - began > TURN:
+            if follower in self._followers:
+                if not follower.deliver():
+                    self.leave(follower)
+                before, now = now, time.thread_time()
+                follower.pay(now - before)
+            if number % AT_ONCE == 0 or now - began > TURN:
                 await asyncio.sleep(0)
-                began = clock()
+                began = now = time.thread_time()

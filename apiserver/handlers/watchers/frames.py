@@ -6,6 +6,7 @@ options.
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -35,24 +36,31 @@ SHARED = 8 * 1024 * 1024
 class Batch:
     """The encoded bytes of the changes requested last. It does not hold the changes themselves."""
 
-    __slots__ = ("__weakref__", "_changes", "_memo", "data")
+    __slots__ = ("__weakref__", "_changes", "_memo", "_share", "_uses", "data")
 
     def __init__(self, memo: Memo) -> None:
         self._memo = memo
         self._changes: object = None
+        self._share, self._uses = 0.0, 1
         self.data = b""
 
-    def get(self, changes: Sequence[Change[Entry]], encode: Callable[[Sequence[Change[Entry]]], bytes]) -> bytes:
-        """Return the bytes of these changes. Calls `encode` unless the previous call had the same
-        changes."""
+    def get(self, changes: Sequence[Change[Entry]], encode: Callable[[Sequence[Change[Entry]]], bytes]) -> tuple[bytes, float]:
+        """Return the bytes of these changes, and a correction of the caller's CPU time.
+
+        Calls `encode` unless the previous call had the same changes. The caller that encodes pays
+        no more of it than the others. Their number is taken to be that of the changes before."""
         first, last = changes[0], changes[-1]
         asked = first.revision, first.item.key, last.revision, last.item.key, len(changes)
         if asked == self._changes:
-            return self.data
+            self._uses += 1
+            return self.data, self._share
+        began = time.thread_time()
         data = encode(changes)
+        took = time.thread_time() - began
+        self._share, self._uses = took / self._uses, 1
         self._changes, self.data = asked, data
         self._memo.keep(self)
-        return data
+        return data, self._share - took
 
     def forget(self) -> None:
         """Release the bytes."""
@@ -109,6 +117,7 @@ class Frames:
         # The first frame of a table differs from the others, and its ages grow.
         self._batch = None if form.kind == "Table" else memo.batch((prefix, selector, form, chunked))
         self._headers = True
+        self._correction = 0.0
 
     def initial(self, entries: Iterable[Entry]) -> Iterable[bytes]:
         """Return an ADDED event for each selected entry."""
@@ -123,7 +132,19 @@ class Frames:
         them."""
         if not changes:
             return b""
-        return self._encode(changes) if self._batch is None else self._batch.get(changes, self._encode)
+        if self._batch is None:
+            return self._encode(changes)
+        data, correction = self._batch.get(changes, self._encode)
+        self._correction += correction
+        return data
+
+    def settle(self) -> float:
+        """Return what the CPU time of the last `changes` has to be corrected by.
+
+        It is more where another watch has encoded them, and less where this one has done so for
+        others."""
+        correction, self._correction = self._correction, 0.0
+        return correction
 
     def bookmark(self, revision: int, annotations: dict[str, str] | None = None) -> bytes:
         """Return a BOOKMARK: everything up to the revision has been sent."""

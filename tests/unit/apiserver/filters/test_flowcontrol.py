@@ -14,7 +14,7 @@ from apiserver.filters.flowcontrol import BODY_SEAT, LIST_SEAT, WIDEST, FlowCont
 from apiserver.flowcontrol.looptime import ROUND
 from apiserver.handlers.request.body import LIMIT
 from apiserver.handlers.request.call import parse
-from apiserver.handlers.request.timebudget import TURNS
+from apiserver.handlers.request.timebudget import TURNS, charging
 from apiserver.registry.generic.context import UserInfo
 from tests.unit.apiserver.server.harness import CLIENTS, PROXIES, Setup, serving
 
@@ -212,3 +212,23 @@ async def test_the_controllers_have_seats_of_their_own() -> None:
             assert response.status == 200
         gate.set()
         assert await asyncio.gather(*flood) == [200, 200]
+
+
+async def test_work_for_a_watch_is_charged_to_its_user() -> None:
+    gate, charges = asyncio.Event(), []
+
+    async def watch(call: Call) -> web.StreamResponse:
+        charges.append(charging())
+        await gate.wait()
+        return web.Response()
+
+    control = FlowControl()
+    async with serving(Setup(handler=watch, flow_control=control)) as port:
+        task = asyncio.create_task(_get(port.client(GREEDY), f"{THINGS}?watch=1"))
+        await _until(lambda: bool(charges))
+        charges[0](100.0)
+        assert control.loop.seconds["workloads"] >= 100.0
+        flow = control.loop._queue.flow(("workloads", "greedy"))
+        assert flow.finish > control.loop._queue.now
+        gate.set()
+        assert await task == 200

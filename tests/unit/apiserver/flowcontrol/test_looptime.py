@@ -135,6 +135,24 @@ async def test_each_gets_the_same_time_whatever_its_steps_cost_and_how_many_it_h
     assert min(had.values()) > 0.7 * max(had.values()), had
 
 
+async def test_what_others_do_for_a_flow_is_charged_to_it() -> None:
+    loop = Loop()
+    tasks = {name: loop.start(name, 10_000, 2 * ROUND) for name in ("watcher", "other")}
+    while len(loop.done) < 20:
+        await turn()
+    before = Counter(loop.done)
+    loop.shared.charge("level", "watcher", 50 * ROUND, reserved=False)
+    while len(loop.done) < 60:
+        await turn()
+    had = Counter(loop.done)
+    had.subtract(before)
+    assert 22 <= had["other"] - had["watcher"] <= 28
+    assert loop.shared.seconds["level"] >= 50 * ROUND
+    for task in tasks.values():
+        task.cancel()
+    await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+
 async def test_a_reserved_flow_has_half_of_the_time() -> None:
     loop = Loop()
     tasks = [loop.start(f"user-{number}", 10_000, ROUND / 2) for number in range(20)]

@@ -31,7 +31,11 @@ class Reader:
         self.rounds: list[list[int]] = []
         self.failure: Exception | None = None
         self.room = True
+        self.work = self.paid = 0.0
         self.served = asyncio.Event()
+
+    def pay(self, seconds: float) -> None:
+        self.paid += seconds
 
     def deliver(self) -> bool:
         if not self.room:
@@ -42,6 +46,9 @@ class Reader:
             self.failure = error
             return False
         if changes:
+            until = time.thread_time() + self.work
+            while time.thread_time() < until:
+                pass
             self.rounds.append([change.revision for change in changes])
             self.served.set()
         return True
@@ -162,7 +169,9 @@ class Slow(Reader):
 
     def deliver(self) -> bool:
         self._others.append(self._iterations[0])
-        time.sleep(2 * fanout.TURN)
+        until = time.thread_time() + 2 * fanout.TURN
+        while time.thread_time() < until:
+            pass
         return super().deliver()
 
 
@@ -187,3 +196,15 @@ async def test_others_have_their_turn_between_large_changes() -> None:
     for reader in readers:
         out.leave(reader)
     assert len(set(others)) == 4, others
+
+
+async def test_each_pays_for_its_own_delivery() -> None:
+    items = collection()
+    async with following(items, 20) as (_, readers):
+        readers[7].work = 0.05
+        write(items, 2)
+        for reader in readers:
+            await asyncio.wait_for(reader.served.wait(), 5)
+        await turns()
+        assert readers[7].paid >= 0.05
+        assert sum(reader.paid for reader in readers) - readers[7].paid < 0.05

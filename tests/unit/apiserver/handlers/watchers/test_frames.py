@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from apiserver.handlers.request.negotiation import Form
+from apiserver.handlers.watchers import frames as module
 from apiserver.handlers.watchers.frames import Frames, Memo, transition
 from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.selectors import LabelSelector, Selector
 from storage.cache import Change
 from tests.unit.apiserver.handlers.kinds import WIDGETS
+
+if TYPE_CHECKING:
+    import pytest
 
 SELECTOR = Selector(LabelSelector.parse("on=yes"))
 
@@ -86,3 +93,25 @@ def test_a_batch_is_of_these_changes_only() -> None:
     for start in range(4):
         for end in range(start + 1, 5):
             assert frames.changes(changes[start:end]) == other.changes(changes[start:end])
+
+
+def test_watches_that_share_bytes_pay_the_same_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(module, "time", SimpleNamespace(thread_time=lambda: now))
+    memo = Memo()
+    watches = [Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(), {}, memo) for _ in range(4)]
+
+    def encode(self: Frames, changes: object) -> bytes:
+        nonlocal now
+        now += 8.0
+        return b"frames"
+
+    monkeypatch.setattr(Frames, "_encode", encode)
+    for revision in (2, 3):
+        paid = []
+        for watch in watches:
+            before = now
+            watch.changes([Change("put", entry(revision, "yes"), None, revision)])
+            paid.append(now - before + watch.settle())
+    assert paid == [2.0] * 4
+    assert watches[0].settle() == 0.0
