@@ -2,19 +2,20 @@
 VENV ?= .venv
 PYTHON ?= python3
 BIN := $(VENV)/bin
+export ENGINE IMAGE ARCHS BASE BUILD_BASE
 TESTS ?= tests/integration
 KILLS ?= 50
 SECONDS ?= 20
 COMPILE = .cache/pin/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 --universal \
 	  --custom-compile-command "make requirements" $(UPGRADE)
 
-.PHONY: help setup runtime dev test imports lint unit crashes integration hostile fuzz conformance faults demo-hybrid bench demo-pivot requirements crds clean
+.PHONY: help setup runtime dev test imports lint unit crashes integration hostile fuzz conformance faults demo-hybrid bench demo-pivot requirements crds image clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
 
-# Nothing is resolved at install time: both files list every package, with hashes, and --no-deps takes just these.
+# Nothing is resolved at install time: these files list every package, with hashes, and --no-deps takes just these.
 # A package without a wheel is built with the pinned setuptools, not with one that pip fetches for itself.
 # With its resolver, pip would meet extras such as coverage[toml] and prefer a release newer than the pin.
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check --no-deps
@@ -23,10 +24,10 @@ setup: $(VENV)/.installed ## Make the environment for development with exactly t
 
 runtime: $(VENV)/.runtime ## Make the environment that runs the product: no tests, no tools
 
-$(VENV)/.runtime: requirements.txt pyproject.toml
+$(VENV)/.runtime: requirements.txt requirements-build.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(None if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed: make $(MAKECMDGOALS) PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(INSTALL) --require-hashes --only-binary :all: -r requirements.txt
+	$(INSTALL) --require-hashes --only-binary :all: -r requirements.txt -r requirements-build.txt
 	$(INSTALL) --no-build-isolation -e .
 	touch $@
 
@@ -80,8 +81,12 @@ demo-pivot: setup ## The story of a pivot on real control planes, step by step (
 
 requirements: ## Pin what pyproject.toml asks for; UPGRADE=--upgrade takes newer versions of everything
 	test -x .cache/pin/bin/uv || { $(PYTHON) -m venv .cache/pin && .cache/pin/bin/pip install --quiet --disable-pip-version-check uv; }
-	$(COMPILE) --extra build --extra dev --output-file requirements-dev.txt pyproject.toml
-	$(COMPILE) --extra build --constraint requirements-dev.txt --output-file requirements.txt pyproject.toml
+	$(COMPILE) --group build --extra dev --output-file requirements-dev.txt pyproject.toml
+	$(COMPILE) --constraint requirements-dev.txt --output-file requirements.txt pyproject.toml
+	$(COMPILE) --group build --constraint requirements-dev.txt --output-file requirements-build.txt
+
+image: ## Build the container image with docker, podman or buildah; hack/image/build tells its settings (BASE, ARCHS, IMAGE, ENGINE)
+	@hack/image/build
 
 crds: setup ## Write anew the definition of the simulated hardware's kind
 	$(BIN)/python -m hack.realcluster.crd

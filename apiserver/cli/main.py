@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, entry_points, version
 from textwrap import fill, wrap
 from typing import TYPE_CHECKING
 
+from apiserver.apis.build import Build
 from apiserver.cli.running import UsageError, log_to_stderr
 
 if TYPE_CHECKING:
@@ -92,7 +93,7 @@ def _load(command: str) -> ModuleType:
 
 def _version() -> str:
     try:
-        return version("metal3-workloads")
+        return f"{version('metal3-workloads')} ({Build.stamped()})"
     except PackageNotFoundError:
         return "(not installed)"
 

@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--controllers", choices=("on", "off"), default="on", help="off: the API server without its controllers")
     up.add_argument("--tenants", default=",".join(DEFAULTS.tenants), help="names of tenants' namespaces, separated by commas")
     up.add_argument("--target", action="store_true", help="a third control plane to move to, which relays the first tenant's hosts")
-    up.add_argument("--overlay", default=DEFAULTS.overlay, help="the manifests that are installed, such as overlays/beside-bmo")
+    up.add_argument("--overlay", default=DEFAULTS.overlay, help="the manifests that are installed, such as overlays/beside-bmo, or none")
     up.add_argument("--bmo-kind", action="store_true", help="BMO's own BareMetalHost in the management cluster, too")
     up.add_argument("--fsync", choices=("on", "off"), default="on", help="off: etcd does not wait for the disk")
     up.add_argument("--audit", choices=("on", "off"), default="on", help="off: the API server keeps no audit log")

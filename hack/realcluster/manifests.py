@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = Path(__file__).parent / "data"
+NOTHING = "none"
 SYSTEM_NAMESPACE = "metal3-workloads-system"
 SERVICE = "metal3-workloads-apiserver"
 NOT_THE_OWNERS = r"(?!(owner\.example\.com|simulator\.metal3\.io)/).*"
@@ -70,6 +71,11 @@ async def kustomize(kubectl: Path, folder: Path) -> list[Object]:
     if process.returncode != 0:
         raise ProcessError(f"kubectl kustomize {folder} failed: {errors.decode(errors='replace').strip()}")
     return list(yaml.safe_load_all(output))
+
+
+async def overlay(kubectl: Path, name: str) -> list[Object]:
+    """The objects of a folder of manifests; none of NOTHING."""
+    return [] if name == NOTHING else await kustomize(kubectl, ROOT / "manifests" / name)
 
 
 def out_of_cluster(objects: Iterable[Object], *, port: int, ca: bytes) -> list[Object]:

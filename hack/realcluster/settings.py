@@ -23,8 +23,8 @@ class Settings:
     loss, which throw-away clusters may prefer. `audit` off keeps no audit log; kube-apiserver keeps
     one only of what the controllers ask about secrets. `target` adds a third control plane to move
     to, with a class that relays the hosts of the first tenant's namespace. `overlay`: a folder
-    below manifests; for another one than the base, both programs get the arguments that it gives
-    them, but for addresses and files. `bmo_kind`: the management cluster has BMO's own
+    below manifests, or none. From another one than the base, both programs get the arguments that
+    it gives them, but for addresses and files. `bmo_kind`: the management cluster has BMO's own
     BareMetalHost, too.
     """
 

@@ -90,7 +90,7 @@ class Up:
     async def _run(self) -> dict[str, Any]:
         binary = self.tools / "kube-apiserver"
         etcd = controlplane.start_etcd(self.tools / "etcd", self.settings, self.folder, self.processes)
-        base = asyncio.create_task(manifests.kustomize(self.tools / "kubectl", manifests.ROOT / "manifests" / self.settings.overlay))
+        base = asyncio.create_task(manifests.overlay(self.tools / "kubectl", self.settings.overlay))
         async with asyncio.TaskGroup() as group:
             if self.settings.target:
                 self.target = Target(self.tools, self.program, self.settings, self.folder, self.processes, self.say)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from importlib.metadata import version as installed
 from typing import TYPE_CHECKING
 
+from apiserver.apis.build import Build
 from apiserver.handlers.request.negotiation import negotiate
 from apiserver.handlers.response.respond import respond
 
@@ -31,6 +32,7 @@ class Version:
     The product's own version is the build part of the semantic version."""
 
     product: str = field(default_factory=lambda: installed("metal3-workloads"))
+    build: Build = field(default_factory=Build.stamped)
 
     @property
     def git_version(self) -> str:
@@ -43,9 +45,9 @@ class Version:
             "major": KUBERNETES[0],
             "minor": KUBERNETES[1],
             "gitVersion": self.git_version,
-            "gitCommit": "",
-            "gitTreeState": "",
-            "buildDate": "1970-01-01T00:00:00Z",
+            "gitCommit": self.build.commit,
+            "gitTreeState": self.build.tree,
+            "buildDate": self.build.date,
             "goVersion": "",
             "compiler": platform.python_implementation(),
             "platform": f"{platform.system().lower()}/{platform.machine()}",

@@ -140,6 +140,16 @@ def test_wrong_command_lines(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_version_names_the_commit_that_the_image_was_built_from(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("METAL3_WORKLOADS_COMMIT", "0123abcd")
+    monkeypatch.setenv("METAL3_WORKLOADS_DATE", "2026-11-29T09:00:00Z")
+    with pytest.raises(SystemExit):
+        command_line.main(["--version"])
+    assert capsys.readouterr().out.endswith(" (commit 0123abcd, 2026-11-29T09:00:00Z)\n")
+
+
 def test_the_module_is_the_command() -> None:
     command = [sys.executable, "-m", "apiserver.cli.main", "simulate-bmo", "--kubeconfig", "/nowhere"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)

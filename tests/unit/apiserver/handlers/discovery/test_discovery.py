@@ -90,6 +90,7 @@ async def test_forms_of_discovery(service: Service) -> None:
 async def test_version(service: Service) -> None:
     _, found = await service.ask("GET", "/version")
     assert found["gitVersion"].startswith(f"v{found['major']}.{found['minor']}.")
+    assert (found["gitCommit"], found["gitTreeState"], found["buildDate"]) == ("", "", "1970-01-01T00:00:00Z")
     _, root = await service.ask("GET", "/")
     assert "/apis/example.com/v1" in root["paths"]
 

@@ -1,0 +1,1 @@
+"""What makes the container image: the steps of its build stage, bases from Debian's packages, and the list of what is in it."""

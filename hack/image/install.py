@@ -1,0 +1,112 @@
+"""The steps of the Containerfile's build stage: `install.py dependencies ARCH`, then `install.py project`. Standard library only.
+
+The result lies below /out as it will lie in the image: an environment in /opt/metal3-workloads, made for the Python at the path of the
+one that runs this, with packages for ARCH, and the list of them as CycloneDX.
+"""
+
+from __future__ import annotations
+
+import compileall
+import json
+import os
+import shutil
+import subprocess
+import sys
+from importlib.metadata import Distribution, distributions
+from pathlib import Path
+from py_compile import PycInvalidationMode
+from typing import Any
+
+OUT = Path("/out")
+PREFIX = Path("opt/metal3-workloads")
+SBOM = Path("usr/share/metal3-workloads/sbom.cdx.json")
+USER = 65532
+MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+GLIBC_MINORS = range(28, 16, -1)
+LIBRARY = f"lib/python{sys.version_info.major}.{sys.version_info.minor}/site-packages"
+QUIET = ("--quiet", "--quiet", "--no-cache-dir", "--disable-pip-version-check", "--no-deps", "--no-compile", "--root-user-action=ignore")
+
+
+def platforms(arch: str) -> list[str]:
+    """pip's options for wheels that run on glibc 2.28 on this architecture."""
+    machine = MACHINES[arch]
+    names = [*(f"manylinux_2_{minor}_{machine}" for minor in GLIBC_MINORS), f"manylinux2014_{machine}"]
+    return [option for name in names for option in ("--platform", name)]
+
+
+def dependencies(arch: str) -> None:
+    """Make the environment, with every pinned package."""
+    run(sys.executable, "-m", "venv", "--without-pip", "--symlinks", f"/{PREFIX}")
+    (OUT / PREFIX).parent.mkdir(parents=True)
+    Path(f"/{PREFIX}").rename(OUT / PREFIX)
+    options = ("--require-hashes", "--only-binary", ":all:", *platforms(arch))
+    run(sys.executable, "-m", "pip", "install", *QUIET, *options, "--target", OUT / PREFIX / LIBRARY, "-r", "requirements.txt")
+
+
+def project() -> None:
+    """Add the project's own wheel, compile everything, and list it."""
+    run("/build/bin/python", "-m", "hatchling", "build", "--target", "wheel")
+    (wheel,) = Path("dist").glob("*.whl")
+    library = OUT / PREFIX / LIBRARY
+    run(sys.executable, "-m", "pip", "install", *QUIET, "--target", library, wheel)
+    shutil.rmtree(library / "bin")
+    command = OUT / PREFIX / "bin" / "metal3-workloads"
+    for script in command.parent.glob("*ctivate*"):
+        script.unlink()
+    command.write_text(COMMAND)
+    command.chmod(0o755)
+    # Checked by nothing at run time: the image is never written to. Sources' times would make each build another image.
+    compileall.compile_dir(str(library), quiet=1, workers=0, stripdir=str(OUT), invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
+    _mount_points()
+    sbom = OUT / SBOM
+    sbom.parent.mkdir(parents=True)
+    sbom.write_text(json.dumps(bill(distributions(path=[str(library)])), indent=1) + "\n")
+
+
+COMMAND = f"""#!/{PREFIX}/bin/python
+import sys
+from apiserver.cli.main import main
+sys.exit(main())
+"""
+
+
+def _mount_points() -> None:
+    """Where volumes lie: a read-only root gets no folder at run time."""
+    for folder, mode in (("tmp", 0o1777), ("var/lib/metal3-workloads", 0o700)):
+        made = OUT / folder
+        made.mkdir(parents=True)
+        made.chmod(mode)
+    os.chown(OUT / "var/lib/metal3-workloads", USER, USER)
+
+
+def bill(found: Any) -> dict[str, Any]:
+    """The CycloneDX document of these distributions."""
+    parts = sorted((_component(each) for each in found), key=lambda part: part["name"])
+    (product,) = (part for part in parts if part["name"] == "metal3-workloads")
+    return {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.5",
+        "version": 1,
+        "metadata": {"component": {**product, "type": "application"}},
+        "components": [part for part in parts if part is not product],
+    }
+
+
+def _component(found: Distribution) -> dict[str, Any]:
+    name = found.metadata["Name"].lower().replace("_", "-").replace(".", "-")
+    purl = f"pkg:pypi/{name}@{found.version}"
+    license_ = dict(found.metadata.json).get("license_expression")
+    made = {"type": "library", "bom-ref": purl, "name": name, "version": found.version, "purl": purl}
+    return {**made, "licenses": [{"expression": license_}]} if license_ else made
+
+
+def run(*command: str | Path) -> None:
+    """Run a command; its failure ends the build."""
+    subprocess.run([str(part) for part in command], check=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "dependencies":
+        dependencies(sys.argv[2])
+    else:
+        project()

@@ -1,0 +1,76 @@
+"""The image as `make image` makes it, and clusters in a network of their own that pods of it run on. Needs root."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.running import ROOT
+from tests.release.network import own_network
+from tests.release.oci import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+HERE = Path(__file__).parent
+SECONDS = 900
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything here is real, and slower than a unit test may be."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.real)
+            item.add_marker(pytest.mark.timeout(SECONDS))
+
+
+def buildah(*arguments: str) -> str:
+    """The output of the project's buildah."""
+    command = [str(ROOT / "hack" / "image" / "buildah"), *arguments]
+    return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=SECONDS).stdout.strip()
+
+
+@pytest.fixture(scope="session")
+def names() -> dict[str, str]:
+    """The images by architecture. METAL3_WORKLOADS_IMAGES=amd64=NAME,arm64=NAME takes those that are there."""
+    if given := os.environ.get("METAL3_WORKLOADS_IMAGES"):
+        return dict(item.split("=", 1) for item in given.split(","))
+    command = ["make", "--silent", "image", "BASE=packages", "ENGINE=buildah", "ARCHS=amd64 arm64"]
+    built = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True, timeout=SECONDS).stdout
+    return {name.rpartition("-")[2]: name for name in built.split()}
+
+
+@pytest.fixture(scope="session")
+def images(names: dict[str, str]) -> Iterator[dict[str, Image]]:
+    """The images, unpacked."""
+    containers = {arch: buildah("from", "--pull-never", "--arch", arch, name) for arch, name in names.items()}
+    try:
+        yield {arch: Image(Path(buildah("mount", container)), described(container)) for arch, container in containers.items()}
+    finally:
+        for container in containers.values():
+            buildah("rm", container)
+
+
+def described(container: str) -> dict[str, object]:
+    """The OCI configuration of an image."""
+    found: dict[str, object] = json.loads(buildah("inspect", container))["OCIv1"]["config"]
+    return found
+
+
+@pytest.fixture(scope="session")
+def image(images: dict[str, Image]) -> Image:
+    """The image for this machine."""
+    own = subprocess.run(["dpkg", "--print-architecture"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    return images[own]
+
+
+@pytest.fixture(scope="session")
+def network(image: Image) -> Iterator[None]:
+    """Everything that is started from now on runs in a network of its own."""
+    with own_network():
+        yield
