@@ -88,9 +88,9 @@ requirements: ## Pin what pyproject.toml asks for; UPGRADE=--upgrade takes newer
 image: ## Build the container image with docker, podman or buildah; hack/image/build tells its settings (BASE, ARCHS, IMAGE, ENGINE)
 	@hack/image/build
 
-crds: setup ## Write anew the definition of the simulated hardware's kind
+crds: setup ## Write the definition of the simulated hardware's kind
 	$(BIN)/python -m hack.realcluster.crd
 
-clean: ## Delete what was made here (not the tools in ~/.cache)
+clean: ## Delete what the other targets made (not the tools in ~/.cache)
 	rm -rf $(VENV) .cache .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -25,7 +25,7 @@ COMMANDS = {
     "serve": "serve the API beside a management cluster",
     "controllers": "run the controllers of a management cluster",
     "simulate-bmo": "act as a Baremetal Operator without hardware",
-    "backup": "copy a SQLite database while its server goes on",
+    "backup": "copy a SQLite database while its server runs",
     "restore": "put a backup in a SQLite database's place",
     "migrate": "copy everything to another storage: SQLite to etcd, or back",
     "move": "move Workloads to another management cluster, or back, while their machines run on",

@@ -362,5 +362,5 @@ def gone_status(host: Object, *, class_gone: bool) -> Object:
 
 _GONE = (
     "the real host is gone, or the class leads elsewhere since its parameters or credentials were changed: if the machine still exists, "
-    "correct the class, and its Workload goes on; only if the machine is gone for good, delete the Workload that has it"
+    "correct the class, and its Workload recovers; only if the machine is gone for good, delete the Workload that has it"
 )

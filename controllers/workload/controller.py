@@ -209,7 +209,7 @@ class WorkloadController:
             )
             return None
         if applied.handed_back and kinds.CLAIMED_THROUGH in labels_of(workload):
-            await self._drop(workload, "Normal", "HandedBack", "its consumer goes on with the host where it came from")
+            await self._drop(workload, "Normal", "HandedBack", "its consumer keeps using the host where it came from")
             return None
         await report(self._cluster, workload, host, applied)
         await self._drop_consumed(workload, host, applied)

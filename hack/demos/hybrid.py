@@ -144,7 +144,7 @@ def _expired_credentials(story: Story, cluster: Running, machines: Machines) -> 
     story.checked("the class says what to do, and the tenant still sees its hosts as they were last known")
     machines.put_credentials(machines.kubeconfig())
     eventually(lambda: _connected(cluster)["status"] == "True")
-    story.checked("it goes on with the new credentials, without a restart")
+    story.checked("it continues with the new credentials, without a restart")
 
 
 def _released(story: Story, cluster: Running, consumers: Consumers, hosts: list[str]) -> None:

@@ -121,9 +121,7 @@ class Pivot:
     def moved(self, host: str) -> None:
         """As clusterctl move."""
         story, cluster = self.story, self.cluster
-        story.step(
-            "Cluster API's objects move as clusterctl moves them: made anew in the target, and stripped of their finalizers in the source"
-        )
+        story.step("Cluster API's objects move as clusterctl moves them: created again in the target, without finalizers in the source")
         for name in capi.move(cluster, ADMIN, TARGET, TENANT, MACHINE):
             story.told(name)
         left = cluster.items(ADMIN, capi.MACHINE, "-n", TENANT)
@@ -134,7 +132,7 @@ class Pivot:
     def resumed(self, host: str) -> None:
         """The target's consumer goes on."""
         story, cluster = self.story, self.cluster
-        story.step("In the target, the provider goes on with the machine: it finds its host, asserts what it wants, and reboots it once")
+        story.step("In the target, the provider continues with the machine: it finds its host, asserts what it wants, and reboots it once")
         assert self.acts(TARGET, "resume") == host
         eventually(lambda: self.consumer_of(ADMIN, host) == "Workload")
         story.show(cluster, TARGET, "get", BMH, host, "-n", TENANT)
@@ -187,7 +185,7 @@ class Pivot:
         """The same in the other direction: the consumer in the source writes its name, and the
         target hands the claim back."""
         story, cluster = self.story, self.cluster
-        story.step("Cluster API's objects move back, and the provider in the source goes on")
+        story.step("Cluster API's objects move back, and the provider in the source continues")
         capi.move(cluster, TARGET, ADMIN, TENANT, MACHINE)
         assert self.acts(ADMIN, "resume") == host
         eventually(lambda: cluster.items(TARGET, WORKLOADS, "-n", TENANT) == [])

@@ -52,7 +52,7 @@ NEVER = re.compile(
 _OWNER = "the hardware's owner has to look at it: "
 ERRORS = {
     "registration error": f"{_OWNER}it cannot be managed at the moment",
-    "provisioned registration error": f"{_OWNER}it cannot be managed at the moment; what runs on it goes on",
+    "provisioned registration error": f"{_OWNER}it cannot be managed at the moment; what runs on it keeps running",
     "inspection error": f"{_OWNER}its hardware cannot be inspected",
     "preparation error": f"{_OWNER}it cannot be prepared for use",
     "detach error": f"{_OWNER}it cannot be detached",

@@ -19,5 +19,5 @@ def texts(credentials: Mapping[str, bytes], keys: Iterable[str]) -> dict[str, st
     except UnicodeDecodeError:
         raise BadClass("BadCredentials", "the values in the credentials secret are not text: write them as the cloud gave them") from None
     if broken := [key for key, value in found.items() if not value.isprintable()]:
-        raise BadClass("BadCredentials", f"the value of {broken[0]} in the credentials secret has line breaks or the like: write it anew")
+        raise BadClass("BadCredentials", f"the value of {broken[0]} in the credentials secret has line breaks or the like: write it again")
     return {key: value for key, value in found.items() if value}

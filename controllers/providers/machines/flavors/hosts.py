@@ -109,9 +109,12 @@ def _drift(machine: Machine, flavor: Flavor | None) -> tuple[str, str] | None:
     """Why a machine made now would be another one, or none at all."""
     name, index = machine.slot.flavor, machine.slot.index
     if flavor is None:
-        return "FlavorRemoved", f'the class has no flavor "{name}" any more: the machine goes on, and its host goes when it is released'
+        return (
+            "FlavorRemoved",
+            f'the class has no flavor "{name}" any more: the machine keeps running until it is released',
+        )
     if index >= flavor.capacity:
-        message = f'flavor "{name}" has a capacity of {flavor.capacity} now: the machine goes on, and its host goes when it is released'
+        message = f'flavor "{name}" has a capacity of {flavor.capacity} now: the machine keeps running until it is released'
         return "BeyondCapacity", message
     if machine.made_from is not None and (changed := differences(machine.made_from, flavor)):
         what = ", ".join(changed)
