@@ -25,6 +25,9 @@ NUMBER = 1024
 """The characters of a number. The time to read one grows with the square of its length."""
 
 
+_TEXT = "tag:yaml.org,2002:str"
+
+
 class _Loader(yaml.CSafeLoader):
     """A YAML loader without timestamps: a date stays a string."""
 
@@ -32,6 +35,15 @@ class _Loader(yaml.CSafeLoader):
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
         for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping, whose keys have to be strings.
+
+        JSON has no others, and integers with the same hash would take quadratic time."""
+        self.flatten_mapping(node)
+        if any(key.tag != _TEXT for key, _ in node.value):
+            raise yaml.YAMLError
+        return super().construct_mapping(node, deep=deep)
 
 
 def load(text: bytes) -> Any:

@@ -34,6 +34,8 @@ HOSTILE: dict[str, tuple[str | bytes, str]] = {
     "a long tagged number": ("a: !!int '" + "9" * 5000 + "'", "number"),
     "an integer that JSON has not": ("a: 99999999999999999999999999", "JSON"),
     "a key that is no text": ("? [1, 2]\n: x", "JSON"),
+    "an integer key": ("1: x", "JSON"),
+    "a merge of no mapping": ("<<: 5", "JSON"),
     "bytes": ("a: !!binary aGVsbG8=", "JSON"),
     "a set": ("a: !!set {b, c}", "JSON"),
     "a surrogate": ('a: "\\uD800"\nb: c', "JSON"),
@@ -74,11 +76,25 @@ def test_anything_is_read_or_refused(text: bytes) -> None:
         return
 
 
-def _cost(text: bytes) -> float:
+def test_mappings_are_merged() -> None:
+    assert load(b"a: {<<: [{b: 1, c: 2}, {b: 3}], c: 4}") == {"a": {"b": 1, "c": 4}}
+
+
+def _cost(text: bytes, match: str = "values") -> float:
     start = time.thread_time()
-    with pytest.raises(ValueError, match="values"):
+    with pytest.raises(ValueError, match=match):
         load(text)
     return time.thread_time() - start
+
+
+def test_keys_that_collide_cost_what_others_cost() -> None:
+    """All multiples of 2**61 - 1 have the same hash."""
+
+    def keys(step: int) -> bytes:
+        return b"\n".join(b"%d: 1" % (number * step) for number in range(VALUES // 2 - 1))
+
+    other, colliding = (min(_cost(keys(step), "JSON") for _ in range(5)) for step in (2**61, 2**61 - 1))
+    assert colliding < other * 1.5
 
 
 def test_the_cost_does_not_grow_with_the_text() -> None:
