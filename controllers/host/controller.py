@@ -35,6 +35,8 @@ __all__ = ["HostController", "changed_status", "gone_status", "host_status", "ne
 
 log = logging.getLogger(__name__)
 
+INVALID = 422
+"""The HTTP code of a JSON patch whose test fails."""
 REFUSALS = (413, 422)
 """The HTTP codes of the server's refusal of a report, which would be refused again."""
 SEPARATOR = "|"
@@ -211,6 +213,8 @@ class HostController:
             return
         if host["spec"].get("claimRef"):
             await self._put(host, gone_status(host, class_gone=class_gone))
+            if provider is not None:
+                await provider.forget(host["spec"]["claimRef"]["uid"])
             return
         version = host["metadata"]["resourceVersion"]
         try:
@@ -237,10 +241,16 @@ class HostController:
 
     async def _uncharge(self, host: Object) -> None:
         """Remove the host from the account of its last tenant."""
-        current = await self._cluster.client.get(kinds.HOSTS, name_of(host))
-        if current["spec"].get("chargedTo") == host["spec"]["chargedTo"]:
-            patch = {"metadata": {"resourceVersion": current["metadata"]["resourceVersion"]}, "spec": {"chargedTo": None}}
-            await self._cluster.client.patch(kinds.HOSTS, name_of(host), patch)
+        patch = [
+            {"op": "test", "path": "/metadata/uid", "value": uid_of(host)},
+            {"op": "test", "path": "/spec/chargedTo", "value": host["spec"]["chargedTo"]},
+            {"op": "remove", "path": "/spec/chargedTo"},
+        ]
+        try:
+            await self._cluster.client.patch(kinds.HOSTS, name_of(host), patch, content_type=JSON_PATCH)
+        except ApiException as error:
+            if error.status != INVALID and not error.not_found:  # it has another charge by now, or none: that is looked at when it is seen
+                raise
 
     async def _write(self, host: Object, status: Object) -> None:
         """Replace the status of exactly this Host (same uid), whatever its resourceVersion.

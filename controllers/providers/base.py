@@ -246,6 +246,10 @@ class Provider(ABC):
         """Remove what a Workload left on and beside a host that its owner freed by hand. Idempotent, and harmless for other hosts."""
         return
 
+    async def forget(self, workload_uid: str) -> None:
+        """Remove what a Workload left beside a host that is gone, or that was taken back. Idempotent, and harmless while a host has it."""
+        return
+
     @abstractmethod
     async def close(self) -> None:
         """Close all connections."""

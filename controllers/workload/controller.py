@@ -308,9 +308,20 @@ class WorkloadController:
             left = await unbind(self._cluster, workload, host)
         else:
             left = next((one for one in self._cluster.hosts.store.by_index("charge", key_of(workload)) if is_settling(one, workload)), None)
+            await self._forget(workload)
         if left is not None and is_settling(left, workload) and self._settling(key_of(workload)):
             return Result(requeue_after=FOLLOW)
         return None if await let_go(self._cluster, workload) else Result(requeue_after=FOLLOW)
+
+    async def _forget(self, workload: Object) -> None:
+        """Has the source remove what is left of a Workload whose host was taken back. One that does not answer is not waited for."""
+        provider = self._sources.get(workload["spec"].get("className") or "")
+        if provider is None:
+            return
+        try:
+            await provider.forget(workload["metadata"]["uid"])
+        except (ApiException, BadConfig, ProviderError) as error:
+            log.warning("workload %s: what it left at its source is not removed: %s", key_of(workload), error)
 
 
 def _unavailable(workload: Object, why: Outcome) -> Applied:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apiserver.client.errors import ApiException
-from apiserver.client.objects import labels_of
+from apiserver.client.objects import labels_of, name_of, namespace_of, uid_of
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.data import secret_object
 
@@ -38,7 +38,7 @@ class SecretCopies:
         found = await self._client.list_page(names.SECRETS, namespace, label_selector=f"{names.WORKLOAD_UID}={workload_uid}")
         for secret in found.get("items") or []:
             try:
-                await self._client.delete(names.SECRETS, secret["metadata"]["name"], namespace, uid=secret["metadata"]["uid"])
+                await self._client.delete(names.SECRETS, name_of(secret), namespace_of(secret), uid=uid_of(secret))
             except ApiException as error:
                 if not error.not_found:
                     raise

@@ -97,7 +97,9 @@ class BareMetalHostDriver(Provider):
         self._copies = SecretCopies(client)
         self._done: Bounded[str, tuple[str, float]] = Bounded(DONE)  # by the Workload's uid
         self._stale_text = 0.0, ""
-        self._informer = Informer(client, self._hosts, namespace=namespace, indexers={"uid": lambda bmh: [uid_of(bmh)]})
+        self._informer = Informer(
+            client, self._hosts, namespace=namespace, indexers={"uid": lambda bmh: [uid_of(bmh)], "workload": _workloads_of}
+        )
         self._informer.add_handler(self._changed)
         self._informer.add_health_handler(context.on_health)
 
@@ -136,6 +138,10 @@ class BareMetalHostDriver(Provider):
 
     async def run(self) -> None:
         await self._informer.run()
+
+    async def forget(self, workload_uid: str) -> None:
+        if self.synced and not self._informer.store.has("workload", workload_uid):
+            await self._copies.remove(workload_uid, self.where()[1])
 
     async def close(self) -> None:
         await self._client.close()
@@ -298,3 +304,9 @@ def _policy(context: ProviderContext, identity: Identity) -> Policy:
 _BOUND = Outcome(True, "Bound", "the host is this Workload's")
 _SYNCHRONIZED = Outcome(True, "Synchronized", "all settings were passed to the host")
 _GONE = "the machine is not at its source any more: if its owner removed it for good, delete this Workload and create it again"
+
+
+def _workloads_of(bmh: Object) -> list[str]:
+    """Return the uids of the Workloads that the host bears marks of."""
+    consumer = (bmh.get("spec") or {}).get("consumerRef") or {}
+    return sorted({uid for uid in (labels_of(bmh).get(names.WORKLOAD_UID), consumer.get("uid")) if uid})
