@@ -23,7 +23,7 @@ from apiserver.server.background import Background
 from apiserver.server.connections import Connections
 from apiserver.server.flowmetrics import flow_control_metrics
 from apiserver.server.health import Check, Health
-from apiserver.server.memory import keep_freed
+from apiserver.server.memory import FreedMemory, keep_freed
 from apiserver.server.metrics import Metrics
 from apiserver.server.watchdog import Watchdog
 
@@ -154,13 +154,15 @@ class App:
 
         Raises StorageError, BadServingCertificate, CannotListen, or OSError if the audit log cannot
         be opened. Nothing is left running then."""
-        keep_freed()
+        keeps_freed = keep_freed()
         try:
             if self._config.audit_log is not None:
                 self._config.audit_log.start()
             await self._config.cache.start()
             tls = await self._config.tls()
             self._background.start("watchdog", self.watchdog.run)
+            if keeps_freed:
+                self._background.start("freed memory", FreedMemory().run)
             for name, run in self._config.background.items():
                 self._background.start(name, run)
             if self._config.registrations is not None:

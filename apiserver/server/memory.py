@@ -1,17 +1,26 @@
 """Keep freed memory in the process (glibc) instead of returning it to the kernel.
 
 Otherwise the next answer has to get it back page by page, which can double the cost of an answer of
-some hundred KiB. With other C libraries nothing changes.
+some hundred KiB. With other C libraries nothing changes. What was not used for a minute is returned
+all the same: the C library itself returns only the end of the heap, and one small object keeps all
+that lies before it.
 
 The module also sets when Python looks for garbage, which everything waits for.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import gc
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["keep_freed", "settle"]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["FreedMemory", "keep_freed", "settle"]
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """The parameters of mallopt(3)."""
@@ -19,6 +28,11 @@ KEPT = 64 * 1024 * 1024
 """The free bytes at the end of the heap that are kept."""
 LARGE = 4 * 1024 * 1024
 """The mmap threshold in bytes: larger allocations are mapped directly. No response needs one."""
+
+PAUSE = 60.0
+"""The seconds between two looks at the process's memory."""
+GROWTH = 4 * 1024 * 1024
+"""The bytes by which memory may grow between two looks and still count as at rest."""
 
 THRESHOLDS = 5_000, 40, 10
 """The new objects between two collections of garbage, and the collections of one generation for each
@@ -46,3 +60,39 @@ def keep_freed() -> bool:
     except AttributeError:
         return False
     return all([mallopt(TRIM_THRESHOLD, KEPT), mallopt(MMAP_THRESHOLD, LARGE)])
+
+
+class FreedMemory:
+    """Return freed memory to the kernel when the process does not need it.
+
+    It does so when the memory has grown by more than KEPT bytes, and has stopped growing. The event
+    loop may wait meanwhile, 7 ms for each 100 MB."""
+
+    def __init__(self, resident: Callable[[], int] | None = None, trim: Callable[[], object] | None = None) -> None:
+        self._resident, self._trim = resident or _resident, trim or _trim
+        self._least = self._before = self._resident()
+
+    async def run(self) -> None:
+        """Look at the memory until cancelled."""
+        while True:
+            await asyncio.sleep(PAUSE)
+            await self.look()
+
+    async def look(self) -> bool:
+        """Return freed memory if that is due. Returns whether it was."""
+        now, before = self._resident(), self._before
+        self._least, self._before = min(self._least, now), now
+        if now <= self._least + KEPT or now > before + GROWTH:
+            return False
+        await asyncio.to_thread(self._trim)
+        self._least = self._before = self._resident()
+        return True
+
+
+def _resident() -> int:
+    """Return the bytes of the process that are in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _trim() -> None:
+    ctypes.CDLL(None).malloc_trim(0)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from apiserver.server.memory import THRESHOLDS, keep_freed
+from apiserver.server.memory import GROWTH, KEPT, THRESHOLDS, FreedMemory, keep_freed
 
 FAULTS = """
 import resource
@@ -44,3 +44,44 @@ print(gc.get_freeze_count() > 1000, not [one for one in gc.get_objects() if one 
 def test_what_is_there_is_not_looked_at_again() -> None:
     found = subprocess.run([sys.executable, "-c", SETTLED], check=True, capture_output=True, text=True)
     assert found.stdout.split() == ["True", "True", str(THRESHOLDS[0])]
+
+
+async def test_memory_is_returned_once_it_has_stopped_growing() -> None:
+    resident, trimmed = [100 * KEPT], [0]
+
+    def trim() -> None:
+        trimmed[0] += 1
+        resident[0] -= KEPT
+
+    freed = FreedMemory(lambda: resident[0], trim)
+    assert not await freed.look()
+    resident[0] += 2 * KEPT
+    assert not await freed.look(), "it grows"
+    assert await freed.look()
+    assert not await freed.look(), "the rest is in use"
+    resident[0] += KEPT
+    assert not await freed.look()
+    assert not await freed.look(), "that much is kept"
+    resident[0] += GROWTH
+    assert await freed.look()
+    assert trimmed == [2]
+
+
+RETURNED = """
+import asyncio
+from apiserver.server.memory import FreedMemory, _resident, keep_freed
+assert keep_freed()
+freed = FreedMemory()
+made = [bytearray(size) for _ in range(1_000) for size in (200_000, 600)]
+del made[::2]
+before = _resident()
+asyncio.run(freed.look())
+kept = _resident()
+returned = asyncio.run(freed.look())
+print(kept > before - 50_000_000, returned, _resident() < before - 150_000_000)
+"""
+
+
+def test_memory_between_small_objects_is_returned() -> None:
+    found = subprocess.run([sys.executable, "-c", RETURNED], check=True, capture_output=True, text=True)
+    assert found.stdout.split() == ["True", "True", "True"]
