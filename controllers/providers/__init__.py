@@ -1,1 +1,3 @@
-"""Where machines come from: one provider per kind of source, found by entry point, independent of each other."""
+"""Define the sources of machines: one provider per kind of source, found by entry point.
+
+The providers are independent of each other."""

@@ -1,12 +1,14 @@
-"""Defines the interface of a provider: a source of machines that can be offered, driven and released.
+"""Define the interface of a provider: a source of machines that can be offered, driven and
+released.
 
-Each WorkloadClass has one provider instance. Providers are found by entry point: the group is `metal3_workloads.providers`,
-and the name is the class's `provisioner`. A provider talks to its own source only. The controllers manage the objects in
-the management cluster. Tenants see what a provider reports, so a report must not contain anything that belongs to the
-owner: no BMC addresses, credentials, names of secrets, or annotations of the owner.
+Each WorkloadClass has one provider instance. Providers are found by entry point: the group is
+`metal3_workloads.providers`, and the name is the class's `provisioner`. A provider communicates
+with its own source only. The controllers manage the objects in the management cluster. Tenants see
+what a provider reports, so a report must not contain anything that belongs to the owner: no BMC
+addresses, credentials, names of secrets, or annotations of the owner.
 
-    ProviderError                 the class's owner has to fix something, or the source has to recover: reason, message
-    +-- BadClass                  the class's parameters or credentials cannot work; terminal until they change
+    ProviderError      the class's owner has to fix something, or the source has to recover
+    +-- BadClass       the class's parameters or credentials cannot work; final until they change
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ Object = dict[str, Any]
 
 
 class ProviderError(Exception):
-    """Reports what is wrong at the source. `reason` is a CamelCase word; `message` is for the owner only, and says what to do."""
+    """A problem at the source.
+
+    `reason` is a CamelCase word. `message` is for the owner only, and states what to do."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -53,15 +57,17 @@ class ProviderError(Exception):
 
 
 class BadClass(ProviderError):
-    """Reports parameters or credentials of the class that cannot be used."""
+    """Parameters or credentials of the class that cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Identifies a real host at its source. The uid decides: a new machine under an old name is another host.
+    """The identification of a real host at its source.
 
-    `identity_namespace`: the namespace of the management cluster in which the view keeps the source's uid. A source whose hosts
-    are views sets it, so that a consumer that moves here finds the same hosts. Empty: the view's uid is derived."""
+    The uid decides: a new machine under an old name is another host. `identity_namespace`: the
+    namespace of the management cluster in which the view keeps the source's uid. A source whose
+    hosts are views sets it, so that a consumer that moves here finds the same hosts. If it is
+    empty, the view's uid is derived."""
 
     namespace: str
     name: str
@@ -71,7 +77,9 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """Names the consumer that the real host itself records. `workload_uid` is set if the consumer is a Workload of this project."""
+    """The consumer that the real host itself records.
+
+    `workload_uid` is set if the consumer is a Workload of this project."""
 
     kind: str
     namespace: str
@@ -81,15 +89,27 @@ class Consumer:
 
 @dataclass(frozen=True, slots=True)
 class ProviderHost:
-    """Describes one real host as its source reports it now.
+    """One real host as its source reports it now.
 
-    `report`: a HostReport as JSON (see apiserver.apis.host). `available`: whether a Workload could claim the host now; if not,
-    `reason` (CamelCase) and `message` say why, and what the owner can do. `dirty_for`: the only namespace that may claim the host, as it
-    was not cleaned, and `dirty_for_uid` its uid, as ApplyRequest.namespace_uid was at the release; without a uid nobody may claim the
-    host. `leftovers`: the owner freed the host by hand, and what a Workload left there still has to be removed (see Provider.tidy).
-    `held`: a HeldClaim as JSON (see apiserver.apis.host): a claim that the source knows, and that a consumer which moves here may adopt.
-    `error`: the source's own description of what is wrong, for the owner only. `to_free`: what the owner has
-    to do at the source to free the host by hand, whatever runs on it."""
+    `report`: a HostReport as JSON (see apiserver.apis.host).
+
+    `available`: whether a Workload could claim the host now. If not, `reason` (CamelCase) and
+    `message` state why, and what the owner can do.
+
+    `dirty_for`: the only namespace that may claim the host, because it was not cleaned.
+    `dirty_for_uid`: the namespace's uid, as ApplyRequest.namespace_uid was at the release. Without
+    a uid, no namespace may claim the host.
+
+    `leftovers`: the owner freed the host by hand, and the remains of a Workload must still be
+    removed (see Provider.tidy).
+
+    `held`: a HeldClaim as JSON (see apiserver.apis.host): a claim that the source knows, and that a
+    consumer which moves here may adopt.
+
+    `error`: the source's own description of the error, for the owner only.
+
+    `to_free`: what the owner has to do at the source to free the host by hand, whatever runs on
+    it."""
 
     source: Source
     report: Object
@@ -107,13 +127,19 @@ class ProviderHost:
 
 @dataclass(frozen=True, slots=True)
 class ProviderContext:
-    """Holds what a provider is made from.
+    """What a provider is created from.
 
-    `credentials`: the decoded values of the class's secret; empty without a secret. `on_change(uid)`: the provider calls it whenever
-    the host with this uid appears, changes or disappears. `on_health()`: the provider calls it whenever the result of `problem()`
-    may have changed. Both return at once. `has_host(name)`: whether the management cluster has a Host of this name, for a source
-    that may lead back to that cluster. `cluster_id`: distinguishes this management cluster from others that share the source; empty
-    if unknown."""
+    `credentials`: the decoded values of the class's secret; empty without a secret.
+
+    `on_change(uid)`: the provider calls it whenever the host with this uid appears, changes or
+    disappears. `on_health()`: the provider calls it whenever the result of `problem()` may have
+    changed. Both return at once.
+
+    `has_host(name)`: whether the management cluster has a Host of this name, for a source that may
+    lead back to that cluster.
+
+    `cluster_id`: distinguishes this management cluster from others that share the source; empty if
+    unknown."""
 
     class_name: str
     spec: WorkloadClassSpec
@@ -127,7 +153,10 @@ class ProviderContext:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Holds a condition's status (True, False or None for Unknown), its CamelCase reason, and its message. Tenants see all of it."""
+    """A condition's status (True, False or None for Unknown), its CamelCase reason, and its
+    message.
+
+    Tenants see all of it."""
 
     status: bool | None
     reason: str
@@ -136,14 +165,26 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class ApplyRequest:
-    """Describes the desired state of a real host.
+    """The desired state of a real host.
 
-    `workload`: the Workload as JSON. `secrets`: for each of "userData", "metaData" and "networkData" that the Workload names, the
-    decoded data of that secret; other fields are missing. `blocked`: why nothing new may be installed, for example because a secret
-    is missing; the provider then keeps the claim and what runs on the host. `view_name`, `view_uid`: the host as the tenant sees
-    it. `annotations`: the annotations of the tenant on its view; a provider passes on only those that are meant for the machine.
-    `namespace_uid`: the uid of the namespace that claimed the host, as names are used again; "" when it is not known.
-    `version`: changes whenever the meaning of anything here changes, including the secrets' data."""
+    `workload`: the Workload as JSON.
+
+    `secrets`: the decoded data of the secret for each of "userData", "metaData" and "networkData"
+    that the Workload names. Other fields are missing.
+
+    `blocked`: why nothing new may be installed, for example because a secret is missing. The
+    provider then keeps the claim and what runs on the host.
+
+    `view_name`, `view_uid`: the host as the tenant sees it.
+
+    `annotations`: the annotations of the tenant on its view. A provider passes on only those that
+    are meant for the machine.
+
+    `namespace_uid`: the uid of the namespace that claimed the host, because names are reused; "" if
+    it is not known.
+
+    `version`: changes whenever the meaning of anything here changes, including the secrets'
+    data."""
 
     workload: Object
     source: Source
@@ -162,52 +203,70 @@ class ApplyRequest:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """Reports the result of `apply`."""
+    """The result of `apply`."""
 
     bound: Outcome
     """Whether this Workload has the real host."""
     synchronized: Outcome
     """Whether everything that the Workload asks for was written to the source."""
     observed: Object | None = None
-    """The host's status right after `apply`, in the form of HostReport's `status`; None if unknown."""
+    """The host's status right after `apply`, in the form of HostReport's `status`; None if
+    unknown."""
     empty: bool = False
-    """The real host has nothing installed, and no operation is in progress."""
+    """Whether the real host has nothing installed, and no operation is in progress."""
     consumed: tuple[str, ...] = ()
-    """The tenant's one-shot annotations that were acted on; they can be removed."""
+    """The tenant's one-shot annotations that took effect and can be removed."""
     stalled: str = ""
-    """Why the host does not follow although everything was written, for the tenant; empty if it follows."""
+    """Why the host does not follow although everything was written, for the tenant; empty if it
+    follows."""
     handed_back: bool = False
-    """The adopted claim was returned to its consumer at the source. Delete a Workload that was created for the claim."""
+    """Whether the adopted claim was returned to its consumer at the source.
+
+    A Workload that was created for the claim is then deleted."""
     untouched: bool = False
-    """The host is unavailable and nothing was changed on it. The scheduler may pick another one, unless the host was requested by name."""
+    """Whether the host is unavailable and nothing was changed on it.
+
+    The scheduler may then pick another host, unless the host was requested by name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """Reports the result of `release`. `done`: the real host has no consumer, nothing is installed, it is clean (or marked as dirty or
-    quarantined), and no copy of a secret is left. Otherwise `message` says what `release` waits for, for the tenant."""
+    """The result of `release`.
+
+    `done`: the real host has no consumer, nothing is installed, it is clean (or marked as dirty or
+    quarantined), and no copy of a secret is left. Otherwise `message` states what `release` waits
+    for, for the tenant."""
 
     done: bool
     message: str = ""
 
 
 class Provider(ABC):
-    """A source of machines. Every method is level-triggered: it may be cancelled at any point and called again."""
+    """A source of machines.
+
+    Every method is level-triggered: it may be cancelled at any point and called again."""
 
     parameters_model: ClassVar[type[Model]] = Model
-    """The model of the class's `parameters`. It should refuse unknown fields (extra="forbid"), because they are typing errors."""
+    """The model of the class's `parameters`.
+
+    It should refuse unknown fields (extra="forbid"), because they are typing errors."""
 
     erases: ClassVar[bool] = False
-    """Whether a release deletes the machine's disks, so that a class may say so (cleaning.mode full)."""
+    """Whether a release deletes the machine's disks, so that a class may set cleaning.mode to
+    full."""
 
     @classmethod
     @abstractmethod
     async def create(cls, context: ProviderContext) -> Self:
-        """Create a provider without waiting for its source. Raises BadClass if the credentials or parameters cannot work."""
+        """Create a provider without waiting for its source.
+
+        Raises BadClass if the credentials or parameters cannot work."""
 
     @abstractmethod
     async def run(self) -> None:
-        """Follow the source until cancelled, and call on_change and on_health. Errors of the source must not end this method."""
+        """Follow the source until cancelled, and call on_change and on_health.
+
+        Errors of the source must not end this method."""
 
     @abstractmethod
     def hosts(self) -> Iterable[ProviderHost]:
@@ -219,31 +278,43 @@ class Provider(ABC):
 
     @abstractmethod
     def problem(self) -> ProviderError | None:
-        """Return why the source cannot be followed now, or None. Before the source was first read completely, there is a problem."""
+        """Return why the source cannot be followed now, or None.
+
+        Before the source was first read completely, there is a problem."""
 
     @property
     @abstractmethod
     def synced(self) -> bool:
-        """Whether the source was read completely at least once, so that an unknown host is a host that is gone."""
+        """Whether the source was read completely at least once, so that an unknown host is a host
+        that is gone."""
 
     @abstractmethod
     async def apply(self, request: ApplyRequest) -> Applied:
-        """Claim the host for the Workload if no other consumer has it, and write what it has to run. Idempotent.
+        """Claim the host for the Workload if no other consumer has it, and write what it has to
+        run.
 
-        Raises ProviderError or the client's errors if the source does not answer; the controller then tries again."""
+        Calling this again has no effect. Raises ProviderError or the client's errors if the source
+        does not answer; the controller then tries again."""
 
     def applied(self, request: ApplyRequest) -> Applied | None:
-        """Return what `apply` would return if it has nothing to do, judged without a request to the source; otherwise None.
+        """Return the result of `apply` if it has nothing to do, without a request to the source;
+        otherwise None.
 
-        `request.secrets` is empty here; `request.version` shows whether they changed. This method only saves requests."""
+        `request.secrets` is empty here; `request.version` shows whether they changed. This method
+        only saves requests."""
         return None
 
     @abstractmethod
     async def release(self, request: ApplyRequest) -> Released:
-        """Remove the Workload from the host. The controller calls it until it is done. Idempotent, also afterwards."""
+        """Remove the Workload from the host.
+
+        The controller calls this method until the result is done. Calling it again afterwards has
+        no effect."""
 
     async def tidy(self, uid: str) -> None:
-        """Remove what a Workload left on and beside a host that its owner freed by hand. Idempotent, and harmless for other hosts."""
+        """Remove what a Workload left on and next to a host that its owner freed by hand.
+
+        Calling this again, or for other hosts, has no effect."""
         return
 
     async def forget(self, workload_uid: str) -> None:

@@ -1,4 +1,6 @@
-"""What keeps another cluster from being followed, in words that tell the class's owner what to do. Pure; for providers that read one."""
+"""Explain to the class's owner why another cluster cannot be followed, and what to do.
+
+It is shared by the providers that read another cluster."""
 
 from __future__ import annotations
 
@@ -9,10 +11,13 @@ __all__ = ["cluster_problem"]
 
 
 def cluster_problem(error: Exception, cluster: str, *, forbidden: str, missing: tuple[str, str]) -> ProviderError:
-    """The problem behind an error of an informer.
+    """Return the problem behind an error of an informer.
 
-    `cluster`: what it is to its owner, such as "the hardware cluster". `forbidden`: what the credentials have to be allowed. `missing`:
-    the reason, and what is wrong, when it does not serve the kind."""
+    `cluster`: what its owner calls it, such as "the hardware cluster".
+
+    `forbidden`: the permissions that the credentials need.
+
+    `missing`: the reason and the text if the cluster does not serve the kind."""
     if not isinstance(error, ApiException):
         return ProviderError("BadKubeconfig", f"the kubeconfig in the credentials secret cannot be used: {describe(error)}")
     match error.status:

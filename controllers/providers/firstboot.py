@@ -1,6 +1,7 @@
-"""What a machine reads at its first boot, from the secrets that its Workload names. Pure; for every provider.
+"""Compute what a machine reads at its first boot, from the secrets that its Workload names.
 
-Whatever the source, a machine is told who it is to its tenant: the name and uid of its view, not those of the real machine.
+All providers use this module. Whatever the source, the machine learns its identity from the
+tenant's view: the name and uid of the view, not those of the real machine.
 """
 
 from __future__ import annotations
@@ -20,13 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["first_boot"]
 
 FALLBACK = "value"
-"""The key of bootstrap secrets made by Cluster API. BMO falls back to it for each of the three."""
+"""The key of bootstrap secrets that Cluster API creates. BMO falls back to it for each of the three
+fields."""
 
 
 def first_boot(request: ApplyRequest) -> dict[str, bytes]:
-    """Per field ("userData", "networkData", "metaData") its content: what the secrets hold, and metaData, always there, completed as JSON.
+    """Return the content of each field ("userData", "networkData", "metaData").
 
-    Raises ProviderError with a message for the tenant when a secret lacks its key or cannot be read."""
+    userData and networkData are as in the secrets. metaData is always included, and is completed as
+    JSON. Raises ProviderError with a message for the tenant if a secret lacks its key or cannot be
+    read."""
     result = {field: _value(request, field, data) for field, data in request.secrets.items() if field != "metaData"}
     return {**result, "metaData": _metadata(request)}
 

@@ -1,11 +1,13 @@
-"""The tests that every Provider has to pass, for those who write one: subclass ProviderTests and give it a harness.
+"""Test the promises that every Provider makes. To use the tests, subclass ProviderTests with a
+harness.
 
     class TestMyProvider(ProviderTests):
         @pytest.fixture
         async def source(self) -> AsyncIterator[FakeSource]: ...
 
-They say what the seam promises: claims are exclusive, everything may be cancelled and repeated, nothing of the owner's is
-reported, and trouble of the source loses nothing. Needs pytest, pytest-asyncio (auto mode) and nothing else.
+They test the promises of the interface: claims are exclusive, everything may be cancelled and
+repeated, reports contain nothing of the owner, and an outage of the source loses nothing. They need
+only pytest and pytest-asyncio (auto mode).
 """
 
 from __future__ import annotations
@@ -30,43 +32,43 @@ Object = dict[str, Any]
 
 
 class SourceHarness(ABC):
-    """A source of machines under the test's control, with at least one machine free at first."""
+    """A source of machines under the test's control, with at least one free machine at first."""
 
     canary = "canary"
-    """A string that is in everything of the owner's."""
+    """A string that occurs in everything that belongs to the owner."""
 
     provider: type[Provider]
     spec: Object
-    """A WorkloadClass's spec for this source."""
+    """The spec of a WorkloadClass for this source."""
     credentials: Mapping[str, bytes]
 
     @abstractmethod
     def add_host(self, name: str) -> None:
-        """One more free machine, whose name begins with this."""
+        """Add a free machine whose name begins with `name`."""
 
     @abstractmethod
     def remove_host(self, name: str) -> None:
-        """The machine is gone, whoever has it."""
+        """Remove the machine, whatever its consumer."""
 
     @abstractmethod
     def take_host(self, name: str) -> None:
-        """A stranger takes the machine."""
+        """Let an unknown consumer take the machine."""
 
     @abstractmethod
     def runs(self, name: str) -> str | None:
-        """The URL of the image that is on the machine, or None."""
+        """Return the URL of the image that is on the machine, or None."""
 
     @abstractmethod
     def leftovers(self) -> list[str]:
-        """What of ours is still at the source, such as copied secrets, by name."""
+        """Return the names of our objects that are still at the source, such as copied secrets."""
 
     @abstractmethod
     def go_away(self) -> None:
-        """The source does not answer any more."""
+        """Let the source stop answering."""
 
     @abstractmethod
     def come_back(self) -> None:
-        """It answers again."""
+        """Let the source answer again."""
 
 
 def claim(
@@ -77,7 +79,7 @@ def claim(
     secrets: Mapping[str, Mapping[str, bytes]] | None = None,
     **spec: Any,
 ) -> ApplyRequest:
-    """A request for a Workload of this name."""
+    """Return a request for a Workload of this name."""
     wanted: Object = {"online": True, **spec}
     if image is not None:
         wanted["image"] = {"url": image, "checksum": "abc"}
@@ -94,7 +96,7 @@ def claim(
 
 
 async def eventually(check: Callable[[], Any], timeout: float = 50.0) -> Any:
-    """Waits until the check is true."""
+    """Wait until the check returns a true value, and return it."""
     deadline = asyncio.get_running_loop().time() + timeout
     while not (result := check()):
         assert asyncio.get_running_loop().time() < deadline, "it did not become true in time"
@@ -104,7 +106,7 @@ async def eventually(check: Callable[[], Any], timeout: float = 50.0) -> Any:
 
 @asynccontextmanager
 async def running(source: SourceHarness) -> AsyncIterator[tuple[Provider, list[str]]]:
-    """A provider that follows the source, and the uids it told to have changed."""
+    """Yield a provider that follows the source, and the uids that it reported as changed."""
     changes: list[str] = []
     spec = WorkloadClassSpec.decode(source.spec)
     parameters = source.provider.parameters_model.decode(spec.parameters)
@@ -121,14 +123,14 @@ async def running(source: SourceHarness) -> AsyncIterator[tuple[Provider, list[s
 
 
 async def released(provider: Provider, request: ApplyRequest) -> None:
-    """Releases as the controllers do: again and again, until it is done."""
+    """Release as the controllers do: repeatedly, until it is done."""
     async with asyncio.timeout(10):
         while not (await provider.release(request)).done:  # noqa: ASYNC110 (level-triggered, as in the controllers)
             await asyncio.sleep(0.01)
 
 
 async def applied(provider: Provider, request: ApplyRequest, check: Callable[[], Any]) -> None:
-    """Applies as the controllers do, again and again, until the check is true."""
+    """Apply as the controllers do: repeatedly, until the check returns a true value."""
     async with asyncio.timeout(15):
         while not check():
             await provider.apply(request)
@@ -136,14 +138,15 @@ async def applied(provider: Provider, request: ApplyRequest, check: Callable[[],
 
 
 class ProviderTests:
-    """Subclass it, named Test..., with a fixture `source` that yields a SourceHarness."""
+    """The tests. A subclass is named Test..., and has a fixture `source` that yields a
+    SourceHarness."""
 
     def free(self, provider: Provider) -> list[Source]:
-        """The hosts that could be had."""
+        """Return the hosts that are available."""
         return [host.source for host in provider.hosts() if host.available]
 
     async def first(self, provider: Provider) -> Source:
-        """A host that could be had, as soon as there is one."""
+        """Return an available host as soon as there is one."""
         await eventually(lambda: self.free(provider))
         return self.free(provider)[0]
 
@@ -257,7 +260,7 @@ class ProviderTests:
         async with running(source) as (provider, _):
             host = await self.first(provider)
             for image in ("http://images.example/os", "http://images.example/new", None):
-                # Called in the same turn.
+                # The lambda is called in the same iteration.
                 await applied(provider, claim("w", host, image=image), lambda: source.runs(host.name) == image)  # noqa: B023
 
     async def test_a_blocked_workload_holds_its_host_and_runs_nothing_new(self, source: SourceHarness) -> None:
@@ -302,7 +305,8 @@ def _blocked(request: ApplyRequest) -> ApplyRequest:
 
 
 async def _cancelled_after(work: Any, steps: int) -> None:
-    """Runs the coroutine for so many turns of the event loop, then cancels it. How it ends does not matter."""
+    """Run the coroutine for this many turns of the event loop, then cancel it. Its result is
+    ignored."""
     task = asyncio.ensure_future(work)
     for _ in range(steps):
         await asyncio.sleep(0)

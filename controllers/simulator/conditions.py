@@ -1,4 +1,4 @@
-"""The conditions BMO computes from a host's state, after its computeConditions. Pure."""
+"""Compute a host's conditions from its state, as BMO's computeConditions does."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ BUSY = {
 
 
 def compute(status: BareMetalHostStatus, now: str) -> list[Condition]:
-    """The conditions of a host with this status. `lastTransitionTime` stays where the condition's status does."""
+    """Return the conditions of a host with this status.
+
+    `lastTransitionTime` stays as it is if the condition's status does."""
     answers = dict(zip(TYPES, _by_state(status), strict=True))
     answers |= _by_operation(status)
     answers["Healthy"] = (TRUE, "Healthy")

@@ -1,7 +1,9 @@
-"""The simulated operator at work: follows BareMetalHosts and secrets of a hardware cluster over HTTP, and writes what `machine` decides.
+"""Run the simulated operator: follow BareMetalHosts and secrets of a hardware cluster, and write
+what `machine` decides.
 
-Secrets are followed with their values dropped as soon as they come in. What is kept in memory (how long the hardware has been
-busy) may be lost at any time. One instance per cluster: two would not harm each other, but log and record everything twice.
+It uses HTTP. The values of secrets are dropped as soon as they arrive. What is kept in memory (how
+long the hardware has been busy) may be lost at any time. Run one instance per cluster. Two
+instances do no harm, but log and record everything twice.
 """
 
 from __future__ import annotations
@@ -41,11 +43,14 @@ HOSTS = Resource(GROUP, VERSION, "baremetalhosts", "BareMetalHost")
 SECRETS = Resource("", "v1", "secrets", "Secret")
 COMPONENT = "metal3-baremetal-controller"
 STEPS = 50
-"""Far more than a host ever takes without waiting; then the next turn comes through the queue."""
+"""Far more than the steps that a host takes without waiting. After that, the host is queued
+again."""
 
 
 class Simulator:
-    """A Baremetal Operator without hardware. `namespace` "" is all of them. Use `run`, or put `manager` under one's own care."""
+    """A Baremetal Operator without hardware.
+
+    `namespace` "" means all namespaces. Call `run`, or run `manager` as part of another program."""
 
     def __init__(
         self, client: Client, settings: Settings, *, namespace: str = "", workers: int = 16, clock: Callable[[], float] = time.time
@@ -64,11 +69,11 @@ class Simulator:
         self.manager.add(self._recorder)
 
     async def run(self) -> None:
-        """Works until cancelled."""
+        """Work until cancelled."""
         await self.manager.run()
 
     async def reconcile(self, key: str) -> Result | None:
-        """Takes one host as far as it gets without waiting."""
+        """Take all steps of one host that are possible without waiting."""
         obj = self._latest(key)
         if obj is None:
             self._forget(key)
@@ -85,7 +90,9 @@ class Simulator:
         return Result(requeue_after=0.0)
 
     async def _write(self, obj: Object, before: BareMetalHost, found: Step) -> Object | None:
-        """Write what has changed, on condition that nobody else wrote. None: nothing has, or the host is gone."""
+        """Write what has changed, unless the object was changed meanwhile.
+
+        Returns None if nothing has changed, or the host is gone."""
         try:
             if found.metadata_changed:
                 return await self._client.patch(HOSTS, name_of(obj), _patch(before, found.host), namespace_of(obj))
@@ -106,14 +113,14 @@ class Simulator:
             self._recorder.event(obj, kind, reason, message)
 
     def _latest(self, key: str) -> Object | None:
-        """The host as last seen, or as last written by ourselves where the watch has not caught up yet."""
+        """Return the host as last seen, or as last written if the watch has not caught up yet."""
         seen, written = self._hosts.store.get(key), self._written.get(key)
         if seen is None or written is None or seen["metadata"]["uid"] != written["metadata"]["uid"]:
             return seen
         return written if _version(written) > _version(seen) else seen
 
     def _secrets_for(self, host: BareMetalHost) -> Secrets:
-        """Those that the host refers to, as far as they are there."""
+        """Return the existing secrets that the host refers to."""
         found = {name: self._secrets.store.get(f"{host.metadata.namespace}/{name}") for name in names_in_use(host.spec)}
         return {name: known(secret) for name, secret in found.items() if secret is not None}
 
@@ -138,7 +145,7 @@ class Simulator:
 
 
 def _decode(obj: Object) -> BareMetalHost:
-    """The host. An empty status, which some clients write, is none."""
+    """Return the host. An empty status, which some clients write, counts as none."""
     try:
         return BareMetalHost.decode({key: value for key, value in obj.items() if key != "status" or value})
     except ValidationError as error:
@@ -146,7 +153,9 @@ def _decode(obj: Object) -> BareMetalHost:
 
 
 def _patch(before: BareMetalHost, after: BareMetalHost) -> Object:
-    """The merge patch of what a step may change beside the status: annotations, finalizers, architecture."""
+    """Return the merge patch of what a step may change besides the status.
+
+    That is: annotations, finalizers, architecture."""
     old, new = before.metadata.annotations or {}, after.metadata.annotations or {}
     metadata: dict[str, Any] = {"resourceVersion": before.metadata.resource_version}
     changes = {key: new.get(key) for key in old.keys() | new.keys() if old.get(key) != new.get(key)}
@@ -166,11 +175,11 @@ def _secrets_of(obj: Object) -> Iterable[str]:
     try:
         return [f"{namespace_of(obj)}/{name}" for name in names_in_use(_decode(obj).spec)]
     except TerminalError:
-        return []  # its own turn says what is wrong with it; the others go on
+        return []  # its own reconciliation reports the error; the other hosts are not affected
 
 
 def _without_values(secret: Object) -> Object:
-    # The version of the secret is all that changes when a value does.
+    # Only the version of the secret changes when a value changes.
     return {"metadata": secret["metadata"], "data": {key: bool(value) for key, value in (secret.get("data") or {}).items()}}
 
 

@@ -1,7 +1,9 @@
-"""Failures on demand: the annotation `simulator.metal3.io/fail: WHAT[:TIMES]` on a host makes an operation fail. Pure.
+"""Read failures on demand: the annotation `simulator.metal3.io/fail: WHAT[:TIMES]` makes an
+operation fail.
 
-WHAT is registration, inspection, preparation, provisioning, deprovisioning or power; several are separated by commas. With
-TIMES it counts down to removal, without it fails until the annotation is gone.
+WHAT is registration, inspection, preparation, provisioning, deprovisioning or power; several are
+separated by commas. With TIMES, the annotation counts down and is removed. Without TIMES, the
+operation fails as long as the annotation exists.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ OPERATIONS = frozenset({"registration", "inspection", "preparation", "provisioni
 
 
 def demanded(value: str, operation: str) -> int | None:
-    """How often the operation is still to fail: 0 not at all, None without end. What cannot be read demands nothing."""
+    """Return how often the operation still has to fail: 0 for never, None for always.
+
+    An unreadable value requests no failure."""
     for item in value.split(","):
         match = re.fullmatch(r"([a-z]+)(?::(\d{1,6}))?", item.strip())
         if match and match[1] == operation and operation in OPERATIONS:
@@ -24,7 +28,8 @@ def demanded(value: str, operation: str) -> int | None:
 
 
 def countdown(value: str, operation: str) -> str | None:
-    """The annotation's value with one failure of the operation less, or None when nothing is left of it."""
+    """Return the annotation's value with one failure of the operation less, or None if nothing is
+    left."""
     left = []
     for item in value.split(","):
         name, _, times = item.strip().partition(":")

@@ -1,7 +1,9 @@
-"""What inspection finds: realistic hardware in a few sizes, the same at every inspection of the same host. Pure.
+"""Generate what an inspection finds: realistic hardware in a few sizes, always the same for one
+host.
 
-The annotation `simulator.metal3.io/profile` picks the size; without it, or with an unknown one, the name decides.
-LLDP data and serial numbers are there on purpose: they are the owner's, and no tenant may ever see the former.
+The annotation `simulator.metal3.io/profile` selects the size. Without it, or with an unknown one,
+the name decides. LLDP data and serial numbers are included on purpose: they belong to the owner,
+and no tenant may ever see the LLDP data.
 """
 
 from __future__ import annotations
@@ -82,7 +84,7 @@ FLAGS = ("aes", "avx", "avx2", "ept", "fma", "lm", "nx", "pae", "pdpe1gb", "sse4
 
 
 def profile_of(host: BareMetalHost) -> str:
-    """The name of the host's profile."""
+    """Return the name of the host's profile."""
     wanted = (host.metadata.annotations or {}).get(ANNOTATION, "")
     if wanted in PROFILES:
         return wanted
@@ -90,13 +92,13 @@ def profile_of(host: BareMetalHost) -> str:
 
 
 def mac(seed: str) -> str:
-    """A locally administered MAC address made of the seed."""
+    """Return a locally administered MAC address that is derived from the seed."""
     digest = hashlib.sha256(seed.encode()).digest()
     return ":".join(f"{byte:02x}" for byte in (0x52, 0x54, *digest[:4]))
 
 
 def inspect(host: BareMetalHost) -> HardwareDetails:
-    """What inspection of this host finds."""
+    """Return what an inspection of this host finds."""
     profile = PROFILES[profile_of(host)]
     serial = _digest(host, "serial").hex()[:10].upper()
     return HardwareDetails(

@@ -1,7 +1,8 @@
-"""The simulated operator's decision: one step of one host's life, as a pure function. What BMO does before and around its
-states (pause, finalizer, credentials, deletion, detachment) is here, the states themselves are in `states`.
+"""Decide one step of one host's life cycle for the simulated operator, as a pure function.
 
-Level-triggered: a step looks at the host as it is and at nothing else that would have to survive a restart.
+This module contains what BMO does before and around its states: pause, finalizer, credentials,
+deletion, detachment. The states themselves are in `states`. The decision is level-triggered: it
+depends on the present host and on nothing else that would have to survive a restart.
 """
 
 from __future__ import annotations
@@ -36,9 +37,12 @@ LOST_CAUSE = 3
 
 @dataclass(frozen=True)
 class Step:
-    """What is to be. Either `metadata_changed` (annotations, finalizers or spec.architecture of `host` differ from before; the
-    status does not) or the status may differ. `wake`: seconds until the next step is due, infinite for "when something changes".
-    `events`: (reason, message) to publish once the change is written."""
+    """The result of a step.
+
+    Either `metadata_changed` (annotations, finalizers or spec.architecture of `host` differ from
+    before; the status does not) or the status may differ. `wake`: the seconds until the next step
+    is due; infinite means "after a change". `events`: (reason, message) to publish after the change
+    is written."""
 
     host: BareMetalHost
     metadata_changed: bool
@@ -48,8 +52,10 @@ class Step:
 
 
 def step(host: BareMetalHost, secrets: Secrets, progress: Progress | None, now: float, settings: Settings) -> Step:
-    """The next step of `host` at `now` (seconds since the epoch). `progress` is what the step before returned for it, None
-    after a restart. Neither `host` nor the others are changed."""
+    """Return the next step of `host` at `now` (seconds since the epoch).
+
+    `progress` is what the previous step returned for the host, None after a restart. The arguments
+    are not changed."""
     if PAUSED in (host.metadata.annotations or {}):
         return Step(host, False, None, FOREVER, ())
     before = host.status
@@ -64,7 +70,8 @@ def step(host: BareMetalHost, secrets: Secrets, progress: Progress | None, now: 
 
 
 def _copy(host: BareMetalHost) -> BareMetalHost:
-    """A host of which everything that a turn assigns to is its own; a whole deep copy would cost more than all the rest."""
+    """Copy the parts of a host that a turn assigns to. A full deep copy would cost more than all
+    the rest."""
     status = host.status or BareMetalHostStatus(provisioning=ProvisionStatus(state=""), provisioning_fail_count=0)
     history = status.operation_history.model_copy() if status.operation_history else None
     status = status.model_copy(update={"provisioning": status.provisioning.model_copy(), "operation_history": history})
@@ -72,7 +79,7 @@ def _copy(host: BareMetalHost) -> BareMetalHost:
 
 
 def _finish(turn: Turn, before: BareMetalHostStatus | None) -> None:
-    """Derive the conditions, and stamp the status if it has changed."""
+    """Derive the conditions, and set the time of the status if it has changed."""
     turn.status.conditions = conditions.compute(turn.status, turn.stamp)
     if turn.status.provisioning_fail_count is None:
         turn.status.provisioning_fail_count = 0
@@ -90,7 +97,10 @@ def _decide(turn: Turn) -> float:
 
 
 def _status_annotation(turn: Turn) -> float | None:
-    """A host that was moved here has its status in an annotation: take it over where there is none yet, and drop it."""
+    """Restore the status of a host that was moved here from its annotation, and remove the
+    annotation.
+
+    The status is restored only if the host has none yet."""
     value = turn.annotation(STATUS_ANNOTATION)
     if value is None:
         return None
@@ -123,7 +133,7 @@ def _metadata(turn: Turn) -> float | None:
 
 
 def _credentials(turn: Turn) -> float | None:
-    """Without credentials a managed host can only be deleted."""
+    """Report missing credentials: a managed host without credentials can only be deleted."""
     if turn.state in {"", "unmanaged"} or turn.host.metadata.deletion_timestamp is not None:
         return None
     problem = credentials_problem(turn.spec, turn.namespace, turn.secrets)
@@ -135,7 +145,7 @@ def _credentials(turn: Turn) -> float | None:
 
 
 def _deletion(turn: Turn) -> float | None:
-    """Find the way out of the present state for a host that is to be deleted."""
+    """Find the next state for a host that is being deleted."""
     if turn.host.metadata.deletion_timestamp is None:
         return None
     if turn.state == "deleting":
@@ -184,7 +194,7 @@ def _detachment(turn: Turn) -> float | None:
 
 
 def _registration(turn: Turn) -> float | None:
-    """Log in to the BMC: for the first time, with changed credentials, or again after it did not work."""
+    """Log in to the BMC: for the first time, with changed credentials, or again after a failure."""
     status, bmc = turn.status, turn.spec.bmc
     secret = turn.secrets.get(bmc.credentials_name) if bmc else None
     if turn.state in {"", "unmanaged", "deleting"} or bmc is None or secret is None:

@@ -1,4 +1,4 @@
-"""Power and reboots of a host in a steady state, after BMO's manageHostPower. Pure."""
+"""Control power and reboots of a host in a steady state, as BMO's manageHostPower does."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ERROR: ErrorType = "power management error"
 
 
 def manage(turn: Turn) -> float:
-    """Make the power what `online` and the reboot annotations want."""
+    """Set the power as `online` and the reboot annotations require."""
     status = turn.status
     if not status.powered_on and turn.annotation(REBOOT) is not None:
         turn.set_annotation(REBOOT, None)
@@ -40,7 +40,7 @@ def manage(turn: Turn) -> float:
 
 
 def switch_off(turn: Turn) -> float | None:
-    """Power off before deletion. None: it is off."""
+    """Power off before deletion. Return None when the host is off."""
     if turn.spec.disable_power_off or not turn.status.powered_on:
         return None
     message = f"failed to power off node before deletion: {_bmc(turn)} did not answer"
@@ -48,7 +48,9 @@ def switch_off(turn: Turn) -> float | None:
 
 
 def clear_reboots(turn: Turn, *, suffixed: bool = False) -> bool:
-    """Remove the plain reboot annotation, and those with a suffix where asked to. Whether there was one."""
+    """Remove the plain reboot annotation and, if `suffixed`, those with a suffix.
+
+    Returns whether there was one."""
     wanted = [key for key in turn.host.metadata.annotations or {} if key == REBOOT or (suffixed and key.startswith(f"{REBOOT}/"))]
     for key in wanted:
         turn.set_annotation(key, None)
@@ -56,12 +58,13 @@ def clear_reboots(turn: Turn, *, suffixed: bool = False) -> bool:
 
 
 def _reboot(turn: Turn) -> tuple[bool, bool]:
-    """Whether a reboot is asked for (the host is to be off for it), and whether a hard one."""
+    """Return whether a reboot is requested (the host is powered off for it), and whether a hard
+    one."""
     provisioned = turn.state in {"provisioned", "externally provisioned"}
     arguments = [
         _arguments(value) for key, value in (turn.host.metadata.annotations or {}).items() if key == REBOOT or key.startswith(f"{REBOOT}/")
     ]
-    # Elsewhere than in the provisioned states a reboot happens only when forced.
+    # In states other than the provisioned ones, only a forced reboot happens.
     arguments = [found for found in arguments if provisioned or found.get("force") is True]
     return bool(arguments), any(found.get("mode") == "hard" for found in arguments)
 
@@ -70,7 +73,7 @@ def _arguments(value: str) -> dict[str, object]:
     try:
         found = json.loads(value) if value else {}
     except ValueError:
-        found = {}  # BMO takes what it cannot parse for a soft reboot
+        found = {}  # BMO treats an unreadable value as a soft reboot
     return found if isinstance(found, dict) else {}
 
 
@@ -84,7 +87,7 @@ def _steady(turn: Turn) -> float:
 
 
 def _reboot_in_place(turn: Turn) -> float:
-    """With disablePowerOff the host restarts without ever being off, and stays on."""
+    """Restart the host without powering it off, because of disablePowerOff. It stays on."""
     if turn.annotation(REBOOT) is not None:
         turn.set_annotation(REBOOT, None)
         return AGAIN

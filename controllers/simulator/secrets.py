@@ -1,4 +1,5 @@
-"""What the simulation knows of secrets: whether they exist and which keys hold something. Never a value. Pure."""
+"""Keep what the simulation knows of secrets: their existence and their keys with content, but no
+values."""
 
 from __future__ import annotations
 
@@ -24,24 +25,24 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class KnownSecret:
-    """A secret's resourceVersion and the keys that hold something."""
+    """A secret's resourceVersion and its keys with content."""
 
     version: str
     keys: frozenset[str]
 
 
 Secrets = Mapping[str, KnownSecret]
-"""The secrets of the host's own namespace, by name. Those that nobody asked for may be missing."""
+"""The secrets of the host's own namespace, by name. Secrets that no host uses may be missing."""
 
 
 def known(secret: dict[str, Any]) -> KnownSecret:
-    """What to remember of a core/v1 Secret."""
+    """Return what is kept of a core/v1 Secret."""
     keys = frozenset(key for key, value in (secret.get("data") or {}).items() if value)
     return KnownSecret(str(secret["metadata"].get("resourceVersion", "")), keys)
 
 
 def names_in_use(spec: BareMetalHostSpec) -> set[str]:
-    """The secrets a host refers to: a change of one of them concerns it."""
+    """Return the secrets that a host refers to. A change of one of them concerns the host."""
     names = {reference.name for _, reference in _references(spec)}
     names.add(spec.bmc.credentials_name if spec.bmc else None)
     names.add(spec.image.oci_auth_secret_name if spec.image else None)
@@ -50,7 +51,7 @@ def names_in_use(spec: BareMetalHostSpec) -> set[str]:
 
 
 def credentials_problem(spec: BareMetalHostSpec, namespace: str, secrets: Secrets) -> str:
-    """Why the BMC cannot be logged in to, worded as BMO does; empty when it can."""
+    """Return why the login to the BMC is impossible, in BMO's words; empty if it is possible."""
     if spec.bmc is None or not spec.bmc.credentials_name:
         return "No BMC CredentialsName defined The BMC secret reference is empty"
     secret = secrets.get(spec.bmc.credentials_name)
@@ -66,7 +67,8 @@ def credentials_problem(spec: BareMetalHostSpec, namespace: str, secrets: Secret
 
 
 def refused_reference(spec: BareMetalHostSpec, namespace: str) -> str:
-    """What BMO's webhook refuses: secrets of other namespaces. Empty when all is well."""
+    """Return what BMO's webhook refuses: secrets of other namespaces. Empty if nothing is
+    refused."""
     for field, reference in _references(spec):
         if reference.namespace and reference.namespace != namespace:
             return f"{field}: cross-namespace Secret references are not allowed"
@@ -74,7 +76,8 @@ def refused_reference(spec: BareMetalHostSpec, namespace: str) -> str:
 
 
 def image_auth_problem(spec: BareMetalHostSpec, secrets: Secrets) -> str:
-    """Why an OCI image's registry cannot be logged in to; empty when it can, or needs no login."""
+    """Return why the login to an OCI image's registry is impossible; empty if it is possible or not
+    needed."""
     name = spec.image.oci_auth_secret_name if spec.image and spec.image.url.startswith("oci://") else None
     if not name:
         return ""
@@ -87,12 +90,15 @@ def image_auth_problem(spec: BareMetalHostSpec, secrets: Secrets) -> str:
 
 
 def waiting_for(spec: BareMetalHostSpec, secrets: Secrets) -> str:
-    """Which first-boot data is not there yet. BMO says nothing of it in the status: it tries again until it is. Empty when all is there."""
+    """Return which first-boot data is missing; empty if none is.
+
+    BMO reports nothing of this in the status, and retries until the data exists."""
     for field, reference in _references(spec):
         secret = secrets.get(reference.name or "")
         if secret is None:
             return f"{field}: Secret {reference.name} not found"
-        # A network data secret without the key counts as empty; the others are an error (BMO's host_config_data.go).
+        # A network data secret without the key counts as empty; for the others, that is an error
+        # (BMO's host_config_data.go).
         if field != "networkData" and not secret.keys & {field, "value"}:
             return f"{field}: Secret {reference.name} does not contain key {field}"
     return ""

@@ -1,4 +1,4 @@
-"""How long the simulated hardware takes, and how often the operator tries."""
+"""Define how long the simulated hardware takes, and how often the operator retries."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ __all__ = ["Settings"]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Durations in seconds. `keep_suffixed_reboots`: deprovisioning leaves reboot.metal3.io/SUFFIX annotations alone, as BMO
-    does since June 2026; before, it removed them as well."""
+    """Durations in seconds.
+
+    `keep_suffixed_reboots`: deprovisioning keeps reboot.metal3.io/SUFFIX annotations, as BMO does
+    since June 2026. Before that, BMO removed them as well."""
 
     registering: float = 1.0
     inspecting: float = 2.0
@@ -24,7 +26,9 @@ class Settings:
     keep_suffixed_reboots: bool = False
 
     def scaled(self, speed: float) -> Settings:
-        """The same with all durations multiplied: 0.05 is twenty times as fast, 0 takes no time at all.
+        """Return the settings with all durations multiplied: 0.05 is twenty times as fast, 0 takes
+        no time.
+
         Raises ValueError for a negative factor."""
         if not speed >= 0:
             raise ValueError(f"the speed must be zero or more, not {speed}: it multiplies all durations, so 0.1 is ten times as fast")
@@ -32,5 +36,5 @@ class Settings:
         return replace(self, **{name: seconds * speed for name, seconds in durations.items()})
 
     def backoff(self, errors: int) -> float:
-        """How long to wait after this many failures in a row."""
+        """Return the seconds to wait after this many failures in a row."""
         return self.retry * (1, 2, 4, 8)[min(max(errors - 1, 0), 3)]

@@ -1,4 +1,5 @@
-"""The settings that a host takes over while it is prepared: root device hints, RAID, firmware. Pure."""
+"""Compute the settings that a host takes over while it is prepared: root device hints, RAID,
+firmware."""
 
 from __future__ import annotations
 
@@ -13,7 +14,10 @@ __all__ = ["root_device_hints", "settings_differ"]
 
 
 def root_device_hints(spec: BareMetalHostSpec) -> RootDeviceHints | None:
-    """The hints in force: the spec's, none where a RAID volume is the root, else those of the hardware profile `unknown`."""
+    """Return the hints in force.
+
+    They are none if a RAID volume is the root, else those of the spec, else those of the hardware
+    profile `unknown`."""
     volumes = (spec.raid.software_raid_volumes if spec.raid else None) or ()
     if any(volume.root_volume for volume in volumes):
         return None
@@ -21,7 +25,7 @@ def root_device_hints(spec: BareMetalHostSpec) -> RootDeviceHints | None:
 
 
 def settings_differ(host: BareMetalHost) -> bool:
-    """Whether an available host must be prepared again."""
+    """Return whether an available host must be prepared again."""
     assert host.status is not None
     settled = host.status.provisioning
     wanted = (root_device_hints(host.spec), host.spec.raid, host.spec.firmware)

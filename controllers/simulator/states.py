@@ -1,6 +1,6 @@
-"""What happens in each provisioning state, after BMO's host_state_machine.go. Pure.
+"""Implement the provisioning states, as BMO's host_state_machine.go does.
 
-A handler returns how many seconds to wait before it is called again (turn.AGAIN, turn.FOREVER).
+A handler returns the seconds to wait before it is called again (turn.AGAIN, turn.FOREVER).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def none(turn: Turn) -> float:
 
 
 def registering(turn: Turn) -> float:
-    # Reached only once registration has worked.
+    # This is reached only after a successful registration.
     turn.status.error_count = 0
     if turn.spec.externally_provisioned:
         return turn.go("externally provisioned")
@@ -131,7 +131,7 @@ def provisioning(turn: Turn) -> float:
 
 
 def _shown(image: Image | None) -> ReportedImage | None:
-    """The image as the status reports it."""
+    """Return the image as the status reports it."""
     return ReportedImage.decode(image.encode()) if image is not None else None
 
 
@@ -157,7 +157,8 @@ def provisioned(turn: Turn) -> float:
     if cancelled(turn):
         return _deprovision(turn)
     if turn.progress is not None and turn.progress.activity == "booted":
-        # The hardware runs since the image was written; BMO notices when it first looks.
+        # The hardware has been running since the image was written. BMO notices this when it first
+        # checks.
         turn.progress = None
         turn.status.powered_on = True
         return AGAIN
@@ -173,7 +174,7 @@ def externally_provisioned(turn: Turn) -> float:
 
 
 def cancelled(turn: Turn) -> bool:
-    """Whether what is, or is being, provisioned is no longer wanted."""
+    """Return whether what is (or is being) provisioned is no longer wanted."""
     spec, now = turn.spec, turn.status.provisioning
     wanted_url = spec.image.url if spec.image else ""
     url = now.image.url if now.image else ""
@@ -220,7 +221,7 @@ def powering_off_before_delete(turn: Turn) -> float:
 
 
 def _gives_up(turn: Turn) -> bool:
-    """A host that is to go is not held for ever by what fails again and again."""
+    """Return whether a host that is being deleted continues despite repeated failures."""
     return turn.status.error_type is not None and turn.status.error_count > DELETION_ATTEMPTS
 
 

@@ -1,7 +1,7 @@
-"""One turn of the state machine for one host: what it may look at, and the few ways in which it may change it. Pure.
+"""Represent one turn of the state machine for one host: what it may read, and how it may change it.
 
-A turn changes either metadata and spec, or the status, never both (`Turn.metadata_changed` ends it), as BMO does: each is a
-write of its own, and the simulation may be killed between any two.
+A turn changes either metadata and spec, or the status, never both (`Turn.metadata_changed` ends
+it). BMO does the same: each is a separate write, and the simulation may be killed between any two.
 """
 
 from __future__ import annotations
@@ -22,17 +22,19 @@ if TYPE_CHECKING:
 __all__ = ["AGAIN", "FOREVER", "Progress", "Turn"]
 
 AGAIN = 0.0
-"""Look again at once: there is more to do."""
+"""Continue at once, because there is more to do."""
 FOREVER = math.inf
-"""Nothing to do until the host or one of its secrets changes."""
+"""Wait until the host or one of its secrets changes."""
 
 OPERATIONS = {"registering": "register_", "inspecting": "inspect", "provisioning": "provision", "deprovisioning": "deprovision"}
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What the hardware is busy with since when (seconds since the epoch). `failing`: a demanded failure is already counted
-    off and is still to be reported. Kept in memory only: after a restart the operation begins anew."""
+    """The current activity of the hardware and when it began (seconds since the epoch).
+
+    `failing`: a requested failure was already counted, but not yet reported. This is kept in memory
+    only: after a restart, the operation begins again."""
 
     activity: str
     began: float
@@ -41,7 +43,8 @@ class Progress:
 
 @dataclass
 class Turn:
-    """`host` is the turn's own copy, with a status always. `events` are (reason, message)."""
+    """The state of one turn. `host` is the turn's own copy, always with a status. `events` are
+    (reason, message)."""
 
     host: BareMetalHost
     secrets: Secrets
@@ -70,7 +73,7 @@ class Turn:
 
     @property
     def stamp(self) -> str:
-        """Now, as the API writes it."""
+        """The current time in the format of the API."""
         return datetime.fromtimestamp(self.now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def annotation(self, key: str) -> str | None:
@@ -96,13 +99,16 @@ class Turn:
         return AGAIN
 
     def wait(self, activity: str, seconds: float) -> float:
-        """How long the activity still takes; begins it where the hardware was doing something else."""
+        """Return how long the activity still takes. Begin it if the hardware was doing something
+        else."""
         if self.progress is None or self.progress.activity != activity:
             self.progress = Progress(activity, self.now)
         return max(0.0, self.progress.began + seconds - self.now)
 
     def work(self, activity: str, seconds: float, operation: str, error: ErrorType, message: str) -> float | None:
-        """Do something that takes time, may be made to fail, and is tried again for ever. None: it is done."""
+        """Perform an operation that takes time, may be made to fail, and is retried forever.
+
+        Returns None when it is done."""
         if self.status.error_type is not None:
             if remaining := self.wait(f"retry {self.status.error_count}", self.settings.backoff(self.status.error_count)):
                 return remaining
@@ -114,7 +120,7 @@ class Turn:
         return self.fail_on_demand(operation, error, message)
 
     def fail_on_demand(self, operation: str, error: ErrorType, message: str) -> float | None:
-        """Fail if the annotation says so: first it is counted down, then the failure is reported."""
+        """Fail if the annotation requests it: first count down, then report the failure."""
         value = self.annotation(faults.ANNOTATION) or ""
         if self.progress is None or not self.progress.failing:
             times = faults.demanded(value, operation)
@@ -137,7 +143,7 @@ class Turn:
         self.progress = None
 
     def clear_error(self) -> None:
-        """No error any more; the count stays until something has worked."""
+        """Clear the error. The count stays until an operation has succeeded."""
         self.status.operational_status = "OK"
         self.status.error_type = None
         self.status.error_message = ""

@@ -150,7 +150,7 @@ def test_a_machine_deleted_behind_our_back(tenants: Running, machines: Machines)
     eventually(lambda: phase(tenants, "os") == "Lost")
     bound = condition(tenants.get("a", "workload", "os", "-n", "a"), "Bound")
     assert bound["reason"] == "HostGone"
-    assert "make a new one" in bound["message"]
+    assert "create a new one" in bound["message"]
     assert not tenants.items(OWNER, "virtualmachines", "-n", NAMESPACE)
     tenants.kubectl("a", "delete", "workload", "os", "-n", "a", "--timeout=60s")
     eventually(lambda: counts(tenants) == (2, 2, 0))

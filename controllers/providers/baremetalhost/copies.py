@@ -1,4 +1,6 @@
-"""First-boot secrets next to the real host: kept as wanted, and removed. Names are deterministic, so nothing is remembered."""
+"""Keep and remove the copies of first-boot secrets next to the real host.
+
+Their names are deterministic, so no state is kept."""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ class SecretCopies:
         self._client = client
 
     async def keep(self, workload: Object, namespace: str, data: Mapping[str, Mapping[str, bytes]]) -> dict[str, str]:
-        """Makes the copies be there with exactly this data. Returns per field the copy's name."""
+        """Create or correct the copies, so that they hold exactly this data. Return each field's
+        copy name."""
         result = {}
         for field, content in data.items():
             wanted = secret_object(workload, namespace, field, content)
@@ -34,7 +37,10 @@ class SecretCopies:
         return result
 
     async def remove(self, workload_uid: str, namespace: str) -> None:
-        """Removes all copies of a Workload; those already gone are fine, and a stranger's secret of the same name stays."""
+        """Remove all copies of a Workload.
+
+        Copies that are already gone are no error. A secret of the same name that is not a copy
+        stays."""
         found = await self._client.list_page(names.SECRETS, namespace, label_selector=f"{names.WORKLOAD_UID}={workload_uid}")
         for secret in found.get("items") or []:
             try:
@@ -53,7 +59,7 @@ class SecretCopies:
                 raise
             await self._client.create(names.SECRETS, wanted, namespace)
             return
-        # BMO puts a label of its own on it: only ours and the data matter.
+        # BMO adds a label of its own, so only our label and the data are compared.
         label = labels_of(current).get(names.WORKLOAD_UID)
         if current.get("data") == wanted["data"] and label == metadata["labels"][names.WORKLOAD_UID]:
             return

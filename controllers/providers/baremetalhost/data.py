@@ -1,7 +1,8 @@
-"""The first-boot secrets as they are copied next to the real host. Pure: the tenant's data in, the copy's data out.
+"""Compute the copies of first-boot secrets that are put next to the real host.
 
-BMO fills the config drive's metadata with the real host's uid, name and namespace unless the metaData secret says otherwise; so a
-copy always says who the host is to its tenant.
+By default, BMO fills the metadata of the config drive with the uid, name and namespace of the real
+host. The metaData secret overrides this. So each copy states the identity of the host as its tenant
+sees it.
 """
 
 from __future__ import annotations
@@ -22,19 +23,20 @@ __all__ = ["copied_fields", "copies", "secret_object"]
 
 
 def copies(request: ApplyRequest) -> dict[str, dict[str, bytes]]:
-    """Per reference field the data of the copied secret: what BMO reads, nothing else. metaData is always among them.
+    """Return the data of the copied secret for each reference field.
 
-    Raises ProviderError with a message for the tenant when a secret lacks its key or cannot be read."""
+    A copy holds only what BMO reads. metaData is always included. Raises ProviderError with a
+    message for the tenant if a secret lacks its key or cannot be read."""
     return {field: {field: content} for field, content in first_boot(request).items()}
 
 
 def copied_fields(workload: Object) -> list[str]:
-    """The reference fields that a Workload which runs something gets copies for."""
+    """Return the reference fields with copies, for a Workload that runs something."""
     return [field for field in ("userData", "networkData") if workload["spec"].get(field)] + ["metaData"]
 
 
 def secret_object(workload: Object, namespace: str, field: str, data: Mapping[str, bytes]) -> Object:
-    """The copied secret, labelled as ours."""
+    """Return the copied secret with our label."""
     uid = workload["metadata"]["uid"]
     return {
         "apiVersion": "v1",

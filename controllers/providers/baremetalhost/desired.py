@@ -1,7 +1,7 @@
-"""What a Workload wants of a real host, as merge patches that hold only what differs. Pure.
+"""Compute what a Workload wants of a real host, as merge patches that hold only the differences.
 
-Two of them: `claimed_patch` while a Workload has the host, `released_patch` to empty it. Everything is written under
-resourceVersion, which is the caller's to add.
+There are two patches: `claimed_patch` while a Workload has the host, and `released_patch` to empty
+it. Every write states a resourceVersion, which the caller adds.
 """
 
 from __future__ import annotations
@@ -36,13 +36,14 @@ __all__ = [
 ]
 
 MARK = 256
-"""Characters of a tenant's mark that are passed on. CAPM3 writes a few words."""
+"""The number of characters of a tenant's mark that are passed on. CAPM3 writes a few words."""
 IMAGE_FIELDS = ("url", "checksum", "checksumType", "format")
 
 
 @dataclass(frozen=True, slots=True)
 class Desired:
-    """What is to be true of the real host. `secrets`: per reference field the name of the copied secret."""
+    """The desired state of the real host. `secrets`: the name of the copied secret for each
+    reference field."""
 
     consumer: Object
     workload_uid: str
@@ -56,13 +57,14 @@ class Desired:
 
 
 def runs_something(workload: Object) -> bool:
-    """Whether an operating system is to be on the host."""
+    """Return whether an operating system is to be on the host."""
     spec = workload["spec"]
     return bool(spec.get("image") or spec.get("customDeploy"))
 
 
 def consumer_reference(workload: Object) -> Object:
-    """The real host's consumerRef: the Workload, in its own management cluster's terms."""
+    """Return the real host's consumerRef: the Workload's name and namespace in its own management
+    cluster."""
     return {
         "apiVersion": "workload.metal3.io/v1alpha1",
         "kind": "Workload",
@@ -72,16 +74,21 @@ def consumer_reference(workload: Object) -> Object:
 
 
 def taken_by_us(bmh: Object, workload: Object) -> bool:
-    """Whether this very Workload has the real host. The label tells Workloads of one name apart: of another management cluster, or of an
-    earlier life. (The reference may say the uid as well.)"""
+    """Return whether this very Workload has the real host.
+
+    The label distinguishes Workloads of the same name: from another management cluster, or from
+    before a deletion. The reference may also contain the uid."""
     reference = (bmh.get("spec") or {}).get("consumerRef") or {}
     same = {key: value for key, value in reference.items() if key != "uid"} == consumer_reference(workload)
     return same and labels_of(bmh).get(names.WORKLOAD_UID) == uid_of(workload)
 
 
 def left_by_us(bmh: Object, workload: Object) -> bool:
-    """Whether nobody has the host that bears this Workload's label, and nothing else was put on it: somebody took it over, or cleared its
-    consumerRef by mistake, and it may be taken up again."""
+    """Return whether a host without a consumer has this Workload's label, and nothing else was put
+    on it.
+
+    This is the case if somebody took the host over, or cleared its consumerRef by mistake. The
+    Workload may take it again."""
     spec, wanted = bmh.get("spec") or {}, workload["spec"]
     if spec.get("consumerRef") or labels_of(bmh).get(names.WORKLOAD_UID) != uid_of(workload):
         return False
@@ -91,8 +98,9 @@ def left_by_us(bmh: Object, workload: Object) -> bool:
 
 
 def cleaning_mode(workload: Object, policy: CleaningPolicy | None) -> str:
-    """How disks are wiped: the class decides, and a tenant may only turn it off where the class lets it."""
-    mode = policy.mode if policy and policy.mode != "full" else "metadata"  # BMO knows no more
+    """Return how disks are wiped. The class decides; a tenant may disable wiping only if the class
+    allows it."""
+    mode = policy.mode if policy and policy.mode != "full" else "metadata"  # BMO has no other mode
     wanted = workload["spec"].get("automatedCleaningMode")
     if wanted == "metadata":
         return "metadata"
@@ -102,7 +110,9 @@ def cleaning_mode(workload: Object, policy: CleaningPolicy | None) -> str:
 
 
 def desired(workload: Object, secrets: Mapping[str, str], annotations: Mapping[str, str], *, cleaning: str, identity: str = "") -> Desired:
-    """What the Workload wants. `annotations`: the tenant's, of which those for the machine are taken."""
+    """Return what the Workload wants.
+
+    `annotations`: the tenant's annotations; only those for the machine are used."""
     spec = workload["spec"]
     return Desired(
         consumer=consumer_reference(workload),
@@ -118,19 +128,23 @@ def desired(workload: Object, secrets: Mapping[str, str], annotations: Mapping[s
 
 
 def held(bmh: Object, want: Desired) -> Desired:
-    """The same, but with what is on the host left as it is: for a Workload whose secrets or image cannot be used (any more)."""
+    """Return the same desired state, but with what is on the host unchanged.
+
+    It is used if the Workload's secrets or image cannot be used, or cannot be used any more."""
     spec = bmh.get("spec") or {}
     current = {key: spec[key]["name"] for key in FIRST_BOOT if (spec.get(key) or {}).get("name")}
     return replace(want, image=spec.get("image"), custom_deploy=spec.get("customDeploy"), secrets=current)
 
 
 def _image(image: Object | None) -> Object | None:
-    # CAPM3 sends `format: ""` for "find out", which BMO's CRD refuses; absent means the same.
+    # CAPM3 sends `format: ""` for "detect", which BMO's CRD refuses. An absent field means the
+    # same.
     return {key: image[key] for key in IMAGE_FIELDS if image.get(key)} if image else None
 
 
 def claimed_patch(bmh: Object, want: Desired) -> Object:
-    """The merge patch that makes the real host as wanted; empty when it is so already."""
+    """Return the merge patch that gives the real host its desired state; empty if it has it
+    already."""
     spec: Object = {
         "consumerRef": want.consumer,
         "online": want.online or _stays_on(bmh),
@@ -145,20 +159,24 @@ def claimed_patch(bmh: Object, want: Desired) -> Object:
 
 
 def _stays_on(bmh: Object) -> bool:
-    """Whether the machine's owner forbids to power it off; BMO refuses `online: false` then, and with it the whole write."""
+    """Return whether the machine's owner forbids to power it off.
+
+    BMO then refuses `online: false`, and the whole write with it."""
     return bool((bmh.get("spec") or {}).get("disablePowerOff"))
 
 
 def never_off(bmh: Object, workload: Object) -> str:
-    """Why the machine stays powered on although it is not to be; "" otherwise."""
+    """Return why the machine stays powered on although the Workload wants it off; "" otherwise."""
     if workload["spec"].get("online", True) or not _stays_on(bmh):
         return ""
     return "the hardware's owner does not let this machine be powered off: set spec.online to true, or ask the owner to allow it"
 
 
 def _annotations(bmh: Object, want: Desired) -> Object:
-    """Each of the tenant's annotations is passed on once: BMO removes a reboot annotation when it has done it, and the owner
-    an unhealthy one when the host is repaired. What the tenant takes away goes from the host too."""
+    """Return the changes of annotations, so that each annotation of the tenant is passed on once.
+
+    BMO removes a reboot annotation after the reboot. The owner removes an unhealthy annotation
+    after the repair. An annotation that the tenant removes is removed from the host too."""
     current, passed = annotations_of(bmh), passed_annotations(bmh)
     changes: Object = {}
     for key, value in want.annotations.items():
@@ -174,7 +192,7 @@ def _annotations(bmh: Object, want: Desired) -> Object:
 
 
 def passed_annotations(bmh: Object) -> list[str]:
-    """The tenant's annotations that were passed on to the real host already."""
+    """Return the tenant's annotations that were already passed on to the real host."""
     try:
         value = orjson.loads(annotations_of(bmh).get(names.PASSED) or "[]")
     except orjson.JSONDecodeError:
@@ -183,14 +201,16 @@ def passed_annotations(bmh: Object) -> list[str]:
 
 
 def consumed(bmh: Object, annotations: Mapping[str, str]) -> tuple[str, ...]:
-    """The tenant's reboot annotations that BMO has removed from the real host because it is done."""
+    """Return the tenant's reboot annotations that BMO has removed from the real host after the
+    reboot."""
     passed, current = passed_annotations(bmh), annotations_of(bmh)
     return tuple(sorted(key for key in annotations if names.is_reboot(key) and key in passed and key not in current))
 
 
 def unhealthy_marks(bmh: Object, annotations: Mapping[str, str]) -> Object:
-    """What the tenant wrote on its view about the host's health, or took away there, and the real host was not told yet: it outlives the
-    claim."""
+    """Return the changes of health annotations that the real host does not have yet.
+
+    The tenant added or removed these annotations on its view. They outlive the claim."""
     passed, current = passed_annotations(bmh), annotations_of(bmh)
     gone: Object = {key: None for key in names.UNHEALTHY if key in passed and key in current and key not in annotations}
     new = [key for key in names.UNHEALTHY if key in annotations and key not in passed and key not in current]
@@ -198,8 +218,10 @@ def unhealthy_marks(bmh: Object, annotations: Mapping[str, str]) -> Object:
 
 
 def released_patch(bmh: Object, *, online: bool) -> Object:
-    """The merge patch that empties the host and keeps our claim on it until that is done. automatedCleaningMode stays as it was
-    applied: it decides whether disks are wiped now."""
+    """Return the merge patch that empties the host and keeps our claim on it until it is empty.
+
+    automatedCleaningMode stays as it was applied, because it decides whether the disks are wiped
+    now."""
     spec: Object = {"image": None, "customDeploy": None, "online": online or _stays_on(bmh), **dict.fromkeys(FIRST_BOOT)}
     gone = [key for key in annotations_of(bmh) if key == names.PASSED or (names.is_reboot(key) and key in passed_annotations(bmh))]
     metadata: Object = {"annotations": dict.fromkeys(gone)}
@@ -207,7 +229,9 @@ def released_patch(bmh: Object, *, online: bool) -> Object:
 
 
 def drop_claim_patch(bmh: Object, *, dirty_for: str | None = None, quarantined_by: str | None = None) -> Object:
-    """The merge patch that gives the host back: the last word on a release. Says whose data is on it still, if any."""
+    """Return the merge patch that gives the host back, which is the last write of a release.
+
+    It states whose data is still on the host, if any."""
     annotations = {names.DIRTY_FOR: dirty_for, names.MANAGEMENT: None, names.PASSED: None}
     if quarantined_by is not None:
         annotations[names.QUARANTINED] = quarantined_by
@@ -217,7 +241,9 @@ def drop_claim_patch(bmh: Object, *, dirty_for: str | None = None, quarantined_b
 
 
 def _difference(current: Object, wanted: Object) -> Object:
-    """What of `wanted` differs, as a merge patch; None is absent. Nested objects are replaced as a whole, but for metadata's maps."""
+    """Return the differences to `wanted` as a merge patch, in which None means absent.
+
+    Nested objects are replaced as a whole, except the maps of metadata."""
     patch: Object = {}
     for key, value in wanted.items():
         old = current.get(key)

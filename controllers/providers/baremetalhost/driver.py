@@ -1,7 +1,9 @@
-"""A Provider whose machines are BareMetalHosts of another cluster: claims them, tells them what to run, reports what they say.
+"""Implement a Provider whose machines are BareMetalHosts of another cluster.
 
-Every write to a host carries the resourceVersion it was decided on. A claim is one write: consumerRef and our label together.
-What differs between real hosts and another metal3-workloads' views (who may be given a host, how one is given back) is the subclass's.
+It claims the hosts, writes what they have to run, and reports their state. Every write to a host
+states the resourceVersion that the decision was based on. A claim is one write: consumerRef and our
+label together. Real hosts and the views of another metal3-workloads differ in who may have a host
+and how it is given back. The subclasses implement these differences.
 """
 
 from __future__ import annotations
@@ -64,13 +66,15 @@ __all__ = ["BareMetalHostDriver", "DriverParameters"]
 log = logging.getLogger(__name__)
 
 TRUST = 600.0
-"""Seconds until everything is looked at again although nothing has changed: somebody may have deleted a copied secret."""
+"""The seconds after which a host is checked again although nothing changed: a copied secret may be
+deleted."""
 DONE = 4 * 1024 * 1024
-"""Bytes of what is trusted, that of ten thousand Workloads. Where it was let go, the host is looked at once more."""
+"""The bytes of remembered results: those of 10,000 Workloads. A host whose result was dropped is
+checked once more."""
 
 
 class DriverParameters(Model):
-    """What the `parameters` of all classes of this sort have."""
+    """The parameters that all classes with this driver have."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -81,11 +85,12 @@ class DriverParameters(Model):
 
 
 class BareMetalHostDriver(Provider):
-    """Hosts of one cluster, reached with the kubeconfig in the class's secret (key `kubeconfig`)."""
+    """The hosts of one cluster, reached with the kubeconfig in the class's secret (key
+    `kubeconfig`)."""
 
     parameters_model: ClassVar[type[DriverParameters]]
     there: ClassVar[str]
-    """What the other cluster is called in messages, such as "the hardware cluster"."""
+    """What messages call the other cluster, such as "the hardware cluster"."""
 
     def __init__(self, context: ProviderContext, client: Client) -> None:
         assert isinstance(context.parameters, DriverParameters)
@@ -95,7 +100,7 @@ class BareMetalHostDriver(Provider):
         self._selector = context.spec.host_selector.encode() if context.spec.host_selector else None
         self._policy = _policy(context, self._identity)
         self._copies = SecretCopies(client)
-        self._done: Bounded[str, tuple[str, float]] = Bounded(DONE)  # by the Workload's uid
+        self._done: Bounded[str, tuple[str, float]] = Bounded(DONE)  # by the uid of the Workload
         self._stale_text = 0.0, ""
         self._informer = Informer(
             client, self._hosts, namespace=namespace, indexers={"uid": lambda bmh: [uid_of(bmh)], "workload": _workloads_of}
@@ -118,22 +123,23 @@ class BareMetalHostDriver(Provider):
 
     @abstractmethod
     def where(self) -> tuple[Resource, str]:
-        """The hosts' kind, and their namespace ("" for all), by the class's parameters."""
+        """Return the kind of the hosts and their namespace ("" for all), from the class's
+        parameters."""
 
     @abstractmethod
     def report(self, bmh: Object) -> ProviderHost:
-        """What is told of a host."""
+        """Return the report on a host."""
 
     @abstractmethod
     def refuse(self, bmh: Object, workload: Object) -> Outcome | None:
-        """Why this Workload cannot have the host, or None."""
+        """Return why this Workload cannot have the host, or None."""
 
     @abstractmethod
     def explain(self, error: Exception) -> ProviderError:
-        """The problem behind an error of the informer, for the class's owner."""
+        """Return the problem behind an error of the informer, for the class's owner."""
 
     def excluded(self, bmh: Object) -> bool:
-        """Whether the host is none of the class's, whatever its labels."""
+        """Return whether the host does not belong to the class, whatever its labels."""
         return False
 
     async def run(self) -> None:
@@ -160,11 +166,14 @@ class BareMetalHostDriver(Provider):
         return None
 
     def _stale(self) -> str:
-        """Since when nothing new is known, if anything ever was."""
+        """Return the time of the last known state, as text; "" if it is current or nothing was ever
+        read."""
         since = self._informer.stale_since
         if not self.synced or since is None:
             return ""
-        if self._stale_text[0] != since:  # said once per trouble, for a message that changes by a second is a write
+        # Computed once per outage, because a message that changes every second is a write every
+        # second.
+        if self._stale_text[0] != since:
             ago = timedelta(seconds=asyncio.get_running_loop().time() - since)
             self._stale_text = since, f"; what is known of the hosts is of {timestamp(datetime.now(UTC) - ago)}"
         return self._stale_text[1]
@@ -179,7 +188,8 @@ class BareMetalHostDriver(Provider):
     def _ours(self, bmh: Object) -> bool:
         if self.excluded(bmh):
             return False
-        # A claimed host stays with its class when its labels change: it has to be released through it.
+        # A claimed host stays in its class when its labels change, because it is released through
+        # the class.
         return matches(self._selector, labels_of(bmh)) or names.WORKLOAD_UID in labels_of(bmh)
 
     def _changed(self, old: Object | None, new: Object | None) -> None:
@@ -210,7 +220,8 @@ class BareMetalHostDriver(Provider):
 
     def applied(self, request: ApplyRequest) -> Applied | None:
         version, until = self._done.get(request.workload_uid) or ("", 0.0)
-        # A host that is to be emptied is always looked at: a stale copy may show it empty before it was filled.
+        # A host that must be emptied is always read: a stale copy may show it empty from before it
+        # was filled.
         if version != request.version or until < asyncio.get_running_loop().time() or not runs_something(request.workload):
             return None
         found = self._informer.store.by_index("uid", request.source.uid)
@@ -222,7 +233,8 @@ class BareMetalHostDriver(Provider):
         return self._applied_to(found[0], request, _SYNCHRONIZED)
 
     def _data(self, request: ApplyRequest) -> tuple[Outcome | None, dict[str, dict[str, bytes]]]:
-        """The data of the secrets to copy, or why nothing can be put on the host."""
+        """Return why nothing can be put on the host, or None, and the data of the secrets to
+        copy."""
         if not runs_something(request.workload):
             return None, {}
         if request.blocked is not None:
@@ -243,7 +255,8 @@ class BareMetalHostDriver(Provider):
         return Applied(_BOUND, synchronized, observed=host_status(bmh), empty=is_empty(bmh), consumed=done, stalled=why)
 
     async def _tell(self, bmh: Object, want: Desired) -> tuple[Object, Outcome | None]:
-        """Makes the host as wanted. Returns it, and what its cluster's admission has against that, if it refuses."""
+        """Write the desired state. Return the host, and the refusal if admission in its cluster
+        refuses it."""
         patch = claimed_patch(bmh, want)
         try:
             return await self._patch(bmh, patch), None
@@ -254,7 +267,9 @@ class BareMetalHostDriver(Provider):
             return bmh, Outcome(False, "Refused", why)
 
     async def _take(self, bmh: Object, request: ApplyRequest) -> Object:
-        """Takes the host before anything else is written, so that no secret goes to a host that another one is taking."""
+        """Claim the host before anything else is written.
+
+        Otherwise a secret could be copied for a host that another Workload is claiming."""
         if taken_by_us(bmh, request.workload):
             return bmh
         full = claimed_patch(bmh, self._desired(request, {}))
@@ -268,8 +283,10 @@ class BareMetalHostDriver(Provider):
         return await self._client.patch(self._hosts, name_of(bmh), body, namespace_of(bmh))
 
     async def _mark(self, bmh: Object, request: ApplyRequest) -> Object:
-        """Pass on the marks that outlive the claim. A mark that the source refuses, as it does where a host's annotations are full, must
-        not keep the host from being emptied."""
+        """Pass on the marks that outlive the claim.
+
+        The source may refuse a mark, for example if the annotations of the host are full. Such a
+        refusal must not prevent the release."""
         marks = unhealthy_marks(bmh, request.annotations)
         if not marks:
             return bmh
@@ -283,11 +300,12 @@ class BareMetalHostDriver(Provider):
             return bmh
 
     async def _find(self, request: ApplyRequest) -> Object | None:
-        """The host as it is now; None if it is gone, also when another one has its name."""
+        """Return the host as it is now; None if it is gone, even if another host has its name."""
         try:
             bmh = await self._client.get(self._hosts, request.source.name, request.source.namespace)
         except ApiException as error:
-            # Only what the API says of this object counts: a missing kind or a proxy's page is trouble, not absence.
+            # Only an answer of the API about this object counts. A missing kind or a proxy's page
+            # is an error, not absence.
             if error.not_found and error.details.get("name") == request.source.name:
                 return None
             raise

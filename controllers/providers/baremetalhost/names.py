@@ -1,4 +1,5 @@
-"""Labels, annotations and names that this provider puts on, or reads from, real hosts and their secrets."""
+"""Define the labels, annotations and names that this provider writes to or reads from real hosts
+and secrets."""
 
 from __future__ import annotations
 
@@ -32,9 +33,13 @@ SECRETS = Resource("", "v1", "secrets", "Secret")
 
 OURS = f"{GROUP}/"
 PASSED = f"{OURS}passed-annotations"
-"""Annotation of a claimed host: the tenant's annotations that were passed on, so that each is passed once."""
+"""The annotation of a claimed host that lists the tenant's annotations passed on, so each is passed
+on once."""
 DIRTY_FOR = f"{OURS}dirty-for"
-"""Annotation: disks were not wiped; only this namespace may have the host. "CLUSTER/NAMESPACE/UID", see dirty_mark."""
+"""The annotation of a host whose disks were not wiped: only the namespace that it names may have
+the host.
+
+The value is "CLUSTER/NAMESPACE/UID", see dirty_mark."""
 
 _UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -42,18 +47,25 @@ SECRET_KINDS = {"userData": "userdata", "metaData": "metadata", "networkData": "
 
 
 def secret_name(workload_uid: str, field: str) -> str:
-    """The copied secret's name in the host's namespace: `workload-UID-userdata`."""
+    """Return the name of the copied secret in the host's namespace, such as
+    `workload-UID-userdata`."""
     return f"workload-{workload_uid}-{SECRET_KINDS[field]}"
 
 
 def dirty_mark(cluster: str, namespace: str, namespace_uid: str) -> str:
-    """The value of DIRTY_FOR. A later namespace of the same name has another uid. Without a uid the mark is nobody's."""
+    """Return the value of DIRTY_FOR.
+
+    A later namespace of the same name has another uid. A mark without a uid belongs to no
+    namespace."""
     return "/".join(part for part in (cluster, namespace, namespace_uid) if part)
 
 
 def parsed_mark(value: str) -> tuple[str, str, str]:
-    """Cluster, namespace and namespace's uid of a value of DIRTY_FOR. Earlier versions wrote no uid, and clusters may have no name. A mark
-    without a uid whose namespace is named like one is read as one of another namespace: nobody gets the host by that."""
+    """Return the cluster, the namespace and the namespace's uid of a value of DIRTY_FOR.
+
+    Earlier versions wrote no uid, and the cluster may be empty. If a mark has no uid and its
+    namespace's name looks like a uid, the mark is read as another namespace's. In that case no
+    namespace gets the host."""
     rest, _, last = value.rpartition("/")
     if not _UID.fullmatch(last) or not rest:
         return rest, last, ""
@@ -62,5 +74,6 @@ def parsed_mark(value: str) -> tuple[str, str, str]:
 
 
 def is_reboot(annotation: str) -> bool:
-    """Whether the annotation asks for a reboot: `reboot.metal3.io`, alone or with a suffix."""
+    """Return whether the annotation requests a reboot: `reboot.metal3.io`, alone or with a
+    suffix."""
     return annotation == REBOOT or annotation.startswith(f"{REBOOT}/")

@@ -1,4 +1,4 @@
-"""What keeps the hardware cluster from being followed, in words that tell its owner what to do. Pure."""
+"""Explain to the owner why the hardware cluster cannot be followed, and what to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["explain"]
 
 
 def explain(error: Exception, namespace: str | None) -> ProviderError:
-    """The problem behind an error of the informer. Messages are for the owner."""
+    """Return the problem behind an error of the informer. Messages are for the owner."""
     where = f"in namespace {namespace}" if namespace else "in all namespaces"
     forbidden = f"allow get, list, watch, patch of baremetalhosts.metal3.io and all of secrets {where}"
     missing = "the cluster has no BareMetalHosts: install the Baremetal Operator's CRDs, or use its kubeconfig"

@@ -1,4 +1,6 @@
-"""The provider for real hosts: the hosts of one hardware cluster that the Baremetal Operator drives."""
+"""Implement the provider for real hosts: the BareMetalHosts of one hardware cluster.
+
+The Baremetal Operator controls these hosts."""
 
 from __future__ import annotations
 
@@ -23,14 +25,14 @@ __all__ = ["BareMetalHostProvider", "Parameters"]
 
 
 class Parameters(DriverParameters):
-    """`parameters` of a WorkloadClass with provisioner metal3.io/baremetalhost."""
+    """The `parameters` of a WorkloadClass with provisioner metal3.io/baremetalhost."""
 
     namespace: DNSLabel | None = Field(default=None, description="Namespace of the hosts in the hardware cluster; all when empty.")
-    online_when_free: bool = Field(default=False, description="Whether hosts that nobody has stay powered on.")
+    online_when_free: bool = Field(default=False, description="Whether hosts without a consumer stay powered on.")
 
 
 class BareMetalHostProvider(BareMetalHostDriver):
-    """Hosts of one hardware cluster."""
+    """The hosts of one hardware cluster."""
 
     parameters_model = Parameters
     there = "the hardware cluster"
@@ -58,7 +60,7 @@ class BareMetalHostProvider(BareMetalHostDriver):
         return (
             None
             if available
-            else Outcome(False, "HostNotAvailable", f"the host cannot be had now ({reason}); it is taken as soon as it can")
+            else Outcome(False, "HostNotAvailable", f"the host is not available now ({reason}); it is claimed as soon as it is")
         )
 
     async def release(self, request: ApplyRequest) -> Released:
@@ -85,12 +87,14 @@ class BareMetalHostProvider(BareMetalHostDriver):
         if uid_of(bmh) != uid or not leftovers(bmh):
             return
         await self._copies.remove(labels_of(bmh)[names.WORKLOAD_UID], namespace_of(bmh))
-        # Whose data it is, nobody can tell any more.
+        # It is not known any more whose data is on the disks.
         unclean = "freed by hand, not cleaned" if bmh["spec"].get("automatedCleaningMode") == "disabled" else None
         await self._patch(bmh, drop_claim_patch(bmh, dirty_for=annotations_of(bmh).get(names.DIRTY_FOR), quarantined_by=unclean))
 
     async def _retain(self, bmh: Object, request: ApplyRequest) -> Released:
-        """Leaves the host running. It is not offered until its owner has looked at it. The copied secrets have done their work."""
+        """Leave the host running, and offer it only after its owner has checked it.
+
+        The copied secrets are not needed any more."""
         workload = request.workload
         await self._copies.remove(request.workload_uid, namespace_of(bmh))
         who = f"{namespace_of(workload)}/{name_of(workload)}"

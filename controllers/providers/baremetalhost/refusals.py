@@ -1,7 +1,7 @@
-"""What the hosts' cluster does not accept of a write, in words for the tenant who asked for it. Pure.
+"""Explain to tenants what the hosts' cluster refuses in a write.
 
-Admission judges the whole host, the owner's part of it included, so what it says is for the owner (it is logged); tenants are told
-which of their own fields were refused.
+Admission judges the whole host, including the owner's part of it. So its message is for the owner
+and is logged. Tenants read which of their own fields were refused.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ DENIED = "denied the request"
 
 
 def refusal(error: ApiException, patch: Object) -> str | None:
-    """Which fields were refused. None when the error is not about what was written: trouble, a conflict, or rights that are missing."""
+    """Return which fields were refused.
+
+    Returns None if the error is not about the content of the write: an outage, a conflict, or
+    missing permissions."""
     by_webhook = error.status in {400, 403} and DENIED in error.message
     if error.status != 422 and not by_webhook:
         return None

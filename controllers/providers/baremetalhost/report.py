@@ -1,6 +1,7 @@
-"""What tenants may know of a real host, and whether it can be given away. Pure: BareMetalHost in, report out.
+"""Compute what tenants may see of a real host, and whether the host is available.
 
-Fields are listed, never left out: what a later BMO adds stays hidden until it is listed here. Of an error tenants read a fixed sentence.
+Fields are listed, not excluded: a field that a later BMO adds stays hidden until it is listed here.
+Tenants read a fixed sentence instead of an error message.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ NIC = ("name", "model", "mac", "ip", "speedGbps", "vlans", "vlanId", "pxe", "pci
 NEVER = re.compile(
     r"(.*\.)?(baremetalhost\.metal3\.io|inspect\.metal3\.io|reboot\.metal3\.io|kubectl\.kubernetes\.io)(/.*)?|workload\.metal3\.io/.*"
 )
-"""Annotations and labels that are the owner's or ours, whatever the class's policy says."""
+"""The annotations and labels that belong to the owner or to us, whatever the policy of the class
+allows."""
 
 _OWNER = "the hardware's owner has to look at it: "
 ERRORS = {
@@ -61,22 +63,25 @@ ERRORS = {
     "provisioning error": "what is to run cannot be installed: check that the image can be downloaded and that its checksum is "
     "right, or ask the hardware's owner",
 }
-"""What tenants read of an error, by its type. The source's own words hold addresses, names and answers of the owner's network."""
+"""The sentences that tenants read, by type of error.
+
+The source's own message contains addresses, names and responses of the owner's network."""
 EMPTYING = ("deprovisioning", "deleting", "powering off before delete")
 EMPTYING_FAILED = f"{_OWNER}it cannot be emptied"
 UNKNOWN_ERROR = f"{_OWNER}it reports an error"
 MOST_WORDS = 4096
-"""Characters of an error that the owner's Host repeats."""
+"""The number of characters of an error that the owner's Host repeats."""
 
 FREE_STATES = ("available", "ready")
 KNOWN_STATUS = ("", "OK", "discovered", "delayed", "detached", "servicing")
-"""Values of operationalStatus that say nothing against a host by themselves."""
+"""The values of operationalStatus that do not make a host unavailable by themselves."""
 NOBODY = Identity()
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Which labels and annotations tenants see (whole keys matched), and what this management cluster's own marks are."""
+    """The labels and annotations that tenants see (patterns match whole keys), and this management
+    cluster's identity."""
 
     labels: re.Pattern[str] | None = None
     annotations: re.Pattern[str] | None = None
@@ -84,7 +89,7 @@ class Policy:
 
 
 def provider_host(bmh: Object, policy: Policy) -> ProviderHost:
-    """The report on one BareMetalHost."""
+    """Return the report on one BareMetalHost."""
     secret = sensitive(bmh)
     available, reason, message = availability(bmh, policy.identity)
     status = host_status(bmh, identity=policy.identity)
@@ -114,8 +119,10 @@ def provider_host(bmh: Object, policy: Policy) -> ProviderHost:
 
 
 def host_status(bmh: Object, *, own: bool = False, identity: Identity | None = None) -> Object:
-    """The tenant's part of the status, with the provisioned image only if it is a Workload's (of the management cluster `identity`; None
-    for any), or all is the tenant's `own` anyway."""
+    """Return the part of the status that the tenant sees.
+
+    It contains the provisioned image only if the image belongs to a Workload or everything is the
+    tenant's `own`. `identity`: the management cluster of the Workload; None for any."""
     status = bmh.get("status") or {}
     result = _pick(status, STATUS)
     result.setdefault("operationalStatus", "")
@@ -136,7 +143,9 @@ def host_status(bmh: Object, *, own: bool = False, identity: Identity | None = N
 
 
 def consumer_of(bmh: Object, identity: Identity | None = None) -> Consumer | None:
-    """Who has the real host; without a consumerRef, nobody. `identity`: the management cluster whose Workloads are ours; None for any."""
+    """Return the consumer of the real host; None without a consumerRef.
+
+    `identity`: the management cluster whose Workloads are ours; None for any."""
     reference = (bmh.get("spec") or {}).get("consumerRef")
     if not reference:
         return None
@@ -148,13 +157,15 @@ def consumer_of(bmh: Object, identity: Identity | None = None) -> Consumer | Non
 
 
 def dirty_for(bmh: Object, identity: Identity) -> str | None:
-    """The namespace that the host is reserved for because its disks were not wiped."""
+    """Return the namespace that the host is reserved for because its disks were not wiped."""
     mark = dirty_mark(bmh, identity)
     return mark[0] if mark is not None else None
 
 
 def dirty_mark(bmh: Object, identity: Identity) -> tuple[str, str] | None:
-    """The namespace of this management cluster whose data is on the disks, and its uid ("" in marks of earlier versions)."""
+    """Return the namespace of this management cluster whose data is on the disks, and its uid.
+
+    The uid is "" in marks of earlier versions."""
     value = annotations_of(bmh).get(names.DIRTY_FOR)
     if value is None:
         return None
@@ -163,7 +174,9 @@ def dirty_mark(bmh: Object, identity: Identity) -> tuple[str, str] | None:
 
 
 def is_empty(bmh: Object) -> bool:
-    """Nothing is on the host and nothing is under way: it could be given away, as far as its own state goes."""
+    """Return whether nothing is on the host and no operation is in progress.
+
+    As far as its own state is concerned, such a host is available."""
     provisioning = (bmh.get("status") or {}).get("provisioning") or {}
     image = (provisioning.get("image") or {}).get("url")
     method = (provisioning.get("customDeploy") or {}).get("method")
@@ -171,17 +184,19 @@ def is_empty(bmh: Object) -> bool:
 
 
 def _in_error(status: Object) -> bool:
-    """Whether the host reports an error, of whatever type and with or without a text."""
+    """Return whether the host reports an error, of any type, with or without a text."""
     return bool(status.get("errorMessage") or status.get("errorType")) or status.get("operationalStatus") == "error"
 
 
 def leftovers(bmh: Object) -> bool:
-    """Whether the host bears a Workload's label although nobody has it: its consumerRef was cleared by hand."""
+    """Return whether the host has a Workload's label but no consumer: its consumerRef was cleared
+    by hand."""
     return consumer_of(bmh) is None and names.WORKLOAD_UID in labels_of(bmh)
 
 
 def stalled(bmh: Object) -> str:
-    """Why the host does not do what it was told, if that is its owner's will; for the tenant that has it."""
+    """Return why the host does not follow its spec if its owner wants that; the text is for the
+    tenant."""
     annotations = annotations_of(bmh)
     if deleting(bmh):
         return "the hardware's owner is removing the machine: save what you need from it; a new Workload gets another machine"
@@ -193,7 +208,9 @@ def stalled(bmh: Object) -> str:
 
 
 def availability(bmh: Object, identity: Identity = NOBODY) -> tuple[bool, str, str]:
-    """(available, reason, message): whether a Workload could have the host now; the message is for its owner."""
+    """Return (available, reason, message): whether a Workload could have the host now.
+
+    The message is for the owner."""
     spec, status, annotations = bmh.get("spec") or {}, bmh.get("status") or {}, annotations_of(bmh)
     state = (status.get("provisioning") or {}).get("state") or "not registered yet"
     consumer = consumer_of(bmh)
@@ -244,7 +261,7 @@ def _who(consumer: Consumer | None) -> str:
 
 
 def sensitive(bmh: Object) -> list[str]:
-    """Strings of this host that no tenant may see, longest first."""
+    """Return the strings of this host that no tenant may see, the longest first."""
     spec, status = bmh.get("spec") or {}, bmh.get("status") or {}
     bmc = spec.get("bmc") or {}
     found = {bmc.get("address"), bmc.get("credentialsName"), spec.get("preprovisioningNetworkDataName")}
@@ -259,7 +276,7 @@ def sensitive(bmh: Object) -> list[str]:
 
 
 def _error_message(bmh: Object) -> str:
-    """The sentence for the type of the host's error; empty without one."""
+    """Return the sentence for the type of the host's error; empty without an error."""
     status = bmh.get("status") or {}
     if not status.get("errorMessage"):
         return ""
@@ -270,7 +287,9 @@ def _error_message(bmh: Object) -> str:
 
 
 def _allowed(pairs: dict[str, str], pattern: re.Pattern[str] | None, secret: list[str], bmc: set[str]) -> dict[str, str]:
-    """Return what the pattern lets tenants see. Left out is a value of `secret`, and what contains a name of the BMC."""
+    """Return the pairs that the pattern shows to tenants.
+
+    Pairs with a value of `secret`, and pairs that contain a name of the BMC, are left out."""
     if pattern is None:
         return {}
     return {
@@ -281,7 +300,10 @@ def _allowed(pairs: dict[str, str], pattern: re.Pattern[str] | None, secret: lis
 
 
 def _bmc_names(bmh: Object) -> set[str]:
-    """Return the BMC's address and host name. Secrets' names are not among them: `worker` is part of many labels."""
+    """Return the BMC's address and host name.
+
+    The names of secrets are not included, because a name such as `worker` is part of many
+    labels."""
     address = ((bmh.get("spec") or {}).get("bmc") or {}).get("address") or ""
     try:
         host = urlsplit(address if "://" in address else f"//{address}").hostname or ""

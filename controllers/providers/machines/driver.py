@@ -1,6 +1,7 @@
-"""Defines the seam between the provider and one kind of source. Everything above it is the same for all sources.
+"""Define the interface between the provider and one kind of source.
 
-A driver reads the source's machines as Instances, with tags as instance.py names them and states from its list.
+Everything above this interface is the same for all sources. A driver reads the source's machines as
+Instances, with tags as instance.py names them and states from its list.
 """
 
 from __future__ import annotations
@@ -28,12 +29,15 @@ AnyInstance = TypeVar("AnyInstance", bound=Instance)
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Holds the time limits of one class, in seconds.
+    """The time limits of one class, in seconds.
 
-    `soon`: until a source that has something to do is looked at again. `retry`, `longest`: between tries to create a machine that
-    the source refuses or could not start, and at most between them after many, as each costs money. `doubt`: how long a slot is kept
-    after a creation whose answer was lost, because its machine may be listed late. `request`: for one request to a cloud.
-    `poll_first`, `poll_longest`: between tries to list a cloud's machines after trouble."""
+    - `soon`: until a source with an operation in progress is read again.
+    - `retry`, `longest`: between attempts to create a machine that the source refuses or could not
+      start, and at most between them after many failures, because each attempt costs money.
+    - `doubt`: how long a slot is kept after a creation whose response was lost, because its machine
+      may be listed late.
+    - `request`: for one request to a cloud.
+    - `poll_first`, `poll_longest`: between attempts to list a cloud's machines after an error."""
 
     soon: float = 2.0
     retry: float = 30.0
@@ -46,9 +50,11 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a Workload wants on its machine: `image` as it is reported (None: nothing), and `boot` for Driver.create or install.
+    """What a Workload wants on its machine.
 
-    `note` is added to what the tenant reads when everything was passed on."""
+    `image`: the image as it is reported (None: nothing). `boot`: the argument for Driver.create or
+    install. `note`: a text that is appended to what the tenant reads after everything was
+    written."""
 
     image: Object | None = None
     boot: Any = None
@@ -56,7 +62,9 @@ class Content:
 
 
 class Follower(ABC):
-    """Keeps a Fleet up to date. `problem`: why that is impossible now, or None; a change of it is reported to `on_health`."""
+    """Keeps a Fleet up to date.
+
+    `problem`: why that is impossible now, or None. A change of it is reported to `on_health`."""
 
     problem: ProviderError | None
 
@@ -65,37 +73,51 @@ class Follower(ABC):
         """Follow the source until cancelled. Errors of the source must not end this method."""
 
     def look(self) -> None:
-        """Look at the source soon, because it was asked for something. A source that reports changes by itself needs no look."""
+        """Read the source soon, because an operation was requested.
+
+        A source that reports changes by itself need not be read."""
         return
 
     def seen(self, uid: str, found: Sequence[Instance]) -> None:
-        """Take over what was just read of one slot. A source that reports changes by itself will report this one, in order."""
+        """Take over what was just read of one slot.
+
+        A source that reports changes by itself will report this one, in order."""
         return
 
 
 class Driver(ABC, Generic[AnyInstance]):
-    """Accesses one place (a region of an account, a namespace of a cluster). Methods raise what `explain` and `refusal` understand."""
+    """Accesses one place (a region of an account, a namespace of a cluster).
+
+    Methods raise errors that `explain` and `refusal` understand."""
 
     maker: ClassVar[str]
     """Shown as the hardware's manufacturer."""
     place_noun: ClassVar[str]
     """What the source calls a place, such as region."""
     remembers: ClassVar[bool]
-    """Whether machines that are gone are listed for a while, with their tags, and a repeated creation yields the same machine. Otherwise
-    the Workload's status is the only record that a machine was to be removed."""
+    """Whether deleted machines are listed for a while with their tags, and a repeated creation
+    yields the same machine.
+
+    Otherwise the Workload's status is the only record that a machine was to be removed."""
     reserves: ClassVar[bool] = False
-    """Whether a machine is created with the claim, empty, and stays until the release; the source excludes a second one. Otherwise it is
-    created with its image and removed with it, and two replicas may create one each (see making.py)."""
+    """Whether a machine is created with the claim, empty, and stays until the release.
+
+    The source then excludes a second machine. Otherwise the machine is created with its image and
+    removed with it, and two replicas may create one each (see making.py)."""
     macs: ClassVar[bool] = False
-    """Whether the MAC addresses of a machine are known before it exists (see flavors.mac_address)."""
+    """Whether the MAC addresses of a machine are known before it exists (see
+    flavors.mac_address)."""
 
     def __init__(self, settings: Any, place: str, timings: Timings) -> None:
-        """`settings`: the class's parameters. `place`: where machines are created, such as the region's name."""
+        """Create the driver.
+
+        `settings`: the class's parameters. `place`: where machines are created, such as the
+        region's name."""
         self.settings, self.place, self.timings = settings, place, timings
 
     @abstractmethod
     def follower(self, fleet: Fleet, on_health: Callable[[], None]) -> Follower:
-        """Return what keeps the fleet up to date."""
+        """Return the object that keeps the fleet up to date."""
 
     @abstractmethod
     async def in_slot(self, slot: Slot, uid: str) -> list[AnyInstance]:
@@ -107,7 +129,8 @@ class Driver(ABC, Generic[AnyInstance]):
 
     @abstractmethod
     def content(self, request: ApplyRequest) -> Content:
-        """Return what the Workload wants on its machine. Raises ProviderError with a message for the tenant."""
+        """Return what the Workload wants on its machine. Raises ProviderError with a message for
+        the tenant."""
 
     @abstractmethod
     def known_image(self, spec: Object) -> Object | None:
@@ -117,24 +140,31 @@ class Driver(ABC, Generic[AnyInstance]):
     async def create(self, request: ApplyRequest, slot: Slot, flavor: Any, wish: Wish, attempt: int) -> AnyInstance:
         """Create a machine with all its tags in one call.
 
-        If the source remembers, the same request and attempt yield the same machine. If it reserves and the slot has a machine, returns
-        that one, whoever has it."""
+        If the source remembers, the same request and attempt yield the same machine. If it reserves
+        and the slot has a machine, this method returns that one, whatever its Workload."""
 
     async def prepare(self, instance: AnyInstance, request: ApplyRequest, wish: Wish) -> None:
-        """Write what has to be there before the machine is changed, and remove what is not needed any more."""
+        """Write what must exist before the machine is changed, and remove what is not needed any
+        more."""
         return
 
     async def install(self, instance: AnyInstance, wish: Wish, flavor: Flavor | None) -> AnyInstance | Outcome | None:
-        """Put the image on an empty machine; or return why that is impossible now. Only for sources that reserve."""
+        """Put the image on an empty machine, or return why that is impossible now.
+
+        It is called only for sources that reserve."""
         raise NotImplementedError
 
     @abstractmethod
     async def erase(self, instance: AnyInstance) -> AnyInstance | None:
-        """Take the next step of removing what is on the machine. Where the machine is not reserved, remove the machine."""
+        """Take the next step of removing what is on the machine.
+
+        If the source does not reserve machines, remove the machine."""
 
     @abstractmethod
     async def remove(self, instance: AnyInstance, why: str) -> None:
-        """Delete the machine with its disks; `why` is a tag that says so afterwards, where tags outlive machines."""
+        """Delete the machine with its disks.
+
+        `why`: a tag that records the reason, for sources whose tags outlive the machines."""
 
     @abstractmethod
     async def retain(self, instance: AnyInstance, who: str) -> None:
@@ -142,11 +172,12 @@ class Driver(ABC, Generic[AnyInstance]):
 
     @abstractmethod
     async def start(self, instance: AnyInstance) -> AnyInstance | None:
-        """Power on. Like other methods, returns the machine afterwards, or None if it has to be read again."""
+        """Power on. Like other methods, this returns the machine afterwards, or None if it must be
+        read again."""
 
     @abstractmethod
     async def stop(self, instance: AnyInstance) -> AnyInstance | None:
-        """Power off; what is on the disk stays."""
+        """Power off. The content of the disk stays."""
 
     @abstractmethod
     async def reboot(self, instance: AnyInstance) -> AnyInstance | None:
@@ -154,28 +185,29 @@ class Driver(ABC, Generic[AnyInstance]):
 
     @abstractmethod
     async def tag(self, instance: AnyInstance, tags: Mapping[str, str]) -> AnyInstance | None:
-        """Set these tags; others stay."""
+        """Set these tags. Other tags stay."""
 
     @abstractmethod
     async def untag(self, instance: AnyInstance, *keys: str) -> AnyInstance | None:
-        """Remove these tags, as far as it has them."""
+        """Remove those of these tags that the machine has."""
 
     async def clean(self, workload_uid: str) -> bool:
-        """Delete what is left of a Workload without its machine; return whether nothing is left."""
+        """Delete what is left of a Workload without its machine. Return whether nothing is left."""
         return True
 
     @abstractmethod
     def explain(self, error: Exception) -> ProviderError:
-        """Say why the source cannot be asked, for the class's owner."""
+        """Return why the source cannot be used, for the class's owner."""
 
     @abstractmethod
     def refusal(self, error: Exception) -> Refusal | None:
-        """Say why the source will not create a machine; None for trouble in general."""
+        """Return why the source refuses to create a machine; None for other errors."""
 
     def doubtful(self, error: Exception) -> bool:
-        """Return whether a creation that ended like this may still have created a machine, which will be listed late."""
+        """Return whether a creation that ended like this may have created a machine that is listed
+        late."""
         return False
 
     @abstractmethod
     async def close(self) -> None:
-        """Close all connections; calls in progress end by themselves in time."""
+        """Close all connections. Calls in progress end by themselves after their timeout."""

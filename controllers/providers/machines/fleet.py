@@ -1,4 +1,4 @@
-"""Holds the class's machines as they are known: its slots, and the machines that were last seen in them."""
+"""Keep the known state of the class's machines: its slots, and the machines last seen in them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ __all__ = ["Fleet"]
 
 
 class Fleet:
-    """Answers without asking the source. `on_change(uid)` is called for each slot that may have changed.
+    """The known slots and machines; answers need no request to the source.
 
-    `id_in(slot, uid)`: see Driver."""
+    `on_change(uid)` is called for each slot that may have changed. `id_in(slot, uid)`: see
+    Driver."""
 
     def __init__(
         self,
@@ -41,23 +42,27 @@ class Fleet:
         self._instances: dict[str, tuple[Instance, ...]] = {}
         self.synced = False
         self.holders: dict[str, Consumer] = {}
-        """Who holds a slot without a machine. The record of that is the Host; this shows it, and keeps rivals off."""
+        """The holders of slots without a machine. The Host records them; this shows them, and
+        excludes rivals."""
 
     def offer(self, flavors: Iterable[Flavor]) -> None:
-        """Offer these flavors from now on, as far as the class's host selector matches them. Machines that exist stay."""
+        """Offer those of these flavors from now on that the class's host selector matches.
+
+        Machines that exist stay."""
         changed = self.offers.change(flavors)
         self._by_id = self._ids()
         if self.synced:
             self._tell(changed)
 
     def saw(self, instances: Iterable[Instance]) -> None:
-        """Take over what the source has now, all of it."""
+        """Take over everything that the source has now."""
         now: dict[str, list[Instance]] = {}
         for instance in instances:
             if (uid := self.uid_of(instance)) and not instance.gone:
                 now.setdefault(uid, []).append(instance)
         before, self._instances = self._instances, {uid: _sorted(found) for uid, found in now.items()}
-        known = self.offers.slots.keys() if not self.synced else ()  # free slots are no objects: nobody else reports them
+        # free slots are no objects, so nothing else reports them
+        known = self.offers.slots.keys() if not self.synced else ()
         self.synced = True
         self._tell({uid for uid in before.keys() | now.keys() if before.get(uid) != self._instances.get(uid)}.union(known))
 
@@ -71,7 +76,8 @@ class Fleet:
 
     @property
     def busy(self) -> bool:
-        """Whether the source is seen at work for us, so that looking again soon is worth it."""
+        """Whether the source was seen working for the class, so that polling again soon is
+        useful."""
         return any(item.state in {"pending", "stopping", "shutting-down"} for found in self._instances.values() for item in found)
 
     def known(self, uid: str) -> Instance | None:
@@ -83,7 +89,8 @@ class Fleet:
         return len(self._instances.get(uid, ())) > 1
 
     def hosts(self) -> list[ProviderHost]:
-        """Return all hosts; none before everything was read once, because what is taken would seem free."""
+        """Return all hosts; none before everything was read once, because taken slots would seem
+        free."""
         known = self.offers.slots.keys() | self._instances.keys() if self.synced else ()
         return [host for uid in sorted(known) if (host := self.host(uid)) is not None]
 
@@ -106,7 +113,9 @@ class Fleet:
         return machine_status(flavor, uid, there, maker=self._maker, macs=self._macs)
 
     def uid_of(self, instance: Instance) -> str:
-        """Return the uid of the class's slot that the machine is in; empty if it is another class's, or none of ours."""
+        """Return the uid of the class's slot that the machine is in.
+
+        The result is empty if the machine belongs to another class, or is not ours at all."""
         slot, uid = slot_of(instance), instance.tags.get(SLOT_UID, "")
         if uid in self.offers.slots or (slot is not None and uid and uid == slot_uid(self.offers.place, slot)):
             return uid
@@ -116,7 +125,8 @@ class Fleet:
         return instance.machine(slot, self._model) if instance is not None else None
 
     def _as_it_stands(self, host: ProviderHost, instance: Instance | None) -> ProviderHost:
-        """A slot in trouble is not free, nor is one without a machine that somebody holds."""
+        """Return the host as unavailable if its slot has a problem, or is held without a
+        machine."""
         uid = host.source.uid
         if (trouble := self.attention.troubles.get(uid)) is not None:
             host = replace(host, available=False, reason=trouble[0], message=trouble[1])

@@ -1,4 +1,6 @@
-"""Describes the machines of a source, and what their tags record: the only record of who has them. Pure."""
+"""Describe the machines of a source.
+
+Their tags are the only record of which Workload has them."""
 
 from __future__ import annotations
 
@@ -44,45 +46,51 @@ __all__ = [
 
 OURS = f"{GROUP}/"
 SLOT_UID = f"{OURS}slot-uid"
-"""The host's uid. A machine with this tag is found; everything else at the source is none of ours."""
+"""The tag with the host's uid. Only machines with this tag are ours."""
 SLOT = f"{OURS}slot"
-"""FLAVOR/NUMBER."""
+"""The tag with FLAVOR/NUMBER."""
 WORKLOAD = f"{OURS}workload"
-"""NAMESPACE/NAME of the Workload, in its management cluster."""
+"""The tag with NAMESPACE/NAME of the Workload, in its management cluster."""
 FLAVOR = f"{OURS}flavor"
-"""The flavor that the machine was created from, as JSON."""
+"""The tag with the flavor that the machine was created from, as JSON."""
 IMAGE = f"{OURS}image"
-"""The image that is on the machine."""
+"""The tag with the image that is on the machine."""
 BOOTED = f"{OURS}booted"
-"""The machine was seen running: a later start is a restart, not its creation."""
+"""The tag of a machine that was seen running: a later start is a restart, not its creation."""
 REBOOTED = f"{OURS}rebooted"
-"""The requested single reboot was carried out, or is being carried out."""
+"""The tag that records that the requested single reboot was or is being carried out."""
 REMOVING = f"{OURS}removing"
-"""What is on the machine is being removed, in a cloud the machine with it. Once it is gone, the slot's machine is not lost."""
+"""The tag that records the removal of what is on the machine; in a cloud, the machine is removed
+with it.
+
+Once it is gone, the slot's machine is not lost."""
 SURPLUS = f"{OURS}surplus"
-"""There was another machine in the slot: the end of this one says nothing about the slot's machine."""
+"""The tag of a second machine in a slot: its end does not mean the end of the slot's machine."""
 
 QUARANTINE = "a Workload with reclaimPolicy Retain left it as it was: save what you need, then {to_free}"
 LEFT = "the cloud is removing instance {id}"
 FAILED = "instance {id} has failed ({reason}): reset its state in the cloud, or have its tenant reboot it"
-HELD = "instance {id} is {reason}: undo that in the cloud, for until then its tenant can do nothing with it"
+HELD = "instance {id} is {reason}: undo that in the cloud, because its tenant cannot use it until then"
 
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """Describes one machine of a source. A driver subclasses it if its machines say more than tags can.
+    """One machine of a source. A driver subclasses it if its machines report more than tags.
 
     `state` is one of:
-        pending, stopping         busy: takes no orders
+
+        pending, stopping         busy: accepts no requests
         running, stopped
-        starting, halting         between these two; takes orders
-        loose                     powered by its owner's rules; takes orders
+        starting, halting         between these two; accepts requests
+        loose                     powered by its owner's rules; accepts requests
         shutting-down             being deleted
         deleting                  being deleted by its owner, and lost
         terminated                only its name is left
         error                     failed
         held                      paused, shelved, ... by its owner
-    `reason`: the source's own, of the last change. `nics`: mac and ip of each, as far as known. `launched` sorts by time."""
+
+    `reason`: the source's own, of the last change. `nics`: mac and ip of each, as far as known.
+    `launched` sorts by time."""
 
     id: str
     state: str
@@ -123,7 +131,7 @@ class Instance:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is installed, and nothing is in progress."""
+        """Whether nothing is installed, and no operation is in progress."""
         return False
 
     @property
@@ -182,7 +190,7 @@ def slot_of(instance: Instance) -> Slot | None:
 
 
 def flavor_of(instance: Instance, model: type[Flavor]) -> Flavor | None:
-    """Return the flavor as it was when the machine was created; None if the record is unreadable."""
+    """Return the flavor at the time of the machine's creation; None if the record is unreadable."""
     try:
         return model.decode(orjson.loads(instance.tags.get(FLAVOR) or "null"))
     except (orjson.JSONDecodeError, ValidationError):
@@ -202,13 +210,18 @@ def claimed(instance: Instance, workload_uid: str) -> bool:
 
 
 def newest_gone(instances: Iterable[Instance], workload_uid: str) -> Instance | None:
-    """Return the Workload's last machine that is terminated, while the source remembers it. Surplus machines do not count."""
+    """Return the Workload's last machine that is terminated, while the source remembers it.
+
+    Surplus machines do not count."""
     gone = (item for item in instances if item.gone and claimed(item, workload_uid) and SURPLUS not in item.tags)
     return max(gone, key=_age, default=None)
 
 
 def oldest(instances: Iterable[Instance]) -> Instance | None:
-    """Return the machine that has the slot, if there are several because two replicas created one each. One that ran has data."""
+    """Return the machine that has the slot, if there are several because two replicas created one
+    each.
+
+    A machine that ran is preferred, because it has data."""
     return min(instances, key=lambda instance: (BOOTED not in instance.tags, *_age(instance)), default=None)
 
 

@@ -1,8 +1,9 @@
-"""Creates machines, so that each try leaves at most one.
+"""Create machines so that each attempt leaves at most one.
 
-A source that remembers yields the same machine when a creation is repeated, and one that reserves excludes a second one. Any other
-creates a second machine if the answer to the first creation was lost and its machine was not listed yet, or if two replicas create
-one each. The next look at the slot finds both by their tags, and removes one: see `oldest`.
+A source that remembers yields the same machine when a creation is repeated, and one that reserves
+excludes a second one. Any other source creates a second machine in two cases: the response to the
+first creation was lost and its machine was not listed yet, or two replicas create one each. The
+next read of the slot finds both by their tags, and removes one: see `oldest`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ MOST_ATTEMPTS = 10
 
 
 class Maker:
-    """Creates the machines of one class. Errors of the source that are no refusals are raised as they are."""
+    """Creates the machines of one class. Errors of the source that are no refusals are raised
+    unchanged."""
 
     def __init__(self, driver: Driver[Any], fleet: Fleet) -> None:
         self._driver, self._fleet, self._timings = driver, fleet, driver.timings
@@ -37,7 +39,9 @@ class Maker:
         self._doubts: dict[str, float] = {}
 
     async def make(self, request: ApplyRequest, wish: Wish, found: Sequence[Instance]) -> Instance | Outcome:
-        """Return a machine for the slot, or why there can be none now. `found`: what the source has there, even if it is gone."""
+        """Return a machine for the slot, or why there can be none now.
+
+        `found`: what the source has there, even if it is gone."""
         uid, slot = request.source.uid, slot_named(request.source.name)
         flavor = self._fleet.offers.flavor(slot)
         if flavor is None:
@@ -47,7 +51,8 @@ class Maker:
             return failed
         try:
             for attempt in range(lost, lost + MOST_ATTEMPTS):
-                # A terminated machine still owns its attempt: everybody takes the next one, in the same order.
+                # A terminated machine still owns its attempt, so all replicas take the next one, in
+                # the same order.
                 made: Instance = await self._driver.create(request, slot, flavor, wish, attempt)
                 if not made.gone and made.state != "shutting-down":
                     self._fleet.attention.fine(uid)
@@ -63,7 +68,9 @@ class Maker:
         raise ProviderError("Failing", "the cloud terminates the machine at once: see the instance's state reason there")
 
     def failure(self, uid: str, last: Instance, tries: int = 0) -> Outcome | None:
-        """Report that this machine never came up, until it is time for another try. `tries`: how many failed, if the source remembers."""
+        """Report that this machine never came up, until another attempt is due.
+
+        `tries`: the number of failures, if the source remembers."""
         now = asyncio.get_running_loop().time()
         which, until, known = self._failed.get(uid, ("", 0.0, 0))
         if which != last.id:
@@ -75,14 +82,15 @@ class Maker:
         return _FAILED if now < until else None
 
     def unsure(self, uid: str) -> bool:
-        """Return whether the slot may still get a machine, because the answer to a creation was lost a moment ago."""
+        """Return whether the slot may still get a machine, because the response to a creation was
+        lost."""
         return asyncio.get_running_loop().time() < self._doubts.get(uid, 0.0)
 
     def forget(self, uid: str) -> None:
-        """Forget all trouble: the slot is free again."""
+        """Forget all problems, because the slot is free again."""
         self._fleet.attention.fine(uid)
         self._failed.pop(uid, None)
         self._doubts.pop(uid, None)
 
 
-_FAILED = Outcome(False, "LaunchFailed", "the cloud could not start the machine: it is tried again, less and less often")
+_FAILED = Outcome(False, "LaunchFailed", "the cloud could not start the machine: it is tried again, at growing intervals")

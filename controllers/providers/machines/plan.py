@@ -1,4 +1,4 @@
-"""Turns a request into a wish, and into what the tenant reads about it. Pure."""
+"""Convert a request into a wish, and into what the tenant reads about it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["known_wish", "plan_for"]
 
 
 def plan_for(request: ApplyRequest, driver: Driver[Any]) -> tuple[Wish, Outcome]:
-    """Return what the Workload wants; or to hold what is there, and why."""
+    """Return what the Workload wants, or the wish to hold what is there, and the reason."""
     spec = request.workload["spec"]
     try:
         if request.blocked is not None and (spec.get("image") or spec.get("customDeploy")):
@@ -30,7 +30,9 @@ def plan_for(request: ApplyRequest, driver: Driver[Any]) -> tuple[Wish, Outcome]
 
 
 def known_wish(request: ApplyRequest, driver: Driver[Any]) -> Wish:
-    """Return the wish of a request that was planned before, without its secrets. Good for comparing, not for creating anything."""
+    """Return the wish of a request that was planned before, without its secrets.
+
+    The result is for comparisons only; nothing may be created from it."""
     return _wish(request, driver, driver.known_image(request.workload["spec"]))
 
 

@@ -1,4 +1,6 @@
-"""Drives machines that are created on demand, whatever their source. Pure modules decide what to do and what to report."""
+"""Implement a provider of machines that are created on demand, whatever their source.
+
+Other modules, which do no I/O, decide what to do and what to report."""
 
 from __future__ import annotations
 
@@ -35,10 +37,11 @@ MOST_STEPS = 12
 
 
 class MachineProvider(Provider):
-    """Offers the machines of one place. A subclass for each provisioner says which parameters it has and connects the driver.
+    """Offers the machines of one place.
 
-    The tags of a machine say who has it. A slot without a machine is held by its Host's claim alone. Machines are found by their tags,
-    so a crash leaves none behind."""
+    A subclass for each provisioner defines the parameters and connects the driver. The tags of a
+    machine record which Workload has it. A slot without a machine is held by its Host's claim
+    alone. Machines are found by their tags, so a crash leaves none behind."""
 
     flavor_model: ClassVar[type[Flavor]]
     timings: ClassVar[Timings] = Timings()
@@ -70,7 +73,9 @@ class MachineProvider(Provider):
     @classmethod
     @abstractmethod
     async def connect(cls, context: ProviderContext) -> Driver[Any]:
-        """Return the class's driver, without waiting for its source. Raises BadClass if the credentials cannot work."""
+        """Return the class's driver, without waiting for its source.
+
+        Raises BadClass if the credentials cannot work."""
 
     async def run(self) -> None:
         await self._follower.run()
@@ -163,7 +168,7 @@ class MachineProvider(Provider):
                 await self._ask(self._driver.remove(instance, REMOVING))
                 removed = True
             else:
-                return Released(False, "the machine has failed, and cannot be kept as it is: ask its owner to mend or delete it")
+                return Released(False, "the machine has failed, and cannot be kept as it is: ask its owner to repair or delete it")
         if removed or self._maker.unsure(uid):
             return self._waiting(uid, "waiting for the machine to be shut down and deleted")
         if not alive and not await self._ask(self._driver.clean(request.workload_uid)):
@@ -181,13 +186,15 @@ class MachineProvider(Provider):
         return Released(False, message)
 
     async def _retain(self, request: ApplyRequest, instance: Instance) -> None:
-        """Leave the machine running. Its slot is not offered until its owner has looked at it and deleted it."""
+        """Leave the machine running. Its slot is offered again after its owner has checked and
+        deleted it."""
         metadata = request.workload["metadata"]
         await self._ask(self._driver.retain(instance, f"{metadata['namespace']}/{metadata['name']}"))
         self._follower.look()
 
     def _alone(self, uid: str) -> asyncio.Lock:
-        """One at a time for each slot: looking and creating are two calls, and a cloud excludes nobody."""
+        """Return the lock of a slot: reading and creating are two calls, and a cloud does not
+        exclude rivals."""
         return self._locks.setdefault(uid, asyncio.Lock())
 
     async def _instances(self, request: ApplyRequest) -> list[Instance]:
@@ -199,7 +206,10 @@ class MachineProvider(Provider):
         return found
 
     async def _one(self, request: ApplyRequest, found: Iterable[Instance]) -> Instance | None:
-        """Return the machine that has the slot. Others of the same Workload, created by two replicas or listed late, are removed."""
+        """Return the machine that has the slot.
+
+        Other machines of the same Workload are removed: two replicas created them, or they were
+        listed late."""
         alive = [item for item in found if not item.gone]
         first = oldest(item for item in alive if item.state != "shutting-down") or oldest(alive)
         for other in alive:
@@ -218,7 +228,8 @@ class MachineProvider(Provider):
     async def _converge(
         self, request: ApplyRequest, instance: Instance | None, wish: Wish, found: Sequence[Instance]
     ) -> tuple[Instance | None, Step | Outcome | None]:
-        """Take steps until all is as wished, the source has to do something first, or it refuses."""
+        """Take steps until everything is as wished, the source has an operation in progress, or it
+        refuses."""
         step: Step | None = None
         prepared = False
         for _ in range(MOST_STEPS):
@@ -246,9 +257,9 @@ class MachineProvider(Provider):
             if step in (Step.ERASE, Step.DISCARD):
                 self._made.discard(request.workload_uid)
             elif after is None:
-                break  # somebody took the machine away meanwhile
+                break  # the machine was removed by someone else meanwhile
             if after == instance:
-                break  # the source is slow to show what it was told
+                break  # the source does not show the change yet
             instance = after
         if instance is not None and (self._driver.reserves or (instance.booted and not instance.leaving)):
             self._made.add(request.workload_uid)
@@ -259,17 +270,20 @@ class MachineProvider(Provider):
         if not isinstance(made, Outcome):
             self._follower.seen(request.source.uid, [made])
             if not self._driver.remembers and claimed(made, request.workload_uid):
-                self._made.add(request.workload_uid)  # should it vanish, somebody has deleted it
+                # if it disappears later, it was deleted by hand
+                self._made.add(request.workload_uid)
         return made
 
     async def _take(self, request: ApplyRequest, instance: Instance, step: Step, wish: Wish) -> Instance | Outcome | None:
-        """Take one step; return the machine after it, None if it has to be read again, or why the step is impossible now."""
+        """Take one step. Return the machine after it, None if it must be read again, or why the
+        step is impossible."""
         try:
             return await self._ask(self._carry_out(request, instance, step, wish))
         except ApiException as error:
             if not error.conflict:
                 raise
-            return None  # somebody has written the machine meanwhile: the next step is decided on what there is now
+            # the machine was changed meanwhile: the next step is decided on its new state
+            return None
 
     async def _carry_out(self, request: ApplyRequest, instance: Instance, step: Step, wish: Wish) -> Instance | Outcome | None:
         driver = self._driver
@@ -292,7 +306,8 @@ class MachineProvider(Provider):
         return await driver.erase(instance)
 
     async def _ask(self, call: Awaitable[T]) -> T:
-        """Return the call's result; raise trouble as ProviderError, for the class's owner."""
+        """Return the call's result. Errors of the source are raised as ProviderError, for the
+        class's owner."""
         try:
             return await call
         except (ApiException, ProviderError):
@@ -311,11 +326,11 @@ class MachineProvider(Provider):
         )
 
     def _soon(self, uid: str) -> None:
-        """Look again soon, because the source was asked for something."""
+        """Read the slot again soon, because an operation was requested."""
         self._follower.look()
         self.fleet.attention.later(uid, self._driver.timings.soon)
 
 
-_DELETED = "the machine was deleted by its owner: delete this Workload and make a new one"
+_DELETED = "the machine was deleted by its owner: delete this Workload and create a new one"
 _TAKEN = "another consumer has the machine, and nothing of this Workload is on it: delete this Workload and create it again"
-_HELD = "the machine's owner holds it as it is: nothing changes until they let it go; ask them"
+_HELD = "the machine's owner has paused it: nothing changes until they resume it; ask them"

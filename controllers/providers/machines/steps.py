@@ -1,7 +1,7 @@
-"""Decides the next step for a Workload in its slot. Pure: the machine and the wish go in, one step comes out.
+"""Decide the next step for a Workload in its slot, from the machine and the wish.
 
-What is on a machine is removed before anything else is put on it, never both at once. Each step is one write, so that a crash
-between two steps leaves a state from which the next process goes on.
+What is on a machine is removed before anything else is put on it, never both at once. Each step is
+one write. So a crash between two steps leaves a state from which the next process continues.
 """
 
 from __future__ import annotations
@@ -25,9 +25,11 @@ __all__ = ["LEAVING", "Step", "Wish", "consumed", "next_step"]
 class Wish:
     """What the Workload wants of its machine.
 
-    `held`: nothing new may be put on the machine, and what is on it stays. `image`: what has to be on it, as it is reported; None:
-    nothing. `boot`: the driver's own data for installing it. `recorded`: whether the next process would know that the machine was
-    to be removed, and did not vanish. `reserved`: whether a machine exists from the claim on, even if nothing is on it."""
+    `held`: nothing new may be put on the machine, and what is on it stays. `image`: what has to be
+    on it, as it is reported; None: nothing. `boot`: the driver's own data for installing it.
+
+    `recorded`: whether the next process would know that the machine was to be removed, and did not
+    vanish. `reserved`: whether a machine exists from the claim on, even if nothing is on it."""
 
     online: bool
     held: bool = False
@@ -39,7 +41,7 @@ class Wish:
 
 
 class Step(Enum):
-    """Names one step, and what it does."""
+    """The steps, with their descriptions."""
 
     CREATE = "create a machine"
     INSTALL = "put the wish's image on the empty machine"
@@ -59,7 +61,7 @@ BUSY = {"pending", "stopping"}
 
 
 def next_step(instance: Instance | None, wish: Wish) -> Step | None:
-    """Return the next step; None when all is as wished."""
+    """Return the next step; None if everything is as wished."""
     if instance is None:
         return Step.CREATE if wish.reserved or _installs(wish) else None
     if instance.state in LEAVING:
@@ -76,7 +78,9 @@ def next_step(instance: Instance | None, wish: Wish) -> Step | None:
 
 
 def consumed(instance: Instance | None, wish: Wish) -> tuple[str, ...]:
-    """Return the tenant's annotation for a single reboot, once that is done. A machine that is off has nothing to reboot."""
+    """Return the tenant's annotation for a single reboot after that reboot.
+
+    A machine that is off needs no reboot."""
     if REBOOT not in wish.annotations:
         return ()
     done = instance is None or instance.state == "stopped" or (instance.rebooted and instance.state not in {"starting", "halting"})
@@ -92,13 +96,15 @@ def _content(instance: Instance, wish: Wish) -> Step | None:
     if instance.image is None:
         return Step.INSTALL if _installs(wish) else None
     if not wish.held and not _serves(instance, wish):
-        # A machine that has failed takes no tags. Its Workload's status says that nothing runs.
+        # A failed machine accepts no tags. Its Workload's status shows that nothing runs.
         return _erase(wish) if instance.state == "error" else Step.NOTE_REMOVING
     return Step.NOTE_BOOTED if instance.state == "running" and not instance.booted else None
 
 
 def _serves(instance: Instance, wish: Wish) -> bool:
-    """Return whether the image is the wished one. As in BMO its URL identifies an image once it has run; before, all of it counts."""
+    """Return whether the image is the wished one.
+
+    As in BMO, the URL identifies an image that has run. Before that, all fields are compared."""
     if instance.image is None or wish.image is None:
         return False
     return bool(instance.image["url"] == wish.image["url"] if instance.booted else instance.image == wish.image)
@@ -115,7 +121,7 @@ def _power(instance: Instance, wish: Wish) -> Step | None:
 
 
 def _reboot(instance: Instance, wish: Wish) -> Step | None:
-    """At least once: a crash may come between the reboot and its record."""
+    """Reboot at least once: a crash may happen between the reboot and its record."""
     if REBOOT not in wish.annotations:
         return Step.FORGET_REBOOT if REBOOTED in instance.tags and instance.state != "error" else None
     return Step.REBOOT if instance.state in {"running", "starting", "error"} and not instance.rebooted else None

@@ -1,8 +1,10 @@
-"""How a Workload stands to a host of another metal3-workloads: whose the claim there is. Pure.
+"""Determine the state of a claim on a host of another metal3-workloads, for a Workload.
 
-Who holds a claim there is told by two things: its consumerRef, and our label with the Workload's uid. The label outlives a consumerRef that
-its consumer there has written over, and so tells a claim that is to be handed back from one that was never taken. When it has been handed
-back, an annotation remembers by whom: a controller that looks at what was true before must not take it, or release it, once more.
+Two fields record who holds a claim there: its consumerRef, and our label with the Workload's uid.
+The label outlives a consumerRef that its consumer there has overwritten. So the label distinguishes
+a claim that has to be handed back from one that was never taken. An annotation records the
+Workloads that have handed the claim back. A controller with an outdated state must not take or
+release it again.
 """
 
 from __future__ import annotations
@@ -18,16 +20,23 @@ from controllers.providers.baremetalhost.desired import taken_by_us
 __all__ = ["Standing", "handing_back_patch", "held_claim", "standing"]
 
 HANDED_BACK = f"{names.OURS}handed-back"
-"""Annotation of a view: the uids of the Workloads that have handed it back, the last ones, separated by commas."""
+"""The annotation of a view with the uids of the last Workloads that handed it back, separated by
+commas."""
 REMEMBERED = 8
 
 Standing = Literal["ours", "ours to adopt", "handed back", "leaving", "free", "another's"]
-"""ours: claimed there for this Workload. ours to adopt: claimed there by the consumer that the Workload goes on for. handed back: it was
-ours, and a consumer there has it again. leaving: it was ours, and is being released. free: nobody's. another's: all else."""
+"""The states of a claim:
+
+- ours: claimed there for this Workload.
+- ours to adopt: claimed there by the consumer that the Workload continues.
+- handed back: it was ours, and a consumer there has it again.
+- leaving: it was ours, and is being released.
+- free: it has no consumer.
+- another's: everything else."""
 
 
 def standing(view: Object, workload: Object) -> Standing:
-    """Whose the claim on the view is, seen from the Workload."""
+    """Return the state of the claim on the view, for the Workload."""
     reference = (view.get("spec") or {}).get("consumerRef") or {}
     if taken_by_us(view, workload) and reference.get("uid") == uid_of(workload):
         return "ours"
@@ -45,7 +54,9 @@ def _handed_back(view: Object) -> list[str]:
 
 
 def held_claim(view: Object, fields: tuple[str, ...]) -> Object | None:
-    """The claim there as a HeldClaim, if it is the tenant's own and no relay's, and not being given up."""
+    """Return the claim there as a HeldClaim.
+
+    Returns None if the claim belongs to a relay instead of the tenant, or is being given up."""
     spec = view.get("spec") or {}
     if not spec.get("consumerRef") or names.WORKLOAD_UID in labels_of(view) or deleting(view):
         return None
@@ -58,12 +69,14 @@ def held_claim(view: Object, fields: tuple[str, ...]) -> Object | None:
 
 
 def handing_back_patch(view: Object, workload: Object) -> Object:
-    """The merge patch that takes our marks off a claim that is its consumer's again, and has its secrets be the consumer's own: those
-    of the Workload's names, which moved back with the consumer. What runs is left alone."""
+    """Return the merge patch that removes our marks from a claim that its consumer has again.
+
+    It replaces our secrets by the consumer's own: those named by the Workload, which moved back
+    with the consumer. What runs on the host is not changed."""
     uid, spec = uid_of(workload), view.get("spec") or {}
     changes: Object = {}
     if (spec.get("consumerRef") or {}).get("uid") == uid:
-        changes["consumerRef"] = {"uid": None}  # a merge patch of the other fields leaves ours in
+        changes["consumerRef"] = {"uid": None}  # a merge patch of the other fields keeps ours
     for field in FIRST_BOOT:
         if (spec.get(field) or {}).get("name") == names.secret_name(uid, field):
             own = workload["spec"].get(field)

@@ -1,7 +1,9 @@
-"""Where a view comes from, over all relays in between: so that a host that leads back to this cluster is not taken for another one. Pure.
+"""Find the origin of a view through all relays, so that no host of this cluster is taken for
+another one.
 
-Every view names the Host behind it (status.provisioning.ID). A relay notes that name, and those noted before, in an annotation of what it
-reports; a view that has one of this cluster's own Hosts among them is this cluster's machine, come around.
+Every view names the Host behind it (status.provisioning.ID). A relay records that name, and the
+names recorded before, in an annotation of its report. If one of them is a Host of this cluster, the
+view shows a machine of this cluster.
 """
 
 from __future__ import annotations
@@ -18,16 +20,18 @@ if TYPE_CHECKING:
 __all__ = ["RELAYED", "leads_back", "lineage"]
 
 RELAYED = f"{names.OURS}relayed"
-"""Annotation of a view that came through relays: the Hosts behind it, nearest first, separated by commas."""
+"""The annotation of a view that came through relays: the Hosts behind it, the nearest first,
+separated by commas."""
 
 
 def lineage(view: Object) -> list[str]:
-    """The names of the Hosts behind a view, nearest first."""
+    """Return the names of the Hosts behind a view, the nearest first."""
     nearest = ((view.get("status") or {}).get("provisioning") or {}).get("ID") or ""
     return [name for name in [nearest, *annotations_of(view).get(RELAYED, "").split(",")] if name]
 
 
 def leads_back(view: Object, has_host: Callable[[str], bool]) -> bool:
-    """Whether the view shows a machine that this cluster has by a shorter way."""
-    own = host_name(uid_of(view))  # what it is here: the same as there, where the uid was passed through
+    """Return whether the view shows a machine that this cluster has through fewer relays."""
+    # its name in this cluster, which equals the name there if the uid was passed on
+    own = host_name(uid_of(view))
     return any(has_host(name) for name in lineage(view) if name != own)

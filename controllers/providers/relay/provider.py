@@ -1,7 +1,9 @@
-"""The provider for hosts of another metal3-workloads, which are its BareMetalHost views in one namespace.
+"""Implement the provider for hosts of another metal3-workloads: its BareMetalHost views in one
+namespace.
 
-It has what a tenant there has, and no more: it claims by consumerRef, and gives back by deleting the view. A claim that is there already
-can be taken over for the consumer that it was made for, when that has moved to this cluster (see `standing`).
+It has the permissions of a tenant there, and no others. It claims by consumerRef, and gives a host
+back by deleting the view. An existing claim can be taken over for its consumer, if that has moved
+to this cluster (see `standing`).
 """
 
 from __future__ import annotations
@@ -35,9 +37,9 @@ WORKLOADS = Resource(GROUP, VERSION, "workloads", "Workload")
 
 
 class Parameters(DriverParameters):
-    """`parameters` of a WorkloadClass with provisioner metal3.io/relay."""
+    """The `parameters` of a WorkloadClass with provisioner metal3.io/relay."""
 
-    namespace: DNSLabel = Field(description="The namespace of the other cluster whose hosts these are.")
+    namespace: DNSLabel = Field(description="The namespace of the hosts in the other cluster.")
     view_group: Literal["metal3.io", "workload.metal3.io"] = Field(
         default="metal3.io", description="The API group that the other cluster serves the BareMetalHost view under."
     )
@@ -86,7 +88,7 @@ class RelayProvider(BareMetalHostDriver):
             return made
         reference = held["spec"]["consumerRef"]
         who = f"{reference.get('kind')} {reference.get('namespace')}/{reference.get('name')}"
-        message = f"{who} has it in the other cluster; when it has moved here, its first write to the host takes the claim over"
+        message = f"{who} has it in the other cluster; after it has moved here, its first write to the host takes the claim over"
         return replace(made, reason="Held", message=message, held=held)
 
     def refuse(self, bmh: Object, workload: Object) -> Outcome | None:
@@ -103,13 +105,16 @@ class RelayProvider(BareMetalHostDriver):
         return (
             None
             if available
-            else Outcome(False, "HostNotAvailable", f"the host cannot be had now ({reason}); it is taken as soon as it can")
+            else Outcome(False, "HostNotAvailable", f"the host is not available now ({reason}); it is claimed as soon as it is")
         )
 
     def _desired(self, request: ApplyRequest, secrets: Mapping[str, str]) -> Desired:
         want = super()._desired(request, secrets)
-        # Cleaned in any case: the other cluster knows the namespace there, not which one here has left its data.
-        # With the uid, for the Workload there that has the host may be of the same name: one that has moved here.
+        # The host is always cleaned: the other cluster knows the namespace there, not the one here
+        # whose data is on it.
+        #
+        # The uid is included, because a Workload there with the same name may have the host: one
+        # that has moved here.
         return replace(want, cleaning="metadata", consumer={**want.consumer, "uid": request.workload_uid})
 
     async def apply(self, request: ApplyRequest) -> Applied:
@@ -137,7 +142,8 @@ class RelayProvider(BareMetalHostDriver):
         return Released(False, _waiting(view))
 
     async def _retain(self, view: Object) -> bool:
-        """Has the Workload there leave the host as it is, as this one is to. False where its class does not allow that."""
+        """Set the Workload there to leave the host as it is. Return False if its class does not
+        allow that."""
         found, _ = await self._client.list_all(WORKLOADS, namespace_of(view))
         for workload in found:
             if ((workload.get("status") or {}).get("host") or {}).get("uid") == uid_of(view):
@@ -162,7 +168,7 @@ _TAKEN = (
 )
 _HANDED_BACK = "the host's consumer has it where it comes from again: delete this Workload; the host and what runs on it stay as they are"
 _NOT_RETAINED = (
-    "the host cannot be left as it is, for where it comes from that is not allowed: save what you need, then set spec.reclaimPolicy to "
+    "the host cannot be left as it is, because its own cluster does not allow that: save what you need, then set spec.reclaimPolicy to "
     "Delete, or ask the owner there to allow it"
 )
 _LEAVING = "the host was given up where it comes from, and is being cleaned there: delete this Workload and create it again for another one"

@@ -1,7 +1,8 @@
-"""Calls of a library that blocks: each runs in a thread of the class's own pool, with a connection of that thread's own.
+"""Call a blocking library in the threads of a pool that belongs to one class.
 
-A call that was sent is waited for even when whoever asked is cancelled: what it does cannot be taken back, and the next look has to
-see it. Writes look at the leader's fence at the last moment.
+Each thread has its own connection. A call that was sent is awaited even if its caller is cancelled:
+its effect cannot be undone, and the next read must see it. Writes check the leader's fence
+immediately before the call.
 """
 
 from __future__ import annotations
@@ -20,29 +21,33 @@ if TYPE_CHECKING:
 __all__ = ["Calls"]
 
 AT_ONCE = 4
-"""Requests to one class's cloud at a time: one that hangs holds no other class up."""
+"""The number of concurrent requests to the cloud of one class. A request that hangs does not delay
+other classes."""
 
 Library = TypeVar("Library")
 T = TypeVar("T")
 
 
 class Calls(Generic[Library]):
-    """`make` connects a thread. `timeout`: of one request, in seconds. Calls raise what the library raises."""
+    """The calls of one class.
+
+    `make` creates the connection of a thread. `timeout`: the seconds that one request may take.
+    Calls raise what the library raises."""
 
     def __init__(self, name: str, make: Callable[[], Library], timeout: float) -> None:
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix=f"cloud-{name}")
         self._make, self._timeout, self._local = make, timeout, threading.local()
 
     async def read(self, work: Callable[[Library], T]) -> T:
-        """The result of a call that changes nothing."""
+        """Return the result of a call that changes nothing."""
         return await self._run(work, write=False)
 
     async def write(self, work: Callable[[Library], T]) -> T:
-        """The result of a call that changes something."""
+        """Return the result of a call that changes something."""
         return await self._run(work, write=True)
 
     def close(self) -> None:
-        """Takes no more calls; those under way end by themselves in time."""
+        """Accept no more calls. Calls in progress end by themselves after their timeout."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, work: Callable[[Library], T], *, write: bool) -> T:

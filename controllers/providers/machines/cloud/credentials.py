@@ -1,4 +1,4 @@
-"""What a class's secret holds, as text. Pure."""
+"""Read the values of a class's secret as text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["texts"]
 
 
 def texts(credentials: Mapping[str, bytes], keys: Iterable[str]) -> dict[str, str]:
-    """The values under these keys, as far as they are there and not empty. Raises BadClass."""
+    """Return the values of these keys that exist and are not empty. Raises BadClass."""
     try:
         found = {key: credentials[key].decode().strip() for key in keys if key in credentials}
     except UnicodeDecodeError:

@@ -1,4 +1,6 @@
-"""Does what the drivers of all clouds do alike: images by id, one instance for one image, and a list that has to be asked for."""
+"""Implement what the drivers of all clouds have in common.
+
+Images are named by id, an instance keeps its image, and the list of instances has to be polled."""
 
 from __future__ import annotations
 
@@ -59,23 +61,28 @@ class CloudDriver(Driver[Instance]):
 
     @abstractmethod
     async def instances(self, slot_uid: str = "") -> list[Instance]:
-        """Return all that are ours in the region, or those of one slot, as the cloud has them now."""
+        """Return all our instances in the region, or those of one slot, as the cloud has them
+        now."""
 
     @abstractmethod
     async def launch(self, image: str, kind: str, tags: Mapping[str, str], user_data: bytes, token: str) -> Instance:
-        """Create an instance with its tags in one call. If the cloud knows tokens, a token used before yields the same instance."""
+        """Create an instance with its tags in one call.
+
+        If the cloud supports tokens, a token that was used before yields the same instance."""
 
     @abstractmethod
     async def terminate(self, instance: Instance) -> None:
-        """Shut the instance down and delete it with its disk. An instance that is gone already is no error."""
+        """Shut the instance down and delete it with its disk. An instance that is already gone is
+        no error."""
 
     @abstractmethod
     async def restart(self, instance: Instance) -> None:
-        """Ask the instance to reboot."""
+        """Request a reboot of the instance."""
 
     @abstractmethod
     def busy(self, error: Exception) -> bool:
-        """Return whether the instance is only being worked on, and accepts the same call a moment later."""
+        """Return whether another operation on the instance is in progress, so that a later call
+        succeeds."""
 
     def follower(self, fleet: Fleet, on_health: Callable[[], None]) -> Poller:
         return Poller(self.instances, self.explain, fleet, self.settings.poll_seconds, self.timings, on_health)
@@ -98,7 +105,7 @@ class CloudDriver(Driver[Instance]):
     async def create(self, request: ApplyRequest, slot: Slot, flavor: CloudFlavor, wish: Wish, attempt: int) -> Instance:
         boot, kind = wish.boot, flavor.instance_type
         digest = hashlib.sha256(boot.user_data).hexdigest()
-        # The cloud refuses a token that comes with something else.
+        # The cloud refuses a token that comes with other parameters.
         parts = (request.workload_uid, request.source.uid, boot.image_id, kind, digest, str(attempt))
         tags = tags_for(request, slot, flavor, request.workload["spec"]["image"], identity=self.settings.identity)
         return await self.launch(boot.image_id, kind, tags, boot.user_data, str(uuid.uuid5(TOKENS, "\n".join(parts))))
@@ -116,7 +123,9 @@ class CloudDriver(Driver[Instance]):
         await self.untag(instance, WORKLOAD_UID)
 
     async def reboot(self, instance: Instance) -> None:
-        """Once, as far as this process knows. An instance may take no tags while it reboots: it is tagged when it is back."""
+        """Reboot the instance once, as far as this process knows.
+
+        An instance may refuse tags while it reboots. It is tagged after the reboot."""
         if instance.id not in self._rebooted:
             await self.restart(instance)
             self._rebooted.add(instance.id)
@@ -136,7 +145,10 @@ class CloudDriver(Driver[Instance]):
 
 
 def tags_for(request: ApplyRequest, slot: Slot, flavor: CloudFlavor, image: Object, *, identity: str) -> dict[str, str]:
-    """Return the tags of a new instance. A value that does not fit into a tag is left out; the image's URL always fits (see images)."""
+    """Return the tags of a new instance.
+
+    A value that does not fit into a tag is left out. The URL of the image always fits (see
+    images)."""
     recorded = record(request, slot, {**flavor.encode(), "labels": {}}, identity)
     tags = {"Name": slot_name(slot), **recorded, IMAGE: image["url"]}
     return {key: value for key, value in tags.items() if len(value) <= MOST}

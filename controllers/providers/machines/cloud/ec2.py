@@ -1,4 +1,4 @@
-"""EC2 by Apache Libcloud."""
+"""Control instances of EC2 with Apache Libcloud."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ KEYS = ("accessKey", "secretKey", "sessionToken")
 
 
 class EC2(CloudDriver):
-    """One region of one account. A creation carries a token, and terminated instances are listed for an hour."""
+    """One region of one account. A creation has a token, and terminated instances are listed for an
+    hour."""
 
     maker, scheme, most_user_data, remembers = "Amazon EC2", "ami://", 16 * 1024, True
     explain, refusal = staticmethod(ec2errors.explain), staticmethod(ec2errors.refusal)
 
     def __init__(self, parameters: Parameters, credentials: Mapping[str, bytes], timings: Timings) -> None:
-        """Raises BadClass when the credentials lack a key."""
+        """Raise BadClass if the credentials lack a key."""
         arguments = _arguments(parameters, credentials) | {"timeout": timings.request}
         super().__init__(parameters, timings)
         self._calls: Calls[EC2NodeDriver] = Calls(parameters.region, lambda: EC2NodeDriver(**arguments), timings.request)
@@ -75,7 +76,8 @@ class EC2(CloudDriver):
         await self._calls.write(lambda driver: _change_tags(driver, "CreateTags", instance, tags))
 
     async def untag(self, instance: Instance, *keys: str) -> None:
-        tags = {key: instance.tags[key] for key in keys if key in instance.tags}  # EC2 wants the values that they have
+        # EC2 requires the current values
+        tags = {key: instance.tags[key] for key in keys if key in instance.tags}
         if tags:
             await self._calls.write(lambda driver: _change_tags(driver, "DeleteTags", instance, tags))
 
@@ -88,7 +90,7 @@ def _arguments(parameters: Parameters, credentials: Mapping[str, bytes]) -> dict
     if missing := [key for key in ("accessKey", "secretKey") if not decoded.get(key)]:
         raise BadClass("NoCredentials", f"the credentials secret needs the keys accessKey and secretKey; missing: {', '.join(missing)}")
     if parameters.region not in EC2NodeDriver.list_regions():
-        raise BadClass("BadParameters", f"correct spec.parameters: region: {parameters.region!r} is none of EC2's")
+        raise BadClass("BadParameters", f"correct spec.parameters: region: {parameters.region!r} is not a region of EC2")
     arguments: dict[str, Any] = {
         "key": decoded["accessKey"],
         "secret": decoded["secretKey"],
@@ -106,7 +108,10 @@ def _node(instance: Instance, driver: EC2NodeDriver) -> Node:
 
 
 def _change_tags(driver: EC2NodeDriver, action: str, instance: Instance, tags: Mapping[str, str]) -> None:
-    """EC2 counts its parameters from 1. Libcloud's own call counts the resources from 0, which not everything that speaks EC2 takes."""
+    """Send a request that changes the tags of an instance.
+
+    EC2 counts its parameters from 1. Libcloud's own call counts the resources from 0, which not
+    every implementation of EC2 accepts."""
     parameters = {"Action": action, "ResourceId.1": instance.id}
     for number, (key, value) in enumerate(tags.items(), start=1):
         parameters |= {f"Tag.{number}.Key": key, f"Tag.{number}.Value": value}

@@ -1,4 +1,4 @@
-"""What EC2's errors mean. Pure."""
+"""Explain the errors of EC2."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ RIGHTS = (
 
 
 def code_of(error: Exception) -> str:
-    """EC2's own code, such as InstanceLimitExceeded; empty without one."""
+    """Return EC2's own code, such as InstanceLimitExceeded; empty without one."""
     found = re.search(r"\b([A-Z][A-Za-z0-9]+(?:\.[A-Z][A-Za-z0-9]+)*):", problems.said_by(error))
     return found[1] if found else ""
 
 
 def explain(error: Exception) -> ProviderError:
-    """Why EC2 cannot be asked, for the class's owner."""
+    """Return why EC2 cannot be used, for the class's owner."""
     code, said = code_of(error), problems.said_by(error)
     skewed = code in EXPIRED or "Signature expired" in said or "not yet current" in said or "timestamp" in said.lower()
     if skewed:
-        text = "the cloud takes the requests for old ones: set this machine's clock"
+        text = "the cloud considers the requests expired: set this machine's clock"
         return ProviderError("ClockSkew", f"{text} ({said})")
     if isinstance(error, InvalidCredsError) or code in {"ExpiredToken", "InvalidAccessKeyId"}:
         text = "the cloud refuses the credentials: put valid ones into the class's secret (keys accessKey, secretKey, sessionToken)"
@@ -52,7 +52,7 @@ def explain(error: Exception) -> ProviderError:
 
 
 def refusal(error: Exception) -> Refusal | None:
-    """Why EC2 will not make a machine; None for trouble in general."""
+    """Return why EC2 refuses to create a machine; None for other errors."""
     code, said = code_of(error), problems.said_by(error)
     if code in QUOTA:
         return problems.quota_exceeded(said)

@@ -1,4 +1,4 @@
-"""What a Workload's image means in a cloud, and what its instance is given at first boot. Pure."""
+"""Find the cloud's image for a Workload's image, and compute the user data of its instance."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ if TYPE_CHECKING:
 __all__ = ["MOST", "image_id", "user_data"]
 
 MOST = 255
-"""Characters that a tag's value can have: 256 in EC2, 255 in OpenStack."""
+"""The number of characters of a tag's value: 256 in EC2, 255 in OpenStack."""
 
 _METADATA = re.compile(rb"""\{\{\s*ds\.meta_data(?:\.(\w+)|\[\s*["']([^"'\]]+)["']\s*\])\s*\}\}""")
 
 
 def image_id(spec: Object, parameters: Parameters, scheme: str) -> str | None:
-    """The cloud's id of the image that the Workload's spec names; None when nothing is to run. `scheme`: of URLs that hold such an id.
+    """Return the cloud's id of the image that the Workload's spec names; None if nothing is to run.
 
-    Raises ProviderError with a message for the tenant when there is none."""
+    `scheme`: the scheme of URLs that contain such an id. Raises ProviderError with a message for
+    the tenant if there is no such image."""
     if spec.get("customDeploy"):
         raise ProviderError("CustomDeployUnsupported", "a cloud's machine is made from an image: set spec.image instead of customDeploy")
     url = (spec.get("image") or {}).get("url")
@@ -45,18 +46,20 @@ def image_id(spec: Object, parameters: Parameters, scheme: str) -> str | None:
 
 
 def user_data(request: ApplyRequest, most: int) -> bytes:
-    """What the instance reads as user data, of which the cloud takes so many bytes. Raises ProviderError with a message for the tenant.
+    """Return what the instance reads as user data, at most `most` bytes.
 
-    Of the Workload's metadata a cloud's machine sees nothing, for its data source is the cloud's own. So expressions such as
-    `{{ ds.meta_data.uuid }}` in a template for cloud-init are filled in here; other expressions are left to cloud-init."""
+    The machine of a cloud does not see the Workload's metadata, because its data source is the
+    cloud's own. So expressions such as `{{ ds.meta_data.uuid }}` in a template for cloud-init are
+    replaced here. Other expressions are left to cloud-init. Raises ProviderError with a message for
+    the tenant."""
     content = first_boot(request)
     text, metadata = content.get("userData", b""), orjson.loads(content["metaData"])
     if text.startswith(b"## template: jinja"):
         text = _METADATA.sub(lambda match: _value(metadata, match), text)
     if len(text) > most and not text.lstrip().startswith(b"{"):
-        text = gzip.compress(text, mtime=0)  # cloud-init unpacks it; Ignition, which is JSON, would not
+        text = gzip.compress(text, mtime=0)  # cloud-init decompresses it; Ignition (JSON) does not
     if len(text) > most:
-        raise ProviderError("UserDataTooLarge", f"the cloud takes {most} bytes of user data: fetch the rest from elsewhere")
+        raise ProviderError("UserDataTooLarge", f"the cloud accepts at most {most} bytes of user data: fetch the rest from elsewhere")
     return text
 
 

@@ -1,8 +1,10 @@
-"""OpenStack by Apache Libcloud: Keystone v3 and Nova (2.1, no later microversion). Neutron and Glance are not asked: what a class names,
-it names by id.
+"""Control servers of OpenStack with Apache Libcloud: Keystone v3 and Nova (2.1, no later
+microversion).
 
-Where Nova is unlike EC2: it knows no token (see making.py); it forgets a server that is deleted; it lets nobody list by metadata but its
-administrators, so that the project's servers are all read; and it refuses to note anything on a server that is being worked on.
+Neutron and Glance are not used, because a class names their objects by id. Nova differs from EC2.
+It has no tokens (see making.py). It forgets deleted servers. Only its administrators may list
+servers by metadata, so all servers of the project are read. It refuses to change the metadata of a
+server while an operation is in progress.
 """
 
 from __future__ import annotations
@@ -51,7 +53,7 @@ class OpenStack(CloudDriver):
     )
 
     def __init__(self, parameters: Parameters, credentials: Mapping[str, bytes], timings: Timings) -> None:
-        """Raises BadClass when the credentials lack a key."""
+        """Raise BadClass if the credentials lack a key."""
         arguments = _arguments(parameters, credentials) | {"timeout": timings.request}
         super().__init__(parameters, timings)
         self._calls: Calls[_NodeDriver] = Calls(parameters.region, lambda: _NodeDriver(**arguments), timings.request)
@@ -97,7 +99,7 @@ class OpenStack(CloudDriver):
         await self._calls.write(lambda driver: driver.reboot_node(_node(instance, driver)))
 
     async def tag(self, instance: Instance, tags: Mapping[str, str]) -> None:
-        # Libcloud's own call replaces all of the metadata, what others have written since with it.
+        # Libcloud's own call replaces all metadata, including what other clients wrote since.
         data = {"metadata": {_key(key): value for key, value in tags.items()}}
         path = f"/servers/{instance.id}/metadata"
         await self._calls.write(lambda driver: driver.connection.request(path, method="POST", data=data))
@@ -116,7 +118,7 @@ class OpenStack(CloudDriver):
             await self._calls.write(lambda driver, path=path: run(driver, path))  # type: ignore[misc]
 
     async def _flavor(self, kind: str) -> str:
-        """The id of the flavor with this name or id."""
+        """Return the id of the flavor with this name or id."""
         if kind not in self._flavors:
             sizes = await self._calls.read(lambda driver: driver.list_sizes())
             self._flavors = {size.name: size.id for size in sizes} | {size.id: size.id for size in sizes}
@@ -126,8 +128,11 @@ class OpenStack(CloudDriver):
 
 
 class _Connection(OpenStack_2_Connection):  # type: ignore[misc] # the library has no types
-    """Libcloud's, except: a service counts by its type, whatever the catalog names it; no token is sent in the clear; one that the cloud
-    does not take any more is renewed at once; and writes look at the fence when nothing is to be waited for any more."""
+    """Libcloud's connection with four differences.
+
+    A service is found by its type, whatever its name in the catalog. No token is sent without TLS.
+    A token that the cloud no longer accepts is renewed at once. Writes check the fence immediately
+    before they are sent."""
 
     service_name = None
 
@@ -161,7 +166,7 @@ class _NodeDriver(OpenStack_2_NodeDriver):  # type: ignore[misc] # the library h
 
 
 def instance_of(node: Node) -> Instance:
-    """A server as Libcloud gives it."""
+    """Return the instance for a server that Libcloud returned."""
     extra = node.extra
     state, doing = str(extra.get("vm_state") or ""), extra.get("task_state")
     return Instance(
@@ -175,7 +180,7 @@ def instance_of(node: Node) -> Instance:
 
 
 def _state(state: str, doing: str | None) -> str:
-    """Nova's two states in one. `doing`: what it is at work on."""
+    """Return one state for Nova's two. `doing`: the operation in progress."""
     if doing == "deleting" or state == "soft-delete":
         return "shutting-down"
     if doing == "powering-off":
@@ -184,7 +189,8 @@ def _state(state: str, doing: str | None) -> str:
 
 
 def _nics(addresses: Mapping[str, Any]) -> list[Mapping[str, str]]:
-    """One for each MAC address, with its first fixed IPv4 address, or else IPv6."""
+    """Return one NIC for each MAC address, with its first fixed IPv4 address, or else IPv6
+    address."""
     nics: dict[str, str] = {}
     for item in sorted((one for given in addresses.values() for one in given), key=lambda one: int(one.get("version") or 4)):
         if item.get("OS-EXT-IPS:type") != "floating" and (mac := item.get("OS-EXT-IPS-MAC:mac_addr")):
@@ -223,7 +229,7 @@ def _node(instance: Instance, driver: _NodeDriver) -> Node:
 
 
 def _key(tag: str) -> str:
-    """A tag's key in Nova's metadata, which takes no slashes."""
+    """Return the key of a tag in Nova's metadata, which allows no slashes."""
     return tag.replace("/", ":")
 
 

@@ -1,4 +1,6 @@
-"""What OpenStack's errors mean: HTTP statuses and, where these do not tell enough, Nova's words. Pure."""
+"""Explain the errors of OpenStack.
+
+The HTTP status decides and, where it is not specific enough, the text of Nova."""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ class NoSuchFlavor(Exception):
 
 
 def explain(error: Exception) -> ProviderError:
-    """Why OpenStack cannot be asked, for the class's owner."""
+    """Return why OpenStack cannot be used, for the class's owner."""
     said, status = problems.said_by(error), problems.status_of(error)
     if isinstance(error, InvalidCredsError) or status == 401:
         text = f"the cloud refuses the credentials, which may have expired: put valid ones into the class's secret (keys {KEYS})"
@@ -32,14 +34,14 @@ def explain(error: Exception) -> ProviderError:
     if status == 404:
         return ProviderError("Failing", f"the cloud does not find it; it is tried again: if it lasts, check endpoint and region ({said})")
     if status == 409:
-        return ProviderError("Busy", f"the cloud is at work on the machine, or somebody has locked it; it is tried again ({said})")
+        return ProviderError("Busy", f"the cloud is changing the machine, or the machine is locked; it is tried again ({said})")
     if status == 413:
         return ProviderError("Throttled", f"the cloud asks for fewer requests; it is tried again, more slowly: raise pollSeconds ({said})")
     return problems.general(error)
 
 
 def refusal(error: Exception) -> Refusal | None:
-    """Why Nova will not make a machine; None for trouble in general."""
+    """Return why Nova refuses to create a machine; None for other errors."""
     said, status = problems.said_by(error), problems.status_of(error)
     if isinstance(error, NoSuchFlavor):
         return problems.machine_refused(said)
@@ -51,5 +53,5 @@ def refusal(error: Exception) -> Refusal | None:
 
 
 def busy(error: Exception) -> bool:
-    """Whether the server is only being worked on."""
+    """Return whether another operation on the server is in progress."""
     return problems.status_of(error) == 409

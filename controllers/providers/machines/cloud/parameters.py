@@ -1,4 +1,4 @@
-"""`parameters` of a WorkloadClass with provisioner metal3.io/cloud. No I/O."""
+"""Define the `parameters` of a WorkloadClass with provisioner metal3.io/cloud."""
 
 from __future__ import annotations
 
@@ -27,13 +27,15 @@ def _https(endpoint: str) -> str:
 
 
 def is_safe(url: str) -> bool:
-    """Whether credentials may be sent to this URL."""
+    """Return whether credentials may be sent to this URL."""
     parts = urlsplit(url)
     return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in LOOPBACK)
 
 
 class CloudFlavor(Flavor):
-    """One kind of instance. CPU, memory and disk are what hosts promise; the cloud knows the type by its name only."""
+    """One kind of instance.
+
+    CPU, memory and disk are what hosts promise. The cloud knows only the name of the type."""
 
     instance_type: Id = Field(description="The cloud's name or id of it, such as m7i.large.")
     architecture: Literal["x86_64", "aarch64"] = "x86_64"
@@ -41,7 +43,7 @@ class CloudFlavor(Flavor):
 
 
 class CloudImage(Model):
-    """What the cloud has under an image's URL, for Workloads that run on servers as well."""
+    """The cloud's image for the URL of an image, for Workloads that run on servers as well."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -50,20 +52,23 @@ class CloudImage(Model):
 
 
 class Parameters(Model):
-    """Which cloud, where in it, and what of it is on offer."""
+    """The cloud, the place in it, and what is offered of it."""
 
     model_config = ConfigDict(extra="forbid")
 
-    driver: Literal["ec2", "openstack"] = Field(default="ec2", description="The kind of cloud: EC2, or what speaks its API; or OpenStack.")
+    driver: Literal["ec2", "openstack"] = Field(
+        default="ec2", description="The kind of cloud: EC2 (or a cloud with its API), or OpenStack."
+    )
     region: Id = Field(description="Such as eu-central-1, or RegionOne.")
     endpoint: Annotated[str, AfterValidator(_https)] | None = Field(
-        default=None, description="The API's URL: of EC2, the region's own when empty; of OpenStack's Keystone, which has to be given."
+        default=None,
+        description="URL of the API. For EC2, the region's own when empty; for OpenStack, the URL of Keystone, which is required.",
     )
     identity: str = Field(
         default="", max_length=63, description="Name of this management cluster, when several have a class of one name in the region."
     )
     flavors: Annotated[list[CloudFlavor], AfterValidator(distinct)] = Field(description="The kinds of machines on offer.", min_length=1)
-    images: list[CloudImage] = Field(default_factory=list, description="What is meant by the URLs of images.")
+    images: list[CloudImage] = Field(default_factory=list, description="The cloud's images for URLs of images.")
     tenant_images: bool = Field(default=False, description="Whether Workloads may name an image of the cloud themselves, as ami://ID.")
     subnet: Id | None = Field(default=None, description="Where machines are put in EC2; the default subnet when empty.")
     networks: Annotated[list[Id], Field(max_length=1)] = Field(
@@ -73,11 +78,11 @@ class Parameters(Model):
         default_factory=list, description="By id; in EC2 they need a subnet. The account's default one when empty."
     )
     public_address: bool = Field(default=False, description="Whether machines get a public IPv4 address, in EC2.")
-    poll_seconds: float = Field(default=15.0, ge=0.5, le=3600.0, description="How often the cloud is asked what there is.")
+    poll_seconds: float = Field(default=15.0, ge=0.5, le=3600.0, description="Seconds between two requests for the list of instances.")
 
     @model_validator(mode="after")
     def _fit_the_driver(self) -> Self:
-        """What another kind of cloud knows would be ignored in silence."""
+        """Refuse parameters of another kind of cloud, which would be ignored silently."""
         if self.driver == "openstack":
             if self.endpoint is None:
                 raise ValueError("endpoint: driver openstack needs the URL of Keystone, such as https://cloud.example.com:5000")

@@ -1,4 +1,5 @@
-"""Polls the cloud, because it reports no changes: more often while it is at work for us."""
+"""Poll the cloud, because it reports no changes; poll more often while it is working for the
+class."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ __all__ = ["Poller"]
 
 
 class Poller(Follower):
-    """Lists all instances again and again. `explain` turns the cloud's errors into problems."""
+    """Lists all instances repeatedly. `explain` converts errors of the cloud into problems."""
 
     def __init__(
         self,
@@ -57,14 +58,15 @@ class Poller(Follower):
                 await self._rest(self._seconds)
 
     async def _rest(self, seconds: float) -> None:
-        """Until it is time to look again; sooner while something is under way."""
+        """Wait until the next poll is due, which is earlier while an operation is in progress."""
         limit = min(seconds, self._timings.soon) if self._fleet.busy else seconds
         try:
             async with asyncio.timeout(limit):
                 await self._wanted.wait()
         except TimeoutError:
             return
-        await asyncio.sleep(min(seconds, self._timings.soon))  # what was asked for takes the cloud a moment; one look does for many
+        # the cloud takes a moment for an operation, and one poll serves many operations
+        await asyncio.sleep(min(seconds, self._timings.soon))
 
     def _trouble(self, problem: ProviderError | None) -> None:
         before, self.problem = self.problem, problem

@@ -1,4 +1,4 @@
-"""What all clouds' troubles have in common, in words that say what to do. Pure."""
+"""Explain the errors that all clouds have in common, and what to do."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from controllers.providers.machines.refusals import Refusal, refusal
 __all__ = ["general", "image_not_found", "machine_refused", "no_capacity", "quota_exceeded", "refused_for_good", "said_by", "status_of"]
 
 MOST = 500
-"""Characters of what a cloud says: a proxy's page is long."""
+"""The number of characters of a cloud's message that are kept: the page of a proxy is long."""
 
 
 def general(error: Exception) -> ProviderError:
-    """Trouble that has nothing to do with the kind of cloud, for the class's owner."""
+    """Return the problem behind an error that does not depend on the kind of cloud, for the class's
+    owner."""
     said = said_by(error)
     if status_of(error) == 429:
         return ProviderError("Throttled", f"the cloud asks for fewer requests; it is tried again, more slowly: raise pollSeconds ({said})")
@@ -33,7 +34,7 @@ def quota_exceeded(said: str) -> Refusal:
 
 def no_capacity(said: str) -> Refusal:
     """Report that the cloud itself is full."""
-    tenant = "the cloud has no room for a machine of this kind now: it is made as soon as there is"
+    tenant = "the cloud has no capacity for a machine of this kind now: it is created as soon as there is"
     return refusal("NoCapacity", tenant, f"wait, or offer another instance type or network ({said})")
 
 
@@ -49,17 +50,17 @@ def machine_refused(said: str) -> Refusal:
 
 
 def refused_for_good(error: Exception) -> bool:
-    """Whether what was asked for is wrong, and asking again would be no use."""
+    """Return whether the request itself is wrong, so that a retry is useless."""
     return isinstance(error, BaseHTTPError) and 400 <= error.code < 500 and error.code not in {408, 429}
 
 
 def status_of(error: Exception) -> int:
-    """The HTTP status; 0 without one."""
+    """Return the HTTP status; 0 without one."""
     return int(error.code) if isinstance(error, BaseHTTPError) else 0
 
 
 def said_by(error: Exception) -> str:
-    """What the error says, without what was asked: a URL may hold a signature."""
+    """Return the text of the error without the request, because a URL may contain a signature."""
     return _text(error)[:MOST]
 
 

@@ -1,4 +1,5 @@
-"""Requeues slots although their source reports no change, and records why their machines cannot be created."""
+"""Requeue slots although their source reports no change, and record why their machines cannot be
+created."""
 
 from __future__ import annotations
 
@@ -12,34 +13,36 @@ __all__ = ["Attention"]
 
 
 class Attention:
-    """Of one provider, in one event loop. `on_change(uid)` has the slot with this uid looked at again."""
+    """The slots of one provider, in one event loop. `on_change(uid)` requeues the slot with this
+    uid."""
 
     def __init__(self, on_change: Callable[[str], None]) -> None:
         self._on_change = on_change
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self.troubles: dict[str, tuple[str, str]] = {}
-        """Why a slot's machine cannot be made, as (reason, message) for the owner, by the slot's uid."""
+        """Why the machine of a slot cannot be created, as (reason, message) for the owner, by the
+        slot's uid."""
 
     def trouble(self, uid: str, trouble: tuple[str, str], *, again: float) -> None:
-        """A machine cannot be made for this reason; it is to be tried again in so many seconds."""
+        """Record why a machine cannot be created, and requeue its slot after `again` seconds."""
         before, self.troubles[uid] = self.troubles.get(uid), trouble
         self.later(uid, again)
         if trouble != before:
             self._on_change(uid)
 
     def fine(self, uid: str) -> None:
-        """It can, or nobody wants it any more."""
+        """Record that the machine can be created, or is not wanted any more."""
         if self.troubles.pop(uid, None) is not None:
             self._on_change(uid)
 
     def later(self, uid: str, seconds: float) -> None:
-        """Has the slot looked at in so many seconds; what was planned for it before is forgotten."""
+        """Requeue the slot after this many seconds. An earlier plan for the slot is dropped."""
         if (timer := self._timers.pop(uid, None)) is not None:
             timer.cancel()
         self._timers[uid] = asyncio.get_running_loop().call_later(seconds, self._look, uid)
 
     def close(self) -> None:
-        """Plans no more."""
+        """Cancel all plans."""
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()

@@ -1,4 +1,6 @@
-"""How a flavor differs from what a machine was made of. Machines are never changed while somebody has them. Pure."""
+"""Find how a flavor differs from the one that a machine was created from.
+
+A machine is never changed while a Workload has it."""
 
 from __future__ import annotations
 
@@ -15,7 +17,10 @@ NOT_OF_THE_MACHINE = {"capacity", "labels", "name"}
 
 
 def differences(made_from: Flavor, now: Flavor) -> list[str]:
-    """What has changed since, such as "cpu 2 → 4"; empty when a machine made now would be the same. Labels and capacity do not count."""
+    """Return what has changed since, such as "cpu 2 → 4".
+
+    The list is empty if a machine created now would be the same. Labels and capacity do not
+    count."""
     before, after = made_from.encode(), now.encode()
     fields = sorted((before.keys() | after.keys()) - NOT_OF_THE_MACHINE)
     return [

@@ -1,7 +1,8 @@
-"""Flavors and the machines there are, as the hosts to report. Pure.
+"""Convert flavors and the existing machines into the hosts to report.
 
-A slot without a machine is a host in state available, with the hardware that the flavor promises. A slot with one is that machine, with the
-hardware it was made with: what the flavor says now does not touch it. A slot that is offered no more goes when its machine does.
+A slot without a machine is a host in state available, with the hardware that the flavor promises. A
+slot with a machine is that machine, with the hardware that it was created with: later changes of
+the flavor do not affect it. A slot that is not offered any more disappears with its machine.
 """
 
 from __future__ import annotations
@@ -26,12 +27,20 @@ ROOT_DISK = "/dev/vda"
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A machine that the source has, or is making or removing, in one of the class's slots.
+    """A machine that exists, is being created, or is being removed, in one of the class's slots.
 
-    `made_from`: the flavor as it was when the machine was made, as recorded with the machine; None when that is not known.
-    `state`: a BareMetalHost's: available (somebody holds the slot and nothing is on it), provisioning, provisioned, deprovisioning.
-    `image`, `custom_deploy`: what is on it, in HostReport form. `nics`: what is known of each beyond the flavor (mac, ip), in its order.
-    `error`: what is wrong with it, for the tenant: no addresses, no names of the owner's. `problem`: (reason, message) for the owner."""
+    `made_from`: the flavor at the time of the creation, as recorded with the machine; None if
+    unknown.
+
+    `state`: a BareMetalHost's: available (the slot is held and nothing is on it), provisioning,
+    provisioned, deprovisioning.
+
+    `image`, `custom_deploy`: what is on it, in the form of HostReport.
+
+    `nics`: what is known of each NIC beyond the flavor (mac, ip), in its order.
+
+    `error`: the error for the tenant, without addresses and names of the owner. `problem`: (reason,
+    message) for the owner."""
 
     slot: Slot
     consumer: Consumer
@@ -47,7 +56,7 @@ class Machine:
 
 
 def offered_slots(flavors: Iterable[Flavor]) -> list[Slot]:
-    """The slots that the flavors have room for, in order."""
+    """Return the slots that the flavors have capacity for, in order."""
     return sorted(Slot(flavor.name, index) for flavor in flavors for index in range(flavor.capacity))
 
 
@@ -61,11 +70,18 @@ def synthetic_host(
     maker: str = "",
     macs: bool = True,
 ) -> ProviderHost | None:
-    """The host of one slot; None when it is neither offered nor taken.
+    """Return the host of one slot; None if it is neither offered nor taken.
 
-    `flavor`: the class's flavor of the slot's name, if it has one. `place`: see `slot_uid`. `namespace`: of Source, for the owner to find
-    the machine. `maker`: shown as the hardware's manufacturer. `macs`: whether machines are made with the addresses of `mac_address`, so
-    that a free host has them already."""
+    `place`: see `slot_uid`.
+
+    `flavor`: the class's flavor that the slot names, if it exists.
+
+    `namespace`: the namespace of Source, which shows the owner where the machine is.
+
+    `maker`: shown as the hardware's manufacturer.
+
+    `macs`: whether machines are created with the addresses of `mac_address`, so that a free host
+    has them already."""
     uid = slot_uid(place, slot)
     source = Source(namespace, slot_name(slot), uid)
     if machine is not None:
@@ -77,7 +93,9 @@ def synthetic_host(
 
 
 def machine_status(flavor: Flavor | None, uid: str, machine: Machine | None, *, maker: str = "", macs: bool = True) -> Object:
-    """HostReport's `status` of the slot with this uid: what `apply` reports as observed, and the host's report holds."""
+    """Return the HostReport `status` of the slot with this uid.
+
+    `apply` reports it as observed, and the host's report contains it."""
     status: Object = {"operationalStatus": "OK", "errorMessage": "", "errorCount": 0, "poweredOn": False}
     provisioning: Object = {"state": "available", "ID": ""}
     if machine is not None:
@@ -96,7 +114,9 @@ def machine_status(flavor: Flavor | None, uid: str, machine: Machine | None, *, 
 
 
 def _taken(source: Source, machine: Machine, flavor: Flavor | None, *, maker: str, macs: bool) -> ProviderHost:
-    """A slot with a machine: nobody else can have it, and the owner is told if the class has gone on without it."""
+    """Return the host of a slot with a machine.
+
+    It is not available to others, and its owner reads whether the class has changed since."""
     made_from = machine.made_from or flavor
     labels = (flavor or made_from).labels if made_from is not None else {}
     status = machine_status(made_from, source.uid, machine, maker=maker, macs=macs)
@@ -106,7 +126,7 @@ def _taken(source: Source, machine: Machine, flavor: Flavor | None, *, maker: st
 
 
 def _drift(machine: Machine, flavor: Flavor | None) -> tuple[str, str] | None:
-    """Why a machine made now would be another one, or none at all."""
+    """Return why a machine created now would differ, or would not be created."""
     name, index = machine.slot.flavor, machine.slot.index
     if flavor is None:
         return (
@@ -118,13 +138,13 @@ def _drift(machine: Machine, flavor: Flavor | None) -> tuple[str, str] | None:
         return "BeyondCapacity", message
     if machine.made_from is not None and (changed := differences(machine.made_from, flavor)):
         what = ", ".join(changed)
-        return "FlavorChanged", f'it was made before flavor "{name}" was changed ({what}): it stays as it is until it is released'
+        return "FlavorChanged", f'it was created before flavor "{name}" was changed ({what}): it stays as it is until it is released'
     return None
 
 
 def _in_use(consumer: Consumer) -> tuple[str, str]:
     who = f"{consumer.kind} {consumer.namespace}/{consumer.name}"
-    return ("Claimed", f"{who} has it") if consumer.workload_uid else ("InUse", f"{who} has it, which is none of ours")
+    return ("Claimed", f"{who} has it") if consumer.workload_uid else ("InUse", f"{who} has it, which is not a Workload of this cluster")
 
 
 def _report(source: Source, flavor: Flavor | None, labels: Mapping[str, str], status: Object, *, macs: bool) -> Object:

@@ -1,4 +1,4 @@
-"""What a class offers of machines that do not exist yet: sizes, labels and how many. No I/O.
+"""Define what a class offers of machines that do not exist yet: sizes, labels and capacity.
 
 A provider subclasses Flavor (and FlavorNIC) to add what its source needs, such as an instance type.
 """
@@ -16,7 +16,7 @@ from apiserver.apis.quantity import MI, parse_quantity
 __all__ = ["Flavor", "FlavorNIC", "distinct"]
 
 MOST = 10_000
-"""Slots of one flavor: each is a Host object, and a view where it is offered."""
+"""The most slots of one flavor. Each is a Host object, and a view where it is offered."""
 
 _NAME = r"[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?"
 LabelKey = Annotated[str, StringConstraints(pattern=rf"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?{_NAME}$", max_length=317)]
@@ -30,7 +30,7 @@ def _a_mebibyte_at_least(value: int | str) -> int | str:
 
 
 Size = Annotated[Quantity, AfterValidator(_a_mebibyte_at_least)]
-"""A number of bytes as a quantity; one without suffix is most likely a mistake."""
+"""A number of bytes as a quantity. A number without suffix is most likely a mistake."""
 
 
 class FlavorNIC(Model):
@@ -42,7 +42,7 @@ class FlavorNIC(Model):
 
 
 class Flavor(Model):
-    """One kind of machine that the class can make, and how many of them."""
+    """One kind of machine that the class can create, and how many of them."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -64,7 +64,7 @@ class Flavor(Model):
 
     @property
     def disk_bytes(self) -> int:
-        """The root disk in bytes."""
+        """The size of the root disk in bytes."""
         return int(parse_quantity(self.disk))
 
 
@@ -72,7 +72,8 @@ AnyFlavor = TypeVar("AnyFlavor", bound=Flavor)
 
 
 def distinct(flavors: list[AnyFlavor]) -> list[AnyFlavor]:
-    """The flavors, if no two have one name; a validator for a list of them. Raises ValueError."""
+    """Return the flavors if their names differ; a validator for lists of flavors. Raises
+    ValueError."""
     names = [flavor.name for flavor in flavors]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ValueError(f"two flavors are named {twice[0]!r}: names have to differ")

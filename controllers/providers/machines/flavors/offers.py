@@ -1,4 +1,4 @@
-"""What a class has on offer at present: its flavors, as far as its host selector matches them, and their slots."""
+"""Keep what a class offers now: the flavors that its host selector matches, and their slots."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Offers"]
 
 
 class Offers(Generic[AnyFlavor]):
-    """Of one class. `place`: see `slot_uid`. `slots`: those on offer, by uid."""
+    """The offers of one class. `place`: see `slot_uid`. `slots`: the offered slots, by uid."""
 
     def __init__(self, place: str, selector: Object | None, flavors: Iterable[AnyFlavor]) -> None:
         self.place, self._selector = place, selector
@@ -27,17 +27,19 @@ class Offers(Generic[AnyFlavor]):
         self.change(flavors)
 
     def change(self, flavors: Iterable[AnyFlavor]) -> set[str]:
-        """Has these flavors on offer from now on; the uids of slots that may have come, changed or gone."""
+        """Offer these flavors from now on. Return the uids of slots that may have appeared, changed
+        or disappeared."""
         self._flavors = {flavor.name: flavor for flavor in flavors if matches(self._selector, flavor.labels)}
         before = self.slots
         self.slots = {slot_uid(self.place, slot): slot for slot in offered_slots(self._flavors.values())}
         return before.keys() | self.slots.keys()
 
     def named(self, name: str) -> AnyFlavor | None:
-        """The flavor of this name, whatever its capacity."""
+        """Return the flavor of this name, whatever its capacity."""
         return self._flavors.get(name)
 
     def flavor(self, slot: Slot) -> AnyFlavor | None:
-        """The flavor that a machine in this slot would be made of; None when it is offered no more."""
+        """Return the flavor for a new machine in this slot; None if the slot is not offered any
+        more."""
         flavor = self._flavors.get(slot.flavor)
         return flavor if flavor is not None and slot.index < flavor.capacity else None

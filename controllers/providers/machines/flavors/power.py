@@ -1,4 +1,4 @@
-"""What a tenant's annotations on its view say of the power. Pure."""
+"""Read what a tenant's annotations on its view request for the power."""
 
 from __future__ import annotations
 
@@ -13,5 +13,6 @@ __all__ = ["REBOOT", "held_off"]
 
 
 def held_off(annotations: Iterable[str]) -> bool:
-    """Whether one of them keeps the power off for as long as it is there: `reboot.metal3.io` with a suffix."""
+    """Return whether an annotation keeps the power off: `reboot.metal3.io` with a suffix, while it
+    exists."""
     return any(annotation.startswith(f"{REBOOT}/") for annotation in annotations)

@@ -1,7 +1,7 @@
-"""Whether a machine that is not there was never made, or was deleted behind our back. Pure.
+"""Decide whether a missing machine was never created, or was deleted without our knowledge.
 
-Making it again would hand the tenant an empty machine under the name of the one that held its data; so that is only
-done before anything ran on it.
+Creating it again would give the tenant an empty machine under the name of the one that held its
+data. So that is done only before anything ran on it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ MADE = ("Running", "Stopped", "Lost")
 
 
 def once_made(workload: Object) -> bool:
-    """Whether the Workload's own status (of earlier reconciliations, maybe by another process) says that it had its machine."""
+    """Return whether the Workload's own status says that it had its machine.
+
+    The status is from earlier reconciliations, possibly by another process."""
     status = workload.get("status") or {}
     return status.get("phase") in MADE or is_true(status.get("conditions"), "Provisioned")

@@ -1,4 +1,5 @@
-"""Virtual machines of a KubeVirt cluster, created when they are claimed: provisioner metal3.io/kubevirt."""
+"""Virtual machines of a KubeVirt cluster, created when they are claimed: provisioner
+metal3.io/kubevirt."""
 
 from __future__ import annotations
 
@@ -19,7 +20,8 @@ __all__ = ["KubeVirtProvider"]
 
 
 class KubeVirtProvider(MachineProvider):
-    """Machines of one namespace, reached with the kubeconfig in the class's secret (key `kubeconfig`)."""
+    """Machines of one namespace, reached with the kubeconfig in the class's secret (key
+    `kubeconfig`)."""
 
     parameters_model = Parameters
     flavor_model = MachineFlavor

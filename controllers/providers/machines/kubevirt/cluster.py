@@ -1,4 +1,6 @@
-"""What the provider reads and writes in the KubeVirt cluster's namespace. Every write to a machine carries what it was decided on."""
+"""Read and write objects in the KubeVirt cluster's namespace.
+
+Every write to a machine states the version that the decision was based on."""
 
 from __future__ import annotations
 
@@ -19,21 +21,25 @@ __all__ = ["MachineCluster"]
 
 
 class MachineCluster:
-    """One namespace of one cluster. Methods raise ApiException; what is gone already is not an error where something is to go."""
+    """One namespace of one cluster.
+
+    Methods raise ApiException. A deletion of an object that is already gone is no error."""
 
     def __init__(self, client: Client, namespace: str) -> None:
         self._client, self._namespace = client, namespace
 
     async def machine(self, name: str) -> Object | None:
-        """The VirtualMachine as it is now."""
+        """Return the VirtualMachine as it is now."""
         return await self._find(names.VIRTUAL_MACHINES, name)
 
     async def instance(self, name: str) -> Object | None:
-        """Its instance: there is one while the machine is on, or being turned on or off."""
+        """Return its instance, which exists while the machine is on, or is being turned on or
+        off."""
         return await self._find(names.INSTANCES, name)
 
     async def make(self, machine: Object) -> Object | None:
-        """Makes the VirtualMachine, which is the claim; None if there is one of this name."""
+        """Create the VirtualMachine, which is the claim. Return None if there is one of this
+        name."""
         try:
             return await self._client.create(names.VIRTUAL_MACHINES, machine, self._namespace)
         except ApiException as error:
@@ -42,24 +48,25 @@ class MachineCluster:
             raise
 
     async def patch(self, machine: Object, patch: Object) -> Object:
-        """Merge-patches exactly this state of the machine; a conflict when it has changed since."""
+        """Merge-patch exactly this state of the machine. Raises a conflict if it has changed
+        since."""
         metadata = {**patch.get("metadata", {}), "resourceVersion": machine["metadata"]["resourceVersion"], "uid": uid_of(machine)}
         return await self._client.patch(names.VIRTUAL_MACHINES, name_of(machine), {**patch, "metadata": metadata}, namespace_of(machine))
 
     async def delete_machine(self, machine: Object) -> None:
-        """Deletes the VirtualMachine; KubeVirt keeps it until its instance has ended."""
+        """Delete the VirtualMachine. KubeVirt keeps it until its instance has ended."""
         await self._delete(names.VIRTUAL_MACHINES, name_of(machine), uid=uid_of(machine))
 
     async def end_instance(self, name: str, uid: str) -> None:
-        """Ends this very instance."""
+        """End this very instance."""
         try:
             await self._delete(names.INSTANCES, name, uid=uid)
         except ApiException as error:
-            if not error.conflict:  # another one has taken its place: it has ended
+            if not error.conflict:  # another one has taken its place, so it has ended
                 raise
 
     async def make_disk(self, disk: Object) -> Object:
-        """Makes the DataVolume, if there is none of its name; returns it as it is stored."""
+        """Create the DataVolume if there is none of its name. Return it as it is stored."""
         try:
             return await self._client.create(names.DATA_VOLUMES, disk, self._namespace)
         except ApiException as error:
@@ -68,14 +75,14 @@ class MachineCluster:
             raise
 
     async def delete_disk(self, name: str) -> bool:
-        """Deletes a DataVolume and its claim; True when they are gone."""
+        """Delete a DataVolume and its claim. Return whether they are gone."""
         left = [found for kind in (names.DATA_VOLUMES, names.VOLUME_CLAIMS) if (found := await self._find(kind, name)) is not None]
         for kind in (names.DATA_VOLUMES, names.VOLUME_CLAIMS) if left else ():
             await self._delete(kind, name)
         return not left
 
     async def keep_secret(self, machine: Object, workload_uid: str, data: Mapping[str, bytes]) -> None:
-        """Makes the first-boot secret be there with exactly this data."""
+        """Create or correct the first-boot secret, so that it holds exactly this data."""
         wanted = secret_object(machine, workload_uid, data)
         name = name_of(wanted)
         current = await self._find(names.SECRETS, name)
@@ -91,12 +98,13 @@ class MachineCluster:
         await self._client.patch(names.SECRETS, name, patch, self._namespace)
 
     async def remove_secrets(self, workload_uid: str) -> None:
-        """Deletes the Workload's secrets."""
+        """Delete the Workload's secrets."""
         for secret in await self._of(names.SECRETS, workload_uid):
             await self._delete(names.SECRETS, name_of(secret), uid=uid_of(secret))
 
     async def clean(self, workload_uid: str) -> bool:
-        """Deletes whatever of the Workload's is left without its machine; True when nothing is."""
+        """Delete what is left of the Workload without its machine. Return whether nothing is
+        left."""
         left = 0
         for kind in (names.SECRETS, names.DATA_VOLUMES, names.VOLUME_CLAIMS):
             for item in await self._of(kind, workload_uid):
@@ -117,7 +125,8 @@ class MachineCluster:
         try:
             return await self._client.get(kind, name, self._namespace)
         except ApiException as error:
-            # Only what the API says of this object counts: a missing kind or a proxy's page is trouble, not absence; but CDI is optional.
+            # Only an answer of the API about this object counts. A missing kind or a proxy's page
+            # is an error, not absence, except that CDI is optional.
             if error.not_found and (error.details.get("name") == name or kind is names.DATA_VOLUMES):
                 return None
             raise

@@ -1,4 +1,6 @@
-"""Drives the VirtualMachines of one namespace. A VirtualMachine is created with the claim, empty, and stays until the release."""
+"""Drive the VirtualMachines of one namespace.
+
+A VirtualMachine is created with the claim, empty, and stays until the release."""
 
 from __future__ import annotations
 
@@ -46,7 +48,8 @@ class Boot:
 
 
 class KubeVirt(Driver[VirtualMachine]):
-    """One namespace of one cluster. Changes are watched, and a machine's name excludes a second one in its slot."""
+    """One namespace of one cluster. Changes are watched, and a machine's name excludes a second one
+    in its slot."""
 
     maker, place_noun, remembers, reserves, macs = "KubeVirt", "namespace", False, True, True
     settings: Parameters
@@ -98,15 +101,15 @@ class KubeVirt(Driver[VirtualMachine]):
         return await self._patch(machine, manifest.install_patch(vm, boot.disk, boot.seed.volume))
 
     async def _make_disk(self, vm: Object, wanted: Object) -> Outcome | None:
-        """Have the image imported; return None, or why it cannot be used now."""
+        """Have the image imported. Return None, or why it cannot be used now."""
         made = await self._cluster.make_disk(wanted)
         if deleting(made) or all(owner["uid"] != uid_of(vm) for owner in made["metadata"].get("ownerReferences") or ()):
-            # Of a machine that was here before: it is deleted with that one.
+            # It belongs to an earlier machine, and is deleted with it.
             await self._cluster.delete_disk(name_of(wanted))
             return REPLACING
         if _checksum(made) == _checksum(wanted) or not self.settings.verify_checksums:
             return None
-        # The API of an importer that does not know checksums drops them silently.
+        # An importer that does not support checksums drops them silently.
         await self._cluster.delete_disk(name_of(wanted))
         return Outcome(False, "ChecksumUnsupported", _TOO_OLD)
 
@@ -130,7 +133,8 @@ class KubeVirt(Driver[VirtualMachine]):
         return await self._patch(machine, {"spec": {"runStrategy": manifest.HALTED}})
 
     async def reboot(self, machine: VirtualMachine) -> VirtualMachine | None:
-        """The running instance is recorded first, so that exactly this one is ended: KubeVirt starts another one."""
+        """Record the running instance first, and end exactly this one. KubeVirt then starts another
+        one."""
         vmi, ended = machine.vmi, machine.tags.get(REBOOTED)
         if vmi is None:
             return None
@@ -163,7 +167,7 @@ class KubeVirt(Driver[VirtualMachine]):
 
 
 def _checksum(disk: Object) -> str:
-    """Return what a DataVolume's content is verified against."""
+    """Return the checksum that a DataVolume's content is verified against."""
     return str(((disk["spec"].get("source") or {}).get("http") or {}).get("checksum") or "")
 
 

@@ -1,8 +1,13 @@
-"""What a Workload's image means for a virtual machine: where its root disk comes from. Pure.
+"""Decide where the root disk of a virtual machine comes from, for a Workload's image.
 
-By the URL: `containerdisk://REGISTRY/NAME:TAG` runs from a container image and forgets what was written whenever it is powered off;
-`docker://` and `oci://` import such an image, and `http(s)://` a file, into a disk that stays. The importer verifies a checksum that is
-given itself, not as a URL.
+The scheme of the URL decides:
+
+- `containerdisk://REGISTRY/NAME:TAG` runs from a container image, and forgets all writes whenever
+  it is powered off.
+- `docker://` and `oci://` import such an image into a disk that stays.
+- `http(s)://` imports a file into a disk that stays.
+
+The importer verifies a checksum that is given itself, not as a URL.
 """
 
 from __future__ import annotations
@@ -27,9 +32,11 @@ BY_LENGTH = {32: "md5", 64: "sha256", 128: "sha512"}
 
 @dataclass(frozen=True, slots=True)
 class RootDisk:
-    """Where a root disk comes from. `image` is what to report, `digest` tells it from another.
+    """The source of a root disk. `image` is what to report; `digest` distinguishes it from other
+    images.
 
-    `container`: a containerDisk's image, or else `source`: a DataVolume's. `unverified`: why its checksum is not verified, or empty."""
+    `container`: the image of a containerDisk, or else `source`: the source of a DataVolume.
+    `unverified`: why its checksum is not verified, or empty."""
 
     digest: str
     image: Object
@@ -39,13 +46,14 @@ class RootDisk:
 
 
 def root_disk(spec: Object, *, verify: bool) -> RootDisk | None:
-    """The root disk that the Workload's spec asks for; None when nothing is to run.
+    """Return the root disk that the Workload's spec requires; None if nothing is to run.
 
-    `verify`: whether an image without a checksum that can be verified is refused. Raises ProviderError with a message for the tenant."""
+    `verify`: whether an image without a checksum that can be verified is refused. Raises
+    ProviderError with a message for the tenant."""
     image = spec.get("image")
     if spec.get("customDeploy"):
         raise ProviderError(
-            "CustomDeployUnsupported", "virtual machines know no deploy methods: set spec.image instead of spec.customDeploy"
+            "CustomDeployUnsupported", "virtual machines have no deploy methods: set spec.image instead of spec.customDeploy"
         )
     if not image:
         return None
@@ -65,7 +73,7 @@ def root_disk(spec: Object, *, verify: bool) -> RootDisk | None:
 
 
 def image_digest(image: Object) -> str:
-    """Eight hexadecimal digits that differ for different images."""
+    """Return eight hexadecimal digits that differ for different images."""
     return hashlib.sha256(orjson.dumps(image, option=orjson.OPT_SORT_KEYS)).hexdigest()[:8]
 
 
@@ -80,7 +88,7 @@ def _downloaded(digest: str, image: Object, *, verify: bool) -> RootDisk:
 
 
 def _checksum(image: Object) -> tuple[str, str]:
-    """The checksum as CDI wants it, ALGORITHM:HEX, or why there is none."""
+    """Return the checksum in CDI's form, ALGORITHM:HEX, or why there is none."""
     value, kind = (image.get("checksum") or "").strip(), image.get("checksumType") or "md5"
     if not value:
         return "", "spec.image.checksum is missing: set it"

@@ -1,7 +1,7 @@
-"""VirtualMachine objects as they are made, and the patches that put a root disk into one or take it out. Pure.
+"""Compute new VirtualMachine objects, and the patches that add or remove a root disk.
 
-A VirtualMachine is made when its slot is claimed, and lives as long as the claim; without an image it is halted and has no disks.
-What the owner changes in it beyond disks and power stays.
+A VirtualMachine is created when its slot is claimed, and exists as long as the claim. Without an
+image, it is halted and has no disks. Its owner's changes to anything but disks and power stay.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "s390x": "s390x"}
 
 
 def virtual_machine(request: ApplyRequest, slot: Slot, flavor: MachineFlavor, parameters: Parameters) -> Object:
-    """The VirtualMachine of a slot that this Workload claims: halted and empty."""
+    """Return the VirtualMachine of a slot that this Workload claims: halted and empty."""
     uid, tags = request.source.uid, record(request, slot, flavor.encode(), parameters.identity)
     labels = {key: tags.pop(key) for key in (names.WORKLOAD_UID, names.SLOT_UID)}
     return {
@@ -98,7 +98,8 @@ def _network(nic: MachineNIC) -> Object:
 
 
 def install_patch(vm: Object, disk: RootDisk, seed_volume: Object) -> Object:
-    """The merge patch that gives the machine its root disk and its first-boot disk; whether it is on stays as it is."""
+    """Return the merge patch that adds the root disk and the first-boot disk. The power state stays
+    as it is."""
     disks: list[Any] = [{"name": ROOT_DISK, "bootOrder": 1, "disk": {"bus": "virtio"}}, {"name": SEED_DISK, "disk": {"bus": "virtio"}}]
     if disk.container:
         root: Object = {"name": ROOT_DISK, "containerDisk": {"image": disk.container}}
@@ -110,9 +111,10 @@ def install_patch(vm: Object, disk: RootDisk, seed_volume: Object) -> Object:
 
 
 def data_volume(vm: Object, disk: RootDisk, size: str, parameters: Parameters) -> Object | None:
-    """The DataVolume that imports the image, which goes when the VirtualMachine does; None for a container's.
+    """Return the DataVolume that imports the image; None for a container's image.
 
-    Not one of the VirtualMachine's dataVolumeTemplates: their schema lags behind, and drops checksums."""
+    It is deleted with the VirtualMachine. It is not one of the VirtualMachine's
+    dataVolumeTemplates, because their schema is older and drops checksums."""
     if disk.source is None:
         return None
     storage: Object = {"resources": {"requests": {"storage": size}}}
@@ -132,7 +134,7 @@ def data_volume(vm: Object, disk: RootDisk, size: str, parameters: Parameters) -
 
 
 def secret_object(vm: Object, workload_uid: str, data: Mapping[str, bytes]) -> Object:
-    """The secret with the first-boot data, which goes when the VirtualMachine does."""
+    """Return the secret with the first-boot data, which is deleted with the VirtualMachine."""
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -148,13 +150,13 @@ def secret_object(vm: Object, workload_uid: str, data: Mapping[str, bytes]) -> O
 
 
 def _owner_reference(vm: Object) -> Object:
-    """For what is to go when the VirtualMachine does."""
+    """Return the owner reference for objects that are deleted with the VirtualMachine."""
     owner = names.VIRTUAL_MACHINES
     return {"apiVersion": owner.api_version, "kind": owner.kind, "name": name_of(vm), "uid": uid_of(vm)}
 
 
 def installed_image(vm: Object) -> Object | None:
-    """Return the image that the machine's root disk is made of."""
+    """Return the image of the machine's root disk."""
     text = annotations_of(vm).get(names.IMAGE)
     try:
         image = orjson.loads(text) if text else None
@@ -165,16 +167,19 @@ def installed_image(vm: Object) -> Object | None:
 
 @dataclass(frozen=True, slots=True)
 class Erasing:
-    """One step of taking a root disk away: this DataVolume and its claim are deleted, if it is named; then `patch` is written."""
+    """One step of removing a root disk.
+
+    If `disk` names a DataVolume, it is deleted together with its claim. Then `patch` is written."""
 
     patch: Object
     disk: str = ""
 
 
 def erasing(vm: Object, vmi: Object | None) -> Erasing | None:
-    """Return the next step for a machine that is marked with its disk's removal; None while it is being shut down.
+    """Return the next step for a machine that is marked for the removal of its disk.
 
-    As BMO deprovisions a host: power off, take the disk out, delete it."""
+    Returns None while the machine is being shut down. The steps are as in BMO's deprovisioning:
+    power off, detach the disk, delete it."""
     if vm["spec"].get("runStrategy") != HALTED:
         return Erasing({"spec": {"runStrategy": HALTED}})
     if vmi is not None:
@@ -187,7 +192,9 @@ def erasing(vm: Object, vmi: Object | None) -> Erasing | None:
 
 
 def note_patch(vm: Object, tags: Mapping[str, str]) -> Object:
-    """Return the merge patch that sets annotations. BOOTED names the disk that was seen running, REMOVING the one that is taken away."""
+    """Return the merge patch that sets annotations.
+
+    BOOTED names the disk that was seen running, and REMOVING the disk that is being removed."""
     notes = dict(tags)
     if names.BOOTED in notes:
         notes[names.BOOTED] = image_digest(installed_image(vm) or {})

@@ -1,7 +1,8 @@
-"""Names the kinds and objects that the driver creates in the KubeVirt cluster.
+"""Name the kinds and objects that the driver creates in the KubeVirt cluster.
 
-SLOT_UID and WORKLOAD_UID are labels; the other tags of a machine are annotations. BOOTED names the root disk that was seen running,
-REMOVING the one that is being taken away, and REBOOTED the uid of the instance that a reboot, still asked for, has ended.
+SLOT_UID and WORKLOAD_UID are labels; the other tags of a machine are annotations. BOOTED names the
+root disk that was seen running. REMOVING names the root disk that is being removed. REBOOTED holds
+the uid of the instance that was ended by a reboot which is still requested.
 """
 
 from __future__ import annotations
@@ -39,15 +40,17 @@ SECRETS = Resource("", "v1", "secrets", "Secret")
 
 
 def machine_name(slot: Slot, uid: str) -> str:
-    """The VirtualMachine's name: readable, and different for slots of classes that share a namespace."""
+    """Return the name of the VirtualMachine.
+
+    It is readable, and different for slots of classes that share a namespace."""
     return f"{slot.flavor}-{slot.index}-{uid[:8]}"
 
 
 def disk_name(machine: str, digest: str) -> str:
-    """The name of a machine's DataVolume for the image with this digest."""
+    """Return the name of a machine's DataVolume for the image with this digest."""
     return f"{machine}-{digest}"
 
 
 def secret_name(workload_uid: str) -> str:
-    """The name of the secret with a Workload's first-boot data."""
+    """Return the name of the secret with a Workload's first-boot data."""
     return f"workload-{workload_uid}-boot"

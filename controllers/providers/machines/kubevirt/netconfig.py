@@ -1,6 +1,7 @@
-"""Network data as Metal3 writes it (OpenStack's network_data.json) in the form that cloud-init's NoCloud reads (network config version 1).
+"""Convert network data of Metal3 into network config version 1, which cloud-init's NoCloud reads.
 
-Pure. What NoCloud reads already passes as it is. Not here: link types other than Ethernet, bonds and VLANs.
+Metal3 writes the format of OpenStack's network_data.json. A text that NoCloud can already read is
+passed unchanged. Link types other than Ethernet, bonds and VLANs are not supported.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ DYNAMIC = {"ipv4_dhcp": "dhcp4", "ipv6_dhcp": "dhcp6", "ipv6_slaac": "ipv6_slaac
 
 
 def network_config(text: bytes) -> Object:
-    """The network config. Raises ValueError, in words for the tenant, when the text is neither of the two forms."""
+    """Return the network config.
+
+    Raises ValueError, with a message for the tenant, if the text has neither of the two forms."""
     data = load(text)
     if not isinstance(data, dict):
         raise ValueError("it has to be a YAML or JSON object")
@@ -33,7 +36,7 @@ def network_config(text: bytes) -> Object:
     except KeyError as error:
         raise ValueError(f"{_MISSHAPEN}: {error} is missing") from None
     except (TypeError, AttributeError, ValueError, OverflowError):
-        # Nothing of the error's own text: it quotes the secret.
+        # The message must not contain the text of the error, which quotes the secret.
         raise ValueError(_MISSHAPEN) from None
 
 

@@ -1,4 +1,4 @@
-"""`parameters` of a WorkloadClass with provisioner metal3.io/kubevirt. No I/O."""
+"""Define the `parameters` of a WorkloadClass with provisioner metal3.io/kubevirt."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class MachineFlavor(Flavor):
 
 
 class Parameters(Model):
-    """Where virtual machines are made, and of which kinds."""
+    """The place and the kinds of virtual machines."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -1,4 +1,4 @@
-"""What keeps a KubeVirt cluster from being followed or from making a machine, in words that say what to do. Pure."""
+"""Explain why a KubeVirt cluster cannot be followed or cannot create a machine, and what to do."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ RIGHTS = (
 
 
 def explain(error: Exception, namespace: str) -> ProviderError:
-    """The problem behind an error of an informer, for the class's owner."""
+    """Return the problem behind an error of an informer, for the class's owner."""
     missing = "the cluster has no VirtualMachines: install KubeVirt, or use another cluster's kubeconfig"
     forbidden = f"allow in namespace {namespace} {RIGHTS}"
     return cluster_problem(error, "the KubeVirt cluster", forbidden=forbidden, missing=("NoKubeVirt", missing))
 
 
 def refusal(error: ApiException) -> Refusal | None:
-    """Say why the cluster will not have a machine; None for other trouble."""
+    """Return why the cluster refuses the machine; None for other errors."""
     if error.status == 403 and "exceeded quota" in error.message:
         return quota_exceeded(f"raise the ResourceQuota in the KubeVirt cluster, or lower the flavor's capacity ({describe(error)})")
     if error.status in {400, 422} or (error.status == 403 and "admission webhook" in error.message):

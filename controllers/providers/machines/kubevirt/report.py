@@ -1,6 +1,7 @@
-"""A VirtualMachine and its instance as the machine in a slot. Pure.
+"""Convert a VirtualMachine and its instance into the machine in a slot.
 
-Fields are listed, never left out; KubeVirt's own messages name nodes, namespaces and claims, and are the owner's alone.
+Fields are listed, not excluded. KubeVirt's own messages name nodes, namespaces and claims, so they
+are for the owner only.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ __all__ = ["VirtualMachine", "is_running"]
 _NO_DISK = "the machine's disk is gone: ask its owner to restore it; if that cannot be, delete this Workload and create it again"
 
 ERRORS = {
-    "ErrorUnschedulable": "there is no room for the machine now: it starts when there is; a smaller one may fit",
+    "ErrorUnschedulable": "there is no capacity for the machine now: it starts when there is; a smaller one may fit",
     "ErrImagePull": "the image cannot be pulled: check spec.image.url",
     "ImagePullBackOff": "the image cannot be pulled: check spec.image.url",
     "DataVolumeError": "the image cannot be imported: check spec.image (url, checksum and that it is a disk image)",
@@ -42,15 +43,15 @@ ERRORS = {
     "ErrorDataVolumeNotFound": _NO_DISK,
     "CrashLoopBackOff": "the machine fails to start again and again: its owner has to look at it",
 }
-"""By a VirtualMachine's status.printableStatus, what its tenant is told."""
+"""The messages for tenants, by a VirtualMachine's status.printableStatus."""
 
-FAILED = "the cluster cannot make the machine now; its owner sees why"
+FAILED = "the cluster cannot create the machine now; its owner sees why"
 DELETED = "the VirtualMachine {name} is being deleted in the KubeVirt cluster"
 
 
 @dataclass(frozen=True, slots=True)
 class VirtualMachine(Instance):
-    """Adds the objects themselves: the VirtualMachine, and its instance while there is one."""
+    """A machine with its objects: the VirtualMachine, and its instance while it exists."""
 
     vm: Object = field(default_factory=dict)
     vmi: Object | None = None
@@ -70,7 +71,7 @@ class VirtualMachine(Instance):
 
     @property
     def rebooted(self) -> bool:
-        """The recorded instance has ended."""
+        """Whether the recorded instance has ended."""
         return REBOOTED in self.tags and (self.vmi is None or uid_of(self.vmi) != self.tags[REBOOTED])
 
     @property
@@ -127,7 +128,7 @@ def _power(vm: Object, vmi: Object | None) -> str:
 
 
 def _trouble(vm: Object) -> tuple[str, tuple[str, str] | None]:
-    """(for the tenant, (reason, message) for the owner)."""
+    """Return the message for the tenant, and (reason, message) for the owner."""
     status = vm.get("status") or {}
     shown = status.get("printableStatus") or ""
     failure = find_condition(status.get("conditions"), "Failure")
@@ -140,7 +141,9 @@ def _trouble(vm: Object) -> tuple[str, tuple[str, str] | None]:
 
 
 def _nics(vm: Object, vmi: Object | None) -> list[Object]:
-    """Addresses in the order of the machine's own interfaces; those inside the guest only (such as of containers) do not count."""
+    """Return the addresses in the order of the machine's own interfaces.
+
+    Interfaces that exist only inside the guest (such as those of containers) do not count."""
     spec = (vm["spec"].get("template") or {}).get("spec") or {}
     interfaces = ((spec.get("domain") or {}).get("devices") or {}).get("interfaces") or ()
     seen = {item.get("name"): item for item in ((vmi or {}).get("status") or {}).get("interfaces") or () if item.get("name")}

@@ -1,7 +1,9 @@
-"""The disk that a virtual machine reads at its first boot: a secret with its files, and the volume that is made of it. Pure.
+"""Build the disk that a virtual machine reads at its first boot: a secret, and the volume that
+contains it.
 
-cloud-init gets a NoCloud disk out of a plain secret, for KubeVirt's own cloud-init volumes leave no room for the Workload's metadata.
-Ignition reads user data from a config drive, which KubeVirt makes; of metadata it has the hostname and the uuid only.
+cloud-init reads a NoCloud disk that is made of a plain secret, because KubeVirt's own cloud-init
+volumes cannot hold the Workload's metadata. Ignition reads user data from a config drive, which
+KubeVirt creates. Of the metadata, this drive has the hostname and the uuid only.
 """
 
 from __future__ import annotations
@@ -26,19 +28,23 @@ __all__ = ["Seed", "seed"]
 
 DISK = "firstboot"
 MOST_VALUES = 50_000
-"""Values of user data that is read to see whether it is Ignition's, about: reading more would take too long."""
+"""The approximate number of values in user data up to which it is parsed to detect Ignition.
+
+Parsing more would take too long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """`data`: the secret's, by key. `volume`: a volume of the VirtualMachine's template."""
+    """`data`: the content of the secret, by key. `volume`: a volume of the VirtualMachine's
+    template."""
 
     data: Mapping[str, bytes]
     volume: Object
 
 
 def seed(request: ApplyRequest) -> Seed:
-    """The first-boot disk. Raises ProviderError with a message for the tenant when a secret cannot be used."""
+    """Return the first-boot disk. Raises ProviderError with a message for the tenant if a secret is
+    unusable."""
     content = first_boot(request)
     secret = names.secret_name(request.workload_uid)
     user, network = content.get("userData", b""), content.get("networkData")
@@ -61,7 +67,7 @@ def _config_drive(secret: str, user: bytes, network: bytes | None) -> Seed:
 
 
 def _is_ignition(user: bytes) -> bool:
-    """Ignition's configuration is a JSON object with the key `ignition`."""
+    """Return whether the user data is Ignition's: a JSON object with the key `ignition`."""
     if b'"ignition"' not in user or sum(map(user.count, (b",", b"[", b"{"))) > MOST_VALUES:
         return False
     try:

@@ -1,4 +1,4 @@
-"""Follows the VirtualMachines and their instances by watching them."""
+"""Follow the VirtualMachines and their instances by watching them."""
 
 from __future__ import annotations
 

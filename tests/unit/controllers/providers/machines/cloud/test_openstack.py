@@ -201,7 +201,7 @@ async def test_a_locked_server_is_waited_for(nova: NovaCloud) -> None:
     async with running(nova) as (provider, _):
         request = await runs(provider)
         nova.server().locked = True
-        with pytest.raises(ProviderError, match="somebody has locked it") as error:
+        with pytest.raises(ProviderError, match="the machine is locked") as error:
             await provider.release(request)
         assert error.value.reason == "Busy"
         nova.server().locked = False
