@@ -5,11 +5,12 @@ BIN := $(VENV)/bin
 export ENGINE IMAGE ARCHS BASE BUILD_BASE
 TESTS ?= tests/integration
 KILLS ?= 50
+OUT ?= dist
 SECONDS ?= 20
 COMPILE = .cache/pin/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 --universal \
 	  --custom-compile-command "make requirements" $(UPGRADE)
 
-.PHONY: help setup runtime dev test imports lint unit crashes integration hostile fuzz conformance faults demo-hybrid bench demo-pivot requirements crds image clean
+.PHONY: help setup runtime dev test imports lint unit crashes integration hostile fuzz conformance faults demo-hybrid bench demo-pivot requirements crds image release clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -87,6 +88,9 @@ requirements: ## Pin what pyproject.toml asks for; UPGRADE=--upgrade takes newer
 
 image: ## Build the container image with docker, podman or buildah; hack/image/build tells its settings (BASE, ARCHS, IMAGE, ENGINE)
 	@hack/image/build
+
+release: setup ## Write the files of a release to OUT (dist): IMAGE=NAME and DIGEST=sha256:... of the pushed image
+	$(BIN)/python -m hack.release.make --image "$(IMAGE)" --digest "$(DIGEST)" --out "$(OUT)"
 
 crds: setup ## Write the definition of the simulated hardware's kind
 	$(BIN)/python -m hack.realcluster.crd

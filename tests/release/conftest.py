@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).parent
 SECONDS = 900
+IMAGE, DIGEST = "registry.example.com/team/metal3-workloads", "sha256:" + "0123456789abcdef" * 4
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -74,3 +75,12 @@ def network(image: Image) -> Iterator[None]:
     """Everything that is started from now on runs in a network of its own."""
     with own_network():
         yield
+
+
+@pytest.fixture(scope="session")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The files of a release, as `make release` writes them."""
+    out = tmp_path_factory.mktemp("release") / "dist"
+    arguments = (f"IMAGE={IMAGE}", f"DIGEST={DIGEST}", f"OUT={out}")
+    subprocess.run(["make", "--silent", "release", *arguments], cwd=ROOT, check=True, timeout=SECONDS)
+    return out

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from packaging.requirements import Requirement
 
+from hack.release.pins import pinned
 from tests.integration import running
 from tests.integration.running import ADMIN, ROOT, Running, eventually
 from tests.release.kubelet import Kubelet
@@ -26,6 +26,7 @@ SYSTEM = "metal3-workloads-system"
 SERVER, CONTROLLERS = "metal3-workloads-apiserver", "metal3-workloads-controllers"
 USER = 65532
 ELF_MACHINES = {"amd64": 62, "arm64": 183}
+PINS = pinned(ROOT / "requirements.txt")
 SBOM = "usr/share/metal3-workloads/sbom.cdx.json"
 
 
@@ -41,22 +42,15 @@ def head(path: Path) -> bytes:
         return file.read(20)
 
 
-def pinned() -> dict[str, str]:
-    """The pins that Linux gets."""
-    lines = re.findall(r"^([a-z0-9].*?)\s*\\$", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
-    wanted = [Requirement(line) for line in lines]
-    return {each.name: str(each.specifier).removeprefix("==") for each in wanted if each.marker is None or each.marker.evaluate()}
-
-
 def test_it_has_the_pinned_packages_and_no_others(images: dict[str, Image]) -> None:
     for arch, image in images.items():
         bill = json.loads((image.root / SBOM).read_text())
         assert (bill["bomFormat"], bill["metadata"]["component"]["name"]) == ("CycloneDX", "metal3-workloads")
-        assert {part["name"]: part["version"] for part in bill["components"]} == pinned(), arch
+        assert {part["name"]: part["version"] for part in bill["components"]} == PINS, arch
         assert all(part["purl"] == f"pkg:pypi/{part['name']}@{part['version']}" for part in bill["components"])
         library = next((image.root / "opt/metal3-workloads/lib").glob("python3.*/site-packages"))
         there = {path.name.partition("-")[0].lower().replace("_", "-") for path in library.glob("*.dist-info")}
-        assert there == {*pinned(), "metal3-workloads"}
+        assert there == {*PINS, "metal3-workloads"}
 
 
 def test_each_architecture_has_its_own_machine_code(images: dict[str, Image]) -> None:

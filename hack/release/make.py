@@ -1,0 +1,117 @@
+"""Render the manifests for one version and image, with everything that an installation needs, into a folder.
+
+`python -m hack.release.make --image NAME --digest sha256:... [--out dist]`. NAME is the image's name in the registry, without a tag.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import hashlib
+import json
+import re
+import shutil
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from hack.realcluster.manifests import kustomize
+from hack.realcluster.processes import ProcessError
+from hack.realcluster.up import build_tools
+from hack.release.pins import bill, pinned
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["INSTALLATIONS", "OTHERS", "main"]
+
+ROOT = Path(__file__).resolve().parents[2]
+PLACEHOLDER = "registry.example.com/metal3-workloads"
+"""The image of the overlays."""
+INSTALLATIONS = {
+    "install.yaml": "overlays/sqlite",
+    "install-beside-bmo.yaml": "overlays/beside-bmo",
+    "install-ha.yaml": "overlays/ha",
+}
+OTHERS = {"tenant.yaml": "tenant", "hardware.yaml": "hardware", "kubevirt.yaml": "kubevirt", "capm3.yaml": "capm3"}
+COPIES = ("CHANGELOG.md", "LICENSE", "metadata.yaml", "docs/compatibility.md", "docs/installing.md", "docs/examples/class.yaml")
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+HEADER = """\
+# metal3-workloads {version}: manifests/{folder} of the release. installing.md says how to install, upgrade and uninstall it.
+# While no replica of the API server answers, no namespace of the cluster can be deleted: read the first section there.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command. Returns the exit code."""
+    options = parser().parse_args(arguments)
+    if not DIGEST.fullmatch(options.digest):
+        print(f"make release: {options.digest!r} is no digest: push the image, then give what its registry shows", file=sys.stderr)
+        return 2
+    try:
+        make(options.out, f"{options.image}@{options.digest}")
+    except ProcessError as error:
+        print(f"make release: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Describe the arguments."""
+    made = argparse.ArgumentParser(prog="make release", description="Make the files of a release.")
+    made.add_argument("--image", required=True, help="the image's name in its registry, without a tag")
+    made.add_argument("--digest", required=True, help="sha256:...: the digest of the pushed image, or of its list of architectures")
+    made.add_argument("--out", type=Path, default=ROOT / "dist", help="a folder that is replaced (default: dist)")
+    return made
+
+
+def make(out: Path, image: str) -> None:
+    """Write all files, and their checksums last."""
+    kubectl = build_tools() / "kubectl"
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    for name, folder in (INSTALLATIONS | OTHERS).items():
+        (out / name).write_text(document(folder, render(kubectl, folder, image)))
+    for copy in COPIES:
+        shutil.copyfile(ROOT / copy, out / Path(copy).name)
+    (out / "sbom.cdx.json").write_text(json.dumps(bill(pinned(ROOT / "requirements.txt")), indent=1) + "\n")
+    (out / "SHA256SUMS").write_text(checksums(out))
+
+
+def render(kubectl: Path, folder: str, image: str) -> list[dict[str, Any]]:
+    """Return a folder's objects, with this image and the version as a label."""
+    cache = ROOT / ".cache"
+    cache.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="release-", dir=cache) as scratch:
+        Path(scratch, "kustomization.yaml").write_text(yaml.safe_dump(kustomization(f"../../manifests/{folder}", image)))
+        return asyncio.run(kustomize(kubectl, Path(scratch)))
+
+
+def kustomization(base: str, image: str) -> dict[str, Any]:
+    """Return what pins a base to a version."""
+    name, _, digest = image.partition("@")
+    return {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [base],
+        "images": [{"name": PLACEHOLDER, "newName": name, "digest": digest}],
+        "labels": [{"pairs": {"app.kubernetes.io/version": version("metal3-workloads")}, "includeTemplates": True}],
+    }
+
+
+def document(folder: str, objects: Sequence[dict[str, Any]]) -> str:
+    """Return the text of a manifest."""
+    return HEADER.format(version=version("metal3-workloads"), folder=folder) + yaml.safe_dump_all(objects, sort_keys=False, width=1000)
+
+
+def checksums(folder: Path) -> str:
+    """Return what `sha256sum --check` reads, for all files of a folder."""
+    return "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in sorted(folder.iterdir()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+"""The life of an installation from a release's files alone, as docs/installing.md tells it, on control planes that have nothing of the
+project: its commands are run as they are written. The tests build on each other, in this order."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.integration import running
+from tests.integration.objects import workload
+from tests.integration.running import ADMIN, OWNER, ROOT, Running, eventually
+from tests.release.kubelet import Kubelet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.release.oci import Image
+
+SYSTEM, TENANT = "metal3-workloads-system", "tenant"
+SERVER, CONTROLLERS = "metal3-workloads-apiserver", "metal3-workloads-controllers"
+HOSTS = 2
+GROUP = "workload.metal3.io"
+COMMAND = re.compile(r"^ *\$ (.+)$", re.MULTILINE)
+
+
+def commands(title: str) -> list[str]:
+    """The commands of a section of the guide."""
+    text = (ROOT / "docs" / "installing.md").read_text()
+    found = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
+    assert found is not None
+    return COMMAND.findall(found[1])
+
+
+class Installation:
+    """A cluster, the node that runs its pods, and a folder with the release's files."""
+
+    def __init__(self, cluster: Running, image: Image, files: Path) -> None:
+        self.cluster, self.files = cluster, files
+        self.node = Kubelet(cluster, image)
+
+    def follow(self, title: str, happens: dict[str, Callable[[], None]]) -> None:
+        """Run a section's commands. `happens`: what a cluster with nodes would do after commands that begin so."""
+        for command in commands(title):
+            self.run(command)
+            for begin, then in happens.items():
+                if command.startswith(begin):
+                    then()
+
+    def run(self, command: str) -> str:
+        """Run one command in the folder of the files."""
+        environment = {
+            "PATH": f"{self.cluster.tools}:{os.environ['PATH']}",
+            "HOME": str(self.cluster.root),
+            "KUBECONFIG": self.cluster.kubeconfig(ADMIN),
+            "HARDWARE": self.cluster.kubeconfig(OWNER),
+        }
+        argv = ["bash", "-euo", "pipefail", "-c", command]
+        done = subprocess.run(argv, cwd=self.files, env=environment, capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, f"{command}: {done.stderr}{done.stdout}"
+        return done.stdout
+
+    def start(self) -> None:
+        """What the Deployments' controller, the scheduler and kubelet do."""
+        for name in (SERVER, CONTROLLERS):
+            self.node.run(SYSTEM, name)
+
+    def stop(self) -> None:
+        """The same, for Deployments that are gone, or recreated."""
+        for name in (CONTROLLERS, SERVER):
+            self.node.stop(name)
+
+    def replace(self) -> None:
+        """A rollout with the strategy Recreate."""
+        self.stop()
+        self.start()
+
+    def kubectl(self, *arguments: str, stdin: Any = None) -> str:
+        """kubectl as the tenant."""
+        return self.cluster.kubectl(ADMIN, "--as", TENANT, "-n", TENANT, *arguments, stdin=stdin)
+
+
+@pytest.fixture(scope="module")
+def installation(network: None, image: Image, release: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """An installation that followed the guide."""
+    folder = tmp_path_factory.mktemp("install")
+    shutil.copytree(release, folder / "files")
+    made = None
+    try:
+        cluster = running.start(folder / "cluster", "--server", "off", "--overlay", "none", "--tenants", "", "--hosts", str(HOSTS))
+        made = Installation(cluster, image, folder / "files")
+        with simulated_bmo(cluster):
+            made.follow("Install", {"kubectl apply -f install.yaml": made.start})
+            yield made
+    finally:
+        if made is not None:
+            made.node.close()
+        running.stop(folder / "cluster")
+
+
+def simulated_bmo(cluster: Running) -> subprocess.Popen[bytes]:
+    """Who drives the hosts of the hardware cluster."""
+    program = Path(sys.executable).with_name("metal3-workloads")
+    argv = [str(program), "simulate-bmo", "--kubeconfig", cluster.kubeconfig(OWNER), "--namespace", "metal3", "--speed", "0.05"]
+    return Simulated(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+class Simulated(subprocess.Popen[bytes]):
+    """A process that ends with its block."""
+
+    def __exit__(self, *error: object) -> None:
+        self.terminate()
+        super().__exit__(None, None, None)
+
+
+def bare_metal_hosts(installation: Installation) -> list[dict[str, Any]]:
+    return installation.cluster.items(OWNER, "baremetalhosts", "-n", "metal3")
+
+
+def versions(installation: Installation) -> dict[str, str]:
+    """The version of every object that says what runs on which machine."""
+    items = [
+        *installation.cluster.items(ADMIN, "workloads", "-A"),
+        *installation.cluster.items(ADMIN, f"hosts.{GROUP}"),
+        *bare_metal_hosts(installation),
+    ]
+    return {f"{item['kind']} {item['metadata']['name']}": item["metadata"]["resourceVersion"] for item in items}
+
+
+def test_a_tenants_workload_runs(installation: Installation) -> None:
+    installation.kubectl("create", "-f", "-", stdin=workload("web"))
+    installation.kubectl("wait", "workload/web", "--for=jsonpath={.status.phase}=Running", "--timeout=120s")
+    installation.kubectl("wait", "workload/web", "--for=condition=Ready", "--timeout=60s")
+    assert len(installation.cluster.items(ADMIN, f"hosts.{GROUP}")) == HOSTS
+
+
+def test_while_no_replica_answers_a_namespace_stays_and_the_guide_says_as_what(installation: Installation) -> None:
+    cluster, node = installation.cluster, installation.node
+    node.stop(SERVER)
+    cluster.kubectl(ADMIN, "create", "namespace", "unrelated")
+    cluster.kubectl(ADMIN, "delete", "namespace", "unrelated", "--wait=false")
+    condition = "NamespaceDeletionDiscoveryFailure"
+    cluster.kubectl(ADMIN, "wait", "namespace/unrelated", f"--for=condition={condition}", "--timeout=60s")
+    guide = (ROOT / "docs" / "installing.md").read_text()
+    assert guide.index("stops the deletion of every namespace") < guide.index(condition) < guide.index("\n## Install\n")
+    node.run(SYSTEM, SERVER)
+    cluster.kubectl(ADMIN, "wait", "namespace/unrelated", "--for=delete", "--timeout=120s")
+
+
+def test_an_upgrade_writes_nothing_to_what_runs(installation: Installation) -> None:
+    before = versions(installation)
+    installation.run(commands("Upgrade")[0])
+    installation.replace()
+    installation.kubectl("wait", "workload/web", "--for=condition=Ready", "--timeout=60s")
+    installation.kubectl("create", "-f", "-", stdin=workload("second"))
+    installation.kubectl("wait", "workload/second", "--for=jsonpath={.status.phase}=Running", "--timeout=120s")
+    after = versions(installation)
+    host = installation.cluster.get(ADMIN, "workload", "-n", TENANT, "web")["status"]["host"]["name"]
+    kept = {name for name in before if name in ("Workload web", f"BareMetalHost {host}")}
+    assert len(kept) == 2
+    assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
+
+
+def test_uninstalled_in_order_nothing_is_left(installation: Installation) -> None:
+    cluster = installation.cluster
+    installation.follow("Uninstall", {"kubectl delete -f install.yaml": installation.stop})
+    for host in bare_metal_hosts(installation):
+        assert "consumerRef" not in host["spec"]
+        assert not [name for name in (*host["metadata"].get("annotations", {}), *host["metadata"].get("finalizers", ())) if GROUP in name]
+        assert host["status"]["provisioning"]["state"] == "available"
+    assert not [item for item in cluster.items(OWNER, "secrets", "-n", "metal3") if GROUP in str(item["metadata"].get("labels"))]
+    names = [item["metadata"]["name"] for item in cluster.items(ADMIN, "apiservices")]
+    assert not [name for name in names if "metal3.io" in name]
+    for kind in ("clusterroles", "clusterrolebindings", "namespaces"):
+        assert cluster.items(ADMIN, kind, "-l", "app.kubernetes.io/part-of=metal3-workloads") == []
+    assert cluster.items(ADMIN, "rolebindings", "-n", "kube-system", "-l", "app.kubernetes.io/part-of=metal3-workloads") == []
+    cluster.kubectl(ADMIN, "delete", "namespace", TENANT, "--timeout=60s")
+    eventually(lambda: SYSTEM not in cluster.kubectl(ADMIN, "get", "namespaces", "-o", "name"))
