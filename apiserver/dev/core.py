@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.context import Context
     from apiserver.registry.generic.entry import Entry
     from apiserver.registry.generic.strategy import Admission
+    from storage.base import Operation
     from storage.cache import WatchCache
 
 __all__ = ["CONFIGMAPS", "EVENTS", "FINALIZER", "NAMESPACES", "SECRETS", "CoreCatalog", "LocalNamespaces", "core_catalog"]
@@ -117,23 +118,19 @@ class NamespaceStrategy(Strategy):
         """Keep the label."""
         return self._marked(super().prepare_update(context, old, new, subresource), held=False)
 
+    async def operations(
+        self, context: Context, entry: Entry | None, old: dict[str, Any] | None, new: dict[str, Any]
+    ) -> tuple[dict[str, Any], list[Operation]]:
+        """Set the phase that follows from the deletion, in the same write."""
+        ends = "deletionTimestamp" in new["metadata"]
+        return {**new, "status": {**new["status"], "phase": "Terminating"}} if ends else new, []
+
     def _marked(self, new: dict[str, Any], *, held: bool = True) -> dict[str, Any]:
         metadata = new["metadata"]
         metadata["labels"] = {**(metadata.get("labels") or {}), "kubernetes.io/metadata.name": metadata["name"]}
         if held:
             metadata["finalizers"] = [*(f for f in metadata.get("finalizers") or () if f != FINALIZER), FINALIZER]
         return new
-
-
-class NamespaceRegistry(Registry):
-    """The registry of namespaces. The phase changes with the deletion, in the same write."""
-
-    async def _store(
-        self, context: Context, entry: Entry | None, new: dict[str, Any], old: dict[str, Any] | None = None, *, follows: bool = False
-    ) -> Entry:
-        if "deletionTimestamp" in new["metadata"]:
-            new = {**new, "status": {**new["status"], "phase": "Terminating"}}
-        return await super()._store(context, entry, new, old, follows=follows)
 
 
 class DataStrategy(Strategy):
@@ -175,7 +172,7 @@ class CoreCatalog:
 def core_catalog(cache: WatchCache, admission: Admission | None = None) -> CoreCatalog:
     """Return the registries over `cache`, which must not be started yet."""
     return CoreCatalog(
-        NamespaceRegistry(NAMESPACES, cache, strategy=NamespaceStrategy(), admission=admission),
+        Registry(NAMESPACES, cache, strategy=NamespaceStrategy(), admission=admission),
         Registry(SECRETS, cache, strategy=DataStrategy(), admission=admission),
         Registry(CONFIGMAPS, cache, strategy=DataStrategy(), admission=admission),
         Registry(EVENTS, cache, admission=admission),

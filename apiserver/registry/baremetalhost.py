@@ -14,20 +14,17 @@ from apiserver.registry.claims.confirmation import Confirmations
 from apiserver.registry.claims.projection import CLAIMED_THROUGH, claimed_by, host_of
 from apiserver.registry.claims.viewupdate import Refused, Taken, ViewUpdate, view_update
 from apiserver.registry.generic import metadata
-from apiserver.registry.generic.attributes import Attributes
-from apiserver.registry.generic.entry import Entry, encode_stored
-from apiserver.registry.generic.registry import Registry, deletion_mark, managed_fields, mark_deleted, now
+from apiserver.registry.generic.registry import Registry, managed_fields
 from apiserver.registry.generic.resource import ALL_VERBS, Column, Resource
-from apiserver.registry.generic.sharing import sharing
-from apiserver.registry.generic.tracking import settled, with_fields
-from apiserver.registry.generic.validation import normalize, refuse
+from apiserver.registry.generic.strategy import Strategy
+from apiserver.registry.generic.validation import refuse
 from apiserver.registry.workload import checksum_causes, class_spec, deploy_causes
-from storage.base import Conflict, Delete
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
-    from apiserver.registry.generic.context import Context, DeleteOptions
+    from apiserver.registry.generic.context import Context
+    from apiserver.registry.generic.entry import Entry
     from apiserver.registry.generic.strategy import Admission
     from storage.base import Operation
     from storage.cache import WatchCache
@@ -65,149 +62,99 @@ def baremetalhosts(group: str = metal3.GROUP, *, view: bool) -> Resource:
     )
 
 
-class BareMetalHostViewRegistry(Registry):
-    """The registry of views, which are stored only as the projection of a Host and a Workload."""
+class BareMetalHostViewStrategy(Strategy):
+    """Stores a view as the projection of a Host and a Workload, in which a write is carried out."""
 
-    def __init__(self, cache: WatchCache, claims: Claims, admission: Admission | None = None, group: str = metal3.GROUP) -> None:
-        indexers = {"host": lambda e: [e.fields[".host"]]}
-        super().__init__(baremetalhosts(group, view=True), cache, admission=admission, indexers=indexers)
-        self.claims = claims
+    def __init__(self, resource: Resource, claims: Claims) -> None:
+        self.resource, self.claims = resource, claims
         self.confirmations = Confirmations(claims)
 
-    async def update(
-        self,
-        context: Context,
-        namespace: str,
-        name: str,
-        change: Callable[[dict[str, Any]], dict[str, Any]],
-        *,
-        subresource: str = "",
-        applied: bool = False,
-    ) -> Entry:
-        """Execute a tenant's write. A claim waits a moment for the confirmation by the host's
-        source.
+    def check_access(self, entry: Entry) -> None:
+        """Raise NotFound also where another namespace has the host and the offer is about to be
+        withdrawn: that somebody took it is not said, neither now nor later."""
+        host = self.claims.hosts.find("", entry.fields[".host"])
+        if host is not None and host.fields[".claimNamespace"] not in ("", None, entry.namespace):
+            raise self._unknown(entry.name)
 
-        Raises ApiError: 409 if another consumer claims the host, 422 for what a tenant may not
-        change."""
-        before = self.find(namespace, name)
-        written = await self._write(context, namespace, name, change, subresource, applied=applied)
-        if not context.dry_run and before is not None and _claims(before.object(), written.object()):
-            await self._confirmed(written)
-        return written
+    def mark_deleted(self, old: dict[str, Any], propagation: str) -> dict[str, Any] | None:
+        """Remove an offer at once, and the view of a claimed host when the host was released. No
+        finalizer of its own keeps a view."""
+        host = self.claims.hosts.find("", host_of(old))
+        if host is None or not claimed_by(host.object(), old["metadata"]["namespace"]):
+            return None
+        if "deletionTimestamp" in old["metadata"]:
+            return old
+        return {**old, "metadata": {**old["metadata"], **metadata.deletion_mark(old["metadata"])}}
 
-    async def _confirmed(self, view: Entry) -> None:
-        """Raise ApiError (409) if another consumer took the real host first."""
-        host = self.claims.hosts.find("", host_of(view.object()))
-        workload = self.claims.workload_of_host(host.object()) if host is not None else None
-        if workload is not None and await self.confirmations.lost(workload.object()):
-            raise self._taken(view.name)
+    def may_end(self, new: dict[str, Any]) -> bool:
+        """Never: the claim keeps it, not a finalizer."""
+        return False
 
-    async def _write(
-        self,
-        context: Context,
-        namespace: str,
-        name: str,
-        change: Callable[[dict[str, Any]], dict[str, Any]],
-        subresource: str,
-        *,
-        applied: bool,
-    ) -> Entry:
-        async def attempt() -> Entry:
-            entry = self._get_for_write(namespace, name)
-            old = entry.object()
-            wanted = change(old)
-            new = await self._wanted(context, entry, old, wanted)
-            host_entry = self.claims.hosts.find("", host_of(old))
-            if host_entry is None:
-                raise self._gone(name)
-            host = host_entry.object()
-            current = self.claims.workload_of_host(host)
-            if current is None and await self.claims.namespaces.has_passed(host["spec"].get("claimRef")):
-                raise not_found(self.resource.group, self.resource.plural, name)
-            update = self._view_update(context, old, new, host, current)
-            claims = update.action in ("claim", "adopt", "give up")
-            if not claims:
-                context.settle(False)  # a previous attempt may have been to create a Workload
-            if update.action == "nothing":
-                return entry
-            if claims:
-                view, operations = await self._claim(context, entry, host_entry, host, update)
-            else:
-                view, operations = await self._change(context, entry, host_entry, host, current, update)
-            view = self._tracked(context, old, view, managed_fields(wanted), subresource, applied=applied)
-            written = await self._commit(context, entry, view, operations, releases=update.action == "release")
-            if claims and not context.dry_run:
-                await self._withdraw_others(host_entry.name)
-            return written
+    def releases(self, old: dict[str, Any], new: dict[str, Any]) -> bool:
+        """Return whether the consumer gives the host back."""
+        return "consumerRef" in old["spec"] and "consumerRef" not in new["spec"]
 
-        with context.settling():
-            return await self.retrying(name, attempt)
+    async def operations(
+        self, context: Context, entry: Entry | None, old: dict[str, Any] | None, new: dict[str, Any]
+    ) -> tuple[dict[str, Any], list[Operation]]:
+        """Return the view as it is projected afterwards, and the writes of the Workload and the Host
+        behind it. Raises ApiError: 409 when somebody else has claimed the host, 422 for what a
+        tenant may not change."""
+        assert entry is not None, "nobody creates views"
+        assert old is not None, "nobody creates views"
+        host_entry = self.claims.hosts.find("", host_of(old))
+        if host_entry is None:
+            raise self._gone(entry.name)
+        host = host_entry.object()
+        current = self.claims.workload_of_host(host)
+        if "deletionTimestamp" in new["metadata"] and "deletionTimestamp" not in old["metadata"]:
+            return await self._release(context, entry, host_entry, host, current)
+        if current is None and await self.claims.namespaces.has_passed(host["spec"].get("claimRef")):
+            raise self._unknown(entry.name)
+        update = self._view_update(context, old, new, host, current)
+        claims = update.action in ("claim", "adopt", "give up")
+        if not claims:
+            context.settle(False)  # an attempt before this one may have been to make a Workload
+        if update.action == "nothing":
+            return old, []
+        if claims:
+            view, operations = await self._claim(context, entry, host_entry, host, update)
+        else:
+            view, operations = await self._change(context, entry, host_entry, host, current, update)
+        return self._tracked(context, new, view), operations
 
-    async def apply(
-        self, context: Context, namespace: str, name: str, wanted: dict[str, Any], *, force: bool, subresource: str = ""
-    ) -> tuple[Entry, bool]:
-        """Apply to an existing view. Only classes offer hosts; clients cannot create views."""
-        self._get_for_write(namespace, name)
-        return await self._apply(context, namespace, name, wanted, subresource, force=force), False
-
-    async def delete(self, context: Context, namespace: str, name: str, options: DeleteOptions) -> tuple[Entry, bool]:
-        """Release the host. An offer is deleted at once, a claimed host's view after the
-        release."""
-
-        async def attempt() -> tuple[Entry, bool]:
-            entry = self._get_for_write(namespace, name)
-            old = entry.object()
-            self._check_preconditions(old["metadata"], name, options)
-            await self.admit_deletion(context, entry, old)
-            host_entry = self.claims.hosts.find("", host_of(old))
-            host = host_entry.object() if host_entry is not None else None
-            if host_entry is None or host is None or not claimed_by(host, namespace):
-                return await self._withdraw(context, entry, old, host_entry), True
-            if "deletionTimestamp" in old["metadata"]:
-                return entry, False
-            return await self._release(context, entry, host_entry, host), False
-
-        return await self.retrying(name, attempt)
-
-    async def _withdraw(self, context: Context, entry: Entry, old: dict[str, Any], host_entry: Entry | None) -> Entry:
-        """Delete an offer, also from the Host's list of offers, so that it can be made again."""
+    def operations_of_removal(self, entry: Entry, last: dict[str, Any]) -> list[Operation]:
+        """Remove the namespace from the Host's offers, or this one would never be made again."""
+        host_entry = self.claims.hosts.find("", host_of(last))
         host = host_entry.object() if host_entry is not None else {"spec": {}}
         offers = host["spec"].get("offers") or []
-        if host_entry is None or entry.namespace not in offers or "claimRef" in host["spec"] or context.dry_run:
-            return await self._remove(context, entry, old)
+        if host_entry is None or entry.namespace not in offers or "claimRef" in host["spec"]:
+            return []
         host = {**host, "spec": {**host["spec"], "offers": [name for name in offers if name != entry.namespace]}}
-        revision = await self.cache.commit([Delete(entry.key, entry.revision), self.claims.hosts.put(host_entry, host)])
-        return self.decode(entry.key, encode_stored(self.resource, old), revision)
+        return [self.claims.hosts.put(host_entry, host)]
 
-    def _get_for_write(self, namespace: str, name: str) -> Entry:
-        """Return the view.
+    def check_commit(self, old: dict[str, Any] | None, new: dict[str, Any], operations: Sequence[Operation], *, follows: bool) -> None:
+        """Check the view with the Host, and with the Workload that has it."""
+        host = self.claims.hosts.find("", host_of(new))
+        if host is not None:
+            self.claims.check_commit(host, new["metadata"]["namespace"], host.fields[".claimName"], operations, follows=follows)
 
-        Raises NotFound too if another namespace has the host and the offer is about to be
-        withdrawn. So neither this answer nor a later one reveals that the host was taken."""
-        entry = self.get(namespace, name)
-        host = self.claims.hosts.find("", entry.fields[".host"])
-        if host is not None and host.fields[".claimNamespace"] not in ("", None, namespace):
-            raise not_found(self.resource.group, self.resource.plural, name)
-        return entry
+    async def after_commit(self, context: Context, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
+        """Take the other namespaces' offers of a claimed host away. The answer to a claim waits a
+        moment until it is known whether the host's source agrees: 409 when somebody else was faster
+        to take the real host."""
+        await self.claims.show_now(host_of(new))
+        if old is None or "consumerRef" in old["spec"] or "consumerRef" not in new["spec"]:
+            return
+        host = self.claims.hosts.find("", host_of(new))
+        workload = self.claims.workload_of_host(host.object()) if host is not None else None
+        if workload is not None and await self.confirmations.lost(workload.object()):
+            raise self._taken(new["metadata"]["name"])
 
-    async def _wanted(self, context: Context, entry: Entry, old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-        """Return the view that the tenant wants, validated and admitted.
-
-        A tenant cannot write status and the system's metadata."""
-        given = new.get("metadata")
-        meta = metadata.for_update(self.resource, old["metadata"], given if isinstance(given, dict) else {})
-        new = normalize(self.resource, {**sharing(old, new), "metadata": meta, "status": old["status"]}, entry.name, old)
-        admitted = await self.admission.admit(Attributes("UPDATE", context, self.resource, entry.namespace, entry.name, new, old))
-        return admitted or new
-
-    def _tracked(
-        self, context: Context, old: dict[str, Any], view: dict[str, Any], sent: Any, subresource: str, *, applied: bool
-    ) -> dict[str, Any]:
-        """Return the view with its managedFields: the result of an apply, or tracked changes from
-        `old`."""
-        if applied:
-            return settled(old, with_fields(view, sent or []))
-        return settled(old, self.tracking.track(context, old, view, sent, subresource, now()))
+    def _tracked(self, context: Context, new: dict[str, Any], view: dict[str, Any]) -> dict[str, Any]:
+        """Return the view with the managers of what was written, corrected by what the projection
+        leaves out or adds."""
+        return self.claims.views.tracking.track(context, new, view, managed_fields(new), "", metadata.now())
 
     def _view_update(
         self, context: Context, old: dict[str, Any], new: dict[str, Any], host: dict[str, Any], current: Entry | None
@@ -269,7 +216,7 @@ class BareMetalHostViewRegistry(Registry):
         made = await workloads.admit_new(context, entry.namespace, {"metadata": meta, "spec": spec})
         host, made = bound(host, made, update.tenant, namespace_uid)
         if update.action == "give up":
-            made = mark_deleted(made, "") or made
+            made = metadata.mark_deleted(made, "") or made
         view = self.claims.view_object(host, made, entry.namespace, entry.name)
         return view, [workloads.put(None, made, follows=False), self.claims.hosts.put(host_entry, host)]
 
@@ -297,54 +244,42 @@ class BareMetalHostViewRegistry(Registry):
         if update.action != "release":
             return changed
         await workloads.admit_deletion(context, current, changed)
-        return mark_deleted(held_back(changed), "") or changed
+        return metadata.mark_deleted(held_back(changed), "") or changed
 
-    async def _release(self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any]) -> Entry:
-        current = self.claims.workload_of_host(host)
+    async def _release(
+        self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any], current: Entry | None
+    ) -> tuple[dict[str, Any], list[Operation]]:
+        """Return the view marked as deleted, and what releases its host: one commit."""
+        operations: list[Operation] = [self.claims.hosts.put(host_entry, host)]
+        marked = None
         if current is not None:
             await self.claims.workloads.admit_deletion(context, current, current.object())
-        marked = mark_deleted(held_back(current.object()), "") if current is not None else None
-        view = self.claims.view_object(host, marked, entry.namespace, entry.name)
-        # the claim keeps the view, not a finalizer
-        view["metadata"] |= deletion_mark(view["metadata"])
-        operations: list[Operation] = [self.claims.hosts.put(host_entry, host)]
+            marked = metadata.mark_deleted(held_back(current.object()), "")
         if current is not None and marked is not None:
             operations.append(self.claims.workloads.put(current, marked))
-        return await self._commit(context, entry, view, operations, releases=True)
-
-    async def _commit(self, context: Context, entry: Entry, view: dict[str, Any], operations: list[Operation], *, releases: bool) -> Entry:
-        own = self.put(entry, view, follows=False, releases=releases)
-        host_entry = self.claims.hosts.find("", entry.fields[".host"])
-        if host_entry is not None:
-            name = host_entry.fields[".claimName"]
-            self.claims.check_commit(host_entry, entry.namespace, name, [own, *operations], follows=False)
-        if context.dry_run:
-            return self.decode(own.key, own.value, entry.revision)
-        return self.stored(own, await self.cache.commit([own, *operations]))
-
-    async def _withdraw_others(self, host_name: str) -> None:
-        """Withdraw the offers to other namespaces, each in its own commit.
-
-        A conflict means that another write came between; the host controller's next report repeats
-        this."""
-        host_entry = self.claims.hosts.find("", host_name)
-        if host_entry is None:
-            return
-        try:
-            await self.claims.show(host_entry)
-        except Conflict:
-            return
+        view = self.claims.view_object(host, marked, entry.namespace, entry.name)
+        view["metadata"] |= metadata.deletion_mark(view["metadata"])
+        return view, operations
 
     def _taken(self, name: str) -> ApiError:
         return conflict(self.resource.group, self.resource.plural, name, "the host is claimed already; choose another one")
+
+    def _unknown(self, name: str) -> ApiError:
+        return not_found(self.resource.group, self.resource.plural, name)
 
     def _gone(self, name: str) -> ApiError:
         return conflict(self.resource.group, self.resource.plural, name, "the host is no longer offered; choose another one")
 
 
-def _claims(before: dict[str, Any], after: dict[str, Any]) -> bool:
-    """Return whether a write has claimed a free host."""
-    return "consumerRef" not in before["spec"] and "consumerRef" in after["spec"]
+class BareMetalHostViewRegistry(Registry):
+    """Views: stored, but written only as the projection of a Host and a Workload."""
+
+    def __init__(self, cache: WatchCache, claims: Claims, admission: Admission | None = None, group: str = metal3.GROUP) -> None:
+        indexers = {"host": lambda e: [e.fields[".host"]]}
+        resource = baremetalhosts(group, view=True)
+        strategy = BareMetalHostViewStrategy(resource, claims)
+        self.confirmations = strategy.confirmations
+        super().__init__(resource, cache, strategy=strategy, admission=admission, indexers=indexers)
 
 
 def _mark_warning(key: str, limit: int) -> str:

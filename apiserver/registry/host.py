@@ -11,11 +11,11 @@ from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.registry.claims.charge import charge_by_report, charge_of
 from apiserver.registry.claims.claims import Claims, offered_to, unbound
 from apiserver.registry.generic.attributes import Attributes
-from apiserver.registry.generic.registry import ATTEMPTS, Registry
+from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import Column, Resource
 from apiserver.registry.generic.strategy import Strategy
 from apiserver.registry.generic.validation import causes_of, refuse
-from storage.base import Check, Conflict, Delete
+from storage.base import Check, Delete
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -122,20 +122,29 @@ class HostStrategy(Strategy):
                 causes.append(cause("FieldValueInvalid", "Invalid value: field is immutable", "spec.source.uid"))
         return causes
 
-    def companions(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> list[Operation]:
-        """Return operations that update the claimant's view.
+    async def operations(
+        self, context: Context, entry: Entry | None, old: dict[str, Any] | None, new: dict[str, Any]
+    ) -> tuple[dict[str, Any], list[Operation]]:
+        """Update the claimant's view. A cleared claim removes the view and updates the Workload."""
+        if "claimRef" in new["spec"]:
+            return new, self._claimed_view(new)
+        return new, self._unclaim(old, new) if old is not None else []
 
-        A cleared claim removes the view and updates the Workload."""
-        if new is not None and "claimRef" in new["spec"]:
-            workload = self.claims.workload_of_host(new)
-            claim = new["spec"]["claimRef"]
-            key = self.claims.workloads.resource.key(claim["namespace"], claim["name"])
-            known = self.claims.workloads.collection.get(key)
-            check = Check(key, known.revision if known else 0)
-            # Checked even if the view stays the same: a concurrent write of the Workload could
-            # change it.
-            return [*self.claims.view_operations(new, workload.object() if workload else None), check]
-        if old is None or "claimRef" not in old["spec"]:
+    def operations_of_removal(self, entry: Entry, last: dict[str, Any]) -> list[Operation]:
+        """Do what a cleared claim does."""
+        return self._unclaim(last, None)
+
+    def _claimed_view(self, host: dict[str, Any]) -> list[Operation]:
+        workload = self.claims.workload_of_host(host)
+        claim = host["spec"]["claimRef"]
+        key = self.claims.workloads.resource.key(claim["namespace"], claim["name"])
+        known = self.claims.workloads.collection.get(key)
+        check = Check(key, known.revision if known else 0)
+        # Checked even if the view stays the same: a concurrent write of the Workload could change it.
+        return [*self.claims.view_operations(host, workload.object() if workload else None), check]
+
+    def _unclaim(self, old: dict[str, Any], new: dict[str, Any] | None) -> list[Operation]:
+        if "claimRef" not in old["spec"]:
             return []
         operations = self._unclaimed_view(old, new)
         workload = self.claims.workload_of_host(old)
@@ -163,18 +172,9 @@ class HostStrategy(Strategy):
             return [Delete(view.key, view.revision)]
         return self.claims.put_view(new, None, view.namespace, view.name)
 
-    async def after_commit(self, new: dict[str, Any]) -> None:
-        """Update the offers.
-
-        A concurrent write does so too, but its client may disconnect before it is done."""
-        for _ in range(ATTEMPTS):
-            entry = self.claims.hosts.find("", new["metadata"]["name"])
-            if entry is None:
-                return
-            try:
-                return await self.claims.show(entry)
-            except Conflict:
-                continue
+    async def after_commit(self, context: Context, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
+        """Refresh the offers."""
+        await self.claims.show_now(new["metadata"]["name"])
 
 
 class HostRegistry(Registry):

@@ -16,17 +16,19 @@ from apiserver.registry.claims.claims import RELEASE_FINALIZER, Claims, adopting
 from apiserver.registry.claims.projection import taken_from
 from apiserver.registry.fieldmanager import FieldSet
 from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.generic.metadata import mark_deleted
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import Column, Resource
 from apiserver.registry.generic.strategy import Strategy
 from apiserver.registry.generic.validation import causes_of, refuse
 from apiserver.registry.workloadclass import default_class
-from storage.base import Check, Conflict
+from storage.base import Check
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from apiserver.registry.generic.context import Context
+    from apiserver.registry.generic.entry import Entry
     from apiserver.registry.generic.strategy import Admission
     from storage.base import Operation
     from storage.cache import WatchCache
@@ -115,11 +117,10 @@ class WorkloadStrategy(Strategy):
                 new["status"]["host"] = old["status"]["host"]
         return new
 
-    def prepare_delete(self, old: dict[str, Any]) -> dict[str, Any]:
-        """Add the release finalizer if the Workload has a host.
-
-        An earlier version allowed clients to remove it."""
-        return held_back(old) if self.claims.host_of_workload(old) is not None else old
+    def mark_deleted(self, old: dict[str, Any], propagation: str) -> dict[str, Any] | None:
+        """Hold a Workload that has a host by the release finalizer, also where an earlier version
+        let somebody remove it."""
+        return mark_deleted(held_back(old) if self.claims.host_of_workload(old) is not None else old, propagation)
 
     def validate(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:
         """Check that secrets are in the same namespace, and fix the fields that selected the
@@ -184,19 +185,26 @@ class WorkloadStrategy(Strategy):
         terms = class_spec(self.classes, name) if name else None
         return retain_causes(new["spec"], terms) if terms is not None else []
 
-    def companions(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> list[Operation]:
-        """Return operations that update the view of the Workload's host.
+    async def operations(
+        self, context: Context, entry: Entry | None, old: dict[str, Any] | None, new: dict[str, Any]
+    ) -> tuple[dict[str, Any], list[Operation]]:
+        """Update the view of the host that the Workload has."""
+        return new, self._view(old, new) if old is not None else []
 
-        The Host must be unchanged since this decision, even if the view stays the same: a
-        concurrent report could change it."""
-        either = new or old
-        entry = self.claims.host_of_workload(either) if either is not None and old is not None else None
-        if entry is None:
+    def operations_of_removal(self, entry: Entry, last: dict[str, Any]) -> list[Operation]:
+        """Update the view also when the Workload is removed."""
+        return self._view(last, None)
+
+    def _view(self, old: dict[str, Any], new: dict[str, Any] | None) -> list[Operation]:
+        """Return the operations. The Host must be unchanged since this decision, even if the view
+        stays the same: a concurrent report could change it."""
+        host = self.claims.host_of_workload(new or old)
+        if host is None:
             return []
-        check = Check(entry.key, entry.revision)
-        if old is not None and new is not None and taken_from(old) == taken_from(new):
+        check = Check(host.key, host.revision)
+        if new is not None and taken_from(old) == taken_from(new):
             return [check]
-        return [*self.claims.view_operations(entry.object(), new), check]
+        return [*self.claims.view_operations(host.object(), new), check]
 
     def check_commit(self, old: dict[str, Any] | None, new: dict[str, Any], operations: Sequence[Operation], *, follows: bool) -> None:
         """Check the size of the Workload with its host and the host's view."""
@@ -302,7 +310,7 @@ class WorkloadRegistry(Registry):
             operations = self._bind(namespace, namespace_uid, name, target, asked["metadata"])
             if operations and not context.dry_run:
                 await self.cache.commit(operations)
-                await self._withdraw(target)
+                await self.claims.show_now(target)
             return success()
 
         return await self.retrying(name, attempt)
@@ -341,15 +349,6 @@ class WorkloadRegistry(Registry):
         operations = [self.put(entry, workload), self.claims.hosts.put(host_entry, host), *view]
         self.claims.check_commit(host_entry, namespace, name, operations)
         return operations
-
-    async def _withdraw(self, target: str) -> None:
-        """Withdraw the offers of a claimed host. The next write of the Host does so too."""
-        host = self.claims.hosts.find("", target)
-        if host is not None:
-            try:
-                await self.claims.show(host)
-            except Conflict:
-                return
 
 
 def success() -> dict[str, Any]:

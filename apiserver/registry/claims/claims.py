@@ -9,6 +9,7 @@ their own commits.
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.host import ADOPTS, adopted_consumer, reserved_for, uid_of_view
@@ -18,8 +19,9 @@ from apiserver.registry.claims.namespaces import NamespaceUids
 from apiserver.registry.claims.projection import claimed_by, held_for, project
 from apiserver.registry.generic.bounds import check_together
 from apiserver.registry.generic.context import Context, UserInfo
-from apiserver.registry.generic.registry import Registry, now, same
-from storage.base import Check, Delete
+from apiserver.registry.generic.metadata import now
+from apiserver.registry.generic.registry import ATTEMPTS, Registry, same
+from storage.base import Check, Conflict, Delete
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -150,6 +152,17 @@ class Claims:
         Otherwise they could not be released in one commit."""
         there = (host, self.workloads.find(namespace, name), self.view_in(host.name, namespace))
         check_together(there, operations, follows=follows)
+
+    async def show_now(self, host_name: str) -> None:
+        """Update the views as `show` does, again after a concurrent write.
+
+        A crash may leave it undone: the host controller's next report repeats it."""
+        for _ in range(ATTEMPTS):
+            entry = self.hosts.find("", host_name)
+            if entry is None:
+                return
+            with suppress(Conflict):
+                return await self.show(entry)
 
     async def show(self, host_entry: Entry) -> None:
         """Update the views of an unclaimed host: one in each namespace that it is offered to, no

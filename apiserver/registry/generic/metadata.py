@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import random
 import re
+import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["LIMITS", "SYSTEM_FIELDS", "for_create", "for_update", "generated_name"]
+__all__ = ["LIMITS", "SYSTEM_FIELDS", "deletion_mark", "for_create", "for_update", "generated_name", "mark_deleted", "now"]
 
 SYSTEM_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion")
 """The fields that the system sets. A client's values are overwritten."""
@@ -54,6 +56,16 @@ LIMITS = {"labels": 512, "annotations": 1024, "finalizers": 64, "ownerReferences
 """The largest number of each that an object may have.
 
 The limits exceed any client's need, and keep all work on them short."""
+
+
+def now() -> str:
+    """Return the time in the format of metadata: RFC 3339, UTC, whole seconds."""
+    return _stamp(int(time.time()))
+
+
+@lru_cache(maxsize=1)
+def _stamp(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
 
 
 def generated_name(prefix: str) -> str:
@@ -340,3 +352,23 @@ def _owner_causes(owners: list[dict[str, Any]]) -> Iterable[dict[str, str]]:
     if len(controllers) > 1:
         why = f'Only one reference can have Controller set to true. Found "true" in references for {" and ".join(controllers)}'
         yield cause("FieldValueInvalid", f"Invalid value: {why}", "metadata.ownerReferences")
+
+
+def mark_deleted(obj: dict[str, Any], propagation: str) -> dict[str, Any] | None:
+    """Return the object marked as deleted, or None if it has no finalizers and can be removed at
+    once."""
+    meta = obj["metadata"]
+    finalizers = [f for f in meta.get("finalizers") or [] if not propagation or f not in ("orphan", "foregroundDeletion")]
+    if propagation in ("Foreground", "Orphan"):
+        finalizers.append("foregroundDeletion" if propagation == "Foreground" else "orphan")
+    if not finalizers:
+        return None
+    marked = {**meta, "finalizers": finalizers}
+    if "deletionTimestamp" not in meta:
+        marked |= deletion_mark(meta)
+    return {**obj, "metadata": marked}
+
+
+def deletion_mark(meta: dict[str, Any]) -> dict[str, Any]:
+    """Return the metadata fields that mark the beginning of a deletion."""
+    return {"deletionTimestamp": now(), "deletionGracePeriodSeconds": 0, "generation": meta.get("generation", 0) + 1}

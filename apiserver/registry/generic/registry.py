@@ -8,8 +8,6 @@ adds its rules by its Strategy.
 
 from __future__ import annotations
 
-import time
-from functools import lru_cache
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,11 +22,12 @@ from apiserver.apis.status import (
 from apiserver.registry.generic import bounds, labels, metadata
 from apiserver.registry.generic.attributes import Attributes
 from apiserver.registry.generic.entry import Drafts, Entry, Known, decoder, encode_stored, unversioned
+from apiserver.registry.generic.metadata import now
 from apiserver.registry.generic.sharing import sharing
 from apiserver.registry.generic.strategy import Admission, AdmitEverything, Strategy
 from apiserver.registry.generic.tracking import Tracking, settled, with_fields
 from apiserver.registry.generic.validation import normalize, refuse
-from storage.base import Conflict, Delete, Operation, Priority, Put
+from storage.base import Conflict, Delete, Priority, Put
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.resource import Resource
     from storage.cache import Collection, WatchCache
 
-__all__ = ["PRIVATE", "Registry", "now"]
+__all__ = ["PRIVATE", "Registry"]
 
 T = TypeVar("T")
 
@@ -49,16 +48,6 @@ Permission to get it is permission to see a kind's objects in full (see Registry
 ATTEMPTS = 32
 """How often a write starts again after conflicts. Each lost attempt means that another write
 won."""
-
-
-def now() -> str:
-    """Return the time in the format of metadata: RFC 3339, UTC, whole seconds."""
-    return _stamp(int(time.time()))
-
-
-@lru_cache(maxsize=1)
-def _stamp(second: int) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(second))
 
 
 class Registry:
@@ -102,6 +91,12 @@ class Registry:
         entry = self.find(namespace, name)
         if entry is None:
             raise not_found(self.resource.group, self.resource.plural, name)
+        return entry
+
+    def get_for_write(self, namespace: str, name: str) -> Entry:
+        """Return the object's latest state to a client that is to write it. Raises NotFound."""
+        entry = self.get(namespace, name)
+        self.strategy.check_access(entry)
         return entry
 
     async def create(self, context: Context, namespace: str, obj: dict[str, Any], *, applied: bool = False) -> Entry:
@@ -158,13 +153,14 @@ class Registry:
         managedFields."""
 
         async def attempt() -> Entry:
-            entry = self.get(namespace, name)
+            entry = self.get_for_write(namespace, name)
             old = entry.object()
             new = change(old)
             await context.breathe(len(entry.json))
             return await self._replace(context, entry, old, new, subresource, applied=applied)
 
-        return await self.retrying(name, attempt)
+        with context.settling():
+            return await self.retrying(name, attempt)
 
     async def apply(
         self, context: Context, namespace: str, name: str, wanted: dict[str, Any], *, force: bool, subresource: str = ""
@@ -174,7 +170,7 @@ class Registry:
         `wanted` has the fields that the client wants to own."""
 
         async def attempt() -> tuple[Entry, bool]:
-            if self.find(namespace, name) is not None or subresource:
+            if self.find(namespace, name) is not None or subresource or "create" not in self.resource.verbs:
                 return await self._apply(context, namespace, name, wanted, subresource, force=force), False
             uid = (wanted.get("metadata") or {}).get("uid")
             if uid:
@@ -233,11 +229,12 @@ class Registry:
         self, context: Context, entry: Entry, old: dict[str, Any], new: dict[str, Any], subresource: str, *, applied: bool
     ) -> Entry:
         new = await self.admit_change(context, entry, old, new, subresource, applied=applied)
-        if "deletionTimestamp" in old["metadata"] and not new["metadata"].get("finalizers"):
+        if "deletionTimestamp" in old["metadata"] and self.strategy.may_end(new):
             await self._remove(context, entry, new)
             # as kube-apiserver, return no other resourceVersion to the writer
             return self.decode(entry.key, encode_stored(self.resource, new), entry.revision)
         if same(old, new):
+            context.settle(False)  # a previous attempt may have been charged
             return entry
         return await self._store(context, entry, new, old, follows=subresource == "status")
 
@@ -253,11 +250,11 @@ class Registry:
         Returns the last state, and whether the object is gone now."""
 
         async def attempt() -> tuple[Entry, bool]:
-            entry = self.get(namespace, name)
+            entry = self.get_for_write(namespace, name)
             old = entry.object()
             self._check_preconditions(old["metadata"], name, options)
             await self.admit_deletion(context, entry, old)
-            marked = mark_deleted(self.strategy.prepare_delete(old), options.propagation)
+            marked = self.strategy.mark_deleted(old, options.propagation)
             if marked is None:
                 return await self._remove(context, entry, old), True
             if same(old, marked):
@@ -308,13 +305,18 @@ class Registry:
     ) -> Entry:
         """Commit a create (`entry` is None) or an update. Raises storage.Conflict after a
         concurrent write."""
-        own = self.put(entry, new, follows=follows)
-        operations = [own, *self.strategy.companions(old, new)]
+        releases = old is not None and self.strategy.releases(old, new)
+        new, others = await self.strategy.operations(context, entry, old, new)
+        if entry is not None and new is old:
+            return entry
+        own = self.put(entry, new, follows=follows, releases=releases)
+        operations = [own, *others]
         self.strategy.check_commit(old, new, operations, follows=follows)
         if context.dry_run:
             return self.decode(own.key, own.value, entry.revision) if entry else unversioned(self.decode(own.key, own.value, 0))
         revision = await self.cache.commit(operations)
-        await self.strategy.after_commit(new)
+        context.settle(True)
+        await self.strategy.after_commit(context, old, new)
         return self.stored(own, revision)
 
     def put(self, current: Entry | None, obj: dict[str, Any], *, follows: bool = True, releases: bool = False) -> Put:
@@ -347,8 +349,8 @@ class Registry:
     async def _remove(self, context: Context, entry: Entry, last: dict[str, Any]) -> Entry:
         if context.dry_run:
             return entry
-        operations: list[Operation] = [Delete(entry.key, expected=entry.revision)]
-        revision = await self.cache.commit(operations + self.strategy.companions(last, None))
+        operations = [Delete(entry.key, expected=entry.revision), *self.strategy.operations_of_removal(entry, last)]
+        revision = await self.cache.commit(operations)
         return self.decode(entry.key, encode_stored(self.resource, last), revision)
 
 
@@ -368,23 +370,3 @@ def same(old: dict[str, Any], new: dict[str, Any]) -> bool:
 def stripped(obj: dict[str, Any]) -> dict[str, Any]:
     """Return the object without its resourceVersion."""
     return {**obj, "metadata": {k: v for k, v in obj["metadata"].items() if k != "resourceVersion"}}
-
-
-def mark_deleted(obj: dict[str, Any], propagation: str) -> dict[str, Any] | None:
-    """Return the object marked as deleted, or None if it has no finalizers and can be removed at
-    once."""
-    meta = obj["metadata"]
-    finalizers = [f for f in meta.get("finalizers") or [] if not propagation or f not in ("orphan", "foregroundDeletion")]
-    if propagation in ("Foreground", "Orphan"):
-        finalizers.append("foregroundDeletion" if propagation == "Foreground" else "orphan")
-    if not finalizers:
-        return None
-    marked = {**meta, "finalizers": finalizers}
-    if "deletionTimestamp" not in meta:
-        marked |= deletion_mark(meta)
-    return {**obj, "metadata": marked}
-
-
-def deletion_mark(meta: dict[str, Any]) -> dict[str, Any]:
-    """Return the metadata fields that mark the beginning of a deletion."""
-    return {"deletionTimestamp": now(), "deletionGracePeriodSeconds": 0, "generation": meta.get("generation", 0) + 1}

@@ -1,17 +1,19 @@
-"""Define the hooks of a kind: around creation, update and deletion, and companions in the
-commit."""
+"""Define the hooks of a kind: around creation, update and deletion, and for what else is committed
+with an object."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
 
 from apiserver.registry.fieldmanager import EMPTY, FieldSet
+from apiserver.registry.generic.metadata import mark_deleted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from apiserver.registry.generic.attributes import Attributes
     from apiserver.registry.generic.context import Context
+    from apiserver.registry.generic.entry import Entry
     from storage.base import Operation
 
 __all__ = ["Admission", "AdmitEverything", "Strategy"]
@@ -39,11 +41,19 @@ class Strategy:
         new.pop("status", None)
         return {**new, "status": old["status"]} if "status" in old else new
 
-    def prepare_delete(self, old: dict[str, Any]) -> dict[str, Any]:
-        """Add the finalizers that the object needs before it is deleted or marked as deleted.
+    def check_access(self, entry: Entry) -> None:
+        """Raise ApiError (404), before an update or a deletion, for an object that the client may
+        not know of any more."""
 
-        The hook may change and return the object."""
-        return old
+    def mark_deleted(self, old: dict[str, Any], propagation: str) -> dict[str, Any] | None:
+        """Return the object as it stays until what keeps it has ended: as a rule its finalizers.
+        None when it can be removed at once."""
+        return mark_deleted(old, propagation)
+
+    def may_end(self, new: dict[str, Any]) -> bool:
+        """Return whether an update removes the object, which is marked as deleted, because nothing
+        keeps it any more."""
+        return not new["metadata"].get("finalizers")
 
     def fill(self, old: dict[str, Any] | None, new: dict[str, Any], subresource: str) -> dict[str, Any]:
         """Fill the values that the server chooses for fields that the client left out.
@@ -64,18 +74,34 @@ class Strategy:
         creation."""
         return []
 
-    def companions(self, old: dict[str, Any] | None, new: dict[str, Any] | None) -> list[Operation]:
-        """Return operations on *other* resources for the same commit. `new` is None for a
-        deletion."""
+    def releases(self, old: dict[str, Any], new: dict[str, Any]) -> bool:
+        """Return whether an update is part of a release, which may use the last room of a full
+        store."""
+        return False
+
+    async def operations(
+        self, context: Context, entry: Entry | None, old: dict[str, Any] | None, new: dict[str, Any]
+    ) -> tuple[dict[str, Any], list[Operation]]:
+        """Return the object as it is stored, and the operations on *other* objects in the same
+        commit; `old` itself when nothing is to be stored. `new` is validated and admitted; `entry`
+        and `old` are None on creation.
+
+        What the client changes in another object by this write is validated and admitted by that
+        object's registry (`admit_new`, `admit_change`, `admit_deletion`). `Registry.put` of its own
+        registry stores every object, and checks its size."""
+        return new, []
+
+    def operations_of_removal(self, entry: Entry, last: dict[str, Any]) -> list[Operation]:
+        """Return the operations on *other* objects in the commit that removes this one."""
         return []
 
     def check_commit(self, old: dict[str, Any] | None, new: dict[str, Any], operations: Sequence[Operation], *, follows: bool) -> None:
-        """Raise ApiError (413) if the object and its companions are too large for one commit."""
+        """Raise ApiError (413) when the object and the others in the commit are too large together."""
 
-    async def after_commit(self, new: dict[str, Any]) -> None:
-        """Continue after a durable write with work whose parts are commits of their own.
-
-        A crash may interrupt it at any point, so a caller must be able to request it again."""
+    async def after_commit(self, context: Context, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
+        """Do what follows a durable write, each part in a commit of its own. A crash may cut it
+        short at any point, so somebody must ask for it again. An ApiError becomes the answer, but
+        does not undo the write."""
 
 
 class Admission(Protocol):

@@ -276,7 +276,7 @@ class StoredObjects(RuleBasedStateMachine):
 
     async def _release(self, host: str) -> None:
         bench = self.bench
-        entry = bench.catalog.views.claims.workload_of_host(bench.hosts.get("", host).object())
+        entry = bench.catalog.hosts.claims.workload_of_host(bench.hosts.get("", host).object())
         if entry is None:
             return
         where, name = entry.namespace, entry.name

@@ -141,10 +141,10 @@ async def unlike_nothing(bench: Bench, namespace: str) -> None:
 
 
 async def test_an_offer_that_is_not_withdrawn_yet_says_nothing_of_the_claim(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def killed(host_name: str) -> None:
+    async def killed(context: object, old: object, new: object) -> None:
         """The server dies before it withdraws the other offers."""
 
-    monkeypatch.setattr(bench.views, "_withdraw_others", killed)
+    monkeypatch.setattr(bench.views.strategy, "after_commit", killed)
     await bench.add_host()
     await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
     assert bench.view("tenant-b", "node-0") is not None
