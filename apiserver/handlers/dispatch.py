@@ -16,7 +16,7 @@ from apiserver.handlers.discovery.version import Version
 from apiserver.handlers.get import get
 from apiserver.handlers.list import list_
 from apiserver.handlers.patch import patch
-from apiserver.handlers.scope import Scope, fresh
+from apiserver.handlers.scope import READS, Scope, fresh
 from apiserver.handlers.update import update
 from apiserver.handlers.watch import watch
 from apiserver.handlers.watchers.registry import Watches
@@ -115,13 +115,10 @@ class Api:
             raise refusal
         if info.verb not in route.verbs or (call.http.method == "HEAD" and info.verb == "watch"):
             raise method_not_allowed(info.group, info.resource)
-        reading = info.verb in ("get", "list", "watch")
-        if not reading:
-            # a write decides by current data, including what another replica has just acknowledged
-            await fresh(route.scope, None)
+        await fresh(route.scope, info.verb, call.query)
         if info.subresource not in ("", "status"):
             return await connect(call, route.scope)
-        return await VERBS[info.verb](call, route.reduced if reading and not call.privileged else route.scope)
+        return await VERBS[info.verb](call, route.reduced if info.verb in READS and not call.privileged else route.scope)
 
 
 def _refusal(info: RequestInfo, *, namespaced: bool) -> ApiError | None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apiserver.handlers.request.negotiation import negotiate
-from apiserver.handlers.request.options import resource_version
 from apiserver.handlers.response.respond import respond_entry
-from apiserver.handlers.scope import fresh
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -21,6 +19,5 @@ __all__ = ["get"]
 async def get(call: Call, scope: Scope) -> web.StreamResponse:
     """Answer 200 with the object. A GET of the status subresource returns the whole object too."""
     form = negotiate(call)
-    await fresh(scope, resource_version(call.query))
     entry = scope.registry.get(scope.namespace(call), call.info.name)
     return respond_entry(call, form, scope.resource, entry)

@@ -17,11 +17,10 @@ from apiserver.handlers.request.negotiation import negotiate
 from apiserver.handlers.request.options import ListOptions, list_options
 from apiserver.handlers.request.timebudget import TURNS
 from apiserver.handlers.response import metadata, table
-from apiserver.handlers.response.continuetoken import Token
+from apiserver.handlers.response.continuetoken import LATEST, Token
 from apiserver.handlers.response.errors import too_large_revision
 from apiserver.handlers.response.listbody import Parts
 from apiserver.handlers.response.respond import stream
-from apiserver.handlers.scope import fresh
 from apiserver.registry.generic import labels
 from apiserver.registry.generic.selectors import Selector
 from storage.base import Compacted, FutureRevision
@@ -75,9 +74,7 @@ async def page(scope: Scope, info: RequestInfo, options: ListOptions) -> Page:
     if options.continue_:
         return await _next(scope, info, options, Token.decode(options.continue_))
     if options.revision and (options.match == "Exact" or (options.limit and not options.match)):
-        await fresh(scope, options.revision)
         return await _snapshot(scope, info, options, Token(options.revision, prefix_of(scope, info)))
-    await fresh(scope, options.revision)
     return await _live(scope, info, options, "")
 
 
@@ -163,10 +160,7 @@ async def _next(scope: Scope, info: RequestInfo, options: ListOptions, token: To
     start = scope.resource.prefix + token.start
     if not start.startswith(prefix):
         raise bad_request("continue key is not valid: it belongs to another list")
-    if token.revision == -1:
-        await fresh(scope, None)
-        return await _live(scope, info, options, start)
-    if token.revision == scope.registry.collection.revision:
+    if token.revision in (LATEST, scope.registry.collection.revision):
         return await _live(scope, info, options, start)
     return await _snapshot(scope, info, options, Token(token.revision, start, token.remaining))
 
@@ -220,4 +214,4 @@ _TOKEN_EXPIRED = (
 def _expired(scope: Scope, options: ListOptions, token: Token) -> ApiError:
     if not options.continue_:
         return expired(f"The resourceVersion for the provided list is too old: {token.revision}; list without one")
-    return _ExpiredToken(Token(-1, token.start.removeprefix(scope.resource.prefix)).encode())
+    return _ExpiredToken(Token(LATEST, token.start.removeprefix(scope.resource.prefix)).encode())

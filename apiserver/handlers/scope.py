@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from apiserver.handlers.request.options import resource_version
+from apiserver.handlers.response.continuetoken import LATEST, Token
 from apiserver.handlers.response.errors import too_large_revision
 from apiserver.handlers.watchers.broadcaster import Fanout
 from apiserver.handlers.watchers.frames import Memo
@@ -12,6 +14,7 @@ from apiserver.registry.generic.schema import model_schema
 from storage.base import FutureRevision
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from apiserver.handlers.request.call import Call
@@ -19,8 +22,9 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.registry import Registry
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["PATIENCE", "Scope", "fresh"]
+__all__ = ["PATIENCE", "READS", "Scope", "fresh"]
 
+READS, LISTS = ("get", "list", "watch"), ("list", "deletecollection")
 PATIENCE = 3.0
 """The seconds to wait for a resourceVersion from the future (kube-apiserver's blockTimeout)."""
 
@@ -52,15 +56,24 @@ class Scope:
         return call.info.namespace if self.resource.namespaced else ""
 
 
-async def fresh(scope: Scope, revision: int | None) -> None:
-    """Wait until reads are as fresh as `revision` requires. Raises ApiError (504) after PATIENCE.
+async def fresh(scope: Scope, verb: str, query: Mapping[str, str]) -> None:
+    """Wait until the state is as fresh as the request requires. Raises ApiError (504) after
+    PATIENCE.
 
-    None means linearizable, 0 any state, and another number not older than that revision."""
-    cache = scope.registry.cache
-    if revision is None:
+    A write decides by current data, including what another replica has just acknowledged. A read
+    is linearizable without resourceVersion, takes any state for 0, and otherwise none that is older
+    than that revision."""
+    cache, revision = scope.registry.cache, _revision(verb, query)
+    if revision is None or verb not in READS:
         await cache.confirm()
-    elif revision:
+    if revision:
         try:
             await cache.wait_for(revision, PATIENCE)
         except FutureRevision as error:
             raise too_large_revision(error.revision, error.current) from None
+
+
+def _revision(verb: str, query: Mapping[str, str]) -> int | None:
+    if verb in LISTS and query.get("continue"):
+        return None if Token.decode(query["continue"]).revision == LATEST else 0
+    return resource_version(query) if verb in (*READS, *LISTS) else None

@@ -20,7 +20,6 @@ from apiserver.handlers.request.timebudget import TURNS, charging
 from apiserver.handlers.response.errors import from_storage
 from apiserver.handlers.response.metadata import wrong_form
 from apiserver.handlers.response.respond import CHUNK, headers
-from apiserver.handlers.scope import fresh
 from apiserver.handlers.watchers.frames import INITIAL_EVENTS_END, Frames, error_frame
 from storage.base import Compacted, Unavailable
 
@@ -74,20 +73,13 @@ async def watch(call: Call, scope: Scope) -> web.StreamResponse:
     prefix = prefix_of(scope, call.info, options.selector)
     chunked = call.http.version >= HttpVersion11
     frames = Frames(scope.resource, form, prefix, options.selector, call.query, scope.memo, chunked=chunked)
-    initial = await _prepare(scope, options)
+    initial = not options.revision if options.initial_events is None else options.initial_events
     response = web.StreamResponse(headers=headers(call, form))
     stream = _Stream(call, response, frames, options, scope.watches.unread)
     with scope.watches.running():
         if not scope.watches.stopping:
             await _serve(scope, stream, initial, prefix)
     return await stream.end()
-
-
-async def _prepare(scope: Scope, options: ListOptions) -> bool:
-    """Wait until the state is fresh enough. Return whether the watch begins with the present
-    objects."""
-    await fresh(scope, options.revision)
-    return not options.revision if options.initial_events is None else options.initial_events
 
 
 async def _serve(scope: Scope, stream: _Stream, initial: bool, prefix: str) -> None:

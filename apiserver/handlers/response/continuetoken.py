@@ -13,8 +13,10 @@ import orjson
 
 from apiserver.apis.status import bad_request
 
-__all__ = ["Token"]
+__all__ = ["LATEST", "Token"]
 
+LATEST = -1
+"""The revision of a token that continues with the latest state."""
 VERSION = "meta.k8s.io/v1"
 
 
@@ -22,8 +24,7 @@ VERSION = "meta.k8s.io/v1"
 class Token:
     """The state of a list in pages.
 
-    revision: the revision of the snapshot, -1 for a list that continues with the latest state
-    instead.
+    revision: the revision of the snapshot, or LATEST.
 
     start: the first key to return, below the kind's prefix.
 
