@@ -36,8 +36,10 @@ __all__ = [
     "HostStatus",
     "adopted_consumer",
     "host_name",
+    "is_open_to",
     "reserved_for",
     "uid_of_view",
+    "unavailable_reason",
     "view_uid",
 ]
 
@@ -82,6 +84,25 @@ def reserved_for(host: Mapping[str, Any]) -> str | None:
     Returns "" if no namespace may have it, and None if every namespace may."""
     status = host.get("status") or {}
     return str(status.get("dirtyForUID") or "") if status.get("dirtyFor") else None
+
+
+def is_open_to(reserved: str | None, namespace_uid: str) -> bool:
+    """Return whether the namespace with this uid may have a Host that is reserved as `reserved_for`
+    says."""
+    return reserved is None or bool(reserved and reserved == namespace_uid)
+
+
+def unavailable_reason(host: Mapping[str, Any]) -> str | None:
+    """Return why nobody can claim the Host now: Bound, Deleting, NotReady, or what its provider
+    says. None when it is free, for all or for one namespace (see reserved_for)."""
+    status = host.get("status") or {}
+    if host["spec"].get("claimRef"):
+        return "Bound"
+    if host["metadata"].get("deletionTimestamp"):
+        return "Deleting"
+    if not status.get("report"):
+        return "NotReady"
+    return None if status.get("available") else status.get("reason") or "Unavailable"
 
 
 def adopted_consumer(reference: Mapping[str, Any]) -> str:

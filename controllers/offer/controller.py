@@ -10,12 +10,12 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from apiserver.apis.host import reserved_for
+from apiserver.apis.host import reserved_for, unavailable_reason
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, deleting, name_of, uid_of
 from controllers import kinds
 from controllers.classaccess import admits, is_active
-from controllers.offer.plan import changes, current_offers, hardware_kind, is_offerable
+from controllers.offer.plan import changes, current_offers, hardware_kind
 from controllers.runtime.controller import Controller, Result
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _relevant(host: Object) -> tuple[object, ...]:
     """Return the parts of a Host on which the plan depends. They change less often than reports
     arrive."""
     claimed, offers = bool(host["spec"].get("claimRef")), current_offers(host)
-    if not is_offerable(host):
+    if unavailable_reason(host):
         held = (host.get("status") or {}).get("held") or {}
         return host["spec"]["className"], claimed, offers, held.get("namespace"), held.get("namespaceUID")
     return host["spec"]["className"], claimed, offers, hardware_kind(host), reserved_for(host)

@@ -15,13 +15,13 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from apiserver.apis.bounded import remembering
-from apiserver.apis.host import reserved_for
+from apiserver.apis.host import is_open_to, reserved_for, unavailable_reason
 from apiserver.client.objects import Object, name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Offered", "changes", "current_offers", "hardware_kind", "held_offers", "is_offerable", "plan"]
+__all__ = ["Offered", "changes", "current_offers", "hardware_kind", "held_offers", "plan"]
 
 MIX, MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 
@@ -34,13 +34,6 @@ class Offered:
     name: str
     kind: str
     dirty_for: str | None = None
-
-
-def is_offerable(host: Object) -> bool:
-    """Return whether the Host is free and available now."""
-    status = host.get("status") or {}
-    claimed = bool(host["spec"].get("claimRef"))
-    return not claimed and bool(status.get("available") and status.get("report")) and not host["metadata"].get("deletionTimestamp")
 
 
 def held_offers(host: Object, namespaces: Mapping[str, str]) -> list[str]:
@@ -75,8 +68,8 @@ def changes(hosts: Sequence[Object], namespaces: Mapping[str, str], limit: int |
 
     Claimed hosts stay unchanged. `namespaces` maps names to uids."""
     unclaimed = [host for host in hosts if not host["spec"].get("claimRef")]
-    wanted = plan((offered(host) for host in unclaimed if is_offerable(host)), namespaces, limit)
-    wanted |= {name_of(host): held_offers(host, namespaces) for host in unclaimed if not is_offerable(host)}
+    wanted = {name_of(host): held_offers(host, namespaces) for host in unclaimed if unavailable_reason(host)}
+    wanted |= plan((offered(host) for host in unclaimed if not unavailable_reason(host)), namespaces, limit)
     return [(name_of(host), wanted[name_of(host)]) for host in unclaimed if current_offers(host) != wanted[name_of(host)]]
 
 
@@ -89,7 +82,7 @@ def plan(hosts: Iterable[Offered], namespaces: Mapping[str, str], limit: int | N
     points = {host.name: _point(host.name) for host in known} if limit is not None else {}
     result: dict[str, set[str]] = {host.name: set() for host in known}
     for namespace, uid in namespaces.items():
-        eligible = [host for host in known if host.dirty_for is None or (host.dirty_for and host.dirty_for == uid)]
+        eligible = [host for host in known if is_open_to(host.dirty_for, uid)]
         chosen = eligible if limit is None or len(eligible) <= limit else _choose(eligible, _point(namespace), points, limit)
         for host in chosen:
             result[host.name].add(namespace)

@@ -11,6 +11,7 @@ from collections import Counter, OrderedDict, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from apiserver.apis.host import unavailable_reason
 from apiserver.client.clock import Clock, LoopClock
 from apiserver.client.objects import Object, name_of
 from controllers.scheduler.fit import OTHERS_DATA, OWN, Candidate, candidate, misfits
@@ -171,20 +172,14 @@ def unfree(host: Object) -> str | None:
     """Return why the Host is not free, as a phrase that many hosts share, or None if it is free.
 
     The phrase is suitable for tenants."""
-    if host["spec"].get("claimRef"):
-        return "are claimed"
-    if host["metadata"].get("deletionTimestamp"):
-        return "are going away"
-    status = host.get("status") or {}
-    if not status.get("report"):
-        return "are not ready"
-    if not status.get("available"):
-        return PHRASES.get(status.get("reason") or "", "are not available")
-    return None
+    reason = unavailable_reason(host)
+    return None if reason is None else PHRASES.get(reason, "are not available")
 
 
 PHRASES = {
+    "Bound": "are claimed",
     "Claimed": "are being released",
+    "Deleting": "are going away",
     "Dirty": OTHERS_DATA,
     "HostError": "report an error",
     "InUse": "are in use",

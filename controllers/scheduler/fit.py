@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from apiserver.apis.host import reserved_for
+from apiserver.apis.host import is_open_to, reserved_for
 from apiserver.apis.quantity import GI, MI, parse_quantity
 from apiserver.client.objects import Object, matches, name_of
 
@@ -158,7 +158,7 @@ def needs(workload: Object, namespace_uid: str = "") -> Needs:
 def misfit(host: Candidate, want: Needs) -> str | None:
     """Return the first reason why the host does not fit, as a phrase that many hosts share, or
     None."""
-    if host.dirty_for is not None and (not host.dirty_for or host.dirty_for != want.namespace_uid):
+    if not is_open_to(host.dirty_for, want.namespace_uid):
         return OTHERS_DATA
     if want.own and host.dirty_for is None:
         return "are new to the namespace"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
+from apiserver.apis.host import unavailable_reason
+
 if TYPE_CHECKING:
     from apiserver.client.objects import Object
 
@@ -42,7 +44,7 @@ def traits(host: Object | None) -> tuple[str, tuple[str, ...]]:
     status, claimed = host.get("status") or {}, bool(host["spec"].get("claimRef"))
     found = {
         "total": True,
-        "free": bool(status.get("available")) and not claimed,
+        "free": unavailable_reason(host) is None,
         "claimed": claimed,
         "unhealthy": status.get("reason") in UNHEALTHY,
         "dirty": bool(status.get("dirtyFor")),

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from apiserver.apis.host import unavailable_reason
 from apiserver.apis.metal3 import UNHEALTHY
 
 if TYPE_CHECKING:
@@ -45,5 +46,4 @@ def charge_by_report(charge: dict[str, Any] | None, status: Mapping[str, Any]) -
 
 def takes_again(host: Mapping[str, Any], namespace: str) -> bool:
     """Return whether the namespace could have the host that nobody else can have because of it."""
-    status = host.get("status") or {}
-    return bool(status.get("available")) and status.get("dirtyFor") == namespace and "claimRef" not in host["spec"]
+    return unavailable_reason(host) is None and host["status"].get("dirtyFor") == namespace

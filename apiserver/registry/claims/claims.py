@@ -12,7 +12,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from apiserver.apis.host import ADOPTS, adopted_consumer, reserved_for, uid_of_view
+from apiserver.apis.host import ADOPTS, adopted_consumer, is_open_to, reserved_for, uid_of_view, unavailable_reason
 from apiserver.apis.names import RELEASE_FINALIZER
 from apiserver.apis.workload import HOST_CHOSEN
 from apiserver.registry.claims.namespaces import NamespaceUids
@@ -238,12 +238,10 @@ def free_reason(host: dict[str, Any], namespace_uid: str) -> str | None:
     """Return why the namespace with this uid cannot have the host now, or None if it can.
 
     The text reveals nothing about other tenants."""
-    status = host.get("status") or {}
-    if host["spec"].get("claimRef"):
-        return "the host is claimed already; choose another one"
-    if "deletionTimestamp" in host["metadata"] or not status.get("available") or "report" not in status:
-        return "the host is not available at the moment; choose another one"
-    if (reserved := reserved_for(host)) is not None and (not reserved or reserved != namespace_uid):
+    if (reason := unavailable_reason(host)) is not None:
+        state = "claimed already" if reason == "Bound" else "not available at the moment"
+        return f"the host is {state}; choose another one"
+    if not is_open_to(reserved_for(host), namespace_uid):
         return "the host has not been cleaned since its last use; choose another one"
     return None
 

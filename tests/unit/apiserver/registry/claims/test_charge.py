@@ -42,7 +42,7 @@ def test_a_workload_that_goes_on_leaves_no_charge() -> None:
 
 
 def test_only_the_namespace_itself_takes_an_uncleaned_host_again() -> None:
-    host: dict[str, Any] = {"spec": {}, "status": {"available": True, "dirtyFor": "a"}}
+    host: dict[str, Any] = {"metadata": {}, "spec": {}, "status": {"available": True, "report": {"name": "n"}, "dirtyFor": "a"}}
     assert takes_again(host, "a")
     assert not takes_again(host, "b")
     assert not takes_again({**host, "status": {"available": False, "dirtyFor": "a"}}, "a")
