@@ -214,16 +214,16 @@ class Applied:
     unknown."""
     empty: bool = False
     """Whether the real host has nothing installed, and no operation is in progress."""
-    consumed: tuple[str, ...] = ()
+    consumed_annotations: tuple[str, ...] = ()
     """The tenant's one-shot annotations that took effect and can be removed."""
     stalled: str = ""
     """Why the host does not follow although everything was written, for the tenant; empty if it
     follows."""
-    handed_back: bool = False
+    returned_to_previous_owner: bool = False
     """Whether the adopted claim was returned to its consumer at the source.
 
     A Workload that was created for the claim is then deleted."""
-    untouched: bool = False
+    rejected_cleanly: bool = False
     """Whether the host is unavailable and nothing was changed on it.
 
     The scheduler may then pick another host, unless the host was requested by name."""

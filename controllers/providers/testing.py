@@ -218,7 +218,7 @@ class ProviderTests:
             assert refused.bound.status is False
             assert refused.synchronized.status is False
             assert refused.bound.message
-            assert refused.untouched, "the loser may have another host"
+            assert refused.rejected_cleanly, "the loser may have another host"
             await released(provider, second)
             assert (await provider.apply(first)).bound.status is True, "a loser's release does not touch the winner"
             await eventually(lambda: source.runs(host.name) == "http://images.example/os")

@@ -200,15 +200,15 @@ class WorkloadController:
             log.warning("workload %s: %s", key_of(workload), error)
             return Result(requeue_after=POLL_RELEASE)
         self._failing.pop(key_of(workload), None)
-        if applied.untouched and merely_chosen(workload):
+        if applied.rejected_cleanly and merely_chosen(workload):
             workload = await report_status(self._cluster, workload, giving_up_status(workload, applied.bound))
             return await self._give_up(workload, host)
-        if applied.untouched and applied.bound.reason == "HostTaken" and lost_claim(workload):
+        if applied.rejected_cleanly and applied.bound.reason == "HostTaken" and lost_claim(workload):
             await self._drop(
                 workload, "Warning", "HostTaken", "somebody else was faster to take the host: its consumer has to choose another one"
             )
             return None
-        if applied.handed_back and kinds.CLAIMED_THROUGH in labels_of(workload):
+        if applied.returned_to_previous_owner and kinds.CLAIMED_THROUGH in labels_of(workload):
             await self._drop(workload, "Normal", "HandedBack", "its consumer keeps using the host where it came from")
             return None
         await report(self._cluster, workload, host, applied)
@@ -284,9 +284,9 @@ class WorkloadController:
         """Remove annotations of completed reboots from the tenant's view, as BMO does on its
         host."""
         view = (host["spec"].get("view") or {}).get("name")
-        if not applied.consumed or not view:
+        if not applied.consumed_annotations or not view:
             return
-        patch = {"metadata": {"annotations": dict.fromkeys(applied.consumed)}}
+        patch = {"metadata": {"annotations": dict.fromkeys(applied.consumed_annotations)}}
         try:
             await self._cluster.client.patch(kinds.views(self._cluster.view_group), view, patch, namespace_of(workload))
         except ApiException as error:

@@ -133,7 +133,7 @@ class ShelfProvider(Provider):
         claim = self._claim(name) or self._take(name, mine)
         if claim["uid"] != metadata["uid"]:
             taken = _refused("HostTaken", "another consumer has the machine: delete this Workload and create it again")
-            return replace(taken, untouched=True)
+            return replace(taken, rejected_cleanly=True)
         synchronized = request.blocked or Outcome(True, "Synchronized", "the machine has been told everything")
         if request.blocked is None:
             claim = {**mine, **self._wanted(request)}

@@ -24,7 +24,7 @@ __all__ = [
     "Desired",
     "claimed_patch",
     "cleaning_mode",
-    "consumed",
+    "consumed_annotations",
     "desired",
     "drop_claim_patch",
     "held",
@@ -200,7 +200,7 @@ def passed_annotations(bmh: Object) -> list[str]:
     return [key for key in value if isinstance(key, str)] if isinstance(value, list) else []
 
 
-def consumed(bmh: Object, annotations: Mapping[str, str]) -> tuple[str, ...]:
+def consumed_annotations(bmh: Object, annotations: Mapping[str, str]) -> tuple[str, ...]:
     """Return the tenant's reboot annotations that BMO has removed from the real host after the
     reboot."""
     passed, current = passed_annotations(bmh), annotations_of(bmh)

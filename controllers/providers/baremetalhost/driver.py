@@ -32,7 +32,7 @@ from controllers.providers.baremetalhost.data import copied_fields, copies
 from controllers.providers.baremetalhost.desired import (
     claimed_patch,
     cleaning_mode,
-    consumed,
+    consumed_annotations,
     desired,
     held,
     never_off,
@@ -201,9 +201,9 @@ class BareMetalHostDriver(Provider):
         if bmh is None:
             return Applied(Outcome(False, "HostGone", _GONE), Outcome(False, "HostGone", _GONE))
         if refused := self.refuse(bmh, request.workload):
-            untouched = labels_of(bmh).get(names.WORKLOAD_UID) != request.workload_uid
+            rejected_cleanly = labels_of(bmh).get(names.WORKLOAD_UID) != request.workload_uid
             nothing = Outcome(False, refused.reason, "nothing is written to a host that is not this Workload's")
-            return Applied(refused, nothing, untouched=untouched)
+            return Applied(refused, nothing, rejected_cleanly=rejected_cleanly)
         blocked, data = self._data(request)
         bmh = await self._take(bmh, request)
         if blocked is not None:
@@ -251,8 +251,8 @@ class BareMetalHostDriver(Provider):
         return desired(request.workload, secrets, request.annotations, cleaning=cleaning, identity=self._identity.name)
 
     def _applied_to(self, bmh: Object, request: ApplyRequest, synchronized: Outcome) -> Applied:
-        done, why = consumed(bmh, request.annotations), stalled(bmh) or never_off(bmh, request.workload)
-        return Applied(_BOUND, synchronized, observed=host_status(bmh), empty=is_empty(bmh), consumed=done, stalled=why)
+        done, why = consumed_annotations(bmh, request.annotations), stalled(bmh) or never_off(bmh, request.workload)
+        return Applied(_BOUND, synchronized, observed=host_status(bmh), empty=is_empty(bmh), consumed_annotations=done, stalled=why)
 
     async def _tell(self, bmh: Object, want: Desired) -> tuple[Object, Outcome | None]:
         """Write the desired state. Return the host, and the refusal if admission in its cluster

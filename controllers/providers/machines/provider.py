@@ -17,7 +17,7 @@ from controllers.providers.machines.fleet import Fleet
 from controllers.providers.machines.instance import BOOTED, REBOOTED, REMOVING, SURPLUS, claimed, flavor_of, newest_gone, oldest
 from controllers.providers.machines.making import Maker
 from controllers.providers.machines.plan import known_wish, plan_for
-from controllers.providers.machines.steps import LEAVING, Step, consumed, next_step
+from controllers.providers.machines.steps import LEAVING, Step, consumed_annotations, next_step
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Sequence
@@ -321,7 +321,7 @@ class MachineProvider(Provider):
             said,
             observed=self.fleet.observed(instance, slot_named(request.source.name), request.source.uid),
             empty=instance is None or instance.empty,
-            consumed=consumed(instance, wish),
+            consumed_annotations=consumed_annotations(instance, wish),
             stalled=_HELD if instance is not None and instance.state == "held" else "",
         )
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from apiserver.client.objects import Object
 
-__all__ = ["LEAVING", "Step", "Wish", "consumed", "next_step"]
+__all__ = ["LEAVING", "Step", "Wish", "consumed_annotations", "next_step"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ def next_step(instance: Instance | None, wish: Wish) -> Step | None:
     return _content(instance, wish) or _power(instance, wish) or _reboot(instance, wish)
 
 
-def consumed(instance: Instance | None, wish: Wish) -> tuple[str, ...]:
+def consumed_annotations(instance: Instance | None, wish: Wish) -> tuple[str, ...]:
     """Return the tenant's annotation for a single reboot after that reboot.
 
     A machine that is off needs no reboot."""

@@ -119,7 +119,7 @@ class RelayProvider(BareMetalHostDriver):
 
     async def apply(self, request: ApplyRequest) -> Applied:
         applied = await super().apply(request)
-        return replace(applied, handed_back=True) if applied.bound.reason == "HandedBack" else applied
+        return replace(applied, returned_to_previous_owner=True) if applied.bound.reason == "HandedBack" else applied
 
     async def release(self, request: ApplyRequest) -> Released:
         self._done.pop(request.workload_uid)

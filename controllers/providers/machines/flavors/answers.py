@@ -22,7 +22,7 @@ def not_ours(reason: str, message: str) -> Applied:
     In the second case it was created for that Workload, so nothing of this Workload was ever on
     it."""
     nothing = Outcome(False, reason, "nothing is done with a machine that is not this Workload's")
-    return Applied(Outcome(False, reason, message), nothing, untouched=reason == "HostTaken")
+    return Applied(Outcome(False, reason, message), nothing, rejected_cleanly=reason == "HostTaken")
 
 
 def moved(source: Source, now: str, *, noun: str) -> ProviderError:

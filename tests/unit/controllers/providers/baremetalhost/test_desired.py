@@ -16,7 +16,7 @@ from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.desired import (
     claimed_patch,
     cleaning_mode,
-    consumed,
+    consumed_annotations,
     desired,
     drop_claim_patch,
     held,
@@ -115,11 +115,11 @@ def test_a_reboot_is_passed_once_and_taken_back() -> None:
     wanted = {"reboot.metal3.io/remedy": "", "reboot.metal3.io": ""}
     want = desired(made(), {}, wanted, cleaning="metadata")
     current = merge_patch(host(), claimed_patch(host(), want))
-    assert consumed(current, wanted) == ()
+    assert consumed_annotations(current, wanted) == ()
     # BMO has done it
     current = merge_patch(current, {"metadata": {"annotations": {"reboot.metal3.io": None}}})
     assert claimed_patch(current, want) == {}
-    assert consumed(current, wanted) == ("reboot.metal3.io",)
+    assert consumed_annotations(current, wanted) == ("reboot.metal3.io",)
     without = desired(made(), {}, {}, cleaning="metadata")
     current = merge_patch(current, claimed_patch(current, without))
     assert not [key for key in current["metadata"]["annotations"] if names.is_reboot(key)]

@@ -81,7 +81,7 @@ async def test_a_consumer_that_moved_here_goes_on_with_its_host(source: Upstream
         history = len(source.api.history)
         request = adopting("w", provider, secrets={"userData": {"value": b"x"}})
         applied = await provider.apply(request)
-        assert (applied.bound.status, applied.synchronized.status, applied.handed_back) == (True, True, False)
+        assert (applied.bound.status, applied.synchronized.status, applied.returned_to_previous_owner) == (True, True, False)
         there = source.get()
         assert there["spec"]["consumerRef"]["kind"] == "Workload"
         assert there["metadata"]["labels"][names.WORKLOAD_UID] == "uid-w"
@@ -110,7 +110,7 @@ async def test_a_claim_goes_back_to_the_consumer_that_writes_it_over(source: Ups
         source.take_host("h1", "m")
         for _ in range(2):
             applied = await provider.apply(request)
-            assert (applied.bound.status, applied.handed_back) == (False, True), "it is not taken again and again"
+            assert (applied.bound.status, applied.returned_to_previous_owner) == (False, True), "it is not taken again and again"
         await released(provider, request)
         there = source.get()
         assert there["spec"]["consumerRef"] == machine("m")

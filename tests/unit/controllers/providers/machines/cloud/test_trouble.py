@@ -166,12 +166,12 @@ async def test_each_reboot_that_is_asked_for_is_done_once(source: Cloud) -> None
         reboot = dataclasses.replace(on, annotations={REBOOT: ""})
         for number in (1, 2):
             async with asyncio.timeout(30):
-                while (consumed := (await provider.apply(reboot)).consumed) == ():  # noqa: ASYNC110 (level-triggered)
+                while (consumed_annotations := (await provider.apply(reboot)).consumed_annotations) == ():  # noqa: ASYNC110 (level-triggered)
                     await asyncio.sleep(0.01)
-            assert consumed == (REBOOT,)
+            assert consumed_annotations == (REBOOT,)
             assert source.door.asked.count("reboot") == number
             for _ in range(3):
-                assert (await provider.apply(reboot)).consumed == (REBOOT,), "until the annotation is gone"
+                assert (await provider.apply(reboot)).consumed_annotations == (REBOOT,), "until the annotation is gone"
             assert source.door.asked.count("reboot") == number, "and not again"
             await applied(provider, on, lambda: provider.applied(on) is not None)
         assert source.runs("small-0") == "http://images.example/os"

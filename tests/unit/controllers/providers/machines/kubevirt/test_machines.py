@@ -105,7 +105,7 @@ async def test_a_reboot_happens_once(source: KubeVirt) -> None:
         asked = request(provider, annotations={"reboot.metal3.io": ""})
         done: tuple[str, ...] = ()
         for _ in range(200):
-            done = (await provider.apply(asked)).consumed
+            done = (await provider.apply(asked)).consumed_annotations
             if done:
                 break
         assert done == ("reboot.metal3.io",)
@@ -120,9 +120,9 @@ async def test_a_reboot_happens_once(source: KubeVirt) -> None:
 async def test_a_reboot_annotation_with_a_suffix_holds_it_off(source: KubeVirt) -> None:
     async with booted(source) as (provider, wanted):
         held = request(provider, annotations={"reboot.metal3.io/remediation": '{"mode": "hard"}'})
-        assert (await provider.apply(held)).consumed == ()
+        assert (await provider.apply(held)).consumed_annotations == ()
         await eventually(lambda: source.vmi() is None)
-        assert (await provider.apply(held)).consumed == ()
+        assert (await provider.apply(held)).consumed_annotations == ()
         assert source.vmi() is None
         await provider.apply(wanted)
         await eventually(lambda: source.runs("small-0") == IMAGE)
@@ -131,7 +131,7 @@ async def test_a_reboot_annotation_with_a_suffix_holds_it_off(source: KubeVirt) 
 async def test_a_reboot_of_what_is_off_is_done_already(source: KubeVirt) -> None:
     async with running(source) as (provider, _):
         asked = request(provider, annotations={"reboot.metal3.io": ""}, online=False)
-        assert (await provider.apply(asked)).consumed == ("reboot.metal3.io",)
+        assert (await provider.apply(asked)).consumed_annotations == ("reboot.metal3.io",)
 
 
 async def test_another_checksum_of_what_runs_is_no_reason_to_install_it_again(source: KubeVirt) -> None:

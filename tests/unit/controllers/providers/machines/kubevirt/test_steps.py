@@ -23,7 +23,7 @@ from controllers.providers.machines.kubevirt.manifest import installed_image, vi
 from controllers.providers.machines.kubevirt.parameters import MachineFlavor, Parameters
 from controllers.providers.machines.kubevirt.report import VirtualMachine, is_running
 from controllers.providers.machines.kubevirt.seed import Seed
-from controllers.providers.machines.steps import Step, Wish, consumed, next_step
+from controllers.providers.machines.steps import Step, Wish, consumed_annotations, next_step
 from controllers.providers.testing import claim
 from hack.kubevirt.turn import Action, Seen, import_status, turn
 
@@ -181,7 +181,7 @@ def test_it_becomes_what_is_wished_last(history: list[tuple[Wish, list[bool], bo
     else:
         assert not running
         assert image in (None, last.image)
-    assert not consumed(cluster.seen, wish(None))
+    assert not consumed_annotations(cluster.seen, wish(None))
     assert names.REMOVING not in cluster.vm["metadata"]["annotations"]
 
 
@@ -197,7 +197,7 @@ def test_one_reboot_is_one_new_instance(whose: list[bool]) -> None:
         cluster.provider(asked) if providers else cluster.kubevirt()
         seen |= {cluster.vmi["metadata"]["uid"]} if cluster.vmi else set()
     cluster.settle(asked)
-    assert consumed(cluster.seen, asked) == ("reboot.metal3.io",)
+    assert consumed_annotations(cluster.seen, asked) == ("reboot.metal3.io",)
     seen |= {cluster.vmi["metadata"]["uid"]}
     assert len(seen) == 2
     cluster.settle(wish("http://images.example/a"))
