@@ -6,11 +6,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from apiserver.apis.status import ApiError
-from apiserver.handlers.list import encode_page, page
+from apiserver.handlers.list import page
 from apiserver.handlers.request.deleteoptions import Wanted, read_options
 from apiserver.handlers.request.negotiation import negotiate
 from apiserver.handlers.request.options import list_options
-from apiserver.handlers.response.respond import stream
+from apiserver.handlers.response.listbody import ListBody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,7 +35,8 @@ async def deletecollection(call: Call, scope: Scope) -> web.StreamResponse:
     wanted = await read_options(call)
     found = await page(scope, call.info, options)
     await _delete_all(scope, wanted, found.entries)
-    return await stream(call, form, await encode_page(form, scope.resource, found, call.query))
+    body = await ListBody.of(form, scope.resource, found.entries, found.meta, call.query)
+    return await body.send(call, form)
 
 
 async def _delete_all(scope: Scope, wanted: Wanted, entries: list[Entry]) -> None:

@@ -10,36 +10,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from apiserver.apis.status import ApiError, bad_request, expired
 from apiserver.handlers.request.negotiation import negotiate
 from apiserver.handlers.request.options import ListOptions, list_options
 from apiserver.handlers.request.timebudget import TURNS
-from apiserver.handlers.response import metadata, table
 from apiserver.handlers.response.continuetoken import LATEST, Token
 from apiserver.handlers.response.errors import too_large_revision
-from apiserver.handlers.response.listbody import Parts
-from apiserver.handlers.response.respond import stream
+from apiserver.handlers.response.listbody import ListBody
 from apiserver.registry.generic import labels
 from apiserver.registry.generic.selectors import Selector
 from storage.base import Compacted, FutureRevision
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from aiohttp import web
 
     from apiserver.handlers.request.call import Call, RequestInfo
-    from apiserver.handlers.request.negotiation import Form
     from apiserver.handlers.scope import Scope
     from apiserver.registry.generic.entry import Entry
-    from apiserver.registry.generic.resource import Resource
 
-__all__ = ["Page", "encode_page", "list_", "page", "prefix_of"]
+__all__ = ["Page", "list_", "page", "prefix_of"]
 
 EVERYTHING = Selector()
-END = b"]}"
 TRIED = 16
 """The number of objects to match between two looks at the clock.
 
@@ -60,13 +51,20 @@ class Page:
     token: str = ""
     remaining: int | None = None
 
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The ListMeta."""
+        more = {} if self.remaining is None else {"remainingItemCount": self.remaining}
+        return {"resourceVersion": str(self.revision), **({"continue": self.token, **more} if self.token else {})}
+
 
 async def list_(call: Call, scope: Scope) -> web.StreamResponse:
     """Answer with the objects of a namespace, or of all namespaces, that match the selectors."""
     form = negotiate(call)
     options = list_options(call.query, scope.resource)
     found = await page(scope, call.info, options)
-    return await stream(call, form, await encode_page(form, scope.resource, found, call.query))
+    body = await ListBody.of(form, scope.resource, found.entries, found.meta, call.query)
+    return await body.send(call, form)
 
 
 async def page(scope: Scope, info: RequestInfo, options: ListOptions) -> Page:
@@ -86,40 +84,6 @@ def prefix_of(scope: Scope, info: RequestInfo, selector: Selector = EVERYTHING) 
     if resource.namespaced and not info.namespace:
         return resource.prefix
     return resource.key(info.namespace, "") + (selector.fields.exact("metadata.name") or "")
-
-
-async def encode_page(form: Form, resource: Resource, found: Page, query: Mapping[str, str]) -> Parts:
-    """Return the page in the requested form."""
-    if not form.kind:
-        return Parts(_head(resource, found), [entry.json for entry in found.entries], END)
-    meta = _meta(found)
-    if form.kind == "Table":
-        return await table.table_of_many(query, resource, form.version, found.entries, meta)
-    if form.kind == "PartialObjectMetadata":
-        raise metadata.wrong_form(form.kind, "the requested object is a list")
-    items = [metadata.partial(resource, entry, form.version) for entry in found.entries]
-    return Parts(_opened(form.kind, f"meta.k8s.io/{form.version}", meta), items, END)
-
-
-def _head(resource: Resource, found: Page) -> bytes:
-    """Return the bytes before the items. Lists of custom resources always have `continue`."""
-    meta = _meta(found)
-    meta.setdefault("continue", "")
-    return _opened(f"{resource.kind}List", resource.api_version, meta)
-
-
-def _meta(found: Page) -> dict[str, Any]:
-    """Return the ListMeta."""
-    meta: dict[str, Any] = {"resourceVersion": str(found.revision)}
-    if found.token:
-        meta["continue"] = found.token
-        if found.remaining is not None:
-            meta["remainingItemCount"] = found.remaining
-    return meta
-
-
-def _opened(kind: str, version: str, meta: dict[str, Any]) -> bytes:
-    return orjson.dumps({"kind": kind, "apiVersion": version, "metadata": meta})[:-1] + b',"items":['
 
 
 async def _live(scope: Scope, info: RequestInfo, options: ListOptions, start: str) -> Page:

@@ -18,8 +18,9 @@ from apiserver.handlers.request.negotiation import negotiate
 from apiserver.handlers.request.options import ListOptions, list_options
 from apiserver.handlers.request.timebudget import TURNS, charging
 from apiserver.handlers.response.errors import from_storage
+from apiserver.handlers.response.listbody import CHUNK
 from apiserver.handlers.response.metadata import wrong_form
-from apiserver.handlers.response.respond import CHUNK, headers
+from apiserver.handlers.response.respond import headers
 from apiserver.handlers.watchers.frames import INITIAL_EVENTS_END, Frames, error_frame
 from storage.base import Compacted, Unavailable
 

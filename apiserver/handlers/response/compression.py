@@ -22,10 +22,12 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-__all__ = ["THRESHOLD", "Segments", "gzipped", "wants_gzip"]
+__all__ = ["GZIPPED", "THRESHOLD", "Segments", "gzipped", "wants_gzip"]
 
 THRESHOLD = 128 * 1024
 """The bytes above which an answer is compressed (APIResponseCompression of k8s.io/apiserver)."""
+GZIPPED = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+"""The headers of a compressed answer."""
 SEGMENT_MASK = 63
 """A segment ends before an item whose hash has none of these bits, on average one in 64.
 

@@ -9,25 +9,18 @@ import yaml
 from aiohttp import web
 
 from apiserver.handlers.request.negotiation import YAML, Form
-from apiserver.handlers.request.timebudget import TURNS
 from apiserver.handlers.request.yamlloader import resolve_scalars
 from apiserver.handlers.response import metadata, table
-from apiserver.handlers.response.compression import THRESHOLD, Segments, gzipped, wants_gzip
+from apiserver.handlers.response.compression import GZIPPED, THRESHOLD, gzipped, wants_gzip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from apiserver.handlers.request.call import Call
-    from apiserver.handlers.response.listbody import Parts
     from apiserver.registry.generic.entry import Entry
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["CHUNK", "encode", "headers", "respond", "respond_bytes", "respond_entry", "stream"]
-
-CHUNK = 256 * 1024
-"""The bytes above which bodies are sent in pieces of about this size.
-
-Other requests may have their turn between pieces. Smaller pieces cost more."""
+__all__ = ["encode", "headers", "respond", "respond_bytes", "respond_entry"]
 
 BLOCK, PLAIN = 500, 256 * 1024
 """The values and the bytes up to which YAML is written in block style, at about 50 µs a value.
@@ -35,12 +28,6 @@ BLOCK, PLAIN = 500, 256 * 1024
 Larger values are written in flow style, as JSON."""
 WARNING, WARNINGS = 256, 4096
 """The characters of one warning if there are many, and of all together, as in kube-apiserver."""
-
-GZIPPED = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
-SEGMENTS = Segments()
-"""The compressed segments of all lists.
-
-They are found by content, so that no user gets data that the user may not see."""
 
 
 def headers(call: Call, form: Form) -> dict[str, str] | list[tuple[str, str]]:
@@ -78,7 +65,7 @@ def respond_entry(call: Call, form: Form, resource: Resource, entry: Entry, *, s
     """Return a response with one stored object: itself, as a table of one row, or its metadata."""
     match form.kind:
         case "Table":
-            body = table.table(call.query, resource, form.version, [entry], {"resourceVersion": str(entry.revision)}).join()
+            body = table.table(call.query, resource, form.version, [entry], {"resourceVersion": str(entry.revision)})
         case "PartialObjectMetadata":
             body = metadata.partial(resource, entry, form.version)
         case "PartialObjectMetadataList":
@@ -86,55 +73,6 @@ def respond_entry(call: Call, form: Form, resource: Resource, entry: Entry, *, s
         case _:
             body = entry.json
     return respond_bytes(call, form, body, status=status)
-
-
-class _Streamed(web.StreamResponse):
-    """A response whose headers are sent with the first piece, which saves a TLS record and a system
-    call."""
-
-    _send_headers_immediately = False
-
-
-async def stream(call: Call, form: Form, parts: Parts) -> web.StreamResponse:
-    """Send a response with one encoded JSON list, compressed if it is large and the client accepts
-    gzip.
-
-    Each piece is written after the client has taken the previous one."""
-    http = call.http
-    head = http.method == "HEAD"
-    if parts.exceeds(THRESHOLD) and form.raw and not head and not call.keeps_answer and wants_gzip(http):
-        compressed = await SEGMENTS.gzip(parts.head, parts.items, parts.tail)
-        return await _write(call, form, compressed, sum(map(len, compressed)), GZIPPED)
-    if not form.raw or head or not parts.exceeds(CHUNK):
-        return respond_bytes(call, form, parts.join())
-    if call.keeps_answer:
-        call.answer = parts.join()
-    size = parts.size
-    return await _write(call, form, parts.pieces(size // CHUNK), size, {})
-
-
-async def _write(call: Call, form: Form, pieces: Iterable[bytes], size: int, more: dict[str, str]) -> web.StreamResponse:
-    """Write the pieces, joining small ones. `size` is the bytes of all pieces; `more` are
-    headers."""
-    if size <= CHUNK:
-        whole = web.Response(body=b"".join(pieces), headers=headers(call, form))
-        whole.headers.update(more)
-        return whole
-    response = _Streamed(headers=headers(call, form))
-    response.headers.update(more)
-    response.content_length = size
-    await response.prepare(call.http)
-    waiting: list[bytes] = []
-    length, turn = 0, TURNS.begin()
-    for piece in pieces:
-        waiting.append(piece)
-        length += len(piece)
-        if length >= CHUNK // 2:
-            await response.write(b"".join(waiting))
-            await turn.over()
-            waiting, length = [], 0
-    await response.write_eof(b"".join(waiting))
-    return response
 
 
 def encode(form: Form, value: Any) -> bytes:

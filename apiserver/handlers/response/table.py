@@ -13,7 +13,6 @@ import orjson
 
 from apiserver.handlers.request.timebudget import TURNS
 from apiserver.handlers.response import metadata
-from apiserver.handlers.response.listbody import Parts
 from apiserver.handlers.response.rows import Ages, Kept, columns, row_of
 
 if TYPE_CHECKING:
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.entry import Entry
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["definitions", "rows", "table", "table_of_many"]
+__all__ = ["definitions", "opened", "rows", "rows_of_many", "table"]
 
 STEP = 100
 """The number of rows to create before other requests get their turn."""
@@ -36,30 +35,30 @@ NAME_DESCRIPTION = (
 
 def table(
     query: Mapping[str, str], resource: Resource, version: str, entries: Sequence[Entry], meta: Mapping[str, Any], *, headers: bool = True
-) -> Parts:
+) -> bytes:
     """Return the encoded Table of these objects. `meta` is its ListMeta.
 
     Without `headers` there are no column definitions, as in all events of a watch except the
     first."""
-    return _with_head(resource, version, meta, rows(query, resource, version, entries), headers=headers)
+    made = rows(query, resource, version, entries)
+    return b"%s%s]}" % (opened(resource, version, meta, headers=headers), b",".join(made))
 
 
-async def table_of_many(
-    query: Mapping[str, str], resource: Resource, version: str, entries: Sequence[Entry], meta: Mapping[str, Any]
-) -> Parts:
-    """Return the encoded Table of many objects. Other requests get their turns meanwhile."""
+async def rows_of_many(query: Mapping[str, str], resource: Resource, version: str, entries: Sequence[Entry]) -> list[bytes]:
+    """Return the encoded rows of many objects. Other requests get their turns meanwhile."""
     made: list[bytes] = []
     turn = TURNS.begin()
     for start in range(0, len(entries), STEP):
         made += rows(query, resource, version, entries[start : start + STEP])
         await turn.over()
-    return _with_head(resource, version, meta, made)
+    return made
 
 
-def _with_head(resource: Resource, version: str, meta: Mapping[str, Any], made: list[bytes], *, headers: bool = True) -> Parts:
+def opened(resource: Resource, version: str, meta: Mapping[str, Any], *, headers: bool = True) -> bytes:
+    """Return a Table up to its first row."""
     head = {"kind": "Table", "apiVersion": f"meta.k8s.io/{version}", "metadata": meta}
     heads = orjson.dumps(definitions(resource) if headers else None)
-    return Parts(orjson.dumps(head)[:-1] + b',"columnDefinitions":' + heads + b',"rows":[', made, b"]}")
+    return orjson.dumps(head)[:-1] + b',"columnDefinitions":' + heads + b',"rows":['
 
 
 def definitions(resource: Resource) -> list[dict[str, Any]]:

@@ -170,8 +170,8 @@ class Frames:
                 body = entry.json
             case "Table":
                 meta = {"resourceVersion": str(entry.revision)}
-                parts = table.table(self._query, self._resource, self._form.version, [entry], meta, headers=self._headers)
-                body, self._headers = parts.join(), False
+                body = table.table(self._query, self._resource, self._form.version, [entry], meta, headers=self._headers)
+                self._headers = False
             case _:
                 body = metadata.partial(self._resource, entry, self._form.version)
         return b'{"type":"%s","object":%s}\n' % (type_, body)

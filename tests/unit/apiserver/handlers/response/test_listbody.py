@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiserver.handlers.response.listbody import Parts
+from apiserver.handlers.response.listbody import ListBody
 
 
 @given(st.binary(max_size=3), st.lists(st.binary(max_size=4), max_size=40), st.binary(max_size=3), st.integers(0, 50))
 def test_pieces_are_the_whole(head: bytes, items: list[bytes], tail: bytes, count: int) -> None:
-    parts = Parts(head, items, tail)
+    parts = ListBody(head, items, tail)
     whole = head + b",".join(items) + tail
     pieces = list(parts.pieces(count))
     assert b"".join(pieces) == parts.join() == whole
