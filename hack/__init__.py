@@ -1,1 +1,1 @@
-"""Development tooling: never installed, imported only from a checkout."""
+"""Contain development tooling that is never installed and is imported only from a checkout."""

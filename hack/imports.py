@@ -1,10 +1,10 @@
-"""Draws the imports between packages as a Mermaid graph, for CONTRIBUTING.md.
+"""Draw the imports between packages as a Mermaid graph, for CONTRIBUTING.md.
 
     python -m hack.imports            print the graph
     python -m hack.imports --write    put it between the markers in CONTRIBUTING.md
 
 An arrow points from the importing package to the imported one. An arrow that follows from others is
-left out.
+omitted.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PAGE = Path(__file__).parents[1] / "CONTRIBUTING.md"
 BEGIN, END = "<!-- imports: begin (make imports) -->\n", "<!-- imports: end -->\n"
 PACKAGES = ("apiserver", "controllers", "storage")
 WHOLE = {"storage"}
-"""Packages that are one box: what is in them is described elsewhere."""
+"""The packages that are one box. Their contents are described elsewhere."""
 
 Arrows = dict[str, set[str]]
 
@@ -37,15 +37,15 @@ def arrows() -> Arrows:
 
 
 def box(module: str) -> str:
-    """Return the package that stands for a module in the picture: "controllers.scheduler" for
+    """Return the package that represents a module in the graph, such as "controllers.scheduler" for
     "controllers.scheduler.fit"."""
     root, _, rest = module.partition(".")
     return root if root in WHOLE else ".".join((root, rest.partition(".")[0])) if rest else ""
 
 
 def essential(found: Arrows) -> Arrows:
-    """Leave out each arrow that a longer path makes superfluous. Raises ValueError where the
-    imports have a cycle."""
+    """Omit each arrow that a longer path makes superfluous. Raises ValueError if the imports have a
+    cycle."""
     reached = {package: _reached(found, package) for package in found}
     cycles = sorted(package for package, others in reached.items() if package in others)
     if cycles:

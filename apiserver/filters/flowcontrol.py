@@ -1,8 +1,10 @@
-"""Flow control in the spirit of kube-apiserver's API Priority and Fairness: who waits for whom when there is more to do than can be done.
+"""Apply flow control in the manner of kube-apiserver's API Priority and Fairness.
 
-Stands behind authentication and before everything that costs: authorisation, the body, the handler. Each priority level has seats of its
-own; within it each flow (a user, or all service accounts of a namespace) has a queue, and never more than a part of the seats. The time
-of the event loop is shared between flows as well (filters.looptime). docs/flowcontrol.md says what was adopted, and what was not.
+The filter is placed behind authentication and before all expensive work: authorization, the body,
+the handler. Each priority level has its own seats. Within a level, each flow (a user, or all
+service accounts of a namespace) has a queue, and never more than a part of the seats. The time of
+the event loop is shared between flows as well (filters.looptime). docs/flowcontrol.md lists what
+was adopted and what was not.
 """
 
 from __future__ import annotations
@@ -38,13 +40,15 @@ __all__ = ["CONTROLLERS", "FlowControl", "schema", "width", "with_flow_control"]
 READING = frozenset({"get", "list", "head", "options", "watch"})
 MUTATING_INFLIGHT, READING_INFLIGHT = 200, 400
 QUEUE_SECONDS = 15.0
-"""The longest that a request waits for a seat."""
+"""The longest time in seconds that a request waits for a seat."""
 WATCHES = 1000
-"""Watches of one flow at once."""
+"""The number of simultaneous watches of one flow."""
 LIST_SEAT, BODY_SEAT, WIDEST = 250, 256 * 1024, 10
-"""Objects of a list, and bytes of a body, for which a request takes one seat more; and the most seats that a list takes."""
+"""The objects of a list, and the bytes of a body, for which a request takes one more seat.
+
+The last number limits the seats of a list."""
 CONTROLLERS = ("system:serviceaccount:metal3-workloads-system:", "system:metal3-workloads:")
-"""How the names of our own controllers begin: in a cluster by manifests/, and of `dev`."""
+"""The prefixes of the names of our own controllers: in a cluster (manifests/), and in `dev`."""
 SYSTEM_USERS = frozenset({"system:apiserver", "system:kube-controller-manager", "system:kube-scheduler"})
 SYSTEM_GROUPS = frozenset({"system:nodes", "system:serviceaccounts:kube-system"})
 SERVICE_ACCOUNT = "system:serviceaccount:"
@@ -52,7 +56,10 @@ SERVICE_ACCOUNT = "system:serviceaccount:"
 
 @dataclass(frozen=True, slots=True)
 class _Level:
-    """`percent`: of all seats. `part`: the part of them that one flow has, 1/part. `reserved`: see LoopTime.run."""
+    """A priority level.
+
+    `percent` is its part of all seats. One flow has at most 1/`part` of them. For `reserved`, see
+    LoopTime.run."""
 
     percent: int
     part: int
@@ -70,7 +77,7 @@ LEVELS = {
 
 
 class _Queues:
-    """One priority level at work. `rejected`: by reason."""
+    """The state of one priority level. `rejected` counts refusals by reason."""
 
     def __init__(self, level: _Level, total: int) -> None:
         seats = max(1, total * level.percent // 100)
@@ -82,7 +89,8 @@ class _Queues:
 
     @asynccontextmanager
     async def seated(self, key: Hashable, seats: int) -> AsyncIterator[None]:
-        """Waits for the seats and keeps them for the time of the block, or until leave_seat is called. Raises ApiError (429)."""
+        """Wait for the seats, and keep them during the block or until leave_seat. Raises ApiError
+        (429)."""
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         try:
             ticket = self.set.arrive(key, seats, lambda: _resolve(woken))
@@ -109,7 +117,7 @@ class _Queues:
 
     @contextmanager
     def watching(self, key: Hashable) -> Iterator[None]:
-        """Counts one watch for the time of the block. Raises ApiError (429)."""
+        """Count one watch during the block. Raises ApiError (429)."""
         if 0 < self.level.watches <= self._watches[key]:
             raise self._refusal("concurrency-limit")
         self._watches[key] += 1
@@ -127,9 +135,14 @@ class _Queues:
 
 
 class FlowControl:
-    """The priority levels of one server. `reading`, `mutating`: their sum is the number of seats, as with kube-apiserver. `controllers`:
-    names of users that have the level of our own controllers, those that end in a colon being prefixes. `objects`: how many there are of
-    a (group, resource)."""
+    """The priority levels of one server.
+
+    reading, mutating: their sum is the number of seats, as in kube-apiserver.
+
+    controllers: names of users with the level of our own controllers; a name that ends in a colon
+    is a prefix.
+
+    objects: returns the number of objects of a (group, resource)."""
 
     def __init__(
         self, reading: int = READING_INFLIGHT, mutating: int = MUTATING_INFLIGHT, controllers: Iterable[str] = CONTROLLERS
@@ -141,7 +154,8 @@ class FlowControl:
         self._controllers = tuple(controllers)
 
     async def run(self, call: Call, handler: Handler) -> web.StreamResponse:
-        """The answer of the handler, when it is the request's turn. Raises ApiError (429)."""
+        """Run the handler when the request has its seats, and return its answer. Raises ApiError
+        (429)."""
         assert call.user is not None, "authentication comes first"
         name, key = schema(call.user, call.info, self._controllers)
         if name == "exempt":
@@ -176,7 +190,7 @@ class FlowControl:
 
 
 def with_flow_control(control: FlowControl) -> Filter:
-    """Lets requests through in turn."""
+    """Let requests pass in fair order."""
 
     def wrap(handler: Handler) -> Handler:
         async def handle(call: Call) -> web.StreamResponse:
@@ -188,8 +202,10 @@ def with_flow_control(control: FlowControl) -> Filter:
 
 
 def schema(user: UserInfo, info: RequestInfo, controllers: tuple[str, ...] = CONTROLLERS) -> tuple[str, str]:
-    """The name of a request's priority level, and of its flow in that. Whoever may make service accounts in a namespace can make any
-    number of them, so these are one flow."""
+    """Return the priority level and the flow of a request.
+
+    All service accounts of a namespace are one flow, because a user with access to the namespace
+    can create any number of them."""
     if MASTERS in user.groups:
         return "exempt", ""
     if user.name == ANONYMOUS.name:
@@ -204,7 +220,10 @@ def schema(user: UserInfo, info: RequestInfo, controllers: tuple[str, ...] = CON
 
 
 def width(info: RequestInfo, length: int, objects: int, limit: str = "") -> int:
-    """How many seats a request takes. `length`: bytes of its body. `objects`: how many a list of everything would have."""
+    """Return the number of seats of a request.
+
+    `length` is the bytes of its body. `objects` is the number of objects in an unrestricted
+    list."""
     if info.verb in ("list", "deletecollection"):
         wanted = min(objects, int(limit)) if limit.isascii() and limit.isdigit() and 0 < len(limit) < 10 and int(limit) else objects
         return 1 if info.name else min(1 + wanted // LIST_SEAT, WIDEST)

@@ -1,7 +1,9 @@
-"""Queues of flows that share something fairly: start-time fair queueing, and a set of queues before a number of seats. Pure, no I/O.
+"""Share a resource fairly between flows with start-time fair queueing, and queue requests for
+seats.
 
-A flow's virtual finish time grows by what it has had. The next to be served is the first of the flow whose finish time is least, so that
-whoever has many requests, or expensive ones, waits for those who have few. Every step is O(log flows).
+A flow's virtual finish time grows with its use of the resource. The flow with the least finish time
+is served next, so flows with many or expensive requests wait for flows with few. Every step is
+O(log flows).
 """
 
 from __future__ import annotations
@@ -20,16 +22,19 @@ __all__ = ["FairQueue", "Flow", "QueueFull", "QueueSet", "Ticket"]
 T = TypeVar("T")
 
 DEBT = 10.0
-"""What a flow has had beyond its share is forgotten above this: it waits for others, and does not starve."""
+"""The limit of a flow's debt. A flow above it waits for others, but does not starve."""
 ESTIMATE = 0.01
-"""Seconds for which a request is charged while it runs; the truth is charged when it is done."""
+"""The seconds charged for a request when it starts; the difference is charged when it ends."""
 REMEMBERED = 1024
-"""Flows without requests that are remembered for what they have had."""
+"""The number of idle flows whose use is remembered."""
 
 
 class Flow(Generic[T]):
-    """One user's requests. `finish`: its virtual finish time. `held`: what it has in use. `mean`: what one of its requests costs. `peak`:
-    what one may cost, as the most expensive of the last ones did."""
+    """The requests of one user.
+
+    `finish` is the virtual finish time. `held` is what the flow has in use. `mean` is the average
+    cost of its requests. `peak` is their possible cost, as the most expensive of the last requests
+    had it."""
 
     __slots__ = ("finish", "held", "key", "listed", "mean", "peak", "waiting")
 
@@ -40,7 +45,8 @@ class Flow(Generic[T]):
 
 
 class FairQueue(Generic[T]):
-    """The flows that wait, the next one first. `now`: virtual time, the start of what was served last."""
+    """The waiting flows, the next one first. `now` is the virtual time: the start of the last
+    service."""
 
     def __init__(self) -> None:
         self.now, self.length = 0.0, 0
@@ -49,11 +55,11 @@ class FairQueue(Generic[T]):
         self._order = itertools.count()
 
     def __len__(self) -> int:
-        """How many flows wait."""
+        """Return the number of waiting flows."""
         return len(self._heap)
 
     def flow(self, key: Hashable) -> Flow[T]:
-        """The flow of that key, made when there is none."""
+        """Return the flow of that key, which is created if missing."""
         found = self.flows.get(key)
         if found is None:
             found = self.flows[key] = Flow(key)
@@ -61,25 +67,25 @@ class FairQueue(Generic[T]):
         return found
 
     def append(self, flow: Flow[T], item: T) -> None:
-        """Puts an item at the end of its flow's queue."""
+        """Append an item to the queue of its flow."""
         self.begin(flow)
         flow.waiting.append(item)
         self.length += 1
         self.offer(flow)
 
     def remove(self, flow: Flow[T], item: T) -> None:
-        """Takes an item out that waits no more."""
+        """Remove an item that does not wait any more."""
         flow.waiting.remove(item)
         self.length -= 1
 
     def offer(self, flow: Flow[T]) -> None:
-        """Lets a flow take part, if anything of it waits."""
+        """Enter a flow in the competition if it has waiting items."""
         if flow.waiting and not flow.listed:
             flow.listed = True
             heapq.heappush(self._heap, (flow.finish, next(self._order), flow))
 
     def first(self) -> Flow[T] | None:
-        """The flow whose turn it is."""
+        """Return the flow that is served next, or None."""
         heap = self._heap
         while heap:
             finish, order, flow = heap[0]
@@ -92,11 +98,12 @@ class FairQueue(Generic[T]):
         return None
 
     def park(self) -> None:
-        """Leaves the first flow out until it is offered again."""
+        """Leave the first flow out until it is offered again."""
         heapq.heappop(self._heap)[2].listed = False
 
     def take(self) -> T:
-        """The first item of the first flow, which takes no part until it is offered again."""
+        """Return the first item of the first flow, and leave the flow out until it is offered
+        again."""
         flow = self._heap[0][2]
         self.park()
         self.length -= 1
@@ -104,30 +111,32 @@ class FairQueue(Generic[T]):
         return flow.waiting.popleft()
 
     def begin(self, flow: Flow[T]) -> None:
-        """Notes that the flow wants something again: what it did not ask for while it had nothing to do is not owed to it."""
+        """Note that the flow requests something again. It gets no credit for idle time."""
         if not flow.waiting:
             flow.finish = max(flow.finish, self.now)
 
     def serve(self, flow: Flow[T]) -> None:
-        """Notes that the flow is being served."""
+        """Note that the flow is being served."""
         self.now = max(self.now, flow.finish)
 
     def charge(self, flow: Flow[T], cost: float) -> None:
-        """Notes what the flow has had; less than nothing for what was charged before and not used."""
+        """Charge a cost to the flow. A negative cost returns what was charged and not used."""
         flow.finish = min(flow.finish + cost, self.now + DEBT)
 
     def forget(self, flow: Flow[T]) -> None:
-        """Drops a flow that has nothing here and owes nothing, or whose debt there is no room to remember."""
+        """Drop a flow without requests and debt, or an idle one if too many are remembered."""
         if not flow.waiting and not flow.held and not flow.listed and (flow.finish <= self.now or len(self.flows) > REMEMBERED):
             self.flows.pop(flow.key, None)
 
 
 class QueueFull(Exception):
-    """No place is left in the flow's queue."""
+    """The flow's queue is full."""
 
 
 class Ticket:
-    """One request in a QueueSet. `wake` is called once when it is started or thrown out while it waits."""
+    """One request in a QueueSet.
+
+    `wake` is called once when the request starts, or is thrown out while it waits."""
 
     __slots__ = ("flow", "left", "started", "thrown_out", "wake", "width")
 
@@ -138,8 +147,11 @@ class Ticket:
 
 
 class QueueSet:
-    """Requests before a number of seats. `share`: the most seats that one flow has. `queue`, `total`: how many requests wait, of one flow
-    and in all. Where all places are taken, the flow with the longest queue loses its newest request."""
+    """The queues of requests for a number of seats.
+
+    `share` limits the seats of one flow. `queue` and `total` limit the waiting requests of one flow
+    and of all. If all places are taken, the flow with the longest queue loses its newest
+    request."""
 
     def __init__(self, seats: int, share: int, queue: int = 128, total: int = 1024, clock: Callable[[], float] = time.monotonic) -> None:
         self.seats, self.share = seats, min(share, seats)
@@ -148,7 +160,7 @@ class QueueSet:
         self.queues: FairQueue[Ticket] = FairQueue()
 
     def arrive(self, key: Hashable, width: int, wake: Callable[[], None]) -> Ticket:
-        """A request of that flow and width (seats). It has started when `started` is set, else it waits. Raises QueueFull."""
+        """Add a request for `width` seats. If its `started` is None, it waits. Raises QueueFull."""
         flow = self.queues.flow(key)
         ticket = Ticket(flow, min(width, self.share), wake)
         if not flow.waiting and self._fits(ticket) and self.queues.first() is None:
@@ -162,7 +174,9 @@ class QueueSet:
         return ticket
 
     def leave(self, ticket: Ticket) -> None:
-        """The request is done, gives up waiting, or needs its seats no more. Idempotent."""
+        """Release the seats of a request that is done, stops waiting, or needs them no more.
+
+        Calling this again has no effect."""
         if ticket.left:
             return
         ticket.left = True
@@ -199,10 +213,12 @@ class QueueSet:
         while (flow := self.queues.first()) is not None:
             ticket = flow.waiting[0]
             if flow.held + ticket.width > self.share:
-                self.queues.park()  # until it leaves some of its seats
+                self.queues.park()  # until it releases some of its seats
                 continue
             if self.executing + ticket.width > self.seats:
-                return  # seats are kept for it: narrow requests that pass by would keep a wide one out for ever
+                # the seats are kept for it, because a stream of narrow requests would block a wide
+                # one forever
+                return
             self.queues.take()
             self._start(ticket)
             self.queues.offer(flow)

@@ -1,4 +1,4 @@
-"""How many questions to another server are under way at once, and how many of these one client may cause."""
+"""Limit the simultaneous requests to another server, in total and per client."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ TRY_AGAIN = "Too many requests, please try again later."
 
 
 class Gate:
-    """Lets `total` in at once. A client that has `share` inside or before the gate is refused: it never fills the gate for others."""
+    """Admits `total` requests at once.
+
+    A client with `share` requests inside or before the gate is refused, so it never fills the gate
+    for others."""
 
     def __init__(self, total: int, share: int) -> None:
         self._share, self._slots = share, asyncio.Semaphore(total)
@@ -27,7 +30,7 @@ class Gate:
 
     @asynccontextmanager
     async def enter(self, client: Hashable) -> AsyncIterator[None]:
-        """Waits for a place and keeps it for the time of the block. Raises ApiError (429)."""
+        """Wait for a place, and keep it during the block. Raises ApiError (429)."""
         if self._pending[client] >= self._share:
             raise too_many_requests(TRY_AGAIN)
         self._pending[client] += 1
@@ -44,19 +47,21 @@ class Gate:
 
 
 class Allowance:
-    """How many failures each client may cause: `burst` at once and `rate` a second from then on. Remembers the last `size` clients."""
+    """The number of failures that each client may cause: `burst` at once, then `rate` per second.
+
+    The last `size` clients are remembered."""
 
     def __init__(self, burst: int, rate: float, size: int = 4096, clock: Callable[[], float] = time.monotonic) -> None:
         self._burst, self._rate, self._size, self._clock = burst, rate, size, clock
         self._used: OrderedDict[Hashable, tuple[float, float]] = OrderedDict()
 
     def check(self, client: Hashable) -> None:
-        """Raises ApiError (429) when the client has used up its allowance."""
+        """Raise ApiError (429) if the client has used up its allowance."""
         if self._level(client) > self._burst - 1:
             raise too_many_requests(TRY_AGAIN, retry_after=max(1, round(1 / self._rate)))
 
     def use(self, client: Hashable) -> None:
-        """Notes one failure."""
+        """Count one failure."""
         self._used[client] = (self._level(client) + 1, self._clock())
         self._used.move_to_end(client)
         if len(self._used) > self._size:

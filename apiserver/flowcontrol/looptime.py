@@ -1,10 +1,10 @@
-"""The event loop's time, shared between flows by what their requests really took of it.
+"""Share the time of the event loop between flows by the time that their requests really take.
 
 A request is driven step by step, from one suspension to the next, and each step is measured. In
-each round of the loop, the flows whose requests can go on have a millisecond, the flow that has had
-least first; others wait for a round to come. So a request of a flow that has had little waits for
-one round, however many requests, and however expensive ones, other flows have. What is measured is
-the thread's CPU time: nobody pays for the time in which the machine did something else.
+each round of the loop, the flows whose requests can continue have a millisecond, the flow with the
+least use first. Others wait for a later round. So a request of a flow with little use waits for one
+round, whatever the number and cost of other flows' requests. The CPU time of the thread is
+measured: no flow is charged for time in which the machine did something else.
 """
 
 from __future__ import annotations
@@ -25,27 +25,29 @@ __all__ = ["LoopTime"]
 R = TypeVar("R")
 
 ROUND = 0.001
-"""Seconds of a round that are shared out: as long as a turn of long work (endpoints.turns)."""
+"""The seconds of a round that are shared: as long as a turn of long work (request.timebudget)."""
 PAUSE = 3
-"""Rounds in which nothing is shared out after one that took longer than it should: what has come in
-meanwhile takes some rounds from the socket to its handler and back, and would else wait for a long
-step in each of them. A round without work takes microseconds."""
+"""The number of rounds without sharing after a round that took too long.
+
+Events that arrived meanwhile take some rounds from the socket to their handler and back. They would
+otherwise wait for a long step in each of them. A round without work takes microseconds."""
 ARRIVAL, LONGEST = 2, 6
-"""Rounds in which nothing is shared out after a request has come in, of a flow that is not known
-yet: in the first its connection notices it, in the second it begins. And how many there are in a
-row at most, whatever comes in."""
+"""The number of rounds without sharing after a request has arrived, whose flow is not known yet,
+and the highest number of such rounds in a row, whatever arrives.
+
+In the first round, the connection notices the request; in the second, the request begins."""
 SLACK = 0.001
-"""A flow that has had no more than this beyond its share goes on at once."""
+"""A flow whose use exceeds its share by at most this continues at once."""
 LEAST = 0.00002
-"""What a step costs at least, as it is expected: the loop's own work for it."""
+"""The least expected cost of a step: the loop's own work for it."""
 SMOOTH, FADE = 0.2, 0.99
-"""How fast a flow's mean follows its steps, and how slowly its longest step is forgotten: a hundred
-short steps tell little of the next."""
+"""How fast a flow's mean follows its steps, and how slowly its longest step is forgotten.
+
+A hundred short steps say little about the next step."""
 
 
 class LoopTime:
-    """Shares one event loop. `seconds`: what was used of it, by the name under which it was asked
-    for."""
+    """Shares one event loop. `seconds` is the time used, by name."""
 
     def __init__(self, clock: Callable[[], float] = time.thread_time) -> None:
         self.seconds: dict[str, float] = {}
@@ -54,8 +56,9 @@ class LoopTime:
         self._spent, self._ahead, self._armed, self._pause, self._paused = 0.0, 0.0, False, 0, 0
 
     async def run(self, name: str, key: Hashable, coroutine: Coroutine[Any, Any, R], *, reserved: bool = False) -> R:
-        """The coroutine's result; its steps are the flow's (name, key). `reserved`: the flow has as
-        much as all others together."""
+        """Return the coroutine's result. Its steps count for the flow (name, key).
+
+        A `reserved` flow has as much time as all others together."""
         flow = self._queue.flow((name, key))
         flow.held += 1
         try:
@@ -66,13 +69,16 @@ class LoopTime:
             self._queue.forget(flow)
 
     def arrived(self) -> None:
-        """Note that a request has come in. Unless it is its flow's turn to wait, it meets no step
-        but the one that is under way."""
+        """Note that a request has arrived.
+
+        Unless its flow has to wait, it waits only for the step that is in progress."""
         self._pause = max(self._pause, ARRIVAL)
 
     def ready(self, flow: Flow[asyncio.Future[float]], *, reserved: bool) -> bool:
-        """Whether the flow's next step may run now. In a round that is over, only those that owe
-        nothing may, and not for ever. A flow of which something waits already waits as a whole."""
+        """Return whether the flow's next step may run now.
+
+        In a round that is over, only flows without debt may continue, and not without limit. A flow
+        with waiting steps waits as a whole."""
         self._arm()
         queue = self._queue
         if flow.waiting:
@@ -85,14 +91,15 @@ class LoopTime:
         return now
 
     def wait(self, flow: Flow[asyncio.Future[float]]) -> asyncio.Future[float]:
-        """Done in the round in which the flow's next step may run; its result is what has been
-        charged for that."""
+        """Return a future that is done in the round in which the flow's next step may run.
+
+        Its result is the cost that was charged for the step."""
         future: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._queue.append(flow, future)
         return future
 
     def used(self, name: str, flow: Flow[asyncio.Future[float]], seconds: float, charged: float, *, reserved: bool) -> None:
-        """Notes what a step took."""
+        """Charge the duration of a step."""
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds
         self._spent += seconds
         if self._spent > ROUND:
@@ -120,7 +127,7 @@ class LoopTime:
             asyncio.get_running_loop().call_soon(self._round)
 
     def _round(self) -> None:
-        """A round begins: what is called soon is called in the next one."""
+        """Begin a round. A call_soon from here runs in the next one."""
         self._armed, self._spent, self._ahead = False, 0.0, 0.0
         queue, granted = self._queue, 0.0
         if self._pause and self._paused < LONGEST:
@@ -132,7 +139,7 @@ class LoopTime:
             future = queue.take()
             queue.offer(flow)
             if future.done():
-                continue  # cancelled: the client is gone
+                continue  # cancelled, because the client disconnected
             expected = max(flow.mean, LEAST)
             granted += max(flow.peak, LEAST)
             queue.charge(flow, expected)
@@ -142,7 +149,7 @@ class LoopTime:
 
 
 class _Steps(Generic[R]):
-    """Awaits a coroutine, each of its steps when the flow may."""
+    """Awaits a coroutine, and runs each step when the flow may run."""
 
     __slots__ = ("_coroutine", "_flow", "_name", "_reserved", "_shared")
 

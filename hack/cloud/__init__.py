@@ -1,1 +1,1 @@
-"""A public cloud to try things with: moto's simulation of EC2 as a process of its own."""
+"""Run a public cloud for experiments: moto's simulation of EC2 in a process of its own."""

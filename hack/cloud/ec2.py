@@ -1,6 +1,6 @@
-"""Moto's EC2 on a free loopback port, which is written to stdout: `python -m hack.cloud.ec2`.
+"""Run moto's EC2 on a free loopback port, which is written to stdout: `python -m hack.cloud.ec2`.
 
-It runs until it is ended. Nothing that it is told leaves this machine, and nothing of it is kept.
+It runs until it is ended. It sends nothing to other machines, and stores nothing.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ OURS, EC2S = b'xmlns="http://ec2.amazonaws.com/doc/2016-11-15"', b'xmlns="http:/
 
 @contextmanager
 def simulated_ec2() -> Iterator[int]:
-    """The port of a running simulation, which ends with the context."""
+    """Yield the port of a running simulation, which ends with the context."""
     with running_simulation(__name__) as port:
         yield port
 
 
 class AsEC2:
-    """WSGI middleware: EC2's XML namespace ends with a slash, and its errors have none. Moto's
-    differ, and Libcloud goes by it."""
+    """WSGI middleware that corrects the XML namespace of responses.
+
+    EC2's namespace ends with a slash, and its errors have none. Moto's differ, and Libcloud depends
+    on it."""
 
     def __init__(self, app: Callable[..., Iterable[bytes]]) -> None:
         self._app = app
@@ -43,7 +45,7 @@ class AsEC2:
 
 
 def main() -> None:
-    """Serves until ended."""
+    """Serve until the process is ended."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
     from werkzeug.serving import make_server
 

@@ -1,7 +1,9 @@
-"""A project's servers as Nova keeps them: what it makes of requests, and what it refuses. No HTTP.
+"""Simulate a project's servers as Nova keeps them: the effect of requests, and what it refuses. No
+HTTP.
 
-Work takes `seconds`, and is done when it is looked at after that. Strict where the real one is:
-names and sizes of fields, states in which an action is taken, quota. Deleted servers are forgotten.
+An operation takes `seconds`; it is completed by the first access after that. The simulation is as
+strict as Nova: names and sizes of fields, states in which an action is accepted, quota. Deleted
+servers are forgotten.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ OUTCOMES = {"spawning": "active", "powering-on": "active", "powering-off": "stop
 
 
 class Refused(Exception):
-    """With an HTTP status and Nova's words."""
+    """A refusal with an HTTP status and Nova's message."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -40,7 +42,7 @@ class Refused(Exception):
 
 @dataclass
 class Server:
-    """One server. `task`: what Nova is at work on, until `done`."""
+    """One server. `task`: the operation in progress until `done`."""
 
     id: str
     name: str
@@ -59,8 +61,10 @@ class Server:
 
 
 class Nova:
-    """`images`, `networks`, `groups`: the ids that exist. `quota`: how many servers may be. `full`:
-    no host has room for another."""
+    """The servers of one project.
+
+    `images`, `networks`, `groups`: the ids that exist. `quota`: the highest number of servers.
+    `full`: whether no host has capacity for another server."""
 
     def __init__(self, seconds: float = 0.05, clock: Callable[[], float] = time.time) -> None:
         self.seconds, self.clock = seconds, clock
@@ -71,19 +75,19 @@ class Nova:
         self.quota, self.full = 100, False
 
     def list(self) -> list[Server]:
-        """What there is, the newest first."""
+        """Return the servers, the newest first."""
         self._settle()
         return sorted(self.servers.values(), key=lambda server: (server.created, server.id), reverse=True)
 
     def get(self, id: str) -> Server:
-        """One server. Raises Refused."""
+        """Return one server. Raises Refused."""
         self._settle()
         if id not in self.servers:
             raise Refused(404, f"Instance {id} could not be found.")
         return self.servers[id]
 
     def create(self, body: Any) -> Server:
-        """Takes the order: the server is built later, or fails to be."""
+        """Accept a request: the server is built later, or its build fails."""
         wanted = body.get("server") if isinstance(body, dict) else None
         if not isinstance(wanted, dict):
             raise Refused(400, "Invalid input for field/attribute server: it is required")
@@ -107,7 +111,7 @@ class Nova:
         return server
 
     def act(self, id: str, body: Any) -> None:
-        """POST /servers/ID/action."""
+        """Handle POST /servers/ID/action."""
         server = self.get(id)
         if not isinstance(body, dict) or len(body) != 1 or next(iter(body)) not in ACTIONS:
             raise Refused(400, "There is no such action")
@@ -119,7 +123,7 @@ class Nova:
         self._begin(server, task)
 
     def delete(self, id: str) -> None:
-        """DELETE /servers/ID."""
+        """Handle DELETE /servers/ID."""
         server = self.get(id)
         if server.locked:
             raise Refused(409, f"Instance {id} is locked")
@@ -127,7 +131,7 @@ class Nova:
             self._begin(server, "deleting")
 
     def note(self, id: str, metadata: Any) -> dict[str, str]:
-        """POST /servers/ID/metadata: adds and replaces."""
+        """Handle POST /servers/ID/metadata, which adds and replaces."""
         server = self.get(id)
         self._check_metadata(metadata)
         self._allowed(server, "update metadata", NOTED_IN)
@@ -135,7 +139,7 @@ class Nova:
         return server.metadata
 
     def forget(self, id: str, key: str) -> None:
-        """DELETE /servers/ID/metadata/KEY."""
+        """Handle DELETE /servers/ID/metadata/KEY."""
         server = self.get(id)
         if key not in server.metadata:
             raise Refused(404, "Metadata item was not found")
@@ -152,7 +156,7 @@ class Nova:
             raise Refused(409, f"Cannot '{what}' instance {server.id} while it is in task_state {server.task}")
 
     def _settle(self) -> None:
-        """Brings to its end what should be by now."""
+        """Complete the operations whose time is over."""
         for server in list(self.servers.values()):
             if server.task is None or server.done > self.clock():
                 continue

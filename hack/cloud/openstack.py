@@ -1,8 +1,8 @@
-"""Keystone v3 and Nova 2.1 of one project on a free loopback port, which is written to stdout:
+"""Run Keystone v3 and Nova 2.1 of one project on a free loopback port, which is written to stdout:
 `python -m hack.cloud.openstack IMAGE...`.
 
-It runs until it is ended, and takes any application credential and any user whose secret is
-`canary-secret`. Nothing that it is told leaves this machine, and nothing of it is kept.
+It runs until it is ended, and accepts any application credential and any user whose secret is
+`canary-secret`. It sends nothing to other machines, and stores nothing.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ NAMES = {400: "badRequest", 403: "forbidden", 404: "itemNotFound", 406: "notAcce
 
 
 class OpenStackCloud:
-    """`nova` has the project's servers. `lifetime`: seconds for which tokens say that they are
-    good; `tokens`: those that are taken.
+    """The HTTP API of one project.
 
-    `page`: how many servers are listed at once. `compute`: Nova's URL in the catalog, if it is to
-    be another than where it is."""
+    `nova` has the project's servers. `lifetime`: the seconds for which tokens claim to be valid.
+    `tokens`: the accepted tokens. `page`: the number of servers in one page of a list. `compute`:
+    Nova's URL in the catalog, if it differs from the real one."""
 
     def __init__(self, nova: Nova) -> None:
         self.nova = nova
@@ -47,7 +47,7 @@ class OpenStackCloud:
         self._numbers = itertools.count(1)
 
     def app(self) -> web.Application:
-        """Serves it."""
+        """Return the application that serves the API."""
         app = web.Application(client_max_size=1 << 20)
         app.router.add_post("/v3/auth/tokens", self._authenticate)
         compute = "/compute/v2.1"
@@ -65,7 +65,7 @@ class OpenStackCloud:
         return app
 
     def _guarded(self, handler: Callable[[web.Request], Awaitable[web.Response]]) -> Callable[[web.Request], Awaitable[web.Response]]:
-        """With a token that is good, a microversion that is known, and JSON."""
+        """Wrap a handler: require a valid token, a known microversion, and JSON."""
 
         async def guarded(request: web.Request) -> web.Response:
             if request.headers.get("X-Auth-Token") not in self.tokens:
@@ -145,7 +145,7 @@ class OpenStackCloud:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[int]:
-        """On a free port of the loopback."""
+        """Serve on a free port of the loopback interface."""
         runner = web.AppRunner(self.app(), shutdown_timeout=0.1)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -170,7 +170,7 @@ def _known(wanted: Object, secret: str) -> bool:
 
 
 def _shown(server: Server, request: web.Request) -> Object:
-    """GET /servers/ID, as a member of the project sees it."""
+    """Return a server as a member of the project sees it in GET /servers/ID."""
     created = datetime.datetime.fromtimestamp(server.created, datetime.UTC)
     there = server.state not in {"building", "error"}
     address = {"addr": "10.0.0.5", "version": 4, "OS-EXT-IPS:type": "fixed", "OS-EXT-IPS-MAC:mac_addr": server.mac}
@@ -205,13 +205,13 @@ def _error(status: int, message: str, name: str = "") -> web.Response:
 
 @contextmanager
 def simulated_openstack(*images: str) -> Iterator[int]:
-    """The port of a process that has these images, which ends with the context."""
+    """Yield the port of a process that has these images, which ends with the context."""
     with running_simulation(__name__, *images) as port:
         yield port
 
 
 async def main(images: list[str]) -> None:
-    """Serves until ended."""
+    """Serve until the process is ended."""
     nova = Nova(seconds=0.5)
     nova.images.update(images)
     async with OpenStackCloud(nova).serving() as port:

@@ -1,4 +1,4 @@
-"""Simulated clouds as processes: each writes its port to stdout once it serves."""
+"""Run simulated clouds as processes: each writes its port to stdout when it serves."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["running_simulation"]
 
 @contextmanager
 def running_simulation(module: str, *arguments: str) -> Iterator[int]:
-    """The port of a running simulation, which ends with the context."""
+    """Yield the port of a running simulation, which ends with the context."""
     process = subprocess.Popen([sys.executable, "-m", module, *arguments], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         assert process.stdout is not None

@@ -1,2 +1,3 @@
-"""Stories told on real control planes, step by step with what a user would see; each fails when a
-step is not so."""
+"""Demonstrate the project on real control planes, step by step as a user sees it.
+
+A demonstration fails if a step has another result."""

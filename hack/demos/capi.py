@@ -1,5 +1,7 @@
-"""Cluster API's objects as far as a move is concerned: their kinds in small, one cluster's objects,
-and the move as clusterctl does it."""
+"""Provide the objects of Cluster API that a move needs: reduced kinds, one cluster's objects, and
+the move itself.
+
+The move works as in clusterctl."""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ SECRET_TYPE = f"{INFRASTRUCTURE}/secret"
 
 
 def install(cluster: Running, who: str) -> None:
-    """The two kinds, with no more schema than a move needs."""
+    """Install the two kinds, with no more schema than a move needs."""
     cluster.kubectl(who, "apply", "-f", "-", stdin=[_crd(CLUSTER, "Cluster", "v1beta2"), _crd(MACHINE, "Metal3Machine", "v1beta1")])
     for kind in (CLUSTER, MACHINE):
         cluster.kubectl(who, "wait", f"crd/{kind}", "--for=condition=Established", "--timeout=60s")
@@ -47,7 +49,7 @@ def _crd(name: str, kind: str, version: str) -> Object:
 
 
 def make(cluster: Running, who: str, namespace: str, machine: str, host: str) -> None:
-    """A Cluster with one Metal3Machine that has a host."""
+    """Create a Cluster with one Metal3Machine that has a host."""
     spec = {"metadata": {"name": "cluster", "namespace": namespace}, "spec": {"paused": False}}
     cluster.kubectl(who, "create", "-f", "-", stdin={"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster", **spec})
     owner = _reference(cluster.get(who, CLUSTER, "cluster", "-n", namespace))
@@ -58,11 +60,13 @@ def make(cluster: Running, who: str, namespace: str, machine: str, host: str) ->
 
 
 def move(cluster: Running, source: str, target: str, namespace: str, machine: str) -> list[str]:
-    """Moves the Cluster with all that it owns: paused, made anew in the target with new uids,
-    removed from the source without a word to the hosts, and resumed. Returns what was moved."""
+    """Move the Cluster with all that it owns. Return what was moved.
+
+    The Cluster is paused, created again in the target with new uids, removed from the source
+    without any write to the hosts, and resumed."""
     owner = _reference(cluster.get(source, MACHINE, machine, "-n", namespace))
     for name in _secrets(cluster, source, namespace):
-        # as the provider has it from the beginning
+        # the provider sets this owner from the beginning
         patch = json.dumps({"metadata": {"ownerReferences": [owner]}})
         cluster.kubectl(source, "patch", "secret", name, "-n", namespace, "--type=merge", "-p", patch)
     _pause(cluster, source, namespace, paused=True)
@@ -83,7 +87,7 @@ def move(cluster: Running, source: str, target: str, namespace: str, machine: st
 
 
 def _made_anew(old: Object, uids: dict[str, str]) -> Object:
-    """The object as it is made in the target: its owners are those of the target."""
+    """Return the object as it is created in the target: its owners are those of the target."""
     new = copy.deepcopy(old)
     new.pop("status", None)
     for field in ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"):

@@ -1,5 +1,5 @@
-"""Machines of the CAPM3-like consumer, led step by step: each waits after what it did until it is
-told to go on."""
+"""Control machines of the CAPM3-like consumer step by step: each waits after a step for the next
+command."""
 
 from __future__ import annotations
 
@@ -35,8 +35,9 @@ class Machine:
         )
 
     def until(self, wanted: str) -> list[Step]:
-        """Leads it to the end of this step; returns the steps it took. AssertionError with what it
-        says when it fails."""
+        """Run it to the end of this step. Return the steps that it took.
+
+        Raises AssertionError with the error output if it fails."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         steps: list[Step] = []
@@ -51,15 +52,15 @@ class Machine:
         return steps
 
     def go_on(self) -> None:
-        """Lets it take the step after the one it waits at."""
+        """Let it take the next step."""
         assert self._process.stdin is not None
         self._process.stdin.write("\n")
         self._process.stdin.flush()
 
     def end(self) -> int:
-        """Ends the process, if it has not ended by itself; returns its exit code."""
+        """End the process, if it has not ended by itself. Return its exit code."""
         assert self._process.stdin is not None
-        self._process.stdin.close()  # it waits for nothing any more
+        self._process.stdin.close()  # the process waits for no more commands
         try:
             code = self._process.wait(5)
         except subprocess.TimeoutExpired:
@@ -88,8 +89,7 @@ class Machines:
             machine.end()
 
     def until(self, wanted: str) -> dict[str, list[Step]]:
-        """Leads all of them to the end of this step; returns the steps that each took, by its
-        name."""
+        """Run all of them to the end of this step. Return the steps that each took, by its name."""
         if self._started:
             for machine in self._machines:
                 machine.go_on()

@@ -1,5 +1,5 @@
-"""One cluster of servers and virtual machines: the same steps, the same view, and nobody can tell
-the difference but by a label."""
+"""Run one cluster of servers and virtual machines: the same steps and the same view for both, and
+only a label that distinguishes them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ Object = dict[str, Any]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Brings everything up, tells the story, and takes everything down; returns the exit code."""
+    """Bring everything up, run the demonstration, and take everything down. Return the exit
+    code."""
     parser = argparse.ArgumentParser(prog="hack/demo-hybrid", description=__doc__)
     parser.add_argument("--dir", type=Path, help="a new folder for the clusters; it is kept")
     options = parser.parse_args(arguments)
@@ -54,7 +55,7 @@ def _run(folder: Path) -> int:
 
 
 def tell(cluster: Running) -> None:
-    """The story. AssertionError as soon as something in it is not so."""
+    """Run the demonstration. Raises AssertionError at the first step with another result."""
     story, machines = Story("Servers and virtual machines in one Cluster API cluster"), Machines(cluster.root, cluster.tools)
     _servers(story, cluster)
     _virtual_machines(story, cluster, machines)
@@ -180,7 +181,7 @@ def _vms(cluster: Running) -> list[Object]:
 
 
 def _instances(cluster: Running) -> dict[str, str]:
-    """Instances by name, with their uids."""
+    """Return the uids of the instances, by name."""
     found = cluster.items(OWNER, "virtualmachineinstances", "-n", NAMESPACE)
     return {vmi["metadata"]["name"]: vmi["metadata"]["uid"] for vmi in found}
 
@@ -200,6 +201,6 @@ def _set_flavors(cluster: Running, flavors: list[Object]) -> None:
 
 
 def _reasons(cluster: Running) -> list[str]:
-    """Why the class's hosts are not free."""
+    """Return why the class's hosts are not free."""
     hosts = (host for host in cluster.items(ADMIN, HOSTS) if host["spec"]["className"] == "vms")
     return sorted(host["status"].get("reason", "") for host in hosts)

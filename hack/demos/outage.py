@@ -1,8 +1,7 @@
-"""A link that stays cut for as long as one likes: what can be read and written meanwhile, and what
-becomes of it afterwards.
+"""Cut a link for a given time: test what can be read and written meanwhile, and what happens
+afterwards.
 
-The link drops everything without a word, as a network does: connections stay, and nothing comes
-through.
+The link drops everything silently, as a network does: connections stay, and nothing is delivered.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ __all__ = ["Outage"]
 BMH, WORKLOADS = "baremetalhosts.metal3.io", "workloads.workload.metal3.io"
 NEW = "meanwhile"
 LOOKS = 60
-"""So often everything is looked at in the time that the link is cut."""
+"""The number of checks of everything while the link is cut."""
 
 Object = dict[str, Any]
 
 
 @dataclass
 class Outage:
-    """One cut. `host`: the view that has a machine; `connected`: the target's condition on its
-    source."""
+    """One outage. `host`: the view that has a machine. `connected`: the target's condition about
+    its source."""
 
     cluster: Running
     story: Story
@@ -44,8 +43,7 @@ class Outage:
     connected: Callable[[], Object]
 
     def last(self, seconds: float) -> None:
-        """Cuts the link, waits, and mends it. AssertionError when something is not as it should
-        be."""
+        """Cut the link, wait, and restore it. Raises AssertionError if a check fails."""
         story, begin = self.story, time.monotonic()
         story.step(f"The link drops everything, for {seconds:.0f} seconds")
         eventually(lambda: self.connected()["status"] == "True")
@@ -74,7 +72,7 @@ class Outage:
         story.told(f"{tried} connections were tried in {seconds:.0f} s, one in {seconds / max(tried, 1):.0f} s")
 
     def _mended(self) -> None:
-        """All that was asked for last is done, once."""
+        """Check that all the latest requests are carried out, once."""
         story, cluster = self.story, self.cluster
         story.step("The link is back")
         mended = time.monotonic()
@@ -94,7 +92,7 @@ class Outage:
         eventually(lambda: len(cluster.items(ADMIN, WORKLOADS, "-n", self.namespace)) == 1)
 
     def _until(self, end: float, stale: str) -> None:
-        """Looks at everything now and then until this moment."""
+        """Check everything at intervals until this moment."""
         pause = max((end - time.monotonic()) / LOOKS, 1.0)
         worst = 0.0
         while time.monotonic() < end:
@@ -106,7 +104,7 @@ class Outage:
         self.story.checked(f"reads answer all the time (with kubectl's start {worst:.1f} s at most), and still of {stale}")
 
     def _told(self) -> bool:
-        """Whether whoever waits is told so."""
+        """Return whether the waiting Workloads report the outage."""
         reasons = {}
         for item in self.cluster.items(TARGET, WORKLOADS, "-n", self.namespace):
             conditions = {condition["type"]: condition for condition in item["status"]["conditions"]}
@@ -125,5 +123,5 @@ class Outage:
         self.cluster.kubectl(TARGET, "patch", BMH, self.host, "-n", self.namespace, "--type=merge", "-p", patch)
 
     def _real(self) -> dict[str, Object]:
-        """What is asked of the real hosts."""
+        """Return the specs of the real hosts."""
         return {item["metadata"]["name"]: item["spec"] for item in self.cluster.items(OWNER, BMH, "-n", "metal3")}

@@ -1,4 +1,4 @@
-"""The story of a pivot: a cluster's objects move to another management cluster, and its machines do
+"""Demonstrate a pivot: a cluster's objects move to another management cluster, and its machines do
 not notice."""
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Object = dict[str, Any]
 
 
 class Witness:
-    """Sees every state of the real hosts, by a watch of its own, from its beginning to its end."""
+    """Records every state of the real hosts with a watch of its own, from its start to its end."""
 
     def __init__(self, cluster: Running) -> None:
         columns = "custom-columns=NAME:.metadata.name,STATE:.status.provisioning.state,IMAGE:.spec.image.url"
@@ -41,7 +41,7 @@ class Witness:
         self._thread.start()
 
     def of(self, host: str) -> list[tuple[str, str]]:
-        """(state, image) of a host, each once where it did not change."""
+        """Return (state, image) of a host, without repetitions."""
         return list(self._seen.get(host, []))
 
     def close(self) -> None:
@@ -60,16 +60,18 @@ class Witness:
 
 
 class Pivot:
-    """The acts of the story, in order."""
+    """The acts of the demonstration, in order."""
 
     def __init__(self, cluster: Running, story: Story, outage: float = 0.0) -> None:
-        """`outage`: seconds for which the link is to drop everything, beside being cut for a
+        """Prepare the demonstration.
+
+        `outage`: the seconds for which the link drops everything, besides being cut for a
         moment."""
         self.cluster, self.story, self.outage = cluster, story, outage
         self.consumer = subprocess.run([ROOT / "tests/consumer/build"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
 
     def tell(self) -> None:
-        """Everything."""
+        """Run all acts."""
         story, cluster = self.story, self.cluster
         story.step("Two management clusters. The source has the hardware; the target has a class that relays namespace a of the source")
         story.show(cluster, ADMIN, "get", CLASSES)
@@ -91,7 +93,7 @@ class Pivot:
         self.there_and_back()
 
     def same_hosts(self) -> None:
-        """Identity is passed through."""
+        """Check that identity is passed through."""
         here, there = (self.identities(who) for who in (ADMIN, TARGET))
         assert here == there, f"{here} is not {there}"
         self.story.checked(f"both show the same {len(here)} hosts, by name and uid")
@@ -101,7 +103,7 @@ class Pivot:
         return {item["metadata"]["name"]: item["metadata"]["uid"] for item in items}
 
     def provisioned(self) -> str:
-        """A Cluster API machine in the source. Returns its host."""
+        """Create a Cluster API machine in the source. Return its host."""
         story, cluster = self.story, self.cluster
         story.step("In the source, Cluster API's Metal3 provider puts a machine on a host, and is paused for a move")
         for who in (ADMIN, TARGET):
@@ -119,7 +121,7 @@ class Pivot:
         return host
 
     def moved(self, host: str) -> None:
-        """As clusterctl move."""
+        """Move the objects as clusterctl move does."""
         story, cluster = self.story, self.cluster
         story.step("Cluster API's objects move as clusterctl moves them: created again in the target, without finalizers in the source")
         for name in capi.move(cluster, ADMIN, TARGET, TENANT, MACHINE):
@@ -130,7 +132,7 @@ class Pivot:
         story.checked("the machine has vanished from the source, and its host is not released there")
 
     def resumed(self, host: str) -> None:
-        """The target's consumer goes on."""
+        """Let the target's consumer continue."""
         story, cluster = self.story, self.cluster
         story.step("In the target, the provider continues with the machine: it finds its host, asserts what it wants, and reboots it once")
         assert self.acts(TARGET, "resume") == host
@@ -144,8 +146,9 @@ class Pivot:
         eventually(lambda: self.phase() == "Running")
 
     def cut_off(self, host: str) -> None:
-        """The link is cut; what is asked for meanwhile is done afterwards. New credentials on the
-        way."""
+        """Cut the link, and check that writes made meanwhile are carried out afterwards.
+
+        The credentials are also replaced."""
         story, cluster = self.story, self.cluster
         story.step("The target's way to the source is changed to one that can be cut: new credentials, and nothing is restarted")
         port = urlsplit(cluster.description[ADMIN]["server"]).port
@@ -153,8 +156,8 @@ class Pivot:
         with Link(port) as link:
             self.reach(f"https://127.0.0.1:{link.port}")
             eventually(lambda: link.tried)
-            # The class stays connected while the new way is taken: what the owner changes now comes
-            # by no other.
+            # The class stays connected while it switches to the new address. A change that the
+            # owner makes now can arrive only there.
             cluster.kubectl(OWNER, "label", BMH, host, "-n", "metal3", "way=new")
             eventually(lambda: cluster.get(TARGET, BMH, host, "-n", TENANT)["metadata"]["labels"].get("way") == "new")
             cluster.kubectl(OWNER, "label", BMH, host, "-n", "metal3", "way-")
@@ -182,8 +185,8 @@ class Pivot:
             eventually(lambda: self.connected()["status"] == "True")
 
     def moved_back(self, host: str) -> None:
-        """The same in the other direction: the consumer in the source writes its name, and the
-        target hands the claim back."""
+        """Move in the other direction: the consumer in the source writes its name, and the target
+        hands the claim back."""
         story, cluster = self.story, self.cluster
         story.step("Cluster API's objects move back, and the provider in the source continues")
         capi.move(cluster, TARGET, ADMIN, TENANT, MACHINE)
@@ -194,7 +197,7 @@ class Pivot:
         story.checked("the target has handed the claim back, and shows the host as it is in the source again")
 
     def retired(self, host: str) -> None:
-        """The machine is deleted."""
+        """Delete the machine."""
         story, cluster = self.story, self.cluster
         story.step("The machine is deleted, and its host is clean and free for both")
         self.acts(ADMIN, "retire")
@@ -207,7 +210,7 @@ class Pivot:
         story.checked("no copied secret is left in the source")
 
     def there_and_back(self) -> None:
-        """A Workload without Cluster API: by the project's own command."""
+        """Move a Workload without Cluster API, with the project's own command."""
         story, cluster = self.story, self.cluster
         story.step("A Workload that is nobody's but its user's runs in the source")
         objects = [secret("boot", userData="#cloud-config"), workload("web", userData={"name": "boot"})]
@@ -243,7 +246,7 @@ class Pivot:
             self.story.show(self.cluster, who, "get", WORKLOADS, "-n", TENANT)
 
     def moves(self, source: str, target: str, *options: str) -> None:
-        """The command, and what it prints."""
+        """Run the command, and print its output."""
         argv = ["move", "--to", self.cluster.kubeconfig(target), "--namespace", TENANT, *options]
         shown = ["metal3-workloads", "move", "--to", f"{target}.kubeconfig", *argv[3:]]
         self.story.told(f"{source}$ {' '.join(shown)}")
@@ -255,7 +258,7 @@ class Pivot:
         assert done.returncode == 0, done.stderr
 
     def acts(self, who: str, scenario: str) -> str:
-        """Has the provider's stand-in do its part; returns the host's name."""
+        """Let the provider's stand-in do its part. Return the host's name."""
         kubeconfig = service_account(self.cluster, TENANT, "capm3", everywhere=[*WATCHES_HOSTS, capi.READS_MACHINES], at=who)
         argv = [self.consumer, f"--kubeconfig={kubeconfig}", f"--namespace={TENANT}", f"--scenario={scenario}", f"--machine={MACHINE}"]
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=SECONDS)
@@ -274,7 +277,7 @@ class Pivot:
         return str(found["status"].get("phase"))
 
     def waits(self) -> bool:
-        """Whether the tenant is told that what it asks for is kept."""
+        """Return whether the tenant reads that the request is kept."""
         [found] = self.cluster.items(TARGET, WORKLOADS, "-n", TENANT)
         return "SourceUnavailable" in [condition["reason"] for condition in found["status"]["conditions"]]
 
@@ -283,7 +286,7 @@ class Pivot:
         return next(condition for condition in conditions if condition["type"] == "Connected")
 
     def reach(self, server: str) -> None:
-        """Has the target reach the source at this address."""
+        """Let the target reach the source at this address."""
         config = json.loads(Path(self.cluster.kubeconfig(TENANT)).read_text())
         config["clusters"][0]["cluster"]["server"] = server
         data = {"kubeconfig": base64.b64encode(json.dumps(config).encode()).decode()}
@@ -292,7 +295,7 @@ class Pivot:
 
 
 def main() -> int:
-    """Tells the story on clusters of its own."""
+    """Run the demonstration on clusters of its own."""
     parser = argparse.ArgumentParser(prog="hack/demo-pivot", description=__doc__)
     parser.add_argument("--outage", type=float, default=0.0, metavar="SECONDS", help="have the link drop everything for so long")
     outage = parser.parse_args().outage

@@ -1,4 +1,4 @@
-"""How a story is told: numbered steps, the commands with what they print, and what was checked."""
+"""Print a demonstration: numbered steps, the commands with their output, and what was checked."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ __all__ = ["Link", "Story"]
 
 
 class Story:
-    """Prints to stdout as it goes."""
+    """Prints to stdout without delay."""
 
     def __init__(self, title: str) -> None:
         self._begin, self._number = time.monotonic(), 0
         self._print(f"# {title}")
 
     def step(self, text: str) -> None:
-        """What happens next."""
+        """Announce the next step."""
         self._number += 1
         self._print(f"\n{self._number}. {text}  [{time.monotonic() - self._begin:.0f}s]")
 
     def show(self, cluster: Running, who: str, *arguments: str) -> str:
-        """A kubectl command, and what it prints."""
+        """Print a kubectl command and its output. Return the output."""
         self._print(f"   {who}$ kubectl {' '.join(arguments)}")
         printed = cluster.kubectl(who, *arguments)
         for line in printed.rstrip().splitlines():
@@ -40,11 +40,11 @@ class Story:
         return printed
 
     def told(self, line: str) -> None:
-        """A line that something else printed."""
+        """Print a line of another program's output."""
         self._print(f"   | {line}")
 
     def checked(self, text: str) -> None:
-        """What was just found to be so."""
+        """Print what was just checked."""
         self._print(f"   ok: {text}")
 
     def end(self) -> None:
@@ -56,8 +56,7 @@ class Story:
 
 
 class Link:
-    """A link between two clusters that can be cut: a TCP proxy on a port of loopback, in a
-    thread."""
+    """A link between two clusters that can be cut: a TCP proxy on a loopback port, in a thread."""
 
     def __init__(self, target: int) -> None:
         self._target, self._loop = target, asyncio.new_event_loop()
@@ -87,22 +86,22 @@ class Link:
         return self._proxy
 
     def cut(self) -> None:
-        """Every connection breaks, and no other is made."""
+        """Break all connections, and refuse new ones."""
         self._loop.call_soon_threadsafe(self._running.cut)
 
     def drop(self) -> None:
-        """Connections stay, and can be made, but nothing comes through."""
+        """Keep and accept connections, but deliver nothing."""
         self._tried_before = self._running.connections
         self._loop.call_soon_threadsafe(self._running.flowing.clear)
 
     def mend(self) -> None:
-        """It works again."""
+        """Restore the link."""
         self._running.open = True
         self._loop.call_soon_threadsafe(self._running.flowing.set)
 
     @property
     def tried(self) -> int:
-        """How many connections were tried since it began to drop."""
+        """The number of connection attempts since `drop`."""
         return self._running.connections - self._tried_before
 
     async def _run(self) -> None:

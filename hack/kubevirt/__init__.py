@@ -1,2 +1,2 @@
-"""A KubeVirt without virtual machines, for tests and demonstrations: its API's shape and a
-simulation of its controllers."""
+"""Simulate KubeVirt without virtual machines, for tests and demonstrations: its API and its
+controllers."""

@@ -1,4 +1,4 @@
-"""The command line of `hack/simulate-kubevirt`."""
+"""Implement the command line of `hack/simulate-kubevirt`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["main"]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run until SIGTERM or SIGINT; returns the exit code."""
+    """Run until SIGTERM or SIGINT. Return the exit code."""
     parser = argparse.ArgumentParser(prog="hack/simulate-kubevirt", description="KubeVirt's controllers, without virtual machines.")
     parser.add_argument("--kubeconfig", required=True, help="the cluster that has KubeVirt's kinds")
     parser.add_argument("--namespace", default="", help="only machines of this namespace")

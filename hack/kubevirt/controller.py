@@ -1,5 +1,5 @@
-"""The simulation at work: follows machines, instances and DataVolumes of a cluster over HTTP, and
-writes what `turn` decides."""
+"""Run the simulation: follow machines, instances and DataVolumes of a cluster over HTTP, and write
+what `turn` decides."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["Simulation"]
 
 
 class Simulation:
-    """KubeVirt's and CDI's controllers. `hold`: nothing is done while it is set."""
+    """The controllers of KubeVirt and CDI. While `hold` is set, they do nothing."""
 
     def __init__(self, client: Client, *, namespace: str = "") -> None:
         self._client, self.hold = client, False
@@ -40,11 +40,11 @@ class Simulation:
             self.manager.add(controller)
 
     async def run(self) -> None:
-        """Works until cancelled."""
+        """Work until cancelled."""
         await self.manager.run()
 
     def wake(self) -> None:
-        """Looks at all machines."""
+        """Queue all machines."""
         for vm in self._vms.store:
             self._machines.queue.add(key_of(vm))
         for volume in self._volumes.store:
@@ -88,7 +88,7 @@ class Simulation:
         return {name_of(secret) for secret in self._secrets.store.by_index("namespace", namespace)}
 
     async def _collect(self, vmi: Object) -> None:
-        """An instance whose machine is gone goes too, as the garbage collector would have it."""
+        """Delete an instance whose machine is gone, as the garbage collector does."""
         verb: Literal["patch", "delete"] = "patch" if vmi["metadata"].get("finalizers") else "delete"
         await self._do(Action("vmi", verb, {"metadata": {"finalizers": []}}), vmi, vmi)
 

@@ -1,9 +1,8 @@
-"""KubeVirt's and CDI's kinds as far as the provider uses them, as CustomResourceDefinitions. Names
-and types of fields are upstream's.
+"""Define the kinds of KubeVirt and CDI that the provider uses, as CustomResourceDefinitions.
 
-What is not listed is pruned, or refused with strict field validation: so a field that upstream does
-not have cannot be relied on. Checked against KubeVirt's OpenAPI document of August 2026, and CDI's
-types of 1.65.
+Names and types of fields are upstream's. Other fields are pruned, or refused with strict field
+validation. So the provider cannot depend on a field that upstream does not have. The definitions
+were checked against KubeVirt's OpenAPI document of August 2026, and CDI's types of 1.65.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ QUANTITY: Schema = {"anyOf": [{"type": "integer"}, {"type": "string"}], "x-kuber
 
 
 def fields(*required: str, **properties: Schema) -> Schema:
-    """An object's schema."""
+    """Return an object's schema."""
     return {"type": "object", "properties": properties, **({"required": list(required)} if required else {})}
 
 
 def many(items: Schema) -> Schema:
-    """An array's schema."""
+    """Return an array's schema."""
     return {"type": "array", "items": items}
 
 
@@ -90,7 +89,7 @@ DATA_VOLUME = fields(
 
 
 def definitions() -> list[dict[str, Any]]:
-    """The three kinds."""
+    """Return the definitions of the three kinds."""
     return [
         _definition("kubevirt.io", "v1", "virtualmachines", "VirtualMachine", "vm", MACHINE, Status=".status.printableStatus"),
         _definition("kubevirt.io", "v1", "virtualmachineinstances", "VirtualMachineInstance", "vmi", INSTANCE, Phase=".status.phase"),

@@ -1,8 +1,8 @@
-"""Turns a running cluster of `hack/cluster` into one with virtual machines as well: kinds, rights,
-the simulation, and the class `vms`.
+"""Add virtual machines to a running cluster of `hack/cluster`: kinds, permissions, the simulation,
+and the class `vms`.
 
-The owner's cluster gets KubeVirt's kinds beside the BareMetalHosts; the management cluster a class
-that offers two machines to tenants.
+The owner's cluster gets KubeVirt's kinds in addition to the BareMetalHosts. The management cluster
+gets a class that offers two machines to tenants.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ FLAVORS: list[Object] = [
 
 
 def workload_class(tenants: Iterable[str], flavors: list[Object]) -> Object:
-    """The class `vms`."""
+    """Return the class `vms`."""
     return {
         "apiVersion": "workload.metal3.io/v1alpha1",
         "kind": "WorkloadClass",
@@ -62,7 +62,7 @@ class Machines:
     tools: Path
 
     def furnish(self, tenants: Iterable[str], flavors: list[Object] | None = None) -> Process:
-        """Makes everything; returns the simulation's process, which `hack/cluster down` ends as
+        """Create everything. Return the simulation's process, which `hack/cluster down` ends as
         well."""
         owner, admin = self.root / "hardware.kubeconfig", self.root / "management.kubeconfig"
         crds = definitions()
@@ -77,13 +77,13 @@ class Machines:
         return self.simulate()
 
     def simulate(self) -> Process:
-        """Starts the simulation of KubeVirt's controllers."""
+        """Start the simulation of KubeVirt's controllers."""
         config = self.root / "hardware.kubeconfig"
         argv: list[str | Path] = [ROOT / "hack" / "simulate-kubevirt", "--kubeconfig", config, "--namespace", NAMESPACE]
         return Processes(self.root).start("simulated-kubevirt", argv, stage=CLIENT_STAGE)
 
     def kubeconfig(self) -> str:
-        """Credentials with the rights of manifests/kubevirt."""
+        """Return a kubeconfig with the permissions of manifests/kubevirt."""
         config = json.loads((self.root / "hardware.kubeconfig").read_text())
         token = self.kubectl(self.root / "hardware.kubeconfig", "create", "token", "metal3-workloads", "-n", NAMESPACE, "--duration=24h")
         for user in config["users"]:
@@ -91,13 +91,13 @@ class Machines:
         return json.dumps(config)
 
     def put_credentials(self, kubeconfig: str) -> None:
-        """Puts them into the class's secret."""
+        """Put the kubeconfig into the class's secret."""
         metadata = {"name": SECRET, "namespace": SYSTEM_NAMESPACE}
         secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"kubeconfig": kubeconfig}}
         self.kubectl(self.root / "management.kubeconfig", "apply", "-f", "-", stdin=[secret])
 
     def kubectl(self, kubeconfig: Path, *arguments: str, stdin: list[Object] | None = None) -> str:
-        """What kubectl prints; RuntimeError with what it says when it fails."""
+        """Return the output of kubectl. Raises RuntimeError with its error output if it fails."""
         text = None if stdin is None else json.dumps({"apiVersion": "v1", "kind": "List", "items": stdin})
         argv = [str(self.tools / "kubectl"), "--kubeconfig", str(kubeconfig), *arguments]
         cache = {"KUBECACHEDIR": str(self.root / "kubectl-cache"), "HOME": str(self.root)}

@@ -1,11 +1,12 @@
-"""What KubeVirt and its importer would do next with one VirtualMachine. Pure: what there is goes
-in, one action at a time comes out.
+"""Decide what KubeVirt and its importer do next with one VirtualMachine, one action at a time.
 
-Every action changes something that is watched, which brings the next turn; nothing takes time. What
-is simulated: DataVolumes that import, instances that start, stop and get addresses, finalizers, and
-status.printableStatus as virt-controller writes it. Faults are asked for by the machine itself: an
-image URL with `no-such` in it cannot be had, a node selector `room: none` leaves nowhere to run,
-and more than 1Ti of memory exceeds a quota.
+Every action changes an object that is watched, which causes the next turn. Nothing takes time. The
+simulation covers DataVolumes that import, instances that start, stop and get addresses, finalizers,
+and status.printableStatus as virt-controller writes it. The machine itself requests faults:
+
+- An image URL with `no-such` in it cannot be downloaded.
+- With the node selector `room: none`, the instance cannot be scheduled.
+- More than 1Ti of memory exceeds a quota.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ MISSING = "no-such"
 
 @dataclass(frozen=True)
 class Seen:
-    """A machine with what belongs to it: its instance, its DataVolumes by name, and the names of
-    the secrets there are."""
+    """A machine with its instance, its DataVolumes by name, and the names of the existing
+    secrets."""
 
     vm: Object
     vmi: Object | None
@@ -51,7 +52,7 @@ class Action:
 
 
 def turn(seen: Seen) -> Action | None:
-    """The next action; None when there is nothing to do until something changes."""
+    """Return the next action; None if there is nothing to do until something changes."""
     if (action := _metadata(seen)) is not None:
         return action
     if (action := _instance(seen)) is not None:
@@ -64,7 +65,8 @@ def turn(seen: Seen) -> Action | None:
 
 
 def import_status(volume: Object) -> Object | None:
-    """The status that an importer would give a DataVolume next; None when it is done, or stuck."""
+    """Return the status that an importer would give a DataVolume next; None if it is done, or
+    stuck."""
     phase = (volume.get("status") or {}).get("phase") or ""
     source = volume["spec"]["source"]
     url = (source.get("http") or source.get("registry") or {}).get("url") or ""
@@ -75,7 +77,7 @@ def import_status(volume: Object) -> Object | None:
 
 
 def _metadata(seen: Seen) -> Action | None:
-    """Finalizers: a machine stays until its instance has gone."""
+    """Set or remove the finalizer: a machine stays until its instance is gone."""
     finalizers = seen.vm["metadata"].get("finalizers") or []
     if not deleting(seen.vm) and MACHINE_FINALIZER not in finalizers:
         return Action("vm", "patch", {"metadata": {"finalizers": [*finalizers, MACHINE_FINALIZER]}})

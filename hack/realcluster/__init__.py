@@ -1,6 +1,5 @@
-"""Two real Kubernetes control planes on loopback with this project's server between them, for tests
-and for trying things out.
+"""Run two real Kubernetes control planes on loopback with this project's server between them.
 
-`hack/cluster` is the command. Nothing here is part of the product: it speaks to it by command line
-and HTTP only.
+It is for tests and experiments. `hack/cluster` is the command. Nothing here is part of the product:
+it uses the product only through the command line and HTTP.
 """

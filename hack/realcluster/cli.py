@@ -1,4 +1,4 @@
-"""The command line of `hack/cluster`."""
+"""Implement the command line of `hack/cluster`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DEFAULTS = Settings()
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns the exit code."""
+    """Run the command. Return the exit code."""
     options = parser().parse_args(arguments)
     root = options.dir.resolve()
     try:
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The arguments of `hack/cluster`."""
+    """Return the parser for the arguments of `hack/cluster`."""
     result = argparse.ArgumentParser(prog="hack/cluster", description="Two real Kubernetes control planes with this project between them.")
     commands = result.add_subparsers(dest="command", required=True)
     up = commands.add_parser("up", help="start everything and return when it is ready")
@@ -92,7 +92,7 @@ def _settings(options: argparse.Namespace) -> Settings:
 async def _up(up: Up) -> None:
     task = asyncio.current_task()
     if task is not None:
-        # As for Ctrl-C: whoever ends this command must not leave ten processes behind.
+        # As with Ctrl-C, ending this command must not leave ten processes behind.
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     await up.run()
 

@@ -1,5 +1,5 @@
-"""A small client of kube-apiserver for the set-up itself: many small requests in parallel, which
-kubectl is slow at."""
+"""Provide a small client of kube-apiserver for the set-up: many small requests in parallel, for
+which kubectl is slow."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ BUSY = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
 
 
 class ApiError(Exception):
-    """The server answered with an error; `code` is the HTTP status."""
+    """The server answered with an error. `code` is the HTTP status."""
 
     def __init__(self, method: str, path: str, code: int, message: str) -> None:
         super().__init__(f"{method} {path}: {code} {message}")
@@ -36,7 +36,7 @@ class ApiError(Exception):
 
 
 class Client:
-    """Speaks JSON to one kube-apiserver as one client certificate. Use as an async context
+    """Sends JSON to one kube-apiserver with one client certificate. Use it as an async context
     manager."""
 
     def __init__(self, server: str, ca: bytes, pair: WrittenPair) -> None:
@@ -55,12 +55,12 @@ class Client:
             await self._session.close()
 
     async def request(self, method: str, path: str, body: Object | None = None, *, content_type: str = "application/json") -> Object:
-        """Send one request and return the decoded answer; ApiError for every status of 400 and
-        above.
+        """Send one request and return the decoded response. Raises ApiError for every status of 400
+        and above.
 
-        429 and 503 are tried again for a while: for a moment, a kube-apiserver that has just learnt
-        of a kind says that its "storage is (re)initializing", and one whose APIService has just
-        become available that it is not.
+        Requests with status 429 or 503 are repeated for a while. For a moment, a kube-apiserver
+        with a new kind answers that its "storage is (re)initializing", and one with a newly
+        available APIService that it is not available.
         """
         deadline = time.monotonic() + BUSY_SECONDS
         while True:
@@ -83,26 +83,26 @@ class Client:
             return answer
 
     async def get(self, path: str) -> Object:
-        """GET `path`."""
+        """Send GET `path`."""
         return await self.request("GET", path)
 
     async def apply(self, path: str, obj: Object) -> Object:
-        """Server-side apply of `obj`, whose own path (with its name) is `path`."""
+        """Apply `obj` with server-side apply. `path` is its own path, with its name."""
         query = "?fieldManager=hack-cluster&force=true"
         return await self.request("PATCH", path + query, obj, content_type="application/apply-patch+yaml")
 
     async def apply_all(self, objects: Iterable[tuple[str, Object]]) -> None:
-        """Apply many (path, object) pairs at once; the first error ends it."""
+        """Apply many (path, object) pairs concurrently. The first error ends it."""
         async with asyncio.TaskGroup() as group:
             for path, obj in objects:
                 group.create_task(self.apply(path, obj))
 
     async def ready(self) -> str | None:
-        """None when /readyz says ok, else what is missing."""
+        """Return None if /readyz reports ok, else what is missing."""
         return await self._probe("/readyz")
 
     async def healthy(self) -> str | None:
-        """None when /healthz says ok, else what is missing."""
+        """Return None if /healthz reports ok, else what is missing."""
         return await self._probe("/healthz")
 
     async def _probe(self, path: str) -> str | None:
@@ -118,9 +118,9 @@ class Client:
 async def wait_for(
     what: str, check: Callable[[], Awaitable[str | None]], *, seconds: float, processes: Iterable[Process] = (), poll: float = POLL
 ) -> None:
-    """Call `check` until it returns None (done); anything else says what is missing.
+    """Call `check` until it returns None (done). Any other result states what is missing.
 
-    Raises ProcessError when a process of `processes` dies or `seconds` pass, with what was missing
+    Raises ProcessError if a process of `processes` dies or `seconds` pass, with what was missing
     and the ends of their logs.
     """
     watched = list(processes)

@@ -1,9 +1,8 @@
-"""Command lines of etcd, kube-apiserver and kube-controller-manager: pure functions from settings
-to arguments.
+"""Compute the command lines of etcd, kube-apiserver and kube-controller-manager from settings.
 
-Kept light for small machines: no admission for pods that never run, no endpoints to reconcile,
-short profiles. What the project talks to (authentication, RBAC, aggregation, quota, garbage
-collection, priority and fairness) is as in a production cluster.
+The set-up is reduced for small machines: no admission for pods, which never run, no endpoints to
+reconcile, short profiles. What the project depends on (authentication, RBAC, aggregation, quota,
+garbage collection, priority and fairness) is as in a production cluster.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 SERVICE_ACCOUNT_ISSUER = "https://kubernetes.default.svc.cluster.local"
 FRONT_PROXY_NAME = "front-proxy-client"
-# Only those that this project's behaviour depends on.
+# The controllers that this project's behaviour depends on.
 CONTROLLERS = (
     "clusterrole-aggregation-controller",
     "garbage-collector-controller",
@@ -27,8 +26,8 @@ CONTROLLERS = (
     "root-ca-certificate-publisher-controller",
     "serviceaccount-controller",
 )
-# Plugins for pods, volumes and certificates, which these clusters have none of. LimitRanger and the
-# rest stay as they are by default.
+# The plugins for pods, volumes and certificates, which do not exist in these clusters. LimitRanger
+# and the rest stay as they are by default.
 DISABLED_ADMISSION = (
     "DefaultIngressClass",
     "DefaultStorageClass",
@@ -41,7 +40,7 @@ DISABLED_ADMISSION = (
     "StorageObjectInUseProtection",
     "TaintNodesByCondition",
 )
-# API groups that nothing here uses; each costs a watch cache and a start-up step.
+# The API groups that nothing here uses. Each costs a watch cache and a start-up step.
 DISABLED_APIS = (
     "autoscaling/v1",
     "autoscaling/v2",
@@ -52,7 +51,7 @@ DISABLED_APIS = (
 
 @dataclass(frozen=True)
 class Etcd:
-    """Settings of a single-member etcd with TLS on both ports."""
+    """The settings of a single-member etcd with TLS on both ports."""
 
     data: Path
     client_port: int
@@ -63,11 +62,11 @@ class Etcd:
 
     @property
     def endpoint(self) -> str:
-        """What clients dial."""
+        """The URL for clients."""
         return f"https://127.0.0.1:{self.client_port}"
 
     def argv(self, binary: Path) -> list[str | Path]:
-        """The command line."""
+        """Return the command line."""
         peer = f"https://127.0.0.1:{self.peer_port}"
         tls = [f"--cert-file={self.pair.certificate}", f"--key-file={self.pair.key}", f"--trusted-ca-file={self.ca}"]
         peer_tls = [f"--peer-{flag.removeprefix('--')}" for flag in tls]
@@ -92,7 +91,7 @@ class Etcd:
 
 @dataclass(frozen=True)
 class FrontProxy:
-    """How a kube-apiserver proves to aggregated servers that it speaks for a user."""
+    """How a kube-apiserver proves to aggregated servers that it acts for a user."""
 
     ca: Path
     pair: WrittenPair
@@ -100,7 +99,7 @@ class FrontProxy:
 
 @dataclass(frozen=True)
 class AuditLog:
-    """What a kube-apiserver records, and where."""
+    """The audit policy of a kube-apiserver, and the file of its log."""
 
     policy: Path
     log: Path
@@ -108,8 +107,9 @@ class AuditLog:
 
 @dataclass(frozen=True)
 class KubeApiserver:
-    """Settings of one kube-apiserver. `front_proxy` turns aggregation on; `etcd_prefix` lets
-    several share one etcd."""
+    """The settings of one kube-apiserver.
+
+    `front_proxy` enables aggregation. `etcd_prefix` allows several servers to share one etcd."""
 
     port: int
     etcd: str
@@ -125,11 +125,11 @@ class KubeApiserver:
 
     @property
     def server(self) -> str:
-        """What clients dial."""
+        """The URL for clients."""
         return f"https://127.0.0.1:{self.port}"
 
     def argv(self, binary: Path) -> list[str | Path]:
-        """The command line."""
+        """Return the command line."""
         return [
             *(binary, *self._serving(), *self._etcd(), *self._service_accounts(), *self._aggregation()),
             *(*self._auditing(), *self._lightness()),
@@ -192,8 +192,8 @@ class KubeApiserver:
 
 @dataclass(frozen=True)
 class KubeControllerManager:
-    """Settings of the kube-controller-manager; each controller acts under its own service account,
-    as kubeadm sets it up."""
+    """The settings of the kube-controller-manager. Each controller has its own service account, as
+    with kubeadm."""
 
     port: int
     kubeconfig: Path
@@ -202,7 +202,7 @@ class KubeControllerManager:
     service_account_key: Path
 
     def argv(self, binary: Path) -> list[str | Path]:
-        """The command line."""
+        """Return the command line."""
         return [
             binary,
             f"--kubeconfig={self.kubeconfig}",
@@ -219,7 +219,7 @@ class KubeControllerManager:
             "--leader-elect=false",
             "--profiling=false",
             "--concurrent-gc-syncs=5",
-            # Namespace deletion and quota recounts are what tests wait for.
+            # Tests wait for namespace deletion and quota recounts.
             "--namespace-sync-period=30s",
             "--resource-quota-sync-period=30s",
         ]

@@ -1,4 +1,4 @@
-"""The two Kubernetes control planes on one etcd: certificates, processes, administrators'
+"""Start the two Kubernetes control planes on one etcd: certificates, processes, administrators'
 kubeconfigs, readiness."""
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hack.realcluster.settings import Folder, Settings
 
 READY_SECONDS = 90.0
-# Shutdown ends the highest stage first: clients before the servers that they need for ending well.
+# Shutdown ends the highest stage first: clients before the servers that they need for a clean end.
 ETCD_STAGE, KUBERNETES_STAGE, SERVER_STAGE, CLIENT_STAGE = range(4)
 MASTERS = "system:masters"
 TOKEN_SECONDS = 30 * 24 * 3600
@@ -36,7 +36,7 @@ class Etcds:
     client: pki.WrittenPair
 
     def storage(self, prefix: str) -> str:
-        """The --storage of `metal3-workloads serve` for keys below `prefix`.
+        """Return the --storage of `metal3-workloads serve` for keys below `prefix`.
 
         Compaction is left to the kube-apiservers, which keep their objects in the same etcd and
         watch them.
@@ -58,16 +58,16 @@ class Cluster:
     service_account_key: Path
 
     def client(self) -> Client:
-        """A client that may do everything."""
+        """Return a client with all permissions."""
         return Client(self.server, self.authority.certificate, self.admin)
 
     def kubeconfig(self, identity: pki.KeyPair | str, namespace: str = "default") -> bytes:
-        """A kubeconfig of this cluster for a client certificate or a token."""
+        """Return a kubeconfig of this cluster for a client certificate or a token."""
         return kubeconfig(self.server, self.authority.certificate, identity, name=self.name, namespace=namespace)
 
 
 def start_etcd(binary: Path, settings: Settings, folder: Folder, processes: Processes) -> Etcds:
-    """Start etcd; it is not waited for, because kube-apiserver retries."""
+    """Start etcd without waiting for it, because kube-apiserver retries."""
     authority = pki.Authority("etcd-ca")
     ca = _write(folder.pki / "etcd-ca.crt", authority.certificate)
     pair = authority.server("etcd", pki.LOOPBACK).write(folder.pki / "etcd")
@@ -120,8 +120,8 @@ async def start_controller_manager(binary: Path, cluster: Cluster, folder: Folde
 
 
 async def service_account_kubeconfig(cluster: Cluster, client: Client, namespace: str, name: str) -> bytes:
-    """A kubeconfig that acts as a service account, by a token that lives as long as the
-    certificates do."""
+    """Return a kubeconfig for a service account. Its token is valid as long as the certificates
+    are."""
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": TOKEN_SECONDS}}
     answer = await client.request("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", request)
     return cluster.kubeconfig(str(answer["status"]["token"]), namespace)

@@ -1,10 +1,10 @@
-"""The hardware cluster's BareMetalHost as a CustomResourceDefinition, made of the project's own
-model of the kind.
+"""Generate the hardware cluster's BareMetalHost CustomResourceDefinition from the project's model
+of the kind.
 
 `python -m hack.realcluster.crd` writes it to data/baremetalhosts.yaml (`make crds`); a unit test
-tells when that is due. Where the Baremetal Operator's own definition is stricter than the model,
-which also serves as the tenants' view, the definition follows BMO: what this project writes to a
-real host has to pass there.
+fails if the file is outdated. The Baremetal Operator's own definition is in places stricter than
+the model, which also serves as the tenants' view. There the definition follows BMO, because the
+project's writes to a real host have to pass BMO's validation.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STATUS_REQUIRED = ("errorCount", "errorMessage", "operationalStatus", "poweredOn
 
 
 def definition() -> dict[str, Any]:
-    """The CustomResourceDefinition."""
+    """Return the CustomResourceDefinition."""
     names = {
         "kind": REAL_HOSTS.kind,
         "listKind": f"{REAL_HOSTS.kind}List",
@@ -70,12 +70,12 @@ ENUMS = {
     "status.provisioning.raid.hardwareRAIDVolumes.level": _HARDWARE_RAID,
     "status.provisioning.raid.softwareRAIDVolumes.level": _SOFTWARE_RAID,
 }
-"""BMO's closed lists of words. The model takes any word in what a host reports, for a later BMO has
-more of them."""
+"""BMO's enumerations. The model accepts any value in a host's report, because a later BMO may add
+values."""
 
 
 def _restrict(schema: dict[str, Any], path: list[str], words: tuple[str, ...]) -> None:
-    """Let the field take these words alone."""
+    """Restrict the field to these values."""
     for name in path:
         schema = schema.get("items", schema)["properties"][name]
     schema.pop("pattern", None)
@@ -83,8 +83,9 @@ def _restrict(schema: dict[str, Any], path: list[str], words: tuple[str, ...]) -
 
 
 def as_strict_as_bmo(schema: dict[str, Any]) -> dict[str, Any]:
-    """The schema with what BMO requires and defaults, and without the empty image format that only
-    the view accepts for CAPM3's sake."""
+    """Return the schema with BMO's required fields and defaults.
+
+    The empty image format is removed: only the view accepts it, because of CAPM3."""
     schema = copy.deepcopy(schema)
     spec, status = schema["properties"]["spec"], schema["properties"]["status"]
     provisioning = status["properties"]["provisioning"]
@@ -104,12 +105,12 @@ def as_strict_as_bmo(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def render() -> str:
-    """The file's content."""
+    """Return the file's content."""
     return HEADER + yaml.dump(definition(), Dumper=_Plain, sort_keys=False, width=120)
 
 
 class _Plain(yaml.SafeDumper):
-    """Writes equal parts out each time: anchors make a manifest hard to read."""
+    """Writes equal parts out each time, because anchors make a manifest hard to read."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

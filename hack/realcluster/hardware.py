@@ -1,4 +1,4 @@
-"""Fills the hardware cluster: BMO's kind, the owner's hosts, the class' identity, and who plays the
+"""Fill the hardware cluster: BMO's kind, the owner's hosts, the class's identity, and the simulated
 Baremetal Operator."""
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ BARE_METAL_HOSTS = f"/apis/metal3.io/v1alpha1/namespaces/{hosts.NAMESPACE}/barem
 
 
 async def furnish(client: Client, kubectl: Path, settings: Settings) -> None:
-    """Make the namespace, the kind, the roles and the hosts (with a status of their own when nobody
-    is to drive them)."""
+    """Create the namespace, the kind, the roles and the hosts. Hosts that no operator drives get a
+    status."""
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": hosts.NAMESPACE}}
     await client.apply_all(manifests.with_paths([namespace]))
     await install_kind(client)
@@ -38,7 +38,7 @@ async def furnish(client: Client, kubectl: Path, settings: Settings) -> None:
 
 
 async def install_kind(client: Client) -> None:
-    """Make BMO's own BareMetalHost, and wait until it is served."""
+    """Create BMO's own BareMetalHost, and wait until it is served."""
     await client.apply_all(manifests.with_paths(manifests.load(manifests.DATA / "baremetalhosts.yaml")))
 
     async def established() -> str | None:
@@ -50,8 +50,9 @@ async def install_kind(client: Client) -> None:
 
 
 async def credentials(cluster: Cluster, client: Client) -> bytes:
-    """The kubeconfig that the class `metal` reaches the hardware with: the least that
-    manifests/hardware grants."""
+    """Return the kubeconfig with which the class `metal` reaches the hardware.
+
+    It has the minimal permissions that manifests/hardware grants."""
     return await service_account_kubeconfig(cluster, client, hosts.NAMESPACE, "metal3-workloads")
 
 

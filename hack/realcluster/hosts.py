@@ -1,7 +1,7 @@
-"""The owner's hosts as data: realistic BareMetalHosts with BMC credentials, every owner's secret
-marked with CANARY.
+"""Generate the owner's hosts: realistic BareMetalHosts with BMC credentials.
 
-Whatever a tenant can read must not hold CANARY in any form; tests search for it.
+Every secret of the owner contains CANARY. Nothing that a tenant can read may contain CANARY in any
+form; tests search for it.
 """
 
 from __future__ import annotations
@@ -22,21 +22,23 @@ MODELS = (("small", 16, 32, 1, 960, 0), ("large", 64, 512, 4, 1920, 0), ("gpu", 
 
 
 def hosts(count: int) -> Iterator[tuple[Object, Object]]:
-    """(BMC secret, BareMetalHost) of host-0 ... host-<count - 1>; the same for the same count."""
+    """Yield (BMC secret, BareMetalHost) of host-0 ... host-<count - 1>, always the same for the
+    same count."""
     for index in range(count):
         yield bmc_secret(index), host(index)
 
 
 def bmc_secret(index: int) -> Object:
-    """The credentials of a host's BMC."""
+    """Return the credentials of a host's BMC."""
     data = {"username": f"{CANARY}-admin-{index}", "password": f"{CANARY}-password-{index}"}
     metadata = {"name": _secret_name(index), "namespace": NAMESPACE}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "stringData": data}
 
 
 def host(index: int) -> Object:
-    """A host as its owner registers it: off, unused, with labels for tenants and an annotation that
-    is the owner's business."""
+    """Return a host as its owner registers it: off and unused.
+
+    It has labels for tenants, and an annotation that only the owner may see."""
     model = _model(index)
     labels = {
         "hardware.metal3.io/model": model[0],
@@ -64,8 +66,8 @@ def host(index: int) -> Object:
 
 
 def inspected_status(index: int) -> Object:
-    """The status of a host that was inspected and waits for a use, for clusters in which no
-    Baremetal Operator runs."""
+    """Return the status of an inspected and available host, for clusters without a Baremetal
+    Operator."""
     return {
         "operationalStatus": "OK",
         "errorMessage": "",
@@ -78,7 +80,7 @@ def inspected_status(index: int) -> Object:
 
 
 def hardware(index: int) -> Object:
-    """What inspection finds in a host."""
+    """Return what inspection finds in a host."""
     name, threads, memory, disks, gigabytes, _ = _model(index)
     nics = [{"name": f"eno{port + 1}", "model": "0x8086 0x1572", "mac": _mac(index, port), "speedGbps": 25} for port in range(2)]
     nics[0] |= {"ip": f"172.22.{index // 200}.{index % 200 + 20}", "pxe": True}
@@ -107,5 +109,5 @@ def _mac(index: int, port: int) -> str:
 
 
 def _secret_name(index: int) -> str:
-    # The name is the owner's business, too: it tells where the credentials lie.
+    # The name is confidential too: it names the object with the credentials.
     return f"host-{index}-bmc-{CANARY}"

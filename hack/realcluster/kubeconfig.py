@@ -1,4 +1,4 @@
-"""Kubeconfig files as data: one cluster, one user, one context, everything embedded."""
+"""Build kubeconfig files with one cluster, one user and one context, and everything embedded."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def kubeconfig(server: str, ca: bytes, identity: KeyPair | str, *, name: str, namespace: str = "default") -> bytes:
-    """A kubeconfig as JSON, which every reader of YAML takes.
+    """Return a kubeconfig as JSON, which every YAML parser accepts.
 
     `identity` is a client certificate or a bearer token; `name` becomes the context's name;
     `namespace` its default namespace.

@@ -1,4 +1,4 @@
-"""Fills the management cluster: the project's manifests, tenants, the server with its APIServices,
+"""Fill the management cluster: the project's manifests, tenants, the server with its APIServices,
 the class and the controllers."""
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CLASSES = "/apis/workload.metal3.io/v1alpha1/workloadclasses"
 API_SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 SERVER_FLAGS = ("--storage", "--bind-address", "--secure-port", "--tls-san", "--tls-cert-file", "--tls-private-key-file")
 CONTROLLERS_FLAGS = ("--apiserver", "--health-port", "--health-bind-address")
-"""What differs between a pod and a process of these clusters."""
+"""The flags whose values differ between a pod and a process of these clusters."""
 VIEW_FLAGS = ("--host-view-group=metal3.io",)
 
 
@@ -39,12 +39,12 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where it listens, without kube-apiserver in between."""
+        """The URL of the server without kube-apiserver in between."""
         return f"https://127.0.0.1:{self.port}"
 
 
 async def furnish(client: Client, kubectl: Path, base: list[Object], tenants: tuple[str, ...]) -> None:
-    """Apply what must be there before the server starts: namespaces, service accounts, roles and
+    """Apply what must exist before the server starts: namespaces, service accounts, roles and
     tenants."""
     template = await manifests.kustomize(kubectl, manifests.ROOT / "manifests" / "tenant")
     objects = [obj for obj in base if obj["kind"] in manifests.RESOURCES and obj["kind"] not in ("APIService", "Service")]
@@ -76,8 +76,10 @@ async def start_server(
     audit: bool = True,
     flags: Sequence[str] = VIEW_FLAGS,
 ) -> Server:
-    """Start `metal3-workloads serve` with this --storage and wait until it is ready. `prefix`: of
-    the process's name. `flags`: what it is given beside what is about addresses and files."""
+    """Start `metal3-workloads serve` with this --storage and wait until it is ready.
+
+    `prefix`: of the process's name. `flags`: the flags in addition to those for addresses and
+    files."""
     authority = pki.Authority("metal3-workloads-ca")
     ca = folder.pki / "apiserver-ca.crt"
     ca.write_bytes(authority.certificate)
@@ -108,7 +110,8 @@ async def register(client: Client, base: list[Object], server: Server) -> None:
     kinds = ("Service", "APIService")
     objects = manifests.out_of_cluster((obj for obj in base if obj["kind"] in kinds), port=server.port, ca=server.ca_pem)
     for kind in kinds:
-        # The Service first: an APIService that finds none is looked at again only after a while.
+        # The Service comes first: an APIService without a Service is checked again only after a
+        # while.
         await client.apply_all(manifests.with_paths(obj for obj in objects if obj["kind"] == kind))
 
     names = [obj["metadata"]["name"] for obj in objects if obj["kind"] == "APIService"]
@@ -124,7 +127,7 @@ async def register(client: Client, base: list[Object], server: Server) -> None:
 
 
 async def create_class(client: Client, class_: Object, credentials: bytes) -> None:
-    """Make a class, and the secret that it names with this kubeconfig."""
+    """Create a class, and the secret that it names with this kubeconfig."""
     secret = {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -176,7 +179,7 @@ async def wait_for_offers(
 
 
 def unmet(conditions: list[Object], kind: str) -> str | None:
-    """None when the condition is True, else why not."""
+    """Return None if the condition is True, else why it is not."""
     for condition in conditions:
         if condition["type"] == kind:
             reason = f"{condition.get('reason', '')} {condition.get('message', '')}".strip()

@@ -1,5 +1,5 @@
-"""The project's manifests, as objects, and what makes them fit a server that runs as a process
-beside the cluster."""
+"""Read the project's manifests as objects, and adapt them to a server that runs as a process beside
+the cluster."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOTHING = "none"
 SYSTEM_NAMESPACE = "metal3-workloads-system"
 SERVICE = "metal3-workloads-apiserver"
 NOT_THE_OWNERS = r"(?!(owner\.example\.com|simulator\.metal3\.io)/).*"
-# A bare cluster runs no pods, so it gets nothing that is about pods.
+# A bare cluster runs no pods, so it gets no objects for pods.
 ONLY_IN_CLUSTER = ("Deployment", "PersistentVolumeClaim")
 
 RESOURCES = {
@@ -44,8 +44,9 @@ RESOURCES = {
 
 
 def path_of(obj: Object) -> str:
-    """The request path of one of the kinds in RESOURCES; namespaced exactly when its metadata names
-    a namespace."""
+    """Return the request path of an object of one of the kinds in RESOURCES.
+
+    The path has a namespace exactly if the object's metadata names one."""
     base, resource = RESOURCES[obj["kind"]]
     metadata = obj["metadata"]
     middle = f"namespaces/{metadata['namespace']}/" if "namespace" in metadata else ""
@@ -53,17 +54,17 @@ def path_of(obj: Object) -> str:
 
 
 def with_paths(objects: Iterable[Object]) -> list[tuple[str, Object]]:
-    """Each object with its request path."""
+    """Return each object with its request path."""
     return [(path_of(obj), obj) for obj in objects]
 
 
 def load(file: Path) -> list[Object]:
-    """The objects of a YAML file."""
+    """Return the objects of a YAML file."""
     return list(yaml.safe_load_all(file.read_text()))
 
 
 async def kustomize(kubectl: Path, folder: Path) -> list[Object]:
-    """What `kubectl kustomize` makes of a folder."""
+    """Return the objects that `kubectl kustomize` builds from a folder."""
     process = await asyncio.create_subprocess_exec(
         str(kubectl), "kustomize", str(folder), stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
@@ -74,13 +75,14 @@ async def kustomize(kubectl: Path, folder: Path) -> list[Object]:
 
 
 async def overlay(kubectl: Path, name: str) -> list[Object]:
-    """The objects of a folder of manifests; none of NOTHING."""
+    """Return the objects of a folder of manifests; an empty list for NOTHING."""
     return [] if name == NOTHING else await kustomize(kubectl, ROOT / "manifests" / name)
 
 
 def out_of_cluster(objects: Iterable[Object], *, port: int, ca: bytes) -> list[Object]:
-    """The base manifests for a server on `localhost:port` whose certificate `ca` signs (for the
-    Service's in-cluster name)."""
+    """Return the base manifests for a server on `localhost:port`.
+
+    `ca` signs the server's certificate (for the Service's in-cluster name)."""
     return [_beside_the_cluster(obj, port, ca) for obj in objects if obj["kind"] not in ONLY_IN_CLUSTER]
 
 
@@ -95,16 +97,17 @@ def _beside_the_cluster(obj: Object, port: int, ca: bytes) -> Object:
 
 
 def arguments(objects: Iterable[Object], deployment: str, own: Iterable[str]) -> list[str]:
-    """What a Deployment says after its program's command, but for the flags in `own`, which are
-    about addresses and files."""
+    """Return the arguments of a Deployment after its program's command, without the flags in `own`.
+
+    Those flags are for addresses and files."""
     (found,) = (obj for obj in objects if (obj["kind"], obj["metadata"]["name"]) == ("Deployment", deployment))
     _, *given = found["spec"]["template"]["spec"]["containers"][0]["args"]
     return [argument for argument in given if argument.partition("=")[0] not in set(own)]
 
 
 def for_tenant(objects: Iterable[Object], tenant: str) -> list[Object]:
-    """The tenant manifests with the namespace `tenant` and the user `tenant-<tenant>` in place of
-    their placeholders."""
+    """Return the tenant manifests with the namespace `tenant` and the user `tenant-<tenant>` in
+    place of the placeholders."""
     return [_of_tenant(obj, tenant) for obj in objects]
 
 
@@ -124,13 +127,14 @@ def _of_tenant(obj: Object, tenant: str) -> Object:
 
 
 def metal_class(tenants: Iterable[str]) -> Object:
-    """The default WorkloadClass `metal`: the hardware cluster's hosts, for all tenants."""
+    """Return the default WorkloadClass `metal`: the hardware cluster's hosts, for all tenants."""
     return _class("metal", "metal3.io/baremetalhost", {"namespace": "metal3"}, tenants)
 
 
 def relay_class(tenant: str) -> Object:
-    """The default WorkloadClass `relay` of the target cluster: what the tenant has in the
-    management cluster, for its namespace here."""
+    """Return the default WorkloadClass `relay` of the target cluster.
+
+    It offers what the tenant has in the management cluster to its namespace here."""
     return _class("relay", "metal3.io/relay", {"namespace": tenant, "identity": "target"}, [tenant])
 
 
@@ -140,7 +144,7 @@ def _class(name: str, provisioner: str, parameters: Object, tenants: Iterable[st
         "parameters": parameters,
         "credentialsSecretRef": {"namespace": SYSTEM_NAMESPACE, "name": f"{name}-credentials"},
         "allowedNamespaces": {"names": list(tenants)},
-        # Everything but what lies under the owner's own prefixes.
+        # Everything except what has the owner's own prefixes.
         "metadata": {"labelsMatch": NOT_THE_OWNERS, "annotationsMatch": NOT_THE_OWNERS},
     }
     metadata = {"name": name, "annotations": {"workloadclass.workload.metal3.io/is-default-class": "true"}}

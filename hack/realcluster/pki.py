@@ -1,8 +1,8 @@
-"""Certificates for the throw-away clusters: authorities, each for one purpose, made by the
-product's own.
+"""Create certificates for the throw-away clusters with the product's own authorities, one for each
+purpose.
 
-Limits: keys lie unencrypted in the cluster's folder (mode 0600) and nothing is ever renewed or
-revoked.
+Limits: keys are stored unencrypted in the cluster's folder (mode 0600), and nothing is ever renewed
+or revoked.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class KeyPair:
 
 @dataclass(frozen=True)
 class WrittenPair:
-    """Where a KeyPair lies on disk."""
+    """The files of a KeyPair."""
 
     certificate: Path
     key: Path
@@ -58,22 +58,25 @@ class Authority:
         return self._authority.pair.certificate
 
     def server(self, name: str, hosts: Sequence[str]) -> KeyPair:
-        """A serving certificate for the DNS names and IP addresses in `hosts`.
+        """Return a serving certificate for the DNS names and IP addresses in `hosts`.
 
-        It may act as a client, too: etcd's gateway dials etcd with etcd's own serving certificate.
+        It is valid for clients too, because etcd's gateway connects to etcd with etcd's own serving
+        certificate.
         """
         made = self._authority.server(hosts, name=name, dials=True)
         return KeyPair(made.certificate, made.key)
 
     def client(self, user: str, groups: Sequence[str] = ()) -> KeyPair:
-        """A client certificate: Kubernetes reads the user from the common name and the groups from
-        the organizations."""
+        """Return a client certificate.
+
+        Kubernetes reads the user from the common name and the groups from the organizations."""
         made = self._authority.client(user, groups)
         return KeyPair(made.certificate, made.key)
 
 
 def signing_key() -> tuple[bytes, bytes]:
-    """A private and a public key, PEM encoded, for signing and verifying service account tokens."""
+    """Return a private and a public key, PEM encoded, for signing and verifying service account
+    tokens."""
     key = ec.generate_private_key(ec.SECP256R1())
     public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     return pki.pem(key), public

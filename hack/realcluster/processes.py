@@ -1,8 +1,8 @@
-"""Processes with a log and a written record, so that any later process can end or restart them by
-pid.
+"""Start processes with a log and a written record, so that any later process can end or restart
+them.
 
 Each start is one line of `processes.jsonl`. A pid alone may have been reused after a reboot or a
-crash, so the record holds the kernel's start time of the process as well, and only a process that
+crash. So the record also holds the kernel's start time of the process, and only a process that
 matches both is ever signalled. Linux only (/proc).
 """
 
@@ -28,14 +28,17 @@ KILL_SECONDS = 5.0
 
 
 class ProcessError(Exception):
-    """A process died, or a condition was not met in time; the text says which and shows the end of
-    its log."""
+    """A process died, or a condition was not met in time.
+
+    The text states which one, and shows the end of its log."""
 
 
 @dataclass(frozen=True)
 class Process:
-    """One started process. `stage` orders shutdown: all of the highest stage end first. `started`
-    is in clock ticks since boot."""
+    """One started process.
+
+    `stage` orders the shutdown: all processes of the highest stage end first. `started` is in clock
+    ticks since boot."""
 
     name: str
     pid: int
@@ -45,11 +48,11 @@ class Process:
     log: str
 
     def running(self) -> bool:
-        """Whether it still runs (a zombie does not)."""
+        """Return whether it still runs (a zombie does not)."""
         return _start_time(self.pid) == self.started
 
     def tail(self) -> str:
-        """The last lines of its log."""
+        """Return the last lines of its log."""
         lines = Path(self.log).read_text(errors="replace").splitlines()[-TAIL_LINES:]
         return "\n".join(f"  | {line}" for line in lines) or "  | (its log is empty)"
 
@@ -75,36 +78,38 @@ class Processes:
                 cwd=self._folder,
             )
         process = Process(name, child.pid, _start_time(child.pid) or 0, stage, tuple(str(part) for part in argv), str(log))
-        # The child is ended by pid, often by another process; a Popen object would warn about that
-        # when collected.
+        # The child is ended by pid, often by another process. A Popen object would warn about that
+        # when it is collected.
         child.returncode = 0
         with self._record.open("a") as record:
             record.write(json.dumps(asdict(process)) + "\n")
         return process
 
     def recorded(self) -> list[Process]:
-        """Every process ever started for this folder, oldest first."""
+        """Return every process ever started for this folder, the oldest first."""
         if not self._record.exists():
             return []
         rows = (json.loads(line) for line in self._record.read_text().splitlines() if line.endswith("}"))
         return [Process(**{**row, "argv": tuple(row["argv"])}) for row in rows]
 
     def named(self, name: str) -> Process:
-        """The latest process started under `name`; KeyError when there is none."""
+        """Return the latest process started under `name`. Raises KeyError if there is none."""
         for process in reversed(self.recorded()):
             if process.name == name:
                 return process
         raise KeyError(f"no process {name!r} was started for {self._folder}")
 
     async def restart(self, name: str, *, gently: bool = True) -> tuple[Process, Process]:
-        """End the process `name` (not gently: by KILL at once) and start it again as it was;
-        returns the old and the new one."""
+        """End the process `name` and start it again with the same arguments. Return the old and the
+        new one.
+
+        If not `gently`, it is killed at once."""
         old = self.named(name)
         await stop(old, gently=gently)
         return old, self.start(name, old.argv, stage=old.stage)
 
     async def stop_all(self) -> list[str]:
-        """End every recorded process that still runs, stage by stage, and return the names of those
+        """End every recorded process that still runs, stage by stage. Return the names of those
         that had to be killed."""
         running = [process for process in self.recorded() if process.running()]
         killed: list[str] = []
@@ -116,8 +121,9 @@ class Processes:
 
 
 async def stop(process: Process, *, gently: bool = True) -> bool:
-    """End a process: TERM, then KILL after TERM_SECONDS (or KILL at once if not `gently`). True
-    when it was not killed."""
+    """End a process: TERM, then KILL after TERM_SECONDS (or KILL at once if not `gently`).
+
+    Returns whether it ended without KILL."""
     if gently:
         _signal(process, signal.SIGTERM)
         if await _gone(process, TERM_SECONDS):
@@ -146,15 +152,15 @@ def _signal(process: Process, number: signal.Signals) -> None:
 
 
 def _start_time(pid: int) -> int | None:
-    """Field 22 of /proc/PID/stat, or None when there is no such process or it is a zombie.
+    """Return field 22 of /proc/PID/stat, or None if there is no such process or it is a zombie.
 
-    A zombie child of this process is reaped on the way: nobody else waits for it.
+    A zombie child of this process is reaped, because nothing else waits for it.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The second field is the command in parentheses and may hold spaces and parentheses itself.
+    # The second field is the command in parentheses, and may itself contain spaces and parentheses.
     state, *rest = stat.rpartition(")")[2].split()
     if state != "Z":
         return int(rest[18])

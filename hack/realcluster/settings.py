@@ -1,4 +1,4 @@
-"""What a cluster is to be like, and where its files lie."""
+"""Define the settings of a cluster and the paths of its files."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 class Settings:
     """The options of `hack/cluster up`.
 
-    `server` off gives two bare clusters; `controllers` off leaves nobody to act on what tenants
-    write. Without a simulated Baremetal Operator nobody drives the hosts. `inspected` hosts are
-    made as available at once, as they always are without a Baremetal Operator: hundreds of
-    inspections take a small machine a minute. `fsync` off makes etcd faster and forgetful on power
-    loss, which throw-away clusters may prefer. `audit` off keeps no audit log; kube-apiserver keeps
-    one only of what the controllers ask about secrets. `target` adds a third control plane to move
-    to, with a class that relays the hosts of the first tenant's namespace. `overlay`: a folder
-    below manifests, or none. From another one than the base, both programs get the arguments that
-    it gives them, but for addresses and files. `bmo_kind`: the management cluster has BMO's own
-    BareMetalHost, too.
+    - `server` off: two bare clusters.
+    - `controllers` off: nothing acts on what tenants write.
+    - `bmo`: without a simulated Baremetal Operator, nothing drives the hosts.
+    - `inspected`: hosts are created as available, as they always are without a Baremetal Operator.
+      Hundreds of inspections take a small machine a minute.
+    - `fsync` off: etcd is faster, but loses data on power loss, which is acceptable for throw-away
+      clusters.
+    - `audit` off: no audit log. kube-apiserver's own log covers only what the controllers ask about
+      secrets.
+    - `target`: a third control plane to move to, with a class that relays the hosts of the first
+      tenant's namespace.
+    - `overlay`: a folder below manifests, or none. With any other than the base, both programs get
+      the arguments of the overlay, except addresses and files.
+    - `bmo_kind`: the management cluster has BMO's own BareMetalHost, too.
     """
 
     storage: Literal["sqlite", "etcd"] = "sqlite"
@@ -60,7 +64,8 @@ class Folder:
 
     @property
     def description(self) -> Path:
-        """What runs where; written last, so that it exists only for a cluster that is complete."""
+        """The list of running parts. It is written last, so it exists only for a complete
+        cluster."""
         return self.root / "cluster.json"
 
     @property
@@ -85,16 +90,17 @@ class Folder:
 
     @property
     def secrets_audit(self) -> Path:
-        """kube-apiserver's audit log, of what the controllers ask about secrets."""
+        """kube-apiserver's audit log of what the controllers ask about secrets."""
         return self.root / "logs" / "secrets-audit.jsonl"
 
     def tenant(self, name: str) -> Path:
-        """A tenant's kubeconfig of the management cluster."""
+        """Return the path of a tenant's kubeconfig of the management cluster."""
         return self.root / f"tenant-{name}.kubeconfig"
 
     def create(self) -> None:
-        """Make the folder (readable by its owner only) with its subfolders; FileExistsError when a
-        cluster lies there already."""
+        """Create the folder (readable by its owner only) with its subfolders.
+
+        Raises FileExistsError if it contains a cluster already."""
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         if any(self.root.iterdir()):
             raise FileExistsError(

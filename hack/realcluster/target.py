@@ -1,5 +1,6 @@
-"""A third control plane to move to: this project with a relay of the first tenant's hosts, by
-nothing but that tenant's credentials."""
+"""Start a third control plane to move to: this project with a relay of the first tenant's hosts.
+
+The relay uses only that tenant's credentials."""
 
 from __future__ import annotations
 
@@ -21,8 +22,10 @@ PREFIX = f"{NAME}-"
 
 
 class Target:
-    """The target cluster; its files are in the folder `target` of the cluster's, its processes'
-    names begin with `target-`."""
+    """The target cluster.
+
+    Its files are in the folder `target` of the cluster's folder, and its processes' names begin
+    with `target-`."""
 
     def __init__(
         self, tools: Path, program: Path, settings: Settings, folder: Folder, processes: Processes, say: Callable[[str], None]
@@ -35,7 +38,7 @@ class Target:
         self._controllers: Process | None = None
 
     async def start(self, binary: Path, etcd: Etcds, base: Awaitable[list[dict[str, Any]]]) -> None:
-        """Its kube-apiserver with this project's server on it."""
+        """Start its kube-apiserver with this project's server."""
         folder, processes = self._folder, self._processes
         folder.create()
         cluster = self._cluster = await controlplane.start_cluster(NAME, binary, etcd, folder, processes, aggregates=True)
@@ -51,8 +54,8 @@ class Target:
         self._say("target cluster has its API server")
 
     async def relay(self, credentials: bytes) -> None:
-        """Its class and its controllers. `credentials`: the tenant's kubeconfig of the management
-        cluster."""
+        """Start its class and its controllers. `credentials`: the tenant's kubeconfig of the
+        management cluster."""
         cluster, folder, processes = self._started(), self._folder, self._processes
         assert self._server is not None
         async with cluster.client() as client:
@@ -62,7 +65,7 @@ class Target:
         self._say("target cluster relays the hosts")
 
     def describe(self) -> dict[str, Any]:
-        """Its part of cluster.json."""
+        """Return its part of cluster.json."""
         cluster = self._started()
         assert self._server is not None
         assert self._controllers is not None

@@ -1,4 +1,4 @@
-"""Brings a cluster up and ends it: what runs after what, and what runs at once."""
+"""Bring a cluster up and end it: define the order of the steps, and which run concurrently."""
 
 from __future__ import annotations
 
@@ -27,27 +27,30 @@ Say: TypeAlias = "Callable[[str], None]"
 
 
 def progress() -> Say:
-    """Prints lines to stderr with the seconds since now."""
+    """Return a function that prints lines to stderr with the seconds since now."""
     begin = time.monotonic()
     return lambda line: print(f"[{time.monotonic() - begin:5.1f}s] {line}", file=sys.stderr, flush=True)
 
 
 async def down(root: Path) -> list[str]:
-    """End every process of the cluster in `root`; returns the names of those that had to be killed.
-    Idempotent."""
+    """End every process of the cluster in `root`. Return the names of those that had to be killed.
+
+    Calling this again has no effect."""
     return await Processes(root).stop_all()
 
 
 async def restart(folder: Folder, name: str, *, gently: bool) -> None:
-    """End one process of a running cluster, start it again as it was (it is not waited for), and
-    note its new pid in cluster.json."""
+    """End one process of a running cluster, start it again as it was, and write its new pid to
+    cluster.json.
+
+    Its readiness is not awaited."""
     old, new = await Processes(folder.root).restart(name, gently=gently)
     description = json.loads(folder.description.read_text())
     folder.description.write_text(json.dumps(with_pid(description, old.pid, new.pid), indent=1) + "\n")
 
 
 def with_pid(value: Any, old: int, new: int) -> Any:
-    """The description with one pid replaced wherever it stands under `pid` or `pids`."""
+    """Return the description with one pid replaced wherever it occurs under `pid` or `pids`."""
     if not isinstance(value, dict):
         return value
     replaced = {key: with_pid(item, old, new) for key, item in value.items()}
@@ -73,7 +76,7 @@ class Up:
         self.objects: list[Object] = []
 
     async def run(self) -> dict[str, Any]:
-        """Bring everything up; returns what was written to cluster.json."""
+        """Bring everything up. Return what was written to cluster.json."""
         self.tools = build_tools()
         if self.settings.server and not self.program.exists():
             raise ProcessError(f"there is no {self.program}: install the project into this Python's environment (make setup)")
@@ -103,7 +106,7 @@ class Up:
         return description
 
     async def _both(self, binary: Path, etcd: Etcds, base: Awaitable[list[dict[str, Any]]]) -> tuple[Cluster, Cluster]:
-        """The hardware and the management cluster, with everything on them."""
+        """Bring up the hardware and the management cluster, with everything on them."""
         start = controlplane.start_cluster
         async with asyncio.TaskGroup() as group:
             owner = group.create_task(start("hardware", binary, etcd, self.folder, self.processes, aggregates=False))
@@ -150,7 +153,8 @@ class Up:
             self.say("API server is ready")
             await management.register(client, base, self.apiserver)
             self.say("APIServices are available")
-        # After the APIServices: garbage collector and quota look for new resources only every 30 s.
+        # It starts after the APIServices, because garbage collector and quota look for new
+        # resources only every 30 s.
         await controlplane.start_controller_manager(self.tools / "kube-controller-manager", cluster, self.folder, self.processes)
 
     async def _serve_tenants(self, cluster: Cluster, client: Client, at_hardware: Client, credentials: bytes) -> None:
@@ -169,11 +173,11 @@ class Up:
             self.say("class is connected, hosts are offered")
 
     def _flags(self, deployment: str, own: tuple[str, ...]) -> list[str]:
-        """What the overlay gives a program; the base, which needs an overlay, gives none here."""
+        """Return what the overlay gives a program; nothing for the base, which needs an overlay."""
         return manifests.arguments(self.objects, deployment, own) if self.settings.overlay != DEFAULT_OVERLAY else []
 
     def _view_group(self) -> str:
-        """The group of the view: metal3.io where the overlay registers this server for it."""
+        """Return the group of the view: metal3.io if the overlay registers this server for it."""
         names = {obj["metadata"]["name"] for obj in self.objects if obj["kind"] == "APIService"}
         return "metal3.io" if "v1alpha1.metal3.io" in names else "workload.metal3.io"
 
@@ -198,8 +202,9 @@ class Up:
 
 
 def build_tools() -> Path:
-    """The folder with etcd, kube-apiserver, kube-controller-manager and kubectl; built when missing
-    (minutes)."""
+    """Return the folder with etcd, kube-apiserver, kube-controller-manager and kubectl.
+
+    They are built if they are missing, which takes minutes."""
     script = manifests.ROOT / "hack" / "tools" / "build"
     built = subprocess.run([script], stdout=subprocess.PIPE, text=True, check=False)
     if built.returncode != 0:
