@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
+from storage.base import Delete
 from tests.crashes import objects
 from tests.crashes.checks import TENANTS, assert_sound, phase
 from tests.crashes.stack import Stack, running
@@ -130,3 +131,22 @@ def test_lives_of_namespaces() -> None:
     )
     machine = cast("type[RuleBasedStateMachine]", lambda: Lives(snapshot))
     run_state_machine_as_test(machine, settings=wanted)
+
+
+def test_what_a_namespace_left_that_was_removed_by_force_is_released_by_its_owner() -> None:
+    async def main() -> None:
+        async with running() as stack:
+            await stack.seed(1)
+            stack.control()
+            await stack.until(lambda: seen_in(stack, "tenant-b") == ["h0"])
+            await stack.management.create(objects.workload("web"), who="tenant-a")
+            await stack.until(lambda: phase(stack, "web") == "Running")
+            entry = stack.management.registries["Namespace"].get("", "tenant-a")
+            await stack.management.cache.commit([Delete(entry.key, entry.revision)])
+            await stack.settled()
+            assert stack.real("h0")["spec"]["image"], "nothing is wiped because an object has disappeared"
+            await stack.management.delete("Workload", "web", "tenant-a")
+            await stack.until(lambda: seen_in(stack, "tenant-b") == ["h0"])
+            assert_sound(stack)
+
+    run(main)
