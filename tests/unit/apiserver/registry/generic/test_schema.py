@@ -48,7 +48,7 @@ def test_schemas_are_structural(model: type[Model]) -> None:
 
 def test_what_a_schema_says() -> None:
     spec = model_schema(WIDGETS.model)["properties"]["spec"]["properties"]
-    assert spec["size"] == {"description": "How large it is.", "type": "integer", "minimum": 1, "default": 1}
+    assert spec["size"] == {"description": "How large it is. Defaults to 1.", "type": "integer", "minimum": 1, "default": 1}
     assert spec["mode"] == {"type": "string", "enum": ["fast", "slow"], "default": "slow"}
     assert spec["settings"] == {"type": "object", "additionalProperties": {"type": "string"}}
     assert spec["free"] == {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
