@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Runs a command beside a package index that offers a newer release of every pinned package:
+"""Run a command with a package index that offers a newer release of every pinned package:
 `newer_index.py PINS -- COMMAND...`.
 
 The real index will look like that in a year. PINS is a requirements file. The index listens on a
-loopback port, and pip finds it by PIP_EXTRA_INDEX_URL. A command that asks for one of these
-releases fails. Needs nothing beyond the standard library.
+loopback port, and pip finds it by PIP_EXTRA_INDEX_URL. A command that requests one of these
+releases fails. The program needs only the standard library.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ PIN = re.compile(r"^([A-Za-z0-9._-]+)==", re.MULTILINE)
 
 
 def names(pins: Path) -> set[str]:
-    """The normalized names (PEP 503) of the packages that the file pins."""
+    """Return the normalized names (PEP 503) of the packages that the file pins."""
     return {re.sub(r"[-_.]+", "-", name).lower() for name in PIN.findall(pins.read_text())}
 
 
 class Index(ThreadingHTTPServer):
-    """A simple index (PEP 503) with one release per package. `taken`: the paths of the releases
-    that were asked for."""
+    """A simple index (PEP 503) with one release per package. `taken`: the paths of the requested
+    releases."""
 
     daemon_threads = True
 
@@ -47,7 +47,7 @@ class Page(BaseHTTPRequestHandler):
     server: Index
 
     def do_GET(self) -> None:
-        """Answer with the package's one release, or note that a release itself was asked for."""
+        """Answer with the package's one release, or note that a release itself was requested."""
         parts = self.path.strip("/").split("/")
         name = parts[1] if len(parts) == 2 and parts[0] == "simple" else ""
         if name not in self.server.offered:
@@ -65,11 +65,11 @@ class Page(BaseHTTPRequestHandler):
         self.wfile.write(page)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: pip's own output tells enough."""
+        """Log nothing, because pip's own output is sufficient."""
 
 
 def main(pins: Path, command: list[str]) -> str | int:
-    """Run the command. Returns its exit code, or what was wrong although it succeeded."""
+    """Run the command. Return its exit code, or what was wrong although it succeeded."""
     index = Index(names(pins))
     threading.Thread(target=index.serve_forever, daemon=True).start()
     code = subprocess.run(command, env={**os.environ, "PIP_EXTRA_INDEX_URL": index.url}, check=False).returncode

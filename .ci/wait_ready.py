@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Waits until every server that the kubeconfigs below FOLDER name answers /readyz: `wait_ready.py
-FOLDER PID [SECONDS]`.
+"""Wait until every server in the kubeconfigs below FOLDER answers /readyz: `wait_ready.py FOLDER
+PID [SECONDS]`.
 
-PID is the process that is to write them: its end is the end of the waiting. Needs PyYAML.
+PID is the process that writes the kubeconfigs; waiting ends when the process ends. The program
+needs PyYAML.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def identity(user: dict[str, Any], context: ssl.SSLContext) -> None:
 
 
 def problem(kubeconfig: Path) -> str | None:
-    """What keeps one of the kubeconfig's servers from being ready, or None."""
+    """Return why one of the kubeconfig's servers is not ready, or None."""
     config = yaml.safe_load(kubeconfig.read_text())
     for entry in config["clusters"]:
         cluster = entry["cluster"]
@@ -50,7 +51,7 @@ def problem(kubeconfig: Path) -> str | None:
 
 
 def missing(folder: Path) -> str | None:
-    """What is missing for readiness, or None."""
+    """Return what is missing for readiness, or None."""
     kubeconfigs = sorted(folder.glob("*kubeconfig*"))
     if not kubeconfigs:
         return f"no kubeconfig in {folder}"
@@ -65,7 +66,9 @@ def missing(folder: Path) -> str | None:
 
 
 def main(folder: Path, pid: int, seconds: float) -> str | None:
-    """None when all is ready, else what was missing when time was up or the process had ended."""
+    """Return None when everything is ready.
+
+    Otherwise return what was missing when the time was over or the process had ended."""
     deadline = time.monotonic() + seconds
     while (what := missing(folder)) is not None:
         if not os.path.exists(f"/proc/{pid}"):

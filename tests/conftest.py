@@ -1,5 +1,6 @@
-"""Property-based tests hold however slow the machine is: what takes long, and examples that are
-slow to make, are no failures."""
+"""Configure property-based tests so that a slow machine causes no failures.
+
+Slow runs, and examples that are slow to generate, are accepted."""
 
 from __future__ import annotations
 

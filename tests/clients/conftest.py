@@ -1,4 +1,4 @@
-"""The shared cluster of the integration tests, for clients that use it as tenants do."""
+"""Provide the shared cluster of the integration tests, for clients that use it as tenants do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here is real, and slower than a unit test may be."""
+    """Mark all tests here as real, and allow more time than for unit tests."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.real)

@@ -1,4 +1,4 @@
-"""Service accounts of a tenant, as its own controllers run under."""
+"""Create service accounts of a tenant, as its own controllers use them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ if TYPE_CHECKING:
     from tests.integration.running import Running
 
 RBAC = "rbac.authorization.k8s.io"
-# Its own namespace's rights are a tenant's; of all namespaces it may only see the hosts, as Cluster
-# API's Metal3 provider has to.
+# In its own namespace, it has a tenant's permissions. In all namespaces, it may only read the
+# hosts, as Cluster API's Metal3 provider must.
 WATCHES_HOSTS = [{"apiGroups": ["metal3.io"], "resources": ["baremetalhosts"], "verbs": ["get", "list", "watch"]}]
 
 
 def service_account(cluster: Running, tenant: str, name: str, *, everywhere: list[dict[str, Any]], at: str = ADMIN) -> Path:
-    """Make a service account in a tenant's namespace with the tenant's rights there and
-    `everywhere` in the whole cluster; returns the path of its kubeconfig. `at`: the administrator
-    of the cluster that it is for. May be called again."""
+    """Create a service account in a tenant's namespace. Return the path of its kubeconfig.
+
+    It has the tenant's permissions there, and `everywhere` in the whole cluster. `at`: the
+    administrator of its cluster. Calling this again has no effect."""
     subject = {"kind": "ServiceAccount", "name": name, "namespace": tenant}
     full = f"{tenant}-{name}"
     objects: list[dict[str, Any]] = [

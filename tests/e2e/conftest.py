@@ -1,4 +1,4 @@
-"""Dev mode as a user has it: the command as a process, the real kubectl against it."""
+"""Test dev mode as a user runs it: the command as a process, and the real kubectl."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ FAST = ("--bmo-speed", "0.05")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A process and many kubectls take longer than a unit test may; the waits within have deadlines
-    of their own."""
+    """Allow more time than for unit tests, because a process and many kubectls need it.
+
+    The waits within have deadlines of their own."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.timeout(600))
@@ -27,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def kubectl() -> Path:
-    """The real kubectl."""
+    """Return the path of the real kubectl."""
     found = find_kubectl()
     if found is None:
         pytest.fail("there is no kubectl: run hack/tools/build, set KUBEBUILDER_ASSETS to a folder that has it, or put one on PATH")
@@ -36,7 +37,7 @@ def kubectl() -> Path:
 
 @pytest.fixture(scope="module")
 def make_dev(tmp_path_factory: pytest.TempPathFactory, kubectl: Path) -> Iterator[Callable[..., Dev]]:
-    """Makes dev folders; their processes are ended with the module."""
+    """Yield a function that creates dev folders. Their processes end with the module."""
     made: list[Dev] = []
 
     def make(*arguments: str) -> Dev:

@@ -1,4 +1,4 @@
-"""The real kubectl, as a user has it."""
+"""Run the real kubectl, as a user does."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ SECONDS = 60
 
 
 class Refused(Exception):
-    """kubectl ended with an error; the message is what it said."""
+    """kubectl ended with an error. The message is its error output."""
 
 
 def find_kubectl() -> Path | None:
-    """KUBEBUILDER_ASSETS' kubectl, else the newest that hack/tools/build has made, else the one on
-    PATH."""
+    """Return KUBEBUILDER_ASSETS' kubectl, else the newest that hack/tools/build has built, else the
+    one on PATH."""
     assets = os.environ.get("KUBEBUILDER_ASSETS")
     if assets and (Path(assets) / "kubectl").exists():
         return Path(assets) / "kubectl"
@@ -35,8 +35,8 @@ def find_kubectl() -> Path | None:
 
 @dataclass(frozen=True)
 class Kubectl:
-    """kubectl as one user. `cache`: a folder for its discovery cache, apart from the developer's
-    own."""
+    """kubectl as one user. `cache`: a folder for its discovery cache, separate from the
+    developer's."""
 
     binary: Path
     kubeconfig: Path
@@ -44,7 +44,7 @@ class Kubectl:
     context: str = "management"
 
     def __call__(self, *arguments: str, stdin: str | None = None) -> str:
-        """What it prints. Raises Refused."""
+        """Return the output of kubectl. Raises Refused."""
         done = subprocess.run(
             self.command(*arguments), input=stdin, capture_output=True, text=True, timeout=SECONDS, check=False, env=self.environment
         )
@@ -53,39 +53,39 @@ class Kubectl:
         return done.stdout
 
     def json(self, *arguments: str) -> dict[str, Any]:
-        """What it prints as JSON."""
+        """Return the output of kubectl, decoded from JSON."""
         found: dict[str, Any] = json.loads(self(*arguments, "-o", "json"))
         return found
 
     def items(self, *arguments: str) -> list[dict[str, Any]]:
-        """The items of a list."""
+        """Return the items of a list."""
         found: list[dict[str, Any]] = self.json("get", *arguments)["items"]
         return found
 
     def apply(self, *objects: dict[str, Any]) -> str:
-        """kubectl apply."""
+        """Run kubectl apply."""
         return self("apply", "-f", "-", stdin="\n---\n".join(json.dumps(obj) for obj in objects))
 
     def wait(self, what: str, for_: str, *, seconds: int = 30) -> str:
-        """kubectl wait: `for_` is such as jsonpath={.status.phase}=Running, or delete."""
+        """Run kubectl wait. `for_`: for example jsonpath={.status.phase}=Running, or delete."""
         return self("wait", what, f"--for={for_}", f"--timeout={seconds}s")
 
     def on(self, context: str) -> Kubectl:
-        """The same user at another endpoint."""
+        """Return the same user at another endpoint."""
         return Kubectl(self.binary, self.kubeconfig, self.cache, context)
 
     def watch(self, *arguments: str) -> subprocess.Popen[str]:
-        """A `kubectl get -w` that runs on; to be killed by who asked for it."""
+        """Start a `kubectl get -w`, which the caller has to kill."""
         return subprocess.Popen(
             self.command("get", "-w", *arguments), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=self.environment
         )
 
     def command(self, *arguments: str) -> list[str]:
-        """The whole command line."""
+        """Return the whole command line."""
         common = ["--kubeconfig", str(self.kubeconfig), "--context", self.context, "--cache-dir", str(self.cache)]
         return [str(self.binary), *common, *arguments]
 
     @property
     def environment(self) -> dict[str, str]:
-        """Nothing of the developer's own configuration."""
+        """The environment, without the developer's own configuration."""
         return {"PATH": os.environ["PATH"], "HOME": str(self.cache)}

@@ -1,4 +1,4 @@
-"""What the tests apply, and how they read what comes back."""
+"""Provide the objects that the tests apply, and read the results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ IMAGE = {"url": "https://images.example.com/os.qcow2", "checksum": "0" * 64, "ch
 
 
 def workload(name: str, *, namespace: str = "", **spec: Any) -> dict[str, Any]:
-    """A Workload that runs something; in the user's own namespace unless said otherwise."""
+    """Return a Workload that runs something; in the user's own namespace by default."""
     return {
         "apiVersion": "workload.metal3.io/v1alpha1",
         "kind": "Workload",
@@ -24,12 +24,12 @@ def workload(name: str, *, namespace: str = "", **spec: Any) -> dict[str, Any]:
 
 
 def secret(name: str, **data: str) -> dict[str, Any]:
-    """A Secret."""
+    """Return a Secret."""
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
 
 
 def condition(obj: dict[str, Any], kind: str) -> tuple[str, str, str]:
-    """(status, reason, message) of a condition; empty strings where it is not there."""
+    """Return (status, reason, message) of a condition; empty strings if it does not exist."""
     for found in obj.get("status", {}).get("conditions") or []:
         if found["type"] == kind:
             return found["status"], found["reason"], found["message"]
@@ -37,7 +37,7 @@ def condition(obj: dict[str, Any], kind: str) -> tuple[str, str, str]:
 
 
 def eventually(check: Callable[[], None], *, seconds: float = 60.0) -> None:
-    """Until the check passes; its own complaint when it does not in time."""
+    """Wait until the check passes. Raises the check's own error if it does not pass in time."""
     deadline = time.monotonic() + seconds
     while True:
         try:

@@ -1,4 +1,4 @@
-"""`metal3-workloads dev` as a process of its own, started and ended as a user does."""
+"""Run `metal3-workloads dev` as a process of its own, started and ended as a user does."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ __all__ = ["Dev"]
 
 READY_SECONDS = 120.0
 STOP_SECONDS = 60.0
-"""It has ten, by its own clock; this is for a machine that is busy otherwise."""
+"""It has ten seconds, by its own clock; this limit is for a busy machine."""
 
 
 class Dev:
-    """One dev folder and, between start and stop, its process. `output`: what it has printed so
-    far."""
+    """One dev folder and, between start and stop, its process. `output`: its output so far."""
 
     def __init__(self, folder: Path, kubectl: Path, *arguments: str) -> None:
         self.folder, self._kubectl, self._arguments = folder, kubectl, arguments
@@ -32,7 +31,7 @@ class Dev:
         self.output = ""
 
     def start(self) -> Dev:
-        """Returns when the tour is printed."""
+        """Start the process. Returns after the tour was printed."""
         log = open(self.folder.with_suffix(".log"), "ab")  # noqa: SIM115 - handed to the process
         self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=log, cwd=self.folder.parent)
         log.close()
@@ -40,11 +39,11 @@ class Dev:
         return self
 
     def stop(self) -> int:
-        """SIGTERM; the exit status. It has ten seconds."""
+        """End it with SIGTERM. Return the exit status. It has ten seconds."""
         return self._end(signal.SIGTERM)
 
     def kill(self) -> None:
-        """SIGKILL: no chance to tidy up."""
+        """End it with SIGKILL, so that it cannot clean up."""
         self._end(signal.SIGKILL)
 
     def close(self) -> None:
@@ -54,22 +53,22 @@ class Dev:
 
     @property
     def pid(self) -> int:
-        """The running process' id."""
+        """The id of the running process."""
         assert self.process is not None, "it does not run"
         return self.process.pid
 
     @property
     def log(self) -> str:
-        """What it has logged, over all starts."""
+        """Its log over all starts."""
         return self.folder.with_suffix(".log").read_text(errors="replace")
 
     @property
     def command(self) -> list[str]:
-        """Of the very code that is tested, wherever it is installed."""
+        """The command of the tested code itself, wherever it is installed."""
         return [sys.executable, "-m", "apiserver.cli.main", "dev", "--dir", str(self.folder), *self._arguments]
 
     def user(self, name: str, context: str = "management") -> Kubectl:
-        """kubectl as the owner or a tenant."""
+        """Return kubectl as the owner or a tenant."""
         return Kubectl(self._kubectl, self.folder / f"{name}.kubeconfig", self.folder.with_suffix(".kubectl"), context)
 
     @property

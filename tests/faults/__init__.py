@@ -1,2 +1,4 @@
-"""Never losing a write: processes killed, disks cut off and full, files damaged, histories checked.
-`make faults` runs it."""
+"""Test that no write is ever lost: killed processes, unreachable and full disks, damaged files,
+checked histories.
+
+`make faults` runs the tests."""

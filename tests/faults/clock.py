@@ -1,6 +1,8 @@
-"""A wall clock that jumps: `python -m tests.faults.clock FOLDER STORAGE` is tests.faults.server
-whose clock goes on to the next of JUMPS at each SIGUSR1. Monotonic time, which timeouts and
-intervals are measured by, does not jump on a real machine either."""
+"""Run tests.faults.server with a wall clock that jumps: `python -m tests.faults.clock FOLDER
+STORAGE`.
+
+At each SIGUSR1, the clock jumps to the next of JUMPS. Monotonic time, which measures timeouts and
+intervals, does not jump on a real machine either."""
 
 from __future__ import annotations
 
@@ -15,8 +17,8 @@ from typing import Self
 __all__ = ["JUMPS"]
 
 JUMPS = [datetime.timedelta(hours=hours) for hours in (240, 239, 1, 720, 0)]
-"""How far the clock is ahead of the true time: it jumps forwards and back, while certificates stay
-valid."""
+"""The differences between the clock and the true time. It jumps forwards and back, while
+certificates stay valid."""
 
 
 class _Clock:
@@ -29,7 +31,7 @@ class _Clock:
 
 
 def install() -> None:
-    """Everything that is imported from now on has that clock."""
+    """Install the clock for everything that is imported from now on."""
     clock, true_time, true_gmtime = _Clock(), time.time, time.gmtime
 
     class Jumping(datetime.datetime):

@@ -1,4 +1,4 @@
-"""How hard to try, and the table of what was tried."""
+"""Provide the number of attempts, and the table of results."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture
 def kills(request: pytest.FixtureRequest) -> int:
-    """How many faults of the costly sort."""
+    """The number of costly faults."""
     number: int = request.config.getoption("--kills")
     assert number >= 1, "--kills is 1 or more"
     return number
@@ -48,13 +48,14 @@ def kills(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
-    """For random.Random."""
+    """The seed for random.Random."""
     number: int = request.config.getoption("--seed")
     return number
 
 
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Callable[[str, str, object], None]:
-    """Adds a row to the table: what was tried, what was counted, how many."""
+    """Return a function that adds a row to the table: what was tried, what was counted, how
+    many."""
     rows = request.config.stash[FIGURES]
     return lambda what, name, value: rows.append((what, name, value))

@@ -1,7 +1,7 @@
-"""A program that writes to a store until no file may grow any more, then is given room and goes on:
-`... PATH LIMIT`.
+"""Write to a store until no file can grow any more, then remove the limit and continue: `... PATH
+LIMIT`.
 
-One line on stdout for every acknowledged commit ("key revision"), and one for what happened in
+It prints one line for every acknowledged commit ("key revision"), and one for what happened in
 between."""
 
 from __future__ import annotations

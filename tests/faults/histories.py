@@ -1,4 +1,4 @@
-"""Concurrent clients of one Store, and the history of what they were told."""
+"""Run concurrent clients of one Store, and record the history of their results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ KEYS = ("/a", "/b", "/c", "/d")
 
 
 class _Client:
-    """Does random things; `seen`: the revisions that it takes its expectations from."""
+    """Performs random operations. `seen`: the revisions that its expectations are based on."""
 
     def __init__(self, store: Store, number: int, seed: int) -> None:
         self._store, self._choice, self._number = store, random.Random(f"{seed} {number}"), number
@@ -42,7 +42,7 @@ class _Client:
             return await self._commit([Put(key, self._value(), self._seen[key])])
         if kind == "delete" and self._seen[key]:
             return await self._commit([Delete(key, self._seen[key])])
-        value = self._value()  # a claim: both, or neither
+        value = self._value()  # a claim writes both, or neither
         return await self._commit([Put(key, value, self._seen[key]), Put(other, value, self._seen[other])])
 
     async def _get(self, key: str) -> Got:
@@ -70,8 +70,9 @@ class _Client:
 
 
 async def record(store: Store, seed: int, *, clients: int = 6, steps: int = 40) -> tuple[State, list[Call]]:
-    """The state before, and all that clients were told; in the end one of them lists. The store is
-    empty and nobody else's."""
+    """Return the state before, and all results of the clients; at the end, one of them lists.
+
+    The store is empty and has no other clients."""
     clock, calls = itertools.count(), list[Call]()
     before = State((), await store.current_revision())
 

@@ -1,10 +1,10 @@
-"""Whether a concurrent history of a Store is linearizable: Wing and Gong's search, with Lowe's
-memory of states already tried.
+"""Decide whether a concurrent history of a Store is linearizable, with Wing and Gong's search.
 
-Every call has to take effect at one moment between its start and its end, so that the outcomes are
-those of a map that does one thing at a time. Calls of unknown outcome are not for this: record
-histories of a store that answers. Time is in the worst case exponential in the number of calls
-under way at once; revisions, which put commits in order, keep it near to linear."""
+Lowe's memory of tried states is included. Every call must take effect at one moment between its
+start and its end, so that the outcomes are those of a sequential map. Calls with unknown outcome
+are not supported: record histories of a store that answers. In the worst case, the time is
+exponential in the number of concurrent calls. Revisions, which order commits, keep it close to
+linear."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Committed:
     revision: int
 
     def after(self, state: State) -> State | None:
-        """The state this leads to; None when it cannot be what happens now."""
+        """Return the resulting state; None if the call cannot take effect now."""
         items = {key: (value, revision) for key, value, revision in state.items}
         if self.revision <= state.revision or any(
             operation.expected not in (None, items[operation.key][1] if operation.key in items else 0) for operation in self.operations
@@ -79,7 +79,7 @@ class Got:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A read of everything, said to be as of `revision`."""
+    """A read of everything, reported as of `revision`."""
 
     items: Values
     revision: int
@@ -93,7 +93,7 @@ Outcome = Committed | Conflicted | Got | Listed
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What a client was told, and between which two ticks of one clock."""
+    """The result of a client's call, and the two ticks of one clock around it."""
 
     start: int
     end: int
@@ -101,8 +101,9 @@ class Call:
 
 
 def first_impossible(state: State, calls: Sequence[Call]) -> Call | None:
-    """None when the history is linearizable from `state`; otherwise the call at which the furthest
-    attempt came to its end."""
+    """Return None if the history is linearizable from `state`.
+
+    Otherwise return the call at which the furthest attempt ended."""
     calls = sorted(calls, key=lambda call: call.start)
     everything = (1 << len(calls)) - 1
     tried: set[tuple[int, State]] = set()
@@ -126,8 +127,8 @@ def first_impossible(state: State, calls: Sequence[Call]) -> Call | None:
 
 
 def _next(calls: Sequence[Call], done: int) -> Iterator[int]:
-    """The calls not done that began before any other of these ended: one of them was the next to
-    take effect."""
+    """Yield the open calls that began before any other of them ended. One of them took effect
+    next."""
     index = (~done & (done + 1)).bit_length() - 1  # the first that is not done
     earliest = calls[index].end
     while index < len(calls) and calls[index].start < earliest:

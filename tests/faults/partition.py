@@ -1,9 +1,9 @@
-"""Three members of etcd whose traffic with each other can be cut, while their clients reach each of
+"""Run three members of etcd whose mutual traffic can be cut, while their clients reach each of
 them.
 
-Others reach a member through a proxy. Members say who they are at the beginning of each connection
-(X-Server-From), so that a connection between two that are apart is known in either direction: it
-stays, and nothing comes through."""
+The other members reach a member through a proxy. Members identify themselves at the beginning of
+each connection (X-Server-From). So a connection between two separated members is known in either
+direction: it stays, and nothing is delivered."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SECONDS = 60
 
 
 class Members:
-    """`isolate` one from the others, and `heal`."""
+    """The members. `isolate` separates one from the others; `heal` ends that."""
 
     def __init__(self, servers: Sequence[EtcdServer]) -> None:
         self.servers = servers
@@ -39,7 +39,7 @@ class Members:
         self._serving: set[asyncio.Task[None]] = set()
 
     async def isolate(self, server: EtcdServer) -> None:
-        """From here on nothing passes between this member and the others."""
+        """Let nothing pass between this member and the others from now on."""
         if not self._ids:
             told = await asyncio.to_thread(_ask, server, "cluster/member/list")
             self._ids = {member["name"]: f"{int(member['ID']):x}" for member in told["members"]}
@@ -47,12 +47,12 @@ class Members:
         self._together.clear()
 
     def heal(self) -> None:
-        """All is as before; what was on its way comes through."""
+        """End the isolation. What was held back is delivered."""
         self._alone = ""
         self._together.set()
 
     async def leader(self) -> EtcdServer:
-        """As soon as all say the same."""
+        """Return the leader, as soon as all members agree."""
         async with asyncio.timeout(SECONDS):
             while True:
                 states = [await asyncio.to_thread(_ask, server, "maintenance/status") for server in self.servers]
@@ -62,7 +62,7 @@ class Members:
                 await asyncio.sleep(0.05)
 
     async def link(self, server: EtcdServer) -> asyncio.Server:
-        """The proxy through which others reach a member; sets where."""
+        """Start the proxy through which the others reach a member, and set its port."""
 
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.create_task(self._connection(server, reader, writer))
@@ -74,7 +74,7 @@ class Members:
         return proxy
 
     async def close(self) -> None:
-        """Ends all connections."""
+        """End all connections."""
         serving = list(self._serving)
         for task in serving:
             task.cancel()
@@ -107,14 +107,15 @@ class Members:
         writer.transport.abort()
 
     async def _passes(self, source: str, target: EtcdServer) -> None:
-        """Waits while the two are apart. Who does not say who it is may be anybody."""
+        """Wait while the two are separated. A connection without identification may be any
+        member's."""
         while self._alone and (target.name == self._alone or source in ("", self._ids[self._alone])):
             await self._together.wait()
 
 
 @asynccontextmanager
 async def members(folder: Path, *flags: str) -> AsyncIterator[Members]:
-    """A cluster of three that works."""
+    """Yield a working cluster of three members."""
     made = Members([EtcdServer(folder, name, flags=flags) for name in NAMES])
     async with AsyncExitStack() as stack:
         for server in made.servers:
@@ -129,6 +130,6 @@ async def members(folder: Path, *flags: str) -> AsyncIterator[Members]:
 
 
 def _ask(server: EtcdServer, what: str) -> Any:
-    """Of etcd's JSON gateway."""
+    """Send a request to etcd's JSON gateway."""
     with urllib.request.urlopen(urllib.request.Request(f"{server.endpoint}/v3/{what}", b"{}"), timeout=30) as answer:
         return json.load(answer)

@@ -1,4 +1,5 @@
-"""Stores with a bug each, for the checker to find: every `every`-th chance is taken."""
+"""Define stores with one bug each, for the checker to find: every `every`-th opportunity is
+used."""
 
 from __future__ import annotations
 
@@ -36,7 +37,7 @@ class LosesUpdates(_Buggy):
 
 
 class ReadsStale(_Buggy):
-    """Answers with what the key was when it was last read."""
+    """Answers with the key's value at the last read."""
 
     async def get(self, key: str) -> KeyValue | None:
         stale, self._last[key] = self._last.get(key), await super().get(key)
@@ -44,7 +45,7 @@ class ReadsStale(_Buggy):
 
 
 class TearsCommits(_Buggy):
-    """Makes two commits of one."""
+    """Divides one commit into two."""
 
     async def commit(self, operations: Sequence[Operation]) -> int:
         if len(operations) == 1 or not self._now():

@@ -1,4 +1,4 @@
-"""The server's process, and requests to it as an administrator."""
+"""Run the server's process, and send requests to it as an administrator."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ WORKLOADS = f"{WORKLOAD_API}/namespaces/{NAMESPACE}/workloads"
 
 
 class Refused(AssertionError):
-    """The server answered, and not with what was asked for."""
+    """The server's answer is not the expected one."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -35,9 +35,11 @@ class Refused(AssertionError):
 
 
 class Server:
-    """One folder with a database and, between start and kill, a process. An async context manager:
-    nothing is left running. `storage`: where objects are instead, as `serve --storage` takes it.
-    Replicas have the same folder, and so the same authority. `program`: the module to run."""
+    """One folder with a database and, between start and kill, a process.
+
+    It is an async context manager, which leaves nothing running. `storage`: where objects are
+    instead, in the format of `serve --storage`. Replicas have the same folder, and so the same
+    authority. `program`: the module to run."""
 
     def __init__(self, folder: Path, storage: str = "", program: str = "tests.faults.server") -> None:
         folder.mkdir(exist_ok=True)
@@ -63,7 +65,8 @@ class Server:
         await self._session.close()
 
     async def start(self) -> None:
-        """Returns when it answers; AssertionError with what it said when it does not."""
+        """Start the process, and return when it answers. Raises AssertionError with its output if
+        it does not."""
         self._process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", self._program, str(self.folder), self._storage),
             stdout=asyncio.subprocess.PIPE,
@@ -79,7 +82,7 @@ class Server:
         self.url = f"https://127.0.0.1:{int(line)}"
 
     async def kill(self) -> str:
-        """SIGKILL; returns when it is gone, with what it said on stderr."""
+        """Kill it with SIGKILL, and return its error output when it is gone."""
         process, self._process = self._process, None
         if process is None:
             return ""
@@ -90,18 +93,18 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """Of the process that runs."""
+        """The id of the running process."""
         assert self._process is not None, "start it first"
         return self._process.pid
 
     @property
     def session(self) -> aiohttp.ClientSession:
-        """For watches."""
+        """The session for watches."""
         assert self._session is not None, "enter it first"
         return self._session
 
     async def status(self, path: str) -> int:
-        """Of the answer to a GET; 0 when there is none."""
+        """Return the status of the answer to a GET; 0 if there is none."""
         try:
             async with self.session.get(self.url + path) as response:
                 return response.status
@@ -109,15 +112,18 @@ class Server:
             return 0
 
     async def until(self, path: str, status: int) -> None:
-        """Until a GET is answered with this status. TimeoutError when that takes too long."""
+        """Wait until a GET is answered with this status. Raises TimeoutError if that takes too
+        long."""
         async with asyncio.timeout(START_SECONDS):
             while await self.status(path) != status:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.05)
 
     async def request(self, method: str, path: str, body: dict[str, Any] | None = None, *, absent: bool = False) -> dict[str, Any]:
-        """The decoded answer. aiohttp.ClientError or TimeoutError when there is none: what was
-        asked may have happened, or not. Refused for an answer that is an error; `absent`: an empty
-        dict for 404."""
+        """Return the decoded answer.
+
+        Raises aiohttp.ClientError or TimeoutError if there is none: the request may have been
+        carried out, or not. Raises Refused for an answer that is an error. `absent`: return an
+        empty dict for 404."""
         async with self.session.request(method, self.url + path, json=body) as response:
             content = await response.read()
         if absent and response.status == 404:
@@ -129,7 +135,7 @@ class Server:
 
 
 async def cli(*arguments: str) -> str:
-    """Run metal3-workloads; what it says on stderr. AssertionError when it fails."""
+    """Run metal3-workloads. Return its error output. Raises AssertionError if it fails."""
     command = (sys.executable, "-m", "apiserver.cli.main", *arguments)
     process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
     async with asyncio.timeout(START_SECONDS):

@@ -1,4 +1,5 @@
-"""Several API servers over one etcd, and clients that go to another one when theirs is gone."""
+"""Run several API servers over one etcd, and clients that switch to another one when theirs is
+gone."""
 
 from __future__ import annotations
 
@@ -22,22 +23,22 @@ if TYPE_CHECKING:
 __all__ = ["GONE", "Replicas", "Writer", "follow", "replicas"]
 
 GONE = (aiohttp.ClientError, TimeoutError, ConnectionError)
-"""How a client notices that its server is no more."""
+"""The errors by which a client notices that its server is gone."""
 
 
 @dataclass
 class Replicas:
-    """`alive`: those that answer, as far as is known."""
+    """The replicas. `alive`: those that answer, as far as is known."""
 
     alive: list[Server] = field(default_factory=list)
     _turns: itertools.count[int] = field(default_factory=itertools.count)
 
     def any(self) -> Server:
-        """The next one, as a load balancer would choose."""
+        """Return the next one, as a load balancer would choose."""
         return self.alive[next(self._turns) % len(self.alive)]
 
     async def replace(self, server: Server) -> None:
-        """Kill one, and start it again; it is used meanwhile until clients notice."""
+        """Kill one, and start it again. It is used meanwhile, until clients notice."""
         await server.kill()
         self.alive.remove(server)
         await server.start()
@@ -46,7 +47,7 @@ class Replicas:
 
 @asynccontextmanager
 async def replicas(folder: Path, storages: Sequence[str]) -> AsyncIterator[Replicas]:
-    """Started, one for each address of the storage, with the namespace."""
+    """Start one replica for each address of the storage, and create the namespace."""
     async with AsyncExitStack() as stack:
         servers = [await stack.enter_async_context(Server(folder, storage)) for storage in storages]
         await asyncio.gather(*(server.start() for server in servers))
@@ -56,9 +57,11 @@ async def replicas(folder: Path, storages: Sequence[str]) -> AsyncIterator[Repli
 
 
 class Writer:
-    """Writes one Workload again and again, each time with the next number and the resourceVersion
-    of the last. What became of a write whose answer was lost is found out by writing it again: its
-    resourceVersion lets it happen once."""
+    """Writes one Workload repeatedly, each time with the next number and the resourceVersion of the
+    last.
+
+    If the answer to a write is lost, its outcome is found by writing again: its resourceVersion
+    lets it happen only once."""
 
     def __init__(self, replicas: Replicas, name: str, acknowledged: Callable[[int], None]) -> None:
         self._replicas, self.name, self._acknowledged = replicas, name, acknowledged
@@ -91,7 +94,8 @@ class Writer:
             self._server = self._replicas.any()
 
     async def _found(self, number: int) -> dict[str, Any]:
-        """The first attempt happened: what is there must be it."""
+        """Return the object after a lost answer: the first attempt happened, so the object must be
+        its result."""
         while True:
             try:
                 found = await self._server.request("GET", self._path)
@@ -108,7 +112,7 @@ class Writer:
 
 
 async def follow(watcher: Watcher, replicas: Replicas) -> None:
-    """Let it run until it has seen the last object, at whichever replica there is."""
+    """Run the watcher until it has seen the last object, at any available replica."""
     while not watcher.done:
         with suppress(*GONE):
             await watcher.run()

@@ -1,5 +1,6 @@
-"""The management API server as a process: `python -m tests.faults.server FOLDER STORAGE`. Prints
-its port once it answers."""
+"""Run the management API server as a process: `python -m tests.faults.server FOLDER STORAGE`.
+
+It prints its port when it answers."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""A client that lists and watches all Workloads, as an informer does, and the comparison of what it
-was told with what is stored."""
+"""List and watch all Workloads as an informer does, and compare the events with what is stored."""
 
 from __future__ import annotations
 
@@ -20,22 +19,23 @@ if TYPE_CHECKING:
 __all__ = ["LAST", "WORKLOAD_KEYS", "Segment", "Watcher", "check_watch"]
 
 LAST = "the-last-one"
-"""The Workload whose coming ends a Watcher."""
+"""The Workload whose creation ends a Watcher."""
 WORKLOAD_KEYS = RESOURCE.key(NAMESPACE, "")
 
 
 @dataclass
 class Segment:
-    """What a watch said from a revision on, without a gap."""
+    """The events of a watch after a revision, without a gap."""
 
     after: int
     events: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
 
 class Watcher:
-    """When its watch breaks it goes on behind the last event it had, and lists anew when the server
-    says that this is too old. `server` may be changed between two runs. `done`: it has seen
-    LAST."""
+    """A client that continues after its last event when its watch breaks.
+
+    It lists again when the server reports that its revision is too old. `server` may be changed
+    between two runs. `done`: whether it has seen LAST."""
 
     def __init__(self, server: Server) -> None:
         self.server, self.done = server, False
@@ -43,7 +43,7 @@ class Watcher:
         self.segments: list[Segment] = []
 
     async def run(self) -> None:
-        """Until the server is gone, or LAST comes."""
+        """Run until the server is gone, or LAST arrives."""
         while True:
             if not self._revision:
                 listed = await self.server.request("GET", WORKLOADS)
@@ -54,13 +54,13 @@ class Watcher:
                 return
 
     async def _watch(self, events: list[tuple[str, dict[str, Any]]]) -> bool:
-        """True when there is nothing more to come, False when it has to list anew."""
+        """Return True if nothing more is to come, False if it has to list again."""
         url = f"{self.server.url}{WORKLOADS}?watch=1&allowWatchBookmarks=true&resourceVersion={self._revision}"
         async with self.server.session.get(url, timeout=aiohttp.ClientTimeout(total=None), read_bufsize=1 << 22) as response:
             assert response.status == 200, await response.text()
             async for line in response.content:
                 if not line.endswith(b"\n"):
-                    return True  # cut off in the midst
+                    return True  # cut off within an event
                 event = json.loads(line)
                 if event["type"] == "ERROR" and event["object"]["code"] == 410:
                     self._revision = 0
@@ -76,8 +76,9 @@ class Watcher:
 
 
 def check_watch(segments: list[Segment], history: list[Event]) -> int:
-    """A client was told what is stored, in its order, without a gap since it listed. Returns how
-    many events that were."""
+    """Assert that a client received what is stored, in order, without a gap since its list.
+
+    Returns the number of those events."""
     for segment in segments:
         told = [(kind, obj["metadata"]["name"], revision_of(obj)) for kind, obj in segment.events]
         upto = told[-1][2] if told else segment.after

@@ -1,6 +1,6 @@
-"""Clients that write until the server is gone, and know what must be there when it is back.
+"""Run clients that write until the server is gone, and know what must exist after its return.
 
-Each owns its objects, so that at most one write of unknown outcome is open for each of them."""
+Each client owns its objects, so at most one write with unknown outcome is open for each object."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ IMAGE = {"url": "http://images.example.com/os.qcow2", "checksum": "0" * 64, "che
 
 
 def revision_of(obj: dict[str, Any]) -> int:
-    """Its resourceVersion."""
+    """Return the resourceVersion as a number."""
     return int(obj["metadata"]["resourceVersion"])
 
 
 def noted(number: int) -> str:
-    """The number as a checksum."""
+    """Return the number as a checksum."""
     return f"{number:064}"
 
 
 def note_of(obj: dict[str, Any]) -> int:
-    """The number that its writer put into it, at both ends of the object."""
+    """Return the number that the writer put into both ends of the object."""
     number = int(obj["metadata"]["annotations"][NOTE])
     assert obj["spec"]["image"]["checksum"] == noted(number), f"{obj['metadata']['name']} is torn"
     return number
@@ -47,14 +47,15 @@ def workload(name: str, note: int, revision: str = "") -> dict[str, Any]:
 
 
 class Editor:
-    """Creates, updates and deletes one Workload, over and over. `happened`: the number of every
-    write, None for a deletion, in order."""
+    """Creates, updates and deletes one Workload repeatedly.
+
+    `happened`: the number of every write, None for a deletion, in order."""
 
     def __init__(self, server: Server, name: str, acknowledged: Callable[[int], None]) -> None:
         self._server, self.name, self._acknowledged = server, name, acknowledged
         self._path = f"{WORKLOADS}/{name}"
         self.happened: list[int | None] = []
-        self._revision = ""  # of the object; empty when there is none
+        self._revision = ""  # of the object; empty if there is none
         self._wrote = 0
         self._open: list[int | None] = []  # the write whose outcome is unknown
 
@@ -81,7 +82,8 @@ class Editor:
         self._open, self._revision = [], revision
 
     async def recover(self) -> None:
-        """After a restart: what was acknowledged is there, or what was under way; nothing else."""
+        """Check after a restart that the last acknowledged or the open write is stored, and nothing
+        else."""
         found = await self._server.request("GET", self._path, absent=True)
         now = note_of(found) if found else None
         before = self.happened[-1] if self.happened else None
@@ -95,8 +97,9 @@ class Editor:
 
 
 class Claimer:
-    """Claims a new host for a new Workload, over and over: three objects change in one commit.
-    `claims`: name → revision. What was under way when the server was gone is left as it is: the
+    """Claims a new host for a new Workload repeatedly: three objects change in one commit.
+
+    `claims`: name → revision. A claim that was open when the server was gone is left as it is: the
     next claim has new names."""
 
     def __init__(self, server: Server, name: str, acknowledged: Callable[[int], None]) -> None:

@@ -1,4 +1,5 @@
-"""What a Service is to its clients: a new connection reaches one of the ready replicas, and stays with it until one side closes."""
+"""Simulate a Service: a new connection reaches one of the ready replicas, and stays there until one
+side closes."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ __all__ = ["Balancer", "balanced"]
 
 
 class Balancer:
-    """`ready`: ports of 127.0.0.1 that new connections may be sent to, in turn."""
+    """`ready`: the ports of 127.0.0.1 to which new connections are sent, in turn."""
 
     def __init__(self, *ready: int) -> None:
         self.ready = list(ready)
@@ -24,7 +25,7 @@ class Balancer:
         self._serving: set[asyncio.Task[None]] = set()
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Take one connection."""
+        """Accept one connection."""
         task = asyncio.create_task(self._serve(reader, writer))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
@@ -53,7 +54,7 @@ class Balancer:
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """One direction, with its end: the other one may go on."""
+    """Copy one direction, including its end. The other direction may continue."""
     with suppress(OSError, RuntimeError):
         while data := await reader.read(1 << 16):
             writer.write(data)
@@ -63,7 +64,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 @asynccontextmanager
 async def balanced(*ready: int) -> AsyncIterator[Balancer]:
-    """A running balancer on a free port of loopback."""
+    """Yield a running balancer on a free port of loopback."""
     balancer = Balancer(*ready)
     server = await asyncio.start_server(balancer.accept, "127.0.0.1", 0)
     balancer.port = server.sockets[0].getsockname()[1]

@@ -1,4 +1,4 @@
-"""Real clusters for the tests of this folder: one for most of them, and others with special
+"""Provide real clusters for the tests of this folder: one for most of them, and others with special
 settings on request."""
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here is real, and slower than a unit test may be."""
+    """Mark all tests here as real, and allow more time than for unit tests."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.real)
@@ -29,8 +29,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """The cluster that tests share: HOSTS hosts, tenants a and b. Leave no Workload behind (see
-    `tenants`)."""
+    """Yield the cluster that tests share: HOSTS hosts, tenants a and b.
+
+    Tests must not leave a Workload behind (see `tenants`)."""
     folder = tmp_path_factory.mktemp("cluster") / "shared"
     try:
         yield running.start(folder, "--hosts", str(HOSTS), "--tenants", ",".join(TENANTS))
@@ -40,7 +41,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @pytest.fixture
 def tenants(cluster: Running) -> Iterator[Running]:
-    """The shared cluster with nothing of the tenants' in it, before and after: every host is free
+    """Yield the shared cluster without objects of the tenants, before and after: every host is free
     and offered to both."""
     tidy(cluster)
     yield cluster
@@ -55,7 +56,7 @@ def tidy(cluster: Running) -> None:
 
 
 def all_free(cluster: Running) -> bool:
-    """Whether no host has a consumer, in the hardware cluster and in both tenants' views."""
+    """Return whether no host has a consumer, in the hardware cluster and in both tenants' views."""
     for host in cluster.items(OWNER, "baremetalhosts", "-n", "metal3"):
         assert "consumerRef" not in host["spec"], f"{host['metadata']['name']} is still used"
         assert host["status"]["provisioning"]["state"] == "available", host["metadata"]["name"]

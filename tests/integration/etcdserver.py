@@ -1,4 +1,4 @@
-"""A real etcd for the tests of the store: started, killed, frozen and started again over the same
+"""Run a real etcd for the tests of the store: started, killed, frozen and restarted over the same
 data, always by its pid."""
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ UP_SECONDS = 60.0
 
 
 RELEASES = ("etcd", "etcd35")
-"""The newest and the oldest etcd that the store is for."""
+"""The newest and the oldest etcd that the store supports."""
 
 
 @cache
 def etcd_tool(name: str) -> Path:
-    """etcd, etcd35 or etcdutl, as hack/tools/build makes them."""
+    """Return the path of etcd, etcd35 or etcdutl, as hack/tools/build builds them."""
     tools = subprocess.run([ROOT / "hack/tools/build"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     tool = Path(tools) / name
     assert tool.exists(), f"{tool} is missing: add it to KUBEBUILDER_ASSETS, or unset that"
@@ -43,9 +43,11 @@ def etcd_tool(name: str) -> Path:
 
 @dataclass
 class EtcdServer:
-    """One member, alone in its cluster unless `peers` has others: name → the port where they are
-    reached. flags: more of etcd's. release: which etcd. advertised: the port where others reach it,
-    if that is not its own peer port."""
+    """One member, alone in its cluster unless `peers` names others.
+
+    `peers`: name → the port where a peer is reached. `flags`: additional flags of etcd. `release`:
+    which etcd. `advertised`: the port where others reach the member, if it differs from its own
+    peer port."""
 
     folder: Path
     name: str = "m1"
@@ -61,7 +63,7 @@ class EtcdServer:
 
     @property
     def endpoint(self) -> str:
-        """What clients dial."""
+        """The URL for clients."""
         return f"{self.scheme}://127.0.0.1:{self.client_port}"
 
     def start(self, *, wait: bool = True) -> None:
@@ -96,30 +98,31 @@ class EtcdServer:
             time.sleep(0.02)
 
     def kill(self) -> None:
-        """SIGKILL, and reap it."""
+        """Kill it with SIGKILL, and reap it."""
         if self.process is not None:
             self.process.kill()
             self.process.wait(10)
             self.process = None
 
     def freeze(self) -> None:
-        """SIGSTOP: connections stay, and nothing answers."""
+        """Stop it with SIGSTOP: connections stay, and nothing answers."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """SIGCONT."""
+        """Continue it with SIGCONT."""
         assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
 
     def snapshot(self, file: Path) -> None:
-        """What `etcdctl snapshot save` does."""
+        """Save a snapshot as `etcdctl snapshot save` does."""
         with urllib.request.urlopen(urllib.request.Request(f"{self.endpoint}/v3/maintenance/snapshot", b"{}"), timeout=30) as answer:
             file.write_bytes(b"".join(a2b_base64(json.loads(line)["result"].get("blob", "")) for line in answer))
 
     def restore(self, file: Path, *options: str) -> None:
-        """Put a snapshot in the place of all it has, with `etcdutl snapshot restore` and these
-        options. It must not run."""
+        """Replace all data with a snapshot, with `etcdutl snapshot restore` and these options.
+
+        The member must not be running."""
         assert self.process is None, "kill it first"
         shutil.rmtree(self.folder / self.name)
         peer = f"http://127.0.0.1:{self.peer_port}"
@@ -130,7 +133,7 @@ class EtcdServer:
         subprocess.run(argv, check=True, capture_output=True)
 
     def log(self) -> str:
-        """The end of what it logged."""
+        """Return the end of its log."""
         return (self.folder / f"{self.name}.log").read_text(errors="replace")[-2000:]
 
     def _healthy(self) -> bool:

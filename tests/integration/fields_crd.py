@@ -1,5 +1,5 @@
-"""A kind whose schema has everything that field management tells apart, and random objects of
-it."""
+"""Define a kind whose schema has everything that field management distinguishes, and generate
+random objects of it."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ SCHEMA = _object(spec=SPEC, status=STATUS)
 
 
 def crd() -> dict[str, Any]:
-    """The CustomResourceDefinition."""
+    """Return the CustomResourceDefinition."""
     version = {
         "name": VERSION,
         "served": True,
@@ -94,8 +94,9 @@ NAMES = ("a", "b", "c", "d.e/f")
 
 
 def random_object(random: Random, *, status: bool) -> dict[str, Any]:
-    """An object without name, sparse: each field is there or not. `status` alone, or else spec and
-    some metadata."""
+    """Return a sparse object without name: each field may be missing.
+
+    It has `status` alone, or else spec and some metadata."""
     found: dict[str, Any] = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {}}
     if status or random.random() < 0.2:
         found["status"] = _value(random, STATUS)
@@ -161,7 +162,7 @@ def _random_list(random: Random, schema: dict[str, Any]) -> list[Any]:
 
 
 def _free(random: Random, schema: dict[str, Any]) -> Any:
-    """A value where unknown fields are kept."""
+    """Return a value for a place where unknown fields are kept."""
     found = _untyped(random, schema.get("type") or random.choice(("object", "string", "integer", "array", "boolean")), 2)
     declared = schema.get("properties")
     if declared is None:

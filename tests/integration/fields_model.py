@@ -1,5 +1,4 @@
-"""What our field management makes of requests: the little that a server does around it, for objects
-of the rich kind. Pure."""
+"""Model a server with our field management, for objects of the rich kind."""
 
 from __future__ import annotations
 
@@ -19,19 +18,19 @@ Object = dict[str, Any]
 
 
 def created(body: Object, manager: str, now: str) -> Object:
-    """What a create stores."""
+    """Return what a create stores."""
     new = defaulted(body)
     fields = track_update(TYPE, None, new, manager=manager, api_version=API_VERSION, now=now, reset=RESET[""])
     return without_status(with_fields(new, fields))
 
 
 def updated(live: Object, body: Object, manager: str, now: str, subresource: str) -> Object:
-    """What a PUT stores."""
+    """Return what a PUT stores."""
     return _replaced(live, defaulted(body), manager, now, subresource)
 
 
 def merge_patched(live: Object, patch: Object, manager: str, now: str, subresource: str) -> Object:
-    """What a merge patch stores."""
+    """Return what a merge patch stores."""
     return _replaced(live, defaulted(_merged(live, patch)), manager, now, subresource)
 
 
@@ -43,7 +42,7 @@ def _replaced(live: Object, new: Object, manager: str, now: str, subresource: st
 
 
 def applied(live: Object | None, body: Object, manager: str, now: str, subresource: str, *, force: bool) -> Object:
-    """What an apply stores. Raises what `apply` raises."""
+    """Return what an apply stores. Raises what `apply` raises."""
     new = apply(
         TYPE,
         live,
@@ -60,8 +59,8 @@ def applied(live: Object | None, body: Object, manager: str, now: str, subresour
 
 
 def _prepared(live: Object, new: Object, subresource: str) -> Object:
-    """The strategy's part: what this way of writing cannot change is as it was, and so is what the
-    system set."""
+    """Apply the strategy: restore what this way of writing cannot change, and what the system has
+    set."""
     if subresource:
         fields = new["metadata"].get("managedFields", [])
         new = with_fields({**without_status(live), **({"status": new["status"]} if "status" in new else {})}, fields)
@@ -73,25 +72,27 @@ def _prepared(live: Object, new: Object, subresource: str) -> Object:
 
 
 def without_status(obj: Object) -> Object:
-    """The object as a write through its main resource sees it."""
+    """Return the object as a write through its main resource sees it."""
     return {name: value for name, value in obj.items() if name != "status"}
 
 
 def with_fields(obj: Object, fields: list[Object]) -> Object:
-    """The object with these managedFields."""
+    """Return the object with these managedFields."""
     metadata = {name: value for name, value in obj["metadata"].items() if name != "managedFields"}
     return {**obj, "metadata": {**metadata, **({"managedFields": fields} if fields else {})}}
 
 
 def shown(obj: Object) -> Object:
-    """What is compared: all but what the system sets. Empty metadata is not told from absent."""
+    """Return what is compared: everything except what the system sets.
+
+    Empty metadata equals absent metadata."""
     metadata = {name: value for name, value in obj["metadata"].items() if name not in SYSTEM and value}
     return {name: value for name, value in {**obj, "metadata": metadata}.items() if name not in ("apiVersion", "kind")}
 
 
 def defaulted(obj: Object) -> Object:
-    """As decoded: with defaults filled in, without empty metadata, and without nulls where the
-    schema allows none."""
+    """Return the object as decoded: with defaults, without empty metadata, and without nulls that
+    the schema does not allow."""
     found: Object = _defaulted(copy.deepcopy(obj), SCHEMA)
     return {**found, "metadata": {name: value for name, value in found["metadata"].items() if value not in ({}, [])}}
 
@@ -115,7 +116,7 @@ def _defaulted(value: Any, schema: Object) -> Any:
 
 
 def _merged(value: Any, patch: Any) -> Any:
-    """RFC 7386."""
+    """Apply a merge patch (RFC 7386)."""
     if not isinstance(patch, dict):
         return patch
     found = dict(value) if isinstance(value, dict) else {}

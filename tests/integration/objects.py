@@ -1,4 +1,4 @@
-"""Objects that tenants write in these tests."""
+"""Provide objects that tenants write in these tests."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ IMAGE = {
 
 
 def secret(name: str, **data: str) -> dict[str, Any]:
-    """A secret with first-boot configuration."""
+    """Return a secret with first-boot configuration."""
     return {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": data}
 
 
 def workload(name: str, **spec: Any) -> dict[str, Any]:
-    """A Workload that runs IMAGE, unless `spec` says otherwise; None leaves a field out."""
+    """Return a Workload that runs IMAGE, unless `spec` overrides it; None omits a field."""
     return {
         "apiVersion": "workload.metal3.io/v1alpha1",
         "kind": "Workload",

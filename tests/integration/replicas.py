@@ -1,4 +1,5 @@
-"""More replicas of a cluster's API server: started as its own was, on ports of their own, and ended by pid."""
+"""Run more replicas of a cluster's API server: started with its arguments, on ports of their own,
+and ended by pid."""
 
 from __future__ import annotations
 
@@ -17,12 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["Replica", "argv_of", "is_ready", "start_replica"]
 
 STOP_SECONDS = 30
-"""terminationGracePeriodSeconds."""
+"""The value of terminationGracePeriodSeconds."""
 
 
 @dataclass(frozen=True)
 class Replica:
-    """One more process, and the cluster as it is asked through it."""
+    """One additional process, and the cluster as seen through it."""
 
     folder: Path
     process: subprocess.Popen[bytes]
@@ -30,11 +31,11 @@ class Replica:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port on which it listens."""
         return int((self.folder / "port").read_text())
 
     def stop(self) -> int:
-        """End it as a kubelet does, by TERM and after a while by KILL; returns its exit status."""
+        """End it as a kubelet does, by TERM and after a while by KILL. Return its exit status."""
         self.process.send_signal(signal.SIGTERM)
         try:
             return self.process.wait(STOP_SECONDS)
@@ -48,13 +49,15 @@ class Replica:
 
 
 def argv_of(cluster: Running, name: str) -> list[str]:
-    """What a process of the cluster was started with."""
+    """Return the arguments with which a process of the cluster was started."""
     records = [json.loads(line) for line in (cluster.root / "processes.jsonl").read_text().splitlines()]
     return list(next(record["argv"] for record in reversed(records) if record["name"] == name))
 
 
 def start_replica(cluster: Running, folder: Path, **flags: str) -> Replica:
-    """Start one, and return when its port is known. `flags` replace those of the cluster's own; "_" stands for "-"."""
+    """Start one, and return when its port is known.
+
+    `flags` replace those of the cluster's own server; "_" stands for "-"."""
     folder.mkdir()
     argv = argv_of(cluster, "apiserver")
     for flag, value in {"secure-port": "0", "audit-log-path": str(folder / "audit.jsonl"), **flags}.items():
@@ -77,7 +80,7 @@ def start_replica(cluster: Running, folder: Path, **flags: str) -> Replica:
 
 
 def is_ready(server: Running) -> bool:
-    """Whether its /readyz says so."""
+    """Return whether its /readyz reports ok."""
     with suppress(OSError):
         return server.direct("/readyz", identity=server.admin_identity()).code == 200
     return False

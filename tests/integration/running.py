@@ -1,5 +1,4 @@
-"""A running cluster as tests use it: kubectl as somebody, requests as somebody, and waiting for
-conditions."""
+"""Use a running cluster in tests: kubectl and requests as any user, and waits for conditions."""
 
 from __future__ import annotations
 
@@ -27,7 +26,7 @@ KUBECTL_SECONDS = 120
 
 
 class KubectlError(AssertionError):
-    """kubectl failed; the text holds what it said."""
+    """kubectl failed. The text contains its error output."""
 
 
 @dataclass(frozen=True)
@@ -39,27 +38,28 @@ class Answer:
     body: bytes
 
     def json(self) -> Any:
-        """The body decoded."""
+        """Return the decoded body."""
         return json.loads(self.body)
 
 
 @dataclass(frozen=True)
 class Running:
-    """A cluster that `hack/cluster up` made. Who: OWNER, ADMIN, TARGET (the target's administrator)
-    or a tenant's name."""
+    """A cluster that `hack/cluster up` created.
+
+    `who` is OWNER, ADMIN, TARGET (the target's administrator) or a tenant's name."""
 
     root: Path
     tools: Path
     description: dict[str, Any] = field(repr=False)
 
     def kubeconfig(self, who: str) -> str:
-        """The path of somebody's kubeconfig."""
+        """Return the path of a user's kubeconfig."""
         if who in (OWNER, ADMIN, TARGET):
             return str(self.description[who]["kubeconfig"])
         return str(self.description["tenants"][who])
 
     def try_kubectl(self, who: str, *arguments: str, stdin: Any = None) -> subprocess.CompletedProcess[str]:
-        """Run kubectl as somebody; `stdin` is an object, or a list of objects, for `-f -`."""
+        """Run kubectl as a user. `stdin` is an object, or a list of objects, for `-f -`."""
         text = (
             None
             if stdin is None
@@ -70,19 +70,19 @@ class Running:
         return subprocess.run(argv, input=text, capture_output=True, text=True, check=False, timeout=KUBECTL_SECONDS, env=cache)
 
     def kubectl(self, who: str, *arguments: str, stdin: Any = None) -> str:
-        """The same, for what has to succeed; returns what it printed."""
+        """Run kubectl as a user, and return its output. Raises KubectlError if it fails."""
         done = self.try_kubectl(who, *arguments, stdin=stdin)
         if done.returncode != 0:
             raise KubectlError(f"kubectl {' '.join(arguments)} as {who}: {done.stderr.strip() or done.stdout.strip()}")
         return done.stdout
 
     def get(self, who: str, *arguments: str) -> dict[str, Any]:
-        """`kubectl get ... -o json`, decoded."""
+        """Return the decoded output of `kubectl get ... -o json`."""
         decoded: dict[str, Any] = json.loads(self.kubectl(who, "get", *arguments, "-o", "json"))
         return decoded
 
     def items(self, who: str, *arguments: str) -> list[dict[str, Any]]:
-        """The items of a list."""
+        """Return the items of a list."""
         items: list[dict[str, Any]] = self.get(who, *arguments)["items"]
         return items
 
@@ -96,10 +96,10 @@ class Running:
         method: str = "GET",
         body: Any = None,
     ) -> Answer:
-        """Ask the API server itself, or `through` the kube-apiserver at that URL; with a client
-        certificate (certificate, key) or none.
+        """Send a request to the API server itself, or `through` the kube-apiserver at that URL.
 
-        Never raises for a status; urllib.error.URLError when there is no answer.
+        `identity` is a client certificate (certificate, key) or None. Never raises for a status;
+        raises urllib.error.URLError if there is no answer.
         """
         if through is None:
             context = ssl.create_default_context(cafile=self.description["apiserver"]["ca"])
@@ -118,11 +118,11 @@ class Running:
                 return Answer(error.code, dict(error.headers), error.read())
 
     def tenant_identity(self, tenant: str) -> tuple[str, str]:
-        """The certificate and key of a tenant, as files."""
+        """Return the certificate and key of a tenant, as files."""
         return str(self.root / "pki" / f"tenant-{tenant}.crt"), str(self.root / "pki" / f"tenant-{tenant}.key")
 
     def admin_identity(self) -> tuple[str, str]:
-        """The certificate and key of the management cluster's administrator, as files."""
+        """Return the certificate and key of the management cluster's administrator, as files."""
         return self.description["apiserver"]["clientCert"], self.description["apiserver"]["clientKey"]
 
     def _cluster_ca(self) -> str:
@@ -131,8 +131,9 @@ class Running:
 
 
 def eventually(check: Callable[[], Any], seconds: float = 60, poll: float = 0.2) -> Any:
-    """Call `check` until it returns something true, and return that; the last AssertionError or
-    value is told when time is up."""
+    """Call `check` until it returns a true value, and return that.
+
+    When the time is over, the error contains the last AssertionError or value."""
     deadline = time.monotonic() + seconds
     while True:
         last: object
@@ -148,7 +149,7 @@ def eventually(check: Callable[[], Any], seconds: float = 60, poll: float = 0.2)
 
 
 def start(folder: Path, *options: str) -> Running:
-    """Bring a cluster up in `folder`; AssertionError with what it said when that fails."""
+    """Bring a cluster up in `folder`. Raises AssertionError with its output if that fails."""
     tools = subprocess.run([ROOT / "hack/tools/build"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     command = [sys.executable, str(ROOT / "hack/cluster"), "up", str(folder), *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=UP_SECONDS)
@@ -157,14 +158,15 @@ def start(folder: Path, *options: str) -> Running:
 
 
 def tails(folder: Path) -> str:
-    """The ends of the logs of the project's own processes: the folder is gone when somebody reads
-    of the failure."""
+    """Return the ends of the logs of the project's own processes.
+
+    The folder is already deleted when a failure is read."""
     logs = [folder / "logs" / f"{name}.log" for name in ("apiserver", "controllers", "simulated-bmo")]
     return "".join(f"--- {log.name}\n" + "\n".join(log.read_text().splitlines()[-40:]) + "\n" for log in logs if log.exists())
 
 
 def restart(cluster: Running, name: str, *options: str) -> None:
-    """End a process of the cluster and start it again; its readiness is not waited for."""
+    """End a process of the cluster and start it again. Its readiness is not awaited."""
     command = [sys.executable, str(ROOT / "hack/cluster"), "restart", str(cluster.root), name, *options]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=UP_SECONDS)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,5 @@
-"""A TCP proxy on a free loopback port, to cut a client off from a server that goes on living."""
+"""Run a TCP proxy on a free loopback port, to cut a client off from a server that continues to
+run."""
 
 from __future__ import annotations
 
@@ -13,14 +14,15 @@ __all__ = ["Proxy", "proxied"]
 
 
 class Proxy:
-    """Forwards to a port of 127.0.0.1 while `open`. While not `flowing`, connections stay and
-    nothing comes through."""
+    """Forwards to a port of 127.0.0.1 while `open`.
+
+    While not `flowing`, connections stay and nothing is delivered."""
 
     def __init__(self, target: int) -> None:
         self.open = True
         self.port = 0
         self.connections = 0
-        """How many were made, or tried."""
+        """The number of connections, including attempts."""
         self.flowing = asyncio.Event()
         self.flowing.set()
         self._target = target
@@ -28,13 +30,13 @@ class Proxy:
         self._serving: set[asyncio.Task[None]] = set()
 
     def cut(self) -> None:
-        """Reset all connections, and those to come."""
+        """Reset all connections, and all later ones."""
         self.open = False
         for writer in self._writers:
             writer.transport.abort()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection."""
+        """Serve one connection."""
         self.connections += 1
         if not self.open:
             writer.transport.abort()
@@ -46,7 +48,7 @@ class Proxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             inner_reader, inner_writer = await asyncio.open_connection("127.0.0.1", self._target)
-        except OSError:  # nobody listens
+        except OSError:  # nothing listens
             writer.transport.abort()
             return
         mine = {writer, inner_writer}
@@ -59,7 +61,7 @@ class Proxy:
                 each.transport.abort()
 
     async def close(self) -> None:
-        """End all connections, those too in which nothing comes through."""
+        """End all connections, including those in which nothing is delivered."""
         self.cut()
         serving = list(self._serving)
         for task in serving:
@@ -77,7 +79,7 @@ class Proxy:
 
 @asynccontextmanager
 async def proxied(target: int) -> AsyncIterator[Proxy]:
-    """A running proxy in front of a port of 127.0.0.1."""
+    """Yield a running proxy in front of a port of 127.0.0.1."""
     proxy = Proxy(target)
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
     proxy.port = server.sockets[0].getsockname()[1]

@@ -1,5 +1,4 @@
-"""A webhook of a test's own: TLS on loopback with an authority made for it, answering from a
-function."""
+"""Run a test's own webhook: TLS on loopback with a new authority, and answers from a function."""
 
 from __future__ import annotations
 
@@ -26,16 +25,16 @@ RULE = {"operations": ["*"], "apiGroups": ["workload.metal3.io", "metal3.io"], "
 
 @dataclass
 class Webhook:
-    """A running webhook: where it is, who vouches for it, and the AdmissionReview requests that it
-    got."""
+    """A running webhook: its URL, its authority, and the AdmissionReview requests that it
+    received."""
 
     url: str
     ca: bytes
     asked: list[dict[str, Any]] = field(default_factory=list)
 
     def configuration(self, kind: str, name: str, **webhook: Any) -> dict[str, Any]:
-        """A Mutating- or ValidatingWebhookConfiguration that asks it of objects with the label
-        `asks: NAME`."""
+        """Return a Mutating- or ValidatingWebhookConfiguration for objects with the label `asks:
+        NAME`."""
         usual = {
             "name": f"{name}.example.com",
             "clientConfig": {"url": self.url, "caBundle": base64.b64encode(self.ca).decode()},
@@ -50,7 +49,7 @@ class Webhook:
 
 @contextmanager
 def serving(folder: Path, answer: Callable[[dict[str, Any]], dict[str, Any]]) -> Iterator[Webhook]:
-    """Answers each request with what `answer` adds to `allowed: true`."""
+    """Answer each request with what `answer` adds to `allowed: true`."""
     authority = pki.Authority("webhooks")
     pair = authority.server("webhook", pki.LOOPBACK).write(folder / "webhook")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -71,7 +70,7 @@ def serving(folder: Path, answer: Callable[[dict[str, Any]], dict[str, Any]]) ->
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Nothing: the test tells what was asked."""
+            """Log nothing, because the test reports the requests."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
@@ -89,7 +88,7 @@ def serving(folder: Path, answer: Callable[[dict[str, Any]], dict[str, Any]]) ->
 
 @contextmanager
 def applied(cluster: Running, who: str, obj: dict[str, Any]) -> Iterator[None]:
-    """The object, until the end of the block."""
+    """Keep the object until the end of the block."""
     cluster.kubectl(who, "apply", "-f", "-", stdin=obj)
     try:
         yield
@@ -98,5 +97,5 @@ def applied(cluster: Running, who: str, obj: dict[str, Any]) -> Iterator[None]:
 
 
 def patch(*operations: dict[str, Any]) -> dict[str, Any]:
-    """A response that changes the object."""
+    """Return a response that changes the object."""
     return {"patchType": "JSONPatch", "patch": base64.b64encode(json.dumps(operations).encode()).decode()}

@@ -1,4 +1,4 @@
-"""What some work costs, for tests of how that grows."""
+"""Measure the cost of work, for tests of how the cost grows."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ __all__ = ["cost"]
 
 
 def cost(work: Callable[[], object]) -> float:
-    """Seconds of CPU of this thread, the best of five, without the garbage collector, whose work
-    depends on the rest of the process."""
+    """Return the seconds of CPU time of this thread, the best of five.
+
+    The garbage collector is off, because its work depends on the rest of the process."""
 
     def once() -> float:
         started = time.thread_time()

@@ -1,4 +1,4 @@
-"""A cluster in which nobody but the test writes: no controllers, no hosts."""
+"""Provide a cluster in which only the test writes: no controllers, no hosts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="package")
 def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twins]:
-    """Workloads and their twin, ended after the tests of this folder."""
+    """Yield Workloads and their twin, which end after the tests of this folder."""
     folder = tmp_path_factory.mktemp("twins") / "quiet"
     try:
         cluster = running.start(folder, "--hosts", "0", "--bmo", "none", "--controllers", "off", "--tenants", "a")

@@ -1,9 +1,8 @@
-"""kubectl on a kind of ours and on its twin: a CustomResourceDefinition of the same schema, served
-by the kube-apiserver itself.
+"""Run kubectl on a kind of ours and on its twin: a CustomResourceDefinition with the same schema.
 
-Whatever kubectl prints has to be the same, once the group's name and what differs between any two
-objects (uids, times) are blanked. The twin's group is as long as ours, so that tables keep their
-columns.
+The kube-apiserver itself serves the twin. kubectl must print the same for both, after the group's
+name and the differences between any two objects (uids, times) are blanked. The twin's group is as
+long as ours, so that tables keep their columns.
 """
 
 from __future__ import annotations
@@ -28,14 +27,14 @@ KIND = f"{WORKLOADS.plural}.{GROUP}"
 assert len(GROUP) == len(TWIN_GROUP)
 NAMESPACES = ("ours", "twin")
 
-# What differs between any two objects, and what kubectl makes up for itself.
+# What differs between any two objects, and what kubectl generates itself.
 BLANKS = (
     (r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "UID"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?( \+0000|Z)?", "TIME"),
     (r"(resourceVersion\\?\"?: *\\?\"?)\d+", r"\1RV"),
     (r"(Resource Version: +)\d+", r"\1RV"),
-    # With its padding: between two commands an age may become a character longer, and its column as
-    # well.
+    # The padding is included: between two commands, an age may become a character longer, and its
+    # column as well.
     (r"(?<=\s)(?:AGE|\d+(?:s|m\d*s?))(?: +|(?=\s))", "AGE "),
     (r"/tmp/(LIVE|MERGED)-\d+", r"\1"),
     (r"kubectl-edit-\d+", "kubectl-edit"),
@@ -44,7 +43,7 @@ BLANKS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command printed, and how it ended."""
+    """The output and the exit code of a command."""
 
     code: int
     out: str
@@ -53,25 +52,27 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Twins:
-    """Runs commands on both kinds, in a namespace for each. In arguments and bodies GROUP and
-    `ours` stand for either's."""
+    """Runs commands on both kinds, in a namespace for each.
+
+    In arguments and bodies, GROUP and `ours` stand for either's."""
 
     cluster: Running
 
     def install(self) -> None:
-        """Make the twin and the namespaces."""
+        """Create the twin and the namespaces."""
         self.cluster.kubectl(ADMIN, "apply", "--server-side", "-f", "-", stdin=definition())
         self.cluster.kubectl(ADMIN, "wait", f"crd/{WORKLOADS.plural}.{TWIN_GROUP}", "--for=condition=Established", "--timeout=30s")
         for namespace in NAMESPACES:
             self.cluster.kubectl(ADMIN, "create", "namespace", namespace)
         eventually(lambda: f"{WORKLOADS.plural}" in self.raw("twin", "api-resources", f"--api-group={TWIN_GROUP}").out, seconds=90)
-        # The OpenAPI of a new kind is published a moment after the kind itself; apply and explain
+        # The OpenAPI of a new kind is published a moment after the kind itself. apply and explain
         # need it.
         eventually(lambda: self.raw("twin", "explain", "workloads", f"--api-version={TWIN_GROUP}/v1alpha1").code == 0, seconds=90)
 
     def same(self, *arguments: str, stdin: Any = None, code: int = 0, env: Mapping[str, str] | None = None) -> str:
-        """Run a command on both, make sure that both end with `code` and the same words, and return
-        ours, blanked."""
+        """Run a command on both. Return our output, blanked.
+
+        Asserts that both end with `code` and the same output."""
         text = stdin if stdin is None or isinstance(stdin, str) else json.dumps(stdin)
         ours, twin = (self.run(which, *arguments, stdin=text, env=env) for which in NAMESPACES)
         command = " ".join(arguments)
@@ -81,12 +82,12 @@ class Twins:
         return ours.out + ours.err
 
     def run(self, which: str, *arguments: str, stdin: str | None = None, env: Mapping[str, str] | None = None) -> Outcome:
-        """Run a command on one of them; the outcome is blanked."""
+        """Run a command on one of them. The outcome is blanked."""
         done = self.raw(which, *(for_twin(a, which) for a in arguments), stdin=for_twin(stdin, which) if stdin else None, env=env)
         return Outcome(done.code, blank(done.out), blank(done.err))
 
     def raw(self, which: str, *arguments: str, stdin: str | None = None, env: Mapping[str, str] | None = None) -> Outcome:
-        """Run a command as it is, in the namespace of one of them."""
+        """Run a command unchanged, in the namespace of one of them."""
         done = subprocess.run(
             self.command(which, *arguments), input=stdin, capture_output=True, text=True, check=False, timeout=KUBECTL_SECONDS,
             env={**self.environment(), **(env or {})},
@@ -94,16 +95,18 @@ class Twins:
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     def command(self, which: str, *arguments: str) -> list[str]:
-        """The command line."""
+        """Return the command line."""
         return [str(self.cluster.tools / "kubectl"), f"--kubeconfig={self.cluster.kubeconfig(ADMIN)}", f"--namespace={which}", *arguments]
 
     def environment(self) -> dict[str, str]:
-        """Nothing of the developer's own; diff and sed are looked for where a system has them."""
+        """Return an environment without the developer's settings. It finds diff and sed in the
+        system's folders."""
         cache = str(self.cluster.root / "kubectl-cache")
         return {"HOME": str(self.cluster.root), "KUBECACHEDIR": cache, "PATH": "/usr/bin:/bin", "TZ": "UTC"}
 
     def make(self, name: str, *, labels: dict[str, str] | None = None, **spec: Any) -> None:
-        """Create an object in both, as ours is right after its creation."""
+        """Create an object in both. The twin gets the status that ours has right after its
+        creation."""
         for which in NAMESPACES:
             made = self.raw(which, "create", "-f", "-", stdin=for_twin(json.dumps(workload(name, labels=labels, **spec)), which))
             assert made.code == 0, made.err
@@ -118,14 +121,14 @@ class Twins:
 
 
 def for_twin(text: str, which: str) -> str:
-    """`text`, which is about ours, as it is about `which`."""
+    """Return `text`, which is for ours, converted for `which`."""
     if which == "ours":
         return text
     return text.replace(GROUP, TWIN_GROUP).replace('"ours"', '"twin"').replace("/namespaces/ours", "/namespaces/twin")
 
 
 def blank(text: str) -> str:
-    """`text` as it is about ours, without what differs between any two objects."""
+    """Return `text` converted for ours, without the differences between any two objects."""
     text = text.replace(TWIN_GROUP, GROUP)
     text = re.sub(r"\btwin\b", "ours", text)
     for pattern, replacement in BLANKS:
@@ -134,7 +137,7 @@ def blank(text: str) -> str:
 
 
 def workload(name: str, *, labels: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
-    """A Workload with every field that the server would fill in otherwise."""
+    """Return a Workload with every field that the server would otherwise default."""
     metadata: dict[str, Any] = {"name": name} | ({"labels": labels} if labels else {})
     image = {"url": "https://images.example.com/os.qcow2", "checksum": "0" * 64, "checksumType": "sha256"}
     return {
@@ -146,7 +149,7 @@ def workload(name: str, *, labels: dict[str, str] | None = None, **spec: Any) ->
 
 
 def definition() -> dict[str, Any]:
-    """The twin's CustomResourceDefinition."""
+    """Return the twin's CustomResourceDefinition."""
     version = {
         "name": WORKLOADS.version,
         "served": True,

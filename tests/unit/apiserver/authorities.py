@@ -1,4 +1,4 @@
-"""Throw-away certificate authorities for tests, free to issue certificates that are wrong on
+"""Create throw-away certificate authorities, which may issue certificates that are invalid on
 purpose."""
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Issued:
 
 
 class Authority:
-    """A certificate authority, or, with a parent, an intermediate one."""
+    """A certificate authority or, with a parent, an intermediate one."""
 
     def __init__(self, name: str, parent: Authority | None = None, *, ca: bool = True, start: timedelta = -HOUR, end: timedelta = HOUR):
         self.key = ec.generate_private_key(ec.SECP256R1())
@@ -66,8 +66,9 @@ class Authority:
         hosts: Sequence[str] = (),
         extra: Sequence[tuple[x509.ExtensionType, bool]] = (),
     ) -> Issued:
-        """A certificate whose subject has these common names and organizations, valid from now +
-        start to now + end."""
+        """Return a certificate whose subject has these common names and organizations.
+
+        It is valid from now + start to now + end."""
         names = [name] if isinstance(name, str) else name
         attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
         attributes += [x509.NameAttribute(NameOID.COMMON_NAME, one) for one in names]
@@ -82,12 +83,12 @@ class Authority:
         return Issued(builder.sign(self.key, hashes.SHA256()), key, self.intermediates)
 
     def server(self) -> Issued:
-        """A certificate for a server on loopback."""
+        """Return a certificate for a server on loopback."""
         return self.issue("server", usages=SERVER, hosts=("localhost", "127.0.0.1"))
 
 
 def client_context(server_ca: Authority, client: Issued | None = None) -> ssl.SSLContext:
-    """A client that trusts the authority and shows the certificate."""
+    """Return the context of a client that trusts the authority and presents the certificate."""
     context = ssl.create_default_context(cadata=server_ca.certificate.public_bytes(serialization.Encoding.PEM).decode())
     if client is not None:
         with tempfile.TemporaryDirectory() as folder:

@@ -1,5 +1,5 @@
-"""Two clusters in memory: management (with the claims that the real server makes) and hardware
-(with a hasty BMO)."""
+"""Simulate two clusters in memory: management (with the claims of the real server) and hardware
+(with an immediate BMO)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def secret(name: str, namespace: str, **data: str) -> Object:
 
 
 def bmh(name: str, *, cpus: int = 16, ram_gib: int = 64, labels: dict[str, str] | None = None, **spec: Any) -> Object:
-    """An available BareMetalHost full of things that no tenant may see."""
+    """Return an available BareMetalHost with many values that no tenant may see."""
     return {
         "apiVersion": "metal3.io/v1alpha1",
         "kind": "BareMetalHost",
@@ -110,7 +110,7 @@ def workload_class(**spec: Any) -> Object:
 
 
 def host(name: str, *, claim: str = "", available: bool = True, reason: str = "") -> Object:
-    """A Host as its controller keeps it, free unless something else is said."""
+    """Return a Host as its controller keeps it, which is free by default."""
     spec: Object = {"className": "metal", "source": {"name": name, "uid": name}}
     if claim:
         spec["claimRef"] = {"namespace": "a", "name": claim, "uid": claim}
@@ -119,7 +119,7 @@ def host(name: str, *, claim: str = "", available: bool = True, reason: str = ""
 
 
 async def bind(api: FakeApi, request: web.Request, address: Address, body: Object) -> Object:
-    """POST binding, as the server does it: all or nothing."""
+    """Handle POST binding as the server does: all or nothing."""
     _, namespace, name = address
     wl, host = api.find(WORKLOADS, name, namespace), api.find(HOSTS, body["target"]["name"])
     if wl is None or host is None:
@@ -140,7 +140,7 @@ async def bind(api: FakeApi, request: web.Request, address: Address, body: Objec
 
 
 async def offer(api: FakeApi, request: web.Request, address: Address, body: Object) -> Object:
-    """PUT offers: remembered in the Host."""
+    """Handle PUT offers, which the Host records."""
     if api.find(HOSTS, address[2]) is None:
         raise Failure(404, "NotFound")
     api.edit(HOSTS, address[2], {"spec": {"offers": body["namespaces"]}})
@@ -148,7 +148,7 @@ async def offer(api: FakeApi, request: web.Request, address: Address, body: Obje
 
 
 async def patch_host(api: FakeApi, request: web.Request, address: Address, body: Object) -> Object | None:
-    """Clearing claimRef unbinds the Workload too."""
+    """Handle a PATCH that clears claimRef, which unbinds the Workload too."""
     host = api.find(HOSTS, address[2])
     if host is None or not host["spec"].get("claimRef") or patched(host, body)["spec"].get("claimRef"):
         return None
@@ -164,8 +164,8 @@ async def patch_host(api: FakeApi, request: web.Request, address: Address, body:
 
 
 class HastyBMO:
-    """Does at once what BMO does in minutes. `hold` keeps it from acting, `log` says what it was
-    told to put on a host."""
+    """A BMO that acts at once instead of in minutes. `hold` stops it; `log` lists what was put on
+    hosts."""
 
     def __init__(self, api: FakeApi) -> None:
         self.api, self.hold = api, False
@@ -201,7 +201,7 @@ class HastyBMO:
 
 @dataclass
 class World:
-    """Everything, running."""
+    """Both clusters, running."""
 
     management: FakeApi
     hardware: FakeApi
@@ -222,11 +222,11 @@ class World:
         return self.hardware.get(BMH, name, "metal3")
 
     def host_object(self, name: str) -> str:
-        """The name of the Host object of a real host."""
+        """Return the name of the Host object of a real host."""
         return host_name(self.host(name)["metadata"]["uid"])
 
     def claimed(self, name: str, namespace: str = "team-a") -> str:
-        """The real host that the Workload has."""
+        """Return the real host that the Workload has."""
         found = (host["spec"] for host in self.management.all(HOSTS) if host["spec"].get("claimRef"))
         return next(
             str(spec["source"]["name"]) for spec in found if (spec["claimRef"]["name"], spec["claimRef"]["namespace"]) == (name, namespace)
@@ -243,7 +243,7 @@ class World:
 
 @asynccontextmanager
 async def world() -> AsyncIterator[World]:
-    """Both clusters with a class and a namespace, without controllers."""
+    """Yield both clusters with a class and a namespace, without controllers."""
     async with FakeApi().serving() as management, FakeApi().serving() as hardware:
         management.hooks = {"POST workloads/binding": bind, "PUT hosts/offers": offer, "PATCH hosts": patch_host}
         for name in ("team-a", "team-b"):
@@ -262,7 +262,7 @@ async def world() -> AsyncIterator[World]:
 
 @asynccontextmanager
 async def controllers(world: World) -> AsyncIterator[None]:
-    """All controllers, running."""
+    """Run all controllers."""
     async with Client(world.management.kubeconfig) as client:
         manager, _, world.sources = compose(client)
         task = asyncio.ensure_future(manager.run())

@@ -1,4 +1,4 @@
-"""A hardware and a management cluster in memory."""
+"""Provide a hardware and a management cluster in memory."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 async def api() -> AsyncIterator[FakeApi]:
-    """An empty API server."""
+    """Yield an empty API server."""
     async with FakeApi().serving() as fake:
         yield fake
 
 
 @pytest.fixture
 async def client(api: FakeApi) -> AsyncIterator[Client]:
-    """A client of `api`."""
+    """Yield a client of `api`."""
     async with Client(api.kubeconfig) as made:
         yield made

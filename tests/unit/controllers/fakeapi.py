@@ -1,6 +1,7 @@
-"""An API server in memory that speaks enough of the protocol for controllers: CRUD, merge patches,
-status, finalizers, optimistic locking, lists in pages, and watches that can be broken at will. Any
-kind goes; nothing is validated."""
+"""Simulate an API server in memory with the part of the protocol that controllers use.
+
+It supports CRUD, merge patches, status, finalizers, optimistic locking, lists in pages, and watches
+that a test can interrupt. It accepts any kind, and validates nothing."""
 
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ class Failure(Exception):
 
 
 def patched(current: Object, patch: Any) -> Any:
-    """What a merge patch, or a JSON patch as the server carries it out, makes of the object."""
+    """Return the result of a merge patch, or of a JSON patch as the server applies it."""
     if not isinstance(patch, list):
         return merge_patch(current, patch)
     try:
@@ -54,11 +55,13 @@ def patched(current: Object, patch: Any) -> Any:
 
 
 class FakeApi:
-    """`objects` by (resource path, namespace, name); `requests` counts "VERB
-    resource[/subresource]", `conflicts` those answered with 409.
+    """An API server in memory.
 
-    Events are `watch_delay` seconds late: until then watchers know less than the answers to writes
-    say."""
+    `objects`: by (resource path, namespace, name). `requests`: counts of "VERB
+    resource[/subresource]". `conflicts`: counts of those answered with 409.
+
+    Events are `watch_delay` seconds late: until then, watchers know less than the responses to
+    writes."""
 
     def __init__(self) -> None:
         self.objects: dict[Address, Object] = {}
@@ -79,12 +82,12 @@ class FakeApi:
 
     @property
     def kubeconfig(self) -> Object:
-        """For Client."""
+        """Return a kubeconfig for Client."""
         return kubeconfig(self.url)
 
     @asynccontextmanager
     async def serving(self, tls: SSLContext | None = None) -> AsyncIterator[FakeApi]:
-        """Listens on a free port of the loopback."""
+        """Serve on a free port of the loopback interface."""
         app = web.Application(client_max_size=2**24)
         app.router.add_route("*", "/{tail:.*}", self._handle)
         server = TestServer(app, scheme="https" if tls is not None else "http")
@@ -96,43 +99,43 @@ class FakeApi:
             self.cut_watches()
             await server.close()
 
-    # What tests do
+    # Operations of tests
 
     def put(self, resource: str, obj: Object) -> Object:
-        """Creates or replaces an object as somebody else would."""
+        """Create or replace an object as another client does."""
         metadata = obj.setdefault("metadata", {})
         address = (resource, metadata.get("namespace", ""), metadata["name"])
         return self._store(address, obj)
 
     def get(self, resource: str, name: str, namespace: str = "") -> Object:
-        """The object now."""
+        """Return the object as it is now."""
         return copy.deepcopy(self.objects[(resource, namespace, name)])
 
     def find(self, resource: str, name: str, namespace: str = "") -> Object | None:
-        """The object now, or None."""
+        """Return the object as it is now, or None."""
         found = self.objects.get((resource, namespace, name))
         return copy.deepcopy(found) if found is not None else None
 
     def all(self, resource: str) -> list[Object]:
-        """All objects of a resource."""
+        """Return all objects of a resource."""
         return [copy.deepcopy(obj) for address, obj in self.objects.items() if address[0] == resource]
 
     def edit(self, resource: str, name: str, patch: Object, namespace: str = "") -> Object:
-        """Merge-patches as somebody else would, status included."""
+        """Merge-patch an object as another client does, including its status."""
         address = (resource, namespace, name)
         return self._store(address, merge_patch(self.objects[address], patch))
 
     def remove(self, resource: str, name: str, namespace: str = "") -> None:
-        """Deletes at once, finalizers or not."""
+        """Delete an object at once, whether it has finalizers or not."""
         self._remove((resource, namespace, name))
 
     def compact(self) -> None:
-        """Forgets the history: watches from before get 410."""
+        """Forget the history, so that older watches get 410."""
         self.oldest = self.revision
         self.history.clear()
 
     def cut_watches(self) -> None:
-        """Ends all watches."""
+        """End all watches."""
         self._cut += 1
         self._wake()
 
@@ -234,7 +237,7 @@ class FakeApi:
         return {"kind": "List", "apiVersion": "v1", "metadata": metadata, "items": items[:limit]}
 
     def expire_pages(self) -> None:
-        """Continue tokens given out so far get 410."""
+        """Expire the continue tokens issued so far, so that they get 410."""
         self._snapshots.clear()
 
     async def _watch(self, request: web.Request, resource: str, namespace: str) -> web.StreamResponse:
@@ -310,7 +313,7 @@ class FakeApi:
 
 
 def _counted(request: web.Request) -> str:
-    """What the request is counted as."""
+    """Return the name under which the request is counted."""
     resource, _, _, subresource = _parse(request.path)
     plural, verb = resource.rsplit("/", 1)[1], "WATCH" if request.query.get("watch") else request.method
     return f"{verb} {plural}" + (f"/{subresource}" if subresource else "")
@@ -328,7 +331,7 @@ def _parse(path: str) -> tuple[str, str, str, str]:
 
 
 def kubeconfig(url: str, token: str = "token-canary") -> Object:
-    """A kubeconfig for a fake on the loopback."""
+    """Return a kubeconfig for a fake on the loopback interface."""
     return {
         "apiVersion": "v1",
         "kind": "Config",
@@ -340,7 +343,8 @@ def kubeconfig(url: str, token: str = "token-canary") -> Object:
 
 
 async def eventually(check: Callable[[], Any], timeout: float = 50.0) -> Any:
-    """Waits until the check holds (is true, and does not raise); its last failure is the error."""
+    """Wait until the check returns a true value and does not raise. Its last failure is the
+    error."""
     deadline = asyncio.get_running_loop().time() + timeout
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Time that passes when told to."""
+"""Provide a clock that a test advances."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class FakeClock:
         return timer
 
     def advance(self, seconds: float) -> None:
-        """Lets time pass, running what becomes due, in order."""
+        """Advance the time, and run the callbacks that become due, in order."""
         until = self.now + seconds
         while due := [timer for timer in self.timers if not timer.cancelled and timer.due <= until]:
             timer = min(due, key=lambda timer: timer.due)

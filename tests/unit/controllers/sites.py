@@ -1,5 +1,5 @@
-"""Whole management clusters in this process: the real API server over SQLite, with its controllers;
-and hardware in memory below them."""
+"""Run whole management clusters in this process: the real API server over SQLite with its
+controllers, and hardware in memory."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ SYSTEM = "system"
 
 
 async def eventually(check: Callable[[], Awaitable[Any]], timeout: float = 60.0) -> Any:
-    """Waits until the check holds: is true, raises neither AssertionError nor for a missing object
-    or field."""
+    """Wait until the check returns a true value, without an AssertionError or a missing object or
+    field."""
     deadline = asyncio.get_running_loop().time() + timeout
     while True:
         try:
@@ -53,7 +53,7 @@ async def eventually(check: Callable[[], Awaitable[Any]], timeout: float = 60.0)
 
 @dataclass
 class Site:
-    """One management cluster. `admin` may do everything; `url` is the server's own."""
+    """One management cluster. `admin` has all permissions; `url` is the server's own."""
 
     name: str
     authority: Authority
@@ -63,16 +63,16 @@ class Site:
     """Kills the controllers."""
 
     def config(self, user: str, group: str, url: str = "") -> Object:
-        """A kubeconfig for somebody."""
+        """Return a kubeconfig for a user and a group."""
         identity = self.authority.client(user, [group])
         return kubeconfig(user, identity, self.authority.pair.certificate, [Context("cluster", url or self.url)])
 
     def tenant(self, namespace: str = NAMESPACE, url: str = "") -> Object:
-        """A tenant's kubeconfig."""
+        """Return a tenant's kubeconfig."""
         return self.config("tenant", policy.TENANT_PREFIX + namespace, url)
 
     async def make(self, resource: Resource, name: str, namespace: str = "", **content: Any) -> Object:
-        """Creates an object."""
+        """Create an object."""
         obj = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": {"name": name}, **content}
         return await self.admin.create(resource, obj, namespace)
 
@@ -83,7 +83,7 @@ class Site:
         await self.make(kinds.SECRETS, name, namespace, stringData=data)
 
     async def add_class(self, name: str, provisioner: str, config: Object, namespaces: tuple[str, ...] = (NAMESPACE,), **spec: Any) -> None:
-        """A class whose credentials are this kubeconfig."""
+        """Create a class whose credentials are this kubeconfig."""
         await self.secret(f"{name}-credentials", SYSTEM, kubeconfig=orjson.dumps(config).decode())
         full = {
             "provisioner": provisioner,
@@ -95,7 +95,7 @@ class Site:
         await self.make(kinds.CLASSES, name, spec=full)
 
     async def relay(self, config: Object, namespace: str = NAMESPACE, name: str = "relay", **spec: Any) -> None:
-        """A class of another site's hosts."""
+        """Create a class of another site's hosts."""
         await self.add_class(name, "metal3.io/relay", config, parameters={"namespace": namespace}, **spec)
 
     async def view(self, name: str = "h1", namespace: str = NAMESPACE) -> Object:
@@ -111,12 +111,12 @@ class Site:
         return (await self.admin.list_all(kinds.WORKLOADS, namespace))[0]
 
     async def create(self, name: str, namespace: str = NAMESPACE, **spec: Any) -> Object:
-        """A Workload that runs something."""
+        """Create a Workload that runs something."""
         wanted = {"className": "metal", "image": {"url": "http://images.example/os", "checksum": "0" * 32}, **spec}
         return await self.make(kinds.WORKLOADS, name, namespace, spec=wanted)
 
     async def connected(self, name: str) -> Object:
-        """The class's condition Connected."""
+        """Return the class's condition Connected."""
         class_ = await self.admin.get(kinds.CLASSES, name)
         found: Object = next(item for item in class_["status"]["conditions"] if item["type"] == "Connected")
         return found
@@ -124,7 +124,7 @@ class Site:
 
 @dataclass
 class Hardware:
-    """Hosts in memory. `bmo.log` says what was put on them."""
+    """Hosts in memory. `bmo.log` lists what was put on them."""
 
     api: FakeApi
     bmo: HastyBMO
@@ -135,13 +135,13 @@ class Hardware:
 
 
 class Sites:
-    """Makes sites and ends them."""
+    """Creates and ends sites."""
 
     def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
         self._folder, self._stack = folder, stack
 
     async def hardware(self, *hosts: str) -> Hardware:
-        """Hosts in memory, driven at once."""
+        """Create hosts in memory with an immediate BMO."""
         api = await self._stack.enter_async_context(FakeApi().serving())
         bmo = HastyBMO(api)
         for name in hosts:
@@ -150,8 +150,8 @@ class Sites:
         return Hardware(api, bmo)
 
     async def site(self, name: str, *, below: Hardware | None = None) -> Site:
-        """A management cluster with the namespace NAMESPACE, and with a class `metal` if there is
-        hardware below it."""
+        """Create a management cluster with the namespace NAMESPACE, and with a class `metal` if it
+        has hardware."""
         authority = Authority.create(f"{name}-ca")
         endpoint = management_endpoint(self._folder / f"{name}.db", authority, 0)
         await endpoint.app.start()
@@ -166,7 +166,7 @@ class Sites:
         return made
 
     async def start(self, site: Site) -> None:
-        """Runs the site's controllers."""
+        """Run the site's controllers."""
         client = await self._stack.enter_async_context(Client(site.config("controllers", policy.CONTROLLERS)))
         manager, _, sources = compose(client)
         self._stack.push_async_callback(sources.close)
@@ -185,11 +185,11 @@ class Sites:
 
 
 async def _nothing() -> None:
-    """There is nothing to end."""
+    """End nothing, because nothing runs."""
 
 
 @asynccontextmanager
 async def sites(folder: Path) -> AsyncIterator[Sites]:
-    """A maker of sites; all end with it."""
+    """Yield a factory of sites, which all end with it."""
     async with AsyncExitStack() as stack:
         yield Sites(folder, stack)

@@ -1,4 +1,4 @@
-"""A store whose watch fails as it is told to, over plain lists."""
+"""Provide a store over plain lists whose watch fails on command."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ if TYPE_CHECKING:
 
 
 class ScriptedStore(Store):
-    """`silent`: watches show nothing new; `deaf`: neither do the first so many, ever.
-    `fail(error)`: the running watch, or the next one, raises the error. `own`: is it the only
-    writer."""
+    """A store for tests.
+
+    `silent`: watches show nothing new. `deaf`: this number of watches never show anything new.
+    `fail(error)`: the running watch, or the next one, raises the error. `own`: whether the store is
+    the only writer."""
 
     def __init__(self, *, own: bool = True) -> None:
         self.exclusive = own
@@ -101,7 +103,7 @@ class ScriptedStore(Store):
             if not self.silent and number > self.deaf:
                 for event in [event for event in self.events if event.revision > after]:
                     yield event
-                    # as over a network: others run between the events of a commit
+                    # as over a network, other tasks run between the events of a commit
                     await asyncio.sleep(0)
                 after = self.revision
                 yield Progress(after)

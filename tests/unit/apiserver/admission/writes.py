@@ -1,4 +1,5 @@
-"""Writes of a small kind as admission sees them, and a Caller that answers from functions."""
+"""Provide writes of a small kind as admission sees them, and a Caller that answers from
+functions."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class ThingSpec(Model):
-    """Something to change."""
+    """A spec that can change."""
 
     size: int = 1
     color: str | None = None
@@ -47,7 +48,7 @@ USER = UserInfo("alice", "7", ("devs",), {"scopes": ("a", "b")})
 
 
 def thing(name: str = "x", labels: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
-    """An object as it is about to be stored."""
+    """Return an object as it is about to be stored."""
     metadata: dict[str, Any] = {
         "name": name,
         "namespace": "n",
@@ -64,7 +65,7 @@ def thing(name: str = "x", labels: dict[str, str] | None = None, **spec: Any) ->
 
 
 def write(operation: str = "CREATE", resource: Resource = THINGS, subresource: str = "", **fields: Any) -> Attributes:
-    """A write; new and old are made up unless they are given."""
+    """Return a write. New and old objects are generated unless they are given."""
     new = fields.get("new", None if operation == "DELETE" else thing())
     old = fields.get("old", None if operation == "CREATE" else {**thing(), "metadata": {**thing()["metadata"], "resourceVersion": "4"}})
     context = fields.get("context") or Context(USER, options={"kind": "CreateOptions", "apiVersion": "meta.k8s.io/v1"})
@@ -72,14 +73,14 @@ def write(operation: str = "CREATE", resource: Resource = THINGS, subresource: s
 
 
 def configuration(name: str = "c", *webhooks: dict[str, Any]) -> dict[str, Any]:
-    """A configuration; the webhooks are about everything unless they say otherwise."""
+    """Return a configuration. Its webhooks match everything unless they specify rules."""
     rule = {"operations": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "resources": ["*/*"], "scope": "*"}
     usual = {"rules": [rule], "clientConfig": {"url": "https://h/p"}, "sideEffects": "None", "admissionReviewVersions": ["v1"]}
     return {"metadata": {"name": name}, "webhooks": [{**usual, **webhook} for webhook in webhooks]}
 
 
 def configurations(*given: dict[str, Any]) -> Configurations:
-    """These, all known."""
+    """Return these configurations, in the state after synchronization."""
     result = Configurations()
     for one in given:
         result.changed(None, one)
@@ -88,8 +89,10 @@ def configurations(*given: dict[str, Any]) -> Configurations:
 
 
 class Answering:
-    """A Caller: `answers` by webhook's name make a response of a request, or are an exception.
-    Keeps what was asked."""
+    """A Caller. `answers`, by the webhook's name, compute a response to a request, or are
+    exceptions.
+
+    `asked` holds the requests."""
 
     def __init__(self, **answers: Answer | Exception) -> None:
         self.answers, self.asked = answers, list[tuple[str, dict[str, Any]]]()
@@ -111,17 +114,17 @@ class Answering:
 
 
 def patching(*operations: dict[str, Any]) -> Answer:
-    """Answers with a JSON patch."""
+    """Answer with a JSON patch."""
     return lambda request: {"patchType": "JSONPatch", "patch": base64.b64encode(orjson.dumps(operations)).decode()}
 
 
 def allowing(**more: Any) -> Answer:
-    """Answers yes."""
+    """Answer with "allowed"."""
     return lambda request: more
 
 
 def denying(**status: Any) -> Answer:
-    """Answers no, with a Status."""
+    """Answer with "denied" and a Status."""
     return lambda request: {"allowed": False, "status": status}
 
 

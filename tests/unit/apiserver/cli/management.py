@@ -1,4 +1,4 @@
-"""A management cluster's API as far as `serve` uses it, over plain HTTP on loopback."""
+"""Simulate the API of a management cluster that `serve` uses, over plain HTTP on loopback."""
 
 from __future__ import annotations
 
@@ -18,9 +18,11 @@ OTHERS = ("/api/v1/resourcequotas", f"{ADMISSION}/mutatingwebhookconfigurations"
 
 
 class FakeManagement:
-    """`config_map` and `namespaces` are served and watched; so are `others`, by path, such as
-    quotas. `permitted` are the (user, verb) that reviews allow; `tokens` the names they belong to;
-    `patches` what was done to APIServices."""
+    """The API. `config_map`, `namespaces` and `others` (by path, such as quotas) are served and
+    watched.
+
+    `permitted`: the (user, verb) pairs that reviews allow. `tokens`: the user names, by token.
+    `patches`: the patches of APIServices."""
 
     def __init__(self, config_map: dict[str, str]) -> None:
         self.config_map = config_map
@@ -35,13 +37,13 @@ class FakeManagement:
         self._stopping = asyncio.Event()
 
     def change_config_map(self, data: dict[str, str]) -> None:
-        """Changes it, and tells the watch."""
+        """Change the ConfigMap, and notify the watch."""
         self.config_map = data
         self._revision += 1
         self._changed.set()
 
     def kubeconfig(self, folder: Path) -> Path:
-        """A kubeconfig file for it."""
+        """Return a kubeconfig file for it."""
         path = folder / "management.kubeconfig"
         cluster = {"name": "m", "cluster": {"server": self.url}}
         context = {"name": "m", "context": {"cluster": "m", "user": "m"}}
@@ -51,7 +53,7 @@ class FakeManagement:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[FakeManagement]:
-        """Serves for the length of the block."""
+        """Serve for the duration of the block."""
         app = web.Application()
         app.router.add_get("/api/v1/namespaces", self._namespaces)
         app.router.add_get("/api/v1/namespaces/kube-system/configmaps", self._config_maps)
@@ -105,7 +107,7 @@ class FakeManagement:
         return web.json_response(quota)
 
     async def _silent(self, request: web.Request) -> web.StreamResponse:
-        """A watch that tells nothing."""
+        """Serve a watch without events."""
         response = web.StreamResponse()
         await response.prepare(request)
         await self._stopping.wait()

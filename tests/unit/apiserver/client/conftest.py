@@ -1,4 +1,4 @@
-"""The fake API server that the controllers' tests have."""
+"""Import the fake API server of the controllers' tests."""
 
 from tests.unit.controllers.conftest import api, client
 

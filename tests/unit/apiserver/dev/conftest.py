@@ -1,4 +1,4 @@
-"""The core registries, and the owner's hosts, over a real SQLite store."""
+"""Provide the core registries, and the owner's hosts, over a real SQLite store."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Bench:
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    """With NamespaceLifecycle."""
+    """Yield the registries with NamespaceLifecycle."""
     cache = WatchCache(SQLiteStore(tmp_path / "db", synchronous="off"))
     namespaces = LocalNamespaces()
     admission = AdmissionChain([NamespaceLifecycle(namespaces)])

@@ -1,4 +1,4 @@
-"""An API of two small kinds over a real store, served by aiohttp's raw test server."""
+"""Serve an API of two small kinds over a real store with aiohttp's raw test server."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ DEADLINE = ClientTimeout(total=20)
 
 
 class WidgetRegistry(Registry):
-    """With an action: POST widgets/NAME/binding."""
+    """A registry with an action: POST widgets/NAME/binding."""
 
     async def connect(self, context: Context, namespace: str, name: str, subresource: str, body: dict[str, Any]) -> dict[str, Any]:
         self.get(namespace, name)
@@ -54,7 +54,7 @@ class Answer:
 
 
 class Service:
-    """The API, and what tests want to say shortly to it."""
+    """The API, with shortcuts for tests."""
 
     def __init__(self, cache: WatchCache, registries: tuple[Registry, ...], session: ClientSession, api: Api) -> None:
         self.cache, self.session, self.api = cache, session, api
@@ -63,21 +63,21 @@ class Service:
     async def ask(
         self, method: str, path: str, body: Any = None, query: Mapping[str, str] | None = None, *, headers: Mapping[str, str] | None = None
     ) -> tuple[int, Any]:
-        """The status and the JSON of the answer."""
+        """Return the status and the JSON of the response."""
         async with self.session.request(method, self.url(path), json=body, params=query, headers=headers) as response:
             return response.status, await response.json()
 
     async def send(self, method: str, path: str, data: Any = b"", headers: Mapping[str, str] | None = None) -> Answer:
-        """The answer as it came. Redirects are not followed."""
+        """Return the unmodified response. Redirects are not followed."""
         async with self.session.request(method, self.url(path), data=data, headers=headers, allow_redirects=False) as response:
             return Answer(response.status, response.headers, await response.read())
 
     def url(self, path: str) -> str:
-        """Paths that do not begin with a slash are below the namespace "ns"."""
+        """Return the URL of a path. Paths without a leading slash are below the namespace "ns"."""
         return path if path.startswith("/") else f"{PREFIX}/namespaces/ns/{path}"
 
     async def make(self, name: str, namespace: str = "ns", **more: Any) -> dict[str, Any]:
-        """A new widget."""
+        """Create a widget."""
         status, made = await self.ask("POST", f"{PREFIX}/namespaces/{namespace}/widgets", widget(name, **more))
         assert status == 201, made
         assert isinstance(made, dict)
@@ -85,21 +85,21 @@ class Service:
 
 
 def widget(name: str, size: int = 1, labels: dict[str, str] | None = None, **metadata: Any) -> dict[str, Any]:
-    """A widget as a client sends it."""
+    """Return a widget as a client sends it."""
     meta = {"name": name, **({"labels": labels} if labels else {}), **metadata}
     return {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": meta, "spec": {"size": size}}
 
 
 @pytest.fixture
 async def service(tmp_path: Path) -> AsyncIterator[Service]:
-    """Started and empty."""
+    """Yield a service that is started and empty."""
     async with serving(SQLiteStore(tmp_path / "db", synchronous="off")) as service:
         yield service
 
 
 @asynccontextmanager
 async def serving(store: Store) -> AsyncIterator[Service]:
-    """Over a store that is not started."""
+    """Yield a service over a store that is not started."""
     cache = WatchCache(store, history=HISTORY)
     registries = (WidgetRegistry(WIDGETS, cache), Registry(RACKS, cache))
     api = Api(registries)
@@ -116,7 +116,7 @@ async def serving(store: Store) -> AsyncIterator[Service]:
             return render(from_storage(error), call)
 
     server = RawTestServer(serve)
-    await server.start_server()  # cancels handlers whose clients go away
+    await server.start_server()  # cancels handlers whose clients disconnect
     async with ClientSession(base_url=server.make_url("/"), timeout=DEADLINE) as session:
         yield Service(cache, registries, session, api)
     api.stop_watches()

@@ -1,4 +1,4 @@
-"""Two kinds to test with: Widget, namespaced and with all that a kind can have, and Rack,
+"""Define two kinds for tests: Widget, namespaced and with every feature of a kind, and Rack,
 cluster-scoped and plain."""
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Part(Model):
 
 
 class WidgetSpec(Model):
-    """What a widget is to be."""
+    """The desired state of a widget."""
 
     size: int = Field(default=1, ge=1, description="How large it is.")
     mode: Literal["fast", "slow"] = "slow"
@@ -31,7 +31,7 @@ class WidgetSpec(Model):
 
 
 class WidgetStatus(Model):
-    """What a widget is."""
+    """The state of a widget."""
 
     phase: str | None = None
     ready: bool | None = None
@@ -39,7 +39,7 @@ class WidgetStatus(Model):
 
 
 class Widget(Model):
-    """Something to test with."""
+    """A kind with every feature."""
 
     api_version: str | None = None
     kind: str | None = None
@@ -49,7 +49,7 @@ class Widget(Model):
 
 
 class Rack(Model):
-    """Where widgets stand."""
+    """A plain kind."""
 
     api_version: str | None = None
     kind: str | None = None

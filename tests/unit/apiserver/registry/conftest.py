@@ -1,4 +1,5 @@
-"""The management registries over a real SQLite store, and makers of hosts and workloads."""
+"""Provide the management registries over a real SQLite store, and functions that create hosts and
+workloads."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ CONSUMER = {"kind": "Metal3Machine", "name": "m-0", "namespace": "tenant-a", "ap
 
 
 def report(name: str = "node-0", state: str = "available", **status: Any) -> dict[str, Any]:
-    """A provider's report of an idle host."""
+    """Return a provider's report of an idle host."""
     return {
         "name": name,
         "labels": {"rack": "r1"},
@@ -33,14 +34,14 @@ def report(name: str = "node-0", state: str = "available", **status: Any) -> dic
 
 
 class Bench:
-    """The registries with what a test wants to say shortly."""
+    """The registries, with shortcuts for tests."""
 
     def __init__(self, catalog: Catalog) -> None:
         self.catalog = catalog
         self.workloads, self.hosts, self.views, self.classes = catalog.workloads, catalog.hosts, catalog.views, catalog.classes
 
     async def add_host(self, name: str = "node-0", uid: str = "", offers: tuple[str, ...] = ("tenant-a", "tenant-b")) -> str:
-        """A free host, offered to the namespaces. Returns the Host's name."""
+        """Create a free host that is offered to the namespaces. Return the Host's name."""
         identity = uid or f"uid-{name}"
         spec = {"className": "metal", "source": {"namespace": "metal3", "name": name, "uid": identity}}
         entry = await self.hosts.create(CONTEXT, "", {"metadata": {"name": host_name(identity)}, "spec": spec})
@@ -49,11 +50,11 @@ class Bench:
         return entry.name
 
     async def report(self, host: str, status: dict[str, Any]) -> None:
-        """What the host controller writes."""
+        """Write a status as the host controller does."""
         await self.hosts.update(CONTEXT, "", host, lambda old: {**old, "status": status}, subresource="status")
 
     async def patch_view(self, namespace: str, name: str, context: Context = CONTEXT, **spec: Any) -> dict[str, Any]:
-        """A merge of spec fields; None removes."""
+        """Merge spec fields into a view; None removes a field."""
 
         def change(view: dict[str, Any]) -> dict[str, Any]:
             return {**view, "spec": {k: v for k, v in {**view["spec"], **spec}.items() if v is not None}}
@@ -61,14 +62,14 @@ class Bench:
         return (await self.views.update(context, namespace, name, change)).object()
 
     def view(self, namespace: str, name: str) -> dict[str, Any] | None:
-        """The view as it is now."""
+        """Return the view as it is now."""
         entry = self.views.find(namespace, name)
         return entry.object() if entry else None
 
 
 @pytest.fixture
 async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
-    """Registries without admission, over SQLite."""
+    """Yield registries without admission, over SQLite."""
     cache = WatchCache(SQLiteStore(tmp_path / "db", synchronous="off"))
     catalog = management_catalog(cache)
     await cache.start()
@@ -77,7 +78,7 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
 
 
 class NamedNamespaces:
-    """Namespaces of every name, each with a uid that is made from it."""
+    """Namespaces of every name, each with a uid that is derived from the name."""
 
     async def get(self, name: str, *, live: bool = False) -> dict[str, Any] | None:
         return {"metadata": {"name": name, "uid": f"uid-{name}"}}
@@ -85,7 +86,7 @@ class NamedNamespaces:
 
 @pytest.fixture
 async def named(tmp_path: Path) -> AsyncIterator[Bench]:
-    """As bench, with namespaces that have uids."""
+    """Yield registries like `bench`, with namespaces that have uids."""
     cache = WatchCache(SQLiteStore(tmp_path / "named", synchronous="off"))
     catalog = management_catalog(cache, namespaces=NamedNamespaces())
     await cache.start()

@@ -1,5 +1,5 @@
-"""A real TLS port on loopback with the whole chain of filters before a small handler that tells who
-it thinks is asking."""
+"""Serve a real TLS port on loopback with the whole filter chain before a handler that reports the
+user."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ SERVER = SERVING.server()
 
 
 class Tokens:
-    """Reviews tokens by a table, counting."""
+    """Reviews tokens with a table, and counts the reviews."""
 
     def __init__(self) -> None:
         self.known = {"good": UserInfo("token-user", groups=("readers",))}
@@ -55,7 +55,7 @@ class Tokens:
 
 
 class Rules:
-    """Allows everything but what is listed as (user, verb)."""
+    """Allows everything except the (user, verb) pairs that are listed."""
 
     def __init__(self) -> None:
         self.forbidden: set[tuple[str, str]] = set()
@@ -67,7 +67,7 @@ class Rules:
 
 
 async def tell(call: Call) -> web.StreamResponse:
-    """Answers with the identity of the request."""
+    """Answer with the identity of the request."""
     user = call.user
     assert user is not None
     told = {"name": user.name, "uid": user.uid, "groups": user.groups, "extra": user.extra}
@@ -76,7 +76,7 @@ async def tell(call: Call) -> web.StreamResponse:
 
 @dataclass
 class Setup:
-    """What a port is made of; tests change parts of it before or while it serves."""
+    """The parts of a port. Tests change parts of it before or while it serves."""
 
     handler: Handler = tell
     tokens: Tokens = field(default_factory=Tokens)
@@ -99,7 +99,7 @@ class Setup:
         self.token_authenticator = TokenAuthenticator(self.tokens)
 
     def serve(self) -> Connections:
-        """The protocol factory of the port."""
+        """Return the protocol factory of the port."""
         authenticator = UnionAuthenticator([self.front_proxy, CertificateAuthenticator(self.clients), self.token_authenticator])
         parts = chain.Parts(
             authenticator=authenticator,
@@ -116,32 +116,32 @@ class Setup:
 
 @dataclass
 class Port:
-    """A port that serves, and clients for it."""
+    """A serving port, and clients for it."""
 
     number: int
     connections: Connections
     sessions: list[aiohttp.ClientSession] = field(default_factory=list)
 
     def client(self, certificate: Issued | None = None) -> aiohttp.ClientSession:
-        """A session that shows the certificate; closed with the port."""
+        """Return a session that presents the certificate. It is closed with the port."""
         connector = aiohttp.TCPConnector(ssl=client_context(SERVING, certificate))
         session = aiohttp.ClientSession(f"https://127.0.0.1:{self.number}", connector=connector, timeout=aiohttp.ClientTimeout(total=10))
         self.sessions.append(session)
         return session
 
     async def raw(self, certificate: Issued | None = None) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A bare TLS connection."""
+        """Open a bare TLS connection."""
         return await asyncio.open_connection("127.0.0.1", self.number, ssl=client_context(SERVING, certificate))
 
     async def identity(self, certificate: Issued | None = None, headers: Any = None, path: str = "/version") -> tuple[int, dict[str, Any]]:
-        """Who the server thinks this client is: status and body."""
+        """Return the status and body that report which user the server identified."""
         async with self.client(certificate).get(path, headers=headers) as response:
             return response.status, await response.json()
 
 
 @asynccontextmanager
 async def serving(setup: Setup) -> AsyncIterator[Port]:
-    """Serves for the length of the block."""
+    """Serve for the duration of the block."""
     loop = asyncio.get_running_loop()
     connections = setup.serve()
     server = await loop.create_server(connections, "127.0.0.1", 0, ssl=setup.tls.context)

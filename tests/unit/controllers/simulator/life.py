@@ -1,5 +1,5 @@
-"""A host's life in no time: runs the pure steps on a clock of its own, and writes as the API server
-would."""
+"""Simulate a host's life cycle without waiting: run the pure steps on a fake clock, and write as
+the API server does."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ BMC = {"address": "redfish://192.0.2.7/redfish/v1/Systems/1", "credentialsName":
 
 
 def new_host(spec: dict[str, Any] | None = None, **metadata: Any) -> BareMetalHost:
-    """A host as its owner creates it."""
+    """Return a host as its owner creates it."""
     base = {"name": "host-0", "namespace": "metal3", "uid": "11111111-2222-3333-4444-555555555555"}
     return BareMetalHost.decode({"metadata": {**base, **metadata}, "spec": {"online": True, "bmc": BMC, **(spec or {})}})
 
 
 class Life:
-    """One host, its secrets and its clock. `states` are the provisioning states seen, in order,
-    without repeats."""
+    """One host, its secrets and its clock. `states` lists the provisioning states, in order,
+    without repetitions."""
 
     def __init__(self, host: BareMetalHost | None = None, settings: Settings | None = None) -> None:
         self.host = host or new_host()
@@ -52,7 +52,7 @@ class Life:
         return self.status.provisioning.state if self.host.status else ""
 
     def once(self) -> Step:
-        """One step, written if it changes anything."""
+        """Take one step, and write it if it changes anything."""
         found = step(self.host, self.secrets, self.progress, self.now, self.settings)
         if found.host != self.host:
             self.writes += 1
@@ -65,8 +65,9 @@ class Life:
         return found
 
     def settle(self, *, seconds: float = 600.0, kills: bool = False) -> None:
-        """Until nothing is left to do, or so many seconds have passed. `kills`: everything in
-        memory is lost at every write."""
+        """Take steps until nothing is left to do, or so many seconds have passed.
+
+        `kills`: everything in memory is lost at every write."""
         end, count = self.now + seconds, 0
         while not self.gone and self.now < end:
             before = self.writes
@@ -80,11 +81,11 @@ class Life:
             self.now += found.wake
 
     def run(self, seconds: float) -> None:
-        """Just so many seconds."""
+        """Run for exactly this many seconds."""
         self.settle(seconds=seconds)
 
     def annotate(self, **changes: str | None) -> None:
-        """Set annotations; the keys' dots and slashes are given as a dict with `**{...}`."""
+        """Set annotations. Keys with dots and slashes are passed as `**{...}`."""
         annotations = {**(self.host.metadata.annotations or {}), **{k: v for k, v in changes.items() if v is not None}}
         self.host.metadata.annotations = {k: v for k, v in annotations.items() if changes.get(k, "") is not None}
 
@@ -111,7 +112,7 @@ def _note(seen: list[T], value: T) -> None:
 
 
 def available(spec: dict[str, Any] | None = None, settings: Settings | None = None, **metadata: Any) -> Life:
-    """A host that is available and at rest, its history forgotten."""
+    """Return a host that is available and idle, without its history."""
     life = Life(new_host(spec, **metadata), settings)
     life.settle()
     assert life.state == "available", life.states
@@ -120,7 +121,7 @@ def available(spec: dict[str, Any] | None = None, settings: Settings | None = No
 
 
 def provisioned(**spec: Any) -> Life:
-    """A host that runs an image."""
+    """Return a host that runs an image."""
     life = available(spec)
     life.want(image=IMAGE)
     life.settle()

@@ -1,5 +1,5 @@
-"""An etcd gateway that says what it is told to say: calls from lists of answers, watches from
-scripts."""
+"""Simulate an etcd gateway whose answers a test defines: lists of answers for calls, scripts for
+watches."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Answer = dict[str, Any] | Refusal | _Special
 
 
 class FakeEtcd:
-    """What to answer, and what was asked."""
+    """The answers, and the received calls."""
 
     def __init__(self) -> None:
         self.endpoint = ""
@@ -48,15 +48,15 @@ class FakeEtcd:
         self._called = asyncio.Event()
 
     def answer(self, path: str, *answers: Answer) -> None:
-        """What calls of a path get, one after the other; the last one for ever."""
+        """Define the answers to calls of a path, one after the other. The last one is repeated."""
         self._answers[path] = deque(answers)
 
     def asked(self, path: str) -> list[Any]:
-        """The decoded bodies sent to a path."""
+        """Return the decoded bodies sent to a path."""
         return [body for called, body in self.calls if called == path]
 
     async def until_called(self) -> None:
-        """Until any call has come."""
+        """Wait until any call has arrived."""
         async with asyncio.timeout(5):
             await self._called.wait()
 
@@ -103,7 +103,7 @@ class Socket:
         self._etcd, self._socket = etcd, socket
 
     async def next(self) -> Any:
-        """What the client sends next; None at its end."""
+        """Return the client's next message; None at its end."""
         message = await self._socket.receive()
         if message.type != WSMsgType.TEXT:
             return None
@@ -116,19 +116,19 @@ class Socket:
             await self._socket.send_str(orjson.dumps(message).decode())
 
     async def answer_progress(self, revision: int) -> None:
-        """Answer every question for progress until the client ends."""
+        """Answer every progress request until the client ends."""
         while await self.next() is not None:
             await self.send(progress(revision))
 
     async def hang(self) -> None:
-        """Say nothing until the client ends."""
+        """Send nothing until the client ends."""
         while await self.next() is not None:
             pass
 
 
 @asynccontextmanager
 async def running() -> AsyncIterator[FakeEtcd]:
-    """A fake on a free loopback port."""
+    """Yield a fake on a free loopback port."""
     etcd = FakeEtcd()
     app = web.Application(client_max_size=1 << 24)
     app.router.add_route("*", "/{path:.*}", etcd.serve)
@@ -161,14 +161,15 @@ def progress(revision: int) -> dict[str, Any]:
 
 
 def events(*items: dict[str, Any], revision: int = 0, fragment: bool = False) -> dict[str, Any]:
-    """A batch. `revision`: the header's, which may be ahead."""
+    """Return a batch of events. `revision`: the header's, which may be ahead."""
     result = {**header(revision or int(items[-1]["kv"]["mod_revision"])), "events": list(items)}
     return {"result": {**result, "fragment": True} if fragment else result}
 
 
 def event(key: str, value: bytes | None, revision: int, previous: bytes | None = None, *, lost: bool = False) -> dict[str, Any]:
-    """One event as etcd says it; value None: deleted; `lost`: the previous value is left out though
-    there was one."""
+    """Return one event in etcd's format. The value None means deleted.
+
+    `lost`: the previous value is omitted although there was one."""
     made: dict[str, Any] = {"kv": {"key": b64(key.encode()), "mod_revision": str(revision)}}
     if value is None:
         made["type"] = "DELETE"

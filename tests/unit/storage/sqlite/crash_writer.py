@@ -1,5 +1,5 @@
-"""A program that writes until it is killed: one line "key revision" on stdout for every
-acknowledged commit."""
+"""Write until the process is killed: one line "key revision" on stdout for every acknowledged
+commit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A connection on which chosen statements fail, and the store that writes through it."""
+"""Provide a connection on which chosen statements fail, and the store that writes through it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 
 class FlakyConnection(sqlite3.Connection):
-    """`fail[statement] = error`: raise the error, once or so many `times`, instead of running the
-    statement; with `late`, after running it. `ran`: the statements that were run."""
+    """A connection that fails on command.
+
+    `fail[statement] = error`: raise the error, `times` times, instead of running the statement or,
+    with `late`, after running it. `ran`: the statements that were run."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -50,7 +52,7 @@ def error(code: int, message: str = "trouble") -> sqlite3.OperationalError:
 
 @asynccontextmanager
 async def flaky(path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[SQLiteStore, FlakyConnection]]:
-    """A store, and the connection it writes on."""
+    """Yield a store, and the connection that it writes on."""
     connect = sqlite3.connect
     monkeypatch.setattr(sqlite3, "connect", lambda *args, **kwargs: connect(*args, factory=FlakyConnection, **kwargs))
     async with opened(SQLiteStore(path, synchronous="off")) as store:

@@ -1,4 +1,4 @@
-"""A small kind with one of everything, and random objects of it."""
+"""Define a small kind with every type of field, and generate random objects of it."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ API_VERSION = "example.com/v1"
 KIND = "Thing"
 THEN, NOW = "2024-01-01T00:00:00Z", "2025-01-01T00:00:00Z"
 FEW = settings(max_examples=40, deadline=None)
-"""For properties of whole objects, which take long to draw."""
+"""The settings for properties of whole objects, which take long to generate."""
 STATUS = FieldSet.of(("f:status",))
-"""What a write through the main resource cannot change."""
+"""The fields that a write through the main resource cannot change."""
 
 TEXT: dict[str, Any] = {"type": "string"}
 NUMBER: dict[str, Any] = {"type": "integer"}
 
 
 def objects(**properties: Any) -> dict[str, Any]:
-    """The schema of an object."""
+    """Return the schema of an object."""
     return {"type": "object", "properties": properties}
 
 
 def keyed(*keys: str, of: dict[str, Any]) -> dict[str, Any]:
-    """The schema of a list with keys."""
+    """Return the schema of a list with keys."""
     return {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": list(keys), "items": of}
 
 
@@ -51,13 +51,13 @@ THING = compile_schema(SCHEMA)
 
 
 def thing(spec: dict[str, Any] | None = None, /, **metadata: Any) -> dict[str, Any]:
-    """An object of the kind."""
+    """Return an object of the kind."""
     found: dict[str, Any] = {"apiVersion": API_VERSION, "kind": KIND, "metadata": {"name": "a", **metadata}}
     return found if spec is None else {**found, "spec": spec}
 
 
 def fields(**spec: Any) -> dict[str, Any]:
-    """FieldsV1 of fields of spec; names of fields without their "f:"."""
+    """Return FieldsV1 of fields of spec. Names are given without "f:"."""
     return {"f:spec": {f"f:{name}": tree for name, tree in spec.items()}}
 
 

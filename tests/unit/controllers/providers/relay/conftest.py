@@ -1,4 +1,4 @@
-"""Another metal3-workloads at work."""
+"""Run another metal3-workloads for the tests."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Another metal3-workloads in memory: one namespace's views, which claim, provision and release at
-once."""
+"""Simulate another metal3-workloads in memory: one namespace's views, which claim, provision and
+release at once."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 Object = dict[str, Any]
 
 NAMESPACE = "metal3"
-"""As HastyBMO has it."""
+"""The namespace that HastyBMO uses."""
 
 
 def view(name: str, *, uid: str | None = None, **spec: Any) -> Object:
-    """A free host as the other server shows it."""
+    """Return a free host as the other server shows it."""
     made = bmh(name, **spec)
     made["metadata"]["annotations"] = {}
     made["spec"]["bmc"] = {"address": "", "credentialsName": ""}
@@ -37,7 +37,7 @@ def view(name: str, *, uid: str | None = None, **spec: Any) -> Object:
 
 
 async def deleted(api: FakeApi, request: web.Request, address: Address, body: Object) -> Object | None:
-    """DELETE of a view: releases what is claimed, and never takes the host away for good."""
+    """Handle DELETE of a view: release what is claimed, and never remove the host for good."""
     current = api.find(BMH, address[2], NAMESPACE)
     if current is None:
         raise Failure(404, "NotFound", name=address[2])
@@ -48,7 +48,7 @@ async def deleted(api: FakeApi, request: web.Request, address: Address, body: Ob
 
 
 async def patched(api: FakeApi, request: web.Request, address: Address, body: Object) -> Object | None:
-    """PATCH of a view: a free one takes nothing but a claim."""
+    """Handle PATCH of a view: a free view accepts only a claim."""
     current = api.find(BMH, address[2], NAMESPACE)
     if current is not None and not current["spec"].get("consumerRef") and not body.get("spec", {}).get("consumerRef"):
         raise Failure(422, "Invalid", "the host is free: set spec.consumerRef to claim it")
@@ -56,7 +56,7 @@ async def patched(api: FakeApi, request: web.Request, address: Address, body: Ob
 
 
 class HastyServer(HastyBMO):
-    """Provisions as a hasty BMO does, and gives out the cleaned hosts of deleted views anew."""
+    """Provisions as HastyBMO does, and offers the cleaned hosts of deleted views again."""
 
     def _step(self, host: Object) -> None:
         if not host["metadata"].get("deletionTimestamp"):
@@ -110,7 +110,7 @@ class Upstream(SourceHarness):
         self.api.fail = lambda verb, path: None
 
     def workload_of(self, name: str) -> Object:
-        """A Workload there that has the host."""
+        """Create a Workload there that has the host."""
         made = {
             "metadata": {"name": f"of-{name}", "namespace": NAMESPACE},
             "spec": {},
@@ -120,12 +120,12 @@ class Upstream(SourceHarness):
 
 
 def machine(name: str) -> Object:
-    """A consumerRef as CAPM3 writes it."""
+    """Return a consumerRef as CAPM3 writes it."""
     return {"kind": "Metal3Machine", "name": name, "namespace": NAMESPACE, "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1"}
 
 
 async def serve(upstream: Upstream) -> None:
-    """What the other server does, until cancelled."""
+    """Act as the other server until cancelled."""
     await HastyServer(upstream.api).run()
 
 

@@ -1,4 +1,4 @@
-"""A simulated cloud of each kind for each test; moto's process serves all of them."""
+"""Provide a simulated cloud of each kind for each test. One moto process serves all of them."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def simulation() -> Iterator[int]:
-    """The port of the simulated EC2."""
+    """Yield the port of the simulated EC2."""
     with simulated_ec2() as port:
         yield port
 
 
 @asynccontextmanager
 async def ec2(simulation: int) -> AsyncIterator[EC2Cloud]:
-    """EC2, with nothing in its accounts."""
+    """Yield EC2 with empty accounts."""
     async with aiohttp.ClientSession() as session, session.post(f"http://127.0.0.1:{simulation}/moto-api/reset") as answer:
         assert answer.status == 200
     async with door(simulation, ec2world.verb) as opened:
@@ -40,7 +40,7 @@ async def ec2(simulation: int) -> AsyncIterator[EC2Cloud]:
 
 @asynccontextmanager
 async def openstack() -> AsyncIterator[NovaCloud]:
-    """OpenStack, with nothing in its project."""
+    """Yield OpenStack with an empty project."""
     cloud = OpenStackCloud(Nova())
     async with cloud.serving() as port, door(port, openstackworld.verb) as opened:
         yield NovaCloud(opened, cloud)
@@ -48,7 +48,7 @@ async def openstack() -> AsyncIterator[NovaCloud]:
 
 @pytest.fixture(params=["ec2", "openstack"])
 async def source(request: pytest.FixtureRequest) -> AsyncIterator[Cloud]:
-    """An account behind a door, of each kind of cloud."""
+    """Yield an account behind a door, for each kind of cloud."""
     if request.param == "ec2":
         async with ec2(request.getfixturevalue("simulation")) as cloud:
             yield cloud
@@ -59,13 +59,13 @@ async def source(request: pytest.FixtureRequest) -> AsyncIterator[Cloud]:
 
 @pytest.fixture
 async def amazon(simulation: int) -> AsyncIterator[EC2Cloud]:
-    """EC2 alone."""
+    """Yield EC2 alone."""
     async with ec2(simulation) as cloud:
         yield cloud
 
 
 @pytest.fixture
 async def nova() -> AsyncIterator[NovaCloud]:
-    """OpenStack alone."""
+    """Yield OpenStack alone."""
     async with openstack() as cloud:
         yield cloud

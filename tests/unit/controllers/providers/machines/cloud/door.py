@@ -1,4 +1,4 @@
-"""A door before a cloud, which tests can close or have answer otherwise."""
+"""Put a door in front of a cloud, which tests can close or use to replace responses."""
 
 from __future__ import annotations
 
@@ -16,11 +16,10 @@ __all__ = ["Door", "door"]
 
 
 class Door:
-    """Forwards each request, unless `answer` (called with what is asked for) gives another
-    response. `asked` lists what was asked for: list, create, terminate, start, stop, reboot, tag,
-    untag, or the cloud's own word.
+    """Forwards each request, unless `answer` (called with the action) returns another response.
 
-    `meet`: requests that wait for each other."""
+    `asked` lists the actions: list, create, terminate, start, stop, reboot, tag, untag, or the
+    cloud's own name. `meet`: requests that wait for each other."""
 
     def __init__(self, target: int, verb: Callable[[web.Request, bytes], str]) -> None:
         self.port = 0
@@ -54,7 +53,7 @@ class Door:
 
 @asynccontextmanager
 async def door(target: int, verb: Callable[[web.Request, bytes], str]) -> AsyncIterator[Door]:
-    """A door on a free port."""
+    """Yield a door on a free port."""
     made = Door(target, verb)
     app = web.Application(client_max_size=1 << 20)
     app.router.add_route("*", "/{rest:.*}", made.handle)

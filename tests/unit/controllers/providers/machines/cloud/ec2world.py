@@ -1,4 +1,4 @@
-"""Moto's EC2 behind a door."""
+"""Put moto's EC2 behind a door."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ REFUSALS = {
 
 
 class EC2Cloud(Cloud):
-    """`account`: the owner's own access."""
+    """EC2 behind a door. `account`: the owner's own access."""
 
     remembers, kinds, region, other_region = True, ("t3.small", "t3.medium"), REGION, "eu-west-1"
     keys = {"accessKey": b"canary-key", "secretKey": b"canary-secret"}  # noqa: RUF012 (no harness changes it)
@@ -71,14 +71,14 @@ class EC2Cloud(Cloud):
 
 
 def verb(request: web.Request, body: bytes) -> str:
-    """What is asked for."""
+    """Return the action of a request."""
     given = dict(part.split("=", 1) for part in body.decode().split("&") if "=" in part)
     action = request.query.get("Action") or given.get("Action", "")
     return VERBS.get(action, action)
 
 
 def refused(code: str, status: int = 400) -> web.Response:
-    """An error as EC2 writes it."""
+    """Return an error in EC2's format."""
     error = f"<Error><Code>{code}</Code><Message>canary-key is bad</Message></Error>"
     text = f"<Response><Errors>{error}</Errors><RequestID>r</RequestID></Response>"
     return web.Response(status=status, text=text, content_type="text/xml")

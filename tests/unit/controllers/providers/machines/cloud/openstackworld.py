@@ -1,4 +1,4 @@
-"""A simulated OpenStack behind a door."""
+"""Put a simulated OpenStack behind a door."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ REFUSALS = {
 
 
 class NovaCloud(Cloud):
-    """`simulation`: the cloud itself, in this process."""
+    """OpenStack behind a door. `simulation`: the cloud itself, in this process."""
 
     remembers, kinds, region, other_region = False, ("m1.small", "m1.medium"), "RegionOne", "RegionTwo"
     # No harness changes it.
@@ -51,7 +51,7 @@ class NovaCloud(Cloud):
         ]
 
     def server(self) -> Server:
-        """The only one."""
+        """Return the only server."""
         [server] = self.nova.list()
         return server
 
@@ -74,7 +74,7 @@ def _tags(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def verb(request: web.Request, body: bytes) -> str:
-    """What is asked for."""
+    """Return the action of a request."""
     method, parts = request.method, request.path.strip("/").split("/")
     match method, parts[-1]:
         case "POST", "tokens":
@@ -95,5 +95,5 @@ def verb(request: web.Request, body: bytes) -> str:
 
 
 def refused(status: int, message: str) -> web.Response:
-    """An error as Nova writes it."""
+    """Return an error in Nova's format."""
     return web.json_response({"fault": {"code": status, "message": message}}, status=status)

@@ -1,4 +1,4 @@
-"""A cloud account under a test's control, whatever kind of cloud it is."""
+"""Provide a cloud account under a test's control, for any kind of cloud."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IMAGES = {"http://images.example/os": "ami-1", "http://images.example/new": "ami
 
 @dataclass(frozen=True)
 class Seen:
-    """An instance as its owner sees it. `state`: running, stopped, or whatever else."""
+    """An instance as its owner sees it. `state`: running, stopped, or another state."""
 
     id: str
     name: str
@@ -51,8 +51,8 @@ class Cloud(SourceHarness):
         harness = self
 
         class Remembered(CloudProvider):
-            """Flavors change with the class, which makes a new provider; the tests of all providers
-            look at one."""
+            """Remembers the last provider: flavors change with the class, which creates a new
+            provider. The tests of all providers use one."""
 
             @classmethod
             async def create(cls, context: ProviderContext) -> Self:
@@ -62,8 +62,8 @@ class Cloud(SourceHarness):
         self.door = door
         self.made: CloudProvider | None = None
         self.provider: type[CloudProvider] = Remembered
-        # Looks at the cloud come as soon as a simulated one has something to show, and no request
-        # ends because the machine is slow.
+        # The cloud is polled as soon as a simulated one has something to show, and no request ends
+        # because the machine is slow.
         self.time(soon=0.3, request=120.0, poll_first=0.1, poll_longest=0.5)
         self.credentials = dict(self.keys)
         self.spec: Object = {"provisioner": "metal3.io/cloud", "parameters": {}}
@@ -72,35 +72,37 @@ class Cloud(SourceHarness):
         self.set(region=self.region, endpoint=endpoint, flavors=[self.flavor()], images=images, pollSeconds=0.5, **parameters)
 
     def time(self, **timings: float) -> None:
-        """Sets time limits, before the provider runs."""
+        """Set time limits, before the provider runs."""
         self.provider.timings = replace(self.provider.timings, **timings)
 
     @abstractmethod
     def instances(self, name: str = "") -> list[Seen]:
-        """Those that are not terminated; of one host, or all."""
+        """Return the instances that are not terminated; of one host, or all."""
 
     @abstractmethod
     def launch(self, name: str, tags: Mapping[str, str]) -> None:
-        """Somebody makes an instance."""
+        """Create an instance as another client does."""
 
     @abstractmethod
     def end(self, id: str) -> None:
-        """Somebody deletes one."""
+        """Delete an instance as another client does."""
 
     @abstractmethod
     def refused(self, why: str) -> web.Response:
-        """How this cloud says that: away, failing, unauthorized, forbidden, throttled, quota,
-        image, machine."""
+        """Return the cloud's response for a failure.
+
+        `why` is one of: away, failing, unauthorized, forbidden, throttled, quota, image,
+        machine."""
 
     def flavor(self, name: str = "small", **fields: Any) -> Object:
         return {"name": name, "instanceType": self.kinds[0], "cpu": 2, "memory": "2Gi", "disk": "8Gi", "capacity": 1, **fields}
 
     def set(self, **parameters: Any) -> None:
-        """Sets parameters of the class, before the provider runs."""
+        """Set parameters of the class, before the provider runs."""
         self.spec = {**self.spec, "parameters": {**self.spec["parameters"], **parameters}}
 
     def offer(self, *flavors: Object) -> None:
-        """Changes what the running provider offers."""
+        """Change what the running provider offers."""
         assert self.made is not None
         self.made.fleet.offer([CloudFlavor.decode(item) for item in flavors])
 
@@ -127,7 +129,7 @@ class Cloud(SourceHarness):
         return running[0] if running else None
 
     def state(self) -> str:
-        """The only instance's."""
+        """Return the state of the only instance."""
         [item] = self.instances()
         return item.state
 

@@ -1,4 +1,4 @@
-"""The cluster in memory."""
+"""Import the cluster in memory."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A KubeVirt cluster in memory, driven by the simulation of its controllers, as the tests of all
-providers want it."""
+"""Provide a KubeVirt cluster in memory for the tests of all providers. A simulation of its
+controllers drives it."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def flavor(name: str = "small", **fields: Any) -> Object:
 
 
 class KubeVirt(SourceHarness):
-    """The cluster. Machines on offer are the class's parameters; `made` is the provider that a test
+    """The cluster. Offered machines are the class's parameters; `made` is the provider that a test
     runs."""
 
     def __init__(self, api: FakeApi, simulation: Simulation) -> None:
         harness = self
 
         class Remembered(KubeVirtProvider):
-            """Flavors change with the class, which makes a new provider; the tests of all providers
-            look at one."""
+            """Remembers the last provider: flavors change with the class, which creates a new
+            provider. The tests of all providers use one."""
 
             @classmethod
             async def create(cls, context: ProviderContext) -> Self:
@@ -58,11 +58,11 @@ class KubeVirt(SourceHarness):
         self.credentials = {"kubeconfig": orjson.dumps(api.kubeconfig)}
 
     def set(self, **parameters: Any) -> None:
-        """Sets parameters of the class, before the provider runs."""
+        """Set parameters of the class, before the provider runs."""
         self.spec = {**self.spec, "parameters": {**self.spec["parameters"], **parameters}}
 
     def offer(self, *flavors: Object) -> None:
-        """Changes what the running provider offers."""
+        """Change what the running provider offers."""
         assert self.made is not None
         self.made.fleet.offer([MachineFlavor.decode(item) for item in flavors])
 
@@ -76,7 +76,7 @@ class KubeVirt(SourceHarness):
             self.request_deletion(name)
 
     def request_deletion(self, name: str) -> None:
-        """The owner deletes a VirtualMachine by kubectl."""
+        """Delete a VirtualMachine as the owner does with kubectl."""
         self.api.edit(VM, self.vm(name)["metadata"]["name"], {"metadata": {"deletionTimestamp": "2026-01-01T00:00:00Z"}}, NAMESPACE)
 
     def take_host(self, name: str) -> None:
@@ -87,21 +87,21 @@ class KubeVirt(SourceHarness):
         self.api.put(VM, {"metadata": metadata, "spec": {"runStrategy": "Halted", "template": {"spec": {"domain": {"devices": {}}}}}})
 
     def find(self, name: str) -> Object | None:
-        """The VirtualMachine behind a host."""
+        """Return the VirtualMachine behind a host, or None."""
         return next((vm for vm in self.api.all(VM) if vm["metadata"]["name"].startswith(f"{name}-")), None)
 
     def vm(self, name: str = "small-0") -> Object:
-        """The same, which has to be there."""
+        """Return the VirtualMachine behind a host, which must exist."""
         found = self.find(name)
         assert found is not None
         return found
 
     def edit(self, patch: Object, name: str = "small-0") -> None:
-        """Somebody edits the VirtualMachine."""
+        """Edit the VirtualMachine as another client does."""
         self.api.edit(VM, self.vm(name)["metadata"]["name"], patch, NAMESPACE)
 
     def vmi(self, name: str = "small-0") -> Object | None:
-        """Its instance."""
+        """Return the instance of the VirtualMachine."""
         vm = self.find(name)
         return self.api.find(VMI, vm["metadata"]["name"], NAMESPACE) if vm is not None else None
 
@@ -126,7 +126,7 @@ class KubeVirt(SourceHarness):
 
 @asynccontextmanager
 async def kubevirt(api: FakeApi) -> AsyncIterator[KubeVirt]:
-    """The cluster with its controllers running."""
+    """Yield the cluster with its controllers running."""
     async with Client(api.kubeconfig) as client:
         simulation = Simulation(client, namespace=NAMESPACE)
         task = asyncio.ensure_future(simulation.run())
