@@ -34,7 +34,7 @@ PAUSE = 60.0
 GROWTH = 4 * 1024 * 1024
 """The bytes by which memory may grow between two looks and still count as at rest."""
 
-THRESHOLDS = 5_000, 40, 10
+THRESHOLDS = 5_000, 10, 40
 """The new objects between two collections of garbage, and the collections of one generation for each
 of the next.
 
