@@ -1,6 +1,6 @@
-"""Benchmarks: this server and kube-apiserver serving the same kind as a CRD, in one run on one
-machine. `make bench`.
+"""Compare this server with kube-apiserver, which serves the same kind as a CRD, in one run on one
+machine: `make bench`.
 
-What counts is the ratio of CPU per request, by the clocks of the processes; absolute times mean
-nothing on a shared machine.
+The relevant result is the ratio of CPU per request, by the clocks of the processes. Absolute times
+mean nothing on a shared machine.
 """

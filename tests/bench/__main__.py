@@ -1,7 +1,7 @@
-"""Runs the benchmarks and prints the table. `python -m tests.bench [--objects N] [--watchers N]
+"""Run the benchmarks and print the table: `python -m tests.bench [--objects N] [--watchers N]
 [--out FILE] [--plot FILE]`.
 
-Starts its own control planes (hack/cluster, the API servers alone) and ends them.
+It starts its own control planes (hack/cluster, the API servers alone) and ends them.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     options = _parser().parse_args()
     with tempfile.TemporaryDirectory(prefix="bench-") as folder:
         figures = _compared(Path(folder), options)

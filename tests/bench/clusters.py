@@ -1,5 +1,5 @@
-"""Where the same kind is served: by kube-apiserver as a CRD, by this server directly, and by this
-server through kube-apiserver."""
+"""Serve the same kind in three ways: by kube-apiserver as a CRD, by this server directly, and by
+this server through kube-apiserver."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ __all__ = ["OPTIONS", "furnish", "targets"]
 
 GROUP = "bench.example.com"
 OPTIONS = ("--controllers", "off", "--bmo", "none", "--hosts", "0", "--tenants", "bench", "--audit", "off")
-"""Of `hack/cluster up`: the API servers alone, without audit logs on either side."""
+"""The options of `hack/cluster up`: the API servers alone, without audit logs on either side."""
 
 
 def furnish(running: Running) -> None:
-    """Make the CRD and the namespaces."""
+    """Create the CRD and the namespaces."""
     running.kubectl("management", "apply", "-f", "-", stdin=definition())
     running.kubectl("management", "wait", "--for=condition=Established", f"crd/{WORKLOADS.plural}.{GROUP}", "--timeout=60s")
     spaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace(number)}} for number in range(NAMESPACES)]
@@ -33,7 +33,7 @@ def furnish(running: Running) -> None:
 
 
 def definition() -> dict[str, Any]:
-    """The same kind as a CRD of another group."""
+    """Return the same kind as a CRD of another group."""
     names = {"kind": WORKLOADS.kind, "listKind": f"{WORKLOADS.kind}List", "plural": WORKLOADS.plural, "singular": WORKLOADS.singular}
     columns = [
         {"name": column.name, "type": column.type, "jsonPath": "." + column.path, "priority": column.priority}
@@ -54,7 +54,9 @@ def definition() -> dict[str, Any]:
 
 
 def targets(running: Running, folder: Path) -> tuple[Target, Target, Target]:
-    """kube-apiserver with the CRD, this server directly, and this server through kube-apiserver.
+    """Return kube-apiserver with the CRD, this server directly, and this server through
+    kube-apiserver.
+
     Keys are written to `folder`."""
     description = running.description
     management, own = description["management"], description["apiserver"]

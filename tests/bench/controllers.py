@@ -1,10 +1,10 @@
-"""Controllers at scale, by hand: `python -m tests.bench.controllers --help` says with how many of
-what.
+"""Measure controllers at scale, by hand. See `python -m tests.bench.controllers --help` for the
+sizes.
 
-A real kube-apiserver, `serve` with SQLite and `controllers`, each a process of its own, over hosts
-that are not there (see synthetic). Prints, one after the other: offering all hosts, memory, what
-idleness costs, binding many Workloads created at once, and how long a host's change takes to its
-tenant's watch. Seconds depend on the machine; CPU per process is beside them.
+A real kube-apiserver, `serve` with SQLite and `controllers` are separate processes, over hosts that
+do not exist (see synthetic). It prints, one after the other: offering all hosts, memory, the cost
+of idleness, binding many Workloads created at once, and the time from a host's change to its
+tenant's watch. Seconds depend on the machine; CPU per process is printed with them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ CHANGING_SECONDS = 20
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much of everything."""
+    """The sizes of the measurement."""
 
     hosts: int
     workloads: int
@@ -52,7 +52,7 @@ class Sizes:
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.controllers", description=__doc__)
     parser.add_argument("--hosts", type=int, default=10_000)
     parser.add_argument("--workloads", type=int, default=1_000)
@@ -76,7 +76,7 @@ def main() -> None:
 
 @contextmanager
 def controllers(running: Running, folder: Path, *, direct: bool) -> Iterator[int]:
-    """The controllers as a process that knows the synthetic provider."""
+    """Run the controllers as a process that knows the synthetic provider."""
     synthetic.install(folder / "packages")
     environment = {**os.environ, "PYTHONPATH": f"{folder / 'packages'}:{ROOT}"}
     command = [str(Path(sys.executable).with_name("metal3-workloads")), "controllers", "--kubeconfig", running.kubeconfig(ADMIN)]
@@ -92,7 +92,7 @@ def controllers(running: Running, folder: Path, *, direct: bool) -> Iterator[int
 
 
 async def measure(bench: Meter, sizes: Sizes) -> None:
-    """Everything, in order."""
+    """Run all measurements, in order."""
     print(f"processes: {bench.processes}", flush=True)
     async with Client(bench.running.kubeconfig(ADMIN), timeout=300) as client:
         await bench.timed(f"{sizes.hosts} hosts reported", lambda: report(client, sizes), per=sizes.hosts)
@@ -108,7 +108,8 @@ async def measure(bench: Meter, sizes: Sizes) -> None:
 
 
 def class_(sizes: Sizes, *, allowed: bool, changes: int = 0) -> dict[str, Any]:
-    """The class; at first it allows nobody, so that reporting and offering are apart."""
+    """Return the class. At first it allows no namespace, so that reporting and offering are
+    separate."""
     return {
         "apiVersion": kinds.CLASSES.api_version,
         "kind": "WorkloadClass",
@@ -124,7 +125,7 @@ def class_(sizes: Sizes, *, allowed: bool, changes: int = 0) -> dict[str, Any]:
 
 
 async def report(client: Client, sizes: Sizes) -> str:
-    """Until every host has its Host with a status."""
+    """Create the class, and wait until every host has its Host with a status."""
     await client.create(kinds.CLASSES, class_(sizes, allowed=False))
 
     async def reported() -> bool:
@@ -136,8 +137,9 @@ async def report(client: Client, sizes: Sizes) -> str:
 
 
 async def offer(client: Client, sizes: Sizes, views: int) -> str:
-    """Until every namespace has its views. Those of the cluster's own namespaces are made too, and
-    not counted."""
+    """Allow the namespaces, and wait until each has its views.
+
+    The views of the cluster's own namespaces are created too, and not counted."""
     spec = {"spec": class_(sizes, allowed=True)["spec"]}
     spec["spec"]["allowedNamespaces"] = {"nameMatches": "t[0-9]+"}
     await client.patch(kinds.CLASSES, CLASS, spec)
@@ -150,20 +152,21 @@ async def offer(client: Client, sizes: Sizes, views: int) -> str:
 
 
 async def count(client: Client, resource: Any) -> int:
-    """How many objects there are, without reading them all."""
+    """Return the number of objects, without reading them all."""
     page = await client.list_page(resource, limit=1)
     return len(page["items"]) + int(page["metadata"].get("remainingItemCount") or 0)
 
 
 async def idle() -> str:
-    """Nothing happens."""
+    """Do nothing for IDLE_SECONDS."""
     await asyncio.sleep(IDLE_SECONDS)
     return ""
 
 
 async def bind(client: Client, sizes: Sizes) -> str:
-    """Creates all Workloads, and waits until each has a host. Times are those of the events'
-    arrival at one watch."""
+    """Create all Workloads, and wait until each has a host.
+
+    Times are those of the events' arrival at one watch."""
     bound: dict[str, float] = {}
     hosts: set[str] = set()
 
@@ -188,13 +191,13 @@ async def bind(client: Client, sizes: Sizes) -> str:
 
 
 async def create(client: Client, sizes: Sizes, number: int) -> None:
-    """One Workload."""
+    """Create one Workload."""
     wanted = workload(f"w-{number:05}", className=CLASS, requirements={"cpuCount": 16 << number % 4, "ram": "64Gi"})
     await client.create(kinds.WORKLOADS, wanted, f"t{number % sizes.namespaces}")
 
 
 async def at_once(total: int, work: Callable[[int], Awaitable[None]]) -> None:
-    """work(0) … work(total - 1), AT_ONCE of them at a time."""
+    """Run work(0) … work(total - 1), AT_ONCE of them at a time."""
     numbers = iter(range(total))
 
     async def worker() -> None:
@@ -205,7 +208,7 @@ async def at_once(total: int, work: Callable[[int], Awaitable[None]]) -> None:
 
 
 async def settle(client: Client, sizes: Sizes) -> str:
-    """Until all that runs is said to run."""
+    """Wait until every running Workload is reported as Running."""
 
     async def running() -> bool:
         items, _ = await client.list_all(kinds.WORKLOADS)
@@ -216,7 +219,7 @@ async def settle(client: Client, sizes: Sizes) -> str:
 
 
 async def follow(client: Client, sizes: Sizes, rate: int) -> str:
-    """Lets hosts change, and reads from the tenants' views how long ago they did."""
+    """Let hosts change, and read from the tenants' views how long ago they did."""
     await client.patch(kinds.CLASSES, CLASS, {"spec": {"parameters": {"changesPerSecond": rate}}})
     delays: list[float] = []
     async with asyncio.timeout(DEADLINE):
@@ -232,14 +235,14 @@ async def follow(client: Client, sizes: Sizes, rate: int) -> str:
 
 
 async def watch(client: Client, resource: Any) -> AsyncIterator[Any]:
-    """Events from now on."""
+    """Yield the events from now on."""
     version = (await client.list_page(resource, limit=1))["metadata"]["resourceVersion"]
     async for event in client.watch(resource, resource_version=version, timeout_seconds=int(DEADLINE), bookmarks=False):
         yield event
 
 
 async def until(check: Callable[[], Awaitable[bool]]) -> None:
-    """Waits for the check to hold."""
+    """Wait until the check returns true."""
     async with asyncio.timeout(DEADLINE):
         while True:
             with suppress(TimeoutError):

@@ -1,5 +1,5 @@
-"""CPU time of processes, by their own clocks: to the nanosecond, threads that have ended
-included."""
+"""Read the CPU time of processes from their own clocks: in nanoseconds, including threads that have
+ended."""
 
 from __future__ import annotations
 
@@ -17,6 +17,6 @@ ticks."""
 
 
 def cpu_seconds(pids: Iterable[int]) -> float:
-    """What these processes have used up so far, in seconds. Raises OSError when one is gone."""
-    # What clock_getcpuclockid(3) does on Linux; Python has it for threads only.
+    """Return what these processes have used so far, in seconds. Raises OSError if one is gone."""
+    # This equals clock_getcpuclockid(3) on Linux; Python has it for threads only.
     return sum(time.clock_gettime(~pid << 3 | SCHEDULER) for pid in pids)

@@ -1,5 +1,4 @@
-"""How long a tenant's GETs, and its Workloads, take while another tenant asks for as much as it
-can.
+"""Measure a tenant's GETs and Workloads while another tenant requests as much as it can.
 
 `python -m tests.bench.fairness [--objects N] [--seconds S] [--rounds R] [--connections N]`. The
 server is a process, and so is each tenant.
@@ -35,7 +34,7 @@ GOAL = 5.0
 
 @dataclass(frozen=True)
 class Fairness:
-    """Hold the light tenant's times, alone and beside the greedy tenant.
+    """The light tenant's times, alone and beside the greedy tenant.
 
     They are milliseconds of its GETs, sorted. `answers`: the greedy tenant's, by status.
     `idle_cpu`, `beside_cpu`: the CPU time of the server from a GET to its answer, which other
@@ -48,17 +47,18 @@ class Fairness:
     beside_cpu: Sequence[float]
 
     def ratio(self, percent: int) -> float:
-        """How many times longer the GETs at this percentile take."""
+        """Return how many times longer the GETs at this percentile take."""
         return percentile(self.beside, percent) / percentile(self.idle, percent)
 
     def cpu_ratio(self, percent: int) -> float:
-        """The same of the server's CPU time."""
+        """Return the same for the server's CPU time."""
         return percentile(self.beside_cpu, percent) / percentile(self.idle_cpu, percent)
 
     @property
     def met(self) -> bool:
-        """Whether the goal is met, by the clock or by the server's CPU time, which other work on
-        the machine does not stretch as much."""
+        """Whether the goal is met, by the clock or by the server's CPU time.
+
+        Other work on the machine prolongs the CPU time less."""
         return min(self.ratio(99), self.cpu_ratio(99)) < GOAL
 
     def __str__(self) -> str:
@@ -73,12 +73,12 @@ class Fairness:
 
 
 def percentile(times: Sequence[float], percent: int) -> float:
-    """Of sorted times."""
+    """Return a percentile of sorted times."""
     return times[len(times) * percent // 100]
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.fairness", description=__doc__)
     parser.add_argument("--objects", type=int, default=10_000, help="how many Workloads there are, in 50 namespaces (default 10000)")
     parser.add_argument("--seconds", type=float, default=10, help="for how long each is measured (default 10)")
@@ -95,8 +95,9 @@ def main() -> None:
 async def fairness(
     folder: Path, objects: int, seconds: float, rounds: int, connections: int = CONNECTIONS, *, until_met: bool = False
 ) -> list[Fairness]:
-    """Measure both in one run, round after round. `until_met`: no more rounds than it takes to meet
-    the goal."""
+    """Measure both in one run, round after round.
+
+    `until_met`: stop when a round meets the goal."""
     server = Server(folder, program="tests.bench.server")
     await fill(server.database, objects, 0)
     certify(folder, Directory(folder).authority(), {tenant: TENANT_PREFIX + tenant for tenant in (GREEDY, LIGHT)})
@@ -121,7 +122,7 @@ async def _round(server: Server, objects: int, seconds: float, connections: int)
 async def _gets(server: Server, objects: int, seconds: float) -> tuple[list[float], list[float]]:
     """Measure the light tenant's times and the server's CPU times, both sorted.
 
-    It has two connections, each of which asks for one object after the other."""
+    It has two connections, each of which requests one object after the other."""
     numbers = range(1, min(objects, 5000), TENANTS)
     url = urlsplit(server.url)
     authority, certificate = files(server.folder, LIGHT)

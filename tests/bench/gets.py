@@ -1,11 +1,11 @@
-"""GETs by many clients in a process of their own: `python -m tests.bench.gets HOST PORT CA CRT KEY
-COUNT SECONDS [PID]`.
+"""Send GETs from many clients in a process of their own: `python -m tests.bench.gets HOST PORT CA
+CRT KEY COUNT SECONDS [PID]`.
 
-Reads paths from the first line of stdin, separated by spaces; every client asks for one after the
-other without a pause. Prints the sorted times of all requests, in milliseconds, as JSON. With PID,
-it prints a second list: the CPU time of that process from a request to its answer. Other processes
-make the times longer, but not the CPU time: that is what the server did, for anybody, before it
-answered.
+It reads paths from the first line of stdin, separated by spaces; every client requests one after
+the other without a pause. It prints the sorted times of all requests, in milliseconds, as JSON.
+With PID, it prints a second list: the CPU time of that process from a request to its answer. Other
+processes make the times longer, but not the CPU time: that is the server's work, for any client,
+before its answer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 async def main(arguments: Sequence[str]) -> None:
-    """The command."""
+    """Run the command."""
     host, port, authority, certificate, key, count, seconds, *pid = arguments
     context, paths = client_context(authority, certificate, key), sys.stdin.readline().split()
     times: list[tuple[float, float]] = []
@@ -39,8 +39,9 @@ async def main(arguments: Sequence[str]) -> None:
 
 
 def _clock(pid: int = 0) -> int:
-    """Return the id of the clock of a process's CPU time, as clock_getcpuclockid(3) has it on
-    Linux; 0 for this process."""
+    """Return the id of the clock of a process's CPU time; 0 for this process.
+
+    It equals the result of clock_getcpuclockid(3) on Linux."""
     return (~pid << 3) | 2
 
 

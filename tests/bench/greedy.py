@@ -1,10 +1,9 @@
-"""A tenant at full throttle, in a process of its own: `python -m tests.bench.greedy URL CA CRT
+"""Run a tenant at full load, in a process of its own: `python -m tests.bench.greedy URL CA CRT
 NAMESPACE COUNT`.
 
-`COUNT` connections, each of which asks for the most expensive things that a tenant may ask for, one
-after the other without a pause, until stdin ends. Prints a line when there are as many answers as
-connections, all of which are made by then, and at the end how many answers of each status there
-were, as JSON.
+`COUNT` connections send the most expensive requests that a tenant may send, one after the other
+without a pause, until stdin ends. It prints a line when there are as many answers as connections,
+all of which are open by then. At the end, it prints the number of answers of each status, as JSON.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ APPLY = {"Content-Type": "application/apply-patch+yaml"}
 
 
 async def main(arguments: Sequence[str]) -> None:
-    """The command."""
+    """Run the command."""
     url, authority, certificate, namespace, count = arguments
     context = client_context(authority, certificate, certificate)
     answers: Counter[int] = Counter()
@@ -48,7 +47,7 @@ async def main(arguments: Sequence[str]) -> None:
 
 
 def requests(namespace: str) -> list[tuple[str, str, dict[str, str], bytes]]:
-    """Method, path, headers and body of each."""
+    """Return method, path, headers and body of each request."""
     path = f"{API}/namespaces/{namespace}/workloads"
     big = workload("workload.metal3.io", "big", rare=False)
     big["metadata"]["annotations"] = {f"example.com/note-{number}": "x" * 150 for number in range(1000)}
@@ -73,7 +72,7 @@ async def _client(session: ClientSession, wanted: list[Any], first: int, answers
                     pass
                 answers[response.status] += 1
                 if response.status == 429:
-                    await asyncio.sleep(0.01)  # less than it is asked to wait
+                    await asyncio.sleep(0.01)  # shorter than the server's Retry-After
         except (ClientError, TimeoutError):
             answers[0] += 1
 

@@ -1,4 +1,4 @@
-"""How long GETs by 64 clients take while lists of 100,000 objects are served.
+"""Measure GETs by 64 clients while lists of 100,000 objects are served.
 
 `python -m tests.bench.latency [--objects N] [--seconds S]`
 """
@@ -25,7 +25,7 @@ __all__ = ["Latency", "latency"]
 
 CA = "ca.pem"
 FILES = (CA, "client.pem", "client.pem")
-"""In the server's folder: authority, certificate, key."""
+"""The files in the server's folder: authority, certificate, key."""
 CLIENTS = 64
 PATHS = 500
 GOAL = 10.0
@@ -35,7 +35,7 @@ GZIP = {"Accept-Encoding": "gzip"}
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds of a GET. `read`: bytes of lists that were read meanwhile."""
+    """The milliseconds of a GET. `read`: the bytes of lists that were read meanwhile."""
 
     p50: float
     p99: float
@@ -47,7 +47,7 @@ class Latency:
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.latency", description=__doc__)
     parser.add_argument("--objects", type=int, default=100_000, help="how many objects are listed (default 100000)")
     parser.add_argument("--seconds", type=float, default=5, help="for how long (default 5)")
@@ -58,7 +58,8 @@ def main() -> None:
 
 
 async def latency(folder: Path, objects: int, seconds: float) -> dict[str, Latency]:
-    """By what goes on beside the GETs: nothing, and lists of every form, one after the other."""
+    """Return the latency by the load beside the GETs: none, and lists of every form, one after the
+    other."""
     server = Server(folder)
     await fill(server.database, objects, 0)
     (folder / CA).write_bytes(Directory(folder).authority().pair.certificate)
@@ -93,7 +94,7 @@ async def _gets(server: Server, objects: int, seconds: float, headers: dict[str,
 
 
 async def _list(server: Server, headers: dict[str, str] | None) -> int:
-    """List until cancelled; returns how many bytes were read."""
+    """List until cancelled. Return the number of bytes read."""
     read = 0
     context = client_context(*(str(server.folder / name) for name in FILES))
     async with ClientSession(connector=TCPConnector(ssl=context), timeout=TIMEOUT, auto_decompress=False) as session:

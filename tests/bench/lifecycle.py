@@ -1,9 +1,9 @@
-"""How long a tenant's Workload takes to become Running while another tenant asks for as much as it
-can.
+"""Measure how long a tenant's Workload takes to become Running while another tenant requests as
+much as it can.
 
-In dev mode, so that all parts are real but for the hardware, whose times are a twentieth of the
-simulator's own. Server, controllers and simulated operator share one process and one event loop
-there, which is harder than any installation.
+It uses dev mode, so all parts are real except the hardware, whose times are a twentieth of the
+simulator's own. There, server, controllers and simulated operator share one process and one event
+loop, which is harder than any installation.
 """
 
 from __future__ import annotations
@@ -32,15 +32,17 @@ __all__ = ["Lifecycle", "lifecycle"]
 LIGHT, GREEDY = TENANTS
 SPEED = "0.05"
 LISTED = 40
-"""Workloads of the greedy tenant, which its lists have. No class fits them."""
+"""The Workloads of the greedy tenant, which its lists contain. They fit no class."""
 DEADLINE = 120.0
 GOAL = 2.0
 
 
 @dataclass(frozen=True)
 class Lifecycle:
-    """Seconds from the creation of a Workload until it is Running, alone and beside the greedy
-    tenant; its answers by status."""
+    """The seconds from the creation of a Workload until it is Running, alone and beside the greedy
+    tenant.
+
+    `answers`: the greedy tenant's, by status."""
 
     idle: list[float]
     beside: list[float]
@@ -60,8 +62,9 @@ class Lifecycle:
 
 
 async def lifecycle(folder: Path, rounds: int = 3, connections: int = CONNECTIONS, *, until_met: bool = False) -> Lifecycle:
-    """Measure both in one run, one Workload after the other. `until_met`: no more rounds than it
-    takes to meet the goal."""
+    """Measure both in one run, one Workload after the other.
+
+    `until_met`: stop when a round meets the goal."""
     dev = Dev(folder / "dev", Path("kubectl"), "--bmo-speed", SPEED, "--hosts", str(2 * rounds + 1)).start()
     try:
         directory = Directory(dev.folder)
@@ -83,7 +86,7 @@ async def lifecycle(folder: Path, rounds: int = 3, connections: int = CONNECTION
 
 
 async def _running(client: Client, name: str) -> float:
-    """Create a Workload; the seconds until its tenant's watch has it Running."""
+    """Create a Workload. Return the seconds until its tenant's watch reports it as Running."""
     version = (await client.list_page(kinds.WORKLOADS, LIGHT, limit=1))["metadata"]["resourceVersion"]
     async with asyncio.timeout(DEADLINE):
         began = time.perf_counter()

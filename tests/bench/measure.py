@@ -1,4 +1,4 @@
-"""One run: fill both servers, then every row on all three targets in turn."""
+"""Perform one run: fill both servers, then measure every row on all three targets in turn."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["WATCH_GOALS", "measure"]
 
 WARM_UP = 3
 WATCH_GOALS = {10: (1.5, 1.0), 50: (2.0, 1.0), 100: (3.0, 1.0)}
-"""Events a second, and the ratios asked for."""
+"""The events per second, and the required ratios."""
 
 
 async def measure(
@@ -37,8 +37,9 @@ async def measure(
     rates: Sequence[int] = tuple(WATCH_GOALS),
     only: str = "",
 ) -> list[Figure]:
-    """The rows whose names contain `only`. `rates`: events a second that `watchers` watches get for
-    so many `seconds`."""
+    """Return the rows whose names contain `only`.
+
+    `rates`: the events per second that `watchers` watches receive for `seconds`."""
     furnish(running)
     async with AsyncExitStack() as stack:
         measured = [await stack.enter_async_context(target) for target in targets(running, folder)]
@@ -71,5 +72,5 @@ async def _row(row: Row, measured: Sequence[Target], objects: int, numbers: coun
 
 
 def say(text: str) -> None:
-    """Progress."""
+    """Print progress."""
     print(text, file=sys.stderr, flush=True)

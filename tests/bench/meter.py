@@ -1,4 +1,4 @@
-"""What a piece of work on a running cluster costs: CPU by process, memory, and requests to
+"""Measure the cost of work on a running cluster: CPU by process, memory, and requests to
 `serve`."""
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["Meter"]
 
 LISTED = 12
-"""Kinds of requests that are printed, the most frequent ones."""
+"""The number of the most frequent kinds of requests that are printed."""
 
 
 class Meter:
-    """Looks at the processes of a cluster and at `serve`'s own counts, before and after, and prints
-    what lies between."""
+    """Reads the processes of a cluster and the counters of `serve` before and after work, and
+    prints the differences."""
 
     def __init__(self, running: Running, controllers_pid: int) -> None:
         self.running = running
@@ -37,11 +37,11 @@ class Meter:
         }
 
     def cpu(self) -> dict[str, float]:
-        """Seconds used so far, by process."""
+        """Return the seconds used so far, by process."""
         return {name: cpu_seconds(pids) for name, pids in self.processes.items()}
 
     def requests(self) -> Counter[str]:
-        """What serve was asked so far, watches apart."""
+        """Return the counts of requests to `serve` so far, except watches."""
         text = self.running.direct("/metrics", identity=self.running.admin_identity()).body.decode()
         found: Counter[str] = Counter()
         for labels, number in re.findall(r"apiserver_request_total{(.*)} (\d+)", text):
@@ -52,7 +52,7 @@ class Meter:
         return found
 
     def memory(self) -> str:
-        """Resident memory now and at most, of the two processes that are ours."""
+        """Return the current and the maximal resident memory of our two processes."""
         parts = []
         for name in ("serve", "controllers"):
             status = Path(f"/proc/{self.processes[name][0]}/status").read_text()
@@ -61,7 +61,7 @@ class Meter:
         return ", ".join(parts)
 
     async def timed(self, what: str, work: Callable[[], Awaitable[str]], *, per: int = 0) -> None:
-        """Does the work and says how long it took, and whose CPU."""
+        """Do the work, and print how long it took, and the CPU time of each process."""
         asked = await asyncio.to_thread(self.requests)
         before, began = self.cpu(), time.monotonic()
         said = await work()

@@ -1,4 +1,4 @@
-"""The table as a picture: for each row the ratios, and marks where they should be."""
+"""Draw the table: the ratios of each row, and marks for the goals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["draw"]
 COLORS = {"direct": "#1f77b4", "through the aggregator": "#7fb2d9"}
 HEIGHT = 0.38
 ROW_INCHES = 0.55
-# The same figures give the same file, so that it changes only when they do.
+# The same figures give the same file, so it changes only when they do.
 REPRODUCIBLE: Any = {"svg.hashsalt": "bench", "svg.fonttype": "none"}
 
 

@@ -1,4 +1,4 @@
-"""What was measured, as a table in Markdown. Pure."""
+"""Render the measurements as a Markdown table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TINY = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Ratio:
-    """kube-apiserver's cost divided by ours, and the one asked for."""
+    """kube-apiserver's cost divided by ours, and the required ratio."""
 
     value: float
     goal: float
@@ -23,8 +23,9 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A row: CPU seconds of a request, or of an event and the watch that gets it. `goal`: the
-    ratios asked for (direct, aggregated). `note`: what is to be said of it below the table."""
+    """A row: the CPU seconds of a request, or of an event and a watch that receives it.
+
+    `goal`: the required ratios (direct, aggregated). `note`: a remark below the table."""
 
     name: str
     oracle: float
@@ -35,12 +36,12 @@ class Figure:
 
     @property
     def ratios(self) -> tuple[Ratio, Ratio]:
-        """Direct, and through the aggregator."""
+        """The ratios, direct and through the aggregator."""
         return Ratio(self.oracle / max(self.direct, TINY), self.goal[0]), Ratio(self.oracle / max(self.aggregated, TINY), self.goal[1])
 
 
 def table(figures: list[Figure]) -> list[str]:
-    """The lines of the table."""
+    """Return the lines of the table."""
     lines = ["| work | kube-apiserver | direct | ratio (goal) | aggregated | ratio (goal) |", "|---|---|---|---|---|---|"]
     for one in figures:
         direct, aggregated = one.ratios
@@ -50,8 +51,8 @@ def table(figures: list[Figure]) -> list[str]:
 
 
 def put_into(text: str, lines: list[str]) -> str:
-    """The text with these lines between the marks BEGIN and END, which it has. Raises ValueError
-    when it has not."""
+    """Return the text with these lines between the marks BEGIN and END. Raises ValueError if it has
+    no marks."""
     before, first, rest = text.partition(BEGIN)
     _, last, after = rest.partition(END)
     if not first or not last:

@@ -1,9 +1,9 @@
-"""How much memory and time one server needs for many objects: `python -m tests.bench.scale
+"""Measure the memory and time that one server needs for many objects: `python -m tests.bench.scale
 [--objects N] [--changes N] [--folder DIR]`.
 
-Fills a database with Workloads of about 3 KiB, the last of which were changed so many times more,
-starts the management API server over it as a process, and prints how long that took until it
-answered, and its memory. Run by hand; the figures are in docs/benchmarks.md.
+It fills a database with Workloads of about 3 KiB, and changes the last ones this many times. It
+starts the management API server over it as a process, and prints the time until it answered, and
+its memory. Run it by hand; the figures are in docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MIB = 1 << 20
 
 
 def main() -> None:
-    """The command."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.scale", description=__doc__)
     parser.add_argument("--objects", type=int, default=100_000, help="how many Workloads there are (default 100000)")
     parser.add_argument("--changes", type=int, default=20_000, help="how many changes there were since (default 20000)")
@@ -48,7 +48,7 @@ def main() -> None:
 
 
 async def measure(folder: Path, objects: int, changes: int) -> Sequence[str]:
-    """Fill, start, look."""
+    """Fill the database, start the server, and measure."""
     server = Server(folder)
     if not server.database.exists():
         await fill(server.database, objects, changes)
@@ -68,7 +68,7 @@ async def measure(folder: Path, objects: int, changes: int) -> Sequence[str]:
 
 
 async def fill(database: Path, objects: int, changes: int) -> None:
-    """One commit an object, as requests make them."""
+    """Fill the database with one commit per object, as requests do."""
     async with opened(SQLiteStore(database, synchronous="off")) as store:
         for first in range(0, objects + changes, AT_ONCE):
             numbers = range(first, min(first + AT_ONCE, objects + changes))
@@ -76,12 +76,12 @@ async def fill(database: Path, objects: int, changes: int) -> None:
 
 
 def key(number: int) -> str:
-    """Where the object is."""
+    """Return the key of the object."""
     return WORKLOADS.key(f"tenant-{number % TENANTS}", f"w-{number:06}")
 
 
 def stored(number: int, generation: int) -> bytes:
-    """A Workload as the server would have stored it, with managedFields and a status."""
+    """Return a Workload as the server stores it, with managedFields and a status."""
     obj = workload(WORKLOADS.group, f"w-{number:06}", rare=number % 100 == 0)
     obj["metadata"]["annotations"]["example.com/padding"] = "x" * 330
     obj["metadata"] |= {
@@ -98,12 +98,12 @@ def stored(number: int, generation: int) -> bytes:
 
 
 def owned(obj: dict[str, Any]) -> dict[str, Any]:
-    """Fields of the spec, as managedFields name them."""
+    """Return the fields of the spec in the form of managedFields."""
     return {"f:spec": {f"f:{name}": {} for name in obj["spec"]}}
 
 
 def memory(pid: int, name: str) -> float:
-    """A figure of the process from /proc, in MiB."""
+    """Return a figure of the process from /proc, in MiB."""
     line = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith(f"{name}:"))
     return int(line.split()[1]) / 1024
 

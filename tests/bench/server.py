@@ -1,5 +1,5 @@
-"""The management API server as a process, as tests.faults.server has it, which looks for garbage as
-seldom as `serve`."""
+"""Run the management API server as in tests.faults.server, with garbage collections as rare as in
+`serve`."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""A source of machines that are not there: as many hosts as asked for, provisioned at once, and
-changed so often a second.
+"""Provide machines that do not exist: any number of hosts, provisioned at once, and changed at a
+given rate.
 
-Loaded by the controllers' own process through its entry point (see `install`). Each change puts the
-time of CLOCK_MONOTONIC, which processes of one machine share, into the host's hostname: whoever
-sees it knows how long it took.
+The controllers' own process loads it through its entry point (see `install`). Each change writes
+the time of CLOCK_MONOTONIC, which all processes of a machine share, into the host's hostname. So a
+reader can compute how long the change took to arrive.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 
 PROVISIONER = "bench.example.com/synthetic"
 KINDS = 8
-"""Kinds of hardware, as a fleet that was bought over the years has."""
+"""The number of kinds of hardware, as in a fleet that was bought over years."""
 
 
 class Parameters(Model):
-    """How many hosts, and how often one of those in use changes."""
+    """The number of hosts, and the rate at which hosts in use change."""
 
     model_config = ConfigDict(extra="forbid")
     hosts: int = 10
@@ -47,7 +47,8 @@ class Parameters(Model):
 
 
 _machines: dict[str, dict[str, ProviderHost]] = {}
-"""The hosts by class: they outlive the provider, which is made anew when its parameters change."""
+"""The hosts by class. They outlive the provider, which is created again when its parameters
+change."""
 
 
 class SyntheticProvider(Provider):
@@ -75,7 +76,7 @@ class SyntheticProvider(Provider):
         await asyncio.Event().wait()
 
     async def _change(self, every: float) -> None:
-        """Changes one host in use after the other, evenly in time."""
+        """Change one host in use after the other, at a steady rate."""
         due = time.monotonic()
         while True:
             for host in [host for host in self._hosts.values() if host.consumer is not None]:
@@ -135,7 +136,7 @@ class SyntheticProvider(Provider):
 
 
 def machine(class_name: str, number: int) -> ProviderHost:
-    """One free host, about 3 KiB, as an inspected server is."""
+    """Return one free host, about 3 KiB, like an inspected server."""
     name, kind = f"node-{number:05}", number % KINDS
     nics = [
         {"name": f"eth{port}", "mac": f"00:00:{number >> 8:02x}:{number & 255:02x}:00:{port:02x}", "speedGbps": 25} for port in range(4)
@@ -171,8 +172,7 @@ def machine(class_name: str, number: int) -> ProviderHost:
 
 
 def install(folder: Path) -> None:
-    """Makes a folder that, put on PYTHONPATH, lets the provider be found as one that was
-    installed."""
+    """Create a folder that makes the provider look installed when it is on PYTHONPATH."""
     info = folder / "bench_synthetic-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bench-synthetic\nVersion: 1.0\n")

@@ -1,5 +1,4 @@
-"""What is measured: a place that serves the objects, the processes that work for it, and requests
-to it."""
+"""Define a measured target: a server of the objects, its processes, and requests to it."""
 
 from __future__ import annotations
 
@@ -20,11 +19,12 @@ __all__ = ["IDENTITY", "TIMEOUT", "Files", "Target", "client_context"]
 TIMEOUT = ClientTimeout(total=120)
 CONNECTIONS = 128
 IDENTITY = {"Accept-Encoding": "identity"}
-"""Unless a request says otherwise: aiohttp asks for gzip by itself."""
+"""The default header: aiohttp asks for gzip by itself."""
 
 
 def client_context(authority: str, certificate: str, key: str) -> ssl.SSLContext:
-    """TLS with verification and a client certificate; all three are paths."""
+    """Return a TLS context with verification and a client certificate. All three arguments are
+    paths."""
     context = ssl.create_default_context(cafile=authority)
     context.load_cert_chain(certificate, key)
     return context
@@ -41,8 +41,10 @@ class Files:
 
 @dataclass
 class Target:
-    """`root`: the URL under which the resource's namespaces are, such as https://…/apis/G/V.
-    `pids`: everything that works for it."""
+    """A target.
+
+    `root`: the URL that contains the resource's namespaces, such as https://…/apis/G/V. `pids`: all
+    processes that work for it."""
 
     name: str
     root: str
@@ -61,7 +63,7 @@ class Target:
         await self.session.close()
 
     async def request(self, method: str, path: str, *, body: bytes | None = None, headers: dict[str, str] | None = None) -> bytes:
-        """The body of a request that has to succeed."""
+        """Return the body of the answer to a request that must succeed."""
         async with self.session.request(method, self.root + path, data=body, headers=headers) as response:
             answer = await response.read()
             if response.status >= 300:
@@ -69,7 +71,8 @@ class Target:
             return answer
 
     async def cpu_of(self, calls: range, work: Callable[[int], Awaitable[Any]], *, at_once: int = 16) -> float:
-        """CPU seconds per call of `work` with each of these numbers, so many at once."""
+        """Return the CPU seconds per call of `work` with each of these numbers, `at_once` at a
+        time."""
         numbers = iter(calls)
 
         async def worker() -> None:

@@ -1,5 +1,5 @@
-"""A tenant at full throttle beside a server, in a process of its own (tests.bench.greedy), and
-tenants' certificates."""
+"""Run a tenant at full load in a process of its own (tests.bench.greedy), and create tenants'
+certificates."""
 
 from __future__ import annotations
 
@@ -32,19 +32,20 @@ def certify(folder: Path, authority: Authority, tenants: Mapping[str, str]) -> N
 
 
 def files(folder: Path, tenant: str) -> tuple[str, str]:
-    """What `certify` has written: the authority's certificate, and the tenant's with its key."""
+    """Return the files of `certify`: the authority's certificate, and the tenant's with its key."""
     return str(folder / CA), str(folder / f"{tenant}.pem")
 
 
 async def start(module: str, *arguments: str) -> asyncio.subprocess.Process:
-    """A module of the benchmarks as a process with pipes."""
+    """Start a module of the benchmarks as a process with pipes."""
     return await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", module, *arguments), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
 
 
 class Greedy:
-    """The tenant at work for the time of the block. `answers`: by status, afterwards."""
+    """The greedy tenant, running for the duration of the block. `answers`: by status,
+    afterwards."""
 
     def __init__(self, folder: Path, url: str, tenant: str, connections: int = CONNECTIONS) -> None:
         self.answers: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""WATCH: what an event costs per watch that gets it, with many watches and a steady stream of
+"""Measure the cost of an event per watch that receives it, with many watches and a steady stream of
 changes."""
 
 from __future__ import annotations
@@ -24,16 +24,19 @@ if TYPE_CHECKING:
 __all__ = ["Deliveries", "deliveries"]
 
 QUIET_SECONDS = 5.0
-"""After so long without an event nothing more is expected: kube-apiserver ends watches that it
-cannot serve fast enough."""
+"""The seconds without an event after which no more are expected.
+
+kube-apiserver ends watches that it cannot serve fast enough."""
 POLL = 0.05
 
 
 @dataclass(frozen=True)
 class Deliveries:
-    """`cpu`: seconds of the server's CPU per event and watch that got it, the writes' own taken
-    off. `rate`: events a second that came about. `received`: the part of what should have been
-    delivered that was."""
+    """The result of a measurement.
+
+    `cpu`: the seconds of the server's CPU per event and watch that received it, without the cost of
+    the writes. `rate`: the actual events per second. `received`: the fraction of the expected
+    events that was delivered."""
 
     cpu: float
     rate: float
@@ -41,7 +44,7 @@ class Deliveries:
 
 
 async def deliveries(target: Target, *, watchers: int, rate: float, seconds: float, objects: int) -> Deliveries:
-    """Change objects `rate` times a second, with watches, and without before and after, and
+    """Change objects `rate` times per second, with watches, and without them before and after, and
     compare."""
     events = round(rate * seconds)
     async with _Writer(target, objects) as writer:
@@ -54,25 +57,25 @@ async def deliveries(target: Target, *, watchers: int, rate: float, seconds: flo
             watched = cpu_seconds(target.pids) - used
             lasted = max(took, time.monotonic() - started)
         alone.append((await writer.write(events, rate))[0])
-    # The lesser of two: what disturbs adds to it.
+    # The lesser of the two is used, because disturbances only add to it.
     return Deliveries(max(watched - min(alone), 0.0) / received, events / lasted, received / (events * watchers))
 
 
 class _Writer:
-    """Changes one object after the other at a steady pace."""
+    """Changes one object after the other at a steady rate."""
 
     def __init__(self, target: Target, objects: int) -> None:
         self._target, self._objects, self._number = target, objects, 0
 
     async def __aenter__(self) -> _Writer:
-        await self._change()  # the connection is there, and what is loaded lazily is loaded
+        await self._change()  # opens the connection, and loads what is loaded lazily
         return self
 
     async def __aexit__(self, *exc: object) -> None:
         return None
 
     async def write(self, events: int, rate: float) -> tuple[float, float]:
-        """CPU seconds of the server and seconds that it took."""
+        """Write the changes. Return the CPU seconds of the server, and the seconds that it took."""
         used, started = cpu_seconds(self._target.pids), time.monotonic()
         async with asyncio.TaskGroup() as group:
             for number in range(events):
@@ -98,7 +101,7 @@ class _Watching:
         self._process = process
 
     async def line(self) -> str:
-        """What it says next."""
+        """Return the next line of its output."""
         assert self._process.stdout is not None, "it was started with a pipe"
         text = (await self._process.stdout.readline()).decode().strip()
         if not text:
@@ -106,13 +109,13 @@ class _Watching:
         return text
 
     async def count(self) -> int:
-        """Events received by all watches together."""
+        """Return the number of events received by all watches together."""
         assert self._process.stdin is not None, "it was started with a pipe"
         self._process.stdin.write(b"\n")
         return int(await self.line())
 
     async def wait_for(self, wanted: int) -> int:
-        """Returns the number of events received when these are all, or no more come."""
+        """Return the number of received events when it reaches `wanted`, or when no more arrive."""
         found, changed = await self.count(), time.monotonic()
         while found < wanted and time.monotonic() - changed < QUIET_SECONDS:
             await asyncio.sleep(POLL)
@@ -126,7 +129,7 @@ class _Watching:
 
 @asynccontextmanager
 async def _watching(target: Target, watchers: int) -> AsyncIterator[_Watching]:
-    """So many watches of all objects, from now on."""
+    """Run this many watches of all objects, from now on."""
     url = urlsplit(target.root)
     revision = orjson.loads(await target.request("GET", f"{ALL}?limit=1"))["metadata"]["resourceVersion"]
     path = f"{url.path}{ALL}?watch=1&resourceVersion={revision}"

@@ -1,8 +1,8 @@
-"""Many watches in a process of their own, read as cheaply as can be: `python -m
+"""Run many watches in a process of their own, with the least reading cost: `python -m
 tests.bench.watchers HOST PORT CA CRT KEY PATH COUNT`.
 
-Prints "ready" when every watch has begun, the number of events received so far for each line on
-stdin, and ends with stdin. Events are counted by their first bytes in the stream; nothing is
+It prints "ready" when every watch has begun, and the number of events received so far for each line
+on stdin. It ends with stdin. Events are counted by their first bytes in the stream; nothing is
 decoded.
 """
 
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 EVENT = b'{"type":"MODIFIED"'
 CONNECT_SECONDS = 120.0
 AT_ONCE = 32
-"""Handshakes under way."""
+"""The number of concurrent handshakes."""
 
 
 class Count:
-    """What all watches have received, and which of them have begun or ended."""
+    """The events that all watches have received, and which watches have begun or ended."""
 
     def __init__(self) -> None:
         self.events = self.ended = 0
@@ -42,11 +42,11 @@ class Watch(asyncio.Protocol):
         self.begun: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Asks."""
+        """Send the request."""
         cast("asyncio.Transport", transport).write(self._request)
 
     def data_received(self, data: bytes) -> None:
-        """Counts."""
+        """Count the events."""
         if not self.begun.done():
             if data.startswith(b"HTTP/1.1 200"):
                 self.begun.set_result(None)
@@ -56,14 +56,14 @@ class Watch(asyncio.Protocol):
         self._rest = data[1 - len(EVENT) :]
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """A watch that ends before its time is told of."""
+        """Report a watch that ends early."""
         self._count.ended += 1
         if not self.begun.done():
             self.begun.set_exception(ConnectionError("the connection was closed"))
 
 
 async def main(arguments: Sequence[str]) -> None:
-    """The command."""
+    """Run the command."""
     host, port, authority, certificate, key, path, count = arguments
     request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nAccept: application/json\r\n\r\n".encode()
     context, total = client_context(authority, certificate, key), Count()

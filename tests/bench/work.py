@@ -1,5 +1,6 @@
-"""The kinds of work: a row of the table each. An object is about 3 KiB, as a Workload with its
-status is, in one of 50 namespaces."""
+"""Define the kinds of work, each of which is a row of the table.
+
+An object is about 3 KiB, like a Workload with its status, in one of 50 namespaces."""
 
 from __future__ import annotations
 
@@ -25,26 +26,26 @@ TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
 GZIP = {"Accept-Encoding": "gzip"}
 ALL = f"/{WORKLOADS.plural}"
 NEW = 1_000_000
-"""Numbers of objects that are made by what is measured begin here."""
+"""The first number of objects that a measurement creates."""
 
 
 def namespace(number: int) -> str:
-    """Where the object of this number is."""
+    """Return the namespace of the object with this number."""
     return f"bench-{number % NAMESPACES:02}"
 
 
 def collection(number: int) -> str:
-    """The path of its namespace's objects."""
+    """Return the path of the objects in the object's namespace."""
     return f"/namespaces/{namespace(number)}/{WORKLOADS.plural}"
 
 
 def place(number: int) -> str:
-    """Its path."""
+    """Return the path of the object."""
     return f"{collection(number)}/w-{number:06}"
 
 
 def workload(group: str, name: str, *, rare: bool) -> dict[str, Any]:
-    """One object, about 3 KiB encoded; a third of it is metadata."""
+    """Return one object, about 3 KiB encoded; a third of it is metadata."""
     racks = [f"rack-{number:03}.example.com" for number in range(64)]
     return {
         "apiVersion": f"{group}/{WORKLOADS.version}",
@@ -64,7 +65,7 @@ def workload(group: str, name: str, *, rare: bool) -> dict[str, Any]:
 
 
 async def fill(target: Target, count: int) -> None:
-    """Makes the objects, of which 1 % are labelled rare."""
+    """Create the objects, of which 1 % are labelled rare."""
 
     async def make(number: int) -> None:
         obj = workload(target.group, f"w-{number:06}", rare=(number + number // NAMESPACES) % 100 == 0)
@@ -75,9 +76,11 @@ async def fill(target: Target, count: int) -> None:
 
 @dataclass(frozen=True)
 class Row:
-    """One kind of work. `repeat`: how many requests are measured. `goal`: the ratios asked for
-    (direct, through the aggregator). `work(target, objects)` makes the request of a number; all
-    numbers are different, whatever is measured."""
+    """One kind of work.
+
+    `repeat`: the number of measured requests. `goal`: the required ratios (direct, through the
+    aggregator). `work(target, objects)` returns a function that sends the request of a number; the
+    numbers never repeat in any measurement."""
 
     name: str
     repeat: int

@@ -1,9 +1,10 @@
-"""What a conformance case is: requests as data, and where the two sides may differ for a written
-reason.
+"""Define conformance cases: requests as data, and differences between the two sides that a written
+reason allows.
 
-Texts in paths and bodies may hold `{ns}`, the case's own namespace, in paths `{seconds}`, how long
-watches last, and `${step:path}`, a value of an earlier answer's body by the step's name, such as
-`${made:metadata.resourceVersion}`, or with `|` between keys that hold dots.
+Texts in paths and bodies may contain `{ns}`, the case's own namespace. Paths may contain
+`{seconds}`, the duration of watches. `${step:path}` is a value of an earlier answer's body by the
+step's name, such as `${made:metadata.resourceVersion}`. Keys that contain dots are separated by
+`|`.
 """
 
 from __future__ import annotations
@@ -47,17 +48,17 @@ CLASSES = f"{ROOT}/workloadclasses"
 MERGE, JSON_PATCH, APPLY = "application/merge-patch+json", "application/json-patch+json", "application/apply-patch+yaml"
 
 Body = Any
-"""A JSON-shaped value, or str or bytes to send as they are."""
+"""A JSON-shaped value, or str or bytes that are sent unchanged."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One request. `name`: how differences and later steps call it; its number when empty.
+    """One request.
 
-    `watch`: open a stream under this name; its events are what a step with `collect` of that name
-    compares, read to the stream's end. `quiet`: only the status code is compared, for steps that
-    prepare. `part`: makes of the body of an answer without error what is compared, where the rest
-    is about what only one side has."""
+    `name`: the name in differences and later steps; the step's number if empty. `watch`: open a
+    stream under this name; a step with `collect` of that name compares its events, read to the
+    stream's end. `quiet`: only the status code is compared, for preparing steps. `part`: extracts
+    what is compared from the body of an answer without error; the rest exists on one side only."""
 
     method: str
     path: str
@@ -72,12 +73,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """Steps to do on both sides, one after the other. `name` is unique within its module.
+    """The steps to perform on both sides, one after the other.
 
-    `allowed`: pattern (fnmatch) of a difference's path → why it may be. A pattern that no
-    difference matches fails the case, so that none outlives its reason. `same`: patterns of paths
-    that are not compared because they cannot be the same, such as a hash of the server's own
-    document. `messages`: also compare the text of Status messages."""
+    `name` is unique within its module. `allowed`: pattern (fnmatch) of a difference's path → the
+    reason for it. A pattern that matches no difference fails the case, so no pattern outlives its
+    reason. `ignored`: patterns of paths that are not compared because they cannot be the same, such
+    as a hash of the server's own document. `messages`: also compare the text of Status messages."""
 
     name: str
     steps: tuple[Step, ...]
@@ -87,7 +88,7 @@ class Case:
 
 
 def gadget(name: str = "one", *, meta: Mapping[str, Any] | None = None, **spec: Any) -> dict[str, Any]:
-    """A Gadget to send; `meta`: more metadata."""
+    """Return a Gadget to send. `meta`: additional metadata."""
     found: dict[str, Any] = {
         "apiVersion": "conformance.example.com/v1",
         "kind": "Gadget",
@@ -97,56 +98,56 @@ def gadget(name: str = "one", *, meta: Mapping[str, Any] | None = None, **spec: 
 
 
 def status_of(name: str, **status: Any) -> dict[str, Any]:
-    """A Gadget with a status to send."""
+    """Return a Gadget with a status to send."""
     return {**gadget(name), "status": status}
 
 
 def accept(media: str) -> dict[str, str]:
-    """An Accept header."""
+    """Return an Accept header."""
     return {"Accept": media}
 
 
 def get(path: str, name: str = "", headers: Mapping[str, str] | None = None, part: Callable[[Any], Any] | None = None) -> Step:
-    """GET."""
+    """Return a GET."""
     return Step("GET", path, headers=headers or {}, name=name, part=part)
 
 
 def post(path: str, body: Body, name: str = "", *, headers: Mapping[str, str] | None = None, quiet: bool = False) -> Step:
-    """POST of JSON unless the headers say otherwise."""
+    """Return a POST of JSON, unless the headers override it."""
     return Step("POST", path, body, headers or {}, name, quiet=quiet)
 
 
 def put(path: str, body: Body, name: str = "", *, headers: Mapping[str, str] | None = None) -> Step:
-    """PUT of JSON unless the headers say otherwise."""
+    """Return a PUT of JSON, unless the headers override it."""
     return Step("PUT", path, body, headers or {}, name)
 
 
 def delete(path: str, body: Body = None, name: str = "", *, headers: Mapping[str, str] | None = None, quiet: bool = False) -> Step:
-    """DELETE, with DeleteOptions if they are given."""
+    """Return a DELETE, with DeleteOptions if they are given."""
     return Step("DELETE", path, body, headers or {}, name, quiet=quiet)
 
 
 def merge(path: str, body: Body, name: str = "") -> Step:
-    """PATCH by merge patch."""
+    """Return a PATCH by merge patch."""
     return Step("PATCH", path, body, {"Content-Type": MERGE}, name)
 
 
 def json_patch(path: str, body: Body, name: str = "") -> Step:
-    """PATCH by JSON patch."""
+    """Return a PATCH by JSON patch."""
     return Step("PATCH", path, body, {"Content-Type": JSON_PATCH}, name)
 
 
 def apply(path: str, body: Body, name: str = "", *, manager: str = "anna", force: bool = False, more: str = "") -> Step:
-    """PATCH by server-side apply."""
+    """Return a PATCH by server-side apply."""
     query = f"?fieldManager={manager}{'&force=true' if force else ''}{more}"
     return Step("PATCH", path + query, body, {"Content-Type": APPLY}, name)
 
 
 def watch(path: str, query: str = "", name: str = "w", headers: Mapping[str, str] | None = None) -> Step:
-    """Open a watch; `collect` reads it."""
+    """Return a step that opens a watch. `collect` reads it."""
     return Step("GET", f"{path}?watch=true&timeoutSeconds={{seconds}}{query}", headers=headers or {}, name=name, watch=True)
 
 
 def collect(name: str = "w") -> Step:
-    """Read the events of a watch to its end."""
+    """Return a step that reads the events of a watch to its end."""
     return Step("", "", name=name, collect=True)

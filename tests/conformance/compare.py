@@ -1,5 +1,4 @@
-"""Two sides' normalised outcomes of a case: the differences, and what the case says of them.
-Pure."""
+"""Compare two sides' normalised outcomes of a case, and apply the case's allowed differences."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ __all__ = ["Difference", "Verdict", "differences", "judge"]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A place where the two are not the same. None: nothing there."""
+    """A place where the two sides differ. None: nothing is there."""
 
     path: str
     oracle: Any
@@ -29,7 +28,7 @@ class Difference:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a case. `wrong`: differences without a reason, `stale`: reasons without a
+    """The result of a case. `wrong`: differences without a reason. `stale`: reasons without a
     difference."""
 
     case: str
@@ -62,7 +61,7 @@ def judge(name: str, case: Case, oracle: Mapping[str, Any], ours: Mapping[str, A
 
 
 def differences(oracle: Any, ours: Any, path: str = "") -> Iterator[Difference]:
-    """Where two JSON-shaped values differ, from the root down."""
+    """Yield the differences between two JSON-shaped values, from the root down."""
     if isinstance(oracle, dict) and isinstance(ours, dict):
         if _answered_otherwise(oracle, ours):
             oracle, ours = ({key: side.get(key, _ABSENT) for key in ("status", "content-type")} for side in (oracle, ours))
@@ -78,8 +77,9 @@ def differences(oracle: Any, ours: Any, path: str = "") -> Iterator[Difference]:
 
 
 def _answered_otherwise(oracle: dict[str, Any], ours: dict[str, Any]) -> bool:
-    """Whether these are answers of which one is an error or plain text and the other is not: the
-    rest would differ throughout."""
+    """Return whether only one of two answers is an error or plain text.
+
+    The rest would then differ everywhere."""
     if "body" not in oracle and "body" not in ours:
         return False
     return oracle.get("status") != ours.get("status") or isinstance(oracle.get("body"), str) is not isinstance(ours.get("body"), str)
@@ -98,7 +98,7 @@ def _any(path: str, patterns: Sequence[str]) -> bool:
 
 
 def _texts(value: Any) -> int:
-    """How many messages an outcome has."""
+    """Return the number of messages in an outcome."""
     if isinstance(value, dict):
         return sum(_texts(item) for item in value.values()) + ("message" in value and "reason" in value)
     return sum(map(_texts, value)) if isinstance(value, list) else 0

@@ -1,5 +1,7 @@
-"""One control plane and one of our servers for all selected cases, which run a few at a time; the
-report is written at the end."""
+"""Provide one control plane and one of our servers for all selected cases, and write the report at
+the end.
+
+The cases run concurrently."""
 
 from __future__ import annotations
 
@@ -30,11 +32,11 @@ REPORT = ROOT / ".cache/conformance/report.txt"
 SUITE_SECONDS = 600
 ATTEMPTS = range(len(WATCH_SECONDS))
 PARALLEL = 12
-"""Cases at a time: most of the longer ones wait for the end of a watch."""
+"""The number of concurrent cases. Most of the longer ones wait for the end of a watch."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The first case waits for the servers and for all the others."""
+    """Allow more time: the first case waits for the servers and for all the others."""
     for item in items:
         if HERE in item.path.parents and "verdicts" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.real)
@@ -43,7 +45,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def verdicts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Verdict]:
-    """What became of every selected case, by name."""
+    """Return the verdicts of all selected cases, by name."""
     wanted = [str(item.callspec.params["name"]) for item in request.session.items if isinstance(item, pytest.Function) and _has_name(item)]
     tools = Path(subprocess.run([ROOT / "hack/tools/build"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
     folder = tmp_path_factory.mktemp("conformance")
@@ -57,7 +59,7 @@ def verdicts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 def judge_all(names: Sequence[str], oracle: Side, ours: Side) -> dict[str, Verdict]:
-    """Do the cases on both sides."""
+    """Perform the cases on both sides."""
     cases = all_cases()
 
     def one(item: tuple[int, str]) -> Verdict:
@@ -75,12 +77,13 @@ def judge_all(names: Sequence[str], oracle: Side, ours: Side) -> dict[str, Verdi
 
 
 def _namespace(number: int, attempt: int) -> str:
-    """A namespace of its own for each attempt at a case: nothing is left of the one before."""
+    """Return a namespace for each attempt at a case, so that no objects of an earlier attempt
+    remain."""
     return f"c{number}-{attempt}"
 
 
 def _namespaces(names: Sequence[str]) -> Iterator[str]:
-    """The namespaces of cases: only those with a watch may need another attempt."""
+    """Yield the namespaces of cases. Only cases with a watch may need another attempt."""
     cases = all_cases()
     for number, name in enumerate(names):
         watches = any(step.watch for step in cases[name].steps)

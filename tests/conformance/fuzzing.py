@@ -1,5 +1,4 @@
-"""The product's own kinds with all their rules behind a real port, for requests that nobody would
-write."""
+"""Serve the product's own kinds with all their rules on a real port, for random requests."""
 
 from __future__ import annotations
 
@@ -24,7 +23,7 @@ __all__ = ["expect_no_failure", "serving"]
 
 @contextmanager
 def serving(folder: Path) -> Iterator[tuple[Side, Path, pki.WrittenPair]]:
-    """(the server for its owner, the file of its authority, the owner's certificate)."""
+    """Yield (the server for its owner, the file of its authority, the owner's certificate)."""
     authority = pki.Authority("fuzz")
     bundle = folder / "ca.crt"
     bundle.write_bytes(authority.certificate)
@@ -36,8 +35,9 @@ def serving(folder: Path) -> Iterator[tuple[Side, Path, pki.WrittenPair]]:
 
 
 def expect_no_failure(answer: Answer) -> None:
-    """Whatever is asked, a failure is the client's, and every failure is a Status. A
-    resourceVersion of the future may time out."""
+    """Assert that every failure is the client's, and is a Status.
+
+    A resourceVersion of the future may time out."""
     if answer.status < 400 or not answer.body:
         return
     body = decoded(answer)

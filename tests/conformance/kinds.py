@@ -1,8 +1,8 @@
-"""The kinds that both sides serve: a Gadget with all that a schema can say, and our own kinds
-without their special rules.
+"""Define the kinds that both sides serve: a Gadget with every feature of a schema, and our own
+kinds without their special rules.
 
-`definition` makes the CustomResourceDefinition for the kube-apiserver of the very Resource that our
-server is given.
+`definition` generates the kube-apiserver's CustomResourceDefinition from the same Resource that our
+server uses.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Port(Model):
 
 
 class Template(Model):
-    """An object with one manager as a whole."""
+    """An object that one manager owns as a whole."""
 
     model_config = ATOMIC
 
@@ -77,7 +77,7 @@ class GadgetSpec(Model):
 
 
 class GadgetStatus(Model):
-    """What became of it."""
+    """The state of a Gadget."""
 
     phase: str | None = None
     count: int | None = None
@@ -85,7 +85,7 @@ class GadgetStatus(Model):
 
 
 class Gadget(Model):
-    """Something to ask for."""
+    """A namespaced kind with every feature."""
 
     api_version: str | None = None
     kind: str | None = None
@@ -137,10 +137,10 @@ KINDS = (
 
 
 def definition(resource: Resource) -> dict[str, Any]:
-    """The CustomResourceDefinition of a kind."""
+    """Return the CustomResourceDefinition of a kind."""
     schema = copy.deepcopy(structural_schema(resource))
     if "spec" in schema["properties"] and "spec" not in schema.get("required", ()):
-        # made by a factory in the model, of which a JSON schema says nothing
+        # a factory in the model creates it, which a JSON schema cannot express
         schema["properties"]["spec"]["default"] = {}
     version: dict[str, Any] = {
         "name": resource.version,

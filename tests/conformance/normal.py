@@ -1,9 +1,9 @@
-"""From answers to what is compared: values that differ between any two runs become names by their
-order, the rest stays. Pure.
+"""Normalise answers for the comparison: values that differ between any two runs become names by
+their order.
 
-Within one case a uid, resourceVersion or generated name is known by when it was first seen, so that
-"unchanged" and "changed" compare. A collection's resourceVersion is that of a whole server, on
-which other cases write at the same time; it has no name.
+Within one case, the name of a uid, resourceVersion or generated name depends on when it was first
+seen, so that "unchanged" and "changed" compare. A collection's resourceVersion belongs to the whole
+server, on which other cases write at the same time. It gets no name.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Normal:
         self._names: dict[str, dict[str, str]] = {}
 
     def answer(self, answer: Answer, part: Callable[[Any], Any] | None = None) -> dict[str, Any]:
-        """Status, headers that matter, and body, or what `part` makes of it."""
+        """Return the status, the compared headers, and the body or `part` of it."""
         body = decoded(answer)
         found: dict[str, Any] = {"status": answer.status}
         for header in HEADERS:
@@ -45,24 +45,26 @@ class Normal:
         for header in ("etag", "retry-after"):
             if header in answer.headers:
                 found[header] = "present"
-        # no client minds white space in errors
+        # white space in errors is irrelevant to clients
         if isinstance(body, dict | list) and answer.status < 400:
             found["indented"] = "content-encoding" not in found and answer.body.startswith((b"{\n", b"[\n"))
         found["body"] = self.value(part(body) if part is not None and body is not None and answer.status < 400 else body)
         return found
 
     def events(self, answer: Answer) -> list[Any]:
-        """The frames of a watch, or the answer if it is none. Bookmarks but that of the initial
-        events come when the server likes: they are left out."""
+        """Return the frames of a watch, or the answer if it is no watch.
+
+        Bookmarks except that of the initial events are omitted, because their time is the server's
+        choice."""
         frames = [json.loads(line) for line in answer.body.splitlines()]
         if not all("object" in frame for frame in frames):
             return [self.answer(answer)]
         return [self.value(frame) for frame in frames if not _is_progress(frame)]
 
     def value(self, value: Any, key: str = "", *, collection: bool = False) -> Any:
-        """One JSON-shaped value."""
+        """Return one normalised JSON-shaped value."""
         if isinstance(value, dict):
-            # no details, or empty ones
+            # no details equal empty ones
             value = {k: v for k, v in value.items() if k != "details" or v}
             inside = "items" in value or "rows" in value or value.get("type") == "BOOKMARK"
             return {
@@ -91,19 +93,21 @@ class Normal:
 
 
 def _ordered(key: str, items: list[Any]) -> list[Any]:
-    """Lists whose order says nothing: kube-apiserver's is that of a Go map, or of registration."""
+    """Return lists in a fixed order if their order has no meaning.
+
+    kube-apiserver's order is that of a Go map, or of registration."""
     if key == "causes":
         return sorted(items, key=lambda cause: (cause.get("field", ""), cause["reason"], cause["message"]))
     if key == "resources":
         return sorted(items, key=lambda resource: str(resource.get("name")))
-    # ordered by time first, which may pass into the next second on one side only
+    # ordered by time first, and on one side only the time may pass into the next second
     if key == "managedFields":
         return sorted(items, key=lambda entry: (entry["manager"], entry["operation"], entry.get("subresource", "")))
     return sorted(items) if key == "verbs" else items
 
 
 def decoded(answer: Answer) -> Any:
-    """The body's value: of JSON or YAML, else its text."""
+    """Return the value of the body, decoded from JSON or YAML, else its text."""
     media = answer.headers.get("content-type", [""])[0].partition(";")[0]
     body = gzip.decompress(answer.body) if answer.headers.get("content-encoding") == ["gzip"] else answer.body
     if not body:

@@ -1,4 +1,4 @@
-"""Reasons that several cases share for why our answers may differ."""
+"""Define the reasons for allowed differences that several cases share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""The report: a line for each case, what is allowed to differ and why, and a table by area."""
+"""Render the report: a line for each case, the allowed differences with their reasons, and a table
+by area."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ __all__ = ["render"]
 
 
 def render(verdicts: Sequence[Verdict]) -> str:
-    """The whole text."""
+    """Return the whole text."""
     lines = ["Conformance: the same requests to kube-apiserver serving a CustomResourceDefinition and to metal3-workloads", ""]
     for verdict in sorted(verdicts, key=lambda v: v.case):
         lines.append(f"{_word(verdict):9} {verdict.case}")

@@ -1,4 +1,4 @@
-"""Does the steps of a case on one side."""
+"""Perform the steps of a case on one side."""
 
 from __future__ import annotations
 
@@ -17,18 +17,20 @@ if TYPE_CHECKING:
 __all__ = ["WATCH_SECONDS", "TooSlow", "outcome"]
 
 WATCH_SECONDS = (3, 15, 60)
-"""How long watches last: at first, and when the steps beside them took too much of that on a busy
-machine."""
+"""The durations of watches: of the first attempt, and of later ones on a busy machine.
+
+A later attempt is made when the steps beside a watch took too much of its time."""
 REFERENCE = re.compile(r"\$\{([\w-]+):([^}]+)\}")
 
 
 class TooSlow(Exception):
-    """A watch may have ended before all had happened that it was to tell of."""
+    """A watch may have ended before all expected changes."""
 
 
 def outcome(case: Case, namespace: str, side: Side, seconds: int) -> dict[str, Any]:
-    """The normalised answers by step, with watches of so many seconds. Raises TooSlow when the
-    other steps took half of that."""
+    """Return the normalised answers by step, with watches of this many seconds.
+
+    Raises TooSlow if the other steps took half of that."""
     run = _Run(namespace, side, seconds)
     try:
         return {f"{number}-{step.name}" if step.name else str(number): run.step(step) for number, step in enumerate(case.steps, 1)}
@@ -73,13 +75,13 @@ class _Run:
         return {"status": answer.status} if step.quiet else self.normal.answer(answer, step.part)
 
     def filled(self, text: str) -> str:
-        """With the namespace and values of earlier answers."""
+        """Return the text with the namespace and values of earlier answers."""
         return REFERENCE.sub(lambda found: str(self._lookup(found[1], found[2])), text.replace("{ns}", self.namespace))
 
     def _lookup(self, name: str, path: str) -> Any:
         value = self.answers[name]
         if isinstance(value, str):
-            value = json.loads(value)  # of an answer that does not say that it is JSON
+            value = json.loads(value)  # the answer has no JSON content type
         for part in path.split("|" if "|" in path else "."):
             value = value[int(part)] if isinstance(value, list) else value.get(part, f"no-{part}")
         return value

@@ -1,8 +1,8 @@
-"""Starts both sides: a kube-apiserver with etcd and the kinds' definitions, and our API server over
+"""Start both sides: a kube-apiserver with etcd and the kinds' definitions, and our API server over
 SQLite in a thread of this process.
 
 Both serve TLS under the same authority and know the same client certificate and namespaces. Ours
-has no controllers and, like the other, no rules of its own for any kind.
+has no controllers and, like the other, no special rules for any kind.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ __all__ = ["LEAVING", "MISSING", "kube_apiserver", "our_server", "prepare", "reg
 LEAVING = "leaving"
 """A namespace that is terminating, on both sides."""
 MISSING = "missing"
-"""A namespace that is on neither side."""
+"""A namespace that exists on neither side."""
 START_SECONDS = 60
 
 
 @contextmanager
 def kube_apiserver(tools: Path, root: Path) -> Iterator[Cluster]:
-    """A bare kube-apiserver, ended afterwards with its etcd."""
+    """Run a bare kube-apiserver, which ends with the block together with its etcd."""
     folder = Folder(root)
     folder.create()
     processes = Processes(folder.root)
@@ -68,8 +68,8 @@ def kube_apiserver(tools: Path, root: Path) -> Iterator[Cluster]:
 
 
 def _compact(etcd: Etcds) -> None:
-    """Forget the first revisions, as kube-apiserver does every five minutes: they are too old
-    then."""
+    """Compact the first revisions, as kube-apiserver does every five minutes, so that they are too
+    old."""
     context = ssl.create_default_context(cafile=str(etcd.ca))
     context.load_cert_chain(etcd.client.certificate, etcd.client.key)
     connection = http.client.HTTPSConnection("127.0.0.1", etcd.settings.client_port, context=context, timeout=START_SECONDS)
@@ -87,7 +87,7 @@ async def prepare(client: Client, namespaces: Sequence[str]) -> None:
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     await client.apply_all((f"{path}/{crd['metadata']['name']}", crd) for crd in map(definition, KINDS))
     await client.apply_all((f"/api/v1/namespaces/{name}", _namespace(name)) for name in (*namespaces, LEAVING))
-    # there is no namespace controller: it stays so
+    # it stays terminating, because there is no namespace controller
     await client.request("DELETE", f"/api/v1/namespaces/{LEAVING}")
 
     async def served() -> str | None:
@@ -99,8 +99,8 @@ async def prepare(client: Client, namespaces: Sequence[str]) -> None:
                 if error.code != HTTPStatus.NOT_FOUND:
                     raise
                 return f"{kind.plural} are not served yet"
-        # What is published last: without it apply does not know the kinds.
-        index = str(await client.get("/openapi/v3"))  # JSON that does not say so
+        # This is published last; without it, apply does not know the kinds.
+        index = str(await client.get("/openapi/v3"))  # JSON without a JSON content type
         return None if f"apis/{KINDS[0].api_version}" in index else "the kinds are not in /openapi/v3 yet"
 
     await wait_for("the kinds", served, seconds=START_SECONDS)
@@ -112,7 +112,7 @@ def _namespace(name: str) -> dict[str, Any]:
 
 @contextmanager
 def sides(cluster: Cluster, folder: Path) -> Iterator[tuple[Side, Side]]:
-    """(kube-apiserver, ours), for clients that are the cluster's administrator."""
+    """Yield (kube-apiserver, ours), for clients that are the cluster's administrator."""
     context = ssl.create_default_context(cadata=cluster.authority.certificate.decode("ascii"))
     context.load_cert_chain(cluster.admin.certificate, cluster.admin.key)
     with our_server(cluster.authority, folder) as port:
@@ -121,8 +121,9 @@ def sides(cluster: Cluster, folder: Path) -> Iterator[tuple[Side, Side]]:
 
 @contextmanager
 def our_server(authority: pki.Authority, folder: Path, kinds: Callable[[WatchCache], Sequence[Registry]] | None = None) -> Iterator[int]:
-    """Our API server in a thread with an event loop of its own; gives its port. `kinds`: what it
-    serves, if not KINDS."""
+    """Run our API server in a thread with an event loop of its own, and yield its port.
+
+    `kinds`: what it serves instead of KINDS."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="our API server")
     thread.start()
@@ -161,8 +162,8 @@ async def _started(authority: pki.Authority, folder: Path, kinds: Callable[[Watc
 
 
 async def _age(folder: Path) -> None:
-    """Give the storage a past that is compacted, as the other side's has: its first
-    resourceVersions are too old."""
+    """Give the storage a compacted past, as on the other side: its first resourceVersions are too
+    old."""
     store = SQLiteStore(folder / "db", synchronous="off")
     await store.start()
     try:
@@ -174,13 +175,13 @@ async def _age(folder: Path) -> None:
 
 
 def registries(cache: WatchCache) -> list[Registry]:
-    """The kinds without strategies, in the namespaces that there are."""
+    """Return registries of the kinds without strategies, in the existing namespaces."""
     admission = AdmissionChain([NamespaceLifecycle(_Namespaces())])
     return [Registry(kind, cache, admission=admission) for kind in KINDS]
 
 
 class _Namespaces:
-    """Every namespace but MISSING is there, and LEAVING is terminating."""
+    """Namespaces: every one except MISSING exists, and LEAVING is terminating."""
 
     async def get(self, name: str, *, live: bool = False) -> dict[str, Any] | None:
         phase = "Terminating" if name == LEAVING else "Active"

@@ -1,5 +1,7 @@
-"""The two servers as clients meet them: one request, or one stream, over TLS with a client
-certificate. Nothing is interpreted here."""
+"""Represent the two servers for clients: one request, or one stream, over TLS with a client
+certificate.
+
+Nothing is interpreted here."""
 
 from __future__ import annotations
 
@@ -17,14 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Side", "Stream"]
 
 SECONDS = 40.0
-"""The longest wait for a piece of an answer; everything here is to answer much sooner."""
+"""The longest wait for a part of an answer. All answers here are expected much sooner."""
 HARMLESS = "/?&=,;:$+!*'()%@-._~"
 DEFAULTS = {"User-Agent": "conformance/1.0", "Accept": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A response as it came. `headers`: every header, lower case, with all of its values."""
+    """An unmodified response. `headers`: every header, in lower case, with all of its values."""
 
     status: int
     headers: dict[str, list[str]]
@@ -39,14 +41,14 @@ class Stream:
     connection: http.client.HTTPSConnection
 
     def read(self) -> Answer:
-        """Everything up to its end."""
+        """Read the response to its end."""
         try:
             return Answer(self.response.status, _headers(self.response), self.response.read())
         finally:
             self.close()
 
     def close(self) -> None:
-        """Leave it. A response whose connection is not kept owns the socket itself."""
+        """Close it. A response whose connection is not kept owns the socket itself."""
         self.response.close()
         self.connection.close()
 
@@ -60,11 +62,11 @@ class Side:
     context: ssl.SSLContext = field(repr=False)
 
     def send(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Answer:
-        """One request on a connection of its own."""
+        """Send one request on a connection of its own."""
         return self.open(method, path, body, headers).read()
 
     def open(self, method: str, path: str, body: Any, headers: Mapping[str, str]) -> Stream:
-        """The same up to the response's headers."""
+        """Send one request, and return after the response's headers."""
         sent = {**DEFAULTS, **headers}
         data = _encoded(body)
         if data is not None and "Content-Type" not in sent:

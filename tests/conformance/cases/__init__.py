@@ -1,4 +1,4 @@
-"""The cases by area: a module each, with a tuple CASES."""
+"""Contain the cases by area: a module each, with a tuple CASES."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["all_cases"]
 
 
 def all_cases() -> dict[str, Case]:
-    """Every case under `area/name`."""
+    """Return every case under `area/name`."""
     found: dict[str, Case] = {}
     for module in pkgutil.iter_modules(__path__):
         for case in importlib.import_module(f"{__name__}.{module.name}").CASES:

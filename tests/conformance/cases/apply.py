@@ -1,5 +1,5 @@
-"""Server-side apply: creating, owning, conflicts, force, removal, and what is asked of the
-request."""
+"""Test server-side apply: creation, ownership, conflicts, force, removal, and the requirements of
+the request."""
 
 from __future__ import annotations
 

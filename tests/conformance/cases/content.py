@@ -1,4 +1,5 @@
-"""Representations: Accept lists, YAML, pretty, tables, metadata; compression; sizes of bodies."""
+"""Test representations: Accept lists, YAML, pretty, tables, metadata, compression, sizes of
+bodies."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ PROTOBUF = "application/vnd.kubernetes.protobuf"
 
 HEAD_ONLY = "what nobody reads is not compressed"
 GZIP = {"Accept-Encoding": "gzip"}
-"""Answers of more than 128 KiB are compressed for who names it."""
+"""The header with which answers of more than 128 KiB are compressed."""
 LARGE = post(GADGETS, gadget(free={"a": "0123456789abcdef" * 9000}), "made", quiet=True)
 
 

@@ -1,4 +1,4 @@
-"""POST: names, namespaces, defaults, dry runs, managers, bodies that do not fit."""
+"""Test POST: names, namespaces, defaults, dry runs, managers, unsuitable bodies."""
 
 from __future__ import annotations
 

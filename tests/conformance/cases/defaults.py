@@ -1,5 +1,7 @@
-"""Whose a default is: what a client left out, the server filled, and another client, or the same by
-another path, does not send either."""
+"""Test the ownership of defaults.
+
+A client omits a field, the server sets it, and another client, or the same one by another path,
+omits it as well."""
 
 from __future__ import annotations
 
@@ -25,8 +27,8 @@ MIGRATED = [
         },
     }
 ]
-"""What csaupgrade of client-go makes of a Gadget's managedFields: kubectl, Argo CD and Flux send it
-as a JSON patch."""
+"""The result of client-go's csaupgrade for a Gadget's managedFields. kubectl, Argo CD and Flux send
+it as a JSON patch."""
 
 
 def _migrate(manager: str) -> Step:

@@ -1,4 +1,4 @@
-"""DELETE: finalizers, propagation, preconditions, options in body and query, collections."""
+"""Test DELETE: finalizers, propagation, preconditions, options in body and query, collections."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Discovery and OpenAPI documents, of our group; what else a server has differs by nature."""
+"""Test discovery and OpenAPI documents of our group. The rest of a server's documents differs by
+nature."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ WEAK = "If-None-Match may name several tags, weak ones and any (RFC 9110, 13.1.2
 
 
 def _group(body: Any) -> Any:
-    """What aggregated discovery says of our group; its kinds are in no particular order."""
+    """Return the part of aggregated discovery for our group. Its kinds have no particular order."""
     items = [item for item in body["items"] if item["metadata"].get("name") == "conformance.example.com"]
     for version in (version for item in items for version in item["versions"]):
         version["resources"].sort(key=lambda resource: str(resource["resource"]))
@@ -25,12 +26,14 @@ def _group(body: Any) -> Any:
 
 
 def _groups(body: Any) -> Any:
-    """What the list of groups says of ours."""
+    """Return the part of the list of groups for our group."""
     return {**body, "groups": [group for group in body["groups"] if group["name"] == "conformance.example.com"]}
 
 
 def _known(name: str, tag: str, **more: Any) -> Case:
-    """Asks again with an If-None-Match of the tag's length; the tag itself is each side's own."""
+    """Return a case that repeats a request with an If-None-Match of the tag's length.
+
+    The tag itself differs between the sides."""
     headers = {**accept(AGGREGATED), "If-None-Match": tag}
     return Case(f"aggregated known by {name}", (get("/apis", headers=headers, part=_group),), **more)
 

@@ -1,5 +1,5 @@
-"""What few clients send, and every one may: nulls where a text is expected, empty and wrong
-parameters, texts that are no Unicode."""
+"""Test rare requests that every client may send: nulls instead of texts, empty and wrong
+parameters, invalid Unicode."""
 
 from __future__ import annotations
 

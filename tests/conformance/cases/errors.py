@@ -1,4 +1,4 @@
-"""Paths, methods and identities that are refused, each with its reason."""
+"""Test paths, methods and identities that are refused, each with its reason."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""OpenAPI documents of our group: paths, parameters, schemas, and how they are asked for and
-kept."""
+"""Test OpenAPI documents of our group: paths, parameters, schemas, and how they are requested and
+cached."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def _document_v2(body: Any) -> Any:
 
 
 def _paths(body: Any) -> Iterator[tuple[str, Any]]:
-    """The group's paths, and for each method all parameters by name, wherever and in whatever order
-    they stand."""
+    """Yield the group's paths and, for each method, all parameters by name, wherever they are
+    defined."""
     common = body.get("parameters", {})
     for path, methods in body["paths"].items():
         if path.startswith(f"/apis/{GROUP}/v1/"):
@@ -78,7 +78,7 @@ def _paths(body: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _index(body: Any) -> Any:
-    """What the index says of the group; it does not always say that it is JSON."""
+    """Return the index entry of the group. The index does not always have a JSON content type."""
     body = json.loads(body) if isinstance(body, str) else body
     entry = body["paths"][f"apis/{GROUP}/v1"]
     path, _, value = entry["serverRelativeURL"].partition("=")
@@ -86,7 +86,7 @@ def _index(body: Any) -> Any:
 
 
 def _none(_: Any) -> str:
-    """For documents whose content is compared elsewhere."""
+    """Return a placeholder for documents whose content is compared elsewhere."""
     return "<document>"
 
 

@@ -1,4 +1,5 @@
-"""PATCH: merge patch and JSON patch, formats that custom resources do not take, conflicts."""
+"""Test PATCH: merge patch and JSON patch, formats that custom resources do not accept,
+conflicts."""
 
 from __future__ import annotations
 

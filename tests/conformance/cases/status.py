@@ -1,4 +1,4 @@
-"""The status subresource: it writes nothing else, and nothing else writes it."""
+"""Test the status subresource: it writes nothing else, and nothing else writes it."""
 
 from __future__ import annotations
 

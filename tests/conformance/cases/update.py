@@ -1,4 +1,4 @@
-"""PUT: versions, identities, generation, no-op writes, what the system set."""
+"""Test PUT: versions, identities, generation, no-op writes, fields of the system."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HELD = {"finalizers": ["example.com/hold"]}
 
 
 def _put(body: dict[str, Any], name: str = "", query: str = "", **meta: Any) -> Step:
-    """A PUT of what was made, changed."""
+    """Return a PUT of the created object with changes."""
     body = {**body, "metadata": {"name": "one", "resourceVersion": VERSION, **meta}}
     return put(ONE + query, body, name)
 

@@ -1,5 +1,5 @@
-"""What a schema refuses: types, limits, enumerations, required fields; unknown and doubled fields
-by fieldValidation."""
+"""Test what a schema refuses: types, limits, enumerations, required fields, and unknown and
+duplicate fields by fieldValidation."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""WATCH: from where it begins, what selectors make of changes, initial events, forms, and what is
-refused."""
+"""Test WATCH: its start, the effect of selectors on changes, initial events, forms, and
+refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a refused value is told, word by word: of each sort of rule that a schema can state."""
+"""Test the exact messages for refused values, for each sort of rule in a schema."""
 
 from __future__ import annotations
 
