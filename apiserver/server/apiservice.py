@@ -7,12 +7,12 @@ is left unchanged.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import logging
 from typing import TYPE_CHECKING, Any
 
 from apiserver.client.errors import ApiException
+from apiserver.server.background import check_forever
 from apiserver.server.registration import API_SERVICES
 
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["CaBundleKeeper", "wanted_patch"]
 
 log = logging.getLogger(__name__)
-
-EVERY_SECONDS = 30.0
-FIRST_RETRY = 1.0
 
 
 class CaBundleKeeper:
@@ -39,11 +36,10 @@ class CaBundleKeeper:
 
     async def run(self) -> None:
         """Check periodically, because manifests that are applied again remove the bundle."""
-        pause = FIRST_RETRY
-        while True:
-            settled = [await self.keep(name) for name in self._names]
-            pause = EVERY_SECONDS if all(settled) else min(pause * 2, EVERY_SECONDS)
-            await asyncio.sleep(pause)
+        await check_forever(self._keep_all)
+
+    async def _keep_all(self) -> bool:
+        return all([await self.keep(name) for name in self._names])
 
     async def keep(self, name: str) -> bool:
         """Update one APIService. Return whether it is correct now, or not ours."""

@@ -7,17 +7,21 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING
 
+from apiserver.client.clock import Backoff
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["Background"]
+__all__ = ["Background", "check_forever"]
 
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0
-"""The seconds before a crashed task is restarted.
+"""The seconds before a crashed task is restarted, about.
 
 They double each time, until the task has run for longer than the longest pause."""
+EVERY_SECONDS = 30.0
+"""The seconds between two checks that found everything right."""
 
 
 class Background:
@@ -40,7 +44,7 @@ class Background:
 
 async def _keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:
     clock = asyncio.get_running_loop().time
-    pause = FIRST_PAUSE
+    backoff = Backoff(FIRST_PAUSE, LONGEST_PAUSE)
     while True:
         began = clock()
         try:
@@ -48,5 +52,17 @@ async def _keep_running(name: str, run: Callable[[], Awaitable[None]]) -> None:
             return
         except Exception:
             log.exception("%s failed; it is started again", name)
-        pause = FIRST_PAUSE if clock() - began > LONGEST_PAUSE else min(pause * 2, LONGEST_PAUSE)
-        await asyncio.sleep(pause)
+        if clock() - began > LONGEST_PAUSE:
+            backoff.reset()
+        await asyncio.sleep(backoff.next())
+
+
+async def check_forever(check: Callable[[], Awaitable[bool]]) -> None:
+    """Check periodically, and sooner while `check` finds that not everything is right."""
+    backoff = Backoff(most=EVERY_SECONDS)
+    while True:
+        if await check():
+            backoff.reset()
+            await asyncio.sleep(EVERY_SECONDS)
+        else:
+            await asyncio.sleep(backoff.next())

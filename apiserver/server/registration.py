@@ -8,11 +8,11 @@ because its other group is served, and a definition that is added later must not
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
 from apiserver.client.errors import ApiException
+from apiserver.server.background import check_forever
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,8 +24,6 @@ __all__ = ["API_SERVICES", "Registrations", "problem"]
 log = logging.getLogger(__name__)
 
 API_SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices/"
-EVERY_SECONDS = 30.0
-FIRST_RETRY = 1.0
 BMO = "v1alpha1.metal3.io"
 OTHER = "workload.metal3.io"
 
@@ -42,14 +40,10 @@ class Registrations:
 
     async def run(self) -> None:
         """Check periodically, because definitions and APIServices come and go."""
-        pause = FIRST_RETRY
-        while True:
-            await self.look()
-            pause = min(pause * 2, EVERY_SECONDS) if self.problems else EVERY_SECONDS
-            await asyncio.sleep(pause)
+        await check_forever(self.look)
 
-    async def look(self) -> None:
-        """Check all APIServices once, and log changes."""
+    async def look(self) -> bool:
+        """Check all APIServices once, and log changes. Return whether all are right."""
         for name in self._names:
             said, found = self.problems.get(name, ""), await self._look(name)
             if found and found != said:
@@ -57,6 +51,7 @@ class Registrations:
             elif said and not found:
                 log.info("APIService %s: kube-apiserver passes its group on to this server now", name)
             self.problems = {other: text for other, text in {**self.problems, name: found}.items() if text}
+        return not self.problems
 
     async def _look(self, name: str) -> str:
         try:

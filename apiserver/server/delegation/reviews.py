@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+from apiserver.client.clock import Backoff
 from apiserver.client.errors import ApiException, Unreachable
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ async def ask(client: Client, path: str, review: dict[str, Any], timeout: float)
     """POST a review up to three times within `timeout` seconds, and return its status.
 
     A review changes nothing, so it may be repeated. Raises ApiException."""
-    pause = FIRST_PAUSE
+    backoff = Backoff(first=FIRST_PAUSE)
     try:
         async with asyncio.timeout(timeout):
             for attempt in range(ATTEMPTS):
@@ -31,8 +32,7 @@ async def ask(client: Client, path: str, review: dict[str, Any], timeout: float)
                 except ApiException as error:
                     if not error.transient or attempt == ATTEMPTS - 1:
                         raise
-                await asyncio.sleep(pause)
-                pause *= 2
+                await asyncio.sleep(backoff.next())
     except TimeoutError:
         raise Unreachable(f"no answer within {timeout:g} s") from None
     raise AssertionError("unreachable")
