@@ -1,4 +1,5 @@
-"""Which commit this program was built from, and when. The image's build notes it in the environment."""
+"""Which commit this program was built from, and when. The image's build notes it in the
+environment."""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ UNKNOWN_DATE = "1970-01-01T00:00:00Z"
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What a build was stamped with: `commit` is empty where there was no stamp, as in a checkout. `tree`: clean or dirty."""
+    """What a build was stamped with: `commit` is empty where there was no stamp, as in a checkout.
+    `tree`: clean or dirty."""
 
     commit: str = ""
     date: str = UNKNOWN_DATE
@@ -25,7 +27,8 @@ class Build:
 
     @classmethod
     def stamped(cls, environment: Mapping[str, str] = os.environ) -> Build:
-        """Read the stamp of the Containerfile's build arguments. A date, or a state of the tree, without a commit is no stamp."""
+        """Read the stamp of the Containerfile's build arguments. A date, or a state of the tree,
+        without a commit is no stamp."""
         commit = environment.get("METAL3_WORKLOADS_COMMIT", "")
         if not commit:
             return cls()

@@ -1,4 +1,5 @@
-"""Bound the texts of a Workload's spec that its model does not bound, because earlier versions stored longer ones.
+"""Bound the texts of a Workload's spec that its model does not bound, because earlier versions
+stored longer ones.
 
 A text that is stored stays accepted as long as it is not changed, also while other fields change.
 """
@@ -29,7 +30,8 @@ LONGEST: dict[tuple[str, ...], int] = {
 
 
 def long_texts(spec: Mapping[str, Any], old: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """Yield the path and limit of each text that is too long and not stored so. `old`: the spec that is stored, {} if none is."""
+    """Yield the path and limit of each text that is too long and not stored so. `old`: the spec
+    that is stored, {} if none is."""
     for path, most in LONGEST.items():
         value = _at(spec, path)
         if isinstance(value, str) and len(value) > most and value != _at(old, path):

@@ -36,7 +36,8 @@ ENTRY_POINTS = "metal3_workloads.commands"
 
 
 class HelpFormatter(argparse.HelpFormatter):
-    """Wraps lines at white space only, so that a URL, a path or the name of an option can be copied."""
+    """Wraps lines at white space only, so that a URL, a path or the name of an option can be
+    copied."""
 
     def _split_lines(self, text: str, width: int) -> list[str]:
         return wrap(text, width, break_long_words=False, break_on_hyphens=False)

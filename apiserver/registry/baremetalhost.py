@@ -97,8 +97,8 @@ class BareMetalHostViewStrategy(Strategy):
     async def operations(
         self, context: Context, entry: Entry | None, old: dict[str, Any] | None, new: dict[str, Any]
     ) -> tuple[dict[str, Any], list[Operation]]:
-        """Return the view as it is projected afterwards, and the writes of the Workload and the Host
-        behind it. Raises ApiError: 409 when somebody else has claimed the host, 422 for what a
+        """Return the view as it is projected afterwards, and the writes of the Workload and the
+        Host behind it. Raises ApiError: 409 when somebody else has claimed the host, 422 for what a
         tenant may not change."""
         assert entry is not None, "nobody creates views"
         assert old is not None, "nobody creates views"

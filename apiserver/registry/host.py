@@ -140,7 +140,8 @@ class HostStrategy(Strategy):
         key = self.claims.workloads.resource.key(claim["namespace"], claim["name"])
         known = self.claims.workloads.collection.get(key)
         check = Check(key, known.revision if known else 0)
-        # Checked even if the view stays the same: a concurrent write of the Workload could change it.
+        # Checked even if the view stays the same: a concurrent write of the Workload could change
+        # it.
         return [*self.claims.view_operations(host, workload.object() if workload else None), check]
 
     def _unclaim(self, old: dict[str, Any], new: dict[str, Any] | None) -> list[Operation]:

@@ -246,7 +246,8 @@ def deploy_causes(spec: dict[str, Any], class_spec: dict[str, Any] | None) -> li
 
 
 def checksum_causes(spec: dict[str, Any], class_spec: dict[str, Any] | None, before: dict[str, Any] | None = None) -> list[dict[str, str]]:
-    """Return why a checksum that is missing, or can be none, is refused. `before`: the stored spec, whose checksum is accepted."""
+    """Return why a checksum that is missing, or can be none, is refused. `before`: the stored spec,
+    whose checksum is accepted."""
     missing, bad = checksum_problem(spec, class_spec), digest_problem(spec.get("image"), (before or {}).get("image"))
     causes = [cause("FieldValueRequired", f"Required value: {missing}", "spec.image.checksum")] if missing is not None else []
     return [*causes, cause("FieldValueInvalid", f"Invalid value: {bad}", "spec.image.checksum")] if bad is not None else causes

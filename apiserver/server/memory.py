@@ -35,8 +35,8 @@ GROWTH = 4 * 1024 * 1024
 """The bytes by which memory may grow between two looks and still count as at rest."""
 
 THRESHOLDS = 5_000, 10, 40
-"""The new objects between two collections of garbage, and the collections of one generation for each
-of the next.
+"""The new objects between two collections of garbage, and the collections of one generation for
+each of the next.
 
 A collection of 5,000 objects takes one or two milliseconds, and one of 20,000 takes ten. With the
 default of 700, collections take a twentieth of all CPU and find almost nothing."""

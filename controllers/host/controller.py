@@ -249,7 +249,8 @@ class HostController:
         try:
             await self._cluster.client.patch(kinds.HOSTS, name_of(host), patch, content_type=JSON_PATCH)
         except ApiException as error:
-            if error.status != INVALID and not error.not_found:  # it has another charge by now, or none: that is looked at when it is seen
+            # it has another charge by now, or none: that is looked at when it is seen
+            if error.status != INVALID and not error.not_found:
                 raise
 
     async def _write(self, host: Object, status: Object) -> None:

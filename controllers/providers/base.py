@@ -318,7 +318,8 @@ class Provider(ABC):
         return
 
     async def forget(self, workload_uid: str) -> None:
-        """Remove what a Workload left beside a host that is gone, or that was taken back. Idempotent, and harmless while a host has it."""
+        """Remove what a Workload left beside a host that is gone, or that was taken back.
+        Idempotent, and harmless while a host has it."""
         return
 
     @abstractmethod

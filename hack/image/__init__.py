@@ -1,1 +1,2 @@
-"""What makes the container image: the steps of its build stage, bases from Debian's packages, and the list of what is in it."""
+"""Build the container image: the steps of its build stage, bases from Debian's packages, and the
+list of its contents."""

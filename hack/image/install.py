@@ -1,7 +1,9 @@
-"""The steps of the Containerfile's build stage: `install.py dependencies ARCH`, then `install.py project`. Standard library only.
+"""Run the steps of the Containerfile's build stage: `install.py dependencies ARCH`, then
+`install.py project`.
 
-The result lies below /out as it will lie in the image: an environment in /opt/metal3-workloads, made for the Python at the path of the
-one that runs this, with packages for ARCH, and the list of them as CycloneDX.
+The script uses the standard library only. The result is below /out, at its paths in the image: an
+environment in /opt/metal3-workloads, for the Python at the path of the running one, with packages
+for ARCH, and their list in CycloneDX format.
 """
 
 from __future__ import annotations
@@ -28,14 +30,14 @@ QUIET = ("--quiet", "--quiet", "--no-cache-dir", "--disable-pip-version-check", 
 
 
 def platforms(arch: str) -> list[str]:
-    """pip's options for wheels that run on glibc 2.28 on this architecture."""
+    """Return pip's options for wheels that run on glibc 2.28 on this architecture."""
     machine = MACHINES[arch]
     names = [*(f"manylinux_2_{minor}_{machine}" for minor in GLIBC_MINORS), f"manylinux2014_{machine}"]
     return [option for name in names for option in ("--platform", name)]
 
 
 def dependencies(arch: str) -> None:
-    """Make the environment, with every pinned package."""
+    """Create the environment, with every pinned package."""
     run(sys.executable, "-m", "venv", "--without-pip", "--symlinks", f"/{PREFIX}")
     (OUT / PREFIX).parent.mkdir(parents=True)
     Path(f"/{PREFIX}").rename(OUT / PREFIX)
@@ -44,7 +46,7 @@ def dependencies(arch: str) -> None:
 
 
 def project() -> None:
-    """Add the project's own wheel, compile everything, and list it."""
+    """Add the project's own wheel, compile everything, and write the list of packages."""
     run("/build/bin/python", "-m", "hatchling", "build", "--target", "wheel")
     (wheel,) = Path("dist").glob("*.whl")
     library = OUT / PREFIX / LIBRARY
@@ -55,7 +57,8 @@ def project() -> None:
         script.unlink()
     command.write_text(COMMAND)
     command.chmod(0o755)
-    # Checked by nothing at run time: the image is never written to. Sources' times would make each build another image.
+    # The files are not checked at run time, because the image is never written to. With the times
+    # of the sources, each build would produce another image.
     compileall.compile_dir(str(library), quiet=1, workers=0, stripdir=str(OUT), invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
     _mount_points()
     sbom = OUT / SBOM
@@ -71,7 +74,7 @@ sys.exit(main())
 
 
 def _mount_points() -> None:
-    """Where volumes lie: a read-only root gets no folder at run time."""
+    """Create the mount points of volumes, because a read-only root gets no folder at run time."""
     for folder, mode in (("tmp", 0o1777), ("var/lib/metal3-workloads", 0o700)):
         made = OUT / folder
         made.mkdir(parents=True)
@@ -80,7 +83,7 @@ def _mount_points() -> None:
 
 
 def bill(found: Any) -> dict[str, Any]:
-    """The CycloneDX document of these distributions."""
+    """Return the CycloneDX document of these distributions."""
     parts = sorted((_component(each) for each in found), key=lambda part: part["name"])
     (product,) = (part for part in parts if part["name"] == "metal3-workloads")
     return {
@@ -101,7 +104,7 @@ def _component(found: Distribution) -> dict[str, Any]:
 
 
 def run(*command: str | Path) -> None:
-    """Run a command; its failure ends the build."""
+    """Run a command. Its failure ends the build."""
     subprocess.run([str(part) for part in command], check=True)
 
 

@@ -1,6 +1,8 @@
-"""Render the manifests for one version and image, with everything that an installation needs, into a folder.
+"""Render the manifests for one version and image, with everything that an installation needs, into
+a folder.
 
-`python -m hack.release.make --image NAME --digest sha256:... [--out dist]`. NAME is the image's name in the registry, without a tag.
+`python -m hack.release.make --image NAME --digest sha256:... [--out dist]`. NAME is the image's
+name in the registry, without a tag.
 """
 
 from __future__ import annotations

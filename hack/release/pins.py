@@ -1,4 +1,5 @@
-"""The packages that the product runs with, as requirements.txt pins them, and the CycloneDX list of them."""
+"""The packages that the product runs with, as requirements.txt pins them, and the CycloneDX list of
+them."""
 
 from __future__ import annotations
 

@@ -34,7 +34,8 @@ LITTLE = 4096
 
 It suffices for a mark, a timestamp or a condition."""
 MARK = 256
-"""The number of bytes that are kept for the deletion of each key: its deletionTimestamp and what goes with it."""
+"""The number of bytes that are kept for the deletion of each key: its deletionTimestamp and what
+goes with it."""
 SHORT = 2 << 20
 """The distance in bytes from the reserve at which room is short.
 
@@ -51,7 +52,8 @@ class _Part(NamedTuple):
 
 
 class Size(NamedTuple):
-    """What a commit does to the size of what is stored: `keys` is the number of keys that it adds."""
+    """What a commit does to the size of what is stored: `keys` is the number of keys that it
+    adds."""
 
     written: int
     growth: int
@@ -71,7 +73,8 @@ class Room:
         self._page: int = connection.execute("PRAGMA page_size").fetchone()[0]
         self.used, self.short = 0, False
         self._written = LOOK
-        self._left = dict.fromkeys(Priority, 0)  # bytes by which commits of each priority may still grow
+        # bytes by which commits of each priority may still grow
+        self._left = dict.fromkeys(Priority, 0)
         self._keys: int = connection.execute("SELECT count(*) FROM live").fetchone()[0]
         self._adding = 0  # keys of the transaction that is not committed
 

@@ -1,5 +1,5 @@
-"""What is looked at: objects of the first management cluster by short names, and what must hold
-whenever all is at rest."""
+"""Read objects of the first management cluster by short names, and check the invariants of a
+cluster at rest."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ SEEN_BY_TENANTS = ("Workload", "BareMetalHost", "Secret", "ConfigMap", "Event")
 
 
 def phase(stack: Stack, name: str, where: str = "tenant-a") -> str:
-    """A Workload's phase."""
+    """Return a Workload's phase."""
     return str((stack.management.get("Workload", name, where).get("status") or {}).get("phase"))
 
 
 def condition(stack: Stack, name: str, type_: str, where: str = "tenant-a") -> Object:
-    """A Workload's condition; KeyError when it is not there."""
+    """Return a Workload's condition. Raises KeyError if it does not exist."""
     return find_condition(stack.management.get("Workload", name, where), type_)
 
 
 def find_condition(obj: Object, type_: str) -> Object:
-    """An object's condition; KeyError when it is not there."""
+    """Return an object's condition. Raises KeyError if it does not exist."""
     for item in (obj.get("status") or {}).get("conditions") or []:
         if item["type"] == type_:
             return dict(item)
@@ -40,13 +40,15 @@ def find_condition(obj: Object, type_: str) -> Object:
 
 
 def view(stack: Stack, name: str, where: str = "tenant-a") -> Object:
-    """A tenant's view of a host."""
+    """Return a tenant's view of a host."""
     return stack.management.get("BareMetalHost", name, where)
 
 
 def stray_secrets(stack: Stack) -> list[str]:
-    """Copied first-boot secrets in the hardware cluster that belong to no Workload that has a host,
-    by its claim or at the real host."""
+    """Return the copied first-boot secrets in the hardware cluster that belong to no Workload with
+    a host.
+
+    A Workload has a host by its claim or at the real host."""
     claims = {
         host["spec"]["claimRef"]["uid"] for side in stack.managements.values() for host in side.all("Host") if host["spec"].get("claimRef")
     } | {(bmh["metadata"].get("labels") or {}).get(UID) for bmh in stack.hardware.all("BareMetalHost") if bmh["spec"].get("consumerRef")}
@@ -55,7 +57,7 @@ def stray_secrets(stack: Stack) -> list[str]:
 
 
 def leaks(side: Side) -> list[str]:
-    """Objects that a tenant can read with something of the owner's in them."""
+    """Return the objects that a tenant can read and that contain something of the owner's."""
     found = []
     for kind in SEEN_BY_TENANTS:
         for obj in side.all(kind):
@@ -69,8 +71,9 @@ def leaks(side: Side) -> list[str]:
 
 
 def assert_sound(stack: Stack) -> None:
-    """Nothing is used twice, nothing leaks, nothing is left behind; whoever waits is told for
-    what."""
+    """Assert that nothing is used twice, nothing leaks and nothing is left behind.
+
+    Every waiting object must state what it waits for."""
     assert stack.guard.broken == []
     assert stray_secrets(stack) == []
     for side in stack.managements.values():
@@ -87,7 +90,8 @@ def _assert_told(workload: Object) -> None:
 
 
 def _assert_views_follow(side: Side) -> None:
-    """A claimed host is seen by its claimant alone, a free one where it is offered."""
+    """Assert that only the claimant sees a claimed host, and that a free host is visible where it
+    is offered."""
     for host in side.all("Host"):
         name = host["metadata"]["name"]
         seen = sorted(item["metadata"]["namespace"] for item in side.all("BareMetalHost") if item["status"]["provisioning"]["ID"] == name)
@@ -97,8 +101,9 @@ def _assert_views_follow(side: Side) -> None:
 
 
 def _assert_records_agree(stack: Stack) -> None:
-    """Real hosts and claims name the same Workloads, but for hosts that are explained (gone,
-    orphaned, abandoned, taken)."""
+    """Assert that real hosts and claims name the same Workloads.
+
+    Exceptions are hosts with an explained state: gone, orphaned, abandoned, taken."""
     consumers: dict[str, str] = {}
     for bmh in stack.hardware.all("BareMetalHost"):
         uid = (bmh["metadata"].get("labels") or {}).get(UID)

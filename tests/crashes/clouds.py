@@ -1,5 +1,6 @@
-"""A cloud of each kind in memory and in virtual time, behind the provider's own seam: with tokens
-and a memory, and without either."""
+"""Simulate a cloud of each kind in memory and in virtual time, behind the provider's own interface.
+
+One has tokens and remembers machines; the other does neither."""
 
 from __future__ import annotations
 
@@ -35,11 +36,11 @@ __all__ = ["EC2", "OpenStack"]
 T = TypeVar("T")
 
 SECONDS = 1.5
-"""How long a cloud works on what it is told."""
+"""The seconds that a cloud works on a request."""
 
 
 class Cloud(Source, CloudDriver):
-    """A cloud that is its own driver: what the provider asks for is a call of the provider's
+    """A cloud that is its own driver: a request of the provider is a call of the provider's
     process."""
 
     provisioner = "metal3.io/cloud"
@@ -74,7 +75,7 @@ class Cloud(Source, CloudDriver):
 
     @abstractmethod
     def all(self) -> list[Instance]:
-        """What the cloud would list now."""
+        """Return what the cloud would list now."""
 
     async def _call(self, what: str, work: Callable[[], T]) -> T:
         async def send() -> T:
@@ -90,11 +91,11 @@ class Cloud(Source, CloudDriver):
         return [item for item in found if not slot_uid or item.tags.get(SLOT_UID) == slot_uid]
 
     async def close(self) -> None:
-        """The next process has it."""
+        """Do nothing, because the next process uses the same cloud."""
 
 
 class EC2(Cloud):
-    """Tokens, and terminated instances that are remembered."""
+    """A cloud with tokens, which remembers terminated instances."""
 
     remembers = True
 
@@ -168,8 +169,9 @@ class EC2(Cloud):
 
 
 class OpenStack(Cloud):
-    """No tokens; deleted servers are forgotten; and servers that are being worked on take no
-    notes."""
+    """A cloud without tokens, which forgets deleted servers.
+
+    It refuses notes on servers while an operation is in progress."""
 
     remembers = False
 

@@ -1,4 +1,4 @@
-"""Controllers that die, and servers that lose their clients, say so at length: not here."""
+"""Suppress the long log messages of killed controllers, and of servers that lose their clients."""
 
 from __future__ import annotations
 

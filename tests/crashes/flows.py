@@ -1,5 +1,6 @@
-"""What tenants and owners do, each from a point of rest to another one, with controllers that may
-die anywhere in between."""
+"""Define the actions of tenants and owners, each from one state of rest to another one.
+
+Controllers may be killed anywhere in between."""
 
 from __future__ import annotations
 
@@ -31,8 +32,10 @@ OTHER = "http://images.example/other.qcow2"
 
 @dataclass(frozen=True)
 class Flow:
-    """`prepare` leads from hosts at rest to where the flow begins; `act` is done by people while
-    controllers may be away; `done` holds at the end. `installs`: the images that are written to
+    """One flow.
+
+    `prepare` leads from hosts at rest to the start of the flow. `act` is performed by users while
+    controllers may be gone. `done` is true at the end. `installs`: the images that are written to
     disks between the two."""
 
     name: str
@@ -43,7 +46,7 @@ class Flow:
 
 
 async def patiently(send: Callable[[], Awaitable[Any]]) -> Any:
-    """Sends until it is not a conflict any more."""
+    """Send until there is no conflict any more."""
     while True:
         try:
             return await send()
@@ -54,7 +57,7 @@ async def patiently(send: Callable[[], Awaitable[Any]]) -> Any:
 
 
 async def nothing(stack: Stack) -> None:
-    """Hosts are free, and offered."""
+    """Prepare nothing: hosts are free, and offered."""
 
 
 async def make_web(stack: Stack) -> None:
@@ -63,8 +66,9 @@ async def make_web(stack: Stack) -> None:
 
 
 async def make_web_and_be_late(stack: Stack) -> None:
-    """The host that is chosen for it is somebody else's at that very moment, who is faster to write
-    to the real host."""
+    """Create a Workload, and let another consumer take its chosen host at that moment.
+
+    The other consumer is faster to write to the real host."""
     thefts: list[asyncio.Task[Object]] = []
     thief = {"consumerRef": {"kind": "Metal3Machine", "apiVersion": CONSUMER["apiVersion"], "namespace": "elsewhere", "name": "faster"}}
 
@@ -83,8 +87,9 @@ async def make_web_and_be_late(stack: Stack) -> None:
 
 
 async def claim_view_and_be_late(stack: Stack) -> None:
-    """As CAPM3, but the host is somebody else's at that very moment, who is faster to write to the
-    real host."""
+    """Claim as CAPM3 does, and let another consumer take the host at that moment.
+
+    The other consumer is faster to write to the real host."""
     thefts: list[asyncio.Task[Object]] = []
     thief = {"consumerRef": {"kind": "Metal3Machine", "apiVersion": CONSUMER["apiVersion"], "namespace": "elsewhere", "name": "faster"}}
     people = contextvars.copy_context()
@@ -103,7 +108,9 @@ async def claim_view_and_be_late(stack: Stack) -> None:
 
 
 def claim_ended(stack: Stack) -> bool:
-    """Nobody here has the host, and no view says so; what the other one has there is untouched."""
+    """Return whether no Workload has the host, and no view has a consumer.
+
+    What the other consumer has on the host must be untouched."""
     real = stack.real("h0")
     clean = "image" not in real["spec"] and not any("workload" in key for key in real["metadata"].get("labels") or {})
     nobody = "claimRef" not in stack.host_of("h0")["spec"] and not stack.management.all("Workload")
@@ -112,14 +119,14 @@ def claim_ended(stack: Stack) -> bool:
 
 
 def runs_elsewhere(stack: Stack) -> bool:
-    """On another host than the one that was taken, which is untouched."""
+    """Return whether it runs on another host than the taken one, which must be untouched."""
     taken = [bmh for bmh in stack.hardware.all("BareMetalHost") if (bmh["spec"].get("consumerRef") or {}).get("name") == "faster"]
     clean = all("image" not in bmh["spec"] and not any("workload" in key for key in bmh["metadata"]["labels"]) for bmh in taken)
     return phase(stack, "web") == "Running" and claimed(stack) not in [bmh["metadata"]["name"] for bmh in taken] and clean
 
 
 async def running_web(stack: Stack) -> None:
-    """A Workload with user data runs."""
+    """Create a Workload with user data, and wait until it runs."""
     await make_web(stack)
     await stack.until(lambda: phase(stack, "web") == "Running")
 
@@ -129,7 +136,8 @@ async def change_view(side: Side, name: str, patch: Object, where: str = "tenant
 
 
 async def claim_view(stack: Stack) -> None:
-    """As CAPM3 does it: label and consumer with everything else, and no resourceVersion."""
+    """Claim as CAPM3 does: label and consumer together with everything else, and no
+    resourceVersion."""
     await stack.management.create(objects.secret("boot", "tenant-a", value="#cloud-config"), who="tenant-a")
     spec = {"consumerRef": CONSUMER, "image": {**objects.image(), "format": ""}, "userData": {"name": "boot"}, "online": True}
     patch = {"metadata": {"labels": {"cluster.x-k8s.io/cluster-name": "c"}}, "spec": spec}
@@ -141,13 +149,13 @@ def view_state(stack: Stack) -> str:
 
 
 async def claimed_view(stack: Stack) -> None:
-    """A host was claimed through the view, and runs."""
+    """Claim a host through the view, and wait until it runs."""
     await claim_view(stack)
     await stack.until(lambda: view_state(stack) == "provisioned" and view(stack, "h0")["status"]["poweredOn"])
 
 
 async def release_view(stack: Stack) -> None:
-    """As CAPM3 deletes a Metal3Machine."""
+    """Release as CAPM3 does when it deletes a Metal3Machine."""
     await change_view(stack.management, "h0", {"spec": {"image": None, "userData": None, "online": False}})
     await eventually(lambda: view_state(stack) in ("available", "ready"))
     metadata = {"labels": {"cluster.x-k8s.io/cluster-name": None}}
@@ -155,7 +163,7 @@ async def release_view(stack: Stack) -> None:
 
 
 def claimed(stack: Stack) -> str:
-    """The real host that "web" has, by the claim record."""
+    """Return the real host that "web" has, by the claim record."""
     for host in stack.management.all("Host"):
         if (host["spec"].get("claimRef") or {}).get("name") == "web":
             return str(host["spec"]["source"]["name"])
@@ -163,7 +171,7 @@ def claimed(stack: Stack) -> str:
 
 
 def all_free(stack: Stack) -> bool:
-    """Every real host is nobody's, and in sight of both tenants."""
+    """Return whether every real host has no consumer, and is visible to both tenants."""
     return all(
         host["spec"].get("offers") == ["tenant-a", "tenant-b"] and "claimRef" not in host["spec"] for host in stack.management.all("Host")
     )
@@ -193,7 +201,7 @@ def rebooted(stack: Stack) -> bool:
 
 
 async def remediate(stack: Stack) -> None:
-    """As CAPM3's remediation: hold the power off, then let it on again."""
+    """Reboot as CAPM3's remediation does: hold the power off, then allow it again."""
     name, key = view_name(stack), "reboot.metal3.io/metal3-remediation-1"
     await change_view(stack.management, name, {"metadata": {"annotations": {key: '{"mode":"hard","force":false}'}}})
     await eventually(lambda: not view(stack, name)["status"]["poweredOn"])
@@ -222,7 +230,7 @@ def runs_other(stack: Stack) -> bool:
 
 
 async def mark_and_release(stack: Stack) -> None:
-    """As CAPM3 when remediation gives up: the mark, and soon the release."""
+    """Mark the host as CAPM3 does when remediation gives up, and release it soon after."""
     await change_view(stack.management, view_name(stack), {"metadata": {"annotations": {UNHEALTHY: ""}}})
     await delete_web(stack)
 
@@ -244,7 +252,7 @@ def namespace_gone(stack: Stack) -> bool:
 
 
 async def both_run(stack: Stack) -> None:
-    """One host through a Workload, one through the view."""
+    """Run one host through a Workload, and one through the view."""
     await claimed_view(stack)
     made = objects.workload("web", userData={"name": "boot"})
     await stack.management.create(made, who="tenant-a")
@@ -252,7 +260,7 @@ async def both_run(stack: Stack) -> None:
 
 
 async def rotate(stack: Stack) -> None:
-    """New credentials are handed out, the old ones end, and a tenant wants something."""
+    """Issue new credentials, revoke the old ones, and create a Workload."""
     stack.hardware.tokens.groups["rotated"] = stack.hardware.tokens.groups["provider"]
     made = objects.credentials(objects.kubeconfig(stack.hardware.url, "rotated"))
     await stack.management.patch("Secret", "hardware", {"data": made["data"]}, objects.SYSTEM)
@@ -285,8 +293,9 @@ def two_left(stack: Stack) -> bool:
 
 
 async def detach_and_release(stack: Stack) -> None:
-    """The owner takes the real host out of BMO's hands; the tenant gives it back; the owner reads
-    why nothing happens, and attaches it."""
+    """Detach the real host from BMO, release it, and attach it again.
+
+    The tenant releases it; the owner reads why nothing happens, and attaches it."""
     name, key = claimed(stack), "baremetalhost.metal3.io/detached"
     await patiently(lambda: stack.hardware.patch("BareMetalHost", name, {"metadata": {"annotations": {key: ""}}}, objects.HARDWARE))
     await delete_web(stack)
@@ -295,8 +304,9 @@ async def detach_and_release(stack: Stack) -> None:
 
 
 async def take_over_for_a_while(stack: Stack) -> None:
-    """The owner writes another consumer into the real host, reads what the tenant is told, and
-    takes it back."""
+    """Replace the consumer of the real host for a while.
+
+    The owner writes another consumer, reads the tenant's condition, and takes the host back."""
     name = claimed(stack)
     other = {"consumerRef": {"kind": "Metal3Machine", "name": "other", "namespace": "elsewhere", "apiVersion": None}}
     await patiently(lambda: stack.hardware.patch("BareMetalHost", name, {"spec": other}, objects.HARDWARE))
@@ -309,26 +319,25 @@ def runs_on(stack: Stack) -> bool:
 
 
 async def vanished(stack: Stack) -> None:
-    """The Workload has vanished from the store, as after a restore of an older one: nothing was
-    released."""
+    """Remove the Workload from the store without a release, as after a restore of an older
+    store."""
     await running_web(stack)
     entry = stack.management.registries["Workload"].get("tenant-a", "web")
     await stack.management.cache.commit([Delete(entry.key, entry.revision)])
 
 
 async def end_by_force(stack: Stack) -> None:
-    """The tenant deletes the Workload and takes its finalizers away, before anything is
-    released."""
+    """Delete the Workload and remove its finalizers before anything is released."""
     await delete_web(stack)
     try:
         await patiently(lambda: stack.management.patch("Workload", "web", {"metadata": {"finalizers": []}}, "tenant-a", who="tenant-a"))
     except ApiException as error:
-        if not error.not_found:  # released already
+        if not error.not_found:  # already released
             raise
 
 
 async def free_by_hand(stack: Stack) -> None:
-    """The owner does what the Host's message says."""
+    """Follow the Host's message as the owner."""
     name = claimed(stack)
     host = stack.host_of(name)["metadata"]["name"]
     await eventually(lambda: stack.host_of(name)["status"].get("reason") == "Abandoned")
@@ -339,7 +348,7 @@ async def free_by_hand(stack: Stack) -> None:
 
 
 async def reclaim_at_once(stack: Stack) -> None:
-    """The owner ends abandoned claims without a grace period."""
+    """End abandoned claims without a grace period, as the owner."""
     await patiently(lambda: stack.management.patch("WorkloadClass", "metal", {"spec": {"reclaim": {"abandonedGracePeriodSeconds": 0}}}))
 
 

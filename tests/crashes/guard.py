@@ -1,4 +1,4 @@
-"""What must hold after every single commit of either cluster, however it came about."""
+"""Check the invariants after every single commit of either cluster."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ QUARANTINED = "workload.metal3.io/quarantined"
 
 
 class Guard:
-    """Is told of commits. `broken`: what went wrong, in words. `installed`: (host, image URL) of
-    each deployment that began. `claimed` is told of each real host that a claim is recorded for, at
-    that very moment, and `committed` of each commit of a management cluster."""
+    """Receives all commits.
+
+    `broken`: the violations, as text. `installed`: (host, image URL) of each deployment that began.
+    `claimed` is called with each real host for which a claim is recorded, at that moment.
+    `committed` is called with each commit of a management cluster."""
 
     def __init__(self) -> None:
         self.claimed: Callable[[str], None] = lambda name: None
@@ -34,18 +36,19 @@ class Guard:
         self._namespace_uids: dict[tuple[str, str], str] = {}
 
     def hardware(self, events: list[Event]) -> None:
-        """A commit of the hardware cluster."""
+        """Check a commit of the hardware cluster."""
         for event in events:
             if event.type == "put" and "/baremetalhosts/" in event.key:
                 new = orjson.loads(event.value)
                 if event.previous is None:
-                    # what was on it before, its owner knows
+                    # its owner knows what was on it before
                     self._data.pop(new["metadata"]["name"], None)
                 self._real_host(orjson.loads(event.previous) if event.previous else new, new)
 
     def management(self, side: str, events: list[Event]) -> None:
-        """A commit of a management cluster. Its namespaces are told apart by their uids: names are
-        used again."""
+        """Check a commit of a management cluster.
+
+        Its namespaces are distinguished by their uids, because names are reused."""
         self.committed(events)
         for event in events:
             if event.type != "put":
@@ -75,10 +78,11 @@ class Guard:
             owner = self._owners.get(uid, uid)
             if owner and name in self._data and self._data[name] != owner:
                 self.broken.append(f"{name}: given to {owner} with the data of {self._data[name]} on its disks")
-            if owner:  # else the hardware's owner, who may look at what others have left
+            # without an owner, it is the hardware's owner, who may see the data of others
+            if owner:
                 self._data[name] = owner
         if QUARANTINED in _annotations(old) and QUARANTINED not in _annotations(new):
-            self._data.pop(name, None)  # the owner says that it was wiped
+            self._data.pop(name, None)  # the owner declares that it was wiped
         if was.get("state") == "deprovisioning" and now.get("state") == "available" and _wiped(new):
             self._data.pop(name, None)
 

@@ -1,6 +1,8 @@
-"""Sources of machines that are made when they are claimed, in memory and in virtual time: here
-KubeVirt with its controllers, and beside it clouds (clouds.py). What is asked of them is counted as
-their process's calls, which may be its last ones."""
+"""Simulate sources of machines that are created when they are claimed, in memory and in virtual
+time.
+
+This module contains KubeVirt with its controllers; clouds.py contains clouds. Requests to them
+count as calls of the requesting process, which may be its last ones."""
 
 from __future__ import annotations
 
@@ -33,7 +35,8 @@ FLAVOR = {"name": "small", "cpu": 2, "memory": "4Gi", "disk": "40Gi", "capacity"
 
 @dataclass(frozen=True)
 class Found:
-    """A machine that exists: whose it is, by its own record, and what it was made to run."""
+    """A machine that exists: its Workload by its own record, and the image that it was created to
+    run."""
 
     workload_uid: str
     slot_uid: str
@@ -42,8 +45,7 @@ class Found:
 
 
 class Source(ABC):
-    """One source, and the class for it. `marks`: what is in calls that are made to it for a certain
-    machine."""
+    """One source, and the class for it. `marks`: texts in calls to it for a certain machine."""
 
     provisioner: str
     parameters: Object
@@ -53,22 +55,22 @@ class Source(ABC):
     @asynccontextmanager
     @abstractmethod
     def serving(self, stack: Stack) -> AsyncIterator[None]:
-        """Is there for the length of the block."""
+        """Serve for the duration of the block."""
 
     @abstractmethod
     def machines(self) -> list[Found]:
-        """All machines, those that are being deleted included."""
+        """Return all machines, including those that are being deleted."""
 
     @abstractmethod
     def leftovers(self) -> list[str]:
-        """Whatever else there is of ours."""
+        """Return all our other objects."""
 
     @abstractmethod
     def delete_all(self) -> None:
-        """The owner deletes all machines."""
+        """Delete all machines, as the owner."""
 
     def offer(self) -> list[Object]:
-        """The class `metal`, and its secret. Its flavor has room for two."""
+        """Return the class `metal`, and its secret. Its flavor has a capacity of two."""
         made = objects.workload_class(provisioner=self.provisioner, parameters=self.parameters)
         return [objects.secret("hardware", objects.SYSTEM, **self.credentials), made]
 

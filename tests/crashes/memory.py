@@ -1,5 +1,7 @@
-"""A Store in memory, with copies of its state: where a hundred histories begin at the same point.
-Passes storage.testing.StoreTests."""
+"""Provide a Store in memory that can copy its state, so that a hundred histories begin at the same
+point.
+
+It passes storage.testing.StoreTests."""
 
 from __future__ import annotations
 
@@ -22,7 +24,7 @@ __all__ = ["Data", "MemoryStore"]
 
 @dataclass
 class Data:
-    """What outlives a MemoryStore: all events, and the state that follows from them."""
+    """The part that outlives a MemoryStore: all events, and the resulting state."""
 
     revision: int = 1
     compacted: int = 0
@@ -30,12 +32,12 @@ class Data:
     events: list[Event] = field(default_factory=list)
 
     def copy(self) -> Data:
-        """The same state with nothing of its history."""
+        """Return the same state without its history."""
         return Data(self.revision, self.revision, dict(self.state))
 
 
 class MemoryStore(Store):
-    """`committed` is told of every commit's events before anybody else."""
+    """A store. `committed` receives every commit's events before any watch does."""
 
     exclusive = True
 
@@ -84,7 +86,7 @@ class MemoryStore(Store):
     async def commit(self, operations: Sequence[Operation]) -> int:
         ring = self._check()
         check_operations(operations)
-        await asyncio.sleep(0)  # others run in between, as with any store that writes
+        await asyncio.sleep(0)  # other tasks run in between, as with any store that writes
         self._check()
         data = self.data
         for operation in operations:

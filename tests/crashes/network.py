@@ -1,9 +1,9 @@
-"""Connections in memory between HTTP clients and servers of one process, and the processes that may
-die at any call they make.
+"""Connect HTTP clients and servers of one process in memory, and simulate processes that may die at
+any call.
 
-Whoever runs in the context of a `Process` makes calls as it. When it dies its connections break at
-once and nothing more that it does is heard, whatever its code still tries while it is being
-cancelled.
+Code in the context of a `Process` makes its calls as that process. When the process dies, its
+connections break at once. Nothing more arrives from it, whatever its code still tries while it is
+being cancelled.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ Protocols = "Callable[[], asyncio.Protocol]"
 
 
 class Process:
-    """Something that makes calls, and can be killed. `calls`: "METHOD path" of each, watches left
-    out.
+    """A simulated process that makes calls, and can be killed.
 
-    `die_at`: the call (counted from 1, since `count`) at which it dies: before that is sent, or
-    with `answered` when the server has carried it out and nobody is left to see the answer."""
+    `calls`: "METHOD path" of each call, without watches. `die_at`: the call (counted from 1, since
+    `count`) at which it dies: before the call is sent or, with `answered`, after the server has
+    carried it out, but before the answer arrives."""
 
     current: ContextVar[Process | None] = ContextVar("process", default=None)
 
@@ -45,7 +45,7 @@ class Process:
         self._task: asyncio.Task[None] | None = None
 
     def start(self, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Runs it until it is killed."""
+        """Run it until it is killed."""
 
         async def body() -> None:
             self.current.set(self)
@@ -54,24 +54,24 @@ class Process:
         self._task = asyncio.get_running_loop().create_task(body(), name=self.name)
 
     def count(self) -> None:
-        """Calls are counted from here."""
+        """Count calls from now on."""
         self.calls.clear()
 
     def isolate(self, port: int) -> None:
-        """It cannot reach that server any more, until `cut` is cleared."""
+        """Cut its connection to that server, until `cut` is cleared."""
         self.cut.add(port)
         for pipe in [pipe for pipe in self.pipes if pipe.port == port]:
             pipe.abort()
 
     def die(self) -> None:
-        """Nothing of it is heard any more."""
+        """Break all connections, so that nothing more arrives from it."""
         self.dead.set()
         for pipe in self.pipes:
             pipe.abort()
         self.pipes.clear()
 
     async def kill(self) -> None:
-        """Dies, and is cleared away. Raises what it failed with while it lived."""
+        """Kill it, and clean up. Raises the error with which it failed while it lived."""
         failed = self._task is not None and self._task.done() and not self.dead.is_set()
         self.die()
         if self._task is not None:
@@ -81,7 +81,7 @@ class Process:
                 raise result
 
     async def call(self, what: str, send: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-        """One call: counted, and the last one where it is to be."""
+        """Make one call: count it, and die if it is the last one."""
         if self.dead.is_set():
             raise asyncio.CancelledError
         self.calls.append(what)
@@ -100,8 +100,9 @@ class Process:
 
 
 class Pipe(asyncio.Transport):
-    """One end of a connection. What is written arrives at the other end's protocol, in order, after
-    `delay()` seconds."""
+    """One end of a connection.
+
+    What is written arrives at the other end's protocol, in order, after `delay()` seconds."""
 
     peer: Pipe
     port = 0
@@ -149,7 +150,7 @@ class Pipe(asyncio.Transport):
         return self._closed
 
     def close(self) -> None:
-        """What was written still arrives, then the end."""
+        """Close the connection after the arrival of what was written."""
         if not self._closed:
             self._closed = True
             self._later(self.peer._lost)
@@ -180,20 +181,20 @@ class Pipe(asyncio.Transport):
 
 
 class Network:
-    """Servers by port. `delay`: how long each piece of data is under way, in seconds."""
+    """The servers by port. `delay`: the seconds that each piece of data needs."""
 
     def __init__(self, delay: Callable[[], float] = lambda: 0.0) -> None:
         self.servers: dict[int, Callable[[], asyncio.Protocol]] = {}
         self.delay = delay
 
     def listen(self, protocols: Callable[[], asyncio.Protocol]) -> int:
-        """Serves with these protocols; the port."""
+        """Serve with these protocols. Return the port."""
         port = 40_000 + len(self.servers)
         self.servers[port] = protocols
         return port
 
     def connect(self, client: Any, port: int) -> None:
-        """Connects a client's protocol with a new one of the server."""
+        """Connect a client's protocol with a new one of the server."""
         process = Process.current.get()
         if port not in self.servers or (process is not None and (port in process.cut or process.dead.is_set())):
             raise aiohttp.ClientConnectionError("refused")
@@ -207,7 +208,8 @@ class Network:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """Clients made in this block use this network, and their calls are their process's."""
+        """Let clients that are created in this block use this network, with calls that belong to
+        their process."""
         network = self
 
         class Connector(aiohttp.TCPConnector):

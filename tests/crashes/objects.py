@@ -1,5 +1,6 @@
-"""What owners and tenants create. Everything of the owner's that no tenant may see has the word
-CANARY in it."""
+"""Create the objects of owners and tenants.
+
+Everything that belongs to the owner and that no tenant may see contains the word CANARY."""
 
 from __future__ import annotations
 
@@ -38,7 +39,7 @@ def kubeconfig(url: str, token: str) -> Object:
 
 
 def host(name: str, **labels: str) -> list[Object]:
-    """A real host as its owner registers it, and its BMC's secret."""
+    """Return a real host as its owner registers it, and its BMC's secret."""
     number = int("".join(c for c in name if c.isdigit()) or 0)
     return [
         secret(f"{name}-canary-bmc", HARDWARE, username="admin", password=f"canary-password-{name}"),

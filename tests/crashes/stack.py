@@ -1,6 +1,8 @@
-"""Whole clusters in memory: API servers as dev mode has them (registries, claims, admission,
-authorisation), a simulated Baremetal Operator, and controllers that can be killed. They speak HTTP
-with each other, on a virtual network and in virtual time."""
+"""Run whole clusters in memory: API servers as in dev mode, a simulated Baremetal Operator, and
+controllers that can be killed.
+
+The servers include registries, claims, admission and authorisation. All parts communicate by HTTP,
+on a virtual network and in virtual time."""
 
 from __future__ import annotations
 
@@ -65,7 +67,7 @@ OWNER = "owner"
 
 
 class Tokens:
-    """Who has which bearer token."""
+    """The users of bearer tokens."""
 
     def __init__(self) -> None:
         self.groups = {OWNER: MASTERS, "controllers": policy.CONTROLLERS, "provider": policy.PROVIDER, "operator": policy.OPERATOR}
@@ -77,8 +79,9 @@ class Tokens:
 
 
 class Quotas:
-    """Where an API server finds the namespaces' quotas of Workloads (`hard`). What is used is what
-    Kubernetes' controller would count."""
+    """The source of the namespaces' quotas of Workloads (`hard`) for an API server.
+
+    The used number is the one that Kubernetes' controller would count."""
 
     COUNTED = "count/workloads.workload.metal3.io"
 
@@ -87,7 +90,7 @@ class Quotas:
         self.plugin = ResourceQuota(self, self._names, self._beside)
 
     async def get(self, namespace: str, *, live: bool = False) -> list[Object]:
-        """As the protocol has it."""
+        """See the protocol."""
         if namespace not in self.hard:
             return []
         used = len(self._names(self._side.registries["Workload"].resource, namespace))
@@ -95,7 +98,7 @@ class Quotas:
         return [{"metadata": {"name": "q", "namespace": namespace, "resourceVersion": "1"}, "spec": {}, "status": status}]
 
     async def put_status(self, quota: Object) -> None:
-        """Nothing that would not be counted anew."""
+        """Do nothing, because usage is always counted again."""
 
     def _names(self, resource: Served, namespace: str) -> list[str]:
         return [entry.name for entry in self._side.registries[resource.kind].collection.range(resource.key(namespace, ""))]
@@ -137,7 +140,7 @@ class Side:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Serves for the length of the block."""
+        """Serve for the duration of the block."""
         await self.cache.start()
         janitor = asyncio.create_task(self._janitor.run())
         try:
@@ -154,55 +157,55 @@ class Side:
             await self.cache.close()
 
     def client(self, who: str = OWNER) -> Client:
-        """Requests as somebody."""
+        """Return a client that sends requests as a user."""
         if who not in self._clients:
             self._clients[who] = Client(objects.kubeconfig(self.url, who))
         return self._clients[who]
 
     def find(self, kind: str, name: str, namespace: str = "") -> Object | None:
-        """An object as it is, not asked for over HTTP."""
+        """Return an object as it is, without an HTTP request."""
         entry = self.registries[kind].find(namespace, name)
         return None if entry is None else entry.object()
 
     def get(self, kind: str, name: str, namespace: str = "") -> Object:
-        """As find; KeyError when there is none."""
+        """Return an object like `find`. Raises KeyError if there is none."""
         found = self.find(kind, name, namespace)
         if found is None:
             raise KeyError(f"{kind} {namespace}/{name} in {self.name}")
         return found
 
     def all(self, kind: str) -> list[Object]:
-        """All objects of a kind."""
+        """Return all objects of a kind."""
         return [entry.object() for entry in self.registries[kind].collection.range()]
 
     async def create(self, *made: Object, who: str = OWNER) -> None:
-        """Creates objects as somebody."""
+        """Create objects as a user."""
         for obj in made:
             await self.client(who).create(KINDS[obj["kind"]], obj, obj["metadata"].get("namespace", ""))
 
     async def patch(self, kind: str, name: str, patch: Object, namespace: str = "", *, who: str = OWNER) -> Object:
-        """Merge-patches as somebody."""
+        """Merge-patch an object as a user."""
         return await self.client(who).patch(KINDS[kind], name, patch, namespace)
 
     async def delete(self, kind: str, name: str, namespace: str = "", *, who: str = OWNER) -> None:
-        """Deletes as somebody."""
+        """Delete an object as a user."""
         await self.client(who).delete(KINDS[kind], name, namespace)
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """The state of all clusters at rest, for other stacks to begin with."""
+    """The state of all clusters at rest, from which other stacks begin."""
 
     data: dict[str, Data] = field(default_factory=dict)
 
     def copy(self, name: str) -> Data:
-        """A state of its own."""
+        """Return a copy of the state of one cluster."""
         return self.data[name].copy() if name in self.data else Data()
 
 
 class Stack:
-    """A hardware cluster with its operator, and management clusters by name. Controllers are
-    started by `control`."""
+    """A hardware cluster with its operator, and management clusters by name. `control` starts
+    controllers."""
 
     def __init__(self, network: Network, snapshot: Snapshot, managements: Sequence[str]) -> None:
         self.network, self.guard = network, Guard()
@@ -217,11 +220,11 @@ class Stack:
         return next(iter(self.managements.values()))
 
     def snapshot(self) -> Snapshot:
-        """The state as it is now."""
+        """Return the state as it is now."""
         return Snapshot({name: data.copy() for name, data in self._data.items()})
 
     def operate(self) -> Process:
-        """Starts the simulated Baremetal Operator."""
+        """Start the simulated Baremetal Operator."""
         loop = asyncio.get_running_loop()
 
         async def main() -> None:
@@ -231,7 +234,7 @@ class Stack:
         return self._start("operator", main)
 
     def control(self, name: str = "") -> Process:
-        """Starts the controllers of a management cluster."""
+        """Start the controllers of a management cluster."""
         side = self.managements[name] if name else self.management
 
         async def main() -> None:
@@ -248,15 +251,15 @@ class Stack:
         return process
 
     def real(self, name: str) -> Object:
-        """A real host."""
+        """Return a real host."""
         return self.hardware.get("BareMetalHost", name, objects.HARDWARE)
 
     def host_of(self, name: str, side: Side | None = None) -> Object:
-        """The Host object of a real host."""
+        """Return the Host object of a real host."""
         return (side or self.management).get("Host", host_name(self.real(name)["metadata"]["uid"]))
 
     async def seed(self, hosts: int, **class_spec: Any) -> None:
-        """Namespaces, registered hosts, and in each management cluster a class for them."""
+        """Create namespaces, registered hosts, and a class for them in each management cluster."""
         await self.hardware.create(objects.namespace(objects.HARDWARE))
         await self.hardware.create(*(obj for number in range(hosts) for obj in objects.host(f"h{number}", size="m")))
         for side in self.managements.values():
@@ -265,12 +268,12 @@ class Stack:
             await side.create(objects.workload_class(**class_spec))
 
     async def until(self, check: Callable[[], Any], seconds: float = 300.0) -> None:
-        """Lets time pass until the check holds, all invariants with it."""
+        """Let time pass until the check returns true, and check all invariants."""
         await eventually(check, seconds)
         assert self.guard.broken == []
 
     async def settled(self, seconds: float = 300.0, quiet: float = 8.0) -> None:
-        """Lets time pass until nothing is written for a while."""
+        """Let time pass until nothing is written for a while."""
         before: tuple[int, ...] = ()
         for _ in range(int(seconds / quiet)):
             now = tuple(data.revision for data in self._data.values())
@@ -285,7 +288,7 @@ class Stack:
 async def running(
     snapshot: Snapshot | None = None, *, managements: Sequence[str] = ("management",), delay: Callable[[], float] = lambda: 0.0
 ) -> AsyncIterator[Stack]:
-    """A stack with its operator at work, from a snapshot or from nothing."""
+    """Yield a stack with a running operator, from a snapshot or empty."""
     network = Network(delay)
     with network.installed():
         stack = Stack(network, snapshot or Snapshot(), managements)

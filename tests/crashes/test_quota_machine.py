@@ -1,6 +1,8 @@
-"""A namespace with a quota of one never keeps two hosts from others, whatever its tenant does in whatever order.
+"""A namespace with a quota of one never keeps two hosts from others, whatever its tenant does in
+whatever order.
 
-What it holds is counted from the commits alone, and at each of them: not by what the server has recorded on its account.
+What it holds is counted from the commits alone, and at each of them: not by what the server has
+recorded on its account.
 """
 
 from __future__ import annotations
@@ -43,7 +45,8 @@ Object = dict[str, Any]
 
 
 class Account:
-    """Follows the commits of a management cluster. `holds`: the hosts that nobody else can have because of the namespace."""
+    """Follows the commits of a management cluster. `holds`: the hosts that nobody else can have
+    because of the namespace."""
 
     def __init__(self, namespace: Object, hosts: list[Object]) -> None:
         self.uid: str | None = namespace["metadata"]["uid"]
@@ -90,7 +93,8 @@ def at_rest() -> Snapshot:
 
 
 class Greed(Troubles):
-    """One tenant tries everything to have more than its quota; another takes hosts and gives them back."""
+    """One tenant tries everything to have more than its quota; another takes hosts and gives them
+    back."""
 
     def __init__(self, snapshot: Snapshot, seen: Counter[str]) -> None:
         super().__init__(snapshot)
@@ -207,7 +211,8 @@ class Greed(Troubles):
 
     @rule(index=INDEX)
     def owner_frees(self, index: int) -> None:
-        """The owner takes a host that nobody uses, wipes it by other means, and brings it back into service."""
+        """The owner takes a host that nobody uses, wipes it by other means, and brings it back into
+        service."""
         if self.stack.real(f"h{index}")["spec"].get("consumerRef"):
             return
         spec = {"image": None, "online": False, "automatedCleaningMode": "metadata"}

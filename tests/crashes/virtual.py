@@ -1,6 +1,7 @@
-"""An event loop whose time passes only when nothing is left to do, at once then: hours of waiting
-cost no time and happen the same way every time. For what does no I/O of its own; work in threads is
-waited for on the spot."""
+"""Provide an event loop whose time passes only when nothing is left to do, and then at once.
+
+Hours of waiting cost no time, and happen in the same way every time. It is for code that does no
+I/O of its own. The loop waits at once for work in threads."""
 
 from __future__ import annotations
 
@@ -24,13 +25,14 @@ T = TypeVar("T")
 
 TURNS = 200_000
 TURN = 1e-7
-"""Seconds that each turn takes: a timer may fire a little early, and who waits for the rest of it
-must not do so for ever."""
+"""The seconds that each turn takes.
+
+A timer may fire a little early, and code that waits for the rest must not wait forever."""
 
 
 class Stuck(AssertionError):
-    """Everything waits, and no timer will ever wake anything; or something happens again and again
-    without waiting."""
+    """Everything waits and no timer will ever wake it, or something repeats forever without
+    waiting."""
 
 
 class _Selector(selectors.DefaultSelector):
@@ -55,7 +57,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """See above. `now`: seconds since it was made."""
+    """The event loop, see above. `now`: the seconds since its creation."""
 
     def __init__(self) -> None:
         selector = _Selector()
@@ -68,8 +70,9 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     # The loop's own type has more overloads.
     def run_in_executor(self, executor: Any, func: Callable[..., T], *args: Any) -> asyncio.Future[T]:  # type: ignore[override]
-        """Runs the function in a thread (it may want a loop of its own) and waits for it: no other
-        order is possible."""
+        """Run the function in a thread (it may need a loop of its own) and wait for it.
+
+        No other order is possible."""
         future: asyncio.Future[T] = self.create_future()
 
         def work() -> None:
@@ -86,7 +89,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 @contextmanager
 def determined(loop: VirtualLoop, seed: int) -> Iterator[None]:
-    """Chance, identities and clocks that are the same at every run."""
+    """Make chance, identities and clocks the same at every run."""
     chance = random.Random(seed)
 
     def uuid4() -> uuid.UUID:
@@ -105,15 +108,16 @@ def determined(loop: VirtualLoop, seed: int) -> Iterator[None]:
 
 
 def run(main: Callable[[], Coroutine[Any, Any, T]], *, seed: int = 0) -> T:
-    """Runs the coroutine on a virtual loop of its own. Raises what it raises."""
+    """Run the coroutine on a virtual loop of its own. Raises what it raises."""
     loop = VirtualLoop()
     with determined(loop, seed), asyncio.Runner(loop_factory=lambda: loop) as runner:
         return runner.run(main())
 
 
 async def eventually(check: Callable[[], Any], seconds: float = 300.0, *, step: float = 0.1) -> Any:
-    """Lets time pass until the check holds (is true, and raises nothing that means "not yet"). Its
-    last failure is the error."""
+    """Let time pass until the check returns true, and raises nothing that means "not yet".
+
+    Its last failure is the error."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + seconds
     while True:

@@ -1,4 +1,4 @@
-"""One server for all cases: what one of them leaves behind must not trouble the next."""
+"""Provide one server for all cases: what one case leaves behind must not disturb the next."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """Writes its audit events at once, so that what they cost is seen with the request they belong
-    to."""
+    """Yield a server that writes its audit events at once, so that their cost belongs to the right
+    request."""
     logging.disable(logging.ERROR)
     with pytest.MonkeyPatch.context() as patch, Served.running(tmp_path_factory.mktemp("hostile")) as served:
         patch.setattr("apiserver.audit.log.GATHER_SECONDS", 0.0)

@@ -1,9 +1,9 @@
-"""Fuzz what tenants' bytes are read by, guided by coverage: `python -m tests.hostile.fuzz SECONDS
-[TARGET...]`, each for so long.
+"""Fuzz the readers of tenants' bytes, guided by coverage: `python -m tests.hostile.fuzz SECONDS
+[TARGET...]`.
 
-Starts from tests/hostile/corpus; what it finds beyond that is kept in .cache/fuzz, with the input
-of a failure. That belongs into the corpus when the fault is mended: the corpus is also run without
-atheris, with the other tests.
+Each target runs for this long. It starts from tests/hostile/corpus. New inputs are kept in
+.cache/fuzz, including the input of a failure, which belongs into the corpus when the fault is
+fixed. The corpus is also run without atheris, with the other tests.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ __all__: list[str] = []
 CORPUS = Path(__file__).parent / "corpus"
 FOUND = Path(".cache/fuzz")
 SLACK = 8.0
-"""How much slower code is that atheris watches."""
+"""The factor by which code is slower under atheris."""
 LONGEST = 8192
-"""Bytes of an input. Larger ones are the other tests' business, which double them up to the
-limit."""
+"""The bytes of an input. Other tests cover larger inputs, which double up to the limit."""
 
 
 def fuzz(name: str, seconds: int) -> None:
-    """Does not return: the process ends, with another status than 0 when something was found."""
+    """Fuzz one target. It does not return: the process ends, with a nonzero status if it found
+    something."""
     target, found = TARGETS[name], FOUND / name
     found.mkdir(parents=True, exist_ok=True)
     bounds = [f"-max_total_time={seconds}", f"-max_len={LONGEST}", "-timeout=30", "-rss_limit_mb=2048", "-seed=1", "-verbosity=0"]
@@ -39,7 +39,7 @@ def fuzz(name: str, seconds: int) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """One process for each target, as a fuzzer ends with its process."""
+    """Run one process for each target, because a fuzzer ends its process."""
     seconds, names = int(arguments[0]), arguments[1:] or list(TARGETS)
     if len(names) == 1:
         fuzz(names[0], seconds)

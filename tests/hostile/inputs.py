@@ -1,7 +1,8 @@
-"""What a request can have too much of: each a function from a size in bytes to about as much text.
+"""Generate what a request can have too much of: each is a function from a size in bytes to about as
+much text.
 
-Members are of JSON objects, by the part of the object in which they stand. Documents are whole
-bodies, of one media type.
+Members belong to JSON objects, by the part of the object. Documents are whole bodies of one media
+type.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ __all__ = ["DATA", "JSON", "JSON_PATCH", "MEMBERS", "STRATEGIC", "YAML", "many"]
 
 
 def many(one: str, between: str = ",") -> Callable[[int], str]:
-    """So many of a text, in which `%d` is the number of each, padded so that all are as long."""
+    """Return a generator of repetitions of a text, in which `%d` is the number of each, padded to
+    equal length."""
     form = one.replace("%", "%%").replace("%%d", "%06d")
     uses = one.count("%d")
     length = len(one.replace("%d", "0" * 6).encode()) + len(between)
@@ -30,17 +32,17 @@ def many(one: str, between: str = ",") -> Callable[[int], str]:
 
 
 def around(before: str, inner: Callable[[int], str], after: str) -> Callable[[int], str]:
-    """The inner text between two others."""
+    """Return a generator of the inner text between two others."""
     return lambda size: before + inner(size) + after
 
 
 def repeated(text: str) -> Callable[[int], str]:
-    """The same again and again."""
+    """Return a generator of repetitions of the same text."""
     return lambda size: text * max(1, size // len(text.encode()))
 
 
 def nested(left: str, core: str, right: str) -> Callable[[int], str]:
-    """One in the other."""
+    """Return a generator of nested texts."""
 
     def make(size: int) -> str:
         levels = max(1, size // len(left + right))
@@ -50,17 +52,17 @@ def nested(left: str, core: str, right: str) -> Callable[[int], str]:
 
 
 def string(field: str, inner: Callable[[int], str]) -> Callable[[int], str]:
-    """A member whose value is a string."""
+    """Return a generator of a member whose value is a string."""
     return around(f'"{field}":"', inner, '"')
 
 
 def items(field: str, one: str) -> Callable[[int], str]:
-    """A member that is a list."""
+    """Return a generator of a member that is a list."""
     return around(f'"{field}":[', many(one), "]")
 
 
 def mapping(field: str, one: str) -> Callable[[int], str]:
-    """A member that is an object."""
+    """Return a generator of a member that is an object."""
     return around(f'"{field}":{{', many(one), "}")
 
 
@@ -172,7 +174,7 @@ STATUS: dict[str, Callable[[int], str]] = {
     "addresses": items("addresses", '{"type":"Hostname","address":"h%d"}'),
 }
 MEMBERS = {"metadata": METADATA, "spec": SPEC, "status": STATUS}
-"""Of every object that has these parts."""
+"""The members of every object that has these parts."""
 
 DATA: dict[str, Callable[[int], str]] = {
     "keys": mapping("data", '"k%d":"dg=="'),
@@ -185,7 +187,7 @@ DATA: dict[str, Callable[[int], str]] = {
     "a text": around('"stringData":{"k":"', repeated("é"), '"}'),
     "a type": string("type", repeated("t/")),
 }
-"""Of Secrets and, as far as they have it, ConfigMaps."""
+"""The members of Secrets and, as far as they have them, ConfigMaps."""
 
 JSON: dict[str, Callable[[int], str]] = {
     "open lists": repeated("["),
@@ -204,7 +206,7 @@ JSON: dict[str, Callable[[int], str]] = {
     "minus signs": around('{"a":', repeated("-"), "1}"),
     "lists beside each other": around('{"a":[', many("[[[[[1]]]]]"), "]}"),
 }
-"""Bodies that are no object of ours, and some that are not even JSON."""
+"""Bodies that are no object of ours; some are not even JSON."""
 
 YAML: dict[str, Callable[[int], str]] = {
     "aliases": around("a: &a [1]\nb: [", many("*a"), "]\n"),
@@ -272,7 +274,7 @@ YAML: dict[str, Callable[[int], str]] = {
     "line ends of other kinds": around("a: '", repeated("\x85\u2028"), "'\n"),
     "carriage returns": around("", repeated("\r"), "a: 1\n"),
 }
-"""Bodies that only YAML can have."""
+"""Bodies that only YAML can express."""
 
 ADD = '{"op":"add","path":"/metadata/annotations/k%d","value":"v"}'
 START = '{"op":"add","path":"/metadata/annotations","value":{}}'
@@ -320,4 +322,4 @@ STRATEGIC: dict[str, Callable[[int], str]] = {
     "depth": nested('{"metadata":', "{}", "}"),
     "keys": around('{"data":{', many('"k%d":"dg=="'), "}}"),
 }
-"""Strategic merge patches of core kinds, as dev mode has them."""
+"""Strategic merge patches of core kinds, which dev mode supports."""

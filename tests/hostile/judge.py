@@ -1,5 +1,5 @@
-"""Sends one kind of request in growing sizes, and says what is wrong with how the server took
-them."""
+"""Send one kind of request in growing sizes, and report what is wrong with the server's
+reaction."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 __all__ = ["SIZES", "Request", "judge"]
 
 SIZES = tuple(int(LIMIT * 0.98) >> by for by in range(8, -1, -1))
-"""Bytes of the body, doubling up to what the server takes."""
+"""The bytes of the body, doubling up to the limit of the server."""
 AGAIN = 5
-"""How often what looks bad is looked at again: the machine is shared."""
+"""The number of repetitions of a bad measurement, because the machine is shared."""
 DOCUMENTED = (503, 504)
 
 
@@ -34,8 +34,8 @@ class Request:
 
 
 def judge(served: Served, client: Client, make: Callable[[int], Request], sizes: Sequence[int] = SIZES) -> list[int]:
-    """The statuses of the answers, from small to large. Raises AssertionError that says what is
-    wrong."""
+    """Return the statuses of the answers, from small to large. Raises AssertionError that states
+    what is wrong."""
     requests = [make(size) for size in sizes]
     costs, statuses = [], []
     for size, request in zip(sizes, requests, strict=True):

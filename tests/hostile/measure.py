@@ -1,8 +1,7 @@
-"""What work costs in CPU time of the thread that does it, and whether that is too much, or grows
-too fast.
+"""Measure the CPU time of work in its thread, and decide whether it is too much, or grows too fast.
 
-Machines differ, and are shared: what one second buys is measured with a fixed piece of work, in the
-same run, right before it is needed.
+Machines differ, and are shared. So the value of one second is measured with a fixed piece of work,
+in the same run, right before it is needed.
 """
 
 from __future__ import annotations
@@ -20,34 +19,37 @@ if TYPE_CHECKING:
 __all__ = ["HELD", "Cost", "Steps", "grows", "resident", "rising", "slowness", "work"]
 
 HANDLE: Any = asyncio.Handle
-"""Its private _run is where a step begins and ends."""
+"""The class whose private _run begins and ends a step."""
 HELD = 0.05
-"""Seconds for which one step may hold a loop, on a machine on which the fixed work takes NOMINAL
-seconds."""
+"""The seconds for which one step may hold a loop, on a machine on which the fixed work takes
+NOMINAL seconds."""
 NOMINAL = 0.012
 PER_DOUBLING = {2: 3.2, 3: 2.8, 4: 2.6}
-"""By how much the cost may grow when the input doubles, on the average of so many doublings: less
-the more of them agree. n log n stays far below that, n² is at 4."""
+"""The factor by which the cost may grow when the input doubles, on the average of this many
+doublings.
+
+The more doublings agree, the lower it is. n log n stays far below, n² is at 4."""
 COUNTS = 0.004
-"""Costs below that, on the same machine, say nothing: they are the request's own."""
+"""Costs below this, on the same machine, are ignored: they are the request's own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one piece of work: CPU seconds of its longest step, and of everything in all threads that
-    do it."""
+    """The cost of one piece of work: CPU seconds of its longest step, and of everything in all its
+    threads."""
 
     longest: float
     total: float
 
     def least(self, other: Cost) -> Cost:
-        """The better of both: what is above that was the machine."""
+        """Return the lesser of both: the rest is caused by the machine."""
         return Cost(min(self.longest, other.longest), min(self.total, other.total))
 
 
 def slowness() -> float:
-    """How many times slower this machine is now than the one for which the bounds are written; 1
-    for faster ones."""
+    """Return how many times slower this machine is now than the reference machine of the bounds.
+
+    The result is 1 for faster machines."""
     return max(1.0, min(_fixed() for _ in range(3)) / NOMINAL)
 
 
@@ -60,8 +62,10 @@ def _fixed() -> float:
 
 
 class Steps:
-    """Times the steps of one event loop: each callback, and each piece of a coroutine between two
-    awaits. `only`: which of them."""
+    """Measures the steps of one event loop: each callback, and each part of a coroutine between two
+    awaits.
+
+    `only`: selects the measured steps."""
 
     def __init__(self, only: Callable[[asyncio.Handle], bool] = lambda handle: True) -> None:
         self.longest = self.total = 0.0
@@ -70,16 +74,16 @@ class Steps:
         self._run: Callable[[asyncio.Handle], None] = HANDLE._run
 
     def watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Begin. One at a time in a process."""
+        """Begin. Only one measurement at a time is possible in a process."""
         self._loop = loop
         HANDLE._run = lambda handle: self._timed(handle)
 
     def end(self) -> None:
-        """Leave asyncio as it was."""
+        """Restore asyncio."""
         HANDLE._run = self._run
 
     def reset(self) -> None:
-        """What was seen so far does not count."""
+        """Discard what was measured so far."""
         self.longest = self.total = 0.0
 
     def _timed(self, handle: asyncio.Handle) -> None:
@@ -94,7 +98,7 @@ class Steps:
 
 
 def work(action: Callable[[], Any]) -> Cost:
-    """The cost of a function that does not wait for anything, as one step."""
+    """Return the cost of a function that does not wait for anything, as one step."""
     began = time.thread_time()
     action()
     took = time.thread_time() - began
@@ -102,8 +106,9 @@ def work(action: Callable[[], Any]) -> Cost:
 
 
 def grows(costs: Sequence[float], slow: float) -> str:
-    """Say how the costs of an input, each twice as large as the one before, grow faster than
-    linearly; "" if they do not."""
+    """Return how the costs of an input grow faster than linearly; "" if they do not.
+
+    Each input is twice as large as the one before."""
     for run in _runs(costs, COUNTS * slow):
         if len(run) < 3:
             continue
@@ -115,8 +120,9 @@ def grows(costs: Sequence[float], slow: float) -> str:
 
 
 def _runs(costs: Sequence[float], least: float) -> Iterator[list[float]]:
-    """Those next to each other that are large enough and rise: what is refused for its size costs
-    less again."""
+    """Yield adjacent costs that are large enough and rise.
+
+    What is refused for its size costs less again."""
     run: list[float] = []
     for cost in costs:
         if run and cost < run[-1]:
@@ -128,15 +134,16 @@ def _runs(costs: Sequence[float], least: float) -> Iterator[list[float]]:
 
 
 def resident() -> int:
-    """Bytes of memory of this process, without what is garbage."""
+    """Return the bytes of memory of this process, without garbage."""
     gc.collect()
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * 4096
 
 
 def rising(batch: Callable[[], object], batches: int = 4) -> int:
-    """Bytes by which memory grows with each batch, in the best of them after the first: what is
-    kept for good is kept each time."""
+    """Return the bytes by which memory grows with each batch, in the best batch after the first.
+
+    What is kept for good is kept each time."""
     batch()
     least, before = math.inf, resident()
     for _ in range(batches):

@@ -1,7 +1,8 @@
-"""The server as a process would run it, in a thread of the tests, with every step of its loop
-timed; and a client that sends anything.
+"""Run the server in a thread of the tests, with every step of its loop measured, and provide a
+client that sends anything.
 
-Behind real TLS, authentication, flow control and the audit log at its highest level, over SQLite.
+The server has real TLS, authentication, flow control and the audit log at its highest level, over
+SQLite.
 """
 
 from __future__ import annotations
@@ -65,7 +66,7 @@ REPORT = {
 
 
 class Log(AuditLog):
-    """Knows whether everything is written."""
+    """A log that knows whether everything is written."""
 
     put_ = 0
 
@@ -79,7 +80,7 @@ class Log(AuditLog):
 
 
 class NoTokens:
-    """Reviews tokens: none is good."""
+    """Reviews tokens: none is valid."""
 
     async def review(self, token: str) -> UserInfo | None:
         return None
@@ -87,7 +88,7 @@ class NoTokens:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back. Status 0: the connection was closed instead."""
+    """The answer to a request. Status 0: the connection was closed instead."""
 
     status: int
     body: bytes = b""
@@ -106,11 +107,12 @@ class Client:
         self._connection: http.client.HTTPSConnection | None = None
 
     def send(self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> Answer:
-        """One request. Sent once: a connection that breaks is an answer, too."""
+        """Send one request, once: a connection that breaks is an answer, too."""
         connection = self._connection or http.client.HTTPSConnection("127.0.0.1", self._port, context=self._context, timeout=50)
         self._connection = None
         try:
-            # It may be refused before it has come in as a whole; the answer is there to be read.
+            # The server may refuse it before it has arrived completely. The answer can then be
+            # read.
             with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLError):
                 connection.request(method, path, body, dict(headers or {}))
             response = connection.getresponse()
@@ -125,14 +127,14 @@ class Client:
             return Answer(0)
 
     def close(self) -> None:
-        """Idempotent."""
+        """Close the connection. Calling this again has no effect."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
 
 class Server:
-    """The App and what it stands on, not yet started."""
+    """The App and its parts, not yet started."""
 
     def __init__(self, folder: Path) -> None:
         self.authority = Authority.create("hostile")
@@ -169,8 +171,8 @@ class Server:
         )
 
     async def start(self) -> None:
-        """With a class, a namespace, one host that the tenant is offered, and one object of each
-        kind that tenants have."""
+        """Start with a class, a namespace, one host that is offered to the tenant, and one object
+        of each of its kinds."""
         await self.app.start()
         for name in (TENANT, "tenant-b"):
             await self.core.namespaces.create(OWNER, "", {"metadata": {"name": name}})
@@ -198,7 +200,7 @@ class Server:
 
 @dataclass
 class Served:
-    """A server that runs, in a loop and thread of its own."""
+    """A running server, in a loop and thread of its own."""
 
     server: Server
     loop: asyncio.AbstractEventLoop
@@ -208,7 +210,7 @@ class Served:
     @classmethod
     @contextmanager
     def running(cls, folder: Path) -> Iterator[Self]:
-        """For the length of the block."""
+        """Run for the duration of the block."""
         loop = asyncio.new_event_loop()
         thread = threading.Thread(target=loop.run_forever, name="server", daemon=True)
         thread.start()
@@ -231,11 +233,12 @@ class Served:
             loop.close()
 
     def await_(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """The result of what runs in the server's loop."""
+        """Return the result of a coroutine that runs in the server's loop."""
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(30)
 
     def client(self, user: str = "eve", group: str = TENANT_PREFIX + TENANT, *, certificate: bool = True) -> Client:
-        """A tenant's, unless a group is given, or nobody's; closed with the server."""
+        """Return a client of the tenant, of another group, or without a certificate. It is closed
+        with the server."""
         context = ssl.create_default_context(cadata=self.server.authority.pair.certificate.decode())
         if certificate:
             _show(context, self.server.authority.client(user, [group]))
@@ -244,11 +247,11 @@ class Served:
         return client
 
     def owner(self) -> Client:
-        """The hardware's owner's, who may do everything."""
+        """Return a client of the hardware's owner, who has all permissions."""
         return self.client("owner", MASTERS)
 
     def cost(self, client: Client, method: str, path: str, body: bytes | None, headers: Mapping[str, str]) -> tuple[Answer, Cost]:
-        """One request's answer, and what it cost the server in all its threads."""
+        """Return the answer to one request, and its cost to the server in all its threads."""
         self._settle()
         self.steps.reset()
         began, ours = time.process_time(), time.thread_time()
@@ -258,7 +261,7 @@ class Served:
         return answer, Cost(self.steps.longest, max(total, 0.0))
 
     def _settle(self) -> None:
-        """Return when nothing is being done any more: the answer comes before the audit log is
+        """Return when nothing is in progress any more: the answer arrives before the audit log is
         written."""
         self.await_(asyncio.sleep(0))
         while not self.server.log.drained:

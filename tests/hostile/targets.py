@@ -1,7 +1,7 @@
-"""What tenants' bytes are read by, each as a function of bytes for fuzzing. What it lets out, other
-than a documented refusal, is a fault.
+"""Define the readers of tenants' bytes as functions of bytes, for fuzzing.
 
-Besides: no step may hold the loop for long, and some laws hold for whatever is let in.
+Any exception except a documented refusal is a fault. Besides, no step may hold the loop for long,
+and some laws hold for every accepted input.
 """
 
 from __future__ import annotations
@@ -50,8 +50,9 @@ class Slow(Exception):
 
 
 def run(target: Callable[[bytes], None], data: bytes, slack: float = 1.0) -> None:
-    """Give the bytes to the target. Raises what it lets out, and Slow. `slack`: how many times
-    slower it is for being watched."""
+    """Pass the bytes to the target. Raises the target's exceptions, and Slow.
+
+    `slack`: the factor by which observation makes it slower."""
     took = _took(target, data)
     if took > HELD * slack:
         took = min(_took(target, data) for _ in range(TRIES))
@@ -68,7 +69,7 @@ def _took(target: Callable[[bytes], None], data: bytes) -> float:
 
 @contextmanager
 def refusing() -> Iterator[None]:
-    """Takes a refusal for an answer, as clients do, but no failure of the server."""
+    """Accept a refusal as an answer, as clients do, but no failure of the server."""
     try:
         yield
     except ApiError as error:
@@ -77,8 +78,8 @@ def refusing() -> Iterator[None]:
 
 
 def body(data: bytes) -> None:
-    """A body; its first byte says of which media type. What it is decoded to is JSON, and can be
-    read again."""
+    """Decode a body, whose first byte selects the media type. The result is JSON, and can be read
+    again."""
     media = MEDIA[data[0] % len(MEDIA)] if data else MEDIA[0]
     with refusing():
         value = decode(data[1:], media).value
@@ -88,8 +89,9 @@ def body(data: bytes) -> None:
 
 
 def _depth(json: bytes) -> int:
-    """Levels of brackets, those within strings included if they are not balanced there: an upper
-    bound that is good enough for texts without any."""
+    """Return the levels of brackets, including unbalanced ones in strings.
+
+    The result is an upper bound that is sufficient for texts without strings."""
     if b'"' in json:
         return 0
     level = most = 0
@@ -100,7 +102,7 @@ def _depth(json: bytes) -> int:
 
 
 def selector(data: bytes) -> None:
-    """A selector's text: the first byte says whether of labels or of fields."""
+    """Parse a selector. The first byte selects labels or fields."""
     text = data[1:].decode("utf-8", "replace")
     with refusing():
         if data[:1] < b"\x80":
@@ -110,8 +112,8 @@ def selector(data: bytes) -> None:
 
 
 def patch(data: bytes) -> None:
-    """A JSON patch, a merge patch or a strategic one, of an object. Merging twice is merging
-    once."""
+    """Apply a JSON patch, a merge patch or a strategic one to an object. Merging twice equals
+    merging once."""
     with refusing():
         value = decode(data, MEDIA[0]).value
         live = orjson.loads(orjson.dumps(LIVE))
@@ -125,7 +127,7 @@ def patch(data: bytes) -> None:
 
 
 def header(data: bytes) -> None:
-    """Values of headers that are read."""
+    """Parse values of headers."""
     text = data.decode("latin-1")
     clauses(text)
     with refusing():
@@ -133,17 +135,17 @@ def header(data: bytes) -> None:
 
 
 def secret(data: bytes) -> None:
-    """What a machine's metadata or network data hold."""
+    """Parse the content of a machine's metadata or network data."""
     try:
         orjson.dumps(load(data))
     except UnicodeError:
         raise
     except ValueError:
-        pass  # in words for the tenant
+        pass  # with a message for the tenant
 
 
 def text(data: bytes) -> None:
-    """Single values: a quantity, and the URL of an image."""
+    """Parse single values: a quantity, and the URL of an image."""
     found = data.decode("utf-8", "replace")
     with suppress(ValueError):
         parse_quantity(found)
@@ -151,8 +153,8 @@ def text(data: bytes) -> None:
 
 
 class Writes:
-    """The registries of a server, over an empty store, and a loop to run them in. Nothing is
-    stored: all writes are tried only."""
+    """The registries of a server over an empty store, with a loop to run them. All writes are dry
+    runs."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -172,7 +174,7 @@ class Writes:
         self.folder.cleanup()
 
     def write(self, how: int, value: dict[str, Any]) -> None:
-        """Create, update or apply an object that has all of the value."""
+        """Create, update or apply an object that contains the value."""
         registry, version, kind, name = self.kinds[how % 3]
         metadata = value.get("metadata")
         named = {**(metadata if isinstance(metadata, dict) else {}), "name": name if how // 3 % 3 else "new", "namespace": TENANT}
@@ -190,13 +192,12 @@ class Writes:
 
 @cache
 def writes() -> Writes:
-    """Made once in a process."""
+    """Return the registries, which are created once in a process."""
     return Writes()
 
 
 def write(data: bytes) -> None:
-    """An object that is created, updated or applied; the first byte says which, and of what
-    kind."""
+    """Create, update or apply an object. The first byte selects the operation and the kind."""
     with refusing():
         value = decode(data[1:], MEDIA[0]).value
         if isinstance(value, dict):
@@ -233,8 +234,9 @@ NAMES = (
 
 
 def grown(data: Iterator[int], depth: int = 0) -> Any:
-    """A value that grows from bytes, each of which means something: what a fuzzer does to JSON's
-    own text mostly breaks it."""
+    """Return a value that is derived from bytes, each of which has a meaning.
+
+    A fuzzer's mutations of JSON text mostly break it."""
     one = next(data, 0)
     if depth > 8 or one < 128:
         return ODD[one % len(ODD)]
@@ -245,7 +247,7 @@ def grown(data: Iterator[int], depth: int = 0) -> Any:
 
 
 def grow(data: bytes) -> None:
-    """The same of a value whose every byte means something; top-level fields stand at the start."""
+    """Write a value whose every byte has a meaning. Top-level fields are at the start."""
     rest = iter(data[1:])
     value = {name: grown(rest) for name in NAMES[: 1 + (len(data) > 8) + (len(data) > 32)]}
     with refusing():

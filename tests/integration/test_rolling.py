@@ -1,5 +1,6 @@
-"""A rolling restart of both replicas under load, as overlays/ha does it behind a real kube-apiserver: no request is refused, no watch loses
-an event or lists anew, and namespaces are deleted throughout."""
+"""A rolling restart of both replicas under load, as overlays/ha does it behind a real
+kube-apiserver: no request is refused, no watch loses an event or lists anew, and namespaces are
+deleted throughout."""
 
 from __future__ import annotations
 
@@ -34,7 +35,8 @@ SERVICES = ("v1alpha1.workload.metal3.io", "v1alpha1.metal3.io")
 WRITERS, WATCHERS = 3, 3
 LAST = "the-last-one"
 PROPAGATION_SECONDS = 1.0
-"""For so long a replica gets new connections after its SIGTERM: kube-proxy learns of it later than the kubelet."""
+"""For so long a replica gets new connections after its SIGTERM: kube-proxy learns of it later than
+the kubelet."""
 READS = """
 apiVersion: audit.k8s.io/v1
 kind: Policy
@@ -82,7 +84,8 @@ class Load:
         return None
 
     async def write(self, name: str) -> None:
-        """Create, replace, patch, read and delete a Workload, again and again, never sooner than it is answered."""
+        """Create, replace, patch, read and delete a Workload, again and again, never sooner than it
+        is answered."""
         one = f"{PATH}/{name}"
         while not self.stopping.is_set():
             made = await self.ask("POST", PATH, workload(name))
@@ -102,7 +105,8 @@ class Load:
             self.written.append(int(answer["metadata"]["resourceVersion"]))
 
     async def watch(self, told: list[int], version: str) -> None:
-        """Follow from a version on, and after each end from the last one that was seen, until LAST comes."""
+        """Follow from a version on, and after each end from the last one that was seen, until LAST
+        comes."""
         while True:
             self.watches += 1
             url = f"{PATH}?watch=1&allowWatchBookmarks=true&timeoutSeconds=300&resourceVersion={version}"
@@ -124,7 +128,8 @@ class Load:
                 self.failures.append(f"watch broken: {error!r}")
 
     async def delete_namespaces(self) -> None:
-        """Create a namespace and delete it, again and again; kube-controller-manager has to list our kinds for that."""
+        """Create a namespace and delete it, again and again; kube-controller-manager has to list
+        our kinds for that."""
         for number in itertools.count():
             if self.stopping.is_set():
                 return
@@ -155,7 +160,8 @@ async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, A
 
 
 class Deployment:
-    """Replicas that are replaced one by one: a new one is ready before an old one is told to stop."""
+    """Replicas that are replaced one by one: a new one is ready before an old one is told to
+    stop."""
 
     def __init__(self, cluster: Running, folder: Path, balancer: Balancer, stack: ExitStack) -> None:
         self._cluster, self._folder, self._balancer, self._stack = cluster, folder, balancer, stack

@@ -1,1 +1,2 @@
-"""The image, the release's files, and the life of an installation that is made from these alone."""
+"""Test the image, the release's files, and the life cycle of an installation that uses only
+these."""

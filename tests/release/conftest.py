@@ -1,4 +1,5 @@
-"""The image as `make image` makes it, and clusters in a network of their own that pods of it run on. Needs root."""
+"""Provide the image of `make image`, and clusters in a network of their own that run its pods.
+Needs root."""
 
 from __future__ import annotations
 
@@ -23,7 +24,7 @@ IMAGE, DIGEST = "registry.example.com/team/metal3-workloads", "sha256:" + "01234
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Everything here is real, and slower than a unit test may be."""
+    """Mark all tests here as real, and allow more time than for unit tests."""
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.real)
@@ -31,14 +32,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def buildah(*arguments: str) -> str:
-    """The output of the project's buildah."""
+    """Return the output of the project's buildah."""
     command = [str(ROOT / "hack" / "image" / "buildah"), *arguments]
     return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=SECONDS).stdout.strip()
 
 
 @pytest.fixture(scope="session")
 def names() -> dict[str, str]:
-    """The images by architecture. METAL3_WORKLOADS_IMAGES=amd64=NAME,arm64=NAME takes those that are there."""
+    """Return the images by architecture.
+
+    METAL3_WORKLOADS_IMAGES=amd64=NAME,arm64=NAME uses existing images."""
     if given := os.environ.get("METAL3_WORKLOADS_IMAGES"):
         return dict(item.split("=", 1) for item in given.split(","))
     command = ["make", "--silent", "image", "BASE=packages", "ENGINE=buildah", "ARCHS=amd64 arm64"]
@@ -48,7 +51,7 @@ def names() -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def images(names: dict[str, str]) -> Iterator[dict[str, Image]]:
-    """The images, unpacked."""
+    """Yield the unpacked images."""
     containers = {arch: buildah("from", "--pull-never", "--arch", arch, name) for arch, name in names.items()}
     try:
         yield {arch: Image(Path(buildah("mount", container)), described(container)) for arch, container in containers.items()}
@@ -58,28 +61,28 @@ def images(names: dict[str, str]) -> Iterator[dict[str, Image]]:
 
 
 def described(container: str) -> dict[str, object]:
-    """The OCI configuration of an image."""
+    """Return the OCI configuration of an image."""
     found: dict[str, object] = json.loads(buildah("inspect", container))["OCIv1"]["config"]
     return found
 
 
 @pytest.fixture(scope="session")
 def image(images: dict[str, Image]) -> Image:
-    """The image for this machine."""
+    """Return the image for this machine."""
     own = subprocess.run(["dpkg", "--print-architecture"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
     return images[own]
 
 
 @pytest.fixture(scope="session")
 def network(image: Image) -> Iterator[None]:
-    """Everything that is started from now on runs in a network of its own."""
+    """Run everything that is started from now on in a network of its own."""
     with own_network():
         yield
 
 
 @pytest.fixture(scope="session")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The files of a release, as `make release` writes them."""
+    """Return the files of a release, as `make release` writes them."""
     out = tmp_path_factory.mktemp("release") / "dist"
     arguments = (f"IMAGE={IMAGE}", f"DIGEST={DIGEST}", f"OUT={out}")
     subprocess.run(["make", "--silent", "release", *arguments], cwd=ROOT, check=True, timeout=SECONDS)

@@ -1,4 +1,7 @@
-"""What kube-proxy does for one port of a Service: `python -m tests.release.forward LISTEN-ADDRESS PORT ADDRESS PORT`, until it is ended."""
+"""Forward one port of a Service as kube-proxy does: `python -m tests.release.forward LISTEN-ADDRESS
+PORT ADDRESS PORT`.
+
+It runs until it is ended."""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 async def forward(listen: str, port: int, address: str, target: int) -> None:
-    """Pass each connection on. With nobody behind it, a connection is closed at once."""
+    """Forward each connection. If the target does not listen, the connection is closed at once."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

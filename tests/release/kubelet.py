@@ -1,7 +1,9 @@
-"""Runs the pods of Deployments out of an image, as a node with kubelet, containerd, kube-proxy and CoreDNS would.
+"""Run the pods of Deployments from an image, as a node with kubelet, containerd, kube-proxy and
+CoreDNS does.
 
-The cluster's Deployment is what counts: its arguments, user, volumes, root and probes. What a node decides is decided here:
-tokens, addresses, owners of volumes. Not played: seccomp, limits of resources, restarts.
+The cluster's Deployment determines arguments, user, volumes, root and probes. This module provides
+what a node decides: tokens, addresses, owners of volumes. It does not implement seccomp, resource
+limits and restarts.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ READY_SECONDS = 90
 
 @dataclass
 class Pod:
-    """A running container, and what it was made from."""
+    """A running container, and what it was created from."""
 
     name: str
     spec: Object
@@ -51,18 +53,18 @@ class Pod:
 
     @property
     def container(self) -> Object:
-        """The only one."""
+        """The only container of the pod."""
         (container,) = self.spec["containers"]
         found: Object = container
         return found
 
     @property
     def log(self) -> str:
-        """What it has printed."""
+        """The output of the container."""
         return (self.folder / "log").read_text(errors="replace")
 
     def port(self, name: str | int) -> int:
-        """The number of a port, by its name."""
+        """Return the number of a port, by its name."""
         if isinstance(name, int):
             return name
         (found,) = (port["containerPort"] for port in self.container["ports"] if port["name"] == name)
@@ -76,7 +78,7 @@ class Pod:
         return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
 
     def probe(self, kind: str) -> bool:
-        """Whether this probe of the manifest succeeds; one that is not there does."""
+        """Return whether this probe of the manifest succeeds. A missing probe succeeds."""
         asked = self.container.get(kind, {})
         if "exec" in asked:
             return self.execute(*asked["exec"]["command"]).returncode == 0
@@ -85,7 +87,7 @@ class Pod:
     def _get(self, asked: Object) -> bool:
         scheme = asked.get("scheme", "HTTP").lower()
         url = f"{scheme}://{asked.get('host', NODE)}:{self.port(asked['port'])}{asked.get('path', '/')}"
-        # As kubelet, which does not verify certificates.
+        # Like kubelet, this does not verify certificates.
         context = ssl._create_unverified_context() if scheme == "https" else None
         try:
             with urllib.request.urlopen(url, context=context, timeout=5) as answer:
@@ -94,7 +96,9 @@ class Pod:
             return False
 
     def ready(self) -> bool:
-        """Whether a rollout would go on: started, alive and ready. AssertionError when the container has ended."""
+        """Return whether a rollout would continue: started, alive and ready.
+
+        Raises AssertionError if the container has ended."""
         assert self.child.poll() is None, f"{self.name} ended with {self.child.returncode}: {self.log[-3000:]}"
         return all(self.probe(kind) for kind in ("startupProbe", "readinessProbe", "livenessProbe"))
 
@@ -125,11 +129,12 @@ class Kubelet:
 
     @property
     def folder(self) -> Path:
-        """Where the node keeps pods and volumes."""
+        """The folder in which the node keeps pods and volumes."""
         return self.cluster.root / "node"
 
     def run(self, namespace: str, deployment: str, image: Image | None = None) -> Pod:
-        """Start a pod of a Deployment, and return when it is ready and, where a Service selects it, reached through that."""
+        """Start a pod of a Deployment. Return when it is ready and, if a Service selects it,
+        reachable through that."""
         template = self.cluster.get(ADMIN, "deployment", "-n", namespace, deployment)["spec"]["template"]
         pod = self._start(namespace, deployment, template["spec"], image or self.image)
         self.pods[deployment] = pod
@@ -138,13 +143,13 @@ class Kubelet:
         return pod
 
     def stop(self, deployment: str) -> None:
-        """End a Deployment's pod; its folder is gone with it, its claims' volumes stay."""
+        """End a Deployment's pod. Its folder is removed, and its claims' volumes stay."""
         pod = self.pods.pop(deployment)
         pod.stop()
         shutil.rmtree(pod.folder)
 
     def close(self) -> None:
-        """End everything, without mercy."""
+        """Kill everything."""
         for pod in self.pods.values():
             pod.kill()
         for forwarder in self.forwarders.values():
@@ -194,7 +199,7 @@ class Kubelet:
             (folder / key).write_bytes(base64.b64decode(value))
 
     def _identity(self, namespace: str, account: str, folder: Path) -> list[Mount]:
-        """The token of the service account, and the names that DNS knows."""
+        """Provide the token of the service account, and the names that DNS knows."""
         token = folder / "token"
         token.mkdir()
         config = json.loads((self.cluster.root / "management.kubeconfig").read_text())
@@ -210,7 +215,7 @@ class Kubelet:
         return [(item["metadata"]["namespace"], item["metadata"]["name"], item["spec"].get("clusterIP", "")) for item in found]
 
     def _publish(self, namespace: str, labels: dict[str, str], pod: Pod) -> None:
-        """What the endpoints controller and kube-proxy do for a pod that is ready."""
+        """Publish a ready pod as the endpoints controller and kube-proxy do."""
         for service in self.cluster.items(ADMIN, "services", "-n", namespace):
             selector = service["spec"].get("selector")
             if selector and selector.items() <= labels.items():
@@ -226,7 +231,7 @@ class Kubelet:
 
 
 def endpoints(service: Object, pod: Pod) -> Object:
-    """The EndpointSlice of a Service with one pod."""
+    """Return the EndpointSlice of a Service with one pod."""
     metadata = service["metadata"]
     ports = [{"name": port["name"], "port": pod.port(port["targetPort"])} for port in service["spec"]["ports"]]
     owner = {"apiVersion": "v1", "kind": "Service", "name": metadata["name"], "uid": metadata["uid"]}
@@ -246,12 +251,12 @@ def endpoints(service: Object, pod: Pod) -> Object:
 
 
 def own(volume: Path, group: int) -> None:
-    """What fsGroup does: a volume's files are the group's, and it may write them."""
+    """Apply fsGroup: the group owns a volume's files, and may write them."""
     for path in (volume, *volume.rglob("*")):
         os.chown(path, -1, group)
         path.chmod(path.stat().st_mode | (0o2070 if path.is_dir() else 0o060))
 
 
 def runc(folder: Path) -> Sequence[str]:
-    """The runtime's command, with its state in the pod's folder."""
+    """Return the runtime's command, with its state in the pod's folder."""
     return "runc", "--root", str(folder / "runc")

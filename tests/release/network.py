@@ -1,4 +1,6 @@
-"""A network of this process' own, as a node has one: pods listen on the ports that the manifests name, and nothing outside reaches them."""
+"""Create a network for this process, as a node has one.
+
+Pods listen on the ports that the manifests name, and nothing outside reaches them."""
 
 from __future__ import annotations
 
@@ -14,16 +16,18 @@ if TYPE_CHECKING:
 __all__ = ["NODE", "own_network"]
 
 NODE = "192.0.2.1"
-"""The address of the node and its pods: one for documentation (RFC 5737), local to the network made here."""
+"""The address of the node and its pods: one for documentation (RFC 5737), local to this network."""
 SERVICES = "10.96.0.0/16"
-"""Where hack/cluster's kube-apiservers put Services."""
+"""The address range of Services in hack/cluster's kube-apiservers."""
 CLONE_NEWNET = 0x40000000
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @contextmanager
 def own_network() -> Iterator[None]:
-    """Move this thread, and the processes and threads that it starts from now on, into a new network of loopback addresses."""
+    """Move this thread into a new network of loopback addresses.
+
+    The processes and threads that it starts from now on are in this network as well."""
     before = os.open("/proc/self/ns/net", os.O_RDONLY)
     try:
         _call(LIBC.unshare, CLONE_NEWNET)

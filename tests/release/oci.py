@@ -1,4 +1,5 @@
-"""A pod of the manifests as an OCI runtime's configuration: what kubelet and containerd make of it, as pure functions."""
+"""Convert a pod of the manifests into an OCI runtime's configuration, as kubelet and containerd
+do."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ __all__ = ["Image", "Mount", "configuration"]
 
 Object: TypeAlias = "dict[str, Any]"
 NAMESPACES = ("pid", "ipc", "uts", "mount")
-"""The network is the node's, and there are no user namespaces by default."""
+"""The namespaces of a container. The network is the node's, and there are no user namespaces by
+default."""
 BEHIND = [
     {"destination": "/proc", "type": "proc", "source": "proc"},
     {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "strictatime", "mode=755", "size=65536k"]},
@@ -31,7 +33,7 @@ class Image:
 
     @property
     def environment(self) -> dict[str, str]:
-        """Its variables."""
+        """The environment variables of the image."""
         return dict(item.split("=", 1) for item in self.config["Env"])
 
 
@@ -44,13 +46,14 @@ class Mount:
     read_only: bool = False
 
     def oci(self) -> Object:
-        """It as the runtime reads it."""
+        """Return the mount in the runtime's format."""
         options = ["rbind", "ro" if self.read_only else "rw"]
         return {"destination": self.path, "type": "bind", "source": str(self.source), "options": options}
 
 
 def configuration(pod: Object, container: Object, image: Image, mounts: Sequence[Mount], variables: Mapping[str, str]) -> Object:
-    """The config.json of a container of this pod's specification. `variables`: what kubelet adds."""
+    """Return the config.json of a container of this pod's specification. `variables`: what kubelet
+    adds."""
     return {
         "ociVersion": "1.0.2",
         "root": {"path": str(image.root), "readonly": _security(pod, container)["readOnlyRootFilesystem"]},
@@ -62,7 +65,8 @@ def configuration(pod: Object, container: Object, image: Image, mounts: Sequence
 
 
 def process(pod: Object, container: Object, image: Image, variables: Mapping[str, str], command: Sequence[str] = ()) -> Object:
-    """What runs as whom: the container's own command, or another one, as exec'd by a probe."""
+    """Return the process to run, and its user: the container's own command, or another one for a
+    probe."""
     security = _security(pod, container)
     assert security["capabilities"] == {"drop": ["ALL"]}, "this runs containers without capabilities only"
     own = [*(container.get("command") or image.config["Entrypoint"]), *container.get("args", ())]

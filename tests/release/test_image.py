@@ -1,4 +1,5 @@
-"""The image: what is in it, and both Deployments of the manifests run out of it beside a real kube-apiserver."""
+"""The image: what is in it, and both Deployments of the manifests run out of it beside a real
+kube-apiserver."""
 
 from __future__ import annotations
 

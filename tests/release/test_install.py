@@ -1,5 +1,6 @@
-"""The life of an installation from a release's files alone, as docs/installing.md tells it, on control planes that have nothing of the
-project: its commands are run as they are written. The tests build on each other, in this order."""
+"""The life of an installation from a release's files alone, as docs/installing.md tells it, on
+control planes that have nothing of the project: its commands are run as they are written. The tests
+build on each other, in this order."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ class Installation:
         self.node = Kubelet(cluster, image)
 
     def follow(self, title: str, happens: dict[str, Callable[[], None]]) -> None:
-        """Run a section's commands. `happens`: what a cluster with nodes would do after commands that begin so."""
+        """Run a section's commands. `happens`: what a cluster with nodes would do after commands
+        that begin so."""
         for command in commands(title):
             self.run(command)
             for begin, then in happens.items():

@@ -332,7 +332,8 @@ class Registry:
         return Put(key, value, current.revision if current else 0, priority)
 
     def _priority(self, current: Entry | None, obj: dict[str, Any], *, follows: bool) -> Priority:
-        """Return what the write is for. Kinds of the cluster are the owner's and the controllers': they have what a release needs."""
+        """Return what the write is for. Kinds of the cluster are the owner's and the controllers':
+        they have what a release needs."""
         if current is None:
             return Priority.CLIENT
         if not self.resource.namespaced:

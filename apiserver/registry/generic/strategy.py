@@ -96,7 +96,8 @@ class Strategy:
         return []
 
     def check_commit(self, old: dict[str, Any] | None, new: dict[str, Any], operations: Sequence[Operation], *, follows: bool) -> None:
-        """Raise ApiError (413) when the object and the others in the commit are too large together."""
+        """Raise ApiError (413) when the object and the others in the commit are too large
+        together."""
 
     async def after_commit(self, context: Context, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
         """Do what follows a durable write, each part in a commit of its own. A crash may cut it

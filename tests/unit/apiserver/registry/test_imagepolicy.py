@@ -190,7 +190,8 @@ async def test_a_checksum_that_can_be_none_is_refused_by_every_path(bench: Bench
 async def test_a_checksum_that_is_stored_stays_accepted_and_is_bound(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     await make_class(bench)
     host = await bench.add_host()
-    monkeypatch.setattr("apiserver.registry.workload.digest_problem", lambda *_: None)  # as an earlier version took it
+    # as an earlier version took it
+    monkeypatch.setattr("apiserver.registry.workload.digest_problem", lambda *_: None)
     await make(bench, {"image": BAD})
     monkeypatch.undo()
     await change(bench, online=False)

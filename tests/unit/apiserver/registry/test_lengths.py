@@ -1,4 +1,5 @@
-"""No text of an object that tenants write is without a limit, and what was stored before there was one stays."""
+"""No text of an object that tenants write is without a limit, and what was stored before there was
+one stays."""
 
 from __future__ import annotations
 

@@ -241,7 +241,8 @@ async def test_while_it_lingers_requests_are_served_and_their_connections_close(
 
 
 async def test_while_it_lingers_connections_that_nobody_uses_are_closed(tmp_path: Path) -> None:
-    """Before watches end: their clients all begin again at once, and would reach for connections that are closed at that moment."""
+    """Before watches end: their clients all begin again at once, and would reach for connections
+    that are closed at that moment."""
     app = await started(app_of(tmp_path, linger_seconds=4))
     async with client(app) as owner, owner.get(f"{WORKLOADS}?watch=true") as watch:
         unused, used = [await asyncio.open_connection("127.0.0.1", app.port, ssl=client_context(SERVING, None)) for _ in range(2)]

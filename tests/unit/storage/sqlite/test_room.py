@@ -95,7 +95,8 @@ async def test_what_is_there_can_be_changed_for_ever(store: SQLiteStore) -> None
 
 
 async def until_refused(store: SQLiteStore, *sizes: int, key: Callable[[int], str], priority: Priority = Priority.CLIENT) -> int:
-    """How many values of each size are taken in turn, until none is although history has made what room it could."""
+    """How many values of each size are taken in turn, until none is although history has made what
+    room it could."""
     taken = 0
     for size in sizes:
         refused = 0

@@ -1,4 +1,5 @@
-"""Projection and view update are inverse to each other, and nothing of the owner's comes through."""
+"""Projection and view update are inverse to each other, and nothing of the owner's comes
+through."""
 
 from __future__ import annotations
 
