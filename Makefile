@@ -71,7 +71,7 @@ conformance: setup ## Every answer beside kube-apiserver's; the report is .cache
 faults: setup ## Never losing a write: kill -9, power cuts, full disks, damaged files, every fault of etcd (minutes; KILLS=5 for less)
 	$(BIN)/pytest tests/faults --kills $(KILLS)
 
-demo-hybrid: setup ## Servers and virtual machines in one cluster, told on real control planes (a minute)
+demo-hybrid: setup ## Servers and virtual machines in one cluster, shown on real control planes (a minute)
 	hack/demo-hybrid $(ARGS)
 
 bench: setup ## This server beside kube-apiserver: CPU per request, as table and plot in docs/benchmarks.md (ten minutes)

@@ -315,7 +315,7 @@ class WatchCache(Store):
     def _fail(self, error: Exception) -> None:
         if self.failure is not None:
             return
-        _log.error("The watch cache cannot go on", exc_info=error)
+        _log.error("The watch cache cannot continue", exc_info=error)
         known = isinstance(error, StorageError)
         self.failure = str(error) if known else f"the watch cache stopped because of {error!r}: restart the server"
         self._stopping.set()

@@ -210,7 +210,7 @@ class HeldClaim(Model):
 
     namespace: str
     namespace_uid: str | None = Field(
-        default=None, alias="namespaceUID", description="The uid of the only namespace of that name which may go on with the claim."
+        default=None, alias="namespaceUID", description="The uid of the only namespace of that name that may take over the claim."
     )
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
@@ -244,8 +244,10 @@ class HostStatus(Model):
         description="The uid of that namespace, while it exists. Without one nobody may have the host before it is cleaned.",
     )
     report: HostReport | None = None
-    held: HeldClaim | None = Field(default=None, description="Who has it at its source, if that may go on here.")
-    held_by: HeldBy | None = Field(default=None, description="Which namespace may go on with the claim at the source, also after it has.")
+    held: HeldClaim | None = Field(
+        default=None, description="The consumer that has it at its source, if that consumer may take the claim over here."
+    )
+    held_by: HeldBy | None = Field(default=None, description="Which namespace may take over, or has taken over, the claim at the source.")
     conditions: Conditions | None = None
 
 

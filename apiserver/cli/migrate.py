@@ -32,7 +32,7 @@ MANY = 1_000_000
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the description and the arguments of the command."""
     parser.description = (
-        "Copies all objects to an empty storage. Stop every server of both first. resourceVersions go on above those of the "
+        "Copies all objects to an empty storage. Stop every server of both first. resourceVersions continue above those of the "
         "source. If it was interrupted, run it again to continue. The source is only read."
     )
     parser.add_argument("--from", required=True, dest="source", metavar="URL", help="the present storage, as for serve --storage")

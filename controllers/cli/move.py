@@ -24,8 +24,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Moves the Workloads of a namespace, with their secrets, to the namespace of that name in another cluster: one that "
         "relays this one's hosts (WorkloadClass with provisioner metal3.io/relay), or the one that relayed hosts come from. Nothing is "
-        "provisioned anew or released. Workloads of Cluster API stay: clusterctl move moves those. When interrupted, run it again: it goes "
-        "on where it was."
+        "provisioned again or released. Workloads of Cluster API stay: clusterctl move moves those. When interrupted, run it again: it "
+        "continues where it was."
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="Workloads to move; all of the namespace by default")
     parser.add_argument("--to", required=True, metavar="KUBECONFIG", help="kubeconfig of the cluster to move to")
@@ -71,9 +71,9 @@ def run(arguments: argparse.Namespace) -> int:
     except BadConfig as error:
         raise UsageError(f"a kubeconfig cannot be used: {error}") from None
     except ApiException as error:
-        raise UsageError(f"{error}. Run the same command again to go on") from None
+        raise UsageError(f"{error}. Run the same command again to continue") from None
     if not summaries:
-        print("stopped before the end: run the same command again to go on")
+        print("stopped before the end: run the same command again to continue")
         return 1
     [summary] = summaries
     done = "would move" if options.dry_run else "moved"

@@ -312,7 +312,7 @@ class Mover:
         deadline = loop.time() + self._options.timeout
         while not (found := await check()):
             if loop.time() > deadline:
-                raise MoveError(f"waited {self._options.timeout:g} s for {what}; run the same command again to go on")
+                raise MoveError(f"waited {self._options.timeout:g} s for {what}; run the same command again to continue")
             await asyncio.sleep(POLL)
         return found
 

@@ -1,2 +1,2 @@
-"""What every controller stands on: a client, informers, work queues, and their life cycle. Knows no
-kind of this project."""
+"""Run controllers: work queues, the reconcile loop, their manager, leader election, events and
+conditions. The package knows no kind of this project."""

@@ -204,9 +204,7 @@ class WorkloadController:
             workload = await report_status(self._cluster, workload, giving_up_status(workload, applied.bound))
             return await self._give_up(workload, host)
         if applied.rejected_cleanly and applied.bound.reason == "HostTaken" and lost_claim(workload):
-            await self._drop(
-                workload, "Warning", "HostTaken", "somebody else was faster to take the host: its consumer has to choose another one"
-            )
+            await self._drop(workload, "Warning", "HostTaken", "another consumer was faster to take the host: choose another host")
             return None
         if applied.returned_to_previous_owner and kinds.CLAIMED_THROUGH in labels_of(workload):
             await self._drop(workload, "Normal", "HandedBack", "its consumer keeps using the host where it came from")

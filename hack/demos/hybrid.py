@@ -130,7 +130,7 @@ def _changed_in_use(story: Story, cluster: Running) -> None:
             story.told(f"{host['spec']['source']['name']}: {host['status']['message']}")
     assert _instances(cluster) == before
     assert {vm["spec"]["template"]["spec"]["domain"]["memory"]["guest"] for vm in _vms(cluster)} == {"4096Mi"}
-    story.checked("the machines go on as they are, and the hosts say so")
+    story.checked("the machines stay as they are, and the hosts say so")
 
 
 def _expired_credentials(story: Story, cluster: Running, machines: Machines) -> None:

@@ -149,7 +149,7 @@ def raise_revision(path: Path, revision: int) -> None:
 
 def _lift(path: Path, revision: int, *, forget: bool) -> None:
     if revision > _MOST:
-        raise ValueError(f"revision {revision} is too large: {_MOST} is the largest that leaves room to go on")
+        raise ValueError(f"revision {revision} is too large: {_MOST} is the largest that leaves room for further revisions")
     with closing(connect(path)) as connection:
         prepare(connection, path)
         connection.execute("BEGIN IMMEDIATE")

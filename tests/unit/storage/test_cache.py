@@ -359,7 +359,7 @@ async def test_a_store_that_went_back_is_not_served(noticed: str, caplog: pytest
             await cache.commit([Put("/a/3", b"")])
         assert cache.failure is not None
         assert "revision 2, and 3" in cache.failure
-    assert "cannot go on" in caplog.text
+    assert "cannot continue" in caplog.text
 
 
 async def test_a_defect_ends_the_cache_instead_of_freezing_it(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -374,7 +374,7 @@ async def test_a_defect_ends_the_cache_instead_of_freezing_it(caplog: pytest.Log
             await subscription.next(1)
         with pytest.raises(Unavailable, match="restart"):
             await cache.get("/a/1")
-    assert "cannot go on" in caplog.text
+    assert "cannot continue" in caplog.text
 
 
 async def test_closing_ends_subscriptions() -> None:
