@@ -1,1 +1,1 @@
-"""Admission: what may still refuse or change a write after it was authorised and validated."""
+"""Implement admission, which may refuse or change a write after it was authorised and validated."""

@@ -1,2 +1,3 @@
-"""The kinds this server knows, as pydantic models with their validation. No I/O, no dependencies on
-the rest."""
+"""Define the kinds of this server as pydantic models with their validation.
+
+The package does no I/O, and does not depend on the rest."""

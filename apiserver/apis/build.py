@@ -1,5 +1,6 @@
-"""Which commit this program was built from, and when. The image's build notes it in the
-environment."""
+"""Identify the commit that this program was built from, and the date of the build.
+
+The image's build writes both into the environment."""
 
 from __future__ import annotations
 
@@ -13,13 +14,13 @@ if TYPE_CHECKING:
 __all__ = ["Build"]
 
 UNKNOWN_DATE = "1970-01-01T00:00:00Z"
-"""What Kubernetes' components answer that were built without a stamp."""
+"""The date that components of Kubernetes report if they were built without a stamp."""
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What a build was stamped with: `commit` is empty where there was no stamp, as in a checkout.
-    `tree`: clean or dirty."""
+    """The stamp of a build. `commit` is empty without a stamp, as in a checkout. `tree`: clean or
+    dirty."""
 
     commit: str = ""
     date: str = UNKNOWN_DATE
@@ -27,8 +28,9 @@ class Build:
 
     @classmethod
     def stamped(cls, environment: Mapping[str, str] = os.environ) -> Build:
-        """Read the stamp of the Containerfile's build arguments. A date, or a state of the tree,
-        without a commit is no stamp."""
+        """Read the stamp from the environment, which the Containerfile's build arguments set.
+
+        A date, or a state of the tree, without a commit is no stamp."""
         commit = environment.get("METAL3_WORKLOADS_COMMIT", "")
         if not commit:
             return cls()

@@ -36,7 +36,7 @@ MAX_URL = 2048
 MAX_METHOD = 63
 CLASS = "the class"
 MOST_RULES = 10
-"""Rules of a class that a message repeats."""
+"""The number of rules of a class that a message repeats."""
 DEFAULT_SCHEMES = ("https", "http", "oci")
 PROVIDER_SCHEMES: Mapping[str, tuple[str, ...]] = {
     "metal3.io/cloud": ("ami", "glance"),
@@ -296,8 +296,9 @@ def url_problem(url: str, class_spec: Mapping[str, Any] | None, who: str = CLASS
 
 
 def _not_allowed(rules: Sequence[str], who: str, *, stated: bool) -> str:
-    """Return the message for a URL that no rule covers. What a class allows without a rule is
-    shown nowhere else."""
+    """Return the message for a URL that no rule covers.
+
+    The message is the only place that shows what a class allows without a rule."""
     if not rules:
         return f"{who} allows no URL: ask its owner for a rule in images.allow"
     listed = ", ".join(rules[:MOST_RULES]) + (", …" if len(rules) > MOST_RULES else "")

@@ -1,2 +1,3 @@
-"""Parts of dev mode: what a cluster would give, in small. Composed by the command line
-(controllers.cli.dev), used nowhere else."""
+"""Provide the parts of dev mode: small versions of what a cluster provides.
+
+The command line (controllers.cli.dev) combines them. They are not used elsewhere."""

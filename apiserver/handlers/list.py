@@ -32,7 +32,7 @@ __all__ = ["Page", "list_", "page", "prefix_of"]
 
 EVERYTHING = Selector()
 TRIED = 16
-"""The number of objects to match between two looks at the clock.
+"""The number of objects that are matched between two checks of the clock.
 
 A selector of hundreds of terms takes 100 µs for an object."""
 STEP = 500
@@ -53,7 +53,7 @@ class Page:
 
     @property
     def meta(self) -> dict[str, Any]:
-        """The ListMeta."""
+        """Return the ListMeta."""
         more = {} if self.remaining is None else {"remainingItemCount": self.remaining}
         return {"resourceVersion": str(self.revision), **({"continue": self.token, **more} if self.token else {})}
 

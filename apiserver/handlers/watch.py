@@ -58,7 +58,7 @@ INITIAL, RATE = 60.0, 1024 * 1024
 Until the client has them, the watch holds the objects as they were at its beginning. No history
 counts those."""
 PAID = 0.0002
-"""The seconds of CPU time from which on a delivery is charged, and not only noted."""
+"""The seconds of CPU time above which a delivery is charged, instead of only being recorded."""
 AT_ONCE, BYTES = 64, 256 * 1024
 """The number of changes and the bytes of one piece, which has at least one change.
 

@@ -63,22 +63,25 @@ def baremetalhosts(group: str = metal3.GROUP, *, view: bool) -> Resource:
 
 
 class BareMetalHostViewStrategy(Strategy):
-    """Stores a view as the projection of a Host and a Workload, in which a write is carried out."""
+    """Stores a view as the projection of a Host and a Workload, which carry out the writes."""
 
     def __init__(self, resource: Resource, claims: Claims) -> None:
         self.resource, self.claims = resource, claims
         self.confirmations = Confirmations(claims)
 
     def check_access(self, entry: Entry) -> None:
-        """Raise NotFound also where another namespace has the host and the offer is about to be
-        withdrawn: that somebody took it is not said, neither now nor later."""
+        """Raise NotFound also if another namespace has the host and the offer is about to be
+        withdrawn.
+
+        The client must not learn, now or later, that another namespace has taken it."""
         host = self.claims.hosts.find("", entry.fields[".host"])
         if host is not None and host.fields[".claimNamespace"] not in ("", None, entry.namespace):
             raise self._unknown(entry.name)
 
     def mark_deleted(self, old: dict[str, Any], propagation: str) -> dict[str, Any] | None:
-        """Remove an offer at once, and the view of a claimed host when the host was released. No
-        finalizer of its own keeps a view."""
+        """Remove an offer at once, and the view of a claimed host after the release of the host.
+
+        A view has no finalizer of its own."""
         host = self.claims.hosts.find("", host_of(old))
         if host is None or not claimed_by(host.object(), old["metadata"]["namespace"]):
             return None
@@ -87,7 +90,7 @@ class BareMetalHostViewStrategy(Strategy):
         return {**old, "metadata": {**old["metadata"], **metadata.deletion_mark(old["metadata"])}}
 
     def may_end(self, new: dict[str, Any]) -> bool:
-        """Never: the claim keeps it, not a finalizer."""
+        """Return False, because the claim keeps the view, not a finalizer."""
         return False
 
     def releases(self, old: dict[str, Any], new: dict[str, Any]) -> bool:
@@ -98,8 +101,10 @@ class BareMetalHostViewStrategy(Strategy):
         self, context: Context, entry: Entry | None, old: dict[str, Any] | None, new: dict[str, Any]
     ) -> tuple[dict[str, Any], list[Operation]]:
         """Return the view as it is projected afterwards, and the writes of the Workload and the
-        Host behind it. Raises ApiError: 409 when somebody else has claimed the host, 422 for what a
-        tenant may not change."""
+        Host behind it.
+
+        Raises ApiError: 409 if another client has claimed the host, 422 for what a tenant may not
+        change."""
         assert entry is not None, "nobody creates views"
         assert old is not None, "nobody creates views"
         host_entry = self.claims.hosts.find("", host_of(old))
@@ -114,7 +119,7 @@ class BareMetalHostViewStrategy(Strategy):
         update = self._view_update(context, old, new, host, current)
         claims = update.action in ("claim", "adopt", "give up")
         if not claims:
-            context.settle(False)  # an attempt before this one may have been to make a Workload
+            context.settle(False)  # a previous attempt may have tried to create a Workload
         if update.action == "nothing":
             return old, []
         if claims:
@@ -124,7 +129,8 @@ class BareMetalHostViewStrategy(Strategy):
         return self._tracked(context, new, view), operations
 
     def operations_of_removal(self, entry: Entry, last: dict[str, Any]) -> list[Operation]:
-        """Remove the namespace from the Host's offers, or this one would never be made again."""
+        """Remove the namespace from the Host's offers. Otherwise it would never be offered
+        again."""
         host_entry = self.claims.hosts.find("", host_of(last))
         host = host_entry.object() if host_entry is not None else {"spec": {}}
         offers = host["spec"].get("offers") or []
@@ -140,9 +146,10 @@ class BareMetalHostViewStrategy(Strategy):
             self.claims.check_commit(host, new["metadata"]["namespace"], host.fields[".claimName"], operations, follows=follows)
 
     async def after_commit(self, context: Context, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
-        """Take the other namespaces' offers of a claimed host away. The answer to a claim waits a
-        moment until it is known whether the host's source agrees: 409 when somebody else was faster
-        to take the real host."""
+        """Withdraw the other namespaces' offers of a claimed host.
+
+        The answer to a claim waits a moment until the host's source has agreed or not: 409 if
+        another consumer took the real host first."""
         await self.claims.show_now(host_of(new))
         if old is None or "consumerRef" in old["spec"] or "consumerRef" not in new["spec"]:
             return
@@ -153,7 +160,7 @@ class BareMetalHostViewStrategy(Strategy):
 
     def _tracked(self, context: Context, new: dict[str, Any], view: dict[str, Any]) -> dict[str, Any]:
         """Return the view with the managers of what was written, corrected by what the projection
-        leaves out or adds."""
+        omits or adds."""
         return self.claims.views.tracking.track(context, new, view, managed_fields(new), "", metadata.now())
 
     def _view_update(
@@ -249,7 +256,8 @@ class BareMetalHostViewStrategy(Strategy):
     async def _release(
         self, context: Context, entry: Entry, host_entry: Entry, host: dict[str, Any], current: Entry | None
     ) -> tuple[dict[str, Any], list[Operation]]:
-        """Return the view marked as deleted, and what releases its host: one commit."""
+        """Return the view marked as deleted, and the operations that release its host, for one
+        commit."""
         operations: list[Operation] = [self.claims.hosts.put(host_entry, host)]
         marked = None
         if current is not None:
@@ -272,7 +280,8 @@ class BareMetalHostViewStrategy(Strategy):
 
 
 class BareMetalHostViewRegistry(Registry):
-    """Views: stored, but written only as the projection of a Host and a Workload."""
+    """The registry of views, which are stored, but written only as the projection of a Host and a
+    Workload."""
 
     def __init__(self, cache: WatchCache, claims: Claims, admission: Admission | None = None, group: str = metal3.GROUP) -> None:
         indexers = {"host": lambda e: [e.fields[".host"]]}

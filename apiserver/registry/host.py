@@ -131,7 +131,7 @@ class HostStrategy(Strategy):
         return new, self._unclaim(old, new) if old is not None else []
 
     def operations_of_removal(self, entry: Entry, last: dict[str, Any]) -> list[Operation]:
-        """Do what a cleared claim does."""
+        """Remove the view and update the Workload, as for a cleared claim."""
         return self._unclaim(last, None)
 
     def _claimed_view(self, host: dict[str, Any]) -> list[Operation]:

@@ -118,8 +118,8 @@ class WorkloadStrategy(Strategy):
         return new
 
     def mark_deleted(self, old: dict[str, Any], propagation: str) -> dict[str, Any] | None:
-        """Hold a Workload that has a host by the release finalizer, also where an earlier version
-        let somebody remove it."""
+        """Keep a Workload that has a host with the release finalizer, even if an earlier version
+        allowed its removal."""
         return mark_deleted(held_back(old) if self.claims.host_of_workload(old) is not None else old, propagation)
 
     def validate(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:

@@ -189,8 +189,9 @@ class App:
             await asyncio.to_thread(self._config.audit_log.close)
 
     async def _linger(self, connections: Connections) -> None:
-        """Serves on until nobody sends requests here: load balancers have noticed, and connections
-        were closed one by one."""
+        """Continue to serve until no requests arrive any more.
+
+        By then, load balancers have noticed, and connections were closed one by one."""
         connections.wind_down()
         loop = asyncio.get_running_loop()
         end = loop.time() + self._config.linger_seconds

@@ -38,9 +38,9 @@ IDLE_SECONDS = 120.0
 """Longer than the 90 s of Go's clients. So clients close, and no request meets a closing
 connection."""
 PAUSE_SECONDS = 1.0
-"""A client is not about to use a connection that it has not used for so long.
+"""The seconds after which a client is not expected to use its idle connection any more.
 
-Pools take the connection that was used last."""
+Pools use the connection that was used last."""
 MAX_CONNECTIONS = 8192
 MAX_LINE = 16 * 1024
 """The bytes of the request line, enough for a label selector with hundreds of values."""
@@ -123,8 +123,9 @@ class Connection(RequestHandler):
 
 
 class Connections(web.Server):
-    """All connections of one port. Pass it to loop.create_server. `arrived` is called for each
-    request that has come in."""
+    """All connections of one port. Pass it to loop.create_server.
+
+    `arrived` is called for each request that has arrived."""
 
     def __init__(
         self,
@@ -174,8 +175,8 @@ class Connections(web.Server):
     def close_idle(self) -> None:
         """Close connections that clients have not used for PAUSE_SECONDS.
 
-        When watches end, all their clients begin again at once, and would reach for connections
-        that are closed at that moment."""
+        When watches end, all their clients reconnect at once, and would choose connections that are
+        being closed at that moment."""
         before = self._loop.time() - PAUSE_SECONDS
         for handler in list(self._connections):
             since = handler.idle_since if isinstance(handler, Connection) else None

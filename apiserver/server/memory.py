@@ -1,11 +1,10 @@
 """Keep freed memory in the process (glibc) instead of returning it to the kernel.
 
-Otherwise the next answer has to get it back page by page, which can double the cost of an answer of
-some hundred KiB. With other C libraries nothing changes. What was not used for a minute is returned
-all the same: the C library itself returns only the end of the heap, and one small object keeps all
-that lies before it.
-
-The module also sets when Python looks for garbage, which everything waits for.
+Otherwise, the next answer has to get it back page by page, which can double the cost of an answer
+of some hundred KiB. With other C libraries, nothing changes. Memory that was not used for a minute
+is returned: the C library itself returns only the end of the heap, and one small object there keeps
+all memory before it. The module also sets how often Python collects garbage, because everything
+waits for a collection.
 """
 
 from __future__ import annotations
@@ -30,22 +29,22 @@ LARGE = 4 * 1024 * 1024
 """The mmap threshold in bytes: larger allocations are mapped directly. No response needs one."""
 
 PAUSE = 60.0
-"""The seconds between two looks at the process's memory."""
+"""The seconds between two checks of the process's memory."""
 GROWTH = 4 * 1024 * 1024
-"""The bytes by which memory may grow between two looks and still count as at rest."""
+"""The bytes by which memory may grow between two checks and still count as stable."""
 
 THRESHOLDS = 5_000, 10, 40
-"""The new objects between two collections of garbage, and the collections of one generation for
-each of the next.
+"""The number of new objects between two garbage collections, and the collections of one generation
+before one of the next.
 
 A collection of 5,000 objects takes one or two milliseconds, and one of 20,000 takes ten. With the
-default of 700, collections take a twentieth of all CPU and find almost nothing."""
+default of 700, collections take a twentieth of all CPU time and find almost nothing."""
 
 
 def settle() -> None:
-    """Exclude the present objects from collections of garbage, and make collections seldom.
+    """Exclude the present objects from garbage collections, and make collections rare.
 
-    This is for the whole process. Call it when the server is up."""
+    The effect is for the whole process. Call this when the server is up."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*THRESHOLDS)
@@ -63,7 +62,7 @@ def keep_freed() -> bool:
 
 
 class FreedMemory:
-    """Return freed memory to the kernel when the process does not need it.
+    """Returns freed memory to the kernel when the process does not need it.
 
     It does so when the memory has grown by more than KEPT bytes, and has stopped growing. The event
     loop may wait meanwhile, 7 ms for each 100 MB."""
@@ -73,13 +72,13 @@ class FreedMemory:
         self._least = self._before = self._resident()
 
     async def run(self) -> None:
-        """Look at the memory until cancelled."""
+        """Check the memory until cancelled."""
         while True:
             await asyncio.sleep(PAUSE)
             await self.look()
 
     async def look(self) -> bool:
-        """Return freed memory if that is due. Returns whether it was."""
+        """Return freed memory if that is due. Return whether it was."""
         now, before = self._resident(), self._before
         self._least, self._before = min(self._least, now), now
         if now <= self._least + KEPT or now > before + GROWTH:
@@ -90,7 +89,7 @@ class FreedMemory:
 
 
 def _resident() -> int:
-    """Return the bytes of the process that are in memory."""
+    """Return the bytes of resident memory."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 

@@ -1,2 +1,3 @@
-"""Commands that run controllers. They are found by entry point, and may put parts of both packages
-together."""
+"""Implement commands that run controllers.
+
+They are found by entry point, and may combine parts of both packages."""

@@ -1,1 +1,1 @@
-"""Moves Workloads to another management cluster, and back, while their machines run on."""
+"""Move Workloads to another management cluster, and back, while their machines continue to run."""

@@ -39,7 +39,7 @@ class _Loader(yaml.CSafeLoader):
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """Build a mapping, whose keys have to be strings.
 
-        JSON has no others, and integers with the same hash would take quadratic time."""
+        JSON has no other keys, and integers with the same hash would take quadratic time."""
         self.flatten_mapping(node)
         if any(key.tag != _TEXT for key, _ in node.value):
             raise yaml.YAMLError

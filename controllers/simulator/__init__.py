@@ -1,7 +1,7 @@
-"""A simulated Baremetal Operator: takes real BareMetalHost objects through BMO's states, with no
-hardware behind them.
+"""Simulate a Baremetal Operator: take real BareMetalHost objects through BMO's states, without
+hardware.
 
-`machine` (pure) decides, `controller` reads and writes over HTTP. Facts: baremetal-operator's
-host_state_machine.go and baremetalhost_controller.go. Not simulated: HardwareData, firmware kinds,
-data images, servicing.
+`machine` decides, and `controller` reads and writes over HTTP. The behaviour follows
+baremetal-operator's host_state_machine.go and baremetalhost_controller.go. HardwareData, firmware
+kinds, data images and servicing are not simulated.
 """

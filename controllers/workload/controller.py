@@ -312,8 +312,10 @@ class WorkloadController:
         return None if await let_go(self._cluster, workload) else Result(requeue_after=FOLLOW)
 
     async def _forget(self, workload: Object) -> None:
-        """Has the source remove what is left of a Workload whose host was taken back. One that does
-        not answer is not waited for."""
+        """Request from the source the removal of what is left of a Workload whose host was taken
+        back.
+
+        A source that does not answer is not waited for."""
         provider = self._sources.get(workload["spec"].get("className") or "")
         if provider is None:
             return

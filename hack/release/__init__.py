@@ -1,1 +1,2 @@
-"""Makes the files of a release from the manifests, the pins and the documents: `make release`."""
+"""Generate the files of a release from the manifests, the pins and the documents: `make
+release`."""

@@ -1,4 +1,4 @@
-"""The shared backend: an etcd cluster, written to by any number of replicas."""
+"""Implement the shared backend: an etcd cluster, written to by any number of replicas."""
 
 from storage.etcd.store import EtcdStore
 from storage.etcd.tls import TLS

@@ -63,8 +63,8 @@ class Gateway(AioClient):
         host, _, _ = parts.netloc.rpartition(":")  # includes the brackets of IPv6
         super().__init__(host=host, port=parts.port, protocol=parts.scheme, pool_size=0)
         self.endpoint = endpoint
-        # aiohttp's own limit lets later callers overtake earlier ones, so that under load some wait
-        # for ever. A semaphore is first come, first served.
+        # aiohttp's own limit lets later callers overtake earlier ones, so under load some wait
+        # forever. A semaphore serves them in order.
         self._slots = asyncio.Semaphore(pool)
         self._context = context
         # Watches keep their connections open and would leave none for calls.

@@ -1,4 +1,4 @@
-"""The embedded backend: one SQLite file, owned by one process."""
+"""Implement the embedded backend: one SQLite file, owned by one process."""
 
 from storage.sqlite.retention import Retention
 from storage.sqlite.store import SQLiteStore

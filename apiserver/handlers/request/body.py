@@ -43,7 +43,7 @@ LARGE = 1000
 """The number of values from which on other requests get a turn between the steps of handling a
 body."""
 BIG = 64 * 1024
-"""The number of bytes from which on each step of decoding a body is a turn of its own.
+"""The number of bytes above which each step of decoding a body is a separate turn.
 
 A step may take half a millisecond for each 100 KB."""
 CHEAP = 64 * 1024

@@ -28,7 +28,7 @@ _shared: ContextVar[bool] = ContextVar("shared", default=False)
 
 
 def _free(_seconds: float) -> None:
-    """Charge nobody."""
+    """Charge no user."""
 
 
 _charge: ContextVar[Callable[[float], None]] = ContextVar("charge", default=_free)
@@ -38,7 +38,7 @@ _charge: ContextVar[Callable[[float], None]] = ContextVar("charge", default=_fre
 def sharing(charge: Callable[[float], None] = _free) -> Iterator[None]:
     """Leave the scheduling of work in this block to filters.looptime.
 
-    Between two turns the work then only yields to the event loop. `charge`: see charging."""
+    Between two turns, the work then only yields to the event loop. `charge`: see charging."""
     tokens = _shared.set(True), _charge.set(charge)
     try:
         yield
@@ -48,9 +48,9 @@ def sharing(charge: Callable[[float], None] = _free) -> Iterator[None]:
 
 
 def charging() -> Callable[[float], None]:
-    """Return what charges seconds of the event loop to the user of the present request.
+    """Return a function that charges seconds of the event loop to the user of the present request.
 
-    It is for work that another task does for the request. Call it as long as the request is
+    It is for work that another task does for the request. Call it only while the request is
     running."""
     return _charge.get()
 
@@ -110,8 +110,9 @@ class Turn:
             await self.leave()
 
     async def leave(self) -> None:
-        """Return when the next turn begins, however short this one was. To be called before work
-        that cannot be divided."""
+        """Return when the next turn begins, however short this one was.
+
+        Call this before work that cannot be divided."""
         await (asyncio.sleep(0) if _shared.get() else self._turns.next())
         self._ends = time.perf_counter() + self._turns.seconds
 

@@ -1,4 +1,4 @@
-"""Encode, compress and send a list: the one object that verbs know of what makes large lists fast.
+"""Encode, compress and send lists efficiently, with one interface for the verbs.
 
 The items are encoded once for each write of an object, and joined only when they are sent. Between
 pieces, other requests get their turns (request.timebudget). Rows of tables (rows) and compressed

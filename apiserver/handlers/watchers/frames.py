@@ -48,7 +48,7 @@ class Batch:
         """Return the bytes of these changes, and a correction of the caller's CPU time.
 
         Calls `encode` unless the previous call had the same changes. The caller that encodes pays
-        no more of it than the others. Their number is taken to be that of the changes before."""
+        the same share as the others. Their number is assumed to be that of the previous changes."""
         first, last = changes[0], changes[-1]
         asked = first.revision, first.item.key, last.revision, last.item.key, len(changes)
         if asked == self._changes:
@@ -139,10 +139,10 @@ class Frames:
         return data
 
     def settle(self) -> float:
-        """Return what the CPU time of the last `changes` has to be corrected by.
+        """Return the correction of the CPU time of the last `changes`.
 
-        It is more where another watch has encoded them, and less where this one has done so for
-        others."""
+        The time is more if another watch has encoded them, and less if this one has encoded them
+        for others."""
         correction, self._correction = self._correction, 0.0
         return correction
 

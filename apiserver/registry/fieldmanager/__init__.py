@@ -1,8 +1,8 @@
-"""Field management as kube-apiserver has it: managedFields on every write, and server-side apply.
-Pure, no I/O.
+"""Manage fields as kube-apiserver does: managedFields on every write, and server-side apply.
 
-Compile a kind's schema once with `compile_schema`; then call `track_update` for every create, PUT,
-JSON and merge patch, and `apply` for apply patches. Everything else serves these two.
+The package does no I/O. Compile a kind's schema once with `compile_schema`. Then call
+`track_update` for every create, PUT, JSON and merge patch, and `apply` for apply patches. All other
+modules serve these two functions.
 """
 
 from __future__ import annotations

@@ -21,8 +21,9 @@ _TEXT = frozenset((str,))
 
 
 def are_texts(map_: MapType, values: dict[str, Any]) -> bool:
-    """Tell whether a map is one of texts, as labels and annotations are, and has only such: these
-    are the maps with many entries, which are then handled at the speed of C."""
+    """Return whether a map has the type of labels and annotations, and contains only strings.
+
+    These are the maps with many entries, which can then be processed at the speed of C."""
     element = map_.element
     return not map_.fields and element is not None and element.scalar == "string" and _TEXT.issuperset(map(type, values.values()))
 

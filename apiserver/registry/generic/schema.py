@@ -76,8 +76,8 @@ def _convert(raw: dict[str, Any], definitions: dict[str, Any], inside: tuple[str
 
 
 def _with_default(found: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema with its default in the description, because kubectl explain shows no
-    other."""
+    """Return the schema with its default in the description, because kubectl explain does not show
+    defaults."""
     text, default = found.get("description"), found.get("default")
     if not text or default in (None, "", [], {}) or "efault" in text:
         return found

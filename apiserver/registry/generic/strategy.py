@@ -43,11 +43,12 @@ class Strategy:
 
     def check_access(self, entry: Entry) -> None:
         """Raise ApiError (404), before an update or a deletion, for an object that the client may
-        not know of any more."""
+        not see any more."""
 
     def mark_deleted(self, old: dict[str, Any], propagation: str) -> dict[str, Any] | None:
-        """Return the object as it stays until what keeps it has ended: as a rule its finalizers.
-        None when it can be removed at once."""
+        """Return the object as it stays while something keeps it, as a rule its finalizers.
+
+        Returns None if it can be removed at once."""
         return mark_deleted(old, propagation)
 
     def may_end(self, new: dict[str, Any]) -> bool:
@@ -75,7 +76,7 @@ class Strategy:
         return []
 
     def releases(self, old: dict[str, Any], new: dict[str, Any]) -> bool:
-        """Return whether an update is part of a release, which may use the last room of a full
+        """Return whether an update is part of a release, which may use the last space of a full
         store."""
         return False
 
@@ -83,12 +84,13 @@ class Strategy:
         self, context: Context, entry: Entry | None, old: dict[str, Any] | None, new: dict[str, Any]
     ) -> tuple[dict[str, Any], list[Operation]]:
         """Return the object as it is stored, and the operations on *other* objects in the same
-        commit; `old` itself when nothing is to be stored. `new` is validated and admitted; `entry`
-        and `old` are None on creation.
+        commit.
 
-        What the client changes in another object by this write is validated and admitted by that
-        object's registry (`admit_new`, `admit_change`, `admit_deletion`). `Registry.put` of its own
-        registry stores every object, and checks its size."""
+        Returns `old` itself if nothing is to be stored. `new` is validated and admitted; `entry`
+        and `old` are None on creation. Changes that the client makes in another object by this
+        write are validated and admitted by that object's registry (`admit_new`, `admit_change`,
+        `admit_deletion`). `Registry.put` of its own registry stores every object, and checks its
+        size."""
         return new, []
 
     def operations_of_removal(self, entry: Entry, last: dict[str, Any]) -> list[Operation]:
@@ -100,9 +102,10 @@ class Strategy:
         together."""
 
     async def after_commit(self, context: Context, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
-        """Do what follows a durable write, each part in a commit of its own. A crash may cut it
-        short at any point, so somebody must ask for it again. An ApiError becomes the answer, but
-        does not undo the write."""
+        """Do what follows a durable write, each part in a commit of its own.
+
+        A crash may interrupt it at any point, so it must be requested again. An ApiError becomes
+        the answer, but does not undo the write."""
 
 
 class Admission(Protocol):

@@ -1,2 +1,2 @@
-"""Authentication, authorisation and namespaces by asking the management cluster, as aggregated API
-servers do."""
+"""Delegate authentication, authorisation and namespaces to the management cluster, as aggregated
+API servers do."""

@@ -1,4 +1,5 @@
-"""Real hosts of a hardware cluster: Metal3 BareMetalHosts that the Baremetal Operator drives."""
+"""Provide real hosts of a hardware cluster: Metal3 BareMetalHosts that the Baremetal Operator
+controls."""
 
 from controllers.providers.baremetalhost.provider import BareMetalHostProvider
 

@@ -1,4 +1,4 @@
-"""Hosts of another metal3-workloads: what one of its namespaces is offered and has, passed on."""
+"""Provide hosts of another metal3-workloads: those that one of its namespaces is offered or has."""
 
 from controllers.providers.relay.provider import RelayProvider
 

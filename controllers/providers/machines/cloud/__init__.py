@@ -1,4 +1,4 @@
-"""Instances of a public or private cloud, created when they are claimed: provisioner
+"""Provide instances of a public or private cloud, created when they are claimed: provisioner
 metal3.io/cloud."""
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Machines that are made when they are asked for, offered as hosts: each flavor has so many slots,
-and a slot looks like a server.
+"""Offer machines that are created on demand as hosts: each flavor has a number of slots, and a slot
+looks like a server.
 
-For providers of virtual machines. A class's flavors and the machines there are go in, the hosts to
-report come out, purely; beside that, the notes that each such provider keeps (Attention, Offers,
-Told). What the source is asked for is each provider's own business. See docs/providers.md.
+The package is for providers of virtual machines. It converts a class's flavors and the existing
+machines into the hosts to report. Besides, it has the notes that each such provider keeps
+(Attention, Offers, Told). The requests to the source belong to each provider. See
+docs/providers.md.
 """
 
 from controllers.providers.machines.flavors.answers import BOUND, NOT_OFFERED, REPLACING, moved, not_ours

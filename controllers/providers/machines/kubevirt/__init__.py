@@ -1,4 +1,4 @@
-"""Virtual machines of a KubeVirt cluster, created when they are claimed: provisioner
+"""Provide virtual machines of a KubeVirt cluster, created when they are claimed: provisioner
 metal3.io/kubevirt."""
 
 from __future__ import annotations
