@@ -1,4 +1,5 @@
-"""What the oldest version has stored: this one goes on with it. tests/e2e/stored/README.md says what is there."""
+"""What the oldest version has stored: this one goes on with it. tests/e2e/stored/README.md says
+what is there."""
 
 from __future__ import annotations
 
