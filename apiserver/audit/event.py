@@ -24,9 +24,9 @@ __all__ = ["METADATA", "OBJECT", "REQUEST", "RESPONSE", "Record", "Sent", "encod
 
 METADATA, REQUEST, RESPONSE = (LEVELS.index(level) for level in ("Metadata", "Request", "RequestResponse"))
 OBJECT = 2 * 1024 * 1024
-"""The bytes of a request's or response's object that are recorded.
+"""The largest object of a request or response that is recorded, in bytes.
 
-A larger object is left out, and the event says so."""
+A larger object is omitted, and the event notes this."""
 TEXT = 512
 """The characters of a name, uid or resourceVersion from a body that are recorded."""
 TRUNCATED = {"audit.k8s.io/truncated": "true"}

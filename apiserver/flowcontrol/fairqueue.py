@@ -174,7 +174,8 @@ class QueueSet:
         return ticket
 
     def leave(self, ticket: Ticket) -> None:
-        """Release the seats of a request that is done, stops waiting, or needs them no more.
+        """Release the seats of a request that is done, stops waiting, or does not need them any
+        more.
 
         Calling this again has no effect."""
         if ticket.left:

@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The result of a reconcile. `requeue_after`: reconcile again after so many seconds without a
-    change."""
+    """The result of a reconcile. `requeue_after`: the seconds after which to reconcile again
+    without a change."""
 
     requeue_after: float | None = None
 

@@ -47,7 +47,7 @@ def _run(folder: Path) -> int:
     try:
         tell(running.start(folder, "--hosts", "2", "--tenants", TENANT, "--bmo-speed", "0.02", "--fsync", "off"))
     except (AssertionError, RuntimeError) as error:
-        print(f"\nNOT SO: {error}", file=sys.stderr)
+        print(f"\nfailed: {error}", file=sys.stderr)
         return 1
     finally:
         running.stop(folder)

@@ -306,7 +306,7 @@ def main() -> int:
             cluster = running.start(root, "--target", "--hosts", "3", "--tenants", TENANT)
             Pivot(cluster, story, outage).tell()
         except AssertionError as error:
-            print(f"\nnot so: {error}{running.tails(root)}", file=sys.stderr)
+            print(f"\nfailed: {error}{running.tails(root)}", file=sys.stderr)
             return 1
         finally:
             running.stop(root)

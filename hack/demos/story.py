@@ -48,7 +48,7 @@ class Story:
         self._print(f"   ok: {text}")
 
     def end(self) -> None:
-        self._print(f"\nAll of it is so. [{time.monotonic() - self._begin:.0f}s]")
+        self._print(f"\nAll checks passed. [{time.monotonic() - self._begin:.0f}s]")
 
     def _print(self, line: str) -> None:
         print(line, flush=True)

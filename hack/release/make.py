@@ -33,7 +33,7 @@ __all__ = ["INSTALLATIONS", "OTHERS", "main"]
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACEHOLDER = "registry.example.com/metal3-workloads"
-"""The image of the overlays."""
+"""The image that the overlays name."""
 INSTALLATIONS = {
     "install.yaml": "overlays/sqlite",
     "install-beside-bmo.yaml": "overlays/beside-bmo",
@@ -49,7 +49,7 @@ HEADER = """\
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command. Returns the exit code."""
+    """Run the command. Return the exit code."""
     options = parser().parse_args(arguments)
     if not DIGEST.fullmatch(options.digest):
         print(f"make release: {options.digest!r} is no digest: push the image, then give what its registry shows", file=sys.stderr)
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Describe the arguments."""
+    """Return the parser of the arguments."""
     made = argparse.ArgumentParser(prog="make release", description="Make the files of a release.")
     made.add_argument("--image", required=True, help="the image's name in its registry, without a tag")
     made.add_argument("--digest", required=True, help="sha256:...: the digest of the pushed image, or of its list of architectures")
@@ -94,7 +94,7 @@ def render(kubectl: Path, folder: str, image: str) -> list[dict[str, Any]]:
 
 
 def kustomization(base: str, image: str) -> dict[str, Any]:
-    """Return what pins a base to a version."""
+    """Return the kustomization that pins a base to a version."""
     name, _, digest = image.partition("@")
     return {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
@@ -111,7 +111,7 @@ def document(folder: str, objects: Sequence[dict[str, Any]]) -> str:
 
 
 def checksums(folder: Path) -> str:
-    """Return what `sha256sum --check` reads, for all files of a folder."""
+    """Return the checksums of all files of a folder, in the format of `sha256sum --check`."""
     return "".join(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n" for file in sorted(folder.iterdir()))
 
 

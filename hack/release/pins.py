@@ -1,5 +1,5 @@
-"""The packages that the product runs with, as requirements.txt pins them, and the CycloneDX list of
-them."""
+"""Read the packages that the product runs with from requirements.txt, and list them in CycloneDX
+format."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ class Life:
         return found
 
     def settle(self, *, seconds: float = 600.0, kills: bool = False) -> None:
-        """Take steps until nothing is left to do, or so many seconds have passed.
+        """Take steps until nothing is left to do, or `seconds` have passed.
 
         `kills`: everything in memory is lost at every write."""
         end, count = self.now + seconds, 0
