@@ -215,7 +215,7 @@ async def test_no_room_to_run(source: KubeVirt) -> None:
     source.set(nodeSelector={"room": "none"})
     async with running(source) as (provider, _):
         await applied(provider, request(provider), lambda: host(provider).reason == "ErrorUnschedulable")
-        assert "no room" in host(provider).report["status"]["errorMessage"]
+        assert "no capacity" in host(provider).report["status"]["errorMessage"]
 
 
 async def test_what_kubevirt_says_is_for_the_owner_only(source: KubeVirt) -> None:
