@@ -266,9 +266,9 @@ class Store(ABC):
 
         Returns the commit's revision, or the current one if the operations changed nothing (only
         Checks, or Deletes of absent keys). Raises Conflict for the first failed expectation,
-        ValueError if two operations name one key, Full if there is no room (Deletes are still
-        accepted), and Unavailable if the outcome is unknown. A commit may be applied even if its
-        caller was cancelled."""
+        and ValueError if two operations name one key. Raises Full if there is no room (Deletes are
+        still accepted), and Unavailable if the outcome is unknown. A commit may be applied even if
+        its caller was cancelled."""
 
     @abstractmethod
     def watch(self, prefix: str, after: int) -> AsyncIterator[Event | Progress]:

@@ -32,10 +32,10 @@ PAUSE = 3
 Events that arrived meanwhile take some rounds from the socket to their handler and back. They would
 otherwise wait for a long step in each of them. A round without work takes microseconds."""
 ARRIVAL, LONGEST = 2, 6
-"""The number of rounds without sharing after a request has arrived, whose flow is not known yet,
-and the highest number of such rounds in a row, whatever arrives.
+"""The number of rounds without sharing after a request has arrived, whose flow is not known yet.
 
-In the first round, the connection notices the request; in the second, the request begins."""
+LONGEST is the highest number of such rounds in a row, whatever arrives. In the first round, the
+connection notices the request; in the second, the request begins."""
 SLACK = 0.001
 """A flow whose use exceeds its share by at most this continues at once."""
 LEAST = 0.00002

@@ -5,10 +5,10 @@ larger is refused before the file is full. A commit that replaces a value by one
 size takes room only until history is compacted, and a deletion gives room back. Both may use the
 reserve, so that a full store can be emptied through the API.
 
-What a client wants to keep never grows into the reserve, however small it is: a tenant could use
-the reserve up by many small writes. What follows of clients' writes may use a half of it, and what
-a deletion needs may use besides that half MARK bytes for each key, which no other write has. Use a
-Room for one connection, inside its transactions.
+A client's write never grows into the reserve, however small it is: a tenant could exhaust the
+reserve with many small writes. The consequences of clients' writes may use half of the reserve. A
+deletion may use this half and, in addition, MARK bytes for each key, which no other write may use.
+Use a Room for one connection, inside its transactions.
 """
 
 from __future__ import annotations
