@@ -161,7 +161,8 @@ class Kubelet:
         folder.mkdir(parents=True)
         server = urlsplit(self.cluster.description[ADMIN]["server"])
         variables = {"KUBERNETES_SERVICE_HOST": str(server.hostname), "KUBERNETES_SERVICE_PORT": str(server.port)}
-        spec = {**spec, "hostname": name, "namespace": namespace, "address": NODE}
+        maps = {item["metadata"]["name"]: item.get("data", {}) for item in self.cluster.items(ADMIN, "configmaps", "-n", namespace)}
+        spec = {**spec, "hostname": name, "namespace": namespace, "address": NODE, "configMaps": maps}
         (container,) = spec["containers"]
         mounts = [*self._volumes(namespace, spec, container, folder), *self._identity(namespace, spec["serviceAccountName"], folder)]
         (folder / "config.json").write_text(json.dumps(configuration(spec, container, image, mounts, variables)))

@@ -3,6 +3,7 @@ do."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -69,8 +70,8 @@ def process(pod: Object, container: Object, image: Image, variables: Mapping[str
     probe."""
     security = _security(pod, container)
     assert security["capabilities"] == {"drop": ["ALL"]}, "this runs containers without capabilities only"
-    own = [*(container.get("command") or image.config["Entrypoint"]), *container.get("args", ())]
     named = {item["name"]: _value(item, pod) for item in container.get("env", ())}
+    own = [*(container.get("command") or image.config["Entrypoint"]), *(_expanded(word, named) for word in container.get("args", ()))]
     environment = {**image.environment, **variables, **named}
     return {
         "terminal": False,
@@ -91,8 +92,16 @@ def _groups(security: Object) -> list[int]:
     return [security["fsGroup"]] if "fsGroup" in security else []
 
 
+def _expanded(argument: str, named: Mapping[str, str]) -> str:
+    """$(NAME) as kubelet puts values in the place of it."""
+    return re.sub(r"\$\((\w+)\)", lambda found: named.get(found[1], found[0]), argument)
+
+
 def _value(item: Object, pod: Object) -> str:
     if "value" in item:
         return str(item["value"])
+    if "configMapKeyRef" in item["valueFrom"]:
+        wanted = item["valueFrom"]["configMapKeyRef"]
+        return str(pod["configMaps"][wanted["name"]][wanted["key"]])
     path = item["valueFrom"]["fieldRef"]["fieldPath"]
     return str({"metadata.name": pod["hostname"], "metadata.namespace": pod["namespace"], "status.podIP": pod["address"]}[path])

@@ -15,6 +15,7 @@ import yaml
 
 from hack.release.pins import pinned
 from tests.integration import running
+from tests.integration.objects import workload
 from tests.integration.running import ADMIN, ROOT, Running, eventually
 from tests.release.kubelet import Kubelet
 
@@ -179,3 +180,27 @@ def test_a_restart_keeps_what_was_stored(node: Kubelet) -> None:
     eventually(lambda: available(node.cluster))
     assert node.cluster.get(ADMIN, "workload", "kept", "-n", "default")["metadata"]["name"] == "kept"
     node.cluster.kubectl(ADMIN, "delete", "workload", "kept", "-n", "default")
+
+
+def test_the_installation_over_etcd_runs_with_what_its_component_asks_for(node: Kubelet, release: Path) -> None:
+    """In the place of the one over SQLite, whose objects stay behind in its volume."""
+    cluster = node.cluster
+    pki = cluster.root / "pki"
+    (endpoint,) = (url.removeprefix("https://") for url in cluster.description["etcd"]["endpoints"])
+    cluster.kubectl(ADMIN, "create", "configmap", "-n", SYSTEM, "metal3-workloads-etcd", f"--from-literal=endpoints={endpoint}")
+    files = {"ca.crt": "etcd-ca.crt", "tls.crt": "etcd-client.crt", "tls.key": "etcd-client.key"}
+    given = [f"--from-file={key}={pki / name}" for key, name in files.items()]
+    cluster.kubectl(ADMIN, "create", "secret", "generic", "-n", SYSTEM, "metal3-workloads-etcd", *given)
+    cluster.kubectl(ADMIN, "create", "-f", "-", stdin=workload("left-behind"))
+    cluster.kubectl(ADMIN, "apply", "-f", str(release / "install-ha.yaml"))
+    for name in (CONTROLLERS, SERVER):
+        node.stop(name)
+    for name in (SERVER, CONTROLLERS):
+        node.run(SYSTEM, name)
+    eventually(lambda: available(cluster))
+    assert cluster.items(ADMIN, "workloads", "-A") == []
+    cluster.kubectl(ADMIN, "create", "-f", "-", stdin=workload("kept"))
+    node.stop(SERVER)
+    node.run(SYSTEM, SERVER)
+    eventually(lambda: available(cluster))
+    assert [item["metadata"]["name"] for item in cluster.items(ADMIN, "workloads", "-A")] == ["kept"]
