@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 from apiserver.apis.host import unavailable_reason
 from apiserver.client.clock import Clock, LoopClock
 from apiserver.client.objects import Object, name_of
-from controllers.scheduler.fit import OTHERS_DATA, OWN, Candidate, candidate, misfits
-from controllers.scheduler.index import FreeIndex
+from controllers.scheduler.fit import OTHERS_DATA, OWN, Candidate, candidate, unfit_reasons
+from controllers.scheduler.index import HostIndex
 
 if TYPE_CHECKING:
     from controllers.scheduler.fit import Needs
 
-__all__ = ["ASSUMED_FOR", "FreeHosts"]
+__all__ = ["ASSUMED_FOR", "SchedulerCache"]
 
 ASSUMED_FOR = 30.0
 
-_NONE = FreeIndex()
+_NONE = HostIndex()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,12 @@ class _Known:
     holder: str
 
 
-class FreeHosts:
+class SchedulerCache:
     """The free hosts by class, and counts of the others."""
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock: Clock = clock or LoopClock()
-        self._free: dict[str, FreeIndex] = defaultdict(FreeIndex)
+        self._free: dict[str, HostIndex] = defaultdict(HostIndex)
         self._known: dict[str, _Known] = {}
         self._assumed: OrderedDict[str, float] = OrderedDict()
         self._held: dict[str, Candidate] = {}
@@ -58,13 +58,13 @@ class FreeHosts:
         assert host is not None
         name = name_of(host)
         known = self._known.get(name)
-        before = self._forget(name)
+        before = self._remove(name)
         if new is None:
             self._assumed.pop(name, None)
             self._versions[host["spec"]["className"]] += 1
             return None
         class_name = str(new["spec"]["className"])
-        reason, holder = unfree(new), str((new["spec"].get("claimRef") or {}).get("namespaceUID") or "")
+        reason, holder = unavailable_phrase(new), str((new["spec"].get("claimRef") or {}).get("namespaceUID") or "")
         self._known[name] = _Known(class_name, reason, holder)
         self._totals[class_name] += 1
         if holder:
@@ -82,7 +82,7 @@ class FreeHosts:
         self._versions[class_name] += 1
         return class_name
 
-    def _forget(self, name: str) -> Candidate | None:
+    def _remove(self, name: str) -> Candidate | None:
         known = self._known.pop(name, None)
         if known is None:
             return None
@@ -102,7 +102,7 @@ class FreeHosts:
         known = self._known.get(name)
         return known.class_name if known is not None else ""
 
-    def _of(self, class_name: str) -> FreeIndex:
+    def _of(self, class_name: str) -> HostIndex:
         """Return the class's free hosts. Creates nothing for the name, because tenants choose
         it."""
         return self._free.get(class_name, _NONE)
@@ -119,10 +119,6 @@ class FreeHosts:
         found = self._of(class_name).best(want)
         return found.name if found else None
 
-    def looked(self, class_name: str) -> int:
-        """Return how many groups of hosts were examined so far."""
-        return self._of(class_name).looked
-
     def version(self, class_name: str) -> int:
         """Return a number that changes whenever `reasons` may change."""
         return self._versions[class_name]
@@ -136,7 +132,7 @@ class FreeHosts:
 
         Examines every free host. Hosts that others have, or have left data on, are not counted,
         because a tenant reads the numbers."""
-        result = misfits(self._of(class_name), want)
+        result = unfit_reasons(self._of(class_name), want)
         del result[OTHERS_DATA]
         if own := self._claimed[class_name, want.namespace_uid]:
             result[OWN] = own
@@ -151,7 +147,7 @@ class FreeHosts:
         if (host := self._of(class_name).remove(name)) is not None:
             self._held[name] = host
 
-    def restore(self, name: str) -> None:
+    def forget(self, name: str) -> None:
         """Make a host available again that was not bound."""
         self._assumed.pop(name, None)
         if (host := self._held.pop(name, None)) is not None:
@@ -165,10 +161,10 @@ class FreeHosts:
             name, until = next(iter(self._assumed.items()))
             if until > self._clock.time():
                 return
-            self.restore(name)
+            self.forget(name)
 
 
-def unfree(host: Object) -> str | None:
+def unavailable_phrase(host: Object) -> str | None:
     """Return why the Host is not free, as a phrase that many hosts share, or None if it is free.
 
     The phrase is suitable for tenants."""

@@ -19,7 +19,7 @@ from controllers import kinds
 from controllers.classaccess import admits, default_class, is_active, is_connected, not_allowed, retain_refused
 from controllers.runtime.conditions import condition, find_condition
 from controllers.runtime.controller import Controller, Result, tenant_of
-from controllers.scheduler.cache import ASSUMED_FOR, FreeHosts, unfree
+from controllers.scheduler.cache import ASSUMED_FOR, SchedulerCache, unavailable_phrase
 from controllers.scheduler.explanations import Explanations
 from controllers.scheduler.fit import needs, too_complex
 from controllers.scheduler.pending import Pending
@@ -87,7 +87,7 @@ class Scheduler:
         `workers` is the number of Workloads of one namespace that are bound at once, and `total`
         that of all."""
         self._cluster, self._clock = cluster, LoopClock()
-        self._free, self._pending = FreeHosts(), Pending()
+        self._free, self._pending = SchedulerCache(), Pending()
         self._waking: set[str | None] = set()
         self._retelling: set[str] = set()
         self._said: dict[str, float] = {}
@@ -270,7 +270,7 @@ class Scheduler:
         if claim and claim["namespace"] != namespace_of(workload):
             # do not reveal that another namespace took it
             raise Unbindable("HostNotFound", _not_offered(wanted, self._cluster.view_group))
-        if reason := unfree(host):
+        if reason := unavailable_phrase(host):
             raise Unbindable("HostNotFree", f'the host "{wanted}" {_is(reason)}: it is taken as soon as it is free')
         self._free.assume(name_of(host))
         return None if await self._post(workload, name_of(host)) else Result(requeue_after=1.0)
@@ -303,19 +303,19 @@ class Scheduler:
             await self._cluster.client.create(kinds.WORKLOADS, body, namespace_of(workload), name=name_of(workload), subresource="binding")
         except ApiException as error:
             if error.status == 403 and any(words in error.message for words in OF_QUOTAS):
-                self._free.restore(host)
+                self._free.forget(host)
                 raise QuotaExceeded("QuotaExceeded", error.message) from None
             if error.status in {403, 404, 409, 422}:
                 log.info("workload %s: not bound to host %s: %s", key_of(workload), host, error)
                 if await self._settled(workload):
-                    self._free.restore(host)
+                    self._free.forget(host)
                     return True
                 if (found := self._cluster.hosts.store.get(host)) is not None:
                     self._wake_later(found)
                 # the failure is the host's: it stays assumed, so that the next attempt uses another
                 # one
                 return False
-            self._free.restore(host)
+            self._free.forget(host)
             raise
         self._cluster.events.event(_about(workload), "Normal", "Bound", "a host was found", detail=f"host {host}")
         return True

@@ -14,7 +14,7 @@ from controllers.scheduler.fit import explain
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from controllers.scheduler.cache import FreeHosts
+    from controllers.scheduler.cache import SchedulerCache
     from controllers.scheduler.fit import Needs
 
 __all__ = ["Explanations"]
@@ -40,7 +40,7 @@ class Explanations:
 
     `clock` returns seconds, to measure how long counting takes."""
 
-    def __init__(self, free: FreeHosts, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, free: SchedulerCache, clock: Callable[[], float] = time.perf_counter) -> None:
         self._free, self._clock = free, clock
         self._known: Bounded[tuple[object, ...], _Explanation] = Bounded(KEPT)
 

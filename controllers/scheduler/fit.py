@@ -25,18 +25,18 @@ __all__ = [
     "OWN",
     "Candidate",
     "Needs",
-    "around",
     "candidate",
     "capacity",
     "demand",
     "explain",
+    "hash_seed",
     "label_keys",
     "labelled",
-    "misfit",
-    "misfits",
     "needs",
-    "point_of",
+    "ring_order",
     "too_complex",
+    "unfit_reason",
+    "unfit_reasons",
 ]
 
 MOST_TERMS = 64
@@ -155,7 +155,7 @@ def needs(workload: Object, namespace_uid: str = "") -> Needs:
     )
 
 
-def misfit(host: Candidate, want: Needs) -> str | None:
+def unfit_reason(host: Candidate, want: Needs) -> str | None:
     """Return the first reason why the host does not fit, as a phrase that many hosts share, or
     None."""
     if not is_open_to(host.dirty_for, want.namespace_uid):
@@ -227,26 +227,26 @@ def labelled(labels: Mapping[str, str], key: str) -> float:
         return 0.0
 
 
-def point_of(seed: str) -> str:
+def hash_seed(seed: str) -> str:
     """Return the position on the ring of host names from which a Workload searches.
 
     Names are UUIDs derived by hashing, so they are spread evenly."""
     return hashlib.blake2b(seed.encode(), digest_size=8).hexdigest()
 
 
-def around(point: str, name: str) -> tuple[bool, str]:
+def ring_order(point: str, name: str) -> tuple[bool, str]:
     """Return a sort key for a host's position on the ring, seen from the point."""
     return name < point, name
 
 
-def misfits(hosts: Iterable[Candidate], want: Needs) -> Counter[str]:
+def unfit_reasons(hosts: Iterable[Candidate], want: Needs) -> Counter[str]:
     """Count the reasons why hosts do not fit. Hosts that fit are left out."""
     keys, verdicts, reasons = label_keys(want), dict[tuple[object, ...], str | None](), Counter[str]()
     for host in hosts:
-        alike = (*host.shape, *(host.labels.get(key) for key in keys))
-        if alike not in verdicts:
-            verdicts[alike] = misfit(host, want)
-        if (reason := verdicts[alike]) is not None:
+        equivalence = (*host.shape, *(host.labels.get(key) for key in keys))
+        if equivalence not in verdicts:
+            verdicts[equivalence] = unfit_reason(host, want)
+        if (reason := verdicts[equivalence]) is not None:
             reasons[reason] += 1
     return reasons
 

@@ -1,7 +1,7 @@
 """Index free hosts, so that the best fit is found by a lookup and a few comparisons.
 
 The number of hosts does not matter. Workloads differ in the amounts that they need, but little in
-the labels that they select by. For each set of such labels there is a shelf: the hosts in groups
+the labels that they select by. For each set of such labels there is a bucket: the hosts in groups
 that are equivalent in every relevant property, by the labels that must be equal, smallest first.
 """
 
@@ -14,16 +14,16 @@ from itertools import count, islice
 from typing import TYPE_CHECKING
 
 from controllers.kinds import FAILURE_DOMAIN
-from controllers.scheduler.fit import around, capacity, demand, misfit, point_of
+from controllers.scheduler.fit import capacity, demand, hash_seed, ring_order, unfit_reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from controllers.scheduler.fit import Candidate, Needs
 
-__all__ = ["FreeIndex"]
+__all__ = ["HostIndex"]
 
-SHELVES = 32
+BUCKETS = 32
 """The number of label sets that are indexed. A new set costs a scan of all hosts."""
 ROUNDING = 1e-6
 _serials = count()
@@ -51,7 +51,7 @@ class _Keys:
     other: tuple[str, ...]
 
 
-class _Shelf:
+class _Bucket:
     """All hosts, grouped by the labels of one set."""
 
     def __init__(self, keys: _Keys, want: Needs) -> None:
@@ -60,19 +60,19 @@ class _Shelf:
         self._rows: dict[tuple[str | None, ...], list[tuple[float, int, _Group]]] = {}
 
     def add(self, host: Candidate) -> None:
-        alike = self._alike(host)
-        group = self._groups.get(alike)
+        equivalence = self._equivalence(host)
+        group = self._groups.get(equivalence)
         if group is None:
-            group = self._groups[alike] = _Group(capacity(host, self._want), host)
+            group = self._groups[equivalence] = _Group(capacity(host, self._want), host)
             insort(self._rows.setdefault(self._equal(host.labels), []), (group.order, group.serial, group))
         insort(group.names, host.name)
 
     def remove(self, host: Candidate) -> None:
-        alike = self._alike(host)
-        group = self._groups[alike]
+        equivalence = self._equivalence(host)
+        group = self._groups[equivalence]
         del group.names[bisect_left(group.names, host.name)]
         if not group.names:
-            del self._groups[alike]
+            del self._groups[equivalence]
             row = self._rows[self._equal(host.labels)]
             del row[bisect_left(row, (group.order, group.serial))]
             if not row:
@@ -86,18 +86,18 @@ class _Shelf:
     def _equal(self, labels: Mapping[str, str]) -> tuple[str | None, ...]:
         return tuple(labels.get(key) for key in self._keys.equal)
 
-    def _alike(self, host: Candidate) -> tuple[object, ...]:
+    def _equivalence(self, host: Candidate) -> tuple[object, ...]:
         return *host.shape, *self._equal(host.labels), *(host.labels.get(key) for key in self._keys.other)
 
 
-class FreeIndex:
-    """The free hosts of one class. `looked` counts the groups examined so far, the work of
+class HostIndex:
+    """The free hosts of one class. `scanned` counts the groups examined so far, the work of
     choosing."""
 
     def __init__(self) -> None:
         self._hosts: dict[str, Candidate] = {}
-        self._shelves: OrderedDict[_Keys, _Shelf] = OrderedDict()
-        self.looked = 0
+        self._buckets: OrderedDict[_Keys, _Bucket] = OrderedDict()
+        self.scanned = 0
 
     def __len__(self) -> int:
         return len(self._hosts)
@@ -110,15 +110,15 @@ class FreeIndex:
         """Add a host. It replaces one of the same name."""
         self.remove(host.name)
         self._hosts[host.name] = host
-        for shelf in self._shelves.values():
-            shelf.add(host)
+        for bucket in self._buckets.values():
+            bucket.add(host)
 
     def remove(self, name: str) -> Candidate | None:
         """Remove a host, and return it if it was there."""
         host = self._hosts.pop(name, None)
         if host is not None:
-            for shelf in self._shelves.values():
-                shelf.remove(host)
+            for bucket in self._buckets.values():
+                bucket.remove(host)
         return host
 
     def best(self, want: Needs) -> Candidate | None:
@@ -132,27 +132,27 @@ class FreeIndex:
 
     def _best(self, want: Needs, labels: Mapping[str, str]) -> Candidate | None:
         """Return the best of the hosts that have these labels, or None."""
-        point, order, chosen = point_of(want.seed), 0.0, ""
-        for group in self._shelf(want, labels).row(labels, demand(want) - ROUNDING):
+        point, order, chosen = hash_seed(want.seed), 0.0, ""
+        for group in self._bucket(want, labels).row(labels, demand(want) - ROUNDING):
             if chosen and group.order > order:
                 break
-            self.looked += 1
-            if misfit(group.sample, want) is None:
+            self.scanned += 1
+            if unfit_reason(group.sample, want) is None:
                 order, name = group.order, group.nearest(point)
-                chosen = min(chosen or name, name, key=lambda name: around(point, name))
+                chosen = min(chosen or name, name, key=lambda name: ring_order(point, name))
         return self._hosts[chosen] if chosen else None
 
-    def _shelf(self, want: Needs, labels: Mapping[str, str]) -> _Shelf:
+    def _bucket(self, want: Needs, labels: Mapping[str, str]) -> _Bucket:
         expressions = (requirement["key"] for requirement in (want.selector or {}).get("matchExpressions") or ())
         # Counted labels are separate from compared ones, because they also decide the order.
         other = (*sorted(set(expressions)), "", *sorted(key for key, _, _ in want.resources))
         keys = _Keys(tuple(sorted(labels)), other)
-        shelf = self._shelves.get(keys)
-        if shelf is None:
-            shelf = self._shelves[keys] = _Shelf(keys, want)
+        bucket = self._buckets.get(keys)
+        if bucket is None:
+            bucket = self._buckets[keys] = _Bucket(keys, want)
             for host in self._hosts.values():
-                shelf.add(host)
-            if len(self._shelves) > SHELVES:
-                self._shelves.popitem(last=False)
-        self._shelves.move_to_end(keys)
-        return shelf
+                bucket.add(host)
+            if len(self._buckets) > BUCKETS:
+                self._buckets.popitem(last=False)
+        self._buckets.move_to_end(keys)
+        return bucket

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controllers.scheduler.cache import ASSUMED_FOR, FreeHosts
+from controllers.scheduler.cache import ASSUMED_FOR, SchedulerCache
 from controllers.scheduler.fit import OWN, Needs
 from tests.unit.controllers.clusters import host
 from tests.unit.controllers.fakeclock import FakeClock
@@ -10,7 +10,7 @@ from tests.unit.controllers.fakeclock import FakeClock
 
 def test_free_hosts_and_assumptions() -> None:
     clock = FakeClock()
-    free, want = FreeHosts(clock), Needs(namespace_uid="a", seed="w")
+    free, want = SchedulerCache(clock), Needs(namespace_uid="a", seed="w")
     assert free.update(None, host("h1")) == "metal"
     free.update(None, host("h2", claim="w"))
     free.update(None, host("h3", available=False, reason="Unhealthy"))
@@ -26,7 +26,7 @@ def test_free_hosts_and_assumptions() -> None:
     # A late event from before the bind does not free it.
     assert free.update(host("h1"), {**host("h1"), "metadata": {"name": "h1", "resourceVersion": "2"}}) is None
     assert free.best("metal", want) is None
-    free.restore("h1")
+    free.forget("h1")
     assert free.best("metal", want) == "h1"
     free.assume("h1")
     clock.advance(ASSUMED_FOR + 1)
@@ -47,7 +47,7 @@ def test_free_hosts_and_assumptions() -> None:
 
 
 def test_hosts_of_the_own_namespace_are_counted_and_nobody_elses() -> None:
-    free = FreeHosts(FakeClock())
+    free = SchedulerCache(FakeClock())
     small, own, others = host("h1"), host("h2", claim="w"), host("h3", claim="w")
     own["spec"]["claimRef"] |= {"namespaceUID": "uid-a"}
     others["spec"]["claimRef"] |= {"namespace": "b", "namespaceUID": "uid-b"}
@@ -63,7 +63,7 @@ def test_hosts_of_the_own_namespace_are_counted_and_nobody_elses() -> None:
 
 
 def test_what_others_have_left_their_data_on_is_not_counted() -> None:
-    free = FreeHosts(FakeClock())
+    free = SchedulerCache(FakeClock())
     dirty = host("h1")
     dirty["status"]["dirtyFor"] = "other"
     free.update(None, dirty)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from controllers.scheduler.cache import FreeHosts
+from controllers.scheduler.cache import SchedulerCache
 from controllers.scheduler.explanations import Explanations
 from controllers.scheduler.fit import Needs, explain
 from tests.unit.controllers.clusters import host
@@ -16,7 +16,7 @@ def said(share: str, few: str) -> str:
 
 
 def test_explanations_are_made_once_and_again_when_things_have_changed() -> None:
-    free, now = FreeHosts(FakeClock()), [0.0]
+    free, now = SchedulerCache(FakeClock()), [0.0]
 
     def clock() -> float:
         now[0] += 0.1  # each look at the clock: counting takes that long

@@ -18,18 +18,18 @@ from controllers.scheduler.fit import (
     OWN,
     Candidate,
     Needs,
-    around,
     candidate,
     capacity,
     demand,
     explain,
-    misfit,
-    misfits,
+    hash_seed,
     needs,
-    point_of,
+    ring_order,
     too_complex,
+    unfit_reason,
+    unfit_reasons,
 )
-from controllers.scheduler.index import FreeIndex
+from controllers.scheduler.index import HostIndex
 from tests.unit.controllers.clusters import bmh, workload
 
 sizes = st.integers(0, 4)
@@ -84,16 +84,16 @@ def rank(host: Candidate, want: Needs) -> tuple[bool, float, tuple[bool, str]]:
     """The order of the hosts that fit, the best first: in the wanted failure domain, with the least
     capacity, next on the ring."""
     elsewhere = bool(want.failure_domain) and host.labels.get(FAILURE_DOMAIN) != want.failure_domain
-    return elsewhere, capacity(host, want), around(point_of(want.seed), host.name)
+    return elsewhere, capacity(host, want), ring_order(hash_seed(want.seed), host.name)
 
 
 def plain_best(hosts: list[Candidate], want: Needs) -> Candidate | None:
     """Best fit as it is defined: of all that fit, the one of least rank."""
-    return min((host for host in hosts if misfit(host, want) is None), key=lambda host: rank(host, want), default=None)
+    return min((host for host in hosts if unfit_reason(host, want) is None), key=lambda host: rank(host, want), default=None)
 
 
-def index_of(hosts: list[Candidate]) -> FreeIndex:
-    index = FreeIndex()
+def index_of(hosts: list[Candidate]) -> HostIndex:
+    index = HostIndex()
     for host in hosts:
         index.add(host)
     return index
@@ -103,8 +103,8 @@ def index_of(hosts: list[Candidate]) -> FreeIndex:
 @given(candidates, wants)
 def test_a_host_fits_if_it_satisfies_everything_and_misfits_are_counted(hosts: list[Candidate], want: Needs) -> None:
     fitting = [host for host in hosts if satisfies(host, want)]
-    assert [host for host in hosts if misfit(host, want) is None] == fitting
-    assert misfits(hosts, want).total() == len(hosts) - len(fitting)
+    assert [host for host in hosts if unfit_reason(host, want) is None] == fitting
+    assert unfit_reasons(hosts, want).total() == len(hosts) - len(fitting)
 
 
 @settings(max_examples=60)
@@ -113,7 +113,7 @@ def test_no_fitting_host_is_smaller_or_has_less_than_is_asked_for(hosts: list[Ca
     chosen = plain_best(hosts, want)
     if chosen is None:
         return
-    here = [host for host in hosts if misfit(host, want) is None]
+    here = [host for host in hosts if unfit_reason(host, want) is None]
     if want.failure_domain and any(host.labels.get(FAILURE_DOMAIN) == "a" for host in here):
         here = [host for host in here if host.labels.get(FAILURE_DOMAIN) == "a"]
     assert chosen in here, "the failure domain comes first"
@@ -146,7 +146,7 @@ def test_choosing_does_not_look_at_more_when_there_are_more_hosts() -> None:
     """Of 8 sizes of hosts, each in one of 4 racks and with a name of its own: what is looked at
     depends on neither's number."""
 
-    def looked(count: int) -> int:
+    def scanned(count: int) -> int:
         index = index_of(
             [
                 Candidate(
@@ -167,9 +167,9 @@ def test_choosing_does_not_look_at_more_when_there_are_more_hosts() -> None:
             chosen = index.best(Needs(namespace_uid="a", seed=str(number), selector=racks, cpus=16, ram=64.0 * GI))
             assert chosen is not None
             assert index.remove(chosen.name) == chosen
-        return index.looked
+        return index.scanned
 
-    assert looked(5_000) == looked(500) <= 200, "the work of 100 choices"
+    assert scanned(5_000) == scanned(500) <= 200, "the work of 100 choices"
 
 
 def test_equal_hosts_are_spread_over_workloads() -> None:
@@ -219,14 +219,14 @@ def test_needs_of_a_workload() -> None:
 )
 def test_reasons_name_what_is_missing(want: dict[str, Any], reason: str) -> None:
     host = Candidate(name="h", architecture="x86_64", cpus=16, ram=GI, storage=GI, nics=2)
-    assert misfit(host, Needs(namespace_uid="a", seed="s", **want)) == reason
+    assert unfit_reason(host, Needs(namespace_uid="a", seed="s", **want)) == reason
 
 
 @pytest.mark.parametrize(
     ("reserved", "uid", "fits"), [(None, "", True), ("u", "u", True), ("u", "v", False), ("", "", False), ("", "u", False)]
 )
 def test_a_host_with_data_fits_the_namespace_of_its_uid_alone(reserved: str | None, uid: str, fits: bool) -> None:
-    assert (misfit(Candidate(name="h", dirty_for=reserved), Needs(namespace_uid=uid, seed="s")) is None) == fits
+    assert (unfit_reason(Candidate(name="h", dirty_for=reserved), Needs(namespace_uid=uid, seed="s")) is None) == fits
 
 
 def test_reasons_are_counted_like_the_schedulers() -> None:
@@ -258,4 +258,4 @@ def test_what_is_asked_for_usually_is_compared() -> None:
 
 def test_a_message_repeats_few_values() -> None:
     wanted = {"matchExpressions": [{"key": "k", "operator": "In", "values": [str(n) for n in range(100)]}]}
-    assert misfit(Candidate("h"), Needs("team-a", "s", selector=wanted)) == "do not match k In (0, 1, 2, 3, 4, 5, 6, 7, …)"
+    assert unfit_reason(Candidate("h"), Needs("team-a", "s", selector=wanted)) == "do not match k In (0, 1, 2, 3, 4, 5, 6, 7, …)"
