@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from apiserver.client.client import Client
 
-__all__ = ["Cluster", "claimed_host", "cluster_id", "connect", "is_admitted", "secret_keys", "without_managers"]
+__all__ = ["Cluster", "claimed_host", "cluster_id", "connect", "is_admitted", "recovered_key", "secret_keys", "without_managers"]
 
 
 @dataclass(frozen=True)
@@ -180,11 +180,20 @@ def _namespaces_of(host: Object) -> list[str]:
     return sorted({name for name in (*found, status.get("dirtyFor")) if name})
 
 
+def recovered_key(host: Object) -> list[str]:
+    """Return the key of the lost Workload whose successor gets the host back."""
+    held = (host.get("status") or {}).get("held") or {}
+    if not held.get("recovered") or host["spec"].get("claimRef"):
+        return []
+    return [f"{held['namespace']}/{held['spec']['consumerRef']['name']}"]
+
+
 HOST_INDEXERS: dict[str, Callable[[Object], Iterable[str]]] = {
     "claim": _claim_keys,
     "charge": charge_key,
     "class": _class_of,
     "namespace": _namespaces_of,
+    "recovered": recovered_key,
 }
 
 

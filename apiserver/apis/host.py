@@ -212,6 +212,9 @@ class HeldClaim(Model):
     namespace_uid: str | None = Field(
         default=None, alias="namespaceUID", description="The uid of the only namespace of that name that may take over the claim."
     )
+    recovered: bool | None = Field(
+        default=None, description="Whether it is of a Workload of this cluster that the store has lost: one of its name gets the host back."
+    )
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
     spec: HeldSpec

@@ -27,6 +27,7 @@ COMMANDS = {
     "simulate-bmo": "act as a Baremetal Operator without hardware",
     "backup": "copy a SQLite database while its server runs",
     "restore": "put a backup in a SQLite database's place",
+    "recover": "give hosts back to their Workloads after the store was lost",
     "migrate": "copy everything to another storage: SQLite to etcd, or back",
     "move": "move Workloads to another management cluster, or back, while their machines run on",
 }

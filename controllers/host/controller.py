@@ -302,7 +302,7 @@ def host_status(reported: ProviderHost, host: Object, *, abandoned: bool = False
     status: Object = {"available": reported.available, "report": reported.report}
     reason, message = reported.reason, reported.message
     claim, consumer = host["spec"].get("claimRef"), reported.consumer
-    if claim is None and consumer is not None and consumer.workload_uid:
+    if claim is None and consumer is not None and consumer.workload_uid and reported.held is None:
         reason = "Orphaned"
         message = (
             f"its consumer is {consumer.kind} {consumer.namespace}/{consumer.name}, which has no claim here: if nobody uses it, "

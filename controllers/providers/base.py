@@ -19,11 +19,14 @@ from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from apiserver.apis.base import Model
+from controllers.recovery import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from apiserver.apis.workloadclass import WorkloadClassSpec
+    from apiserver.client.client import Client
+    from controllers.recovery import Options
 
 __all__ = [
     "Applied",
@@ -261,6 +264,13 @@ class Provider(ABC):
         """Create a provider without waiting for its source.
 
         Raises BadClass if the credentials or parameters cannot work."""
+
+    @classmethod
+    async def recover(cls, management: Client, options: Options, say: Callable[[str], None]) -> Summary:
+        """Give hosts whose claims the store has lost back to their Workloads.
+
+        Providers whose sources record no Workloads recover nothing."""
+        return Summary()
 
     @abstractmethod
     async def run(self) -> None:

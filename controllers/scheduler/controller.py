@@ -17,6 +17,7 @@ from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, deleting, key_of, name_of, namespace_of, uid_of
 from controllers import kinds
 from controllers.classaccess import admits, default_class, is_active, is_connected, not_allowed, retain_refused
+from controllers.cluster import recovered_key
 from controllers.runtime.conditions import condition, find_condition
 from controllers.runtime.controller import Controller, Result, tenant_of
 from controllers.scheduler.cache import ASSUMED_FOR, SchedulerCache, unavailable_phrase
@@ -131,6 +132,8 @@ class Scheduler:
         assert host is not None
         class_name = str(host["spec"]["className"])
         version = self._free.version(class_name)
+        if new is not None and (held := recovered_key(new)) and not (old is not None and recovered_key(old)):
+            self.controller.queue.add(held[0])
         if self._free.update(old, new) is not None:
             self._wake(class_name)
         elif self._free.version(class_name) != version and class_name not in self._retelling:
@@ -197,6 +200,8 @@ class Scheduler:
             raise Unbindable(*refused)
         if not is_connected(class_) and not self._free.total(name_of(class_)):
             raise Unbindable("ClassNotReady", _not_ready(name_of(class_)))
+        if (host := self._recovered(key, class_)) is not None:
+            return None if await self._post(workload, name_of(host)) else Result(requeue_after=1.0)
         if workload["spec"].get("hostRef"):
             return await self._bind_pinned(workload, class_)
         if (reason := too_complex(workload)) is not None:
@@ -221,6 +226,11 @@ class Scheduler:
             raise error
         self._free.assume(chosen)
         return None if await self._post(workload, chosen) else Result(requeue_after=SETTLE)
+
+    def _recovered(self, key: str, class_: Object) -> Object | None:
+        """Return the host that a Workload of this name had in a store that was lost, or None."""
+        hosts = self._cluster.hosts.store.by_index("recovered", key)
+        return next((host for host in hosts if host["spec"]["className"] == name_of(class_)), None)
 
     def _class_of(self, workload: Object) -> Object:
         """Return the Workload's class if it may use it. Raises Unbindable."""

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.host import ADOPTS, adopted_consumer, is_open_to, reserved_for, uid_of_view, unavailable_reason
-from apiserver.apis.names import RELEASE_FINALIZER
+from apiserver.apis.names import GROUP, RELEASE_FINALIZER, VERSION
 from apiserver.apis.workload import HOST_CHOSEN
 from apiserver.registry.claims.namespaces import NamespaceUids
 from apiserver.registry.claims.projection import claimed_by, held_for, project
@@ -249,10 +249,19 @@ def free_reason(host: dict[str, Any], namespace_uid: str) -> str | None:
 def adopting(host: dict[str, Any], workload: dict[str, Any], namespace_uid: str) -> bool:
     """Return whether the Workload takes over the claim that the host's source knows.
 
-    The claim must be of the Workload's consumer and namespace."""
+    The claim must be of the Workload's consumer and namespace, or of a Workload of its name that
+    the store has lost."""
     held = held_for(host, workload["metadata"]["namespace"])
-    wanted = (workload["metadata"].get("annotations") or {}).get(ADOPTS)
-    return held is not None and wanted == adopted_consumer(held["spec"]["consumerRef"]) and not foreign(held, namespace_uid)
+    if held is None or foreign(held, namespace_uid):
+        return False
+    wanted = _itself(workload) if held.get("recovered") else (workload["metadata"].get("annotations") or {}).get(ADOPTS)
+    return wanted == adopted_consumer(held["spec"]["consumerRef"])
+
+
+def _itself(workload: dict[str, Any]) -> str:
+    """Return the Workload in the form of `adopted_consumer`."""
+    reference = {field: workload["metadata"][field] for field in ("namespace", "name")}
+    return adopted_consumer({"apiVersion": f"{GROUP}/{VERSION}", "kind": "Workload", **reference})
 
 
 def foreign(held: dict[str, Any], namespace_uid: str) -> bool:

@@ -29,7 +29,9 @@ __all__ = [
     "drop_claim_patch",
     "held",
     "left_by_us",
+    "left_to",
     "never_off",
+    "recovers",
     "released_patch",
     "runs_something",
     "taken_by_us",
@@ -54,6 +56,7 @@ class Desired:
     secrets: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     identity: str = ""
+    record: str = ""
 
 
 def runs_something(workload: Object) -> bool:
@@ -83,6 +86,19 @@ def taken_by_us(bmh: Object, workload: Object) -> bool:
     return same and labels_of(bmh).get(names.WORKLOAD_UID) == uid_of(workload)
 
 
+def left_to(bmh: Object, workload: Object) -> bool:
+    """Whether the host was its predecessor's: of the same name, in a store that was lost, by the decision of the host's owner."""
+    reference = (bmh.get("spec") or {}).get("consumerRef") or {}
+    same = {key: value for key, value in reference.items() if key != "uid"} == consumer_reference(workload)
+    return same and bool(recovers(bmh))
+
+
+def recovers(bmh: Object) -> str:
+    """The uid of the lost Workload whose successor may take the host over; "" when it did already, or the owner has not said so."""
+    wanted, label = annotations_of(bmh).get(names.RECOVER, ""), labels_of(bmh).get(names.WORKLOAD_UID)
+    return wanted if wanted == label else ""
+
+
 def left_by_us(bmh: Object, workload: Object) -> bool:
     """Return whether a host without a consumer has this Workload's label, and nothing else was put
     on it.
@@ -109,7 +125,9 @@ def cleaning_mode(workload: Object, policy: CleaningPolicy | None) -> str:
     return mode
 
 
-def desired(workload: Object, secrets: Mapping[str, str], annotations: Mapping[str, str], *, cleaning: str, identity: str = "") -> Desired:
+def desired(
+    workload: Object, secrets: Mapping[str, str], annotations: Mapping[str, str], *, cleaning: str, identity: str = "", record: str = ""
+) -> Desired:
     """Return what the Workload wants.
 
     `annotations`: the tenant's annotations; only those for the machine are used."""
@@ -124,6 +142,7 @@ def desired(workload: Object, secrets: Mapping[str, str], annotations: Mapping[s
         secrets=secrets if runs_something(workload) else {},
         annotations={key: value for key, value in annotations.items() if names.is_reboot(key) or key in names.UNHEALTHY},
         identity=identity,
+        record=record,
     )
 
 
@@ -188,6 +207,7 @@ def _annotations(bmh: Object, want: Desired) -> Object:
             changes[key] = None
     changes[names.PASSED] = orjson.dumps(sorted(want.annotations)).decode() if want.annotations else None
     changes[names.MANAGEMENT] = want.identity or None
+    changes[names.RECORD] = want.record or None
     return changes
 
 
@@ -232,7 +252,7 @@ def drop_claim_patch(bmh: Object, *, dirty_for: str | None = None, quarantined_b
     """Return the merge patch that gives the host back, which is the last write of a release.
 
     It states whose data is still on the host, if any."""
-    annotations = {names.DIRTY_FOR: dirty_for, names.MANAGEMENT: None, names.PASSED: None}
+    annotations = {names.DIRTY_FOR: dirty_for, **dict.fromkeys((names.MANAGEMENT, names.PASSED, names.RECORD, names.RECOVER))}
     if quarantined_by is not None:
         annotations[names.QUARANTINED] = quarantined_by
     metadata: Object = {"labels": {names.WORKLOAD_UID: None}, "annotations": annotations}

@@ -25,7 +25,7 @@ from apiserver.client.clock import timestamp
 from apiserver.client.errors import ApiException, BadConfig
 from apiserver.client.informer import Informer
 from apiserver.client.kubeconfig import parse
-from apiserver.client.objects import Object, labels_of, matches, name_of, namespace_of, uid_of
+from apiserver.client.objects import Object, annotations_of, labels_of, matches, name_of, namespace_of, uid_of
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.copies import SecretCopies
 from controllers.providers.baremetalhost.data import copied_fields, copies
@@ -138,6 +138,10 @@ class BareMetalHostDriver(Provider):
     def explain(self, error: Exception) -> ProviderError:
         """Return the problem behind an error of the informer, for the class's owner."""
 
+    def record(self, request: ApplyRequest) -> str:
+        """What is noted on the host of its Workload, for a day on which the store is lost; "" for nothing."""
+        return ""
+
     def excluded(self, bmh: Object) -> bool:
         """Return whether the host does not belong to the class, whatever its labels."""
         return False
@@ -215,8 +219,18 @@ class BareMetalHostDriver(Provider):
             return self._applied_to(bmh, request, refused)
         if not data:
             await self._copies.remove(request.workload_uid, namespace_of(bmh))
+        bmh = await self._forget_predecessor(bmh, request)
         self._done.put(request.workload_uid, (request.version, asyncio.get_running_loop().time() + TRUST), 200)
         return self._applied_to(bmh, request, _SYNCHRONIZED)
+
+    async def _forget_predecessor(self, bmh: Object, request: ApplyRequest) -> Object:
+        """Ends a recovery: removes the copied secrets of the lost Workload that this one is the successor of."""
+        lost = annotations_of(bmh).get(names.RECOVER)
+        if lost is None:
+            return bmh
+        if lost and lost != request.workload_uid:
+            await self._copies.remove(lost, namespace_of(bmh))
+        return await self._patch(bmh, {"metadata": {"annotations": {names.RECOVER: None}}})
 
     def applied(self, request: ApplyRequest) -> Applied | None:
         version, until = self._done.get(request.workload_uid) or ("", 0.0)
@@ -228,7 +242,7 @@ class BareMetalHostDriver(Provider):
         if not found or not taken_by_us(found[0], request.workload):
             return None
         secrets = {field: names.secret_name(request.workload_uid, field) for field in copied_fields(request.workload)}
-        if claimed_patch(found[0], self._desired(request, secrets)):
+        if names.RECOVER in annotations_of(found[0]) or claimed_patch(found[0], self._desired(request, secrets)):
             return None
         return self._applied_to(found[0], request, _SYNCHRONIZED)
 
@@ -248,7 +262,8 @@ class BareMetalHostDriver(Provider):
 
     def _desired(self, request: ApplyRequest, secrets: Mapping[str, str]) -> Desired:
         cleaning = cleaning_mode(request.workload, self._context.spec.cleaning)
-        return desired(request.workload, secrets, request.annotations, cleaning=cleaning, identity=self._identity.name)
+        identity, record = self._identity.name, self.record(request)
+        return desired(request.workload, secrets, request.annotations, cleaning=cleaning, identity=identity, record=record)
 
     def _applied_to(self, bmh: Object, request: ApplyRequest, synchronized: Outcome) -> Applied:
         done, why = consumed_annotations(bmh, request.annotations), stalled(bmh) or never_off(bmh, request.workload)
@@ -273,7 +288,8 @@ class BareMetalHostDriver(Provider):
         if taken_by_us(bmh, request.workload):
             return bmh
         full = claimed_patch(bmh, self._desired(request, {}))
-        return await self._patch(bmh, {"metadata": full.get("metadata", {}), "spec": {"consumerRef": full["spec"]["consumerRef"]}})
+        reference = {key: value for key, value in full.get("spec", {}).items() if key == "consumerRef"}  # its predecessor's is the same
+        return await self._patch(bmh, {"metadata": full.get("metadata", {}), **({"spec": reference} if reference else {})})
 
     async def _patch(self, bmh: Object, patch: Object) -> Object:
         if not patch:

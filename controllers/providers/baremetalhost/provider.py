@@ -11,15 +11,21 @@ from pydantic import Field
 from apiserver.apis.base import DNSLabel
 from apiserver.client.objects import annotations_of, labels_of, name_of, namespace_of, uid_of
 from controllers.providers.baremetalhost import names
-from controllers.providers.baremetalhost.desired import drop_claim_patch, left_by_us, released_patch, taken_by_us
+from controllers.providers.baremetalhost.desired import drop_claim_patch, left_by_us, left_to, released_patch, taken_by_us
 from controllers.providers.baremetalhost.driver import BareMetalHostDriver, DriverParameters
 from controllers.providers.baremetalhost.problems import explain
+from controllers.providers.baremetalhost.record import record_of
+from controllers.providers.baremetalhost.recovery import Recoverer
 from controllers.providers.baremetalhost.report import availability, consumer_of, is_empty, leftovers, provider_host, stalled
 from controllers.providers.base import Outcome, Released
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from apiserver.client.client import Client
     from apiserver.client.objects import Object, Resource
     from controllers.providers.base import ApplyRequest, ProviderError, ProviderHost
+    from controllers.recovery import Options, Summary
 
 __all__ = ["BareMetalHostProvider", "Parameters"]
 
@@ -48,11 +54,18 @@ class BareMetalHostProvider(BareMetalHostDriver):
     def explain(self, error: Exception) -> ProviderError:
         return explain(error, self._parameters.namespace)
 
+    @classmethod
+    async def recover(cls, management: Client, options: Options, say: Callable[[str], None]) -> Summary:
+        return await Recoverer(management, options, say).run()
+
     def report(self, bmh: Object) -> ProviderHost:
         return provider_host(bmh, self._policy)
 
+    def record(self, request: ApplyRequest) -> str:
+        return record_of(request.workload, request.namespace_uid)
+
     def refuse(self, bmh: Object, workload: Object) -> Outcome | None:
-        if taken_by_us(bmh, workload) or left_by_us(bmh, workload):
+        if taken_by_us(bmh, workload) or left_by_us(bmh, workload) or left_to(bmh, workload):
             return None
         if consumer_of(bmh) is not None:
             return Outcome(False, "HostTaken", _TAKEN)

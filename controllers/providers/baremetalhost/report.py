@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
 from controllers.providers.baremetalhost import names
+from controllers.providers.baremetalhost.desired import recovers
 from controllers.providers.baremetalhost.identity import Identity
+from controllers.providers.baremetalhost.record import held_claim
 from controllers.providers.base import Consumer, ProviderHost, Source
 
 __all__ = [
@@ -103,6 +105,9 @@ def provider_host(bmh: Object, policy: Policy) -> ProviderHost:
         report["annotations"] = annotations
     source = Source(namespace_of(bmh), name_of(bmh), uid_of(bmh))
     dirty, dirty_uid = dirty_mark(bmh, policy.identity) or (None, "")
+    held = held_claim(bmh) if (who := consumer_of(bmh, policy.identity)) and who.workload_uid and recovers(bmh) else None
+    if held is not None:
+        reason, message = "Held", f"{_who(who)} had it in a store that was lost, and gets it back when that is created again"
     error = str((bmh.get("status") or {}).get("errorMessage") or "")[:MOST_WORDS]
     return ProviderHost(
         source,
@@ -113,6 +118,7 @@ def provider_host(bmh: Object, policy: Policy) -> ProviderHost:
         dirty,
         consumer_of(bmh, policy.identity),
         leftovers(bmh),
+        held=held,
         error=error,
         dirty_for_uid=dirty_uid,
     )

@@ -1,0 +1,157 @@
+"""Carry out a recovery. Every step looks first whether it is done: the same command may be run again at any time."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from apiserver.apis.host import host_name
+from apiserver.client.client import Client
+from apiserver.client.errors import ApiException, BadConfig
+from apiserver.client.kubeconfig import parse
+from apiserver.client.objects import Object, annotations_of, labels_of, name_of, namespace_of, uid_of
+from controllers import kinds
+from controllers.providers.baremetalhost import lost as plan
+from controllers.providers.baremetalhost import names
+from controllers.providers.baremetalhost.identity import identity_of
+from controllers.recovery import Options, RecoverError, Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from apiserver.client.objects import Resource
+
+__all__ = ["Recoverer"]
+
+PROVISIONER = "metal3.io/baremetalhost"
+POLL = 0.5
+REPORT_SECONDS = 60.0
+"""For the controllers to report what was written to a real host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A host that its Workload may have again. `workload`: what to create; None if it is there, or its tenant creates it."""
+
+    key: str
+    host: str
+    workload: Object | None
+    awaited: bool
+
+
+class Recoverer:
+    """Gives the hosts of all classes back. `say` gets lines of progress."""
+
+    def __init__(self, management: Client, options: Options, say: Callable[[str], None]) -> None:
+        self._management, self._options, self._say = management, options, say
+        self._summary = Summary()
+        self._namespaces: dict[str, Object] = {}
+
+    async def run(self) -> Summary:
+        """Recover everything. Raises ApiException if a cluster does not answer, and RecoverError if there is no class."""
+        found = [class_ for class_ in await self._all(kinds.CLASSES) if class_["spec"]["provisioner"] == PROVISIONER]
+        classes = [class_ for class_ in found if not self._options.classes or name_of(class_) in self._options.classes]
+        self._namespaces = {name_of(namespace): namespace for namespace in await self._all(kinds.NAMESPACES)}
+        begun = [one for class_ in classes for one in await self._class(class_)]
+        for one in begun:
+            if one.workload is not None:
+                await self._create(one.workload, one.host)
+        for one in begun:
+            done = one.awaited and await _until(partial(self._is_claimed, one.host), self._options.timeout)
+            (self._summary.recovered if done else self._summary.waiting).append(one.key)
+        return self._summary
+
+    async def _class(self, class_: Object) -> list[Begun]:
+        """Mark the lost hosts of a class."""
+        parameters = class_["spec"].get("parameters") or {}
+        system = self._namespaces.get("kube-system")
+        identity = identity_of(str(parameters.get("identity") or ""), uid_of(system) if system is not None else "")
+        begun = []
+        async with await self._hardware(class_) as hardware:
+            for bmh in (await hardware.list_all(names.BARE_METAL_HOSTS, str(parameters.get("namespace") or "")))[0]:
+                host = await _find(self._management, kinds.HOSTS, host_name(uid_of(bmh)))
+                of_another = host is not None and host["spec"]["className"] != name_of(class_)
+                if of_another or not plan.is_lost(bmh, host, identity) or not self._is_wanted(plan.lost_key(bmh)[0]):
+                    continue
+                if (one := await self._begin(hardware, bmh, host, name_of(class_))) is not None:
+                    begun.append(one)
+        return begun
+
+    def _is_wanted(self, namespace: str) -> bool:
+        return not self._options.namespaces or namespace in self._options.namespaces
+
+    async def _begin(self, hardware: Client, bmh: Object, host: Object | None, class_name: str) -> Begun | None:
+        """Let the successor of the host's Workload have the host."""
+        namespace, name = plan.lost_key(bmh)
+        key, real = f"{namespace}/{name}", f"{namespace_of(bmh)}/{name_of(bmh)}"
+        workload = await _find(self._management, kinds.WORKLOADS, name, namespace) if namespace in self._namespaces else None
+        if (why := plan.obstacle(bmh, host, workload, self._namespaces)) is not None:
+            self._say(f"{key}: on {real}: failed: {why}")
+            self._summary.failed.append(key)
+            return None
+        if self._options.dry_run:
+            self._say(f"{key}: would get {real} back")
+            self._summary.waiting.append(key)
+            return None
+        if annotations_of(bmh).get(names.RECOVER) != labels_of(bmh)[names.WORKLOAD_UID]:
+            await hardware.patch(names.BARE_METAL_HOSTS, name_of(bmh), plan.marking_patch(bmh), namespace_of(bmh))
+        self._say(f"{key}: may have {real} again")
+        made = plan.successor(bmh, class_name) if workload is None and self._options.create else None
+        return Begun(key, host_name(uid_of(bmh)), made, workload is not None or made is not None)
+
+    async def _hardware(self, class_: Object) -> Client:
+        """Return a client of the class's hardware cluster, with the class's own credentials."""
+        reference = class_["spec"].get("credentialsSecretRef") or {}
+        where = f"{reference.get('namespace')}/{reference.get('name')}"
+        secret = await _find(self._management, kinds.SECRETS, str(reference.get("name")), str(reference.get("namespace")))
+        encoded = ((secret or {}).get("data") or {}).get("kubeconfig")
+        if encoded is None:
+            raise RecoverError(f"class {name_of(class_)}: there is no secret {where} with the key kubeconfig: create it again first")
+        context = (class_["spec"].get("parameters") or {}).get("context")
+        try:
+            return Client(parse(base64.b64decode(encoded)), context=context, user_agent="metal3-workloads-recover")
+        except BadConfig as error:
+            raise RecoverError(f"class {name_of(class_)}: the kubeconfig in the secret {where} cannot be used: {error}") from None
+
+    async def _create(self, workload: Object, host: str) -> None:
+        """Create the Workload once the Host is held for it, so that no other host is bound to it."""
+        if not await _until(partial(self._is_held, host), REPORT_SECONDS):
+            raise RecoverError(f"the controllers do not report that the Host {host} is held: see that they run, then run this again")
+        try:
+            await self._management.create(kinds.WORKLOADS, workload, namespace_of(workload))
+        except ApiException as error:
+            if not error.already_exists:
+                raise
+
+    async def _is_held(self, name: str) -> bool:
+        status = (await self._management.get(kinds.HOSTS, name)).get("status") or {}
+        return bool((status.get("held") or {}).get("recovered"))
+
+    async def _is_claimed(self, name: str) -> bool:
+        return bool((await self._management.get(kinds.HOSTS, name))["spec"].get("claimRef"))
+
+    async def _all(self, resource: Resource) -> list[Object]:
+        return (await self._management.list_all(resource))[0]
+
+
+async def _until(check: Callable[[], Awaitable[bool]], seconds: float) -> bool:
+    """Return whether the check is true before time is up."""
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    while not await check():
+        if loop.time() >= deadline:
+            return False
+        await asyncio.sleep(POLL)
+    return True
+
+
+async def _find(client: Client, resource: Resource, name: str, namespace: str = "") -> Object | None:
+    try:
+        return await client.get(resource, name, namespace)
+    except ApiException as error:
+        if error.not_found:
+            return None
+        raise
