@@ -62,6 +62,7 @@ SCENARIOS = {
     "storage/test_cache_store",
     "test_caches",
     "test_layout",
+    "test_messages",
 }
 """Tests of several modules together, or of all. A new one is better named after what it tests; if
 it can be named after no module, add it here."""

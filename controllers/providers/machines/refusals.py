@@ -26,7 +26,7 @@ def refusal(reason: str, tenant: str, owner: str) -> Refusal:
 
 def quota_exceeded(owner: str) -> Refusal:
     """Report that the owner's limit at the source is reached."""
-    tenant = "there is no capacity for another machine now: it is created as soon as there is; delete a Workload you do not need"
+    tenant = "there is no capacity for another machine now: it is created as soon as there is; or ask the class's owner for more"
     return refusal("QuotaExceeded", tenant, owner)
 
 
