@@ -129,7 +129,7 @@ async def test_explaining_a_kind(service: Service) -> None:
     kind = schemas["com.example.v1.Widget"]
     assert kind[GVK] == [{"group": "example.com", "version": "v1", "kind": "Widget"}]
     assert kind["properties"]["spec"]["properties"]["size"]["description"] == "How large it is. Defaults to 1."
-    assert kind["properties"]["spec"]["description"] == "What a widget is to be."
+    assert kind["properties"]["spec"]["description"] == "The desired state of a widget."
     metadata = kind["properties"]["metadata"]
     assert metadata["allOf"] == [{"$ref": "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}]
     assert schemas["com.example.v1.WidgetList"]["properties"]["items"]["items"] == {"$ref": "#/components/schemas/com.example.v1.Widget"}
