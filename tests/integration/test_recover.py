@@ -33,7 +33,7 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
             cluster.kubectl(tenant, "apply", "-f", "-", stdin=manifests(names))
         for tenant, names in FLEET.items():
             for name in names:
-                cluster.kubectl(tenant, "wait", f"workload/{name}", "--for=condition=Ready", "--timeout=90s")
+                cluster.kubectl(tenant, "wait", f"workload/{name}", "--for=condition=Ready", "--timeout=180s")
         yield cluster
     finally:
         running.stop(folder)
@@ -105,7 +105,7 @@ def test_each_workload_gets_its_machine_back(fleet: Running) -> None:
     empty["metadata"]["annotations"] = class_["metadata"]["annotations"]
     spec = {key: value for key, value in class_["spec"].items() if key != "allowedNamespaces"}
     fleet.kubectl(ADMIN, "create", "-f", "-", stdin={**empty, "spec": spec})
-    eventually(lambda: sorted(orphaned(fleet)) == sorted(had.values()), seconds=90)
+    eventually(lambda: sorted(orphaned(fleet)) == sorted(had.values()), seconds=180)
     told = recover(fleet, "--dry-run")
     assert (told.returncode, told.stdout.count("would get")) == (0, 3), told.stderr
     assert machines(fleet) == before
@@ -118,7 +118,7 @@ def test_each_workload_gets_its_machine_back(fleet: Running) -> None:
     admitted = {"spec": {"allowedNamespaces": class_["spec"]["allowedNamespaces"]}}
     fleet.kubectl(ADMIN, "patch", "workloadclass", "metal", "--type=merge", "-p", json.dumps(admitted))
 
-    eventually(lambda: hosts_of(fleet) == had, seconds=90)
+    eventually(lambda: hosts_of(fleet) == had, seconds=180)
     eventually(lambda: MARK not in json.dumps([host["metadata"] for host in fleet.items(OWNER, "bmh", "-n", "metal3")]), seconds=60)
     assert machines(fleet) == before, "nothing was installed, or given to anybody else"
     assert recover(fleet).stdout.splitlines()[-1].startswith("0 recovered, 0 waiting")

@@ -228,7 +228,7 @@ async def test_a_rolling_restart_refuses_nothing(cluster: Running, tmp_path: Pat
 async def under(load: Load, deployment: Deployment) -> None:
     """Restart both replicas while the clients are at work."""
     version = (await load.ask("GET", PATH))["metadata"]["resourceVersion"]
-    async with asyncio.timeout(240), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(420), asyncio.TaskGroup() as group:
         for told in load.told:
             group.create_task(load.watch(told, version))
         busy = [group.create_task(load.write(f"w-{number}")) for number in range(WRITERS)]
