@@ -81,7 +81,7 @@ class Cluster:
 
     async def settled(self) -> None:
         """Until nothing is under way."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             for group in self.plugin._groups.values():
                 if group._task is not None:
                     await group._task

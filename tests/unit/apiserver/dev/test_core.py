@@ -128,6 +128,6 @@ def _janitor(bench: Bench) -> Janitor:
 
 
 async def _until(true: Any) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while not true():  # noqa: ASYNC110 - anything may make it true
             await asyncio.sleep(0.01)

@@ -208,7 +208,7 @@ async def test_stopping_ends_watches_whole_and_finishes_requests(tmp_path: Path)
                 assert response.status == 201
             first = orjson.loads(await watch.content.readline())
             stopping = asyncio.create_task(app.stop())
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while True:
                     async with owner.get("/readyz") as response:
                         if response.status == 500:
@@ -285,7 +285,7 @@ async def test_a_crashed_task_is_started_again(tmp_path: Path, monkeypatch: pyte
             await asyncio.Event().wait()
         raise RuntimeError("once")
 
-    async with app_of(tmp_path, background={"crash": crash}), asyncio.timeout(5):
+    async with app_of(tmp_path, background={"crash": crash}), asyncio.timeout(30):
         await twice.wait()
 
 

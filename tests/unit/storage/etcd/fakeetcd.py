@@ -57,7 +57,7 @@ class FakeEtcd:
 
     async def until_called(self) -> None:
         """Wait until any call has arrived."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await self._called.wait()
 
     def release(self) -> None:

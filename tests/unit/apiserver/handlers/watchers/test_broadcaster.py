@@ -204,7 +204,7 @@ async def test_each_pays_for_its_own_delivery() -> None:
         readers[7].work = 0.05
         write(items, 2)
         for reader in readers:
-            await asyncio.wait_for(reader.served.wait(), 5)
+            await asyncio.wait_for(reader.served.wait(), 30)
         await turns()
         assert readers[7].paid >= 0.05
         assert sum(reader.paid for reader in readers) - readers[7].paid < 0.05
