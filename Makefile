@@ -86,7 +86,7 @@ requirements: ## Pin what pyproject.toml asks for; UPGRADE=--upgrade takes newer
 	$(COMPILE) --constraint requirements-dev.txt --output-file requirements.txt pyproject.toml
 	$(COMPILE) --group build --constraint requirements-dev.txt --output-file requirements-build.txt
 
-image: ## Build the container image with docker, podman or buildah; hack/image/build tells its settings (BASE, ARCHS, IMAGE, ENGINE)
+image: ## Build the container image with docker, podman or buildah; hack/image/build lists its settings (BASE, ARCHS, IMAGE, ENGINE)
 	@hack/image/build
 
 release: setup ## Write the files of a release to OUT (dist): IMAGE=NAME and DIGEST=sha256:... of the pushed image

@@ -1,6 +1,7 @@
-"""Give hosts back to their Workloads after the store of the management cluster was lost, while their machines run on.
+"""Define the options and the result of a recovery.
 
-What is noted on machines is their provider's business. Here is what a recovery is asked for, and what it reports.
+A recovery gives hosts back to their Workloads after the store of the management cluster was lost.
+Each provider knows what is recorded on its machines, and carries the recovery out.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ __all__ = ["Options", "RecoverError", "Summary"]
 
 
 class RecoverError(Exception):
-    """Nothing can be recovered; the message says why and what to do."""
+    """Reports that nothing can be recovered. The message says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`namespaces`, `classes`: only these; all when empty. `create`: whether lost Workloads are created again. `timeout`: seconds to wait
-    until a Workload has its host again."""
+    """What to recover.
+
+    Empty `namespaces` or `classes` mean all. `create` says whether lost Workloads are created
+    again, and `timeout` is how many seconds to wait until a Workload has its host again."""
 
     namespaces: frozenset[str] = frozenset()
     classes: frozenset[str] = frozenset()
@@ -28,7 +31,7 @@ class Options:
 
 @dataclass(slots=True)
 class Summary:
-    """What came of it, by namespace/name of the Workloads."""
+    """The result, as namespace/name of the Workloads."""
 
     recovered: list[str] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)

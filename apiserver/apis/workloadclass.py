@@ -49,7 +49,7 @@ class AllowedNamespaces(Model):
 
 
 class MetadataPolicy(Model):
-    """The labels and annotations of a host that tenants may see. Those of the owner never pass."""
+    """The labels and annotations of a host that tenants may see. Annotations of the Baremetal Operator and of kubectl never pass."""
 
     labels_match: Regex | None = Field(default=None, description="Regular expression that a label's whole key matches.")
     annotations_match: Regex | None = Field(default=None, description="Regular expression that an annotation's whole key matches.")
@@ -204,7 +204,10 @@ class HostCounts(Model):
     total: int = Field(default=0, description="All hosts of the class.")
     free: int = Field(default=0, description="Hosts that can be claimed now.")
     claimed: int = Field(default=0, description="Hosts that Workloads have.")
-    unhealthy: int = Field(default=0, description="Hosts that tenants marked as unhealthy.")
+    unhealthy: int = Field(
+        default=0,
+        description="Hosts with a problem: marked as unhealthy, in error, gone, quarantined or orphaned.",
+    )
     dirty: int = Field(default=0, description="Hosts whose disks hold a namespace's data.")
 
 

@@ -21,9 +21,9 @@ __all__ = ["configure"]
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the description and the arguments of the command."""
     parser.description = (
-        "Copies the database as it is at one moment, checks the copy and makes it durable. The file has all that tenants store, "
-        "including secrets: protect it like the database. The key of a self-made serving certificate's authority is left out: a server "
-        "that starts with a restored backup creates a new one. For etcd use `etcdctl snapshot save`, or migrate to a SQLite file."
+        "Copies the database as it is at one moment, checks the copy and makes it durable. The file has all Workloads, Hosts and "
+        "claims, and no Secrets: protect it like the database. The key of a self-made serving certificate's authority is left out: a "
+        "server that starts with a restored backup creates a new one. For etcd use `etcdctl snapshot save`, or migrate to a SQLite file."
     )
     parser.add_argument("--storage", required=True, metavar="URL", help="the database: sqlite:///PATH")
     parser.add_argument("file", type=Path, metavar="FILE", help="the file to create; must not exist yet")

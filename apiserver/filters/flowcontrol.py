@@ -3,7 +3,7 @@
 The filter is placed behind authentication and before all expensive work: authorization, the body,
 the handler. Each priority level has its own seats. Within a level, each flow (a user, or all
 service accounts of a namespace) has a queue, and never more than a part of the seats. The time of
-the event loop is shared between flows as well (filters.looptime). docs/flowcontrol.md lists what
+the event loop is shared between flows as well (flowcontrol.looptime). docs/flowcontrol.md lists what
 was adopted and what was not.
 """
 

@@ -1,4 +1,5 @@
-"""Implement `metal3-workloads recover`: give hosts back to their Workloads after the store was lost."""
+"""Implement `metal3-workloads recover`: give hosts back to their Workloads after the store was
+lost."""
 
 from __future__ import annotations
 

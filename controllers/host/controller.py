@@ -305,7 +305,8 @@ def host_status(reported: ProviderHost, host: Object, *, abandoned: bool = False
     if claim is None and consumer is not None and consumer.workload_uid and reported.held is None:
         reason = "Orphaned"
         message = (
-            f"its consumer is {consumer.kind} {consumer.namespace}/{consumer.name}, which has no claim here: if nobody uses it, "
+            f"its consumer is {consumer.kind} {consumer.namespace}/{consumer.name}, which has no claim here: if the store was lost, "
+            "`metal3-workloads recover` gives the host back to it; only if nobody uses what runs on the host, "
             f"{reported.to_free}"
         )
     if consumer_gone and not status["available"] and reason == "Claimed":

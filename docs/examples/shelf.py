@@ -128,7 +128,7 @@ class ShelfProvider(Provider):
     async def apply(self, request: ApplyRequest) -> Applied:
         name, metadata = request.source.name, request.workload["metadata"]
         if all(machine["serial"] != request.source.uid for machine in self._machines()):
-            return _refused("HostGone", "the machine was taken off the shelf: delete this Workload and make a new one")
+            return _refused("HostGone", "the machine was taken off the shelf: delete this Workload and create a new one")
         mine = {"uid": metadata["uid"], "namespace": metadata["namespace"], "workload": metadata["name"]}
         claim = self._claim(name) or self._take(name, mine)
         if claim["uid"] != metadata["uid"]:
@@ -184,7 +184,7 @@ def _status(claim: Any) -> dict[str, Any]:
 
 
 def _refused(reason: str, message: str) -> Applied:
-    return Applied(Outcome(False, reason, message), Outcome(False, reason, "nothing is told to a machine that is not this Workload's"))
+    return Applied(Outcome(False, reason, message), Outcome(False, reason, "nothing is sent to a machine that is not this Workload's"))
 
 
 _BOUND = Outcome(True, "Bound", "the machine is this Workload's")

@@ -139,7 +139,8 @@ class BareMetalHostDriver(Provider):
         """Return the problem behind an error of the informer, for the class's owner."""
 
     def record(self, request: ApplyRequest) -> str:
-        """What is noted on the host of its Workload, for a day on which the store is lost; "" for nothing."""
+        """What is noted on the host of its Workload, for a day on which the store is lost; "" for
+        nothing."""
         return ""
 
     def excluded(self, bmh: Object) -> bool:
@@ -224,7 +225,8 @@ class BareMetalHostDriver(Provider):
         return self._applied_to(bmh, request, _SYNCHRONIZED)
 
     async def _forget_predecessor(self, bmh: Object, request: ApplyRequest) -> Object:
-        """Ends a recovery: removes the copied secrets of the lost Workload that this one is the successor of."""
+        """Ends a recovery: removes the copied secrets of the lost Workload that this one is the
+        successor of."""
         lost = annotations_of(bmh).get(names.RECOVER)
         if lost is None:
             return bmh

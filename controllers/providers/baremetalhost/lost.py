@@ -1,4 +1,4 @@
-"""Decide which hosts can be given back, and as what their Workloads are created again. Pure."""
+"""Decide which hosts are given back to their lost Workloads, and build the Workloads to create."""
 
 from __future__ import annotations
 
@@ -18,8 +18,15 @@ if TYPE_CHECKING:
 __all__ = ["is_lost", "lost_key", "marking_patch", "obstacle", "successor"]
 
 
+_FREE = (
+    "when nothing on the real host is needed any more, clear its spec.image, spec.customDeploy and spec.consumerRef, which wipes it and "
+    "offers it again"
+)
+
+
 def is_lost(bmh: Object, host: Object | None, identity: Identity) -> bool:
-    """Return whether a Workload of this management cluster has the real host, and the store does not know that."""
+    """Return whether a Workload of this management cluster has the real host without the store
+    knowing it."""
     consumer = consumer_of(bmh, identity)
     if consumer is None or not consumer.workload_uid:
         return False
@@ -28,31 +35,41 @@ def is_lost(bmh: Object, host: Object | None, identity: Identity) -> bool:
 
 
 def lost_key(bmh: Object) -> tuple[str, str]:
-    """Return namespace and name of the lost Workload."""
+    """Return the namespace and the name of the lost Workload."""
     reference = bmh["spec"]["consumerRef"]
     return str(reference.get("namespace") or ""), str(reference.get("name") or "")
 
 
 def obstacle(bmh: Object, host: Object | None, workload: Object | None, namespaces: Mapping[str, Object]) -> str | None:
-    """Return why the host is not given back, and what to do; None if it can be. `workload`: the one of that name in the store."""
+    """Return why the host is not given back, and what to do; None if it can be given back.
+
+    `workload` is the one of that name in the store."""
     namespace, name = lost_key(bmh)
     if host is None:
         return "the controllers have not reported it: create its class again, and wait for the class's condition Connected"
     if claim := host["spec"].get("claimRef"):
-        return f"workload {claim['namespace']}/{claim['name']} has the Host {name_of(host)}: clear its spec.claimRef first"
-    if namespace not in namespaces:
-        return f"the namespace {namespace} does not exist: create it, or clear what names the Workload on the real host to free it"
+        claimant = f"{claim['namespace']}/{claim['name']}"
+        return (
+            f"workload {claimant} has claimed the Host {name_of(host)} since: if the lost Workload shall have it, clear the Host's "
+            f"spec.claimRef, which makes {claimant} Lost, and run this again"
+        )
     recorded = read_record(bmh).namespace_uid
-    if recorded and recorded != uid_of(namespaces[namespace]):
-        return f"the namespace {namespace} was deleted and created again since: its present users may be others, so decide by hand"
+    if namespace not in namespaces and not recorded:
+        return f"the namespace {namespace} does not exist: create it and run this again, or {_FREE}"
+    if namespace not in namespaces or (recorded and recorded != uid_of(namespaces[namespace])):
+        return f"the namespace {namespace} that had the host was deleted, and a later one of its name gets nothing of it: {_FREE}"
     has = ((workload or {}).get("status") or {}).get("host")
     if has:
-        return f"workload {namespace}/{name} has another host since ({has['name']}): delete it if it can be spared, then run this again"
+        return (
+            f"workload {namespace}/{name} has another host since ({has['name']}): keep that one, and {_FREE}; or save what runs on it, "
+            "delete the Workload, which wipes that host, and run this again"
+        )
     return None
 
 
 def marking_patch(bmh: Object) -> Object:
-    """Return the merge patch of the real host by which a successor of its Workload may take it over."""
+    """Return the merge patch of the real host that lets a successor of its Workload take it
+    over."""
     metadata = {"resourceVersion": bmh["metadata"]["resourceVersion"], "uid": uid_of(bmh)}
     return {"metadata": {**metadata, "annotations": {names.RECOVER: labels_of(bmh)[names.WORKLOAD_UID]}}}
 

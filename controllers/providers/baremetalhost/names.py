@@ -38,9 +38,11 @@ PASSED = f"{OURS}passed-annotations"
 """The annotation of a claimed host that lists the tenant's annotations passed on, so each is passed
 on once."""
 RECORD = f"{OURS}record"
-"""Annotation of a claimed host: its Workload as JSON, and its namespace's uid, so that `recover` can create it again in a new store."""
+"""Annotation of a claimed host: its Workload as JSON, and its namespace's uid, so that `recover`
+can create it again in a new store."""
 RECOVER = f"{OURS}recover"
-"""Annotation that `recover` puts on a host whose claim the store has lost: the uid of the Workload whose successor may take it over."""
+"""Annotation that `recover` puts on a host whose claim the store has lost: the uid of the Workload
+whose successor may take it over."""
 DIRTY_FOR = f"{OURS}dirty-for"
 """The annotation of a host whose disks were not wiped: only the namespace that it names may have
 the host.

@@ -1,6 +1,7 @@
-"""What a claimed host tells of its Workload, so that it can be created again when the store of the management cluster is lost. Pure.
+"""Record a Workload on its real host, so that it can be created again when the store is lost.
 
-The Baremetal Operator's cluster then is the only place that knows who has which machine. The record is of no use to anything else.
+The Baremetal Operator's cluster is then the only place that knows which Workload has which machine.
+Nothing else uses the record.
 """
 
 from __future__ import annotations
@@ -20,14 +21,17 @@ if TYPE_CHECKING:
 __all__ = ["Record", "held_claim", "read_record", "record_of"]
 
 LARGEST = 8192
-"""Characters of a record. What is larger is not noted, for annotations have a limit together; the host is found again all the same."""
+"""The maximum characters of a record.
+
+A larger one is not written, because all annotations together have a limit. Its host is found again
+all the same, by its labels."""
 SHOWN = ("image", "customDeploy", "online", "automatedCleaningMode")
-"""Fields of a real host's spec that are its Workload's as they are."""
+"""The fields of a real host's spec that equal those of its Workload."""
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """`spec`: the Workload's. `namespace_uid`: "" where it is not known."""
+    """The Workload's `spec`, the uid of its namespace ("" if unknown) and the labels to restore."""
 
     spec: Object
     namespace_uid: str = ""
@@ -35,7 +39,7 @@ class Record:
 
 
 def record_of(workload: Object, namespace_uid: str) -> str:
-    """Return the annotation's value; "" for a Workload that is too large."""
+    """Return the value of the annotation, or "" for a Workload that is too large."""
     labels = {key: value for key, value in labels_of(workload).items() if key == CLAIMED_THROUGH}
     content: dict[str, Any] = {"namespaceUID": namespace_uid, "labels": labels, "spec": workload["spec"]}
     text = orjson.dumps({key: value for key, value in content.items() if value}, option=orjson.OPT_SORT_KEYS).decode()
@@ -43,7 +47,9 @@ def record_of(workload: Object, namespace_uid: str) -> str:
 
 
 def read_record(bmh: Object) -> Record:
-    """Return what the host tells of its Workload. Where there is no record, as of earlier versions, its own spec tells what runs."""
+    """Return what is recorded of the host's Workload.
+
+    A host that an earlier version claimed has no record; its own spec says what runs."""
     try:
         found = orjson.loads(annotations_of(bmh).get(names.RECORD) or "null")
     except orjson.JSONDecodeError:

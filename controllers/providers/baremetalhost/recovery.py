@@ -1,4 +1,6 @@
-"""Carry out a recovery. Every step looks first whether it is done: the same command may be run again at any time."""
+"""Carry out a recovery.
+
+Every step first checks whether it is done, so the same command may be run again at any time."""
 
 from __future__ import annotations
 
@@ -20,21 +22,23 @@ from controllers.providers.baremetalhost.identity import identity_of
 from controllers.recovery import Options, RecoverError, Summary
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Set
 
     from apiserver.client.objects import Resource
 
-__all__ = ["Recoverer"]
+__all__ = ["Recoverer", "check_classes"]
 
 PROVISIONER = "metal3.io/baremetalhost"
 POLL = 0.5
 REPORT_SECONDS = 60.0
-"""For the controllers to report what was written to a real host."""
+"""The seconds for the controllers to report what was written to a real host."""
 
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """A host that its Workload may have again. `workload`: what to create; None if it is there, or its tenant creates it."""
+    """A host that its Workload may have again.
+
+    `workload` is the one to create, or None if it exists or its tenant creates it."""
 
     key: str
     host: str
@@ -43,7 +47,7 @@ class Begun:
 
 
 class Recoverer:
-    """Gives the hosts of all classes back. `say` gets lines of progress."""
+    """Gives the hosts of all classes back to their Workloads. `say` takes lines of progress."""
 
     def __init__(self, management: Client, options: Options, say: Callable[[str], None]) -> None:
         self._management, self._options, self._say = management, options, say
@@ -51,8 +55,13 @@ class Recoverer:
         self._namespaces: dict[str, Object] = {}
 
     async def run(self) -> Summary:
-        """Recover everything. Raises ApiException if a cluster does not answer, and RecoverError if there is no class."""
-        found = [class_ for class_ in await self._all(kinds.CLASSES) if class_["spec"]["provisioner"] == PROVISIONER]
+        """Recover everything.
+
+        Raises ApiException if a cluster does not answer, and RecoverError for a class that does not
+        exist."""
+        present = await self._all(kinds.CLASSES)
+        check_classes({name_of(class_) for class_ in present}, self._options.classes)
+        found = [class_ for class_ in present if class_["spec"]["provisioner"] == PROVISIONER]
         classes = [class_ for class_ in found if not self._options.classes or name_of(class_) in self._options.classes]
         self._namespaces = {name_of(namespace): namespace for namespace in await self._all(kinds.NAMESPACES)}
         begun = [one for class_ in classes for one in await self._class(class_)]
@@ -117,7 +126,8 @@ class Recoverer:
             raise RecoverError(f"class {name_of(class_)}: the kubeconfig in the secret {where} cannot be used: {error}") from None
 
     async def _create(self, workload: Object, host: str) -> None:
-        """Create the Workload once the Host is held for it, so that no other host is bound to it."""
+        """Create the Workload once the Host is held for it, so that no other host is bound to
+        it."""
         if not await _until(partial(self._is_held, host), REPORT_SECONDS):
             raise RecoverError(f"the controllers do not report that the Host {host} is held: see that they run, then run this again")
         try:
@@ -135,6 +145,14 @@ class Recoverer:
 
     async def _all(self, resource: Resource) -> list[Object]:
         return (await self._management.list_all(resource))[0]
+
+
+def check_classes(present: Set[str], wanted: Set[str]) -> None:
+    """Raise RecoverError where no class exists, or not one that is wanted by name."""
+    if not present:
+        raise RecoverError("there is no WorkloadClass: create the classes again first")
+    if unknown := sorted(wanted - present):
+        raise RecoverError(f"there is no WorkloadClass {', '.join(unknown)}: correct --class, or create it again first")
 
 
 async def _until(check: Callable[[], Awaitable[bool]], seconds: float) -> bool:

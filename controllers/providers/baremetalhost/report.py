@@ -107,7 +107,10 @@ def provider_host(bmh: Object, policy: Policy) -> ProviderHost:
     dirty, dirty_uid = dirty_mark(bmh, policy.identity) or (None, "")
     held = held_claim(bmh) if (who := consumer_of(bmh, policy.identity)) and who.workload_uid and recovers(bmh) else None
     if held is not None:
-        reason, message = "Held", f"{_who(who)} had it in a store that was lost, and gets it back when that is created again"
+        reason, message = (
+            "Held",
+            f"{_who(who)} had it in a store that was lost, and gets it back when a Workload of this name is created again",
+        )
     error = str((bmh.get("status") or {}).get("errorMessage") or "")[:MOST_WORDS]
     return ProviderHost(
         source,
@@ -236,7 +239,7 @@ def availability(bmh: Object, identity: Identity = NOBODY) -> tuple[bool, str, s
         (
             spec.get("externallyProvisioned"),
             "ExternallyProvisioned",
-            "it is externally provisioned",
+            "it is externally provisioned: clear spec.externallyProvisioned to offer it",
         ),
         (_in_error(status), "HostError", f"it reports a {status.get('errorType') or 'problem'}: see status.errorMessage"),
         (consumer is not None, "Claimed", f"{_who(consumer)} has it"),
@@ -248,7 +251,11 @@ def availability(bmh: Object, identity: Identity = NOBODY) -> tuple[bool, str, s
         (spec.get("image") or spec.get("customDeploy"), "InUse", "its owner has set an image or customDeploy: clear it to offer the host"),
         (leftovers(bmh), "Releasing", "what its last Workload has left beside it is being removed"),
         (not is_empty(bmh), "NotReady", f"its state is {state!r}; hosts are offered when available"),
-        (dirty is not None and dirty_for(bmh, identity) is None, "Dirty", f"its disks hold data of {dirty}, of another management cluster"),
+        (
+            dirty is not None and dirty_for(bmh, identity) is None,
+            "Dirty",
+            f"its disks hold data of {dirty}, of another management cluster: clean it, then remove the annotation",
+        ),
     ]
     for problem, reason, message in checks:
         if problem:

@@ -76,8 +76,8 @@ def test_a_workload_that_is_too_large_is_not_recorded() -> None:
     [
         (None, None, NAMESPACES, "not reported"),
         ({**HOST, "spec": {"claimRef": {"namespace": "b", "name": "x", "uid": "u"}}}, None, NAMESPACES, "claimRef"),
-        (HOST, None, {}, "does not exist"),
-        (HOST, None, {"team-a": {"metadata": {"name": "team-a", "uid": "later"}}}, "deleted and created again"),
+        (HOST, None, {}, "was deleted"),
+        (HOST, None, {"team-a": {"metadata": {"name": "team-a", "uid": "later"}}}, "was deleted"),
         (HOST, {"status": {"host": {"name": "other"}}}, NAMESPACES, "another host"),
     ],
 )
@@ -85,6 +85,10 @@ def test_what_is_in_the_way_is_told(host: Any, found: Any, namespaces: Any, word
     bmh = lost(**{names.RECORD: record_of(workload("w"), "ns-a")})
     assert word in (plan.obstacle(bmh, host, found, namespaces) or "")
     assert plan.obstacle(bmh, HOST, None, NAMESPACES) is None
+
+
+def test_a_namespace_that_is_missing_may_be_created_where_its_uid_is_not_recorded() -> None:
+    assert "create it and run this again" in (plan.obstacle(lost(), HOST, None, {}) or "")
 
 
 def test_only_a_workload_of_the_name_takes_over_and_only_once() -> None:
