@@ -1,5 +1,5 @@
-"""The wall clock jumps, forwards and back, under writers and a watch: it orders nothing here, and
-shows in timestamps only."""
+"""Check that jumps of the wall clock, forwards and back, under writers and a watch show in
+timestamps only. The wall clock orders nothing here."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A disk that is full, and a database that is damaged: nothing acknowledged is lost, and the way
-out works as it is told."""
+"""Check that a full disk and a damaged database lose nothing acknowledged, and that the recovery
+works as the error describes it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SECONDS = 60
 
 
 def damage(path: Path) -> None:
-    """Some pages in the middle, once the log has been written back."""
+    """Overwrite some pages in the middle of the database, once the log has been written back."""
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     content = bytearray(path.read_bytes())

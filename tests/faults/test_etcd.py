@@ -1,7 +1,8 @@
-"""EtcdStore, and the watch cache over it, while etcd is killed, frozen, cut off, compacted, or
-without a quorum.
+"""Cover EtcdStore, and the watch cache over it, while etcd is killed, frozen, cut off, compacted,
+or without a quorum.
 
-Nothing acknowledged is lost, watches stay complete and in order, and calls end in time."""
+Nothing acknowledged is lost, watches stay complete and in order, and calls end in time.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +45,7 @@ def etcd(tmp_path: Path) -> Iterator[EtcdServer]:
 
 @pytest.fixture
 def members(tmp_path: Path) -> Iterator[list[EtcdServer]]:
-    """A cluster of three."""
+    """Start an etcd cluster of three members."""
     servers = [EtcdServer(tmp_path / "etcd", name) for name in ("m1", "m2", "m3")]
     for server in servers:
         server.peers = {other.name: other.peer_port for other in servers}
@@ -68,7 +69,7 @@ def cached(*servers: EtcdServer) -> Store:
 
 
 async def available(call: Callable[[], Awaitable[object]], seconds: float = 30) -> object:
-    """What the call returns, once it does not raise Unavailable any more."""
+    """Repeat the call until it no longer raises Unavailable, and return its result."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -80,7 +81,8 @@ async def available(call: Callable[[], Awaitable[object]], seconds: float = 30) 
 
 @dataclass
 class Load:
-    """Writers that never write anything twice, and what they were told."""
+    """Run writers that never write the same value twice, and record what was acknowledged to
+    them."""
 
     store: Store
     acknowledged: dict[str, int] = field(default_factory=dict)
@@ -96,8 +98,8 @@ class Load:
             self.acknowledged[key] = await self.write_once(key, [Put(key, b"%d" % n, 0), Put(f"/latest/{writer}", b"%d" % n)])
 
     async def write_once(self, key: str, operations: Sequence[Operation]) -> int:
-        """The revision at which it was written in the end, whatever the outcome seemed to be in
-        between."""
+        """Commit the operations exactly once, and return their revision. Attempts in between may
+        have had an unknown outcome."""
         unknown = False
         while True:
             try:
@@ -107,7 +109,7 @@ class Load:
                 self.failed += 1
                 unknown = True
             except Conflict as conflict:
-                # A frozen etcd finds the first attempt in its buffers later, maybe after the read
+                # A frozen etcd may find the first attempt in its buffers later, even after the read
                 # that did not find it.
                 assert unknown, "nobody else writes this key"
                 return conflict.actual
@@ -116,7 +118,7 @@ class Load:
                 return found.revision
 
     async def read(self, key: str, seconds: float = 60) -> KeyValue | None:
-        """What is there, as soon as that can be read."""
+        """Read what is stored, as soon as it can be read."""
         deadline = time.monotonic() + seconds
         while True:
             try:
@@ -127,7 +129,7 @@ class Load:
                 await asyncio.sleep(0.02)
 
     async def wait_until_nothing_works(self, seconds: float = 60) -> None:
-        """Until, since the last write that succeeded, more calls have failed than were under
+        """Wait until, since the last successful write, more calls have failed than were under
         way."""
         deadline, failed, done = time.monotonic() + seconds, self.failed, len(self.acknowledged)
         while self.failed <= failed + 2 * WRITERS:
@@ -137,7 +139,7 @@ class Load:
             await asyncio.sleep(0.02)
 
     async def wait_for(self, count: int, seconds: float = 60) -> None:
-        """Until so many more writes were acknowledged."""
+        """Wait until `count` more writes were acknowledged."""
         wanted, deadline = len(self.acknowledged) + count, time.monotonic() + seconds
         while len(self.acknowledged) < wanted:
             assert time.monotonic() < deadline, f"only {len(self.acknowledged)} of {wanted} writes"
@@ -146,7 +148,7 @@ class Load:
 
 @pytest.fixture
 def under_load(figure: Callable[[str, str, object], None]) -> Callable[[str, Store, Callable[[Load], Awaitable[None]]], Awaitable[Load]]:
-    """check_under_load, with figures."""
+    """Return check_under_load, extended to report its figures."""
 
     async def check(what: str, store: Store, disturb: Callable[[Load], Awaitable[None]]) -> Load:
         load = await check_under_load(store, disturb)
@@ -159,7 +161,7 @@ def under_load(figure: Callable[[str, str, object], None]) -> Callable[[str, Sto
 
 
 async def check_under_load(store: Store, disturb: Callable[[Load], Awaitable[None]]) -> Load:
-    """Write and watch while being disturbed; then compare what was acknowledged, watched and
+    """Write and watch while `disturb` runs; then compare what was acknowledged, watched and
     stored."""
     async with opened(store):
         before = await store.current_revision()
@@ -266,7 +268,7 @@ async def test_without_a_quorum_nothing_is_acknowledged_and_afterwards_everythin
             await lose(fault, server)
         await load.wait_until_nothing_works()
         acknowledged = len(load.acknowledged)
-        # a member alone does not know what the others have acknowledged meanwhile
+        # A member alone does not know what the others have acknowledged meanwhile.
         with pytest.raises(Unavailable):
             await store.get("/latest/0")
         assert len(load.acknowledged) == acknowledged
@@ -342,7 +344,7 @@ async def test_a_watch_that_was_cut_off_over_a_compaction_says_so(etcd: EtcdServ
         await stack.enter_async_context(opened(far))
         before = await direct.commit([Put("/a", b"1"), Put("/b", b"1")])
         async with watching(far, "/", before - 1) as watch:
-            # two events and their end
+            # Two events, and the progress that ends their revision.
             assert [(await anext(watch)).revision for _ in range(3)] == [before] * 3
             proxy.cut()
             deleted = await direct.commit([Delete("/a")])
@@ -374,8 +376,8 @@ async def test_a_cache_that_was_cut_off_over_a_compaction_is_right_again(etcd: E
 
 
 async def test_two_stores_agree_at_every_read(etcd: EtcdServer) -> None:
-    """What one process was acknowledged, another one's cache shows: also where others write to the
-    same etcd."""
+    """Check that the cache of one process shows what another process was acknowledged. This holds
+    also where others write to the same etcd."""
     async with AsyncExitStack() as stack:
         one = await stack.enter_async_context(opened(cached(etcd)))
         two = await stack.enter_async_context(opened(cached(etcd)))

@@ -1,5 +1,5 @@
-"""An etcd without room: what stores more is refused, all else goes on, and it has room again as the
-message says."""
+"""Check an etcd without room: it refuses only writes that store more, everything else continues,
+and following the error message makes room."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUOTA = 16 << 20
 
 
 def maintain(etcd: EtcdServer, what: str, body: dict[str, Any]) -> dict[str, Any]:
-    """What etcdctl does."""
+    """Call one of the maintenance APIs of etcd, as etcdctl does, and return its answer."""
     request = urllib.request.Request(f"{etcd.endpoint}/v3/maintenance/{what}", json.dumps(body).encode())
     with urllib.request.urlopen(request, timeout=60) as answer:
         found: dict[str, Any] = json.load(answer)

@@ -1,8 +1,9 @@
-"""etcd is restored from a snapshot that is older than what clients were told, under a running
-server and before it starts.
+"""Restore etcd from a snapshot that is older than what clients have seen, under a running server
+and before it starts.
 
-With larger revisions everything goes on, and clients list anew; without, revisions would be given
-out twice: it is refused."""
+With larger revisions everything continues, and clients list again. Without them, revisions would be
+given out twice, so the server refuses the store.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +30,8 @@ SECONDS = 60
 
 
 class Site:
-    """An etcd and a server over it. `given`: the revisions that clients were told, with what they
-    were told of."""
+    """Hold an etcd and a server over it. `given` maps the revisions that clients received to what
+    they received."""
 
     def __init__(self, etcd: EtcdServer, server: Server) -> None:
         self.etcd, self.server = etcd, server
@@ -46,7 +47,7 @@ class Site:
             self.given[revision_of(answer)] = number
 
     async def restored(self, *options: str, snapshot: Path) -> None:
-        """Take a snapshot, write on, and put the snapshot back."""
+        """Take a snapshot, write more, and restore the snapshot."""
         await self.write(BEFORE)
         await asyncio.to_thread(self.etcd.snapshot, snapshot)
         await self.write(AFTER)
@@ -110,7 +111,7 @@ async def test_restored_with_revisions_that_were_given_out_it_is_refused(
         with pytest.raises(AssertionError, match="etcdutl snapshot restore --bump-revision"):
             await site.server.start()
     await asyncio.to_thread(site.etcd.kill)
-    # the way out that the message names
+    # The recovery that the message describes.
     await asyncio.to_thread(site.etcd.restore, tmp_path / "snapshot", *AS_TOLD)
     await asyncio.to_thread(site.etcd.start)
     await site.server.start()

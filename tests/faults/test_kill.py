@@ -1,5 +1,5 @@
-"""kill -9 of the server under 64 writers, again and again, with one client that lists and watches
-through all of its lives."""
+"""Kill the server with SIGKILL under 64 writers, again and again, while one client lists and
+watches through all of its lives."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SECONDS = 60
 
 
 class Acknowledged:
-    """All revisions that clients were told, and a way to wait for more of them."""
+    """Collect all revisions that clients received, and let callers wait for more of them."""
 
     def __init__(self) -> None:
         self.revisions: list[int] = []
@@ -42,7 +42,7 @@ class Acknowledged:
             self._reached.set()
 
     async def more(self, count: int) -> None:
-        """Return once there are so many more."""
+        """Return once `count` more revisions were acknowledged."""
         self._wanted = len(self.revisions) + count
         self._reached.clear()
         async with asyncio.timeout(SECONDS):
@@ -91,8 +91,8 @@ async def test_kill_9_under_64_writers(tmp_path: Path, kills: int, seed: int, fi
 
 
 async def one_life(server: Server, clients: Sequence[Editor | Claimer | Watcher], enough: Callable[[], Any]) -> None:
-    """All clients run until, at some moment, the server is killed. What a client finds wrong is
-    raised."""
+    """Run all clients until, at some moment, the server is killed. Anything wrong that a client
+    finds is raised."""
     running = [asyncio.create_task(until_gone(client.run)) for client in clients]
     moment = asyncio.create_task(enough())
     try:
@@ -107,21 +107,22 @@ async def one_life(server: Server, clients: Sequence[Editor | Claimer | Watcher]
 
 
 def check_revisions(revisions: list[int], lives: list[int]) -> None:
-    """None was given twice, and every life's are larger than all of the lives before."""
+    """Check that no revision was given twice, and that each life's revisions are larger than those
+    of all lives before."""
     assert len(set(revisions)) == len(revisions)
     for first in lives[1:]:
         assert min(revisions[first:]) > max(revisions[:first])
 
 
 async def stored(database: Path) -> list[Event]:
-    """The history of all Workloads, over all lives."""
+    """Read the history of all Workloads, over all lives."""
     async with opened(SQLiteStore(database)) as store:
         return await collect(store, WORKLOAD_KEYS, 1, await store.current_revision())
 
 
 def check_history(editors: list[Editor], history: list[Event], items: list[dict[str, Any]]) -> None:
-    """It has each editor's writes, all of them, once, in order; what follows from it is what is
-    there."""
+    """Check that the history has all writes of each editor, once and in order, and that replaying
+    it gives the stored objects."""
     assert all(before.revision < after.revision for before, after in itertools.pairwise(history)), "out of order, or twice"
     told: dict[str, list[int | None]] = {editor.name: [] for editor in editors}
     state: dict[str, int] = {}
@@ -139,8 +140,8 @@ def check_history(editors: list[Editor], history: list[Event], items: list[dict[
 
 
 def check_claims(claimers: list[Claimer], objects: dict[str, list[dict[str, Any]]]) -> int:
-    """Host, Workload and view say the same and were last written by one commit, or none of them
-    knows of a claim. Returns how many do."""
+    """Check that Host, Workload and view agree and were last written by one commit, or that none of
+    them has a claim. Return the number of claims."""
     workloads = {item["metadata"]["name"]: item for item in objects[WORKLOADS]}
     claimed = {item["spec"]["claimRef"]["name"]: item for item in objects[f"{WORKLOAD_API}/hosts"] if item["spec"].get("claimRef")}
     views = {item["spec"]["consumerRef"]["name"]: item for item in objects[VIEWS] if item["spec"].get("consumerRef")}

@@ -1,5 +1,5 @@
-"""Concurrent histories of the embedded store are linearizable, and the checker finds bugs that are
-planted."""
+"""Check that concurrent histories of the embedded store are linearizable, and that the checker
+finds planted bugs."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ NEW, OLD = Got("/a", (b"1", 2)), Got("/a", None)
         ([Call(0, 1, WRITE), Call(2, 3, OLD)], False),  # a stale read
         ([Call(0, 3, WRITE), Call(1, 2, OLD)], True),  # at once: either order
         ([Call(0, 3, WRITE), Call(1, 2, NEW)], True),
-        # seen, then not seen any more
+        # The write was seen, and then not seen any more.
         ([Call(0, 9, WRITE), Call(1, 2, NEW), Call(3, 4, OLD)], False),
         ([Call(0, 9, WRITE), Call(1, 2, OLD), Call(3, 4, NEW)], True),
-        # both created it
+        # Both calls created the key.
         ([Call(0, 9, WRITE), Call(1, 8, Committed((Put("/a", b"2", 0),), 3))], False),
-        # a revision used again
+        # A revision was used again.
         ([Call(0, 1, WRITE), Call(2, 3, Committed((Put("/b", b"1"),), 2))], False),
         ([Call(0, 1, WRITE), Call(2, 3, Listed((), 2))], False),  # lost
     ],

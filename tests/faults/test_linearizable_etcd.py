@@ -1,4 +1,5 @@
-"""Concurrent histories on a real etcd, alone and below the watch cache, are linearizable."""
+"""Check that concurrent histories on a real etcd, alone and below the watch cache, are
+linearizable."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""The server under a memory limit: a tenant stores, changes, watches, lists and tries the largest
-objects there may be, again and again.
+"""Run the server under a memory limit while a tenant stores, changes, watches, lists and tries the
+largest possible objects, again and again.
 
-What that takes is bounded (docs/scale.md#memory), so memory stays where it is after a while, no
-allocation fails, and another tenant is served. The limit is the kernel's for the process
-(RLIMIT_DATA): cgroups are not to be had everywhere.
+The memory that this takes is bounded (docs/scale.md#memory). Memory therefore stops growing after a
+while, no allocation fails, and another tenant is served. The kernel applies the limit to the
+process (RLIMIT_DATA), because cgroups are not available everywhere.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ MERGE, APPLY = {"Content-Type": "application/merge-patch+json"}, {"Content-Type"
 
 
 def large(name: str, letter: str) -> dict[str, Any]:
-    """A Workload of a megabyte: what selectors and annotations may have."""
+    """Return a Workload of a megabyte: the most that selectors and annotations may have."""
     values = [f"{letter}{number:0240}" for number in range(48)]
     terms = [{"key": f"k{number}", "operator": "NotIn", "values": values} for number in range(62)]
     metadata = {"name": name, "annotations": {"a": letter * 250_000}}
@@ -61,7 +61,7 @@ def large(name: str, letter: str) -> dict[str, Any]:
 
 @dataclass
 class Tenant:
-    """A namespace's user."""
+    """Send requests as the user of a namespace."""
 
     server: Server
     namespace: str
@@ -73,7 +73,8 @@ class Tenant:
         return f"{self.server.url}{WORKLOAD_API}/namespaces/{self.namespace}/workloads"
 
     async def send(self, method: str, path: str = "", body: Any = None, headers: dict[str, str] | None = None) -> int:
-        """The status, once it is not 429: there are other users."""
+        """Send the request until its status is not 429, since there are other users, and return the
+        status."""
         data = None if body is None else json.dumps(body)
         while True:
             kind = {"Content-Type": "application/json", **(headers or {})}
@@ -107,13 +108,13 @@ def tenant(server: Server, namespace: str, stack: AsyncExitStack) -> Tenant:
 
 
 def memory(pid: int, what: str) -> float:
-    """MiB by the kernel's count."""
+    """Return a figure of the memory of the process in MiB, as the kernel counts it."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{what}:")) / 1024
 
 
 async def attack(hostile: Tenant, number: int) -> None:
-    """One round: everything that takes memory, with texts that were not there before."""
+    """Run one round of everything that takes memory, with texts that no earlier round has used."""
     letter = "abcdefghijklmnop"[number]
     names = [f"w{one}" for one in range(OBJECTS)]
     async with AsyncExitStack() as stack:
@@ -134,13 +135,13 @@ async def attack(hostile: Tenant, number: int) -> None:
 
 
 def settled(resident: list[float]) -> bool:
-    """Whether memory has not risen in the last rounds."""
+    """Return whether memory has not risen in the last rounds."""
     before, last = resident[:-SETTLED], resident[-SETTLED:]
     return len(before) >= SETTLED and max(last) < max(before) * (1 + RISE)
 
 
 async def bystander(other: Tenant, done: asyncio.Event) -> list[float]:
-    """Works as if nothing were the matter; how long its requests took."""
+    """Work as if nothing were wrong, and return how long the requests took."""
     took: list[float] = []
     body = {"apiVersion": "workload.metal3.io/v1alpha1", "kind": "Workload", "metadata": {"name": "mine"}, "spec": {"className": "metal"}}
     while not done.is_set():

@@ -1,6 +1,6 @@
-"""Members of etcd that do not reach each other, each with an API server of its own: who is on the
-side of the minority neither tells what is out of date nor acknowledges anything, knows all again by
-itself afterwards, and its watches have missed nothing."""
+"""Partition members of etcd, each with an API server of its own. A server on the minority's side
+neither serves outdated data nor acknowledges anything. Afterwards it catches up by itself, and its
+watches have missed nothing."""
 
 from __future__ import annotations
 
@@ -84,7 +84,8 @@ async def _stay(watcher: Watcher) -> None:
 
 
 async def _written(server: Server, name: str) -> None:
-    """Once the others have a leader; it may have happened at a try that seemed to fail."""
+    """Write the object once the others have a leader. An attempt that seemed to fail may have
+    written it."""
     while True:
         try:
             await server.request("POST", WORKLOADS, workload(name, 1))
@@ -99,8 +100,8 @@ async def _written(server: Server, name: str) -> None:
 
 
 async def _refuses(server: Server, number: int) -> int:
-    """Nothing is told for which the others would have to be asked, and nothing acknowledged.
-    Returns how many requests that were."""
+    """Check that the server answers nothing that needs the other members, and acknowledges nothing.
+    Return the number of requests."""
     requests: list[Awaitable[dict[str, Any]]] = [
         server.request("GET", f"{WORKLOADS}/mark-{number}"),
         server.request("GET", f"{WORKLOADS}/kept-{number}"),
@@ -121,15 +122,16 @@ async def _refuses(server: Server, number: int) -> int:
 
 
 async def _recovers(server: Server, name: str) -> float:
-    """Until it knows what the others have acknowledged meanwhile; returns the seconds."""
+    """Wait until the server knows what the others have acknowledged meanwhile, and return the
+    seconds."""
     began = time.monotonic()
     await server.until(f"{WORKLOADS}/{name}", 200)
     return time.monotonic() - began
 
 
 async def _agree(servers: Sequence[Server], name: str) -> None:
-    """Until all tell the same of what nobody was told the outcome of: it may come through late, but
-    then for all."""
+    """Wait until all servers agree on a write of unknown outcome. It may still succeed late, but
+    then for all of them."""
     async with asyncio.timeout(SECONDS):
         while True:
             found = await asyncio.gather(*(server.status(f"{WORKLOADS}/{name}") for server in servers))
@@ -138,6 +140,6 @@ async def _agree(servers: Sequence[Server], name: str) -> None:
 
 
 async def _stored(address: str) -> list[Event]:
-    """The history of all Workloads."""
+    """Read the history of all Workloads."""
     async with opened(store_at(address)) as store:
         return await collect(store, WORKLOAD_KEYS, 1, await store.current_revision())

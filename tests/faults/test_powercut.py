@@ -1,5 +1,5 @@
-"""A power cut as SQLite's files see it: what was synced is there, of what was not any part may be
-missing or garbage."""
+"""Simulate a power cut as SQLite's files see it: synced data is there, and any part of the rest may
+be missing or garbage."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ NEVER = Retention(interval=0)
 
 @dataclass(frozen=True)
 class Acknowledged:
-    """A commit: its number, its revision, and how long the -wal was when it was acknowledged, all
-    of it synced."""
+    """Describe a commit: its number, its revision, and the length of the -wal when it was
+    acknowledged, all of it synced."""
 
     number: int
     revision: int
@@ -34,7 +34,7 @@ class Acknowledged:
 
 
 async def write(store: SQLiteStore, first: int, moments: random.Random) -> list[Acknowledged]:
-    """Commits of two keys each, one after the other."""
+    """Commit two keys at a time, one commit after the other."""
     done = []
     for number in range(first, first + COMMITS):
         value = b"%d " % number * moments.randint(1, 3000)
@@ -48,8 +48,8 @@ def wal(path: Path) -> Path:
 
 
 async def check(path: Path, done: list[Acknowledged], at_least: int) -> None:
-    """It opens, and holds the commits up to some revision, whole, and none after; at least those up
-    to `at_least`."""
+    """Check that the store opens and holds whole commits up to some revision, at least `at_least`,
+    and none after it."""
     async with opened(SQLiteStore(path, synchronous="off", retention=NEVER)) as store:
         current = await store.current_revision()
         assert current >= at_least
@@ -71,7 +71,7 @@ async def test_the_log_is_cut_off_anywhere(tmp_path: Path, kills: int, seed: int
     async with opened(SQLiteStore(source, retention=NEVER)) as store:
         assert isinstance(store, SQLiteStore)
         assert store._connection is not None
-        # full: synced before it is acknowledged
+        # FULL (2) syncs each commit before it is acknowledged.
         assert store._connection.execute("PRAGMA synchronous").fetchone() == (2,)
         done = await write(store, 10, moments)
         database, log = source.read_bytes(), wal(source).read_bytes()
@@ -110,7 +110,8 @@ async def test_the_database_is_half_checkpointed(tmp_path: Path, kills: int, see
 
 
 async def test_a_checker_that_sees_a_lost_commit(tmp_path: Path) -> None:
-    """The check itself: without the log, what was in it only is missed."""
+    """Check the checker itself: it reports a loss where the log, and only what was in it, is
+    missing."""
     source = tmp_path / "db"
     async with opened(SQLiteStore(source, retention=NEVER)) as store:
         assert isinstance(store, SQLiteStore)

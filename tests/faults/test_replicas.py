@@ -1,5 +1,6 @@
-"""Several API servers over one etcd look like one: what one has acknowledged all others show and go
-on from, and a client whose server is killed goes on at another one, its watch too."""
+"""Check that several API servers over one etcd look like one. All others show and build on what one
+has acknowledged. A client whose server is killed continues at another one, and so does its
+watch."""
 
 from __future__ import annotations
 
@@ -90,6 +91,6 @@ async def test_kill_9_of_replicas_under_watches(
 
 
 async def stored(etcd: EtcdServer) -> list[Event]:
-    """The history of all Workloads."""
+    """Read the history of all Workloads."""
     async with opened(store_at(address(etcd))) as store:
         return await collect(store, WORKLOAD_KEYS, 1, await store.current_revision())
