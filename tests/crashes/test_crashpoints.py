@@ -1,5 +1,5 @@
-"""Controllers die at every single call they make, in every flow: whoever comes after them brings it
-to its end."""
+"""Let controllers die at every single call they make, in every flow. The controllers that start
+after them finish the flow."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HOSTS = 3
 
 @cache
 def at_rest() -> Snapshot:
-    """Three hosts, registered, inspected and offered to two tenants."""
+    """Prepare three hosts that are registered, inspected and offered to two tenants."""
 
     async def main() -> Snapshot:
         async with running() as stack:
@@ -35,7 +35,7 @@ def at_rest() -> Snapshot:
 
 
 def prepared(flow: Flow) -> Snapshot:
-    """Where the flow begins."""
+    """Bring the stack to the point where the flow begins."""
     rest = at_rest()
 
     async def main() -> Snapshot:
@@ -49,7 +49,8 @@ def prepared(flow: Flow) -> Snapshot:
 
 
 async def live(flow: Flow, snapshot: Snapshot, die_at: int, answered: bool) -> list[str]:
-    """The flow, with controllers that die at that call (0: they do not). Returns their calls."""
+    """Run the flow with controllers that die at that call, or never if it is 0. Return their
+    calls."""
     async with running(snapshot) as stack:
         first = stack.control()
         await stack.settled()
@@ -57,8 +58,8 @@ async def live(flow: Flow, snapshot: Snapshot, die_at: int, answered: bool) -> l
         first.die_at, first.answered = die_at, answered
         acting = asyncio.create_task(flow.act(stack))
         if die_at:
-            # How many status writes there are depends on which of two changes is seen first: the
-            # last calls may not come this time.
+            # The number of status writes depends on which of two changes is seen first. The last
+            # calls may therefore be missing this time.
             with suppress(TimeoutError):
                 await asyncio.wait_for(first.dead.wait(), 300)
             await first.kill()
@@ -74,8 +75,8 @@ async def live(flow: Flow, snapshot: Snapshot, die_at: int, answered: bool) -> l
 
 
 def points(calls: list[str]) -> list[tuple[int, bool]]:
-    """(call, answered): before each call; and after each that changes something, for the others
-    leave everything as before them."""
+    """Return the points to die at as (call, answered). Every call has one before it, and calls that
+    change something have one after it. After any other call everything is as before it."""
     found = []
     for number, call in enumerate(calls, 1):
         found.append((number, False))

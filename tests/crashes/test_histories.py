@@ -1,8 +1,7 @@
-"""Random histories of tenants, an owner and their trouble: what must hold after every step, and
-what when all has come to rest.
+"""Run random histories of tenants, an owner and their trouble.
 
-HISTORIES=500 in the environment looks for what nobody has seen yet; without it the same few are
-tried every time.
+Check what must hold after every step, and what must hold once everything is at rest. HISTORIES=500
+in the environment searches new histories; without it the same few are tried every time.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ FOREIGN = {"kind": "Metal3Machine", "apiVersion": "infrastructure.cluster.x-k8s.
 
 
 def at_rest() -> Snapshot:
-    """Hosts offered to two tenants, who may turn cleaning off."""
+    """Prepare hosts that are offered to two tenants, which may disable cleaning."""
 
     async def main() -> Snapshot:
         async with running() as stack:
@@ -61,8 +60,8 @@ def at_rest() -> Snapshot:
 
 
 class Troubles(RuleBasedStateMachine):
-    """Controllers come and go, and time passes by itself. What people do at any time is the
-    subclass's."""
+    """Let controllers come and go while time passes by itself. Subclasses define what people do at
+    any time."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         super().__init__()
@@ -76,12 +75,12 @@ class Troubles(RuleBasedStateMachine):
         self.controllers_start()
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Does something, in virtual time."""
+        """Run the coroutine in virtual time."""
         return self.runner.run(coroutine)
 
     def attempt(self, send: Callable[[], Awaitable[Any]]) -> None:
-        """Somebody tries something. It may be refused, with a reason, and without telling anything
-        of the owner's."""
+        """Try a write. The server may refuse it, with a reason, and without revealing anything of
+        the owner's."""
 
         async def main() -> ApiException | None:
             try:
@@ -112,7 +111,7 @@ class Troubles(RuleBasedStateMachine):
 
     @rule()
     def network_breaks(self) -> None:
-        """The controllers cannot reach the hardware cluster."""
+        """Cut the controllers off from the hardware cluster."""
         if self.controllers is not None:
             self.controllers.isolate(self.stack.hardware.port)
 
@@ -127,7 +126,7 @@ class Troubles(RuleBasedStateMachine):
 
     @rule()
     def rest(self) -> None:
-        """The controllers work and reach everything; all that is left to say has been said."""
+        """Let the controllers run and reach everything until all pending reports are made."""
         self.controllers_start()
         self.network_heals()
         self.run(asyncio.sleep(40.0))  # longer than any of their pauses
@@ -149,7 +148,7 @@ class Troubles(RuleBasedStateMachine):
 
 
 class Histories(Troubles):
-    """Tenants and owners do all that they can."""
+    """Let tenants and owners do everything they can."""
 
     @rule(
         where=TENANT,
@@ -207,7 +206,7 @@ class Histories(Troubles):
 
     @rule(index=INDEX)
     def owner_replaces(self, index: int) -> None:
-        """Deletes the host, and registers one of its name when it is gone."""
+        """Delete the host, and register one of the same name once it is gone."""
         self.attempt(lambda: self.stack.hardware.delete("BareMetalHost", f"h{index}", objects.HARDWARE))
 
     @rule(index=INDEX)

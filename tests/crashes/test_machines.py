@@ -1,5 +1,5 @@
-"""Machines that are made when they are claimed: the controllers die around every call to their
-source, and at the end there is no machine that no claim knows, and none twice."""
+"""Cover machines that are made when they are claimed. Controllers die around every call to their
+source. At the end each machine belongs to a claim, and no claim has two."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ SOURCES: dict[str, type[Source]] = {"kubevirt": KubeVirt, "ec2": EC2, "openstack
 
 @dataclass(frozen=True)
 class Flow:
-    """As in flows.py. `runs`: the image that is to run at the end; empty when no machine is to be
-    left."""
+    """Describe a flow as in flows.py. `runs` is the image that is to run at the end; it is empty
+    when no machine is to be left."""
 
     name: str
     prepare: Callable[[Stack], Awaitable[None]]
@@ -60,14 +60,15 @@ def _annotations(stack: Stack) -> list[str]:
 
 
 async def make_and_delete(stack: Stack, source: Source) -> None:
-    """The tenant thinks better of it while the machine is being made."""
+    """Delete the Workload while its machine is being made."""
     await make_web(stack)
     await eventually(source.machines)
     await delete_web(stack)
 
 
 async def delete_behind(stack: Stack, source: Source) -> None:
-    """The owner deletes the machine, and once the tenant is told, that deletes its Workload."""
+    """Delete the machine as its owner and, once the tenant has been informed, the Workload as its
+    tenant."""
     source.delete_all()
     await eventually(lambda: phase(stack, "web") == "Lost")
     await delete_web(stack)
@@ -86,8 +87,8 @@ FLOWS = (
 
 @asynccontextmanager
 async def begun(source: Source, flow: Flow) -> AsyncIterator[Stack]:
-    """A management cluster with a class for the source, where the flow begins. The first of its
-    processes are its controllers."""
+    """Start a management cluster with a class for the source, where the flow begins. The first of
+    its processes are its controllers."""
     async with running() as stack, source.serving(stack):
         await stack.management.create(*(objects.namespace(name) for name in (objects.SYSTEM, "default", "tenant-a", "tenant-b")))
         await stack.management.create(*source.offer())
@@ -103,7 +104,8 @@ async def begun(source: Source, flow: Flow) -> AsyncIterator[Stack]:
 
 
 async def live(flow: Flow, make: type[Source], die_at: int, answered: bool) -> list[str]:
-    """The flow, with controllers that die at that call (0: they do not). Returns their calls."""
+    """Run the flow with controllers that die at that call, or never if it is 0. Return their
+    calls."""
     source = make()
     async with begun(source, flow) as stack:
         first = stack.processes[-1]
@@ -124,12 +126,13 @@ async def live(flow: Flow, make: type[Source], die_at: int, answered: bool) -> l
 
 
 def settled(source: Source, flow: Flow) -> bool:
-    """Whether what is to run does."""
+    """Return whether exactly the wanted machine runs, or none where none is wanted."""
     return [found.image for found in source.machines() if found.running] == [flow.runs][: bool(flow.runs)]
 
 
 def assert_known(stack: Stack, source: Source, flow: Flow) -> None:
-    """Each machine is its claim's, and there is one for each that wants one."""
+    """Check that each machine belongs to its claim, and that each claim that wants a machine has
+    one."""
     claims = {
         host["spec"]["source"]["uid"]: host["spec"]["claimRef"]["uid"]
         for host in stack.management.all("Host")
@@ -144,9 +147,9 @@ def assert_known(stack: Stack, source: Source, flow: Flow) -> None:
 
 
 def points(source: type[Source], calls: list[str]) -> list[tuple[int, bool]]:
-    """(call, answered) for calls to the source: after each that changes something, and before the
-    next one once something was written elsewhere. To die before any other leaves everything as one
-    of these does."""
+    """Return the points to die at as (call, answered), for calls to the source. A point follows
+    each call that changes something. Another precedes the next call once something was written
+    elsewhere. Dying at any other point leaves everything as one of these does."""
     found, written = [], True
     for number, call in enumerate(calls, 1):
         asked, writes = any(mark in call for mark in source.marks), not call.startswith("GET ") and not call.endswith("/events")
@@ -161,8 +164,9 @@ def points(source: type[Source], calls: list[str]) -> list[tuple[int, bool]]:
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_parameters_that_lead_elsewhere_while_a_machine_is_in_use(source: str) -> None:
-    """Nothing is made there, nothing is removed here, and both the tenant and the owner read why;
-    set back, all goes on."""
+    """Point the class elsewhere while a machine is in use. Nothing is made there and nothing is
+    removed here. Tenant and owner both read why. Once the parameters are restored, everything
+    continues."""
 
     async def point(stack: Stack, made: Source, place: str) -> None:
         parameters = {**made.parameters, "namespace" if source == "kubevirt" else "region": place}

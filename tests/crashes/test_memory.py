@@ -1,4 +1,4 @@
-"""The store in memory is one as any other."""
+"""Run the tests of every Store on the store in memory."""
 
 from __future__ import annotations
 

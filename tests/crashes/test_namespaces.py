@@ -1,5 +1,5 @@
-"""Namespaces that are deleted and created again, with hosts that nobody has cleaned: what the next
-people of that name get."""
+"""Delete and recreate namespaces with hosts that nobody has cleaned, and check what the next
+namespace of that name gets."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def seen_in(stack: Stack, where: str) -> list[str]:
 
 
 async def recreate(stack: Stack, name: str) -> None:
-    """Deletes the namespace, and makes another one of its name."""
+    """Delete the namespace, and create another one of the same name."""
     await stack.management.delete("Namespace", name)
     await stack.until(lambda: stack.management.find("Namespace", name) is None)
     await stack.management.create(objects.namespace(name))
@@ -66,7 +66,7 @@ def test_the_next_namespace_of_the_name_gets_no_uncleaned_host_until_its_owner_h
 
 
 async def clean(stack: Stack, name: str) -> None:
-    """What the owner does, as docs/operating.md has it."""
+    """Clean the host as docs/operating.md tells the owner to."""
 
     def state() -> Any:
         return stack.real(name)["status"]["provisioning"]["state"]
@@ -81,7 +81,7 @@ async def clean(stack: Stack, name: str) -> None:
 
 
 class Lives(Troubles):
-    """Namespaces end and begin again, and tenants leave data on hosts, or not."""
+    """Let namespaces end and begin again, while tenants leave data on hosts, or not."""
 
     @rule(where=TENANT, name=NAME, cleaning=st.sampled_from([None, "disabled"]))
     def create_workload(self, where: str, name: str, cleaning: str | None) -> None:
@@ -100,8 +100,8 @@ class Lives(Troubles):
 
     @rule(where=TENANT, name=NAME)
     def pass_the_name_on(self, where: str, name: str) -> None:
-        """A namespace goes with data left behind, and the next of its name wants machines at
-        once."""
+        """Delete a namespace whose data is left on hosts, and let the next one of its name want
+        machines at once."""
         self.leave_data(where, name)
         self.end_namespace(where)
         self.run(asyncio.sleep(60.0))

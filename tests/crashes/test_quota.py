@@ -1,5 +1,5 @@
-"""A quota of one is one host, by whatever way a tenant tries to have more: what outlives its
-Workload goes on counting."""
+"""Check that a quota of one admits one host, however a tenant tries to get more. Whatever outlives
+its Workload still counts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MARK = {"metadata": {"annotations": {"capm3.metal3.io/unhealthy": "fan"}}}
 
 
 def life(main: Any, hard: int = 1, **class_spec: Any) -> None:
-    """Runs the test with hosts that are offered to both tenants, and a quota in tenant-a."""
+    """Run the test with hosts that are offered to both tenants, and a quota in tenant-a."""
 
     async def body() -> None:
         async with running() as stack:
@@ -42,13 +42,13 @@ def life(main: Any, hard: int = 1, **class_spec: Any) -> None:
 
 
 def offers(stack: Stack, namespace: str) -> int:
-    """How many hosts the namespace could claim."""
+    """Return how many hosts the namespace could claim."""
     views = stack.management.all("BareMetalHost")
     return sum(view["metadata"]["namespace"] == namespace and "consumerRef" not in view["spec"] for view in views)
 
 
 async def refused(stack: Stack, name: str = "more", **spec: Any) -> str:
-    """The message with which one more Workload is refused."""
+    """Create one more Workload, and return the message that refuses it."""
     with pytest.raises(ApiException) as error:
         await stack.management.create(objects.workload(name, **spec), who="tenant-a")
     assert error.value.status == 403
@@ -60,7 +60,7 @@ async def gone(stack: Stack, name: str) -> None:
 
 
 async def lived(stack: Stack, name: str, **spec: Any) -> None:
-    """A Workload from its creation to its end."""
+    """Take a Workload from its creation to its end."""
     await stack.management.create(objects.workload(name, **spec), who="tenant-a")
     await stack.until(lambda: phase(stack, name) == "Running")
     await stack.management.delete("Workload", name, "tenant-a", who="tenant-a")
@@ -190,20 +190,20 @@ def test_the_owner_may_end_a_charge_and_nobody_may_make_one_up() -> None:
 
 
 async def marked_away(stack: Stack, name: str) -> None:
-    """A claim through the view, marked as unhealthy and given back."""
+    """Claim a host through the view, mark it as unhealthy, and release it."""
     await stack.management.patch("BareMetalHost", name, {"spec": {"consumerRef": CONSUMER}, **MARK}, "tenant-a", who="tenant-a")
     await stack.management.delete("BareMetalHost", name, "tenant-a", who="tenant-a")
     await gone(stack, name)
 
 
 def spoiled(stack: Stack) -> list[str]:
-    """The real hosts that bear a mark."""
+    """Return the real hosts that bear a mark."""
     hosts = stack.hardware.all("BareMetalHost")
     return [bmh["metadata"]["name"] for bmh in hosts if "capm3.metal3.io/unhealthy" in (bmh["metadata"].get("annotations") or {})]
 
 
 def bears(stack: Stack, name: str) -> bool:
-    """Whether the real host, and no other one, bears a mark."""
+    """Return whether this real host, and no other, bears a mark."""
     return spoiled(stack) == [name]
 
 
@@ -245,7 +245,7 @@ def test_a_mark_that_is_taken_away_again_makes_room_for_no_second_one() -> None:
 
 
 async def vanish(stack: Stack, name: str) -> None:
-    """The Workload is gone from the store, and nothing was released."""
+    """Remove the Workload from the store without releasing anything."""
     entry = stack.management.registries["Workload"].get("tenant-a", name)
     await stack.management.cache.commit([Delete(entry.key, entry.revision)])
 
@@ -302,7 +302,7 @@ def test_a_store_that_has_lost_its_workloads_wipes_nothing() -> None:
         await stack.until(lambda: all("restore the store" in host["status"].get("message", "") for host in stack.management.all("Host")))
         await stack.settled()
         assert all(bmh["spec"].get("image") for bmh in stack.hardware.all("BareMetalHost"))
-        # The owner says what is not in use; then the others are abandoned claims again.
+        # The owner frees one host that is not in use. The others are then abandoned claims again.
         freed = stack.host_of("h0")["metadata"]["name"]
         await stack.management.patch("Host", freed, {"spec": {"claimRef": None}})
         await stack.hardware.patch("BareMetalHost", "h0", {"spec": {"image": None, "consumerRef": None}}, objects.HARDWARE)

@@ -1,8 +1,8 @@
-"""A namespace with a quota of one never keeps two hosts from others, whatever its tenant does in
-whatever order.
+"""Check that a namespace with a quota of one never keeps two hosts from others, whatever its tenant
+does, in whatever order.
 
-What it holds is counted from the commits alone, and at each of them: not by what the server has
-recorded on its account.
+What the namespace holds is counted from the commits alone, at each commit. The server's own records
+of its account are not used.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Object = dict[str, Any]
 
 
 class Account:
-    """Follows the commits of a management cluster. `holds`: the hosts that nobody else can have
+    """Follow the commits of a management cluster. `holds` are the hosts that nobody else can have
     because of the namespace."""
 
     def __init__(self, namespace: Object, hosts: list[Object]) -> None:
@@ -79,7 +79,8 @@ class Account:
 
 
 def at_rest() -> Snapshot:
-    """Hosts offered to two tenants, of which one is greedy and may leave hosts as it likes."""
+    """Prepare hosts that are offered to two tenants, of which one is greedy and may leave hosts as
+    it likes."""
 
     async def main() -> Snapshot:
         async with running() as stack:
@@ -93,7 +94,7 @@ def at_rest() -> Snapshot:
 
 
 class Greed(Troubles):
-    """One tenant tries everything to have more than its quota; another takes hosts and gives them
+    """Let one tenant try everything to exceed its quota, while another takes hosts and gives them
     back."""
 
     def __init__(self, snapshot: Snapshot, seen: Counter[str]) -> None:
@@ -110,7 +111,7 @@ class Greed(Troubles):
             self.stack.guard.broken.append(f"a quota of {QUOTA} holds {sorted(held)}")
 
     def tenant(self, send: Callable[[], Awaitable[Any]]) -> None:
-        """The greedy tenant tries something."""
+        """Try a write as the greedy tenant."""
 
         async def counted() -> None:
             try:
@@ -122,12 +123,12 @@ class Greed(Troubles):
         self.attempt(counted)
 
     def mine(self) -> str:
-        """The name of a Workload that the greedy tenant has, if it has any."""
+        """Return the name of a Workload of the greedy tenant, if it has any."""
         found = [obj["metadata"]["name"] for obj in self.stack.management.all("Workload") if obj["metadata"]["namespace"] == GREEDY]
         return str(found[-1]) if found else "w0"
 
     def view(self, index: int) -> str:
-        """The name of the view that the greedy tenant has claimed, or else of any."""
+        """Return the name of a view that the greedy tenant has claimed, or else of any view."""
         found = [obj for obj in self.stack.management.all("BareMetalHost") if obj["metadata"]["namespace"] == GREEDY]
         claimed = [obj["metadata"]["name"] for obj in found if obj["spec"].get("consumerRef")]
         return str(claimed[0]) if claimed else f"h{index}"
@@ -151,7 +152,7 @@ class Greed(Troubles):
 
     @rule(when=st.sampled_from(["never", "before", "after"]))
     def strip_finalizers(self, when: str) -> None:
-        """Takes what holds a Workload away, and deletes it before or after that."""
+        """Remove the finalizers that hold a Workload, and delete it before or after that."""
         name = self.mine()
         if when == "before":
             self.delete(None, force=True)
@@ -187,7 +188,7 @@ class Greed(Troubles):
 
     @rule(name=NAME, left=LEFT, mark=st.booleans())
     def leave(self, name: str, left: Object, *, mark: bool) -> None:
-        """A Workload from its creation to its end: most ways to keep a host begin so."""
+        """Take a Workload from its creation to its end: most ways to keep a host begin so."""
         self.create(name, left, None)
         self.run(asyncio.sleep(30.0))
         if mark:
@@ -197,7 +198,7 @@ class Greed(Troubles):
 
     @rule()
     def recreate_namespace(self) -> None:
-        """The namespace ends, and there is another one of its name at once."""
+        """Delete the namespace, and create another one of the same name at once."""
         self.attempt(lambda: self.stack.management.delete("Namespace", GREEDY))
         self.run(asyncio.sleep(60.0))
         self.attempt(lambda: self.stack.management.create(objects.namespace(GREEDY)))
@@ -211,7 +212,7 @@ class Greed(Troubles):
 
     @rule(index=INDEX)
     def owner_frees(self, index: int) -> None:
-        """The owner takes a host that nobody uses, wipes it by other means, and brings it back into
+        """Take a host that nobody uses as its owner, wipe it by other means, and bring it back into
         service."""
         if self.stack.real(f"h{index}")["spec"].get("consumerRef"):
             return

@@ -1,6 +1,6 @@
-"""Many who want the same at once: twenty claims of twenty hosts, two management clusters on one
-hardware cluster, an owner who changes real hosts at any moment of their claims. Nothing is used
-twice, and each loser is told what to do."""
+"""Cover races for the same thing: twenty claims of twenty hosts, and two management clusters on one
+hardware cluster. An owner also changes real hosts at any moment of their claims. Nothing is used
+twice, and each loser learns what to do."""
 
 from __future__ import annotations
 
@@ -25,8 +25,7 @@ TENANTS = [f"tenant-{number:02}" for number in range(MANY)]
 
 
 def shaky(seed: int) -> Callable[[], float]:
-    """Each piece of data takes its own time, so that every run of a race with another seed has
-    another winner."""
+    """Delay each piece of data by its own time, so that each seed of a race has another winner."""
     chance = random.Random(seed)
     return lambda: chance.choice([0.0, 0.0, 0.001, 0.004, 0.02])
 
@@ -36,8 +35,8 @@ def consumer(where: str) -> dict[str, Any]:
 
 
 async def claim_one(side: Side, where: str, refused: Counter[str]) -> str:
-    """As CAPM3: choose one that is free, at random, and choose anew when somebody was faster.
-    Returns the host's name."""
+    """Claim a host as CAPM3 does: choose a free one at random, and choose again when somebody else
+    was faster. Return its name."""
     chance = random.Random(where)
     for _ in range(200):
         page = await side.client(where).list_page(BMH, where)
@@ -98,8 +97,8 @@ def _state(bmh: dict[str, Any]) -> tuple[str, bool]:
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize(("seed", "hosts", "each"), [(0, 4, 3), (1, 4, 3), (2, 4, 3), (3, MANY, MANY)])
 def test_two_management_clusters_share_one_hardware_cluster(seed: int, hosts: int, each: int) -> None:
-    """They take what they see free; who loses a host takes another one, until there is none, and
-    gets one as soon as there is one again."""
+    """Check that both clusters take hosts that they see as free. The loser of a host takes another
+    one. When none is left it waits, and gets the next free one."""
 
     async def main() -> None:
         async with running(managements=("east", "west"), delay=shaky(seed)) as stack:
@@ -134,7 +133,7 @@ def test_two_management_clusters_share_one_hardware_cluster(seed: int, hosts: in
 
 
 def _lost_a_race(side: Side) -> int:
-    """How many Workloads had a host that somebody else was faster to take."""
+    """Return how many Workloads had a host that somebody else was faster to take."""
     return sum(event["reason"] == "HostTaken" for event in side.all("Event"))
 
 
@@ -187,7 +186,7 @@ def test_the_owner_changes_the_real_host_at_any_moment_of_its_claim(what: str) -
 
 
 async def _gone(stack: Stack) -> None:
-    """The tenant is told, and its Workload can be deleted."""
+    """Check that the tenant sees the loss, and that its Workload can be deleted."""
     assert phase(stack, "web") in ("Lost", "Pending")
     await stack.management.delete("Workload", "web", "tenant-a", who="tenant-a")
     await stack.until(lambda: stack.management.find("Workload", "web", "tenant-a") is None and stack.management.all("Host") == [])

@@ -1,5 +1,5 @@
-"""Who may use a class changes at any time: offers follow, what is claimed stays claimed, and a
-namespace that goes gives all back."""
+"""Change who may use a class at any time. Offers follow, claimed hosts stay claimed, and a deleted
+namespace gives everything back."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HOSTS = 3
 
 
 def offers(stack: Stack) -> dict[str, int]:
-    """How many free hosts each namespace sees."""
+    """Return how many free hosts each namespace sees."""
     found: dict[str, int] = {}
     for view in stack.management.all("BareMetalHost"):
         if "consumerRef" not in view["spec"]:
@@ -26,7 +26,7 @@ def offers(stack: Stack) -> dict[str, int]:
 
 
 def life(main: Any) -> None:
-    """Runs the test with hosts that are offered to both tenants."""
+    """Run the test with hosts that are offered to both tenants."""
 
     async def body() -> None:
         async with running() as stack:
