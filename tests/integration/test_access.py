@@ -1,5 +1,5 @@
-"""Who may do what: RBAC of the management cluster decides, and no header makes somebody else of a
-client."""
+"""Check that RBAC of the management cluster decides what each user may do, and that no header gives
+a client another identity."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ def test_can_i_agrees(cluster: Running) -> None:
 
 @pytest.mark.parametrize(("group", "resource"), [("infrastructure.cluster.x-k8s.io", "metal3machines"), ("cluster.x-k8s.io", "clusters")])
 def test_the_controllers_may_look_for_consumers_and_no_more(cluster: Running, group: str, resource: str) -> None:
-    """Asked of RBAC, for there are no such kinds here."""
+    """Query RBAC alone, because these clusters do not have such kinds."""
     for verb, answer in (("get", True), ("list", False), ("patch", False), ("delete", False)):
         assert controllers_may(cluster, group=group, resource=resource, verb=verb, namespace="a") is answer, verb
 
 
 def controllers_may(cluster: Running, **attributes: str) -> bool:
-    """What RBAC says of the controllers' service account."""
+    """Return whether RBAC allows this to the controllers' service account."""
     review = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SubjectAccessReview",
@@ -83,8 +83,8 @@ def test_the_controllers_read_secrets_by_name_where_a_role_is_bound_and_nowhere_
 
 
 def asked_about_secrets(cluster: Running) -> set[tuple[str, str, str]]:
-    """Verb, namespace and name of each request about secrets that kube-apiserver got from the
-    controllers so far. "*" is any."""
+    """Return verb, namespace and name of each request about secrets that kube-apiserver got from
+    the controllers so far. "*" stands for any."""
     log = (cluster.root / "logs" / "secrets-audit.jsonl").read_text()
     events = [json.loads(line) for line in log.splitlines()]
     selected = [parse_qs(urlsplit(event["requestURI"]).query).get("fieldSelector", [""])[0] for event in events]
@@ -115,7 +115,7 @@ NARROW = "without-a-role"
 
 
 def allow(cluster: Running, namespaces: list[str]) -> None:
-    """Has the class admit just these namespaces."""
+    """Let the class admit exactly these namespaces."""
     patch = {"spec": {"allowedNamespaces": {"names": namespaces}}}
     cluster.kubectl(ADMIN, "patch", "workloadclass", "metal", "--type=merge", "-p", json.dumps(patch))
 
@@ -168,7 +168,8 @@ def test_another_namespaces_quota_and_names_stay_unknown(tenants: Running) -> No
 
 
 def test_a_name_does_not_lead_to_another_namespaces_secret(tenants: Running) -> None:
-    """What a Workload names is read with the controllers' rights."""
+    """Check that a name in a Workload leads to no other namespace's secret, although the
+    controllers read it with their own rights."""
     tenants.kubectl(ADMIN, "create", "-n", "kube-system", "-f", "-", stdin=secret("others", userData="#cloud-config"))
     try:
         made = workload("curious", userData={"name": "../../kube-system/secrets/others"})

@@ -1,4 +1,4 @@
-"""Admission and audit by the management cluster's own objects: quotas, webhooks, and what is
+"""Cover admission and audit by the management cluster's own objects: quotas, webhooks, and what is
 recorded."""
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ MERGE = {"Content-Type": "application/merge-patch+json"}
 
 
 def ask(cluster: Running, method: str, path: str, body: Any, **headers: str) -> Answer:
-    """As tenant a, through kube-apiserver."""
+    """Send a request as tenant a, through kube-apiserver."""
     through = cluster.description["management"]["server"]
     identity = cluster.tenant_identity("a")
     return cluster.direct(path, identity=identity, through=through, method=method, body=body, headers=headers)
 
 
 def used(cluster: Running, name: str = "few") -> str | None:
-    """What the quota's status says is used; None before it was counted."""
+    """Return the usage in the quota's status, or None before it was counted."""
     status = cluster.get(ADMIN, "resourcequota", name, "-n", "a").get("status", {})
     value: str | None = status.get("used", {}).get(COUNTED) if COUNTED in status.get("hard", {}) else None
     return value
@@ -41,7 +41,7 @@ def used(cluster: Running, name: str = "few") -> str | None:
 
 @contextmanager
 def quota(cluster: Running, hard: int) -> Iterator[None]:
-    """A quota in namespace a that the quota controller has counted."""
+    """Create a quota in namespace a, and wait until the quota controller has counted it."""
     obj = {
         "apiVersion": "v1",
         "kind": "ResourceQuota",
@@ -63,8 +63,8 @@ def test_a_quota_lets_exactly_so_many_in(tenants: Running) -> None:
         why = f"exceeded quota: few, requested: {COUNTED}=1, used: {COUNTED}=10, limited: {COUNTED}=10"
         assert all(message.endswith(f" is forbidden: {why}") for message in refused)
         assert used(tenants) == "10"
-        # What was there is refused without being counted, and the quota controller gives back what
-        # goes.
+        # An existing name is refused without being counted, and the quota controller gives back
+        # what is deleted.
         tenants.kubectl("a", "delete", "workloads", "--all", "--wait=true", "--timeout=60s")
         eventually(lambda: used(tenants) == "0", seconds=90)
         tenants.kubectl("a", "create", "-f", "-", stdin=workload("many-0", image=None))
@@ -107,7 +107,7 @@ def test_webhooks_change_warn_and_refuse(tenants: Running, tmp_path: Path) -> No
         conditions = [{"name": "tenants-only", "expression": "request.userInfo.username == 'tenant-a'"}]
         validating = checking.configuration("ValidatingWebhookConfiguration", "both", matchConditions=conditions)
         with applied(tenants, ADMIN, mutating), applied(tenants, ADMIN, validating):
-            # Seen by watching, some milliseconds later.
+            # The server sees the configurations by watching, some milliseconds later.
             eventually(lambda: tenants.try_kubectl("a", "create", "--dry-run=server", "-f", "-", stdin=named("refused")).returncode != 0)
             done = tenants.try_kubectl("a", "create", "-f", "-", stdin=named("refused"))
             assert 'admission webhook "both.example.com" denied the request: not this one' in done.stderr

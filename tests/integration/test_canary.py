@@ -1,5 +1,5 @@
-"""Nothing of the owner's reaches a tenant: every byte that tenants can read is searched for what
-the owner's hosts are marked with."""
+"""Check that nothing of the owner's reaches a tenant. Every byte that tenants can read is searched
+for the marks on the owner's hosts."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ TENANTS = ("a", "b")
 
 
 def lists(tenant: str) -> Iterator[str]:
-    """Paths of everything that the tenant may list, as lists and as watches that begin with what is
-    there."""
+    """Yield the paths of everything that the tenant may list, as lists and as watches that begin
+    with the existing objects."""
     mine = f"namespaces/{tenant}"
     base = [
         f"/apis/workload.metal3.io/v1alpha1/{mine}/workloads",
@@ -46,14 +46,14 @@ def lists(tenant: str) -> Iterator[str]:
 
 
 def documents() -> Iterator[str]:
-    """What describes the server itself."""
+    """Yield the paths of documents that describe the server itself."""
     yield from ("/apis", "/version", "/openapi/v2", "/openapi/v3")
     for group in GROUPS:
         yield from (f"/apis/{group}", f"/apis/{group}/v1alpha1", f"/openapi/v3/apis/{group}/v1alpha1")
 
 
 def everything(cluster: Running, tenant: str) -> Iterator[tuple[str, int, bytes]]:
-    """(what, status code, bytes) of all that a tenant can read, through kube-apiserver and
+    """Yield (what, status code, bytes) for all that a tenant can read, through kube-apiserver and
     directly."""
     identity = cluster.tenant_identity(tenant)
 
@@ -63,20 +63,20 @@ def everything(cluster: Running, tenant: str) -> Iterator[tuple[str, int, bytes]
         return f"{through or 'directly'} {path} as {accept}", answer.code, answer.body + json.dumps(dict(answer.headers)).encode()
 
     routes, paths = (cluster.description["management"]["server"], None), (*lists(tenant), *documents())
-    # At once, for a watch takes its second.
+    # All requests run at once, because each watch lasts a second.
     with ThreadPoolExecutor(16) as pool:
         yield from pool.map(read, itertools.product(routes, paths, ("application/json", TABLE, METADATA, YAML)))
 
 
 def described(cluster: Running, tenant: str) -> Iterator[tuple[str, int, bytes]]:
-    """What kubectl tells."""
+    """Yield what kubectl shows to the tenant."""
     for kind in ("workloads", "baremetalhosts.metal3.io"):
         for verb in (["describe", kind], ["get", kind, "-o", "wide"], ["get", kind, "-o", "yaml", "--show-managed-fields"]):
             yield " ".join(verb), 200, cluster.kubectl(tenant, *verb).encode()
 
 
 def errors(cluster: Running, tenant: str) -> Iterator[tuple[str, int, bytes]]:
-    """Answers to what is refused: an error may quote what the client was not to see."""
+    """Yield the answers to refused requests: an error may quote what the client must not see."""
     name = cluster.items(tenant, "baremetalhosts.metal3.io")[0]["metadata"]["name"]
     for patch in (
         {"spec": {"bmc": {"address": "redfish://mine", "credentialsName": "mine"}}},
@@ -118,7 +118,7 @@ def test_no_tenant_reads_anything_of_the_owners(tenants: Running) -> None:
 
 @pytest.fixture(scope="module")
 def unattended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A cluster in which nobody but the test writes the hosts' status."""
+    """Start a cluster in which only the test writes the hosts' status."""
     folder = tmp_path_factory.mktemp("cluster") / "unattended"
     try:
         yield running.start(folder, "--bmo", "none", "--tenants", ",".join(TENANTS))
@@ -127,8 +127,8 @@ def unattended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def test_trouble_tells_tenants_nothing_of_the_owners_either(unattended: Running) -> None:
-    """Error messages as Ironic words them, LLDP data, credentials in status: on tenant a's host and
-    all but one of the rest."""
+    """Report error messages as Ironic words them, LLDP data, and credentials in status. Tenant a's
+    host and all but one of the others carry them."""
     unattended.kubectl("a", "apply", "-f", "-", stdin=WANTED)
     unattended.kubectl("a", "wait", "workload/seen", "--for=condition=Bound", "--timeout=60s")
     message = f"Failed to connect to https://bmc-1.{CANARY}.example.com/redfish/v1 as {CANARY}-admin-1: secret host-1-bmc-{CANARY} is wrong"
@@ -148,7 +148,7 @@ def test_trouble_tells_tenants_nothing_of_the_owners_either(unattended: Running)
 
 
 def search(cluster: Running) -> None:
-    """Fails when a tenant can read the canary anywhere."""
+    """Fail when a tenant can read the canary anywhere."""
     seen, read = [], 0
     for tenant in TENANTS:
         for what, code, body in (*everything(cluster, tenant), *described(cluster, tenant), *errors(cluster, tenant)):

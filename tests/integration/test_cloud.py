@@ -1,4 +1,4 @@
-"""Instances of a cloud through a class: real kube-apiservers, moto for EC2, and a simulated
+"""Cover instances of a cloud through a class: real kube-apiservers, moto for EC2, and a simulated
 Keystone and Nova."""
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True)
 class Seen:
-    """An instance as its owner sees it. `state`: running or stopped, among others."""
+    """Describe an instance as its owner sees it. `state` is running or stopped, among others."""
 
     id: str
     state: str
@@ -40,7 +40,7 @@ class Seen:
 
 
 class Account:
-    """The owner's own look at EC2. The words that go before what differs in OpenStack."""
+    """Look at EC2 as its owner. The class attributes are what differs in OpenStack."""
 
     driver, region, kind = "ec2", "eu-central-1", "t3.small"
     keys = {"accessKey": "AKcanary", "secretKey": "canary"}  # noqa: RUF012 (nobody changes it)
@@ -49,23 +49,23 @@ class Account:
         self._driver: Any = EC2NodeDriver("key", "secret", region=self.region, host="127.0.0.1", port=port, secure=False)
 
     def instances(self) -> list[Seen]:
-        """Those that are not terminated."""
+        """Return the instances that are not terminated."""
         nodes = [node for node in self._driver.list_nodes() if node.extra["status"] not in {"shutting-down", "terminated"}]
         return [Seen(node.id, node.extra["status"], node.extra["image_id"], node.extra["tags"]) for node in nodes]
 
     def state(self) -> str:
-        """The only instance's."""
+        """Return the state of the only instance."""
         [seen] = self.instances()
         return seen.state
 
     def terminate(self, seen: Seen) -> None:
-        """Somebody ends it in the console."""
+        """Terminate the instance as somebody would in the cloud's console."""
         [node] = [node for node in self._driver.list_nodes() if node.id == seen.id]
         self._driver.destroy_node(node)
 
 
 class Project(Account):
-    """The same of OpenStack."""
+    """Look at OpenStack as its owner."""
 
     driver, region, kind = "openstack", "RegionOne", "m1.small"
     keys = {"applicationCredentialId": "credential", "applicationCredentialSecret": "canary-secret"}  # noqa: RUF012
@@ -102,8 +102,8 @@ CLOUDS: dict[str, tuple[type[Account], Callable[[], AbstractContextManager[int]]
 
 @pytest.fixture(params=CLOUDS)
 def cloud(request: pytest.FixtureRequest, tenants: Running) -> Iterator[Account]:
-    """The class `cloud`, with two instances on offer to tenant a and b; nothing of it is left
-    afterwards."""
+    """Create the class `cloud`, which offers two instances to tenants a and b; nothing of it is
+    left afterwards."""
     kind, simulated = CLOUDS[request.param]
     with simulated() as port:
         flavor = {"name": "small", "instanceType": kind.kind, "cpu": 2, "memory": "2Gi", "disk": "8Gi", "capacity": 2}
@@ -135,7 +135,7 @@ def cloud(request: pytest.FixtureRequest, tenants: Running) -> Iterator[Account]
 
 
 def counts(cluster: Running) -> tuple[int, int, int]:
-    """The class's hosts: total, free, claimed."""
+    """Return the class's numbers of hosts: total, free, claimed."""
     hosts = cluster.get(ADMIN, CLASSES, "cloud").get("status", {}).get("hosts", {})
     return hosts.get("total", 0), hosts.get("free", 0), hosts.get("claimed", 0)
 
@@ -154,7 +154,7 @@ def status(cluster: Running) -> Object:
 
 
 def test_a_life(tenants: Running, cloud: Account) -> None:
-    """Made, stopped, started, rebooted, released."""
+    """Create, stop, start, reboot and release an instance."""
     data = {"userData": "#cloud-config\n"}
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "cloud-boot", "namespace": "a"}, "stringData": data}
     tenants.kubectl("a", "create", "-f", "-", stdin=[secret, workload(userData={"name": "cloud-boot"}, requirements={"cpuCount": 2})])
@@ -188,7 +188,8 @@ def notes_on(cluster: Running, name: str) -> Object:
 
 
 def test_an_instance_that_somebody_terminated(tenants: Running, cloud: Account) -> None:
-    """The Workload says that it is lost; no other machine is put under its name."""
+    """Check that the Workload reports the loss, and that no other machine replaces it under its
+    name."""
     tenants.kubectl("a", "create", "-f", "-", stdin=workload())
     eventually(lambda: status(tenants).get("phase") == "Running")
     cloud.terminate(cloud.instances()[0])
@@ -199,8 +200,8 @@ def test_an_instance_that_somebody_terminated(tenants: Running, cloud: Account) 
 
 @pytest.mark.parametrize("cloud", ["ec2"], indirect=True)
 def test_keys_are_rotated_without_a_restart(tenants: Running, cloud: Account) -> None:
-    """Keys that are no keys: the owner is told, the Workload's machine stays; with good ones all
-    goes on."""
+    """Replace the keys by invalid ones: the owner sees the failure, and the Workload's machine
+    stays. With valid keys everything continues."""
 
     def connected() -> Object:
         conditions = tenants.get(ADMIN, CLASSES, "cloud")["status"]["conditions"]

@@ -1,4 +1,5 @@
-"""`hack/cluster` itself: what fails is told and cleaned up, what runs is ended by pid."""
+"""Check that `hack/cluster` reports failures and cleans up after them, and ends what runs by
+pid."""
 
 from __future__ import annotations
 

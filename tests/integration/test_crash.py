@@ -1,5 +1,5 @@
-"""kill -9: what was acknowledged is there afterwards, and whole; controllers go on where they
-were."""
+"""Kill processes with SIGKILL: what was acknowledged is there afterwards, and whole, and
+controllers continue where they were."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ BEFORE_THE_CRASH = 50
 
 @pytest.fixture(scope="module", params=["sqlite", "etcd"])
 def server_alone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A cluster without controllers, on each storage."""
+    """Start a cluster without controllers, on each storage."""
     folder = tmp_path_factory.mktemp("cluster") / "crash"
     try:
         settings = ("--storage", request.param, "--hosts", "0", "--bmo", "none", "--controllers", "off", "--tenants", "a")
@@ -32,7 +32,7 @@ def server_alone(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
 
 
 def ready(cluster: Running) -> bool:
-    """Whether the API server answers."""
+    """Return whether the API server answers."""
     try:
         return cluster.direct("/readyz", identity=cluster.admin_identity()).code == 200
     except (urllib.error.URLError, ConnectionError):

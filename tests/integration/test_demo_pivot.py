@@ -1,5 +1,5 @@
-"""The story of a pivot, on three real control planes, with Cluster API's libraries: every step
-checks itself."""
+"""Play a pivot on three real control planes, with Cluster API's libraries, where every step checks
+itself."""
 
 from __future__ import annotations
 

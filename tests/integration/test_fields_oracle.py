@@ -1,8 +1,8 @@
-"""Field management against the real kube-apiserver: the same random writes there and through our
-functions, step by step.
+"""Compare field management with the real kube-apiserver: the same random writes run there and
+through our functions, step by step.
 
-Compared after every write: the object, its managedFields with their times, and the conflicts that
-an apply is told of.
+Compared after every write are the object, its managedFields with their times, and the conflicts
+that an apply returns.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ Object = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A kube-apiserver with an etcd, both ended afterwards."""
+    """Start a kube-apiserver with an etcd, and stop both afterwards."""
     tools = Path(subprocess.run([ROOT / "hack/tools/build"], check=True, stdout=subprocess.PIPE, text=True).stdout.strip())
     folder = Folder(tmp_path_factory.mktemp("fields") / "cluster")
     folder.create()
@@ -59,13 +59,13 @@ def control_plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]
 
 @dataclass(frozen=True)
 class Oracle:
-    """The real kube-apiserver, serving the rich kind."""
+    """Send requests to the real kube-apiserver, which serves the rich kind."""
 
     server: str
     session: aiohttp.ClientSession
 
     async def request(self, method: str, path: str, body: Object, kind: str = "application/json") -> tuple[int, Object]:
-        """(status code, object or Status)."""
+        """Send a request, and return (status code, object or Status)."""
         async with self.session.request(method, self.server + path, data=json.dumps(body), headers={"Content-Type": kind}) as answer:
             text = await answer.text()
             return answer.status, json.loads(text) if answer.content_type == "application/json" else {"message": text}
@@ -73,7 +73,7 @@ class Oracle:
 
 @asynccontextmanager
 async def serving(cluster: Cluster) -> AsyncIterator[Oracle]:
-    """The oracle, once it serves the kind."""
+    """Yield the oracle once it serves the kind."""
     context = ssl.create_default_context(cadata=cluster.authority.certificate.decode("ascii"))
     context.load_cert_chain(cluster.admin.certificate, cluster.admin.key)
     async with cluster.client() as client, aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as session:
@@ -96,7 +96,7 @@ def _named(name: str) -> Object:
 
 @dataclass(frozen=True)
 class Write:
-    """One request of a sequence."""
+    """Describe one request of a sequence."""
 
     verb: str
     manager: str
@@ -105,7 +105,7 @@ class Write:
     force: bool = False
 
     async def send(self, oracle: Oracle, name: str) -> tuple[int, Object]:
-        """Do it on kube-apiserver."""
+        """Do the write on kube-apiserver."""
         below = f"{RICHES}/{name}" + (f"/{self.subresource}" if self.subresource else "")
         query = f"?fieldManager={self.manager}"
         if self.verb == "create":
@@ -118,7 +118,7 @@ class Write:
         return await oracle.request("PATCH", below + query + force, self.body, "application/apply-patch+yaml")
 
     def ours(self, live: Object | None, now: str) -> Object:
-        """Do it with our functions."""
+        """Do the write with our functions."""
         if self.verb == "apply":
             return model.applied(live, self.body, self.manager, now, self.subresource, force=self.force)
         if live is None:
@@ -128,8 +128,8 @@ class Write:
 
 
 def random_write(random: Random, live: Object | None, name: str, managers: Sequence[str]) -> Write:
-    """Something to do next, by one of `managers`. Bodies are sometimes what is there already, in
-    parts or slightly changed."""
+    """Return a random next write by one of `managers`. Its body is sometimes what is stored
+    already, in parts or slightly changed."""
     subresource = "status" if live is not None and random.random() < 0.25 else ""
     body = random_object(random, status=subresource == "status")
     verb = random.choice(("create", "apply") if live is None else ("put", "merge", *["apply"] * (1 if managers is MANY_MANAGERS else 3)))
@@ -144,7 +144,7 @@ def random_write(random: Random, live: Object | None, name: str, managers: Seque
             _spoil(random, body)
         return Write(verb, manager, subresource, body, force=random.random() < 0.5)
     if manager == "kubectl" and verb != "apply":
-        # As client-side apply does.
+        # Client-side apply writes this annotation.
         body["metadata"].setdefault("annotations", {})[NOTE] = json.dumps(_without_note(body))
     if live is not None:
         body["metadata"] = {**body["metadata"], "resourceVersion": live["metadata"]["resourceVersion"]}
@@ -153,7 +153,7 @@ def random_write(random: Random, live: Object | None, name: str, managers: Seque
 
 
 def _spoil(random: Random, body: Object) -> None:
-    """Make the body one that does not fit the schema."""
+    """Change the body so that it does not fit the schema."""
     port = {"port": 1, "protocol": "TCP"}
     wrong: tuple[Object, ...] = (
         {"unheard": 1},
@@ -168,7 +168,7 @@ def _spoil(random: Random, body: Object) -> None:
 
 
 def _send_managed_fields(random: Random, live: Object, body: Object) -> None:
-    """What clients do with managedFields: mostly send none or what they read, rarely forget or
+    """Treat managedFields as clients do: mostly send none or those that were read, rarely drop or
     change them."""
     stored = live["metadata"].get("managedFields", [])
     choice = random.random()
@@ -190,7 +190,7 @@ def _without_note(body: Object) -> Object:
 
 
 def _parts_of(random: Random, live: Object, other: Object) -> Object:
-    """Parts of `live`, and some of `other`."""
+    """Return an object with parts of `live`, and some of `other`."""
     found = _named("")
     for part in ("spec", "status"):
         mine, others = live.get(part) or {}, other.get(part) or {}
@@ -202,12 +202,12 @@ def _parts_of(random: Random, live: Object, other: Object) -> Object:
 
 
 def now() -> str:
-    """The time as metadata has it."""
+    """Return the time in the form of metadata."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 async def step(oracle: Oracle, write: Write, live: Object | None, name: str) -> tuple[str, Object | None]:
-    """Do one write on both sides and compare. Returns (what came of it, what is stored now)."""
+    """Do one write on both sides and compare. Return (outcome, stored object)."""
     before = now()
     code, answer = await write.send(oracle, name)
     after = now()
@@ -217,7 +217,7 @@ async def step(oracle: Oracle, write: Write, live: Object | None, name: str) -> 
         _check_refusal(refused, code, answer, f"{refused}\n{told}")
         return type(refused).__name__, live
     if code == 422:
-        # What the schema refuses is not for field management to find.
+        # Field management does not see what the schema refuses.
         return "invalid", live
     assert code in (200, 201), told
     told += f"\nours: {json.dumps(mine[0])}"
@@ -228,9 +228,9 @@ async def step(oracle: Oracle, write: Write, live: Object | None, name: str) -> 
 
 
 def _with_nulls(mine: Any, theirs: Any) -> Any:
-    """Ours, with kube-apiserver's nulls for objects and lists that an apply emptied: where the
-    schema allows null it leaves that, or drops the field (and where not, it refuses the whole: see
-    "invalid")."""
+    """Put kube-apiserver's nulls into our object, for objects and lists that an apply emptied.
+    Where the schema allows null, kube-apiserver leaves that or drops the field. Elsewhere it
+    refuses the whole object: see "invalid"."""
     if not isinstance(mine, dict) or not isinstance(theirs, dict):
         return mine
     found = {
@@ -240,7 +240,8 @@ def _with_nulls(mine: Any, theirs: Any) -> Any:
 
 
 def _ours(write: Write, live: Object | None, times: Iterable[str]) -> tuple[list[Object], FieldsError | None]:
-    """(what our functions store, for each of the times, or why they refuse)."""
+    """Return (what our functions store, for each of the times; the error with which they
+    refuse)."""
     try:
         return [write.ours(copy.deepcopy(live), time) for time in times], None
     except FieldsError as error:
@@ -253,12 +254,12 @@ def _check_refusal(refused: FieldsError, code: int, answer: Object, told: str) -
         assert sorted(refused.causes(), key=str) == sorted(answer["details"]["causes"], key=str), told
         assert sorted(str(refused).splitlines()) == sorted(answer["message"].splitlines()), told
     else:
-        # kube-apiserver makes a 500 of what the client did wrong.
+        # kube-apiserver answers 500 to this error of the client.
         assert (code, str(refused).partition(": ")[0]) == (500, answer["message"].partition(": ")[0]), told
 
 
 async def sequence(oracle: Oracle, seed: int, length: int) -> list[str]:
-    """A life of one object."""
+    """Do random writes on one object from its creation on, and return what came of each."""
     random, name = Random(seed), f"rich-{seed}"
     managers = MANAGERS if seed % 3 else MANY_MANAGERS
     live: Object | None = None

@@ -1,5 +1,5 @@
-"""The guides are followed command by command: whatever a page tells its reader to type has to work,
-in this order."""
+"""Follow the guides command by command: whatever a page lets its reader type has to work, in this
+order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ CLUSTER = ".cluster"
 
 
 def commands(page: str) -> list[str]:
-    """What follows the prompt in a page's console blocks; the rest is what the reader sees."""
+    """Return what follows the prompt in a page's console blocks. The other lines are output that
+    the reader sees."""
     return [line[2:] for block in BLOCK.findall(page) for line in block.splitlines() if line.startswith("$ ")]
 
 

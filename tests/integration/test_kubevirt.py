@@ -1,4 +1,4 @@
-"""Virtual machines through a class, on a real kube-apiserver that has KubeVirt's kinds and a
+"""Cover virtual machines through a class, on a real kube-apiserver that has KubeVirt's kinds and a
 simulation of its controllers."""
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ Object = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def machines(cluster: Running) -> Iterator[Machines]:
-    """The class `vms`, with two machines on offer; nothing of it is seen afterwards."""
+    """Create the class `vms`, which offers two machines; nothing of it is visible afterwards."""
     made = Machines(cluster.root, cluster.tools)
     made.furnish(["a", "b"])
     eventually(lambda: counts(cluster) == (2, 2, 0))
@@ -46,7 +46,7 @@ def machines(cluster: Running) -> Iterator[Machines]:
 
 
 def counts(cluster: Running) -> tuple[int, int, int]:
-    """The class's hosts: total, free, claimed."""
+    """Return the class's numbers of hosts: total, free, claimed."""
     hosts = cluster.get(ADMIN, CLASSES, "vms").get("status", {}).get("hosts", {})
     return hosts.get("total", 0), hosts.get("free", 0), hosts.get("claimed", 0)
 
@@ -69,7 +69,7 @@ def condition(obj: Object, kind: str) -> Object:
 
 
 def test_a_life(tenants: Running, machines: Machines) -> None:
-    """A Workload that says nothing of machines gets one, with its data."""
+    """Check that a Workload that does not mention virtual machines gets one, with its data."""
     data = {"userData": "#cloud-config\n", "password": "nothing of this is shown"}
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "vm-boot", "namespace": "a"}, "stringData": data}
     wanted = workload("os", userData={"name": "vm-boot"}, requirements={"cpuCount": 2, "ram": "4Gi", "storage": "40Gi"})
@@ -95,8 +95,8 @@ def test_a_life(tenants: Running, machines: Machines) -> None:
 @pytest.mark.parametrize("url", [IMAGE["url"], "docker://registry.example.com/os:1", "containerdisk://registry.example.com/os:1"])
 @pytest.mark.parametrize("user", [b"#cloud-config", b'{"ignition": {}}'])
 def test_nothing_is_sent_that_the_kinds_do_not_have(cluster: Running, machines: Machines, url: str, user: bytes) -> None:
-    """With strict validation a field that a kind does not have is refused; in daily use it would be
-    dropped without a word."""
+    """Send the objects with strict validation, which refuses a field that a kind does not have. In
+    daily use the field would be dropped silently."""
     nics = [{"name": "eth0"}, {"name": "eth1", "network": "x/y"}, {"name": "eth2", "network": "z", "binding": "sriov"}]
     flavor = MachineFlavor.decode({"name": "f", "cpu": 2, "memory": "4Gi", "disk": "40Gi", "capacity": 1, "nics": nics})
     given = {"namespace": NAMESPACE, "flavors": [flavor.encode()], "nodeSelector": {"a": "b"}, "storageClassName": "fast", "identity": "m"}
@@ -113,13 +113,13 @@ def test_nothing_is_sent_that_the_kinds_do_not_have(cluster: Running, machines: 
 
 
 def test_a_quota_of_the_owners(tenants: Running, machines: Machines) -> None:
-    """The real kube-apiserver's own admission refuses the second machine; it is made when the first
-    has gone."""
+    """Check that admission of the real kube-apiserver refuses the second machine, which is created
+    once the first is gone."""
     hard = {"count/virtualmachines.kubevirt.io": "1"}
     quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "machines", "namespace": NAMESPACE}, "spec": {"hard": hard}}
     tenants.kubectl(OWNER, "create", "-f", "-", stdin=quota)
-    # Nobody counts in this cluster: as the quota controller would have it while nothing is used,
-    # and later when one has gone.
+    # No quota controller runs in this cluster. The test writes what it would: nothing is used now,
+    # and again later when one machine is gone.
     count(tenants, hard)
     tenants.kubectl("a", "create", "-f", "-", stdin=[workload("one"), workload("two")])
 
@@ -138,7 +138,7 @@ def test_a_quota_of_the_owners(tenants: Running, machines: Machines) -> None:
 
 
 def count(cluster: Running, hard: dict[str, str]) -> None:
-    """Writes the quota's status: nothing is used."""
+    """Write into the quota's status that nothing is used."""
     patch = json.dumps({"status": {"hard": hard, "used": dict.fromkeys(hard, "0")}})
     cluster.kubectl(OWNER, "patch", "resourcequota", "machines", "-n", NAMESPACE, "--subresource=status", "--type=merge", "-p", patch)
 
@@ -157,7 +157,8 @@ def test_a_machine_deleted_behind_our_back(tenants: Running, machines: Machines)
 
 
 def test_rights_that_are_missing_are_named(tenants: Running, machines: Machines) -> None:
-    """The role of manifests/kubevirt is enough (the other tests), and what it lacks is told."""
+    """Check that the class names missing rights. Other tests show that the role of
+    manifests/kubevirt is sufficient."""
     tenants.kubectl(OWNER, "delete", "rolebinding", "metal3-workloads", "-n", NAMESPACE)
     machines.put_credentials(machines.kubeconfig())
     eventually(lambda: condition(tenants.get(ADMIN, CLASSES, "vms"), "Connected")["reason"] == "Forbidden")

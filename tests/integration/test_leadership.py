@@ -1,4 +1,4 @@
-"""Two replicas of the controllers: one leads, the other takes over within seconds, and a leader
+"""Run two replicas of the controllers: one leads, the other takes over within seconds, and a leader
 that was frozen changes nothing."""
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ TAKEOVER_SECONDS = 60
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A cluster without controllers, and with hosts that nobody drives."""
+    """Start a cluster without controllers, whose hosts no operator drives."""
     folder = tmp_path_factory.mktemp("cluster") / "leadership"
     try:
         yield running.start(folder, "--hosts", str(HOSTS), "--bmo", "none", "--controllers", "off", "--tenants", "a")
@@ -40,7 +40,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 @contextmanager
 def replica(cluster: Running, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """One more replica of the controllers."""
+    """Start one more replica of the controllers."""
     program = Path(sys.executable).with_name("metal3-workloads")
     argv = [str(program), "controllers", "--leader-elect", "--kubeconfig", cluster.kubeconfig(ADMIN)]
     argv += ["--apiserver", cluster.description["apiserver"]["url"]]
@@ -57,7 +57,7 @@ def replica(cluster: Running, log: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 @pytest.fixture
 def replicas(alone: Running, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]]]:
-    """The leader and the other one."""
+    """Start two replicas, and yield the leader and the other one."""
     with ExitStack() as stack:
         both = [stack.enter_context(replica(alone, tmp_path / f"replica-{number}.log")) for number in range(2)]
         pid = eventually(lambda: leader(alone) in [process.pid for process in both] and leader(alone), seconds=TAKEOVER_SECONDS)
@@ -66,20 +66,20 @@ def replicas(alone: Running, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[
 
 
 def leader(cluster: Running) -> int:
-    """The pid of the replica that holds the lease; 0 when nobody does."""
+    """Return the pid of the replica that holds the lease, or 0 when none does."""
     answer = cluster.try_kubectl(ADMIN, "get", *LEASE, "-o", "jsonpath={.spec.holderIdentity}")
     return int(answer.stdout.split("_")[-2]) if answer.returncode == 0 and answer.stdout else 0
 
 
 def writes(cluster: Running, pid: int) -> list[dict[str, Any]]:
-    """What this replica wrote to the API server, by its audit log."""
+    """Return what this replica wrote to the API server, according to the audit log."""
     lines = (cluster.root / "logs" / "apiserver-audit.jsonl").read_text().splitlines()
     events = [json.loads(line) for line in lines if line.endswith("}")]
     return [event for event in events if f"metal3-workloads-controllers/{os.uname().nodename}_{pid}_" in event.get("userAgent", "")]
 
 
 def bound(cluster: Running, *names: str) -> bool:
-    """Whether all these Workloads have hosts, and each its own."""
+    """Return whether all these Workloads have hosts, each its own."""
     found = {item["metadata"]["name"]: (item.get("status") or {}).get("host") for item in cluster.items("a", "workloads")}
     assert all(found.get(name) for name in names), found
     uids = [host["uid"] for host in found.values() if host]
@@ -88,15 +88,15 @@ def bound(cluster: Running, *names: str) -> bool:
 
 
 def hardware(cluster: Running) -> dict[str, str]:
-    """The real hosts, by what changes with every write to them."""
+    """Return the real hosts with their resourceVersion, which changes with every write to them."""
     return {
         host["metadata"]["name"]: host["metadata"]["resourceVersion"] for host in cluster.items(OWNER, "baremetalhosts", "-n", "metal3")
     }
 
 
 def taken(cluster: Running, *names: str) -> bool:
-    """Whether real hosts say that these Workloads have them, and were told what to run, which is
-    the last that is written to them."""
+    """Return whether real hosts have these Workloads as consumers and know what to run, which is
+    written to them last."""
     specs = [host["spec"] for host in cluster.items(OWNER, "baremetalhosts", "-n", "metal3")]
     assert {(spec.get("consumerRef") or {}).get("name") for spec in specs if "image" in spec} >= set(names), specs
     return True
@@ -122,8 +122,8 @@ def test_a_killed_leader_is_followed_within_seconds(
 def test_a_leader_that_was_frozen_changes_nothing(
     alone: Running, replicas: tuple[subprocess.Popen[bytes], subprocess.Popen[bytes]], tmp_path: Path
 ) -> None:
-    """It is stopped in the middle of its work, and finds its watches' events of what happened
-    meanwhile when it wakes up."""
+    """Freeze the leader in the middle of its work. When it wakes up, its watches deliver the events
+    of what happened meanwhile."""
     first, second = replicas
     alone.kubectl("a", "create", "-f", "-", stdin=[workload(f"w-{number}") for number in range(3)])
     eventually(lambda: any((item.get("status") or {}).get("host") for item in alone.items("a", "workloads")), poll=0.02)

@@ -1,4 +1,4 @@
-"""The manifests as kube-apiserver judges them, strictly: what is misspelt or in the wrong place is
+"""Apply the manifests to kube-apiserver with strict validation: misspelt or misplaced fields are
 refused."""
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ OVERLAYS = [f"overlays/{folder.name}" for folder in sorted((ROOT / "manifests/ov
 
 
 def objects(cluster: Running, folder: str) -> list[dict[str, Any]]:
-    """What the kustomization makes, without kinds that these clusters have not."""
+    """Return the objects of the kustomization, except kinds that these clusters do not have."""
     command = [str(cluster.tools / "kubectl"), "kustomize", str(ROOT / "manifests" / folder)]
     made = yaml.safe_load_all(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout)
     return [obj for obj in made if not obj["apiVersion"].startswith("cert-manager.io/")]

@@ -1,5 +1,5 @@
-"""As many Workloads as hosts, from two tenants at once: each gets one of its own, none is left
-over."""
+"""Create as many Workloads as hosts, from two tenants at once: each gets one of its own, and none
+is left over."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HOSTS = 200
-# For two busy cores: most of it is the simulated operator's and the hardware cluster's work.
+# This suits two busy cores: most of the work is the simulated operator's and the hardware
+# cluster's.
 SECONDS = 300
 TENANTS = ("a", "b")
 
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """A cluster with HOSTS hosts."""
+    """Start a cluster with HOSTS hosts."""
     folder = tmp_path_factory.mktemp("cluster") / "large"
     try:
         yield running.start(folder, "--hosts", str(HOSTS), "--tenants", ",".join(TENANTS), "--fsync", "off", "--inspected")

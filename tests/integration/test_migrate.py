@@ -1,4 +1,4 @@
-"""`migrate` between SQLite and a real etcd, there and back, as it is typed."""
+"""Run `migrate` between SQLite and a real etcd, there and back, as a user types it."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ async def watches_start_anew(address: str, given: int, reached: int) -> None:
 def test_killed_and_run_again(tmp_path: Path, etcd: EtcdServer) -> None:
     source, target = tmp_path / "source", address(etcd, "killed")
     asyncio.run(fill(source))
-    # something to climb, so that there is time to kill it
+    # The revision has far to climb, so that there is time to kill the command.
     raise_revision(source, asyncio.run(content(store_at(target)))[1] + 20_000)
     command = [sys.executable, "-m", "apiserver.cli.main", "migrate", "--from", f"sqlite:///{source}", "--to", target]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:

@@ -1,5 +1,5 @@
-"""A namespace that is deleted and created again, on a real cluster: its kube-apiserver tells whose
-an uncleaned host is."""
+"""Delete and recreate a namespace on a real cluster, whose kube-apiserver tells whose an uncleaned
+host is."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def change_class(cluster: Running, namespaces: list[str], cleaning: Any) -> None
 
 @pytest.fixture
 def reused(tenants: Running) -> Iterator[Running]:
-    """The class lets the namespace NAME have hosts, and leave them uncleaned."""
+    """Let the class offer hosts to the namespace NAME, which may leave them uncleaned."""
     change_class(tenants, ["a", "b", NAME], {"mode": "metadata", "tenantMayDisable": True})
     yield tenants
     tenants.try_kubectl(ADMIN, "delete", "namespace", NAME, "--timeout=60s")
@@ -70,7 +70,7 @@ def test_the_next_namespace_of_the_name_does_not_see_the_uncleaned_host(reused: 
 
 
 def clean(cluster: Running, host: str) -> None:
-    """What docs/operating.md asks of the owner."""
+    """Clean the host as docs/operating.md asks of the owner."""
 
     def patch(spec: dict[str, Any], state: str) -> None:
         cluster.kubectl(OWNER, "patch", "baremetalhost", "-n", "metal3", host, "--type=merge", "-p", json.dumps({"spec": spec}))

@@ -1,5 +1,5 @@
-"""Each overlay as it is rendered: its roles on a real kube-apiserver, and both programs with the
-arguments that it gives them."""
+"""Run each overlay as it is rendered: its roles on a real kube-apiserver, and both programs with
+its arguments."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ READ, WRITE = ("get", "list", "watch"), ("create", "update", "patch", "delete", 
 
 @dataclass(frozen=True)
 class Overlay:
-    """An overlay that runs. `view`: the group that tenants' hosts are served under; `other`: where
-    nobody may have a right."""
+    """Describe a running overlay. `view` is the group that serves tenants' hosts; `other` is the
+    group in which nobody may have a right."""
 
     cluster: Running
     view: str
@@ -54,7 +54,7 @@ def overlay(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def allowed(cluster: Running, user: str, verb: str, group: str, resource: str, subresource: str = "", name: str = "") -> bool:
-    """What RBAC says of a user."""
+    """Return whether RBAC allows this to a user."""
     attributes = {"group": group, "resource": resource, "subresource": subresource, "verb": verb, "namespace": "a", "name": name}
     if resource in ("apiservices", "hosts", "workloadclasses"):
         del attributes["namespace"]
@@ -67,14 +67,14 @@ def allowed(cluster: Running, user: str, verb: str, group: str, resource: str, s
 
 
 def rights(cluster: Running, user: str, group: str, subresource: str = "") -> set[str]:
-    """The verbs on BareMetalHosts of a group."""
+    """Return the user's verbs on BareMetalHosts of a group."""
     return {verb for verb in (*READ, *WRITE) if allowed(cluster, user, verb, group, "baremetalhosts", subresource)}
 
 
 @pytest.fixture(scope="module")
 def users(overlay: Overlay) -> dict[str, set[str]]:
-    """Who gets rights by the overlay, and which on the view: also those who have edit or view in a
-    namespace, by aggregation."""
+    """Return which users get rights from the overlay, and which verbs they get on the view. Users
+    with edit or view in a namespace get theirs by aggregation."""
     for role in ("edit", "view"):
         overlay.cluster.kubectl(ADMIN, "create", "rolebinding", f"{role}or", "-n", "a", f"--clusterrole={role}", f"--user={role}or")
     tenants = {*READ, *WRITE} - {"create"}
@@ -132,8 +132,8 @@ def _messages(cluster: Running, name: str, reason: str) -> str:
 
 
 def test_a_server_for_the_wrong_overlay_says_so(overlay: Overlay, tmp_path: Path) -> None:
-    """As overlays/example installs it beside BMO's own kind. It is run by the administrator
-    here."""
+    """Start a server as overlays/example configures it beside BMO's own kind. Here the
+    administrator runs it."""
     if overlay.view == BMO:
         return
     log, port = tmp_path / "log", tmp_path / "port"
@@ -143,7 +143,8 @@ def test_a_server_for_the_wrong_overlay_says_so(overlay: Overlay, tmp_path: Path
         try:
             eventually(port.exists)
             url = f"https://127.0.0.1:{port.read_text().strip()}/readyz?verbose"
-            # its certificate is its own; what it says of itself is all that is read
+            # The server signs its own certificate. The test reads only what the server says of
+            # itself.
             unverified = ssl._create_unverified_context()
 
             def told() -> str:
@@ -157,7 +158,7 @@ def test_a_server_for_the_wrong_overlay_says_so(overlay: Overlay, tmp_path: Path
 
 
 def test_real_hosts_are_left_alone(overlay: Overlay) -> None:
-    """Beside BMO its own objects are the administrator's, and no tenant's."""
+    """Check that, beside BMO, its own objects belong to the administrator and to no tenant."""
     if overlay.view == BMO:
         assert overlay.cluster.try_kubectl("a", "get", f"baremetalhosts.{OWN}").returncode != 0
         return

@@ -1,4 +1,5 @@
-"""The store is deleted under a running fleet: nothing is wiped, and each Workload gets its machine back."""
+"""Delete the store under a running fleet: nothing is wiped, and each Workload gets its machine
+back."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ MARK = "workload.metal3.io/recover"
 
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Three Workloads that run on three of five hosts."""
+    """Start three Workloads that run on three of five hosts."""
     folder = tmp_path_factory.mktemp("cluster") / "recover"
     try:
         cluster = running.start(folder, "--hosts", "5", "--tenants", "a,b")
@@ -40,13 +41,13 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def manifests(names: tuple[str, ...]) -> list[dict[str, Any]]:
-    """What a tenant applies."""
+    """Return what a tenant applies."""
     boot = [secret(f"{name}-boot", value="#!/bin/sh\n") for name in names if name != "plain"]
     return [*boot, *(workload(name, **({} if name == "plain" else {"userData": {"name": f"{name}-boot"}})) for name in names)]
 
 
 def machines(cluster: Running) -> dict[str, Any]:
-    """What real hosts run for whom, and when it was installed."""
+    """Return what each real host runs, for which consumer, and when it was installed."""
     found = {}
     for host in cluster.items(OWNER, "baremetalhosts", "-n", "metal3"):
         spec, status = host["spec"], host["status"]
@@ -56,7 +57,7 @@ def machines(cluster: Running) -> dict[str, Any]:
 
 
 def hosts_of(cluster: Running) -> dict[str, str]:
-    """Which host each Workload runs on."""
+    """Return the host on which each Workload runs."""
     found = {}
     for tenant, names in FLEET.items():
         for item in cluster.items(tenant, "workloads"):
@@ -137,7 +138,8 @@ def copies(cluster: Running) -> list[dict[str, Any]]:
 
 
 def only_copies_of_the_new(cluster: Running) -> bool:
-    """Whether the copied secrets of the lost Workloads are gone, and those of their successors are there."""
+    """Return whether the copied secrets of the lost Workloads are gone, and those of their
+    successors are there."""
     found = {item["metadata"]["name"]: item["metadata"] for item in copies(cluster)}
     uids = {item["metadata"]["uid"] for tenant in FLEET for item in cluster.items(tenant, "workloads")}
     old = {name: metadata for name, metadata in found.items() if metadata["labels"]["workload.metal3.io/workload-uid"] not in uids}

@@ -1,7 +1,5 @@
-"""Three `metal3-workloads serve` over one etcd, with the management cluster's identities and
-permissions, as in production.
-
-What happens to more clients and over many kills is in tests/faults/test_replicas.py."""
+"""Run three `metal3-workloads serve` over one etcd, with the management cluster's identities and
+permissions, as in production. tests/faults/test_replicas.py covers more clients and many kills."""
 
 from __future__ import annotations
 
@@ -28,8 +26,8 @@ ROUNDS = 30
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Running]]:
-    """The same cluster three times, each with a server of its own to ask directly. The last one is
-    the cluster's own process."""
+    """Start the same cluster three times, each with a server of its own to ask directly. The last
+    one is the cluster's own process."""
     folder = tmp_path_factory.mktemp("cluster") / "replicas"
     more: list[Replica] = []
     try:
@@ -47,7 +45,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Running]]
 
 
 def ask(server: Running, method: str, path: str, body: Any = None) -> Any:
-    """As the tenant, and it has to succeed."""
+    """Send a request as the tenant; it has to succeed."""
     answer = server.direct(path, identity=server.tenant_identity("a"), method=method, body=body)
     assert answer.code < 300, answer.body
     return answer.json()
@@ -93,7 +91,7 @@ def test_a_watch_goes_on_at_another_server_when_its_own_is_killed(servers: list[
 
 @contextmanager
 def watching(server: Running, revision: str) -> Iterator[Iterator[Any]]:
-    """The events of a watch."""
+    """Yield the events of a watch."""
     context = ssl.create_default_context(cafile=server.description["apiserver"]["ca"])
     context.load_cert_chain(*server.tenant_identity("a"))
     url = f"{server.description['apiserver']['url']}{PATH}?watch=true&resourceVersion={revision}"

@@ -1,6 +1,6 @@
-"""A rolling restart of both replicas under load, as overlays/ha does it behind a real
-kube-apiserver: no request is refused, no watch loses an event or lists anew, and namespaces are
-deleted throughout."""
+"""Restart both replicas one by one under load, as overlays/ha does it behind a real kube-apiserver.
+No request is refused, no watch loses an event or lists again, and namespaces are deleted
+throughout."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ rules:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """overlays/ha with one replica, which the test replaces by its own."""
+    """Start overlays/ha with one replica, which the test replaces by its own."""
     folder = tmp_path_factory.mktemp("cluster") / "rolling"
     options = ("--storage", "etcd", "--hosts", "0", "--bmo", "none", "--controllers", "off", "--tenants", "a", "--fsync", "off")
     try:
@@ -60,7 +60,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 class Load:
-    """Clients of kube-apiserver. What is refused, or breaks, is in `failures`."""
+    """Run clients of kube-apiserver. `failures` collects what is refused or breaks."""
 
     def __init__(self, session: aiohttp.ClientSession) -> None:
         self._session = session
@@ -71,7 +71,7 @@ class Load:
         self.stopping = asyncio.Event()
 
     async def ask(self, method: str, path: str, body: Any = None, kind: str = "application/json") -> Any:
-        """One request that has to succeed; its answer, or None."""
+        """Send one request that has to succeed, and return its answer, or None."""
         data = None if body is None else json.dumps(body)
         try:
             async with self._session.request(method, path, data=data, headers={"Content-Type": kind}) as response:
@@ -84,8 +84,8 @@ class Load:
         return None
 
     async def write(self, name: str) -> None:
-        """Create, replace, patch, read and delete a Workload, again and again, never sooner than it
-        is answered."""
+        """Create, replace, patch, read and delete a Workload, again and again, each time after the
+        previous answer."""
         one = f"{PATH}/{name}"
         while not self.stopping.is_set():
             made = await self.ask("POST", PATH, workload(name))
@@ -105,8 +105,8 @@ class Load:
             self.written.append(int(answer["metadata"]["resourceVersion"]))
 
     async def watch(self, told: list[int], version: str) -> None:
-        """Follow from a version on, and after each end from the last one that was seen, until LAST
-        comes."""
+        """Watch from a version on until LAST comes, and after each end continue from the last
+        version that was seen."""
         while True:
             self.watches += 1
             url = f"{PATH}?watch=1&allowWatchBookmarks=true&timeoutSeconds=300&resourceVersion={version}"
@@ -128,8 +128,8 @@ class Load:
                 self.failures.append(f"watch broken: {error!r}")
 
     async def delete_namespaces(self) -> None:
-        """Create a namespace and delete it, again and again; kube-controller-manager has to list
-        our kinds for that."""
+        """Create a namespace and delete it, again and again; for that kube-controller-manager has
+        to list our kinds."""
         for number in itertools.count():
             if self.stopping.is_set():
                 return
@@ -160,8 +160,7 @@ async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[dict[str, A
 
 
 class Deployment:
-    """Replicas that are replaced one by one: a new one is ready before an old one is told to
-    stop."""
+    """Replace replicas one by one: a new one is ready before an old one is stopped."""
 
     def __init__(self, cluster: Running, folder: Path, balancer: Balancer, stack: ExitStack) -> None:
         self._cluster, self._folder, self._balancer, self._stack = cluster, folder, balancer, stack
@@ -180,7 +179,7 @@ class Deployment:
         self._balancer.ready.append(replica.port)
 
     async def retire(self) -> int:
-        """End the oldest replica: it is sent no more connections a while after SIGTERM."""
+        """Stop the oldest replica. It still gets connections for a while after SIGTERM."""
         oldest = self.replicas.pop(0)
         ending = asyncio.create_task(asyncio.to_thread(oldest.stop))
         await asyncio.sleep(PROPAGATION_SECONDS)
@@ -188,7 +187,7 @@ class Deployment:
         return await ending
 
     def lists_by(self, agent: str) -> list[str]:
-        """What a client has listed at replicas that were started for the restart."""
+        """Return what a client has listed at replicas that were started for the restart."""
         logs = [self._folder / f"replica-{number}" / "audit.jsonl" for number in range(2, next(self._numbers))]
         events = [json.loads(line) for log in logs for line in log.read_text().splitlines()]
         verbs = [(event["verb"], event["requestURI"]) for event in events if agent in event["userAgent"]]
@@ -208,7 +207,7 @@ async def test_a_rolling_restart_refuses_nothing(cluster: Running, tmp_path: Pat
             deployment = Deployment(cluster, tmp_path, balancer, stack)
             await asyncio.gather(deployment.surge(), deployment.surge())
             await asyncio.to_thread(point_at, cluster, balancer.port)
-            # Who follows our kinds in kube-controller-manager has to be at the replicas.
+            # The watches of our kinds in kube-controller-manager have to move to the replicas.
             os.kill(cluster.description["apiserver"]["pids"][0], signal.SIGTERM)
             load = Load(session)
             await under(load, deployment)
@@ -242,7 +241,7 @@ async def under(load: Load, deployment: Deployment) -> None:
 
 
 def point_at(cluster: Running, port: int) -> None:
-    """Have kube-apiserver reach the API server at this port, as it would through a Service."""
+    """Let kube-apiserver reach the API server at this port, as it would through a Service."""
     for name in SERVICES:
         patch = {"spec": {"service": {"port": port}}}
         cluster.kubectl(ADMIN, "patch", "apiservice", name, "--type=merge", "-p", json.dumps(patch))

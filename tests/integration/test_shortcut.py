@@ -1,5 +1,5 @@
-"""The controllers go to the API server itself for its kinds, under their service account, and
-verify it by its APIService."""
+"""Check that the controllers reach the API server directly for its kinds, under their service
+account, and verify it by its APIService."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ESTABLISHED = "01"
 
 
 def connections(pid: int, port: int) -> int:
-    """How many of the process's connections lead to this port of the loopback (proc(5),
+    """Return the number of the process's connections to this port of the loopback (proc(5),
     /proc/net/tcp)."""
     sockets = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
@@ -33,13 +33,13 @@ def connections(pid: int, port: int) -> int:
 
 
 def test_controllers_go_to_the_server_itself(tenants: Running) -> None:
-    # Others may have restarted the server meanwhile; watches that went to kube-apiserver then last
-    # for minutes.
+    # Other tests may have restarted the server meanwhile. Watches that moved to kube-apiserver then
+    # last for minutes.
     running.restart(tenants, "controllers")
     (pid,) = json.loads((tenants.root / "cluster.json").read_text())["controllers"]["pids"]
     port = urlsplit(tenants.description["apiserver"]["url"]).port
     assert port is not None
-    # Its watches are connections that stay.
+    # The controllers' watches are connections that stay.
     assert eventually(lambda: connections(pid, port) >= 3)
     tenants.kubectl("a", "create", "-f", "-", stdin=workload("direct"))
     tenants.kubectl("a", "wait", "--for=condition=Ready", "workload/direct", "--timeout=120s")

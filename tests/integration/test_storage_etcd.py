@@ -1,4 +1,4 @@
-"""EtcdStore on a real etcd: the tests of every Store, alone and below the watch cache."""
+"""Run the tests of every Store on a real etcd: EtcdStore alone and below the watch cache."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SLOWER = settings(
 
 @pytest.fixture(scope="module", params=RELEASES)
 def etcd(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[EtcdServer]:
-    """One etcd of each release for all; each place is a prefix of its own."""
+    """Start one etcd of each release for all tests; each place is a prefix of its own."""
     server = EtcdServer(tmp_path_factory.mktemp("etcd"), release=request.param, flags=["--unsafe-no-fsync"])
     server.start()
     try:

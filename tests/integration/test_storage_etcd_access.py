@@ -1,5 +1,5 @@
-"""EtcdStore and who may: TLS with host names and client certificates, etcd's users, and tokens that
-expire or are forgotten."""
+"""Cover access of EtcdStore to etcd: TLS with host names and client certificates, etcd's users, and
+tokens that expire or are forgotten."""
 
 # mypy: disallow-untyped-calls=False
 
@@ -29,7 +29,8 @@ TOKEN_SECONDS = 2
 
 
 class Secure:
-    """An etcd that wants client certificates, and the files to reach it with."""
+    """Run an etcd that requires client certificates, and hold the files that clients need to reach
+    it."""
 
     def __init__(self, folder: Path, hosts: tuple[str, ...] = LOOPBACK) -> None:
         authority, other = Authority("etcd-ca"), Authority("another-ca")
@@ -96,8 +97,8 @@ async def test_the_host_name_has_to_match(tmp_path: Path) -> None:
 
 @pytest.fixture
 async def users(tmp_path: Path) -> Any:
-    """An etcd with users: root, writer (may use /t) and other (may use /other). Tokens live for
-    TOKEN_SECONDS."""
+    """Start an etcd with users: root, writer (may use /t) and other (may use /other). Tokens live
+    for TOKEN_SECONDS."""
     server = EtcdServer(tmp_path, flags=[f"--auth-token-ttl={TOKEN_SECONDS}"])
     await asyncio.to_thread(server.start)
     gateway = Gateway(server.endpoint, None, pool=4)
@@ -123,7 +124,8 @@ def as_user(server: EtcdServer, user: str, password: str | None = None, **option
 
 
 async def until_tokens_expire(server: EtcdServer) -> None:
-    """Until etcd refuses a token made now; then it refuses those that were not used since, too."""
+    """Wait until etcd refuses a token made now. It then also refuses the tokens that were not used
+    since."""
     deadline = time.monotonic() + 10 * TOKEN_SECONDS
     gateway = Gateway(server.endpoint, None, pool=1)
     try:
@@ -136,7 +138,7 @@ async def until_tokens_expire(server: EtcdServer) -> None:
 
 
 async def refused(gateway: Gateway) -> bool:
-    """Whether its token is."""
+    """Return whether etcd refuses the gateway's token."""
     try:
         await gateway.call("/kv/range", b'{"key":"L3QvYQ=="}', 5)
     except Refused as error:

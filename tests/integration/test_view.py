@@ -1,4 +1,5 @@
-"""The BareMetalHost view: how CAPM3 claims and releases a host, and that only one tenant can."""
+"""Cover the BareMetalHost view: how CAPM3 claims and releases a host, and that only one tenant
+can."""
 
 from __future__ import annotations
 
@@ -16,12 +17,13 @@ BMH = "baremetalhosts.metal3.io"
 
 
 def consumer(name: str, namespace: str) -> dict[str, str]:
-    """What CAPM3 writes as consumerRef."""
+    """Return what CAPM3 writes as consumerRef."""
     return {"kind": "Metal3Machine", "name": name, "namespace": namespace, "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1"}
 
 
 def claim(cluster: Running, tenant: str, host: str) -> subprocess.CompletedProcess[str]:
-    """The merge patch without resourceVersion by which CAPM3 claims a host and says what to run."""
+    """Claim a host as CAPM3 does: by a merge patch without resourceVersion, which also says what to
+    run."""
     patch: dict[str, Any] = {
         "metadata": {"labels": {"cluster.x-k8s.io/cluster-name": f"cluster-{tenant}"}},
         "spec": {"consumerRef": consumer(f"machine-{tenant}", tenant), "image": IMAGE, "online": True},
@@ -30,7 +32,7 @@ def claim(cluster: Running, tenant: str, host: str) -> subprocess.CompletedProce
 
 
 def state(cluster: Running, tenant: str, host: str) -> str:
-    """The state that a view shows."""
+    """Return the state that a view shows."""
     shown: str = cluster.get(tenant, BMH, host)["status"]["provisioning"]["state"]
     return shown
 
@@ -65,7 +67,7 @@ def test_one_of_two_gets_the_host(tenants: Running) -> None:
         first, second = pool.map(lambda tenant: claim(tenants, tenant, name), ("a", "b"))
     assert sorted([first.returncode == 0, second.returncode == 0]) == [False, True], (first.stderr, second.stderr)
     loser = first if first.returncode else second
-    # The offer may be withdrawn before the second patch arrives: then there is nothing to be had.
+    # The offer may be withdrawn before the second patch arrives. The host is then not found.
     assert "Conflict" in loser.stderr or "NotFound" in loser.stderr
     claims = [host for host in tenants.items(ADMIN, "hosts.workload.metal3.io") if host["spec"].get("claimRef")]
     assert len(claims) == 1

@@ -1,4 +1,4 @@
-"""A Workload's life, as its tenant and the owner of the hardware see it."""
+"""Follow a Workload's life as its tenant and the owner of the hardware see it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ USER_DATA = "#cloud-config\nhostname: mine\n"
 
 
 def real_host_of(cluster: Running, name: str) -> dict[str, Any]:
-    """The owner's BareMetalHost of the Host that tenant a's Workload `name` is bound to."""
+    """Return the owner's BareMetalHost of the Host that tenant a's Workload `name` is bound to."""
     (record,) = [
         host
         for host in cluster.items(ADMIN, "hosts.workload.metal3.io")
