@@ -1,5 +1,5 @@
-"""The short form of the benchmarks: nothing may become several times slower beside kube-apiserver
-than it is (docs/benchmarks.md).
+"""Run the short form of the benchmarks: compared with kube-apiserver, nothing may become several
+times slower than it is now (docs/benchmarks.md).
 
 The floors leave room for a busy machine and for fewer objects: about a third of what is measured.
 They are no goals.

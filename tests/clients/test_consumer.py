@@ -1,5 +1,5 @@
-"""Cluster API's Metal3 provider, as far as a BareMetalHost can tell: its libraries, its steps, its
-rights, for two tenants at once."""
+"""Run Cluster API's Metal3 provider as far as a BareMetalHost can tell: its libraries, its steps
+and its rights, for two tenants at once."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ Step = dict[str, Any]
 
 @pytest.fixture(scope="session")
 def consumer() -> Path:
-    """The consumer's binary."""
+    """Build the consumer's binary, and return its path."""
     return Path(subprocess.run([CONSUMER / "build"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip())
 
 
 @pytest.fixture
 def providers(tenants: Running) -> dict[str, Path]:
-    """The kubeconfigs of a provider for each tenant."""
+    """Return the kubeconfigs of a provider for each tenant."""
     return {tenant: service_account(tenants, tenant, "capm3", everywhere=WATCHES_HOSTS) for tenant in TENANTS}
 
 
 def run(consumer: Path, kubeconfig: Path, tenant: str, scenario: str, *options: str) -> list[Step]:
-    """Run a scenario to its good end; returns its steps."""
+    """Run a scenario to its successful end, and return its steps."""
     argv = [str(consumer), f"--kubeconfig={kubeconfig}", f"--namespace={tenant}", f"--scenario={scenario}", *options]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=SECONDS)
     assert done.returncode == 0, f"{done.stderr}after\n{done.stdout}"
@@ -55,19 +55,19 @@ def run(consumer: Path, kubeconfig: Path, tenant: str, scenario: str, *options: 
 
 
 def at_once(consumer: Path, providers: dict[str, Path], scenario: str, *options: str) -> dict[str, list[Step]]:
-    """The same scenario for all tenants at the same time."""
+    """Run the same scenario for all tenants at the same time."""
     with ThreadPoolExecutor(len(providers)) as pool:
         ran = pool.map(lambda item: run(consumer, item[1], item[0], scenario, *options), providers.items())
         return dict(zip(providers, ran, strict=True))
 
 
 def names(steps: list[Step]) -> list[str]:
-    """What happened, in order."""
+    """Return what happened, in order."""
     return [step["step"] for step in steps]
 
 
 def test_a_machines_life(consumer: Path, providers: dict[str, Path]) -> None:
-    """Both want one of the two small hosts; who loses a race finds the other one."""
+    """Let both tenants want one of the two small hosts; the loser of a race finds the other one."""
     ran = at_once(consumer, providers, "machine", "--selector=hardware.metal3.io/model=small")
     for steps in ran.values():
         assert names(steps)[1:-1] == [
@@ -99,8 +99,7 @@ WORKLOADS = "/apis/workload.metal3.io/v1alpha1/namespaces/a/workloads"
 def test_a_claim_on_a_host_that_the_source_gives_to_another_is_told(
     tenants: Running, consumer: Path, providers: dict[str, Path], in_time: bool
 ) -> None:
-    """The controllers do not see the theft before the claim: they are held up, as by a slow
-    network."""
+    """Steal the host before the controllers see it: they are held up, as by a slow network."""
     (controllers,) = tenants.description["controllers"]["pids"]
     machine, host = Machine(consumer, providers["a"], "a", "robbed", "", "robbed"), ""
     try:
@@ -130,14 +129,14 @@ def test_a_claim_on_a_host_that_the_source_gives_to_another_is_told(
 
 
 def own(cluster: Running, host: str, consumer: dict[str, str] | None) -> None:
-    """Write a consumer into the owner's BareMetalHost, or take it out."""
+    """Write a consumer into the owner's BareMetalHost, or remove it."""
     patch = json.dumps({"spec": {"consumerRef": consumer}})
     cluster.kubectl(OWNER, "patch", "baremetalhosts", host, "-n", "metal3", "--type=merge", "-p", patch)
 
 
 @pytest.fixture
 def healed(tenants: Running) -> Iterator[Running]:
-    """Afterwards the owner has repaired every host, and tenant b is offered all of them."""
+    """Repair every host afterwards as its owner, until tenant b is offered all of them again."""
     every = offered(tenants, "b")
     yield tenants
     tenants.kubectl(OWNER, "annotate", "baremetalhosts", "--all", "-n", "metal3", f"{UNHEALTHY}-")
@@ -145,13 +144,13 @@ def healed(tenants: Running) -> Iterator[Running]:
 
 
 def offered(cluster: Running, tenant: str) -> set[str]:
-    """The names of the hosts that a tenant sees."""
+    """Return the names of the hosts that a tenant sees."""
     return {host["metadata"]["name"] for host in cluster.items(tenant, BMH)}
 
 
 def test_an_unhealthy_host_is_offered_to_nobody_else(healed: Running, consumer: Path, providers: dict[str, Path]) -> None:
-    """One tenant's remediation gave up: the mark outlives the claim on the real host, and nobody
-    else gets it."""
+    """Let one tenant's remediation give up: the mark outlives the claim on the real host, and
+    nobody else gets it."""
     host = run(consumer, providers["a"], "a", "unhealthy")[-2]["host"]
     real = healed.get(OWNER, "baremetalhosts", host, "-n", "metal3")
     assert UNHEALTHY in real["metadata"]["annotations"]
@@ -159,7 +158,8 @@ def test_an_unhealthy_host_is_offered_to_nobody_else(healed: Running, consumer: 
 
 
 def test_a_deviation_is_told(consumer: Path, providers: dict[str, Path]) -> None:
-    """The checks can fail: without a host that fits, the wait ends with what is missing."""
+    """Check that the checks can fail: without a host that fits, the wait ends with what is
+    missing."""
     argv = [str(consumer), f"--kubeconfig={providers['a']}", "--namespace=a", "--selector=no=such", "--deadline=1s"]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=SECONDS)
     assert done.returncode == 1

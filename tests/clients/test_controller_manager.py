@@ -1,4 +1,4 @@
-"""kube-controller-manager on aggregated kinds: garbage collection, namespace deletion and quota
+"""Run kube-controller-manager on aggregated kinds: garbage collection, namespace deletion and quota
 usage, through the aggregator."""
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 WORKLOAD = "workloads.workload.metal3.io"
 BMH = "baremetalhosts.metal3.io"
-# The collector and the quota controller look for changed kinds and recount every 30 s.
+# The garbage collector and the quota controller discover changed kinds and recount every 30 s.
 SLOW = 90
 
 Object = dict[str, Any]
@@ -25,7 +25,7 @@ Object = dict[str, Any]
 
 @pytest.fixture
 def namespace(cluster: Running, request: pytest.FixtureRequest) -> Iterator[str]:
-    """A namespace of the test's own, which no class offers hosts to."""
+    """Create a namespace of the test's own, to which no class offers hosts."""
     name = re.sub("[^a-z0-9]+", "-", request.node.name.lower())[:60].strip("-")
     cluster.kubectl(ADMIN, "create", "namespace", name)
     yield name
@@ -33,7 +33,7 @@ def namespace(cluster: Running, request: pytest.FixtureRequest) -> Iterator[str]
 
 
 def make(cluster: Running, namespace: str, kind: str, name: str, owner: Object | None = None) -> Object:
-    """Create a Workload (that gets no host) or a ConfigMap, owned by `owner`; returns it."""
+    """Create a Workload (which gets no host) or a ConfigMap, owned by `owner`, and return it."""
     obj: Object = workload(name, className="none") if kind == "Workload" else {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}}
     if owner is not None:
         reference = {"apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": owner["metadata"]["name"]}
@@ -43,7 +43,7 @@ def make(cluster: Running, namespace: str, kind: str, name: str, owner: Object |
 
 
 def there(cluster: Running, namespace: str, obj: Object) -> Object | None:
-    """The object as it is now, or None when it is gone."""
+    """Return the object as it is now, or None when it is gone."""
     kind = WORKLOAD if obj["kind"] == "Workload" else "configmap"
     done = cluster.try_kubectl(ADMIN, "get", kind, obj["metadata"]["name"], "-n", namespace, "-o", "json")
     assert done.returncode == 0 or "NotFound" in done.stderr, done.stderr
@@ -51,7 +51,7 @@ def there(cluster: Running, namespace: str, obj: Object) -> Object | None:
 
 
 def delete(cluster: Running, namespace: str, obj: Object, cascade: str) -> None:
-    """Delete it, without waiting."""
+    """Delete the object without waiting."""
     kind = WORKLOAD if obj["kind"] == "Workload" else "configmap"
     cluster.kubectl(ADMIN, "delete", kind, obj["metadata"]["name"], "-n", namespace, f"--cascade={cascade}", "--wait=false")
 
@@ -59,8 +59,8 @@ def delete(cluster: Running, namespace: str, obj: Object, cascade: str) -> None:
 @pytest.mark.parametrize("owner_kind", ["Workload", "ConfigMap"])
 @pytest.mark.parametrize("cascade", ["background", "foreground", "orphan"])
 def test_garbage_collection(cluster: Running, namespace: str, owner_kind: str, cascade: str) -> None:
-    """Between the kinds, in both directions, an owner's dependents go with it; or stay, without the
-    reference, as orphans."""
+    """Check between the kinds, in both directions, that an owner's dependents are deleted with it.
+    With "orphan" they stay, without the reference."""
     owner = make(cluster, namespace, owner_kind, "owner")
     dependent = make(cluster, namespace, "ConfigMap" if owner_kind == "Workload" else "Workload", "dependent", owner)
     delete(cluster, namespace, owner, cascade)
@@ -97,8 +97,8 @@ def test_quota_usage_is_counted(cluster: Running, namespace: str) -> None:
 
 
 def test_a_namespace_with_machines_ends(tenants: Running) -> None:
-    """Its Workloads and its claimed hosts are released, and offered to others; what was never
-    claimed goes with it."""
+    """Check that claimed hosts and Workloads of the namespace are released and offered to others.
+    What was never claimed is deleted with the namespace."""
     spare = "spare"
     tenants.kubectl(ADMIN, "create", "namespace", spare)
     every = [host["metadata"]["name"] for host in tenants.items("a", BMH)]

@@ -1,5 +1,4 @@
-"""Servers and virtual machines in one Cluster API cluster: the story that `make demo-hybrid` tells
-is so."""
+"""Run servers and virtual machines in one Cluster API cluster, as `make demo-hybrid` shows it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""kopf: an operator of a tenant's that puts a finalizer on Workloads and follows their creation,
+"""Run kopf: a tenant's operator that puts a finalizer on Workloads and follows their creation,
 change and deletion."""
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 OPERATOR = Path(__file__).with_name("kopf_operator.py")
 WORKLOAD = "workloads.workload.metal3.io"
-# What kopf's own documentation asks for beside the rights on the kind.
+# kopf's own documentation asks for these beside the rights on the kind.
 RIGHTS = [
     {"apiGroups": ["apiextensions.k8s.io"], "resources": ["customresourcedefinitions"], "verbs": ["list", "watch"]},
     {"apiGroups": [""], "resources": ["namespaces"], "verbs": ["list", "watch"]},
@@ -33,7 +33,7 @@ RIGHTS = [
 
 @pytest.fixture
 def operator(tenants: Running, tmp_path: Path) -> Iterator[Path]:
-    """The operator at work in tenant a's namespace; yields its log."""
+    """Run the operator in tenant a's namespace, and yield its log."""
     kubeconfig, log = service_account(tenants, "a", "operator", everywhere=RIGHTS), tmp_path / "log"
     argv = [sys.executable, "-m", "kopf", "run", str(OPERATOR), "--namespace=a", "--standalone", "--log-format=json"]
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "KUBECONFIG": str(kubeconfig)}

@@ -1,5 +1,4 @@
-"""Python's clients in their normal use: kr8s, lightkube, and kubernetes-asyncio's dynamic
-client."""
+"""Use Python's clients as is usual: kr8s, lightkube, and kubernetes-asyncio's dynamic client."""
 
 from __future__ import annotations
 
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
 
     from tests.integration.running import Running
 
-# kr8s warns of Kubernetes versions newer than itself; clients leave connections of theirs to the
-# garbage collector.
+# kr8s warns of Kubernetes versions newer than itself. Clients leave some of their connections to
+# the garbage collector.
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Kubernetes version:UserWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
@@ -38,18 +37,18 @@ SECONDS = 60
 
 @pytest.fixture(autouse=True)
 def collected() -> Iterator[None]:
-    """What a client leaves is collected in its own test."""
+    """Collect what a client leaves in that client's own test."""
     yield
     gc.collect()
 
 
 def phase(obj: Any) -> Any:
-    """A Workload's phase, as far as it has one."""
+    """Return a Workload's phase, if it has one."""
     return (obj.get("status") or {}).get("phase")
 
 
 async def test_kr8s(tenants: Running) -> None:
-    """Create, wait, label, patch, list, watch, delete."""
+    """Create, wait, label, patch, list, watch and delete with kr8s."""
     api: Any = await kr8s.asyncio.api(kubeconfig=tenants.kubeconfig("a"), namespace="a")
     kind: Any = new_class("Workload", API_VERSION, plural="workloads")
     async with asyncio.timeout(SECONDS):
@@ -71,7 +70,7 @@ async def test_kr8s(tenants: Running) -> None:
 
 
 async def test_lightkube(tenants: Running) -> None:
-    """Server-side apply, wait, watch, patch, delete."""
+    """Apply on the server, wait, watch, patch and delete with lightkube."""
     kind = create_namespaced_resource("workload.metal3.io", "v1alpha1", "Workload", "workloads")
     client = lightkube.AsyncClient(
         config=lightkube.KubeConfig.from_file(tenants.kubeconfig("a")), namespace="a", field_manager="lightkube", trust_env=False
@@ -103,7 +102,7 @@ async def test_lightkube(tenants: Running) -> None:
 
 @asynccontextmanager
 async def dynamic(kubeconfig: str) -> AsyncIterator[DynamicClient]:
-    """kubernetes-asyncio's dynamic client, which learns of kinds by discovery."""
+    """Yield kubernetes-asyncio's dynamic client, which learns of kinds by discovery."""
     configuration = Configuration()
     await config.load_kube_config(kubeconfig, client_configuration=configuration)
     async with ApiClient(configuration) as client:
@@ -111,7 +110,8 @@ async def dynamic(kubeconfig: str) -> AsyncIterator[DynamicClient]:
 
 
 async def test_kubernetes_asyncio(tenants: Running) -> None:
-    """Discovery, create, watch from the list's version, server-side apply, delete."""
+    """Discover, create, watch from the list's version, apply on the server and delete with
+    kubernetes-asyncio."""
     async with dynamic(tenants.kubeconfig("b")) as client, asyncio.timeout(SECONDS):
         kind: Any = await client.resources.get(api_version=API_VERSION, kind="Workload")
         listed = await kind.get(namespace="b")

@@ -1,5 +1,5 @@
-"""Every case of tests.conformance.cases: the same requests to kube-apiserver serving our schemas
-and to our server.
+"""Run every case of tests.conformance.cases: the same requests to kube-apiserver serving our
+schemas and to our server.
 
 See tests.conformance.case for what a case is, and .cache/conformance/report.txt for the outcome of
 all.

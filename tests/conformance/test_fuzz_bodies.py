@@ -1,5 +1,5 @@
-"""Bodies and queries made by Hypothesis, mostly objects with parts replaced: whatever comes, no
-failure is the server's."""
+"""Send bodies and queries made by Hypothesis, mostly objects with parts replaced: no failure is
+ever the server's."""
 
 from __future__ import annotations
 
@@ -72,7 +72,8 @@ def _paths(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
 
 
 def _holds(parent: Any, part: Any) -> bool:
-    """Whether there is such a part still: another mutation may have replaced what is above it."""
+    """Return whether the object still has such a part: another mutation may have replaced what is
+    above it."""
     if isinstance(parent, dict):
         return part in parent
     return isinstance(parent, list) and isinstance(part, int) and part < len(parent)
@@ -80,7 +81,7 @@ def _holds(parent: Any, part: Any) -> bool:
 
 @st.composite
 def mutated(draw: st.DrawFn) -> Any:
-    """The Workload with one to three of its parts replaced."""
+    """Return the Workload with one to three of its parts replaced."""
     found = copy.deepcopy(WORKLOAD)
     for path in draw(st.lists(st.sampled_from(_paths(WORKLOAD)[1:]), min_size=1, max_size=3)):
         parent: Any = found

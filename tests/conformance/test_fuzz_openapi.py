@@ -1,5 +1,5 @@
-"""Schemathesis over our OpenAPI v3 documents: requests by the schemas and against them. No failure
-is the server's."""
+"""Run Schemathesis over our OpenAPI v3 documents, with requests that follow the schemas and that
+break them. No failure is the server's."""
 
 from __future__ import annotations
 
@@ -29,16 +29,17 @@ PLACE = {"namespace": "team", "name": "one"}
 
 @dataclass(frozen=True)
 class Server:
-    """Where to send what schemathesis makes, and how."""
+    """Say where requests of Schemathesis are sent, and how."""
 
     side: Side
     authority: Path
     pair: WrittenPair
 
     def send(self, case: schemathesis.Case[Any]) -> Answer:
-        """By schemathesis' own client."""
+        """Send the case by Schemathesis' own client."""
         certificate = str(self.pair.certificate), str(self.pair.key)
-        # Said for each request: requests would else prefer an authority that the environment names.
+        # The authority is passed with each request: requests would otherwise prefer one that the
+        # environment names.
         response = case.call(base_url=f"https://127.0.0.1:{self.side.port}", verify=str(self.authority), cert=certificate, timeout=30)
         return Answer(response.status_code, {"content-type": [response.headers.get("content-type", [""])[0]]}, response.content)
 
@@ -67,8 +68,8 @@ def test_no_request_of_the_document_makes_the_server_fail(server: Server, path: 
 
 
 def _aim(case: Any) -> None:
-    """Let it meet objects that are there, and not wait for events: random names lead to 404s
-    only."""
+    """Aim the request at existing objects, and do not let it wait for events: random names only
+    lead to 404s."""
     case.path_parameters = {name: PLACE[name] for name in case.path_parameters or {} if name in PLACE}
     if case.query:
         case.query = {name: value for name, value in case.query.items() if name not in ("watch", "resourceVersion")}

@@ -1,4 +1,4 @@
-"""kubectl delete in its variants: the same as for a kind of the kube-apiserver itself."""
+"""Check that kubectl delete, in its variants, works as for a kind of kube-apiserver itself."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_delete(twins: Twins, options: str) -> None:
     name = "gone" + options.replace("-", "").replace("=", "").replace(" ", "")
     twins.make(name)
     assert name in twins.same("delete", KIND, name, *options.split())
-    # The garbage collector takes the finalizers of foreground and orphan away.
+    # The garbage collector removes the finalizers of foreground and orphan.
     twins.same("wait", f"{KIND}/{name}", "--for=delete", "--timeout=60s")
     twins.same("get", KIND, name, code=1)
 

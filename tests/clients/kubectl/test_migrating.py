@@ -1,8 +1,8 @@
-"""From client-side to server-side apply and back, as kubectl, Helm and Argo CD do it, of a Workload
-whose class the server chose.
+"""Migrate a Workload whose class the server chose from client-side to server-side apply and back,
+as kubectl, Helm and Argo CD do.
 
-What csaupgrade of client-go makes of managedFields, Helm 4 and Argo CD send as the JSON patch that
-is sent here.
+Helm 4 and Argo CD send as a JSON patch what csaupgrade of client-go makes of managedFields. The
+test sends the same patch.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ BOTH = ("ours", "twin")
 
 @pytest.fixture(autouse=True)
 def tidied(twins: Twins) -> Iterator[None]:
-    """Other tests compare lists."""
+    """Delete all objects afterwards, because other tests compare lists."""
     yield
     for which in BOTH:
         run(twins, which, "delete", KIND, "--all", "--timeout=60s")
 
 
 def manifest(name: str, **spec: Any) -> dict[str, Any]:
-    """A Workload as people write it: without what has a default."""
+    """Return a Workload as people write it, without the fields that have defaults."""
     found = workload(name, **spec)
     for field in ("className", "online"):
         if field not in spec:
@@ -38,7 +38,7 @@ def manifest(name: str, **spec: Any) -> dict[str, Any]:
 
 
 def run(twins: Twins, which: str, *arguments: str, stdin: Any = None) -> str:
-    """A command that has to succeed."""
+    """Run a command that has to succeed."""
     text = for_twin(json.dumps(stdin), which) if stdin is not None else None
     done = twins.raw(which, *(for_twin(argument, which) for argument in arguments), stdin=text)
     assert done.code == 0, f"{which}: kubectl {' '.join(arguments)}: {done.err}"
@@ -51,7 +51,8 @@ def found(twins: Twins, which: str, name: str) -> dict[str, Any]:
 
 
 def migrate(twins: Twins, which: str, name: str, old: str, new: str) -> None:
-    """What csaupgrade does: what `old` has by Update is `new`'s by Apply."""
+    """Rewrite managedFields as csaupgrade does: what `old` owns by Update, `new` then owns by
+    Apply."""
     metadata = found(twins, which, name)["metadata"]
     fields = [
         {**entry, "manager": new, "operation": "Apply"} if (entry["manager"], entry["operation"]) == (old, "Update") else entry
@@ -65,7 +66,7 @@ def migrate(twins: Twins, which: str, name: str, old: str, new: str) -> None:
 
 
 def owned(twins: Twins, which: str, name: str) -> dict[str, set[str]]:
-    """The fields of spec by manager."""
+    """Return the fields of spec by manager."""
     entries = found(twins, which, name)["metadata"]["managedFields"]
     return {entry["manager"]: set(entry["fieldsV1"].get("f:spec", {})) - {"."} for entry in entries if "f:spec" in entry["fieldsV1"]}
 

@@ -1,5 +1,5 @@
-"""kubectl get, watch, describe, explain, events, api-resources and auth: the same as for a kind of
-the kube-apiserver itself."""
+"""Check that kubectl get, watch, describe, explain, events, api-resources and auth work as for a
+kind of kube-apiserver itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SCHEMA = f"--api-version={GROUP}/v1alpha1"
 
 @pytest.fixture(scope="module", autouse=True)
 def three(twins: Twins) -> None:
-    """Three objects to look at, one of them with a status."""
+    """Create three objects to look at, one of them with a status."""
     for name in ("web", "db", "cache"):
         twins.make(name, labels={"app": name, "tier": "test"}, userData={"name": "first-boot"})
     condition = {
@@ -77,12 +77,12 @@ def test_get_of_what_is_not_there(twins: Twins, options: str) -> None:
 def test_a_selector_that_is_none(twins: Twins) -> None:
     ours, twin = (twins.run(which, "get", KIND, "--field-selector", "spec.nothing=x") for which in NAMESPACES)
     assert ours.code == twin.code == 1
-    # Ours says in addition which there are.
+    # Our server says in addition which selectors there are.
     assert ours.err == f"{twin.err.rstrip()}; supported are: metadata.name, metadata.namespace\n"
 
 
 def test_watch(twins: Twins, tmp_path: Path) -> None:
-    """-w prints a row for what is there and for every change."""
+    """Check that -w prints a row for each existing object and for every change."""
     seen = [_watched(twins, which, tmp_path / which) for which in NAMESPACES]
     assert seen[0] == seen[1]
     assert [row.split()[:2] for row in seen[0]] == [["EVENT", "NAME"], ["ADDED", "seen"], ["MODIFIED", "seen"], ["DELETED", "seen"]]
@@ -132,7 +132,8 @@ def _event(twins: Twins, which: str) -> dict[str, object]:
 
 @pytest.mark.parametrize("field", ["ram", "storage"])
 def test_explain_of_a_quantity_says_so(twins: Twins, field: str) -> None:
-    """A custom resource's is an <Object>, for it has no type that kubectl knows."""
+    """Check that explain names a quantity as such. For a custom resource it prints <Object>,
+    because kubectl knows no type for the field."""
     assert f"FIELD: {field} <Quantity>" in twins.raw("ours", "explain", f"workloads.spec.requirements.{field}", SCHEMA).out
 
 
@@ -151,8 +152,8 @@ def test_explain_of_a_field_that_is_not_there(twins: Twins) -> None:
 
 
 def test_discovery(twins: Twins) -> None:
-    """api-resources says the same of the kind; kinds that the twin's group has not are ours
-    alone."""
+    """Check that api-resources says the same of the kind. Kinds that the twin's group does not have
+    are ours alone."""
     rows = [twins.run(which, "api-resources", f"--api-group={GROUP}", "-o", "wide").out.splitlines()[1:] for which in NAMESPACES]
     ours, twin = (next(_facts(row) for row in of if row.startswith("workloads ")) for of in rows)
     assert ours == twin
@@ -162,14 +163,14 @@ def test_discovery(twins: Twins) -> None:
 
 
 def _facts(row: str) -> list[object]:
-    """The columns; verbs are a set."""
+    """Return the columns of a row, each as a sorted list: verbs are a set."""
     return [sorted(column.split(",")) for column in row.split()]
 
 
 def test_raw(twins: Twins) -> None:
     documents = [json.loads(twins.run(which, "get", "--raw", f"{PATH}/web").out) for which in NAMESPACES]
     for document in documents:
-        # The twin's initial phase was another's write.
+        # Another manager wrote the twin's initial phase.
         del document["metadata"]["managedFields"]
     assert documents[0] == documents[1]
     twins.same("get", "--raw", f"{PATH}/none", code=1)

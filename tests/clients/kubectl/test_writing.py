@@ -1,5 +1,5 @@
-"""kubectl create, apply, diff, edit, patch, label, annotate, replace and wait: the same as for a
-kind of the kube-apiserver itself."""
+"""Check that kubectl create, apply, diff, edit, patch, label, annotate, replace and wait work as
+for a kind of kube-apiserver itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.clients.kubectl.twins import KIND, NAMESPACES, Twins, workload
 
 @pytest.fixture
 def one(twins: Twins, request: pytest.FixtureRequest) -> str:
-    """The name of an object in both that the test may change."""
+    """Return the name of an object in both that the test may change."""
     name = request.node.name.replace("_", "-").partition("[")[0]
     twins.make(name, labels={"app": name})
     return str(name)
@@ -53,14 +53,15 @@ def test_server_side_apply(twins: Twins) -> None:
     )
     twins.same(*other, "--force-conflicts", stdin=obj)
     assert '"manager": "other"' in _managers(twins)
-    # What its only manager leaves out is gone.
+    # A field that its only manager leaves out is removed.
     del obj["spec"]["className"], obj["spec"]["online"], obj["spec"]["image"]
     twins.same("apply", "--server-side", "-f", "-", stdin=obj)
     assert "https://images.example.com/os.qcow2" in twins.same("get", KIND, "managed", "-o", "jsonpath={.spec}")
 
 
 def _managers(twins: Twins) -> str:
-    """Who manages what, but the status, which only the twin got by a patch."""
+    """Return the managers and their fields, except of the status, which only the twin got by a
+    patch."""
     found = []
     for which in NAMESPACES:
         answer = json.loads(twins.run(which, "get", KIND, "managed", "-o", "json", "--show-managed-fields").out)
@@ -115,7 +116,7 @@ def test_patches_that_are_refused(twins: Twins, kind: str, patch: str, says: str
 
 @pytest.mark.parametrize("operation", ['{"op": "test", "path": "/spec/className", "value": "x"}', '{"op": "remove", "path": "/spec/nope"}'])
 def test_json_patches_that_do_not_fit(twins: Twins, operation: str) -> None:
-    """Ours says in addition what did not fit."""
+    """Check JSON patches that do not fit. Our server says in addition what did not fit."""
     if twins.raw("ours", "get", KIND, "unfit").code:
         twins.make("unfit")
     ours, twin = (twins.run(which, "patch", KIND, "unfit", "--type=json", "-p", f"[{operation}]") for which in NAMESPACES)
