@@ -1,4 +1,5 @@
-"""Many at once: 200 Workloads of two tenants over 200 hosts, each on a host of its own."""
+"""Create many Workloads at once: 200 Workloads of two tenants over 200 hosts, each on a host of its
+own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Stopped, killed and started again: nothing is lost, and what was under way goes on."""
+"""Stop, kill and restart dev mode: nothing is lost, and what was under way continues."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def test_stop_and_start_loses_nothing(make_dev: Callable[..., Dev]) -> None:
     after = tenant.json("get", "workload", "w")
     assert after["metadata"]["uid"] == before["metadata"]["uid"]
     assert after["status"]["host"] == before["status"]["host"]
-    # What the user changed or deleted is not put back.
+    # A restart restores nothing that the user changed or deleted.
     assert len(dev.hardware.items("bmh")) == 1
     assert dev.owner.json("get", "workloadclass", "metal")["metadata"]["annotations"]["note"] == "mine"
-    # And all of it still works.
+    # Everything still works.
     tenant("delete", "workload", "w", "--timeout=30s")
     eventually(lambda: _phases(dev, ["Available"]))
 

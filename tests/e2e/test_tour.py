@@ -1,4 +1,4 @@
-"""The tour that dev mode prints, walked as it says."""
+"""Follow the tour that dev mode prints, as it says."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def dev(make_dev: Callable[..., Dev]) -> Dev:
 
 @pytest.fixture
 def phases(dev: Dev) -> Iterator[Callable[[str], list[str]]]:
-    """Follows Workloads from now on; then reads the phases seen, up to and with the given one."""
+    """Watch Workloads from now on, and then read the phases seen, up to and including the given
+    one."""
     watch = dev.user("tenant-a").watch("workloads", "--no-headers", "--output-watch-events")
     assert watch.stdout is not None
     lines, deadline = watch.stdout, Timer(60, watch.kill)
@@ -74,7 +75,7 @@ def test_the_tour(dev: Dev, phases: Callable[[str], list[str]]) -> None:
     assert host["status"]["provisioning"]["state"] == "provisioned"
     record = next(item for item in dev.owner.items("hosts") if item["spec"].get("claimRef"))
     assert record["spec"]["claimRef"]["name"] == "hello"
-    # The other tenant has lost the offer, and was never told of the Workload.
+    # The other tenant has lost the offer, and never saw the Workload.
     assert name not in {item["metadata"]["name"] for item in dev.user("tenant-b").items("bmh")}
 
     tenant("delete", "workload", "hello", "--wait=false")
@@ -89,7 +90,7 @@ def test_the_tour(dev: Dev, phases: Callable[[str], list[str]]) -> None:
 
 
 def test_every_printed_command_works(dev: Dev) -> None:
-    """Those that end by themselves, in their order, by a shell as a user has one."""
+    """Run the commands that end by themselves, in their order, in a shell as a user has one."""
     kubectl = dev.owner
     lines = [line.split("  #")[0].strip() for line in dev.output.splitlines() if line.startswith("  ")]
     assert sum("kubectl" in line for line in lines) >= 8
@@ -141,7 +142,7 @@ def _free(dev: Dev, count: int) -> None:
 
 
 def test_what_kubectl_makes_by_itself(dev: Dev) -> None:
-    """kubectl sends kinds that it was built with in forms of their own: protobuf, and strategic
+    """Check the forms in which kubectl sends kinds that it was built with: protobuf, and strategic
     merge patches."""
     tenant = dev.user("tenant-b")
     tenant("create", "secret", "generic", "made", "--from-literal=userData=#cloud-config", "--from-literal=empty=")

@@ -1,4 +1,4 @@
-"""What goes wrong is said where it is looked for, and mends itself when its cause is gone."""
+"""Check that trouble is reported where users look for it, and ends when its cause is gone."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def running(make_dev: Callable[..., Dev]) -> Dev:
 
 @pytest.fixture
 def dev(running: Dev) -> Iterator[Dev]:
-    """With every host free again afterwards."""
+    """Yield dev mode, and free every host afterwards."""
     yield running
     running.hardware("annotate", "bmh", "--all", f"{FAIL}-")
     running.user(NAMESPACE)("delete", "workloads", "--all", "--timeout=60s")

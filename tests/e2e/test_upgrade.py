@@ -1,5 +1,5 @@
-"""What the oldest version has stored: this one goes on with it. tests/e2e/stored/README.md says
-what is there."""
+"""Start this version on what the oldest version has stored. tests/e2e/stored/README.md describes
+the stored objects."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PHASES = {"hello": "Running", "reserved": "Bound", "unchecked": "Pending", "host
 
 @pytest.fixture(scope="module")
 def upgraded(make_dev: Callable[..., Dev]) -> Dev:
-    """Dev mode of this version, over the databases of the oldest one."""
+    """Start dev mode of this version over the databases of the oldest one."""
     dev = make_dev("--hosts", "5")
     dev.folder.mkdir(mode=0o700)
     for name in ("management", "hardware"):
@@ -64,7 +64,7 @@ def test_every_workload_keeps_its_machine_and_its_phase(upgraded: Dev) -> None:
     for name in ("host-2", "host-4"):
         found = hosts(upgraded)[name]
         assert found["status"]["provisioning"]["state"] == "provisioned"
-        # What was asked of the machine before is all that is asked of it now.
+        # The spec of the real host has not changed since the upgrade.
         assert found["metadata"]["generation"] == 4, name
 
 
@@ -76,9 +76,10 @@ def test_an_uncleaned_host_whose_mark_names_no_uid_is_nobodys(upgraded: Dev) -> 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_stored_object_can_be_read_and_written(upgraded: Dev, kind: str) -> None:
-    """Also what would be refused today: a value that an update leaves alone stays accepted."""
+    """Check also values that would be refused today: a value that an update leaves alone stays
+    accepted."""
     scope = () if kind in ("workloadclasses", "hosts") else ("-A",)
-    # A free host in the view takes nothing but a claim.
+    # A free host in the view accepts nothing but a claim.
     found = [item for item in items(upgraded.owner, kind, *scope) if kind != "baremetalhosts" or "consumerRef" in item["spec"]]
     assert found
     for item in found:
@@ -99,7 +100,7 @@ def test_what_stays_accepted_is_refused_in_a_new_object(upgraded: Dev) -> None:
 
 
 def test_what_waited_goes_on(upgraded: Dev) -> None:
-    """And everything can be given back."""
+    """Check that waiting Workloads continue, and that everything can be released."""
     upgraded.owner(
         "patch", "workload", "large", "-n", "tenant-b", "--type=merge", "-p", '{"spec": {"requirements": {"cpuCount": 1, "ram": null}}}'
     )

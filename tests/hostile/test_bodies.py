@@ -1,7 +1,7 @@
-"""Whatever is in a body, of any media type and for any verb: it costs no more than its size, and
-never holds the loop for long.
+"""Send all kinds of content in a body, of any media type and for any verb.
 
-All are dry runs: what is stored afterwards is no part of what a body costs.
+A body costs no more than its size, and never holds the loop for long. All requests are dry runs,
+because storing is not part of what a body costs.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def tenant(served: Served) -> Client:
 
 
 def body(kind: str, part: str, members: str, form: str) -> bytes:
-    """An object of the kind with more members in one of its parts; in YAML, something that JSON's
-    parser does not take."""
+    """Return an object of the kind with more members in one of its parts. As YAML it contains
+    something that a JSON parser refuses."""
     _, name, version = KINDS[kind]
     named = f'"name":"{"new" if form.startswith("create") else name}"'
     parts = {"metadata": named, "spec": '"online":false'} if kind not in ("Secret", "ConfigMap") else {"metadata": named}

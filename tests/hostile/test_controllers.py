@@ -1,8 +1,7 @@
-"""What tenants write is read by the controllers as well: their Secrets, selectors, labels and
-names.
+"""Let controllers read what tenants write: their Secrets, selectors, labels and names.
 
-Controllers are one loop for all tenants. Clusters are in memory; only the controllers' own steps
-are timed.
+Controllers share one loop for all tenants. The clusters are in memory, and only the controllers'
+own steps are timed.
 """
 
 from __future__ import annotations
@@ -101,8 +100,8 @@ def test_an_error_is_shown_at_a_cost_that_does_not_depend_on_its_length(text: st
 
 
 def hostile(api: Any) -> None:
-    """What a tenant's namespace may hold: stored by a server that had no limits yet, or written
-    into Secrets, which are not ours."""
+    """Put into the fake API what a tenant's namespace may hold. A server without limits may have
+    stored it, or it is in Secrets, which this project does not limit."""
     bomb = "l0: &l0 [a,a,a,a,a,a,a,a,a,a]\n" + "".join(f"l{n}: &l{n} [{','.join([f'*l{n - 1}'] * 10)}]\n" for n in range(1, 9))
     secrets = {
         "bomb": bomb,
@@ -129,7 +128,8 @@ def hostile(api: Any) -> None:
 
 
 def ours(handle: asyncio.Handle) -> bool:
-    """Whether it is a step of a task of the controllers: the clusters run in the same loop."""
+    """Return whether the handle is a step of the controllers' tasks: the clusters run in the same
+    loop."""
     task = getattr(handle._callback, "__self__", None)  # type: ignore[attr-defined]
     code = getattr(task.get_coro(), "cr_code", None) if isinstance(task, asyncio.Task) else None
     return code is not None and "/controllers/" in code.co_filename and "/tests/" not in code.co_filename
@@ -142,8 +142,8 @@ async def test_a_neighbours_workload_runs_beside_them() -> None:
             here.hardware.put(BMH, bmh(f"h{number}"))
         hostile(here.management)
         async with controllers(here):
-            # As cli/controllers does once it has started. The clusters in this process are no
-            # matter of the controllers' collector.
+            # cli/controllers does the same once it has started. The clusters in this process must
+            # not burden the controllers' garbage collector.
             gc.collect()
             gc.freeze()
             steps.watch(asyncio.get_running_loop())

@@ -1,5 +1,5 @@
-"""Requests that once stopped a server, or everybody who used it. Each by the name of what it
-did."""
+"""Repeat requests that once stopped a server, or everybody who used it. Each test is named after
+what its request did."""
 
 from __future__ import annotations
 
@@ -113,8 +113,8 @@ def test_expressions_that_are_too_many_are_not_stored(tenant: Client) -> None:
     ids=["a URL", "labels", "finalizers", "annotations"],
 )
 def test_objects_are_small(tenant: Client, spec: dict[str, object], metadata: dict[str, object]) -> None:
-    """What is large multiplies: with each revision of history, in each watch, and in the owner's
-    real host."""
+    """Check that objects are small. A large one multiplies: with each revision of history, in each
+    watch, and in the owner's real host."""
     answer = post(tenant, json.dumps({**KIND, "metadata": {"name": "x", **metadata}, "spec": spec}))
     assert answer.status in (413, 422)
     assert len(answer.body) < ANSWER

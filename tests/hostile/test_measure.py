@@ -1,5 +1,5 @@
-"""The measurements find what they are for: work in n², loops that are held, and memory that is
-kept."""
+"""Check that the measurements find their targets: work in n², loops that are held, and memory that
+is kept."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Memory comes back: what was refused, and what was only tried, leaves nothing behind, however
-often it is sent."""
+"""Check that memory is freed: refused requests and dry runs leave nothing behind, however often
+they are sent."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ def test_texts_that_are_all_different_are_not_kept(served: Served, tenant: Clien
 
 
 def test_objects_that_are_deleted_are_not_kept(served: Served, tenant: Client) -> None:
-    """What was stored is history for a while: its bytes are bounded, so a tenant that goes on does
-    not make it grow."""
+    """Store and delete large objects. They stay in the history for a while, whose bytes are
+    bounded, so a persistent tenant does not make it grow."""
     collection = KINDS["Secret"][0]
     value = DATA["a value"](600_000)
 

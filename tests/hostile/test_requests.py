@@ -1,5 +1,5 @@
-"""What a request has besides its body: selectors, other parameters, headers, tokens and paths, up
-to what an HTTP server takes at all."""
+"""Cover what a request has besides its body: selectors, other parameters, headers, tokens and
+paths, up to what an HTTP server accepts."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def tenant(served: Served) -> Client:
 @pytest.mark.parametrize("name", SELECTORS)
 def test_selectors(served: Served, tenant: Client, name: str, parameter: str, asked: str) -> None:
     method, path, query = ASKED[asked]
-    # Each watch that is let in lasts for a second: the sizes at the ends are enough.
+    # Each accepted watch lasts for a second: the sizes at the ends are enough.
     sizes = (SIZES[0], SIZES[-2]) if asked == "watch" else SIZES
     lasts = "&timeoutSeconds=1" if asked == "watch" else ""
     judge(served, tenant, lambda size: Request(method, f"{path}?{query}{lasts}&{parameter}={quote(SELECTORS[name](size))}"), sizes)
@@ -179,8 +179,8 @@ def test_many_headers(served: Served, tenant: Client, name: str) -> None:
 
 
 def test_tokens_that_are_not_good_cost_less_when_there_are_many(served: Served) -> None:
-    """What is unknown about an address is asked for some of its tokens only; the others are refused
-    as they come."""
+    """Send many bad tokens from one address. Only some of them are reviewed, and the others are
+    refused at once."""
     nobody = served.client(certificate=False)
     answers = [nobody.send("GET", WORKLOADS, headers={"Authorization": f"Bearer token-{number}"}).status for number in range(200)]
     assert set(answers) == {401, 429}

@@ -1,5 +1,5 @@
-"""The corpus of fuzzing, without a fuzzer: what was once interesting is read, or refused, in time.
-And targets find what they are for."""
+"""Run the fuzzing corpus without a fuzzer: every interesting input is read, or refused, in time.
+Check also that targets find planted faults."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CASES = [(target, path) for target in TARGETS for path in sorted((CORPUS / targe
 
 @pytest.fixture(scope="module", autouse=True)
 def server() -> Iterator[None]:
-    """What the target `write` makes on its first run is given back in the end."""
+    """Release what the target `write` creates on its first run."""
     yield
     writes().close()
     writes.cache_clear()

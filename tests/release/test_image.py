@@ -1,4 +1,4 @@
-"""The image: what is in it, and both Deployments of the manifests run out of it beside a real
+"""Check what the image contains, and run both Deployments of the manifests from it beside a real
 kube-apiserver."""
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ SBOM = "usr/share/metal3-workloads/sbom.cdx.json"
 
 
 def files(image: Image, folder: str = "") -> Iterator[Path]:
-    """The regular files of an image."""
+    """Return the regular files of an image."""
     for parent, _, names in os.walk(image.root / folder):
         yield from (path for name in names if (path := Path(parent, name)).is_file() and not path.is_symlink())
 
 
 def head(path: Path) -> bytes:
-    """The begin of a file, with the machine that an ELF file is for."""
+    """Return the beginning of a file, which for an ELF file names the machine."""
     with path.open("rb") as file:
         return file.read(20)
 
@@ -88,14 +88,14 @@ def test_its_labels_and_settings(images: dict[str, Image]) -> None:
 
 
 def deployments(kubectl: Path, folder: str) -> list[dict[str, Any]]:
-    """What an overlay installs."""
+    """Return what an overlay installs."""
     made = subprocess.run([kubectl, "kustomize", ROOT / "manifests" / folder], stdout=subprocess.PIPE, check=True).stdout
     return list(yaml.safe_load_all(made))
 
 
 @pytest.fixture(scope="module")
 def node(network: None, image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubelet]:
-    """A cluster with the overlay for SQLite, and both its pods running."""
+    """Start a cluster with the overlay for SQLite, and run both its pods."""
     folder = tmp_path_factory.mktemp("image") / "cluster"
     kubelet = None
     try:
@@ -129,7 +129,7 @@ def test_both_deployments_run_as_the_manifests_say(node: Kubelet) -> None:
 
 
 def pid(node: Kubelet, name: str) -> int:
-    """The container's first process, as the node sees it."""
+    """Return the pid of the container's first process, as the node sees it."""
     pod = node.pods[name]
     state = subprocess.run(["runc", "--root", str(pod.folder / "runc"), "state", name], stdout=subprocess.PIPE, check=True).stdout
     return int(json.loads(state)["pid"])
@@ -183,7 +183,7 @@ def test_a_restart_keeps_what_was_stored(node: Kubelet) -> None:
 
 
 def test_the_installation_over_etcd_runs_with_what_its_component_asks_for(node: Kubelet, release: Path) -> None:
-    """In the place of the one over SQLite, whose objects stay behind in its volume."""
+    """Replace the installation over SQLite, whose objects stay behind in its volume."""
     cluster = node.cluster
     pki = cluster.root / "pki"
     (endpoint,) = (url.removeprefix("https://") for url in cluster.description["etcd"]["endpoints"])

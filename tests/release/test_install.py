@@ -1,6 +1,6 @@
-"""The life of an installation from a release's files alone, as docs/installing.md tells it, on
-control planes that have nothing of the project: its commands are run as they are written. The tests
-build on each other, in this order."""
+"""Follow the life of an installation from a release's files alone, as docs/installing.md describes
+it, on control planes without anything of the project. Its commands run as they are written. The
+tests build on each other, in this order."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ COMMAND = re.compile(r"^ *\$ (.+)$", re.MULTILINE)
 
 
 def commands(title: str) -> list[str]:
-    """The commands of a section of the guide."""
+    """Return the commands of a section of the guide."""
     text = (ROOT / "docs" / "installing.md").read_text()
     found = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
     assert found is not None
@@ -40,15 +40,15 @@ def commands(title: str) -> list[str]:
 
 
 class Installation:
-    """A cluster, the node that runs its pods, and a folder with the release's files."""
+    """Hold a cluster, the node that runs its pods, and a folder with the release's files."""
 
     def __init__(self, cluster: Running, image: Image, files: Path) -> None:
         self.cluster, self.files = cluster, files
         self.node = Kubelet(cluster, image)
 
     def follow(self, title: str, happens: dict[str, Callable[[], None]]) -> None:
-        """Run a section's commands. `happens`: what a cluster with nodes would do after commands
-        that begin so."""
+        """Run a section's commands. `happens` maps the beginning of a command to what a cluster
+        with nodes would do after it."""
         for command in commands(title):
             self.run(command)
             for begin, then in happens.items():
@@ -56,7 +56,7 @@ class Installation:
                     then()
 
     def run(self, command: str) -> str:
-        """Run one command in the folder of the files."""
+        """Run one command in the folder of the files, and return its output."""
         environment = {
             "PATH": f"{self.cluster.tools}:{os.environ['PATH']}",
             "HOME": str(self.cluster.root),
@@ -69,28 +69,28 @@ class Installation:
         return done.stdout
 
     def start(self) -> None:
-        """What the Deployments' controller, the scheduler and kubelet do."""
+        """Run the pods, as the Deployment controller, kube-scheduler and the kubelet do."""
         for name in (SERVER, CONTROLLERS):
             self.node.run(SYSTEM, name)
 
     def stop(self) -> None:
-        """The same, for Deployments that are gone, or recreated."""
+        """Stop the pods, as these do for Deployments that are deleted or recreated."""
         for name in (CONTROLLERS, SERVER):
             self.node.stop(name)
 
     def replace(self) -> None:
-        """A rollout with the strategy Recreate."""
+        """Replace the pods, as a rollout with the strategy Recreate does."""
         self.stop()
         self.start()
 
     def kubectl(self, *arguments: str, stdin: Any = None) -> str:
-        """kubectl as the tenant."""
+        """Run kubectl as the tenant."""
         return self.cluster.kubectl(ADMIN, "--as", TENANT, "-n", TENANT, *arguments, stdin=stdin)
 
 
 @pytest.fixture(scope="module")
 def installation(network: None, image: Image, release: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """An installation that followed the guide."""
+    """Install as the guide says, and yield the installation."""
     folder = tmp_path_factory.mktemp("install")
     shutil.copytree(release, folder / "files")
     made = None
@@ -107,14 +107,14 @@ def installation(network: None, image: Image, release: Path, tmp_path_factory: p
 
 
 def simulated_bmo(cluster: Running) -> subprocess.Popen[bytes]:
-    """Who drives the hosts of the hardware cluster."""
+    """Start the process that drives the hosts of the hardware cluster."""
     program = Path(sys.executable).with_name("metal3-workloads")
     argv = [str(program), "simulate-bmo", "--kubeconfig", cluster.kubeconfig(OWNER), "--namespace", "metal3", "--speed", "0.05"]
     return Simulated(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 class Simulated(subprocess.Popen[bytes]):
-    """A process that ends with its block."""
+    """End the process with its block."""
 
     def __exit__(self, *error: object) -> None:
         self.terminate()
@@ -126,7 +126,7 @@ def bare_metal_hosts(installation: Installation) -> list[dict[str, Any]]:
 
 
 def versions(installation: Installation) -> dict[str, str]:
-    """The version of every object that says what runs on which machine."""
+    """Return the version of every object that says what runs on which machine."""
     items = [
         *installation.cluster.items(ADMIN, "workloads", "-A"),
         *installation.cluster.items(ADMIN, f"hosts.{GROUP}"),

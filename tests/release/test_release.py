@@ -1,4 +1,4 @@
-"""The files of a release: complete, checked, and of one version and image."""
+"""Check that a release's files are complete, have checksums, and are of one version and image."""
 
 from __future__ import annotations
 
