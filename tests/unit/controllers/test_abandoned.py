@@ -1,4 +1,4 @@
-"""Claims whose Workload is gone: how long they stay, and what the owner is told."""
+"""Cover claims whose Workload is gone: how long they stay, and what the owner reads."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""What one change of one real host sets in motion: so much, and no more, however many hosts there
-are. In reconciles and requests."""
+"""Bound what one change of one real host causes, in reconciles and requests, however many hosts
+there are."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CHANGES = 3
 
 @dataclass
 class Spy:
-    """Counts reconciles, by controller and key."""
+    """Count reconciles by controller and key."""
 
     made: list[Any] = field(default_factory=list)
     reconciles: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -50,8 +50,8 @@ class Spy:
         return counted
 
     def settled(self, here: World) -> bool:
-        """Whether the controllers have seen all Hosts and Workloads as they are, and have nothing
-        to do at once."""
+        """Return whether the controllers have seen all Hosts and Workloads as they are, and have
+        nothing to do at once."""
         cluster = next(made for made in self.made if isinstance(made, WorkloadController))._cluster
         seen = {obj["metadata"]["resourceVersion"] for informer in (cluster.hosts, cluster.workloads) for obj in informer.store}
         stored = {obj["metadata"]["resourceVersion"] for resource in (HOSTS, WORKLOADS) for obj in here.management.all(resource)}
@@ -67,7 +67,7 @@ def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
 
 @asynccontextmanager
 async def one_running_of(count: int, spy: Spy) -> AsyncIterator[World]:
-    """So many hosts, one of which runs the Workload "w"; nothing is left to do."""
+    """Start this many hosts, one of which runs the Workload "w"; nothing is left to do."""
     async with world() as here:
         for number in range(count):
             here.hardware.put(BMH, bmh(f"h{number:03}"))
@@ -80,7 +80,8 @@ async def one_running_of(count: int, spy: Spy) -> AsyncIterator[World]:
 
 
 async def change(here: World, spy: Spy, hostname: str) -> None:
-    """The real host is called so, and its Workload says so; all that follows is over."""
+    """Change the real host's name, and wait until its Workload shows it and all that follows is
+    over."""
     here.hardware.edit(BMH, here.claimed("w"), {"status": {"hardware": {"hostname": hostname}}}, "metal3")
     await eventually(lambda: hostname in [item["address"] for item in here.workload("w")["status"]["addresses"]])
     await eventually(lambda: spy.settled(here))
@@ -97,8 +98,8 @@ async def test_a_change_is_two_writes_however_many_hosts_there_are(count: int, s
         assert asked["PATCH hosts/status"] == CHANGES
         assert asked["PATCH workloads/status"] == CHANGES
         assert asked["PUT hosts/offers"] == asked["GET hosts"] == asked["GET workloads"] == 0
-        # Something may have been put off at the beginning, and be looked at once more by now; that
-        # does not follow from the changes.
+        # A key may have been delayed at the beginning, and be processed once more by now. The
+        # changes do not cause that.
         assert len([key for kind, key in seen if kind == "HostController"]) < 3, "not all hosts are looked at"
         assert seen.total() <= 6 * CHANGES
 

@@ -1,4 +1,4 @@
-"""When a host is no longer on its last tenant's account."""
+"""Check when a host no longer counts against its last tenant's quota."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which namespaces a class admits, and which class is the default."""
+"""Check which namespaces a class admits, and which class is the default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the controllers keep of the objects that they watch."""
+"""Check what the controllers keep of the objects that they watch."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Our own writers do not stand in each other's way: nothing that they write in an ordinary life of
-a Workload is a conflict."""
+"""Check that our own writers do not conflict: nothing that they write in an ordinary life of a
+Workload is refused as a conflict."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ async def all_have_address(here: World, address: str) -> None:
 
 
 async def lives(here: World) -> None:
-    """Workloads are made, installed, turned off and on, change at the source, and are deleted."""
+    """Create Workloads, install them, turn them off and on, change them at the source, and delete
+    them."""
     for name in names():
         here.management.put(WORKLOADS, workload(name))
     await all_are(here, "Running")
@@ -54,14 +55,14 @@ async def test_no_write_in_an_ordinary_life_is_a_conflict() -> None:
 
 
 def phases(api: FakeApi, name: str) -> list[str]:
-    """The phases that a watcher of the Workload has seen, one after the other."""
+    """Return the phases that a watcher of the Workload has seen, one after the other."""
     objects = [obj for _, _, (resource, _, of), obj in api.history if (resource, of) == (WORKLOADS, name)]
     seen = [str((obj.get("status") or {}).get("phase", "")) for obj in objects]
     return [phase for before, phase in zip([None, *seen], seen, strict=False) if phase != before]
 
 
 async def test_the_phases_of_an_installation_and_a_reboot_do_not_flap() -> None:
-    """As BMO reports it: the host is on while it is written to, off when that is done, and on again
+    """Report the host as BMO does: on while it is written to, off when that is done, and on again
     when the image boots."""
     async with world() as here:
         here.hardware.put(BMH, bmh("h0"))

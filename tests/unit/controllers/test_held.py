@@ -1,4 +1,5 @@
-"""Hosts whose source has them for somebody: where they are shown, and what is noted of them."""
+"""Cover hosts that their source holds for somebody: where they are shown, and what is recorded of
+them."""
 
 from __future__ import annotations
 

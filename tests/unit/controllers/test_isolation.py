@@ -1,5 +1,5 @@
-"""One class's cluster hangs: the other classes' Workloads, hosts and status go on as if nothing
-were."""
+"""Let one class's cluster hang: the other classes' Workloads, hosts and status continue
+unaffected."""
 
 from __future__ import annotations
 

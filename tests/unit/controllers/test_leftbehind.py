@@ -1,4 +1,5 @@
-"""What a Workload leaves behind where the owner has intervened: copied secrets, and a charge."""
+"""Check what a Workload leaves behind where the owner has intervened: copied secrets, and a
+charge."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ async def here() -> AsyncIterator[World]:
 
 
 async def install(here: World) -> str:
-    """A Workload with first-boot data runs. The name of its Host."""
+    """Run a Workload with first-boot data, and return the name of its Host."""
     here.management.put(SECRETS, secret("boot", "team-a", userData="#cloud-config"))
     here.management.put(WORKLOADS, workload("web", userData={"name": "boot"}))
     await eventually(lambda: here.phase("web") == "Running")

@@ -1,5 +1,5 @@
-"""Which marks as unhealthy outlive the claim: a few of each namespace and class, and those first
-that did already."""
+"""Check which marks as unhealthy outlive the claim: a few of each namespace and class, first those
+that already outlive theirs."""
 
 from __future__ import annotations
 

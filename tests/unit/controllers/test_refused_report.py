@@ -1,5 +1,5 @@
-"""A report that the server refuses freezes nothing: the host is not offered, and its Host says
-why."""
+"""Check that a report which the server refuses freezes nothing: the host is not offered, and its
+Host says why."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from tests.unit.controllers.fakeapi import Address, Failure, FakeApi, eventually
 
 
 async def refuse_models(api: FakeApi, request: Any, address: Address, body: Any) -> None:
-    """PATCH hosts/status, as a server does it that knows fewer CPUs than the real host has."""
+    """Refuse PATCH hosts/status as a server does that does not know the real host's CPU
+    architecture."""
     hardware = ((patched(api.get(HOSTS, address[2]), body)["status"].get("report") or {}).get("status") or {}).get("hardware") or {}
     if (hardware.get("cpu") or {}).get("arch") == "refused":
         raise Failure(422, "Invalid", "status.report.status.hardware.cpu.arch: Unsupported value")

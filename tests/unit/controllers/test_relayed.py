@@ -1,4 +1,4 @@
-"""Management clusters that pass hosts on, each a real API server with its controllers: chains,
+"""Pass hosts on between management clusters, each a real API server with its controllers: chains,
 loops, moves, and a cut link."""
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ async def gone(site: Site, name: str) -> bool:
 
 
 async def claimed_as_capm3_does(site: Site) -> None:
-    """A machine of Cluster API on the host, provisioned."""
+    """Provision a machine of Cluster API on the host."""
     await site.secret("boot", value="#cloud-config")
     await eventually(site.view)
     await site.patch_view({"metadata": {"labels": {"cluster.x-k8s.io/cluster-name": "c"}}, "spec": {"consumerRef": MACHINE}})
@@ -133,7 +133,7 @@ async def test_a_machine_moves_and_nothing_is_provisioned_again(hardware: Hardwa
     assert hardware.bmo.log == [("h1", IMAGE["url"])], "provisioned once"
     assert (await target.view())["spec"]["consumerRef"] == MACHINE
 
-    # the machine is back at its source, and says so
+    # The machine is back at its source, whose view shows it.
     await source.patch_view({"spec": {"consumerRef": MACHINE}})
 
     async def returned() -> Any:
@@ -147,8 +147,8 @@ async def test_a_machine_moves_and_nothing_is_provisioned_again(hardware: Hardwa
 
 
 async def test_a_machine_moves_on_once_more(maker: Sites, hardware: Hardware, source: Site, target: Site) -> None:
-    """Each cluster keeps the host for the next one; the last consumer's word reaches the
-    machine."""
+    """Check that each cluster keeps the host for the next one, and that the last consumer's changes
+    reach the machine."""
     edge = await maker.site("edge")
     await edge.relay(target.tenant())
     await claimed_as_capm3_does(source)
@@ -183,7 +183,7 @@ async def test_a_machine_moves_on_once_more(maker: Sites, hardware: Hardware, so
 
 
 async def test_a_target_that_is_lost_for_good(maker: Sites, hardware: Hardware, source: Site, target: Site) -> None:
-    """The claim is made the source's own again, and another target takes it over."""
+    """Return the claim to the source, and let another target take it over."""
     await claimed_as_capm3_does(source)
 
     async def taken_by(site: Site) -> Any:
@@ -205,7 +205,7 @@ async def test_a_target_that_is_lost_for_good(maker: Sites, hardware: Hardware, 
 
 
 async def test_killed_controllers_go_on_where_the_objects_say(maker: Sites, hardware: Hardware, source: Site, target: Site) -> None:
-    """What was asked for while nobody was at work, in either cluster."""
+    """Ask for changes while no controllers run in either cluster."""
     await claimed_as_capm3_does(source)
 
     async def shown() -> Any:
@@ -234,8 +234,8 @@ async def test_killed_controllers_go_on_where_the_objects_say(maker: Sites, hard
 
 
 async def test_a_consumer_that_vanishes_releases_nothing(hardware: Hardware, source: Site, target: Site) -> None:
-    """As in a move: the objects in the source go without a word to the host; the first word of
-    their successors may be to give it up."""
+    """Delete objects in the source as a move does, without changing the host. The first change by
+    their successors may be to release it."""
     await claimed_as_capm3_does(source)
 
     async def shown() -> Any:
@@ -299,7 +299,7 @@ async def test_what_is_asked_while_the_link_is_cut_happens_once_it_is_back(maker
 async def test_a_link_that_drops_everything_is_noticed(
     maker: Sites, hardware: Hardware, source: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Connections stay open and nothing comes through."""
+    """Keep connections open, but let nothing through."""
     monkeypatch.setattr(driver, "Informer", partial(Informer, stall_timeout=1.0))
     monkeypatch.setattr(driver, "Client", partial(Client, timeout=1.0))
     async with proxied(int(source.url.rsplit(":", 1)[1])) as proxy:
@@ -337,7 +337,8 @@ async def test_a_relay_that_points_to_itself(source: Site) -> None:
 
 
 async def test_two_relays_in_a_circle(maker: Sites, source: Site, target: Site) -> None:
-    """Through namespaces of other names, where every round would make hosts anew."""
+    """Relay through namespaces of different names, where every round would otherwise create new
+    hosts."""
     await target.namespace("other")
     await target.admin.patch(kinds.CLASSES, "relay", {"spec": {"allowedNamespaces": {"names": ["other"]}}})
 

@@ -1,5 +1,5 @@
-"""Two management clusters that relay the same hosts of a third: who is late, for its link was cut,
-gets another one by itself."""
+"""Let two management clusters relay the same hosts of a third. The one that is late, because its
+link was cut, gets another host by itself."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def through_a_proxy(source: Site) -> AbstractAsyncContextManager[Proxy]:
 
 
 async def late_for_its_host(maker: Sites, source: Site, proxy: Proxy, **spec: Any) -> tuple[Site, Site, str]:
-    """Two sites; the second has a Workload "late" on a host that the first took while the second's
-    link was cut. The host's name."""
+    """Create two sites; the second has a Workload "late" on a host that the first took while the
+    second's link was cut. Return the host's name with the sites."""
     first, second = await maker.site("first"), await maker.site("second")
     await first.relay(source.tenant())
     await second.relay(source.tenant(url=f"https://127.0.0.1:{proxy.port}"))

@@ -1,5 +1,5 @@
-"""Controllers that are started again, or take over from others, change nothing that was true: no
-write at all, in either cluster."""
+"""Check that controllers that restart, or take over from others, change nothing that was true: they
+write nothing in either cluster."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ RUNNING = ("web", "db")
 
 
 class Replica:
-    """One set of controllers. `made`: all of them."""
+    """Hold one set of controllers; `made` has all of them."""
 
     def __init__(self, made: list[Any]) -> None:
         self.made = made
 
     def has_nothing_to_do(self) -> bool:
-        """Whether every key was looked at, and every source read. Keys may wait for their time."""
+        """Return whether every key was processed, and every source read. Keys may wait for their
+        time."""
         classes = next(one for one in self.made if isinstance(one, ClassController))
         sources = classes._sources
         ready = sources.names() and not any(sources.problem(name) for name in sources.names())
@@ -37,7 +38,7 @@ class Replica:
 
 @asynccontextmanager
 async def replica(here: World) -> AsyncIterator[Replica]:
-    """Controllers that were just started."""
+    """Start controllers."""
     async with Client(here.management.kubeconfig) as client:
         manager, _, sources = compose(client)
         made = [run.__self__ for run in manager._runnables if hasattr(run, "__self__")]
@@ -52,8 +53,8 @@ async def replica(here: World) -> AsyncIterator[Replica]:
 
 
 async def fleet(here: World) -> None:
-    """Workloads that run, one that is stopped, one that waits for a host, one whose release hangs;
-    a second class of the same hosts."""
+    """Create Workloads that run, one that is stopped, one that waits for a host, and one whose
+    release hangs. A second class has the same hosts."""
     for number in range(4):
         here.hardware.put(BMH, bmh(f"h{number}"))
     second = workload_class()
@@ -76,7 +77,7 @@ async def fleet(here: World) -> None:
 
 
 async def quiet(here: World) -> None:
-    """Nothing is written for longer than anything is put off."""
+    """Wait until nothing was written for longer than any delay of the controllers."""
     revision = -1
     while revision != here.management.revision + here.hardware.revision:
         revision = here.management.revision + here.hardware.revision
@@ -84,7 +85,7 @@ async def quiet(here: World) -> None:
 
 
 def refuse(times: int) -> Callable[[str, str], Failure | None]:
-    """A source that cannot be read so many times."""
+    """Return a rule that fails this many reads of the source."""
     left = [times]
 
     def fail(verb: str, path: str) -> Failure | None:
@@ -97,7 +98,7 @@ def refuse(times: int) -> Callable[[str, str], Failure | None]:
 
 
 def written(api: FakeApi, since: int) -> list[tuple[str, str]]:
-    """What was written since that revision, events of Workloads included."""
+    """Return what was written since that revision, events of Workloads included."""
     return [(address[0], address[2]) for revision, _, address, _ in api.history if revision > since]
 
 
@@ -114,7 +115,7 @@ async def test_a_fleet_sees_no_write_when_its_controllers_are_started_again(time
                 assert here.hardware.requests["GET baremetalhosts"] > times
         assert written(here.management, before[0]) == []
         assert written(here.hardware, before[1]) == []
-        # And they work: what is asked for is done.
+        # The controllers also work: they carry out what is asked for.
         here.bmo.hold = False
         async with replica(here):
             here.management.edit(WORKLOADS, "web", {"spec": {"online": False}}, "team-a")

@@ -1,5 +1,5 @@
-"""What controllers do for a Workload does not grow with the number of hosts. In requests, not in
-seconds."""
+"""Check that what controllers do for a Workload does not grow with the number of hosts. This is
+counted in requests, not in seconds."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ WANTED = 8
 
 
 async def requests(count: int) -> Counter[str]:
-    """What is asked of the management cluster from the first Workload's creation until all run,
-    with so many hosts."""
+    """Count the requests to the management cluster from the first Workload's creation until all
+    run, with this many hosts."""
     async with world() as here:
         for number in range(count):
             here.hardware.put(BMH, bmh(f"h{number}"))
@@ -41,8 +41,8 @@ async def requests(count: int) -> Counter[str]:
 async def test_the_requests_for_a_workload_do_not_grow_with_the_number_of_hosts() -> None:
     few, many = await requests(10), await requests(80)
     assert few["POST workloads/binding"] == many["POST workloads/binding"] == WANTED
-    # How often a status is written depends on what was seen together; hosts that nobody took have
-    # no part in it.
+    # The number of status writes depends on which changes were seen together. Hosts that nobody
+    # took have no part in it.
     assert many.total() <= 1.5 * few.total()
     assert many["PUT hosts/offers"] <= WANTED
 
@@ -66,7 +66,8 @@ async def test_binding_goes_first_but_not_for_ever(monkeypatch: pytest.MonkeyPat
 
 
 async def test_a_tenant_with_thousands_of_workloads_is_one_among_others(client: Client) -> None:
-    """Also one that has a class to itself, and changes all of its Workloads again and again."""
+    """Check also a tenant that has a class to itself, and changes all of its Workloads again and
+    again."""
     manager, _, _ = compose(client)
     made = {type(run.__self__): run.__self__ for run in manager._runnables if hasattr(run, "__self__")}
     for kind in (Scheduler, WorkloadController, ConsumerController):

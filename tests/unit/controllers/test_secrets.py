@@ -1,5 +1,5 @@
-"""Which secrets the controllers ask for, what they notice of them, and what they say where they may
-not."""
+"""Check which secrets the controllers request, which changes they notice, and what they report
+where they have no access."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ async def here() -> AsyncIterator[World]:
 
 
 def asked_of(api: FakeApi) -> list[str]:
-    """The requests about secrets that the API gets from now on: "VERB namespace/name"."""
+    """Return a list that collects the API's requests about secrets from now on, as "VERB
+    namespace/name"."""
     asked: list[str] = []
     handle = api._dispatch
 
@@ -114,7 +115,7 @@ async def test_secrets_of_a_namespace_that_no_class_admits_any_more_are_left_alo
 
 
 def current(class_: dict[str, Any]) -> bool:
-    """Whether its provider runs with the class as it is now."""
+    """Return whether the class's provider runs with the class as it is now."""
     return bool(class_["status"]["observedGeneration"] == class_["metadata"]["generation"])
 
 
@@ -140,7 +141,7 @@ async def test_a_secret_that_the_class_does_not_let_pass_is_not_sent_until_it_do
 async def following(
     api: FakeApi, named: set[str], owners: set[str] | None = None, **bounds: int
 ) -> AsyncIterator[tuple[Secrets, list[str]]]:
-    """Secrets of which those in `named` are named by Workloads, and the keys that it has told as
+    """Yield Secrets of which Workloads name those in `named`, and the keys that it has reported as
     changed."""
     told: list[str] = []
     async with Client(api.kubeconfig) as client:

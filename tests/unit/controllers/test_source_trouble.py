@@ -1,6 +1,5 @@
-"""Sources in trouble, real hosts and relayed ones alike: what the class's owner and the tenant are
-told, that nothing is lost or done twice meanwhile, and that it ends by itself when its cause
-does."""
+"""Cover sources in trouble, real hosts and relayed ones alike. Check what the class's owner and the
+tenant read, that nothing is lost or done twice, and that trouble ends with its cause."""
 
 from __future__ import annotations
 
@@ -56,7 +55,7 @@ def class_condition(here: World, type_: str = "Connected", name: str = "metal") 
 
 
 def follow(here: World, config: dict[str, Any]) -> None:
-    """Gives the class these credentials."""
+    """Give the class these credentials."""
     here.management.put(SECRETS, secret("hardware", "system", kubeconfig=orjson.dumps(config).decode()))
 
 
@@ -119,7 +118,7 @@ async def test_a_source_that_hangs(here: World, monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_credentials_that_expire_and_are_renewed(here: World) -> None:
-    """Without a restart, and also while somebody waits for a host."""
+    """Renew expired credentials without a restart, and also while somebody waits for a host."""
     here.hardware.tokens = {"token-canary"}
     async with controllers(here):
         await runs(here)
@@ -135,8 +134,8 @@ async def test_credentials_that_expire_and_are_renewed(here: World) -> None:
 
 
 async def test_parameters_that_lead_elsewhere_while_in_use(here: World) -> None:
-    """The host is not seen any more, and nothing is done to it; with the old parameters all is as
-    it was."""
+    """Point the parameters elsewhere: the host is not seen any more, and nothing is done to it.
+    With the old parameters everything is as it was."""
     async with controllers(here):
         await runs(here)
         taken = here.claimed("web")
@@ -165,7 +164,8 @@ async def test_credentials_of_another_cluster_while_in_use(here: World) -> None:
 
 
 async def test_two_classes_over_the_same_hosts(here: World) -> None:
-    """The first has them; who asks the second is told, and so is its owner."""
+    """Check that the first class keeps the hosts. A tenant of the second class, and its owner, read
+    why."""
     async with controllers(here):
         await eventually(lambda: len(here.management.all(HOSTS)) == 2)
         second = copy.deepcopy(here.management.get(CLASSES, "metal"))
@@ -177,7 +177,8 @@ async def test_two_classes_over_the_same_hosts(here: World) -> None:
         await eventually(lambda: here.phase("web") == "Running")
         await eventually(lambda: here.condition("other", "Bound")["status"] == "False")
         assert here.condition("other", "Bound")["reason"] == "NoHosts"
-        # What nobody has goes to the second one with the first one's parameters.
+        # With the first class's parameters changed, the second class gets the hosts that nobody has
+        # claimed.
         here.management.edit(CLASSES, "metal", {"spec": {"hostSelector": {"matchLabels": {"none": "such"}}}})
         await eventually(lambda: here.phase("other") == "Running")
         assert here.phase("web") == "Running"
@@ -186,7 +187,7 @@ async def test_two_classes_over_the_same_hosts(here: World) -> None:
 
 @pytest.mark.parametrize("when", ["1970-01-01T00:00:00Z", "2999-01-01T00:00:00Z"])
 async def test_clocks_that_do_not_agree(here: World, when: str) -> None:
-    """Nobody's clock is compared with another one's."""
+    """Check that no clock is compared with another one."""
     for name in ("h1", "h2"):
         history = {"provision": {"start": when, "end": when}}
         patch = {"metadata": {"creationTimestamp": when}, "status": {"lastUpdated": when, "operationHistory": history}}

@@ -1,4 +1,4 @@
-"""All controllers at work between two clusters in memory: what a tenant and an owner see."""
+"""Run all controllers between two clusters in memory, and check what a tenant and an owner see."""
 
 from __future__ import annotations
 
@@ -376,7 +376,7 @@ async def test_a_mark_made_just_before_the_release_is_not_lost(here: World) -> N
         here.management.put(WORKLOADS, workload("web"))
         await eventually(lambda: here.phase("web") == "Running")
         name = host_name(here.host("h1")["metadata"]["uid"])
-    # Nobody is there to pass it on before the Workload is deleted.
+    # No controller runs that could pass it on before the Workload is deleted.
     here.management.edit(HOSTS, name, {"spec": {"view": {"annotations": {"capm3.metal3.io/unhealthy": ""}}}})
     here.request_deletion("web")
     async with controllers(here):
@@ -503,8 +503,8 @@ async def test_many_at_once_get_distinct_hosts_and_no_bind_is_wasted(here: World
 
 @pytest.mark.parametrize("moment", range(0, 60, 7))
 async def test_killed_anywhere_it_goes_on(here: World, moment: int) -> None:
-    """Controllers are stopped after so many requests, and others take over, in both directions of a
-    life."""
+    """Stop the controllers after a number of requests, and let others take over, in both directions
+    of a life."""
     here.management.put(SECRETS, secret("boot", "team-a", userData="x"))
     here.management.put(WORKLOADS, workload("web", userData={"name": "boot"}))
 
@@ -571,7 +571,7 @@ async def test_of_two_classes_that_see_the_same_hosts_the_first_keeps_them(here:
 
 
 def removable(here: World) -> str:
-    """What the class says about its deletion."""
+    """Return what the class says about its deletion."""
     conditions = here.management.get(CLASSES, "metal")["status"]["conditions"]
     return next((str(item["message"]) for item in conditions if item["type"] == "Removable"), "")
 
@@ -673,7 +673,7 @@ async def test_what_the_class_allows_no_longer_is_not_written_to_the_host(here: 
 
 
 async def test_a_workload_deleted_before_its_host_was_seen_is_still_released(here: World) -> None:
-    """The Host's event is late: the finalizer must not go while the claim stands."""
+    """Delay the Host's event: the finalizer must not be removed while the claim stands."""
     async with controllers(here):
         await eventually(lambda: here.management.all(HOSTS)[0]["spec"].get("offers"))
         here.management.fail = lambda verb, path: Failure(503, "ServiceUnavailable") if verb == "WATCH" and "/hosts" in path else None
@@ -704,8 +704,8 @@ async def test_a_host_taken_back_by_the_owner_is_lost_and_an_orphan(here: World)
 
 
 async def test_a_host_taken_back_is_left_alone_also_before_that_is_seen_of_it(here: World) -> None:
-    """The Host's event is later than the Workload's: what is still known of the claim must neither
-    be reported nor be released."""
+    """Deliver the Host's event after the Workload's. What is still known of the claim must be
+    neither reported nor released."""
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web"))
         await eventually(lambda: here.phase("web") == "Running")
@@ -755,8 +755,8 @@ async def test_a_misspelt_class_is_corrected_in_place(here: World) -> None:
 
 
 async def test_a_binding_that_meets_a_changed_spec_takes_no_host_and_keeps_none_from_others(here: World) -> None:
-    """The spec changes while the binding is on its way: the only host is not bound by what was
-    asked for before, and stays to be had."""
+    """Change the spec while the binding is on its way. The only host is not bound for the old spec,
+    and stays available."""
     bindings: list[int] = []
 
     async def late(api: FakeApi, request: web.Request, address: Address, body: dict[str, Any]) -> dict[str, Any]:

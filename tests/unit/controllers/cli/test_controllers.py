@@ -1,4 +1,4 @@
-"""`metal3-workloads controllers`: what it says when it cannot begin."""
+"""Check what `metal3-workloads controllers` says when it cannot start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`metal3-workloads move`: what it says when it cannot begin."""
+"""Check what `metal3-workloads move` says when it cannot start."""
 
 from __future__ import annotations
 

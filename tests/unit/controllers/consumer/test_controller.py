@@ -1,5 +1,5 @@
-"""A claim through the view whose consumer is gone says so, to its tenant and to the owner, and is
-left as it is."""
+"""Check that a claim through the view whose consumer is gone says so to its tenant and the owner,
+and is left as it is."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ async def test_a_consumer_that_vanishes_is_named_and_nothing_is_released(here: W
 
 
 async def test_a_consumer_in_another_cluster_is_not_missed(here: World) -> None:
-    """Moved away, the claim names the Workload that has the host there."""
+    """Move the claim away, so that it names the Workload that has the host in the other cluster."""
     async with controllers(here):
         here.management.put(WORKLOADS, claimed())
         await eventually(lambda: said(here) == "ConsumerGone")

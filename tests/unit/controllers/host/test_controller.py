@@ -1,4 +1,4 @@
-"""The status of a Host, as its provider reports the machine."""
+"""Cover the status of a Host, as its provider reports the machine."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Workloads that move between real API servers, there and back, killed after every write; their
-machine is provisioned once."""
+"""Move Workloads between real API servers, there and back, with the command killed after every
+write. Their machine is provisioned once."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ OWNED = {"kind": "Metal3Machine", "name": "m", "namespace": NAMESPACE, "apiVersi
 
 
 class Killed(Exception):
-    """The command was killed."""
+    """Signal that the command was killed."""
 
 
 class MortalClient(Client):
-    """Dies after so many writes, as many as are left in `lives` over all clients."""
+    """Kill the command after the number of writes that `lives` counts down for all clients
+    together."""
 
     lives: list[int]
 
@@ -52,7 +53,7 @@ async def world(folder: Path) -> AsyncIterator[tuple[Hardware, Site, Site, Sites
 
 
 async def move(source: Site, target: Site, *, lives: int = 0, said: list[str] | None = None, **options: Any) -> Summary:
-    """Runs the command once."""
+    """Run the command once."""
     left = [lives]
     clients = [MortalClient(site.config("admin", "system:masters")) for site in (source, target)]
     for client in clients:

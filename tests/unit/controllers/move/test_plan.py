@@ -1,4 +1,4 @@
-"""What moves, and as what."""
+"""Check what a move takes along, and in which form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which free hosts are offered to which namespaces."""
+"""Check which free hosts are offered to which namespaces."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts of tenants are read at a bounded cost, and mean what YAML means otherwise."""
+"""Check that texts of tenants are read at a bounded cost, and otherwise mean what YAML means."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def _cost(text: bytes, match: str = "values") -> float:
 
 
 def test_keys_that_collide_cost_what_others_cost() -> None:
-    """All multiples of 2**61 - 1 have the same hash."""
+    """Use keys that are multiples of 2**61 - 1, and thus have the same hash."""
 
     def keys(step: int) -> bytes:
         return b"\n".join(b"%d: 1" % (number * step) for number in range(VALUES // 2 - 1))

@@ -1,4 +1,4 @@
-"""Conditions, and when they changed."""
+"""Cover conditions, and when they changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Controllers, managers and events."""
+"""Cover controllers, managers and events."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ async def test_requeue_after() -> None:
 
 
 class Working:
-    """A runnable that fails when told to."""
+    """Run until it is made to fail."""
 
     def __init__(self) -> None:
         self.fail = asyncio.Event()

@@ -1,5 +1,5 @@
-"""Each event is a line of the log, whatever its message holds, and the log alone says what is the
-owner's."""
+"""Check that each event is a line of the log, whatever its message contains. Only the log says what
+is the owner's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Leadership by Lease, and its fence: who does not lead any more writes nothing."""
+"""Cover leadership by Lease, and its fence: a replica that no longer leads writes nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LEASES = "apis/coordination.k8s.io/v1/leases"
 
 
 class Leading:
-    """What is led: counts who is at it."""
+    """Count how many run at once under leadership."""
 
     def __init__(self) -> None:
         self.now, self.most = 0, 0
@@ -45,7 +45,7 @@ async def test_one_leads_at_a_time_and_hands_over(api: FakeApi, client: Client) 
     await eventually(lambda: leading.now == 1)
     second = asyncio.ensure_future(elector(client).run(leading.run))
     before = api.requests["GET leases"]
-    # Each asks in turn: several of these are the second one's.
+    # Both replicas ask in turn, so several of these requests are the second one's.
     await eventually(lambda: api.requests["GET leases"] >= before + 10)
     assert leading.now == 1
     first.cancel()
@@ -106,7 +106,7 @@ def thing(name: str) -> dict[str, object]:
 
 
 async def test_a_leader_writes_and_reads_until_its_time_is_over(api: FakeApi, client: Client) -> None:
-    """The clock leaps, as it does for a process that was frozen."""
+    """Let the clock leap, as it does for a process that was frozen."""
     mine, leap = elector(client), asyncio.Event()
     refused: list[Exception] = []
 
@@ -134,8 +134,8 @@ async def test_a_leader_writes_and_reads_until_its_time_is_over(api: FakeApi, cl
 
 
 async def test_the_fence_is_looked_at_last_of_all(api: FakeApi, client: Client) -> None:
-    """Frozen after the request was made, but before it was sent: while it waited for a connection,
-    for example."""
+    """Freeze the process after the request was made but before it was sent, for example while it
+    waited for a connection."""
     looks: list[float] = []
 
     def clock() -> float:

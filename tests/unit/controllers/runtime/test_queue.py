@@ -1,4 +1,4 @@
-"""The work queue's promises, on a clock of our own."""
+"""Check the work queue's guarantees, on a clock of our own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The free hosts of each class, and why the others are not free."""
+"""Cover the free hosts of each class, and why the others are not free."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_free_hosts_and_assumptions() -> None:
     assert free.best("metal", want) is None
     assert free.reasons("metal", want) == {}
     assert free.version("metal") != before
-    # A late event from before the bind does not free it.
+    # A late event from before the binding does not free the host.
     assert free.update(host("h1"), {**host("h1"), "metadata": {"name": "h1", "resourceVersion": "2"}}) is None
     assert free.best("metal", want) is None
     free.forget("h1")

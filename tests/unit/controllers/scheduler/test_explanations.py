@@ -1,4 +1,4 @@
-"""Explanations are counted once, and again when hosts have changed."""
+"""Check that explanations are computed once, and again when hosts have changed."""
 
 from __future__ import annotations
 

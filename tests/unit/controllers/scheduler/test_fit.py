@@ -1,5 +1,5 @@
-"""Best fit: never a host that will not do, never a bigger one than needed, and the same answer each
-time."""
+"""Check best fit: never a host that does not fit, never a larger one than needed, and the same
+answer each time."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ wants = st.builds(
 
 
 def satisfies(host: Candidate, want: Needs) -> bool:
-    """The requirements, said another way."""
+    """Return whether the host satisfies the requirements, expressed in another way."""
     gpu, zone = host.labels.get("nvidia.com/gpu", "0"), host.labels.get("zone")
     selector = want.selector or {}
     return (
@@ -81,14 +81,14 @@ def satisfies(host: Candidate, want: Needs) -> bool:
 
 
 def rank(host: Candidate, want: Needs) -> tuple[bool, float, tuple[bool, str]]:
-    """The order of the hosts that fit, the best first: in the wanted failure domain, with the least
-    capacity, next on the ring."""
+    """Return the rank of a host that fits, the lowest first: in the wanted failure domain, with the
+    least capacity, next on the ring."""
     elsewhere = bool(want.failure_domain) and host.labels.get(FAILURE_DOMAIN) != want.failure_domain
     return elsewhere, capacity(host, want), ring_order(hash_seed(want.seed), host.name)
 
 
 def plain_best(hosts: list[Candidate], want: Needs) -> Candidate | None:
-    """Best fit as it is defined: of all that fit, the one of least rank."""
+    """Choose best fit by its definition: of all hosts that fit, the one of least rank."""
     return min((host for host in hosts if unfit_reason(host, want) is None), key=lambda host: rank(host, want), default=None)
 
 
@@ -143,8 +143,8 @@ def test_the_index_finds_the_best_fit_whatever_comes_and_goes(hosts: list[Candid
 
 
 def test_choosing_does_not_look_at_more_when_there_are_more_hosts() -> None:
-    """Of 8 sizes of hosts, each in one of 4 racks and with a name of its own: what is looked at
-    depends on neither's number."""
+    """Use 8 sizes of hosts, each in one of 4 racks and with its own name. The number looked at
+    depends neither on racks nor on names."""
 
     def scanned(count: int) -> int:
         index = index_of(

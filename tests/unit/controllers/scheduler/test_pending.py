@@ -1,4 +1,4 @@
-"""The Workloads that wait for a host."""
+"""Cover the Workloads that wait for a host."""
 
 from __future__ import annotations
 

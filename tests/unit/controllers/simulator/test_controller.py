@@ -1,4 +1,4 @@
-"""The simulated operator over HTTP, against the hardware endpoint of dev mode."""
+"""Run the simulated operator over HTTP, against the hardware endpoint of dev mode."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ EVENTS = Resource("", "v1", "events", "Event")
 
 
 class Hardware:
-    """The endpoint, as the owner of the hardware and as the operator."""
+    """Reach the endpoint as the owner of the hardware and as the operator."""
 
     def __init__(self, endpoint: Endpoint, owner: Client, operator: Client) -> None:
         self.endpoint, self.owner, self.operator = endpoint, owner, operator
 
     @asynccontextmanager
     async def simulated(self, speed: float = 0.01) -> AsyncIterator[Simulator]:
-        """With an operator at work."""
+        """Run a simulated operator, and yield it."""
         simulator = Simulator(self.operator, Settings().scaled(speed), namespace=NAMESPACE)
         task = asyncio.create_task(simulator.run())
         try:
@@ -46,14 +46,14 @@ class Hardware:
             await asyncio.gather(task, return_exceptions=True)
 
     async def change(self, **spec: Any) -> None:
-        """What a consumer writes into host-0."""
+        """Write into host-0 as a consumer does."""
         await self.owner.patch(HOSTS, "host-0", {"spec": spec}, NAMESPACE)
 
     async def annotate(self, **annotations: str | None) -> None:
         await self.owner.patch(HOSTS, "host-0", {"metadata": {"annotations": annotations}}, NAMESPACE)
 
     async def until(self, check: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-        """host-0 once it is so."""
+        """Return host-0 once the condition holds."""
         found = await self.owner.get(HOSTS, "host-0", NAMESPACE)
         version = found["metadata"]["resourceVersion"]
         async with asyncio.timeout(20):
@@ -70,7 +70,7 @@ class Hardware:
 
 @pytest.fixture
 async def hardware(tmp_path: Path) -> AsyncIterator[Hardware]:
-    """With one host that nobody has looked at yet."""
+    """Create one host that nobody has inspected yet."""
     authority = Authority.create("test")
     endpoint = hardware_endpoint(tmp_path / "db", authority, 0)
     async with endpoint.app as app:
@@ -100,7 +100,7 @@ async def test_a_host_is_taken_through_its_life_with_the_operators_rights_only(h
 
 
 async def test_stopped_at_every_write_it_goes_on(hardware: Hardware) -> None:
-    """One write by each operator, at least: then the next one takes over, knowing nothing."""
+    """Stop each operator after at least one write; the next one takes over without any memory."""
     for _ in range(60):
         before = await hardware.owner.get(HOSTS, "host-0", NAMESPACE)
         if _state(before) == "available":
@@ -149,7 +149,8 @@ async def test_failures_are_told_in_events(hardware: Hardware) -> None:
 
 
 async def test_what_is_no_host_is_left_alone(hardware: Hardware) -> None:
-    """What a newer version, or a hand, may have written stops this host and no other."""
+    """Check that an object which a newer version or a manual edit may have written stops this host
+    and no other."""
     strange = {"metadata": {"name": "strange", "namespace": NAMESPACE, "resourceVersion": "1", "uid": "x"}, "spec": {"bmc": 5}}
     simulator = Simulator(hardware.operator, Settings().scaled(0.01), namespace=NAMESPACE)
     hosts = simulator.manager.informers[0]

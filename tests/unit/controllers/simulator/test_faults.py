@@ -1,4 +1,4 @@
-"""Failures on demand, and what becomes of a host that fails."""
+"""Cause failures on demand, and check what becomes of a host that fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What inspection finds."""
+"""Check what inspection finds."""
 
 from __future__ import annotations
 

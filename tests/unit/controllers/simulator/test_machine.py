@@ -1,4 +1,4 @@
-"""The life of a host: every state and way between them, as BMO goes them."""
+"""Follow the life of a host: every state and every transition between states, as in BMO."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Power and reboots."""
+"""Cover power and reboots."""
 
 from __future__ import annotations
 

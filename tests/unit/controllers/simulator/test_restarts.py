@@ -1,5 +1,5 @@
-"""Killed anywhere: whatever happens in whatever order, a host ends where its spec wants it, with
-everything in memory lost."""
+"""Kill the simulator anywhere: in whatever order things happen, a host ends where its spec wants
+it, with everything in memory lost."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_it_ends_where_the_spec_wants_it(plan: list[tuple[tuple[str, Any], float
     assert status.powered_on == spec.online
     running = status.provisioning.image.url if status.provisioning.image else None
     assert running == (spec.image.url if spec.image is not None and runs else None)
-    # Elsewhere a reboot that nobody forces waits until it can be had.
+    # In other states a reboot that nobody forces waits until it is possible.
     assert life.state == "available" or "reboot.metal3.io" not in (life.host.metadata.annotations or {})
 
 

@@ -1,4 +1,4 @@
-"""Which secrets are passed on to machines."""
+"""Check which secrets are passed on to machines."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Another host for who was late: only where nobody named the host and nothing was written to it,
-and whenever the controllers die."""
+"""Find another host for a Workload that was late, only where nobody named the host and nothing was
+written to it. This holds whenever the controllers die."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ THIEF = {"kind": "Metal3Machine", "apiVersion": "infrastructure.cluster.x-k8s.io
 
 
 class Late(World):
-    """The first host that is chosen is somebody else's at that very moment."""
+    """Give the first chosen host to somebody else at the very moment of the choice."""
 
     taken = ""
 

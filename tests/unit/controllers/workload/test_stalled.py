@@ -1,4 +1,5 @@
-"""What ends a wait (Stalled), and what Ready repeats: everybody's tools read no other condition."""
+"""Check what ends a wait (Stalled), and what Ready repeats, because common tools read no other
+condition."""
 
 from __future__ import annotations
 

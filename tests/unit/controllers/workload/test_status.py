@@ -1,4 +1,4 @@
-"""A Workload's status, case by case, and what holds in all of them."""
+"""Check a Workload's status, case by case, and what holds in all cases."""
 
 from __future__ import annotations
 
@@ -167,7 +167,8 @@ def test_in_every_case(case: Any) -> None:
     if status["phase"] == "Running":
         assert seen["poweredOn"] or (phase == "Running" and online), "a reboot is no stop"
         assert seen["provisioning"]["state"] == "provisioned"
-    # Said twice, it writes nothing: no two controllers, and no resync, fight over timestamps.
+    # The same status twice causes no write: neither two controllers nor a resync compete over
+    # timestamps.
     written = {**wl, "status": {**(wl.get("status") or {}), **{key: value for key, value in status.items() if value is not None}}}
     again = bound_status(written, BOUND, synchronized, seen, empty=empty, now="t2")
     settled = {**written, "status": {**written["status"], **{key: value for key, value in again.items() if value is not None}}}

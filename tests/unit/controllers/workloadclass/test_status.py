@@ -1,4 +1,4 @@
-"""How many hosts a class has."""
+"""Check how many hosts a class has."""
 
 from __future__ import annotations
 

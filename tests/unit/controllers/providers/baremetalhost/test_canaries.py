@@ -1,4 +1,5 @@
-"""A canary in every field of a BareMetalHost as BMO has it: those that get out are listed here."""
+"""Put a canary into every field of a BareMetalHost as BMO has it, and list the fields that tenants
+can see."""
 
 from __future__ import annotations
 
@@ -49,7 +50,7 @@ NEVER = ("status.hardware.nics.lldp", "status.provisioning.image.ociAuthSecretNa
 
 
 def filled(schema: dict[str, Any], path: str = "") -> Any:
-    """A value with canaries for all strings, which name their field."""
+    """Return a value with canaries for all strings, which name their field."""
     match schema.get("type"):
         case "object" if "properties" in schema:
             return {name: filled(inner, f"{path}.{name}".lstrip(".")) for name, inner in schema["properties"].items()}
@@ -66,7 +67,7 @@ def filled(schema: dict[str, Any], path: str = "") -> Any:
 
 
 def everything() -> dict[str, Any]:
-    """A claimed host with a canary in each field."""
+    """Return a claimed host with a canary in each field."""
     (definition,) = [found for found in yaml.safe_load_all(CRD.read_text()) if found["kind"] == "CustomResourceDefinition"]
     properties = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
     made = {part: filled(properties[part], part) for part in ("spec", "status")}
@@ -81,7 +82,7 @@ def everything() -> dict[str, Any]:
 
 
 def strings(value: Any) -> Iterator[str]:
-    """All strings in it."""
+    """Yield all strings in the value."""
     if isinstance(value, dict):
         for inner in value.values():
             yield from strings(inner)
@@ -93,7 +94,7 @@ def strings(value: Any) -> Iterator[str]:
 
 
 def sightings(value: Any) -> set[str]:
-    """The fields whose canaries are in it."""
+    """Return the fields whose canaries are in the value."""
     return {part.partition(";")[0] for text in strings(value) for part in text.split("canary=")[1:]}
 
 

@@ -1,4 +1,5 @@
-"""Copied first-boot secrets: what BMO reads, and who the host is to its tenant."""
+"""Cover copied first-boot secrets: what BMO reads, and which identity the host has for its
+tenant."""
 
 from __future__ import annotations
 

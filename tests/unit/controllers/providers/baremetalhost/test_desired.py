@@ -1,5 +1,5 @@
-"""Merge patches for real hosts: applied, they make it so; applied again, they are empty; what is
-not ours stays."""
+"""Check merge patches for real hosts. Applied, they give the desired state; applied again, they are
+empty; fields of others stay."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_a_reboot_is_passed_once_and_taken_back() -> None:
     want = desired(made(), {}, wanted, cleaning="metadata")
     current = merge_patch(host(), claimed_patch(host(), want))
     assert consumed_annotations(current, wanted) == ()
-    # BMO has done it
+    # BMO has applied the patch.
     current = merge_patch(current, {"metadata": {"annotations": {"reboot.metal3.io": None}}})
     assert claimed_patch(current, want) == {}
     assert consumed_annotations(current, wanted) == ("reboot.metal3.io",)

@@ -1,5 +1,5 @@
-"""Which marks on shared hosts are one's own: by the name that was given, by the cluster's id, and
-those from before there were names."""
+"""Check which marks on shared hosts are one's own: by the given name, by the cluster's id, and by
+marks that predate names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Which hosts are given back after the store was lost, and as what their Workloads are created again."""
+"""Check which hosts are given back after the store was lost, and how their Workloads are created
+again."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ IMAGE = {"url": "https://images.example/os.qcow2", "checksum": "0" * 64, "checks
 
 
 def lost(**annotations: str) -> dict[str, Any]:
-    """A real host that a lost Workload has."""
+    """Return a real host that a lost Workload has."""
     reference = {"apiVersion": "workload.metal3.io/v1alpha1", "kind": "Workload", "namespace": "team-a", "name": "w"}
     return {
         "metadata": {

@@ -1,5 +1,5 @@
-"""Marks on real hosts: what is written is read again, and what earlier versions wrote is
-nobody's."""
+"""Check marks on real hosts: what is written is read back, and what earlier versions wrote belongs
+to nobody."""
 
 from __future__ import annotations
 

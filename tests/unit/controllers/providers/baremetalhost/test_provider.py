@@ -1,4 +1,4 @@
-"""The provider for real hosts passes the tests of all providers; and what is its own."""
+"""Run the tests of all providers on the provider for real hosts, and cover what only it has."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class HardwareCluster(SourceHarness):
-    """A hardware cluster in memory."""
+    """Run a hardware cluster in memory."""
 
     provider = BareMetalHostProvider
     spec = {  # noqa: RUF012 - read only, as in every harness
@@ -71,7 +71,7 @@ async def source(api: FakeApi) -> AsyncIterator[HardwareCluster]:
 
 
 class TestBareMetalHostProvider(ProviderTests):
-    """Against a hardware cluster in memory."""
+    """Run the tests of all providers against a hardware cluster in memory."""
 
 
 async def test_it_is_found_by_its_name() -> None:

@@ -1,5 +1,5 @@
-"""What admission refuses is told to the tenant by its own fields, without what admission has
-said."""
+"""Check that tenants read admission's refusals in terms of their own fields, without admission's
+own message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""What tenants get to know of a real host: never anything of the owner's, whatever is in it."""
+"""Check what tenants learn of a real host: never anything of the owner's, whatever the host
+contains."""
 
 from __future__ import annotations
 

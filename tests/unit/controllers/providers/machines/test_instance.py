@@ -1,4 +1,4 @@
-"""Which of several machines counts."""
+"""Check which of several machines counts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ def test_the_end_of_one_that_was_too_many_says_nothing_of_the_others() -> None:
 
 
 def test_of_several_machines_the_one_that_ran_stays_and_else_the_older_one() -> None:
-    """However often and by whomever it is asked, for each asks with what is left."""
+    """Check that the answer does not depend on how often it is computed, or by which replica,
+    because each looks at what is left."""
     early, late = Instance("b", "running", {}, "2026-01-01"), Instance("a", "running", {}, "2026-01-02")
     ran = Instance("c", "stopped", {BOOTED: "true"}, "2026-01-03")
     assert oldest([late, early]) == early

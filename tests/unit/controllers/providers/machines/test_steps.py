@@ -1,4 +1,4 @@
-"""The next step of a machine."""
+"""Check the next step of a machine."""
 
 from __future__ import annotations
 

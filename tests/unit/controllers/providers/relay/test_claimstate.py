@@ -1,5 +1,5 @@
-"""Whose a claim is, seen from a Workload: over every order of taking, writing over, and handing
-back."""
+"""Check to whom a claim belongs, seen from a Workload, over every order of taking, overwriting, and
+returning it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ UIDS = ["u1", "u2", "u3"]
 
 
 def successor(uid: str, consumer: str = "m") -> Object:
-    """A Workload that goes on for a machine."""
+    """Return a Workload that succeeds another for a machine."""
     made = workload("w", NAMESPACE, userData={"name": "boot"}, consumerRef=machine(consumer))
     made["metadata"] |= {"uid": uid, "annotations": {ADOPTS: adopted_consumer(machine(consumer))}}
     return made
 
 
 def taken(current: Object, wl: Object) -> Object:
-    """The view once the relay has taken it."""
+    """Return the view once the relay has taken it."""
     secrets = {"userData": names.secret_name(wl["metadata"]["uid"], "userData")}
     want = desired(wl, secrets, {}, cleaning="metadata")
     patched: Object = merge_patch(current, claimed_patch(current, want))

@@ -1,4 +1,5 @@
-"""What keeps another cluster from being followed is said with what to do about it."""
+"""Check that what keeps another cluster from being followed is reported with what to do about
+it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The relay passes the tests of all providers; and what is its own: identity, claims that move, and
-what it leaves behind."""
+"""Run the tests of all providers on the relay, and cover what only it has: identity, claims that
+move, and leftovers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class TestRelayProvider(ProviderTests):
-    """Against another metal3-workloads in memory."""
+    """Run the tests of all providers against another metal3-workloads in memory."""
 
 
 async def test_it_is_found_by_its_name() -> None:
@@ -38,7 +38,7 @@ async def test_it_is_found_by_its_name() -> None:
 
 
 def adopting(name: str, provider: Provider, consumer: str = "m", **spec: Any) -> ApplyRequest:
-    """A request for a Workload that goes on for the consumer of the first host."""
+    """Return a request for a Workload that continues for the consumer of the first host."""
     [host] = list(provider.hosts())
     request = claim(name, host.source, **spec)
     request.workload["metadata"]["annotations"] = {ADOPTS: adopted_consumer(machine(consumer))}
@@ -128,7 +128,7 @@ async def test_a_claim_goes_back_to_the_consumer_that_writes_it_over(source: Ups
 
 @asynccontextmanager
 async def dying(source: Upstream, calls: int) -> AsyncIterator[None]:
-    """The other cluster answers so many calls more, and then none until the end."""
+    """Let the other cluster answer this many calls more, and then none until the end."""
     left = calls
 
     def fail(verb: str, path: str) -> Failure | None:
@@ -171,7 +171,7 @@ async def test_a_move_there_and_back_cut_off_at_every_call(source: Upstream) -> 
 
 
 async def test_a_claim_that_was_never_taken_over_is_released_for_its_consumer(source: Upstream) -> None:
-    """What the consumer wrote while the other cluster was away, up to its release."""
+    """Release what the consumer wrote while the other cluster was away."""
     source.take_host("h1", "m")
     async with running(source) as (provider, _):
         await released(provider, adopting("w", provider))

@@ -1,4 +1,4 @@
-"""What only EC2 has: its codes, its tokens, its clock."""
+"""Cover what only EC2 has: its codes, its tokens, its clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images and first-boot data in a cloud."""
+"""Cover images and first-boot data in a cloud."""
 
 from __future__ import annotations
 

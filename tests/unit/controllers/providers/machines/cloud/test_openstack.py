@@ -1,5 +1,5 @@
-"""What only OpenStack has: tokens that end, a catalog, builds that fail, servers that take no
-notes, and no token for creations."""
+"""Cover what only OpenStack has: expiring tokens, a catalog, failing builds, servers that refuse
+tags, and creations without an idempotency token."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 async def runs(provider: Provider) -> ApplyRequest:
-    """A Workload that has its machine."""
+    """Claim a machine for a Workload, and return the request once it has its machine."""
     request = claim("w", only(provider))
     await applied(provider, request, lambda: provider.applied(request) is not None)
     return request
@@ -34,7 +34,7 @@ async def runs(provider: Provider) -> ApplyRequest:
 
 @asynccontextmanager
 async def in_trouble(nova: NovaCloud, reason: str) -> AsyncIterator[tuple[Provider, ProviderError]]:
-    """A provider that has never reached its cloud, for this reason."""
+    """Yield a provider that has never reached its cloud, and the problem with this reason."""
     spec = WorkloadClassSpec.decode(nova.spec)
     parameters = Parameters.decode(spec.parameters)
     context = ProviderContext("c", spec, parameters, nova.credentials, on_change=lambda uid: None, on_health=lambda: None)
@@ -66,7 +66,7 @@ async def test_credentials_that_expired(nova: NovaCloud) -> None:
 
 @pytest.mark.parametrize("lifetime", [3600.0, -3600.0])
 async def test_tokens_that_are_not_taken_any_more_are_renewed_unnoticed(nova: NovaCloud, lifetime: float) -> None:
-    """Revoked ones, and ones that seem over already because a clock is wrong."""
+    """Renew revoked tokens, and tokens that seem expired already because a clock is wrong."""
     nova.simulation.lifetime = lifetime
     async with running(nova) as (provider, _):
         request = await runs(provider)
@@ -124,7 +124,7 @@ async def test_a_network_has_to_be_named_where_there_are_several(nova: NovaCloud
 
 
 async def test_user_data_is_as_long_as_nova_takes_it_at_most(nova: NovaCloud) -> None:
-    """What is sent is what Nova can hold."""
+    """Send user data of the largest size that Nova can hold, and refuse larger data."""
     text = b'{"ignition": "' + b"x" * (OpenStack.most_user_data - 16) + b'"}'
     async with running(nova) as (provider, _):
         for data in (text + b" ", text):
@@ -209,8 +209,8 @@ async def test_a_locked_server_is_waited_for(nova: NovaCloud) -> None:
 
 
 async def test_a_machine_is_replaced_only_once_its_workload_says_so(nova: NovaCloud) -> None:
-    """Nova forgets what is deleted. Whoever goes on after a crash must not take the machine for
-    lost, nor make a lost one again."""
+    """Continue after a crash. Nova forgets what is deleted, so a machine being replaced must not
+    count as lost. A lost one must not be made again."""
     async with running(nova) as (provider, _):
         request = await runs(provider)
     ran = {"phase": "Running", "conditions": [{"type": "Provisioned", "status": "True"}]}
@@ -234,7 +234,8 @@ async def test_a_machine_is_replaced_only_once_its_workload_says_so(nova: NovaCl
 
 
 async def test_a_creation_whose_second_half_fails_is_found_again(nova: NovaCloud) -> None:
-    """Libcloud asks for the server that it has ordered."""
+    """Fail the second half of a creation, in which Libcloud asks for the server that it has
+    ordered."""
     async with running(nova) as (provider, _):
         request = claim("w", only(provider))
         nova.door.answer = once(refused(500, "x"), "look")
@@ -245,8 +246,8 @@ async def test_a_creation_whose_second_half_fails_is_found_again(nova: NovaCloud
 
 
 async def test_two_creations_at_once_leave_one_machine(nova: NovaCloud) -> None:
-    """Two replicas that look, find nothing, and make one each: Nova excludes nobody. The older one
-    stays, whoever looks first."""
+    """Let two replicas look, find nothing, and make one machine each: Nova excludes neither. The
+    older one stays, whichever replica looks first."""
     async with running(nova) as (first, _), running(nova) as (second, _):
         request = claim("w", only(first))
         nova.door.meet["create"] = asyncio.Barrier(2)

@@ -1,4 +1,4 @@
-"""Parameters of a cloud: what the driver does not know is refused."""
+"""Check the parameters of a cloud: what the driver does not know is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The provider of a cloud's machines passes the tests of all providers."""
+"""Run the tests of all providers on the provider of a cloud's machines."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from controllers.providers.testing import ProviderTests
 
 
 class TestCloudProvider(ProviderTests):
-    """Against a simulated EC2."""
+    """Run the tests of all providers against a simulated EC2."""

@@ -1,4 +1,4 @@
-"""What a cloud may do to its users, and what they are told: the same for every kind of cloud."""
+"""Cover the trouble that any kind of cloud may cause its users, and what they read about it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def host(provider: Provider) -> ProviderHost:
 
 
 def once(answer: Any, action: str) -> Any:
-    """Answers the first request of this kind so."""
+    """Answer the first request of this kind with this answer."""
     left = [answer]
     return lambda asked: left.pop() if asked == action and left else None
 
@@ -101,7 +101,7 @@ async def test_a_refused_machine_that_is_not_wanted_any_more_leaves_no_trouble(s
 
 
 async def test_an_answer_that_was_lost_makes_no_second_machine(source: Cloud) -> None:
-    """The cloud makes the machine, and whoever asked goes away: the tags tell whose it is."""
+    """Cancel the request after the cloud has made the machine: the tags tell to whom it belongs."""
     async with running(source) as (provider, _):
         request = claim("w", only(provider))
         source.launch("mine", {})  # the owner's, none of ours
@@ -229,7 +229,7 @@ async def test_two_classes_over_one_account_do_not_touch_each_others_machines(so
             other = claim("other", only(second), image="http://images.example/other")
             await applied(second, other, lambda: second.applied(other) is not None)
             assert len(source.instances()) == 2
-            # It is there.
+            # Each provider sees its own machine.
             assert [host(provider).consumer.name for provider in (first, second)] == ["w", "other"]  # type: ignore[union-attr]
             await released(second, other)
             assert (await first.apply(request)).bound.status is True
@@ -237,8 +237,8 @@ async def test_two_classes_over_one_account_do_not_touch_each_others_machines(so
 
 
 async def test_two_clusters_that_claim_one_slot_at_once_leave_one_machine(source: Cloud) -> None:
-    """Two management clusters with a class of one name and no identity: both look, find nothing,
-    and make a machine."""
+    """Let two management clusters use a class of the same name without identity: both look, find
+    nothing, and make a machine."""
     async with running(source) as (first, _), running(source) as (second, _):
         rivals = [(first, claim("one", only(first))), (second, claim("two", only(second)))]
         source.door.meet["create"] = asyncio.Barrier(2)

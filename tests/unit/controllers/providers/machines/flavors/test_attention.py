@@ -1,4 +1,4 @@
-"""Troubles are told once, and hosts are looked at again when planned."""
+"""Check that troubles are reported once, and that hosts are visited again when planned."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Slots as hosts: the same for ever, free until somebody has a machine there, and never losing a
-machine that exists."""
+"""Check slots as hosts. They never change, are free until somebody has a machine there, and never
+lose an existing machine."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def synthetic_hosts(
     maker: str = "",
     macs: bool = True,
 ) -> dict[str, ProviderHost]:
-    """All hosts by uid: the offered slots, and those that hold a machine. The arguments are those
-    of `synthetic_host`."""
+    """Return all hosts by uid: the offered slots, and those that hold a machine. The arguments are
+    those of `synthetic_host`."""
     offered = {flavor.name: flavor for flavor in flavors}
     taken = {machine.slot: machine for machine in machines}
     hosts = {}
@@ -122,8 +122,8 @@ def test_identities_differ(places: list[tuple[str, str, int]]) -> None:
 
 
 def test_identities_stay() -> None:
-    # Hosts are known by these: another value would take every claimed machine away from its
-    # Workload.
+    # Hosts are identified by these values. Another value would take every claimed machine away from
+    # its Workload.
     assert slot_uid("c", Slot("small", 0)) == "3f049135-5bd2-573e-ba90-e8a641344bcb"
     assert mac_address("3f049135-5bd2-573e-ba90-e8a641344bcb", 0) == "1e:0a:bd:57:45:73"
 

@@ -1,4 +1,5 @@
-"""Flavors as owners write them: what is taken, what is refused, and what has changed since."""
+"""Check flavors as owners write them: what is accepted, what is refused, and what has changed
+since."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which slots are on offer as flavors change."""
+"""Check which slots are on offer as flavors change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which reboot annotations keep a machine powered off."""
+"""Check which reboot annotations keep a machine powered off."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Slots are found by the names of their hosts."""
+"""Check that slots are found by the names of their hosts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was written to a machine is recalled until anything changes."""
+"""Check that what was written to a machine is remembered until anything changes."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Steps, with KubeVirt taking turns in any order: a machine becomes what is wished last, and no
-disk goes from under a running one."""
+"""Take steps while KubeVirt takes turns in any order. A machine reaches the last wish, and no disk
+is deleted under a running one."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SEED = Seed({}, {"name": "firstboot", "secret": {"secretName": "boot"}})
 
 
 class Cluster(MachineCluster):
-    """One machine, its instance and its disks, without a network."""
+    """Simulate a cluster of one machine, its instance and its disks, without a network."""
 
     def __init__(self) -> None:
         request = claim("w", Source("vms", "small-0", slot_uid("p", SLOT)))
@@ -72,11 +72,12 @@ class Cluster(MachineCluster):
 
     @property
     def seen(self) -> VirtualMachine:
-        """The machine as the provider sees it."""
+        """Return the machine as the provider sees it."""
         return VirtualMachine.of(self.vm, self.vmi)
 
     def provider(self, wish: Wish) -> bool:
-        """The provider takes one step; False if there is none, or nothing has come of it."""
+        """Let the provider take one step. Return False if there is none, or if it changed
+        nothing."""
         before, driver = self.seen, self._driver
         calls: dict[Step, Callable[[], Coroutine[Any, Any, Any]]] = {
             Step.INSTALL: lambda: driver.install(before, wish, FLAVOR),
@@ -93,7 +94,7 @@ class Cluster(MachineCluster):
         return self.seen != before
 
     def kubevirt(self) -> bool:
-        """KubeVirt takes one turn; False if there is nothing to do."""
+        """Let KubeVirt take one turn. Return False if there is nothing to do."""
         for name, disk in self.disks.items():
             if (status := import_status(disk)) is not None:
                 self.disks[name] = {**disk, "status": status}
@@ -122,7 +123,7 @@ class Cluster(MachineCluster):
             self.vmi = None
 
     def settle(self, wish: Wish) -> None:
-        """Both go on until neither has anything to do."""
+        """Continue both until neither has anything to do."""
         for _ in range(100):
             if not (self.provider(wish) | self.kubevirt()):
                 return
@@ -130,7 +131,7 @@ class Cluster(MachineCluster):
 
 
 def done(call: Coroutine[Any, Any, Any]) -> None:
-    """Carries out what waits for nothing."""
+    """Run a coroutine that waits for nothing to its end."""
     try:
         call.send(None)
     except StopIteration:

@@ -1,4 +1,4 @@
-"""What an image's URL and checksum mean for a virtual machine."""
+"""Check what an image's URL and checksum mean for a virtual machine."""
 
 from __future__ import annotations
 

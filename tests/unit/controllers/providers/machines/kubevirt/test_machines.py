@@ -1,5 +1,4 @@
-"""What becomes of a VirtualMachine: disks, power, reboots, addresses, and what its owner does to
-it."""
+"""Follow a VirtualMachine: disks, power, reboots, addresses, and what its owner does to it."""
 
 from __future__ import annotations
 
@@ -30,7 +29,7 @@ def request(provider: Provider, name: str = "w", *, annotations: Mapping[str, st
 
 @asynccontextmanager
 async def booted(source: KubeVirt, **spec: Any) -> AsyncIterator[tuple[Provider, ApplyRequest]]:
-    """A provider, with a Workload whose machine runs and is known to."""
+    """Yield a provider, with a Workload whose machine runs and is known to run."""
     async with running(source) as (provider, _):
         wanted = request(provider, **spec)
         await applied(provider, wanted, lambda: host(provider).report["status"]["provisioning"]["state"] == "provisioned")

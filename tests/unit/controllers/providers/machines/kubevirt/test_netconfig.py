@@ -1,4 +1,4 @@
-"""Network data as Metal3 renders it, as cloud-init's NoCloud reads it."""
+"""Convert network data as Metal3 renders it into the form that cloud-init's NoCloud reads."""
 
 from __future__ import annotations
 

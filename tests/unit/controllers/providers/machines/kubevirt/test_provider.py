@@ -1,4 +1,4 @@
-"""The provider of virtual machines passes the tests of all providers."""
+"""Run the tests of all providers on the provider of virtual machines."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from controllers.providers.testing import ProviderTests
 
 
 class TestKubeVirtProvider(ProviderTests):
-    """Against a KubeVirt cluster in memory."""
+    """Run the tests of all providers against a KubeVirt cluster in memory."""

@@ -1,4 +1,4 @@
-"""What a virtual machine reads at its first boot."""
+"""Check what a virtual machine reads at its first boot."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Trouble: each has a condition that says what to do, to whom it may concern, and ends when its
-cause does."""
+"""Check that each trouble has a condition that tells the people concerned what to do, and ends when
+its cause does."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ QUOTA = 'virtualmachines.kubevirt.io "small-0" is forbidden: exceeded quota: can
 
 
 def refuse(verb: str, plural: str, failure: Failure) -> Callable[[str, str], Failure | None]:
-    """A cluster that answers so to one verb on one kind."""
+    """Return a rule by which the cluster fails one verb on one kind."""
     return lambda asked, path: failure if asked == verb and path.split("/")[-1] == plural else None
 
 
 def failing(verb: str, failure: Failure) -> Callable[[str, str], Failure | None]:
-    """A cluster that answers so to one verb."""
+    """Return a rule by which the cluster fails one verb."""
     return lambda asked, path: failure if asked == verb else None
 
 
@@ -157,7 +157,7 @@ async def test_a_cluster_that_hangs_holds_up_nobody_who_waits_no_longer(source: 
 
 
 async def test_another_process_goes_on_where_one_was_killed(source: KubeVirt, api: FakeApi) -> None:
-    """Each provider gets one write through; the next begins with what is there."""
+    """Let each provider do one write; the next one continues from what is there."""
     for killed in range(20):
         async with running(source) as (provider, _):
             written = 0
@@ -227,7 +227,7 @@ async def test_what_kubevirt_says_is_for_the_owner_only(source: KubeVirt) -> Non
 
 
 async def test_checksums_are_verified_or_nothing_is_installed(source: KubeVirt, api: FakeApi) -> None:
-    """An importer whose API knows no checksums drops them."""
+    """Use an importer whose API knows no checksums, and therefore drops them."""
 
     async def prune(api: FakeApi, _request: Any, _address: Any, body: dict[str, Any]) -> dict[str, Any]:
         body["spec"]["source"]["http"].pop("checksum", None)
