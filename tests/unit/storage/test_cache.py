@@ -1,5 +1,5 @@
-"""What the watch cache adds to a Store: collections, waiting, and going on when the inner watch
-breaks."""
+"""Cover what the watch cache adds to a Store: collections, waiting, and continuing when the inner
+watch breaks."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def test_the_history_of_all_collections_is_bounded_by_bytes() -> None:
         first = await cache.commit([Put("/a/1", b""), Put("/b/1", b"")])
         for _ in range(50):
             last = await cache.commit([Put("/a/1", b"x" * 50_000), Put("/b/2", b"")])
-        # what others write does not cost b its history
+        # Writes to other collections do not cost b its history.
         assert len(b.subscribe(b.floor).take()) > 20
         with pytest.raises(Compacted):
             a.subscribe(first)
@@ -126,7 +126,7 @@ async def test_what_could_not_be_decoded_once_and_can_now_is_no_hindrance() -> N
         store.write(Put("/a/1", b"bad"))
         store.write(Put("/a/2", b"x"))
         store.write(last)
-        # the bad one is in the state that is loaded, or comes with the history
+        # The bad value is in the state that is loaded, or comes with the history.
         for history in (1, 100):
             cache, a, _ = made(store, history=history)
             async with opened(cache):

@@ -1,5 +1,5 @@
-"""The watch cache passes the tests of every Store, with an exclusive inner store and with one it
-has to ask."""
+"""Run the tests of every Store on the watch cache, with an exclusive inner store and with one that
+it has to ask."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class SharedSQLiteStore(SQLiteStore):
-    """As if others wrote to it too."""
+    """Behave as if others wrote to the store too."""
 
     exclusive = False
 

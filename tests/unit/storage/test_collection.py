@@ -66,7 +66,7 @@ def test_indexes_and_ranges_are_what_a_scan_finds(steps: list[tuple[str, str | N
     assert collection.range("/a/x/") == [item for item in items if item.key.startswith("/a/x/")]
     assert collection.range("/b") == []
     buckets = {value for item in items for value in item.labels}
-    # nothing is left of values that nobody has any more
+    # The index keeps nothing of values that no item has any more.
     assert collection._contents._indexes["label"]._items.keys() == buckets
 
 

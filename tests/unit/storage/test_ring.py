@@ -20,8 +20,8 @@ def fill(ring: Ring[int], *revisions: int) -> None:
 
 @given(st.lists(st.integers(0, 2), max_size=60), st.integers(1, 12), st.data())
 def test_a_subscriber_gets_the_rest_or_compacted(gaps: list[int], capacity: int, data: st.DataObject) -> None:
-    """Entries of one revision (gap 0), several revisions, any capacity: a reader gets all behind
-    its start, or is told."""
+    """Append entries of one revision (gap 0) or several, with any capacity. A reader gets
+    everything behind its start, or learns that it is compacted."""
     ring: Ring[tuple[int, int]] = Ring(capacity, 5)
     entries: list[tuple[int, int]] = []
     revision = 5

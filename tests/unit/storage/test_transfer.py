@@ -1,5 +1,5 @@
-"""From store to store: everything arrives, revisions grow, and interruptions and strangers are
-noticed."""
+"""Copy from store to store: everything arrives, revisions grow, and interruptions and foreign
+content are noticed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Breaking(SQLiteStore):
-    """Ends after so many commits."""
+    """Fail after this many commits."""
 
     left = 10**9
 
@@ -35,7 +35,7 @@ class Breaking(SQLiteStore):
 
 @asynccontextmanager
 async def pair(folder: Path) -> AsyncIterator[tuple[Store, Breaking]]:
-    """A source with 300 keys and deletions, and an empty target."""
+    """Create a source with 300 keys and deletions, and an empty target."""
     target = Breaking(folder / "target", synchronous="off")
     async with opened(SQLiteStore(folder / "source", synchronous="off")) as source, opened(target):
         for n in range(300):

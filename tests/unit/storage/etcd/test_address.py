@@ -1,4 +1,4 @@
-"""URLs of stores: what they say, and what is said of wrong ones."""
+"""Cover URLs of stores: what they say, and the errors for wrong ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def read(url: str) -> tuple[list[str], dict[str, Any]]:
-    """What the store is made of."""
+    """Return the endpoints and options with which the store is created."""
     with patch("storage.etcd.address.EtcdStore") as made:
         store_at(url)
     (endpoints,), options = made.call_args

@@ -1,5 +1,5 @@
-"""From etcd's messages to events: complete revisions, in order, once, however they are cut into
-messages and connections."""
+"""Turn etcd's messages into events: complete revisions, in order, once, however messages and
+connections cut them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_fragment_holds_back_its_last_revision() -> None:
 
 
 def test_what_was_delivered_before_is_left_out() -> None:
-    """Also when its previous value is compacted by now."""
+    """Leave out an event also when its previous value is compacted by now."""
     assembler = fresh(5)
     assert assembler.feed(events(event("a", b"v", 5, lost=True), event("b", b"v", 6))) == [put("b", 6), Progress(6)]
 
@@ -99,15 +99,15 @@ def test_a_watch_begins_with_its_creation() -> None:
     losses=st.lists(st.integers(1, 4), max_size=4),
 )
 def test_any_cutting_gives_the_same(sizes: list[int], cuts: list[int], losses: list[int]) -> None:
-    """sizes: events of each revision. cuts: events of each message. losses: messages until each
-    connection is lost."""
+    """Cut the same history in any way. `sizes` are the events of each revision, `cuts` the events
+    of each message, and `losses` the messages until each connection is lost."""
     history = [event(f"k{n}", b"v", revision) for revision, size in enumerate(sizes, 2) for n in range(size)]
     wanted = [put(f"k{n}", revision) for revision, size in enumerate(sizes, 2) for n in range(size)]
     got: list[Event] = []
     complete = 1
     for lost_after in [*losses, 1000]:
         assembler = fresh(complete)
-        # from the last one on, as etcd is asked
+        # etcd is asked for events from the last complete revision on.
         rest = [each for each in history if int(each["kv"]["mod_revision"]) >= complete]
         for _ in range(lost_after):
             size = cuts.pop() if cuts else len(rest)

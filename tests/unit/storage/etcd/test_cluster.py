@@ -1,5 +1,5 @@
-"""Several endpoints as one: what is tried elsewhere, what never is sent twice, and one login for
-all who need it."""
+"""Use several endpoints as one: which calls are tried elsewhere, which are never sent twice, and
+one login for all callers."""
 
 from __future__ import annotations
 

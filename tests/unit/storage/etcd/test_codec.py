@@ -1,5 +1,5 @@
-"""The gateway's JSON: nothing is lost on the way there and back, and prefixes are exact ranges of
-bytes."""
+"""Check the gateway's JSON: nothing is lost on the way there and back, and prefixes are exact
+ranges of bytes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEY = st.text(st.sampled_from("a/b\x7f\x80ÿ\ud7ff\ue000\U0010ffff"), min_size=1
 
 
 def inside(key: bytes, first: bytes, end: bytes) -> bool:
-    """Whether etcd takes a key for one of the range."""
+    """Return whether etcd takes a key for one of the range."""
     return key >= first and (end == b"\0" or key < end)
 
 
@@ -107,7 +107,8 @@ def test_a_transaction() -> None:
 
 
 def test_what_only_checks_reads_linearizably() -> None:
-    """A transaction of comparisons alone is answered from the member's own state."""
+    """Check that a transaction of comparisons alone contains a linearizable read. Without one, the
+    member answers from its own state."""
     request = orjson.loads(codec.txn(Keyspace(b""), [Check("/a", 1)]))
     assert request["failure"]
     assert "serializable" not in request["failure"][0]["request_range"]

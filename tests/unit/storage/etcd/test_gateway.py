@@ -1,5 +1,5 @@
-"""Why parts of etcd3-py are replaced: what its own do, and what ours do instead. A test of the
-first kind that fails may tell that etcd3-py was mended, and a replacement can go."""
+"""Check why parts of etcd3-py are replaced: what its own parts do, and what ours do instead. When a
+test of the first kind fails, etcd3-py may be fixed, and a replacement can be removed."""
 
 # mypy: disallow-untyped-calls=False
 
@@ -78,7 +78,7 @@ async def test_empty_values(etcd: FakeEtcd) -> None:
         theirs = await ours.range("a")
         assert theirs.kvs[0].value is None
         answer = await ours.call("/kv/range", b'{"key":"YQ=="}', 5)
-        # storage.etcd.codec makes b"" of that
+        # storage.etcd.codec turns the missing value into b"".
         assert answer["kvs"] == [{"key": b64(b"a"), "mod_revision": "2"}]
 
 
@@ -115,8 +115,8 @@ async def hang(socket: Socket) -> None:
 
 
 async def test_waiting_calls_come_to_their_turn(etcd: FakeEtcd) -> None:
-    """With aiohttp's own limit of connections, those who come back at once overtake those who
-    wait."""
+    """Let callers return at once. With aiohttp's own limit of connections they would overtake those
+    that wait."""
     etcd.answer("/kv/range", header(2))
     finished: list[int] = []
     async with gateway(etcd, pool=2) as ours:
@@ -154,7 +154,8 @@ async def test_tls_checks_host_names_and_needs_no_client_certificate() -> None:
 
     ours = Gateway("https://127.0.0.1:1", give, pool=1)
     try:
-        # etcd3-py's own: only with a client certificate, and without check_hostname
+        # etcd3-py's own context exists only with a client certificate, and is without
+        # check_hostname.
         assert ours.ssl_context is None
         with pytest.raises(NotSent):
             await ours.call("/kv/range", b"{}", 5)
@@ -200,7 +201,7 @@ async def test_the_token_goes_along(etcd: FakeEtcd) -> None:
         await ours.call("/kv/range", b"{}", 5)
         await (await ours.open_watch()).close()
     assert etcd.tokens[0] == "abc.7"
-    # The gateway's websocket proxy makes "Authorization: Bearer abc.7" of this.
+    # The gateway's websocket proxy turns this into "Authorization: Bearer abc.7".
     assert str(etcd.tokens[1]).replace(" ", "") == "Bearer,abc.7"
 
 

@@ -1,4 +1,4 @@
-"""Which answers may come after which, from an etcd that was restored or not."""
+"""Check which answers may follow which, from an etcd that was restored or not."""
 
 from __future__ import annotations
 

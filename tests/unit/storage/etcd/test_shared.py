@@ -1,4 +1,4 @@
-"""Many callers, few questions, and no answer that is older than its caller's question."""
+"""Serve many callers with few requests, and give none an answer that is older than its request."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from storage.etcd.shared import Shared
 
 
 class Counter:
-    """Answers how often it was asked, when let."""
+    """Answer with the number of requests so far, once the gate is open."""
 
     def __init__(self) -> None:
         self.asked = 0

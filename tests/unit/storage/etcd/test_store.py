@@ -1,5 +1,5 @@
-"""EtcdStore's own part: pages of one state, revisions that are passed on, regular compaction. The
-rest of the contract is tried on a real etcd (tests/integration)."""
+"""Cover EtcdStore's own part: pages of one state, revisions that are passed on, regular compaction.
+The rest of the contract is tested on a real etcd (tests/integration)."""
 
 from __future__ import annotations
 
@@ -39,18 +39,18 @@ async def store(etcd: FakeEtcd) -> AsyncIterator[EtcdStore]:
 
 
 def page(*numbers: int, revision: int = 9, more: bool = False, size: int = 1) -> dict[str, Any]:
-    """An answer with the keys /000, /001, ... and values of `size` bytes."""
+    """Return an answer with the keys /000, /001, ... and values of `size` bytes."""
     kvs = [{"key": b64(b"/p/%03d" % n), "value": b64(b"x" * size), "mod_revision": "3"} for n in numbers]
     return {**header(revision), "kvs": kvs, **({"more": True} if more else {})}
 
 
 def told(cluster: str, revision: int) -> dict[str, Any]:
-    """An answer by an etcd of this cluster id."""
+    """Return an answer by an etcd of this cluster id."""
     return {"header": {"cluster_id": cluster, "raft_term": "1", "revision": str(revision)}}
 
 
 def ranges(etcd: FakeEtcd) -> list[tuple[bytes, bytes, int, int]]:
-    """What was asked for: first key, end, limit, revision."""
+    """Return what was requested: first key, end, limit, revision."""
     return [
         (b64decode(ask["key"]), b64decode(ask["range_end"]), int(ask["limit"]), int(ask["revision"])) for ask in etcd.asked("/kv/range")
     ]
@@ -102,7 +102,8 @@ def test_pages_are_about_as_many_bytes(sizes: list[int], wanted: int) -> None:
 
 
 async def test_a_commit_lets_watches_ask(etcd: FakeEtcd, store: EtcdStore) -> None:
-    """Those of other prefixes get no event for it."""
+    """Check that a commit makes watches ask for progress: those of other prefixes get no event for
+    it."""
     asked = asyncio.Event()
 
     async def script(socket: Socket) -> None:
@@ -126,7 +127,7 @@ async def test_a_commit_lets_watches_ask(etcd: FakeEtcd, store: EtcdStore) -> No
     async with asyncio.timeout(30):
         while not seen:  # noqa: ASYNC110 - a list has no event
             await asyncio.sleep(0.01)
-        # the questions of the beginning are over: without a cause there is none for 1000 s
+        # The initial requests for progress are over. Without a cause there is none for 1000 s.
         await asyncio.sleep(0.1)
         asked.clear()
         assert await store.commit([Put("/a", b"")]) == 6
@@ -157,20 +158,20 @@ async def test_what_was_the_latest_one_period_ago_is_compacted(etcd: FakeEtcd) -
             await asyncio.sleep(0.01)
     await store.close()
     revisions = [int(ask["revision"]) for ask in etcd.asked("/kv/compaction")]
-    # The first fails, and is tried again elsewhere (there is only the one) before the period is
-    # over.
+    # The first call fails, and is retried at the next endpoint (there is only one) before the
+    # period is over.
     assert revisions[:3] == [5, 5, 100]
 
 
 def record(cluster: str, revision: int) -> dict[str, Any]:
-    """The record's key in an answer."""
+    """Return an answer with the record's key."""
     return {"kvs": [{"key": b64(b"/p\0"), "value": b64(Sighting(cluster, 1, 0).encode()), "mod_revision": str(revision)}]}
 
 
 @pytest.mark.parametrize(("cluster", "revision"), [("1", 50_000), ("2", 5 + BUMPED)])
 async def test_the_record_is_brought_up_to_date(etcd: FakeEtcd, cluster: str, revision: int) -> None:
-    """At the start, and then regularly; a restored etcd whose revisions are all new is as good as
-    the one before."""
+    """Update the record at the start, and then regularly. A restored etcd whose revisions are all
+    new is as good as the one before."""
     etcd.answer("/kv/range", told(cluster, revision) | record("1", 5))
     etcd.answer("/kv/txn", header(revision))
     store = EtcdStore([etcd.endpoint], prefix="/p", keep_history=0.02)

@@ -1,4 +1,4 @@
-"""TLS contexts: verifying, and made anew when their files are."""
+"""Cover TLS contexts: they verify, and are created again when their files change."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_everything_is_verified(tmp_path: Path) -> None:
 
 def test_our_authority_replaces_the_systems(tmp_path: Path) -> None:
     context = Credentials(write(tmp_path, Authority("ca"))).context()
-    # Typeshed has it vaguer than it is.
+    # Typeshed's type is vaguer than the value.
     assert [dict(part[0] for part in ca["subject"])["commonName"] for ca in context.get_ca_certs()] == ["ca"]  # type: ignore[misc]
 
 

@@ -1,5 +1,5 @@
-"""Watches across connections, against scripts: complete, in order, and over when they are of no
-use."""
+"""Run watches across connections against scripts: they are complete and in order, and end when they
+are of no use."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ async def started(*etcds: FakeEtcd, patience: float = 5, **options: Any) -> Etcd
 async def watch(
     store: EtcdStore, after: int, upto: int, *, items: list[Event | Progress] | None = None, begun: asyncio.Event | None = None
 ) -> list[Event]:
-    """The events until progress to `upto`. Everything goes to `items`, too; `begun` is set with the
-    first."""
+    """Return the events until progress to `upto`. Everything is also appended to `items`, and the
+    first item sets `begun`."""
     collected: list[Event] = []
     stream: AsyncGenerator[Event | Progress, None] = store.watch("/", after)  # type: ignore[assignment] # it is one
     async with asyncio.timeout(10), aclosing(stream):
@@ -73,7 +73,7 @@ def put(key: str, revision: int) -> Event:
 
 
 def starts(*etcds: FakeEtcd) -> list[str]:
-    """Where each connection's watch was asked to start."""
+    """Return where each connection's watch was asked to start."""
     return [ask["create_request"]["start_revision"] for etcd in etcds for ask in etcd.asked("/watch") if "create_request" in ask]
 
 
@@ -95,7 +95,8 @@ async def test_it_goes_on_behind_the_last_complete_revision(etcd: FakeEtcd) -> N
 
 
 async def test_headers_tell_nothing(etcd: FakeEtcd) -> None:
-    """Neither that of "created" nor a batch's: events at their revisions may still come."""
+    """Check that neither the header of "created" nor a batch's counts as progress: events at their
+    revisions may still come."""
 
     async def first(socket: Socket) -> None:
         await socket.next()
@@ -132,7 +133,7 @@ async def test_it_asks_for_its_prefix_only(etcd: FakeEtcd) -> None:
 
 
 async def test_progress_is_asked_for_until_it_is_told(etcd: FakeEtcd) -> None:
-    """etcd says nothing while the watch is behind."""
+    """Ask for progress repeatedly, because etcd says nothing while the watch is behind."""
 
     async def script(socket: Socket) -> None:
         await socket.next()
@@ -149,8 +150,8 @@ async def test_progress_is_asked_for_until_it_is_told(etcd: FakeEtcd) -> None:
 
 
 async def test_a_revision_that_somebody_saw_is_asked_for(etcd: FakeEtcd) -> None:
-    """Other prefixes' revisions come by no event: who waits for them must not wait for the
-    interval."""
+    """Ask for progress to a revision of another prefix, which comes by no event. A waiting caller
+    must not wait for the interval."""
     current = 5
 
     async def script(socket: Socket) -> None:
@@ -166,7 +167,7 @@ async def test_a_revision_that_somebody_saw_is_asked_for(etcd: FakeEtcd) -> None
     begun = asyncio.Event()
     task = asyncio.create_task(watch(store, 5, 9, items=items, begun=begun))
     await asyncio.wait_for(begun.wait(), 5)
-    # the questions of the beginning are over: without a cause there is none for 1000 s
+    # The initial requests for progress are over. Without a cause there is none for 1000 s.
     await asyncio.sleep(0.1)
     etcd.answer("/kv/range", header(9))
     current = 9
@@ -194,7 +195,7 @@ async def test_a_silent_connection_is_given_up(etcd: FakeEtcd) -> None:
 
 
 async def test_a_member_that_is_cut_off_from_the_others_is_left(etcds: list[FakeEtcd]) -> None:
-    """It answers, for ever, that nothing happened since."""
+    """Leave a member that answers, for ever, that nothing has happened since."""
 
     async def stale(socket: Socket) -> None:
         await socket.next()
@@ -258,7 +259,7 @@ async def test_compaction_ends_it(etcd: FakeEtcd) -> None:
 
 
 async def test_the_oldest_revision_is_found_by_a_watch(etcd: FakeEtcd) -> None:
-    """An error of etcd does not tell it."""
+    """Find the oldest revision by a watch, because an error of etcd does not contain it."""
 
     async def script(socket: Socket) -> None:
         await socket.next()

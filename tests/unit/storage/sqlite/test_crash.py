@@ -1,5 +1,5 @@
-"""kill -9 in the midst of writing: what was acknowledged is there, nothing is half there, revisions
-are not used again."""
+"""Kill the process with SIGKILL while it writes: what was acknowledged is there, nothing is half
+there, and no revision is used again."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ KILLS = 5
 
 
 def write_and_kill(path: Path, run: int, acknowledgements: int) -> dict[str, int]:
-    """Let the program write, kill it after some acknowledgements; all that it gave: commit →
-    revision."""
+    """Let the program write, and kill it after some acknowledgements. Return all that it
+    acknowledged: commit → revision."""
     with subprocess.Popen([sys.executable, str(PROGRAM), str(path), str(run)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
@@ -42,7 +42,7 @@ async def check(path: Path, acknowledged: dict[str, int]) -> None:
         for name, revision in acknowledged.items():
             assert halves[name] == {("a", revision), ("b", revision)}
         assert all({half for half, _ in found} == {"a", "b"} for found in halves.values())
-        # a revision of its own for each commit
+        # Each commit has a revision of its own.
         assert len({event.revision for event in events}) == len(halves)
         assert await store.commit([Put("/next", b"")]) == current + 1
 

@@ -1,5 +1,5 @@
-"""Backup and restore of whole files: what is refused, what survives, and that revisions are never
-used again."""
+"""Cover backup and restore of whole files: what is refused, what survives, and that revisions are
+never used again."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ async def test_restore_never_uses_a_revision_again(tmp_path: Path) -> None:
     async with opened(SQLiteStore(path)) as store:
         assert [(item.key, item.revision) for item in (await store.list("")).items] == [("/a", old - 1), ("/b", old)]
         assert await store.current_revision() == lost + 10
-        # what they saw may be gone: a watch that says nothing would hide it
+        # The state at these revisions may be lost, and a watch without events would hide that.
         for seen in (old, lost, lost + 9):
             with pytest.raises(Compacted):
                 await collect(store, "", seen, lost + 10)

@@ -1,4 +1,5 @@
-"""Opening: who may, what is checked, and the way out that the errors tell."""
+"""Cover opening: which processes may, what is checked, and the recovery that the errors
+describe."""
 
 from __future__ import annotations
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 async def filled(path: Path) -> int:
-    """A database with something in it; its revision."""
+    """Create a database with some content, and return its revision."""
     async with opened(SQLiteStore(path)) as store:
         for n in range(50):
             revision = await store.commit([Put(f"/{n}", b"x" * 2000)])

@@ -1,4 +1,4 @@
-"""A store that is full: what is refused, what goes on, and how it gets room again."""
+"""Cover a full store: what is refused, what continues, and how it gets room again."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SIZE = 100_000
 
 
 async def fill(store: SQLiteStore) -> list[str]:
-    """Store values until there is no room. The keys that are there."""
+    """Store values until there is no room, and return the stored keys."""
     keys: list[str] = []
     with suppress(Full):
         while True:
@@ -35,7 +35,7 @@ async def fill(store: SQLiteStore) -> list[str]:
 
 
 async def until_taken(store: SQLiteStore, *operations: Put | Delete) -> int:
-    """The commit's revision, as a client gets it that tries again. Others have the disk in
+    """Retry the commit as a client does, and return its revision. Others have the disk in
     between."""
     async with asyncio.timeout(20):
         while True:
@@ -84,8 +84,8 @@ async def test_deleting_makes_room_without_a_restart(store: SQLiteStore, tmp_pat
 
 
 async def test_what_is_there_can_be_changed_for_ever(store: SQLiteStore) -> None:
-    """What controllers write about objects that are deleted replaces values by some of about the
-    same size."""
+    """Change objects of a full store. Controllers that write about deleted objects replace values
+    by others of about the same size."""
     keys = await fill(store)
     for number in range(200):
         await until_taken(store, Put(keys[number % len(keys)], b"%3d" % number * (SIZE // 3)))
@@ -95,8 +95,8 @@ async def test_what_is_there_can_be_changed_for_ever(store: SQLiteStore) -> None
 
 
 async def until_refused(store: SQLiteStore, *sizes: int, key: Callable[[int], str], priority: Priority = Priority.CLIENT) -> int:
-    """How many values of each size are taken in turn, until none is although history has made what
-    room it could."""
+    """Store values of each size in turn until none is accepted, although history has made what room
+    it could. Return how many were accepted."""
     taken = 0
     for size in sizes:
         refused = 0
@@ -123,7 +123,7 @@ async def test_what_is_created_is_never_stored_in_the_reserve(store: SQLiteStore
     reserve = LIMIT // OF_LIMIT
     assert store.usage().size < LIMIT - reserve + 2 * LOOK, "measured now and then"
     for item in (await store.list("/small/")).items:
-        # Each can be marked as deleted, and then be deleted.
+        # Each object can be marked as deleted, and then be deleted.
         await until_taken(store, Put(item.key, item.value + b"d" * 150, priority=Priority.RELEASE))
     for item in (await store.list("/small/")).items:
         await store.commit([Delete(item.key)])

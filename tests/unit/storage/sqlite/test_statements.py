@@ -23,7 +23,7 @@ async def test_history_is_whole_or_refused(tmp_path: Path) -> None:
         last = await store.commit([Put("/a", b"3"), Put("/b", b"3"), Delete("/c")])
         await store.compact(middle)
     with closing(connect(tmp_path / "db")) as connection:
-        # within the compacted revision too
+        # Positions within the compacted revision are refused as well.
         for after in (last_id(middle - 1), first_id(middle), first_id(middle) + 1):
             with pytest.raises(Compacted) as caught:
                 history(connection, "", after, last_id(last), 10)
@@ -58,7 +58,7 @@ async def test_a_page_of_the_past_costs_what_is_on_it(tmp_path: Path) -> None:
     with closing(connect(tmp_path / "db")) as connection:
 
         def steps(limit: int) -> int:
-            """What SQLite's virtual machine does for a page, in tens."""
+            """Return the steps of SQLite's virtual machine for a page, in tens."""
             counted: list[None] = []
             connection.set_progress_handler(lambda: counted.append(None), 10)
             assert len(list_page(connection, "/", None, limit, before).items) == limit

@@ -1,5 +1,5 @@
-"""The SQLite backend passes the tests of every Store, also when its memory reaches back hardly at
-all."""
+"""Run the tests of every Store on the SQLite backend, also when it keeps hardly any history in
+memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Group commit, and what happens when the disk does not do as told."""
+"""Cover group commit, and what happens when the disk does not do as told."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 async def group(store: Store, *commits: list[Put]) -> list[int | BaseException]:
-    """Outcomes of commits that are likely to share a transaction."""
+    """Return the outcomes of commits that are likely to share a transaction."""
     return await asyncio.gather(*(store.commit(operations) for operations in commits), return_exceptions=True)
 
 
@@ -111,7 +111,7 @@ async def test_a_commit_that_fails_but_is_there_is_told_to_watches(tmp_path: Pat
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_BUSY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CORRUPT])
 async def test_a_transaction_that_cannot_begin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
     async with flaky(tmp_path / "db", monkeypatch) as (store, connection):
-        # on the loop, and in the thread
+        # It fails on the loop and again in the thread.
         connection.fail["BEGIN IMMEDIATE"], connection.times = error(code), 2
         with pytest.raises(Corrupt if code == sqlite3.SQLITE_CORRUPT else Unavailable):
             await store.commit([Put("/a", b"")])
@@ -125,8 +125,8 @@ async def test_nobody_but_the_commit_waits_for_a_lock(tmp_path: Path) -> None:
             other.execute("BEGIN IMMEDIATE")
             commit = asyncio.create_task(store.commit([Put("/a", b"")]))
             assert await store.get("/a") is None
-            # that took several turns of the loop, which a commit that waits on it would have held
-            # up
+            # The read took several turns of the loop, which a commit waiting on the loop would have
+            # held up.
             assert not commit.done()
             other.execute("ROLLBACK")
             assert await commit == await store.current_revision()
