@@ -1,5 +1,5 @@
-"""Whatever is remembered is bounded by bytes: every cache is made by apis.bounded, or is on a list
-that was reviewed."""
+"""Check that everything remembered is bounded by bytes: each cache is made by apis.bounded, or is
+on a reviewed list."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def test_caches_of_functions_are_bounded_by_bytes() -> None:
 
 
 def test_modules_keep_no_collections() -> None:
-    """What begins empty at the top of a module is there to be filled."""
+    """Find collections that begin empty at the top of modules, because they are there to be
+    filled."""
     found = {
         f"{path.relative_to(ROOT)} {ast.unparse(target)}"
         for package in PACKAGES

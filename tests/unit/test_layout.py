@@ -1,4 +1,4 @@
-"""Tests lie where their modules do, under the same names."""
+"""Check that tests lie where their modules do, under the same names."""
 
 from __future__ import annotations
 

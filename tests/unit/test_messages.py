@@ -1,4 +1,4 @@
-"""Messages cost nobody a machine, and are written in plain words."""
+"""Check that messages cost nobody a machine, and are written in plain words."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PLAIN = re.compile(r"\b(anew|whoever|is told|are told)\b")
 
 
 def texts(path: Path) -> Iterator[tuple[int, str]]:
-    """The texts in a module that somebody may read, with their lines: all but docstrings."""
+    """Yield the texts in a module that somebody may read, with their lines: all but docstrings."""
     tree = ast.parse(path.read_text())
     parts = {id(part) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for part in ast.walk(node) if part is not node}
     notes = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}

@@ -1,4 +1,4 @@
-"""docs/classes.md has every provisioner, and every parameter of each."""
+"""Check that docs/classes.md has every provisioner, and every parameter of each."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""A source of machines adds no special case: a provider is reached by its entry point only, and
-named nowhere else."""
+"""Check that a source of machines adds no special case: its entry point alone leads to a provider,
+which is named nowhere else."""
 
 from __future__ import annotations
 

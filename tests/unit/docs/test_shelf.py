@@ -1,4 +1,5 @@
-"""The tutorial's provider passes the tests of all providers, and the tutorial shows it as it is."""
+"""Run the tests of all providers on the tutorial's provider, and check that the tutorial shows it
+as it is."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ DOCS = Path(__file__).parents[3] / "docs"
 
 
 class Shelf(SourceHarness):
-    """A shelf in a temporary folder, with a robot that is done at once."""
+    """Run a shelf in a temporary folder, with a robot that finishes at once."""
 
     provider = ShelfProvider
     credentials = {}  # noqa: RUF012 - read only, as in every harness
@@ -61,7 +62,7 @@ def source(tmp_path: Path) -> Shelf:
 
 
 class TestShelf(ProviderTests):
-    """On a shelf."""
+    """Run the tests of all providers on a shelf."""
 
 
 async def test_a_folder_that_cannot_be() -> None:
@@ -72,7 +73,7 @@ async def test_a_folder_that_cannot_be() -> None:
 
 
 def test_the_tutorial_shows_all_of_it() -> None:
-    """Its Python blocks in order, but for the one on tests, are the file."""
+    """Check that its Python blocks in order, except the one on tests, are the file."""
     blocks = re.findall(r"```python\n# docs/examples/shelf\.py\n(.*?)```", (DOCS / "providers.md").read_text(), re.DOTALL)
     shown = [line for block in blocks for line in block.splitlines() if line.strip()]
     assert shown == [line for line in (DOCS / "examples" / "shelf.py").read_text().splitlines() if line.strip()]

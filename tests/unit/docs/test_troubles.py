@@ -1,4 +1,4 @@
-"""The tests that docs/troubles.md names are there."""
+"""Check that the tests which docs/troubles.md names exist."""
 
 from __future__ import annotations
 

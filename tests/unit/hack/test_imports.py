@@ -1,5 +1,5 @@
-"""The picture of the imports in CONTRIBUTING.md, and that it can be drawn at all: that nothing
-imports in a circle."""
+"""Check the picture of the imports in CONTRIBUTING.md. It can be drawn only if there are no
+circular imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The network policies let in what has to get in, and are about pods that exist."""
+"""Check that the network policies admit the necessary traffic, and concern pods that exist."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Objects as a move makes them anew."""
+"""Check the objects that a move creates again."""
 
 from __future__ import annotations
 

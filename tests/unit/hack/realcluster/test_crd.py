@@ -1,4 +1,5 @@
-"""The committed definition of the hardware's kind is the model's, as strict as BMO's."""
+"""Check that the committed definition of the hardware's kind is the model's, and as strict as
+BMO's."""
 
 from __future__ import annotations
 

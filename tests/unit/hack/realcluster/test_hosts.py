@@ -1,4 +1,4 @@
-"""The owner's hosts: many, different, realistic, and marked."""
+"""Check that the owner's hosts are many, different, realistic, and marked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paths of objects, and the manifests bent to processes beside the cluster."""
+"""Cover paths of objects, and manifests that are adapted to processes beside the cluster."""
 
 from __future__ import annotations
 
@@ -86,8 +86,8 @@ def test_no_role_grants_everything() -> None:
     assert len(rules) > 10
     for kind, rule in rules:
         assert "*" not in [*rule["apiGroups"], *rule["verbs"]]
-        # All of Cluster API's kinds, which are its own to add to, in one namespace; never all of
-        # anybody else's.
+        # A Role in one namespace may name all kinds of Cluster API, because its providers add their
+        # own. No role may name all kinds of another group.
         theirs = kind == "Role" and all(group.endswith("cluster.x-k8s.io") or group == "ipam.metal3.io" for group in rule["apiGroups"])
         assert theirs or "*" not in rule["resources"]
 

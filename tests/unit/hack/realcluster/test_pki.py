@@ -1,4 +1,4 @@
-"""Certificates as TLS itself judges them."""
+"""Check certificates by TLS itself."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 async def shake_hands(folder: Path, authority: pki.Authority, trusted: bytes, hostname: str) -> tuple[tuple[str, str], ...]:
-    """The organizations and name of the client as the server sees it after a mutually verified
-    handshake."""
+    """Return the organizations and name of the client as the server sees it after a mutually
+    verified handshake."""
     server_pair = authority.server("server", ("svc.example", "127.0.0.1")).write(folder / "server")
     client_pair = authority.client("user", ("group-1", "group-2")).write(folder / "client")
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cadata=authority.certificate.decode())

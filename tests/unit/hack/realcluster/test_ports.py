@@ -1,4 +1,4 @@
-"""Reserved ports are free for who names them, and for nobody else."""
+"""Check that reserved ports are free for those that name them, and for nobody else."""
 
 from __future__ import annotations
 

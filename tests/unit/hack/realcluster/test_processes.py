@@ -1,4 +1,5 @@
-"""Real processes: started, recorded, ended by whoever reads the record."""
+"""Cover real processes: they are started and recorded, and any process that reads the record can
+end them."""
 
 from __future__ import annotations
 

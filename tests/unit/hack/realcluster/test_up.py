@@ -1,4 +1,4 @@
-"""The description of a cluster over restarts."""
+"""Check the description of a cluster over restarts."""
 
 from __future__ import annotations
 
