@@ -1,4 +1,4 @@
-"""Webhooks over real TLS on loopback."""
+"""Call webhooks over real TLS on loopback."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def pem(authority: Authority) -> str:
 
 @asynccontextmanager
 async def serving(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> AsyncIterator[str]:
-    """A webhook on loopback; its URL."""
+    """Run a webhook on loopback, and yield its URL."""
     issued = AUTHORITY.server()
     context = ServerTls(issued.pem, issued.key_pem, []).context
     app = web.Application()

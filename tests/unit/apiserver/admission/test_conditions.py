@@ -1,4 +1,4 @@
-"""matchConditions in CEL."""
+"""Check matchConditions in CEL."""
 
 from __future__ import annotations
 

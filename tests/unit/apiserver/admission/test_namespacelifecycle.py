@@ -1,4 +1,4 @@
-"""NamespaceLifecycle, and the chain it is part of."""
+"""Cover NamespaceLifecycle, and the chain that contains it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CONTEXT = Context(UserInfo("u"))
 
 
 class Source:
-    """Namespaces by name; remembers whether it was asked for the truth or a copy."""
+    """Return namespaces by name, and remember whether each call wanted a live read or a copy."""
 
     def __init__(self, **found: dict[str, Any]) -> None:
         self.found, self.live = found, list[bool]()

@@ -1,4 +1,4 @@
-"""Which creations fit into quotas."""
+"""Check which creations fit into quotas."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Admission where it is asked: by the registries of the management side, on the ways that are not
-plain creations."""
+"""Check that the registries of the management side ask admission also for writes that are not plain
+creations."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ COUNTED = "count/workloads.workload.metal3.io"
 
 
 class Quotas:
-    """One quota in tenant-a."""
+    """Hold one quota in tenant-a."""
 
     def __init__(self, hard: int) -> None:
         self.hard, self.used = hard, 0
@@ -43,8 +43,8 @@ class Quotas:
 
 
 class Recording:
-    """An Admission that notes what it is asked, refuses what is in `refused`, and leaves the rest
-    to another one."""
+    """Note each admission request, refuse those in `refused`, and leave the others to a quota's
+    admission."""
 
     def __init__(self, quota: ResourceQuota) -> None:
         self.quota, self.asked, self.refused = quota, list[tuple[str, str, str]](), set[tuple[str, str, str]]()
@@ -59,7 +59,7 @@ class Recording:
 
 
 class Admitted(Bench):
-    """The registries behind a quota of two."""
+    """Put the registries behind a quota of two."""
 
     admission: Recording
     quotas: Quotas

@@ -1,4 +1,5 @@
-"""ResourceQuota under concurrency: never too many, nothing kept of what did not happen."""
+"""Check ResourceQuota under concurrency: it never admits too many, and keeps no usage of what did
+not happen."""
 
 from __future__ import annotations
 
@@ -22,7 +23,8 @@ COUNTED = "count/things.g"
 
 
 class Cluster:
-    """Quotas with optimistic writes, a copy of them that may be old, and what the server holds."""
+    """Keep quotas with optimistic writes, a copy of them that may be old, and the server's
+    objects."""
 
     def __init__(self, **hard: int) -> None:
         self.quotas = {name: self.made(name, limit) for name, limit in hard.items()}
@@ -58,7 +60,7 @@ class Cluster:
         self.recount(name, int(quota["status"]["used"][COUNTED]))
 
     def recount(self, name: str, used: int) -> None:
-        """Somebody writes the quota."""
+        """Write the quota as another writer."""
         quota = self.quotas[name]
         quota["status"]["used"][COUNTED] = str(used)
         quota["metadata"]["resourceVersion"] = str(int(quota["metadata"]["resourceVersion"]) + 1)
@@ -67,7 +69,7 @@ class Cluster:
         return int(self.quotas[name]["status"]["used"][COUNTED])
 
     async def create(self, name: str, *, dry_run: bool = False, fails: bool = False, admitted: asyncio.Event | None = None) -> None:
-        """As a registry does it."""
+        """Create an object as a registry does."""
         context = Context(UserInfo("u"), dry_run=dry_run)
         with context.settling():
             await self.plugin.admit(Attributes("CREATE", context, THINGS, "n", name, thing(name), None))
@@ -80,7 +82,7 @@ class Cluster:
                 self.names.append(name)
 
     async def settled(self) -> None:
-        """Until nothing is under way."""
+        """Wait until nothing is under way."""
         async with asyncio.timeout(30):
             for group in self.plugin._groups.values():
                 if group._task is not None:
@@ -95,7 +97,7 @@ async def cluster() -> AsyncIterator[Cluster]:
 
 
 async def tried(*creations: Any) -> list[ApiError]:
-    """The errors of these, all at once."""
+    """Run these creations all at once, and return their errors."""
     results = await asyncio.gather(*creations, return_exceptions=True)
     errors = [result for result in results if result is not None]
     assert all(isinstance(error, ApiError) for error in errors), errors

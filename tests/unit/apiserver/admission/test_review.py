@@ -1,4 +1,4 @@
-"""What webhooks are asked, and which answers are believed."""
+"""Check what webhooks are asked, and which answers are accepted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which writes rules and selectors choose."""
+"""Check which writes rules and selectors choose."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Mutating and validating webhooks: who is asked, in which order, and what becomes of the
-answers."""
+"""Cover mutating and validating webhooks: which ones are called, in which order, and what becomes
+of their answers."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ RED = {"op": "add", "path": "/spec/color", "value": "red"}
 
 
 class Namespaces:
-    """One, with a label."""
+    """Return one namespace, with a label."""
 
     async def get(self, name: str, *, live: bool = False) -> dict[str, Any] | None:
         return {"metadata": {"name": "n", "labels": {"team": "a"}}} if name == "n" else None

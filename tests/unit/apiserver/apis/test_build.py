@@ -1,4 +1,4 @@
-"""What a build says of itself."""
+"""Check what a build says of itself."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Every field that people write or read in the project's own kinds says what it is: kubectl explain
-shows it."""
+"""Check that every field that people write or read in the project's own kinds has a description,
+which kubectl explain shows."""
 
 from __future__ import annotations
 

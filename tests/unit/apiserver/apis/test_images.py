@@ -1,4 +1,4 @@
-"""Which URLs and deploy methods a class allows."""
+"""Check which URLs and deploy methods a class allows."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ GOOD = [
 
 
 def spec(*allow: str, **more: object) -> dict[str, object]:
-    """A class's spec that allows these."""
+    """Return a class's spec that allows these."""
     return {"provisioner": "p", **more} | ({"images": {"allow": list(allow)}} if allow else {})
 
 

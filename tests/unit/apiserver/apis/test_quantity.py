@@ -1,4 +1,4 @@
-"""Quantities as Kubernetes writes them."""
+"""Check quantities as Kubernetes writes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an error says is bounded, whatever a client has sent."""
+"""Check that an error is bounded, whatever a client has sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""UUIDs."""
+"""Cover UUIDs."""
 
 from __future__ import annotations
 

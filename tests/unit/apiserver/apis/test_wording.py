@@ -1,5 +1,5 @@
-"""Complaints of models in kube-apiserver's words; tests/conformance/cases/wording.py compares them
-with kube-apiserver's own."""
+"""Check that models complain in kube-apiserver's words; tests/conformance/cases/wording.py compares
+them with kube-apiserver's own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PYDANTICS = ("Input should", "Extra inputs", "Field required", "Value error", "s
 
 
 class Flavor(BaseModel):
-    """A part of the parameters."""
+    """Describe a part of the parameters."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -25,7 +25,7 @@ class Flavor(BaseModel):
 
 
 class Parameters(BaseModel):
-    """Parameters such as those of a class."""
+    """Describe parameters such as those of a class."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 

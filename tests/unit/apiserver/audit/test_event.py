@@ -1,4 +1,4 @@
-"""Audit events as they are written."""
+"""Check audit events as they are written."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def record(**fields: Any) -> Record:
 
 
 def event(*, body: bytes = b"", **fields: Any) -> Any:
-    """The event of a request whose body the request path has decoded."""
+    """Return the event of a request whose body the request path has decoded."""
     how = {"omit_managed_fields": fields.get("omit_managed_fields", False)}
     sent = noted(json.loads(body), fields.get("level", METADATA), **how) if body else None
     line = encode(record(sent=sent, **fields))
@@ -92,7 +92,8 @@ def test_an_answer_that_is_not_json_is_left_out() -> None:
 
 
 def test_an_answer_is_never_read_as_yaml() -> None:
-    """YAML multiplies: what is read costs more than its length."""
+    """Check the cost of an answer in YAML, which can expand: reading it would cost more than its
+    length."""
     bomb = b"a: &a [1, 2]\n" + b"".join(b"b%d: [*a, *a]\n" % number for number in range(50_000))
     started = time.process_time()
     event(level=RESPONSE, answer=bomb)

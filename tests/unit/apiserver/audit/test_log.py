@@ -1,4 +1,4 @@
-"""The audit log's file, queue and thread."""
+"""Cover the audit log's file, queue and thread."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_full_queue_drops_and_counts(tmp_path: Path) -> None:
 
 
 class Written:
-    """Waits until a log has dealt with so many events."""
+    """Wait until a log has handled this many events."""
 
     def __init__(self, log: AuditLog, monkeypatch: pytest.MonkeyPatch) -> None:
         self.done = threading.Semaphore(0)

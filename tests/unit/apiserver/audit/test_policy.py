@@ -1,4 +1,4 @@
-"""Which requests a policy records."""
+"""Check which requests a policy records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which machine a request comes from."""
+"""Check from which machine a request comes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Floods of bad tokens: what they cause, and whom they do not concern."""
+"""Cover floods of bad tokens: what they cause, and which clients they do not concern."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ FLOOD = 300
 
 
 class SlowTokens(Tokens):
-    """Reviews bad tokens only when `open` is set, and notes how many wait at once."""
+    """Review bad tokens only when `open` is set, and note how many wait at once."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The cache of other servers' answers."""
+"""Cover the cache of other servers' answers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from apiserver.authentication.ttlcache import ExpiringCache
 
 
 class Source:
-    """Answers when it is let, counting."""
+    """Answer once `open` is set, and count the calls."""
 
     def __init__(self) -> None:
         self.asked, self.open, self.failure = 0, asyncio.Event(), False

@@ -1,4 +1,5 @@
-"""CertificateVerifier: which chains hold, which do not, and for how long verdicts are kept."""
+"""Cover CertificateVerifier: which chains are valid, which are not, and for how long verdicts are
+kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""--client-ca-file while it changes."""
+"""Change --client-ca-file while it is in use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def pem(*authorities: Authority) -> bytes:
 
 
 class Told:
-    """Stands for a Trust."""
+    """Stand in for a Trust."""
 
     def __init__(self) -> None:
         self.bundles = asyncio.Queue[list["x509.Certificate"]]()

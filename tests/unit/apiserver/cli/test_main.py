@@ -1,4 +1,4 @@
-"""The help of every command can be read and copied from."""
+"""Check that the help of every command can be read and copied from."""
 
 from __future__ import annotations
 

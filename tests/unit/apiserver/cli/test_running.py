@@ -1,4 +1,4 @@
-"""How commands run, stop and complain."""
+"""Check how commands run, stop and complain."""
 
 from __future__ import annotations
 

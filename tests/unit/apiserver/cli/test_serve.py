@@ -1,5 +1,5 @@
-"""`serve` as a whole beside a small management cluster, and what it says to input that cannot
-work."""
+"""Run `serve` as a whole beside a small management cluster, and check what it says to input that
+cannot work."""
 
 from __future__ import annotations
 
@@ -73,13 +73,13 @@ async def management() -> AsyncIterator[FakeManagement]:
 
 
 class Served:
-    """A running `serve`."""
+    """Describe a running `serve`."""
 
     def __init__(self, port: int, authority: str) -> None:
         self.url, self.authority = f"https://localhost:{port}", authority
 
     async def request(self, method: str, path: str, certificate: Issued | None = None, **options: Any) -> tuple[int, Any]:
-        """Status and body, over a connection of its own."""
+        """Return status and body of a request over a connection of its own."""
         context = client_context(CLIENTS, certificate)
         context.load_verify_locations(cadata=self.authority)
         session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context), timeout=aiohttp.ClientTimeout(total=10))
@@ -90,8 +90,8 @@ class Served:
 
 @asynccontextmanager
 async def running(management: FakeManagement, folder: Path, *more: str) -> AsyncIterator[Served]:
-    """`serve` until the end of the block; ready, with the authority that it put into the
-    APIServices."""
+    """Run `serve` until the end of the block. Yield it once it is ready, with the authority that it
+    put into the APIServices."""
     port_file = folder / "port"
     given = ["--storage", f"sqlite:///{folder}/db", "--kubeconfig", str(management.kubeconfig(folder)), "--secure-port", "0"]
     task = asyncio.create_task(serve._serve(arguments(*given, "--port-file", str(port_file), *more)))
@@ -99,7 +99,7 @@ async def running(management: FakeManagement, folder: Path, *more: str) -> Async
         async with asyncio.timeout(10):
             bundles = {name: patch["spec"]["caBundle"] for name, patch in [await management.patches.get() for _ in range(2)]}
             assert bundles.keys() == {"v1alpha1.metal3.io", "v1alpha1.workload.metal3.io"}
-            # Tasks start before the port does.
+            # Tasks start before the port is open.
             while not port_file.exists():
                 assert not task.done()
                 await asyncio.sleep(0.01)
@@ -128,7 +128,7 @@ async def test_serve(management: FakeManagement, tmp_path: Path) -> None:
         assert (await served.request("GET", f"{WORKLOADS}/one", headers={"Authorization": "Bearer t0ken"}))[0] == 200
         assert (await served.request("GET", f"{WORKLOADS}/one", CLIENTS.issue("carol"), headers=as_alice))[0] == 200
         assert (await served.request("GET", f"{WORKLOADS}/one", headers={"Authorization": "Bearer other"}))[0] == 401
-        # The front proxy's authority is changed while it runs.
+        # The front proxy's authority changes while the server runs.
         newer = NEWER.issue("front-proxy-client")
         with pytest.raises((aiohttp.ClientError, ConnectionError)):
             await served.request("GET", f"{WORKLOADS}/one", newer, headers=as_alice)

@@ -1,4 +1,4 @@
-"""backup, restore and migrate as they are typed."""
+"""Run backup, restore and migrate as users type them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The client: errors, deadlines, reloading credentials, what a kubeconfig out of a secret may not
-do."""
+"""Cover the client: errors, deadlines, reloading of credentials, and what a kubeconfig out of a
+secret may not do."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The way to the server itself: what takes it, how the server is verified, and that kube-apiserver
-is always the other way."""
+"""Cover the direct way to the API server: which requests take it, how the server is verified, and
+that kube-apiserver is always the alternative."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def authority() -> Authority:
 
 @pytest.fixture
 async def direct(authority: Authority, tmp_path: Path) -> AsyncIterator[FakeApi]:
-    """The server itself, which shows a certificate for its Service's name only."""
+    """Run the API server itself, which shows a certificate for its Service's name only."""
     pair = authority.server([NAME])
     for name, content in (("crt", pair.certificate), ("key", pair.key)):
         (tmp_path / name).write_bytes(content)
@@ -49,7 +49,7 @@ async def direct(authority: Authority, tmp_path: Path) -> AsyncIterator[FakeApi]
 
 @pytest.fixture
 async def near(api: FakeApi, direct: FakeApi, authority: Authority) -> AsyncIterator[Client]:
-    """A client of both: `api` is kube-apiserver."""
+    """Yield a client of both servers: `api` is kube-apiserver."""
     register(api, authority)
     async with ShortcutClient(api.kubeconfig, url=direct.url, groups=["example.com"], api_service=SERVICE) as made:
         yield made

@@ -1,4 +1,4 @@
-"""The informer against a server that pages, forgets, cuts, stalls and fails."""
+"""Run the informer against a server that pages, forgets, cuts, stalls and fails."""
 
 from __future__ import annotations
 
@@ -122,13 +122,13 @@ async def test_bookmarks_move_the_version_on(api: FakeApi, client: Client) -> No
     async with following(client) as (informer, seen):
         await asyncio.wait_for(informer.synced.wait(), 5)
         await eventually(lambda: api.requests["WATCH things"] == 1)
-        # moves the revision, but not this kind
+        # This write advances the revision, but changes nothing of the kind.
         api.put("apis/example.com/v1/others", thing("other"))
         api.compact()
         api.watch_hook = bookmark
         api.cut_watches()
-        # Without the bookmark the next watch would be from before the compaction: 410 and a list.
-        # The first one is.
+        # Without the bookmark the next watch would start before the compaction, and cause a 410 and
+        # a list. The first watch does.
         await eventually(lambda: api.requests["GET things"] == 2)
         await eventually(lambda: len(versions) >= 2)
         api.put(PATH, thing("late"))
@@ -229,8 +229,8 @@ async def test_an_answer_brings_nothing_back_that_was_deleted(api: FakeApi, clie
 
 
 async def test_after_a_new_list_the_server_counts_anew(api: FakeApi, client: Client) -> None:
-    """A server that was restored from a backup has older resourceVersions than it answered with
-    before."""
+    """Follow a server that was restored from a backup: its resourceVersions are older than those
+    that it answered with before."""
     api.put(PATH, thing("t"))
     async with following(client) as (informer, _):
         await eventually(lambda: "a/t" in informer.store)

@@ -1,4 +1,4 @@
-"""Paths of objects: what tenants name leads to nothing but an object of that name."""
+"""Check paths of objects: what tenants name leads to nothing but an object of that name."""
 
 from __future__ import annotations
 

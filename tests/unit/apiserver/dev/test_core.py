@@ -1,4 +1,4 @@
-"""core/v1 in small."""
+"""Cover the small core/v1 of dev mode."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""The dev folder: one process at a time, the same ports and authority again, clear words when that
-cannot be."""
+"""Cover the dev folder: one process at a time, the same ports and authority again, and clear errors
+when that is impossible."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dev mode's rules are those of manifests/, and keep tenants apart."""
+"""Check that dev mode's rules are those of manifests/, and keep tenants apart."""
 
 from __future__ import annotations
 
@@ -92,8 +92,8 @@ async def test_the_provider_stays_in_its_namespace() -> None:
 
 def test_the_rules_are_those_of_the_manifests() -> None:
     tenant = _granted(_rules("base/tenant-roles.yaml", "metal3-workloads-tenant"), _rules("tenant/rbac.yaml", "metal3-workloads-tenant"))
-    # In a cluster kubectl never has to ask for the namespace itself; here `kubectl get ns tenant-a`
-    # is a comfort.
+    # In a cluster kubectl never has to read the namespace itself. In dev mode `kubectl get ns
+    # tenant-a` is a convenience.
     assert _ours(policy.TENANT) == tenant | {("", "namespaces", "get")}
     assert _ours(policy.ANYBODY) == _granted(_rules("base/tenant-roles.yaml", "metal3-workloads-classes-viewer"))
     roles = [_rules("base/controllers-rbac.yaml", name) for name in ("metal3-workloads-controllers", "metal3-workloads-secrets")]
@@ -109,7 +109,7 @@ def _rules(file: str, name: str) -> list[dict[str, Any]]:
 
 
 def _granted(*rules: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
-    """Group, resource, verb; in the groups that dev mode serves."""
+    """Return group, resource and verb of each rule, in the groups that dev mode serves."""
     found = {(g, r, v) for some in rules for rule in some for g in rule["apiGroups"] for r in rule["resources"] for v in rule["verbs"]}
     elsewhere = {"events.k8s.io", "apiregistration.k8s.io", "cluster.x-k8s.io", "infrastructure.cluster.x-k8s.io"}
     return {(g, r, v) for g, r, v in found if g not in elsewhere and not (g == "workload.metal3.io" and r.startswith("baremetalhosts"))}

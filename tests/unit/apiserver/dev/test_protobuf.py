@@ -1,4 +1,4 @@
-"""core/v1 objects in protobuf. How kubectl writes them is tried with kubectl itself, end to end."""
+"""Cover core/v1 objects in protobuf. The end-to-end tests check how kubectl itself writes them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from apiserver.dev.protobuf import MAGIC, read_core
 
 
 def field(number: int, value: bytes | str | int) -> bytes:
-    """One field of a message, as a writer would put it."""
+    """Return one field of a message, as a writer would encode it."""
     if isinstance(value, int):
         return varint(number << 3) + varint(value)
     data = value.encode() if isinstance(value, str) else value

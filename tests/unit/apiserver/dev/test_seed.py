@@ -1,4 +1,4 @@
-"""What is there at the first start, and stays as the user leaves it."""
+"""Check which objects exist at the first start, and that they stay as the user leaves them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strategic merge patch."""
+"""Cover strategic merge patch."""
 
 from __future__ import annotations
 

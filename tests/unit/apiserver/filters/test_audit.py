@@ -1,4 +1,4 @@
-"""Which stages of which requests are recorded, over a real port with all filters."""
+"""Check which stages of which requests are recorded, over a real port with all filters."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ALICE = CLIENTS.issue("alice", ["devs"])
 
 
 class Kept:
-    """A sink that keeps what it gets, and tells of ends."""
+    """Keep all records, and set `ended` at the end of a request."""
 
     def __init__(self) -> None:
         self.records, self.ended = list[Record](), asyncio.Event()

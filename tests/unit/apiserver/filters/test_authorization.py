@@ -1,4 +1,4 @@
-"""Who decides, and what is said to those who may not."""
+"""Check which authorizer decides, and what refused users read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INFO = parse("GET", "/apis/g/v1/namespaces/n/things/t", {})
 
 
 class Says:
-    """Always the same."""
+    """Give always the same answer."""
 
     def __init__(self, answer: Decision | ApiError) -> None:
         self._answer = answer

@@ -1,4 +1,4 @@
-"""How long a request gets."""
+"""Check how long a request gets."""
 
 from __future__ import annotations
 

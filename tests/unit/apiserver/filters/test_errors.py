@@ -1,4 +1,4 @@
-"""What a refused request leaves behind."""
+"""Check what a refused request leaves behind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Body:
-    """What a request sent."""
+    """Stand in for what a request sent."""
 
 
 async def test_a_refused_request_leaves_nothing_behind() -> None:

@@ -1,4 +1,4 @@
-"""Whose request waits for whose, over real TLS."""
+"""Check which requests wait for which others, over real TLS."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ def test_what_costs_more_is_wider(method: str, path: str, length: int, objects: 
 
 
 class Work:
-    """A handler: the greedy user's requests have much to do, a step at a time; others are answered
-    at once."""
+    """Handle requests: the greedy user's have much to do, a step at a time; others are answered at
+    once."""
 
     def __init__(self, turns: bool = False) -> None:
         self.steps, self._turns = 0, turns
@@ -119,7 +119,7 @@ async def test_a_light_users_requests_are_next_whatever_a_greedy_one_does(turns:
         before, count = work.steps, 5
         for _ in range(count):
             assert await _get(light) == 200
-        # The request and its answer take a handful of rounds of the loop, and in each of them the
+        # The request and its answer take a handful of rounds of the loop. In each of them the
         # greedy user has one step.
         assert (work.steps - before) / count < CONNECTIONS / 4
         for task in flood:

@@ -1,4 +1,4 @@
-"""identity and bearer: pure readers of what clients write."""
+"""Cover identity and bearer: pure readers of what clients write."""
 
 from __future__ import annotations
 

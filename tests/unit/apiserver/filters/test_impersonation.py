@@ -1,4 +1,4 @@
-"""Who is meant by Impersonate-* headers, and what it takes to be them."""
+"""Check who is meant by Impersonate-* headers, and which rights the impersonation needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps of requests, timed over a real port."""
+"""Time the steps of requests over a real port."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CALL: Any = object()
 
 
 class Times:
-    """A meter that keeps what it is told."""
+    """Keep the times that are reported."""
 
     def __init__(self) -> None:
         self.steps: list[float] = []
@@ -35,14 +35,14 @@ class Times:
 
 
 def busy(seconds: float) -> None:
-    """Hold the thread."""
+    """Keep the thread busy."""
     end = time.perf_counter() + seconds
     while time.perf_counter() < end:
         pass
 
 
 async def run(handler: Handler) -> tuple[Times, Any]:
-    """The steps of one call, and how it ended."""
+    """Return the steps of one call, and how it ended."""
     times = Times()
     work = asyncio.ensure_future(with_steps(times)(handler)(CALL))
     return times, (await asyncio.gather(work, return_exceptions=True))[0]
@@ -100,7 +100,7 @@ async def test_what_is_waited_for_may_fail_and_be_cancelled() -> None:
 
 async def test_a_failure_is_not_kept() -> None:
     class Large(Exception):
-        """What must be freed without the collector."""
+        """Hold memory that must be freed without the garbage collector."""
 
     kept: list[weakref.ref[Large]] = []
 

@@ -1,4 +1,4 @@
-"""Fair queues and seats, in virtual time."""
+"""Cover fair queues and seats, in virtual time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Simulation:
-    """A QueueSet with a clock of its own, and all that was started, in order."""
+    """Run a QueueSet with a clock of its own, and record everything that was started, in order."""
 
     def __init__(self, seats: int, share: int, queue: int = 128, total: int = 1024) -> None:
         self.now = 0.0
@@ -168,7 +168,7 @@ def test_nothing_is_lost_and_everything_ends(steps: list[tuple[str, int, int, fl
         elif simulation.waiting:
             simulation.leave(simulation.waiting[number % len(simulation.waiting)])
         assert simulation.set.queues.length <= 10
-        # Seats are idle only when nobody who waits may have them.
+        # Seats are idle only when no waiting request may have them.
         first = simulation.set.queues.first()
         assert first is None or simulation.set.executing + first.waiting[0].width > simulation.set.seats
     while simulation.started:

@@ -1,4 +1,4 @@
-"""The bounds on what clients may cause at other servers."""
+"""Check the bounds on what clients may cause at other servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the event loop's time is shared, by a clock that only work advances."""
+"""Check how the event loop's time is shared, by a clock that only work advances."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Loop:
-    """A LoopTime whose clock is the work that was done."""
+    """Run a LoopTime whose clock is the work that was done."""
 
     def __init__(self) -> None:
         self.now = 0.0
@@ -99,8 +99,8 @@ async def test_requests_that_come_in_all_the_time_hold_nobody_up_for_ever() -> N
 
 
 async def test_short_steps_before_a_long_one_do_not_make_it_share_a_round() -> None:
-    """One flow's steps are of any length: nobody knows which is next, so each that may be long has
-    a round for itself."""
+    """Mix short steps with long ones in one flow. Nobody knows which is next, so each step that may
+    be long has a round for itself."""
     loop = Loop()
 
     async def mixed() -> None:

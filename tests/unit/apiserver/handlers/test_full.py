@@ -1,4 +1,4 @@
-"""A storage without room, as clients see it."""
+"""Check a storage without room, as clients see it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
 
 
 async def fill(service: Service) -> tuple[list[str], dict[str, Any]]:
-    """The widgets that have found room, and the answer to the first that did not."""
+    """Create widgets until there is no room. Return the stored ones, and the answer to the first
+    that was refused."""
     names: list[str] = []
     while True:
         status, found = await service.ask("POST", "widgets", widget(f"w{len(names)}", finalizers=["example.com/f"], **LARGE))
@@ -39,7 +40,7 @@ async def fill(service: Service) -> tuple[list[str], dict[str, Any]]:
 
 
 async def taken(service: Service, *request: Any, **more: Any) -> None:
-    """Until it is not 503, as clients do that heed Retry-After."""
+    """Repeat the request until its status is not 503, as clients do that heed Retry-After."""
     async with asyncio.timeout(20):
         while True:
             status, found = await service.ask(*request, **more)

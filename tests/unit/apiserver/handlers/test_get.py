@@ -1,4 +1,4 @@
-"""GET of one object: bytes, forms, freshness."""
+"""GET one object: bytes, forms and freshness."""
 
 from __future__ import annotations
 

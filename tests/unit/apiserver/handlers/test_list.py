@@ -1,4 +1,4 @@
-"""LIST: selectors, pages that stay consistent, versions."""
+"""LIST with selectors, consistent pages and versions."""
 
 from __future__ import annotations
 
@@ -204,7 +204,7 @@ async def test_large_lists_are_compressed_for_who_takes_that(service: Service, h
 
 
 async def test_lists_are_as_new_as_the_objects(service: Service) -> None:
-    """What is kept of an answer is of use for the next one, and shows nothing old."""
+    """Check that the kept parts of an answer serve the next one, and show nothing old."""
     count = 34
     for number in range(count):
         await service.make(f"w-{number:03}", labels={"odd": str(number % 2)})

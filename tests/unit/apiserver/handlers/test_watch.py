@@ -1,4 +1,4 @@
-"""WATCH over HTTP: what begins, what follows, and every way to end."""
+"""WATCH over HTTP: what begins it, what follows, and every way to end."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PARTIAL = {"Accept": "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.
 
 
 class Watching:
-    """One watch that runs."""
+    """Follow one watch."""
 
     def __init__(self, response: ClientResponse) -> None:
         self.response = response
@@ -228,7 +228,7 @@ async def test_a_client_that_goes_away_is_noticed(service: Service) -> None:
 async def test_a_client_that_does_not_read_is_cut(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("apiserver.handlers.watch.SLOW", 0.05)
     large: dict[str, Any] = {"annotations": {"a": "x" * 250_000}}
-    # more than sockets hold
+    # These objects are more than the sockets' buffers hold.
     await asyncio.gather(*(service.make(f"w{number}", **large) for number in range(60)))
     async with watching(service) as watch:
         async with asyncio.timeout(10):
@@ -238,7 +238,8 @@ async def test_a_client_that_does_not_read_is_cut(service: Service, monkeypatch:
 
 
 async def test_one_that_has_no_room_catches_up_while_the_others_go_on(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is lost, doubled or out of order on the way out of the fan-out and back into it."""
+    """Check that nothing is lost, doubled or out of order on the way out of the fan-out and back
+    into it."""
     room = asyncio.Event()
 
     async def drain(_: object) -> None:
@@ -272,7 +273,7 @@ async def test_one_that_has_no_room_catches_up_while_the_others_go_on(service: S
 
 
 async def test_a_piece_has_few_bytes_however_much_is_new(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A piece is what a client that does not read costs."""
+    """Bound the bytes of a piece, which is what a client that does not read costs."""
     pieces: list[int] = []
     encode, deliver, behind = Frames.changes, _Stream.deliver, asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""POST, PUT, PATCH, DELETE and actions over HTTP: codes, reasons and shapes."""
+"""POST, PUT, PATCH, DELETE and run actions over HTTP: codes, reasons and shapes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def test_a_write_sees_what_another_replica_has_just_acknowledged(service: 
     late: list[bytes] = []
 
     async def confirm() -> int:
-        """As over a shared store: what others wrote comes now."""
+        """Let another writer's commit arrive now, as over a shared store."""
         if late:
             entry = service.widgets.get("ns", "a")
             await service.cache.commit([Put(entry.key.replace("/a", "/b"), late.pop())])

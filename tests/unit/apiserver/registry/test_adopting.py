@@ -1,5 +1,5 @@
-"""A claim that a host's source knows already: seen as it is there, and taken over by its consumer's
-first write here."""
+"""Show a claim that a host's source knows already as it is there. The first write of its consumer
+here takes it over."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ HELD = {
 
 @pytest.fixture
 async def host(bench: Bench) -> str:
-    """The name of a Host that a relay reports as claimed by CONSUMER."""
+    """Create a Host that a relay reports as claimed by CONSUMER, and return its name."""
     source = {"namespace": "tenant-a", "name": "node-0", "uid": UID, "identityNamespace": "tenant-a"}
     obj = {"metadata": {"name": host_name(UID)}, "spec": {"className": "metal", "source": source}}
     entry = await bench.hosts.create(CONTEXT, "", obj)

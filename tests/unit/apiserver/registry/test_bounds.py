@@ -1,4 +1,4 @@
-"""Whatever writes an object, it stays so small that it can be stored; and however large a tenant
+"""Check that an object stays small enough to be stored, whatever writes it. However large a tenant
 makes it, it can be released."""
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ETCD = 1_572_864
 
 @pytest.fixture(autouse=True)
 def largest(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The bytes of each commit. None is larger than etcd takes."""
+    """Return a list that collects the bytes of each commit. None is larger than etcd accepts."""
     sizes: list[int] = []
     commit = bench.workloads.cache.commit
 
@@ -39,7 +39,7 @@ def largest(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def selector(size: int) -> dict[str, Any]:
-    """A host selector of about so many bytes that any host fits."""
+    """Return a host selector of about this many bytes that any host fits."""
     values = [f"{number:0250}" for number in range(max(1, size // (253 * 60)))]
     return {"matchExpressions": [{"key": f"k{number}", "operator": "NotIn", "values": values} for number in range(60)]}
 
@@ -49,7 +49,7 @@ def workload(name: str, size: int) -> dict[str, Any]:
 
 
 def note(size: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Annotations, which are limited to 256 KiB in all, and labels."""
+    """Return a change that writes annotations, which are limited to 256 KiB in all, and labels."""
     annotations = {f"n{number}": "x" * 50_000 for number in range(size // 50_000)}
     labels = {f"l{number}": f"{number:063}" for number in range(500)} if size >= 250_000 else {}
     return lambda obj: {**obj, "metadata": {**obj["metadata"], "annotations": annotations, "labels": labels}}
@@ -71,7 +71,8 @@ def condition(size: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 
 async def release(bench: Bench, name: str, host: str) -> None:
-    """As controllers release: marked, reported, cleared, let go."""
+    """Release a host as controllers do: mark, report, clear the claim, and remove the
+    finalizers."""
     await bench.workloads.update(CONTEXT, "tenant-a", name, condition(30_000), subresource="status")
     await bench.report(host, {"provisioning": {"state": "deprovisioning"}})
     await bench.hosts.update(CONTEXT, "", host, lambda obj: {**obj, "spec": {**obj["spec"], "claimRef": None}})
@@ -103,7 +104,7 @@ async def test_statuses_have_their_bound_too(bench: Bench) -> None:
 
 
 async def test_what_a_tenant_has_of_one_host_fits_into_one_commit(bench: Bench) -> None:
-    """The Workload and the view grow each for itself, and are deleted together."""
+    """Grow the Workload and the view separately; they are deleted together."""
     host = await bench.add_host()
     await bench.workloads.create(CONTEXT, "tenant-a", workload("large", 960_000))
     await bind(bench, "large", host)

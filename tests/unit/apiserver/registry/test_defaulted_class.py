@@ -1,5 +1,5 @@
-"""The class that the server chose is nobody's: whoever leaves it out, by whatever path, neither
-removes it nor is refused."""
+"""Check that nobody owns the class that the server chose. A client that leaves it out, by whatever
+path, neither removes it nor is refused."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ async def add_class(bench: Bench, name: str = "metal", *, default: bool = True) 
 
 
 async def put(bench: Bench, obj: dict[str, Any], manager: str = "kubectl-replace") -> Entry:
-    """What a PUT does: the whole object as the client has it."""
+    """Write the whole object as the client has it, as a PUT does."""
 
     def change(current: dict[str, Any]) -> dict[str, Any]:
         return {**obj, "metadata": {**obj["metadata"], "resourceVersion": current["metadata"]["resourceVersion"]}}
@@ -45,8 +45,8 @@ def managers_of_class(entry: Entry) -> list[str]:
 
 
 def migrated(obj: dict[str, Any], manager: str, operation: str = "Apply") -> dict[str, Any]:
-    """The object as csaupgrade makes it, by the managedFields of servers that credited the default
-    to its creator."""
+    """Return the object as csaupgrade changes it, by the managedFields of servers that credited the
+    default to its creator."""
     fields = [{**e, "manager": manager, "operation": operation} for e in obj["metadata"]["managedFields"] if e["manager"] == CSA]
     fields[0]["fieldsV1"] = {"f:spec": {**fields[0]["fieldsV1"].get("f:spec", {}), "f:className": {}}}
     return {**obj, "metadata": {**obj["metadata"], "managedFields": fields}}
@@ -69,7 +69,8 @@ async def test_a_class_that_was_asked_for_belongs_to_its_client(bench: Bench) ->
 @pytest.mark.parametrize("force", [True, False])
 @pytest.mark.parametrize("asked", ["metal", None])
 async def test_client_side_apply_and_then_server_side_apply(bench: Bench, manager: str, force: bool, asked: str | None) -> None:
-    """Also where an earlier server has credited the default to the client."""
+    """Apply client-side and then server-side, also where an earlier server has credited the default
+    to the client."""
     await add_class(bench)
     await bench.workloads.create(by(CSA), "ns", workload(online=True, **({"className": asked} if asked else {})))
     await bench.workloads.update(by(CSA), "ns", "w", lambda obj: migrated(obj, manager))

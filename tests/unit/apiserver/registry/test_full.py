@@ -1,4 +1,4 @@
-"""A store that one tenant has filled up: nobody else's machine is kept by that."""
+"""Let one tenant fill up a store, and check that this keeps nobody else's machine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ REPORT = {"name": "node-0", "spec": {}, "status": {"provisioning": {"state": "av
 
 @pytest.fixture
 async def full(tmp_path: Path) -> AsyncIterator[Catalog]:
-    """A tenant's running Workload, and another tenant who has filled the store in every way."""
+    """Yield a tenant's running Workload, after another tenant has filled the store in every way."""
     cache = WatchCache(SQLiteStore(tmp_path / "db", synchronous="off", max_bytes=LIMIT))
     catalog = management_catalog(cache)
     await cache.start()
@@ -52,7 +52,7 @@ async def running(catalog: Catalog) -> None:
 
 
 async def refused(write: Callable[[int], Awaitable[Any]]) -> None:
-    """Write until that is refused for good: history that goes makes room for a while."""
+    """Write until the store refuses for good: expired history makes room for a while."""
     number = misses = 0
     while misses < 10:
         try:
@@ -88,7 +88,7 @@ def annotated(obj: dict[str, Any], key: str, value: str) -> dict[str, Any]:
 
 
 async def released(catalog: Catalog) -> None:
-    """What the controllers write about a Workload that is deleted, until it is gone."""
+    """Write what the controllers write about a deleted Workload, until it is gone."""
     assert "deletionTimestamp" in catalog.workloads.get("victim", "web").object()["metadata"]
     condition = {
         "type": "Ready",

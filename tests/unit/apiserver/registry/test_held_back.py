@@ -1,5 +1,5 @@
-"""A Workload that has a host is held by its release finalizer: whoever removed it, and whatever
-writes or deletes the Workload."""
+"""Check that a Workload with a host is held by its release finalizer, whoever removed it, and
+whatever writes or deletes the Workload."""
 
 from __future__ import annotations
 

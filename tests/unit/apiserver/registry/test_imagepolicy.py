@@ -1,5 +1,5 @@
-"""What a class lets be deployed is enforced wherever it is asked for: at the Workload, its binding,
-and the view."""
+"""Check that what a class allows to be deployed is enforced on every path: at the Workload, its
+binding, and the view."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ FORBIDDEN = [
 
 
 async def make_class(bench: Bench, **spec: Any) -> None:
-    """The class metal with these policies."""
+    """Create the class metal with these policies."""
     await bench.classes.create(CONTEXT, "", {"metadata": {"name": "metal"}, "spec": {"provisioner": "metal3.io/baremetalhost", **spec}})
 
 
 async def make(bench: Bench, spec: dict[str, Any], class_name: str | None = "metal") -> None:
-    """The Workload w."""
+    """Create the Workload w."""
     chosen = {"className": class_name} if class_name else {}
     await bench.workloads.create(CONTEXT, "tenant-a", {"metadata": {"name": "w"}, "spec": {**chosen, **spec}})
 
 
 async def change(bench: Bench, **spec: Any) -> None:
-    """A change of the Workload w."""
+    """Change the Workload w."""
     await bench.workloads.update(CONTEXT, "tenant-a", "w", lambda old: {**old, "spec": {**old["spec"], **spec}})
 
 
 def fields(error: ApiError) -> list[str]:
-    """The fields that are complained of."""
+    """Return the fields that the error names."""
     answer = error.status()
     assert answer["code"] == 422
     return [cause["field"] for cause in answer["details"]["causes"]]
@@ -190,7 +190,7 @@ async def test_a_checksum_that_can_be_none_is_refused_by_every_path(bench: Bench
 async def test_a_checksum_that_is_stored_stays_accepted_and_is_bound(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     await make_class(bench)
     host = await bench.add_host()
-    # as an earlier version took it
+    # An earlier version accepted this checksum.
     monkeypatch.setattr("apiserver.registry.workload.digest_problem", lambda *_: None)
     await make(bench, {"image": BAD})
     monkeypatch.undo()

@@ -1,5 +1,5 @@
-"""No text of an object that tenants write is without a limit, and what was stored before there was
-one stays."""
+"""Check that every text of an object that tenants write has a limit, and that what was stored
+before there was one stays."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BESIDE: dict[str, dict[str, Any]] = {
 
 
 def texts(model: type[Model], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The paths of all texts of the model, and of the keys of its maps."""
+    """Yield the paths of all texts of the model, and of the keys of its maps."""
     for name, field in model.model_fields.items():
         here = (*path, field.alias or name)
         parts = list(_parts(field.annotation))
@@ -50,7 +50,7 @@ def _parts(annotation: Any) -> Iterator[Any]:
 
 
 def made(path: tuple[str, ...], text: str) -> dict[str, Any]:
-    """A spec with the text at the path."""
+    """Return a spec with the text at the path."""
     value: Any = text
     for field in reversed(path):
         if field == "KEY":

@@ -1,4 +1,4 @@
-"""reclaimPolicy Retain is for Workloads of classes that allow it."""
+"""Check that reclaimPolicy Retain is for Workloads of classes that allow it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A tenant cannot end a Workload before its host is released, by any write."""
+"""Check that no write of a tenant ends a Workload before its host is released."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Every stored object is valid, whatever was written, in whatever way: and every host that somebody
-has can be released.
+"""Check that every stored object is valid, however it was written, and that every claimed host can
+be released.
 
-All ways to write are driven at random with good and bad values; after each step every stored object
-is decoded with its model and judged by its strategy, as if it were created now.
+All ways to write are driven at random with good and bad values. After each step every stored object
+is decoded with its model, and judged by its strategy as if it were created now.
 """
 
 from __future__ import annotations
@@ -100,19 +100,19 @@ WORDS = st.sampled_from(["OK", "error", "of a later BMO", "x" * 129, "two\nlines
 
 
 def merged(obj: dict[str, Any], spec: dict[str, Any], metadata: dict[str, Any]) -> dict[str, Any]:
-    """A merge patch of the object."""
+    """Return the object with a merge patch applied."""
     kept = {k: v for k, v in {**(obj.get("spec") or {}), **spec}.items() if v is not None}
     return {**obj, "metadata": {**obj["metadata"], **metadata}, "spec": kept}
 
 
 def applied(kind: str, metadata: dict[str, Any], **parts: Any) -> dict[str, Any]:
-    """What a client applies."""
+    """Return what a client applies."""
     group = "metal3.io" if kind == "BareMetalHost" else "workload.metal3.io"
     return {"apiVersion": f"{group}/v1alpha1", "kind": kind, "metadata": metadata, **parts}
 
 
 def problems(registry: Registry, entry: Entry) -> list[str]:
-    """What is wrong with a stored object."""
+    """Return what is wrong with a stored object."""
     obj = entry.object()
     try:
         registry.resource.model.decode(obj)
@@ -122,7 +122,7 @@ def problems(registry: Registry, entry: Entry) -> list[str]:
 
 
 class StoredObjects(RuleBasedStateMachine):
-    """Two hosts, two tenants, an owner and the controllers."""
+    """Drive two hosts, two tenants, an owner and the controllers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -130,7 +130,7 @@ class StoredObjects(RuleBasedStateMachine):
         self.directory = tempfile.TemporaryDirectory()
 
     def attempt(self, write: Awaitable[Any]) -> None:
-        """Carries the write out, or sees it refused for what the client did."""
+        """Carry the write out, or see it refused for a mistake of the client."""
 
         async def run() -> None:
             with suppress(ApiError):
@@ -227,7 +227,8 @@ class StoredObjects(RuleBasedStateMachine):
 
     @rule(spec=HOST_CHANGES)
     def create_host(self, spec: dict[str, Any]) -> None:
-        """One of a name that is taken, or, with a source of its own, one that is deleted again."""
+        """Create a host of a name that is taken or, with a source of its own, one that is deleted
+        again."""
         made = merged({"metadata": {"name": "a-third"}, "spec": {"className": "metal", "source": {**SOURCE, "uid": "third"}}}, spec, {})
         self.attempt(self.bench.hosts.create(CONTEXT, "", made))
         self.every_stored_object_is_valid()
@@ -271,7 +272,7 @@ class StoredObjects(RuleBasedStateMachine):
 
     @rule(index=st.sampled_from((0, 1)))
     def release(self, index: int) -> None:
-        """What the controllers do: every step has to succeed, whatever is stored."""
+        """Release a host as the controllers do: every step has to succeed, whatever is stored."""
         self.loop.run_until_complete(self._release(list(self.bench.hosts.collection.range())[index].name))
 
     async def _release(self, host: str) -> None:
@@ -289,7 +290,7 @@ class StoredObjects(RuleBasedStateMachine):
 
 
 def without_release(old: dict[str, Any]) -> dict[str, Any]:
-    """The Workload without the finalizer that keeps it until its host is released."""
+    """Return the Workload without the finalizer that keeps it until its host is released."""
     left = [finalizer for finalizer in old["metadata"].get("finalizers") or () if finalizer != RELEASE_FINALIZER]
     return {**old, "metadata": {**old["metadata"], "finalizers": left}}
 

@@ -1,5 +1,5 @@
-"""Words that a later BMO has in its enums are shown as they are; longer ones, and others than
-printable ASCII, are refused."""
+"""Check that words which a later BMO has in its enums are shown as they are. Longer ones, and
+others than printable ASCII, are refused."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WORDS = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=128
 
 
 def with_word(word: str) -> dict[str, Any]:
-    """A report that has the word wherever BMO has an enum."""
+    """Return a report that has the word wherever BMO has an enum."""
     image = {**IMAGE, "checksumType": word, "format": word}
     hardware = {"storage": [{"name": "sda", "type": word}]}
     raid = {"hardwareRAIDVolumes": [{"level": word}], "softwareRAIDVolumes": [{"level": word}]}

@@ -1,4 +1,5 @@
-"""Who changes what is to run on a host that runs already is told what becomes of it."""
+"""Check the warnings for changes of what is to run on a host that runs already: they say what
+becomes of the change."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ NEW = {**IMAGE, "url": "http://images.example/new.qcow2"}
 
 
 async def change(bench: Bench, phase: str, spec: dict[str, Any]) -> list[str]:
-    """The warnings of a change of a Workload in this phase."""
+    """Return the warnings of a change of a Workload in this phase."""
     context = Context(UserInfo("tenant"))
     await bench.workloads.create(context, "tenant-a", {"metadata": {"name": "w"}, "spec": {"className": "metal", "image": IMAGE}})
     status = {"phase": phase}

@@ -1,5 +1,5 @@
-"""A write through the view is a write of the Workload: its validation, its admission and its field
-management apply to it."""
+"""Check that a write through the view is a write of the Workload: its validation, admission and
+field management apply."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Recorder:
-    """An Admission that notes what it is asked, and refuses what it is told to."""
+    """Note each admission request, and refuse those that are given."""
 
     def __init__(self, *refused: str) -> None:
         self.asked: list[str] = []
@@ -94,7 +94,7 @@ async def test_a_change_through_the_view_is_noted_in_the_workloads_fields_and_ge
 
 
 async def spoiled(bench: Bench) -> None:
-    """A Workload as an earlier version stored it: with a secret that has no name, and a spec that
+    """Store a Workload as an earlier version did: with a secret that has no name, and a spec that
     its model refuses."""
     await claimed(bench)
     entry = bench.workloads.get("tenant-a", "node-0")

@@ -1,5 +1,5 @@
-"""The class of a Workload may change until a host is bound; a binding that was decided before the
-change is refused."""
+"""Check that the class of a Workload may change until a host is bound. A binding that was decided
+before the change is refused."""
 
 from __future__ import annotations
 
@@ -109,7 +109,8 @@ async def test_the_class_stays_for_a_claim_through_the_view(bench: Bench) -> Non
 
 
 async def test_the_class_may_change_again_when_the_host_is_taken_back_and_is_another_ones(bench: Bench) -> None:
-    """As when the scheduler chose a host that another cluster was faster to take."""
+    """Take the host back, as when the scheduler chose one that another cluster was faster to
+    take."""
     host = await bench.add_host()
     await create(bench, className="metal")
     await bind(bench, host)

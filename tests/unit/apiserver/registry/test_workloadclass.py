@@ -1,4 +1,4 @@
-"""Classes as tenants see them."""
+"""Check classes as tenants see them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole server in one process: SQLite, watch cache, registries, API, filters, TLS."""
+"""Run the whole server in one process: SQLite, watch cache, registries, API, filters, TLS."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ WORKLOAD = {
 
 
 class Namespaces:
-    """Two namespaces, one of them terminating."""
+    """Return two namespaces, one of them terminating."""
 
     async def get(self, name: str, *, live: bool = False) -> dict[str, Any] | None:
         phases = {"team": "Active", "leaving": "Terminating"}
@@ -54,7 +54,7 @@ class Namespaces:
 
 
 class TeamOnly:
-    """The tenant has its namespace and discovery, the monitor its numbers."""
+    """Allow the tenant its namespace and discovery, and the monitor its metrics."""
 
     async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
         if user.name == "monitor":
@@ -213,7 +213,7 @@ async def test_stopping_ends_watches_whole_and_finishes_requests(tmp_path: Path)
                     async with owner.get("/readyz") as response:
                         if response.status == 500:
                             break
-            # Nothing raises: the response has its end.
+            # Nothing raises, because the response ends properly.
             rest = [orjson.loads(line) async for line in watch.content]
         await stopping
     assert first["type"] == "ADDED"
@@ -241,8 +241,8 @@ async def test_while_it_lingers_requests_are_served_and_their_connections_close(
 
 
 async def test_while_it_lingers_connections_that_nobody_uses_are_closed(tmp_path: Path) -> None:
-    """Before watches end: their clients all begin again at once, and would reach for connections
-    that are closed at that moment."""
+    """Close unused connections before watches end. Clients of watches all begin again at once, and
+    would reach for connections that are being closed."""
     app = await started(app_of(tmp_path, linger_seconds=4))
     async with client(app) as owner, owner.get(f"{WORKLOADS}?watch=true") as watch:
         unused, used = [await asyncio.open_connection("127.0.0.1", app.port, ssl=client_context(SERVING, None)) for _ in range(2)]
@@ -268,7 +268,7 @@ async def test_a_taken_port_is_told_and_nothing_is_left_running(tmp_path: Path) 
         taken.listen()
         with pytest.raises(CannotListen, match="taken by another process"):
             await app_of(tmp_path, port=taken.getsockname()[1]).start()
-    # The database is free again.
+    # The database can be opened again.
     async with app_of(tmp_path):
         pass
 

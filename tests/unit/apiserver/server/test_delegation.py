@@ -1,5 +1,5 @@
-"""What is asked of the management cluster, how its answers are read, and what happens when there
-are none."""
+"""Check what is asked of the management cluster, how its answers are read, and what happens when
+there are none."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ INFO = parse("PUT", "/apis/g/v1/namespaces/n/things/t/status", {})
 
 
 class Cluster(Client):
-    """Answers requests from a list, the last one again and again; keeps what was asked."""
+    """Answer requests from a list, the last one again and again, and keep the requests."""
 
     def __init__(self, *answers: dict[str, Any] | ApiException) -> None:
         super().__init__(None)

@@ -1,4 +1,4 @@
-"""Who a request is from, over real TLS: every way to pretend to be somebody else fails."""
+"""Check from whom a request is, over real TLS: every way to pretend to be somebody else fails."""
 
 from __future__ import annotations
 
@@ -184,7 +184,7 @@ async def test_anonymous_gets_health_and_nothing_else() -> None:
             assert (await port.identity(path=path))[1]["name"] == "system:anonymous"
         for path in ("/", "/version", "/apis", "/metrics", "/healthzz", "/openapi/v3", "/apis/g/v1/things"):
             assert (await port.identity(path=path))[0] == 401
-        # Bad credentials are no anonymity.
+        # Bad credentials do not make a request anonymous.
         assert (await port.identity(headers={"Authorization": "Bearer bad"}, path="/healthz"))[0] == 401
     assert setup.rules.asked == []
 
@@ -205,7 +205,8 @@ async def test_acting_as_somebody_else() -> None:
             403,
             'users "bob" is forbidden: User "alice" cannot impersonate resource "users" in API group "" at the cluster scope',
         )
-        # Nobody is nobody else either, and half of a wish is none.
+        # An anonymous client cannot impersonate anybody, and an incomplete impersonation is
+        # refused.
         assert (await port.identity(None, headers))[0] == 401
         assert (await port.identity(None, headers, path="/healthz"))[0] == 200
         for header in ("Impersonate-Group", "Impersonate-Uid", "Impersonate-Extra-x"):

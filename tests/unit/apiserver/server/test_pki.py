@@ -1,5 +1,5 @@
-"""The certificate authority: what it signs is believed by TLS itself, and by nobody else's
-clients."""
+"""Cover the certificate authority: TLS itself trusts what it signs, and clients of other
+authorities do not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def _shake_hands(tmp_path: Path, server: Pair, client: Pair, trusted: Authority, accepted: Authority, name: str = "127.0.0.1") -> None:
-    """A handshake in memory. Raises ssl.SSLError when one side does not believe the other."""
+    """Do a handshake in memory. Raise ssl.SSLError when one side does not trust the other."""
     paths = {}
     for who, pair in (("server", server), ("client", client)):
         paths[who] = (tmp_path / f"{who}.crt", tmp_path / f"{who}.key")

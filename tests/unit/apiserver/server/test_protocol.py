@@ -1,4 +1,4 @@
-"""The port under bad, slow, hasty and too many clients. No answer ever has a traceback."""
+"""Test the port with bad, slow, hasty and too many clients. No answer ever has a traceback."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ THINGS = "/apis/g/v1/things"
 
 
 class Gate:
-    """A handler that tells when it was entered and left, and answers when it is let."""
+    """Handle a call: announce when it begins and ends, and answer once `open` is set."""
 
     def __init__(self) -> None:
         self.entered, self.open, self.left = asyncio.Event(), asyncio.Event(), asyncio.Event()
@@ -49,7 +49,7 @@ async def within(event: asyncio.Event) -> None:
 
 
 async def exchange(setup: Setup, request: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Sends bytes on a bare connection and reads one answer, until the server closes."""
+    """Send bytes on a bare connection, and read one answer until the server closes."""
     async with serving(setup) as port:
         reader, writer = await port.raw()
         writer.write(request)
@@ -99,7 +99,7 @@ async def test_a_client_that_does_not_finish_its_headers_is_cut() -> None:
         async with asyncio.timeout(30):
             assert await reader.read() == b""
         writer.close()
-        # One that did is not.
+        # A client that finished its headers is not cut.
         async with port.client(ALICE).get("/version") as response:
             assert response.status == 200
 
@@ -137,7 +137,7 @@ async def test_watches_have_no_deadline() -> None:
     async with serving(Setup(handler=gate, request_seconds=0.05)) as port:
         watch = asyncio.create_task(port.client(ALICE).get(f"{THINGS}?watch=true"))
         await within(gate.entered)
-        # this much time has passed since
+        # The deadline of another request has passed meanwhile.
         assert (await port.identity(ALICE, path=THINGS))[0] == 504
         gate.open.set()
         async with await watch as response:
@@ -157,7 +157,7 @@ async def test_who_gets_no_seat_in_time_is_sent_away(method: str, name: str, mon
             assert (response.status, response.headers["Retry-After"]) == (429, "1")
             body = await response.json()
         assert (body["reason"], body["details"]) == ("TooManyRequests", {"retryAfterSeconds": 1})
-        # Watches take no seat, health has its own, and masters need none.
+        # Watches take no seat, health checks have their own, and masters need none.
         free = [client.get(f"{THINGS}?watch=1"), port.client().get("/readyz"), master.request(method, THINGS)]
         waiting = [asyncio.create_task(one) for one in free]
         gate.open.set()
@@ -297,7 +297,7 @@ async def test_bodies_are_asked_for_from_those_who_may_send_them() -> None:
 async def test_the_client_says_which_cipher_is_best(order: int) -> None:
     ciphers = ["ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"][::order]
     context = client_context(SERVING, ALICE)
-    # the ssl module cannot order the ciphers of 1.3
+    # The ssl module cannot order the ciphers of TLS 1.3.
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     context.set_ciphers(":".join(ciphers))
     async with serving(Setup()) as port:

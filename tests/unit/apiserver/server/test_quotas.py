@@ -1,5 +1,5 @@
-"""The management cluster's quotas: a copy, this server's own writes over it, and what is read
-anew."""
+"""Cover the management cluster's quotas: a copy, this server's own writes over it, and what is read
+again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def quota(version: int, uid: str = "u") -> dict[str, Any]:
 
 
 class Cluster(Client):
-    """Answers with one thing; keeps what was asked."""
+    """Answer every request with the same answer, and keep the requests."""
 
     def __init__(self, answer: dict[str, Any] | ApiException) -> None:
         super().__init__(None)

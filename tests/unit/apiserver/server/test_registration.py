@@ -1,5 +1,5 @@
-"""Whether kube-apiserver passes this server's groups on to it, and what an operator is told where
-it does not."""
+"""Check whether kube-apiserver passes this server's groups on to it, and what an operator reads
+where it does not."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOCAL = {"metadata": {"labels": {"kube-aggregator.kubernetes.io/automanaged": "t
 
 
 class Cluster(Client):
-    """A client of a cluster with these APIServices; an int is the status of a failure."""
+    """Answer as a cluster with these APIServices; an int is the status of a failure."""
 
     def __init__(self, found: Mapping[str, dict[str, Any] | int]) -> None:
         super().__init__(None)

@@ -1,5 +1,5 @@
-"""Where the serving certificate comes from, how it is renewed, and how kube-apiserver learns of its
-authority."""
+"""Check where the serving certificate comes from, how it is renewed, and how kube-apiserver learns
+of its authority."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 
 class Served:
-    """Stands for a ServerTls: takes pairs, refuses what a real one refuses, tells when it got
-    one."""
+    """Stand in for a ServerTls: accept pairs, refuse what a real one refuses, and announce each
+    pair."""
 
     def __init__(self) -> None:
         self.pairs = asyncio.Queue[tuple[bytes, bytes]]()

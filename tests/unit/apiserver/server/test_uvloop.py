@@ -1,4 +1,4 @@
-"""What production runs on: TLS details that another event loop could do differently."""
+"""Check what production runs on: TLS details that another event loop could do differently."""
 
 from __future__ import annotations
 

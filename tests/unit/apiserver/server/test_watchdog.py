@@ -1,4 +1,4 @@
-"""What is said of a loop that was held."""
+"""Check what is reported of a loop that was held."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def call(name: str = "alice", path: str = "/apis/g/v1/namespaces/n/things/x") ->
 
 
 class Clock:
-    """A clock that tests set."""
+    """Tell the time that tests set."""
 
     now = 100.0
 
@@ -66,7 +66,7 @@ def test_a_late_heartbeat_is_logged_unless_a_request_explains_it(caplog: pytest.
 
 
 class Beats(Watchdog):
-    """Tells of each beat."""
+    """Announce each beat."""
 
     def __init__(self) -> None:
         super().__init__()

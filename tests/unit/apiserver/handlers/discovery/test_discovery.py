@@ -1,4 +1,4 @@
-"""Discovery and OpenAPI over HTTP, as kubectl and the aggregator ask for them."""
+"""Read discovery and OpenAPI over HTTP, as kubectl and the aggregator request them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bodies: JSON and YAML, and everything that readers could disagree about."""
+"""Cover bodies: JSON and YAML, and everything that readers could interpret differently."""
 
 from __future__ import annotations
 
@@ -117,7 +117,8 @@ def text_of(value: Any, space: str) -> str:
 
 
 def doubled(value: Any) -> bool:
-    """Whether a key is doubled in what is left of it: of a key's values the last one counts."""
+    """Return whether a key is doubled in what is left of the value: of a key's values the last one
+    counts."""
     if isinstance(value, tuple):
         return len(dict(value)) < len(value) or any(map(doubled, dict(value).values()))
     return isinstance(value, list) and any(map(doubled, value))
@@ -190,7 +191,7 @@ def refusal(body: bytes, media: str = JSON) -> tuple[int, str]:
 
 @pytest.mark.parametrize("media", [JSON, YAML, APPLIED])
 def test_values_are_counted_not_commas(media: str) -> None:
-    """The body itself is one of them."""
+    """Check that values are counted, of which the body itself is one, and not commas."""
     most = json.dumps(['a,[{\\",' * 10] * (MOST - 1)).encode()
     assert len(decode(most, media).value) == MOST - 1
     code, message = refusal(most[:-1] + b',""]', media)

@@ -1,4 +1,4 @@
-"""RequestInfo: k8s.io/apiserver's own cases, and paths that try to be read in two ways."""
+"""Cover RequestInfo: k8s.io/apiserver's own cases, and paths that could be read in two ways."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Unknown fields."""
+"""Cover unknown fields."""
 
 from __future__ import annotations
 

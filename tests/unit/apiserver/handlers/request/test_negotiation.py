@@ -1,4 +1,4 @@
-"""Accept and Content-Type."""
+"""Cover Accept and Content-Type."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Long work in turns: one at a time, short requests in between."""
+"""Do long work in turns: one at a time, with short requests in between."""
 
 from __future__ import annotations
 
@@ -31,7 +31,8 @@ async def test_a_turn_is_left_before_work_that_cannot_be_divided() -> None:
 
 
 async def test_one_has_its_turn_each_time_the_loop_comes_around() -> None:
-    """However many there are, what else is ready waits for one of them only."""
+    """Check that other ready tasks wait for one turn only, however many pieces of long work there
+    are."""
     done: list[str] = []
     turns = Turns(ALWAYS)
     tasks = [asyncio.create_task(work(turns.begin(), 5, done, str(number))) for number in range(8)]

@@ -1,5 +1,5 @@
-"""gzip in segments: any reader gets the same bytes back, and what did not change is not compressed
-again."""
+"""Cover gzip in segments: any reader gets the same bytes back, and unchanged segments are not
+compressed again."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def objects(count: int, marked: int = -1) -> list[bytes]:
 
 @pytest.fixture
 def compressed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The sizes of what is compressed."""
+    """Return a list that collects the sizes of what is compressed."""
     sizes: list[int] = []
     compress = compression._compressed
 
@@ -104,7 +104,8 @@ def test_who_wants_gzip(header: str, expected: bool) -> None:
 
 
 async def test_what_is_gone_is_not_kept_however_well_it_compresses() -> None:
-    """Segments hold none of the items: a megabyte of one letter is a thousand bytes compressed."""
+    """Check that segments hold none of the items: a megabyte of one letter is a thousand bytes
+    compressed."""
     there: set[int] = set()
 
     class Item(bytes):

@@ -1,4 +1,4 @@
-"""Continue tokens."""
+"""Cover continue tokens."""
 
 from __future__ import annotations
 

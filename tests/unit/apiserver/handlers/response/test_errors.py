@@ -1,4 +1,5 @@
-"""Storage errors as clients see them, and responses to clients that take nothing of ours."""
+"""Check storage errors as clients see them, and responses to clients that accept none of our
+formats."""
 
 from __future__ import annotations
 

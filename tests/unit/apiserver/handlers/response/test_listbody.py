@@ -1,4 +1,4 @@
-"""Lists in parts: whichever way they are put together, the bytes are the same."""
+"""Assemble lists from parts: whichever way they are put together, the bytes are the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Representations that are bounded in what they cost."""
+"""Cover representations that are bounded in what they cost."""
 
 from __future__ import annotations
 

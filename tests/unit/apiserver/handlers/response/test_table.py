@@ -1,4 +1,4 @@
-"""Cells and ages, as kube-apiserver prints custom resources."""
+"""Check cells and ages, as kube-apiserver prints custom resources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fan-out of watches: rounds, pauses, and who takes part."""
+"""Cover the fan-out of watches: rounds, pauses, and which readers take part."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ PREFIX = "/registry/example.com/widgets/"
 
 
 class Reader:
-    """A follower that notes what it gets; `room`: whether it takes anything."""
+    """Follow the fan-out, and note what arrives; `room` says whether the reader accepts
+    anything."""
 
     def __init__(self, subscription: Subscription[Change[Entry]]) -> None:
         self._subscription = subscription
@@ -55,7 +56,7 @@ class Reader:
 
 
 def collection() -> Collection[Entry]:
-    # Nothing is decoded here.
+    # These tests decode nothing.
     made: Collection[Entry] = Collection(PREFIX, lambda key, value, revision: None)  # type: ignore[arg-type, return-value]
     made.reset(1)
     return made
@@ -160,8 +161,8 @@ async def test_a_break_in_the_history_is_survived(monkeypatch: pytest.MonkeyPatc
 
 
 class Slow(Reader):
-    """A reader to which a change takes longer than a turn; `others`: how often others had their
-    turn before each."""
+    """Need more than a turn for a change. `others` records before each change how often others had
+    their turn."""
 
     def __init__(self, subscription: Subscription[Change[Entry]], iterations: list[int], others: list[int]) -> None:
         super().__init__(subscription)

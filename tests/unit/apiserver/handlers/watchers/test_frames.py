@@ -1,4 +1,4 @@
-"""Frames: which event a selector sees of a change, and bytes that watchers share."""
+"""Cover frames: which event a selector sees of a change, and bytes that watchers share."""
 
 from __future__ import annotations
 
@@ -81,12 +81,12 @@ def test_what_is_shared_is_bounded_by_bytes_and_is_not_kept_for_each_question() 
             assert memo.size <= 1_000
     held = [watch._batch.data for watch in watches if watch._batch is not None]
     assert 0 < sum(map(len, held)) == memo.size
-    # those who ask right after one another share
+    # Requests that directly follow each other share their bytes.
     assert watches[-1].changes(changes) is watches[-1].changes(changes)
 
 
 def test_a_batch_is_of_these_changes_only() -> None:
-    # nothing is kept
+    # This memo is too small to keep anything.
     frames = Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(), {}, Memo(limit=1))
     other = Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(), {}, Memo())
     changes = [Change("put", entry(revision, "yes"), None, revision) for revision in range(2, 6)]

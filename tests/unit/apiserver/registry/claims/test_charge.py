@@ -1,5 +1,5 @@
-"""Whose quota counts a host that no Workload has: from the end of the claim until others can have
-it."""
+"""Check whose quota counts a host without a Workload: from the end of the claim until others can
+have the host."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Claiming, changing and releasing hosts: by binding, through the view, by hand; and that nobody
-gets what another has."""
+"""Claim, change and release hosts by binding, through the view, and by hand. Nobody gets what
+another tenant has."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ async def test_claim_through_the_view_makes_the_workload_and_round_trips(bench: 
 
 
 async def unlike_nothing(bench: Bench, namespace: str) -> None:
-    """An offer that somebody took answers as one that never was."""
+    """Check that an offer which somebody took answers like one that never existed."""
 
     async def answers(name: str) -> list[str]:
         writes = [
@@ -142,7 +142,7 @@ async def unlike_nothing(bench: Bench, namespace: str) -> None:
 
 async def test_an_offer_that_is_not_withdrawn_yet_says_nothing_of_the_claim(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     async def killed(context: object, old: object, new: object) -> None:
-        """The server dies before it withdraws the other offers."""
+        """Let the server die before it withdraws the other offers."""
 
     monkeypatch.setattr(bench.views.strategy, "after_commit", killed)
     await bench.add_host()
@@ -220,8 +220,8 @@ async def test_clearing_the_image_shows_deprovisioning_at_once(bench: Bench) -> 
     await bench.add_host()
     await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE)
     await bench.workloads.update(CONTEXT, "tenant-a", "node-0", lambda w: {**w, "status": {"phase": "Provisioning"}}, subresource="status")
-    # The report still says available: the real host has not begun. CAPM3 must not take that for
-    # done.
+    # The report still says available, because the real host has not begun. CAPM3 must not take that
+    # for the end of deprovisioning.
     view = await bench.patch_view("tenant-a", "node-0", image=None, userData=None)
     assert view["status"]["provisioning"]["state"] == "deprovisioning"
     await bench.workloads.update(CONTEXT, "tenant-a", "node-0", lambda w: {**w, "status": {"phase": "Bound"}}, subresource="status")
@@ -232,7 +232,8 @@ async def test_clearing_the_image_shows_deprovisioning_at_once(bench: Bench) -> 
 
 @pytest.mark.parametrize("report_first", [True, False])
 async def test_a_report_and_a_phase_at_once_both_show(bench: Bench, report_first: bool) -> None:
-    """Neither of them alone changes the view; the second to arrive has to see the first."""
+    """Write a report and a phase at once. Neither alone changes the view, so the second to arrive
+    has to see the first."""
     host = await bench.add_host(offers=("tenant-a",))
     await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE, online=True)
 
@@ -255,8 +256,8 @@ async def test_a_report_and_a_phase_at_once_both_show(bench: Bench, report_first
 async def test_an_unbound_host_is_offered_though_a_report_came_between_whose_writer_was_cut_off(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Controllers that die at this moment would leave the host without an offer: nothing would tell
-    of it again."""
+    """Cut off the writer of a report. Controllers that die at this moment would leave the host
+    without an offer, and no later event would reveal it."""
     host = await bench.add_host()
     await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
     show, reports = bench.hosts.claims.show, 0
@@ -330,7 +331,7 @@ async def test_a_dirty_host_is_seen_by_its_namespace_only(bench: Bench) -> None:
 
 
 async def finish_release(bench: Bench, host: str, workload: str) -> None:
-    """What the workload controller does at the end: clear the claim, then drop the finalizer."""
+    """Clear the claim and then drop the finalizer, as the workload controller does at the end."""
 
     def unclaim(obj: dict[str, Any]) -> dict[str, Any]:
         return {**obj, "spec": {k: v for k, v in obj["spec"].items() if k != "claimRef"}}

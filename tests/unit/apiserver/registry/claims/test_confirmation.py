@@ -1,4 +1,4 @@
-"""A claim through the view is answered when the real host was taken for it, with 409 when somebody
+"""Answer a claim through the view once the real host was taken for it, and with 409 when somebody
 else was faster."""
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LONG = 600.0
 
 
 async def connected(bench: Bench, status: str = "True") -> None:
-    """The class of the hosts, whose controllers say that its source answers."""
+    """Create the class of the hosts, whose controllers report that its source answers."""
     await bench.classes.create(CONTEXT, "", {"metadata": {"name": "metal"}, "spec": {"provisioner": "metal3.io/baremetalhost"}})
 
     def say(old: dict[str, Any]) -> dict[str, Any]:
@@ -37,7 +37,7 @@ async def connected(bench: Bench, status: str = "True") -> None:
 
 
 async def claimed(bench: Bench) -> str:
-    """Waits for a claim to be recorded. Returns the Workload's name."""
+    """Wait for a claim to be recorded, and return the Workload's name."""
     await eventually(lambda: len(bench.workloads.collection) > 0)
     return next(iter(bench.workloads.collection.range())).name
 
@@ -50,8 +50,8 @@ async def confirm(bench: Bench, name: str) -> None:
 
 
 async def lose(bench: Bench, name: str) -> None:
-    """What the controllers do with a claim that is lost: delete its Workload, clear the claim, let
-    the Workload go."""
+    """Treat a lost claim as the controllers do: delete its Workload, clear the claim, and remove
+    the Workload's finalizers."""
     await bench.workloads.delete(CONTEXT, "tenant-a", name, DeleteOptions())
     host = next(iter(bench.hosts.collection.range()))
     await bench.hosts.update(CONTEXT, "", host.name, lambda old: {**old, "spec": {**old["spec"], "claimRef": None}})
@@ -151,8 +151,7 @@ async def test_no_more_than_a_few_claims_of_a_namespace_wait_at_once(bench: Benc
 
 
 async def test_waiting_claims_keep_no_seats(bench: Bench) -> None:
-    """With one seat for a user and four of the level, four claims that wait would hold up
-    everybody."""
+    """Give a user one seat and the level four: four waiting claims would then hold up everybody."""
     await connected(bench)
     names = [f"node-{number}" for number in range(confirmation.OF_ONE_NAMESPACE)]
     for name in names:

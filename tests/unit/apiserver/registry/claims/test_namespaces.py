@@ -1,5 +1,5 @@
-"""Claims are of a namespace by its uid: a later namespace of the same name gets nothing of its
-predecessor's."""
+"""Check that claims belong to a namespace by its uid: a later namespace of the same name gets
+nothing of its predecessor's."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Source:
-    """Namespaces as the cluster has them, and a copy of them that may lag behind."""
+    """Hold the cluster's namespaces, and a copy of them that may lag behind."""
 
     def __init__(self) -> None:
         self.now: dict[str, str] = {}
@@ -93,8 +93,8 @@ async def test_the_uid_is_the_one_of_the_claim_not_that_of_an_old_copy(here: Ben
 
 @pytest.mark.parametrize("seen", [True, False])
 async def test_an_uncleaned_host_is_not_a_later_namespaces(here: Bench, source: Source, seen: bool) -> None:
-    """Also not while the copy of namespaces still has the old one: then it is seen, and cannot be
-    had."""
+    """Check an uncleaned host also while the copy of namespaces still has the old one. The host is
+    then visible, but cannot be claimed."""
     uid = source.create("tenant-a")
     host = await here.add_host(offers=("tenant-a",))
     await here.report(host, dirty(uid))

@@ -1,5 +1,5 @@
-"""Projection and view update are inverse to each other, and nothing of the owner's comes
-through."""
+"""Check that projection and view update are inverse to each other, and that nothing of the owner's
+comes through."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def claimed(host: dict[str, Any], tenant: dict[str, Any]) -> dict[str, Any]:
 
 
 def write(view: dict[str, Any], spec: dict[str, Any], labels: dict[str, str], annotations: dict[str, str]) -> dict[str, Any]:
-    """The view as the tenant wants it to be."""
+    """Return the view as the tenant wants it to be."""
     new = copy.deepcopy(view)
     for field in WORKLOAD_FIELDS:
         new["spec"].pop(field, None)
@@ -131,7 +131,7 @@ def test_nothing_of_the_owners_appears(mine: bool, spec: dict[str, Any], state: 
     host["status"]["report"]["status"]["provisioning"]["state"] = state
     host = claimed(host, {"name": "node-0"}) if mine else host
     if mine:
-        # What runs there is the claimant's own; all else of the report stays the owner's.
+        # What runs on the host is the claimant's own. All else in the report stays the owner's.
         host["status"]["report"]["status"]["provisioning"] |= {"image": spec.get("image", {"url": "x"}), "customDeploy": {"method": "m"}}
     view = project(host, workload(spec) if mine else None, "tenant-a", "node-0")
     assert CANARY not in json.dumps(view)

@@ -1,4 +1,4 @@
-"""Server-side apply."""
+"""Cover server-side apply."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ def applied(live: Object | None, obj: Object, manager: str = "anna", **rest: Any
 
 
 def updated(live: Object | None, new: Object, manager: str = "ben", **rest: Any) -> Object:
-    """What a PUT stores."""
+    """Return what a PUT stores."""
     found = track_update(THING, live, new, **{"manager": manager, "api_version": API_VERSION, "now": THEN, "reset": STATUS, **rest})
     return {**new, "metadata": {**new["metadata"], "uid": "u", "managedFields": found}}
 
 
 def owners(obj: Object) -> dict[str, Object]:
-    """FieldsV1 by operation and manager."""
+    """Return FieldsV1 by operation and manager."""
     return {f"{found['operation']} {found['manager']}": found["fieldsV1"] for found in obj["metadata"]["managedFields"]}
 
 
@@ -147,7 +147,7 @@ def test_times_stay_when_nothing_changes() -> None:
 
 
 def test_a_new_applier_of_what_is_there_has_no_time() -> None:
-    # As upstream: a time says when somebody last changed the object.
+    # As upstream, a time says when a manager last changed the object.
     live = applied(None, thing({"image": "a"}), now=THEN)
     assert times(applied(live, thing({"image": "a"}), "cleo")) == {"anna": THEN, "cleo": None}
 
@@ -241,8 +241,8 @@ def test_a_manager_owns_what_it_applies(live: Object, obj: Object) -> None:
 @FEW
 @given(things, things, things)
 def test_what_others_own_is_kept(first: Object, mine: Object, less: Object) -> None:
-    """Whatever is applied next by one, what another applied and nobody changed is there
-    afterwards."""
+    """Check that what one manager applied and nobody changed is still there after another one's
+    next apply."""
     live = applied(applied(None, first, "cleo"), mine, force=True)
     found = applied(live, less, force=True)
     kept = FieldSet(owners(found).get("Apply cleo", {}))
@@ -254,8 +254,8 @@ def test_what_others_own_is_kept(first: Object, mine: Object, less: Object) -> N
 @given(things, things)
 def test_alone_an_applier_gets_what_it_applies_and_loses_what_it_does_not(first: Object, second: Object) -> None:
     for obj in (first, second):
-        # As upstream, an empty list with items of its own belongs to nobody, and does not hold what
-        # is around it.
+        # As upstream, an empty list whose items have owners belongs to nobody itself, and does not
+        # hold the fields around it.
         obj["spec"] = {name: value for name, value in obj["spec"].items() if value != []}
     found = applied(applied(None, first), second)
     wanted = to_field_set(THING, second)

@@ -1,4 +1,4 @@
-"""Path elements: what kube-apiserver writes, what it reads, and how messages show them."""
+"""Cover path elements: what kube-apiserver writes, what it reads, and how messages show them."""
 
 from __future__ import annotations
 

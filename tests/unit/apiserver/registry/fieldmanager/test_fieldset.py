@@ -1,5 +1,5 @@
-"""Sets of fields: FieldsV1 documents, and the laws of sets, checked against plain Python sets of
-paths."""
+"""Cover sets of fields: FieldsV1 documents, and the laws of sets, checked against plain Python sets
+of paths."""
 
 from __future__ import annotations
 

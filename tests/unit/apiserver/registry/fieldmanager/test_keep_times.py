@@ -1,4 +1,4 @@
-"""A write that changes nothing but times changes nothing."""
+"""Check that a write that changes nothing but times changes nothing."""
 
 from __future__ import annotations
 

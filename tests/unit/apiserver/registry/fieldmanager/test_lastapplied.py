@@ -1,4 +1,4 @@
-"""From client-side to server-side apply."""
+"""Migrate from client-side to server-side apply."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Object = dict[str, Any]
 
 
 def client_side(spec: Object, **annotations: str) -> Object:
-    """What kubectl apply stores."""
+    """Return what kubectl apply stores."""
     note = json.dumps(thing(spec))
     obj = thing(spec, uid="u", annotations={**annotations, ANNOTATION: note})
     entries = track_update(THING, None, obj, manager="kubectl-client-side-apply", api_version=API_VERSION, now=THEN)

@@ -1,4 +1,4 @@
-"""Names of field managers."""
+"""Cover names of field managers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Field sets that were written under another schema."""
+"""Cover field sets that were written under another schema."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Types compiled from structural schemas."""
+"""Compile types from structural schemas."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.unit.apiserver.registry.fieldmanager.examples import NUMBER, TEXT, TH
 
 
 def field(schema: dict[str, Any]) -> Type:
-    """The type of a field with this schema."""
+    """Return the type of a field with this schema."""
     map_ = compile_schema(objects(field=schema)).map
     assert map_ is not None
     return map_.type_of("field")

@@ -1,4 +1,4 @@
-"""managedFields on create, PUT and patches."""
+"""Cover managedFields on create, PUT and patches."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def track(live: Object | None, new: Object, manager: str = "anna", **rest: Any) 
 
 
 def stored(spec: Object, *entries: Object) -> Object:
-    """A live object with these managedFields."""
+    """Return a live object with these managedFields."""
     return thing(spec, uid="u", resourceVersion="1", managedFields=list(entries))
 
 
@@ -31,7 +31,7 @@ def entry(manager: str, tree: Object, operation: str = "Update", **rest: Any) ->
 
 
 def changed(live: Object, **spec: Any) -> Object:
-    """A copy with other fields of spec; None takes one out."""
+    """Return a copy with other fields of spec; None removes one."""
     found = copy.deepcopy(live)
     found["spec"] = {name: value for name, value in {**found["spec"], **spec}.items() if value is not None}
     return found

@@ -1,5 +1,5 @@
-"""Fields of an object, comparison, merge and removal: the laws they obey, and upstream's corner
-cases."""
+"""Cover fields of an object, comparison, merge and removal: the laws they obey, and upstream's
+corner cases."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def listed(spec: Object) -> FieldSet:
 
 
 def changes(old: Object, new: Object) -> dict[str, list[str]]:
-    """What a comparison of two specs finds, below .spec."""
+    """Return what a comparison of two specs finds, below .spec."""
     found = compare(THING, {"spec": old}, {"spec": new})
     return {name: [path.removeprefix(".spec") for path in getattr(found, name).render()] for name in found._fields if getattr(found, name)}
 
@@ -97,7 +97,7 @@ def test_nothing_differs_from_a_copy(obj: Object) -> None:
 @FEW
 @given(things, things)
 def test_merging_sets_what_is_applied_and_removes_nothing(live: Object, applied: Object) -> None:
-    # What is free may change its kind, and then something of the old kind goes.
+    # A free-form field may change its kind, which removes something of the old kind.
     live["spec"].pop("free", None)
     before = copy.deepcopy((live, applied))
     merged = merge(THING, live, applied)
@@ -146,7 +146,7 @@ def test_removing_what_is_not_there_changes_nothing(obj: Object, other: Object) 
 
 
 def _emptied(value: Any) -> Any:
-    """With null for what is empty: what is looked into and empty comes out as null."""
+    """Replace what is empty by null, as the merge does with values that it descends into."""
     if isinstance(value, dict):
         return {name: _emptied(part) for name, part in value.items()} or None
     return [_emptied(item) for item in value] or None if isinstance(value, list) else value
@@ -160,7 +160,7 @@ def test_removed_fields_are_gone(obj: Object, other: Object) -> None:
     left = remove_items(THING, obj, gone)
     assert obj == before
     for path in to_field_set(THING, left).paths():
-        # Of what is emptied null is left, which is a field of its own.
+        # A part that is emptied leaves null, which is a field of its own.
         assert path not in gone or _at(left, path) is None
 
 

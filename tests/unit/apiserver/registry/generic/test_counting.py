@@ -1,4 +1,4 @@
-"""How many values there are."""
+"""Count the values in an object."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ JSON = st.recursive(
 
 
 def number_of(value: Any) -> int:
-    """The value and all in it."""
+    """Return the number of values: the value itself and all in it."""
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return 1 + sum(map(number_of, parts))
 
 
 def keys_of(value: Any) -> int:
-    """How many members all objects have."""
+    """Return how many members all objects have."""
     if isinstance(value, dict):
         return len(value) + sum(map(keys_of, value.values()))
     return sum(map(keys_of, value)) if isinstance(value, list) else 0

@@ -1,4 +1,4 @@
-"""Entries: the bytes that are served, and what is known of objects without decoding them."""
+"""Cover entries: the bytes that are served, and what is known of objects without decoding them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever the selector, the index loses nothing that a scan finds."""
+"""Check that the index loses nothing that a scan finds, whatever the selector."""
 
 from __future__ import annotations
 

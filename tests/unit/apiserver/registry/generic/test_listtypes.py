@@ -1,4 +1,4 @@
-"""Doubled items of lists that are sets or maps."""
+"""Cover doubled items of lists that are sets or maps."""
 
 from __future__ import annotations
 

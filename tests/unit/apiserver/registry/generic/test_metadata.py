@@ -1,4 +1,5 @@
-"""What is right at first sight is right to the model as well, and keeps its form."""
+"""Check that metadata which passes the fast check is valid to the model as well, and keeps its
+form."""
 
 from __future__ import annotations
 
@@ -42,7 +43,7 @@ def test_an_update_of_texts_is_normal_as_it_is(labels: Any, annotations: Any, fi
 
 
 class Owner(dict[str, Any]):
-    """An owner reference that counts how often it is compared."""
+    """Count how often an owner reference is compared."""
 
     compared = 0
 

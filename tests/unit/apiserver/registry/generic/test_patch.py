@@ -1,4 +1,4 @@
-"""Merge patch (RFC 7386) and JSON patch (RFC 6902)."""
+"""Cover merge patch (RFC 7386) and JSON patch (RFC 6902)."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ OBJECTS = st.dictionaries(KEYS, VALUES, max_size=3)
 
 
 def without_nulls(value: Any) -> Any:
-    """As merging leaves it: null members of objects are not there (those in lists stay)."""
+    """Return the value as merging leaves it: without null members of objects (those in lists
+    stay)."""
     return {k: without_nulls(v) for k, v in value.items() if v is not None} if isinstance(value, dict) else value
 
 
 def reference(target: Any, patch: Any) -> Any:
-    """The pseudo code of RFC 7386, section 2, word for word."""
+    """Implement the pseudo code of RFC 7386, section 2, word for word."""
     if isinstance(patch, dict):
         if not isinstance(target, dict):
             target = {}

@@ -1,5 +1,5 @@
-"""The generic registry on WorkloadClasses and Workloads: metadata, optimistic writes, finalizers,
-validation."""
+"""Run the generic registry on WorkloadClasses and Workloads: metadata, optimistic writes,
+finalizers, validation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Structural schemas of every kind that there is."""
+"""Check the structural schemas of every kind."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ def test_metadata_is_left_to_the_server() -> None:
 
 
 class Loop(Model):
-    """Contains itself."""
+    """This model contains itself."""
 
     inner: Loop | None = None
 
 
 class Either(Model):
-    """Has alternatives."""
+    """This model has alternatives."""
 
     value: int | list[str]
 

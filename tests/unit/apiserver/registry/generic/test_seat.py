@@ -1,4 +1,4 @@
-"""A request gives back the seat that it has, and nobody else's."""
+"""Check that a request gives back the seat that it has, and no other one."""
 
 from __future__ import annotations
 

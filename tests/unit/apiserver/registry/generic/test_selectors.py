@@ -1,4 +1,4 @@
-"""Selectors: the grammar of apimachinery, and matching against a naive model."""
+"""Cover selectors: the grammar of apimachinery, and matching against a naive model."""
 
 from __future__ import annotations
 

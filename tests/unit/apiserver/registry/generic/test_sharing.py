@@ -1,5 +1,4 @@
-"""Parts that an update leaves alone are shared with what is stored, and sharing changes no
-outcome."""
+"""Share the parts that an update leaves alone with the stored object, which changes no outcome."""
 
 from __future__ import annotations
 
@@ -87,7 +86,7 @@ def test_a_copy_shares_all_but_metadata(old: dict[str, Any]) -> None:
 
 
 def outcome(old: dict[str, Any], new: dict[str, Any], *, shared: bool) -> Any:
-    """What an update comes to: the object, or what is said against it."""
+    """Return the result of an update: the object, or the error."""
     try:
         meta = metadata.for_update(WORKLOADS, old["metadata"], new["metadata"])
         if shared:

@@ -1,5 +1,5 @@
-"""managedFields on every write, and server-side apply through the registry: on plain kinds and on
-views."""
+"""Cover managedFields on every write, and server-side apply through the registry: on plain kinds
+and on views."""
 
 from __future__ import annotations
 
@@ -53,7 +53,8 @@ async def test_apply_creates_owns_removes_and_is_idempotent(bench: Bench) -> Non
 
 
 class Choosing:
-    """An Admission that chooses a failure domain, and keeps who it is told to own what."""
+    """Choose a failure domain as admission, and record the spec fields of each entry in
+    managedFields."""
 
     def __init__(self) -> None:
         self.told = list[Any]()
