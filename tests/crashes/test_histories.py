@@ -129,7 +129,7 @@ class Troubles(RuleBasedStateMachine):
         """Let the controllers run and reach everything until all pending reports are made."""
         self.controllers_start()
         self.network_heals()
-        self.run(asyncio.sleep(40.0))  # longer than any of their pauses
+        self.run(asyncio.sleep(40.0))  # longer than any pause of the controllers
         self.run(self.stack.settled(600))
         assert_sound(self.stack)
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 HOSTS = 200
 PART = 10
-"""So many per kubectl: it sends one request after the other."""
+"""The number of Workloads per kubectl, which sends one request after the other."""
 TENANTS = ("tenant-a", "tenant-b")
 
 

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from tests.e2e.process import Dev
 
 OWNERS_ONLY = ("192.0.2.", "host-0-bmc", "bmc-admin", "asset-tag", "AT-10", "tor-1", "simulator.metal3.io")
-"""Of which no tenant may ever see anything: BMC addresses, secret names, user names, annotations,
-switches."""
+"""What no tenant may ever see: BMC addresses, secret names, user names, annotations, switches."""
 
 
 @pytest.fixture(scope="module")

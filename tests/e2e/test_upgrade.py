@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 STORED = Path(__file__).parent / "stored"
 KINDS = ("workloads", "workloadclasses", "hosts", "baremetalhosts")
 PHASES = {"hello": "Running", "reserved": "Bound", "unchecked": "Pending", "host-2": "Running", "large": "Pending"}
-"""Of the Workloads, as they were stored."""
+"""The phases of the Workloads, as they were stored."""
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,7 @@ async def test_a_full_disk(tmp_path: Path, limit: int, figure: Callable[[str, st
     (refused,) = [line for line in lines if line[0] == "refused"]
     acknowledged = {line[0]: int(line[1]) for line in lines if line[0] != "refused"}
     before = lines.index(refused)
-    assert int(refused[2]) == 2 * before > 0  # reads went on meanwhile
+    assert int(refused[2]) == 2 * before > 0  # reads succeeded meanwhile
     async with opened(SQLiteStore(path)) as store:
         there = {item.key: item.revision for item in (await store.list("")).items}
     assert there == {key: revision for name, revision in acknowledged.items() for key in (name, f"{name}/too")}

@@ -251,7 +251,7 @@ async def test_the_others_take_over(members: list[EtcdServer], fault: str, under
     async def lose_one_after_the_other(load: Load) -> None:
         for server in members:
             await lose(fault, server)
-            await load.wait_for(50)  # with two of three
+            await load.wait_for(50)  # with two of three members
             await regain(fault, server)
 
     await under_load(f"of three members loses each once ({fault})", plain(*members), lose_one_after_the_other)

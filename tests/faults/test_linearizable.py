@@ -32,7 +32,7 @@ NEW, OLD = Got("/a", (b"1", 2)), Got("/a", None)
     [
         ([Call(0, 1, WRITE), Call(2, 3, NEW)], True),
         ([Call(0, 1, WRITE), Call(2, 3, OLD)], False),  # a stale read
-        ([Call(0, 3, WRITE), Call(1, 2, OLD)], True),  # at once: either order
+        ([Call(0, 3, WRITE), Call(1, 2, OLD)], True),  # concurrent: either order
         ([Call(0, 3, WRITE), Call(1, 2, NEW)], True),
         # The write was seen, and then not seen any more.
         ([Call(0, 9, WRITE), Call(1, 2, NEW), Call(3, 4, OLD)], False),
@@ -41,7 +41,7 @@ NEW, OLD = Got("/a", (b"1", 2)), Got("/a", None)
         ([Call(0, 9, WRITE), Call(1, 8, Committed((Put("/a", b"2", 0),), 3))], False),
         # A revision was used again.
         ([Call(0, 1, WRITE), Call(2, 3, Committed((Put("/b", b"1"),), 2))], False),
-        ([Call(0, 1, WRITE), Call(2, 3, Listed((), 2))], False),  # lost
+        ([Call(0, 1, WRITE), Call(2, 3, Listed((), 2))], False),  # the write is lost
     ],
 )
 def test_the_checker_knows_what_is_possible(calls: list[Call], possible: bool) -> None:
@@ -73,7 +73,7 @@ async def test_histories(
 @pytest.mark.parametrize("bug", [LosesUpdates, ReadsStale, TearsCommits])
 async def test_planted_bugs_are_found(bug: Callable[[Path], Store], tmp_path: Path, figure: Callable[[str, str, object], None]) -> None:
     found = 0
-    for trial in range(PLANTED):  # in some a later write covers it before anybody looks
+    for trial in range(PLANTED):  # in some trials a later write hides the bug before a read
         async with opened(bug(tmp_path / f"{trial}")) as store:
             before, calls = await record(store, trial)
         found += first_impossible(before, calls) is not None

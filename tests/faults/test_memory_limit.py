@@ -32,20 +32,20 @@ if TYPE_CHECKING:
 
 MIB = 1 << 20
 OBJECTS, WATCHES = 12, 40
-"""Of the hostile tenant, at a time."""
+"""Objects and watches of the hostile tenant at a time."""
 OBJECT, WATCH = 1.0, 0.03
 """MiB of the largest object, and of a watch."""
 HISTORY, UNREAD_BYTES = HISTORY_BYTES / MIB, 3 * UNREAD / MIB
 CACHES = 64 + 32 + 16 + 16 + 8 + 64
-"""MiB: what the C library keeps free, segments, drafts, SQLite's events, encoded changes, and
-requests that are worked on."""
+"""MiB that the C library keeps free, and MiB of segments, drafts, SQLite's events, encoded changes,
+and requests in progress."""
 SLACK = 1.5
-"""For what lies fragmented, and stacks of threads, which RLIMIT_DATA counts as a whole."""
+"""The factor for fragmentation, and for stacks of threads, which RLIMIT_DATA counts as a whole."""
 ROUNDS, SETTLED = 12, 3
-"""Rounds of the attack at most, and those at the end in which memory no longer rises. How many come
-before differs with the machine."""
+"""The largest number of rounds of the attack, and the number of rounds at the end in which memory
+no longer rises. How many come before differs with the machine."""
 RISE = 0.06
-"""By how much memory may be above what it was when it had settled."""
+"""The share by which memory may exceed its settled size."""
 GZIP, TABLE = {"Accept-Encoding": "gzip"}, {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
 MERGE, APPLY = {"Content-Type": "application/merge-patch+json"}, {"Content-Type": "application/apply-patch+yaml"}
 
@@ -119,7 +119,7 @@ async def attack(hostile: Tenant, number: int) -> None:
     names = [f"w{one}" for one in range(OBJECTS)]
     async with AsyncExitStack() as stack:
         assert set(await asyncio.gather(*(hostile.send("POST", "", large(name, letter)) for name in names))) == {201}
-        for one in range(WATCHES):  # nobody reads them
+        for one in range(WATCHES):  # the watches are never read
             query = {"watch": "true", "resourceVersion": "0", "labelSelector": f"no!={letter}{one}"}
             await stack.enter_async_context(hostile.session.get(hostile.workloads, params=query))
         for turn in range(3):
@@ -156,7 +156,7 @@ async def bystander(other: Tenant, done: asyncio.Event) -> list[float]:
 async def test_a_hostile_tenant_under_a_memory_limit(server: Server, figure: Callable[[str, str, object], None]) -> None:
     async with AsyncExitStack() as stack:
         hostile, other = (tenant(server, name, stack) for name in ("hostile", "other"))
-        for _ in range(3):  # everything is loaded, and threads are there
+        for _ in range(3):  # loads all modules and starts all threads
             assert await other.send("POST", "", large("warm", "w")) == 201
             assert await other.send("GET") == 200
             assert await other.send("DELETE", "/warm") == 200

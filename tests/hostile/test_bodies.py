@@ -38,7 +38,7 @@ FORMS = {
     "apply": ("PATCH", "/there", APPLY, "application/apply-patch+yaml"),
     "apply in YAML": ("PATCH", "/there", APPLY, "application/apply-patch+yaml"),
 }
-"""Method, what follows the collection's path, query, media type."""
+"""Method, suffix of the collection's path, query, and media type."""
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +66,7 @@ def request(kind: str, form: str, content: bytes) -> Request:
 
 OBJECTS = [(part, name) for part, members in MEMBERS.items() for name in members]
 STRICTLY = "create strictly"
-"""Only what a spec has more than once, or should not have, is another thing then."""
+"""Strict validation differs only for members of a spec that are doubled or unknown."""
 
 
 @pytest.mark.parametrize(

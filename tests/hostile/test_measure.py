@@ -56,7 +56,7 @@ async def test_steps_are_timed_one_by_one() -> None:
 
 def test_what_is_kept_each_time_is_found() -> None:
     kept: list[bytes] = []
-    size = 1 << 24  # far more than what earlier tests have left free
+    size = 1 << 24  # far more than earlier tests have left free
 
     def leak() -> None:
         kept.extend(bytes(range(256)) * (size // 256) for _ in range(4))

@@ -105,6 +105,6 @@ def test_objects_that_are_deleted_are_not_kept(served: Served, tenant: Client) -
         for number in range(TIMES):
             assert tenant.send("DELETE", f"{collection}/large-{number}").status == 200
 
-    for _ in range(4):  # to where history is as large as it becomes
+    for _ in range(4):  # until history has reached its bound
         batch()
     assert rising(batch) < TIMES * 600_000 // 4

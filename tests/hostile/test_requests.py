@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 WORKLOADS = "/apis/workload.metal3.io/v1alpha1/namespaces/tenant-a/workloads"
 SECRETS = "/api/v1/namespaces/tenant-a/secrets"
 SIZES = tuple(125 << by for by in range(8))
-"""Bytes of a line of a request, up to twice as many as are taken."""
+"""Bytes of a line of a request, up to twice the accepted length."""
 
 SELECTORS: dict[str, Callable[[int], str]] = {
     "terms": many("k%d=v"),
@@ -145,7 +145,7 @@ VALUES: dict[str, Callable[[int], str]] = {
     "Bearers": repeated("Bearer "),
     "addresses": many("192.0.2.1"),
 }
-"""Values of headers: each is tried in each header that is read."""
+"""Values of headers: each is tried in each header that the server reads."""
 HEADERS = (
     "Accept",
     "Accept-Encoding",

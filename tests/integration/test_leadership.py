@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 HOSTS = 8
 LEASE = ("lease/metal3-workloads-controllers", "-n", "metal3-workloads-system")
 TAKEOVER_SECONDS = 60
-"""For a busy machine; it is done in less than ten seconds on a quiet one."""
+"""This suits a busy machine; a quiet one takes less than ten seconds."""
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_a_leader_that_was_frozen_changes_nothing(
     alone.kubectl("a", "create", "-f", "-", stdin=workload("w-3"))
     eventually(lambda: bound(alone, "w-3"), seconds=TAKEOVER_SECONDS)
     eventually(lambda: taken(alone, "w-0", "w-1", "w-2", "w-3"), seconds=TAKEOVER_SECONDS)
-    second.send_signal(signal.SIGSTOP)  # for what is written from now on to be the old one's
+    second.send_signal(signal.SIGSTOP)  # any write from now on is the old leader's
     before, real = len(writes(alone, first.pid)), hardware(alone)
     assert before, "it led, and wrote"
     alone.kubectl("a", "create", "-f", "-", stdin=workload("w-4"))

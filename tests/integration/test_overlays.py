@@ -108,7 +108,7 @@ def test_a_host_that_is_named_is_taken_and_a_reboot_is_carried_out_once(overlay:
     cluster.kubectl("a", "apply", "-f", "-", stdin=workload("pinned", hostRef={"name": "host-1"}))
     cluster.kubectl("a", "wait", "workload/pinned", "--for=condition=Ready", "--timeout=90s")
     assert cluster.get("a", "workload", "pinned")["status"]["host"]["name"] == "host-1"
-    for _ in range(2):  # the second is asked for only once the first was taken off
+    for _ in range(2):  # the second reboot is requested once the first was removed
         cluster.kubectl("a", "annotate", overlay.hosts, "host-1", "reboot.metal3.io=")
         eventually(lambda: "reboot.metal3.io" not in cluster.get("a", overlay.hosts, "host-1")["metadata"].get("annotations", {}))
     cluster.kubectl("a", "delete", "workload", "pinned", "--timeout=90s")

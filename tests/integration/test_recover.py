@@ -115,7 +115,7 @@ def test_each_workload_gets_its_machine_back(fleet: Running) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     done = recover(fleet, "--namespace", "b", "--no-create")
     assert done.returncode == 0, done.stdout + done.stderr
-    fleet.kubectl("b", "apply", "-f", "-", stdin=manifests(FLEET["b"]))  # as GitOps does, to a class that admits nobody yet
+    fleet.kubectl("b", "apply", "-f", "-", stdin=manifests(FLEET["b"]))  # as GitOps does; the class admits no namespace yet
     admitted = {"spec": {"allowedNamespaces": class_["spec"]["allowedNamespaces"]}}
     fleet.kubectl(ADMIN, "patch", "workloadclass", "metal", "--type=merge", "-p", json.dumps(admitted))
 

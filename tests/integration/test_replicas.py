@@ -79,7 +79,7 @@ def test_a_watch_goes_on_at_another_server_when_its_own_is_killed(servers: list[
     ask(others[1], "POST", PATH, workload("between"))
     ask(others[1], "DELETE", f"{PATH}/before-0")
     eventually(lambda: is_ready(killed))
-    for server in (others[0], killed):  # also by the one that was not there meanwhile
+    for server in (others[0], killed):  # also the one that was down meanwhile
         with watching(server, told[-1]["object"]["metadata"]["resourceVersion"]) as events:
             rest = [next(events), next(events)]
         assert [(event["type"], event["object"]["metadata"]["name"]) for event in told + rest] == [

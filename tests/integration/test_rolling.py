@@ -35,8 +35,8 @@ SERVICES = ("v1alpha1.workload.metal3.io", "v1alpha1.metal3.io")
 WRITERS, WATCHERS = 3, 3
 LAST = "the-last-one"
 PROPAGATION_SECONDS = 1.0
-"""For so long a replica gets new connections after its SIGTERM: kube-proxy learns of it later than
-the kubelet."""
+"""How long a replica gets new connections after its SIGTERM: kube-proxy learns of it later than the
+kubelet."""
 READS = """
 apiVersion: audit.k8s.io/v1
 kind: Policy

@@ -25,7 +25,7 @@ def connections(pid: int, port: int) -> int:
     /proc/net/tcp)."""
     sockets = set()
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
-        with suppress(OSError):  # it may have been closed since
+        with suppress(OSError):  # the descriptor may have been closed since
             sockets.add(os.readlink(descriptor))
     lines = [line.split() for line in Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]]
     there = f"0100007F:{port:04X}"

@@ -41,7 +41,7 @@ class Secure:
         self.stranger = other.client("tester").write(folder / "stranger")
         served = authority.server("etcd", hosts).write(folder / "server")
         context = ssl.create_default_context(cafile=self.ca)
-        context.check_hostname = False  # this one only waits for health
+        context.check_hostname = False  # this context only waits for health
         context.load_cert_chain(self.pair.certificate, self.pair.key)
         flags = ["--client-cert-auth", f"--trusted-ca-file={self.ca}", f"--cert-file={served.certificate}", f"--key-file={served.key}"]
         self.server = EtcdServer(folder, flags=flags, scheme="https", context=context)
@@ -132,7 +132,7 @@ async def until_tokens_expire(server: EtcdServer) -> None:
         await gateway.auth("root", "root-password")
         while not await refused(gateway):
             assert time.monotonic() < deadline
-            await asyncio.sleep(TOKEN_SECONDS * 1.2)  # to ask prolongs it
+            await asyncio.sleep(TOKEN_SECONDS * 1.2)  # a request extends the token's life
     finally:
         await gateway.close()
 
@@ -163,7 +163,7 @@ async def test_tokens_that_etcd_forgot_are_renewed(users: EtcdServer) -> None:
         async with watching(store, "/", before) as watch:
             await anext(watch)
             await asyncio.to_thread(users.kill)
-            await asyncio.to_thread(users.start)  # its tokens were in memory
+            await asyncio.to_thread(users.start)  # etcd kept its tokens in memory
             revision = await store.commit([Put("/a", b"2")])
             async for item in watch:
                 if isinstance(item, Event):

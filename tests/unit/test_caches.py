@@ -26,7 +26,7 @@ CACHES = {
     "apiserver.registry.generic.schema.model_schema": "schemas of our own models, and of parts of them: 256",
     "apiserver.registry.generic.validation._part": "parts of our own models: 256",
 }
-"""functools' caches. Those of texts that somebody else chooses are made by `remembering`."""
+"""The caches of functools. `remembering` makes those of texts that clients choose."""
 
 
 def test_caches_of_functions_are_bounded_by_bytes() -> None:
@@ -34,7 +34,7 @@ def test_caches_of_functions_are_bounded_by_bytes() -> None:
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not module.name.startswith("storage.testing") and not module.name.endswith("__main__"):
                 importlib.import_module(module.name)
-    gc.unfreeze()  # what serve has frozen, in a test before this one, is in no list otherwise
+    gc.unfreeze()  # otherwise no list has the objects that `serve` froze in an earlier test
     remembered = {id(cache) for cache in REMEMBERING.values()}
     names = tuple(f"{package.__name__}." for package in PACKAGES)
     found = {

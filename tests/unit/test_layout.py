@@ -64,8 +64,8 @@ SCENARIOS = {
     "test_layout",
     "test_messages",
 }
-"""Tests of several modules together, or of all. A new one is better named after what it tests; if
-it can be named after no module, add it here."""
+"""Tests of several modules together, or of all. Name a new test after the module that it tests. If
+no module fits, add it here."""
 
 
 def is_module(path: Path) -> bool:

@@ -18,7 +18,8 @@ SAYS_WHAT_IS_LOST = re.compile(
     r"\bkeep|\bwipes|\bgives the host up|\bcreate it again|\b(create|make) a new one|\bsave what you need|\bstay as they are"
     r"|\bif the machine"
 )
-"""What a message says beside the advice: how the machine is kept, what is lost, or that nothing is left to lose."""
+"""What a message says beside the advice: how the machine is kept, what is lost, or that nothing is
+left to lose."""
 FREES = ("terminate instance X", "delete the VirtualMachine X")
 """The end of a Host's message, which says before that nobody uses the machine."""
 PLAIN = re.compile(r"\b(anew|whoever|is told|are told)\b")

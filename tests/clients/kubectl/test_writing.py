@@ -129,7 +129,7 @@ def test_label(twins: Twins, one: str) -> None:
     assert "--overwrite is false" in twins.same("label", KIND, one, "x=z", code=1)
     twins.same("label", KIND, one, "x=z", "--overwrite")
     ours, twin = (sorted(twins.run(which, "label", KIND, one, "--list").out.splitlines()) for which in NAMESPACES)
-    assert ours == twin  # kubectl lists them in no order
+    assert ours == twin  # kubectl lists them in no particular order
     assert "x=z" in ours
     assert "unlabeled" in twins.same("label", KIND, one, "x-")
     assert "not found" in twins.same("label", KIND, one, "x-")

@@ -7,7 +7,8 @@ from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, World, bmh, c
 from tests.unit.controllers.fakeapi import FakeApi, eventually
 
 LATE = 0.03
-"""Seconds until a watch tells what a write has done: a dozen times as long as the write takes."""
+"""Seconds until a watch delivers what a write has done: a dozen times as long as the write
+takes."""
 COUNT = 4
 
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 RELAY = "metal3.io/relay"
 IMAGES = 1
-"""What is installed in all of a test: nothing is done twice."""
+"""The number of installations in all of a test: nothing is done twice."""
 
 
 @pytest.fixture(params=["metal3.io/baremetalhost", RELAY])

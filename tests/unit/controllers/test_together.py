@@ -787,7 +787,7 @@ async def test_run_as_a_process_does_with_election_and_health(here: World) -> No
     standby = Health()
     second = asyncio.ensure_future(run_controllers(here.management.kubeconfig, leader_elect=True, namespace="system", health=standby))
     await eventually(lambda: here.management.requests["GET leases"] >= 2)
-    await eventually(lambda: standby.problem() is None)  # a replica that waits is well
+    await eventually(lambda: standby.problem() is None)  # a waiting replica is healthy
     assert not standby.started.is_set()
     for running in (second, task):
         running.cancel()

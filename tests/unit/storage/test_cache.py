@@ -69,7 +69,7 @@ async def test_the_history_of_all_collections_is_bounded_by_bytes() -> None:
         with pytest.raises(Compacted):
             a.subscribe(first)
         kept = a.subscribe(a.floor).take()
-        assert 3 < len(kept) <= 10  # each counts with the state before
+        assert 3 < len(kept) <= 10  # each event counts together with the state before it
         assert kept[-1].revision == last
 
 
@@ -203,7 +203,7 @@ async def test_a_slow_subscriber_is_cut() -> None:
             await cache.commit([Put(f"/a/{n}", b"")])
         with pytest.raises(Compacted):
             await slow.next(1)
-        assert await other.next(0) == []  # it has missed nothing
+        assert await other.next(0) == []  # the subscription has missed nothing
 
 
 async def test_collections_are_made_before_the_start() -> None:
@@ -249,7 +249,7 @@ async def test_a_shared_store_is_asked_before_reads() -> None:
     store = ScriptedStore(own=False)
     cache, a, _ = made(store)
     async with opened(cache):
-        revision = store.write(Put("/a/1", b"theirs"))  # by another process
+        revision = store.write(Put("/a/1", b"theirs"))  # another process writes
         assert await cache.get("/a/1") == KeyValue("/a/1", b"theirs", revision)
         store.write(Delete("/a/1"))
         assert [*(await cache.list("/")).items] == []
@@ -268,7 +268,7 @@ async def test_a_read_that_cannot_be_confirmed_fails() -> None:
             await cache.confirm()
         with pytest.raises(Unavailable, match="committed as revision 3"):
             await cache.commit([Put("/a/2", b"")])
-        assert a.range() == []  # what is known goes on to be served
+        assert a.range() == []  # the known state is still served
 
 
 async def test_a_broken_watch_is_resumed_without_loss() -> None:
@@ -301,7 +301,7 @@ async def test_after_a_gap_everybody_lists_anew() -> None:
         store.write(Put("/a/3", b"new"), Put("/b/1", b""))
         store.compacted = store.revision
         store.silent = False
-        store.fail(Compacted(last, store.revision))  # to the cache's own watch
+        store.fail(Compacted(last, store.revision))  # this fails the cache's own watch
         store.fail(Compacted(last, store.revision))
         await caught_up(cache, store)
         with pytest.raises(Compacted):
@@ -310,7 +310,7 @@ async def test_after_a_gap_everybody_lists_anew() -> None:
             await raw
         assert a.revision == b.revision == store.revision
         assert [*a.range(), *b.range()] == [kv for _, kv in sorted(store.state.items())]
-        with pytest.raises(Compacted):  # nobody may start in the gap
+        with pytest.raises(Compacted):  # no subscription may start in the gap
             a.subscribe(store.revision - 1)
         following = a.subscribe(a.revision)
         revision = await cache.commit([Put("/a/0", b"on")])

@@ -213,7 +213,7 @@ def test_one_may_take_a_few_at_a_time(weights: list[int], count: int, weight: in
     ring: Ring[int] = Ring(100)
     reader = ring.subscribe(0)
     for number, heavy in enumerate(weights):
-        ring.append(number // 2 + 1, number, heavy)  # two of each revision
+        ring.append(number // 2 + 1, number, heavy)  # two entries of each revision
     ring.advance(len(weights) // 2 + 1)
     read: list[int] = []
     while taken := reader.take(count, weight):

@@ -65,7 +65,7 @@ async def test_everything_arrives_above_all_that_was(tmp_path: Path) -> None:
         revision = await migrate(source, target)
         assert await same(source, target)
         assert all(item.revision > before for item in (await target.list("")).items)
-        with pytest.raises(Compacted):  # the deletion is not in the target's history
+        with pytest.raises(Compacted):  # the target's history lacks the deletion
             await collect(target, "", before - 1, revision)
         assert await put(target, "/next") == revision + 1
 

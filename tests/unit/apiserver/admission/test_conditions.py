@@ -44,7 +44,7 @@ def test_expressions(expression: str, value: bool) -> None:
     ],
 )
 def test_what_has_no_value_is_an_error(expression: str, said: str) -> None:
-    for _ in range(2):  # also out of the memory of what was compiled
+    for _ in range(2):  # the second time out of the cache of compiled expressions
         with pytest.raises(ConditionError, match=f'matchCondition "c": .*{said}'):
             fulfilled([("c", expression)], VARIABLES)
 

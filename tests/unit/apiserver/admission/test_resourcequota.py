@@ -160,7 +160,7 @@ async def test_a_recount_that_overtakes_a_creation_lets_nobody_else_in() -> None
     admitted = asyncio.Event()
     task = asyncio.create_task(cluster.create("x", admitted=admitted))
     await admitted.wait()
-    cluster.recount("q", 0)  # the quota controller listed the objects before x was there
+    cluster.recount("q", 0)  # the quota controller listed the objects before x existed
     assert len(await tried(cluster.create("y"))) == 1
     await task
     assert len(await tried(cluster.create("z"))) == 1

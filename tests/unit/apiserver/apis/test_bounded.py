@@ -13,7 +13,7 @@ from apiserver.apis.bounded import ENTRY, PART, Bounded, footprint, remembering
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from(["put", "get", "pop"]), st.integers(0, 400)), max_size=60))
 def test_it_has_what_was_used_last_and_fits(steps: list[tuple[str, str, int]]) -> None:
     cache: Bounded[str, int] = Bounded(1500)
-    model: dict[str, int] = {}  # what was used last comes last; the value is its size
+    model: dict[str, int] = {}  # most recently used last; the value is the size
     for key, what, size in steps:
         if what == "put":
             model.pop(key, None)
@@ -36,7 +36,7 @@ def test_what_is_larger_than_the_whole_is_not_kept_and_costs_nobody_a_place() ->
     cache.put("small", "x", 1)
     cache.put("large", "x", 1001)
     assert (cache.get("large"), cache.get("small")) == (None, "x")
-    cache.put("small", "y", 1001)  # the old one is not what was put last
+    cache.put("small", "y", 1001)  # the old value must not outlive a newer one
     assert cache.get("small") is None
     cache.put("a", "x", 1)
     cache.clear()
@@ -73,7 +73,7 @@ def test_texts_that_are_long_are_not_remembered() -> None:
         assert [count(text), count(text), count("a", text), count("a", text)] == [11, 11, 12, 12]
     assert len(asked) == 2 + 8
     count("b")
-    assert len(asked) == 10  # the others have not pushed it out
+    assert len(asked) == 10  # the large texts have not evicted it
     count("c"), count("d"), count("b")
     assert asked[10:] == ["c", "d", "b"]
     with pytest.raises(TypeError):

@@ -28,7 +28,7 @@ SHARED = (
     "networkData",
     "credentialsSecretRef",
 )
-"""Types of Kubernetes and Metal3, which are documented there."""
+"""Types that Kubernetes and Metal3 document themselves."""
 INNER = (
     "Host.spec.view.",
     "Host.spec.chargedTo.",

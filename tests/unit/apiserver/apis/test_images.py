@@ -70,7 +70,7 @@ NEVER = [
     "https://a:b:c/",
     "https://" + "a" * MAX_URL + ".com/",
 ]
-"""What no class can allow."""
+"""URLs that no class can allow."""
 
 INNER = [
     "https:///os",
@@ -113,7 +113,7 @@ INNER = [
     "http://[ff02::1]/",
     "http://[fd00:ec2::254]/",
 ]
-"""What a rule has to name."""
+"""URLs that a rule has to name explicitly."""
 
 GOOD = [
     "https://images.example.com/os.qcow2",

@@ -95,7 +95,7 @@ def test_a_connection_that_is_gone_is_no_error_and_all_else_is(caplog: pytest.Lo
             await writer.wait_closed()
         with pytest.raises(RuntimeError, match="the handler is closed"):
             transport.write(b"x")
-        loop.call_soon(transport.write, b"x")  # as uvloop's TLS does, which looks too late
+        loop.call_soon(transport.write, b"x")  # as uvloop's TLS does, which checks too late
         loop.call_soon(int, "no number")
         await asyncio.sleep(0)
         server.close()
@@ -132,7 +132,7 @@ def test_wrong_command_lines(
     monkeypatch.setattr(command_line, "log_to_stderr", lambda level: None)
     try:
         found = command_line.main(arguments)
-    except SystemExit as end:  # argparse's way
+    except SystemExit as end:  # argparse exits
         found = int(end.code or 0)
     error = capsys.readouterr().err
     assert found == status, error

@@ -110,7 +110,7 @@ async def test_a_failure_is_not_kept() -> None:
         return error
 
     async def handler(call: Call) -> web.StreamResponse:
-        await failing.pop()  # whose exception would lead back to it
+        await failing.pop()  # its exception would refer to the future
         return web.Response()
 
     failing = [asyncio.get_running_loop().create_future()]

@@ -25,7 +25,7 @@ async def test_one_client_never_fills_the_gate_for_others() -> None:
     done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     assert [type(task.exception()) for task in done] == [ApiError]
     assert inside == ["greedy", "greedy", "other"]
-    tasks[0].cancel()  # a leaver makes room for who waits
+    tasks[0].cancel()  # leaving makes room for a waiting client
     await asyncio.wait(tasks[:1])
     await asyncio.sleep(0)
     leave.set()

@@ -73,7 +73,7 @@ async def test_nothing_is_shared_out_while_a_request_is_on_its_way() -> None:
     await turn(50)
     for _ in range(5):
         loop.shared.arrived()
-        await turn()  # what was granted before
+        await turn()  # runs the turns granted before
         before = len(loop.done)
         await turn(ARRIVAL - 1)
         assert len(loop.done) == before

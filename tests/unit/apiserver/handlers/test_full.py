@@ -59,7 +59,7 @@ async def test_it_is_told_and_reads_and_watches_and_deletions_go_on(service: Ser
     status, found = await service.ask("GET", "widgets")
     assert (status, sorted(item["metadata"]["name"] for item in found["items"])) == (200, sorted(names))
     async with watching(service, query={"resourceVersion": found["metadata"]["resourceVersion"]}) as watch:
-        for name in names:  # with a finalizer, it is written twice before it is gone
+        for name in names:  # a widget with a finalizer is written twice before it is gone
             await taken(service, "DELETE", f"widgets/{name}")
             await taken(service, "PATCH", f"widgets/{name}", {"metadata": {"finalizers": None}}, headers=MERGE)
             assert [await watch.short(), await watch.short()] == [("MODIFIED", name), ("DELETED", name)]

@@ -198,7 +198,7 @@ async def test_large_lists_are_compressed_for_who_takes_that(service: Service, h
         compressed = await service.send("GET", "widgets", headers={**headers, "Accept-Encoding": "gzip"})
         assert (compressed.headers["Content-Encoding"], compressed.headers["Vary"]) == ("gzip", "Accept-Encoding")
         assert int(compressed.headers["Content-Length"]) < len(plain.body) / 10
-        assert compressed.body == plain.body  # the client has inflated it
+        assert compressed.body == plain.body  # the client has decompressed it
     small = await service.send("GET", "widgets?limit=1", headers={**headers, "Accept-Encoding": "gzip"})
     assert "Content-Encoding" not in small.headers
 

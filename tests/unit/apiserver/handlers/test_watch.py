@@ -350,7 +350,7 @@ async def test_clients_that_do_not_read_take_so_much_memory_together_and_no_more
             await stack.enter_async_context(watching(service, query={"labelSelector": f"no!=x{number}"}))
         async with asyncio.timeout(60):
             number = 0
-            while len(service.api.watches) == 20:  # sockets have room for some megabytes
+            while len(service.api.watches) == 20:  # sockets buffer some megabytes
                 await service.make(f"w{number}", **large)
                 number += 1
                 assert service.api.watches.unread.size <= most

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from storage.base import Operation
 
 ETCD = 1_572_864
-"""What etcd takes in one request (--max-request-bytes)."""
+"""The bytes that etcd accepts in one request (--max-request-bytes)."""
 
 
 @pytest.fixture(autouse=True)

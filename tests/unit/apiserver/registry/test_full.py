@@ -72,7 +72,7 @@ async def fill(catalog: Catalog) -> None:
         names.append(str(meta["name"]))
 
     async def grow(number: int) -> None:
-        name = names[-1 - number % len(names[-10:])]  # small ones: their history makes no room
+        name = names[-1 - number % len(names[-10:])]  # small objects: their history makes no room
         await catalog.workloads.update(OWNER, "greedy", name, lambda old: annotated(old, f"b{number}", "y" * 1500))
 
     for size in (100_000, 2800, 10):

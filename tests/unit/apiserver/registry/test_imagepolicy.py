@@ -75,7 +75,7 @@ async def test_other_sources_do_without_a_checksum(bench: Bench, provisioner: st
 
 
 async def test_a_stored_image_without_checksum_stays_accepted(bench: Bench) -> None:
-    await make(bench, UNCHECKED)  # its class is not there yet
+    await make(bench, UNCHECKED)  # the class does not exist yet
     await make_class(bench)
     await change(bench, online=False)
     host = await bench.add_host()

@@ -26,7 +26,7 @@ BESIDE: dict[str, dict[str, Any]] = {
     "metaData": {"name": "boot"},
     "networkData": {"name": "boot"},
 }
-"""What an object needs besides the text."""
+"""Members that an object needs besides the text."""
 
 
 def texts(model: type[Model], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -22,7 +22,7 @@ for _ in range(20):
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 PAGES = 20 * 20 * 300_000 // 4096
-"""Of what is made; each would be a fault if it came from the kernel anew."""
+"""The pages of the created objects. Each would cause a fault if it came from the kernel again."""
 
 
 def test_memory_is_used_again() -> None:

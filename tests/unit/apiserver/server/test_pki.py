@@ -60,7 +60,7 @@ def test_others_are_not(tmp_path: Path) -> None:
         _shake_hands(tmp_path, server, client, authority, authority, name="127.0.0.2")
     with pytest.raises(ssl.SSLError):
         _shake_hands(tmp_path, server, other.client("me"), authority, authority)
-    with pytest.raises(ssl.SSLError):  # a client's certificate is no server's
+    with pytest.raises(ssl.SSLError):  # a client's certificate does not serve as a server's
         _shake_hands(tmp_path, client, client, authority, authority)
 
 

@@ -19,7 +19,7 @@ def test_explanations_are_made_once_and_again_when_things_have_changed() -> None
     free, now = SchedulerCache(FakeClock()), [0.0]
 
     def clock() -> float:
-        now[0] += 0.1  # each look at the clock: counting takes that long
+        now[0] += 0.1  # each reading of the clock, as if counting took that long
         return now[0]
 
     free.update(None, host("h1"))

@@ -49,7 +49,7 @@ async def test_where_nobody_is_the_next_one_is_asked_also_to_write(etcds: list[F
     etcds[0].answer("/kv/txn", header(5))
     async with cluster(nobody(), etcds[0]) as made:
         assert await made.write("/kv/txn", b"{}") == header(5)
-        assert made.current.endpoint == etcds[0].endpoint  # and stays so
+        assert made.current.endpoint == etcds[0].endpoint  # later calls start here
     assert len(etcds[0].asked("/kv/txn")) == 1
 
 
@@ -61,7 +61,7 @@ async def test_a_write_of_unknown_outcome_is_not_sent_again(etcds: list[FakeEtcd
         with pytest.raises(Unavailable):
             await made.write("/kv/txn", b"{}")
         assert sum(len(etcd.asked("/kv/txn")) for etcd in etcds) == 1
-        assert made.current.endpoint == etcds[1].endpoint  # the next one goes there
+        assert made.current.endpoint == etcds[1].endpoint  # the next call starts there
 
 
 @pytest.mark.parametrize("answer", [DROP, NO_LEADER, HANG])
@@ -107,7 +107,7 @@ async def test_all_who_have_a_stale_token_log_in_once(etcds: list[FakeEtcd]) -> 
         assert tokens[:20] == ["one"] * 20
         assert tokens[20:] == ["two"] * 20
         made.fail_over(made.current, Refused(14, "gone"))
-        assert made.current.token == "two"  # the members know each other's tokens
+        assert made.current.token == "two"  # the members share their tokens
 
 
 async def test_a_token_that_is_refused_again_ends_it(etcds: list[FakeEtcd]) -> None:
@@ -147,7 +147,7 @@ async def test_closing_waits_for_what_is_under_way(etcds: list[FakeEtcd]) -> Non
         assert not closing.done()
         etcds[0].answer("/kv/txn", header(3))
         etcds[0].release()
-        with pytest.raises(Unavailable):  # the fake drops it
+        with pytest.raises(Unavailable):  # the fake drops the call
             await call
         started = time.monotonic()
         await closing

@@ -268,7 +268,7 @@ async def test_a_caller_that_does_not_go_on_keeps_no_connection_from_others(etcd
     etcd.answer("/kv/range", header(7), header(7))
     async with gateway(etcd, pool=1) as ours:
         stopped = ours.call("/kv/range", b"{}", 5)
-        waited = stopped.send(None)  # as flow control does, and never again
+        waited = stopped.send(None)  # as flow control does, but only once
         assert waited is not None
         assert await ours.call("/kv/range", b"{}", 5) == header(7)
         stopped.close()

@@ -44,7 +44,7 @@ def test_answers_may_overtake_each_other() -> None:
     lineage = Lineage("here")
     before = lineage.known
     lineage.check(before, Sighting("a", 3, 10))
-    lineage.check(before, Sighting("a", 2, 9))  # asked before the other one was answered
+    lineage.check(before, Sighting("a", 2, 9))  # this call began before the other one's answer
     assert lineage.known == Sighting("a", 3, 10)
 
 

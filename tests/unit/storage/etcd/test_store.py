@@ -63,7 +63,7 @@ async def test_a_long_list_is_pages_of_one_state(etcd: FakeEtcd, store: EtcdStor
     assert (whole.revision, whole.more) == (9, False)
     assert ranges(etcd) == [
         (b"/p/", b"/p0", 100, 0),
-        (b"/p/001\0", b"/p0", 1000, 9),  # as many as make 4 MiB, at most 1,000
+        (b"/p/001\0", b"/p0", 1000, 9),  # as many keys as make 4 MiB, at most 1,000
         (b"/p/003\0", b"/p0", 10, 9),
     ]
 

@@ -52,7 +52,7 @@ def test_while_files_are_half_replaced_the_old_ones_serve(tmp_path: Path) -> Non
     key = tmp_path / "me.key"
     good = key.read_bytes()
     other = Authority("other").client("me")
-    key.write_bytes(other.key)  # does not fit the certificate
+    key.write_bytes(other.key)  # this key does not match the certificate
     assert credentials.context() is old
     os.remove(key)
     assert credentials.context() is old

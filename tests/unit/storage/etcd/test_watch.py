@@ -283,7 +283,7 @@ async def test_the_future_is_told_by_all_members_together(etcd: FakeEtcd) -> Non
     etcd.watches.extend([behind, behind])
     etcd.answer("/kv/range", header(5), header(7))
     store = await started(etcd)
-    assert await watch(store, 7, 7) == []  # this member has just not heard of it
+    assert await watch(store, 7, 7) == []  # this member has not seen the revision yet
     with pytest.raises(FutureRevision) as caught:
         await watch(store, 8, 8)
     assert (caught.value.revision, caught.value.current) == (8, 7)
@@ -345,7 +345,7 @@ async def test_a_slow_reader_loses_neither_patience_nor_events(etcd: FakeEtcd) -
     stream: AsyncGenerator[Event | Progress, None] = store.watch("/", 5)  # type: ignore[assignment] # it is one
     async with asyncio.timeout(10), aclosing(stream):
         assert await anext(stream) == put("/a", 6)
-        await asyncio.sleep(0.2)  # what the reader does takes longer than patience
+        await asyncio.sleep(0.2)  # the reader takes longer than patience allows
         assert [await anext(stream) for _ in range(3)] == [Progress(6), put("/b", 7), Progress(7)]
     await store.close()
 

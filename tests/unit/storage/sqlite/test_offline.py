@@ -140,7 +140,7 @@ async def test_a_damaged_database_is_moved_aside_with_its_log(tmp_path: Path) ->
         restore(copy, path)
     for name in ("db.replaced", "db.replaced-2"):
         assert restore(copy, path, force=True).replaced == tmp_path / name
-        assert not (tmp_path / "db-wal").exists()  # it would be taken for the new database's
+        assert not (tmp_path / "db-wal").exists()  # SQLite would apply it to the new database
     assert await keys(path) == ["/a"]
 
 
@@ -159,7 +159,7 @@ async def test_a_revision_that_leaves_no_room_is_refused(tmp_path: Path) -> None
     revision = await filled(tmp_path / "db", "/a")
     with pytest.raises(ValueError, match="too large"):
         raise_revision(tmp_path / "db", 1 << 50)
-    raise_revision(tmp_path / "db", 1)  # never back
+    raise_revision(tmp_path / "db", 1)  # a smaller revision changes nothing
     assert await filled(tmp_path / "db", "/b") == revision + 1
     raise_revision(tmp_path / "db", 1000)
     assert await filled(tmp_path / "db", "/c") == 1001

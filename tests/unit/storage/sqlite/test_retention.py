@@ -70,7 +70,7 @@ def test_history_has_no_more_bytes_than_allowed(sizes: list[int], most: int) -> 
         kept = sum(sizes[target:revision])
         assert kept <= most
         assert not too_large or target > 0
-        if target:  # and hardly less: one part
+        if target:  # not much less is kept: one part at most
             assert kept + max(sizes) + most // 64 >= min(most, sum(sizes[:revision])) - max(sizes)
 
 

@@ -173,7 +173,7 @@ async def test_the_last_of_a_disk_is_left_for_deletions(tmp_path: Path, monkeypa
         assert isinstance(store, SQLiteStore)
         await put(store, "/a", "/b", value=b"x" * SIZE)
         monkeypatch.setattr(os, "statvfs", lambda path: Disk(f_bavail=10 << 8))  # 10 MiB of 4 GiB
-        assert len(await fill(store)) <= 1  # it is looked at now and then
+        assert len(await fill(store)) <= 1  # free space is measured now and then
         with pytest.raises(Full):
             await put(store, "/more", value=b"x" * SIZE)
         await store.commit([Put("/a", b"y" * SIZE)])

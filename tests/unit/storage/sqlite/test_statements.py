@@ -44,7 +44,7 @@ async def test_compaction_leaves_no_more_than_the_state(tmp_path: Path) -> None:
             await store.commit([Delete(f"/{n}")])
         revision = await store.current_revision()
         await store.compact(revision)
-        for n in range(20):  # each leaves time for some sweeping
+        for n in range(20):  # each commit leaves time for some sweeping
             await put(store, f"/later/{n}")
     with closing(sqlite3.connect(tmp_path / "db")) as connection:
         assert connection.execute("SELECT key FROM changes WHERE id <= ?", (last_id(revision),)).fetchall() == [("/same",)]
@@ -78,4 +78,4 @@ async def test_a_page_ends_after_some_bytes(tmp_path: Path) -> None:
         assert (4 <= len(page.items) <= 6, page.more) == (True, True)
         rows, more = history(connection, "", last_id(before), last_id(last), 256)
         assert (4 <= len(rows) <= 6, more) == (True, True)
-        assert len(list_page(connection, "/", None, 0, 0).items) == 20  # all are all
+        assert len(list_page(connection, "/", None, 0, 0).items) == 20  # without a limit all items come

@@ -56,7 +56,7 @@ async def test_a_conflict_in_a_group_is_alone(tmp_path: Path) -> None:
 
 
 async def test_when_the_disk_is_full_nothing_is_half_applied(tmp_path: Path) -> None:
-    retention = Retention(interval=0)  # history stays
+    retention = Retention(interval=0)  # no compaction: history stays
     async with opened(SQLiteStore(tmp_path / "db", synchronous="off", max_bytes=400_000, retention=retention)) as store:
         before = await store.current_revision()
         revision = await put(store, "/small")
@@ -72,7 +72,7 @@ async def test_when_the_disk_is_full_nothing_is_half_applied(tmp_path: Path) -> 
 
 
 async def test_compaction_makes_room(tmp_path: Path) -> None:
-    retention = Retention(interval=0)  # by hand
+    retention = Retention(interval=0)  # the test compacts itself
     async with opened(SQLiteStore(tmp_path / "db", synchronous="off", max_bytes=600_000, retention=retention)) as store:
         with pytest.raises(Unavailable):  # noqa: PT012 - some of them succeed
             for _ in range(100):

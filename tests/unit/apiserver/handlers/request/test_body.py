@@ -73,7 +73,7 @@ def test_depth_is_what_counts_not_size() -> None:
     ],
 )
 def test_bad_yaml_is_refused(body: bytes) -> None:
-    if body == b"a: 08_":  # no number: text
+    if body == b"a: 08_":  # YAML reads this as text, not as a number
         assert decode(body, YAML).value == {"a": "08_"}
         return
     with pytest.raises(ApiError) as refused:

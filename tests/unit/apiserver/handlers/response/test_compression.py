@@ -53,7 +53,7 @@ async def test_only_what_changed_is_compressed_again(compressed: list[int]) -> N
     assert len(compressed) > 20
     compressed.clear()
     assert await gzipped(segments, list(before)) == joined(b"[", before, b"]")
-    assert compressed == [1, 1]  # head and tail
+    assert compressed == [1, 1]  # only head and tail
     after = [b"first", *before[:1500], b"another", *before[1501:]]
     compressed.clear()
     assert await gzipped(segments, after) == joined(b"[", after, b"]")

@@ -254,8 +254,8 @@ def test_what_others_own_is_kept(first: Object, mine: Object, less: Object) -> N
 @given(things, things)
 def test_alone_an_applier_gets_what_it_applies_and_loses_what_it_does_not(first: Object, second: Object) -> None:
     for obj in (first, second):
-        # As upstream, an empty list whose items have owners belongs to nobody itself, and does not
-        # hold the fields around it.
+        # As upstream, an empty list whose items are owned one by one belongs to nobody, and does
+        # not hold the fields around it.
         obj["spec"] = {name: value for name, value in obj["spec"].items() if value != []}
     found = applied(applied(None, first), second)
     wanted = to_field_set(THING, second)

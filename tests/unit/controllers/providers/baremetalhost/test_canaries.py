@@ -44,8 +44,8 @@ UNDER = (
     "status.provisioning.raid.",
     "status.provisioning.rootDeviceHints.",
 )
-"""What tenants may see of a real host; all else is its owner's. Of the provisioned image and the
-operations: the claimant alone."""
+"""The fields of a real host that tenants may see; all others are its owner's. Only the claimant
+sees the provisioned image and the operations."""
 NEVER = ("status.hardware.nics.lldp", "status.provisioning.image.ociAuthSecretName", "status.errorMessage", "status.provisioning.ID")
 
 

@@ -104,7 +104,7 @@ async def test_an_answer_that_was_lost_makes_no_second_machine(source: Cloud) ->
     """Cancel the request after the cloud has made the machine: the tags tell to whom it belongs."""
     async with running(source) as (provider, _):
         request = claim("w", only(provider))
-        source.launch("mine", {})  # the owner's, none of ours
+        source.launch("mine", {})  # the owner's own instance
         task = asyncio.ensure_future(provider.apply(request))
         await eventually(lambda: "create" in source.door.asked)
         task.cancel()

@@ -153,9 +153,9 @@ wishes = st.builds(
     annotations=st.sampled_from([(), (), ("reboot.metal3.io",), ("reboot.metal3.io/remediation",)]),
 )
 turns = st.lists(st.booleans(), max_size=12)
-"""Who acts: the provider, or KubeVirt."""
+"""Which side acts: the provider, or KubeVirt."""
 moments = st.lists(st.tuples(wishes, turns, st.booleans()), min_size=1, max_size=5)
-"""A wish, who acts then, and whether all comes to rest before the next wish."""
+"""A wish, the sides that act then, and whether all comes to rest before the next wish."""
 
 
 @settings(max_examples=150, deadline=None)
