@@ -25,7 +25,8 @@ TENANTS = [f"tenant-{number:02}" for number in range(MANY)]
 
 
 def shaky(seed: int) -> Callable[[], float]:
-    """Delay each piece of data by its own time, so that each seed of a race has another winner."""
+    """Return a random delay for each piece of data, so that each seed of a race has another
+    winner."""
     chance = random.Random(seed)
     return lambda: chance.choice([0.0, 0.0, 0.001, 0.004, 0.02])
 

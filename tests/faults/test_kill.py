@@ -42,7 +42,7 @@ class Acknowledged:
             self._reached.set()
 
     async def more(self, count: int) -> None:
-        """Return once `count` more revisions were acknowledged."""
+        """Wait until `count` more revisions were acknowledged."""
         self._wanted = len(self.revisions) + count
         self._reached.clear()
         async with asyncio.timeout(SECONDS):

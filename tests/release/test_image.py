@@ -33,7 +33,7 @@ SBOM = "usr/share/metal3-workloads/sbom.cdx.json"
 
 
 def files(image: Image, folder: str = "") -> Iterator[Path]:
-    """Return the regular files of an image."""
+    """Yield the regular files of an image."""
     for parent, _, names in os.walk(image.root / folder):
         yield from (path for name in names if (path := Path(parent, name)).is_file() and not path.is_symlink())
 

@@ -183,7 +183,7 @@ async def test_a_machine_moves_on_once_more(maker: Sites, hardware: Hardware, so
 
 
 async def test_a_target_that_is_lost_for_good(maker: Sites, hardware: Hardware, source: Site, target: Site) -> None:
-    """Return the claim to the source, and let another target take it over."""
+    """Hand the claim back to the source, and let another target take it over."""
     await claimed_as_capm3_does(source)
 
     async def taken_by(site: Site) -> Any:

@@ -146,7 +146,8 @@ def test_removing_what_is_not_there_changes_nothing(obj: Object, other: Object) 
 
 
 def _emptied(value: Any) -> Any:
-    """Replace what is empty by null, as the merge does with values that it descends into."""
+    """Replace empty values by null, because the removal does so with those that it descends
+    into."""
     if isinstance(value, dict):
         return {name: _emptied(part) for name, part in value.items()} or None
     return [_emptied(item) for item in value] or None if isinstance(value, list) else value
