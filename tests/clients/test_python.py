@@ -70,7 +70,7 @@ async def test_kr8s(tenants: Running) -> None:
 
 
 async def test_lightkube(tenants: Running) -> None:
-    """Apply on the server, wait, watch, patch and delete with lightkube."""
+    """Use lightkube for server-side apply, waiting, watching, patching and deletion."""
     kind = create_namespaced_resource("workload.metal3.io", "v1alpha1", "Workload", "workloads")
     client = lightkube.AsyncClient(
         config=lightkube.KubeConfig.from_file(tenants.kubeconfig("a")), namespace="a", field_manager="lightkube", trust_env=False
@@ -110,8 +110,8 @@ async def dynamic(kubeconfig: str) -> AsyncIterator[DynamicClient]:
 
 
 async def test_kubernetes_asyncio(tenants: Running) -> None:
-    """Discover, create, watch from the list's version, apply on the server and delete with
-    kubernetes-asyncio."""
+    """Use kubernetes-asyncio for discovery, creation, a watch from the list's version, server-side
+    apply and deletion."""
     async with dynamic(tenants.kubeconfig("b")) as client, asyncio.timeout(SECONDS):
         kind: Any = await client.resources.get(api_version=API_VERSION, kind="Workload")
         listed = await kind.get(namespace="b")
