@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from apiserver.apis import metal3
 from apiserver.apis.host import ADOPTS, adopted_consumer
-from apiserver.apis.status import ApiError, conflict, not_found
+from apiserver.apis.status import ApiError, conflict, method_not_allowed, not_found
 from apiserver.apis.workloadclass import unhealthy_limit
 from apiserver.registry.claims.claims import Claims, bound, foreign, free_reason, held_back
 from apiserver.registry.claims.confirmation import Confirmations
@@ -103,10 +103,10 @@ class BareMetalHostViewStrategy(Strategy):
         """Return the view as it is projected afterwards, and the writes of the Workload and the
         Host behind it.
 
-        Raises ApiError: 409 if another client has claimed the host, 422 for what a tenant may not
-        change."""
-        assert entry is not None, "nobody creates views"
-        assert old is not None, "nobody creates views"
+        Raises ApiError: 405 for a new view, 409 if another client has claimed the host, 422 for what
+        a tenant may not change."""
+        if entry is None or old is None:
+            raise method_not_allowed(self.resource.group, self.resource.plural, "views are created by offers, not by clients")
         host_entry = self.claims.hosts.find("", host_of(old))
         if host_entry is None:
             raise self._gone(entry.name)
