@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +13,18 @@ from apiserver.cli.storage import sqlite_path
 from apiserver.server.servingcert import AUTHORITY_KEY
 from storage.base import StorageError
 from storage.sqlite.offline import backup
+from storage.sqlite.rotation import rotate
 
 if TYPE_CHECKING:
-    import argparse
+    from collections.abc import Sequence
+
+    from storage.sqlite.offline import Contents
 
 __all__ = ["configure"]
+
+
+KEEP = 28
+"""The number of backups to keep by default: a week's, with one every six hours."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -26,7 +35,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "server that starts with a restored backup creates a new one. For etcd use `etcdctl snapshot save`, or migrate to a SQLite file."
     )
     parser.add_argument("--storage", required=True, metavar="URL", help="the database: sqlite:///PATH")
-    parser.add_argument("file", type=Path, metavar="FILE", help="the file to create; must not exist yet")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("file", type=Path, metavar="FILE", nargs="?", help="the file to create; must not exist yet")
+    target.add_argument("--directory", type=Path, metavar="DIR", help="the folder to create a file in, whose name is the time (UTC)")
+    help_ = f"with --directory: delete all but the N newest backups there, once the new one is durable (default: {KEEP})"
+    parser.add_argument("--keep", type=_positive, metavar="N", help=help_)
     parser.set_defaults(run=run)
 
 
@@ -36,9 +49,28 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(
             "--storage: etcd is backed up with `etcdctl snapshot save FILE`; or use migrate --without-serving-key --to sqlite:///FILE"
         )
+    if arguments.keep is not None and arguments.directory is None:
+        raise UsageError("--keep is for --directory: name the folder of the backups")
     try:
-        contents = backup(sqlite_path(arguments.storage), arguments.file, without=(AUTHORITY_KEY,))
+        file, contents, deleted = _backup(sqlite_path(arguments.storage), arguments)
     except StorageError as error:
         raise UsageError(str(error)) from None
-    print(f"{arguments.file}: {contents.keys} keys as of revision {contents.revision}, checked", file=sys.stderr)
+    for old in deleted:
+        print(f"{old}: deleted", file=sys.stderr)
+    print(f"{file}: {contents.keys} keys as of revision {contents.revision}, checked", file=sys.stderr)
     return 0
+
+
+def _backup(path: Path, arguments: argparse.Namespace) -> tuple[Path, Contents, Sequence[Path]]:
+    if arguments.directory is None:
+        return arguments.file, backup(path, arguments.file, without=(AUTHORITY_KEY,)), ()
+    keep = KEEP if arguments.keep is None else arguments.keep
+    done = rotate(path, arguments.directory, keep=keep, now=datetime.now(UTC), without=(AUTHORITY_KEY,))
+    return done.file, done.contents, done.deleted
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("keep 1 backup or more")
+    return number

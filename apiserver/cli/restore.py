@@ -10,6 +10,7 @@ from apiserver.cli.running import UsageError
 from apiserver.cli.storage import sqlite_path
 from storage.base import Corrupt, StorageError
 from storage.sqlite.offline import MARGIN, restore
+from storage.sqlite.rotation import backups, newest
 
 __all__ = ["configure"]
 
@@ -20,7 +21,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Checks the backup and replaces the database by it in one step. Stop the server first. Revisions that were used "
         "after the backup are not used again: the database continues far above them, and every watch starts again."
     )
-    parser.add_argument("file", type=Path, metavar="FILE", help="the file that backup has created")
+    parser.add_argument(
+        "file", type=Path, metavar="FILE", help="the file that backup has created, or the folder of its --directory, for the newest in it"
+    )
     parser.add_argument("--storage", required=True, metavar="URL", help="the database: sqlite:///PATH")
     parser.add_argument("--force", action="store_true", help="also replace a database that has objects; it is moved to PATH.replaced")
     help_ = f"more commits than can have been made since the backup (default: {MARGIN})"
@@ -32,7 +35,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Restore. Raises UsageError."""
     path = sqlite_path(arguments.storage)
     try:
-        done = restore(arguments.file, path, force=arguments.force, margin=arguments.margin)
+        file = _chosen(arguments.file)
+        done = restore(file, path, force=arguments.force, margin=arguments.margin)
     except Corrupt as error:
         raise UsageError(f"{error.finding}: this backup is of no use, take an older one; {path} is as it was") from None
     except (StorageError, ValueError) as error:
@@ -40,11 +44,21 @@ def run(arguments: argparse.Namespace) -> int:
     if done.replaced is not None:
         print(f"what was there is now {done.replaced}; delete it when nothing is missed", file=sys.stderr)
     print(
-        f"{path}: {done.backup.keys} keys as of revision {done.backup.revision}. The next revision is {done.revision + 1}: "
+        f"{path}: {done.backup.keys} keys of {file} as of revision {done.backup.revision}. The next revision is {done.revision + 1}: "
         "no revision since the backup is used again. Start the server now; clients list again by themselves.",
         file=sys.stderr,
     )
     return 0
+
+
+def _chosen(given: Path) -> Path:
+    """Return the file to restore: of a folder the newest one. Print the names of all."""
+    if not given.is_dir():
+        return given
+    chosen = newest(given)
+    for file in backups(given):
+        print(file, file=sys.stderr)
+    return chosen
 
 
 def _positive(text: str) -> int:

@@ -20,10 +20,12 @@ class FileLock:
     """A lock on the file `path`, which is created if missing and never removed.
 
     Removing the file would admit two owners. The kernel releases the lock when the process dies.
-    The file contains the owner's process ID, which is used only in messages."""
+    The file contains the owner's process ID, which is used only in messages. So is `reason`: it
+    says why there is one owner only."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, reason: str = "SQLite serves one server only; use etcd for several replicas.") -> None:
         self._path = path
+        self._reason = reason
         self._file = -1
 
     def acquire(self, what: str) -> None:
@@ -36,9 +38,7 @@ class FileLock:
             os.close(file)
             if not isinstance(error, BlockingIOError):
                 raise
-            raise Unavailable(
-                f"{what} is in use by process {owner}: end that one first. SQLite serves one server only; use etcd for several replicas."
-            ) from None
+            raise Unavailable(f"{what} is in use by process {owner}: end that one first. {self._reason}") from None
         os.ftruncate(file, 0)
         os.pwrite(file, f"{os.getpid()}\n".encode(), 0)
         self._file = file

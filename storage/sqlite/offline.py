@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
-__all__ = ["MARGIN", "Contents", "Restored", "backup", "raise_revision", "restore"]
+__all__ = ["MARGIN", "Contents", "Restored", "backup", "examine", "raise_revision", "restore"]
 
 MARGIN = 100_000_000
 """The number of revisions skipped at a restore.
@@ -53,12 +53,13 @@ class Restored:
     replaced: Path | None
 
 
-def backup(path: Path, target: Path, *, without: Collection[str] = ()) -> Contents:
+def backup(path: Path, target: Path, *, without: Collection[str] = (), allow_empty: bool = True) -> Contents:
     """Copy the state and history of a database at one moment to a new file with mode 0600.
 
     A server may be using the database. The copy contains nothing that was deleted. It contains no
     value, past or present, of the keys `without`. On return the copy is checked and durable. Raises
-    Corrupt, or Unavailable if `path` is missing or `target` exists."""
+    Corrupt, or Unavailable if `path` is missing, `target` exists, or no key is left without
+    `allow_empty`."""
     whole, draft = (target.with_name(f".{target.name}.{os.getpid()}.{kind}") for kind in ("whole", "draft"))
     with _errors(path, target):
         if target.exists():
@@ -72,6 +73,11 @@ def backup(path: Path, target: Path, *, without: Collection[str] = ()) -> Conten
                 _write_out(copied, draft)
             with closing(connect(draft)) as written:
                 contents = _examine(written, path)
+            if not contents.keys and not allow_empty:
+                raise Unavailable(
+                    f"{path} has no objects, but its newest backup has some: all backups stay as they are. If the objects were lost, "
+                    "restore that backup; if they were deleted on purpose, name an empty folder for new backups"
+                )
             _sync(draft)
             os.link(draft, target)  # fails if another process has created it meanwhile
             _sync(target.parent)
@@ -136,6 +142,12 @@ def restore(file: Path, path: Path, *, force: bool = False, margin: int = MARGIN
         finally:
             _discard(draft)
     return Restored(contents, revision, replaced)
+
+
+def examine(file: Path) -> Contents:
+    """Return the content of a backup after a complete check. Raises Corrupt or Unavailable."""
+    with _errors(file, file), closing(_open_existing(file, "ro")) as connection:
+        return _examine(connection, file)
 
 
 def raise_revision(path: Path, revision: int) -> None:

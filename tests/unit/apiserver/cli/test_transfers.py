@@ -63,6 +63,44 @@ def test_restore_says_what_to_do_with_a_damaged_backup(tmp_path: Path, capsys: p
         main(["restore", str(tmp_path / "copy"), "--storage", url(tmp_path / "db"), "--margin", "0"])
 
 
+def test_a_folder_of_backups_and_the_newest_of_them_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, folder = tmp_path / "db", tmp_path / "backups"
+    folder.mkdir()
+    for key in ("/a", "/b", "/c"):
+        fill(path, key, AUTHORITY_KEY)
+        assert main(["backup", "--storage", url(path), "--directory", str(folder), "--keep", "2"]) == 0
+    oldest, latest = sorted(folder.glob("*.db"))
+    said = capsys.readouterr().err
+    assert f"{latest}: 3 keys as of revision" in said
+    assert said.count(": deleted") == 1
+    assert AUTHORITY_KEY.encode() not in latest.read_bytes()
+    path.unlink()
+    assert main(["restore", str(folder), "--storage", url(path)]) == 0
+    said = capsys.readouterr().err
+    assert str(oldest) in said
+    assert f"3 keys of {latest}" in said
+    assert [*items(path)] == ["/a", "/b", "/c"]
+    assert main(["restore", str(oldest), "--storage", url(path), "--force"]) == 0
+    assert [*items(path)] == ["/a", "/b"]
+
+
+def test_what_is_asked_of_a_folder_of_backups(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    backup = ["backup", "--storage", url(tmp_path / "db")]
+    for wrong in (
+        [],
+        ["file", "--directory", "folder"],
+        ["--directory", "folder", "--keep", "0"],
+        ["--directory", "folder", "--keep", "x"],
+    ):
+        with pytest.raises(SystemExit):
+            main([*backup, *wrong])
+    capsys.readouterr()
+    assert main([*backup, str(tmp_path / "file"), "--keep", "2"]) == 1
+    assert "--keep is for --directory" in capsys.readouterr().err
+    assert main(["restore", str(tmp_path), "--storage", url(tmp_path / "db")]) == 1
+    assert "no backup in it" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("storage", "said"), [("etcd://127.0.0.1:1", "etcdctl snapshot save"), ("sqlite:////none/db", "make it first")])
 def test_what_cannot_be_backed_up(storage: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["backup", "--storage", storage, str(tmp_path / "copy")]) == 1

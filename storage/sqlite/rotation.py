@@ -1,0 +1,113 @@
+"""Keep the newest backups of a database in a directory.
+
+A backup's name is the time at which it was taken. Everything here blocks.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from storage.base import Corrupt, Unavailable
+from storage.sqlite.lock import FileLock
+from storage.sqlite.offline import Contents, backup, examine
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+    from pathlib import Path
+
+__all__ = ["Rotated", "backups", "name_at", "newest", "rotate", "surplus"]
+
+PREFIX = "metal3-workloads-"
+_NAME = re.compile(rf"{PREFIX}\d{{8}}T\d{{6}}Z\.db")
+_FORMAT = f"{PREFIX}%Y%m%dT%H%M%SZ.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """The outcome: the new backup, its content, and the backups that were deleted for it."""
+
+    file: Path
+    contents: Contents
+    deleted: Sequence[Path]
+
+
+def backups(directory: Path) -> list[Path]:
+    """Return the backups in a directory, the oldest first. Raises Unavailable."""
+    if not directory.is_dir():
+        raise Unavailable(f"{directory}: there is no such directory: make it, or mount the volume of the backups there")
+    return sorted(path for path in directory.iterdir() if _time(path) is not None)
+
+
+def newest(directory: Path) -> Path:
+    """Return the newest backup in a directory. Raises Unavailable if there is none."""
+    found = backups(directory)
+    if not found:
+        raise Unavailable(f"{directory}: there is no backup in it: {_FORMAT} is what their names look like")
+    return found[-1]
+
+
+def rotate(path: Path, directory: Path, *, keep: int, now: datetime, without: Collection[str] = ()) -> Rotated:
+    """Add a backup to a directory, and then delete all but the `keep` newest.
+
+    Nothing is deleted before the new backup is checked and durable. A database that has lost all
+    its keys takes no backup's place: it raises Unavailable if the newest backup has keys."""
+    backups(directory)  # it exists
+    with _locked(directory):
+        for leftover in directory.glob(f".{PREFIX}*"):
+            leftover.unlink()  # a draft of a process that was killed
+        older = backups(directory)
+        target = directory / name_at(now, older)
+        contents = backup(path, target, without=without, allow_empty=not any(map(_has_keys, older[-1:])))
+        deleted = surplus([*older, target], keep)
+        for file in deleted:
+            file.unlink()
+    return Rotated(target, contents, deleted)
+
+
+def surplus(found: Sequence[Path], keep: int) -> Sequence[Path]:
+    """Return all but the `keep` last."""
+    return found[: max(0, len(found) - keep)]
+
+
+def name_at(now: datetime, older: Sequence[Path]) -> str:
+    """Return the name of a backup that is taken now.
+
+    It sorts after all older ones, also when the clock was set back: the newest backup would
+    otherwise be deleted as the oldest, and another one would be restored in its place."""
+    times = [time for path in older if (time := _time(path)) is not None]
+    after = [max(times) + timedelta(seconds=1)] if times else []
+    return max([now.astimezone(UTC), *after]).strftime(_FORMAT)
+
+
+def _time(path: Path) -> datetime | None:
+    if not _NAME.fullmatch(path.name):
+        return None
+    try:
+        return datetime.strptime(path.name, _FORMAT).replace(tzinfo=UTC)
+    except ValueError:  # 20260231T000000Z
+        return None
+
+
+def _has_keys(file: Path) -> bool:
+    try:
+        return examine(file).keys > 0
+    except Corrupt:
+        return True
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Keep a second backup from the directory: it would delete the drafts of the first."""
+    lock = FileLock(directory / ".lock", "It is writing another backup there.")
+    try:
+        lock.acquire(str(directory))
+        yield
+    except OSError as error:
+        where = error.filename or directory
+        raise Unavailable(f"{where}: {error.strerror}: check that it exists, has room, and may be written to") from error
+    finally:
+        lock.release()
