@@ -25,7 +25,7 @@ SYSTEM_NAMESPACE = "metal3-workloads-system"
 SERVICE = "metal3-workloads-apiserver"
 NOT_THE_OWNERS = r"(?!(owner\.example\.com|simulator\.metal3\.io)/).*"
 # A bare cluster runs no pods, so it gets no objects for pods.
-ONLY_IN_CLUSTER = ("Deployment", "PersistentVolumeClaim")
+ONLY_IN_CLUSTER = ("CronJob", "Deployment", "NetworkPolicy", "PersistentVolumeClaim")
 
 RESOURCES = {
     "APIService": ("apis/apiregistration.k8s.io/v1", "apiservices"),

@@ -39,7 +39,13 @@ INSTALLATIONS = {
     "install-beside-bmo.yaml": "overlays/beside-bmo",
     "install-ha.yaml": "overlays/ha",
 }
-OTHERS = {"tenant.yaml": "tenant", "hardware.yaml": "hardware", "kubevirt.yaml": "kubevirt", "capm3.yaml": "capm3"}
+OTHERS = {
+    "restore.yaml": "restore",
+    "tenant.yaml": "tenant",
+    "hardware.yaml": "hardware",
+    "kubevirt.yaml": "kubevirt",
+    "capm3.yaml": "capm3",
+}
 COPIES = ("CHANGELOG.md", "LICENSE", "metadata.yaml", "docs/compatibility.md", "docs/installing.md", "docs/examples/class.yaml")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 HEADER = """\

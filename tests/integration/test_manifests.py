@@ -27,7 +27,7 @@ def objects(cluster: Running, folder: str) -> list[dict[str, Any]]:
     return [obj for obj in made if not obj["apiVersion"].startswith("cert-manager.io/")]
 
 
-@pytest.mark.parametrize(("folder", "who"), [*((folder, ADMIN) for folder in ("base", *OVERLAYS)), ("hardware", OWNER)])
+@pytest.mark.parametrize(("folder", "who"), [*((folder, ADMIN) for folder in ("base", "restore", *OVERLAYS)), ("hardware", OWNER)])
 def test_all_objects_are_valid(cluster: Running, folder: str, who: str) -> None:
     made = objects(cluster, folder)
     arguments = ("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-o", "name", "-f", "-")
@@ -86,3 +86,54 @@ def test_highly_available_programs_stop_in_time_and_one_by_one(cluster: Running)
     (server,) = deployments["metal3-workloads-apiserver"]["template"]["spec"]["containers"]
     assert any(argument.startswith("--storage=etcds://$(ETCD_ENDPOINTS)/") for argument in server["args"])
     assert [variable["name"] for variable in server["env"]] == ["ETCD_ENDPOINTS"]
+
+
+def found(made: list[dict[str, Any]], kind: str, name: str = "") -> dict[str, Any]:
+    """The only object of a kind, and name."""
+    (one,) = (obj for obj in made if obj["kind"] == kind and name in ("", obj["metadata"]["name"]))
+    return one
+
+
+@pytest.mark.parametrize("folder", ["overlays/beside-bmo", "overlays/example", "overlays/sqlite"])
+def test_backups_are_taken_from_the_servers_volume_beside_it(cluster: Running, folder: str) -> None:
+    made = objects(cluster, folder)
+    server = found(made, "Deployment", "metal3-workloads-apiserver")["spec"]["template"]
+    cron = found(made, "CronJob")["spec"]
+    assert cron["concurrencyPolicy"] == "Forbid"
+    assert cron["failedJobsHistoryLimit"] > 0
+    job = cron["jobTemplate"]["spec"]
+    assert job["activeDeadlineSeconds"] > 0
+    for term in job["template"]["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]:
+        assert term["labelSelector"]["matchLabels"].items() <= server["metadata"]["labels"].items()
+    claims = {obj["metadata"]["name"]: obj["spec"]["accessModes"] for obj in made if obj["kind"] == "PersistentVolumeClaim"}
+    assert claims == {"metal3-workloads-apiserver": ["ReadWriteOnce"], "metal3-workloads-backups": ["ReadWriteOnce"]}
+    (serving,) = server["spec"]["containers"]
+    storage = [argument for argument in serving["args"] if argument.startswith("--storage=")]
+    for template in (job["template"], found(objects(cluster, "restore"), "Job")["spec"]["template"]):
+        check_pod_of_backups(made, template, storage, serving["image"])
+
+
+def check_pod_of_backups(made: list[dict[str, Any]], template: dict[str, Any], storage: list[str], image: str) -> None:
+    """It uses the database and the backups, where they are, and nothing else."""
+    pod, labels = template["spec"], template["metadata"]["labels"]
+    (container,) = pod["containers"]
+    assert [argument for argument in container["args"] if argument.startswith("--storage=")] == storage
+    assert container["image"] == image
+    paths = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert {volume["persistentVolumeClaim"]["claimName"]: paths[volume["name"]] for volume in pod["volumes"]} == {
+        "metal3-workloads-apiserver": "/var/lib/metal3-workloads",
+        "metal3-workloads-backups": "/var/backups/metal3-workloads",
+    }
+    assert any("/var/backups/metal3-workloads" in argument for argument in container["args"])
+    assert pod["automountServiceAccountToken"] is False
+    assert (pod["securityContext"]["runAsNonRoot"], pod["securityContext"]["runAsUser"]) == (True, 65532)
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert container["resources"]["limits"]["memory"]
+    assert not found(made, "Service")["spec"]["selector"].items() <= labels.items()
+    policy = found(made, "NetworkPolicy")["spec"]
+    assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+    assert not {"ingress", "egress"} & policy.keys()
+
+
+def test_an_installation_over_etcd_has_no_files_to_back_up(cluster: Running) -> None:
+    assert not {obj["kind"] for obj in objects(cluster, "overlays/ha")} & {"CronJob", "PersistentVolumeClaim"}

@@ -1,7 +1,7 @@
-"""Run the pods of Deployments from an image, as a node with kubelet, containerd, kube-proxy and
+"""Run the pods of Deployments and Jobs from an image, as a node with kubelet, containerd, kube-proxy and
 CoreDNS does.
 
-The cluster's Deployment determines arguments, user, volumes, root and probes. This module provides
+The cluster's object determines arguments, user, volumes, root and probes. This module provides
 what a node decides: tokens, addresses, owners of volumes. It does not implement seccomp, resource
 limits and restarts.
 """
@@ -18,6 +18,7 @@ import sys
 import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -38,6 +39,7 @@ Object: TypeAlias = "dict[str, Any]"
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"
 STOP_SECONDS = 60
 READY_SECONDS = 90
+JOB_SECONDS = 120
 
 
 @dataclass
@@ -148,6 +150,33 @@ class Kubelet:
         pod.stop()
         shutil.rmtree(pod.folder)
 
+    def complete(self, namespace: str, job: str) -> str:
+        """Run the pod of a Job to its end, note that in the Job's status, and return the log.
+
+        Raises AssertionError with the log if the pod fails."""
+        spec = self.cluster.get(ADMIN, "job", "-n", namespace, job)["spec"]["template"]["spec"]
+        self._find_neighbours(namespace, spec)
+        pod = self._start(namespace, job, spec, self.image)
+        try:
+            code = pod.child.wait(JOB_SECONDS)
+        finally:
+            pod.kill()
+        log = pod.log
+        shutil.rmtree(pod.folder)
+        patch = json.dumps({"status": job_status("Complete" if code == 0 else "Failed")})
+        self.cluster.kubectl(ADMIN, "patch", "job", job, "-n", namespace, "--subresource=status", "--type=merge", "-p", patch)
+        assert code == 0, f"{job} ended with {code}: {log[-3000:]}"
+        return log
+
+    def _find_neighbours(self, namespace: str, spec: Object) -> None:
+        """Check that this node has the pods that a pod must run beside."""
+        terms = spec.get("affinity", {}).get("podAffinity", {}).get("requiredDuringSchedulingIgnoredDuringExecution", ())
+        deployments = self.cluster.items(ADMIN, "deployments", "-n", namespace)
+        for term in terms:
+            wanted = term["labelSelector"]["matchLabels"].items()
+            fitting = {item["metadata"]["name"] for item in deployments if wanted <= item["spec"]["template"]["metadata"]["labels"].items()}
+            assert fitting & self.pods.keys(), f"no pod runs that {term} selects"
+
     def close(self) -> None:
         """Kill everything."""
         for pod in self.pods.values():
@@ -164,7 +193,9 @@ class Kubelet:
         maps = {item["metadata"]["name"]: item.get("data", {}) for item in self.cluster.items(ADMIN, "configmaps", "-n", namespace)}
         spec = {**spec, "hostname": name, "namespace": namespace, "address": NODE, "configMaps": maps}
         (container,) = spec["containers"]
-        mounts = [*self._volumes(namespace, spec, container, folder), *self._identity(namespace, spec["serviceAccountName"], folder)]
+        mounts = [*self._volumes(namespace, spec, container, folder), self._hosts(folder)]
+        if spec.get("automountServiceAccountToken", True):
+            mounts.append(self._identity(namespace, spec["serviceAccountName"], folder))
         (folder / "config.json").write_text(json.dumps(configuration(spec, container, image, mounts, variables)))
         with (folder / "log").open("wb") as log:
             argv = [*runc(folder), "run", "--bundle", str(folder), name]
@@ -186,7 +217,8 @@ class Kubelet:
         made = folder / "volumes" / str(volume["name"])
         if "persistentVolumeClaim" in volume:
             claim = str(volume["persistentVolumeClaim"]["claimName"])
-            self.cluster.get(ADMIN, "persistentvolumeclaim", "-n", namespace, claim)
+            modes = self.cluster.get(ADMIN, "persistentvolumeclaim", "-n", namespace, claim)["spec"]["accessModes"]
+            assert "ReadWriteOncePod" not in modes or not self._users(claim), f"{claim} is for one pod, and in use by {self._users(claim)}"
             made = self.folder / "volumes" / claim
         made.mkdir(parents=True, exist_ok=True)
         if "emptyDir" in volume:
@@ -199,17 +231,25 @@ class Kubelet:
         for key, value in data.items():
             (folder / key).write_bytes(base64.b64decode(value))
 
-    def _identity(self, namespace: str, account: str, folder: Path) -> list[Mount]:
-        """Provide the token of the service account, and the names that DNS knows."""
+    def _users(self, claim: str) -> list[str]:
+        """Return the running pods that have the volume of a claim."""
+        return [name for name, pod in self.pods.items() if claim in json.dumps(pod.spec["volumes"])]
+
+    def _identity(self, namespace: str, account: str, folder: Path) -> Mount:
+        """Provide the token of the service account."""
         token = folder / "token"
         token.mkdir()
         config = json.loads((self.cluster.root / "management.kubeconfig").read_text())
         (token / "ca.crt").write_bytes(base64.b64decode(config["clusters"][0]["cluster"]["certificate-authority-data"]))
         (token / "namespace").write_text(namespace)
         (token / "token").write_text(self.cluster.kubectl(ADMIN, "create", "token", "-n", namespace, account, "--duration=24h"))
+        return Mount(token, TOKEN, read_only=True)
+
+    def _hosts(self, folder: Path) -> Mount:
+        """Provide the names that DNS knows."""
         hosts = folder / "hosts"
         hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{ip} {name}.{of}.svc\n" for of, name, ip in self._services()))
-        return [Mount(token, TOKEN, read_only=True), Mount(hosts, "/etc/hosts", read_only=True)]
+        return Mount(hosts, "/etc/hosts", read_only=True)
 
     def _services(self) -> list[tuple[str, str, str]]:
         found = self.cluster.items(ADMIN, "services", "-A")
@@ -249,6 +289,18 @@ def endpoints(service: Object, pod: Pod) -> Object:
         "endpoints": [{"addresses": [NODE], "conditions": {"ready": True}}],
         "ports": ports,
     }
+
+
+def job_status(outcome: str) -> Object:
+    """Return the status of a Job whose only pod has ended."""
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    complete = outcome == "Complete"
+    conditions = [
+        {"type": kind, "status": "True", "lastProbeTime": now, "lastTransitionTime": now}
+        for kind in ("SuccessCriteriaMet" if complete else "FailureTarget", outcome)
+    ]
+    ended = {"succeeded": 1, "completionTime": now} if complete else {"failed": 1}
+    return {"startTime": now, "conditions": conditions, **ended}
 
 
 def own(volume: Path, group: int) -> None:

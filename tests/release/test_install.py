@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from tests.integration.running import ADMIN, OWNER, ROOT, Running, eventually
 from tests.release.kubelet import Kubelet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from tests.release.oci import Image
 
@@ -29,14 +30,26 @@ SERVER, CONTROLLERS = "metal3-workloads-apiserver", "metal3-workloads-controller
 HOSTS = 2
 GROUP = "workload.metal3.io"
 COMMAND = re.compile(r"^ *\$ (.+)$", re.MULTILINE)
+BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+def section(page: str, title: str) -> str:
+    """A section of a page."""
+    text = (ROOT / "docs" / page).read_text()
+    found = re.search(rf"^##+ {title}\n(.*?)(?=^##|\Z)", text, re.DOTALL | re.MULTILINE)
+    assert found is not None
+    return found[1]
 
 
 def commands(title: str) -> list[str]:
     """Return the commands of a section of the guide."""
-    text = (ROOT / "docs" / "installing.md").read_text()
-    found = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", text, re.DOTALL | re.MULTILINE)
-    assert found is not None
-    return COMMAND.findall(found[1])
+    return COMMAND.findall(section("installing.md", title))
+
+
+def steps(title: str) -> list[str]:
+    """Return the commands of a section about operating, without those that only show a log."""
+    blocks = "".join(BLOCK.findall(section("operating.md", title)))
+    return [line for line in blocks.splitlines() if " logs " not in line]
 
 
 class Installation:
@@ -46,13 +59,13 @@ class Installation:
         self.cluster, self.files = cluster, files
         self.node = Kubelet(cluster, image)
 
-    def follow(self, title: str, happens: dict[str, Callable[[], None]]) -> None:
-        """Run a section's commands. `happens` maps the beginning of a command to what a cluster
-        with nodes would do after it."""
-        for command in commands(title):
+    def follow(self, lines: Sequence[str], happens: Mapping[str, Callable[[], object]]) -> None:
+        """Run commands. `happens` maps a part of a command to what a cluster with nodes would do
+        after it."""
+        for command in lines:
             self.run(command)
-            for begin, then in happens.items():
-                if command.startswith(begin):
+            for part, then in happens.items():
+                if part in command:
                     then()
 
     def run(self, command: str) -> str:
@@ -98,7 +111,7 @@ def installation(network: None, image: Image, release: Path, tmp_path_factory: p
         cluster = running.start(folder / "cluster", "--server", "off", "--overlay", "none", "--tenants", "", "--hosts", str(HOSTS))
         made = Installation(cluster, image, folder / "files")
         with simulated_bmo(cluster):
-            made.follow("Install", {"kubectl apply -f install.yaml": made.start})
+            made.follow(commands("Install"), {"kubectl apply -f install.yaml": made.start})
             yield made
     finally:
         if made is not None:
@@ -169,9 +182,74 @@ def test_an_upgrade_writes_nothing_to_what_runs(installation: Installation) -> N
     assert {name: after[name] for name in kept} == {name: before[name] for name in kept}
 
 
+class Counter(threading.Thread):
+    """Writes numbers to a Workload, one after the other. `written`: the last acknowledged one."""
+
+    def __init__(self, installation: Installation, name: str) -> None:
+        super().__init__()
+        self.installation, self.workload, self.written, self.ended = installation, name, 0, threading.Event()
+
+    def run(self) -> None:
+        """Write until the end of the block."""
+        while not self.ended.is_set():
+            self.installation.kubectl("label", "workload", self.workload, f"counter={self.written + 1}", "--overwrite")
+            self.written += 1
+
+    def __enter__(self) -> Counter:
+        self.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.ended.set()
+        self.join()
+
+
+def test_a_store_that_was_lost_comes_back_from_its_backup(installation: Installation) -> None:
+    cluster, node = installation.cluster, installation.node
+    volume = node.folder / "volumes" / SERVER
+    installation.kubectl("create", "-f", "-", stdin=workload("waiting"))  # no host is free
+    with Counter(installation, "waiting") as counter:
+        eventually(lambda: counter.written > 2)
+        least = counter.written
+        installation.follow(steps("A backup at once"), {" create job ": lambda: node.complete(SYSTEM, "before-upgrade")})
+        most = counter.written + 1
+        eventually(lambda: counter.written > most)
+    installation.kubectl("create", "-f", "-", stdin=workload("younger"))
+    before = versions(installation)
+
+    # The server runs, and so has the database.
+    installation.run("kubectl create -f restore.yaml")
+    with pytest.raises(AssertionError, match=r"store\.db is in use by process"):
+        node.complete(SYSTEM, "metal3-workloads-restore")
+    installation.run("kubectl delete -f restore.yaml")
+
+    def lost() -> None:
+        installation.stop()
+        for file in volume.iterdir():
+            file.unlink()
+
+    happens = {
+        "--replicas=0": lost,
+        "create -f restore.yaml": lambda: node.complete(SYSTEM, "metal3-workloads-restore"),
+        "--replicas=1": installation.start,
+    }
+    installation.follow(steps("Restoring"), happens)
+    for name in ("web", "second"):
+        installation.kubectl("wait", f"workload/{name}", "--for=condition=Ready", "--timeout=60s")
+    workloads = {item["metadata"]["name"]: item for item in cluster.items(ADMIN, "workloads", "-A")}
+    assert workloads.keys() == {"web", "second", "waiting"}
+    assert least <= int(workloads["waiting"]["metadata"]["labels"]["counter"]) <= most
+    after = versions(installation)
+    machines = {name for name in before if name.startswith("BareMetalHost ")}
+    assert len(machines) == HOSTS
+    assert {name: after[name] for name in machines} == {name: before[name] for name in machines}
+    assert {host["status"]["provisioning"]["state"] for host in bare_metal_hosts(installation)} == {"provisioned"}
+    installation.kubectl("delete", "workload", "waiting", "--timeout=60s")
+
+
 def test_uninstalled_in_order_nothing_is_left(installation: Installation) -> None:
     cluster = installation.cluster
-    installation.follow("Uninstall", {"kubectl delete -f install.yaml": installation.stop})
+    installation.follow(commands("Uninstall"), {"kubectl delete -f install.yaml": installation.stop})
     for host in bare_metal_hosts(installation):
         assert "consumerRef" not in host["spec"]
         assert not [name for name in (*host["metadata"].get("annotations", {}), *host["metadata"].get("finalizers", ())) if GROUP in name]
