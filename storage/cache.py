@@ -234,7 +234,8 @@ class WatchCache(Store):
                 return
             backoff = _BACKOFF[0] if self._revision > before else min(backoff * 2, _BACKOFF[1])
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), backoff)
+                async with asyncio.timeout(backoff):
+                    await self._stopping.wait()
 
     async def _load(self, at: int) -> None:
         """Replace everything by the state at revision `at`, 0 for the latest.

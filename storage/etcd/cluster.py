@@ -66,7 +66,8 @@ class Cluster:
         if self._under_way:
             self._idle.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._idle.wait(), self.timeout)
+                async with asyncio.timeout(self.timeout):
+                    await self._idle.wait()
         await asyncio.gather(*(gateway.close() for gateway in self._gateways))
 
     @property

@@ -179,7 +179,8 @@ class Watch:
             if self._content():
                 self._asked_for.clear()
                 try:
-                    await asyncio.wait_for(self._asked_for.wait(), self._interval)
+                    async with asyncio.timeout(self._interval):
+                        await self._asked_for.wait()
                 except TimeoutError:
                     quiet = True
             if not quiet:
@@ -203,7 +204,8 @@ class Watch:
             raise to_storage(error, self._cluster.where) from error
         _log.info("A watch after revision %d connects again: %s", self._complete, error)
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._cluster.closing.wait(), self._backoff)
+            async with asyncio.timeout(self._backoff):
+                await self._cluster.closing.wait()
         self._backoff = min(2 * self._backoff, _BACKOFF[1])
         if self._cluster.closing.is_set():
             raise Unavailable(f"the store in etcd at {self._cluster.where} was closed")

@@ -199,8 +199,10 @@ class SQLiteStore(Store):
 
     async def _compact_regularly(self) -> None:
         while True:
+            # wait_for of Python 3.11 loses a cancellation that comes as the event is set.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._compaction_due.wait(), self._retention.interval)
+                async with asyncio.timeout(self._retention.interval):
+                    await self._compaction_due.wait()
             self._compaction_due.clear()
             target = self._horizon.compact_to(asyncio.get_running_loop().time(), self._ring.revision)
             if self._room is not None and self._room.short:  # compact history first
