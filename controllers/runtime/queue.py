@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict, deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from apiserver.client.clock import Clock, LoopClock
@@ -143,7 +144,8 @@ class Queue:
                 if waiter.done() and not waiter.cancelled():
                     self._wake()  # this waiter was woken: wake the next one instead
                 else:
-                    self._waiters.remove(waiter)
+                    with suppress(ValueError):  # _wake has skipped it since it was cancelled
+                        self._waiters.remove(waiter)
                 raise
         if self._closed:
             raise ShutDown

@@ -71,6 +71,16 @@ async def test_close_wakes_workers(queue: Queue) -> None:
         await queue.get()
 
 
+async def test_a_worker_that_is_cancelled_as_a_key_comes_leaves_the_key_to_another(queue: Queue) -> None:
+    first, second = asyncio.create_task(queue.get()), asyncio.create_task(queue.get())
+    await asyncio.sleep(0)
+    first.cancel()
+    queue.add("a")  # before the first worker has noticed
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert await second == "a"
+
+
 async def test_a_cancelled_worker_passes_its_turn_on(queue: Queue) -> None:
     first, second = asyncio.ensure_future(queue.get()), asyncio.ensure_future(queue.get())
     await asyncio.sleep(0)
