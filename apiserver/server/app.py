@@ -47,6 +47,7 @@ __all__ = ["App", "CannotListen", "Config", "build"]
 log = logging.getLogger(__name__)
 
 LINGER_STEP = 0.25
+"""The seconds in which clients notice that unused connections were closed, before watches end."""
 
 
 class CannotListen(Exception):
@@ -191,13 +192,14 @@ class App:
     async def _linger(self, connections: Connections) -> None:
         """Continue to serve until no requests arrive any more.
 
-        By then, load balancers have noticed, and connections were closed one by one."""
+        By then, load balancers have noticed, and each connection in use was closed after an answer.
+        The others are closed last: a client may send a request just as its connection is closed,
+        but hardly on one that it has not needed for so long."""
         connections.wind_down()
-        loop = asyncio.get_running_loop()
-        end = loop.time() + self._config.linger_seconds
-        while loop.time() < end:
+        if self._config.linger_seconds:
+            await asyncio.sleep(self._config.linger_seconds)
             connections.close_idle()
-            await asyncio.sleep(min(LINGER_STEP, end - loop.time()))
+            await asyncio.sleep(LINGER_STEP)
 
     async def _listen(self, tls: ServerTls) -> None:
         config = self._config

@@ -7,6 +7,7 @@ is answered with a Status as well, without quoting the input.
 from __future__ import annotations
 
 import logging
+import select
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
@@ -180,7 +181,7 @@ class Connections(web.Server):
         before = self._loop.time() - PAUSE_SECONDS
         for handler in list(self._connections):
             since = handler.idle_since if isinstance(handler, Connection) else None
-            if since is not None and since <= before:
+            if since is not None and since <= before and not _has_unread(handler.transport):
                 handler.force_close()
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
@@ -204,6 +205,16 @@ class Connections(web.Server):
         self._timers.pop(handler, None)
         if isinstance(handler, Connection) and handler.idle_since_start:
             handler.force_close()
+
+
+def _has_unread(transport: asyncio.BaseTransport | None) -> bool:
+    """Return whether bytes have arrived that the loop has not read yet: a request is coming."""
+    sock = transport.get_extra_info("socket") if transport is not None else None
+    if sock is None or sock.fileno() < 0:
+        return False
+    poll = select.poll()
+    poll.register(sock.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _response(error: ApiError) -> web.Response:
