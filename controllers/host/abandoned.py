@@ -58,10 +58,17 @@ def terms_of(class_: Object | None, *, lost: bool) -> Terms:
 
 def looks_lost(cluster: Cluster) -> bool:
     """Return whether more than half of all claims have no Workload, so that the store is at
-    fault."""
-    claims = cluster.hosts.store.values("claim")
-    gone = sum(key not in cluster.workloads.store for key in claims)
+    fault.
+
+    A Workload that was created again under the same name is another one."""
+    claims = [host["spec"]["claimRef"] for host in cluster.hosts.store if host["spec"].get("claimRef")]
+    gone = sum(not _has_workload(cluster, claim) for claim in claims)
     return gone >= FEW and 2 * gone > len(claims)
+
+
+def _has_workload(cluster: Cluster, claim: Object) -> bool:
+    workload = cluster.workloads.store.get(f"{claim['namespace']}/{claim['name']}")
+    return workload is not None and workload["metadata"].get("uid") == claim.get("uid")
 
 
 def with_abandonment(status: Object, host: Object, terms: Terms | None) -> Object:

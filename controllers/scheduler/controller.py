@@ -341,7 +341,8 @@ class Scheduler:
             if error.not_found:
                 return True
             raise
-        return not is_pending(current) or uid_of(current) != uid_of(workload) or current["spec"] != workload["spec"]
+        # A spec that was changed and changed back is equal; its generation is not.
+        return not is_pending(current) or any(current["metadata"].get(field) != workload["metadata"].get(field) for field in DECIDED_BY)
 
     async def _say(self, key: str, workload: Object, error: Unbindable) -> Result | None:
         """Write the reason to the Workload, with one event per reason."""

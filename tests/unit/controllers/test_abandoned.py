@@ -60,15 +60,23 @@ def test_most_claims_without_a_workload_are_a_damaged_store(claims: int, workloa
     assert looks_lost(cluster) is lost
 
 
+def test_workloads_that_were_created_again_by_name_do_not_hide_a_damaged_store() -> None:
+    cluster: Any = SimpleNamespace(hosts=SimpleNamespace(store=Store(CLAIMS)), workloads=SimpleNamespace(store=Store({})))
+    for number in range(10):
+        cluster.hosts.store.put(f"h{number}", host(number))
+        cluster.workloads.store.put(f"team-a/w{number}", {"metadata": {**workload(number)["metadata"], "uid": "later"}})
+    assert looks_lost(cluster)
+
+
 CLAIMS: Any = {"claim": lambda obj: [f"team-a/{obj['spec']['claimRef']['name']}"]}
 
 
 def host(number: int) -> dict[str, Any]:
-    return {"metadata": {"name": f"h{number}"}, "spec": {"claimRef": {"namespace": "team-a", "name": f"w{number}"}}}
+    return {"metadata": {"name": f"h{number}"}, "spec": {"claimRef": {"namespace": "team-a", "name": f"w{number}", "uid": f"u{number}"}}}
 
 
 def workload(number: int) -> dict[str, Any]:
-    return {"metadata": {"name": f"w{number}", "namespace": "team-a"}}
+    return {"metadata": {"name": f"w{number}", "namespace": "team-a", "uid": f"u{number}"}}
 
 
 def test_the_owner_reads_when_it_ends() -> None:
