@@ -102,6 +102,15 @@ class Client:
         """Return one object."""
         return await self.request("GET", resource.path(namespace, name, subresource))
 
+    async def find(self, resource: Resource, name: str, namespace: str = "") -> Object | None:
+        """Return one object, or None if it does not exist."""
+        try:
+            return await self.get(resource, name, namespace)
+        except ApiException as error:
+            if error.not_found:
+                return None
+            raise
+
     async def list_page(
         self,
         resource: Resource,

@@ -128,7 +128,7 @@ class Mover:
         deleted.
 
         Returns False if it changed in between."""
-        current = await _find(self._source, kinds.WORKLOADS, name, self._namespace)
+        current = await self._source.find(kinds.WORKLOADS, name, self._namespace)
         if current is None or uid_of(current) != uid:
             return True
         if (current.get("status") or {}).get("host"):
@@ -147,7 +147,7 @@ class Mover:
         for held in (await self._target.list_all(kinds.WORKLOADS, self._namespace))[0]:
             if plan.HELD not in annotations_of(held) or self._options.dry_run:
                 continue
-            predecessor = await _find(self._source, kinds.WORKLOADS, name_of(held), self._namespace)
+            predecessor = await self._source.find(kinds.WORKLOADS, name_of(held), self._namespace)
             if predecessor is None or uid_of(predecessor) != annotations_of(held).get(plan.MOVED_FROM):
                 await self._target.patch(kinds.WORKLOADS, name_of(held), plan.unpinned_patch(held), self._namespace)
                 self._say(f"{name_of(held)}: moved; it gets a host there")
@@ -161,7 +161,7 @@ class Mover:
         if self._options.dry_run:
             self._say(f"{name}: on {host['name']}: would be taken over there{self._with_secrets(workload)}, and keep the host here")
             return
-        made = await _find(self._target, kinds.WORKLOADS, name, self._namespace)
+        made = await self._target.find(kinds.WORKLOADS, name, self._namespace)
         # created before this one got its host
         if made is not None and plan.HELD in annotations_of(made):
             await self._target.delete(kinds.WORKLOADS, name, self._namespace, uid=uid_of(made))
@@ -191,7 +191,7 @@ class Mover:
         name = host_name(uid_of(view))
 
         async def seen() -> Object | None:
-            host = await _find(self._target, kinds.HOSTS, name)
+            host = await self._target.find(kinds.HOSTS, name)
             usable = host is not None and (host["spec"].get("claimRef") or (host.get("status") or {}).get("held"))
             return host if usable else None
 
@@ -216,7 +216,7 @@ class Mover:
 
     async def _came_from(self, host: Object, workload: Object) -> bool:
         """Return whether the Workload has its host through a relay of the target cluster."""
-        view = await _find(self._target, await self._views(self._target), host["name"], self._namespace)
+        view = await self._target.find(await self._views(self._target), host["name"], self._namespace)
         return view is not None and uid_of(view) == host["uid"] and labels_of(view).get(TAKEN_BY) == uid_of(workload)
 
     async def _up(self, workload: Object, host: Object) -> None:
@@ -242,7 +242,7 @@ class Mover:
 
     async def _gone(self, name: str) -> None:
         async def gone() -> bool:
-            return await _find(self._source, kinds.WORKLOADS, name, self._namespace) is None
+            return await self._source.find(kinds.WORKLOADS, name, self._namespace) is None
 
         await self._until(gone, f"{name} to be gone here")
         self._say(f"{name}: moved; it is gone here, and nothing was released")
@@ -255,10 +255,10 @@ class Mover:
 
     async def _copy_secrets(self, workload: Object) -> None:
         for name in plan.secrets_of(workload):
-            secret = await _find(self._source, kinds.SECRETS, name, self._namespace)
+            secret = await self._source.find(kinds.SECRETS, name, self._namespace)
             if secret is None:
                 continue  # the Workload waits for it here, and will do so there
-            there = await _find(self._target, kinds.SECRETS, name, self._namespace)
+            there = await self._target.find(kinds.SECRETS, name, self._namespace)
             if there is not None and not plan.same_data(secret, there):
                 raise MoveError(f"there is another secret {name} in that namespace already: rename or delete one of them")
             if not self._options.keep_secrets:
@@ -289,7 +289,7 @@ class Mover:
     async def _make(self, workload: Object, wanted: Object) -> Object:
         """Return the successor, which is created if missing."""
         name = name_of(workload)
-        made = await _find(self._target, kinds.WORKLOADS, name, self._namespace)
+        made = await self._target.find(kinds.WORKLOADS, name, self._namespace)
         if made is None:
             made = await self._target.create(kinds.WORKLOADS, wanted, self._namespace)
             self._say(f"{name}: made there")
@@ -320,12 +320,3 @@ class Mover:
 def _unmarked(secret: Object) -> Object:
     annotations = {key: value for key, value in annotations_of(secret).items() if key != MOVED}
     return {**secret, "metadata": {**secret["metadata"], "annotations": annotations}}
-
-
-async def _find(client: Client, resource: Resource, name: str, namespace: str = "") -> Object | None:
-    try:
-        return await client.get(resource, name, namespace)
-    except ApiException as error:
-        if error.not_found:
-            return None
-        raise

@@ -81,7 +81,7 @@ class Recoverer:
         begun = []
         async with await self._hardware(class_) as hardware:
             for bmh in (await hardware.list_all(names.BARE_METAL_HOSTS, str(parameters.get("namespace") or "")))[0]:
-                host = await _find(self._management, kinds.HOSTS, host_name(uid_of(bmh)))
+                host = await self._management.find(kinds.HOSTS, host_name(uid_of(bmh)))
                 of_another = host is not None and host["spec"]["className"] != name_of(class_)
                 if of_another or not plan.is_lost(bmh, host, identity) or not self._is_wanted(plan.lost_key(bmh)[0]):
                     continue
@@ -96,7 +96,7 @@ class Recoverer:
         """Let the successor of the host's Workload have the host."""
         namespace, name = plan.lost_key(bmh)
         key, real = f"{namespace}/{name}", f"{namespace_of(bmh)}/{name_of(bmh)}"
-        workload = await _find(self._management, kinds.WORKLOADS, name, namespace) if namespace in self._namespaces else None
+        workload = await self._management.find(kinds.WORKLOADS, name, namespace) if namespace in self._namespaces else None
         if (why := plan.obstacle(bmh, host, workload, self._namespaces)) is not None:
             self._say(f"{key}: on {real}: failed: {why}")
             self._summary.failed.append(key)
@@ -115,7 +115,7 @@ class Recoverer:
         """Return a client of the class's hardware cluster, with the class's own credentials."""
         reference = class_["spec"].get("credentialsSecretRef") or {}
         where = f"{reference.get('namespace')}/{reference.get('name')}"
-        secret = await _find(self._management, kinds.SECRETS, str(reference.get("name")), str(reference.get("namespace")))
+        secret = await self._management.find(kinds.SECRETS, str(reference.get("name")), str(reference.get("namespace")))
         encoded = ((secret or {}).get("data") or {}).get("kubeconfig")
         if encoded is None:
             raise RecoverError(f"class {name_of(class_)}: there is no secret {where} with the key kubeconfig: create it again first")
@@ -164,12 +164,3 @@ async def _until(check: Callable[[], Awaitable[bool]], seconds: float) -> bool:
             return False
         await asyncio.sleep(POLL)
     return True
-
-
-async def _find(client: Client, resource: Resource, name: str, namespace: str = "") -> Object | None:
-    try:
-        return await client.get(resource, name, namespace)
-    except ApiException as error:
-        if error.not_found:
-            return None
-        raise
