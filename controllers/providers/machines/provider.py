@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 from apiserver.client.errors import ApiException
 from controllers.providers.base import Applied, Consumer, Outcome, Provider, ProviderError, Released
 from controllers.providers.machines.driver import Timings
-from controllers.providers.machines.flavors import BOUND, NOT_OFFERED, REPLACING, Offers, Told, moved, not_ours, once_made, slot_named
+from controllers.providers.machines.flavors import (
+    BOUND,
+    NOT_OFFERED,
+    REPLACING,
+    Offers,
+    OutcomeCache,
+    moved,
+    not_ours,
+    once_made,
+    slot_named,
+)
 from controllers.providers.machines.fleet import Fleet
 from controllers.providers.machines.instance import BOOTED, REBOOTED, REMOVING, SURPLUS, claimed, flavor_of, newest_gone, oldest
 from controllers.providers.machines.making import Maker
@@ -63,7 +73,7 @@ class MachineProvider(Provider):
         self._follower = driver.follower(self.fleet, context.on_health)
         self._maker = Maker(driver, self.fleet)
         self._locks: dict[str, asyncio.Lock] = {}
-        self._told = Told()
+        self._outcomes = OutcomeCache()
         self._made: set[str] = set()
 
     @classmethod
@@ -138,11 +148,11 @@ class MachineProvider(Provider):
             said = REPLACING if instance is not None and instance.leaving and wish.image and said.status else said
             self._soon(request.source.uid)
         elif said.status is True:
-            self._told.note(request, said)
+            self._outcomes.put(request, said)
         return self._applied_to(instance, request, wish, said)
 
     def applied(self, request: ApplyRequest) -> Applied | None:
-        instance, said = self.fleet.known(request.source.uid), self._told.recall(request)
+        instance, said = self.fleet.known(request.source.uid), self._outcomes.get(request)
         if said is None or instance is None or not claimed(instance, request.workload_uid) or self.fleet.crowded(request.source.uid):
             return None
         wish = known_wish(request, self._driver)
@@ -154,7 +164,7 @@ class MachineProvider(Provider):
 
     async def _release(self, request: ApplyRequest) -> Released:
         uid = request.source.uid
-        self._told.forget(request.workload_uid)
+        self._outcomes.forget(request.workload_uid)
         alive = [item for item in await self._instances(request) if not item.gone]
         ours = [item for item in alive if claimed(item, request.workload_uid)]
         keep = request.workload["spec"].get("reclaimPolicy") == "Retain"

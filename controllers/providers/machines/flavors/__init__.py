@@ -3,7 +3,7 @@ looks like a server.
 
 The package is for providers of virtual machines. It converts a class's flavors and the existing
 machines into the hosts to report. Besides, it has the notes that each such provider keeps
-(Attention, Offers, Told). The requests to the source belong to each provider. See
+(Attention, Offers, OutcomeCache). The requests to the source belong to each provider. See
 docs/providers.md.
 """
 
@@ -13,9 +13,9 @@ from controllers.providers.machines.flavors.changes import differences
 from controllers.providers.machines.flavors.hosts import Machine, machine_status, offered_slots, synthetic_host
 from controllers.providers.machines.flavors.model import Flavor, FlavorNIC, distinct
 from controllers.providers.machines.flavors.offers import Offers
+from controllers.providers.machines.flavors.outcomecache import OutcomeCache
 from controllers.providers.machines.flavors.power import REBOOT, held_off
 from controllers.providers.machines.flavors.slots import Slot, mac_address, slot_name, slot_named, slot_uid
-from controllers.providers.machines.flavors.told import Told
 from controllers.providers.machines.flavors.vanished import once_made
 
 __all__ = [
@@ -28,8 +28,8 @@ __all__ = [
     "FlavorNIC",
     "Machine",
     "Offers",
+    "OutcomeCache",
     "Slot",
-    "Told",
     "differences",
     "distinct",
     "held_off",
