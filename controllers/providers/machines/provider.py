@@ -18,7 +18,7 @@ from controllers.providers.machines.flavors import (
     REPLACING,
     Offers,
     OutcomeCache,
-    moved,
+    class_moved,
     not_ours,
     once_made,
     slot_named,
@@ -210,7 +210,7 @@ class MachineProvider(Provider):
     async def _instances(self, request: ApplyRequest) -> list[Instance]:
         """Read what the source has in the request's slot."""
         if request.source.namespace != self._driver.place:
-            raise moved(request.source, self._driver.place, noun=self._driver.place_noun)
+            raise class_moved(request.source, self._driver.place, noun=self._driver.place_noun)
         found = await self._ask(self._driver.in_slot(slot_named(request.source.name), request.source.uid))
         self._follower.seen(request.source.uid, found)
         return found

@@ -9,7 +9,7 @@ from controllers.providers.base import Applied, Outcome, ProviderError
 if TYPE_CHECKING:
     from controllers.providers.base import Source
 
-__all__ = ["BOUND", "NOT_OFFERED", "REPLACING", "moved", "not_ours"]
+__all__ = ["BOUND", "NOT_OFFERED", "REPLACING", "class_moved", "not_ours"]
 
 BOUND = Outcome(True, "Bound", "the machine is this Workload's")
 REPLACING = Outcome(False, "Replacing", "what was on the machine is being removed first")
@@ -25,7 +25,7 @@ def not_ours(reason: str, message: str) -> Applied:
     return Applied(Outcome(False, reason, message), nothing, rejected_cleanly=reason == "HostTaken")
 
 
-def moved(source: Source, now: str, *, noun: str) -> ProviderError:
+def class_moved(source: Source, now: str, *, noun: str) -> ProviderError:
     """Return the problem that the class's parameters name another place than the one with the
     machine.
 
