@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from controllers.providers.base import Outcome, ProviderError
-from controllers.providers.machines.flavors import once_made
+from controllers.providers.machines.flavors import was_provisioned
 from controllers.providers.machines.steps import Wish
 
 if TYPE_CHECKING:
@@ -43,6 +43,6 @@ def _wish(request: ApplyRequest, driver: Driver[Any], image: Object | None = Non
         image=image,
         boot=boot,
         annotations=request.annotations,
-        recorded=driver.remembers or driver.reserves or not once_made(request.workload),
+        recorded=driver.remembers or driver.reserves or not was_provisioned(request.workload),
         reserved=driver.reserves,
     )

@@ -20,8 +20,8 @@ from controllers.providers.machines.flavors import (
     OutcomeCache,
     class_moved,
     not_ours,
-    once_made,
     slot_named,
+    was_provisioned,
 )
 from controllers.providers.machines.fleet import Fleet
 from controllers.providers.machines.instance import BOOTED, REBOOTED, REMOVING, SURPLUS, claimed, flavor_of, newest_gone, oldest
@@ -126,7 +126,7 @@ class MachineProvider(Provider):
             return not_ours("HostTaken", _TAKEN)
         last = newest_gone(found, request.workload_uid)
         replaced = last is not None and REMOVING in last.tags
-        had_one = request.workload_uid in self._made or once_made(request.workload) or (last is not None and last.ended_by_hand)
+        had_one = request.workload_uid in self._made or was_provisioned(request.workload) or (last is not None and last.ended_by_hand)
         if had_one and not replaced:
             return not_ours("HostGone", _DELETED)
         return None if self.fleet.offers.flavor(slot_named(request.source.name)) is not None else not_ours("HostGone", NOT_OFFERED)

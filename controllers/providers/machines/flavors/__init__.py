@@ -15,8 +15,8 @@ from controllers.providers.machines.flavors.offers import Offers
 from controllers.providers.machines.flavors.outcomecache import OutcomeCache
 from controllers.providers.machines.flavors.outcomes import BOUND, NOT_OFFERED, REPLACING, class_moved, not_ours
 from controllers.providers.machines.flavors.power import REBOOT, held_off
+from controllers.providers.machines.flavors.provisioned import was_provisioned
 from controllers.providers.machines.flavors.slots import Slot, mac_address, slot_name, slot_named, slot_uid
-from controllers.providers.machines.flavors.vanished import once_made
 
 __all__ = [
     "BOUND",
@@ -38,9 +38,9 @@ __all__ = [
     "machine_status",
     "not_ours",
     "offered_slots",
-    "once_made",
     "slot_name",
     "slot_named",
     "slot_uid",
     "synthetic_host",
+    "was_provisioned",
 ]

@@ -18,10 +18,10 @@ from controllers.providers.machines.flavors import (
     Slot,
     mac_address,
     offered_slots,
-    once_made,
     slot_name,
     slot_uid,
     synthetic_host,
+    was_provisioned,
 )
 from controllers.scheduler.fit import candidate, needs, unfit_reason
 from tests.unit.controllers.clusters import workload
@@ -163,7 +163,7 @@ def test_the_owner_is_told_when_the_class_has_gone_on_without_a_machine() -> Non
 
 def test_a_machine_is_made_again_only_before_anything_ran_on_it() -> None:
     made = workload("w")
-    assert not once_made(made)
-    assert not once_made(made | {"status": {"phase": "Provisioning", "conditions": []}})
-    assert once_made(made | {"status": {"phase": "Running"}})
-    assert once_made(made | {"status": {"phase": "Failed", "conditions": [{"type": "Provisioned", "status": "True"}]}})
+    assert not was_provisioned(made)
+    assert not was_provisioned(made | {"status": {"phase": "Provisioning", "conditions": []}})
+    assert was_provisioned(made | {"status": {"phase": "Running"}})
+    assert was_provisioned(made | {"status": {"phase": "Failed", "conditions": [{"type": "Provisioned", "status": "True"}]}})

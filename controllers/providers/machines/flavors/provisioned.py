@@ -13,14 +13,14 @@ from controllers.runtime.conditions import is_true
 if TYPE_CHECKING:
     from apiserver.client.objects import Object
 
-__all__ = ["once_made"]
+__all__ = ["was_provisioned"]
 
-MADE = ("Running", "Stopped", "Lost")
+PROVISIONED = ("Running", "Stopped", "Lost")
 
 
-def once_made(workload: Object) -> bool:
+def was_provisioned(workload: Object) -> bool:
     """Return whether the Workload's own status says that it had its machine.
 
     The status is from earlier reconciliations, possibly by another process."""
     status = workload.get("status") or {}
-    return status.get("phase") in MADE or is_true(status.get("conditions"), "Provisioned")
+    return status.get("phase") in PROVISIONED or is_true(status.get("conditions"), "Provisioned")
