@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from controllers.providers.machines.flavors import Attention, Offers, machine_status, slot_uid, synthetic_host
+from controllers.providers.machines.flavors import Offers, SlotRequeuer, machine_status, slot_uid, synthetic_host
 from controllers.providers.machines.instance import SLOT_UID, Instance, oldest, slot_of
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Fleet:
     ) -> None:
         self.offers, self._model, self._on_change = offers, model, on_change
         self._namespace, self._maker, self._macs, self._id_in = namespace, maker, macs, id_in
-        self.attention = Attention(on_change)
+        self.requeuer = SlotRequeuer(on_change)
         self._by_id = self._ids()
         self._instances: dict[str, tuple[Instance, ...]] = {}
         self.synced = False
@@ -128,8 +128,8 @@ class Fleet:
         """Return the host as unavailable if its slot has a problem, or is held without a
         machine."""
         uid = host.source.uid
-        if (trouble := self.attention.troubles.get(uid)) is not None:
-            host = replace(host, available=False, reason=trouble[0], message=trouble[1])
+        if (problem := self.requeuer.problems.get(uid)) is not None:
+            host = replace(host, available=False, reason=problem[0], message=problem[1])
         elif instance is None and (holder := self.holders.get(uid)) is not None:
             host = replace(host, available=False, reason="Claimed", message=f"{holder.kind} {holder.namespace}/{holder.name} has it")
         return host if instance is not None else replace(host, consumer=self.holders.get(uid))

@@ -55,7 +55,7 @@ class Maker:
                 # the same order.
                 made: Instance = await self._driver.create(request, slot, flavor, wish, attempt)
                 if not made.gone and made.state != "shutting-down":
-                    self._fleet.attention.fine(uid)
+                    self._fleet.requeuer.recovered(uid)
                     return made
         except Exception as error:
             refused = self._driver.refusal(error)
@@ -63,7 +63,7 @@ class Maker:
                 if self._driver.doubtful(error):
                     self._doubts[uid] = asyncio.get_running_loop().time() + self._timings.doubt
                 raise
-            self._fleet.attention.trouble(uid, refused.trouble, again=self._timings.retry)
+            self._fleet.requeuer.failed(uid, refused.problem, retry_after=self._timings.retry)
             return refused.tenant
         raise ProviderError("Failing", "the cloud terminates the machine at once: see the instance's state reason there")
 
@@ -78,7 +78,7 @@ class Maker:
             until = now + min(self._timings.retry * 2 ** (tries - 1), self._timings.longest)
             self._failed[uid] = (last.id, until, tries)
             why = f"instance {last.id} ended before it ran: {last.reason or 'the cloud gives no reason'}"
-            self._fleet.attention.trouble(uid, ("LaunchFailed", why), again=until - now)
+            self._fleet.requeuer.failed(uid, ("LaunchFailed", why), retry_after=until - now)
         return _FAILED if now < until else None
 
     def unsure(self, uid: str) -> bool:
@@ -88,7 +88,7 @@ class Maker:
 
     def forget(self, uid: str) -> None:
         """Forget all problems, because the slot is free again."""
-        self._fleet.attention.fine(uid)
+        self._fleet.requeuer.recovered(uid)
         self._failed.pop(uid, None)
         self._doubts.pop(uid, None)
 

@@ -91,7 +91,7 @@ class MachineProvider(Provider):
         await self._follower.run()
 
     async def close(self) -> None:
-        self.fleet.attention.close()
+        self.fleet.requeuer.close()
         await self._driver.close()
 
     @property
@@ -338,7 +338,7 @@ class MachineProvider(Provider):
     def _soon(self, uid: str) -> None:
         """Read the slot again soon, because an operation was requested."""
         self._follower.look()
-        self.fleet.attention.later(uid, self._driver.timings.soon)
+        self.fleet.requeuer.requeue_after(uid, self._driver.timings.soon)
 
 
 _DELETED = "the machine was deleted by its owner: delete this Workload and create a new one"

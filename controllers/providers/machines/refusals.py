@@ -13,10 +13,10 @@ __all__ = ["Refusal", "machine_refused", "quota_exceeded", "refusal"]
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why the source refuses to create a machine. `trouble`: (reason, message) for the owner."""
+    """Why the source refuses to create a machine. `problem`: (reason, message) for the owner."""
 
     tenant: Outcome
-    trouble: tuple[str, str]
+    problem: tuple[str, str]
 
 
 def refusal(reason: str, tenant: str, owner: str) -> Refusal:

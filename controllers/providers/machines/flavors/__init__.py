@@ -3,11 +3,10 @@ looks like a server.
 
 The package is for providers of virtual machines. It converts a class's flavors and the existing
 machines into the hosts to report. Besides, it has the notes that each such provider keeps
-(Attention, Offers, OutcomeCache). The requests to the source belong to each provider. See
+(SlotRequeuer, Offers, OutcomeCache). The requests to the source belong to each provider. See
 docs/providers.md.
 """
 
-from controllers.providers.machines.flavors.attention import Attention
 from controllers.providers.machines.flavors.changes import differences
 from controllers.providers.machines.flavors.hosts import Machine, machine_status, offered_slots, synthetic_host
 from controllers.providers.machines.flavors.model import Flavor, FlavorNIC, distinct
@@ -16,6 +15,7 @@ from controllers.providers.machines.flavors.outcomecache import OutcomeCache
 from controllers.providers.machines.flavors.outcomes import BOUND, NOT_OFFERED, REPLACING, class_moved, not_ours
 from controllers.providers.machines.flavors.power import REBOOT, held_off
 from controllers.providers.machines.flavors.provisioned import was_provisioned
+from controllers.providers.machines.flavors.requeuer import SlotRequeuer
 from controllers.providers.machines.flavors.slots import Slot, mac_address, slot_name, slot_named, slot_uid
 
 __all__ = [
@@ -23,13 +23,13 @@ __all__ = [
     "NOT_OFFERED",
     "REBOOT",
     "REPLACING",
-    "Attention",
     "Flavor",
     "FlavorNIC",
     "Machine",
     "Offers",
     "OutcomeCache",
     "Slot",
+    "SlotRequeuer",
     "class_moved",
     "differences",
     "distinct",

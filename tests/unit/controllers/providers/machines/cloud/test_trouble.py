@@ -1,4 +1,4 @@
-"""Cover the trouble that any kind of cloud may cause its users, and what they read about it."""
+"""Cover the problems that any kind of cloud may cause its users, and what they read about it."""
 
 from __future__ import annotations
 

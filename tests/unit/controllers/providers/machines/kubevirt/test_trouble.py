@@ -1,4 +1,4 @@
-"""Check that each trouble has a condition that tells the people concerned what to do, and ends when
+"""Check that each problem has a condition that tells the people concerned what to do, and ends when
 its cause does."""
 
 from __future__ import annotations

@@ -9,37 +9,38 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Attention"]
+__all__ = ["SlotRequeuer"]
 
 
-class Attention:
+class SlotRequeuer:
     """The slots of one provider, in one event loop. `on_change(uid)` requeues the slot with this
     uid."""
 
     def __init__(self, on_change: Callable[[str], None]) -> None:
         self._on_change = on_change
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self.troubles: dict[str, tuple[str, str]] = {}
+        self.problems: dict[str, tuple[str, str]] = {}
         """Why the machine of a slot cannot be created, as (reason, message) for the owner, by the
         slot's uid."""
 
-    def trouble(self, uid: str, trouble: tuple[str, str], *, again: float) -> None:
-        """Record why a machine cannot be created, and requeue its slot after `again` seconds."""
-        before, self.troubles[uid] = self.troubles.get(uid), trouble
-        self.later(uid, again)
-        if trouble != before:
+    def failed(self, uid: str, problem: tuple[str, str], *, retry_after: float) -> None:
+        """Record why a machine cannot be created, and requeue its slot after `retry_after`
+        seconds."""
+        before, self.problems[uid] = self.problems.get(uid), problem
+        self.requeue_after(uid, retry_after)
+        if problem != before:
             self._on_change(uid)
 
-    def fine(self, uid: str) -> None:
+    def recovered(self, uid: str) -> None:
         """Record that the machine can be created, or is not wanted any more."""
-        if self.troubles.pop(uid, None) is not None:
+        if self.problems.pop(uid, None) is not None:
             self._on_change(uid)
 
-    def later(self, uid: str, seconds: float) -> None:
+    def requeue_after(self, uid: str, seconds: float) -> None:
         """Requeue the slot after this many seconds. An earlier plan for the slot is dropped."""
         if (timer := self._timers.pop(uid, None)) is not None:
             timer.cancel()
-        self._timers[uid] = asyncio.get_running_loop().call_later(seconds, self._look, uid)
+        self._timers[uid] = asyncio.get_running_loop().call_later(seconds, self._requeue, uid)
 
     def close(self) -> None:
         """Cancel all plans."""
@@ -47,6 +48,6 @@ class Attention:
             timer.cancel()
         self._timers.clear()
 
-    def _look(self, uid: str) -> None:
+    def _requeue(self, uid: str) -> None:
         self._timers.pop(uid, None)
         self._on_change(uid)
