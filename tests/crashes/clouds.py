@@ -45,7 +45,7 @@ class Cloud(Source, CloudDriver):
 
     provisioner = "metal3.io/cloud"
     marks = ("GET slot", "POST cloud")
-    maker, scheme, most_user_data = "cloud", "ami://", 16 * 1024
+    manufacturer, scheme, most_user_data = "cloud", "ami://", 16 * 1024
 
     def __init__(self) -> None:
         flavor = {**FLAVOR, "instanceType": next(iter(FLAVORS))}

@@ -90,7 +90,7 @@ class Driver(ABC, Generic[AnyInstance]):
 
     Methods raise errors that `explain` and `refusal` understand."""
 
-    maker: ClassVar[str]
+    manufacturer: ClassVar[str]
     """Shown as the hardware's manufacturer."""
     place_noun: ClassVar[str]
     """What the source calls a place, such as region."""
@@ -103,7 +103,7 @@ class Driver(ABC, Generic[AnyInstance]):
     """Whether a machine is created with the claim, empty, and stays until the release.
 
     The source then excludes a second machine. Otherwise the machine is created with its image and
-    removed with it, and two replicas may create one each (see making.py)."""
+    removed with it, and two replicas may create one each (see launcher.py)."""
     macs: ClassVar[bool] = False
     """Whether the MAC addresses of a machine are known before it exists (see
     flavors.mac_address)."""

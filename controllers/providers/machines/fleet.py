@@ -31,12 +31,12 @@ class Fleet:
         on_change: Callable[[str], None],
         *,
         namespace: str,
-        maker: str,
+        manufacturer: str,
         macs: bool,
         id_in: Callable[[Slot, str], str],
     ) -> None:
         self.offers, self._model, self._on_change = offers, model, on_change
-        self._namespace, self._maker, self._macs, self._id_in = namespace, maker, macs, id_in
+        self._namespace, self._manufacturer, self._macs, self._id_in = namespace, manufacturer, macs, id_in
         self.requeuer = SlotRequeuer(on_change)
         self._by_id = self._ids()
         self._instances: dict[str, tuple[Instance, ...]] = {}
@@ -101,7 +101,9 @@ class Fleet:
         if slot is None or not self.synced:
             return None
         there, flavor = self._machine(instance, slot), self.offers.named(slot.flavor)
-        made = synthetic_host(self.offers.place, slot, flavor, there, namespace=self._namespace, maker=self._maker, macs=self._macs)
+        made = synthetic_host(
+            self.offers.place, slot, flavor, there, namespace=self._namespace, manufacturer=self._manufacturer, macs=self._macs
+        )
         if made is not None and instance is not None:
             made = replace(made, to_free=instance.to_free)
         return self._as_it_stands(made, instance) if made is not None else None
@@ -110,7 +112,7 @@ class Fleet:
         """Return the slot's status in HostReport form."""
         there = self._machine(instance, slot)
         flavor = (there.made_from if there is not None else None) or self.offers.named(slot.flavor)
-        return machine_status(flavor, uid, there, maker=self._maker, macs=self._macs)
+        return machine_status(flavor, uid, there, manufacturer=self._manufacturer, macs=self._macs)
 
     def uid_of(self, instance: Instance) -> str:
         """Return the uid of the class's slot that the machine is in.

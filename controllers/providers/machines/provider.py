@@ -25,7 +25,7 @@ from controllers.providers.machines.flavors import (
 )
 from controllers.providers.machines.fleet import Fleet
 from controllers.providers.machines.instance import BOOTED, REBOOTED, REMOVING, SURPLUS, claimed, flavor_of, newest_gone, oldest
-from controllers.providers.machines.making import Maker
+from controllers.providers.machines.launcher import Launcher
 from controllers.providers.machines.plan import known_wish, plan_for
 from controllers.providers.machines.steps import LEAVING, Step, consumed_annotations, next_step
 
@@ -66,12 +66,12 @@ class MachineProvider(Provider):
             self.flavor_model,
             context.on_change,
             namespace=driver.place,
-            maker=driver.maker,
+            manufacturer=driver.manufacturer,
             macs=driver.macs,
             id_in=driver.id_in,
         )
         self._follower = driver.follower(self.fleet, context.on_health)
-        self._maker = Maker(driver, self.fleet)
+        self._launcher = Launcher(driver, self.fleet)
         self._locks: dict[str, asyncio.Lock] = {}
         self._outcomes = OutcomeCache()
         self._made: set[str] = set()
@@ -179,13 +179,13 @@ class MachineProvider(Provider):
                 removed = True
             else:
                 return Released(False, "the machine has failed, and cannot be kept as it is: ask its owner to repair or delete it")
-        if removed or self._maker.unsure(uid):
+        if removed or self._launcher.may_still_appear(uid):
             return self._waiting(uid, "waiting for the machine to be shut down and deleted")
         if not alive and not await self._ask(self._driver.clean(request.workload_uid)):
             return self._waiting(uid, "waiting for the machine's disks to be deleted")
         holder = self.fleet.holders.get(uid)
         if holder is None or holder.workload_uid == request.workload_uid:
-            self._maker.forget(uid)
+            self._launcher.forget(uid)
             if self.fleet.holders.pop(uid, None) is not None:
                 self._context.on_change(uid)
         self._made.discard(request.workload_uid)
@@ -256,7 +256,7 @@ class MachineProvider(Provider):
                     continue
                 return (None, made) if isinstance(made, Outcome) else (made, None)
             assert instance is not None
-            if step is Step.DISCARD and (failed := self._maker.failure(request.source.uid, instance)) is not None:
+            if step is Step.DISCARD and (failed := self._launcher.failure(request.source.uid, instance)) is not None:
                 return instance, failed
             after = await self._take(request, instance, step, wish)
             if isinstance(after, Outcome):
@@ -276,7 +276,7 @@ class MachineProvider(Provider):
         return instance, step
 
     async def _make(self, request: ApplyRequest, wish: Wish, found: Sequence[Instance]) -> Instance | Outcome:
-        made = await self._ask(self._maker.make(request, wish, found))
+        made = await self._ask(self._launcher.launch(request, wish, found))
         if not isinstance(made, Outcome):
             self._follower.seen(request.source.uid, [made])
             if not self._driver.remembers and claimed(made, request.workload_uid):

@@ -30,7 +30,7 @@ class EC2(CloudDriver):
     """One region of one account. A creation has a token, and terminated instances are listed for an
     hour."""
 
-    maker, scheme, most_user_data, remembers = "Amazon EC2", "ami://", 16 * 1024, True
+    manufacturer, scheme, most_user_data, remembers = "Amazon EC2", "ami://", 16 * 1024, True
     explain, refusal = staticmethod(ec2errors.explain), staticmethod(ec2errors.refusal)
 
     def __init__(self, parameters: Parameters, credentials: Mapping[str, bytes], timings: Timings) -> None:

@@ -2,7 +2,7 @@
 microversion).
 
 Neutron and Glance are not used, because a class names their objects by id. Nova differs from EC2.
-It has no tokens (see making.py). It forgets deleted servers. Only its administrators may list
+It has no tokens (see launcher.py). It forgets deleted servers. Only its administrators may list
 servers by metadata, so all servers of the project are read. It refuses to change the metadata of a
 server while an operation is in progress.
 """
@@ -45,7 +45,7 @@ SETTLED = {"active": "running", "stopped": "stopped", "building": "pending", "er
 class OpenStack(CloudDriver):
     """One region of one project."""
 
-    maker, scheme, most_user_data, remembers = "OpenStack", "glance://", 65535 // 4 * 3, False
+    manufacturer, scheme, most_user_data, remembers = "OpenStack", "glance://", 65535 // 4 * 3, False
     explain, refusal, busy = (
         staticmethod(openstackerrors.explain),
         staticmethod(openstackerrors.refusal),

@@ -67,7 +67,7 @@ def synthetic_host(
     machine: Machine | None,
     *,
     namespace: str = "",
-    maker: str = "",
+    manufacturer: str = "",
     macs: bool = True,
 ) -> ProviderHost | None:
     """Return the host of one slot; None if it is neither offered nor taken.
@@ -78,21 +78,21 @@ def synthetic_host(
 
     `namespace`: the namespace of Source, which shows the owner where the machine is.
 
-    `maker`: shown as the hardware's manufacturer.
+    `manufacturer`: of the hardware, as it is shown.
 
     `macs`: whether machines are created with the addresses of `mac_address`, so that a free host
     has them already."""
     uid = slot_uid(place, slot)
     source = Source(namespace, slot_name(slot), uid)
     if machine is not None:
-        return _taken(source, machine, flavor, maker=maker, macs=macs)
+        return _taken(source, machine, flavor, manufacturer=manufacturer, macs=macs)
     if flavor is None or slot.index >= flavor.capacity:
         return None
-    report = _report(source, flavor, flavor.labels, machine_status(flavor, uid, None, maker=maker, macs=macs), macs=macs)
+    report = _report(source, flavor, flavor.labels, machine_status(flavor, uid, None, manufacturer=manufacturer, macs=macs), macs=macs)
     return ProviderHost(source, report, available=True)
 
 
-def machine_status(flavor: Flavor | None, uid: str, machine: Machine | None, *, maker: str = "", macs: bool = True) -> Object:
+def machine_status(flavor: Flavor | None, uid: str, machine: Machine | None, *, manufacturer: str = "", macs: bool = True) -> Object:
     """Return the HostReport `status` of the slot with this uid.
 
     `apply` reports it as observed, and the host's report contains it."""
@@ -109,17 +109,17 @@ def machine_status(flavor: Flavor | None, uid: str, machine: Machine | None, *, 
             provisioning["customDeploy"] = machine.custom_deploy
     status["provisioning"] = provisioning
     if flavor is not None:
-        status["hardware"] = _hardware(flavor, uid, machine, maker=maker, macs=macs)
+        status["hardware"] = _hardware(flavor, uid, machine, manufacturer=manufacturer, macs=macs)
     return status
 
 
-def _taken(source: Source, machine: Machine, flavor: Flavor | None, *, maker: str, macs: bool) -> ProviderHost:
+def _taken(source: Source, machine: Machine, flavor: Flavor | None, *, manufacturer: str, macs: bool) -> ProviderHost:
     """Return the host of a slot with a machine.
 
     It is not available to others, and its owner reads whether the class has changed since."""
     made_from = machine.made_from or flavor
     labels = (flavor or made_from).labels if made_from is not None else {}
-    status = machine_status(made_from, source.uid, machine, maker=maker, macs=macs)
+    status = machine_status(made_from, source.uid, machine, manufacturer=manufacturer, macs=macs)
     report = _report(source, made_from, labels, status, macs=macs)
     reason, message = machine.problem or _drift(machine, flavor) or _in_use(machine.consumer)
     return ProviderHost(source, report, available=False, reason=reason, message=message, consumer=machine.consumer)
@@ -160,7 +160,7 @@ def _report(source: Source, flavor: Flavor | None, labels: Mapping[str, str], st
     return report
 
 
-def _hardware(flavor: Flavor, uid: str, machine: Machine | None, *, maker: str, macs: bool) -> Object:
+def _hardware(flavor: Flavor, uid: str, machine: Machine | None, *, manufacturer: str, macs: bool) -> Object:
     hardware: Object = {
         "cpu": {"arch": flavor.architecture, "count": flavor.cpu},
         "ramMebibytes": flavor.memory_mebibytes,
@@ -169,7 +169,7 @@ def _hardware(flavor: Flavor, uid: str, machine: Machine | None, *, maker: str, 
             {"name": nic.name, **({"mac": mac_address(uid, index)} if macs else {}), **_seen(machine, index)}
             for index, nic in enumerate(flavor.nics)
         ],
-        "systemVendor": {"manufacturer": maker, "productName": flavor.name, "serialNumber": uid},
+        "systemVendor": {"manufacturer": manufacturer, "productName": flavor.name, "serialNumber": uid},
     }
     if machine is not None and machine.hostname:
         hardware["hostname"] = machine.hostname

@@ -51,7 +51,7 @@ class KubeVirt(Driver[VirtualMachine]):
     """One namespace of one cluster. Changes are watched, and a machine's name excludes a second one
     in its slot."""
 
-    maker, place_noun, remembers, reserves, macs = "KubeVirt", "namespace", False, True, True
+    manufacturer, place_noun, remembers, reserves, macs = "KubeVirt", "namespace", False, True, True
     settings: Parameters
 
     def __init__(self, parameters: Parameters, client: Client, timings: Timings) -> None:

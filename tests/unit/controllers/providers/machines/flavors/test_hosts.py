@@ -40,7 +40,7 @@ def synthetic_hosts(
     machines: Iterable[Machine],
     *,
     namespace: str = "",
-    maker: str = "",
+    manufacturer: str = "",
     macs: bool = True,
 ) -> dict[str, ProviderHost]:
     """Return all hosts by uid: the offered slots, and those that hold a machine. The arguments are
@@ -50,7 +50,7 @@ def synthetic_hosts(
     hosts = {}
     for slot in sorted({*offered_slots(offered.values()), *taken}):
         flavor = offered.get(slot.flavor)
-        host = synthetic_host(place, slot, flavor, taken.get(slot), namespace=namespace, maker=maker, macs=macs)
+        host = synthetic_host(place, slot, flavor, taken.get(slot), namespace=namespace, manufacturer=manufacturer, macs=macs)
         assert host is not None
         hosts[host.source.uid] = host
     return hosts
@@ -91,7 +91,7 @@ machines = st.lists(
 
 @given(flavors, machines, st.booleans())
 def test_each_slot_is_one_host_and_no_machine_is_lost(offered: list[Flavor], there: list[Machine], macs: bool) -> None:
-    hosts = synthetic_hosts("c", offered, there, namespace="vms", maker="KubeVirt", macs=macs)
+    hosts = synthetic_hosts("c", offered, there, namespace="vms", manufacturer="KubeVirt", macs=macs)
     wanted = {Slot(made.name, index) for made in offered for index in range(made.capacity)} | {machine.slot for machine in there}
     assert {host.source.name for host in hosts.values()} == {slot_name(slot) for slot in wanted}
     assert all(uid == host.source.uid for uid, host in hosts.items())

@@ -24,12 +24,12 @@ if TYPE_CHECKING:
     from controllers.providers.machines.instance import Instance
     from controllers.providers.machines.steps import Wish
 
-__all__ = ["Maker"]
+__all__ = ["Launcher"]
 
 MOST_ATTEMPTS = 10
 
 
-class Maker:
+class Launcher:
     """Creates the machines of one class. Errors of the source that are no refusals are raised
     unchanged."""
 
@@ -38,7 +38,7 @@ class Maker:
         self._failed: dict[str, tuple[str, float, int]] = {}
         self._doubts: dict[str, float] = {}
 
-    async def make(self, request: ApplyRequest, wish: Wish, found: Sequence[Instance]) -> Instance | Outcome:
+    async def launch(self, request: ApplyRequest, wish: Wish, found: Sequence[Instance]) -> Instance | Outcome:
         """Return a machine for the slot, or why there can be none now.
 
         `found`: what the source has there, even if it is gone."""
@@ -81,7 +81,7 @@ class Maker:
             self._fleet.requeuer.failed(uid, ("LaunchFailed", why), retry_after=until - now)
         return _FAILED if now < until else None
 
-    def unsure(self, uid: str) -> bool:
+    def may_still_appear(self, uid: str) -> bool:
         """Return whether the slot may still get a machine, because the response to a creation was
         lost."""
         return asyncio.get_running_loop().time() < self._doubts.get(uid, 0.0)
