@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from controllers.providers.machines.flavors import Flavor, Slot
     from controllers.providers.machines.fleet import Fleet
     from controllers.providers.machines.refusals import Refusal
-    from controllers.providers.machines.steps import Wish
+    from controllers.providers.machines.steps import DesiredState
 
 __all__ = ["Content", "Driver", "Follower", "Timings"]
 
@@ -137,18 +137,18 @@ class Driver(ABC, Generic[AnyInstance]):
         """Return `content().image` of a request that was served before, without its secrets."""
 
     @abstractmethod
-    async def create(self, request: ApplyRequest, slot: Slot, flavor: Any, wish: Wish, attempt: int) -> AnyInstance:
+    async def create(self, request: ApplyRequest, slot: Slot, flavor: Any, desired: DesiredState, attempt: int) -> AnyInstance:
         """Create a machine with all its tags in one call.
 
         If the source remembers, the same request and attempt yield the same machine. If it reserves
         and the slot has a machine, this method returns that one, whatever its Workload."""
 
-    async def prepare(self, instance: AnyInstance, request: ApplyRequest, wish: Wish) -> None:
+    async def prepare(self, instance: AnyInstance, request: ApplyRequest, desired: DesiredState) -> None:
         """Write what must exist before the machine is changed, and remove what is not needed any
         more."""
         return
 
-    async def install(self, instance: AnyInstance, wish: Wish, flavor: Flavor | None) -> AnyInstance | Outcome | None:
+    async def install(self, instance: AnyInstance, desired: DesiredState, flavor: Flavor | None) -> AnyInstance | Outcome | None:
         """Put the image on an empty machine, or return why that is impossible now.
 
         It is called only for sources that reserve."""

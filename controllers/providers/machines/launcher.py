@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from controllers.providers.machines.driver import Driver
     from controllers.providers.machines.fleet import Fleet
     from controllers.providers.machines.instance import Instance
-    from controllers.providers.machines.steps import Wish
+    from controllers.providers.machines.steps import DesiredState
 
 __all__ = ["Launcher"]
 
@@ -38,7 +38,7 @@ class Launcher:
         self._failed: dict[str, tuple[str, float, int]] = {}
         self._doubts: dict[str, float] = {}
 
-    async def launch(self, request: ApplyRequest, wish: Wish, found: Sequence[Instance]) -> Instance | Outcome:
+    async def launch(self, request: ApplyRequest, desired: DesiredState, found: Sequence[Instance]) -> Instance | Outcome:
         """Return a machine for the slot, or why there can be none now.
 
         `found`: what the source has there, even if it is gone."""
@@ -53,7 +53,7 @@ class Launcher:
             for attempt in range(lost, lost + MOST_ATTEMPTS):
                 # A terminated machine still owns its attempt, so all replicas take the next one, in
                 # the same order.
-                made: Instance = await self._driver.create(request, slot, flavor, wish, attempt)
+                made: Instance = await self._driver.create(request, slot, flavor, desired, attempt)
                 if not made.gone and made.state != "shutting-down":
                     self._fleet.requeuer.recovered(uid)
                     return made

@@ -26,7 +26,7 @@ from controllers.providers.machines.flavors import (
 from controllers.providers.machines.fleet import Fleet
 from controllers.providers.machines.instance import BOOTED, REBOOTED, REMOVING, SURPLUS, claimed, flavor_of, newest_gone, oldest
 from controllers.providers.machines.launcher import Launcher
-from controllers.providers.machines.plan import known_wish, plan_for
+from controllers.providers.machines.plan import known_desired_state, plan_for
 from controllers.providers.machines.steps import LEAVING, Step, consumed_annotations, next_step
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from controllers.providers.machines.driver import Driver
     from controllers.providers.machines.flavors import Flavor
     from controllers.providers.machines.instance import Instance
-    from controllers.providers.machines.steps import Wish
+    from controllers.providers.machines.steps import DesiredState
 
 __all__ = ["MachineProvider"]
 
@@ -134,8 +134,8 @@ class MachineProvider(Provider):
     async def _apply(self, request: ApplyRequest, instance: Instance | None, found: Sequence[Instance]) -> Applied:
         if not self._driver.reserves:
             self._hold(request)
-        wish, said = plan_for(request, self._driver)
-        instance, step = await self._converge(request, instance, wish, found)
+        desired, said = plan_for(request, self._driver)
+        instance, step = await self._converge(request, instance, desired, found)
         if isinstance(step, Outcome) and instance is None and self._driver.reserves:
             return Applied(step, step)
         if instance is not None and not claimed(instance, request.workload_uid):
@@ -145,18 +145,18 @@ class MachineProvider(Provider):
             if step is REPLACING:
                 self._soon(request.source.uid)
         elif step is not None:
-            said = REPLACING if instance is not None and instance.leaving and wish.image and said.status else said
+            said = REPLACING if instance is not None and instance.leaving and desired.image and said.status else said
             self._soon(request.source.uid)
         elif said.status is True:
             self._outcomes.put(request, said)
-        return self._applied_to(instance, request, wish, said)
+        return self._applied_to(instance, request, desired, said)
 
     def applied(self, request: ApplyRequest) -> Applied | None:
         instance, said = self.fleet.known(request.source.uid), self._outcomes.get(request)
         if said is None or instance is None or not claimed(instance, request.workload_uid) or self.fleet.crowded(request.source.uid):
             return None
-        wish = known_wish(request, self._driver)
-        return self._applied_to(instance, request, wish, said) if next_step(instance, wish) is None else None
+        desired = known_desired_state(request, self._driver)
+        return self._applied_to(instance, request, desired, said) if next_step(instance, desired) is None else None
 
     async def release(self, request: ApplyRequest) -> Released:
         async with self._alone(request.source.uid):
@@ -236,7 +236,7 @@ class MachineProvider(Provider):
             self._context.on_change(request.source.uid)
 
     async def _converge(
-        self, request: ApplyRequest, instance: Instance | None, wish: Wish, found: Sequence[Instance]
+        self, request: ApplyRequest, instance: Instance | None, desired: DesiredState, found: Sequence[Instance]
     ) -> tuple[Instance | None, Step | Outcome | None]:
         """Take steps until everything is as wished, the source has an operation in progress, or it
         refuses."""
@@ -244,13 +244,13 @@ class MachineProvider(Provider):
         prepared = False
         for _ in range(MOST_STEPS):
             if instance is not None and not prepared:
-                await self._ask(self._driver.prepare(instance, request, wish))
+                await self._ask(self._driver.prepare(instance, request, desired))
                 prepared = True
-            step = next_step(instance, wish)
+            step = next_step(instance, desired)
             if step is None or step is Step.WAIT:
                 break
             if step is Step.CREATE:
-                made = await self._make(request, wish, found)
+                made = await self._make(request, desired, found)
                 if not isinstance(made, Outcome) and claimed(made, request.workload_uid):
                     instance = made
                     continue
@@ -258,7 +258,7 @@ class MachineProvider(Provider):
             assert instance is not None
             if step is Step.DISCARD and (failed := self._launcher.failure(request.source.uid, instance)) is not None:
                 return instance, failed
-            after = await self._take(request, instance, step, wish)
+            after = await self._take(request, instance, step, desired)
             if isinstance(after, Outcome):
                 return instance, after
             if after is None:
@@ -275,8 +275,8 @@ class MachineProvider(Provider):
             self._made.add(request.workload_uid)
         return instance, step
 
-    async def _make(self, request: ApplyRequest, wish: Wish, found: Sequence[Instance]) -> Instance | Outcome:
-        made = await self._ask(self._launcher.launch(request, wish, found))
+    async def _make(self, request: ApplyRequest, desired: DesiredState, found: Sequence[Instance]) -> Instance | Outcome:
+        made = await self._ask(self._launcher.launch(request, desired, found))
         if not isinstance(made, Outcome):
             self._follower.seen(request.source.uid, [made])
             if not self._driver.remembers and claimed(made, request.workload_uid):
@@ -284,23 +284,23 @@ class MachineProvider(Provider):
                 self._made.add(request.workload_uid)
         return made
 
-    async def _take(self, request: ApplyRequest, instance: Instance, step: Step, wish: Wish) -> Instance | Outcome | None:
+    async def _take(self, request: ApplyRequest, instance: Instance, step: Step, desired: DesiredState) -> Instance | Outcome | None:
         """Take one step. Return the machine after it, None if it must be read again, or why the
         step is impossible."""
         try:
-            return await self._ask(self._carry_out(request, instance, step, wish))
+            return await self._ask(self._carry_out(request, instance, step, desired))
         except ApiException as error:
             if not error.conflict:
                 raise
             # the machine was changed meanwhile: the next step is decided on its new state
             return None
 
-    async def _carry_out(self, request: ApplyRequest, instance: Instance, step: Step, wish: Wish) -> Instance | Outcome | None:
+    async def _carry_out(self, request: ApplyRequest, instance: Instance, step: Step, desired: DesiredState) -> Instance | Outcome | None:
         driver = self._driver
         match step:
             case Step.INSTALL:
                 flavor = flavor_of(instance, self.flavor_model) or self.fleet.offers.flavor(slot_named(request.source.name))
-                return await driver.install(instance, wish, flavor)
+                return await driver.install(instance, desired, flavor)
             case Step.NOTE_BOOTED:
                 return await driver.tag(instance, {BOOTED: "true"})
             case Step.NOTE_REMOVING:
@@ -325,13 +325,13 @@ class MachineProvider(Provider):
         except Exception as error:
             raise self._driver.explain(error) from error
 
-    def _applied_to(self, instance: Instance | None, request: ApplyRequest, wish: Wish, said: Outcome) -> Applied:
+    def _applied_to(self, instance: Instance | None, request: ApplyRequest, desired: DesiredState, said: Outcome) -> Applied:
         return Applied(
             BOUND,
             said,
             observed=self.fleet.observed(instance, slot_named(request.source.name), request.source.uid),
             empty=instance is None or instance.empty,
-            consumed_annotations=consumed_annotations(instance, wish),
+            consumed_annotations=consumed_annotations(instance, desired),
             stalled=_HELD if instance is not None and instance.state == "held" else "",
         )
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from controllers.providers.machines.driver import Timings
     from controllers.providers.machines.flavors import Slot
     from controllers.providers.machines.fleet import Fleet
-    from controllers.providers.machines.steps import Wish
+    from controllers.providers.machines.steps import DesiredState
 
 __all__ = ["CloudDriver", "tags_for"]
 
@@ -102,8 +102,8 @@ class CloudDriver(Driver[Instance]):
         url = (spec.get("image") or {}).get("url")
         return {"url": url} if url else None
 
-    async def create(self, request: ApplyRequest, slot: Slot, flavor: CloudFlavor, wish: Wish, attempt: int) -> Instance:
-        boot, kind = wish.boot, flavor.instance_type
+    async def create(self, request: ApplyRequest, slot: Slot, flavor: CloudFlavor, desired: DesiredState, attempt: int) -> Instance:
+        boot, kind = desired.boot, flavor.instance_type
         digest = hashlib.sha256(boot.user_data).hexdigest()
         # The cloud refuses a token that comes with other parameters.
         parts = (request.workload_uid, request.source.uid, boot.image_id, kind, digest, str(attempt))

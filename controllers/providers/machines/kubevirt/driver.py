@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from controllers.providers.machines.kubevirt.parameters import MachineFlavor, Parameters
     from controllers.providers.machines.kubevirt.seed import Seed
     from controllers.providers.machines.refusals import Refusal
-    from controllers.providers.machines.steps import Wish
+    from controllers.providers.machines.steps import DesiredState
 
 __all__ = ["Boot", "KubeVirt"]
 
@@ -79,7 +79,7 @@ class KubeVirt(Driver[VirtualMachine]):
         disk = root_disk(spec, verify=False)
         return disk.image if disk is not None else None
 
-    async def create(self, request: ApplyRequest, slot: Slot, flavor: MachineFlavor, wish: Wish, attempt: int) -> VirtualMachine:
+    async def create(self, request: ApplyRequest, slot: Slot, flavor: MachineFlavor, desired: DesiredState, attempt: int) -> VirtualMachine:
         made = await self._cluster.make(manifest.virtual_machine(request, slot, flavor, self.settings))
         if made is not None:
             return VirtualMachine.of(made, None)
@@ -87,14 +87,14 @@ class KubeVirt(Driver[VirtualMachine]):
             raise ApiException(409, "Conflict", "the machine's name was taken a moment ago")
         return there[0]
 
-    async def prepare(self, machine: VirtualMachine, request: ApplyRequest, wish: Wish) -> None:
-        if wish.boot is not None:
-            await self._cluster.keep_secret(machine.vm, request.workload_uid, wish.boot.seed.data)
-        elif not wish.held:
+    async def prepare(self, machine: VirtualMachine, request: ApplyRequest, desired: DesiredState) -> None:
+        if desired.boot is not None:
+            await self._cluster.keep_secret(machine.vm, request.workload_uid, desired.boot.seed.data)
+        elif not desired.held:
             await self._cluster.remove_secrets(request.workload_uid)
 
-    async def install(self, machine: VirtualMachine, wish: Wish, flavor: Flavor | None) -> VirtualMachine | Outcome:
-        vm, boot = machine.vm, wish.boot
+    async def install(self, machine: VirtualMachine, desired: DesiredState, flavor: Flavor | None) -> VirtualMachine | Outcome:
+        vm, boot = machine.vm, desired.boot
         wanted = manifest.data_volume(vm, boot.disk, str(flavor.disk) if flavor is not None else "", self.settings)
         if wanted is not None and (instead := await self._make_disk(vm, wanted)) is not None:
             return instead

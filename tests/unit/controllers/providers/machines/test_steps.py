@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from controllers.providers.machines.instance import BOOTED, IMAGE, REBOOTED, REMOVING, Instance
-from controllers.providers.machines.steps import Step, Wish, next_step
+from controllers.providers.machines.steps import DesiredState, Step, next_step
 
 URL = "http://images.example/os"
 OS = {"url": URL}
-UNRECORDED = Wish(True, image=OS, recorded=False)
-ON, OFF = Wish(True, image=OS), Wish(False, image=OS)
-REBOOTING = Wish(True, image=OS, annotations={"reboot.metal3.io": ""})
+UNRECORDED = DesiredState(True, image=OS, recorded=False)
+ON, OFF = DesiredState(True, image=OS), DesiredState(False, image=OS)
+REBOOTING = DesiredState(True, image=OS, annotations={"reboot.metal3.io": ""})
 
 
 def instance(state: str, *tags: str, image: str = URL) -> Instance:
@@ -19,12 +19,12 @@ def instance(state: str, *tags: str, image: str = URL) -> Instance:
 
 
 @pytest.mark.parametrize(
-    ("there", "wish", "step"),
+    ("there", "desired", "step"),
     [
         (None, ON, Step.CREATE),
         (None, OFF, None),
-        (None, Wish(True), None),
-        (None, Wish(True, held=True, image=OS), None),
+        (None, DesiredState(True), None),
+        (None, DesiredState(True, held=True, image=OS), None),
         (instance("pending"), ON, Step.WAIT),
         (instance("running"), ON, Step.NOTE_BOOTED),
         (instance("running", BOOTED), ON, None),
@@ -36,8 +36,8 @@ def instance(state: str, *tags: str, image: str = URL) -> Instance:
         (instance("running", BOOTED, REBOOTED), REBOOTING, None),
         (instance("running", BOOTED, REBOOTED), ON, Step.FORGET_REBOOT),
         (instance("running", BOOTED, image="http://old"), ON, Step.NOTE_REMOVING),
-        (instance("running", BOOTED, image="http://old"), Wish(True), Step.NOTE_REMOVING),
-        (instance("running", BOOTED, image="http://old"), Wish(True, held=True), None),
+        (instance("running", BOOTED, image="http://old"), DesiredState(True), Step.NOTE_REMOVING),
+        (instance("running", BOOTED, image="http://old"), DesiredState(True, held=True), None),
         (instance("running", BOOTED, REMOVING), ON, Step.ERASE),
         (instance("shutting-down", REMOVING), ON, Step.WAIT),
         (instance("running", BOOTED, image="http://old"), UNRECORDED, Step.NOTE_REMOVING),
@@ -52,5 +52,5 @@ def instance(state: str, *tags: str, image: str = URL) -> Instance:
         (instance("pending", BOOTED, REBOOTED), ON, Step.WAIT),
     ],
 )
-def test_steps(there: Instance | None, wish: Wish, step: Step | None) -> None:
-    assert next_step(there, wish) == step
+def test_steps(there: Instance | None, desired: DesiredState, step: Step | None) -> None:
+    assert next_step(there, desired) == step

@@ -1,5 +1,5 @@
-"""Take steps while KubeVirt takes turns in any order. A machine reaches the last wish, and no disk
-is deleted under a running one."""
+"""Take steps while KubeVirt takes turns in any order. A machine reaches the last desired
+state, and no disk is deleted under a running one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from controllers.providers.machines.kubevirt.manifest import installed_image, vi
 from controllers.providers.machines.kubevirt.parameters import MachineFlavor, Parameters
 from controllers.providers.machines.kubevirt.report import VirtualMachine, is_running
 from controllers.providers.machines.kubevirt.seed import Seed
-from controllers.providers.machines.steps import Step, Wish, consumed_annotations, next_step
+from controllers.providers.machines.steps import DesiredState, Step, consumed_annotations, next_step
 from controllers.providers.testing import claim
 from hack.kubevirt.turn import Action, Seen, import_status, turn
 
@@ -75,12 +75,12 @@ class Cluster(MachineCluster):
         """Return the machine as the provider sees it."""
         return VirtualMachine.of(self.vm, self.vmi)
 
-    def provider(self, wish: Wish) -> bool:
+    def provider(self, desired: DesiredState) -> bool:
         """Let the provider take one step. Return False if there is none, or if it changed
         nothing."""
         before, driver = self.seen, self._driver
         calls: dict[Step, Callable[[], Coroutine[Any, Any, Any]]] = {
-            Step.INSTALL: lambda: driver.install(before, wish, FLAVOR),
+            Step.INSTALL: lambda: driver.install(before, desired, FLAVOR),
             Step.ERASE: lambda: driver.erase(before),
             Step.START: lambda: driver.start(before),
             Step.STOP: lambda: driver.stop(before),
@@ -89,7 +89,7 @@ class Cluster(MachineCluster):
             Step.NOTE_REMOVING: lambda: driver.tag(before, {names.REMOVING: "true"}),
             Step.FORGET_REBOOT: lambda: driver.untag(before, REBOOTED),
         }
-        if (step := next_step(before, wish)) is not None and step is not Step.WAIT:
+        if (step := next_step(before, desired)) is not None and step is not Step.WAIT:
             done(calls[step]())
         return self.seen != before
 
@@ -122,10 +122,10 @@ class Cluster(MachineCluster):
         if self.vmi is not None and self.vmi["metadata"].get("deletionTimestamp") and not self.vmi["metadata"]["finalizers"]:
             self.vmi = None
 
-    def settle(self, wish: Wish) -> None:
+    def settle(self, desired: DesiredState) -> None:
         """Continue both until neither has anything to do."""
         for _ in range(100):
-            if not (self.provider(wish) | self.kubevirt()):
+            if not (self.provider(desired) | self.kubevirt()):
                 return
         raise AssertionError("it does not come to rest")
 
@@ -139,14 +139,16 @@ def done(call: Coroutine[Any, Any, Any]) -> None:
     raise AssertionError("it waits")
 
 
-def wish(url: str | None, *, online: bool = True, held: bool = False, annotations: tuple[str, ...] = ()) -> Wish:
+def desired(url: str | None, *, online: bool = True, held: bool = False, annotations: tuple[str, ...] = ()) -> DesiredState:
     disk = root_disk({"image": {"url": url}}, verify=False) if url is not None and not held else None
     notes = dict.fromkeys(annotations, "")
-    return Wish(online, held, disk.image, Boot(disk, SEED), notes) if disk is not None else Wish(online, held, annotations=notes)
+    if disk is None:
+        return DesiredState(online, held, annotations=notes)
+    return DesiredState(online, held, disk.image, Boot(disk, SEED), notes)
 
 
-wishes = st.builds(
-    wish,
+desired_states = st.builds(
+    desired,
     st.sampled_from([None, "http://images.example/a", "http://images.example/b", "containerdisk://c"]),
     online=st.booleans(),
     held=st.sampled_from([False, False, True]),
@@ -154,13 +156,13 @@ wishes = st.builds(
 )
 turns = st.lists(st.booleans(), max_size=12)
 """Which side acts: the provider, or KubeVirt."""
-moments = st.lists(st.tuples(wishes, turns, st.booleans()), min_size=1, max_size=5)
-"""A wish, the sides that act then, and whether all comes to rest before the next wish."""
+moments = st.lists(st.tuples(desired_states, turns, st.booleans()), min_size=1, max_size=5)
+"""A desired state, the sides that act then, and whether all comes to rest before the next one."""
 
 
 @settings(max_examples=150, deadline=None)
 @given(moments)
-def test_it_becomes_what_is_wished_last(history: list[tuple[Wish, list[bool], bool]]) -> None:
+def test_it_becomes_what_is_desired_last(history: list[tuple[DesiredState, list[bool], bool]]) -> None:
     cluster = Cluster()
     for wanted, whose, rests in history:
         for providers in whose:
@@ -182,7 +184,7 @@ def test_it_becomes_what_is_wished_last(history: list[tuple[Wish, list[bool], bo
     else:
         assert not running
         assert image in (None, last.image)
-    assert not consumed_annotations(cluster.seen, wish(None))
+    assert not consumed_annotations(cluster.seen, desired(None))
     assert names.REMOVING not in cluster.vm["metadata"]["annotations"]
 
 
@@ -190,9 +192,9 @@ def test_it_becomes_what_is_wished_last(history: list[tuple[Wish, list[bool], bo
 @given(st.lists(st.booleans(), max_size=40))
 def test_one_reboot_is_one_new_instance(whose: list[bool]) -> None:
     cluster = Cluster()
-    cluster.settle(wish("http://images.example/a"))
+    cluster.settle(desired("http://images.example/a"))
     assert cluster.vmi is not None
-    before, asked = cluster.vmi["metadata"]["uid"], wish("http://images.example/a", annotations=("reboot.metal3.io",))
+    before, asked = cluster.vmi["metadata"]["uid"], desired("http://images.example/a", annotations=("reboot.metal3.io",))
     seen = {before}
     for providers in whose:
         cluster.provider(asked) if providers else cluster.kubevirt()
@@ -201,5 +203,5 @@ def test_one_reboot_is_one_new_instance(whose: list[bool]) -> None:
     assert consumed_annotations(cluster.seen, asked) == ("reboot.metal3.io",)
     seen |= {cluster.vmi["metadata"]["uid"]}
     assert len(seen) == 2
-    cluster.settle(wish("http://images.example/a"))
+    cluster.settle(desired("http://images.example/a"))
     assert cluster.vmi["metadata"]["uid"] in seen - {before}
