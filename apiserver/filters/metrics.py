@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Recorder", "with_metrics"]
 
+DRY_RUN = "All"
 CLIENT_CLOSED = 499
 """The code counted for requests whose client disconnected. It is never sent."""
 
@@ -22,7 +23,7 @@ CLIENT_CLOSED = 499
 class Recorder(Protocol):
     """Keeps the metrics."""
 
-    def record(self, info: RequestInfo, code: int, seconds: float | None) -> None:
+    def record(self, info: RequestInfo, code: int, seconds: float | None, *, dry_run: bool = False) -> None:
         """Record a finished request. `seconds` is None for a watch, whose duration has no
         meaning."""
 
@@ -41,7 +42,8 @@ def with_metrics(recorder: Recorder) -> Filter:
                 code = CLIENT_CLOSED
                 raise
             finally:
-                recorder.record(call.info, code, None if is_long_running(call.info) else time.perf_counter() - start)
+                seconds = None if is_long_running(call.info) else time.perf_counter() - start
+                recorder.record(call.info, code, seconds, dry_run=call.query.get("dryRun") == DRY_RUN)
 
         return handle
 

@@ -1,31 +1,43 @@
-"""Count for /metrics under kube-apiserver's names, in Prometheus' text format 0.0.4.
+"""Count for /metrics under kube-apiserver's names, with prometheus-client.
 
 Labels never contain text that a client chooses: resources that are not served, and unknown methods,
-share one series. This is implemented by hand, because counting a request must cost about a
-microsecond, and four metric families need no library.
+share one series. Requests and steps are counted here and not by prometheus-client, because its
+histograms cost several microseconds for each observation; they become families when they are read.
 """
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left
 from collections import defaultdict
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from aiohttp import web
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, disable_created_metrics, generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.registry import Collector
+
+from apiserver.apis.build import Build
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from apiserver.handlers.request.call import Call, RequestInfo
 
-__all__ = ["Histogram", "Metrics"]
+__all__ = ["CONTENT_TYPE", "Histogram", "Metrics", "render"]
 
 BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 VERBS = frozenset({"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "post", "put", "head", "options"})
 SUBRESOURCES = frozenset({"status", "binding", "offers"})
-NAMES = ("verb", "group", "version", "resource", "subresource", "scope")
+NAMES = ("verb", "dry_run", "group", "version", "resource", "subresource", "scope")
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+COMPONENT = {"component": "apiserver"}
 
-Labels = tuple[str, str, str, str, str, str]
+Labels = tuple[str, str, str, str, str, str, str]
+
+# Each counter would have a second series with the time of its creation.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Histogram:
@@ -41,88 +53,131 @@ class Histogram:
         self.counts[bisect_left(BUCKETS, seconds)] += 1
         self.total += seconds
 
+    def add_to(self, family: Metric, labels: dict[str, str]) -> None:
+        """Add the samples to a family."""
+        so_far = 0
+        for bound, count in zip((*(f"{bucket:g}" for bucket in BUCKETS), "+Inf"), self.counts, strict=True):
+            so_far += count
+            family.add_sample(f"{family.name}_bucket", {**labels, "le": bound}, so_far)
+        family.add_sample(f"{family.name}_sum", labels, self.total)
+        family.add_sample(f"{family.name}_count", labels, so_far)
+
 
 class Metrics:
-    """Counts of requests (see filters.metrics.Recorder).
+    """Counts of requests (see filters.metrics.Recorder), and everything else that is registered.
 
-    `served` has the (group, version, resource) triples that may be labels."""
+    `served` has the (group, version, resource) triples that may be labels. `registry` takes more
+    collectors; they are read on the event loop."""
 
     def __init__(self, served: Iterable[tuple[str, str, str]] = ()) -> None:
+        self.registry = CollectorRegistry()
         self._served = frozenset(served)
         self._requests: defaultdict[tuple[Labels, int], int] = defaultdict(int)
-        self._histograms: list[tuple[str, str, Histogram]] = []
         self._durations: defaultdict[Labels, Histogram] = defaultdict(Histogram)
-        self._others: list[tuple[str, str, str, Callable[[], Iterable[tuple[dict[str, str], float]]]]] = []
+        self._add(self._request_counts)
+        self._add(self._request_durations)
 
     def gauge(self, name: str, text: str, read: Callable[[], Iterable[tuple[dict[str, str], float]]]) -> None:
         """Add a gauge whose values (labels, value) are read on request."""
-        self._others.append((name, "gauge", text, read))
+        self._add(lambda: _family(name, "gauge", text, read()))
 
     def counter(self, name: str, text: str, read: Callable[[], Iterable[tuple[dict[str, str], float]]]) -> None:
-        """Add a counter that is kept elsewhere and is read like a gauge."""
-        self._others.append((name, "counter", text, read))
+        """Add a counter, whose name ends in _total, that is kept elsewhere and is read like a
+        gauge."""
+        self._add(lambda: _family(name, "counter", text, read()))
 
     def histogram(self, name: str, text: str, histogram: Histogram) -> None:
         """Add a histogram that is kept elsewhere."""
-        self._histograms.append((name, text, histogram))
 
-    def record(self, info: RequestInfo, code: int, seconds: float | None) -> None:
+        def read() -> Metric:
+            family = Metric(name, text, "histogram")
+            histogram.add_to(family, {})
+            return family
+
+        self._add(read)
+
+    def record(self, info: RequestInfo, code: int, seconds: float | None, *, dry_run: bool = False) -> None:
         """Count a request. See Recorder."""
-        labels = self._labels(info)
+        labels = self._labels(info, dry_run)
         self._requests[labels, code] += 1
         if seconds is not None:
             self._durations[labels].observe(seconds)
 
-    def _labels(self, info: RequestInfo) -> Labels:
-        verb = info.verb.upper() if info.verb in VERBS else "other"
-        if not info.is_resource or (info.group, info.version, info.resource) not in self._served:
-            return verb, "", "", "", "", ""
-        scope = "resource" if info.name else "namespace" if info.namespace else "cluster"
-        subresource = info.subresource if info.subresource in SUBRESOURCES else ""
-        return verb, info.group, info.version, info.resource, subresource, scope
-
     async def handle(self, call: Call) -> web.StreamResponse:
         """Answer GET /metrics."""
-        return web.Response(body=self.text().encode(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+        return web.Response(body=await render(self.registry), headers={"Content-Type": CONTENT_TYPE})
 
-    def text(self) -> str:
-        """Return all metrics in Prometheus' format."""
-        return "".join(line + "\n" for line in self._lines())
+    def _add(self, read: Callable[[], Metric]) -> None:
+        self.registry.register(_Reading(read))
 
-    def _lines(self) -> Iterator[str]:
-        yield from _head("apiserver_request_total", "counter", "Requests by what was asked and the code of the answer.")
-        for (labels, code), count in self._requests.items():
-            yield f"apiserver_request_total{_text({**dict(zip(NAMES, labels, strict=True)), 'code': str(code)})} {count}"
-        yield from _head("apiserver_request_duration_seconds", "histogram", "Time to answer requests other than watches.")
+    def _labels(self, info: RequestInfo, dry_run: bool) -> Labels:
+        verb = info.verb.upper() if info.verb in VERBS else "other"
+        if not info.is_resource or (info.group, info.version, info.resource) not in self._served:
+            return verb, "", "", "", "", "", ""
+        scope = "resource" if info.name else "namespace" if info.namespace else "cluster"
+        subresource = info.subresource if info.subresource in SUBRESOURCES else ""
+        return verb, "All" if dry_run else "", info.group, info.version, info.resource, subresource, scope
+
+    def _request_counts(self) -> Metric:
+        counts = (({**_named(labels), "code": str(code)}, count) for (labels, code), count in self._requests.items())
+        return _family("apiserver_request_total", "counter", "Requests by what was asked and the code of the answer.", counts)
+
+    def _request_durations(self) -> Metric:
+        family = Metric("apiserver_request_duration_seconds", "Time to answer requests other than watches.", "histogram")
         for labels, histogram in self._durations.items():
-            yield from _histogram("apiserver_request_duration_seconds", dict(zip(NAMES, labels, strict=True)), histogram)
-        for name, text, other in self._histograms:
-            yield from _head(name, "histogram", text)
-            yield from _histogram(name, {}, other)
-        for name, kind, text, read in self._others:
-            yield from _head(name, kind, text)
-            for other_labels, value in read():
-                yield f"{name}{_text(other_labels)} {value:.15g}"
+            histogram.add_to(family, _named(labels))
+        return family
 
 
-def _head(name: str, kind: str, text: str) -> Iterator[str]:
-    yield f"# HELP {name} {text}"
-    yield f"# TYPE {name} {kind}"
+class _Reading(Collector):
+    """One family that is made when it is read."""
+
+    def __init__(self, read: Callable[[], Metric]) -> None:
+        self._read = read
+
+    def collect(self) -> Iterator[Metric]:
+        yield self._read()
 
 
-def _histogram(name: str, labels: dict[str, str], histogram: Histogram) -> Iterator[str]:
-    so_far = 0
-    for bound, count in zip((*(f"{bucket:g}" for bucket in BUCKETS), "+Inf"), histogram.counts, strict=True):
-        so_far += count
-        yield f"{name}_bucket{_text({**labels, 'le': bound})} {so_far}"
-    yield f"{name}_sum{_text(labels)} {histogram.total:.9g}"
-    yield f"{name}_count{_text(labels)} {so_far}"
+class _Snapshot(Collector):
+    """Families that were read already."""
+
+    def __init__(self, families: list[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> list[Metric]:
+        return self._families
 
 
-def _text(labels: dict[str, str]) -> str:
-    inside = ",".join(f'{name}="{_escaped(value)}"' for name, value in labels.items())
-    return f"{{{inside}}}" if inside else ""
+async def render(registry: Collector) -> bytes:
+    """Return all metrics of the registry, and of this process, in Prometheus' text format.
+
+    Only the values are read on the event loop, as they are between two of its steps. A thread reads
+    the process's own from /proc, and writes the text, which takes ten times as long."""
+    return await asyncio.to_thread(_text, list(registry.collect()))
 
 
-def _escaped(value: str) -> str:
-    return value.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"')
+def _text(families: list[Metric]) -> bytes:
+    everything = CollectorRegistry()
+    everything.register(_Snapshot(families))
+    everything.register(_Reading(_build))
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=everything)
+    return generate_latest(everything)
+
+
+def _build() -> Metric:
+    build = Build.stamped()
+    labels = {"version": version("metal3-workloads"), "revision": build.commit}
+    return _family("metal3_workloads_build_info", "gauge", "The version that runs; always 1.", [(labels, 1)])
+
+
+def _named(labels: Labels) -> dict[str, str]:
+    return {**COMPONENT, **dict(zip(NAMES, labels, strict=True))}
+
+
+def _family(name: str, kind: str, text: str, samples: Iterable[tuple[dict[str, str], float]]) -> Metric:
+    family = Metric(name.removesuffix("_total") if kind == "counter" else name, text, kind)
+    for labels, value in samples:
+        family.add_sample(name, labels, value)
+    return family

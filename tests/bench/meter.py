@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.bench.cpu import cpu_seconds
 
@@ -44,11 +45,12 @@ class Meter:
         """Return the counts of requests to `serve` so far, except watches."""
         text = self.running.direct("/metrics", identity=self.running.admin_identity()).body.decode()
         found: Counter[str] = Counter()
-        for labels, number in re.findall(r"apiserver_request_total{(.*)} (\d+)", text):
-            label = dict(re.findall(r'(\w+)="(.*?)"', labels))
+        families = {family.name: family for family in text_string_to_metric_families(text)}
+        for sample in families["apiserver_request"].samples:
+            label = sample.labels
             if label["resource"] and label["verb"] != "WATCH":
                 what = "/".join(part for part in (label["resource"], label["subresource"]) if part)
-                found[f"{label['verb']} {what} {label['code']}"] += int(number)
+                found[f"{label['verb']} {what} {label['code']}"] += int(sample.value)
         return found
 
     def memory(self) -> str:

@@ -201,7 +201,7 @@ async def test_requests_are_audited(management: FakeManagement, tmp_path: Path) 
         assert (await served.request("POST", WORKLOADS, PROXY, headers=as_alice, json=WORKLOAD))[0] == 201
         text = (await served.request("GET", "/metrics", PROXY, headers=as_alice))[1]
         assert "# TYPE apiserver_audit_event_total counter" in text
-        assert 'apiserver_audit_error_total{plugin="log"} 0' in text
+        assert 'apiserver_audit_error_total{plugin="log"} 0.0' in text
     events = [json.loads(line) for line in log.read_text().splitlines()]
     assert [(event["stage"], event["auditID"], event["user"]["username"]) for event in events] == [
         ("RequestReceived", "an-id", "alice"),

@@ -141,15 +141,18 @@ async def test_discovery_version_and_metrics(tmp_path: Path) -> None:
             assert response.status == 405
         async with client(app, MONITOR) as monitor, monitor.get("/metrics") as response:
             text = await response.text()
-    assert 'apiserver_resource_objects{group="workload.metal3.io",resource="workloads"} 0' in text
-    assert 'apiserver_current_inflight_requests{request_kind="readOnly"} 1' in text
+    assert 'apiserver_resource_objects{group="workload.metal3.io",resource="workloads"} 0.0\n' in text
+    assert 'apiserver_current_inflight_requests{request_kind="readOnly"} 1.0\n' in text
     assert 'apiserver_event_loop_step_seconds_bucket{le="+Inf"} ' in text
-    assert "apiserver_event_loop_step_seconds_count 0" not in text, "steps of requests are measured"
+    assert "apiserver_event_loop_step_seconds_count 0.0" not in text, "steps of requests are measured"
     assert "apiserver_event_loop_delay_seconds_count " in text
+    for name in ("process_resident_memory_bytes ", "process_open_fds ", "python_gc_collections_total{", "python_info{"):
+        assert f"\n{name}" in text
+    assert "_created" not in text
     level = '{flow_schema="workloads",priority_level="workloads"}'
     for name, value in {"dispatched_requests_total": 5, "current_executing_seats": 1, "nominal_limit_seats": 300}.items():
-        assert f"apiserver_flowcontrol_{name}{level} {value}\n" in text
-    assert f"apiserver_flowcontrol_current_inqueue_requests{level} 0\n" in text
+        assert f"apiserver_flowcontrol_{name}{level} {value}.0\n" in text
+    assert f"apiserver_flowcontrol_current_inqueue_requests{level} 0.0\n" in text
 
 
 async def test_health_checks_are_named_addressed_and_excluded(tmp_path: Path) -> None:

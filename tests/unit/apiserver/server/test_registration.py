@@ -85,5 +85,5 @@ async def test_it_is_told_in_readyz_and_in_a_metric_and_leaves_the_server_ready(
             assert "beside-bmo" not in await response.text()
         async with anybody.get("/livez?verbose") as response:
             assert "registrations" not in await response.text()
-        assert f'metal3_workloads_apiservice_registered{{apiservice="{BMO}"}} 0' in app.metrics.text()
-        assert f'metal3_workloads_apiservice_registered{{apiservice="{OURS}"}} 1' in app.metrics.text()
+        assert app.metrics.registry.get_sample_value("metal3_workloads_apiservice_registered", {"apiservice": BMO}) == 0
+        assert app.metrics.registry.get_sample_value("metal3_workloads_apiservice_registered", {"apiservice": OURS}) == 1
