@@ -12,7 +12,8 @@ from textwrap import fill, wrap
 from typing import TYPE_CHECKING
 
 from apiserver.apis.build import Build
-from apiserver.cli.running import UsageError, log_to_stderr
+from apiserver.cli.logs import FORMATS, LEVELS, log_to
+from apiserver.cli.running import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,14 +58,13 @@ def parser(command: str | None = None) -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     made.add_argument("--version", action="version", version=f"%(prog)s {_version()}")
-    made.add_argument(
-        "--log-level", default="info", choices=("debug", "info", "warning", "error"), help="the least that is logged (default: info)"
-    )
+    _add_log_flags(made, level="info", form="text")
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, line in COMMANDS.items():
         added = commands.add_parser(name, help=line, formatter_class=HelpFormatter)
         if name == command:
             _load(name).configure(added)
+            _add_log_flags(added, level=argparse.SUPPRESS, form=argparse.SUPPRESS)
     return made
 
 
@@ -76,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if argv is None else list(argv)
     # No value of an option before the command equals a command's name.
     arguments = parser(next((word for word in given if word in COMMANDS), None)).parse_args(given)
-    log_to_stderr(arguments.log_level)
+    log_to(arguments.log_level, arguments.log_format)
     try:
         status: int = arguments.run(arguments)
     except UsageError as error:
@@ -85,6 +85,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return status
+
+
+def _add_log_flags(to: argparse.ArgumentParser, *, level: str, form: str) -> None:
+    """Add the flags of the log, which may be given before the command or behind it."""
+    to.add_argument("--log-level", default=level, choices=LEVELS, help="the least that is logged (default: info)")
+    to.add_argument("--log-format", default=form, choices=FORMATS, help="the form of the log's lines, times in UTC (default: text)")
 
 
 def _load(command: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""Provide what all commands share: how they run until stopped, log, and report errors."""
+"""Provide what all commands share: how they run until stopped, and report errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import signal
-import sys
 from typing import TYPE_CHECKING, Any
 
 import uvloop
@@ -15,7 +14,7 @@ import uvloop
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-__all__ = ["STOP_SECONDS", "UsageError", "log_to_stderr", "run_until_stopped"]
+__all__ = ["STOP_SECONDS", "UsageError", "run_until_stopped"]
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +26,6 @@ once."""
 class UsageError(Exception):
     """The request of the user cannot be executed. The message is a sentence that says what to
     do."""
-
-
-def log_to_stderr(level: str) -> None:
-    """Send the log of all parts to stderr."""
-    logging.basicConfig(level=level.upper(), stream=sys.stderr, format="%(asctime)s %(levelname)-7s %(name)s: %(message)s")
-    # aiohttp's access log is off, and its messages about broken connections are useless.
-    logging.getLogger("aiohttp").setLevel(logging.ERROR)
-    logging.getLogger("asyncio").setLevel(logging.ERROR)
 
 
 def run_until_stopped(main: Callable[[], Coroutine[object, object, None]], *, stop_seconds: float = STOP_SECONDS) -> int:

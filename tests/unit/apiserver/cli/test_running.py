@@ -129,7 +129,7 @@ def test_wrong_command_lines(
     arguments: list[str], status: int, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(command_line, "log_to_stderr", lambda level: None)
+    monkeypatch.setattr(command_line, "log_to", lambda level, form: None)
     try:
         found = command_line.main(arguments)
     except SystemExit as end:  # argparse exits

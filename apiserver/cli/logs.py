@@ -1,0 +1,58 @@
+"""Write the log of all parts to stderr, as text or as JSON, with times in UTC.
+
+A line of JSON has the keys `ts`, `level`, `logger` and `msg`, and `exception` with a traceback. It is
+ASCII, so that no name or message can end the line or control a terminal."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import TextIO
+
+__all__ = ["FORMATS", "LEVELS", "log_to"]
+
+LEVELS = ("debug", "info", "warning", "error")
+FORMATS = ("text", "json")
+
+
+class TextFormatter(logging.Formatter):
+    """Formats lines for people."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        return _time(record)
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats each record as one line of JSON."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {"ts": _time(record), "level": record.levelname.lower(), "logger": record.name, "msg": record.getMessage()}
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        if record.stack_info:
+            entry["stack"] = self.formatStack(record.stack_info)
+        return json.dumps(entry)
+
+
+def log_to(level: str, form: str = "text", stream: TextIO | None = None) -> None:
+    """Send the log of all parts to the stream, which is stderr by default. `form` is one of
+    FORMATS."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    root = logging.getLogger()
+    if not root.handlers:
+        root.addHandler(handler)
+        root.setLevel(level.upper())
+    # aiohttp's access log is off, and its messages about broken connections are useless.
+    logging.getLogger("aiohttp").setLevel(logging.ERROR)
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
+
+
+def _time(record: logging.LogRecord) -> str:
+    """Return the record's time in RFC 3339, as Kubernetes' components write it."""
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
