@@ -7,15 +7,18 @@ had it cleaned, and the claim is cleared, as if the Workload had been deleted.
 A claim and its Workload are written in one commit of one store. So a store that has the claim also
 had the Workload, and a store that was lost or restored has neither: its hosts are `Orphaned`, which
 nothing here changes. A store that has lost most of its Workloads is damaged, and reclaims nothing.
+The grace period starts again when the store looks sound again, or when the class stops keeping such
+hosts: the owner always has the whole period after the condition says that the claim will end.
 """
 
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from apiserver.client.clock import timestamp
+from apiserver.client.clock import LoopClock, timestamp
 from apiserver.client.objects import name_of
 from controllers import kinds
 from controllers.providers.base import ProviderError
@@ -24,11 +27,12 @@ from controllers.workload.release import unbind
 from controllers.workload.request import apply_request
 
 if TYPE_CHECKING:
+    from apiserver.client.clock import Clock
     from apiserver.client.objects import Object
     from controllers.cluster import Cluster
     from controllers.providers.base import Provider
 
-__all__ = ["ABANDONED", "Terms", "looks_lost", "reclaim", "terms_of", "wait_of", "with_abandonment"]
+__all__ = ["ABANDONED", "Sightings", "Terms", "looks_lost", "reclaim", "terms_of", "wait_of", "with_abandonment"]
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +40,39 @@ ABANDONED = "Abandoned"
 GRACE = 86400
 FEW = 3
 """The number of abandoned claims from which on the store may have lost its Workloads."""
+WATCHED = 3600
+"""The seconds, or the grace period if it is shorter, for which one process must have watched an
+abandoned claim before it ends the claim.
 
-Terms = int | str
-"""The seconds until an abandoned claim ends, or the reason why it does not."""
+The grace period counts by the wall clock, because it outlives the process. A wall clock may jump,
+and that of another replica may be wrong."""
+_FREE = "if nobody needs what runs there, clear spec.claimRef here, then {to_free}"
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What becomes of an abandoned claim.
+
+    `reason` is that of the condition. `grace` is the number of seconds until the claim ends, None
+    if it does not end by itself. `message` tells the owner what to do."""
+
+    reason: str
+    message: str
+    grace: int | None = None
+
+    @property
+    def sure(self) -> bool | None:
+        """Return the status of the condition: None (unknown) in a store that looks damaged."""
+        return None if self.reason == "StoreDamaged" else True
+
+
+_KEPT = Terms("Kept", f"its class keeps such hosts as they are (reclaim.abandoned); to free it by hand, {_FREE}")
+_DAMAGED = Terms(
+    "StoreDamaged",
+    "most claims have lost their Workloads at once, so that none is reclaimed: restore the store from a backup; without a backup, set "
+    "reclaim.abandoned Keep in every class first, then clear spec.claimRef here, which changes nothing on the machine, and let "
+    "`metal3-workloads recover` give the host back",
+)
 
 
 def terms_of(class_: Object | None, *, lost: bool) -> Terms:
@@ -46,14 +80,12 @@ def terms_of(class_: Object | None, *, lost: bool) -> Terms:
 
     `lost` is true if the store seems to have lost its Workloads."""
     rules = (class_ or {"spec": {}})["spec"].get("reclaim") or {}
-    if class_ is None or rules.get("abandoned", "Reclaim") == "Keep":
-        return "its class keeps such hosts as they are (reclaim.abandoned)"
     if lost:
-        return (
-            "it is not reclaimed, because most claims have lost their Workloads at once: restore the store, or clear the claims of hosts "
-            "that are not in use"
-        )
-    return int(rules.get("abandonedGracePeriodSeconds", GRACE))
+        return _DAMAGED
+    if class_ is None or rules.get("abandoned", "Reclaim") == "Keep":
+        return _KEPT
+    message = f"it is powered off, cleaned and offered again after {{due}}, unless its class has reclaim.abandoned Keep; before, {_FREE}"
+    return Terms("WorkloadGone", message, int(rules.get("abandonedGracePeriodSeconds", GRACE)))
 
 
 def looks_lost(cluster: Cluster) -> bool:
@@ -71,18 +103,22 @@ def _has_workload(cluster: Cluster, claim: Object) -> bool:
     return workload is not None and workload["metadata"].get("uid") == claim.get("uid")
 
 
-def with_abandonment(status: Object, host: Object, terms: Terms | None) -> Object:
+def with_abandonment(status: Object, host: Object, terms: Terms | None, to_free: str) -> Object:
     """Return the status with the condition that the claim is abandoned, since when, and what will
     happen.
 
-    Without `terms` the claim is not abandoned."""
+    Without `terms` the claim is not abandoned. `to_free` is what the owner has to do at the
+    source to free the host."""
     before = (host.get("status") or {}).get("conditions") or []
     if terms is None:
         kept = [item for item in before if item["type"] != ABANDONED]
         return {**status, "conditions": kept} if kept != before else status
-    said = condition(ABANDONED, True, "WorkloadGone", "")
-    [*others, made] = _last(set_conditions(before, [said], timestamp()))
-    message = f"{status['message']}; {_outcome(made, terms)}"
+    said = condition(ABANDONED, terms.sure, terms.reason, "")
+    # The grace period counts from lastTransitionTime, so it starts again when the reason changes.
+    current = [item for item in before if item["type"] != ABANDONED or item["reason"] == terms.reason]
+    [*others, made] = _last(set_conditions(current, [said], timestamp()))
+    due = timestamp(_due(made, terms.grace)) if terms.grace is not None else ""
+    message = f"{status['message']}; {terms.message.format(due=due, to_free=to_free)}"
     return {**status, "message": message, "conditions": [*others, {**made, "message": message}]}
 
 
@@ -91,24 +127,40 @@ def _last(conditions: list[Object]) -> list[Object]:
     return sorted(conditions, key=lambda item: item["type"] == ABANDONED)
 
 
-def _outcome(said: Object, terms: Terms) -> str:
-    if isinstance(terms, str):
-        return terms
-    return f"it is powered off, cleaned and offered again after {timestamp(_due(said, terms))}, unless its class has reclaim.abandoned Keep"
-
-
 def _due(said: Object, grace: int) -> datetime:
     return datetime.fromisoformat(said["lastTransitionTime"].replace("Z", "+00:00")) + timedelta(seconds=grace)
 
 
-def wait_of(status: Object, terms: Terms) -> float | None:
+class Sightings:
+    """For how long this process has seen each claim abandoned for the present reason, by a clock
+    that does not jump."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock: Clock = clock or LoopClock()
+        self._first: dict[str, tuple[tuple[str, str], float]] = {}
+
+    def seconds(self, host: Object, terms: Terms) -> float:
+        """Return the seconds since the claim of the Host was first seen so."""
+        sight, now = (host["spec"]["claimRef"]["uid"], terms.reason), self._clock.time()
+        known = self._first.get(name_of(host))
+        if known is None or known[0] != sight:
+            known = self._first[name_of(host)] = sight, now
+        return now - known[1]
+
+    def forget(self, name: str) -> None:
+        """Forget a Host whose claim is not abandoned, or not known to be."""
+        self._first.pop(name, None)
+
+
+def wait_of(status: Object, terms: Terms, watched: float) -> float | None:
     """Return the seconds until the claim ends (0: now), or None if it does not end.
 
-    `status` is the present status of the Host."""
+    `status` is the present status of the Host. `watched` says for how many seconds this process has
+    seen the claim abandoned."""
     said = find_condition(status.get("conditions"), ABANDONED)
-    if said is None or isinstance(terms, str):
+    if said is None or terms.grace is None:
         return None
-    return max(0.0, (_due(said, terms) - datetime.now(UTC)).total_seconds())
+    return max(0.0, (_due(said, terms.grace) - datetime.now(UTC)).total_seconds(), min(terms.grace, WATCHED) - watched)
 
 
 async def reclaim(cluster: Cluster, host: Object, provider: Provider) -> bool:

@@ -19,7 +19,7 @@ from apiserver.client.objects import Object, deleting, key_of, name_of, uid_of
 from controllers import kinds
 from controllers.charges import ends, is_over
 from controllers.consumer.controller import consumer_gone
-from controllers.host.abandoned import ABANDONED, Terms, looks_lost, reclaim, terms_of, wait_of, with_abandonment
+from controllers.host.abandoned import ABANDONED, Sightings, Terms, looks_lost, reclaim, terms_of, wait_of, with_abandonment
 from controllers.host.tenancy import with_tenancy
 from controllers.runtime.conditions import find_condition
 from controllers.runtime.controller import Controller, Result
@@ -41,7 +41,7 @@ REFUSALS = (413, 422)
 """The HTTP codes of the server's refusal of a report, which would be refused again."""
 SEPARATOR = "|"
 POLL, RESYNC = 15.0, 600.0
-"""The seconds between two checks: while an abandoned claim is being ended, and while it is kept."""
+"""The seconds between two checks: while an abandoned claim is being ended, and until then."""
 
 
 class HostController:
@@ -56,6 +56,7 @@ class HostController:
         watch event will follow."""
         self._cluster, self._sources, self._unchanged = cluster, sources, unchanged
         self._changed: set[str] = set()
+        self._sightings = Sightings()
         self.controller = Controller("host", self.reconcile, workers=workers, group=lambda key: key.partition(SEPARATOR)[0])
         sources.add_change_handler(self._reported)
         sources.add_health_handler(self._class_changed)
@@ -167,6 +168,7 @@ class HostController:
         overlaps = self._sources.overlaps(class_name)
         if reported is None:
             overlaps.discard(uid)
+            self._sightings.forget(host_name(uid))
             await self._missing(class_name, host)
             return None
         if host is None:
@@ -177,7 +179,7 @@ class HostController:
         overlaps.discard(uid)
         terms = self._terms(host) if await self._abandoned(host) else None
         status = host_status(reported, host, abandoned=terms is not None, consumer_gone=self._consumer_gone(host))
-        status = with_abandonment(status, host, terms)
+        status = with_abandonment(status, host, terms, reported.to_free)
         status = with_tenancy(status, reported, host, self._cluster.namespaces.store.get)
         if not await self._put(host, status) and changed:
             self._unchanged(host)
@@ -185,21 +187,25 @@ class HostController:
             await self._uncharge(host)
         if reported.leftovers and provider is not None and not host["spec"].get("claimRef"):
             await provider.tidy(uid)
-        return await self._end_abandoned(host, status, terms, provider) if terms is not None and provider is not None else None
+        if terms is None or provider is None:
+            self._sightings.forget(name_of(host))
+            return None
+        return await self._end_abandoned(host, status, terms, provider)
 
     def _terms(self, host: Object) -> Terms:
         return terms_of(self._cluster.classes.store.get(host["spec"]["className"]), lost=looks_lost(self._cluster))
 
     async def _end_abandoned(self, host: Object, status: Object, terms: Terms, provider: Provider) -> Result | None:
         """Report a claim whose Workload is gone to the owner, and end it when its class says so."""
-        if find_condition((host.get("status") or {}).get("conditions"), ABANDONED) is None:
+        told = find_condition((host.get("status") or {}).get("conditions"), ABANDONED)
+        if told is None or told["reason"] != terms.reason:
             about = {**host, "apiVersion": kinds.HOSTS.api_version, "kind": "Host"}
             self._cluster.events.event(about, "Warning", ABANDONED, status["message"])
-        wait = wait_of(status, terms)
+        wait = wait_of(status, terms, self._sightings.seconds(host, terms))
         if wait is None:
             return Result(requeue_after=RESYNC)
         if wait > 0:
-            return Result(requeue_after=wait)
+            return Result(requeue_after=min(wait, RESYNC))  # the store may look damaged meanwhile
         return None if await reclaim(self._cluster, host, provider) else Result(requeue_after=POLL)
 
     async def _missing(self, class_name: str, host: Object | None) -> None:
@@ -313,10 +319,7 @@ def host_status(reported: ProviderHost, host: Object, *, abandoned: bool = False
         reason, message = "ConsumerGone", consumer_gone
     if abandoned:
         reason = ABANDONED
-        message = (
-            f"the workload {claim['namespace']}/{claim['name']} is gone without having released the host: to free it, "
-            f"clear spec.claimRef here, then {reported.to_free}"
-        )
+        message = f"the workload {claim['namespace']}/{claim['name']} is gone without having released the host"
         status["available"] = False
     if not status["available"]:
         status |= {"reason": reason or "NotAvailable", "message": message}

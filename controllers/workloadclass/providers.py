@@ -130,7 +130,11 @@ class Sources:
         except BadClass:
             await self.stop(class_name)
             raise
-        await self.stop(class_name)
+        try:
+            await self.stop(class_name)
+        except BaseException:
+            await provider.close()
+            raise
         made = _Running(provider, fingerprint, self._clock.time())
         self._running[class_name] = made
         made.task = asyncio.create_task(self._run(class_name, made), name=f"provider of {class_name}")
@@ -142,10 +146,12 @@ class Sources:
         self._stopped.add(class_name)
         if running is None:
             return
-        if running.task is not None:
-            running.task.cancel()
-            await asyncio.wait({running.task}, timeout=CLOSE_WITHIN)
-        await running.provider.close()
+        try:
+            if running.task is not None:
+                running.task.cancel()
+                await asyncio.wait({running.task}, timeout=CLOSE_WITHIN)
+        finally:  # the controllers may be stopped meanwhile
+            await running.provider.close()
         self._tell(class_name)
 
     async def close(self) -> None:

@@ -8,34 +8,56 @@ from typing import Any
 import pytest
 
 from apiserver.client.indexer import Store
-from controllers.host.abandoned import looks_lost, terms_of, wait_of, with_abandonment
+from controllers.host.abandoned import Sightings, Terms, looks_lost, terms_of, wait_of, with_abandonment
+from tests.unit.controllers.clusters import BMH, HOSTS, World, bmh, controllers, world
+from tests.unit.controllers.clusters import CLASSES as CLASS_PATH
+from tests.unit.controllers.clusters import WORKLOADS as WORKLOAD_PATH
+from tests.unit.controllers.clusters import workload as whole_workload
+from tests.unit.controllers.fakeapi import eventually
+from tests.unit.controllers.fakeclock import FakeClock
 
 STATUS = {"available": False, "reason": "Abandoned", "message": "the workload is gone"}
 LONG_AGO = "2020-01-01T00:00:00Z"
 
 
-def said(when: str) -> dict[str, Any]:
-    return {"type": "Abandoned", "status": "True", "reason": "WorkloadGone", "message": "", "lastTransitionTime": when}
+def said(when: str, reason: str = "WorkloadGone") -> dict[str, Any]:
+    return {"type": "Abandoned", "status": "True", "reason": reason, "message": "", "lastTransitionTime": when}
 
 
-KEPT = "its class keeps such hosts as they are (reclaim.abandoned)"
+def terms(*, grace: int | None = None, keep: bool = False, lost: bool = False) -> Terms:
+    rules: dict[str, Any] = {"abandoned": "Keep"} if keep else {}
+    return terms_of({"spec": {"reclaim": {**rules, **({} if grace is None else {"abandonedGracePeriodSeconds": grace})}}}, lost=lost)
+
+
+KEPT, DAMAGED = terms(keep=True), terms(lost=True)
 
 
 @pytest.mark.parametrize(
-    ("class_", "terms"),
+    ("class_", "grace"),
     [
-        (None, KEPT),
+        (None, None),
         ({"spec": {}}, 86400),
-        ({"spec": {"reclaim": {"abandoned": "Keep"}}}, KEPT),
+        ({"spec": {"reclaim": {"abandoned": "Keep"}}}, None),
         ({"spec": {"reclaim": {"abandonedGracePeriodSeconds": 5}}}, 5),
     ],
 )
-def test_the_class_says_whether_and_when(class_: Any, terms: Any) -> None:
-    assert terms_of(class_, lost=False) == terms
+def test_the_class_says_whether_and_when(class_: Any, grace: int | None) -> None:
+    assert terms_of(class_, lost=False).grace == grace
+    assert terms_of(class_, lost=True) == DAMAGED
+    assert DAMAGED.grace is None
 
 
-def test_a_store_that_has_lost_its_workloads_reclaims_nothing() -> None:
-    assert "restore the store" in str(terms_of({"spec": {}}, lost=True))
+def test_the_advice_about_a_damaged_store_ends_no_other_claim() -> None:
+    """Clearing claims makes a damaged store look sound again, so the classes must keep hosts
+    first."""
+    advice = shown(DAMAGED, {})["message"]
+    assert "restore the store" in advice
+    assert 0 < advice.index("reclaim.abandoned Keep") < advice.index("clear spec.claimRef")
+    assert "clear spec.image" not in advice, "that would wipe what the store may still know"
+
+
+def shown(terms: Terms | None, status: dict[str, Any]) -> dict[str, Any]:
+    return with_abandonment(STATUS, {"status": status}, terms, "clear spec.image")
 
 
 @pytest.mark.parametrize(
@@ -80,25 +102,105 @@ def workload(number: int) -> dict[str, Any]:
 
 
 def test_the_owner_reads_when_it_ends() -> None:
-    status = with_abandonment(STATUS, {"status": {"conditions": [said(LONG_AGO)]}}, 60)
+    status = shown(terms(grace=60), {"conditions": [said(LONG_AGO)]})
     assert "after 2020-01-01T00:01:00Z" in status["message"]
+    assert "clear spec.image" in status["message"]
     assert status["conditions"][0]["message"] == status["message"]
     assert status["conditions"][0]["lastTransitionTime"] == LONG_AGO
-    assert with_abandonment(STATUS, {"status": status}, 60) == status, "nothing is written again and again"
-    assert "keeps such hosts" in with_abandonment(STATUS, {"status": status}, KEPT)["message"]
+    assert shown(terms(grace=60), status) == status, "nothing is written again and again"
+    assert "keeps such hosts" in shown(KEPT, status)["message"]
+
+
+@pytest.mark.parametrize("before", [KEPT, DAMAGED])
+def test_the_grace_period_starts_again_when_the_claim_is_to_end(before: Terms) -> None:
+    status = shown(before, {"conditions": [said(LONG_AGO, before.reason)]})
+    waits = wait_of(shown(terms(), status), terms(), watched=86400)
+    assert waits is not None
+    assert waits > 86000
+
+
+def test_it_is_not_known_in_a_damaged_store_whether_a_claim_is_abandoned() -> None:
+    [condition] = shown(DAMAGED, {})["conditions"]
+    assert (condition["status"], condition["reason"]) == ("Unknown", "StoreDamaged")
+    assert shown(KEPT, {})["conditions"][0]["status"] == "True"
 
 
 def test_it_waits_for_the_grace_period_from_when_it_was_said_first() -> None:
-    fresh = with_abandonment(STATUS, {}, 3600)
-    waits = wait_of(fresh, 3600)
+    waits = wait_of(shown(terms(grace=3600), {}), terms(grace=3600), watched=3600)
     assert waits is not None
     assert 0 < waits <= 3600
-    assert wait_of({"conditions": [said(LONG_AGO)]}, 3600) == 0
-    assert wait_of({"conditions": [said(LONG_AGO)]}, KEPT) is None
+    long_ago = {"conditions": [said(LONG_AGO)]}
+    assert wait_of(long_ago, terms(grace=3600), watched=3600) == 0
+    assert wait_of(long_ago, KEPT, watched=3600) is None
+
+
+def test_a_clock_that_jumps_ends_no_claim() -> None:
+    """One process must have watched the claim for an hour, whatever the wall clock says."""
+    long_ago = {"conditions": [said(LONG_AGO)]}
+    assert wait_of(long_ago, terms(), watched=0) == 3600
+    assert wait_of(long_ago, terms(), watched=3599) == 1
+    assert wait_of(long_ago, terms(), watched=3600) == 0
+    assert wait_of(long_ago, terms(grace=5), watched=3) == 2
+    assert wait_of(long_ago, terms(grace=0), watched=0) == 0
+
+
+def test_a_process_counts_for_how_long_it_has_seen_each_claim_so() -> None:
+    clock = FakeClock()
+    sightings = Sightings(clock)
+    assert sightings.seconds(host(1), terms()) == 0
+    clock.advance(10)
+    assert (sightings.seconds(host(1), terms()), sightings.seconds(host(2), terms())) == (10, 0)
+    assert sightings.seconds(host(1), DAMAGED) == 0, "another reason"
+    clock.advance(10)
+    assert sightings.seconds(host(1), terms()) == 0, "the first one again"
+    clock.advance(10)
+    other = host(1)
+    other["spec"]["claimRef"]["uid"] = "another"
+    assert sightings.seconds(other, terms()) == 0, "another claim"
+    sightings.forget("h2")
+    assert sightings.seconds(host(2), terms()) == 0
 
 
 def test_a_workload_that_is_there_again_takes_the_word_back() -> None:
     other = {**said(LONG_AGO), "type": "Other"}
-    status = with_abandonment({"available": False}, {"status": {"conditions": [said(LONG_AGO), other]}}, None)
-    assert status["conditions"] == [other]
-    assert "conditions" not in with_abandonment({"available": True}, {"status": {}}, None)
+    assert shown(None, {"conditions": [said(LONG_AGO), other]})["conditions"] == [other]
+    assert "conditions" not in shown(None, {})
+
+
+async def test_a_damaged_store_that_looks_sound_again_wipes_nothing_at_once() -> None:
+    names = ["one", "two", "three"]
+    async with world() as here:
+        for name in names:
+            here.hardware.put(BMH, bmh(name))
+        async with controllers(here):
+            for name in names:
+                here.management.put(WORKLOAD_PATH, whole_workload(name))
+            await eventually(lambda: {here.phase(name) for name in names} == {"Running"})
+            for name in names:
+                here.management.remove(WORKLOAD_PATH, name, "team-a")
+            await eventually(lambda: all("restore the store" in host["status"]["message"] for host in here.management.all(HOSTS)))
+        ages(here)
+        async with controllers(here):
+            [freed, *others] = [host["metadata"]["name"] for host in here.management.all(HOSTS)]
+            here.management.edit(HOSTS, freed, {"spec": {"claimRef": None}})
+            await eventually(lambda: here.management.get(HOSTS, freed)["status"]["reason"] == "Orphaned")
+            here.management.edit(CLASS_PATH, "metal", {"spec": {"reclaim": {"abandonedGracePeriodSeconds": 3600}}})
+            await eventually(lambda: all("offered again after" in message(here, name) for name in others))
+            assert all(condition(here, name)["lastTransitionTime"] > "2020-02" for name in others)
+            assert all(host["spec"].get("image") for host in here.hardware.all(BMH)), "nothing was wiped"
+
+
+def ages(here: World) -> None:
+    """Let all Hosts have said for years that their claims are abandoned."""
+    for host in here.management.all(HOSTS):
+        conditions = [{**item, "lastTransitionTime": LONG_AGO} for item in host["status"]["conditions"]]
+        here.management.edit(HOSTS, host["metadata"]["name"], {"status": {"conditions": conditions}})
+
+
+def condition(here: World, name: str) -> dict[str, Any]:
+    [found] = here.management.get(HOSTS, name)["status"]["conditions"]
+    return dict(found)
+
+
+def message(here: World, name: str) -> str:
+    return str(condition(here, name)["message"])
