@@ -70,6 +70,7 @@ TENANT = (
     Rule(METAL3, ("baremetalhosts",), (*READ, "update", "patch", "delete", "deletecollection")),
     Rule(METAL3, ("baremetalhosts/status",), ("get",)),
     Rule(CORE, ("secrets", "configmaps"), (*READ, *WRITE)),
+    Rule(CORE, ("resourcequotas",), READ),
     Rule(CORE, ("events",), (*READ, "create", "update", "patch", "delete")),
     Rule(CORE, ("namespaces",), ("get",)),
 )

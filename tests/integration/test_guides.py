@@ -21,12 +21,13 @@ CLUSTER = ".cluster"
 
 
 def commands(page: str) -> list[str]:
-    """Return what follows the prompt in a page's console blocks. The other lines are output that
-    the reader sees."""
-    return [line[2:] for block in BLOCK.findall(page) for line in block.splitlines() if line.startswith("$ ")]
+    """Return what follows the prompt in a page's console blocks.
+
+    "> " begins the further lines of a command; all other lines are output that the reader sees."""
+    return [line[2:] for block in BLOCK.findall(page) for line in block.splitlines() if line.startswith(("$ ", "> "))]
 
 
-@pytest.mark.parametrize("page", ["capm3.md", "operating.md"])
+@pytest.mark.parametrize("page", ["tenant.md", "capm3.md", "operating.md"])
 def test_the_guide_works_as_it_is_written(page: str, tmp_path: Path) -> None:
     script = commands((ROOT / "docs" / page).read_text())
     assert script[0].startswith(f"hack/cluster up {CLUSTER}")
