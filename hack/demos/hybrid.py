@@ -13,7 +13,7 @@ from typing import Any
 
 from hack.demos.consumers import Machines as Consumers
 from hack.demos.story import Story
-from hack.kubevirt.furnish import NAMESPACE, Machines
+from hack.kubevirt.install import NAMESPACE, Machines
 from tests.clients.identities import WATCHES_HOSTS, service_account
 from tests.integration import running
 from tests.integration.running import ADMIN, OWNER, Running, eventually
@@ -78,7 +78,7 @@ def _servers(story: Story, cluster: Running) -> None:
 
 def _virtual_machines(story: Story, cluster: Running, machines: Machines) -> None:
     story.step("The owner adds a class of virtual machines: a flavor with room for two, in a KubeVirt cluster")
-    machines.furnish([TENANT])
+    machines.install([TENANT])
     eventually(lambda: _kinds(cluster) == ["server", "server", "vm", "vm"])
     eventually(lambda: _class(cluster)["status"]["hosts"]["free"] == 2)
     story.show(cluster, ADMIN, "get", CLASSES)

@@ -1,5 +1,5 @@
 """Run the simulation: follow machines, instances and DataVolumes of a cluster over HTTP, and write
-what `turn` decides."""
+what `next_action` decides."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from apiserver.client.objects import key_of, name_of, namespace_of
 from controllers.providers.machines.kubevirt.names import DATA_VOLUMES, INSTANCES, SECRETS, VIRTUAL_MACHINES
 from controllers.runtime.controller import Controller
 from controllers.runtime.manager import Manager
-from hack.kubevirt.turn import Action, Seen, import_status, turn
+from hack.kubevirt.reconcile import Action, ObservedState, import_status, next_action
 
 if TYPE_CHECKING:
     from apiserver.client.client import Client
@@ -76,7 +76,7 @@ class Simulation:
             if vmi is not None:
                 await self._collect(vmi)
             return
-        action = turn(Seen(vm, vmi, self._volumes_of(vm), self._secret_names(namespace_of(vm))))
+        action = next_action(ObservedState(vm, vmi, self._volumes_of(vm), self._secret_names(namespace_of(vm))))
         if action is not None:
             await self._do(action, vm, vmi)
 

@@ -20,7 +20,7 @@ CRD = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/baremetalhosts.me
 BARE_METAL_HOSTS = f"/apis/metal3.io/v1alpha1/namespaces/{hosts.NAMESPACE}/baremetalhosts"
 
 
-async def furnish(client: Client, kubectl: Path, settings: Settings) -> None:
+async def prepare(client: Client, kubectl: Path, settings: Settings) -> None:
     """Create the namespace, the kind, the roles and the hosts. Hosts that no operator drives get a
     status."""
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": hosts.NAMESPACE}}

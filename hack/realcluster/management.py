@@ -43,7 +43,7 @@ class Server:
         return f"https://127.0.0.1:{self.port}"
 
 
-async def furnish(client: Client, kubectl: Path, base: list[Object], tenants: tuple[str, ...]) -> None:
+async def prepare(client: Client, kubectl: Path, base: list[Object], tenants: tuple[str, ...]) -> None:
     """Apply what must exist before the server starts: namespaces, service accounts, roles and
     tenants."""
     template = await manifests.kustomize(kubectl, manifests.ROOT / "manifests" / "tenant")

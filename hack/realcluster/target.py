@@ -47,7 +47,7 @@ class Target:
         )
         async with cluster.client() as client:
             management.write_tenants(cluster, folder, self._tenants)
-            await management.furnish(client, self._tools / "kubectl", await base, self._tenants)
+            await management.prepare(client, self._tools / "kubectl", await base, self._tenants)
             self._server = await management.start_server(self._program, cluster, client, storage, folder, processes, PREFIX)
             await management.register(client, await base, self._server)
             await controlplane.start_controller_manager(self._tools / "kube-controller-manager", cluster, folder, processes, PREFIX)

@@ -121,7 +121,7 @@ class Up:
         return owner.result(), tenants.result()
 
     async def _hardware(self, cluster: Cluster, client: Client) -> bytes:
-        await hardware.furnish(client, self.tools / "kubectl", self.settings)
+        await hardware.prepare(client, self.tools / "kubectl", self.settings)
         self.say(f"hardware cluster has {self.settings.hosts} hosts")
         if self.settings.bmo == "simulated" and self.settings.server:
             self.bmo.append(await hardware.start_simulated_bmo(self.program, cluster, client, self.settings, self.folder, self.processes))
@@ -135,7 +135,7 @@ class Up:
     async def _management(self, cluster: Cluster, client: Client, base: list[dict[str, Any]], storage: str) -> None:
         self.objects = base
         management.write_tenants(cluster, self.folder, self.settings.tenants)
-        await management.furnish(client, self.tools / "kubectl", base, self.settings.tenants)
+        await management.prepare(client, self.tools / "kubectl", base, self.settings.tenants)
         self.say("management cluster has its roles and tenants")
         if self.settings.bmo_kind:
             await hardware.install_kind(client)

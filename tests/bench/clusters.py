@@ -17,14 +17,14 @@ from tests.bench.work import NAMESPACES, namespace
 if TYPE_CHECKING:
     from tests.integration.running import Running
 
-__all__ = ["OPTIONS", "furnish", "targets"]
+__all__ = ["OPTIONS", "prepare", "targets"]
 
 GROUP = "bench.example.com"
 OPTIONS = ("--controllers", "off", "--bmo", "none", "--hosts", "0", "--tenants", "bench", "--audit", "off")
 """The options of `hack/cluster up`: the API servers alone, without audit logs on either side."""
 
 
-def furnish(running: Running) -> None:
+def prepare(running: Running) -> None:
     """Create the CRD and the namespaces."""
     running.kubectl("management", "apply", "-f", "-", stdin=definition())
     running.kubectl("management", "wait", "--for=condition=Established", f"crd/{WORKLOADS.plural}.{GROUP}", "--timeout=60s")

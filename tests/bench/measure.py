@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from itertools import count
 from typing import TYPE_CHECKING
 
-from tests.bench.clusters import furnish, targets
+from tests.bench.clusters import prepare, targets
 from tests.bench.report import Figure
 from tests.bench.watch import deliveries
 from tests.bench.work import ROWS, fill
@@ -40,7 +40,7 @@ async def measure(
     """Return the rows whose names contain `only`.
 
     `rates`: the events per second that `watchers` watches receive for `seconds`."""
-    furnish(running)
+    prepare(running)
     async with AsyncExitStack() as stack:
         measured = [await stack.enter_async_context(target) for target in targets(running, folder)]
         for target in measured[:2]:

@@ -30,7 +30,7 @@ Object = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Seen:
+class CloudInstance:
     """Describe an instance as its owner sees it. `state` is running or stopped, among others."""
 
     id: str
@@ -48,17 +48,17 @@ class Account:
     def __init__(self, port: int) -> None:
         self._driver: Any = EC2NodeDriver("key", "secret", region=self.region, host="127.0.0.1", port=port, secure=False)
 
-    def instances(self) -> list[Seen]:
+    def instances(self) -> list[CloudInstance]:
         """Return the instances that are not terminated."""
         nodes = [node for node in self._driver.list_nodes() if node.extra["status"] not in {"shutting-down", "terminated"}]
-        return [Seen(node.id, node.extra["status"], node.extra["image_id"], node.extra["tags"]) for node in nodes]
+        return [CloudInstance(node.id, node.extra["status"], node.extra["image_id"], node.extra["tags"]) for node in nodes]
 
     def state(self) -> str:
         """Return the state of the only instance."""
         [seen] = self.instances()
         return seen.state
 
-    def terminate(self, seen: Seen) -> None:
+    def terminate(self, seen: CloudInstance) -> None:
         """Terminate the instance as somebody would in the cloud's console."""
         [node] = [node for node in self._driver.list_nodes() if node.id == seen.id]
         self._driver.destroy_node(node)
@@ -81,10 +81,10 @@ class Project(Account):
             ex_force_service_name="the compute service",
         )
 
-    def instances(self) -> list[Seen]:
+    def instances(self) -> list[CloudInstance]:
         nodes = [node for node in self._driver.list_nodes() if node.extra["task_state"] != "deleting"]
         return [
-            Seen(
+            CloudInstance(
                 node.id,
                 str(node.state),
                 node.extra["imageId"],

@@ -17,7 +17,7 @@ from controllers.providers.machines.kubevirt.manifest import data_volume, instal
 from controllers.providers.machines.kubevirt.parameters import MachineFlavor, Parameters
 from controllers.providers.machines.kubevirt.seed import seed
 from controllers.providers.testing import claim
-from hack.kubevirt.furnish import NAMESPACE, Machines
+from hack.kubevirt.install import NAMESPACE, Machines
 from hack.realcluster.processes import Processes, stop
 from tests.integration.canary import sightings
 from tests.integration.conftest import HOSTS
@@ -37,7 +37,7 @@ Object = dict[str, Any]
 def machines(cluster: Running) -> Iterator[Machines]:
     """Create the class `vms`, which offers two machines; nothing of it is visible afterwards."""
     made = Machines(cluster.root, cluster.tools)
-    made.furnish(["a", "b"])
+    made.install(["a", "b"])
     eventually(lambda: counts(cluster) == (2, 2, 0))
     yield made
     cluster.kubectl(ADMIN, "delete", CLASSES, "vms")

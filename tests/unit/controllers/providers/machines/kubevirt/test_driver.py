@@ -1,4 +1,4 @@
-"""Take steps while KubeVirt takes turns in any order. A machine reaches the last desired
+"""Take steps while KubeVirt acts in any order. A machine reaches the last desired
 state, and no disk is deleted under a running one."""
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from controllers.providers.machines.kubevirt.report import VirtualMachine, is_ru
 from controllers.providers.machines.kubevirt.seed import Seed
 from controllers.providers.machines.steps import DesiredState, Step, consumed_annotations, next_step
 from controllers.providers.testing import claim
-from hack.kubevirt.turn import Action, Seen, import_status, turn
+from hack.kubevirt.reconcile import Action, ObservedState, import_status, next_action
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -104,7 +104,7 @@ class Cluster(MachineCluster):
             for volume in self.vm["spec"]["template"]["spec"].get("volumes") or ()
             if "dataVolume" in volume
         }
-        action = turn(Seen(self.vm, self.vmi, volumes, {"boot"}))
+        action = next_action(ObservedState(self.vm, self.vmi, volumes, {"boot"}))
         if action is not None:
             self._do(action)
         return action is not None

@@ -1,6 +1,6 @@
 """Decide what KubeVirt and its importer do next with one VirtualMachine, one action at a time.
 
-Every action changes an object that is watched, which causes the next turn. Nothing takes time. The
+Every action changes an object that is watched, which causes the next action. Nothing takes time. The
 simulation covers DataVolumes that import, instances that start, stop and get addresses, finalizers,
 and status.printableStatus as virt-controller writes it. The machine itself requests faults:
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from apiserver.client.objects import Object
 
-__all__ = ["Action", "Seen", "import_status", "turn"]
+__all__ = ["Action", "ObservedState", "import_status", "next_action"]
 
 MACHINE_FINALIZER = "kubevirt.io/virtualMachineControllerFinalize"
 INSTANCE_FINALIZER = "foregroundDeleteVirtualMachine"
@@ -31,7 +31,7 @@ MISSING = "no-such"
 
 
 @dataclass(frozen=True)
-class Seen:
+class ObservedState:
     """A machine with its instance, its DataVolumes by name, and the names of the existing
     secrets."""
 
@@ -51,14 +51,14 @@ class Action:
     body: Object
 
 
-def turn(seen: Seen) -> Action | None:
+def next_action(observed: ObservedState) -> Action | None:
     """Return the next action; None if there is nothing to do until something changes."""
-    if (action := _metadata(seen)) is not None:
+    if (action := _metadata(observed)) is not None:
         return action
-    if (action := _instance(seen)) is not None:
+    if (action := _instance(observed)) is not None:
         return action
-    status = _status(seen)
-    current = seen.vm.get("status") or {}
+    status = _status(observed)
+    current = observed.vm.get("status") or {}
     if any(current.get(key) != value for key, value in status.items()):
         return Action("vm", "patch status", {"status": status})
     return None
@@ -76,21 +76,21 @@ def import_status(volume: Object) -> Object | None:
     return {"phase": following, "progress": "100.0%" if following == "Succeeded" else "N/A"} if following else None
 
 
-def _metadata(seen: Seen) -> Action | None:
+def _metadata(observed: ObservedState) -> Action | None:
     """Set or remove the finalizer: a machine stays until its instance is gone."""
-    finalizers = seen.vm["metadata"].get("finalizers") or []
-    if not deleting(seen.vm) and MACHINE_FINALIZER not in finalizers:
+    finalizers = observed.vm["metadata"].get("finalizers") or []
+    if not deleting(observed.vm) and MACHINE_FINALIZER not in finalizers:
         return Action("vm", "patch", {"metadata": {"finalizers": [*finalizers, MACHINE_FINALIZER]}})
-    if deleting(seen.vm) and seen.vmi is None and MACHINE_FINALIZER in finalizers:
+    if deleting(observed.vm) and observed.vmi is None and MACHINE_FINALIZER in finalizers:
         return Action("vm", "patch", {"metadata": {"finalizers": [item for item in finalizers if item != MACHINE_FINALIZER]}})
     return None
 
 
-def _instance(seen: Seen) -> Action | None:
-    vm, vmi = seen.vm, seen.vmi
+def _instance(observed: ObservedState) -> Action | None:
+    vm, vmi = observed.vm, observed.vmi
     on = vm["spec"].get("runStrategy") == "Always" and not deleting(vm)
     if vmi is None:
-        return Action("vmi", "create", _new_instance(vm)) if on and _can_start(seen) else None
+        return Action("vmi", "create", _new_instance(vm)) if on and _can_start(observed) else None
     if deleting(vmi):
         return Action("vmi", "patch", {"metadata": {"finalizers": []}})
     if not on:
@@ -103,10 +103,10 @@ def _instance(seen: Seen) -> Action | None:
     return None
 
 
-def _can_start(seen: Seen) -> bool:
-    names = [volume["dataVolume"]["name"] for volume in _volumes(seen.vm) if "dataVolume" in volume]
-    ready = all((seen.volumes.get(name) or {}).get("status", {}).get("phase") == "Succeeded" for name in names)
-    return ready and not _over_quota(seen.vm) and _needed_secrets(seen.vm) <= set(seen.secrets)
+def _can_start(observed: ObservedState) -> bool:
+    names = [volume["dataVolume"]["name"] for volume in _volumes(observed.vm) if "dataVolume" in volume]
+    ready = all((observed.volumes.get(name) or {}).get("status", {}).get("phase") == "Succeeded" for name in names)
+    return ready and not _over_quota(observed.vm) and _needed_secrets(observed.vm) <= set(observed.secrets)
 
 
 def _needed_secrets(vm: Object) -> set[str]:
@@ -150,28 +150,28 @@ def _addresses(vmi: Object) -> list[Object]:
     ]
 
 
-def _status(seen: Seen) -> Object:
-    phase = ((seen.vmi or {}).get("status") or {}).get("phase")
-    status: Object = {"created": seen.vmi is not None, "ready": phase == "Running", "printableStatus": _printable(seen, phase)}
-    if _over_quota(seen.vm) and seen.vm["spec"].get("runStrategy") == "Always":
+def _status(observed: ObservedState) -> Object:
+    phase = ((observed.vmi or {}).get("status") or {}).get("phase")
+    status: Object = {"created": observed.vmi is not None, "ready": phase == "Running", "printableStatus": _printable(observed, phase)}
+    if _over_quota(observed.vm) and observed.vm["spec"].get("runStrategy") == "Always":
         message = 'Error encountered while creating the instance: pods "virt-launcher" is forbidden: exceeded quota: machines'
         status["conditions"] = [{"type": "Failure", "status": "True", "reason": "FailedCreate", "message": message}]
-    elif (seen.vm.get("status") or {}).get("conditions"):
+    elif (observed.vm.get("status") or {}).get("conditions"):
         status["conditions"] = []
     return status
 
 
-def _printable(seen: Seen, phase: str | None) -> str:
-    on = seen.vm["spec"].get("runStrategy") == "Always"
-    phases = [(volume.get("status") or {}).get("phase") for volume in seen.volumes.values()]
+def _printable(observed: ObservedState, phase: str | None) -> str:
+    on = observed.vm["spec"].get("runStrategy") == "Always"
+    phases = [(volume.get("status") or {}).get("phase") for volume in observed.volumes.values()]
     checks: list[tuple[Any, str]] = [
-        (deleting(seen.vm), "Terminating"),
-        (seen.vmi is not None and (deleting(seen.vmi) or not on), "Stopping"),
+        (deleting(observed.vm), "Terminating"),
+        (observed.vmi is not None and (deleting(observed.vmi) or not on), "Stopping"),
         (phase == "Running", "Running"),
         ("Failed" in phases, "DataVolumeError"),
         (any(phase != "Succeeded" for phase in phases), "Provisioning"),
-        (on and seen.vmi is not None and _nowhere(seen.vm), "ErrorUnschedulable"),
-        (on and seen.vmi is not None and _stuck(seen.vm), "ImagePullBackOff"),
+        (on and observed.vmi is not None and _nowhere(observed.vm), "ErrorUnschedulable"),
+        (on and observed.vmi is not None and _stuck(observed.vm), "ImagePullBackOff"),
         (on, "Starting"),
     ]
     return next((name for applies, name in checks if applies), "Stopped")

@@ -61,7 +61,7 @@ class Machines:
     root: Path
     tools: Path
 
-    def furnish(self, tenants: Iterable[str], flavors: list[Object] | None = None) -> Process:
+    def install(self, tenants: Iterable[str], flavors: list[Object] | None = None) -> Process:
         """Create everything. Return the simulation's process, which `hack/cluster down` ends as
         well."""
         owner, admin = self.root / "hardware.kubeconfig", self.root / "management.kubeconfig"
