@@ -31,9 +31,9 @@ if TYPE_CHECKING:
 
     from apiserver.client.client import Client
     from apiserver.client.objects import Object
+    from controllers.simulator.reconcileinfo import Progress
     from controllers.simulator.secrets import Secrets
     from controllers.simulator.settings import Settings
-    from controllers.simulator.turn import Progress
 
 __all__ = ["HOSTS", "SECRETS", "Simulator"]
 

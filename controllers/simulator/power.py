@@ -6,32 +6,32 @@ import json
 from typing import TYPE_CHECKING
 
 from apiserver.apis.names import REBOOT
-from controllers.simulator.turn import AGAIN, FOREVER
+from controllers.simulator.reconcileinfo import AGAIN, FOREVER
 
 if TYPE_CHECKING:
     from apiserver.apis.metal3 import ErrorType
-    from controllers.simulator.turn import Turn
+    from controllers.simulator.reconcileinfo import ReconcileInfo
 
 __all__ = ["REBOOT", "clear_reboots", "manage", "switch_off"]
 
 ERROR: ErrorType = "power management error"
 
 
-def manage(turn: Turn) -> float:
+def manage(info: ReconcileInfo) -> float:
     """Set the power as `online` and the reboot annotations require."""
-    status = turn.status
-    if not status.powered_on and turn.annotation(REBOOT) is not None:
-        turn.set_annotation(REBOOT, None)
+    status = info.status
+    if not status.powered_on and info.annotation(REBOOT) is not None:
+        info.set_annotation(REBOOT, None)
         return AGAIN
-    asked, hard = _reboot(turn)
-    wanted = turn.spec.online and not asked
+    asked, hard = _reboot(info)
+    wanted = info.spec.online and not asked
     if status.powered_on == wanted:
-        return _steady(turn)
-    if not wanted and turn.spec.disable_power_off:
-        return _reboot_in_place(turn)
+        return _steady(info)
+    if not wanted and info.spec.disable_power_off:
+        return _reboot_in_place(info)
     activity = "powering on" if wanted else "powering off hard" if hard else "powering off"
-    message = f"failed to {activity} node: {_bmc(turn)} did not answer"
-    remaining = turn.work(activity, turn.settings.power, "power", ERROR, message)
+    message = f"failed to {activity} node: {_bmc(info)} did not answer"
+    remaining = info.work(activity, info.settings.power, "power", ERROR, message)
     if remaining is not None:
         return remaining
     status.powered_on = wanted
@@ -39,30 +39,30 @@ def manage(turn: Turn) -> float:
     return AGAIN
 
 
-def switch_off(turn: Turn) -> float | None:
+def switch_off(info: ReconcileInfo) -> float | None:
     """Power off before deletion. Return None when the host is off."""
-    if turn.spec.disable_power_off or not turn.status.powered_on:
+    if info.spec.disable_power_off or not info.status.powered_on:
         return None
-    message = f"failed to power off node before deletion: {_bmc(turn)} did not answer"
-    return turn.work("powering off hard", turn.settings.power, "power", ERROR, message)
+    message = f"failed to power off node before deletion: {_bmc(info)} did not answer"
+    return info.work("powering off hard", info.settings.power, "power", ERROR, message)
 
 
-def clear_reboots(turn: Turn, *, suffixed: bool = False) -> bool:
+def clear_reboots(info: ReconcileInfo, *, suffixed: bool = False) -> bool:
     """Remove the plain reboot annotation and, if `suffixed`, those with a suffix.
 
     Returns whether there was one."""
-    wanted = [key for key in turn.host.metadata.annotations or {} if key == REBOOT or (suffixed and key.startswith(f"{REBOOT}/"))]
+    wanted = [key for key in info.host.metadata.annotations or {} if key == REBOOT or (suffixed and key.startswith(f"{REBOOT}/"))]
     for key in wanted:
-        turn.set_annotation(key, None)
+        info.set_annotation(key, None)
     return bool(wanted)
 
 
-def _reboot(turn: Turn) -> tuple[bool, bool]:
+def _reboot(info: ReconcileInfo) -> tuple[bool, bool]:
     """Return whether a reboot is requested (the host is powered off for it), and whether a hard
     one."""
-    provisioned = turn.state in {"provisioned", "externally provisioned"}
+    provisioned = info.state in {"provisioned", "externally provisioned"}
     arguments = [
-        _arguments(value) for key, value in (turn.host.metadata.annotations or {}).items() if key == REBOOT or key.startswith(f"{REBOOT}/")
+        _arguments(value) for key, value in (info.host.metadata.annotations or {}).items() if key == REBOOT or key.startswith(f"{REBOOT}/")
     ]
     # In states other than the provisioned ones, only a forced reboot happens.
     arguments = [found for found in arguments if provisioned or found.get("force") is True]
@@ -77,22 +77,22 @@ def _arguments(value: str) -> dict[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _steady(turn: Turn) -> float:
-    status = turn.status
+def _steady(info: ReconcileInfo) -> float:
+    status = info.status
     if status.error_type == ERROR:
-        turn.clear_error()
+        info.clear_error()
     if status.error_type is None:
         status.error_count = 0
     return FOREVER
 
 
-def _reboot_in_place(turn: Turn) -> float:
+def _reboot_in_place(info: ReconcileInfo) -> float:
     """Restart the host without powering it off, because of disablePowerOff. It stays on."""
-    if turn.annotation(REBOOT) is not None:
-        turn.set_annotation(REBOOT, None)
+    if info.annotation(REBOOT) is not None:
+        info.set_annotation(REBOOT, None)
         return AGAIN
     return FOREVER
 
 
-def _bmc(turn: Turn) -> str:
-    return turn.spec.bmc.address if turn.spec.bmc else "the BMC"
+def _bmc(info: ReconcileInfo) -> str:
+    return info.spec.bmc.address if info.spec.bmc else "the BMC"

@@ -1,6 +1,6 @@
 """Implement the provisioning states, as BMO's host_state_machine.go does.
 
-A handler returns the seconds to wait before it is called again (turn.AGAIN, turn.FOREVER).
+A handler returns the seconds to wait before it is called again (AGAIN, FOREVER).
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 
 from apiserver.apis.metal3 import ReportedImage
 from controllers.simulator import hardware, power
+from controllers.simulator.reconcileinfo import AGAIN, FOREVER, Progress
 from controllers.simulator.secrets import image_auth_problem, refused_reference, waiting_for
 from controllers.simulator.settling import root_device_hints, settings_differ
-from controllers.simulator.turn import AGAIN, FOREVER, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apiserver.apis.metal3 import Image
-    from controllers.simulator.turn import Turn
+    from controllers.simulator.reconcileinfo import ReconcileInfo
 
 __all__ = ["HANDLERS", "inspection_disabled"]
 
@@ -26,108 +26,108 @@ DELETION_ATTEMPTS = 3
 RETRY_LIMIT = "provisioning failed {count} times, retry limit ({limit}) reached; change image or reset provisioningFailCount to retry"
 
 
-def inspection_disabled(turn: Turn) -> bool:
-    return turn.spec.inspection_mode == "disabled" or turn.annotation(INSPECT) == "disabled"
+def inspection_disabled(info: ReconcileInfo) -> bool:
+    return info.spec.inspection_mode == "disabled" or info.annotation(INSPECT) == "disabled"
 
 
-def none(turn: Turn) -> float:
-    if turn.spec.bmc is not None and (turn.spec.bmc.address or turn.spec.bmc.credentials_name):
-        turn.status.operational_status = "OK"
-        return turn.go("registering")
-    if turn.state != "unmanaged":
-        turn.status.operational_status = "discovered"
-        turn.events.append(("Discovered", "Discovered host with no BMC details"))
-        return turn.go("unmanaged")
+def none(info: ReconcileInfo) -> float:
+    if info.spec.bmc is not None and (info.spec.bmc.address or info.spec.bmc.credentials_name):
+        info.status.operational_status = "OK"
+        return info.go("registering")
+    if info.state != "unmanaged":
+        info.status.operational_status = "discovered"
+        info.events.append(("Discovered", "Discovered host with no BMC details"))
+        return info.go("unmanaged")
     return FOREVER
 
 
-def registering(turn: Turn) -> float:
+def registering(info: ReconcileInfo) -> float:
     # This is reached only after a successful registration.
-    turn.status.error_count = 0
-    if turn.spec.externally_provisioned:
-        return turn.go("externally provisioned")
-    return turn.go("preparing" if inspection_disabled(turn) else "inspecting")
+    info.status.error_count = 0
+    if info.spec.externally_provisioned:
+        return info.go("externally provisioned")
+    return info.go("preparing" if inspection_disabled(info) else "inspecting")
 
 
-def inspecting(turn: Turn) -> float:
-    if not inspection_disabled(turn):
-        if turn.annotation(INSPECT) is not None:
-            turn.set_annotation(INSPECT, None)
+def inspecting(info: ReconcileInfo) -> float:
+    if not inspection_disabled(info):
+        if info.annotation(INSPECT) is not None:
+            info.set_annotation(INSPECT, None)
             return AGAIN
-        message = f"Failed to inspect hardware. Reason: timeout reached while inspecting the node at {_bmc(turn)}"
-        remaining = turn.work("inspecting", turn.settings.inspecting, "inspection", "inspection error", message)
+        message = f"Failed to inspect hardware. Reason: timeout reached while inspecting the node at {_bmc(info)}"
+        remaining = info.work("inspecting", info.settings.inspecting, "inspection", "inspection error", message)
         if remaining is not None:
             return remaining
-        turn.status.hardware = hardware.inspect(turn.host)
-        turn.events.append(("InspectionComplete", "Hardware inspection completed"))
-    turn.status.error_count = 0
-    return turn.go("preparing")
+        info.status.hardware = hardware.inspect(info.host)
+        info.events.append(("InspectionComplete", "Hardware inspection completed"))
+    info.status.error_count = 0
+    return info.go("preparing")
 
 
-def preparing(turn: Turn) -> float:
+def preparing(info: ReconcileInfo) -> float:
     message = "Failed to prepare: node is in clean failed state"
-    remaining = turn.work("preparing", turn.settings.preparing, "preparation", "preparation error", message)
+    remaining = info.work("preparing", info.settings.preparing, "preparation", "preparation error", message)
     if remaining is not None:
         return remaining
-    provisioning = turn.status.provisioning
-    provisioning.root_device_hints = root_device_hints(turn.spec)
-    provisioning.raid = turn.spec.raid
-    provisioning.firmware = turn.spec.firmware
-    turn.status.error_count = 0
-    return turn.go("available")
+    provisioning = info.status.provisioning
+    provisioning.root_device_hints = root_device_hints(info.spec)
+    provisioning.raid = info.spec.raid
+    provisioning.firmware = info.spec.firmware
+    info.status.error_count = 0
+    return info.go("available")
 
 
-def available(turn: Turn) -> float:
-    status, spec = turn.status, turn.spec
+def available(info: ReconcileInfo) -> float:
+    status, spec = info.status, info.spec
     if spec.externally_provisioned:
-        return turn.go("externally provisioned")
-    if turn.annotation(INSPECT) not in {None, "disabled"}:
-        return turn.go("inspecting")
-    if settings_differ(turn.host):
-        return turn.go("preparing")
+        return info.go("externally provisioned")
+    if info.annotation(INSPECT) not in {None, "disabled"}:
+        return info.go("inspecting")
+    if settings_differ(info.host):
+        return info.go("preparing")
     wanted = spec.image is not None and bool(spec.image.url)
     if not wanted:
         status.provisioning_fail_count = 0
         status.last_attempted_image = None
     if not spec.online or not (wanted or spec.custom_deploy):
         if status.error_type == "provisioning error":
-            turn.clear_error()
-        return power.manage(turn)
-    return _provision(turn)
+            info.clear_error()
+        return power.manage(info)
+    return _provision(info)
 
 
-def _provision(turn: Turn) -> float:
-    status, limit = turn.status, turn.settings.provisioning_retries
-    if _shown(turn.spec.image) != status.last_attempted_image:
+def _provision(info: ReconcileInfo) -> float:
+    status, limit = info.status, info.settings.provisioning_retries
+    if _shown(info.spec.image) != status.last_attempted_image:
         status.provisioning_fail_count = 0
     failures = status.provisioning_fail_count or 0
     if failures < limit:
-        turn.clear_error()
-        return turn.go("provisioning")
+        info.clear_error()
+        return info.go("provisioning")
     if status.error_type != "provisioning error":
-        turn.set_error("provisioning error", RETRY_LIMIT.format(count=failures, limit=limit))
+        info.set_error("provisioning error", RETRY_LIMIT.format(count=failures, limit=limit))
     return FOREVER
 
 
-def provisioning(turn: Turn) -> float:
-    status, spec = turn.status, turn.spec
-    if cancelled(turn):
-        return _deprovision(turn)
+def provisioning(info: ReconcileInfo) -> float:
+    status, spec = info.status, info.spec
+    if cancelled(info):
+        return _deprovision(info)
     if status.error_type is not None:
-        if remaining := turn.wait("failed", turn.settings.backoff(status.error_count)):
+        if remaining := info.wait("failed", info.settings.backoff(status.error_count)):
             return remaining
         status.provisioning_fail_count = (status.provisioning_fail_count or 0) + 1
-        return _deprovision(turn)
+        return _deprovision(info)
     status.last_attempted_image = _shown(spec.image)
-    if problem := refused_reference(spec, turn.namespace) or image_auth_problem(spec, turn.secrets):
-        turn.set_error("provisioning error", problem)
+    if problem := refused_reference(spec, info.namespace) or image_auth_problem(spec, info.secrets):
+        info.set_error("provisioning error", problem)
         return AGAIN
-    if missing := waiting_for(spec, turn.secrets):
-        if turn.progress is None:
-            turn.events.append(("ProvisioningWaiting", missing))
-        turn.wait("waiting for first-boot data", 0)
+    if missing := waiting_for(spec, info.secrets):
+        if info.progress is None:
+            info.events.append(("ProvisioningWaiting", missing))
+        info.wait("waiting for first-boot data", 0)
         return FOREVER
-    return _write_image(turn)
+    return _write_image(info)
 
 
 def _shown(image: Image | None) -> ReportedImage | None:
@@ -135,47 +135,47 @@ def _shown(image: Image | None) -> ReportedImage | None:
     return ReportedImage.decode(image.encode()) if image is not None else None
 
 
-def _write_image(turn: Turn) -> float:
-    status, spec = turn.status, turn.spec
+def _write_image(info: ReconcileInfo) -> float:
+    status, spec = info.status, info.spec
     message = "Image provisioning failed: Deploy step deploy.write_image failed on node: Error downloading image"
-    remaining = turn.work("provisioning", turn.settings.provisioning, "provisioning", "provisioning error", message)
+    remaining = info.work("provisioning", info.settings.provisioning, "provisioning", "provisioning error", message)
     if remaining is not None:
         return remaining
-    if power.clear_reboots(turn):
+    if power.clear_reboots(info):
         return AGAIN
     status.provisioning.image = _shown(spec.image)
     status.provisioning.custom_deploy = spec.custom_deploy
     status.error_count = 0
     status.provisioning_fail_count = 0
-    turn.events.append(("ProvisioningComplete", f"Image provisioning completed for {_what(turn)}"))
-    turn.go("provisioned")
-    turn.progress = Progress("booted", turn.now)
+    info.events.append(("ProvisioningComplete", f"Image provisioning completed for {_what(info)}"))
+    info.go("provisioned")
+    info.progress = Progress("booted", info.now)
     return AGAIN
 
 
-def provisioned(turn: Turn) -> float:
-    if cancelled(turn):
-        return _deprovision(turn)
-    if turn.progress is not None and turn.progress.activity == "booted":
+def provisioned(info: ReconcileInfo) -> float:
+    if cancelled(info):
+        return _deprovision(info)
+    if info.progress is not None and info.progress.activity == "booted":
         # The hardware has been running since the image was written. BMO notices this when it first
         # checks.
-        turn.progress = None
-        turn.status.powered_on = True
+        info.progress = None
+        info.status.powered_on = True
         return AGAIN
-    return power.manage(turn)
+    return power.manage(info)
 
 
-def externally_provisioned(turn: Turn) -> float:
-    if turn.spec.externally_provisioned:
-        return power.manage(turn)
-    turn.status.provisioning.image = _shown(turn.spec.image)
-    turn.status.provisioning.custom_deploy = turn.spec.custom_deploy
-    return turn.go("provisioned")
+def externally_provisioned(info: ReconcileInfo) -> float:
+    if info.spec.externally_provisioned:
+        return power.manage(info)
+    info.status.provisioning.image = _shown(info.spec.image)
+    info.status.provisioning.custom_deploy = info.spec.custom_deploy
+    return info.go("provisioned")
 
 
-def cancelled(turn: Turn) -> bool:
+def cancelled(info: ReconcileInfo) -> bool:
     """Return whether what is (or is being) provisioned is no longer wanted."""
-    spec, now = turn.spec, turn.status.provisioning
+    spec, now = info.spec, info.status.provisioning
     wanted_url = spec.image.url if spec.image else ""
     url = now.image.url if now.image else ""
     method = now.custom_deploy.method if now.custom_deploy else ""
@@ -184,56 +184,56 @@ def cancelled(turn: Turn) -> bool:
     return bool(method) or not wanted_url or bool(url and wanted_url != url)
 
 
-def _deprovision(turn: Turn) -> float:
-    turn.clear_error()
-    return turn.go("deprovisioning")
+def _deprovision(info: ReconcileInfo) -> float:
+    info.clear_error()
+    return info.go("deprovisioning")
 
 
-def deprovisioning(turn: Turn) -> float:
-    deleting = turn.host.metadata.deletion_timestamp is not None
-    if deleting and _gives_up(turn):
-        return turn.go("powering off before delete")
-    cleans = turn.spec.automated_cleaning_mode != "disabled"
-    seconds = turn.settings.deprovisioning + (turn.settings.cleaning if cleans else 0)
-    message = f"Cleaning failed: Clean step deploy.erase_devices_metadata failed on node at {_bmc(turn)}"
-    remaining = turn.work("deprovisioning", seconds, "deprovisioning", "provisioning error", message)
+def deprovisioning(info: ReconcileInfo) -> float:
+    deleting = info.host.metadata.deletion_timestamp is not None
+    if deleting and _gives_up(info):
+        return info.go("powering off before delete")
+    cleans = info.spec.automated_cleaning_mode != "disabled"
+    seconds = info.settings.deprovisioning + (info.settings.cleaning if cleans else 0)
+    message = f"Cleaning failed: Clean step deploy.erase_devices_metadata failed on node at {_bmc(info)}"
+    remaining = info.work("deprovisioning", seconds, "deprovisioning", "provisioning error", message)
     if remaining is not None:
         return remaining
-    if power.clear_reboots(turn, suffixed=not turn.settings.keep_suffixed_reboots):
+    if power.clear_reboots(info, suffixed=not info.settings.keep_suffixed_reboots):
         return AGAIN
-    provisioning = turn.status.provisioning
+    provisioning = info.status.provisioning
     provisioning.image = provisioning.custom_deploy = provisioning.firmware = None
-    provisioning.root_device_hints = root_device_hints(turn.spec)
-    turn.status.powered_on = False
-    turn.status.error_count = 0
-    turn.events.append(("DeprovisioningComplete", "Image deprovisioning completed"))
-    return turn.go("powering off before delete" if deleting else "available")
+    provisioning.root_device_hints = root_device_hints(info.spec)
+    info.status.powered_on = False
+    info.status.error_count = 0
+    info.events.append(("DeprovisioningComplete", "Image deprovisioning completed"))
+    return info.go("powering off before delete" if deleting else "available")
 
 
-def powering_off_before_delete(turn: Turn) -> float:
-    if not _gives_up(turn):
-        remaining = power.switch_off(turn)
+def powering_off_before_delete(info: ReconcileInfo) -> float:
+    if not _gives_up(info):
+        remaining = power.switch_off(info)
         if remaining is not None:
             return remaining
-        turn.status.error_count = 0
-        turn.status.powered_on = False
-    return turn.go("deleting")
+        info.status.error_count = 0
+        info.status.powered_on = False
+    return info.go("deleting")
 
 
-def _gives_up(turn: Turn) -> bool:
+def _gives_up(info: ReconcileInfo) -> bool:
     """Return whether a host that is being deleted continues despite repeated failures."""
-    return turn.status.error_type is not None and turn.status.error_count > DELETION_ATTEMPTS
+    return info.status.error_type is not None and info.status.error_count > DELETION_ATTEMPTS
 
 
-def _what(turn: Turn) -> str:
-    return turn.spec.image.url if turn.spec.image else turn.spec.custom_deploy.method if turn.spec.custom_deploy else "nothing"
+def _what(info: ReconcileInfo) -> str:
+    return info.spec.image.url if info.spec.image else info.spec.custom_deploy.method if info.spec.custom_deploy else "nothing"
 
 
-def _bmc(turn: Turn) -> str:
-    return turn.spec.bmc.address if turn.spec.bmc else "the BMC"
+def _bmc(info: ReconcileInfo) -> str:
+    return info.spec.bmc.address if info.spec.bmc else "the BMC"
 
 
-HANDLERS: dict[str, Callable[[Turn], float]] = {
+HANDLERS: dict[str, Callable[[ReconcileInfo], float]] = {
     "": none,
     "unmanaged": none,
     "registering": registering,

@@ -12,7 +12,7 @@ from controllers.simulator.secrets import KnownSecret
 from controllers.simulator.settings import Settings
 
 if TYPE_CHECKING:
-    from controllers.simulator.turn import Progress
+    from controllers.simulator.reconcileinfo import Progress
 
 T = TypeVar("T")
 IMAGE = {"url": "http://images.example/os.qcow2", "checksum": "abc", "checksumType": "sha256"}

@@ -1,7 +1,9 @@
-"""Represent one turn of the state machine for one host: what it may read, and how it may change it.
+"""Hold what one reconciliation of a host may read, and how it may change the host. BMO calls it
+reconcileInfo.
 
-A turn changes either metadata and spec, or the status, never both (`Turn.metadata_changed` ends
-it). BMO does the same: each is a separate write, and the simulation may be killed between any two.
+A reconciliation changes either metadata and spec, or the status, never both
+(`ReconcileInfo.metadata_changed` ends it). BMO does the same: each is a separate write, and the
+simulation may be killed between any two.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from controllers.simulator.secrets import Secrets
     from controllers.simulator.settings import Settings
 
-__all__ = ["AGAIN", "FOREVER", "Progress", "Turn"]
+__all__ = ["AGAIN", "FOREVER", "Progress", "ReconcileInfo"]
 
 AGAIN = 0.0
 """Continue at once, because there is more to do."""
@@ -42,9 +44,9 @@ class Progress:
 
 
 @dataclass
-class Turn:
-    """The state of one turn. `host` is the turn's own copy, always with a status. `events` are
-    (reason, message)."""
+class ReconcileInfo:
+    """The state of one reconciliation. `host` is its own copy, always with a status. `events`
+    are (reason, message)."""
 
     host: BareMetalHost
     secrets: Secrets
