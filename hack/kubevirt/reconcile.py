@@ -1,8 +1,9 @@
 """Decide what KubeVirt and its importer do next with one VirtualMachine, one action at a time.
 
-Every action changes an object that is watched, which causes the next action. Nothing takes time. The
-simulation covers DataVolumes that import, instances that start, stop and get addresses, finalizers,
-and status.printableStatus as virt-controller writes it. The machine itself requests faults:
+Every action changes an object that is watched, which causes the next action. Nothing takes time.
+The simulation covers DataVolumes that import, instances that start, stop and get addresses,
+finalizers, and status.printableStatus as virt-controller writes it. The machine itself requests
+faults:
 
 - An image URL with `no-such` in it cannot be downloaded.
 - With the node selector `room: none`, the instance cannot be scheduled.

@@ -1,5 +1,5 @@
-"""Define conformance cases: requests as data, and differences between the two sides that a written
-reason allows.
+"""Define conformance cases: requests as data, and differences between the two servers that a
+written reason allows.
 
 Texts in paths and bodies may contain `{ns}`, the case's own namespace. Paths may contain
 `{seconds}`, the duration of watches. `${step:path}` is a value of an earlier answer's body by the
@@ -58,7 +58,7 @@ class Step:
     `name`: the name in differences and later steps; the step's number if empty. `watch`: open a
     stream under this name; a step with `collect` of that name compares its events, read to the
     stream's end. `quiet`: only the status code is compared, for preparing steps. `part`: extracts
-    what is compared from the body of an answer without error; the rest exists on one side only."""
+    what is compared from the body of an answer without error; the rest exists on one server only."""
 
     method: str
     path: str
@@ -73,7 +73,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """The steps to perform on both sides, one after the other.
+    """The steps to perform on both servers, one after the other.
 
     `name` is unique within its module. `allowed`: pattern (fnmatch) of a difference's path → the
     reason for it. A pattern that matches no difference fails the case, so no pattern outlives its

@@ -1,4 +1,4 @@
-"""Compare two sides' normalised outcomes of a case, and apply the case's allowed differences."""
+"""Compare two servers' normalised outcomes of a case, and apply the case's allowed differences."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Difference", "Verdict", "differences", "judge"]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A place where the two sides differ. None: nothing is there."""
+    """A place where the two servers differ. None: nothing is there."""
 
     path: str
     oracle: Any
@@ -64,12 +64,12 @@ def differences(oracle: Any, ours: Any, path: str = "") -> Iterator[Difference]:
     """Yield the differences between two JSON-shaped values, from the root down."""
     if isinstance(oracle, dict) and isinstance(ours, dict):
         if _answered_otherwise(oracle, ours):
-            oracle, ours = ({key: side.get(key, _ABSENT) for key in ("status", "content-type")} for side in (oracle, ours))
+            oracle, ours = ({key: server.get(key, _ABSENT) for key in ("status", "content-type")} for server in (oracle, ours))
         for key in dict.fromkeys([*oracle, *ours]):
             yield from differences(oracle.get(key, _ABSENT), ours.get(key, _ABSENT), f"{path}.{key}" if path else key)
     elif isinstance(oracle, list) and isinstance(ours, list):
         for index in range(max(len(oracle), len(ours))):
-            one, other = (side[index] if index < len(side) else _ABSENT for side in (oracle, ours))
+            one, other = (server[index] if index < len(server) else _ABSENT for server in (oracle, ours))
             yield from differences(one, other, f"{path}[{index}]")
     # but 1 and 1.0 are the same number
     elif isinstance(oracle, bool) is not isinstance(ours, bool) or oracle != ours:

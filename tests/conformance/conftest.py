@@ -17,14 +17,14 @@ from tests.conformance.cases import all_cases
 from tests.conformance.compare import judge
 from tests.conformance.report import render
 from tests.conformance.run import WATCH_SECONDS, TooSlow, outcome
-from tests.conformance.servers import kube_apiserver, prepare, sides
+from tests.conformance.servers import kube_apiserver, prepare, servers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from hack.realcluster.controlplane import Cluster
+    from tests.conformance.client import ApiServer
     from tests.conformance.compare import Verdict
-    from tests.conformance.sides import Side
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -51,22 +51,22 @@ def verdicts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     folder = tmp_path_factory.mktemp("conformance")
     with kube_apiserver(tools, folder / "cluster") as cluster:
         asyncio.run(_prepare(cluster, list(_namespaces(wanted))))
-        with sides(cluster, folder) as (oracle, ours):
+        with servers(cluster, folder) as (oracle, ours):
             found = judge_all(wanted, oracle, ours)
     REPORT.parent.mkdir(parents=True, exist_ok=True)
     REPORT.write_text(render(list(found.values())))
     return found
 
 
-def judge_all(names: Sequence[str], oracle: Side, ours: Side) -> dict[str, Verdict]:
-    """Perform the cases on both sides."""
+def judge_all(names: Sequence[str], oracle: ApiServer, ours: ApiServer) -> dict[str, Verdict]:
+    """Perform the cases on both servers."""
     cases = all_cases()
 
     def one(item: tuple[int, str]) -> Verdict:
         number, name = item
         for attempt in ATTEMPTS:
             try:
-                found = [outcome(cases[name], _namespace(number, attempt), side, WATCH_SECONDS[attempt]) for side in (oracle, ours)]
+                found = [outcome(cases[name], _namespace(number, attempt), server, WATCH_SECONDS[attempt]) for server in (oracle, ours)]
             except TooSlow:
                 continue
             return judge(name, cases[name], *found)

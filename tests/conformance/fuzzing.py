@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING
 
 from apiserver.registry.catalog import management_catalog
 from hack.realcluster import pki
+from tests.conformance.client import ApiServer
 from tests.conformance.normal import decoded
 from tests.conformance.servers import our_server
-from tests.conformance.sides import Side
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.conformance.sides import Answer
+    from tests.conformance.client import Answer
 
 __all__ = ["expect_no_failure", "serving"]
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[tuple[Side, Path, pki.WrittenPair]]:
+def serving(folder: Path) -> Iterator[tuple[ApiServer, Path, pki.WrittenPair]]:
     """Yield (the server for its owner, the file of its authority, the owner's certificate)."""
     authority = pki.Authority("fuzz")
     bundle = folder / "ca.crt"
@@ -31,7 +31,7 @@ def serving(folder: Path) -> Iterator[tuple[Side, Path, pki.WrittenPair]]:
     context = ssl.create_default_context(cafile=str(bundle))
     context.load_cert_chain(pair.certificate, pair.key)
     with our_server(authority, folder, lambda cache: management_catalog(cache).registries) as port:
-        yield Side("ours", port, context), bundle, pair
+        yield ApiServer("ours", port, context), bundle, pair
 
 
 def expect_no_failure(answer: Answer) -> None:

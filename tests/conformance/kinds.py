@@ -1,4 +1,4 @@
-"""Define the kinds that both sides serve: a Gadget with every feature of a schema, and our own
+"""Define the kinds that both servers serve: a Gadget with every feature of a schema, and our own
 kinds without their special rules.
 
 `definition` generates the kube-apiserver's CustomResourceDefinition from the same Resource that our

@@ -18,7 +18,7 @@ import yaml
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.conformance.sides import Answer
+    from tests.conformance.client import Answer
 
 __all__ = ["Normal", "decoded"]
 
@@ -30,7 +30,7 @@ TIMES = ("creationTimestamp", "deletionTimestamp", "time")
 
 
 class Normal:
-    """Normalises the answers of one side to one case, in order."""
+    """Normalises the answers of one server to one case, in order."""
 
     def __init__(self) -> None:
         self._names: dict[str, dict[str, str]] = {}
@@ -100,7 +100,7 @@ def _ordered(key: str, items: list[Any]) -> list[Any]:
         return sorted(items, key=lambda cause: (cause.get("field", ""), cause["reason"], cause["message"]))
     if key == "resources":
         return sorted(items, key=lambda resource: str(resource.get("name")))
-    # ordered by time first, and on one side only the time may pass into the next second
+    # ordered by time first, and on one server only the time may pass into the next second
     if key == "managedFields":
         return sorted(items, key=lambda entry: (entry["manager"], entry["operation"], entry.get("subresource", "")))
     return sorted(items) if key == "verbs" else items

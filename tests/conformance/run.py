@@ -1,4 +1,4 @@
-"""Perform the steps of a case on one side."""
+"""Perform the steps of a case on one server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.conformance.normal import Normal, decoded
 
 if TYPE_CHECKING:
     from tests.conformance.case import Case, Step
-    from tests.conformance.sides import Side, Stream
+    from tests.conformance.client import ApiServer, Stream
 
 __all__ = ["WATCH_SECONDS", "TooSlow", "outcome"]
 
@@ -27,11 +27,11 @@ class TooSlow(Exception):
     """A watch may have ended before all expected changes."""
 
 
-def outcome(case: Case, namespace: str, side: Side, seconds: int) -> dict[str, Any]:
+def outcome(case: Case, namespace: str, server: ApiServer, seconds: int) -> dict[str, Any]:
     """Return the normalised answers by step, with watches of this many seconds.
 
     Raises TooSlow if the other steps took half of that."""
-    run = _Run(namespace, side, seconds)
+    run = _Run(namespace, server, seconds)
     try:
         return {f"{number}-{step.name}" if step.name else str(number): run.step(step) for number, step in enumerate(case.steps, 1)}
     finally:
@@ -40,10 +40,10 @@ def outcome(case: Case, namespace: str, side: Side, seconds: int) -> dict[str, A
 
 
 class _Run:
-    """One side's state between steps."""
+    """One server's state between steps."""
 
-    def __init__(self, namespace: str, side: Side, seconds: int) -> None:
-        self.namespace, self.side, self.seconds = namespace, side, seconds
+    def __init__(self, namespace: str, server: ApiServer, seconds: int) -> None:
+        self.namespace, self.server, self.seconds = namespace, server, seconds
         self.normal = Normal()
         self.answers: dict[str, Any] = {}
         self.streams: dict[str, Stream] = {}
@@ -64,7 +64,7 @@ class _Run:
         elif isinstance(body, str):
             body = self.filled(body)
         try:
-            stream = self.side.open(step.method, path, body, step.headers)
+            stream = self.server.open(step.method, path, body, step.headers)
         except http.client.RemoteDisconnected:
             return {"status": "connection closed without an answer"}
         if step.watch and stream.response.status == 200:

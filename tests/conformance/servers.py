@@ -1,5 +1,5 @@
-"""Start both sides: a kube-apiserver with etcd and the kinds' definitions, and our API server over
-SQLite in a thread of this process.
+"""Start both servers: a kube-apiserver with etcd and the kinds' definitions, and our API server
+over SQLite in a thread of this process.
 
 Both serve TLS under the same authority and know the same client certificate and namespaces. Ours
 has no controllers and, like the other, no special rules for any kind.
@@ -33,8 +33,8 @@ from hack.realcluster.settings import Folder, Settings
 from storage.base import Put
 from storage.cache import WatchCache
 from storage.sqlite import SQLiteStore
+from tests.conformance.client import ApiServer
 from tests.conformance.kinds import KINDS, definition
-from tests.conformance.sides import Side
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -43,12 +43,12 @@ if TYPE_CHECKING:
     from hack.realcluster.client import Client
     from hack.realcluster.controlplane import Cluster, Etcds
 
-__all__ = ["LEAVING", "MISSING", "kube_apiserver", "our_server", "prepare", "registries", "sides"]
+__all__ = ["LEAVING", "MISSING", "kube_apiserver", "our_server", "prepare", "registries", "servers"]
 
 LEAVING = "leaving"
-"""A namespace that is terminating, on both sides."""
+"""A namespace that is terminating, on both servers."""
 MISSING = "missing"
-"""A namespace that exists on neither side."""
+"""A namespace that exists on neither server."""
 START_SECONDS = 60
 
 
@@ -111,12 +111,12 @@ def _namespace(name: str) -> dict[str, Any]:
 
 
 @contextmanager
-def sides(cluster: Cluster, folder: Path) -> Iterator[tuple[Side, Side]]:
+def servers(cluster: Cluster, folder: Path) -> Iterator[tuple[ApiServer, ApiServer]]:
     """Yield (kube-apiserver, ours), for clients that are the cluster's administrator."""
     context = ssl.create_default_context(cadata=cluster.authority.certificate.decode("ascii"))
     context.load_cert_chain(cluster.admin.certificate, cluster.admin.key)
     with our_server(cluster.authority, folder) as port:
-        yield Side("kube-apiserver", urlsplit(cluster.server).port or 443, context), Side("ours", port, context)
+        yield ApiServer("kube-apiserver", urlsplit(cluster.server).port or 443, context), ApiServer("ours", port, context)
 
 
 @contextmanager
@@ -162,7 +162,7 @@ async def _started(authority: pki.Authority, folder: Path, kinds: Callable[[Watc
 
 
 async def _age(folder: Path) -> None:
-    """Give the storage a compacted past, as on the other side: its first resourceVersions are too
+    """Give the storage a compacted past, as on the other server: its first resourceVersions are too
     old."""
     store = SQLiteStore(folder / "db", synchronous="off")
     await store.start()

@@ -15,7 +15,7 @@ from tests.conformance.fuzzing import expect_no_failure, serving
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.conformance.sides import Side
+    from tests.conformance.client import ApiServer
 
 COLLECTION = "/apis/workload.metal3.io/v1alpha1/namespaces/team/workloads"
 PLACES = (
@@ -96,7 +96,7 @@ BODIES = mutated() | st.lists(OPERATION, max_size=4) | VALUES.filter(lambda valu
 
 
 @pytest.fixture(scope="module")
-def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     with serving(tmp_path_factory.mktemp("fuzz")) as (found, _, _):
         found.send("POST", COLLECTION, WORKLOAD | {"metadata": {"name": "one"}}, {})
         yield found
@@ -110,6 +110,6 @@ def side(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Side]:
     query=st.dictionaries(st.sampled_from(QUERIES), st.text("abc=,!()/ 0123ü", max_size=8), max_size=2),
     body=BODIES,
 )
-def test_no_body_makes_the_server_fail(side: Side, method: str, place: str, media: str, query: dict[str, str], body: Any) -> None:
+def test_no_body_makes_the_server_fail(server: ApiServer, method: str, place: str, media: str, query: dict[str, str], body: Any) -> None:
     asked = "&".join(f"{name}={value}" for name, value in query.items())
-    expect_no_failure(side.send(method, f"{place}?{asked}", body, {"Content-Type": media}))
+    expect_no_failure(server.send(method, f"{place}?{asked}", body, {"Content-Type": media}))

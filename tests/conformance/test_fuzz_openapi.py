@@ -13,25 +13,25 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis.core.result import Ok
 
+from tests.conformance.client import Answer
 from tests.conformance.fuzzing import expect_no_failure, serving
-from tests.conformance.sides import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from hack.realcluster.pki import WrittenPair
-    from tests.conformance.sides import Side
+    from tests.conformance.client import ApiServer
 
 DOCUMENTS = ("apis/workload.metal3.io/v1alpha1", "apis/metal3.io/v1alpha1")
 PLACE = {"namespace": "team", "name": "one"}
 
 
 @dataclass(frozen=True)
-class Server:
+class Target:
     """Say where requests of Schemathesis are sent, and how."""
 
-    side: Side
+    server: ApiServer
     authority: Path
     pair: WrittenPair
 
@@ -40,20 +40,20 @@ class Server:
         certificate = str(self.pair.certificate), str(self.pair.key)
         # The authority is passed with each request: requests would otherwise prefer one that the
         # environment names.
-        response = case.call(base_url=f"https://127.0.0.1:{self.side.port}", verify=str(self.authority), cert=certificate, timeout=30)
+        response = case.call(base_url=f"https://127.0.0.1:{self.server.port}", verify=str(self.authority), cert=certificate, timeout=30)
         return Answer(response.status_code, {"content-type": [response.headers.get("content-type", [""])[0]]}, response.content)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(tmp_path_factory.mktemp("openapi")) as (side, authority, pair):
-        yield Server(side, authority, pair)
+def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    with serving(tmp_path_factory.mktemp("openapi")) as (server, authority, pair):
+        yield Target(server, authority, pair)
 
 
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("path", DOCUMENTS)
-def test_no_request_of_the_document_makes_the_server_fail(server: Server, path: str) -> None:
-    answer = server.side.send("GET", f"/openapi/v3/{path}", None, {})
+def test_no_request_of_the_document_makes_the_server_fail(target: Target, path: str) -> None:
+    answer = target.server.send("GET", f"/openapi/v3/{path}", None, {})
     schema = schemathesis.openapi.from_dict(json.loads(answer.body))
     operations = [found.ok() for found in schema.get_all_operations() if isinstance(found, Ok)]
     assert operations, "the document has no operations"
@@ -62,7 +62,7 @@ def test_no_request_of_the_document_makes_the_server_fail(server: Server, path: 
     @given(st.one_of([operation.as_strategy() for operation in operations]))
     def ask(case: Any) -> None:
         _aim(case)
-        expect_no_failure(server.send(case))
+        expect_no_failure(target.send(case))
 
     ask()
 

@@ -10,7 +10,7 @@ import orjson
 from tests.crashes import objects
 
 if TYPE_CHECKING:
-    from tests.crashes.stack import Side, Stack
+    from tests.crashes.stack import ApiServer, Stack
 
 __all__ = ["assert_sound", "condition", "leaks", "phase", "stray_secrets", "view"]
 
@@ -50,21 +50,24 @@ def stray_secrets(stack: Stack) -> list[str]:
 
     A Workload has a host by its claim or at the real host."""
     claims = {
-        host["spec"]["claimRef"]["uid"] for side in stack.managements.values() for host in side.all("Host") if host["spec"].get("claimRef")
+        host["spec"]["claimRef"]["uid"]
+        for server in stack.managements.values()
+        for host in server.all("Host")
+        if host["spec"].get("claimRef")
     } | {(bmh["metadata"].get("labels") or {}).get(UID) for bmh in stack.hardware.all("BareMetalHost") if bmh["spec"].get("consumerRef")}
     labelled = ((item["metadata"]["name"], (item["metadata"].get("labels") or {}).get(UID)) for item in stack.hardware.all("Secret"))
     return [name for name, uid in labelled if uid is not None and uid not in claims]
 
 
-def leaks(side: Side) -> list[str]:
+def leaks(server: ApiServer) -> list[str]:
     """Return the objects that a tenant can read and that contain something of the owner's."""
     found = []
     for kind in SEEN_BY_TENANTS:
-        for obj in side.all(kind):
+        for obj in server.all(kind):
             where = obj["metadata"]["namespace"]
             if where in TENANTS and objects.CANARY in orjson.dumps(obj).decode():
                 found.append(f"{kind} {where}/{obj['metadata']['name']}")
-    reduced = side.registries["WorkloadClass"].reduced
+    reduced = server.registries["WorkloadClass"].reduced
     assert reduced is not None
     found += [f"WorkloadClass {entry.name}" for entry in reduced.collection.range() if objects.CANARY in entry.json.decode()]
     return found
@@ -76,10 +79,10 @@ def assert_sound(stack: Stack) -> None:
     Every waiting object must state what it waits for."""
     assert stack.guard.broken == []
     assert stray_secrets(stack) == []
-    for side in stack.managements.values():
-        assert leaks(side) == []
-        _assert_views_follow(side)
-        for workload in side.all("Workload"):
+    for server in stack.managements.values():
+        assert leaks(server) == []
+        _assert_views_follow(server)
+        for workload in server.all("Workload"):
             _assert_told(workload)
     _assert_records_agree(stack)
 
@@ -89,12 +92,12 @@ def _assert_told(workload: Object) -> None:
     assert ready["status"] == "True" or len(ready["message"]) > 10, f"{workload['metadata']['name']} is not told what it waits for: {ready}"
 
 
-def _assert_views_follow(side: Side) -> None:
+def _assert_views_follow(server: ApiServer) -> None:
     """Assert that only the claimant sees a claimed host, and that a free host is visible where it
     is offered."""
-    for host in side.all("Host"):
+    for host in server.all("Host"):
         name = host["metadata"]["name"]
-        seen = sorted(item["metadata"]["namespace"] for item in side.all("BareMetalHost") if item["status"]["provisioning"]["ID"] == name)
+        seen = sorted(item["metadata"]["namespace"] for item in server.all("BareMetalHost") if item["status"]["provisioning"]["ID"] == name)
         claim = host["spec"].get("claimRef")
         wanted = [claim["namespace"]] if claim else sorted(host["spec"].get("offers") or [])
         assert seen == wanted, f"{host['spec']['source']['name']} is seen in {seen}, not in {wanted}"
@@ -110,15 +113,15 @@ def _assert_records_agree(stack: Stack) -> None:
         if uid is not None and (bmh["spec"].get("consumerRef") or {}).get("kind") == "Workload":
             assert uid not in consumers, f"{uid} has {consumers.get(uid)} and {bmh['metadata']['name']}"
             consumers[uid] = bmh["metadata"]["name"]
-    for side in stack.managements.values():
-        for host in side.all("Host"):
+    for server in stack.managements.values():
+        for host in server.all("Host"):
             claim = host["spec"].get("claimRef")
             if claim and consumers.get(claim["uid"]) != host["spec"]["source"]["name"]:
-                _assert_explained(side, host, claim)
+                _assert_explained(server, host, claim)
 
 
-def _assert_explained(side: Side, host: Object, claim: Object) -> None:
-    workload = side.find("Workload", claim["name"], claim["namespace"])
+def _assert_explained(server: ApiServer, host: Object, claim: Object) -> None:
+    workload = server.find("Workload", claim["name"], claim["namespace"])
     reason = (host.get("status") or {}).get("reason")
     if workload is None or workload["metadata"]["uid"] != claim["uid"]:
         assert reason == "Abandoned", f"{host['spec']['source']['name']}: claimed by nobody, and it says {reason}"

@@ -19,7 +19,7 @@ from tests.crashes.virtual import eventually
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
 
-    from tests.crashes.stack import Side, Stack
+    from tests.crashes.stack import ApiServer, Stack
 
 __all__ = ["FLOWS", "Flow"]
 
@@ -131,8 +131,8 @@ async def running_web(stack: Stack) -> None:
     await stack.until(lambda: phase(stack, "web") == "Running")
 
 
-async def change_view(side: Side, name: str, patch: Object, where: str = "tenant-a") -> None:
-    await patiently(lambda: side.patch("BareMetalHost", name, patch, where, who=where))
+async def change_view(server: ApiServer, name: str, patch: Object, where: str = "tenant-a") -> None:
+    await patiently(lambda: server.patch("BareMetalHost", name, patch, where, who=where))
 
 
 async def claim_view(stack: Stack) -> None:

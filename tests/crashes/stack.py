@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.resource import Resource as Served
     from storage.base import Event
 
-__all__ = ["BMH", "HOSTS", "NAMESPACES", "SECRETS", "WORKLOADS", "Side", "Snapshot", "Stack", "running"]
+__all__ = ["BMH", "HOSTS", "NAMESPACES", "SECRETS", "WORKLOADS", "ApiServer", "Snapshot", "Stack", "running"]
 
 Object = dict[str, Any]
 
@@ -85,15 +85,15 @@ class Quotas:
 
     COUNTED = "count/workloads.workload.metal3.io"
 
-    def __init__(self, side: Side) -> None:
-        self._side, self.hard = side, dict[str, int]()
+    def __init__(self, server: ApiServer) -> None:
+        self._server, self.hard = server, dict[str, int]()
         self.plugin = ResourceQuota(self, self._names, self._beside)
 
     async def get(self, namespace: str, *, live: bool = False) -> list[Object]:
         """See the protocol."""
         if namespace not in self.hard:
             return []
-        used = len(self._names(self._side.registries["Workload"].resource, namespace))
+        used = len(self._names(self._server.registries["Workload"].resource, namespace))
         status = {"hard": {self.COUNTED: str(self.hard[namespace])}, "used": {self.COUNTED: str(used)}}
         return [{"metadata": {"name": "q", "namespace": namespace, "resourceVersion": "1"}, "spec": {}, "status": status}]
 
@@ -101,14 +101,14 @@ class Quotas:
         """Do nothing, because usage is always counted again."""
 
     def _names(self, resource: Served, namespace: str) -> list[str]:
-        return [entry.name for entry in self._side.registries[resource.kind].collection.range(resource.key(namespace, ""))]
+        return [entry.name for entry in self._server.registries[resource.kind].collection.range(resource.key(namespace, ""))]
 
     def _beside(self, attributes: Attributes) -> int:
-        registry = self._side.registries.get("Workload")
+        registry = self._server.registries.get("Workload")
         return Holding(registry.claims).beside(attributes) if isinstance(registry, WorkloadRegistry) else 0
 
 
-class Side:
+class ApiServer:
     """One API server. `data` outlives it."""
 
     def __init__(self, name: str, network: Network, data: Data, committed: Callable[[list[Event]], None]) -> None:
@@ -210,12 +210,12 @@ class Stack:
     def __init__(self, network: Network, snapshot: Snapshot, managements: Sequence[str]) -> None:
         self.network, self.guard = network, Guard()
         self._data = {name: snapshot.copy(name) for name in ("hardware", *managements)}
-        self.hardware = Side("hardware", network, self._data["hardware"], self.guard.hardware)
-        self.managements = {name: Side(name, network, self._data[name], partial(self.guard.management, name)) for name in managements}
+        self.hardware = ApiServer("hardware", network, self._data["hardware"], self.guard.hardware)
+        self.managements = {name: ApiServer(name, network, self._data[name], partial(self.guard.management, name)) for name in managements}
         self.processes: list[Process] = []
 
     @property
-    def management(self) -> Side:
+    def management(self) -> ApiServer:
         """The first, or only, management cluster."""
         return next(iter(self.managements.values()))
 
@@ -235,14 +235,14 @@ class Stack:
 
     def control(self, name: str = "") -> Process:
         """Start the controllers of a management cluster."""
-        side = self.managements[name] if name else self.management
+        server = self.managements[name] if name else self.management
 
         async def main() -> None:
-            async with Client(objects.kubeconfig(side.url, "controllers")) as client:
+            async with Client(objects.kubeconfig(server.url, "controllers")) as client:
                 manager, _, _ = compose(client)
                 await manager.run()
 
-        return self._start(f"controllers of {side.name}", main)
+        return self._start(f"controllers of {server.name}", main)
 
     def _start(self, name: str, main: Callable[[], Any]) -> Process:
         process = Process(name)
@@ -254,18 +254,18 @@ class Stack:
         """Return a real host."""
         return self.hardware.get("BareMetalHost", name, objects.HARDWARE)
 
-    def host_of(self, name: str, side: Side | None = None) -> Object:
+    def host_of(self, name: str, server: ApiServer | None = None) -> Object:
         """Return the Host object of a real host."""
-        return (side or self.management).get("Host", host_name(self.real(name)["metadata"]["uid"]))
+        return (server or self.management).get("Host", host_name(self.real(name)["metadata"]["uid"]))
 
     async def seed(self, hosts: int, **class_spec: Any) -> None:
         """Create namespaces, registered hosts, and a class for them in each management cluster."""
         await self.hardware.create(objects.namespace(objects.HARDWARE))
         await self.hardware.create(*(obj for number in range(hosts) for obj in objects.host(f"h{number}", size="m")))
-        for side in self.managements.values():
-            await side.create(*(objects.namespace(name) for name in ("kube-system", objects.SYSTEM, "default", "tenant-a", "tenant-b")))
-            await side.create(objects.credentials(objects.kubeconfig(self.hardware.url, "provider")))
-            await side.create(objects.workload_class(**class_spec))
+        for server in self.managements.values():
+            await server.create(*(objects.namespace(name) for name in ("kube-system", objects.SYSTEM, "default", "tenant-a", "tenant-b")))
+            await server.create(objects.credentials(objects.kubeconfig(self.hardware.url, "provider")))
+            await server.create(objects.workload_class(**class_spec))
 
     async def until(self, check: Callable[[], Any], seconds: float = 300.0) -> None:
         """Let time pass until the check returns true, and check all invariants."""
@@ -292,9 +292,9 @@ async def running(
     network = Network(delay)
     with network.installed():
         stack = Stack(network, snapshot or Snapshot(), managements)
-        async with AsyncExitStack() as sides:
-            for side in (stack.hardware, *stack.managements.values()):
-                await sides.enter_async_context(side.running())
+        async with AsyncExitStack() as servers:
+            for server in (stack.hardware, *stack.managements.values()):
+                await servers.enter_async_context(server.running())
             stack.operate()
             try:
                 yield stack

@@ -99,10 +99,10 @@ class Greed(Troubles):
 
     def __init__(self, snapshot: Snapshot, seen: Counter[str]) -> None:
         super().__init__(snapshot)
-        side = self.stack.management
-        side.quotas.hard[GREEDY] = QUOTA
+        server = self.stack.management
+        server.quotas.hard[GREEDY] = QUOTA
         self.seen = seen
-        self.account = Account(side.get("Namespace", GREEDY), side.all("Host"))
+        self.account = Account(server.get("Namespace", GREEDY), server.all("Host"))
         self.stack.guard.committed = self._committed
 
     def _committed(self, events: list[Event]) -> None:

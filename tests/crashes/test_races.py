@@ -14,7 +14,7 @@ import pytest
 from apiserver.client.errors import ApiException
 from tests.crashes import objects
 from tests.crashes.checks import assert_sound, find_condition, phase
-from tests.crashes.stack import BMH, Side, Stack, running
+from tests.crashes.stack import BMH, ApiServer, Stack, running
 from tests.crashes.virtual import run
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ def consumer(where: str) -> dict[str, Any]:
     return {"kind": "Metal3Machine", "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1", "namespace": where, "name": "m"}
 
 
-async def claim_one(side: Side, where: str, refused: Counter[str]) -> str:
+async def claim_one(server: ApiServer, where: str, refused: Counter[str]) -> str:
     """Claim a host as CAPM3 does: choose a free one at random, and choose again when somebody else
     was faster. Return its name."""
     chance = random.Random(where)
     for _ in range(200):
-        page = await side.client(where).list_page(BMH, where)
+        page = await server.client(where).list_page(BMH, where)
         free = [item for item in page["items"] if "consumerRef" not in item["spec"] and not item["metadata"].get("deletionTimestamp")]
         if not free:
             await asyncio.sleep(chance.uniform(0.5, 1.5))
@@ -48,7 +48,7 @@ async def claim_one(side: Side, where: str, refused: Counter[str]) -> str:
         name = str(chance.choice(free)["metadata"]["name"])
         spec = {"consumerRef": consumer(where), "image": objects.image(), "online": True}
         # Mypy does not infer the defaults of lambdas.
-        refusal = await _refusal(lambda name=name, spec=spec: side.patch("BareMetalHost", name, {"spec": spec}, where, who=where))  # type: ignore[misc]
+        refusal = await _refusal(lambda name=name, spec=spec: server.patch("BareMetalHost", name, {"spec": spec}, where, who=where))  # type: ignore[misc]
         if refusal is None:
             return name
         assert "choose another" in refusal.message or refusal.not_found, refusal
@@ -106,40 +106,40 @@ def test_two_management_clusters_share_one_hardware_cluster(seed: int, hosts: in
             await stack.seed(hosts)
             for name in stack.managements:
                 stack.control(name)
-            sides = list(stack.managements.values())
-            await stack.until(lambda: all(len(side.all("BareMetalHost")) == 2 * hosts for side in sides))
-            wanted = [(side, f"w{number}") for number in range(each) for side in sides]
-            await asyncio.gather(*(side.create(objects.workload(name), who="tenant-a") for side, name in wanted))
-            await stack.until(lambda: sum(_phase(side, name) == "Running" for side, name in wanted) == hosts)
-            assert sum(_lost_a_race(side) for side in sides) > 0, "there was no race"
+            servers = list(stack.managements.values())
+            await stack.until(lambda: all(len(server.all("BareMetalHost")) == 2 * hosts for server in servers))
+            wanted = [(server, f"w{number}") for number in range(each) for server in servers]
+            await asyncio.gather(*(server.create(objects.workload(name), who="tenant-a") for server, name in wanted))
+            await stack.until(lambda: sum(_phase(server, name) == "Running" for server, name in wanted) == hosts)
+            assert sum(_lost_a_race(server) for server in servers) > 0, "there was no race"
             await stack.settled()
             assert_sound(stack)
             assert sorted(name for name, _ in stack.guard.installed) == sorted(f"h{number}" for number in range(hosts)), "each once"
-            losers = [(side, name) for side, name in wanted if _phase(side, name) != "Running"]
-            for side, name in losers:
-                told = find_condition(side.get("Workload", name, "tenant-a"), "Bound")
+            losers = [(server, name) for server, name in wanted if _phase(server, name) != "Running"]
+            for server, name in losers:
+                told = find_condition(server.get("Workload", name, "tenant-a"), "Bound")
                 assert (told["status"], told["reason"]) == ("False", "NoHostFits"), told
-            for side, name in [pair for pair in wanted if pair not in losers]:
-                await side.delete("Workload", name, "tenant-a", who="tenant-a")
-            await stack.until(lambda: sum(_phase(side, name) == "Running" for side, name in losers) == min(len(losers), hosts), 900)
+            for server, name in [pair for pair in wanted if pair not in losers]:
+                await server.delete("Workload", name, "tenant-a", who="tenant-a")
+            await stack.until(lambda: sum(_phase(server, name) == "Running" for server, name in losers) == min(len(losers), hosts), 900)
             await stack.settled()
             assert_sound(stack)
-            for side, name in losers:
-                await side.delete("Workload", name, "tenant-a", who="tenant-a")
-            await stack.until(lambda: all(len(side.all("BareMetalHost")) == 2 * hosts for side in sides), 900)
+            for server, name in losers:
+                await server.delete("Workload", name, "tenant-a", who="tenant-a")
+            await stack.until(lambda: all(len(server.all("BareMetalHost")) == 2 * hosts for server in servers), 900)
             await stack.settled()
             assert_sound(stack)
 
     run(main, seed=seed)
 
 
-def _lost_a_race(side: Side) -> int:
+def _lost_a_race(server: ApiServer) -> int:
     """Return how many Workloads had a host that somebody else was faster to take."""
-    return sum(event["reason"] == "HostTaken" for event in side.all("Event"))
+    return sum(event["reason"] == "HostTaken" for event in server.all("Event"))
 
 
-def _phase(side: Side, name: str) -> str:
-    found = side.find("Workload", name, "tenant-a")
+def _phase(server: ApiServer, name: str) -> str:
+    found = server.find("Workload", name, "tenant-a")
     return str((found or {}).get("status", {}).get("phase"))
 
 

@@ -33,7 +33,7 @@ def _groups(body: Any) -> Any:
 def _known(name: str, tag: str, **more: Any) -> Case:
     """Return a case that repeats a request with an If-None-Match of the tag's length.
 
-    The tag itself differs between the sides."""
+    The tag itself differs between the servers."""
     headers = {**accept(AGGREGATED), "If-None-Match": tag}
     return Case(f"aggregated known by {name}", (get("/apis", headers=headers, part=_group),), **more)
 

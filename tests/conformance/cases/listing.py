@@ -34,7 +34,7 @@ NEXT = "${list:metadata.continue}"
 ENDS = "nothing more is selected, and that is known; kube-apiserver promises a page that is empty"
 TOKEN = "a token belongs to its list: it must not open another one"
 OLD = base64.urlsafe_b64encode(b'{"v":"meta.k8s.io/v1","rv":1,"start":"a/a\\u0000"}').decode().rstrip("=")
-"""A token of a compacted revision. Both sides encode tokens in the same way."""
+"""A token of a compacted revision. Both servers encode tokens in the same way."""
 
 CASES = (
     _listed("all", ""),

@@ -33,7 +33,7 @@ DIFFERENT = {
     f"{SCHEMAS}.{META}*.description": TEXTS,
     f"{SCHEMAS}.com.*.properties.metadata.description": TEXTS,
     f"{SCHEMAS}.com.*List.properties.items.description": TEXTS,
-    f"{SCHEMAS}.com.*.properties.spec.default": "made by the model; the other side's definition has to say it",
+    f"{SCHEMAS}.com.*.properties.spec.default": "made by the model; the other server's definition has to say it",
     f"{SCHEMAS}.{META}.DeleteOptions.x-kubernetes-group-version-kind*": "of all groups that the server has",
     f"{SCHEMAS}.{META}.*.ignoreStoreReadErrorWithClusterBreakingPotential": STRAY,
     f"{SCHEMAS}.{META}.*.shardInfo": STRAY,

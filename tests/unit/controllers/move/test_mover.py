@@ -44,7 +44,7 @@ class MortalClient(Client):
 
 
 @asynccontextmanager
-async def world(folder: Path) -> AsyncIterator[tuple[Hardware, Site, Site, Sites]]:
+async def clusters(folder: Path) -> AsyncIterator[tuple[Hardware, Site, Site, Sites]]:
     async with sites(folder) as maker:
         hardware = await maker.hardware("h1")
         source, target = await maker.site("source", below=hardware), await maker.site("target")
@@ -78,7 +78,7 @@ async def provisioned(source: Site) -> None:
 
 
 async def test_there_and_back_killed_after_every_write(tmp_path: Path) -> None:
-    async with world(tmp_path) as (hardware, source, target, _):
+    async with clusters(tmp_path) as (hardware, source, target, _):
         await provisioned(source)
         killed = [True, True]
         lives = 0
@@ -134,7 +134,7 @@ async def test_what_waits_for_a_host_is_made_anew_killed_after_every_write(tmp_p
 
 
 async def test_one_that_gets_its_host_in_the_midst(tmp_path: Path) -> None:
-    async with world(tmp_path) as (hardware, source, target, _):
+    async with clusters(tmp_path) as (hardware, source, target, _):
         await source.create("w", hostSelector={"matchLabels": {"late": "yes"}})
         with pytest.raises(Killed):
             await move(source, target, lives=1)
@@ -146,7 +146,7 @@ async def test_one_that_gets_its_host_in_the_midst(tmp_path: Path) -> None:
 
 
 async def test_a_dry_run_tells_and_does_nothing(tmp_path: Path) -> None:
-    async with world(tmp_path) as (_, source, target, _maker):
+    async with clusters(tmp_path) as (_, source, target, _maker):
         await provisioned(source)
         await source.create("waits")
         said: list[str] = []

@@ -11,15 +11,15 @@ import pytest
 from hack.cloud.ec2 import simulated_ec2
 from hack.cloud.nova import Nova
 from hack.cloud.openstack import OpenStackCloud
-from tests.unit.controllers.providers.machines.cloud import ec2world, openstackworld
-from tests.unit.controllers.providers.machines.cloud.door import door
-from tests.unit.controllers.providers.machines.cloud.ec2world import EC2Cloud
-from tests.unit.controllers.providers.machines.cloud.openstackworld import NovaCloud
+from tests.unit.controllers.providers.machines.cloud import ec2cloud, openstackcloud
+from tests.unit.controllers.providers.machines.cloud.ec2cloud import EC2Cloud
+from tests.unit.controllers.providers.machines.cloud.faultproxy import proxy
+from tests.unit.controllers.providers.machines.cloud.openstackcloud import NovaCloud
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from tests.unit.controllers.providers.machines.cloud.world import Cloud
+    from tests.unit.controllers.providers.machines.cloud.cloud import Cloud
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +34,7 @@ async def ec2(simulation: int) -> AsyncIterator[EC2Cloud]:
     """Yield EC2 with empty accounts."""
     async with aiohttp.ClientSession() as session, session.post(f"http://127.0.0.1:{simulation}/moto-api/reset") as answer:
         assert answer.status == 200
-    async with door(simulation, ec2world.verb) as opened:
+    async with proxy(simulation, ec2cloud.verb) as opened:
         yield EC2Cloud(opened, simulation)
 
 
@@ -42,13 +42,13 @@ async def ec2(simulation: int) -> AsyncIterator[EC2Cloud]:
 async def openstack() -> AsyncIterator[NovaCloud]:
     """Yield OpenStack with an empty project."""
     cloud = OpenStackCloud(Nova())
-    async with cloud.serving() as port, door(port, openstackworld.verb) as opened:
+    async with cloud.serving() as port, proxy(port, openstackcloud.verb) as opened:
         yield NovaCloud(opened, cloud)
 
 
 @pytest.fixture(params=["ec2", "openstack"])
 async def source(request: pytest.FixtureRequest) -> AsyncIterator[Cloud]:
-    """Yield an account behind a door, for each kind of cloud."""
+    """Yield an account behind a proxy, for each kind of cloud."""
     if request.param == "ec2":
         async with ec2(request.getfixturevalue("simulation")) as cloud:
             yield cloud

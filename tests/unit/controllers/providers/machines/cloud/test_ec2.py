@@ -8,11 +8,11 @@ import pytest
 
 from controllers.providers.base import BadClass
 from controllers.providers.testing import claim, eventually, running
-from tests.unit.controllers.providers.machines.cloud.ec2world import refused
+from tests.unit.controllers.providers.machines.cloud.ec2cloud import refused
 from tests.unit.controllers.providers.machines.cloud.test_trouble import host, once, only
 
 if TYPE_CHECKING:
-    from tests.unit.controllers.providers.machines.cloud.ec2world import EC2Cloud
+    from tests.unit.controllers.providers.machines.cloud.ec2cloud import EC2Cloud
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 )
 async def test_codes(amazon: EC2Cloud, code: str, status: int, reason: str, way_out: str) -> None:
     async with running(amazon) as (provider, _):
-        amazon.door.answer = lambda action: refused(code, status)
+        amazon.proxy.answer = lambda action: refused(code, status)
         await eventually(lambda: (found := provider.problem()) is not None and found.reason == reason)
         problem = provider.problem()
         assert problem is not None
@@ -38,7 +38,7 @@ async def test_codes(amazon: EC2Cloud, code: str, status: int, reason: str, way_
 @pytest.mark.parametrize(("code", "reason"), [("VcpuLimitExceeded", "QuotaExceeded"), ("InsufficientInstanceCapacity", "NoCapacity")])
 async def test_refusals(amazon: EC2Cloud, code: str, reason: str) -> None:
     async with running(amazon) as (provider, _):
-        amazon.door.answer = once(refused(code), "create")
+        amazon.proxy.answer = once(refused(code), "create")
         assert (await provider.apply(claim("w", only(provider)))).synchronized.reason == reason
         assert code in host(provider).message
 

@@ -15,14 +15,14 @@ from controllers.providers.base import ProviderContext, ProviderError
 from controllers.providers.machines.cloud.openstack import OpenStack
 from controllers.providers.machines.cloud.parameters import Parameters
 from controllers.providers.testing import applied, claim, eventually, released, running
-from tests.unit.controllers.providers.machines.cloud.openstackworld import refused
+from tests.unit.controllers.providers.machines.cloud.openstackcloud import refused
 from tests.unit.controllers.providers.machines.cloud.test_trouble import REBOOT, host, once, only
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from controllers.providers.base import ApplyRequest, Provider
-    from tests.unit.controllers.providers.machines.cloud.openstackworld import NovaCloud
+    from tests.unit.controllers.providers.machines.cloud.openstackcloud import NovaCloud
 
 
 async def runs(provider: Provider) -> ApplyRequest:
@@ -50,7 +50,7 @@ async def in_trouble(nova: NovaCloud, reason: str) -> AsyncIterator[tuple[Provid
 
 async def test_a_password_will_do(nova: NovaCloud) -> None:
     nova.credentials = {"username": b"user", "password": b"canary-secret", "project": b"machines"}
-    nova.set(endpoint=f"http://127.0.0.1:{nova.door.port}/v3/")
+    nova.set(endpoint=f"http://127.0.0.1:{nova.proxy.port}/v3/")
     async with running(nova) as (provider, _):
         await runs(provider)
 
@@ -225,7 +225,7 @@ async def test_a_machine_is_replaced_only_once_its_workload_says_so(nova: NovaCl
         assert nova.runs("small-0") == "http://images.example/os", "its end would not be known"
     noted = dataclasses.replace(other, workload={**other.workload, "status": {"phase": "Provisioning"}})
     async with running(nova) as (provider, _):
-        nova.door.answer = once(refused(503, "x"), "create")
+        nova.proxy.answer = once(refused(503, "x"), "create")
         with pytest.raises(ProviderError):
             await applied(provider, noted, lambda: False)
         assert nova.instances() == []
@@ -238,11 +238,11 @@ async def test_a_creation_whose_second_half_fails_is_found_again(nova: NovaCloud
     ordered."""
     async with running(nova) as (provider, _):
         request = claim("w", only(provider))
-        nova.door.answer = once(refused(500, "x"), "look")
+        nova.proxy.answer = once(refused(500, "x"), "look")
         with pytest.raises(ProviderError):
             await provider.apply(request)
         await applied(provider, request, lambda: provider.applied(request) is not None)
-        assert nova.door.asked.count("create") == 1
+        assert nova.proxy.asked.count("create") == 1
 
 
 async def test_two_creations_at_once_leave_one_machine(nova: NovaCloud) -> None:
@@ -250,10 +250,10 @@ async def test_two_creations_at_once_leave_one_machine(nova: NovaCloud) -> None:
     older one stays, whichever replica looks first."""
     async with running(nova) as (first, _), running(nova) as (second, _):
         request = claim("w", only(first))
-        nova.door.meet["create"] = asyncio.Barrier(2)
+        nova.proxy.meet["create"] = asyncio.Barrier(2)
         await asyncio.gather(first.apply(request), second.apply(request))
-        assert nova.door.asked.count("create") == 2
-        del nova.door.meet["create"]
+        assert nova.proxy.asked.count("create") == 2
+        del nova.proxy.meet["create"]
         await applied(second, request, lambda: second.applied(request) is not None)
         [left] = nova.instances()
         await applied(first, request, lambda: first.applied(request) is not None)
@@ -266,7 +266,7 @@ async def test_a_slot_is_not_given_up_while_a_creation_may_still_come_true(nova:
     nova.time(doubt=3600.0)
     async with running(nova) as (provider, _):
         request = claim("w", only(provider))
-        nova.door.answer = once(refused(504, "gateway timeout"), "create")
+        nova.proxy.answer = once(refused(504, "gateway timeout"), "create")
         with pytest.raises(ProviderError):
             await provider.apply(request)
         assert not (await provider.release(request)).done

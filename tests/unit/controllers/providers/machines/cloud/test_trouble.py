@@ -13,7 +13,7 @@ from controllers.providers.testing import applied, claim, eventually, released, 
 
 if TYPE_CHECKING:
     from controllers.providers.base import Provider, ProviderHost, Source
-    from tests.unit.controllers.providers.machines.cloud.world import Cloud
+    from tests.unit.controllers.providers.machines.cloud.cloud import Cloud
 
 REBOOT = "reboot.metal3.io"
 
@@ -45,7 +45,7 @@ def once(answer: Any, action: str) -> Any:
 )
 async def test_trouble_has_a_name_and_a_way_out(source: Cloud, why: str, reason: str, way_out: str) -> None:
     async with running(source) as (provider, _):
-        source.door.answer = lambda action: source.refused(why)
+        source.proxy.answer = lambda action: source.refused(why)
         await eventually(lambda: (found := provider.problem()) is not None and found.reason == reason)
         problem = provider.problem()
         assert problem is not None
@@ -62,9 +62,9 @@ async def test_trouble_has_a_name_and_a_way_out(source: Cloud, why: str, reason:
 async def test_a_cloud_that_hangs_is_given_up_in_time(source: Cloud) -> None:
     source.time(request=2.0)
     async with running(source) as (provider, _):
-        source.door.hangs = True
+        source.proxy.hangs = True
         await eventually(lambda: (found := provider.problem()) is not None and found.reason == "Unreachable")
-        source.door.hangs = False
+        source.proxy.hangs = False
         await eventually(lambda: provider.problem() is None)
 
 
@@ -79,7 +79,7 @@ async def test_a_cloud_that_hangs_is_given_up_in_time(source: Cloud) -> None:
 async def test_a_machine_that_is_refused_is_held_and_tried_again(source: Cloud, why: str, reason: str, way_out: str) -> None:
     async with running(source) as (provider, changes):
         request = claim("w", only(provider))
-        source.door.answer = once(source.refused(why), "create")
+        source.proxy.answer = once(source.refused(why), "create")
         told = await provider.apply(request)
         assert (told.bound.status, told.synchronized.status, told.synchronized.reason) == (True, False, reason)
         assert (host(provider).available, host(provider).reason) == (False, reason)
@@ -94,7 +94,7 @@ async def test_a_machine_that_is_refused_is_held_and_tried_again(source: Cloud, 
 
 async def test_a_refused_machine_that_is_not_wanted_any_more_leaves_no_trouble(source: Cloud) -> None:
     async with running(source) as (provider, _):
-        source.door.answer = once(source.refused("quota"), "create")
+        source.proxy.answer = once(source.refused("quota"), "create")
         await provider.apply(claim("w", only(provider)))
         await released(provider, claim("w", only(provider)))
         assert host(provider).available
@@ -106,7 +106,7 @@ async def test_an_answer_that_was_lost_makes_no_second_machine(source: Cloud) ->
         request = claim("w", only(provider))
         source.launch("mine", {})  # the owner's own instance
         task = asyncio.ensure_future(provider.apply(request))
-        await eventually(lambda: "create" in source.door.asked)
+        await eventually(lambda: "create" in source.proxy.asked)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
     async with running(source) as (provider, _):
@@ -156,7 +156,7 @@ async def test_power(source: Cloud) -> None:
         held_off = dataclasses.replace(on, annotations={f"{REBOOT}/remediation": ""})
         await applied(provider, held_off, lambda: source.state() == "stopped")
         await applied(provider, on, lambda: source.state() == "running")
-        assert source.door.asked.count("create") == 1, "the same machine all the time"
+        assert source.proxy.asked.count("create") == 1, "the same machine all the time"
 
 
 async def test_each_reboot_that_is_asked_for_is_done_once(source: Cloud) -> None:
@@ -169,10 +169,10 @@ async def test_each_reboot_that_is_asked_for_is_done_once(source: Cloud) -> None
                 while (consumed_annotations := (await provider.apply(reboot)).consumed_annotations) == ():  # noqa: ASYNC110 (level-triggered)
                     await asyncio.sleep(0.01)
             assert consumed_annotations == (REBOOT,)
-            assert source.door.asked.count("reboot") == number
+            assert source.proxy.asked.count("reboot") == number
             for _ in range(3):
                 assert (await provider.apply(reboot)).consumed_annotations == (REBOOT,), "until the annotation is gone"
-            assert source.door.asked.count("reboot") == number, "and not again"
+            assert source.proxy.asked.count("reboot") == number, "and not again"
             await applied(provider, on, lambda: provider.applied(on) is not None)
         assert source.runs("small-0") == "http://images.example/os"
 
@@ -241,9 +241,9 @@ async def test_two_clusters_that_claim_one_slot_at_once_leave_one_machine(source
     nothing, and make a machine."""
     async with running(source) as (first, _), running(source) as (second, _):
         rivals = [(first, claim("one", only(first))), (second, claim("two", only(second)))]
-        source.door.meet["create"] = asyncio.Barrier(2)
+        source.proxy.meet["create"] = asyncio.Barrier(2)
         await asyncio.gather(*(provider.apply(request) for provider, request in rivals))
-        del source.door.meet["create"]
+        del source.proxy.meet["create"]
         assert len(source.instances()) == 2
         for _ in range(2):
             told = [await provider.apply(request) for provider, request in rivals]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.controllers.providers.machines.kubevirt.world import KubeVirt, kubevirt
+from tests.unit.controllers.providers.machines.kubevirt.simulation import KubeVirt, kubevirt
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

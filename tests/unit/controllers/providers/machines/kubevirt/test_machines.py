@@ -11,7 +11,7 @@ import pytest
 from controllers.providers.base import ApplyRequest, Provider, ProviderError, ProviderHost
 from controllers.providers.testing import applied, claim, released, running
 from tests.unit.controllers.fakeapi import eventually
-from tests.unit.controllers.providers.machines.kubevirt.world import DV, NAMESPACE, SECRETS, VM, KubeVirt, flavor
+from tests.unit.controllers.providers.machines.kubevirt.simulation import DV, NAMESPACE, SECRETS, VM, KubeVirt, flavor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

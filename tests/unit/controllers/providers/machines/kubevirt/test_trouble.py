@@ -18,8 +18,8 @@ from controllers.providers.machines.kubevirt.parameters import Parameters
 from controllers.providers.machines.kubevirt.problems import explain
 from controllers.providers.testing import applied, claim, released, running
 from tests.unit.controllers.fakeapi import Failure, FakeApi, eventually
+from tests.unit.controllers.providers.machines.kubevirt.simulation import DV, NAMESPACE, VM, KubeVirt, flavor
 from tests.unit.controllers.providers.machines.kubevirt.test_machines import IMAGE, booted, host, request
-from tests.unit.controllers.providers.machines.kubevirt.world import DV, NAMESPACE, VM, KubeVirt, flavor
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from controllers.providers.base import ProviderContext
-    from tests.unit.controllers.providers.machines.cloud.door import Door
+    from tests.unit.controllers.providers.machines.cloud.faultproxy import FaultProxy
 
-__all__ = ["IMAGES", "Cloud", "Seen"]
+__all__ = ["IMAGES", "Cloud", "SeenInstance"]
 
 Object = dict[str, Any]
 IMAGES = {"http://images.example/os": "ami-1", "http://images.example/new": "ami-2", "http://images.example/other": "ami-3"} | {
@@ -27,7 +27,7 @@ IMAGES = {"http://images.example/os": "ami-1", "http://images.example/new": "ami
 
 
 @dataclass(frozen=True)
-class Seen:
+class SeenInstance:
     """An instance as its owner sees it. `state`: running, stopped, or another state."""
 
     id: str
@@ -38,7 +38,7 @@ class Seen:
 
 
 class Cloud(SourceHarness):
-    """An account behind a door. `made` is the provider that a test runs."""
+    """An account behind a proxy. `made` is the provider that a test runs."""
 
     remembers: ClassVar[bool]
     kinds: ClassVar[tuple[str, str]]
@@ -47,7 +47,7 @@ class Cloud(SourceHarness):
     region: ClassVar[str]
     other_region: ClassVar[str]
 
-    def __init__(self, door: Door, **parameters: Any) -> None:
+    def __init__(self, proxy: FaultProxy, **parameters: Any) -> None:
         harness = self
 
         class Remembered(CloudProvider):
@@ -59,7 +59,7 @@ class Cloud(SourceHarness):
                 harness.made = made = await super().create(context)
                 return made
 
-        self.door = door
+        self.proxy = proxy
         self.made: CloudProvider | None = None
         self.provider: type[CloudProvider] = Remembered
         # The cloud is polled as soon as a simulated one has something to show, and no request ends
@@ -68,7 +68,7 @@ class Cloud(SourceHarness):
         self.credentials = dict(self.keys)
         self.spec: Object = {"provisioner": "metal3.io/cloud", "parameters": {}}
         images = [{"url": url, "id": id} for url, id in IMAGES.items()]
-        endpoint = f"http://127.0.0.1:{door.port}"
+        endpoint = f"http://127.0.0.1:{proxy.port}"
         self.set(region=self.region, endpoint=endpoint, flavors=[self.flavor()], images=images, pollSeconds=0.5, **parameters)
 
     def time(self, **timings: float) -> None:
@@ -76,7 +76,7 @@ class Cloud(SourceHarness):
         self.provider.timings = replace(self.provider.timings, **timings)
 
     @abstractmethod
-    def instances(self, name: str = "") -> list[Seen]:
+    def instances(self, name: str = "") -> list[SeenInstance]:
         """Return the instances that are not terminated; of one host, or all."""
 
     @abstractmethod
@@ -137,7 +137,7 @@ class Cloud(SourceHarness):
         return [item.id for item in self.instances()]
 
     def go_away(self) -> None:
-        self.door.answer = lambda action: self.refused("away")
+        self.proxy.answer = lambda action: self.refused("away")
 
     def come_back(self) -> None:
-        self.door.answer = lambda action: None
+        self.proxy.answer = lambda action: None

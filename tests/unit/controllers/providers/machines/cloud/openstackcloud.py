@@ -1,4 +1,4 @@
-"""Put a simulated OpenStack behind a door."""
+"""Put a simulated OpenStack behind a proxy."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from hack.cloud.nova import FLAVORS, Server
-from tests.unit.controllers.providers.machines.cloud.world import IMAGES, Cloud, Seen
+from tests.unit.controllers.providers.machines.cloud.cloud import IMAGES, Cloud, SeenInstance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hack.cloud.openstack import OpenStackCloud
-    from tests.unit.controllers.providers.machines.cloud.door import Door
+    from tests.unit.controllers.providers.machines.cloud.faultproxy import FaultProxy
 
 __all__ = ["NovaCloud", "refused", "verb"]
 
@@ -32,20 +32,20 @@ REFUSALS = {
 
 
 class NovaCloud(Cloud):
-    """OpenStack behind a door. `simulation`: the cloud itself, in this process."""
+    """OpenStack behind a proxy. `simulation`: the cloud itself, in this process."""
 
     remembers, kinds, region, other_region = False, ("m1.small", "m1.medium"), "RegionOne", "RegionTwo"
     # No harness changes it.
     keys = {"applicationCredentialId": b"credential", "applicationCredentialSecret": b"canary-secret"}  # noqa: RUF012
 
-    def __init__(self, door: Door, simulation: OpenStackCloud) -> None:
-        super().__init__(door, driver="openstack")
+    def __init__(self, proxy: FaultProxy, simulation: OpenStackCloud) -> None:
+        super().__init__(proxy, driver="openstack")
         self.simulation, self.nova = simulation, simulation.nova
         self.nova.images.update(IMAGES.values())
 
-    def instances(self, name: str = "") -> list[Seen]:
+    def instances(self, name: str = "") -> list[SeenInstance]:
         return [
-            Seen(server.id, server.name, STATES.get(server.state, server.state), server.image, _tags(server.metadata))
+            SeenInstance(server.id, server.name, STATES.get(server.state, server.state), server.image, _tags(server.metadata))
             for server in self.nova.list()
             if server.name.startswith(name) and server.task != "deleting"
         ]

@@ -1,5 +1,4 @@
-"""Represent the two servers for clients: one request, or one stream, over TLS with a client
-certificate.
+"""Send requests to a server, and open streams, over TLS with a client certificate.
 
 Nothing is interpreted here."""
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-__all__ = ["Answer", "Side", "Stream"]
+__all__ = ["Answer", "ApiServer", "Stream"]
 
 SECONDS = 40.0
 """The longest wait for a part of an answer. All answers here are expected much sooner."""
@@ -54,7 +53,7 @@ class Stream:
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ApiServer:
     """One server."""
 
     name: str

@@ -1,4 +1,4 @@
-"""Put a door in front of a cloud, which tests can close or use to replace responses."""
+"""Put a proxy in front of a cloud. Tests can close it, or replace responses with it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-__all__ = ["Door", "door"]
+__all__ = ["FaultProxy", "proxy"]
 
 
-class Door:
+class FaultProxy:
     """Forwards each request, unless `answer` (called with the action) returns another response.
 
     `asked` lists the actions: list, create, terminate, start, stop, reboot, tag, untag, or the
@@ -52,9 +52,9 @@ class Door:
 
 
 @asynccontextmanager
-async def door(target: int, verb: Callable[[web.Request, bytes], str]) -> AsyncIterator[Door]:
-    """Yield a door on a free port."""
-    made = Door(target, verb)
+async def proxy(target: int, verb: Callable[[web.Request, bytes], str]) -> AsyncIterator[FaultProxy]:
+    """Yield a proxy on a free port."""
+    made = FaultProxy(target, verb)
     app = web.Application(client_max_size=1 << 20)
     app.router.add_route("*", "/{rest:.*}", made.handle)
     runner = web.AppRunner(app, shutdown_timeout=0.1)

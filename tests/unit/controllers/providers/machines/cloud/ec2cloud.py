@@ -1,4 +1,4 @@
-"""Put moto's EC2 behind a door."""
+"""Put moto's EC2 behind a proxy."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from aiohttp import web
 from libcloud.compute.base import NodeImage, NodeSize
 from libcloud.compute.drivers.ec2 import EC2NodeDriver
 
-from tests.unit.controllers.providers.machines.cloud.world import Cloud, Seen
+from tests.unit.controllers.providers.machines.cloud.cloud import Cloud, SeenInstance
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tests.unit.controllers.providers.machines.cloud.door import Door
+    from tests.unit.controllers.providers.machines.cloud.faultproxy import FaultProxy
 
 __all__ = ["EC2Cloud", "refused", "verb"]
 
@@ -41,19 +41,19 @@ REFUSALS = {
 
 
 class EC2Cloud(Cloud):
-    """EC2 behind a door. `account`: the owner's own access."""
+    """EC2 behind a proxy. `account`: the owner's own access."""
 
     remembers, kinds, region, other_region = True, ("t3.small", "t3.medium"), REGION, "eu-west-1"
     keys = {"accessKey": b"canary-key", "secretKey": b"canary-secret"}  # noqa: RUF012 (no harness changes it)
 
-    def __init__(self, door: Door, port: int) -> None:
-        super().__init__(door)
+    def __init__(self, proxy: FaultProxy, port: int) -> None:
+        super().__init__(proxy)
         self.account: Any = EC2NodeDriver("key", "secret", region=REGION, host="127.0.0.1", port=port, secure=False)
 
-    def instances(self, name: str = "") -> list[Seen]:
+    def instances(self, name: str = "") -> list[SeenInstance]:
         nodes = [node for node in self.account.list_nodes() if node.extra["status"] not in {"terminated", "shutting-down"}]
         seen = [
-            Seen(node.id, node.extra["tags"].get("Name", ""), node.extra["status"], node.extra["image_id"], node.extra["tags"])
+            SeenInstance(node.id, node.extra["tags"].get("Name", ""), node.extra["status"], node.extra["image_id"], node.extra["tags"])
             for node in nodes
         ]
         return [item for item in seen if not name or item.name.startswith(name)]
