@@ -21,7 +21,7 @@ from controllers.cluster import Cluster, claimed_host
 from controllers.providers.base import Applied, Outcome, ProviderError
 from controllers.runtime.conditions import find_condition, is_true
 from controllers.runtime.controller import Controller, Result, tenant_of
-from controllers.workload.release import let_go, release, say_releasing, unbind
+from controllers.workload.release import release, remove_finalizer, report_releasing, unbind
 from controllers.workload.reporter import about, report, report_status
 from controllers.workload.request import apply_request, unusable, with_secrets
 from controllers.workload.reschedule import give_up, giving_up, giving_up_status, lost_claim, merely_chosen
@@ -301,7 +301,7 @@ class WorkloadController:
             provider = self._sources.get(host["spec"]["className"])
             waits = await release(self._cluster, workload, host, provider) if provider is not None else self._no_source(host).message
             if waits is not None:
-                await say_releasing(self._cluster, workload, waits)
+                await report_releasing(self._cluster, workload, waits)
                 return Result(requeue_after=POLL_RELEASE)
             left = await unbind(self._cluster, workload, host)
         else:
@@ -309,7 +309,7 @@ class WorkloadController:
             await self._forget(workload)
         if left is not None and is_settling(left, workload) and self._settling(key_of(workload)):
             return Result(requeue_after=FOLLOW)
-        return None if await let_go(self._cluster, workload) else Result(requeue_after=FOLLOW)
+        return None if await remove_finalizer(self._cluster, workload) else Result(requeue_after=FOLLOW)
 
     async def _forget(self, workload: Object) -> None:
         """Request from the source the removal of what is left of a Workload whose host was taken

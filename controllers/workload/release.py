@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from controllers.cluster import Cluster
     from controllers.providers.base import Provider
 
-__all__ = ["let_go", "release", "say_releasing", "unbind"]
+__all__ = ["release", "remove_finalizer", "report_releasing", "unbind"]
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ INVALID = 422
 """The HTTP code of a JSON patch whose test fails."""
 
 
-async def say_releasing(cluster: Cluster, workload: Object, message: str) -> None:
+async def report_releasing(cluster: Cluster, workload: Object, message: str) -> None:
     """Report in the status what the release waits for."""
     await cluster.patch_status(kinds.WORKLOADS, workload, releasing_status(workload, message, timestamp()))
 
@@ -42,22 +42,22 @@ async def release(cluster: Cluster, workload: Object, host: Object, provider: Pr
     if phase_of(workload) != "Deprovisioning":
         return "the host is being released"  # the write of this phase will wake us
     try:
-        released = await provider.release(apply_request(cluster, _lawful(cluster, workload, host), host))
+        released = await provider.release(apply_request(cluster, _as_the_class_allows(cluster, workload, host), host))
     except ProviderError as error:
         log.warning("workload %s: %s", key_of(workload), error)
         return unknown_source().message
     except ApiException as error:
         if not error.conflict:
-            await say_releasing(cluster, workload, unknown_source().message)
+            await report_releasing(cluster, workload, unknown_source().message)
         raise
     if not released.done:
         return released.message
     if drops_mark(cluster, host):
-        _say_dropped(cluster, workload, host)
+        _report_dropped_mark(cluster, workload, host)
     return None
 
 
-def _say_dropped(cluster: Cluster, workload: Object, host: Object) -> None:
+def _report_dropped_mark(cluster: Cluster, workload: Object, host: Object) -> None:
     """Report to tenant and owner that a host which was marked as unhealthy is offered again."""
     message = "the mark as unhealthy ends with the claim: the class lets a namespace keep no more hosts out of service"
     for about in ({**workload, "apiVersion": kinds.WORKLOADS.api_version, "kind": "Workload"}, _about_host(host)):
@@ -68,7 +68,7 @@ def _about_host(host: Object) -> Object:
     return {**host, "apiVersion": kinds.HOSTS.api_version, "kind": "Host"}
 
 
-def _lawful(cluster: Cluster, workload: Object, host: Object) -> Object:
+def _as_the_class_allows(cluster: Cluster, workload: Object, host: Object) -> Object:
     """Return the Workload with the reclaimPolicy that its host's class allows."""
     return reclaimed_as_allowed(cluster.classes.store.get(host["spec"]["className"]), workload)
 
@@ -101,7 +101,7 @@ async def _current(cluster: Cluster, host: Object) -> Object | None:
         raise
 
 
-async def let_go(cluster: Cluster, workload: Object) -> bool:
+async def remove_finalizer(cluster: Cluster, workload: Object) -> bool:
     """Remove our finalizer. Return False if the Workload has a host that was not seen yet."""
     try:
         current = await cluster.client.get(kinds.WORKLOADS, name_of(workload), namespace_of(workload))

@@ -121,11 +121,11 @@ async def test_a_workload_that_was_stored_invalid_can_be_released_through_the_vi
     unclaim = {**host.object()["spec"], "claimRef": None}
     await bench.hosts.update(CONTEXT, "", host.name, lambda old: {**old, "spec": unclaim})
 
-    def let_go(old: dict[str, Any]) -> dict[str, Any]:
+    def release(old: dict[str, Any]) -> dict[str, Any]:
         left = [one for one in old["metadata"]["finalizers"] if one != RELEASE_FINALIZER]
         return {**old, "metadata": {**old["metadata"], "finalizers": left}}
 
-    await bench.workloads.update(CONTEXT, "tenant-a", "node-0", let_go)
+    await bench.workloads.update(CONTEXT, "tenant-a", "node-0", release)
     assert bench.workloads.find("tenant-a", "node-0") is None
 
 

@@ -56,10 +56,10 @@ async def lose(bench: Bench, name: str) -> None:
     host = next(iter(bench.hosts.collection.range()))
     await bench.hosts.update(CONTEXT, "", host.name, lambda old: {**old, "spec": {**old["spec"], "claimRef": None}})
 
-    def let_go(old: dict[str, Any]) -> dict[str, Any]:
+    def release(old: dict[str, Any]) -> dict[str, Any]:
         return {**old, "metadata": {k: v for k, v in old["metadata"].items() if k != "finalizers"}}
 
-    await bench.workloads.update(CONTEXT, "tenant-a", name, let_go)
+    await bench.workloads.update(CONTEXT, "tenant-a", name, release)
 
 
 async def claim(bench: Bench) -> dict[str, Any]:
