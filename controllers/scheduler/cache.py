@@ -18,7 +18,7 @@ from controllers.scheduler.fit import OTHERS_DATA, OWN, Candidate, candidate, un
 from controllers.scheduler.index import HostIndex
 
 if TYPE_CHECKING:
-    from controllers.scheduler.fit import Needs
+    from controllers.scheduler.fit import Requirements
 
 __all__ = ["ASSUMED_FOR", "SchedulerCache"]
 
@@ -113,7 +113,7 @@ class SchedulerCache:
         else:
             self._free[class_name].add(host)
 
-    def best(self, class_name: str, want: Needs) -> str | None:
+    def best(self, class_name: str, want: Requirements) -> str | None:
         """Return the name of the best host that is not being bound, or None."""
         self._expire()
         found = self._of(class_name).best(want)
@@ -127,7 +127,7 @@ class SchedulerCache:
         """Return how many hosts the class has, free or not."""
         return self._totals[class_name]
 
-    def reasons(self, class_name: str, want: Needs) -> Counter[str]:
+    def reasons(self, class_name: str, want: Requirements) -> Counter[str]:
         """Count the reasons why no host fits that the Workload's namespace has or could have now.
 
         Examines every free host. Hosts that others have, or have left data on, are not counted,

@@ -22,7 +22,7 @@ from controllers.runtime.conditions import condition, find_condition
 from controllers.runtime.controller import Controller, Result, tenant_of
 from controllers.scheduler.cache import ASSUMED_FOR, SchedulerCache, unavailable_phrase
 from controllers.scheduler.explanations import Explanations
-from controllers.scheduler.fit import needs, too_complex
+from controllers.scheduler.fit import requirements_of, too_complex
 from controllers.scheduler.pending import Pending
 from controllers.workload.stalled import workload_conditions
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from controllers.cluster import Cluster
-    from controllers.scheduler.fit import Needs
+    from controllers.scheduler.fit import Requirements
 
 __all__ = ["Scheduler", "Unbindable", "is_pending"]
 
@@ -207,7 +207,7 @@ class Scheduler:
         if (reason := too_complex(workload)) is not None:
             raise Unbindable("TooComplex", reason)
         namespace = self._cluster.namespaces.store.get(namespace_of(workload))
-        want = needs(workload, uid_of(namespace) if namespace is not None else "")
+        want = requirements_of(workload, uid_of(namespace) if namespace is not None else "")
         for _ in range(ATTEMPTS):
             chosen = self._choose(key, class_, want)
             try:
@@ -217,7 +217,7 @@ class Scheduler:
                 return await self._bind_own(workload, class_, want, error)
         return Result(requeue_after=SETTLE)
 
-    async def _bind_own(self, workload: Object, class_: Object, want: Needs, error: QuotaExceeded) -> Result | None:
+    async def _bind_own(self, workload: Object, class_: Object, want: Requirements, error: QuotaExceeded) -> Result | None:
         """Bind a host that the namespace left uncleaned, which its quota already counts.
 
         Raises `error` if none fits."""
@@ -251,7 +251,7 @@ class Scheduler:
             raise Unbindable("NamespaceNotAllowed", f"{message}: ask its owner, or {_OTHER_CLASS}")
         return class_
 
-    def _choose(self, key: str, class_: Object, want: Needs) -> str:
+    def _choose(self, key: str, class_: Object, want: Requirements) -> str:
         """Return the best host's name, assumed so that no other Workload tries it."""
         chosen = self._free.best(name_of(class_), want)
         if chosen is None:
@@ -261,7 +261,7 @@ class Scheduler:
         self._free.assume(chosen)
         return chosen
 
-    def _explain(self, key: str, class_: Object, want: Needs) -> str:
+    def _explain(self, key: str, class_: Object, want: Requirements) -> str:
         """Return why no host of the class fits, as of the latest count."""
         text, fresh = self._explanations.of(name_of(class_), want)
         if not fresh:

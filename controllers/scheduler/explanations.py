@@ -1,4 +1,4 @@
-"""Explain why no host fits, once for all Workloads with the same needs, and not too often."""
+"""Explain why no host fits, once for all Workloads with the same requirements, not too often."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from controllers.scheduler.cache import SchedulerCache
-    from controllers.scheduler.fit import Needs
+    from controllers.scheduler.fit import Requirements
 
 __all__ = ["Explanations"]
 
 KEPT = 4 * 1024 * 1024
-"""The bytes of cached messages and of the needs that they are about."""
+"""The bytes of cached messages and of the requirements that they are about."""
 SHARE = 20.0
-"""The ratio of other time to the time of counting for Workloads with the same needs."""
+"""The ratio of other time to the time of counting for Workloads with the same requirements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class _Explanation:
 
 
 class Explanations:
-    """Messages by class and needs.
+    """Messages by class and requirements.
 
     `clock` returns seconds, to measure how long counting takes."""
 
@@ -44,7 +44,7 @@ class Explanations:
         self._free, self._clock = free, clock
         self._known: Bounded[tuple[object, ...], _Explanation] = Bounded(KEPT)
 
-    def of(self, class_name: str, want: Needs) -> tuple[str, bool]:
+    def of(self, class_name: str, want: Requirements) -> tuple[str, bool]:
         """Return the message, and whether it is up to date. If it is not, ask again later."""
         about = (class_name, replace(want, seed="", selector=None), orjson.dumps(want.selector, option=orjson.OPT_SORT_KEYS))
         version, started = self._free.version(class_name), self._clock()

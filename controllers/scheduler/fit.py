@@ -24,7 +24,7 @@ __all__ = [
     "OTHERS_DATA",
     "OWN",
     "Candidate",
-    "Needs",
+    "Requirements",
     "candidate",
     "capacity",
     "demand",
@@ -32,7 +32,7 @@ __all__ = [
     "hash_seed",
     "label_keys",
     "labelled",
-    "needs",
+    "requirements_of",
     "ring_order",
     "too_complex",
     "unfit_reason",
@@ -79,7 +79,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
-class Needs:
+class Requirements:
     """The requirements of a Workload.
 
     `resources` are labels with minimum amounts. With `own`, only a host with data of the Workload's
@@ -134,12 +134,12 @@ def too_complex(workload: Object) -> str | None:
     return f"spec.hostSelector has {values} values: use at most {MOST_VALUES}" if values > MOST_VALUES else None
 
 
-def needs(workload: Object, namespace_uid: str = "") -> Needs:
+def requirements_of(workload: Object, namespace_uid: str = "") -> Requirements:
     """Return the requirements in the Workload's spec, for the namespace with this uid."""
     spec, metadata = workload["spec"], workload["metadata"]
     wanted = spec.get("requirements") or {}
     ram, storage = wanted.get("ram") or 0, wanted.get("storage") or 0
-    return Needs(
+    return Requirements(
         namespace_uid=namespace_uid,
         seed=metadata["uid"],
         selector=spec.get("hostSelector"),
@@ -155,7 +155,7 @@ def needs(workload: Object, namespace_uid: str = "") -> Needs:
     )
 
 
-def unfit_reason(host: Candidate, want: Needs) -> str | None:
+def unfit_reason(host: Candidate, want: Requirements) -> str | None:
     """Return the first reason why the host does not fit, as a phrase that many hosts share, or
     None."""
     if not is_open_to(host.dirty_for, want.namespace_uid):
@@ -198,7 +198,7 @@ def _listed(values: Sequence[str]) -> str:
     return f" ({', '.join(values[:MOST_SAID])}{more})" if values else ""
 
 
-def capacity(host: Candidate, want: Needs) -> float:
+def capacity(host: Candidate, want: Requirements) -> float:
     """Return the host's capacity: 1 more for each doubling of a dimension. The least capacity fits
     best.
 
@@ -210,7 +210,7 @@ def capacity(host: Candidate, want: Needs) -> float:
     return round(hardware + sum(math.log2(1 + labelled(host.labels, key)) for key, _, _ in want.resources), 9)
 
 
-def demand(want: Needs) -> float:
+def demand(want: Requirements) -> float:
     """Return the least capacity of a host that fits."""
     return _volume(want.cpus, want.ram, want.storage, want.nics) + sum(math.log2(1 + amount) for _, amount, _ in want.resources)
 
@@ -239,7 +239,7 @@ def ring_order(point: str, name: str) -> tuple[bool, str]:
     return name < point, name
 
 
-def unfit_reasons(hosts: Iterable[Candidate], want: Needs) -> Counter[str]:
+def unfit_reasons(hosts: Iterable[Candidate], want: Requirements) -> Counter[str]:
     """Count the reasons why hosts do not fit. Hosts that fit are left out."""
     keys, verdicts, reasons = label_keys(want), dict[tuple[object, ...], str | None](), Counter[str]()
     for host in hosts:
@@ -251,7 +251,7 @@ def unfit_reasons(hosts: Iterable[Candidate], want: Needs) -> Counter[str]:
     return reasons
 
 
-def label_keys(want: Needs) -> tuple[str, ...]:
+def label_keys(want: Requirements) -> tuple[str, ...]:
     """Return the labels that decide whether a host fits."""
     selector = want.selector or {}
     expressions = (requirement["key"] for requirement in selector.get("matchExpressions") or ())

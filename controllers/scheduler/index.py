@@ -19,7 +19,7 @@ from controllers.scheduler.fit import capacity, demand, hash_seed, ring_order, u
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from controllers.scheduler.fit import Candidate, Needs
+    from controllers.scheduler.fit import Candidate, Requirements
 
 __all__ = ["HostIndex"]
 
@@ -54,7 +54,7 @@ class _Keys:
 class _Bucket:
     """All hosts, grouped by the labels of one set."""
 
-    def __init__(self, keys: _Keys, want: Needs) -> None:
+    def __init__(self, keys: _Keys, want: Requirements) -> None:
         self._keys, self._want = keys, want
         self._groups: dict[tuple[object, ...], _Group] = {}
         self._rows: dict[tuple[str | None, ...], list[tuple[float, int, _Group]]] = {}
@@ -121,7 +121,7 @@ class HostIndex:
                 bucket.remove(host)
         return host
 
-    def best(self, want: Needs) -> Candidate | None:
+    def best(self, want: Requirements) -> Candidate | None:
         """Return the host that fits best, or None."""
         labels: dict[str, str] = (want.selector or {}).get("matchLabels") or {}
         if want.failure_domain and labels.get(FAILURE_DOMAIN, want.failure_domain) == want.failure_domain:
@@ -130,7 +130,7 @@ class HostIndex:
                 return found
         return self._best(want, labels)
 
-    def _best(self, want: Needs, labels: Mapping[str, str]) -> Candidate | None:
+    def _best(self, want: Requirements, labels: Mapping[str, str]) -> Candidate | None:
         """Return the best of the hosts that have these labels, or None."""
         point, order, chosen = hash_seed(want.seed), 0.0, ""
         for group in self._bucket(want, labels).row(labels, demand(want) - ROUNDING):
@@ -142,7 +142,7 @@ class HostIndex:
                 chosen = min(chosen or name, name, key=lambda name: ring_order(point, name))
         return self._hosts[chosen] if chosen else None
 
-    def _bucket(self, want: Needs, labels: Mapping[str, str]) -> _Bucket:
+    def _bucket(self, want: Requirements, labels: Mapping[str, str]) -> _Bucket:
         expressions = (requirement["key"] for requirement in (want.selector or {}).get("matchExpressions") or ())
         # Counted labels are separate from compared ones, because they also decide the order.
         other = (*sorted(set(expressions)), "", *sorted(key for key, _, _ in want.resources))

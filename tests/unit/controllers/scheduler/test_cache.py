@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from controllers.scheduler.cache import ASSUMED_FOR, SchedulerCache
-from controllers.scheduler.fit import OWN, Needs
+from controllers.scheduler.fit import OWN, Requirements
 from tests.unit.controllers.clusters import host
 from tests.unit.controllers.fakeclock import FakeClock
 
 
 def test_free_hosts_and_assumptions() -> None:
     clock = FakeClock()
-    free, want = SchedulerCache(clock), Needs(namespace_uid="a", seed="w")
+    free, want = SchedulerCache(clock), Requirements(namespace_uid="a", seed="w")
     assert free.update(None, host("h1")) == "metal"
     free.update(None, host("h2", claim="w"))
     free.update(None, host("h3", available=False, reason="Unhealthy"))
     assert free.best("metal", want) == "h1"
-    assert free.reasons("metal", Needs(namespace_uid="a", seed="w", nics=9)) == {"have fewer than 9 NICs": 1}, (
+    assert free.reasons("metal", Requirements(namespace_uid="a", seed="w", nics=9)) == {"have fewer than 9 NICs": 1}, (
         "of what others have nothing is said"
     )
     before = free.version("metal")
@@ -53,13 +53,15 @@ def test_hosts_of_the_own_namespace_are_counted_and_nobody_elses() -> None:
     others["spec"]["claimRef"] |= {"namespace": "b", "namespaceUID": "uid-b"}
     for one in (small, own, others):
         free.update(None, one)
-    want = Needs(namespace_uid="uid-a", seed="w", nics=9)
+    want = Requirements(namespace_uid="uid-a", seed="w", nics=9)
     assert free.reasons("metal", want) == {"have fewer than 9 NICs": 1, OWN: 1}
     before = free.version("metal")
     free.update(own, host("h2", available=False))
     assert free.version("metal") != before
     assert free.reasons("metal", want) == {"have fewer than 9 NICs": 1}
-    assert free.reasons("metal", Needs(namespace_uid="", seed="w", nics=9)) == {"have fewer than 9 NICs": 1}, "no namespace, no hosts"
+    assert free.reasons("metal", Requirements(namespace_uid="", seed="w", nics=9)) == {"have fewer than 9 NICs": 1}, (
+        "no namespace, no hosts"
+    )
 
 
 def test_what_others_have_left_their_data_on_is_not_counted() -> None:
@@ -67,4 +69,4 @@ def test_what_others_have_left_their_data_on_is_not_counted() -> None:
     dirty = host("h1")
     dirty["status"]["dirtyFor"] = "other"
     free.update(None, dirty)
-    assert free.reasons("metal", Needs(namespace_uid="a", seed="w")) == {}
+    assert free.reasons("metal", Requirements(namespace_uid="a", seed="w")) == {}

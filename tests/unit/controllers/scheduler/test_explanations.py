@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from controllers.scheduler.cache import SchedulerCache
 from controllers.scheduler.explanations import Explanations
-from controllers.scheduler.fit import Needs, explain
+from controllers.scheduler.fit import Requirements, explain
 from tests.unit.controllers.clusters import host
 from tests.unit.controllers.fakeclock import FakeClock
 
@@ -24,7 +24,7 @@ def test_explanations_are_made_once_and_again_when_things_have_changed() -> None
 
     free.update(None, host("h1"))
     explanations = Explanations(free, clock)
-    first, second = Needs(namespace_uid="a", seed="1", nics=9), Needs(namespace_uid="a", seed="2", nics=9)
+    first, second = Requirements(namespace_uid="a", seed="1", nics=9), Requirements(namespace_uid="a", seed="2", nics=9)
     assert explanations.of("metal", first) == (said("0/1", "1 has"), True)
     assert explanations.of("metal", second) == (said("0/1", "1 has"), True)
     free.update(None, host("h2"))

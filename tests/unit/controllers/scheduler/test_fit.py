@@ -17,13 +17,13 @@ from controllers.scheduler.fit import (
     MOST_VALUES,
     OWN,
     Candidate,
-    Needs,
+    Requirements,
     candidate,
     capacity,
     demand,
     explain,
     hash_seed,
-    needs,
+    requirements_of,
     ring_order,
     too_complex,
     unfit_reason,
@@ -49,7 +49,7 @@ candidates = st.lists(
     unique_by=lambda host: host.name,
 )
 wants = st.builds(
-    Needs,
+    Requirements,
     namespace_uid=st.sampled_from(["team-a", "team-b"]),
     seed=st.uuids().map(str),
     selector=st.sampled_from([None, {}, {"matchLabels": {"zone": "a"}}, {"matchExpressions": [{"key": "zone", "operator": "Exists"}]}]),
@@ -63,7 +63,7 @@ wants = st.builds(
 )
 
 
-def satisfies(host: Candidate, want: Needs) -> bool:
+def satisfies(host: Candidate, want: Requirements) -> bool:
     """Return whether the host satisfies the requirements, expressed in another way."""
     gpu, zone = host.labels.get("nvidia.com/gpu", "0"), host.labels.get("zone")
     selector = want.selector or {}
@@ -80,14 +80,14 @@ def satisfies(host: Candidate, want: Needs) -> bool:
     )
 
 
-def rank(host: Candidate, want: Needs) -> tuple[bool, float, tuple[bool, str]]:
+def rank(host: Candidate, want: Requirements) -> tuple[bool, float, tuple[bool, str]]:
     """Return the rank of a host that fits, the lowest first: in the wanted failure domain, with the
     least capacity, next on the ring."""
     elsewhere = bool(want.failure_domain) and host.labels.get(FAILURE_DOMAIN) != want.failure_domain
     return elsewhere, capacity(host, want), ring_order(hash_seed(want.seed), host.name)
 
 
-def plain_best(hosts: list[Candidate], want: Needs) -> Candidate | None:
+def plain_best(hosts: list[Candidate], want: Requirements) -> Candidate | None:
     """Choose best fit by its definition: of all hosts that fit, the one of least rank."""
     return min((host for host in hosts if unfit_reason(host, want) is None), key=lambda host: rank(host, want), default=None)
 
@@ -101,7 +101,7 @@ def index_of(hosts: list[Candidate]) -> HostIndex:
 
 @settings(max_examples=60)
 @given(candidates, wants)
-def test_a_host_fits_if_it_satisfies_everything_and_misfits_are_counted(hosts: list[Candidate], want: Needs) -> None:
+def test_a_host_fits_if_it_satisfies_everything_and_misfits_are_counted(hosts: list[Candidate], want: Requirements) -> None:
     fitting = [host for host in hosts if satisfies(host, want)]
     assert [host for host in hosts if unfit_reason(host, want) is None] == fitting
     assert unfit_reasons(hosts, want).total() == len(hosts) - len(fitting)
@@ -109,7 +109,7 @@ def test_a_host_fits_if_it_satisfies_everything_and_misfits_are_counted(hosts: l
 
 @settings(max_examples=60)
 @given(candidates, wants)
-def test_no_fitting_host_is_smaller_or_has_less_than_is_asked_for(hosts: list[Candidate], want: Needs) -> None:
+def test_no_fitting_host_is_smaller_or_has_less_than_is_asked_for(hosts: list[Candidate], want: Requirements) -> None:
     chosen = plain_best(hosts, want)
     if chosen is None:
         return
@@ -126,7 +126,7 @@ steps = st.lists(st.tuples(st.sampled_from(["remove", "add", "choose", "take"]),
 
 @settings(max_examples=150)
 @given(candidates, steps)
-def test_the_index_finds_the_best_fit_whatever_comes_and_goes(hosts: list[Candidate], steps: list[tuple[str, int, Needs]]) -> None:
+def test_the_index_finds_the_best_fit_whatever_comes_and_goes(hosts: list[Candidate], steps: list[tuple[str, int, Requirements]]) -> None:
     index, here = index_of(hosts), {host.name: host for host in hosts}
     for step, number, want in steps:
         host = hosts[number % len(hosts)] if hosts else None
@@ -159,12 +159,12 @@ def test_choosing_does_not_look_at_more_when_there_are_more_hosts() -> None:
             ]
         )
         for number in range(50):
-            one = index.best(Needs(namespace_uid="a", seed="", selector={"matchLabels": {"host": str(number)}}))
+            one = index.best(Requirements(namespace_uid="a", seed="", selector={"matchLabels": {"host": str(number)}}))
             assert one is not None
             assert one.labels["host"] == str(number)
         for number in range(50):
             racks = {"matchLabels": {"rack": str(number % 4)}}
-            chosen = index.best(Needs(namespace_uid="a", seed=str(number), selector=racks, cpus=16, ram=64.0 * GI))
+            chosen = index.best(Requirements(namespace_uid="a", seed=str(number), selector=racks, cpus=16, ram=64.0 * GI))
             assert chosen is not None
             assert index.remove(chosen.name) == chosen
         return index.scanned
@@ -174,15 +174,15 @@ def test_choosing_does_not_look_at_more_when_there_are_more_hosts() -> None:
 
 def test_equal_hosts_are_spread_over_workloads() -> None:
     index = index_of([Candidate(name=host_name(str(number))) for number in range(20)])
-    chosen = [index.best(Needs(namespace_uid="a", seed=f"w{number}")) for number in range(100)]
+    chosen = [index.best(Requirements(namespace_uid="a", seed=f"w{number}")) for number in range(100)]
     assert len({host.name for host in chosen if host}) > 15
 
 
 def test_gpus_are_not_wasted_on_those_who_did_not_ask() -> None:
     plain = Candidate(name="plain", cpus=16, nics=2)
     gpu = Candidate(name="gpu", cpus=16, nics=2, labels={"nvidia.com/gpu": "4"}, extras=2.3)
-    assert index_of([gpu, plain]).best(Needs(namespace_uid="a", seed="1")) == plain
-    assert index_of([gpu, plain]).best(Needs(namespace_uid="a", seed="1", resources=(("nvidia.com/gpu", 1, "1"),))) == gpu
+    assert index_of([gpu, plain]).best(Requirements(namespace_uid="a", seed="1")) == plain
+    assert index_of([gpu, plain]).best(Requirements(namespace_uid="a", seed="1", resources=(("nvidia.com/gpu", 1, "1"),))) == gpu
 
 
 def test_a_host_object_as_a_candidate() -> None:
@@ -200,7 +200,7 @@ def test_a_host_object_as_a_candidate() -> None:
 def test_needs_of_a_workload() -> None:
     wl = workload("w", requirements={"ram": "64Gi", "storage": "1T", "cpuCount": 8, "resources": {"gpu": 2}})
     wl["metadata"]["uid"] = "u"
-    want = needs(wl)
+    want = requirements_of(wl)
     assert (want.ram, want.storage, want.cpus, want.resources) == (64 * GI, 1e12, 8, (("gpu", 2.0, "2"),))
 
 
@@ -219,14 +219,14 @@ def test_needs_of_a_workload() -> None:
 )
 def test_reasons_name_what_is_missing(want: dict[str, Any], reason: str) -> None:
     host = Candidate(name="h", architecture="x86_64", cpus=16, ram=GI, storage=GI, nics=2)
-    assert unfit_reason(host, Needs(namespace_uid="a", seed="s", **want)) == reason
+    assert unfit_reason(host, Requirements(namespace_uid="a", seed="s", **want)) == reason
 
 
 @pytest.mark.parametrize(
     ("reserved", "uid", "fits"), [(None, "", True), ("u", "u", True), ("u", "v", False), ("", "", False), ("", "u", False)]
 )
 def test_a_host_with_data_fits_the_namespace_of_its_uid_alone(reserved: str | None, uid: str, fits: bool) -> None:
-    assert (unfit_reason(Candidate(name="h", dirty_for=reserved), Needs(namespace_uid=uid, seed="s")) is None) == fits
+    assert (unfit_reason(Candidate(name="h", dirty_for=reserved), Requirements(namespace_uid=uid, seed="s")) is None) == fits
 
 
 def test_reasons_are_counted_like_the_schedulers() -> None:
@@ -258,4 +258,4 @@ def test_what_is_asked_for_usually_is_compared() -> None:
 
 def test_a_message_repeats_few_values() -> None:
     wanted = {"matchExpressions": [{"key": "k", "operator": "In", "values": [str(n) for n in range(100)]}]}
-    assert unfit_reason(Candidate("h"), Needs("team-a", "s", selector=wanted)) == "do not match k In (0, 1, 2, 3, 4, 5, 6, 7, …)"
+    assert unfit_reason(Candidate("h"), Requirements("team-a", "s", selector=wanted)) == "do not match k In (0, 1, 2, 3, 4, 5, 6, 7, …)"

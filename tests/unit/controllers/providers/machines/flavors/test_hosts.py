@@ -23,7 +23,7 @@ from controllers.providers.machines.flavors import (
     synthetic_host,
     was_provisioned,
 )
-from controllers.scheduler.fit import candidate, needs, unfit_reason
+from controllers.scheduler.fit import candidate, requirements_of, unfit_reason
 from tests.unit.controllers.clusters import workload
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def test_a_free_host_fits_what_its_flavor_promises() -> None:
     def fits(**spec: Any) -> bool:
         wanted = workload("w", **spec)
         wanted["metadata"]["uid"] = "u"
-        return unfit_reason(found, needs(wanted)) is None
+        return unfit_reason(found, requirements_of(wanted)) is None
 
     enough = {"architecture": "x86_64", "cpuCount": 2, "ram": "4Gi", "storage": "40Gi", "nics": 1}
     assert fits(hostSelector={"matchLabels": {"kind": "vm"}}, requirements=enough)
