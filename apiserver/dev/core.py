@@ -1,6 +1,6 @@
 """Serve a small core/v1 in dev mode, with stringData, and the phase and deletion of namespaces.
 
-A deleted namespace is Terminating at once. apiserver.dev.janitor empties it and removes its
+A deleted namespace is Terminating at once. apiserver.dev.namespacecontroller empties it and removes its
 finalizer.
 """
 

@@ -13,7 +13,7 @@ from apiserver.authentication.certificate import CertificateAuthenticator
 from apiserver.authentication.verification import CertificateVerifier
 from apiserver.dev.core import LocalNamespaces, core_catalog
 from apiserver.dev.hardware import real_hosts
-from apiserver.dev.janitor import Janitor
+from apiserver.dev.namespacecontroller import NamespaceController
 from apiserver.dev.policy import StaticPolicy, hardware_policy, management_policy
 from apiserver.filters.authorization import PrivilegedGroup, UnionAuthorizer
 from apiserver.registry.catalog import management_catalog
@@ -90,7 +90,7 @@ def _endpoint(
         authenticator=CertificateAuthenticator(CertificateVerifier([authority.certificate])),
         authorizer=UnionAuthorizer([PrivilegedGroup(), policy]),
         tls=tls,
-        background={"janitor": Janitor(cache, core.namespaces, core.events, registries).run},
+        background={"namespaces": NamespaceController(cache, core.namespaces, core.events, registries).run},
         host=LOOPBACK,
         port=port,
         drain_seconds=1.0,

@@ -22,7 +22,7 @@ from apiserver.client.objects import Resource
 from apiserver.dev import policy
 from apiserver.dev.core import LocalNamespaces, core_catalog
 from apiserver.dev.hardware import real_hosts
-from apiserver.dev.janitor import Janitor
+from apiserver.dev.namespacecontroller import NamespaceController
 from apiserver.filters import chain
 from apiserver.filters.authorization import MASTERS, PrivilegedGroup, UnionAuthorizer
 from apiserver.handlers.dispatch import Api
@@ -133,7 +133,7 @@ class ApiServer:
         )
         self._api = Api(registries)
         self._connections = Connections(chain.build(self._api.handle, parts))
-        self._janitor = Janitor(self.cache, core.namespaces, core.events, registries)
+        self._namespace_controller = NamespaceController(self.cache, core.namespaces, core.events, registries)
         self._clients: dict[str, Client] = {}
         self.port = network.listen(self._connections)
         self.url = f"http://127.0.0.1:{self.port}"
@@ -142,12 +142,12 @@ class ApiServer:
     async def running(self) -> AsyncIterator[None]:
         """Serve for the duration of the block."""
         await self.cache.start()
-        janitor = asyncio.create_task(self._janitor.run())
+        controller = asyncio.create_task(self._namespace_controller.run())
         try:
             yield
         finally:
-            janitor.cancel()
-            await asyncio.gather(janitor, return_exceptions=True)
+            controller.cancel()
+            await asyncio.gather(controller, return_exceptions=True)
             for client in self._clients.values():
                 await client.close()
             self._api.stop_watches()

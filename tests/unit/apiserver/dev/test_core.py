@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from apiserver.apis.core import ConfigMap, Secret
 from apiserver.apis.status import ApiError
-from apiserver.dev.janitor import Janitor
+from apiserver.dev.namespacecontroller import NamespaceController
 from apiserver.registry.generic.context import DeleteOptions
 from tests.unit.apiserver.dev.conftest import CONTEXT
 
@@ -85,7 +85,7 @@ async def test_a_deleted_namespace_is_emptied_and_goes(bench: Bench) -> None:
     for name in ("a", "b"):
         await bench.make({"kind": "ConfigMap", "metadata": {"name": name, "namespace": "home"}})
     await bench.make({"kind": "ConfigMap", "metadata": {"name": "stays", "namespace": "other"}})
-    janitor = asyncio.create_task(_janitor(bench).run())
+    controller = asyncio.create_task(_namespace_controller(bench).run())
     try:
         held = {"name": "held", "namespace": "home", "finalizers": ["example.com/hold"]}
         await bench.make({"kind": "ConfigMap", "metadata": held})
@@ -97,8 +97,8 @@ async def test_a_deleted_namespace_is_emptied_and_goes(bench: Bench) -> None:
         await bench.core.configmaps.update(CONTEXT, "home", "held", lambda obj: {**obj, "metadata": {**obj["metadata"], "finalizers": []}})
         await _until(lambda: bench.core.namespaces.find("", "home") is None)
     finally:
-        janitor.cancel()
-        await asyncio.gather(janitor, return_exceptions=True)
+        controller.cancel()
+        await asyncio.gather(controller, return_exceptions=True)
     assert bench.core.configmaps.find("other", "stays") is not None
 
 
@@ -109,7 +109,7 @@ async def test_old_events_are_forgotten(bench: Bench) -> None:
         stamp = (now - age).strftime("%Y-%m-%dT%H:%M:%SZ")
         event = {"kind": "Event", "metadata": {"name": name, "namespace": "home"}, "involvedObject": {"kind": "Workload", "name": "w"}}
         await bench.make({**event, "lastTimestamp": stamp})
-    await _janitor(bench).forget_events(now)
+    await _namespace_controller(bench).forget_events(now)
     assert [entry.name for entry in bench.core.events.collection.range()] == ["new"]
 
 
@@ -123,8 +123,8 @@ async def test_real_hosts_refuse_what_bmos_webhook_refuses(bench: Bench) -> None
         await bench.hosts.update(CONTEXT, "home", "h", lambda obj: {**obj, "spec": {"bootMACAddress": "00:11:22:33:44:66"}})
 
 
-def _janitor(bench: Bench) -> Janitor:
-    return Janitor(bench.cache, bench.core.namespaces, bench.core.events, [*bench.core.registries, bench.hosts])
+def _namespace_controller(bench: Bench) -> NamespaceController:
+    return NamespaceController(bench.cache, bench.core.namespaces, bench.core.events, [*bench.core.registries, bench.hosts])
 
 
 async def _until(true: Any) -> None:

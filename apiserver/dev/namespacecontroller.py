@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.registry import Registry
     from storage.cache import WatchCache
 
-__all__ = ["Janitor"]
+__all__ = ["NamespaceController"]
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +29,9 @@ ROUND_SECONDS = 300.0
 USER = UserInfo("system:metal3-workloads:dev")
 
 
-class Janitor:
-    """The janitor of one endpoint's registries. `run` until cancelled."""
+class NamespaceController:
+    """Empties the terminating namespaces of one endpoint, and deletes its old events. `run` until
+    cancelled."""
 
     def __init__(self, cache: WatchCache, namespaces: Registry, events: Registry, registries: Sequence[Registry]) -> None:
         self._cache, self._namespaces, self._events = cache, namespaces, events
