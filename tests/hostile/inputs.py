@@ -2,7 +2,7 @@
 much text.
 
 Members belong to JSON objects, by the part of the object. Documents are whole bodies of one media
-type.
+type. Surrogates in a text represent bytes that are not UTF-8; `sent` returns the bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +13,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["DATA", "JSON", "JSON_PATCH", "MEMBERS", "STRATEGIC", "YAML", "many"]
+__all__ = ["DATA", "JSON", "JSON_PATCH", "MEMBERS", "STRATEGIC", "YAML", "many", "sent"]
+
+
+def sent(text: str) -> bytes:
+    """Return the bytes of a generated text."""
+    return text.encode(errors="surrogateescape")
 
 
 def many(one: str, between: str = ",") -> Callable[[int], str]:
@@ -38,7 +43,7 @@ def around(before: str, inner: Callable[[int], str], after: str) -> Callable[[in
 
 def repeated(text: str) -> Callable[[int], str]:
     """Return a generator of repetitions of the same text."""
-    return lambda size: text * max(1, size // len(text.encode()))
+    return lambda size: text * max(1, size // len(sent(text)))
 
 
 def nested(left: str, core: str, right: str) -> Callable[[int], str]:
@@ -199,6 +204,9 @@ JSON: dict[str, Callable[[int], str]] = {
     "quotation marks": repeated('"'),
     "backslashes": around('{"a":"', repeated("\\"), ""),
     "a text without an end": around('{"a":"', repeated("a"), ""),
+    "half of pairs before a text": lambda size: '{"a":"' + "\\ud800" * min(16_000, size // 60) + "a" * (size * 9 // 10) + '"}',
+    "bytes that are no text": around('{"a":"', repeated("\udcff"), '"}'),
+    "a byte that is no text before a text": around('{"a":"\udcff', repeated("é"), '"}'),
     "half of pairs": around('{"a":"', repeated("\\ud800"), '"}'),
     "zeros": repeated("\0"),
     "marks of byte order": repeated("\ufeff"),

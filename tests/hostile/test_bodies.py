@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.hostile.inputs import DATA, JSON, JSON_PATCH, MEMBERS, STRATEGIC, YAML
+from tests.hostile.inputs import DATA, JSON, JSON_PATCH, MEMBERS, STRATEGIC, YAML, sent
 from tests.hostile.judge import Request, judge
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def test_data(served: Served, tenant: Client, kind: str, name: str, form: str) -
 @pytest.mark.parametrize("form", ["create", "merge"])
 @pytest.mark.parametrize("name", JSON)
 def test_what_is_no_object(served: Served, tenant: Client, name: str, form: str) -> None:
-    judge(served, tenant, lambda size: request("Workload", form, JSON[name](size).encode()))
+    judge(served, tenant, lambda size: request("Workload", form, sent(JSON[name](size))))
 
 
 @pytest.mark.parametrize("form", ["create in YAML", "apply in YAML"])
@@ -134,4 +134,4 @@ def test_options_of_a_deletion(served: Served, tenant: Client, path: str, name: 
         "unknown fields": lambda size: "{" + ",".join(f'"k{n:06d}":1' for n in range(size // 12)) + "}",
     }
     make = {**JSON, **more}[name]
-    judge(served, tenant, lambda size: Request("DELETE", path + DRY, make(size).encode(), {"Content-Type": "application/json"}))
+    judge(served, tenant, lambda size: Request("DELETE", path + DRY, sent(make(size)), {"Content-Type": "application/json"}))

@@ -18,7 +18,7 @@ from controllers.providers.baremetalhost.report import Policy, provider_host
 from controllers.providers.base import ApplyRequest, ProviderError, Source
 from controllers.providers.firstboot import first_boot
 from controllers.providers.machines.kubevirt.netconfig import network_config
-from tests.hostile.inputs import JSON, YAML, many, repeated
+from tests.hostile.inputs import JSON, YAML, many, repeated, sent
 from tests.hostile.measure import HELD, Cost, Steps, grows, slowness, work
 from tests.unit.controllers.clusters import BMH, SECRETS, WORKLOADS, bmh, controllers, workload, world
 from tests.unit.controllers.fakeapi import eventually
@@ -71,7 +71,7 @@ def networks(text: bytes) -> None:
 @pytest.mark.parametrize("read", [metadata, networks])
 @pytest.mark.parametrize("name", TEXTS)
 def test_secrets_are_read_at_a_bounded_cost(name: str, read: Callable[[bytes], None]) -> None:
-    texts = [TEXTS[name](size).encode() for size in SIZES]
+    texts = [sent(TEXTS[name](size)) for size in SIZES]
 
     def costs() -> list[Cost]:
         return [work(partial(read, text)) for text in texts]

@@ -53,12 +53,15 @@ Other errors in it are then reported first. With few commas, the brackets are ne
 is detected quickly."""
 ESCAPES = 16 * 1024
 """The largest number of escaped characters that are searched for surrogates, at 1 µs each."""
+STEP = 1024
+"""The number of escaped characters that one step searches."""
+REPLACEMENT = "\ufffd".encode()
 NAMED = 50
 """The number of duplicate keys that are named. The rest is only counted."""
 SHOWN = 512
 """The number of characters shown of the path of a duplicate key."""
-SLICE = 64 * 1024
-"""The number of characters that one step searches for bytes that are not UTF-8."""
+SLICE = 16 * 1024
+"""The number of bytes that one step searches for some that are not UTF-8."""
 EXACT = 2.0**53
 """The limit up to which every integer has its own float."""
 SMALLEST, LARGEST = -(2**63), 2**64 - 1
@@ -154,32 +157,64 @@ def _replaced(body: bytes, error: orjson.JSONDecodeError) -> Generator[None, Non
     """Replace each byte that is not UTF-8, and each unpaired surrogate, by U+FFFD, as Go reads
     JSON.
 
-    Raises ApiError (400) if there is neither, so that `error` stands."""
+    Raises ApiError: 400 if there is neither, so that `error` stands, and 413 for a body that would
+    become too large."""
     if body.count(b"\\") > ESCAPES:
         raise bad_request("the body is not JSON, or has a surrogate without its other half among too many escaped characters")
-    text = body.decode(errors="surrogateescape")
-    yield
-    replaced = yield from _without_bytes(text)
-    if "\\ud" in replaced or "\\uD" in replaced:
-        yield
-        replaced = _SURROGATE.sub(_whole_or_replaced, replaced)
-    if replaced == text:
+    replaced = yield from _without_halves((yield from _without_bytes(body)))
+    if replaced == body:
         raise _no_json(error)
     yield
-    return replaced.encode()
+    return replaced
 
 
-def _without_bytes(text: str) -> Generator[None, None, str]:
-    """Return the text with U+FFFD for bytes that are not UTF-8.
+def _without_bytes(body: bytes) -> Generator[None, None, bytes]:
+    """Return the body with U+FFFD for each byte that is not UTF-8. Raises ApiError (413).
 
-    The text is processed in slices, because each byte may be such a byte."""
-    if not _NO_UTF8.search(text):
-        return text
-    parts: list[str] = []
-    for start in range(0, len(text), SLICE):
+    One byte becomes three, so the result is bounded, too."""
+    parts: list[bytes] = []
+    size = len(body)
+    for part in _parts(body):
+        replaced = _in_utf8(part)
+        size += len(replaced) - len(part)
+        if size > LIMIT:
+            raise too_large(LIMIT)
+        parts.append(replaced)
         yield
-        parts.append(_NO_UTF8.sub("\ufffd", text[start : start + SLICE]))
-    return "".join(parts)
+    return b"".join(parts)
+
+
+def _parts(body: bytes) -> Iterator[bytes]:
+    """Yield the body in parts of at most SLICE bytes that divide no character."""
+    start = 0
+    while start < len(body):
+        end = start + SLICE
+        # a character has at most three bytes behind its first one
+        begins = (before for before in range(end, end - 4, -1) if before >= len(body) or body[before] & 0xC0 != 0x80)
+        end = next(begins, end)
+        yield body[start:end]
+        start = end
+
+
+def _in_utf8(part: bytes) -> bytes:
+    try:
+        part.decode()
+    except UnicodeDecodeError:
+        return _NO_UTF8.sub("\ufffd", part.decode(errors="surrogateescape")).encode()
+    return part
+
+
+def _without_halves(body: bytes) -> Generator[None, None, bytes]:
+    """Return the body with U+FFFD for each escaped surrogate that is not half of a pair."""
+    parts: list[bytes] = []
+    done = 0
+    for number, found in enumerate(_ESCAPE.finditer(body), 1):
+        if found[1] is not None:
+            parts += [body[done : found.start()], REPLACEMENT]
+            done = found.end()
+        if number % STEP == 0:
+            yield
+    return b"".join((*parts, body[done:]))
 
 
 def _load_replaced(body: bytes) -> tuple[Any, bool]:
@@ -193,16 +228,13 @@ def _no_json(error: orjson.JSONDecodeError) -> ApiError:
     return bad_request(f"the body is not JSON: {error}")
 
 
-def _whole_or_replaced(found: re.Match[str]) -> str:
-    return found[0] if found[1] is None else "\ufffd"
-
-
 _NO_UTF8 = re.compile("[\udc80-\udcff]")
 """The code points by which Python represents single bytes that are not UTF-8."""
-_SURROGATE = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\[^\n]")
+_ESCAPE = re.compile(rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|[^\n])")
 """Pairs of surrogates, unpaired ones (group 1), and all other escapes.
 
-The last group keeps text after an escaped backslash from matching."""
+The last alternative keeps text after an escaped backslash from matching. The common first byte lets
+the search skip text without escapes at once."""
 
 
 def _load_json(body: bytes) -> tuple[Any, bool]:

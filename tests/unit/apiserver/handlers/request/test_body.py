@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -12,7 +13,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from apiserver.apis.status import ApiError
-from apiserver.handlers.request.body import CHEAP, DEPTH, KEY, LIMIT, PATH, YAML_LIMIT, decode
+from apiserver.handlers.request import body as body_module
+from apiserver.handlers.request.body import CHEAP, DEPTH, KEY, LIMIT, PATH, SLICE, YAML_LIMIT, decode
 from apiserver.handlers.request.negotiation import Form
 from apiserver.handlers.request.yamlloader import parse
 from apiserver.handlers.response.respond import encode
@@ -304,3 +306,34 @@ def test_replacing_is_bounded() -> None:
     with pytest.raises(ApiError) as refused:
         decode(b'["' + b"\\n" * 20_000 + b'\\ud800"]', "application/json")
     assert refused.value.code == 400
+
+
+def test_what_is_replaced_is_bounded_like_what_was_sent() -> None:
+    fits = b'["%s"]' % (b"\xff" * (LIMIT // 3 - 4))
+    assert decode(fits, JSON).value == ["\ufffd" * (LIMIT // 3 - 4)]
+    with pytest.raises(ApiError) as refused:
+        decode(fits.replace(b"\xff", b"\xff\xff\xff"), JSON)
+    assert refused.value.code == 413
+
+
+@pytest.mark.parametrize("text", ["\u00e9", "\u20ac", "\U0001f600"])
+def test_no_character_is_divided_where_a_step_ends(text: str) -> None:
+    for before in range(SLICE - 8, SLICE + 2):
+        for broken in (b"\xff", b"\x80\x80\x80\x80\x80", b"\xf0\x9f"):
+            body = b'["%s%s%s%s"]' % (b"a" * before, text.encode(), broken, text.encode())
+            assert decode(body, JSON).value == ["a" * before + text + "\ufffd" * len(broken) + text]
+
+
+def test_escapes_are_replaced_in_small_steps() -> None:
+    body = b'["%s"]' % (b"\\ud800" * 16_000)
+
+    def share() -> float:
+        steps, costs = body_module._steps(body, JSON, find_duplicates=True), [0.0]
+        with suppress(StopIteration):
+            while True:
+                began = time.thread_time()
+                next(steps)
+                costs.append(time.thread_time() - began)
+        return max(costs) / sum(costs)
+
+    assert min(share() for _ in range(5)) < 1 / 2
