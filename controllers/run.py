@@ -13,6 +13,7 @@ from apiserver.client.direct import ShortcutClient
 from controllers import kinds
 from controllers.cluster import Cluster, cluster_id, connect
 from controllers.consumer.controller import ConsumerController
+from controllers.fleetmetrics import FleetMetrics, follow
 from controllers.host.controller import HostController
 from controllers.offer.controller import OfferController
 from controllers.runtime.leader import AlwaysLeader, LeaderElector, LeaseElector, replica
@@ -23,6 +24,10 @@ from controllers.workloadclass.controller import ClassController
 from controllers.workloadclass.providers import Sources
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client import CollectorRegistry
+
     from apiserver.client.kubeconfig import Source
     from controllers.runtime.leader import Timing
 
@@ -83,6 +88,7 @@ async def run_controllers(
     view_group: str = "metal3.io",
     apiserver: str = "",
     health: Health | None = None,
+    registry: CollectorRegistry | None = None,
 ) -> None:
     """Run all controllers until cancelled.
 
@@ -93,6 +99,8 @@ async def run_controllers(
 
     apiserver: the URL of the API server for requests about its own kinds; "" to use kube-apiserver.
 
+    registry: takes the metrics of the fleet while this replica leads.
+
     Raises BadConfig at once if the configuration cannot be used. Failures of the server are
     retried."""
     health, identity = health or Health(), replica()
@@ -101,19 +109,33 @@ async def run_controllers(
     async with _client(management, context, agent, apiserver, view_group) as client:
 
         async def lead() -> None:
-            manager, _, _ = compose(client, view_group=view_group)
+            manager, cluster, _ = compose(client, view_group=view_group)
             health.manager = manager
             telling = asyncio.ensure_future(_tell_started(manager, health))
             try:
-                await manager.run()
+                with _measured(follow(cluster), registry):
+                    await manager.run()
             finally:
                 telling.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await telling
 
-        elector: LeaderElector = LeaseElector(client, namespace, LEASE, timing, identity=identity) if leader_elect else AlwaysLeader()
+        elector: LeaderElector = LeaseElector(client, namespace, LEASE, timing, identity=identity) if leader_elect else AlwaysLeader(LEASE)
         health.elector = elector
         await elector.run(lead)
+
+
+@contextlib.contextmanager
+def _measured(fleet: FleetMetrics, registry: CollectorRegistry | None) -> Iterator[None]:
+    """Export the metrics of the fleet during the block. Only a leader knows the fleet."""
+    if registry is None:
+        yield
+        return
+    registry.register(fleet)
+    try:
+        yield
+    finally:
+        registry.unregister(fleet)
 
 
 def _client(management: Source, context: str | None, agent: str, apiserver: str, view_group: str) -> Client:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -17,7 +18,7 @@ import aiohttp
 import orjson
 from aiohttp.payload import BytesPayload
 
-from apiserver.client import fence
+from apiserver.client import fence, metrics
 from apiserver.client.errors import ApiException, BadConfig, Unconnected, Unreachable, from_response, from_status
 from apiserver.client.kubeconfig import Access, Endpoint, Source, load
 
@@ -73,6 +74,7 @@ class Client:
         self._timeout = timeout
         self._user_agent = user_agent
         self._access: Access | None = None
+        self._host = ""
         self._session: aiohttp.ClientSession | None = None
         self._loading = asyncio.Lock()
         self._loaded_at = 0.0
@@ -295,6 +297,7 @@ class Client:
             fence.check()
         if authorization := await access.authorization():
             headers["Authorization"] = authorization
+        began, answered = time.perf_counter(), False
         try:
             async with session.request(
                 method,
@@ -307,6 +310,8 @@ class Client:
                 server_hostname=access.server_hostname,
                 allow_redirects=False,
             ) as response:
+                answered = True
+                metrics.count(method, self._host, str(response.status), time.perf_counter() - began)
                 yield response
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise Unconnected(f"{access.host} cannot be reached: {error}") from error
@@ -316,6 +321,9 @@ class Client:
             if method != "GET":
                 fence.check()
             raise Unreachable(f"{access.host} cannot be reached: {error}") from error
+        finally:
+            if not answered:
+                metrics.count(method, self._host, metrics.UNANSWERED, time.perf_counter() - began)
 
     async def _ready(self) -> tuple[aiohttp.ClientSession, Access]:
         if self._closed:
@@ -335,7 +343,7 @@ class Client:
             raise BadConfig(f"the server's URL is {access.host}: only https is used outside this machine")
         # The pool has no limit: watches keep connections open, and workers bound the others.
         connector = aiohttp.TCPConnector(ssl=access.ssl_context or True, limit=0, keepalive_timeout=60)
-        self._access = access
+        self._access, self._host = access, url.netloc
         self._session = aiohttp.ClientSession(connector=connector, read_bufsize=READ_BUFFER, headers={"User-Agent": self._user_agent})
         self._loaded_at = asyncio.get_running_loop().time()
 

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apiserver.cli.health import HealthServer
+from apiserver.cli.metricsserver import MetricsServer
 from apiserver.cli.running import UsageError, run_until_stopped
+from apiserver.client import metrics as clientmetrics
+from apiserver.client.client import Client
 from apiserver.client.errors import BadConfig
 from controllers.run import Health, run_controllers
+from controllers.runtime import metrics
 from controllers.runtime.leader import LeadershipLost, Timing
 
 if TYPE_CHECKING:
     import argparse
+
+    from prometheus_client import CollectorRegistry
 
 __all__ = ["configure"]
 
@@ -53,6 +60,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--health-bind-address", default="127.0.0.1", metavar="IP", help="address of the health port (default: 127.0.0.1; 0.0.0.0 in a pod)"
     )
+    parser.add_argument(
+        "--metrics-port",
+        type=int,
+        default=-1,
+        metavar="P",
+        help="serve /metrics on this port, over TLS, to users that may get it (ClusterRole metal3-workloads-metrics; default: nowhere)",
+    )
+    parser.add_argument(
+        "--metrics-bind-address", default="127.0.0.1", metavar="IP", help="address of the metrics' port (default: 127.0.0.1)"
+    )
+    parser.add_argument(
+        "--metrics-cert-file", type=Path, metavar="FILE", help="its certificate and intermediates, PEM; self-made by default"
+    )
+    parser.add_argument("--metrics-key-file", type=Path, metavar="FILE", help="the key of that certificate, PEM, unencrypted")
     parser.set_defaults(run=run)
 
 
@@ -75,6 +96,7 @@ async def _control(arguments: argparse.Namespace) -> None:
             if arguments.health_port >= 0:
                 group.create_task(HealthServer(arguments.health_port, health.problem, arguments.health_bind_address).run())
             group.create_task(_settle(health))
+            registry = _serve_metrics(arguments, group)
             await run_controllers(
                 arguments.kubeconfig,
                 context=arguments.context,
@@ -84,11 +106,34 @@ async def _control(arguments: argparse.Namespace) -> None:
                 view_group=arguments.host_view_group,
                 apiserver=arguments.apiserver,
                 health=health,
+                registry=registry,
             )
     except* BadConfig as failed:
         raise UsageError(f"the management cluster cannot be used: {failed.exceptions[0]}") from None
     except* LeadershipLost as failed:
         raise UsageError(f"{failed.exceptions[0]}") from None
+
+
+def _serve_metrics(arguments: argparse.Namespace, group: asyncio.TaskGroup) -> CollectorRegistry | None:
+    """Serve the metrics of this process if there is a port for them, and return their registry.
+
+    Raises UsageError."""
+    if (arguments.metrics_cert_file is None) != (arguments.metrics_key_file is None):
+        raise UsageError("--metrics-cert-file and --metrics-key-file belong together: give both, or none for a self-made certificate")
+    if arguments.metrics_port < 0:
+        return None
+    files = (arguments.metrics_cert_file, arguments.metrics_key_file) if arguments.metrics_cert_file is not None else None
+    client = Client(arguments.kubeconfig, context=arguments.context, user_agent="metal3-workloads-controllers-metrics")
+    server = MetricsServer(client, arguments.metrics_port, arguments.metrics_bind_address, files)
+    for collector in (*clientmetrics.COLLECTORS, *metrics.COLLECTORS):
+        server.registry.register(collector)
+
+    async def serve() -> None:
+        async with client:
+            await server.run()
+
+    group.create_task(serve(), name="metrics")
+    return server.registry
 
 
 async def _settle(health: Health) -> None:

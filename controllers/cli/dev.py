@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from apiserver.cli.running import UsageError, run_until_stopped
+from apiserver.client import metrics as clientmetrics
 from apiserver.client.client import Client
 from apiserver.dev import policy, seed
 from apiserver.dev.directory import ENDPOINTS, BadDirectory, Directory
@@ -25,6 +26,7 @@ from apiserver.dev.tour import FILES, tour
 from apiserver.filters.authorization import MASTERS
 from apiserver.server.app import CannotListen
 from controllers.run import Health, run_controllers
+from controllers.runtime import metrics
 from controllers.simulator.controller import Simulator
 from controllers.simulator.settings import Settings
 from storage.base import StorageError
@@ -32,6 +34,8 @@ from storage.base import StorageError
 if TYPE_CHECKING:
     import argparse
     from collections.abc import AsyncIterator, Sequence
+
+    from prometheus_client import CollectorRegistry
 
     from apiserver.server.pki import Authority
 
@@ -114,7 +118,10 @@ async def _dev(directory: Directory, options: Options) -> None:
             await seed.sow(seed.management(credentials), management.by_kind, management.core.configmaps)
             await seed.refresh_credentials(management.core.secrets, credentials)
             _write_files(directory, authority, urls)
-            await _work(directory, authority, urls, options.settings)
+            registry = management.app.metrics.registry
+            for collector in (*clientmetrics.COLLECTORS, *metrics.COLLECTORS):
+                registry.register(collector)
+            await _work(directory, authority, urls, options.settings, registry)
 
 
 @contextlib.asynccontextmanager
@@ -131,14 +138,14 @@ async def _started(name: str, endpoint: Endpoint) -> AsyncIterator[None]:
         await endpoint.app.stop()
 
 
-async def _work(directory: Directory, authority: Authority, urls: dict[str, str], settings: Settings) -> None:
+async def _work(directory: Directory, authority: Authority, urls: dict[str, str], settings: Settings, registry: CollectorRegistry) -> None:
     """Run the controllers and the simulated operator until cancelled."""
     operator = _internal(authority, "baremetal-operator", policy.OPERATOR, urls["hardware"])
     controllers = _internal(authority, "controllers", policy.CONTROLLERS, urls["management"])
     health = Health()
     async with Client(operator) as client, asyncio.TaskGroup() as group:
         group.create_task(Simulator(client, settings).run(), name="simulated Baremetal Operator")
-        group.create_task(run_controllers(controllers, health=health), name="controllers")
+        group.create_task(run_controllers(controllers, health=health, registry=registry), name="controllers")
         await health.started.wait()
         print(tour(directory.path, urls), flush=True)
 

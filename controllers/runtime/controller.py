@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from apiserver.client.errors import ApiException, describe
 from apiserver.client.objects import split_key
+from controllers.runtime.metrics import QueueMetrics, ReconcileMetrics
 from controllers.runtime.queue import Queue
 
 if TYPE_CHECKING:
@@ -56,7 +58,8 @@ class Controller:
         timeout: float = 60.0,
         base_delay: float = 0.02,
     ) -> None:
-        self.name, self.queue = name, Queue(group=group, limit=workers, total=total, flow=flow, base_delay=base_delay)
+        self.name, self._metrics = name, ReconcileMetrics(name)
+        self.queue = Queue(group=group, limit=workers, total=total, flow=flow, base_delay=base_delay, metrics=QueueMetrics(name))
         self._reconcile, self._timeout = reconcile, timeout
 
     async def run(self) -> None:
@@ -76,24 +79,32 @@ class Controller:
             self.queue.done(key)
 
     async def _process(self, key: str) -> None:
+        began, result = time.perf_counter(), None
+        failed = terminal = False
         try:
             async with asyncio.timeout(self._timeout):
                 result = await self._reconcile(key)
         except TerminalError as error:
+            failed = terminal = True
             log.warning("%s %s: %s", self.name, key, error)
             self.queue.forget(key)
         except ApiException as error:
+            failed = True
             self._failed(key, error)
         except TimeoutError:
+            failed = True
             delay = self.queue.add_rate_limited(key)
             log.warning("%s %s: not done within %g s; again in %.3g s", self.name, key, self._timeout, delay)
         except Exception:
+            failed = True
             delay = self.queue.add_rate_limited(key)
             log.exception("%s %s: failed; again in %.3g s", self.name, key, delay)
         else:
             self.queue.forget(key)
             if result is not None and result.requeue_after is not None:
                 self.queue.add_after(key, result.requeue_after)
+        again = result is not None and result.requeue_after is not None
+        self._metrics.took(time.perf_counter() - began, failed=failed, terminal=terminal, again=again)
 
     def _failed(self, key: str, error: ApiException) -> None:
         if error.retry_after:

@@ -22,6 +22,7 @@ from apiserver.client import fence
 from apiserver.client.errors import ApiException, describe
 from apiserver.client.objects import Object, Resource
 from controllers.runtime.manager import PATIENCE_SECONDS
+from controllers.runtime.metrics import LEADER
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -74,8 +75,15 @@ class LeaderElector(Protocol):
 class AlwaysLeader:
     """The elector for a single replica."""
 
+    def __init__(self, name: str) -> None:
+        self._leads = LEADER.labels(name)
+
     async def run(self, lead: Callable[[], Awaitable[None]]) -> None:
-        await lead()
+        self._leads.set(1)
+        try:
+            await lead()
+        finally:
+            self._leads.set(0)
 
     def problem(self) -> str | None:
         return "starting"
@@ -91,6 +99,7 @@ class LeaseElector:
         self._timing = timing or Timing()
         self.identity = identity or replica()
         self.fence = fence.Fence()
+        self._leads = LEADER.labels(name)
         self._seen: tuple[object, float] | None = None
         self._taken_by_another = False
         self._answered: float | None = None
@@ -107,6 +116,7 @@ class LeaseElector:
         while not await self._hold():  # noqa: ASYNC110 (polls the server)
             await asyncio.sleep(self._timing.retry * random.uniform(1.0, 1.2))
         log.info("leading as %s", self.identity)
+        self._leads.set(1)
         leading = asyncio.create_task(_run(lead), context=self._fenced())
         renewing = asyncio.create_task(self._renew())
         try:
@@ -116,6 +126,7 @@ class LeaseElector:
                 task.cancel()
             await asyncio.gather(leading, renewing, return_exceptions=True)
             self.fence.close()
+            self._leads.set(0)
             if not renewing.cancelled() and renewing.exception() is not None:
                 raise LeadershipLost(str(renewing.exception()))
             await self._release()

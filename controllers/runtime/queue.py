@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from apiserver.client.clock import Timer
+    from controllers.runtime.metrics import QueueMetrics
 
 __all__ = ["LATER_ONE_IN", "Queue", "ShutDown"]
 
@@ -41,7 +42,7 @@ class Queue:
 
     `group` returns the group of a key when the key becomes ready. `limit` is the number of keys of
     one group that are processed at once, and `total` that of all groups. `flow` returns the owner
-    of a key."""
+    of a key. `metrics` measures the queue."""
 
     def __init__(
         self,
@@ -53,7 +54,9 @@ class Queue:
         limit: int | None = None,
         total: int | None = None,
         flow: Callable[[str], str] | None = None,
+        metrics: QueueMetrics | None = None,
     ) -> None:
+        self._metrics = metrics
         self._base, self._max = base_delay, max_delay
         self._clock: Clock = clock or LoopClock()
         self._group, self._limit, self._total, self._flow = group or _one_group, limit, total, flow or _one_group
@@ -93,6 +96,8 @@ class Queue:
         it."""
         if self._closed or (key in self._dirty and (later or not self._dirty[key])):
             return
+        if self._metrics is not None and key not in self._dirty:
+            self._metrics.added(key)
         self._dirty[key] = later
         if key not in self._processing:
             self._push(key)
@@ -105,6 +110,8 @@ class Queue:
         if delay <= 0:
             self.add(key)
             return
+        if self._metrics is not None:
+            self._metrics.delayed()
         due = self._clock.time() + delay
         if pending := self._timers.get(key):
             if pending[0] <= due:
@@ -169,12 +176,16 @@ class Queue:
             del self._dirty[key], self._waiting[key]
             self._processing[key] = group
             self._working[group] += 1
+            if self._metrics is not None:
+                self._metrics.taken(key)
             return key
         return None
 
     def done(self, key: str) -> None:
         """Mark the key as processed, with or without success."""
         group = self._processing.pop(key)
+        if self._metrics is not None:
+            self._metrics.done(key)
         self._working[group] -= 1
         if not self._working[group]:
             del self._working[group]
@@ -189,6 +200,8 @@ class Queue:
         for _, timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+        if self._metrics is not None:
+            self._metrics.closed()
         while self._waiters:
             self._wake()
 

@@ -97,7 +97,7 @@ async def test_without_an_election() -> None:
     async def lead() -> None:
         done.append(1)
 
-    await AlwaysLeader().run(lead)
+    await AlwaysLeader("controllers").run(lead)
     assert done == [1]
 
 

@@ -1,0 +1,242 @@
+"""Measure the fleet: hosts by class and state, Workloads by phase, and how long things take.
+
+The counts follow the informers' events, so that a scrape costs nothing per host. Labels are classes,
+which the owner creates, and words of this project. A class that a tenant invents has the label "".
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter as Counts
+from datetime import datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from prometheus_client import Counter, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from apiserver.apis.host import unavailable_reason
+from apiserver.client.objects import name_of, uid_of
+from controllers.classaccess import is_connected
+from controllers.runtime.conditions import find_condition
+from controllers.workloadclass.status import UNHEALTHY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from prometheus_client.core import Metric
+
+    from apiserver.client.objects import Object
+    from controllers.cluster import Cluster
+
+__all__ = ["FleetMetrics", "follow", "state_of"]
+
+STATES = ("free", "claimed", "dirty", "unhealthy", "unavailable")
+PHASES = ("Pending", "Bound", "Provisioning", "Running", "Stopped", "Deprovisioning", "Failed", "Lost")
+RAN = ("Running", "Stopped")
+BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1200.0, 1800.0, 2700.0, 3600.0, 7200.0, 14400.0)
+REASONS = 32
+"""The number of reasons that are labels. The rarest ones beyond share the label Other."""
+
+Key = TypeVar("Key", bound=tuple[str, ...])
+Waiting = tuple[str, str, float]
+
+
+class FleetMetrics(Collector):
+    """The metrics of the hosts, classes and Workloads of one cluster.
+
+    Process every change of an object by the method of its kind. `known(name)` returns whether a
+    WorkloadClass exists. `clock` returns the seconds since the epoch."""
+
+    def __init__(self, known: Callable[[str], bool], clock: Callable[[], float] = time.time) -> None:
+        self._known, self._clock = known, clock
+        self._hosts: Counts[tuple[str, str]] = Counts()
+        self._workloads: Counts[tuple[str, str]] = Counts()
+        self._connected: dict[str, bool] = {}
+        self._waiting: dict[str, Waiting] = {}
+        self._starting: set[str] = set()
+        self._releasing: dict[str, tuple[str, float]] = {}
+        self._time_to_running = _histogram("time_to_running", "Time from a Workload's creation until it runs for the first time.")
+        self._release_time = _histogram("release_duration", "Time from the deletion of a Workload until its host is released.")
+        self._failures = _counter("provisioning_failures", "Installations that failed, retries included.")
+        self._lost = _counter("claims_lost", "Workloads whose machine was lost.")
+
+    def class_changed(self, old: Object | None, new: Object | None) -> None:
+        """Process a change of a WorkloadClass."""
+        if new is None:
+            self._connected.pop(name_of(old or {}), None)
+            return
+        self._connected[name_of(new)] = is_connected(new)
+        # A counter that appears with its first failure has no increase.
+        for counter in (self._failures, self._lost):
+            counter.labels(name_of(new))
+
+    def host_changed(self, old: Object | None, new: Object | None) -> None:
+        """Process a change of a Host."""
+        _move(self._hosts, _host_key(old), _host_key(new))
+
+    def workload_changed(self, old: Object | None, new: Object | None) -> None:
+        """Process a change of a Workload."""
+        _move(self._workloads, _workload_key(old), _workload_key(new))
+        uid = uid_of(new or old or {})
+        if new is None:
+            self._gone(uid)
+            return
+        before, phase = _phase(old), _phase(new)
+        if phase == "Pending":
+            self._waiting[uid] = (_class(new), _reason(new), _seconds(new, "creationTimestamp"))
+        else:
+            self._waiting.pop(uid, None)
+        self._measure_start(uid, old, new, phase)
+        if _has_host(new) and new["metadata"].get("deletionTimestamp"):
+            self._releasing[uid] = (_class(new), _seconds(new, "deletionTimestamp"))
+        if old is not None and before != phase:
+            self._count(new, phase)
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the present values."""
+        yield _gauge("hosts", "Hosts by their class and state.", ("class", "state"), _filled(self._hosts, self._connected, STATES))
+        workloads = _filled(self._folded(self._workloads), self._connected, PHASES)
+        yield _gauge("workloads", "Workloads by their class and phase.", ("class", "phase"), workloads)
+        connected = {(name,): float(value) for name, value in self._connected.items()}
+        yield _gauge("class_connected", "Whether the class's source of machines answers.", ("class",), connected)
+        yield from self._collect_waits()
+        for metric in (self._time_to_running, self._release_time, self._failures, self._lost):
+            yield from metric.collect()
+
+    def _collect_waits(self) -> Iterator[Metric]:
+        now = self._clock()
+        numbers, oldest = Counts[tuple[str, str]](), dict[tuple[str, str], float]()
+        common = _common(reason for _, reason, _ in self._waiting.values())
+        for class_name, reason, since in self._waiting.values():
+            key = (self._fold(class_name), reason if reason in common else "Other")
+            numbers[key] += 1
+            oldest[key] = max(oldest.get(key, 0.0), now - since)
+        names = ("class", "reason")
+        yield _gauge("workloads_waiting", "Workloads without a host by the reason why they wait.", names, numbers)
+        yield _gauge("oldest_waiting_seconds", "Time that the oldest Workload without a host has waited.", names, oldest)
+        releasing = dict.fromkeys(((name,) for name in self._connected), 0.0)
+        for class_name, since in self._releasing.values():
+            one = (self._fold(class_name),)
+            releasing[one] = max(releasing.get(one, 0.0), now - since)
+        yield _gauge("oldest_releasing_seconds", "Time that the oldest release has taken so far.", ("class",), releasing)
+
+    def _measure_start(self, uid: str, old: Object | None, new: Object, phase: str) -> None:
+        """Observe the first Running of a Workload whose spec never changed.
+
+        One that is first seen as it is installed may have run before, but not often."""
+        if new["metadata"].get("generation", 1) != 1 or phase == "Stopped":
+            self._starting.discard(uid)
+        elif old is None and phase not in RAN:
+            self._starting.add(uid)
+        elif phase == "Running" and uid in self._starting:
+            self._starting.discard(uid)
+            taken = self._clock() - _seconds(new, "creationTimestamp")
+            self._time_to_running.labels(self._fold(_class(new))).observe(max(0.0, taken))
+
+    def _count(self, workload: Object, phase: str) -> None:
+        if phase == "Failed":
+            self._failures.labels(self._fold(_class(workload))).inc()
+        if phase == "Lost":
+            self._lost.labels(self._fold(_class(workload))).inc()
+
+    def _gone(self, uid: str) -> None:
+        self._starting.discard(uid)
+        self._waiting.pop(uid, None)
+        if (released := self._releasing.pop(uid, None)) is not None:
+            class_name, since = released
+            self._release_time.labels(self._fold(class_name)).observe(max(0.0, self._clock() - since))
+
+    def _fold(self, class_name: str) -> str:
+        return class_name if self._known(class_name) else ""
+
+    def _folded(self, counts: Counts[tuple[str, str]]) -> Counts[tuple[str, str]]:
+        folded = Counts[tuple[str, str]]()
+        for (class_name, phase), number in counts.items():
+            folded[self._fold(class_name), phase] += number
+        return folded
+
+
+def follow(cluster: Cluster) -> FleetMetrics:
+    """Return the metrics of a cluster whose informers are not started yet."""
+    metrics = FleetMetrics(lambda name: name in cluster.classes.store)
+    cluster.classes.add_handler(metrics.class_changed)
+    cluster.hosts.add_handler(metrics.host_changed)
+    cluster.workloads.add_handler(metrics.workload_changed)
+    return metrics
+
+
+def state_of(host: Object) -> str:
+    """Return one of STATES. Free hosts that only one namespace may have are dirty."""
+    status = host.get("status") or {}
+    if host["spec"].get("claimRef"):
+        return "claimed"
+    if unavailable_reason(host) is None:
+        return "dirty" if status.get("dirtyFor") else "free"
+    return "unhealthy" if status.get("reason") in UNHEALTHY else "unavailable"
+
+
+def _host_key(host: Object | None) -> tuple[str, str] | None:
+    return None if host is None else (host["spec"]["className"], state_of(host))
+
+
+def _workload_key(workload: Object | None) -> tuple[str, str] | None:
+    return None if workload is None else (_class(workload), _phase(workload))
+
+
+def _class(workload: Object) -> str:
+    bound = (workload.get("status") or {}).get("host") or {}
+    return str(bound.get("class") or workload["spec"].get("className") or "")
+
+
+def _phase(workload: Object | None) -> str:
+    phase = ((workload or {}).get("status") or {}).get("phase")
+    return phase if phase in PHASES else "Pending"
+
+
+def _reason(workload: Object) -> str:
+    found = find_condition((workload.get("status") or {}).get("conditions"), "Bound")
+    return str(found["reason"]) if found is not None and found["status"] == "False" else ""
+
+
+def _has_host(workload: Object) -> bool:
+    return bool((workload.get("status") or {}).get("host"))
+
+
+def _seconds(obj: Object, field: str) -> float:
+    return datetime.fromisoformat(obj["metadata"][field]).timestamp()
+
+
+def _common(reasons: Iterable[str]) -> set[str]:
+    return {reason for reason, _ in Counts(reasons).most_common(REASONS)}
+
+
+def _move(counts: Counts[tuple[str, str]], before: tuple[str, str] | None, after: tuple[str, str] | None) -> None:
+    if before == after:
+        return
+    if before is not None:
+        counts[before] -= 1
+        if not counts[before]:
+            del counts[before]
+    if after is not None:
+        counts[after] += 1
+
+
+def _filled(counts: Counts[tuple[str, str]], classes: Iterable[str], words: Iterable[str]) -> dict[tuple[str, str], float]:
+    """Return the counts with 0 for what each class has none of."""
+    return {**dict.fromkeys(((name, word) for name in classes for word in words), 0.0), **counts}
+
+
+def _gauge(name: str, text: str, labels: tuple[str, ...], values: Mapping[Key, float]) -> Metric:
+    family = GaugeMetricFamily(f"metal3_workloads_{name}", text, labels=labels)
+    for key, value in values.items():
+        family.add_metric(key, value)
+    return family
+
+
+def _histogram(name: str, text: str) -> Histogram:
+    return Histogram(f"metal3_workloads_{name}_seconds", text, ["class"], buckets=BUCKETS, registry=None)
+
+
+def _counter(name: str, text: str) -> Counter:
+    return Counter(f"metal3_workloads_{name}_total", text, ["class"], registry=None)
