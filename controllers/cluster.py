@@ -73,7 +73,7 @@ def connect(client: Client, *, view_group: str = "metal3.io", component: str = "
         client,
         workloads=workloads,
         classes=classes,
-        hosts=Informer(client, kinds.HOSTS, indexers=HOST_INDEXERS, transform=without_managers),
+        hosts=Informer(client, kinds.HOSTS, indexers=HOST_INDEXERS, transform=_without_history),
         namespaces=namespaces,
         secrets=Secrets(
             client,
@@ -210,3 +210,14 @@ def without_managers(obj: Object) -> Object:
     if "managedFields" not in metadata:
         return obj
     return {**obj, "metadata": {key: value for key, value in metadata.items() if key != "managedFields"}}
+
+
+def _without_history(host: Object) -> Object:
+    """Return the Host without managedFields and without the history of its claims.
+
+    The server keeps the history, whatever status the controllers write."""
+    host = without_managers(host)
+    status = host.get("status") or {}
+    if "history" not in status:
+        return host
+    return {**host, "status": {key: value for key, value in status.items() if key != "history"}}

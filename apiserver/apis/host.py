@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from apiserver.apis.base import Model
+from apiserver.apis.base import Model, Timestamp
 from apiserver.apis.bounded import remembering
 from apiserver.apis.meta import Conditions, ObjectMeta, ObjectReference, OwnerReference, SecretReference
 from apiserver.apis.metal3 import BareMetalHostSpec, BareMetalHostStatus, CustomDeploy, Reported, ReportedImage
@@ -228,8 +228,33 @@ class HeldBy(Model):
     namespace_uid: str = Field(alias="namespaceUID")
 
 
+class HistoryEntry(Model):
+    """One claim of the host, for its owner. Only the server writes it, together with the claim."""
+
+    namespace: str = Field(description="The Workload's namespace.")
+    namespace_uid: str | None = Field(default=None, alias="namespaceUID", description="The uid of the namespace at the claim.")
+    name: str = Field(description="The Workload's name.")
+    uid: str = Field(description="The Workload's uid.")
+    class_name: str | None = Field(default=None, description="The WorkloadClass that offered the host.")
+    image: str | None = Field(default=None, description="The URL of the image, without user, password, query and fragment.")
+    bound_at: Timestamp | None = Field(default=None, description="When the Workload got the host; none if an earlier version recorded it.")
+    running_at: Timestamp | None = Field(default=None, description="When the host was first reported as installed.")
+    released_at: Timestamp | None = Field(default=None, description="When the claim ended; none while it lasts.")
+    cleaned_at: Timestamp | None = Field(
+        default=None, description="When the host was first reported as free for every namespace again, without data of this one."
+    )
+    outcome: str | None = Field(
+        default=None,
+        description="How the claim ended: Released (the Workload was deleted), Retained (as Released, and what ran was kept), TakenBack "
+        "(the owner cleared the claim), Rescheduled (the Workload moved before anything was installed) or WorkloadGone (the claim was "
+        "ended after its Workload had disappeared).",
+    )
+    last_error: str | None = Field(default=None, description="The last error that the host reported during the claim.")
+
+
 class HostStatus(Model):
-    """The provider's report. The server sets `phase`: Available, Bound or Unavailable."""
+    """The provider's report. The server sets `phase` (Available, Bound or Unavailable) and
+    `history`."""
 
     phase: Literal["Available", "Bound", "Unavailable"] | None = Field(
         default=None, description="Available (free to claim), Bound (a Workload has it) or Unavailable (see reason)."
@@ -252,6 +277,9 @@ class HostStatus(Model):
     )
     held_by: HeldBy | None = Field(default=None, description="Which namespace may take over, or has taken over, the claim at the source.")
     conditions: Conditions | None = None
+    history: list[HistoryEntry] | None = Field(
+        default=None, description="The last claims of the host, the newest last; at most 16, and at most 8 KiB."
+    )
 
 
 class Host(Model):

@@ -12,6 +12,7 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,9 +29,12 @@ __all__ = [
     "digest_problem",
     "missing_checksum",
     "parse",
+    "scrubbed",
     "url_problem",
 ]
 
+SHOWN = 256
+"""The most characters of a URL in a record."""
 MAX_URL = 2048
 """The length of a URL in characters."""
 MAX_METHOD = 63
@@ -303,6 +307,16 @@ def _not_allowed(rules: Sequence[str], who: str, *, stated: bool) -> str:
         return f"{who} allows no URL: ask its owner for a rule in images.allow"
     listed = ", ".join(rules[:MOST_RULES]) + (", …" if len(rules) > MOST_RULES else "")
     return f"{who} allows {listed}{'' if stated else ' (the default)'}: use such a URL, or ask its owner for a rule in images.allow"
+
+
+def scrubbed(url: str) -> str:
+    """Return a URL for records: at most SHOWN characters, and no user, password, query or fragment,
+    which may hold secrets."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return ""
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()[:SHOWN]
 
 
 def deploy_problems(spec: Mapping[str, Any], class_spec: Mapping[str, Any] | None) -> list[tuple[str, str]]:

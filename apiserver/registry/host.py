@@ -8,9 +8,12 @@ from pydantic import ValidationError
 
 from apiserver.apis.host import GROUP, VERSION, Host, HostOffers, reserved_for
 from apiserver.apis.status import cause, conflict, path_not_found
+from apiserver.apis.workloadclass import retain_problem
+from apiserver.registry.claims import history
 from apiserver.registry.claims.charge import charge_by_report, charge_of
 from apiserver.registry.claims.claims import Claims, offered_to, unbound
 from apiserver.registry.generic.attributes import Attributes
+from apiserver.registry.generic.metadata import now
 from apiserver.registry.generic.registry import Registry
 from apiserver.registry.generic.resource import Column, Resource
 from apiserver.registry.generic.strategy import Strategy
@@ -81,7 +84,7 @@ class HostStrategy(Strategy):
 
     def prepare_update(self, context: Context, old: dict[str, Any], new: dict[str, Any], subresource: str) -> dict[str, Any]:
         """Keep the server's fields, and update what follows from a cleared claim."""
-        new = super().prepare_update(context, old, new, subresource)
+        new = _with_history(super().prepare_update(context, old, new, subresource), (old.get("status") or {}).get("history"))
         spec = new.get("spec")
         if isinstance(spec, dict):
             kept = {field: old["spec"][field] for field in KEPT if field in old["spec"]}
@@ -94,6 +97,20 @@ class HostStrategy(Strategy):
                 "phase": "Bound" if claimed else "Available" if new["status"].get("available") else "Unavailable",
             }
         return self._charged(old, new, subresource)
+
+    def fill(self, old: dict[str, Any] | None, new: dict[str, Any], subresource: str) -> dict[str, Any]:
+        """Continue the history of the host's claims, which belongs to no client."""
+        if old is None or not (old["spec"].get("claimRef") or subresource == "status"):
+            return new
+        entry = self.claims.workload_of_host(old)
+        workload = entry.object() if entry is not None else None
+        how = history.outcome(workload, may_retain=self._may_retain(old, workload))
+        return _with_history(new, history.continued(old, new, workload, how, now()))
+
+    def _may_retain(self, host: dict[str, Any], workload: dict[str, Any] | None) -> bool:
+        """Return whether the class lets the Workload keep what runs on the host."""
+        class_ = self.claims.classes.find("", host["spec"]["className"])
+        return workload is not None and (class_ is None or retain_problem(workload["spec"], class_.object()["spec"]) is None)
 
     def _charged(self, old: dict[str, Any], new: dict[str, Any], subresource: str) -> dict[str, Any]:
         """Return the Host with spec.chargedTo as it follows from its claim and report.
@@ -176,6 +193,15 @@ class HostStrategy(Strategy):
     async def after_commit(self, context: Context, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
         """Refresh the offers."""
         await self.claims.show_now(new["metadata"]["name"])
+
+
+def _with_history(host: dict[str, Any], claims: list[dict[str, Any]] | None) -> dict[str, Any]:
+    """Return the Host with this history, whatever its writer sent."""
+    status = {} if host.get("status") is None else host["status"]
+    if not isinstance(status, dict) or status.get("history") == (claims or None):
+        return host
+    status = {field: value for field, value in status.items() if field != "history"}
+    return {**host, "status": {**status, "history": claims} if claims else status}
 
 
 class HostRegistry(Registry):

@@ -20,6 +20,7 @@ from controllers import kinds
 from controllers.charges import ends, is_over
 from controllers.consumer.controller import consumer_gone
 from controllers.host.abandoned import ABANDONED, Sightings, Terms, looks_lost, reclaim, terms_of, wait_of, with_abandonment
+from controllers.host.happenings import happenings
 from controllers.host.tenancy import with_tenancy
 from controllers.runtime.conditions import find_condition
 from controllers.runtime.controller import Controller, Result
@@ -94,8 +95,11 @@ class HostController:
     def _host_changed(self, old: Object | None, new: Object | None) -> None:
         host = new or old
         assert host is not None
-        if old is not None and new is not None and _relevant(old) == _relevant(new):
-            return
+        if old is not None and new is not None:
+            if _relevant(old) == _relevant(new):
+                return
+            for type_, reason, message in happenings(old, new):
+                self._cluster.events.event(_about(new), type_, reason, message)
         uid = host["spec"]["source"]["uid"]
         self._add(host["spec"]["className"], uid, later=True)
         if new is None:
@@ -199,8 +203,7 @@ class HostController:
         """Report a claim whose Workload is gone to the owner, and end it when its class says so."""
         told = find_condition((host.get("status") or {}).get("conditions"), ABANDONED)
         if told is None or told["reason"] != terms.reason:
-            about = {**host, "apiVersion": kinds.HOSTS.api_version, "kind": "Host"}
-            self._cluster.events.event(about, "Warning", ABANDONED, status["message"])
+            self._cluster.events.event(_about(host), "Warning", ABANDONED, status["message"])
         wait = wait_of(status, terms, self._sightings.seconds(host, terms))
         if wait is None:
             return Result(requeue_after=RESYNC)
@@ -275,6 +278,11 @@ class HostController:
         if changed is not None:
             await self._write(host, changed)
         return changed is not None
+
+
+def _about(host: Object) -> Object:
+    """Return the Host as the object of an Event."""
+    return {**host, "apiVersion": kinds.HOSTS.api_version, "kind": "Host"}
 
 
 def _relevant(host: Object) -> tuple[object, ...]:

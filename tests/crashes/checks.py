@@ -82,6 +82,7 @@ def assert_sound(stack: Stack) -> None:
     for server in stack.managements.values():
         assert leaks(server) == []
         _assert_views_follow(server)
+        _assert_remembered(server)
         for workload in server.all("Workload"):
             _assert_told(workload)
     _assert_records_agree(stack)
@@ -90,6 +91,16 @@ def assert_sound(stack: Stack) -> None:
 def _assert_told(workload: Object) -> None:
     ready = find_condition(workload, "Ready")
     assert ready["status"] == "True" or len(ready["message"]) > 10, f"{workload['metadata']['name']} is not told what it waits for: {ready}"
+
+
+def _assert_remembered(server: ApiServer) -> None:
+    """Assert that a host's history has each claim once, and that only the present one is open."""
+    for host in server.all("Host"):
+        history, claim = (host.get("status") or {}).get("history") or [], host["spec"].get("claimRef")
+        open_ = [item["uid"] for item in history if "releasedAt" not in item]
+        assert open_ == ([claim["uid"]] if claim else []), f"{host['spec']['source']['name']}: {history}"
+        ended = [(item["uid"], item["releasedAt"]) for item in history if "releasedAt" in item]
+        assert len(ended) == len(set(ended)), f"{host['spec']['source']['name']}: {history}"
 
 
 def _assert_views_follow(server: ApiServer) -> None:

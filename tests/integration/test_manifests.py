@@ -4,17 +4,20 @@ refused."""
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
+from apiserver.audit.policy import read_policy
 from apiserver.cli.running import STOP_SECONDS
 from hack.realcluster.manifests import for_tenant
 from tests.integration.running import ADMIN, OWNER, ROOT, Running
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from typing import Any
 
 OVERLAYS = [f"overlays/{folder.name}" for folder in sorted((ROOT / "manifests/overlays").iterdir())]
@@ -137,3 +140,20 @@ def check_pod_of_backups(made: list[dict[str, Any]], template: dict[str, Any], s
 
 def test_an_installation_over_etcd_has_no_files_to_back_up(cluster: Running) -> None:
     assert not {obj["kind"] for obj in objects(cluster, "overlays/ha")} & {"CronJob", "PersistentVolumeClaim"}
+
+
+def test_the_audit_component_has_a_policy_that_the_server_reads(cluster: Running, tmp_path: Path) -> None:
+    overlay = tmp_path / "kustomization.yaml"
+    paths = [os.path.relpath(ROOT / "manifests" / part, tmp_path.resolve()) for part in ("overlays/sqlite", "components/audit")]
+    overlay.write_text(json.dumps({"resources": paths[:1], "components": paths[1:]}))
+    command = [str(cluster.tools / "kubectl"), "kustomize", "--load-restrictor=LoadRestrictionsNone", str(tmp_path)]
+    made = list(yaml.safe_load_all(subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout))
+    (config,) = (obj for obj in made if obj["kind"] == "ConfigMap")
+    (server,) = (obj for obj in made if obj["kind"] == "Deployment" and obj["metadata"]["name"] == "metal3-workloads-apiserver")
+    pod = server["spec"]["template"]["spec"]
+    (volume,) = (volume for volume in pod["volumes"] if volume["name"] == "audit")
+    assert volume["configMap"]["name"] == config["metadata"]["name"]
+    (path,) = (option.partition("=")[2] for option in pod["containers"][0]["args"] if option.startswith("--audit-policy-file="))
+    (mount,) = (mount["mountPath"] for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == "audit")
+    (tmp_path / "policy.yaml").write_text(config["data"][path.removeprefix(f"{mount}/")])
+    read_policy(tmp_path / "policy.yaml")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from apiserver.apis.host import ADOPTS, adopted_consumer, is_open_to, reserved_for, uid_of_view, unavailable_reason
 from apiserver.apis.names import GROUP, RELEASE_FINALIZER, VERSION
 from apiserver.apis.workload import HOST_CHOSEN
+from apiserver.registry.claims import history
 from apiserver.registry.claims.namespaces import NamespaceUids
 from apiserver.registry.claims.projection import claimed_by, held_for, project
 from apiserver.registry.generic.bounds import check_together
@@ -297,16 +298,16 @@ def bound(
 
     `tenant` is Host.spec.view with the view's name. `namespace_uid` is the uid of the namespace
     that has the name of the Workload's namespace now."""
-    namespace = workload["metadata"]["namespace"]
+    namespace, claim = workload["metadata"]["namespace"], claim_ref(workload, namespace_uid)
     claimed = {
         **host,
         "spec": {
             **_uncharged(host["spec"]),
-            "claimRef": claim_ref(workload, namespace_uid),
+            "claimRef": claim,
             "view": tenant,
             "earlier": _earlier(host, workload, namespace_uid),
         },
-        "status": {**host["status"], "phase": "Bound"},
+        "status": {**host["status"], "phase": "Bound", "history": history.begun(host, claim, workload, now())},
     }
     workload = held_back(workload)
     chosen = {"name": tenant["name"], "uid": uid_of_view(host["spec"]["source"], namespace), "class": host["spec"]["className"]}
@@ -335,8 +336,8 @@ def _earlier(host: dict[str, Any], workload: dict[str, Any], namespace_uid: str)
     For an adopted claim it is empty, because all operations belong to the claim."""
     if adopting(host, workload, namespace_uid):
         return {}
-    history = host["status"]["report"]["status"].get("operationHistory") or {}
-    return {name: str((operation or {}).get("start") or "") for name, operation in history.items()}
+    operations = host["status"]["report"]["status"].get("operationHistory") or {}
+    return {name: str((operation or {}).get("start") or "") for name, operation in operations.items()}
 
 
 def unbound(workload: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from apiserver.apis.images import MAX_URL, BadURL, bad_rule, deploy_problems, digest_problem, inner_problem, parse, url_problem
+from apiserver.apis.images import (
+    MAX_URL,
+    SHOWN,
+    BadURL,
+    bad_rule,
+    deploy_problems,
+    digest_problem,
+    inner_problem,
+    parse,
+    scrubbed,
+    url_problem,
+)
 from apiserver.apis.workloadclass import WorkloadClassSpec
 
 if TYPE_CHECKING:
@@ -292,3 +303,18 @@ def test_a_digest_is_one_of_its_type(checksum: str, type_: str | None, words: st
     assert (words or "") in (problem or "")
     assert digest_problem(image, image) is None, "what is stored stays"
     assert digest_problem({**image, "url": "https://images.example.com/other"}, image) is None
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("https://me:pw@images.example:8443/os.qcow2?token=abc#frag", "https://images.example:8443/os.qcow2"),
+        ("http://a:b@c@host/x", "http://host/x"),
+        ("oci://registry.example/os:1", "oci://registry.example/os:1"),
+        ("http://[::1", ""),
+        ("", ""),
+        ("http://host/" + "x" * 3000, "http://host/" + "x" * (SHOWN - 12)),
+    ],
+)
+def test_urls_lose_their_secrets(url: str, expected: str) -> None:
+    assert scrubbed(url) == expected

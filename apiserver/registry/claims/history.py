@@ -1,0 +1,105 @@
+"""Record the last claims of a host in Host.status.history, in the commit that changes the claim.
+
+Only the server writes the list. Each write of a Host derives the list from the stored one, so a
+repeated write adds nothing, and a crash can lose no claim. The list is bounded by its number of
+entries and by its bytes; the oldest entries are dropped first. Tenants never see it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from apiserver.apis.images import scrubbed
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["BYTES", "ENTRIES", "TEXT", "begun", "continued", "outcome"]
+
+ENTRIES, BYTES = 16, 8 * 1024
+"""The most entries of a host, and the most bytes of their JSON."""
+TEXT = 256
+"""The most characters of an error in an entry."""
+_INSTALLED = "provisioned"
+
+Entry = dict[str, Any]
+
+
+def begun(host: Mapping[str, Any], claim: Mapping[str, str], workload: Mapping[str, Any] | None, time: str | None) -> list[Entry]:
+    """Return the history of the host with an entry for the claim. It has one entry for each claim."""
+    history: list[Entry] = list((host.get("status") or {}).get("history") or ())
+    if history and history[-1]["uid"] == claim["uid"] and "releasedAt" not in history[-1]:
+        return history
+    entry: Entry = {**claim, "className": host["spec"]["className"]}
+    if image := _image((workload or {}).get("spec")):
+        entry["image"] = image
+    if time is not None:
+        entry["boundAt"] = time
+    return _bounded([*history, entry])
+
+
+def continued(old: Mapping[str, Any], new: Mapping[str, Any], workload: Mapping[str, Any] | None, ends: str, time: str) -> list[Entry]:
+    """Return the history of the Host `new`, which is about to replace `old`.
+
+    `workload` is the Workload that has the host in `old`, if it exists. `ends` is the outcome of
+    the claim if `new` does not have it any more."""
+    claim, status = old["spec"].get("claimRef"), new.get("status") or {}
+    if claim is None:
+        history = list((old.get("status") or {}).get("history") or ())
+        return [*history[:-1], _cleaned(history[-1], status, time)] if history else []
+    # A claim that an earlier version recorded has no entry yet.
+    *earlier, entry = begun(old, claim, workload, _bound_since(workload))
+    entry = _followed(entry, (status.get("report") or {}).get("status") or {}, time)
+    if new["spec"].get("claimRef") is None:
+        entry = {**entry, "releasedAt": time, "outcome": ends}
+    return _bounded([*earlier, entry])
+
+
+def outcome(workload: Mapping[str, Any] | None, *, may_retain: bool) -> str:
+    """Return how a claim ends that is cleared now. `workload` is the Workload that has the host."""
+    if workload is None:
+        return "WorkloadGone"
+    if "deletionTimestamp" not in workload["metadata"]:
+        return "Rescheduled" if (workload.get("status") or {}).get("phase") == "Pending" else "TakenBack"
+    return "Retained" if may_retain and workload["spec"].get("reclaimPolicy") == "Retain" else "Released"
+
+
+def _followed(entry: Entry, seen: Mapping[str, Any], time: str) -> Entry:
+    """Return the entry of a present claim with what the report (in BareMetalHost's form) adds."""
+    provisioning, found = seen.get("provisioning") or {}, {}
+    if provisioning.get("state") == _INSTALLED:
+        found = {"runningAt": entry.get("runningAt", time)}
+        if image := _image(provisioning):
+            found["image"] = image
+    if error := seen.get("errorMessage"):
+        found["lastError"] = str(error)[:TEXT]
+    return {**entry, **found}
+
+
+def _cleaned(entry: Entry, status: Mapping[str, Any], time: str) -> Entry:
+    """Return the entry of a past claim, with the time at which others could have the host again."""
+    if "cleanedAt" in entry or entry.get("outcome") == "Rescheduled" or not status.get("available") or status.get("dirtyFor"):
+        return entry
+    return {**entry, "cleanedAt": time}
+
+
+def _image(holder: Mapping[str, Any] | None) -> str:
+    return scrubbed(((holder or {}).get("image") or {}).get("url") or "")
+
+
+def _bound_since(workload: Mapping[str, Any] | None) -> str | None:
+    conditions = ((workload or {}).get("status") or {}).get("conditions") or ()
+    return next((item["lastTransitionTime"] for item in conditions if item["type"] == "Bound" and item["status"] == "True"), None)
+
+
+def _bounded(history: list[Entry]) -> list[Entry]:
+    """Return the newest entries that are within the bounds, at least the last one."""
+    kept, size = [history[-1]], len(orjson.dumps(history[-1]))
+    for entry in reversed(history[-ENTRIES:-1]):
+        size += len(orjson.dumps(entry))
+        if size > BYTES:
+            break
+        kept.append(entry)
+    return kept[::-1]

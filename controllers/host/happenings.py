@@ -1,0 +1,91 @@
+"""Decide which Events tell a Host's owner what happened to the machine, and for which Workload.
+
+The Events follow from the difference of two states of the Host, whoever caused it. They may be
+lost; Host.status.history is the record.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from apiserver.apis.images import scrubbed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from apiserver.client.objects import Object
+
+__all__ = ["Happening", "happenings"]
+
+TROUBLE = ("Quarantined", "Unhealthy", "HostError", "HostGone", "Orphaned")
+"""The reasons of a Host's status that are Events as well."""
+EMPTYING = ("deprovisioning", "deleting", "powering off before delete")
+
+
+class Happening(NamedTuple):
+    """The type, reason and message of an Event about a Host."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+def happenings(old: Object, new: Object) -> Iterator[Happening]:
+    """Yield what happened to the machine between two states of its Host."""
+    before, after = old["spec"].get("claimRef"), new["spec"].get("claimRef")
+    name, changed = new["spec"]["source"]["name"], (before or {}).get("uid") != (after or {}).get("uid")
+    if before and changed:
+        yield Happening("Normal", "Released", f"{_holder(before)} has left {name}")
+    if after and changed:
+        yield Happening("Normal", "Bound", f"{name} is bound to {_holder(after)}")
+    if after or before:
+        yield from _progress(old, new, name, _holder(after or before or {}))
+    yield from _states(old, new, name)
+
+
+def _progress(old: Object, new: Object, name: str, holder: str) -> Iterator[Happening]:
+    """Yield the steps of an installation or a removal."""
+    state, seen = _state(new), _report(new)
+    if state == _state(old):
+        return
+    if state == "provisioning":
+        yield Happening("Normal", "Provisioning", f"{name} is being installed for {holder}")
+    elif state == "provisioned":
+        yield Happening("Normal", "Provisioned", f"{name} runs what {holder} asked for{_image(seen)}")
+    elif state in EMPTYING and _state(old) not in EMPTYING:
+        yield Happening("Normal", "Deprovisioning", f"what {name} ran for {holder} is being removed, and wiped as the class says")
+
+
+def _states(old: Object, new: Object, name: str) -> Iterator[Happening]:
+    """Yield what the report says about a host that it did not say before."""
+    before, after = old.get("status") or {}, new.get("status") or {}
+    if (reason := after.get("reason")) in TROUBLE and before.get("reason") != reason:
+        yield Happening("Warning", reason, after.get("message") or reason)
+    if (error := _report(new).get("errorMessage")) and _report(old).get("errorMessage") != error:
+        yield Happening("Warning", "Failed", f"{name} reports: {error}")
+    if after.get("dirtyFor") and before.get("dirtyFor") != after["dirtyFor"]:
+        yield Happening("Warning", "NotCleaned", f"the disks of {name} hold data of the namespace {after['dirtyFor']}")
+    if before.get("report") and _is_clean(new) and not _is_clean(old):
+        yield Happening("Normal", "Cleaned", f"{name} holds no tenant's data and can be claimed")
+
+
+def _is_clean(host: Object) -> bool:
+    status = host.get("status") or {}
+    return bool(status.get("available")) and not status.get("dirtyFor") and not host["spec"].get("claimRef")
+
+
+def _report(host: Object) -> Object:
+    return ((host.get("status") or {}).get("report") or {}).get("status") or {}
+
+
+def _state(host: Object) -> str:
+    return str((_report(host).get("provisioning") or {}).get("state") or "")
+
+
+def _image(seen: Object) -> str:
+    url = ((seen.get("provisioning") or {}).get("image") or {}).get("url") or ""
+    return f": {scrubbed(url)}" if url else ""
+
+
+def _holder(claim: Object) -> str:
+    return f"Workload {claim.get('namespace')}/{claim.get('name')}"
