@@ -28,6 +28,11 @@ _UNKNOWN = (
     "its disks hold data of a namespace {name} that an earlier version recorded without its uid, so that it is offered to nobody: "
     f"{_CLEAN}; or add /UID of the namespace to that annotation, if it is still the one whose data it is"
 )
+_LOST = (
+    "a Workload of the namespace {name} (uid {uid}), which was deleted, had it in a store that was lost: it is offered to nobody, also "
+    "not to a later namespace of that name; when nobody needs what runs there, clear spec.image, spec.customDeploy and spec.consumerRef "
+    "of the real host, which cleans it and offers it again"
+)
 _PASSED = (
     "{who} has it in the other cluster, from the time of an earlier namespace {name} here: to let the present namespace of that name take "
     "the claim over, delete this Host object, which changes nothing on the machine; releasing the host there wipes it"
@@ -61,20 +66,25 @@ def uncleaned(reported: ProviderHost, namespace: Object | None) -> Object:
 def held(reported: ProviderHost, host: Object, namespace: Object | None) -> Object:
     """Return the part of Host.status about a claim at the source.
 
-    The first namespace of its name that is seen with the claim may adopt it. That is recorded as
-    long as the Host exists, even while a Workload has it."""
+    The namespace with the uid that the source has recorded may adopt it, else the first one of its
+    name that is seen with the claim. That is recorded as long as the Host exists, even while a
+    Workload has it."""
     claim, known = host["spec"].get("claimRef"), (host.get("status") or {}).get("heldBy")
     found = reported.held
     if found is None:
         return {"heldBy": known} if known else {}
-    consumer = adopted_consumer(found["spec"]["consumerRef"])
-    if known is None or known["consumer"] != consumer:
+    consumer, recorded = adopted_consumer(found["spec"]["consumerRef"]), found.get("namespaceUID")
+    if recorded:
+        known = {"consumer": consumer, "namespaceUID": recorded}
+    elif known is None or known["consumer"] != consumer:
         uid = (claim or {}).get("namespaceUID") or (uid_of(namespace) if namespace is not None else "")
         known = {"consumer": consumer, "namespaceUID": uid} if uid else None
     status: Object = {"heldBy": known} if known else {}
     if claim is not None:
         return status
     status["held"] = {**found, "namespaceUID": known["namespaceUID"]} if known else found
-    if known and namespace is not None and uid_of(namespace) != known["namespaceUID"]:
+    if recorded and (namespace is None or uid_of(namespace) != recorded):
+        status |= {"reason": "Dirty", "message": _LOST.format(name=found["namespace"], uid=recorded)}
+    elif known and namespace is not None and uid_of(namespace) != known["namespaceUID"]:
         status["message"] = _PASSED.format(who=consumer.partition(" ")[2], name=found["namespace"])
     return status

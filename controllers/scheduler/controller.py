@@ -200,14 +200,13 @@ class Scheduler:
             raise Unbindable(*refused)
         if not is_connected(class_) and not self._free.total(name_of(class_)):
             raise Unbindable("ClassNotReady", _not_ready(name_of(class_)))
-        if (host := self._recovered(key, class_)) is not None:
+        if (host := self._recovered(workload, class_)) is not None:
             return None if await self._post(workload, name_of(host)) else Result(requeue_after=1.0)
         if workload["spec"].get("hostRef"):
             return await self._bind_pinned(workload, class_)
         if (reason := too_complex(workload)) is not None:
             raise Unbindable("TooComplex", reason)
-        namespace = self._cluster.namespaces.store.get(namespace_of(workload))
-        want = requirements_of(workload, uid_of(namespace) if namespace is not None else "")
+        want = requirements_of(workload, self._namespace_uid(workload))
         for _ in range(ATTEMPTS):
             chosen = self._choose(key, class_, want)
             try:
@@ -227,10 +226,18 @@ class Scheduler:
         self._free.assume(chosen)
         return None if await self._post(workload, chosen) else Result(requeue_after=SETTLE)
 
-    def _recovered(self, key: str, class_: Object) -> Object | None:
-        """Return the host that a Workload of this name had in a store that was lost, or None."""
-        hosts = self._cluster.hosts.store.by_index("recovered", key)
-        return next((host for host in hosts if host["spec"]["className"] == name_of(class_)), None)
+    def _recovered(self, workload: Object, class_: Object) -> Object | None:
+        """Return the host that a Workload of this namespace and name had in a store that was lost, or
+        None."""
+        uid = self._namespace_uid(workload)
+        hosts = self._cluster.hosts.store.by_index("recovered", key_of(workload))
+        own = (host for host in hosts if (host["status"]["held"].get("namespaceUID") or "") == uid)
+        return next((host for host in own if host["spec"]["className"] == name_of(class_)), None)
+
+    def _namespace_uid(self, workload: Object) -> str:
+        """Return the uid of the namespace that has the name of the Workload's now, or ""."""
+        namespace = self._cluster.namespaces.store.get(namespace_of(workload))
+        return uid_of(namespace) if namespace is not None else ""
 
     def _class_of(self, workload: Object) -> Object:
         """Return the Workload's class if it may use it. Raises Unbindable."""

@@ -97,7 +97,6 @@ class BareMetalHostDriver(Provider):
         self._context, self._client = context, client
         self._hosts, namespace = self.where()
         self._identity = identity_of(context.parameters.identity, context.cluster_id)
-        self._selector = context.spec.host_selector.encode() if context.spec.host_selector else None
         self._policy = _policy(context, self._identity)
         self._copies = SecretCopies(client)
         self._done: Bounded[str, tuple[str, float]] = Bounded(DONE)  # by the uid of the Workload
@@ -195,7 +194,7 @@ class BareMetalHostDriver(Provider):
             return False
         # A claimed host stays in its class when its labels change, because it is released through
         # the class.
-        return matches(self._selector, labels_of(bmh)) or names.WORKLOAD_UID in labels_of(bmh)
+        return matches(self._policy.selector, labels_of(bmh)) or names.WORKLOAD_UID in labels_of(bmh)
 
     def _changed(self, old: Object | None, new: Object | None) -> None:
         if (bmh := new or old) is not None:
@@ -334,7 +333,8 @@ def _policy(context: ProviderContext, identity: Identity) -> Policy:
     metadata = context.spec.metadata
     labels = metadata.labels_match if metadata else None
     annotations = metadata.annotations_match if metadata else None
-    return Policy(re.compile(labels) if labels else None, re.compile(annotations) if annotations else None, identity)
+    selector = context.spec.host_selector.encode() if context.spec.host_selector else None
+    return Policy(re.compile(labels) if labels else None, re.compile(annotations) if annotations else None, identity, selector)
 
 
 _BOUND = Outcome(True, "Bound", "the host is this Workload's")

@@ -1,11 +1,22 @@
-"""Decide which hosts are given back to their lost Workloads, and build the Workloads to create."""
+"""Decide which hosts are given back to their lost Workloads, and build the Workloads to create.
+
+All writers of the hardware cluster can write what is recorded there. So a record gives nobody what
+the class does not allow: its present rules are applied to each successor.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apiserver.client.objects import Object, labels_of, name_of, uid_of
+from pydantic import ValidationError
+
+from apiserver.apis.names import FIRST_BOOT
+from apiserver.apis.wording import sentence
+from apiserver.apis.workload import Workload
+from apiserver.client.objects import Object, labels_of, matches, name_of, uid_of
+from apiserver.client.text import printable
 from controllers import kinds
+from controllers.classaccess import lets_in, not_allowed, retain_refused
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.record import read_record
 from controllers.providers.baremetalhost.report import consumer_of
@@ -15,8 +26,9 @@ if TYPE_CHECKING:
 
     from controllers.providers.baremetalhost.identity import Identity
 
-__all__ = ["is_lost", "lost_key", "marking_patch", "obstacle", "successor"]
+__all__ = ["described", "forbidden", "is_lost", "lost_key", "marking_patch", "obstacle", "successor", "unknown_successor"]
 
+DEPLOYED = ("image", "customDeploy")
 
 _FREE = (
     "when nothing on the real host is needed any more, clear its spec.image, spec.customDeploy and spec.consumerRef, which wipes it and "
@@ -28,7 +40,7 @@ def is_lost(bmh: Object, host: Object | None, identity: Identity) -> bool:
     """Return whether a Workload of this management cluster has the real host without the store
     knowing it."""
     consumer = consumer_of(bmh, identity)
-    if consumer is None or not consumer.workload_uid:
+    if consumer is None or not consumer.workload_uid or not all(lost_key(bmh)):
         return False
     claim = (host["spec"].get("claimRef") if host is not None else None) or {}
     return claim.get("uid") != consumer.workload_uid
@@ -58,6 +70,12 @@ def obstacle(bmh: Object, host: Object | None, workload: Object | None, namespac
         return f"the namespace {namespace} does not exist: create it and run this again, or {_FREE}"
     if namespace not in namespaces or (recorded and recorded != uid_of(namespaces[namespace])):
         return f"the namespace {namespace} that had the host was deleted, and a later one of its name gets nothing of it: {_FREE}"
+    wanted = ((workload or {}).get("spec") or {}).get("className")
+    if wanted and wanted != host["spec"]["className"]:
+        return (
+            f"workload {namespace}/{name} exists, and is of the class {wanted}, but the host is of the class {host['spec']['className']}: "
+            "set its spec.className to that, and run this again"
+        )
     has = ((workload or {}).get("status") or {}).get("host")
     if has:
         return (
@@ -74,10 +92,63 @@ def marking_patch(bmh: Object) -> Object:
     return {"metadata": {**metadata, "annotations": {names.RECOVER: labels_of(bmh)[names.WORKLOAD_UID]}}}
 
 
+def forbidden(class_: Object, bmh: Object, workload: Object, namespaces: Mapping[str, Object]) -> str | None:
+    """Return why the class does not let the Workload have the host, and what to do; None if it
+    does.
+
+    A class without allowedNamespaces lets nobody have a host yet, so it forbids nothing here."""
+    namespace = namespaces[lost_key(bmh)[0]]
+    try:
+        Workload.decode(workload)
+    except ValidationError as error:
+        problem = printable(sentence(error.errors(include_url=False)[0]))
+        return f"what is recorded of it is no Workload ({problem}): let its tenant create it again (--no-create); or, {_FREE}"
+    if not matches(class_["spec"].get("hostSelector"), labels_of(bmh)):
+        return f"the class {name_of(class_)} does not select it: correct the labels of the real host or the class's hostSelector, {_AGAIN}"
+    if class_["spec"].get("allowedNamespaces") and not lets_in(class_, namespace):
+        return f"the class {name_of(class_)} does not allow the namespace {name_of(namespace)}: allow it there, {_AGAIN}"
+    if (refused := not_allowed(class_, workload) or retain_refused(class_, workload)) is not None:
+        return f"the class {name_of(class_)} does not allow what is recorded of it ({refused[1]}): correct the class, {_AGAIN}"
+    return None
+
+
+_AGAIN = f"if the Workload shall have the host, and run this again; otherwise, {_FREE}"
+
+
 def successor(bmh: Object, class_name: str) -> Object:
-    """Return the Workload to create in place of the lost one."""
+    """Return the Workload to create in place of the lost one, of the class that has the host.
+
+    It deploys what is on the host already, so that nothing is installed."""
     namespace, name = lost_key(bmh)
     record = read_record(bmh)
     metadata = {"name": name, "namespace": namespace, **({"labels": record.labels} if record.labels else {})}
-    spec = {"className": class_name, **record.spec}
+    deployed = _deployed(bmh)
+    wanted = {field: value for field, value in record.spec.items() if field not in deployed and not (deployed and field in DEPLOYED)}
+    spec = {**wanted, **deployed, "className": class_name}
     return {"apiVersion": kinds.WORKLOADS.api_version, "kind": "Workload", "metadata": metadata, "spec": spec}
+
+
+def _deployed(bmh: Object) -> Object:
+    return {field: bmh["spec"][field] for field in DEPLOYED if bmh["spec"].get(field)}
+
+
+def unknown_successor(bmh: Object, class_name: str) -> Object:
+    """Return what is known of a Workload that its tenant creates again: what the host itself
+    shows."""
+    namespace, name = lost_key(bmh)
+    return {"metadata": {"name": name, "namespace": namespace}, "spec": {**_deployed(bmh), "className": class_name}}
+
+
+def described(workload: Object, bmh: Object) -> str:
+    """Return class, image and secrets of the Workload that would get the host, for the owner to
+    check."""
+    spec, recorded = workload["spec"], read_record(bmh)
+    image, method = (spec.get("image") or {}).get("url"), (spec.get("customDeploy") or {}).get("method")
+    what = f"image {image}" if image else f"deploy method {method}" if method else "no image"
+    secrets = [str(spec[field].get("name")) for field in FIRST_BOOT if isinstance(spec.get(field), dict)]
+    parts = [f"class {spec.get('className') or '(the default one)'}", what, *([f"secrets {', '.join(secrets)}"] if secrets else [])]
+    if recorded.spec.get("className") not in (None, spec.get("className")):
+        parts.append(f"its record names the class {recorded.spec['className']}")
+    if not recorded.namespace_uid:
+        parts.append("its namespace's uid is not recorded: see that the present namespace is still the one that had it")
+    return printable("; ".join(parts))

@@ -23,8 +23,8 @@ __all__ = ["Record", "held_claim", "read_record", "record_of"]
 LARGEST = 8192
 """The maximum characters of a record.
 
-A larger one is not written, because all annotations together have a limit. Its host is found again
-all the same, by its labels."""
+A larger one is written without the spec, because all annotations together have a limit. The real
+host's own spec then says what runs."""
 SHOWN = ("image", "customDeploy", "online", "automatedCleaningMode")
 """The fields of a real host's spec that equal those of its Workload."""
 
@@ -39,29 +39,42 @@ class Record:
 
 
 def record_of(workload: Object, namespace_uid: str) -> str:
-    """Return the value of the annotation, or "" for a Workload that is too large."""
+    """Return the value of the annotation, without the spec of a Workload that is too large."""
     labels = {key: value for key, value in labels_of(workload).items() if key == CLAIMED_THROUGH}
     content: dict[str, Any] = {"namespaceUID": namespace_uid, "labels": labels, "spec": workload["spec"]}
-    text = orjson.dumps({key: value for key, value in content.items() if value}, option=orjson.OPT_SORT_KEYS).decode()
-    return text if len(text) <= LARGEST else ""
+    text = _encoded(content)
+    return text if len(text) <= LARGEST else _encoded({**content, "spec": None})
+
+
+def _encoded(content: dict[str, Any]) -> str:
+    return orjson.dumps({key: value for key, value in content.items() if value}, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def read_record(bmh: Object) -> Record:
     """Return what is recorded of the host's Workload.
 
-    A host that an earlier version claimed has no record; its own spec says what runs."""
+    A host that an earlier version claimed has no record; its own spec says what runs. All writers of
+    the hardware cluster can write a record, so only what one of ours has is read."""
     try:
         found = orjson.loads(annotations_of(bmh).get(names.RECORD) or "null")
     except orjson.JSONDecodeError:
         found = None
-    if not isinstance(found, dict) or not isinstance(found.get("spec"), dict):
-        return Record({key: bmh["spec"][key] for key in SHOWN if bmh["spec"].get(key) is not None})
-    labels = found.get("labels")
-    return Record(found["spec"], str(found.get("namespaceUID") or ""), labels if isinstance(labels, dict) else {})
+    found = found if isinstance(found, dict) else {}
+    spec, labels = found.get("spec"), found.get("labels")
+    if not isinstance(spec, dict):
+        spec = {key: bmh["spec"][key] for key in SHOWN if bmh["spec"].get(key) is not None}
+    label = labels.get(CLAIMED_THROUGH) if isinstance(labels, dict) else None
+    return Record(spec, str(found.get("namespaceUID") or ""), {CLAIMED_THROUGH: label} if isinstance(label, str) else {})
 
 
-def held_claim(bmh: Object) -> Object:
-    """Return the HeldClaim of a host that a successor of its lost Workload may take over."""
+def held_claim(bmh: Object) -> Object | None:
+    """Return the HeldClaim of a host that a successor of its lost Workload may take over.
+
+    Returns None if the consumer is no Workload that could exist."""
     reference = {key: value for key, value in bmh["spec"]["consumerRef"].items() if key != "uid"}
-    spec = {key: value for key, value in read_record(bmh).spec.items() if key in (*SHOWN, *FIRST_BOOT)}
-    return {"namespace": reference["namespace"], "recovered": True, "spec": {**spec, "consumerRef": reference}}
+    if not reference.get("namespace") or not reference.get("name"):
+        return None
+    record = read_record(bmh)
+    spec = {key: value for key, value in record.spec.items() if key in (*SHOWN, *FIRST_BOOT)}
+    known = {"namespaceUID": record.namespace_uid} if record.namespace_uid else {}
+    return {"namespace": reference["namespace"], **known, "recovered": True, "spec": {**spec, "consumerRef": reference}}

@@ -15,6 +15,7 @@ from apiserver.client.client import Client
 from apiserver.client.errors import ApiException, BadConfig
 from apiserver.client.kubeconfig import parse
 from apiserver.client.objects import Object, annotations_of, labels_of, name_of, namespace_of, uid_of
+from apiserver.client.text import printable
 from controllers import kinds
 from controllers.providers.baremetalhost import lost as plan
 from controllers.providers.baremetalhost import names
@@ -30,6 +31,8 @@ __all__ = ["Recoverer", "check_classes"]
 
 PROVISIONER = "metal3.io/baremetalhost"
 POLL = 0.5
+REFUSALS = (400, 403, 413, 422)
+"""The HTTP codes of a refusal of one Workload."""
 REPORT_SECONDS = 60.0
 """The seconds for the controllers to report what was written to a real host."""
 
@@ -65,9 +68,10 @@ class Recoverer:
         classes = [class_ for class_ in found if not self._options.classes or name_of(class_) in self._options.classes]
         self._namespaces = {name_of(namespace): namespace for namespace in await self._all(kinds.NAMESPACES)}
         begun = [one for class_ in classes for one in await self._class(class_)]
-        for one in begun:
-            if one.workload is not None:
-                await self._create(one.workload, one.host)
+        for one in list(begun):
+            if one.workload is not None and (refused := await self._create(one.workload, one.host)) is not None:
+                self._fail(one.key, refused)
+                begun.remove(one)
         for one in begun:
             done = one.awaited and await _until(partial(self._is_claimed, one.host), self._options.timeout)
             (self._summary.recovered if done else self._summary.waiting).append(one.key)
@@ -85,31 +89,37 @@ class Recoverer:
                 of_another = host is not None and host["spec"]["className"] != name_of(class_)
                 if of_another or not plan.is_lost(bmh, host, identity) or not self._is_wanted(plan.lost_key(bmh)[0]):
                     continue
-                if (one := await self._begin(hardware, bmh, host, name_of(class_))) is not None:
+                if (one := await self._begin(hardware, bmh, host, class_)) is not None:
                     begun.append(one)
         return begun
 
     def _is_wanted(self, namespace: str) -> bool:
         return not self._options.namespaces or namespace in self._options.namespaces
 
-    async def _begin(self, hardware: Client, bmh: Object, host: Object | None, class_name: str) -> Begun | None:
+    async def _begin(self, hardware: Client, bmh: Object, host: Object | None, class_: Object) -> Begun | None:
         """Let the successor of the host's Workload have the host."""
         namespace, name = plan.lost_key(bmh)
         key, real = f"{namespace}/{name}", f"{namespace_of(bmh)}/{name_of(bmh)}"
         workload = await self._management.find(kinds.WORKLOADS, name, namespace) if namespace in self._namespaces else None
-        if (why := plan.obstacle(bmh, host, workload, self._namespaces)) is not None:
-            self._say(f"{key}: on {real}: failed: {why}")
-            self._summary.failed.append(key)
+        made = plan.successor(bmh, name_of(class_)) if workload is None and self._options.create else None
+        taking = workload or made or plan.unknown_successor(bmh, name_of(class_))
+        why = plan.obstacle(bmh, host, workload, self._namespaces) or plan.forbidden(class_, bmh, taking, self._namespaces)
+        if why is not None:
+            self._fail(key, f"on {real}: failed: {why}")
             return None
+        what = plan.described(taking, bmh)
         if self._options.dry_run:
-            self._say(f"{key}: would get {real} back")
+            self._say(f"{key}: would get {real} back: {what}")
             self._summary.waiting.append(key)
             return None
         if annotations_of(bmh).get(names.RECOVER) != labels_of(bmh)[names.WORKLOAD_UID]:
             await hardware.patch(names.BARE_METAL_HOSTS, name_of(bmh), plan.marking_patch(bmh), namespace_of(bmh))
-        self._say(f"{key}: may have {real} again")
-        made = plan.successor(bmh, class_name) if workload is None and self._options.create else None
+        self._say(f"{key}: may have {real} again: {what}")
         return Begun(key, host_name(uid_of(bmh)), made, workload is not None or made is not None)
+
+    def _fail(self, key: str, why: str) -> None:
+        self._say(f"{key}: {why}")
+        self._summary.failed.append(key)
 
     async def _hardware(self, class_: Object) -> Client:
         """Return a client of the class's hardware cluster, with the class's own credentials."""
@@ -125,16 +135,20 @@ class Recoverer:
         except BadConfig as error:
             raise RecoverError(f"class {name_of(class_)}: the kubeconfig in the secret {where} cannot be used: {error}") from None
 
-    async def _create(self, workload: Object, host: str) -> None:
-        """Create the Workload once the Host is held for it, so that no other host is bound to
-        it."""
+    async def _create(self, workload: Object, host: str) -> str | None:
+        """Create the Workload once the Host is held for it, so that no other host is bound to it.
+
+        Return why the server refuses the Workload, and what to do, or None."""
         if not await _until(partial(self._is_held, host), REPORT_SECONDS):
             raise RecoverError(f"the controllers do not report that the Host {host} is held: see that they run, then run this again")
         try:
             await self._management.create(kinds.WORKLOADS, workload, namespace_of(workload))
         except ApiException as error:
+            if error.status in REFUSALS:
+                return f"failed: {printable(error.message)}: let its tenant create it again, which then gets the host (--no-create)"
             if not error.already_exists:
                 raise
+        return None
 
     async def _is_held(self, name: str) -> bool:
         status = (await self._management.get(kinds.HOSTS, name)).get("status") or {}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from apiserver.client.objects import Object, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
+from apiserver.client.objects import Object, annotations_of, deleting, labels_of, matches, name_of, namespace_of, uid_of
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.desired import recovers
 from controllers.providers.baremetalhost.identity import Identity
@@ -82,12 +82,13 @@ NOBODY = Identity()
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """The labels and annotations that tenants see (patterns match whole keys), and this management
-    cluster's identity."""
+    """The labels and annotations that tenants see (patterns match whole keys), this management
+    cluster's identity, and the class's hostSelector."""
 
     labels: re.Pattern[str] | None = None
     annotations: re.Pattern[str] | None = None
     identity: Identity = NOBODY
+    selector: Object | None = None
 
 
 def provider_host(bmh: Object, policy: Policy) -> ProviderHost:
@@ -105,8 +106,11 @@ def provider_host(bmh: Object, policy: Policy) -> ProviderHost:
         report["annotations"] = annotations
     source = Source(namespace_of(bmh), name_of(bmh), uid_of(bmh))
     dirty, dirty_uid = dirty_mark(bmh, policy.identity) or (None, "")
-    held = held_claim(bmh) if (who := consumer_of(bmh, policy.identity)) and who.workload_uid and recovers(bmh) else None
-    if held is not None:
+    who = consumer_of(bmh, policy.identity)
+    # Other writers of the hardware cluster can write our marks, but these bring no host into a class.
+    recovered = who is not None and who.workload_uid and recovers(bmh) and matches(policy.selector, labels_of(bmh))
+    held = held_claim(bmh) if recovered else None
+    if who is not None and held is not None:
         reason, message = (
             "Held",
             f"{_who(who)} had it in a store that was lost, and gets it back when a Workload of this name is created again",
@@ -119,7 +123,7 @@ def provider_host(bmh: Object, policy: Policy) -> ProviderHost:
         reason,
         message,
         dirty,
-        consumer_of(bmh, policy.identity),
+        who,
         leftovers(bmh),
         held=held,
         error=error,

@@ -10,7 +10,10 @@ import pytest
 from controllers.host.controller import new_host
 from controllers.host.tenancy import held
 from controllers.offer.plan import held_offers
+from controllers.providers.baremetalhost import names
 from controllers.providers.base import ProviderHost, Source
+from tests.unit.controllers.clusters import BMH, HOSTS, NAMESPACES, WORKLOADS, bmh, controllers, workload, world
+from tests.unit.controllers.fakeapi import eventually
 
 REPORT: dict[str, Any] = {"name": "h1", "spec": {}, "status": {"provisioning": {"state": "provisioned"}}}
 HELD: dict[str, Any] = {"namespace": "team-a", "spec": {"consumerRef": {"kind": "Metal3Machine", "name": "m"}}}
@@ -84,3 +87,48 @@ def test_it_is_not_shown_without_a_report_or_on_its_way_out() -> None:
     leaving["metadata"]["deletionTimestamp"] = "x"
     assert held_offers(leaving, {"team-a": "a"}) == []
     assert held_offers(host(held=None), {"team-a": "a"}) == []
+
+
+RECORDED: dict[str, Any] = {**HELD, "recovered": True, "namespaceUID": "a"}
+
+
+@pytest.mark.parametrize("present", [namespace("later"), None])
+def test_what_a_deleted_namespace_had_is_nobodys(present: Any) -> None:
+    status = held(reported(RECORDED), new_host("metal", reported()), present)
+    assert (status["held"]["namespaceUID"], status["reason"]) == ("a", "Dirty")
+    assert "was deleted" in status["message"]
+    assert "clear spec.image" in status["message"]
+    shown_in = {"team-a": "later"} if present else {}
+    assert held_offers({**host(), "status": {"report": REPORT, **status}}, shown_in) == []
+
+
+def test_what_is_recorded_counts_more_than_who_was_seen_first() -> None:
+    made = new_host("metal", reported())
+    made["status"] = held(reported(), made, namespace("later"))
+    assert held(reported(RECORDED), made, namespace("later"))["heldBy"]["namespaceUID"] == "a"
+    assert "reason" not in held(reported(RECORDED), made, namespace("a"))
+
+
+async def test_a_later_namespace_of_the_name_gets_another_host() -> None:
+    """A Workload of the same namespace and name is not the successor if the namespace is
+    another."""
+    async with world() as here:
+        here.hardware.put(BMH, bmh("h1"))
+        async with controllers(here):
+            here.management.put(WORKLOADS, workload("web"))
+            await eventually(lambda: here.phase("web") == "Running")
+        here.management.remove(WORKLOADS, "web", "team-a")
+        here.management.remove(HOSTS, here.host_object("h1"))
+        here.management.remove(NAMESPACES, "team-a")
+        here.management.put(NAMESPACES, {"kind": "Namespace", "metadata": {"name": "team-a"}, "status": {"phase": "Active"}})
+        mark = {names.RECOVER: here.host("h1")["metadata"]["labels"][names.WORKLOAD_UID]}
+        here.hardware.edit(BMH, "h1", {"metadata": {"annotations": mark}}, "metal3")
+        here.hardware.put(BMH, bmh("h2"))
+        async with controllers(here):
+            await eventually(lambda: here.management.find(HOSTS, here.host_object("h1")) is not None)
+            here.management.put(WORKLOADS, workload("web"))
+            await eventually(lambda: here.phase("web") == "Running")
+            assert here.claimed("web") == "h2"
+            shown = here.management.get(HOSTS, here.host_object("h1"))
+            assert (shown["status"]["reason"], shown["spec"].get("offers") or []) == ("Dirty", [])
+            assert here.host("h1")["spec"]["image"]

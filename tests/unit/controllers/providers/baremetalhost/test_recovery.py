@@ -1,11 +1,22 @@
-"""Check what a recovery refuses before it looks at any host."""
+"""Check what a recovery shows, creates and refuses, without a server that binds Workloads."""
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import orjson
 import pytest
 
-from controllers.providers.baremetalhost.recovery import check_classes
-from controllers.recovery import RecoverError
+from apiserver.client.client import Client
+from controllers.providers.baremetalhost import names
+from controllers.providers.baremetalhost.recovery import Recoverer, check_classes
+from controllers.recovery import Options, RecoverError, Summary
+from tests.unit.controllers.clusters import BMH, CLASSES, HOSTS, WORKLOADS, World, bmh, controllers, workload, world
+from tests.unit.controllers.fakeapi import Failure, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 @pytest.mark.parametrize(
@@ -20,3 +31,80 @@ def test_a_class_that_does_not_exist_is_no_success(present: set[str], wanted: se
 def test_classes_that_exist_are_recovered() -> None:
     check_classes({"metal"}, set())
     check_classes({"metal", "vms"}, {"metal"})
+
+
+@asynccontextmanager
+async def lost(**spec: Any) -> AsyncIterator[World]:
+    """Yield a world whose store has lost the Workload "web" and its Host, with controllers."""
+    async with world() as here:
+        here.hardware.put(BMH, bmh("h1"))
+        async with controllers(here):
+            here.management.put(WORKLOADS, workload("web", **spec))
+            await eventually(lambda: here.phase("web") == "Running")
+        here.management.remove(WORKLOADS, "web", "team-a")
+        here.management.remove(HOSTS, here.host_object("h1"))
+        async with controllers(here):
+            await eventually(lambda: reason(here) == "Orphaned")
+            yield here
+
+
+def reason(here: World) -> str:
+    host = here.management.find(HOSTS, here.host_object("h1"))
+    return str(((host or {}).get("status") or {}).get("reason"))
+
+
+async def recover(here: World, **options: Any) -> tuple[Summary, str]:
+    """Recover. Return the result and what was printed."""
+    lines: list[str] = []
+    async with Client(here.management.kubeconfig) as management:
+        summary = await Recoverer(management, Options(**{"timeout": 0.0, **options}), lines.append).run()
+    return summary, "\n".join(lines)
+
+
+def forge(here: World, **record: Any) -> None:
+    """Write a record, as everybody can who can write to the hardware cluster."""
+    found = orjson.loads(here.host("h1")["metadata"]["annotations"][names.RECORD])
+    annotation = {names.RECORD: orjson.dumps({**found, **record}).decode()}
+    here.hardware.edit(BMH, "h1", {"metadata": {"annotations": annotation}}, "metal3")
+
+
+async def test_a_dry_run_shows_what_would_be_created() -> None:
+    async with lost() as here:
+        summary, printed = await recover(here, dry_run=True)
+        assert summary.waiting == ["team-a/web"]
+        for words in ("metal3/h1", "class metal", "image http://images.example/os.qcow2"):
+            assert words in printed
+        assert names.RECOVER not in here.host("h1")["metadata"]["annotations"]
+
+
+async def test_a_forged_record_gives_no_other_class_and_installs_nothing() -> None:
+    async with lost() as here:
+        forge(here, spec={"className": "gold", "image": {"url": "https://evil.example/os"}})
+        _, printed = await recover(here)
+        made = here.workload("web")["spec"]
+        assert (made["className"], made["image"]["url"]) == ("metal", "http://images.example/os.qcow2")
+        assert "names the class gold" in printed
+
+
+async def test_a_host_that_the_class_does_not_select_is_not_given_back() -> None:
+    async with lost() as here:
+        here.management.edit(CLASSES, "metal", {"spec": {"hostSelector": {"matchLabels": {"size": "xl"}}}})
+        summary, printed = await recover(here)
+        assert summary.failed == ["team-a/web"]
+        assert "does not select it" in printed
+        mark = {names.RECOVER: here.host("h1")["metadata"]["labels"][names.WORKLOAD_UID]}
+        here.hardware.edit(BMH, "h1", {"metadata": {"annotations": mark, "labels": {"seen": "yes"}}}, "metal3")
+        await eventually(lambda: "seen" in str(here.management.get(HOSTS, here.host_object("h1"))["status"]["report"]))
+        assert reason(here) == "Orphaned", "a mark that anybody can write holds it for nobody"
+
+
+async def test_one_refused_workload_keeps_no_other_from_its_host() -> None:
+    async with lost() as here:
+
+        def refuse(verb: str, path: str) -> Failure | None:
+            return Failure(422, "Invalid", "spec.x: no") if verb == "POST" and path.endswith("/workloads") else None
+
+        here.management.fail = refuse
+        summary, printed = await recover(here)
+        assert (summary.failed, summary.waiting) == (["team-a/web"], [])
+        assert "--no-create" in printed
