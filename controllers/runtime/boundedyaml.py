@@ -21,20 +21,37 @@ SIZE = 64 * 1024
 VALUES = 4096
 """The values of a text, including keys. A network interface with its network has about twenty."""
 DEPTH = 32
-NUMBER = 1024
-"""The characters of a number. The time to read one grows with the square of its length."""
+NUMBER = 64
+"""The characters of a number, or of another scalar with a tag.
+
+JSON's integers have 20. The time to read a number grows with the square of its length."""
 
 
-_TEXT = "tag:yaml.org,2002:str"
+_TAG = "tag:yaml.org,2002:"
+_TEXT, _NUMBERS = f"{_TAG}str", (f"{_TAG}int", f"{_TAG}float")
+
+
+class _Refused(ValueError):
+    """A text is refused, in words that quote nothing of it."""
 
 
 class _Loader(yaml.CSafeLoader):
-    """A YAML loader without timestamps: a date stays a string."""
+    """A YAML loader without timestamps and sexagesimal numbers: both stay strings, as in Go."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 (typed as an instance variable there)
         first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
         for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
     }
+
+    def resolve(self, kind: Any, value: Any, implicit: Any) -> Any:
+        """Return the tag of a node that has none. A MAC address of digits is no number."""
+        tag = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        if tag not in _NUMBERS:
+            return tag
+        if ":" in value:
+            return _TEXT
+        _check_number(value)
+        return tag
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         """Build a mapping, whose keys have to be strings.
@@ -49,10 +66,10 @@ class _Loader(yaml.CSafeLoader):
 def load(text: bytes) -> Any:
     """Return the value of the only document, None for an empty one. It consists of JSON types.
 
-    Raises ValueError, worded for the tenant, for a text that exceeds a limit or has no equivalent
-    in JSON."""
+    Raises ValueError, worded for the tenant and without a part of the text, for a text that exceeds
+    a limit or has no equivalent in JSON."""
     if len(text) > SIZE:
-        raise ValueError(f"it has {len(text)} bytes; at most {SIZE} are read: make it smaller")
+        raise _Refused(f"it has {len(text)} bytes; at most {SIZE} are read: make it smaller")
     try:
         found = orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -64,21 +81,23 @@ def load(text: bytes) -> Any:
         _check(text)
         value = yaml.load(text, _Loader)
         orjson.dumps(value)
-    except (yaml.YAMLError, UnicodeError, TypeError, LookupError, AttributeError, OverflowError):
+    except _Refused:
+        raise
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError, OverflowError):
         # The error's own text must not be used, because it quotes the secret.
         raise ValueError("it is not a YAML or JSON object that can be used") from None
     return value
 
 
 def _check_depth(value: Any) -> None:
-    """Raise ValueError for a JSON value that is nested too deep: some can be read but not
+    """Raise _Refused for a JSON value that is nested too deep: some can be read but not
     written."""
     level = [value]
     for _ in range(DEPTH):
         level = [item for found in level for item in _items(found) if isinstance(item, dict | list)]
         if not level:
             return
-    raise ValueError(f"it is nested more than {DEPTH} levels deep")
+    raise _Refused(f"it is nested more than {DEPTH} levels deep")
 
 
 def _items(value: Any) -> Iterable[Any]:
@@ -88,22 +107,27 @@ def _items(value: Any) -> Iterable[Any]:
 
 
 def _check(text: bytes) -> None:
-    """Raise ValueError or YAMLError for a text that exceeds a limit, by its events. No event is
+    """Raise _Refused or YAMLError for a text that exceeds a limit, by its events. No event is
     kept."""
     depth = values = 0
     for event in yaml.parse(text, Loader=yaml.CSafeLoader):
         match event:
             case yaml.AliasEvent():
-                raise ValueError("it uses a YAML alias: write its value out")
+                raise _Refused("it uses a YAML alias: write its value out")
             case yaml.CollectionStartEvent():
                 depth, values = depth + 1, values + 1
             case yaml.CollectionEndEvent():
                 depth -= 1
             case yaml.ScalarEvent():
                 values += 1
-                if len(event.value) > NUMBER and (event.implicit[0] or event.tag) and event.value[0] in "+-.0123456789":
-                    raise ValueError(f"it has a number of more than {NUMBER} characters: put it into quotes if it is a text")
+                if event.tag not in (None, "!", _TEXT):
+                    _check_number(event.value)
         if depth > DEPTH:
-            raise ValueError(f"it is nested more than {DEPTH} levels deep")
+            raise _Refused(f"it is nested more than {DEPTH} levels deep")
         if values > VALUES:
-            raise ValueError(f"it has more than {VALUES} values: make it smaller, or write it as JSON")
+            raise _Refused(f"it has more than {VALUES} values: make it smaller, or write it as JSON")
+
+
+def _check_number(text: str) -> None:
+    if len(text) > NUMBER:
+        raise _Refused(f"it has a number of more than {NUMBER} characters: put it into quotes if it is a text")

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controllers.runtime.boundedyaml import DEPTH, SIZE, VALUES, load
+from controllers.runtime.boundedyaml import DEPTH, NUMBER, SIZE, VALUES, load
 
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"])),
@@ -30,7 +30,10 @@ HOSTILE: dict[str, tuple[str | bytes, str]] = {
     "wide": ("a: [" + "1, " * (VALUES + 1) + "] # no JSON", "values"),
     "large": ("a: " + "b" * SIZE, "bytes"),
     "a long number": ("a: " + "9" * 5000, "number"),
-    "a long sexagesimal number": ("a: 1" + ":01" * 20_000, "number"),
+    "a long tagged sexagesimal number": ("a: !!int 1" + ":01" * 20_000, "number"),
+    "a number a little too long": ("a: " + "9" * (NUMBER + 1), "number"),
+    "a long tagged number in another script": ("a: !!int '" + "\u0663:" * 20_000 + "1'", "number"),
+    "a long tagged text": ("a: !!float '" + "nan:" * 10_000 + "1'", "number"),
     "a long tagged number": ("a: !!int '" + "9" * 5000 + "'", "number"),
     "an integer that JSON has not": ("a: 99999999999999999999999999", "JSON"),
     "a key that is no text": ("? [1, 2]\n: x", "JSON"),
@@ -62,6 +65,45 @@ def test_what_yaml_means_is_read(value: Any) -> None:
 
 def test_a_date_stays_text() -> None:
     assert load(b"since: 2026-01-02") == {"since": "2026-01-02"}
+
+
+def test_a_text_with_colons_is_no_number() -> None:
+    assert load(b"mac: 52:54:00:12:34:56\nat: 12:30:45.5") == {"mac": "52:54:00:12:34:56", "at": "12:30:45.5"}
+
+
+@pytest.mark.parametrize("text", ["'" + "9" * 100 + "'", "9" * 100 + "f", "1" + ":01" * 1000])
+def test_a_long_text_may_begin_like_a_number(text: str) -> None:
+    assert load(f"a: {text} # no JSON".encode()) == {"a": text.strip("'")}
+
+
+@pytest.mark.parametrize(
+    "tag", ["int", "float", "timestamp", "bool", "null", "binary", "set", "omap", "pairs", "map", "seq", "merge", "value", "x"]
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "canary",
+        "{canary: canary}",
+        "[canary]",
+        "'canary",
+        "2026-13-canary",
+        "1:canary",
+        "0xcanary",
+        "0bcanary",
+        ".canary",
+        "canary\u00e9",
+        "*canary",
+    ],
+)
+@pytest.mark.parametrize("form", ["a: !!%s %s # no JSON", "!!%s %s: a", "[!!%s %s"])
+def test_an_error_quotes_nothing(tag: str, text: str, form: str) -> None:
+    said = "it is read"
+    try:
+        load((form % (tag, text)).encode())
+    except ValueError as error:
+        said = str(error)
+    assert said.startswith("it ")
+    assert "canary" not in said
 
 
 def test_nothing_is_read_from_an_empty_text() -> None:
