@@ -9,10 +9,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from storage.base import Compacted, Conflict, Corrupt, Event, FutureRevision, Progress, RolledBack, StorageError, Store, Unavailable
+from storage.base import (
+    Compacted,
+    Conflict,
+    Corrupt,
+    Delete,
+    Event,
+    FutureRevision,
+    Progress,
+    Put,
+    RolledBack,
+    StorageError,
+    Store,
+    Unavailable,
+)
 from storage.collection import Change, Collection
 from storage.keys import successor
 from storage.ring import Budget, Subscription
@@ -20,7 +34,7 @@ from storage.transfer import MARK
 from storage.waiters import Waiters
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Callable, Hashable, Iterable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
 
     from storage.base import KeyValue, Operation, Page, Usage
 
@@ -54,6 +68,9 @@ class WatchCache(Store):
         self.exclusive = store.exclusive
         self.failure: str | None = None
         """The reason why the cache has stopped, or None. Only a restart helps."""
+        self.observe: Callable[[str, str, float, bool], None] = _unobserved
+        """Called with the operation, its first key, its seconds, and whether it failed, after each
+        request to the store."""
         self._inner, self._history, self._patience = store, history, patience
         self._budget = Budget(history_bytes)
         self._revision = 0
@@ -88,6 +105,16 @@ class WatchCache(Store):
         """The revision up to which every change has been applied, in all collections."""
         return self._revision
 
+    @property
+    def history_used(self) -> int:
+        """The bytes of the changes that are kept for watches."""
+        return self._budget.used
+
+    @property
+    def history_limit(self) -> int:
+        """The bytes that these changes may have."""
+        return self._budget.most
+
     def usage(self) -> Usage:
         return self._inner.usage()
 
@@ -119,16 +146,16 @@ class WatchCache(Store):
 
     async def get(self, key: str) -> KeyValue | None:
         self._check()
-        return await self._inner.get(key)
+        return await self._observed("get", key, self._inner.get(key))
 
     async def list(self, prefix: str, *, start: str | None = None, limit: int = 0, at: int = 0) -> Page:
         self._check()
-        return await self._inner.list(prefix, start=start, limit=limit, at=at)
+        return await self._observed("list", prefix, self._inner.list(prefix, start=start, limit=limit, at=at))
 
     async def commit(self, operations: Sequence[Operation]) -> int:
         self._check()
         try:
-            revision = await self._inner.commit(operations)
+            revision = await self._observed(*_named(operations), self._inner.commit(operations))
         except Conflict as error:
             # A caller that retries decides by what it reads here, and must not conflict with the
             # same write twice.
@@ -149,7 +176,7 @@ class WatchCache(Store):
 
     async def compact(self, revision: int) -> None:
         self._check()
-        await self._inner.compact(revision)
+        await self._observed("compact", "", self._inner.compact(revision))
 
     async def confirm(self) -> int:
         """Wait until synchronous reads see every commit that was acknowledged before this call.
@@ -159,7 +186,7 @@ class WatchCache(Store):
         self._check()
         if not self.exclusive:
             try:
-                latest = await self._inner.current_revision()
+                latest = await self._observed("revision", "", self._inner.current_revision())
             except RolledBack as error:
                 self._fail(error)
                 raise
@@ -190,6 +217,18 @@ class WatchCache(Store):
                 # never yield what the collections do not contain yet
                 await self.wait_for(item.revision, None)
                 yield item
+
+    async def _observed(self, operation: str, key: str, request: Awaitable[T]) -> T:
+        began, failed = time.perf_counter(), True
+        try:
+            result = await request
+            failed = False
+            return result
+        except (Compacted, Conflict, FutureRevision):
+            failed = False  # an answer
+            raise
+        finally:
+            self.observe(operation, key, time.perf_counter() - began, failed)
 
     async def _begin(self) -> None:
         """Load an earlier state and then the changes since, so that watches survive a restart of
@@ -331,6 +370,20 @@ class WatchCache(Store):
     def _check(self) -> None:
         if self._ended is not None or self._closing is not None:
             raise Unavailable(self._ended or "the watch cache is closed")
+
+
+def _unobserved(operation: str, key: str, seconds: float, failed: bool) -> None:
+    """Ignore a request."""
+
+
+def _named(operations: Sequence[Operation]) -> tuple[str, str]:
+    """Return how to name a commit, and its key: by the first operation that changes anything."""
+    for operation in operations:
+        if isinstance(operation, Put):
+            return "create" if operation.expected == 0 else "update", operation.key
+        if isinstance(operation, Delete):
+            return "delete", operation.key
+    return "check", operations[0].key if operations else ""
 
 
 def _generator(iterator: AsyncIterator[T]) -> AsyncGenerator[T, None]:

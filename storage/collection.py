@@ -60,6 +60,8 @@ class Collection(Generic[T]):
         self._contents: Contents[T] = Contents(self._indexers)
         self._coming: Contents[T] = self._contents
         self._ring: Ring[Change[T]] = Ring(history, budget=budget)
+        self.received = 0
+        """The number of changes since the collection was made."""
 
     def __len__(self) -> int:
         return len(self._contents)
@@ -157,6 +159,7 @@ class Collection(Generic[T]):
         item, previous = change.item, change.previous
         weight = size + self._weigh(item) + (0 if previous is None else self._weigh(previous))
         self._ring.append(change.revision, change, weight)
+        self.received += 1
 
     def advance(self, revision: int) -> None:
         """Show everything up to `revision` to subscribers."""

@@ -5,8 +5,9 @@ Mutating and validating webhooks share this."""
 from __future__ import annotations
 
 import logging
+import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -14,6 +15,7 @@ import orjson
 from apiserver.admission import review
 from apiserver.admission.caller import CallFailed
 from apiserver.admission.conditions import ConditionError, fulfilled
+from apiserver.admission.metrics import WebhookMetrics
 from apiserver.admission.rules import labels_of, objects_match
 from apiserver.apis.status import ApiError, bad_request, forbidden, internal, not_found, service_unavailable
 
@@ -36,12 +38,13 @@ class Unanswered(Exception):
 @dataclass(frozen=True)
 class Dispatch:
     """The components for calling webhooks. `mutating` is the kind of webhooks in
-    `configurations`."""
+    `configurations`. `metrics` measures the calls."""
 
     configurations: Configurations
     namespaces: Namespaces
     caller: Caller
     mutating: bool
+    metrics: WebhookMetrics = field(default_factory=WebhookMetrics)
 
     def webhooks(self) -> tuple[Webhook, ...]:
         """Return all webhooks in order.
@@ -70,11 +73,15 @@ class Dispatch:
         Raises Unanswered, or ApiError: a failed call is a 500."""
         if attributes.context.dry_run and not webhook.dry_run:
             raise bad_request(f'admission webhook "{webhook.name}" does not support dry run')
+        called, began = (webhook.name, "admit" if self.mutating else "validating", attributes.operation), time.perf_counter()
         try:
             found = await self._call(webhook, attributes)
         except (CallFailed, review.BadAnswer) as error:
+            self.metrics.failed(*called, time.perf_counter() - began, closed=webhook.fails_closed)
             said = "received invalid webhook response" if isinstance(error, review.BadAnswer) else "failed to call webhook"
             raise self.failure(webhook, f"{said}: {error}") from None
+        code = 200 if found.allowed else review.denial(webhook.name, found.result).code
+        self.metrics.answered(*called, time.perf_counter() - began, allowed=found.allowed, code=code)
         attributes.context.warnings.extend(found.warnings)
         for key, text in found.annotations.items():
             attributes.context.annotations.setdefault(f"{webhook.name}/{key}", text)

@@ -16,6 +16,7 @@ from apiserver.cli.clientca import ClientCaFile
 from apiserver.cli.flowcontrol import add_flow_control_flags, flow_control
 from apiserver.cli.running import STOP_SECONDS, UsageError, run_until_stopped
 from apiserver.cli.storageflags import add_storage_flags, watch_cache
+from apiserver.client import metrics as clientmetrics
 from apiserver.client.client import Client
 from apiserver.client.errors import BadConfig
 from apiserver.registry.catalog import management_catalog
@@ -144,6 +145,7 @@ class _Server:
                 host=self._arguments.bind_address,
                 port=self._arguments.secure_port,
                 linger_seconds=self._arguments.shutdown_delay_duration,
+                collectors=(*clientmetrics.COLLECTORS, self._admission.metrics),
             )
         )
         async with app:

@@ -25,12 +25,14 @@ from apiserver.server.flowmetrics import flow_control_metrics
 from apiserver.server.health import Check, Health
 from apiserver.server.memory import FreedMemory, keep_freed
 from apiserver.server.metrics import Metrics
+from apiserver.server.storagemetrics import storage_metrics
 from apiserver.server.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 
     from aiohttp import web
+    from prometheus_client.registry import Collector
 
     from apiserver.audit.log import AuditLog
     from apiserver.filters.audit import Auditor
@@ -82,6 +84,8 @@ class Config:
     auditor, audit_log: what is recorded of requests, and where; the App starts and closes the log.
     None for no audit.
 
+    collectors: more metrics of this process.
+
     linger_seconds: the time for which requests are served after /readyz began to fail, so that load
     balancers notice.
     """
@@ -100,6 +104,7 @@ class Config:
     request_seconds: float = DEFAULT_SECONDS
     drain_seconds: float = 4.0
     linger_seconds: float = 0.0
+    collectors: Sequence[Collector] = ()
     auditor: Auditor | None = None
     audit_log: AuditLog | None = None
 
@@ -128,7 +133,10 @@ class App:
         config.flow_control.objects = self._objects
         self._add_checks()
         self._add_gauges()
+        storage_metrics(self.metrics, config.cache, config.registries)
         flow_control_metrics(self.metrics, config.flow_control)
+        for collector in config.collectors:
+            self.metrics.registry.register(collector)
 
     @property
     def port(self) -> int:
@@ -161,6 +169,8 @@ class App:
                 self._config.audit_log.start()
             await self._config.cache.start()
             tls = await self._config.tls()
+            text = "When the serving certificate expires, in seconds since the epoch."
+            self.metrics.gauge("metal3_workloads_serving_certificate_expiration_timestamp_seconds", text, lambda: [({}, tls.expires)])
             self._background.start("watchdog", self.watchdog.run)
             if keeps_freed:
                 self._background.start("freed memory", FreedMemory().run)
@@ -260,20 +270,8 @@ class App:
         def watches() -> Iterator[tuple[dict[str, str], float]]:
             yield {}, len(self.api.watches)
 
-        def objects() -> Iterator[tuple[dict[str, str], float]]:
-            for registry in self._config.registries:
-                yield {"group": registry.resource.group, "resource": registry.resource.plural}, len(registry.collection)
-
-        cache = self._config.cache
-        self.metrics.gauge("apiserver_storage_size_bytes", "Bytes in use of SQLite's file.", lambda: [({}, cache.usage().size)])
-        self.metrics.gauge(
-            "apiserver_storage_limit_bytes", "Bytes that it may have; 0: all of its disk.", lambda: [({}, cache.usage().limit)]
-        )
-        text = "Whether the storage has no room: what stores more is refused, deletions are taken."
-        self.metrics.gauge("apiserver_storage_full", text, lambda: [({}, cache.usage().full)])
         self.metrics.gauge("apiserver_current_inflight_requests", "Requests being worked on, watches not counted.", inflight)
         self.metrics.gauge("apiserver_longrunning_requests", "Watches being served.", watches)
-        self.metrics.gauge("apiserver_resource_objects", "Objects by kind.", objects)
         text = "How long steps of requests held the event loop, while nobody else was served."
         self.metrics.histogram("apiserver_event_loop_step_seconds", text, self.watchdog.steps)
         text = "How late heartbeats of the event loop were, whatever held it."

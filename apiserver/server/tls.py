@@ -12,12 +12,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from cryptography import x509
 
 __all__ = ["BadServingCertificate", "ServerTls"]
 
@@ -39,6 +38,11 @@ class ServerTls:
         self._current = self._build(certificate, key)
         self.context = self._build(certificate, key)
         self.context.sni_callback = self._select
+
+    @property
+    def expires(self) -> float:
+        """When the served certificate expires, in seconds since the epoch."""
+        return x509.load_pem_x509_certificate(self._certificate).not_valid_after_utc.timestamp()
 
     def serve(self, certificate: bytes, key: bytes) -> None:
         """Serve this certificate. Raises BadServingCertificate, and keeps the old one then."""

@@ -9,6 +9,7 @@ from apiserver.admission.chain import AdmissionChain
 from apiserver.admission.configurations import Configurations
 from apiserver.admission.dispatch import Dispatch
 from apiserver.admission.holding import Holding
+from apiserver.admission.metrics import WebhookMetrics
 from apiserver.admission.mutating import MutatingWebhooks
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from apiserver.admission.resourcequota import ResourceQuota
@@ -40,14 +41,15 @@ VALIDATING = Resource(GROUP, "v1", "validatingwebhookconfigurations", "Validatin
 class ManagementAdmission:
     """The admission of `serve`.
 
-    `chain` is the Admission of all registries, which `serve` passes once they are created. Nothing
-    is requested before `background` runs."""
+    `chain` is the Admission of all registries, which `serve` passes once they are created.
+    `metrics` measures the webhooks. Nothing is requested before `background` runs."""
 
     def __init__(self, client: Client, namespaces: Namespaces) -> None:
         self._quotas, self._registries = Informer(client, QUOTAS), dict[tuple[str, str], "Registry"]()
         self._caller, self._informers = HttpCaller(), {"resourcequotas": self._quotas}
-        mutating = Dispatch(self._follow(client, MUTATING), namespaces, self._caller, mutating=True)
-        validating = Dispatch(self._follow(client, VALIDATING), namespaces, self._caller, mutating=False)
+        self.metrics = WebhookMetrics()
+        mutating = Dispatch(self._follow(client, MUTATING), namespaces, self._caller, mutating=True, metrics=self.metrics)
+        validating = Dispatch(self._follow(client, VALIDATING), namespaces, self._caller, mutating=False, metrics=self.metrics)
         self._holding: Holding | None = None
         self._quota = ResourceQuota(ManagementQuotas(client, self._copy), self._names, self._beside)
         plugins: list[Admission] = [NamespaceLifecycle(namespaces), MutatingWebhooks(mutating), ValidatingWebhooks(validating), self._quota]

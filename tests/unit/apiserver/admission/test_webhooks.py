@@ -4,10 +4,13 @@ of their answers."""
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
+from apiserver.admission.caller import CallFailed
 from apiserver.admission.dispatch import Dispatch
 from apiserver.admission.mutating import MutatingWebhooks
 from apiserver.admission.validating import ValidatingWebhooks
@@ -213,6 +216,39 @@ async def test_a_missing_namespace_is_told() -> None:
     plugin = ValidatingWebhooks(Dispatch(given, Namespaces(), Answering(), mutating=False))
     with pytest.raises(ApiError, match='namespaces "gone" not found'):
         await plugin.admit(Attributes("CREATE", Context(USER), THINGS, "gone", "x", thing(), None))
+
+
+@pytest.mark.parametrize(
+    ("answer", "policy", "rejected", "code", "error_type"),
+    [
+        (allowing(), "Fail", "false", "200", None),
+        (denying(code=418, message="no"), "Fail", "true", "418", "no_error"),
+        (CallFailed("of the test"), "Fail", "true", "500", "calling_webhook_error"),
+        (CallFailed("of the test"), "Ignore", "false", "500", None),
+    ],
+)
+@pytest.mark.parametrize(("plugin", "kind"), [(MutatingWebhooks, "admit"), (ValidatingWebhooks, "validating")])
+async def test_calls_are_measured(
+    plugin: type[MutatingWebhooks | ValidatingWebhooks],
+    kind: str,
+    answer: Any,
+    policy: str,
+    rejected: str,
+    code: str,
+    error_type: str | None,
+) -> None:
+    given, registry = configurations(configuration("c", {"name": "w", "failurePolicy": policy})), CollectorRegistry()
+    dispatch = Dispatch(given, Namespaces(), Answering(w=answer), mutating=kind == "admit")
+    registry.register(dispatch.metrics)
+    with suppress(ApiError):
+        await plugin(dispatch).admit(write())
+    called = {"name": "w", "type": kind, "operation": "CREATE", "rejected": rejected}
+    value = registry.get_sample_value
+    assert value("apiserver_admission_webhook_request_total", {**called, "code": code}) == 1
+    assert value("apiserver_admission_webhook_admission_duration_seconds_count", called) == 1
+    refused = {"name": "w", "type": kind, "operation": "CREATE", "error_type": str(error_type), "rejection_code": code}
+    assert value("apiserver_admission_webhook_rejection_count", refused) == (1 if error_type else None)
+    assert value("apiserver_admission_webhook_fail_open_count", {"name": "w", "type": kind}) == (1 if policy == "Ignore" else None)
 
 
 async def test_configurations_come_change_and_go() -> None:

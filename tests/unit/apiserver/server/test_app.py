@@ -6,11 +6,13 @@ import asyncio
 import gc
 import socket
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import orjson
 import pytest
+from cryptography import x509
 
 from apiserver.admission.chain import AdmissionChain
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
@@ -21,9 +23,10 @@ from apiserver.filters.authorization import Decision, PrivilegedGroup, UnionAuth
 from apiserver.registry.catalog import management_catalog
 from apiserver.server.app import App, CannotListen, Config, build
 from apiserver.server.tls import ServerTls
+from storage.base import Unavailable
 from storage.cache import WatchCache
 from storage.sqlite import SQLiteStore
-from tests.unit.apiserver.authorities import client_context
+from tests.unit.apiserver.authorities import Authority, client_context
 from tests.unit.apiserver.server.harness import CLIENTS, SERVER, SERVING
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
     from apiserver.handlers.request.call import RequestInfo
     from apiserver.registry.generic.context import UserInfo
+    from tests.unit.apiserver.authorities import Issued
 
 OWNER = CLIENTS.issue("owner", ["system:masters"])
 TENANT = CLIENTS.issue("tenant")
@@ -153,6 +157,64 @@ async def test_discovery_version_and_metrics(tmp_path: Path) -> None:
     for name, value in {"dispatched_requests_total": 5, "current_executing_seats": 1, "nominal_limit_seats": 300}.items():
         assert f"apiserver_flowcontrol_{name}{level} {value}.0\n" in text
     assert f"apiserver_flowcontrol_current_inqueue_requests{level} 0.0\n" in text
+
+
+async def test_the_storage_is_measured_by_operation_and_kind(tmp_path: Path) -> None:
+    async with app_of(tmp_path) as app, client(app, TENANT) as tenant:
+        for name in ("one", "two", "two"):
+            async with tenant.post(WORKLOADS, json={**WORKLOAD, "metadata": {"name": name}}):
+                pass
+        async with tenant.patch(
+            f"{WORKLOADS}/one", json={"spec": {"online": False}}, headers={"Content-Type": "application/merge-patch+json"}
+        ) as response:
+            assert response.status == 200
+        async with tenant.delete(f"{WORKLOADS}/two") as response:
+            assert response.status == 200
+        value = app.metrics.registry.get_sample_value
+        of_kind = {"group": "workload.metal3.io", "resource": "workloads"}
+        for operation, number in {"create": 2, "update": 1, "delete": 1}.items():
+            assert value("etcd_request_duration_seconds_count", {"operation": operation, **of_kind}) == number
+            assert value("etcd_requests_total", {"operation": operation, **of_kind}) == number
+            assert not value("etcd_request_errors_total", {"operation": operation, **of_kind})
+        assert value("apiserver_storage_objects", {"resource": "workloads.workload.metal3.io"}) == 1
+        assert value("apiserver_resource_objects", of_kind) == 1
+        assert value("apiserver_watch_cache_events_received_total", of_kind) == 4
+        assert value("apiserver_watch_cache_resource_version", of_kind) == app._config.cache.revision
+        used, limit = (value(f"metal3_workloads_watch_history_{name}bytes") for name in ("", "limit_"))
+        assert used is not None
+        assert limit is not None
+        assert 0 < used < limit
+
+
+async def test_failed_requests_to_the_storage_are_counted(tmp_path: Path) -> None:
+    async with app_of(tmp_path) as app, client(app, TENANT) as tenant:
+
+        async def fail(operations: object) -> int:
+            raise Unavailable("of the test")
+
+        app._config.cache._inner.commit = fail  # type: ignore[method-assign]
+        async with tenant.post(WORKLOADS, json=WORKLOAD) as response:
+            assert response.status == 503
+        labels = {"operation": "create", "group": "workload.metal3.io", "resource": "workloads"}
+        assert app.metrics.registry.get_sample_value("etcd_request_errors_total", labels) == 1
+
+
+async def test_the_end_of_the_serving_certificate_is_shown_and_follows_its_renewal(tmp_path: Path) -> None:
+    served: list[ServerTls] = []
+
+    async def tls() -> ServerTls:
+        served.append(ServerTls(SERVER.pem, SERVER.key_pem, [CLIENTS.certificate]))
+        return served[0]
+
+    def expires(issued: Issued) -> float:
+        return x509.load_pem_x509_certificate(issued.pem).not_valid_after_utc.timestamp()
+
+    name = "metal3_workloads_serving_certificate_expiration_timestamp_seconds"
+    async with app_of(tmp_path, tls=tls) as app:
+        assert app.metrics.registry.get_sample_value(name) == expires(SERVER)
+        renewed = Authority("another", end=timedelta(days=9)).server()
+        served[0].serve(renewed.pem, renewed.key_pem)
+        assert app.metrics.registry.get_sample_value(name) == expires(renewed)
 
 
 async def test_health_checks_are_named_addressed_and_excluded(tmp_path: Path) -> None:
