@@ -51,7 +51,6 @@ CONTROLLERS = ("system:serviceaccount:metal3-workloads-system:", "system:metal3-
 """The prefixes of the names of our own controllers: in a cluster (manifests/), and in `dev`."""
 SYSTEM_USERS = frozenset({"system:apiserver", "system:kube-controller-manager", "system:kube-scheduler"})
 SYSTEM_GROUPS = frozenset({"system:nodes", "system:serviceaccounts:kube-system"})
-SERVICE_ACCOUNT = "system:serviceaccount:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +201,7 @@ def with_flow_control(control: FlowControl) -> Filter:
 
 
 def schema(user: UserInfo, info: RequestInfo, controllers: tuple[str, ...] = CONTROLLERS) -> tuple[str, str]:
-    """Return the priority level and the flow of a request.
-
-    All service accounts of a namespace are one flow, because a user with access to the namespace
-    can create any number of them."""
+    """Return the priority level and the flow of a request."""
     if MASTERS in user.groups:
         return "exempt", ""
     if user.name == ANONYMOUS.name:
@@ -214,9 +210,7 @@ def schema(user: UserInfo, info: RequestInfo, controllers: tuple[str, ...] = CON
         return "controllers", user.name
     if user.name in SYSTEM_USERS or not SYSTEM_GROUPS.isdisjoint(user.groups):
         return "system", user.name
-    if user.name.startswith(SERVICE_ACCOUNT):
-        return "workloads", user.name.rpartition(":")[0]
-    return "workloads", user.name
+    return "workloads", user.flow
 
 
 def width(info: RequestInfo, length: int, objects: int, limit: str = "") -> int:

@@ -155,7 +155,7 @@ class BareMetalHostViewStrategy(Strategy):
             return
         host = self.claims.hosts.find("", host_of(new))
         workload = self.claims.workload_of_host(host.object()) if host is not None else None
-        if workload is not None and await self.confirmations.lost(workload.object()):
+        if workload is not None and await self.confirmations.lost(workload.object(), context.user.flow):
             raise self._taken(new["metadata"]["name"])
 
     def _tracked(self, context: Context, new: dict[str, Any], view: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.workload import HOST_CHOSEN
@@ -18,47 +19,101 @@ from apiserver.registry.generic.seat import leave_seat
 if TYPE_CHECKING:
     from apiserver.registry.claims.claims import Claims
 
-__all__ = ["Confirmations"]
+__all__ = ["Confirmations", "Places"]
 
 SECONDS = 2.0
 """The seconds that a claim waits for the source's confirmation, and again for its release if
 lost."""
-AT_ONCE, OF_ONE_NAMESPACE = 32, 4
+AT_ONCE, OF_ONE_NAMESPACE = 128, 4
 """The number of claims that wait at the same time, in total and of one namespace.
 
 Other claims are answered at once, so that a slow source does not hold up more requests."""
-LOOK = 0.02
-"""The seconds between two reads of the Workload."""
+LOOK, UNHURRIED = 0.02, 16
+"""The seconds between two reads of the Workload, while at most so many claims wait.
+
+More claims are looked at less often, so that waiting costs the same."""
+
+
+@dataclass(eq=False, slots=True)
+class Waiter:
+    """A claim that waits. `ended` is set when it gives its place to another flow's claim."""
+
+    flow: str
+    namespace: str
+    ended: bool = False
+
+
+class Places:
+    """The places of waiting claims, shared by flows and then by namespaces.
+
+    When all are taken, a claim gets the place of one whose flow has at least two more, or whose
+    namespace has within the same flow. So no flow keeps another from its first place."""
+
+    def __init__(self, total: int = AT_ONCE, of_one_namespace: int = OF_ONE_NAMESPACE) -> None:
+        self._total, self._of_one_namespace = total, of_one_namespace
+        self._taken: list[Waiter] = []
+
+    def __len__(self) -> int:
+        return len(self._taken)
+
+    def take(self, flow: str, namespace: str) -> Waiter | None:
+        """Return a place, or None if the claim is not to wait."""
+        if sum(waiter.namespace == namespace for waiter in self._taken) >= self._of_one_namespace:
+            return None
+        if len(self._taken) >= self._total:
+            richer = self._richer(flow, namespace)
+            if richer is None:
+                return None
+            richer.ended = True
+            self.leave(richer)
+        waiter = Waiter(flow, namespace)
+        self._taken.append(waiter)
+        return waiter
+
+    def leave(self, waiter: Waiter) -> None:
+        """Give the place back. Has no effect if it was given to another claim."""
+        if waiter in self._taken:
+            self._taken.remove(waiter)
+
+    def _richer(self, flow: str, namespace: str) -> Waiter | None:
+        """Return the newest claim of the richest flow, or of the richest namespace of this flow."""
+        flows = Counter(waiter.flow for waiter in self._taken)
+        richest = max(flows, key=flows.__getitem__)
+        if flows[richest] > flows[flow] + 1:
+            return next(waiter for waiter in reversed(self._taken) if waiter.flow == richest)
+        own = [waiter for waiter in self._taken if waiter.flow == flow]
+        namespaces = Counter(waiter.namespace for waiter in own)
+        top = max(namespaces, key=namespaces.__getitem__, default=namespace)
+        if namespaces[top] <= namespaces[namespace] + 1:
+            return None
+        return next(waiter for waiter in reversed(own) if waiter.namespace == top)
 
 
 class Confirmations:
     """Waits for the claims of one server."""
 
-    def __init__(self, claims: Claims, seconds: float = SECONDS) -> None:
+    def __init__(self, claims: Claims, seconds: float = SECONDS, places: Places | None = None) -> None:
         self.seconds = seconds
+        self.places = places or Places()
         self._claims = claims
-        self._waiting: Counter[str] = Counter()
 
-    async def lost(self, workload: dict[str, Any]) -> bool:
+    async def lost(self, workload: dict[str, Any], flow: str) -> bool:
         """Return whether the claim of this new Workload was lost.
 
         Returns False if it was confirmed, or if the outcome is not known in time."""
-        namespace = workload["metadata"]["namespace"]
-        full = self._waiting.total() >= AT_ONCE or self._waiting[namespace] >= OF_ONE_NAMESPACE
-        if full or not self._connected(workload):
+        if not self._connected(workload) or (waiter := self.places.take(flow, workload["metadata"]["namespace"])) is None:
             return False
-        self._waiting[namespace] += 1
         leave_seat()
         try:
-            return await self._wait(workload)
+            return await self._wait(workload, waiter)
         finally:
-            self._waiting -= Counter({namespace: 1})
+            self.places.leave(waiter)
 
-    async def _wait(self, workload: dict[str, Any]) -> bool:
+    async def _wait(self, workload: dict[str, Any], waiter: Waiter) -> bool:
         loop = asyncio.get_running_loop()
         end = loop.time() + self.seconds
         known = "waiting"
-        while loop.time() < end:
+        while loop.time() < end and not waiter.ended:
             now = self._state(workload)
             if now in ("confirmed", "gone"):
                 return now == "gone"
@@ -67,7 +122,7 @@ class Confirmations:
                 # continue with it.
                 end = loop.time() + self.seconds
             known = now
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(LOOK * max(1.0, len(self.places) / UNHURRIED))
         return known == "lost"
 
     def _state(self, workload: dict[str, Any]) -> str:

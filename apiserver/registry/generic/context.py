@@ -16,6 +16,7 @@ __all__ = ["Context", "DeleteOptions", "UserInfo"]
 
 LARGE = 32 * 1024
 """The number of bytes from which on a stored object takes long to handle."""
+SERVICE_ACCOUNT = "system:serviceaccount:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,13 @@ class UserInfo:
     uid: str = ""
     groups: tuple[str, ...] = ()
     extra: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def flow(self) -> str:
+        """Return what shares are divided by: the user, or all service accounts of its namespace.
+
+        A user with access to a namespace can create any number of service accounts in it."""
+        return self.name.rpartition(":")[0] if self.name.startswith(SERVICE_ACCOUNT) else self.name
 
 
 @dataclass(slots=True)

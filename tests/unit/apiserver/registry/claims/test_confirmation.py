@@ -14,7 +14,8 @@ from apiserver.apis.status import ApiError
 from apiserver.filters.flowcontrol import FlowControl
 from apiserver.registry.claims import confirmation
 from apiserver.registry.claims.claims import with_condition
-from apiserver.registry.generic.context import DeleteOptions
+from apiserver.registry.claims.confirmation import Places
+from apiserver.registry.generic.context import DeleteOptions, UserInfo
 from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Bench
 from tests.unit.apiserver.server.harness import CLIENTS, Setup, serving
 from tests.unit.controllers.fakeapi import eventually
@@ -178,3 +179,77 @@ async def test_waiting_claims_keep_no_seats(bench: Bench) -> None:
             await confirm(bench, entry.name)
         assert [(await claim).status for claim in claims] == [200] * len(claims)
         assert seats.executing == seats.requests == 0
+
+
+def test_no_user_takes_all_the_places() -> None:
+    """One user with eight namespaces fills them; every other user gets a place all the same."""
+    places = Places(32, 4)
+    greedy = [places.take("mallory", f"m{number % 8}") for number in range(40)]
+    assert (len(places), sum(waiter is not None for waiter in greedy)) == (32, 32)
+    others = [places.take(f"user{number}", f"u{number}") for number in range(31)]
+    assert all(others)
+    assert len(places) == 32
+    assert sum(waiter.ended for waiter in greedy if waiter is not None) == 31
+    assert not any(waiter.ended for waiter in others if waiter is not None)
+    assert places.take("mallory", "m9") is None, "she has as many as the others"
+
+
+def test_the_namespaces_of_one_user_share_its_places() -> None:
+    """Cluster API's controllers claim for all tenants as one service account."""
+    places = Places(8, 4)
+    for namespace in ("a", "b"):
+        for _ in range(4):
+            assert places.take("capm3", namespace) is not None
+    first = places.take("capm3", "c")
+    assert first is not None
+    assert places.take("capm3", "a") is None
+    assert places.take("capm3", "c") is not None
+    assert not first.ended
+
+
+def test_shares_do_not_swing() -> None:
+    """Two users with equal shares take no places from each other."""
+    places = Places(4, 4)
+    for flow in ("a", "b", "a", "b"):
+        assert places.take(flow, flow) is not None
+    assert places.take("a", "a") is None
+    assert places.take("b", "b") is None
+
+
+def test_places_are_given_back_once() -> None:
+    places = Places(2, 2)
+    one, two = places.take("a", "a"), places.take("a", "a")
+    assert one is not None
+    assert two is not None
+    assert places.take("b", "b") is not None
+    assert (one.ended, two.ended) == (False, True), "the newest ends"
+    places.leave(two)
+    assert len(places) == 2
+    places.leave(one)
+    assert len(places) == 1
+
+
+async def test_a_claim_that_gives_up_its_place_is_answered(bench: Bench) -> None:
+    await connected(bench)
+    names = ["node-0", "node-1"]
+    for name in names:
+        await bench.add_host(name)
+    bench.views.confirmations.seconds = LONG
+    bench.views.confirmations.places = Places(2, 2)
+    claims = [asyncio.ensure_future(bench.patch_view("tenant-a", name, consumerRef={**CONSUMER, "name": name})) for name in names]
+    await eventually(lambda: len(bench.views.confirmations.places) == 2)
+    assert bench.views.confirmations.places.take("somebody else", "tenant-b") is not None
+    await eventually(lambda: sum(done.done() for done in claims) == 1)
+    [answered] = [done for done in claims if done.done()]
+    assert "consumerRef" in answered.result()["spec"], "as when the outcome is not known in time"
+    for entry in list(bench.workloads.collection.range()):
+        await confirm(bench, entry.name)
+    await asyncio.gather(*claims)
+
+
+@pytest.mark.parametrize(
+    ("name", "flow"),
+    [("alice", "alice"), ("system:serviceaccount:team-a:one", "system:serviceaccount:team-a"), ("alice:bob", "alice:bob")],
+)
+def test_service_accounts_of_a_namespace_are_one_flow(name: str, flow: str) -> None:
+    assert UserInfo(name).flow == flow
