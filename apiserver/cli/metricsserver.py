@@ -67,7 +67,7 @@ class MetricsServer:
             authorizer=UnionAuthorizer([PrivilegedGroup(), reviews]),
             recorder=self._metrics,
         )
-        connections = Connections(chain.build(self._handle, parts))
+        connections = Connections.few(chain.build(self._handle, parts))
         tls, follow = self._tls()
         server = await self._listen(connections, tls)
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import select
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 from aiohttp import hdrs, web
@@ -42,7 +42,8 @@ PAUSE_SECONDS = 1.0
 """The seconds after which a client is not expected to use its idle connection any more.
 
 Pools use the connection that was used last."""
-MAX_CONNECTIONS = 8192
+MAX_CONNECTIONS, FEW = 8192, 64
+"""The numbers of connections of the API's port, and of a port for probes or metrics."""
 MAX_LINE = 16 * 1024
 """The bytes of the request line, enough for a label selector with hundreds of values."""
 MAX_FIELD = 16 * 1024
@@ -126,7 +127,9 @@ class Connection(RequestHandler):
 class Connections(web.Server):
     """All connections of one port. Pass it to loop.create_server.
 
-    `arrived` is called for each request that has arrived."""
+    `arrived` is called for each request that has arrived. With `replaces_idle`, a new connection
+    beyond the limit closes the one that has been idle for the longest, so that clients that keep
+    connections open lock nobody out."""
 
     def __init__(
         self,
@@ -136,10 +139,12 @@ class Connections(web.Server):
         idle_seconds: float = IDLE_SECONDS,
         max_connections: int = MAX_CONNECTIONS,
         arrived: Callable[[], object] = lambda: None,
+        replaces_idle: bool = False,
     ) -> None:
         # A handler is cancelled when its client disconnects, because its further work is useless.
         super().__init__(handler, handler_cancellation=True, request_factory=self._request)
         self._header_seconds, self._max_connections, self.arrived = header_seconds, max_connections, arrived
+        self._replaces_idle = replaces_idle
         self._options: dict[str, Any] = {
             "keepalive_timeout": idle_seconds,
             "access_log": None,
@@ -154,6 +159,13 @@ class Connections(web.Server):
         self._timers: dict[RequestHandler, asyncio.TimerHandle] = {}
         self.winding_down = False
 
+    @classmethod
+    def few(cls, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], limit: int = FEW, seconds: float = 5.0) -> Self:
+        """Return the connections of a port for probes or metrics, which few clients use.
+
+        `seconds` is the time for headers."""
+        return cls(handler, header_seconds=seconds, max_connections=limit, replaces_idle=True)
+
     def __call__(self) -> Connection:
         """Return the protocol of a new connection."""
         return Connection(self, loop=self._loop, **self._options)
@@ -161,11 +173,25 @@ class Connections(web.Server):
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Count the connection, and start the timer for its first headers."""
         super().connection_made(handler, transport)
-        if len(self._connections) > self._max_connections:
+        if len(self._connections) > self._max_connections and not (self._replaces_idle and self._close_idlest(handler)):
             log.warning("more than %d connections: refusing one", self._max_connections)
             transport.abort()
             return
         self._timers[handler] = self._loop.call_later(self._header_seconds, self._expect_request, handler)
+
+    def _close_idlest(self, new: RequestHandler) -> bool:
+        """Close the connection that has been idle for the longest. Return False if all others are in
+        use."""
+        others = (handler for handler in self._connections if handler is not new and isinstance(handler, Connection))
+        idle = [
+            (since, handler.transport)
+            for handler in others
+            if handler.transport is not None and not handler.transport.is_closing() and (since := handler.idle_since) is not None
+        ]
+        if not idle:
+            return False
+        min(idle, key=lambda item: item[0])[1].abort()
+        return True
 
     def wind_down(self) -> None:
         """Close each connection after its next answer, which announces it.

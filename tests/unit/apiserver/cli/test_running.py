@@ -184,8 +184,8 @@ def test_what_needs_no_command_imports_none(argument: str) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-async def test_health() -> None:
-    problem = ["still reading"]
+async def test_health(caplog: pytest.LogCaptureFixture) -> None:
+    problem = ["cannot follow hosts: https://user:canary@10.0.0.1/"]
     server = HealthServer(0, lambda: problem[0] if problem else None)
     task = asyncio.create_task(server.run())
     try:
@@ -193,10 +193,15 @@ async def test_health() -> None:
             while not server.bound:  # noqa: ASYNC110 - set by another task
                 await asyncio.sleep(0.01)
         async with aiohttp.ClientSession(f"http://127.0.0.1:{server.bound}") as session:
-            assert await _get(session, "/healthz") == (503, "still reading\n")
+            assert await _get(session, "/healthz") == (503, "not ready: the log says why\n")
             assert await _get(session, "/livez") == (200, "ok\n")
+            assert await _get(session, "/readyz") == (503, "not ready: the log says why\n")
+            assert caplog.text.count("canary") == 1, "the owner reads it, once"
             problem.clear()
             assert await _get(session, "/healthz") == (200, "ok\n")
+            assert (await _get(session, "/metrics"))[0] == 404
+            async with session.post("/livez") as response:
+                assert response.status == 405
             with pytest.raises(UsageError, match="cannot be used"):
                 await HealthServer(server.bound, lambda: None).run()
     finally:
