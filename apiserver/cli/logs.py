@@ -1,7 +1,8 @@
 """Write the log of all parts to stderr, as text or as JSON, with times in UTC.
 
-A line of JSON has the keys `ts`, `level`, `logger` and `msg`, and `exception` with a traceback. It is
-ASCII, so that no name or message can end the line or control a terminal."""
+Messages repeat what users and other servers wrote. In both forms, nothing in them can end the line,
+look like another record or control a terminal, and they are cut to MOST characters. A line of JSON
+has the keys `ts`, `level`, `logger` and `msg`, and `exception` with a traceback. It is ASCII."""
 
 from __future__ import annotations
 
@@ -9,10 +10,13 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import Any, TextIO
+
+from apiserver.client.text import printable
 
 __all__ = ["FORMATS", "LEVELS", "log_to"]
 
+MOST = 4096
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("text", "json")
 
@@ -23,6 +27,14 @@ class TextFormatter(logging.Formatter):
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
 
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = printable(record.message, MOST)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:
+        """Return the traceback with its lines indented, because a message may have several lines."""
+        return "\n".join(f"    {printable(line, MOST)}" for line in super().formatException(ei).splitlines())
+
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         return _time(record)
 
@@ -31,7 +43,7 @@ class JsonFormatter(logging.Formatter):
     """Formats each record as one line of JSON."""
 
     def format(self, record: logging.LogRecord) -> str:
-        entry = {"ts": _time(record), "level": record.levelname.lower(), "logger": record.name, "msg": record.getMessage()}
+        entry = {"ts": _time(record), "level": record.levelname.lower(), "logger": record.name, "msg": record.getMessage()[:MOST]}
         if record.exc_info:
             entry["exception"] = self.formatException(record.exc_info)
         if record.stack_info:

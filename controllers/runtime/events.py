@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Literal
 from apiserver.client.clock import timestamp
 from apiserver.client.errors import ApiException, BadConfig, describe
 from apiserver.client.objects import Object, Resource, key_of, name_of, namespace_of, uid_of
+from apiserver.client.text import printable
 
 if TYPE_CHECKING:
     from apiserver.client.client import Client
@@ -58,11 +59,8 @@ def _named(about: Object) -> Object:
 
 
 def _log(about: Object, type_: str, reason: str, message: str) -> None:
-    """Log an event on one line.
-
-    Messages repeat what tenants wrote, so nothing in them may look like another line or control a
-    terminal."""
-    text = "".join(char if char.isprintable() else " " for char in message[:LOGGED])
+    """Log an event on one line."""
+    text = printable(message, LOGGED)
     log.log(logging.WARNING if type_ == "Warning" else logging.INFO, "%s %s: %s: %s", about["kind"].lower(), key_of(about), reason, text)
 
 

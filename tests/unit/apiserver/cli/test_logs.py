@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from apiserver.cli.logs import JsonFormatter, TextFormatter, log_to
+from apiserver.cli.logs import MOST, JsonFormatter, TextFormatter, log_to
 from apiserver.cli.main import parser
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def test_text_begins_with_the_time_in_utc() -> None:
 
 def test_times_do_not_depend_on_the_zone_of_the_machine() -> None:
     script = (
-        "import logging\nfrom apiserver.cli.logs import JsonFormatter, TextFormatter\n"
+        "import logging\nfrom apiserver.cli.logs import MOST, JsonFormatter, TextFormatter\n"
         "made = logging.LogRecord('x', 20, '', 1, 'm', (), None)\n"
         f"made.created = {CREATED}\n"
         "print(TextFormatter().format(made), JsonFormatter().format(made))"
@@ -80,6 +80,26 @@ def test_no_text_ends_a_line_of_json() -> None:
     assert line.isascii()
     assert line.isprintable()
     assert json.loads(line)["msg"] == HOSTILE
+
+
+def test_no_text_ends_a_line_of_text() -> None:
+    line = TextFormatter().format(record("workload %s: not bound", HOSTILE))
+    assert line.isprintable()
+    assert line.startswith("2026-11-28T21:06:57.482Z WARNING controllers.host: workload name")
+
+
+def test_an_exceptions_text_looks_like_no_other_record() -> None:
+    made = record("failed")
+    made.exc_info = (ValueError, ValueError(HOSTILE), None)
+    first, *others = TextFormatter().format(made).split("\n")
+    assert first.endswith("failed")
+    assert all(line.startswith("    ") and line.isprintable() for line in others)
+    assert any("forged" in line for line in others)
+
+
+@pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
+def test_a_line_is_bounded(formatter: logging.Formatter) -> None:
+    assert len(formatter.format(record("%s", "x" * 10**6))) < MOST + 200
 
 
 @pytest.mark.parametrize(("form", "first"), [("text", "2"), ("json", "{")])
