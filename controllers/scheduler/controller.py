@@ -23,7 +23,7 @@ from controllers.runtime.controller import Controller, Result, tenant_of
 from controllers.scheduler.cache import ASSUMED_FOR, SchedulerCache, unavailable_phrase
 from controllers.scheduler.explanations import Explanations
 from controllers.scheduler.fit import requirements_of, too_complex
-from controllers.scheduler.pending import Pending
+from controllers.scheduler.pending import AssumedBindings, Pending
 from controllers.workload.stalled import workload_conditions
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Scheduler:
         `workers` is the number of Workloads of one namespace that are bound at once, and `total`
         that of all."""
         self._cluster, self._clock = cluster, LoopClock()
-        self._free, self._pending = SchedulerCache(), Pending()
+        self._free, self._pending, self._bound = SchedulerCache(), Pending(), AssumedBindings(self._clock)
         self._waking: set[str | None] = set()
         self._retelling: set[str] = set()
         self._said: dict[str, float] = {}
@@ -121,6 +121,7 @@ class Scheduler:
         key = key_of(workload)
         if new is None or not is_pending(new):
             self._pending.remove(key)
+            self._bound.forget(key)
             self._said.pop(key, None)
         elif old is None or old["spec"] != new["spec"] or not is_pending(old):
             if key not in self._pending:
@@ -184,6 +185,8 @@ class Scheduler:
         workload = self._cluster.workloads.store.get(key)
         if workload is None or not is_pending(workload):
             return None
+        if (wait := self._bound.seconds(key, uid_of(workload))) > 0:
+            return Result(requeue_after=wait)  # the event of our own binding is on its way
         try:
             return await self._bind(key, workload)
         except Unbindable as error:
@@ -334,6 +337,7 @@ class Scheduler:
                 return False
             self._free.forget(host)
             raise
+        self._bound.assume(key_of(workload), uid_of(workload))
         self._cluster.events.event(_about(workload), "Normal", "Bound", "a host was found", detail=f"host {host}")
         return True
 

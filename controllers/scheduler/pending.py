@@ -1,10 +1,17 @@
-"""Track the Workloads that wait for a host, by class."""
+"""Track the Workloads that wait for a host, by class, and those that were just bound."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import TYPE_CHECKING
 
-__all__ = ["Pending"]
+if TYPE_CHECKING:
+    from apiserver.client.clock import Clock
+
+__all__ = ["AssumedBindings", "Pending"]
+
+ASSUMED_FOR = 30.0
+"""The seconds after which the event of a binding is not expected any more."""
 
 
 class Pending:
@@ -41,3 +48,32 @@ class Pending:
     def all(self) -> list[str]:
         """Return all waiting Workloads."""
         return list(self._class)
+
+
+class AssumedBindings:
+    """Workloads that were bound, and whose watch event has not arrived yet.
+
+    Like kube-scheduler's assumed pods, they are not bound again although the cache shows them
+    without a host. The event that shows the host ends the assumption. If it is lost, the assumption
+    ends after a while."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._until: dict[str, tuple[str, float]] = {}
+
+    def assume(self, key: str, uid: str) -> None:
+        """Add the Workload with this uid, which was just bound."""
+        self._until[key] = uid, self._clock.time() + ASSUMED_FOR
+
+    def forget(self, key: str) -> None:
+        """Remove a Workload that has been seen with its host, or is gone."""
+        self._until.pop(key, None)
+
+    def seconds(self, key: str, uid: str) -> float:
+        """Return for how long the Workload is still assumed to have a host; 0 if it is not."""
+        known, until = self._until.get(key, ("", 0.0))
+        left = until - self._clock.time()
+        if known != uid or left <= 0:
+            self.forget(key)
+            return 0.0
+        return left

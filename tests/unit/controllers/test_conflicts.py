@@ -3,7 +3,13 @@ Workload is refused as a conflict."""
 
 from __future__ import annotations
 
-from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, World, bmh, controllers, workload, world
+import asyncio
+from typing import Any
+
+from apiserver.client.client import Client
+from controllers.run import compose
+from controllers.scheduler.controller import Scheduler
+from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, World, bind, bmh, controllers, workload, world
 from tests.unit.controllers.fakeapi import FakeApi, eventually
 
 LATE = 0.03
@@ -53,6 +59,35 @@ async def test_no_write_in_an_ordinary_life_is_a_conflict() -> None:
             await lives(here)
         assert not here.management.conflicts
         assert not here.hardware.conflicts
+
+
+async def test_a_workload_is_not_bound_twice_when_its_event_is_late() -> None:
+    """Wake the scheduler between its binding and the event of that."""
+    posts: list[str] = []
+    async with world() as here, Client(here.management.kubeconfig) as client:
+        for number in range(2):
+            here.hardware.put(BMH, bmh(f"h{number}"))
+        manager, _, here.sources = compose(client)
+        [scheduler] = [made for run in manager._runnables if isinstance(made := getattr(run, "__self__", None), Scheduler)]
+
+        async def bind_and_wake(api: FakeApi, request: Any, address: Any, body: Any) -> Any:
+            posts.append(address[2])
+            done = await bind(api, request, address, body)
+            scheduler.controller.queue.add("team-a/web")
+            return done
+
+        here.management.hooks["POST workloads/binding"] = bind_and_wake
+        here.management.watch_delay = 10 * LATE
+        task = asyncio.ensure_future(manager.run())
+        try:
+            await eventually(lambda: sum(bool(host["spec"].get("offers")) for host in here.management.all(HOSTS)) == 2)
+            here.management.put(WORKLOADS, workload("web"))
+            await eventually(lambda: here.phase("web") == "Running")
+            assert posts == ["web"]
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            await here.sources.close()
 
 
 def phases(api: FakeApi, name: str) -> list[str]:

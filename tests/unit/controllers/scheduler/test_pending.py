@@ -1,8 +1,9 @@
-"""Cover the Workloads that wait for a host."""
+"""Cover the Workloads that wait for a host, and those that were just bound."""
 
 from __future__ import annotations
 
-from controllers.scheduler.pending import Pending
+from controllers.scheduler.pending import ASSUMED_FOR, AssumedBindings, Pending
+from tests.unit.controllers.fakeclock import FakeClock
 
 
 def test_workloads_that_wait_are_found_by_class() -> None:
@@ -15,3 +16,24 @@ def test_workloads_that_wait_are_found_by_class() -> None:
     pending.remove("a/2")
     pending.remove("a/2")
     assert ("a/2" in pending, pending.of("metal"), pending.all()) == (False, ["a/1"], ["a/1", "a/3"])
+
+
+def test_a_workload_that_was_just_bound_is_not_bound_again() -> None:
+    clock = FakeClock()
+    bound = AssumedBindings(clock)
+    assert bound.seconds("a/1", "u") == 0
+    bound.assume("a/1", "u")
+    clock.advance(1)
+    assert bound.seconds("a/1", "u") == ASSUMED_FOR - 1
+    bound.forget("a/1")
+    assert bound.seconds("a/1", "u") == 0, "its event has arrived"
+
+
+def test_the_assumption_ends_with_time_and_with_the_workload() -> None:
+    clock = FakeClock()
+    bound = AssumedBindings(clock)
+    bound.assume("a/1", "u")
+    assert bound.seconds("a/1", "another") == 0, "it was created again"
+    bound.assume("a/1", "u")
+    clock.advance(ASSUMED_FOR)
+    assert bound.seconds("a/1", "u") == 0, "the event was lost"
