@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from hack.realcluster import controlplane, hardware, management, manifests
+from hack.realcluster import controlplane, hardware, management, manifests, ports
 from hack.realcluster.processes import ProcessError, Processes
 from hack.realcluster.target import Target
 
@@ -71,6 +71,7 @@ class Up:
         self.program = Path(sys.executable).with_name("metal3-workloads")
         self.apiserver: management.Server | None = None
         self.controllers: list[Process] = []
+        self.metrics_port = 0
         self.bmo: list[Process] = []
         self.target: Target | None = None
         self.objects: list[Object] = []
@@ -160,7 +161,8 @@ class Up:
     async def _serve_tenants(self, cluster: Cluster, client: Client, at_hardware: Client, credentials: bytes) -> None:
         await management.create_class(client, manifests.metal_class(self.settings.tenants), credentials)
         if self.settings.controllers and self.apiserver is not None:
-            flags = self._flags("metal3-workloads-controllers", management.CONTROLLERS_FLAGS)
+            self.metrics_port = ports.reserve()
+            flags = [*self._flags("metal3-workloads-controllers", management.CONTROLLERS_FLAGS), *self._metrics_flags()]
             started = await management.start_controllers(
                 self.program, cluster, client, self.folder, self.processes, self.apiserver, flags=flags
             )
@@ -175,6 +177,11 @@ class Up:
     def _flags(self, deployment: str, own: tuple[str, ...]) -> list[str]:
         """Return what the overlay gives a program; nothing for the base, which needs an overlay."""
         return manifests.arguments(self.objects, deployment, own) if self.settings.overlay != DEFAULT_OVERLAY else []
+
+    def _metrics_flags(self) -> list[str]:
+        """Return the flags for the controllers' metrics, with the API server's certificate."""
+        pair = [str(self.folder.pki / f"apiserver.{kind}") for kind in ("crt", "key")]
+        return ["--metrics-port", str(self.metrics_port), "--metrics-cert-file", pair[0], "--metrics-key-file", pair[1]]
 
     def _view_group(self) -> str:
         """Return the group of the view: metal3.io if the overlay registers this server for it."""
@@ -194,7 +201,7 @@ class Up:
                 "clientCert": str(tenants.admin.certificate),
                 "clientKey": str(tenants.admin.key),
             },
-            "controllers": {"pids": [process.pid for process in self.controllers]},
+            "controllers": {"pids": [process.pid for process in self.controllers], "metrics": f"https://127.0.0.1:{self.metrics_port}"},
             "simulatedBmo": {"pids": [process.pid for process in self.bmo]},
             "tenants": {name: str(self.folder.tenant(name)) for name in self.settings.tenants},
             **({"target": self.target.describe()} if self.target is not None else {}),

@@ -93,10 +93,12 @@ class Running:
         identity: tuple[str, str] | None = None,
         headers: Mapping[str, str] | None = None,
         through: str | None = None,
+        at: str = "",
         method: str = "GET",
         body: Any = None,
     ) -> Answer:
-        """Send a request to the API server itself, or `through` the kube-apiserver at that URL.
+        """Send a request to the API server itself, or `through` the kube-apiserver at that URL, or
+        to the URL `at` with the server's certificate.
 
         `identity` is a client certificate (certificate, key) or None. Never raises for a status;
         raises urllib.error.URLError if there is no answer.
@@ -108,7 +110,7 @@ class Running:
         if identity is not None:
             context.load_cert_chain(*identity)
         data = None if body is None else json.dumps(body).encode()
-        url = (through or self.description["apiserver"]["url"]) + path
+        url = (through or at or self.description["apiserver"]["url"]) + path
         request = urllib.request.Request(url, data, {"Content-Type": "application/json", **(headers or {})}, method=method)
         try:
             with urllib.request.urlopen(request, context=context, timeout=30) as response:

@@ -1,0 +1,195 @@
+"""Test the component `monitoring`: its alerts with promtool, its objects on a real kube-apiserver,
+and that everything it asks for is really exported."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from hack.monitoring.promql import metrics_of
+from tests.integration.alerts import ALERTS, Alert
+from tests.integration.running import ADMIN, ROOT, Running, eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+COMPONENT = ROOT / "manifests/components/monitoring"
+RULES: dict[str, Any] = yaml.safe_load((COMPONENT / "rules.yaml").read_text())["spec"]
+DASHBOARD: dict[str, Any] = json.loads((COMPONENT / "dashboard.json").read_text())
+ALERT_RULES = {rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"]}
+PROMETHEUS = "prometheus-of-the-test"
+
+
+@pytest.fixture(scope="session")
+def promtool() -> str:
+    """Return promtool's path. Without promtool, the tests fail."""
+    done = subprocess.run([ROOT / "hack/monitoring/promtool"], stdout=subprocess.PIPE, text=True, check=True, timeout=300)
+    return done.stdout.strip()
+
+
+def rules_file(folder: Path) -> Path:
+    path = folder / "rules.json"
+    path.write_text(json.dumps({"groups": RULES["groups"]}))
+    return path
+
+
+def case(name: str, alert: Alert, *, fires: bool) -> dict[str, Any]:
+    """Return one of promtool's tests."""
+    rule = ALERT_RULES[name]
+    labels = {**rule["labels"], **alert.labels}
+    expected = {"exp_labels": labels, "exp_annotations": {**rule["annotations"], "summary": alert.summary}}
+    series = [{"series": series, "values": values} for series, values in (alert.fires if fires else alert.quiet).items()]
+    ask = {"eval_time": f"{alert.at}m", "alertname": name, "exp_alerts": [expected] if fires else []}
+    return {"interval": "1m", "input_series": series, "alert_rule_test": [ask]}
+
+
+def test_rules_are_valid(promtool: str, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [promtool, "check", "rules", "--lint=all", "--lint-fatal", rules_file(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_every_alert_fires_when_it_should_and_only_then(promtool: str, tmp_path: Path) -> None:
+    assert ALERTS.keys() == ALERT_RULES.keys()
+    tests = [case(name, alert, fires=fires) for name, alert in ALERTS.items() for fires in (True, False)]
+    path = tmp_path / "tests.json"
+    path.write_text(json.dumps({"rule_files": [str(rules_file(tmp_path))], "evaluation_interval": "1m", "tests": tests}))
+    done = subprocess.run([promtool, "test", "rules", path], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_promtool_finds_an_alert_that_does_not_fire(promtool: str, tmp_path: Path) -> None:
+    name, alert = next(iter(ALERTS.items()))
+    wrong = case(name, alert, fires=True) | {"input_series": case(name, alert, fires=False)["input_series"]}
+    path = tmp_path / "tests.json"
+    path.write_text(json.dumps({"rule_files": [str(rules_file(tmp_path))], "evaluation_interval": "1m", "tests": [wrong]}))
+    assert subprocess.run([promtool, "test", "rules", path], capture_output=True, check=False, timeout=120).returncode != 0
+
+
+def test_every_alert_has_a_section_that_its_link_leads_to() -> None:
+    page = (ROOT / "docs/troubles.md").read_text()
+    anchors = {heading.lower() for heading in re.findall(r"^### (Metal3Workloads\w+)$", page, re.MULTILINE)}
+    assert {rule["annotations"]["runbook_url"].rpartition("/")[2] for rule in ALERT_RULES.values()} == {
+        f"troubles.md#{anchor}" for anchor in anchors
+    }
+    for name, rule in ALERT_RULES.items():
+        assert rule["annotations"]["runbook_url"].endswith(f"#{name.lower()}")
+
+
+def test_the_names_in_an_expression_are_found() -> None:
+    expression = (
+        'sum by (le, a) (rate(x_bucket{job="y", c=~"a.b"}[5m])) / on (z) group_left (w) max_over_time(v:w[1h]) and q > 7 * 24 or time()'
+    )
+    assert metrics_of(expression) == {"x_bucket", "v:w", "q"}
+
+
+def asked() -> set[str]:
+    """Return the metrics that the alerts and the dashboard read."""
+    targets = [target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", ())]
+    expressions = [*(rule["expr"] for rule in ALERT_RULES.values()), *targets]
+    return {name for expression in expressions for name in metrics_of(expression)} - {"up"}
+
+
+def exported(text: str) -> set[str]:
+    """Return the names of the series that a page of metrics has, or will have."""
+    found = set()
+    for name, kind in re.findall(r"^# TYPE (\S+) (\w+)$", text, re.MULTILINE):
+        found |= {f"{name}{suffix}" for suffix in ("_bucket", "_sum", "_count")} if kind == "histogram" else {name}
+    return found
+
+
+def built(cluster: Running, folder: Path, overlay: str = "overlays/sqlite") -> list[dict[str, Any]]:
+    """Return the objects of an overlay with the component, and with the network policies."""
+    parts = ("components/network-policies", "components/monitoring", "components/monitoring-network-policy")
+    root = os.path.relpath(ROOT / "manifests", folder.resolve())
+    (folder / "kustomization.yaml").write_text(
+        json.dumps({"resources": [f"{root}/{overlay}"], "components": [f"{root}/{part}" for part in parts]})
+    )
+    command = [str(cluster.tools / "kubectl"), "kustomize", "--load-restrictor=LoadRestrictionsNone", str(folder)]
+    return list(yaml.safe_load_all(subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60).stdout))
+
+
+@pytest.mark.parametrize("overlay", ["overlays/sqlite", "overlays/ha", "overlays/beside-bmo"])
+def test_the_component_fits_the_installations(cluster: Running, tmp_path: Path, overlay: str) -> None:
+    made = built(cluster, tmp_path, overlay)
+    own = [obj for obj in made if not obj["apiVersion"].startswith(("monitoring.coreos.com/", "cert-manager.io/"))]
+    arguments = ("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-o", "name", "-f", "-")
+    done = cluster.try_kubectl(ADMIN, *arguments, stdin=own)
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    services = [obj for obj in made if obj["kind"] == "Service"]
+    pods = [obj["spec"]["template"] for obj in made if obj["kind"] == "Deployment"]
+    monitors = [obj["spec"] for obj in made if obj["kind"] == "ServiceMonitor"]
+    assert len(monitors) == 2
+    for monitor in monitors:
+        (service,) = (one for one in services if monitor["selector"]["matchLabels"].items() <= one["metadata"].get("labels", {}).items())
+        (pod,) = (one for one in pods if service["spec"]["selector"].items() <= one["metadata"]["labels"].items())
+        (endpoint,) = monitor["endpoints"]
+        (target,) = (port["targetPort"] for port in service["spec"]["ports"] if port["name"] == endpoint["port"])
+        (container,) = pod["spec"]["containers"]
+        assert target in {port["name"] for port in container["ports"]}
+        (policy,) = (
+            obj["spec"] for obj in made if obj["kind"] == "NetworkPolicy" and obj["metadata"]["name"] == "metal3-workloads-metrics"
+        )
+        assert service["spec"]["selector"]["app.kubernetes.io/name"] in policy["podSelector"]["matchExpressions"][0]["values"]
+        assert target in {port["port"] for rule in policy["ingress"] for port in rule["ports"]}
+    (dashboard,) = (obj for obj in made if obj["kind"] == "ConfigMap" and "grafana_dashboard" in obj["metadata"].get("labels", {}))
+    assert json.loads(dashboard["data"]["metal3-workloads.json"]) == DASHBOARD
+
+
+@pytest.fixture
+def scraper(cluster: Running, tmp_path: Path) -> Iterator[str]:
+    """Yield the token of an account that may read metrics, with the rights of the component."""
+    rights = [
+        obj
+        for obj in built(cluster, tmp_path)
+        if obj["metadata"]["name"] in ("metal3-workloads-metrics", "metal3-workloads-controllers:auth-delegator")
+    ]
+    rights = [obj for obj in rights if obj["kind"].startswith("ClusterRole")]
+    for obj in rights:
+        if obj["kind"] == "ClusterRoleBinding" and obj["metadata"]["name"] == "metal3-workloads-metrics":
+            obj["subjects"] = [{"kind": "ServiceAccount", "name": PROMETHEUS, "namespace": "default"}]
+    cluster.kubectl(ADMIN, "apply", "-f", "-", stdin=rights)
+    cluster.kubectl(ADMIN, "-n", "default", "create", "serviceaccount", PROMETHEUS)
+    try:
+        yield cluster.kubectl(ADMIN, "-n", "default", "create", "token", PROMETHEUS).strip()
+    finally:
+        cluster.kubectl(ADMIN, "-n", "default", "delete", "serviceaccount", PROMETHEUS)
+        cluster.kubectl(ADMIN, "delete", "-f", "-", stdin=rights)
+
+
+def test_all_that_alerts_and_dashboard_read_is_exported_to_prometheus(cluster: Running, scraper: str) -> None:
+    as_prometheus = {"Authorization": f"Bearer {scraper}"}
+
+    def scraped() -> str:
+        text = ""
+        for url in (cluster.description["apiserver"]["url"], cluster.description["controllers"]["metrics"]):
+            answer = cluster.direct("/metrics", headers=as_prometheus, at=url)
+            assert answer.code == 200, answer.body
+            text += answer.body.decode()
+        return text
+
+    text = eventually(scraped)
+    assert len(asked()) > 30
+    assert asked() - exported(text) == set()
+
+
+def test_tenants_and_strangers_read_no_metrics(cluster: Running, scraper: str) -> None:
+    tenant = cluster.kubectl(ADMIN, "-n", "a", "create", "token", "default").strip()
+    for url in (cluster.description["apiserver"]["url"], cluster.description["controllers"]["metrics"]):
+        for headers, code in (({"Authorization": f"Bearer {tenant}"}, 403), ({"Authorization": "Bearer forged"}, 401)):
+            answer = cluster.direct("/metrics", headers=headers, at=url)
+            assert answer.code == code
+            assert b"metal3_workloads_hosts" not in answer.body
