@@ -8,25 +8,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["Options", "RecoverError", "Summary"]
+from controllers.resumable import RunOptions
+
+__all__ = ["Options", "Summary"]
 
 
-class RecoverError(Exception):
-    """Reports that nothing can be recovered. The message says why and what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(RunOptions):
     """What to recover.
 
     Empty `namespaces` or `classes` mean all. `create` says whether lost Workloads are created
-    again, and `timeout` is how many seconds to wait until a Workload has its host again."""
+    again. The timeout is for a Workload to have its host again."""
 
     namespaces: frozenset[str] = frozenset()
     classes: frozenset[str] = frozenset()
     create: bool = True
-    dry_run: bool = False
-    timeout: float = 120.0
 
 
 @dataclass(slots=True)

@@ -4,17 +4,16 @@ Their machines keep running."""
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from apiserver.cli.running import UsageError, run_until_stopped
 from apiserver.client.client import Client
-from apiserver.client.errors import ApiException, BadConfig
-from controllers.move.mover import MoveError, Mover, Options, Summary
+from controllers.cli.resumable import add_arguments, client_of, run_resumable, say
+from controllers.move.mover import Mover, Options
 
 if TYPE_CHECKING:
     import argparse
+
+    from controllers.move.mover import Summary
 
 __all__ = ["configure"]
 
@@ -30,10 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help="Workloads to move; all of the namespace by default")
     parser.add_argument("--to", required=True, metavar="KUBECONFIG", help="kubeconfig of the cluster to move to")
     parser.add_argument("--to-context", metavar="NAME", help="context of that kubeconfig; its current one by default")
-    parser.add_argument(
-        "--kubeconfig", metavar="FILE", help="kubeconfig of the cluster to move from; $KUBECONFIG or ~/.kube/config by default"
-    )
-    parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig; its current one by default")
+    add_arguments(parser, cluster="the cluster to move from", timeout=300.0)
     parser.add_argument("--namespace", "-n", required=True, metavar="NS", help="the namespace, of the same name in both clusters")
     parser.add_argument(
         "--class", dest="class_name", metavar="NAME", help="class there of Workloads without a host; the default one if not given"
@@ -41,8 +37,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keep-secrets", action="store_true", help="leave the secrets here as well; otherwise those that no Workload names go"
     )
-    parser.add_argument("--timeout", type=float, default=300.0, metavar="S", help="seconds to wait for each Workload (default: 300)")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done")
     parser.set_defaults(run=run)
 
 
@@ -56,30 +50,14 @@ def run(arguments: argparse.Namespace) -> int:
         dry_run=arguments.dry_run,
         timeout=arguments.timeout,
     )
-    summaries: list[Summary] = []
 
-    async def move() -> None:
-        source = Client(arguments.kubeconfig or _default_kubeconfig(), context=arguments.context, user_agent="metal3-workloads-move")
+    async def move() -> Summary:
         target = Client(arguments.to, context=arguments.to_context, user_agent="metal3-workloads-move")
-        async with source, target:
-            summaries.append(await Mover(source, target, options, lambda line: print(line, flush=True)).run())
+        async with client_of(arguments, "metal3-workloads-move") as source, target:
+            return await Mover(source, target, options, say).run()
 
-    try:
-        run_until_stopped(move)
-    except MoveError as error:
-        raise UsageError(str(error)) from None
-    except BadConfig as error:
-        raise UsageError(f"a kubeconfig cannot be used: {error}") from None
-    except ApiException as error:
-        raise UsageError(f"{error}. Run the same command again to continue") from None
-    if not summaries:
-        print("stopped before the end: run the same command again to continue")
+    if (summary := run_resumable(move)) is None:
         return 1
-    [summary] = summaries
     done = "would move" if options.dry_run else "moved"
     print(f"{len(summary.moved)} {done}, {len(summary.staying)} stay, {len(summary.failed)} failed")
     return 1 if summary.failed else 0
-
-
-def _default_kubeconfig() -> str:
-    return os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")

@@ -7,7 +7,6 @@ is deleted before its replacement exists.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, name_of, uid_of
 from controllers import kinds
 from controllers.move import plan
+from controllers.resumable import Blocked, RunOptions, until
 from controllers.runtime.conditions import is_true
 
 if TYPE_CHECKING:
@@ -24,32 +24,25 @@ if TYPE_CHECKING:
     from apiserver.client.client import Client
     from apiserver.client.objects import Resource
 
-__all__ = ["MoveError", "Mover", "Options", "Summary"]
+__all__ = ["Mover", "Options", "Summary"]
 
 TAKEN_BY = f"{kinds.GROUP}/workload-uid"
 """A label of a view that a relay has claimed: the uid of the relay's Workload."""
 MOVED = f"{kinds.GROUP}/moved"
 """An annotation of a secret that was copied to the other cluster, and is deleted when unused."""
-POLL = 0.2
 
 
-class MoveError(Exception):
-    """A Workload cannot be moved. The message gives the reason and says what to do."""
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options(RunOptions):
     """The options of a move.
 
     `names` are the Workloads to move, all if empty. `class_name` is the class of those that get a
-    new host. `timeout` is in seconds, for each Workload."""
+    new host."""
 
     namespace: str
     names: Sequence[str] = ()
     class_name: str | None = None
     keep_secrets: bool = False
-    dry_run: bool = False
-    timeout: float = 300.0
 
 
 @dataclass(slots=True)
@@ -77,7 +70,7 @@ class Mover:
         await self._finish_held()
         workloads, _ = await self._source.list_all(kinds.WORKLOADS, self._namespace)
         if missing := set(self._options.names) - {name_of(workload) for workload in workloads}:
-            raise MoveError(f"there is no Workload {', '.join(sorted(missing))} in namespace {self._namespace}")
+            raise Blocked(f"there is no Workload {', '.join(sorted(missing))} in namespace {self._namespace}")
         for workload in workloads:
             name = name_of(workload)
             if self._options.names and name not in self._options.names:
@@ -93,7 +86,7 @@ class Mover:
             try:
                 await self._move(workload)
                 summary.moved.append(name)
-            except MoveError as error:
+            except Blocked as error:
                 summary.failed.append(name)
                 self._say(f"{name}: failed: {error}")
         await self._drop_secrets()
@@ -132,7 +125,7 @@ class Mover:
         if current is None or uid_of(current) != uid:
             return True
         if (current.get("status") or {}).get("host"):
-            raise MoveError("it has just got a host: run the same command again, for it moves with it then")
+            raise Blocked("it has just got a host: run the same command again, for it moves with it then")
         version = current["metadata"]["resourceVersion"]
         try:
             await self._source.delete(kinds.WORKLOADS, name, self._namespace, uid=uid, resource_version=version)
@@ -168,7 +161,7 @@ class Mover:
             made = None
         if made is None:
             if TAKEN_BY in labels_of(view):
-                raise MoveError(f"the host {host['name']} is another cluster's already: look at spec.consumerRef of its BareMetalHost")
+                raise Blocked(f"the host {host['name']} is another cluster's already: look at spec.consumerRef of its BareMetalHost")
             await self._copy_secrets(workload)
             adopts = adopted_consumer(view["spec"]["consumerRef"])
             wanted = plan.successor(workload, class_name=there["spec"]["className"], host=host["name"], adopts=adopts)
@@ -210,7 +203,7 @@ class Mover:
 
     def _check_successor(self, made: Object, workload: Object) -> None:
         if annotations_of(made).get(plan.MOVED_FROM) != uid_of(workload):
-            raise MoveError(f"there is another Workload {name_of(workload)} in that namespace already: rename or delete one of them")
+            raise Blocked(f"there is another Workload {name_of(workload)} in that namespace already: rename or delete one of them")
 
     # Moves back to the cluster of the host's origin:
 
@@ -227,7 +220,7 @@ class Mover:
             )
             return
         if ADOPTS not in annotations_of(workload):
-            raise MoveError(f"it has no predecessor there: the host {host['name']} would have to be released, which is not a move")
+            raise Blocked(f"it has no predecessor there: the host {host['name']} would have to be released, which is not a move")
         await self._copy_secrets(workload)
         view = await self._view(self._target, host["name"])
         resource = await self._views(self._target)
@@ -260,7 +253,7 @@ class Mover:
                 continue  # the Workload waits for it here, and will do so there
             there = await self._target.find(kinds.SECRETS, name, self._namespace)
             if there is not None and not plan.same_data(secret, there):
-                raise MoveError(f"there is another secret {name} in that namespace already: rename or delete one of them")
+                raise Blocked(f"there is another secret {name} in that namespace already: rename or delete one of them")
             if not self._options.keep_secrets:
                 await self._mark(self._source, secret, "")
             if there is None:
@@ -307,13 +300,10 @@ class Mover:
         return kinds.views(kinds.GROUP if own else "metal3.io")
 
     async def _until(self, check: Callable[[], Awaitable[Object | bool | None]], what: str) -> Object | bool:
-        """Wait until the check returns something. Raises MoveError after the timeout."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._options.timeout
-        while not (found := await check()):
-            if loop.time() > deadline:
-                raise MoveError(f"waited {self._options.timeout:g} s for {what}; run the same command again to continue")
-            await asyncio.sleep(POLL)
+        """Wait until the check returns something. Raises Blocked after the timeout."""
+        found = await until(check, self._options.timeout)
+        if not found:
+            raise Blocked(f"waited {self._options.timeout:g} s for {what}; run the same command again to continue")
         return found
 
 

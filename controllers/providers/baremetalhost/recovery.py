@@ -4,7 +4,6 @@ Every step first checks whether it is done, so the same command may be run again
 
 from __future__ import annotations
 
-import asyncio
 import base64
 from dataclasses import dataclass
 from functools import partial
@@ -20,17 +19,17 @@ from controllers import kinds
 from controllers.providers.baremetalhost import lost as plan
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.identity import identity_of
-from controllers.recovery import Options, RecoverError, Summary
+from controllers.recovery import Options, Summary
+from controllers.resumable import Blocked, until
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Set
+    from collections.abc import Callable, Set
 
     from apiserver.client.objects import Resource
 
 __all__ = ["Recoverer", "check_classes"]
 
 PROVISIONER = "metal3.io/baremetalhost"
-POLL = 0.5
 REFUSALS = (400, 403, 413, 422)
 """The HTTP codes of a refusal of one Workload."""
 REPORT_SECONDS = 60.0
@@ -60,7 +59,7 @@ class Recoverer:
     async def run(self) -> Summary:
         """Recover everything.
 
-        Raises ApiException if a cluster does not answer, and RecoverError for a class that does not
+        Raises ApiException if a cluster does not answer, and Blocked for a class that does not
         exist."""
         present = await self._all(kinds.CLASSES)
         check_classes({name_of(class_) for class_ in present}, self._options.classes)
@@ -73,7 +72,7 @@ class Recoverer:
                 self._fail(one.key, refused)
                 begun.remove(one)
         for one in begun:
-            done = one.awaited and await _until(partial(self._is_claimed, one.host), self._options.timeout)
+            done = one.awaited and await until(partial(self._is_claimed, one.host), self._options.timeout)
             (self._summary.recovered if done else self._summary.waiting).append(one.key)
         return self._summary
 
@@ -128,19 +127,19 @@ class Recoverer:
         secret = await self._management.find(kinds.SECRETS, str(reference.get("name")), str(reference.get("namespace")))
         encoded = ((secret or {}).get("data") or {}).get("kubeconfig")
         if encoded is None:
-            raise RecoverError(f"class {name_of(class_)}: there is no secret {where} with the key kubeconfig: create it again first")
+            raise Blocked(f"class {name_of(class_)}: there is no secret {where} with the key kubeconfig: create it again first")
         context = (class_["spec"].get("parameters") or {}).get("context")
         try:
             return Client(parse(base64.b64decode(encoded)), context=context, user_agent="metal3-workloads-recover")
         except BadConfig as error:
-            raise RecoverError(f"class {name_of(class_)}: the kubeconfig in the secret {where} cannot be used: {error}") from None
+            raise Blocked(f"class {name_of(class_)}: the kubeconfig in the secret {where} cannot be used: {error}") from None
 
     async def _create(self, workload: Object, host: str) -> str | None:
         """Create the Workload once the Host is held for it, so that no other host is bound to it.
 
         Return why the server refuses the Workload, and what to do, or None."""
-        if not await _until(partial(self._is_held, host), REPORT_SECONDS):
-            raise RecoverError(f"the controllers do not report that the Host {host} is held: see that they run, then run this again")
+        if not await until(partial(self._is_held, host), REPORT_SECONDS):
+            raise Blocked(f"the controllers do not report that the Host {host} is held: see that they run, then run this again")
         try:
             await self._management.create(kinds.WORKLOADS, workload, namespace_of(workload))
         except ApiException as error:
@@ -162,19 +161,8 @@ class Recoverer:
 
 
 def check_classes(present: Set[str], wanted: Set[str]) -> None:
-    """Raise RecoverError where no class exists, or not one that is wanted by name."""
+    """Raise Blocked where no class exists, or not one that is wanted by name."""
     if not present:
-        raise RecoverError("there is no WorkloadClass: create the classes again first")
+        raise Blocked("there is no WorkloadClass: create the classes again first")
     if unknown := sorted(wanted - present):
-        raise RecoverError(f"there is no WorkloadClass {', '.join(unknown)}: correct --class, or create it again first")
-
-
-async def _until(check: Callable[[], Awaitable[bool]], seconds: float) -> bool:
-    """Return whether the check is true before time is up."""
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + seconds
-    while not await check():
-        if loop.time() >= deadline:
-            return False
-        await asyncio.sleep(POLL)
-    return True
+        raise Blocked(f"there is no WorkloadClass {', '.join(unknown)}: correct --class, or create it again first")

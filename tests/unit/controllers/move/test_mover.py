@@ -10,8 +10,9 @@ import pytest
 
 from apiserver.client.client import Client
 from controllers import kinds
-from controllers.move.mover import MoveError, Mover, Options, Summary
+from controllers.move.mover import Mover, Options, Summary
 from controllers.move.plan import HELD, MOVED_TO
+from controllers.resumable import Blocked
 from tests.unit.controllers.clusters import BMH
 from tests.unit.controllers.sites import NAMESPACE, Hardware, Site, Sites, eventually, sites
 
@@ -59,7 +60,7 @@ async def move(source: Site, target: Site, *, lives: int = 0, said: list[str] | 
     for client in clients:
         client.lives = left
     async with clients[0] as here, clients[1] as there:
-        mover = Mover(here, there, Options(NAMESPACE, timeout=60.0, **options), (said if said is not None else []).append)
+        mover = Mover(here, there, Options(namespace=NAMESPACE, timeout=60.0, **options), (said if said is not None else []).append)
         return await mover.run()
 
 
@@ -167,7 +168,7 @@ async def test_cluster_apis_and_claims_through_the_view_stay(tmp_path: Path) -> 
         summary = await move(source, target, said=said)
         assert (summary.moved, summary.staying) == (["mine"], ["owned"])
         assert any("clusterctl" in line for line in said)
-        with pytest.raises(MoveError, match="no Workload other"):
+        with pytest.raises(Blocked, match="no Workload other"):
             await move(source, target, names=["other"])
 
 
@@ -193,7 +194,7 @@ async def test_without_a_relay_there_it_says_what_is_needed(tmp_path: Path) -> N
         source, target = await maker.site("source", below=hardware), await maker.site("target")
         await provisioned(source)
         said: list[str] = []
-        left = Options(NAMESPACE, timeout=0.2)
+        left = Options(namespace=NAMESPACE, timeout=0.2)
         summary = await Mover(source.admin, target.admin, left, said.append).run()
         assert summary.failed == ["w"]
         assert "metal3.io/relay" in said[-1]

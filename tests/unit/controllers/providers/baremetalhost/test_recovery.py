@@ -11,7 +11,8 @@ import pytest
 from apiserver.client.client import Client
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.recovery import Recoverer, check_classes
-from controllers.recovery import Options, RecoverError, Summary
+from controllers.recovery import Options, Summary
+from controllers.resumable import Blocked
 from tests.unit.controllers.clusters import BMH, CLASSES, HOSTS, WORKLOADS, World, bmh, controllers, workload, world
 from tests.unit.controllers.fakeapi import Failure, eventually
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     [(set(), set(), "create the classes"), ({"metal"}, {"metl"}, "metl: correct --class"), ({"metal"}, {"metal", "b", "a"}, "a, b")],
 )
 def test_a_class_that_does_not_exist_is_no_success(present: set[str], wanted: set[str], word: str) -> None:
-    with pytest.raises(RecoverError, match=word):
+    with pytest.raises(Blocked, match=word):
         check_classes(present, wanted)
 
 

@@ -1,0 +1,65 @@
+"""Run commands that the user may run again to continue."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from apiserver.cli.running import UsageError, run_until_stopped
+from apiserver.client.client import Client
+from apiserver.client.errors import ApiException, BadConfig
+from apiserver.client.text import printable
+from controllers.resumable import Blocked
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Awaitable, Callable
+
+__all__ = ["add_arguments", "client_of", "run_resumable", "say"]
+
+Summary = TypeVar("Summary")
+
+
+def add_arguments(parser: argparse.ArgumentParser, *, cluster: str, timeout: float) -> None:
+    """Add the arguments of every such command. `cluster` says whose kubeconfig it is."""
+    parser.add_argument("--kubeconfig", metavar="FILE", help=f"kubeconfig of {cluster}; $KUBECONFIG or ~/.kube/config by default")
+    parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig; its current one by default")
+    parser.add_argument(
+        "--timeout", type=float, default=timeout, metavar="S", help="seconds to wait for each Workload (default: %(default)g)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+
+
+def client_of(arguments: argparse.Namespace, user_agent: str) -> Client:
+    """Return a client for the arguments --kubeconfig and --context."""
+    kubeconfig = arguments.kubeconfig or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
+    return Client(kubeconfig, context=arguments.context, user_agent=user_agent)
+
+
+def say(line: str) -> None:
+    """Print a line of progress at once. It may quote what others wrote."""
+    print(printable(line), flush=True)
+
+
+def run_resumable(main: Callable[[], Awaitable[Summary]]) -> Summary | None:
+    """Return the result of `main`, or None if the command was stopped before the end.
+
+    Raises UsageError."""
+    results: list[Summary] = []
+
+    async def run() -> None:
+        results.append(await main())
+
+    try:
+        run_until_stopped(run)
+    except Blocked as error:
+        raise UsageError(str(error)) from None
+    except BadConfig as error:
+        raise UsageError(f"a kubeconfig cannot be used: {error}") from None
+    except ApiException as error:
+        raise UsageError(f"{error}. Run the same command again to continue") from None
+    if not results:
+        say("stopped before the end: run the same command again to continue")
+        return None
+    return results[0]

@@ -1,0 +1,47 @@
+"""Check what commands print that may be run again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from apiserver.cli.main import main
+from apiserver.cli.running import UsageError
+from controllers.cli.resumable import run_resumable, say
+from controllers.resumable import Blocked
+from tests.unit.controllers.fakeapi import kubeconfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_a_line_stays_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    say("team-a/web\n\x1b[2Jteam-b/x: would get y back")
+    assert capsys.readouterr().out == "team-a/web  [2Jteam-b/x: would get y back\n"
+
+
+def test_what_blocks_the_command_is_its_error() -> None:
+    async def blocked() -> None:
+        raise Blocked("create it first")
+
+    with pytest.raises(UsageError, match="create it first"):
+        run_resumable(blocked)
+
+
+@pytest.mark.parametrize("command", [["recover"], ["move", "--namespace", "a"]])
+def test_a_cluster_that_does_not_answer(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    config = tmp_path / "config"
+    config.write_text(yaml.safe_dump(kubeconfig("http://127.0.0.1:9")))
+    monkeypatch.setenv("KUBECONFIG", str(config))
+    assert main([*command, *(["--to", str(config)] if command[0] == "move" else [])]) == 1
+    assert "Run the same command again to continue" in capsys.readouterr().err
+
+
+def test_a_kubeconfig_that_is_not_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = str(tmp_path / "none")
+    assert main(["recover", "--kubeconfig", missing]) == 1
+    assert f"there is no kubeconfig at {missing}" in capsys.readouterr().err
