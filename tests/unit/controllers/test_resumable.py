@@ -15,9 +15,10 @@ async def test_the_check_runs_at_least_once_and_its_result_is_returned() -> None
 async def test_time_ends_the_wait() -> None:
     calls = 0
 
-    async def never() -> None:
+    async def never() -> bool:
         nonlocal calls
         calls += 1
+        return False
 
-    assert await until(never, 0.3) is None
+    assert not await until(never, 0.3)
     assert calls >= 2
