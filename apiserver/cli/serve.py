@@ -73,8 +73,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=_delay,
         default=0.0,
         metavar="S",
-        help="seconds for which requests are served after SIGTERM, while /readyz fails and each answer closes its connection, "
-        "until load balancers send no more (default: 0; for several replicas 10)",
+        help="seconds after SIGTERM until load balancers send no more connections: meanwhile everything is served, but /readyz fails "
+        "and each answer closes its connection (default: 0; for several replicas 10)",
+    )
+    parser.add_argument(
+        "--shutdown-idle-timeout",
+        type=_delay,
+        default=0.0,
+        metavar="S",
+        help="seconds after that until clients have closed the connections that they do not use: no request is lost if this is longer "
+        "than their own time-out, and the process ends as soon as no connection is left (default: 0; for several replicas 95, because "
+        "kube-apiserver has 90)",
     )
     add_flags(parser)
     add_flow_control_flags(parser)
@@ -83,7 +92,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until stopped. Raises UsageError."""
-    return run_until_stopped(lambda: _serve(arguments), stop_seconds=STOP_SECONDS + arguments.shutdown_delay_duration)
+    served_meanwhile = arguments.shutdown_delay_duration + arguments.shutdown_idle_timeout
+    return run_until_stopped(lambda: _serve(arguments), stop_seconds=STOP_SECONDS + served_meanwhile)
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
@@ -144,8 +154,9 @@ class _Server:
                 flow_control=flow_control(self._arguments),
                 host=self._arguments.bind_address,
                 port=self._arguments.secure_port,
-                linger_seconds=self._arguments.shutdown_delay_duration,
                 collectors=(*clientmetrics.COLLECTORS, self._admission.metrics),
+                delay_seconds=self._arguments.shutdown_delay_duration,
+                idle_seconds=self._arguments.shutdown_idle_timeout,
             )
         )
         async with app:

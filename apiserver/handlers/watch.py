@@ -76,10 +76,14 @@ async def watch(call: Call, scope: Scope) -> web.StreamResponse:
     frames = Frames(scope.resource, form, prefix, options.selector, call.query, scope.memo, chunked=chunked)
     initial = not options.revision if options.initial_events is None else options.initial_events
     response = web.StreamResponse(headers=headers(call, form))
+    # The connection closes with the watch. So the client does not send its next request to a server
+    # that may be stopping, and after each watch it may reach another replica.
+    response.force_close()
     stream = _Stream(call, response, frames, options, scope.watches.unread)
     with scope.watches.running():
-        if not scope.watches.stopping:
-            await _serve(scope, stream, initial, prefix)
+        if scope.watches.stopping:
+            stream.end_at_once()
+        await _serve(scope, stream, initial, prefix)
     return await stream.end()
 
 
@@ -118,6 +122,12 @@ class _Stream:
         self._failure: Exception | None = None
         self._woken: asyncio.Future[None] | None = None
         self._charge, self._unpaid = charging(), 0.0
+
+    def end_at_once(self) -> None:
+        """Send only the initial events, and the bookmark that tells clients where to continue.
+
+        Without any event, client-go would list again."""
+        self._end = self._loop.time()
 
     async def begin(self, entries: Iterable[Entry], revision: int) -> None:
         """Send the headers, so that the client knows that it watches, then the initial events and

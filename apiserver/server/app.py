@@ -2,8 +2,9 @@
 TLS.
 
 Start: storage, background tasks, then the port. Stop: /readyz fails, connections close with their
-next answer, the port closes, watches end cleanly, running requests finish, then storage closes. The
-Config contains everything that differs between `serve` and `dev`.
+next answer, watches end cleanly, clients close unused connections, the port closes, running
+requests finish, then storage closes. The Config contains everything that differs between `serve`
+and `dev`.
 """
 
 from __future__ import annotations
@@ -48,9 +49,6 @@ __all__ = ["App", "CannotListen", "Config", "build"]
 
 log = logging.getLogger(__name__)
 
-LINGER_STEP = 0.25
-"""The seconds in which clients notice that unused connections were closed, before watches end."""
-
 
 class CannotListen(Exception):
     """The server cannot listen on the address. The message gives the reason and says what to do."""
@@ -86,8 +84,11 @@ class Config:
 
     collectors: more metrics of this process.
 
-    linger_seconds: the time for which requests are served after /readyz began to fail, so that load
-    balancers notice.
+    delay_seconds: the time for which stopping changes nothing but /readyz, so that load balancers
+    notice.
+
+    idle_seconds: the additional time in which requests are served until clients have closed their
+    unused connections.
     """
 
     cache: WatchCache
@@ -103,8 +104,9 @@ class Config:
     flow_control: FlowControl = field(default_factory=FlowControl)
     request_seconds: float = DEFAULT_SECONDS
     drain_seconds: float = 4.0
-    linger_seconds: float = 0.0
     collectors: Sequence[Collector] = ()
+    delay_seconds: float = 0.0
+    idle_seconds: float = 0.0
     auditor: Auditor | None = None
     audit_log: AuditLog | None = None
 
@@ -188,9 +190,8 @@ class App:
         """Stop gracefully. Calling this again has no effect."""
         self._stopping = True
         if self._server is not None and self._connections is not None:
-            await self._linger(self._connections)
+            await self._wind_down(self._connections)
             self._server.close()
-        self.api.stop_watches()
         if self._connections is not None:
             self._connections.pre_shutdown()
             await self._connections.shutdown(self._config.drain_seconds)
@@ -199,17 +200,15 @@ class App:
         if self._config.audit_log is not None:
             await asyncio.to_thread(self._config.audit_log.close)
 
-    async def _linger(self, connections: Connections) -> None:
-        """Continue to serve until no requests arrive any more.
+    async def _wind_down(self, connections: Connections) -> None:
+        """Continue to serve until no client can send a request any more.
 
-        By then, load balancers have noticed, and each connection in use was closed after an answer.
-        The others are closed last: a client may send a request just as its connection is closed,
-        but hardly on one that it has not needed for so long."""
+        After the delay, load balancers send no new connections. Each connection in use closes with
+        an answer, and each watch closes its own. Clients close those that they do not use."""
         connections.wind_down()
-        if self._config.linger_seconds:
-            await asyncio.sleep(self._config.linger_seconds)
-            connections.close_idle()
-            await asyncio.sleep(LINGER_STEP)
+        await asyncio.sleep(self._config.delay_seconds)
+        self.api.stop_watches()
+        await connections.closed(self._config.idle_seconds)
 
     async def _listen(self, tls: ServerTls) -> None:
         config = self._config

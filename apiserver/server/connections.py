@@ -6,8 +6,9 @@ is answered with a Status as well, without quoting the input.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import select
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,7 +21,6 @@ from apiserver.filters.audit import STARTED
 from apiserver.filters.auditid import HEADER, KEY
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Awaitable, Callable
 
     from aiohttp import StreamReader
@@ -32,16 +32,14 @@ __all__ = ["Connections"]
 log = logging.getLogger(__name__)
 
 HEADER_SECONDS = 15.0
-"""The seconds for the first request's headers.
+"""The seconds for the first request's headers, from their first byte.
 
 Later requests on the connection have IDLE_SECONDS after the previous answer."""
 IDLE_SECONDS = 120.0
-"""Longer than the 90 s of Go's clients. So clients close, and no request meets a closing
-connection."""
-PAUSE_SECONDS = 1.0
-"""The seconds after which a client is not expected to use its idle connection any more.
+"""The seconds for which a connection may be unused, also before its first request.
 
-Pools use the connection that was used last."""
+Go's clients close a connection that was unused for 90 s. So clients close, and no request meets a
+closing connection."""
 MAX_CONNECTIONS, FEW = 8192, 64
 """The numbers of connections of the API's port, and of a port for probes or metrics."""
 MAX_LINE = 16 * 1024
@@ -75,11 +73,11 @@ class Request(web.BaseRequest):
 class Connection(RequestHandler):
     """One connection."""
 
-    __slots__ = ("_connections", "_made")
+    __slots__ = ("_connections", "_used")
 
     def __init__(self, connections: Connections, **options: Any) -> None:
         super().__init__(connections, **options)
-        self._connections, self._made = connections, self._loop.time()
+        self._connections, self._used = connections, False
 
     @property
     def winding_down(self) -> bool:
@@ -105,21 +103,25 @@ class Connection(RequestHandler):
         return response
 
     def data_received(self, data: bytes) -> None:
-        """Report a request whose headers are complete. Its task has not begun yet."""
+        """Report the first bytes, and a request whose headers are complete. Its task has not begun
+        yet."""
+        if not self._used:
+            self._used = True
+            self._connections.expect_headers(self)
         before = self._request_count
         super().data_received(data)
-        if self._request_count != before and isinstance(self._manager, Connections):
-            self._manager.arrived()
+        if self._request_count != before:
+            self._connections.arrived()
 
     @property
     def idle_since(self) -> float | None:
         """The loop's time of the last answer, or of the beginning; None during a request."""
         if self._request_in_progress or self._messages:
             return None
-        return self._next_keepalive_close_time - self._keepalive_timeout if self._request_count else self._made
+        return self._next_keepalive_close_time - self._keepalive_timeout
 
     @property
-    def idle_since_start(self) -> bool:
+    def has_no_request(self) -> bool:
         """Whether no complete headers have arrived yet."""
         return self._request_count == 0
 
@@ -157,6 +159,7 @@ class Connections(web.Server):
             "logger": log,
         }
         self._timers: dict[RequestHandler, asyncio.TimerHandle] = {}
+        self._open, self._none = set[RequestHandler](), asyncio.Event()
         self.winding_down = False
 
     @classmethod
@@ -171,13 +174,20 @@ class Connections(web.Server):
         return Connection(self, loop=self._loop, **self._options)
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        """Count the connection, and start the timer for its first headers."""
+        """Count the connection, and refuse it if there are too many."""
         super().connection_made(handler, transport)
+        self._open.add(handler)
+        self._none.clear()
         if len(self._connections) > self._max_connections and not (self._replaces_idle and self._close_idlest(handler)):
             log.warning("more than %d connections: refusing one", self._max_connections)
             transport.abort()
-            return
-        self._timers[handler] = self._loop.call_later(self._header_seconds, self._expect_request, handler)
+
+    def expect_headers(self, handler: RequestHandler) -> None:
+        """Start the timer for a connection's first headers.
+
+        Before their first byte, the connection is only unused. Go's clients open connections in
+        reserve, and use them later."""
+        self._timers[handler] = self._loop.call_later(self._header_seconds, self._cut_headers, handler)
 
     def _close_idlest(self, new: RequestHandler) -> bool:
         """Close the connection that has been idle for the longest. Return False if all others are in
@@ -199,16 +209,15 @@ class Connections(web.Server):
         Clients then connect to another replica, and lose no request to a closing connection."""
         self.winding_down = True
 
-    def close_idle(self) -> None:
-        """Close connections that clients have not used for PAUSE_SECONDS.
+    async def closed(self, seconds: float) -> None:
+        """Return when clients have closed all connections, or after `seconds`.
 
-        When watches end, all their clients reconnect at once, and would choose connections that are
-        being closed at that moment."""
-        before = self._loop.time() - PAUSE_SECONDS
-        for handler in list(self._connections):
-            since = handler.idle_since if isinstance(handler, Connection) else None
-            if since is not None and since <= before and not _has_unread(handler.transport):
-                handler.force_close()
+        The server must not close an unused connection first: a request that is on its way then
+        would be lost (RFC 9112, 9.3.1), and Go's clients send only some kinds of requests again."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._open:
+                    await self._none.wait()
 
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """Remove the connection from the count."""
@@ -216,6 +225,9 @@ class Connections(web.Server):
         if timer is not None:
             timer.cancel()
         super().connection_lost(handler, exc)
+        self._open.discard(handler)
+        if not self._open:
+            self._none.set()
 
     def _request(
         self,
@@ -227,20 +239,10 @@ class Connections(web.Server):
     ) -> Request:
         return Request(message, payload, protocol, writer, task, self._loop)
 
-    def _expect_request(self, handler: RequestHandler) -> None:
+    def _cut_headers(self, handler: RequestHandler) -> None:
         self._timers.pop(handler, None)
-        if isinstance(handler, Connection) and handler.idle_since_start:
+        if isinstance(handler, Connection) and handler.has_no_request:
             handler.force_close()
-
-
-def _has_unread(transport: asyncio.BaseTransport | None) -> bool:
-    """Return whether bytes have arrived that the loop has not read yet: a request is coming."""
-    sock = transport.get_extra_info("socket") if transport is not None else None
-    if sock is None or sock.fileno() < 0:
-        return False
-    poll = select.poll()
-    poll.register(sock.fileno(), select.POLLIN)
-    return bool(poll.poll(0))
 
 
 def _response(error: ApiError) -> web.Response:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 READY_SECONDS = 60.0
 CLASSES = "/apis/workload.metal3.io/v1alpha1/workloadclasses"
 API_SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
-SERVER_FLAGS = ("--storage", "--bind-address", "--secure-port", "--tls-san", "--tls-cert-file", "--tls-private-key-file")
+ENDING_FLAGS = ("--shutdown-delay-duration", "--shutdown-idle-timeout")
+"""No load balancer is in front of the server here, and it ends before kube-apiserver."""
+SERVER_FLAGS = ("--storage", "--bind-address", "--secure-port", "--tls-san", "--tls-cert-file", "--tls-private-key-file", *ENDING_FLAGS)
 CONTROLLERS_FLAGS = ("--apiserver", "--health-port", "--health-bind-address")
 """The flags whose values differ between a pod and a process of these clusters."""
 VIEW_FLAGS = ("--host-view-group=metal3.io",)

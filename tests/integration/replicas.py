@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Replica", "argv_of", "is_ready", "start_replica"]
 
 STOP_SECONDS = 30
-"""The value of terminationGracePeriodSeconds."""
+"""The value of terminationGracePeriodSeconds in manifests/base."""
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,11 @@ class Replica:
         """The port on which it listens."""
         return int((self.folder / "port").read_text())
 
-    def stop(self) -> int:
+    def stop(self, grace_seconds: float = STOP_SECONDS) -> int:
         """End it as a kubelet does, by TERM and after a while by KILL. Return its exit status."""
         self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(STOP_SECONDS)
+            return self.process.wait(grace_seconds)
         finally:
             self.kill()
 
@@ -54,12 +54,13 @@ def argv_of(cluster: Running, name: str) -> list[str]:
     return list(next(record["argv"] for record in reversed(records) if record["name"] == name))
 
 
-def start_replica(cluster: Running, folder: Path, **flags: str) -> Replica:
+def start_replica(cluster: Running, folder: Path, *more: str, **flags: str) -> Replica:
     """Start one, and return when its port is known.
 
-    `flags` replace those of the cluster's own server; "_" stands for "-"."""
+    `more` are additional arguments. `flags` replace those of the cluster's own server; "_" stands
+    for "-"."""
     folder.mkdir()
-    argv = argv_of(cluster, "apiserver")
+    argv = [*argv_of(cluster, "apiserver"), *more]
     for flag, value in {"secure-port": "0", "audit-log-path": str(folder / "audit.jsonl"), **flags}.items():
         argv[argv.index(f"--{flag.replace('_', '-')}") + 1] = value
     with (folder / "log").open("wb") as log:

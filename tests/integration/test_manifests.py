@@ -82,8 +82,8 @@ def test_highly_available_programs_stop_in_time_and_one_by_one(cluster: Running)
         for constraint in pod["spec"]["topologySpreadConstraints"]:
             assert constraint["labelSelector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
         (container,) = pod["spec"]["containers"]
-        delay = sum(float(found.partition("=")[2]) for found in container["args"] if found.startswith("--shutdown-delay-duration="))
-        assert pod["spec"]["terminationGracePeriodSeconds"] > delay + STOP_SECONDS
+        served_meanwhile = sum(float(found.partition("=")[2]) for found in container["args"] if found.startswith("--shutdown-"))
+        assert pod["spec"]["terminationGracePeriodSeconds"] > served_meanwhile + STOP_SECONDS
         assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
         assert container["resources"]["limits"]["memory"]
     (server,) = deployments["metal3-workloads-apiserver"]["template"]["spec"]["containers"]

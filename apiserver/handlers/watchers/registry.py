@@ -28,7 +28,7 @@ class Watches:
         return len(self._tasks)
 
     def stop(self) -> None:
-        """Let every watch finish its write and end its response. No new watch begins."""
+        """Let every watch finish its write and end its response. New ones end at once."""
         self.stopping = True
         for task in self._tasks:
             task.cancel()

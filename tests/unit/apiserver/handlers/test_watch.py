@@ -214,8 +214,17 @@ async def test_stopping_ends_watches_as_whole_responses(service: Service) -> Non
         service.api.stop_watches()
         assert [event["type"] for event in await one.rest()] == ["BOOKMARK"]
         assert await other.rest() == []
-    async with watching(service) as late:
-        assert await late.rest() == []
+
+
+async def test_a_watch_that_begins_while_stopping_ends_with_a_bookmark_to_continue_from(service: Service) -> None:
+    """client-go lists again after a watch that ends at once without any event."""
+    version = (await service.make("a"))["metadata"]["resourceVersion"]
+    service.api.stop_watches()
+    for query, shown in (({"resourceVersion": version}, []), ({}, ["ADDED"])):
+        async with watching(service, query={"allowWatchBookmarks": "true", **query}) as late:
+            events = await late.rest()
+        assert [event["type"] for event in events] == [*shown, "BOOKMARK"]
+        assert events[-1]["object"]["metadata"]["resourceVersion"] == version
 
 
 async def test_a_client_that_goes_away_is_noticed(service: Service) -> None:

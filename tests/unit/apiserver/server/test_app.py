@@ -48,6 +48,8 @@ WORKLOAD = {
     "spec": {"className": "metal", "image": {"url": "https://images.example/os.qcow2", "checksum": "https://images.example/os.sum"}},
 }
 
+LIVEZ = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
 
 class Namespaces:
     """Return two namespaces, one of them terminating."""
@@ -265,7 +267,7 @@ async def test_a_server_that_only_a_restart_helps_says_so(tmp_path: Path) -> Non
 
 
 async def test_stopping_ends_watches_whole_and_finishes_requests(tmp_path: Path) -> None:
-    app = app_of(tmp_path, linger_seconds=0.3)
+    app = app_of(tmp_path, delay_seconds=0.3)
     async with client(await started(app)) as owner:
         async with owner.get(f"{WORKLOADS}?watch=true&allowWatchBookmarks=true") as watch:
             assert (watch.status, len(watch.headers["Audit-ID"]), "Server" in watch.headers) == (200, 36, False)
@@ -287,7 +289,7 @@ async def test_stopping_ends_watches_whole_and_finishes_requests(tmp_path: Path)
 
 
 async def test_while_it_lingers_requests_are_served_and_their_connections_close(tmp_path: Path) -> None:
-    app = await started(app_of(tmp_path, linger_seconds=3))
+    app = await started(app_of(tmp_path, delay_seconds=3))
     async with client(app) as owner:
         async with owner.get(f"{WORKLOADS}?watch=true") as watch, owner.post(WORKLOADS, json=WORKLOAD) as response:
             assert (watch.status, response.status, response.headers.get("Connection")) == (200, 201, None)
@@ -305,21 +307,46 @@ async def test_while_it_lingers_requests_are_served_and_their_connections_close(
     assert events == ["ADDED", "DELETED"], "watches go on until the port closes"
 
 
-async def test_while_it_lingers_connections_that_nobody_uses_are_closed(tmp_path: Path) -> None:
-    """Close unused connections before watches end. Clients of watches all begin again at once, and
-    would reach for connections that are being closed."""
-    app = await started(app_of(tmp_path, linger_seconds=4))
+async def test_unused_connections_are_left_to_their_clients_to_close(tmp_path: Path) -> None:
+    """A request may be on its way on any open connection, so the server must not close one
+    first."""
+    app = await started(app_of(tmp_path, idle_seconds=600))
     async with client(app) as owner, owner.get(f"{WORKLOADS}?watch=true") as watch:
-        unused, used = [await asyncio.open_connection("127.0.0.1", app.port, ssl=client_context(SERVING, None)) for _ in range(2)]
-        used[1].write(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
-        assert (await used[0].readline()).split()[1] == b"200"
+        assert watch.headers["Connection"] == "close", "no request can meet the end of a watch"
+        reserve, unused, used = [await asyncio.open_connection("127.0.0.1", app.port, ssl=client_context(SERVING, None)) for _ in range(3)]
+        for reader, writer in (unused, used):
+            writer.write(LIVEZ)
+            assert (await answer_of(reader)).endswith(b"ok")
         stopping = asyncio.create_task(app.stop())
-        assert await unused[0].read() == b""
-        assert (await used[0].read()).endswith(b"ok")
-        assert (watch.content.at_eof(), stopping.done()) == (False, False)
-        await stopping
-        for _, writer in (unused, used):
+        assert await watch.content.read() == b""
+        # A client may still use what it has, and open new connections: each gets an answer.
+        late = await asyncio.open_connection("127.0.0.1", app.port, ssl=client_context(SERVING, None))
+        for reader, writer in (used, reserve, late):
+            writer.write(LIVEZ)
+            answer = await reader.read()
+            assert answer.startswith(b"HTTP/1.1 200")
+            assert b"Connection: close" in answer
+        assert not stopping.done()
+        assert not unused[0].at_eof()
+        for _, writer in (reserve, unused, used, late):
             writer.close()
+    async with asyncio.timeout(60):
+        await stopping
+
+
+async def test_connections_that_their_clients_never_close_do_not_keep_it(tmp_path: Path) -> None:
+    app = await started(app_of(tmp_path, idle_seconds=0.2))
+    reader, writer = await asyncio.open_connection("127.0.0.1", app.port, ssl=client_context(SERVING, None))
+    await app.stop()
+    assert await reader.read() == b""
+    writer.close()
+
+
+async def answer_of(reader: asyncio.StreamReader) -> bytes:
+    """Return the head and body of one answer on a connection that stays open."""
+    head = await reader.readuntil(b"\r\n\r\n")
+    (length,) = (line.split(b":")[1] for line in head.split(b"\r\n") if line.lower().startswith(b"content-length"))
+    return head + await reader.readexactly(int(length))
 
 
 async def started(app: App) -> App:

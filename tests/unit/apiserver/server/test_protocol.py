@@ -105,6 +105,19 @@ async def test_a_client_that_does_not_finish_its_headers_is_cut() -> None:
             assert response.status == 200
 
 
+async def test_a_connection_in_reserve_is_not_cut_before_its_first_request() -> None:
+    """Go's clients open connections that they need only later, and do not send every request
+    again."""
+    async with serving(Setup(header_seconds=0.05)) as port:
+        reader, writer = await port.raw()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await reader.read()
+        writer.write(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await reader.readline()).split()[1] == b"401"
+        writer.close()
+
+
 async def test_a_body_that_does_not_come_is_a_504() -> None:
     async def read(call: Call) -> web.StreamResponse:
         await call.http.read()
