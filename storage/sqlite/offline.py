@@ -56,7 +56,7 @@ class Restored:
 def backup(path: Path, target: Path, *, without: Collection[str] = (), allow_empty: bool = True) -> Contents:
     """Copy the state and history of a database at one moment to a new file with mode 0600.
 
-    A server may be using the database. The copy contains nothing that was deleted. It contains no
+    A server may be using the database, and must be where nothing may be written. The copy contains nothing that was deleted. It contains no
     value, past or present, of the keys `without`. On return the copy is checked and durable. Raises
     Corrupt, or Unavailable if `path` is missing, `target` exists, or no key is left without
     `allow_empty`."""
@@ -65,7 +65,7 @@ def backup(path: Path, target: Path, *, without: Collection[str] = (), allow_emp
         if target.exists():
             raise Unavailable(f"{target} exists: name a new file")
         try:
-            with closing(_open_existing(path, "rw")) as connection:
+            with closing(_open_for_backup(path)) as connection:
                 copy(connection, whole)
             with closing(connect(whole)) as copied:
                 _examine(copied, path)
@@ -194,6 +194,25 @@ def _open_existing(path: Path, mode: str) -> sqlite3.Connection:
     if not path.is_file():
         raise Unavailable(f"{path}: there is no such file: name the database")
     return sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode={mode}", uri=True, isolation_level=None, timeout=5.0)
+
+
+def _open_for_backup(path: Path) -> sqlite3.Connection:
+    """Open the database of a server, also on a volume that is mounted read-only.
+
+    SQLite reads a write-ahead log through an index beside it. It creates the index, unless a server
+    has done so."""
+    if is_writable(path):
+        return _open_existing(path, "rw")
+    if path.is_file() and path.stat().st_size and not path.with_name(f"{path.name}-wal").exists():
+        raise Unavailable(
+            f"{path}: nothing can be written beside it, and no server has it open: start the server, or use a volume that is not read-only"
+        )
+    return _open_existing(path, "ro")
+
+
+def is_writable(path: Path) -> bool:
+    """Return whether the file, and others beside it, can be written."""
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
 
 
 def _set_aside(path: Path) -> Path:

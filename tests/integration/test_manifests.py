@@ -123,6 +123,7 @@ def check_pod_of_backups(made: list[dict[str, Any]], template: dict[str, Any], s
     assert [argument for argument in container["args"] if argument.startswith("--storage=")] == storage
     assert container["image"] == image
     paths = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert sum(mount.get("readOnly", False) for mount in container["volumeMounts"]) == 1, "it writes to one volume only"
     assert {volume["persistentVolumeClaim"]["claimName"]: paths[volume["name"]] for volume in pod["volumes"]} == {
         "metal3-workloads-apiserver": "/var/lib/metal3-workloads",
         "metal3-workloads-backups": "/var/backups/metal3-workloads",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from storage.base import Compacted, Conflict, Corrupt, Delete, Put, Unavailable
-from storage.sqlite import SQLiteStore
+from storage.sqlite import SQLiteStore, offline
 from storage.sqlite.offline import Contents, backup, raise_revision, restore
 from storage.testing.harness import collect, opened, put
 
@@ -36,6 +36,18 @@ async def test_backup_of_a_database_in_use(tmp_path: Path) -> None:
         assert await put(store, "/c") == revision + 1
     assert sorted(os.listdir(tmp_path)) == ["copy", "db", "db.lock"]
     assert (tmp_path / "copy").stat().st_mode & 0o777 == 0o600
+
+
+async def test_backup_from_a_volume_that_is_mounted_read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (there := tmp_path / "volume").mkdir()
+    monkeypatch.setattr(offline, "is_writable", lambda path: False)
+    async with opened(SQLiteStore(there / "db")) as store:
+        revision = await put(store, "/a", "/b")
+        before = sorted(os.listdir(there))
+        assert backup(there / "db", tmp_path / "copy") == Contents(2, revision)
+        assert sorted(os.listdir(there)) == before
+    with pytest.raises(Unavailable, match="start the server"):
+        backup(there / "db", tmp_path / "other")
 
 
 async def test_a_backup_overwrites_nothing(tmp_path: Path) -> None:
