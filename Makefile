@@ -82,7 +82,7 @@ demo-pivot: setup ## The story of a pivot on real control planes, step by step (
 
 requirements: ## Pin what pyproject.toml asks for; UPGRADE=--upgrade takes newer versions of everything
 	test -x .cache/pin/bin/uv || { $(PYTHON) -m venv .cache/pin && .cache/pin/bin/pip install --quiet --disable-pip-version-check uv; }
-	$(COMPILE) --group build --extra dev --output-file requirements-dev.txt pyproject.toml
+	$(COMPILE) --group build --extra dev --extra otel --output-file requirements-dev.txt pyproject.toml
 	$(COMPILE) --constraint requirements-dev.txt --output-file requirements.txt pyproject.toml
 	$(COMPILE) --group build --constraint requirements-dev.txt --output-file requirements-build.txt
 

@@ -43,6 +43,11 @@ class Cluster:
     def informers(self) -> list[Informer]:
         return [self.workloads, self.classes, self.hosts, self.namespaces]
 
+    def uid_of_workload(self, key: str) -> str:
+        """Return the uid of a Workload as last seen, "" if it is unknown."""
+        workload = self.workloads.store.get(key)
+        return uid_of(workload) if workload is not None else ""
+
     async def patch_status(self, resource: Resource, obj: Object, changes: Object) -> Object:
         """Merge-patch the status if that changes anything. Return the resulting object.
 

@@ -16,7 +16,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from apiserver.apis.host import unavailable_reason
-from apiserver.client.objects import name_of, uid_of
+from apiserver.client import tracing
+from apiserver.client.objects import key_of, name_of, uid_of
 from controllers.classaccess import is_connected
 from controllers.runtime.conditions import find_condition
 from controllers.workloadclass.status import UNHEALTHY
@@ -35,6 +36,8 @@ STATES = ("free", "claimed", "dirty", "unhealthy", "unavailable")
 PHASES = ("Pending", "Bound", "Provisioning", "Running", "Stopped", "Deprovisioning", "Failed", "Lost")
 RAN = ("Running", "Stopped")
 BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1200.0, 1800.0, 2700.0, 3600.0, 7200.0, 14400.0)
+UNSCHEDULED = "Unscheduled"
+"""The reason of a Workload that the scheduler has not looked at yet."""
 REASONS = 32
 """The number of reasons that are labels. The rarest ones beyond share the label Other."""
 
@@ -131,8 +134,10 @@ class FleetMetrics(Collector):
             self._starting.add(uid)
         elif phase == "Running" and uid in self._starting:
             self._starting.discard(uid)
-            taken = self._clock() - _seconds(new, "creationTimestamp")
-            self._time_to_running.labels(self._fold(_class(new))).observe(max(0.0, taken))
+            created = _seconds(new, "creationTimestamp")
+            self._time_to_running.labels(self._fold(_class(new))).observe(max(0.0, self._clock() - created))
+            if (tracer := tracing.active.tracer) is not None:
+                tracer.lived("time to Running", uid, created, {"k8s.object.key": key_of(new), "class": _class(new)})
 
     def _count(self, workload: Object, phase: str) -> None:
         if phase == "Failed":
@@ -196,7 +201,7 @@ def _phase(workload: Object | None) -> str:
 
 def _reason(workload: Object) -> str:
     found = find_condition((workload.get("status") or {}).get("conditions"), "Bound")
-    return str(found["reason"]) if found is not None and found["status"] == "False" else ""
+    return str(found["reason"]) if found is not None and found["status"] == "False" else UNSCHEDULED
 
 
 def _has_host(workload: Object) -> bool:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.registry import Collector
 
+from apiserver.client import tracing
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -58,3 +60,5 @@ class WebhookMetrics(Collector):
         labels = (name, kind, operation, str(rejected).lower())
         self._durations.labels(*labels).observe(seconds)
         self._requests.labels(*labels, str(code)).inc()
+        if (tracer := tracing.active.tracer) is not None:
+            tracer.finished(f"webhook {name}", seconds, failed=rejected, attributes={"k8s.webhook.type": kind})

@@ -14,6 +14,7 @@ from apiserver.apis import metal3, workload
 from apiserver.cli.audit import add_flags, audit
 from apiserver.cli.clientca import ClientCaFile
 from apiserver.cli.flowcontrol import add_flow_control_flags, flow_control
+from apiserver.cli.otel import add_tracing_flags, traced
 from apiserver.cli.running import STOP_SECONDS, UsageError, run_until_stopped
 from apiserver.cli.storageflags import add_storage_flags, watch_cache
 from apiserver.client import metrics as clientmetrics
@@ -87,13 +88,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_flags(parser)
     add_flow_control_flags(parser)
+    add_tracing_flags(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until stopped. Raises UsageError."""
     served_meanwhile = arguments.shutdown_delay_duration + arguments.shutdown_idle_timeout
-    return run_until_stopped(lambda: _serve(arguments), stop_seconds=STOP_SECONDS + served_meanwhile)
+    with traced(arguments, "metal3-workloads-apiserver"):
+        return run_until_stopped(lambda: _serve(arguments), stop_seconds=STOP_SECONDS + served_meanwhile)
 
 
 async def _serve(arguments: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ import aiohttp
 import orjson
 from aiohttp.payload import BytesPayload
 
-from apiserver.client import fence, metrics
+from apiserver.client import fence, metrics, tracing
 from apiserver.client.errors import ApiException, BadConfig, Unconnected, Unreachable, from_response, from_status
 from apiserver.client.kubeconfig import Access, Endpoint, Source, load
 
@@ -263,6 +263,15 @@ class Client:
         timeout: float | None = None,
     ) -> Object:
         """Send any request, and return its answer as decoded JSON."""
+        if (tracer := tracing.active.tracer) is None:
+            return await self._request(method, path, query, body, content_type, timeout)
+        attributes = {"http.request.method": method, "server.address": self._host, "url.path": path}
+        with tracer.span(f"{method} {self._host}".rstrip(), attributes):
+            return await self._request(method, path, query, body, content_type, timeout)
+
+    async def _request(
+        self, method: str, path: str, query: Mapping[str, str] | None, body: Any, content_type: str, timeout: float | None
+    ) -> Object:
         data = None if body is None else orjson.dumps(body)
         limit = aiohttp.ClientTimeout(total=timeout or self._timeout, sock_connect=CONNECT_TIMEOUT)
         for attempt in range(2):
@@ -297,6 +306,8 @@ class Client:
             fence.check()
         if authorization := await access.authorization():
             headers["Authorization"] = authorization
+        if (tracer := tracing.active.tracer) is not None:
+            headers.update(tracer.headers())
         began, answered = time.perf_counter(), False
         try:
             async with session.request(

@@ -18,6 +18,7 @@ from apiserver.filters.impersonation import with_impersonation
 from apiserver.filters.metrics import with_metrics
 from apiserver.filters.requestinfo import with_request_info
 from apiserver.filters.steps import with_steps
+from apiserver.filters.tracing import with_tracing
 from apiserver.handlers.request.call import Call
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def build(handler: Handler, parts: Parts) -> Callable[[web.BaseRequest], Awaitab
         with_authentication(parts.authenticator),
         with_audit(parts.auditor),
         with_impersonation(parts.authorizer),
+        with_tracing(parts.flow_control.trusts),
         with_flow_control(parts.flow_control),
         with_authorization(parts.authorizer, parts.reduced),
         with_expect,

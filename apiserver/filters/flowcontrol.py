@@ -23,6 +23,7 @@ from apiserver.filters.paths import is_health, is_long_running
 from apiserver.flowcontrol.fairqueue import QueueFull, QueueSet
 from apiserver.flowcontrol.looptime import LoopTime
 from apiserver.handlers.request.body import LIMIT
+from apiserver.handlers.request.call import UNKNOWN
 from apiserver.handlers.request.timebudget import sharing
 from apiserver.registry.generic.seat import seated
 
@@ -151,6 +152,10 @@ class FlowControl:
         self.loop = LoopTime()
         self.objects: Callable[[str, str], int] = lambda group, resource: 0
         self._controllers = tuple(controllers)
+
+    def trusts(self, user: UserInfo) -> bool:
+        """Return whether the user is an administrator or one of our own controllers."""
+        return schema(user, UNKNOWN, self._controllers)[0] in ("exempt", "controllers")
 
     async def run(self, call: Call, handler: Handler) -> web.StreamResponse:
         """Run the handler when the request has its seats, and return its answer. Raises ApiError

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Histogram
 
+from apiserver.client import tracing
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -40,6 +42,8 @@ def storage_metrics(metrics: Metrics, cache: WatchCache, registries: Sequence[Re
         requests.labels(*labels).inc()
         if failed:
             errors.labels(*labels).inc()
+        if (tracer := tracing.active.tracer) is not None:
+            tracer.finished(f"storage {operation}", seconds, failed=failed, attributes={"k8s.resource": labels[2]})
 
     cache.observe = observe
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from apiserver.cli.health import HealthServer
 from apiserver.cli.metricsserver import MetricsServer
+from apiserver.cli.otel import add_tracing_flags, traced
 from apiserver.cli.running import UsageError, run_until_stopped
 from apiserver.client import metrics as clientmetrics
 from apiserver.client.client import Client
@@ -74,13 +75,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--metrics-cert-file", type=Path, metavar="FILE", help="its certificate and intermediates, PEM; self-made by default"
     )
     parser.add_argument("--metrics-key-file", type=Path, metavar="FILE", help="the key of that certificate, PEM, unencrypted")
+    add_tracing_flags(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until stopped. Raises UsageError, also if leadership is lost, so that the process is
     restarted."""
-    return run_until_stopped(lambda: _control(arguments))
+    with traced(arguments, "metal3-workloads-controllers"):
+        return run_until_stopped(lambda: _control(arguments))
 
 
 async def _control(arguments: argparse.Namespace) -> None:

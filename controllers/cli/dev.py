@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from apiserver.cli.otel import add_tracing_flags, traced
 from apiserver.cli.running import UsageError, run_until_stopped
 from apiserver.client import metrics as clientmetrics
 from apiserver.client.client import Client
@@ -75,6 +76,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="factor on the simulated hardware's durations: 0.1 is ten times as fast (default: 1)",
     )
+    add_tracing_flags(parser)
     parser.set_defaults(run=run)
 
 
@@ -84,7 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
     directory = Directory(Path(arguments.dir))
     try:
         directory.open()
-        return run_until_stopped(lambda: _dev(directory, options))
+        with traced(arguments, "metal3-workloads-dev"):
+            return run_until_stopped(lambda: _dev(directory, options))
     except BadDirectory as error:
         raise UsageError(str(error)) from None
     finally:

@@ -58,13 +58,20 @@ class HostController:
         self._cluster, self._sources, self._unchanged = cluster, sources, unchanged
         self._changed: set[str] = set()
         self._sightings = Sightings()
-        self.controller = Controller("host", self.reconcile, workers=workers, group=lambda key: key.partition(SEPARATOR)[0])
+        self.controller = Controller(
+            "host", self.reconcile, workers=workers, group=lambda key: key.partition(SEPARATOR)[0], traced=self._workload_uid
+        )
         sources.add_change_handler(self._reported)
         sources.add_health_handler(self._class_changed)
         cluster.hosts.add_handler(self._host_changed)
         cluster.classes.add_handler(self._terms_changed)
         cluster.workloads.add_handler(self._workload_changed)
         cluster.namespaces.add_handler(self._namespace_changed)
+
+    def _workload_uid(self, key: str) -> str:
+        """Return the uid of the Workload that has the host of a key, or ""."""
+        host = self._cluster.hosts.store.get(host_name(key.partition(SEPARATOR)[2]))
+        return str(((host or {"spec": {}})["spec"].get("claimRef") or {}).get("uid") or "")
 
     async def run(self) -> None:
         await self.controller.run()

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from apiserver.client import tracing
 from apiserver.client.errors import ApiException, describe
 from apiserver.client.objects import split_key
 from controllers.runtime.metrics import QueueMetrics, ReconcileMetrics
@@ -15,6 +17,7 @@ from controllers.runtime.queue import Queue
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from contextlib import AbstractContextManager
 
 __all__ = ["Controller", "Result", "TerminalError", "tenant_of"]
 
@@ -44,6 +47,8 @@ class Controller:
     does not answer) does not block others.
 
     flow: returns the owner of a key; flows take turns within their group.
+
+    traced: returns the uid of the object in whose trace a reconcile of the key belongs, or "".
     """
 
     def __init__(
@@ -57,10 +62,11 @@ class Controller:
         flow: Callable[[str], str] | None = None,
         timeout: float = 60.0,
         base_delay: float = 0.02,
+        traced: Callable[[str], str] | None = None,
     ) -> None:
         self.name, self._metrics = name, ReconcileMetrics(name)
         self.queue = Queue(group=group, limit=workers, total=total, flow=flow, base_delay=base_delay, metrics=QueueMetrics(name))
-        self._reconcile, self._timeout = reconcile, timeout
+        self._reconcile, self._timeout, self._traced = reconcile, timeout, traced or _untraced
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -74,9 +80,16 @@ class Controller:
 
     async def _work(self, key: str) -> None:
         try:
-            await self._process(key)
+            with self._span(key):
+                await self._process(key)
         finally:
             self.queue.done(key)
+
+    def _span(self, key: str) -> AbstractContextManager[object]:
+        """Return a span in the trace of the key's object, if there is a tracer and an object."""
+        tracer = tracing.active.tracer
+        uid = self._traced(key) if tracer is not None else ""
+        return tracer.of_object(f"reconcile {self.name}", uid, {"k8s.object.key": key}) if tracer is not None and uid else nullcontext()
 
     async def _process(self, key: str) -> None:
         began, result = time.perf_counter(), None
@@ -115,6 +128,10 @@ class Controller:
         # Conflicts are normal in optimistic locking; other failures are logged.
         level = logging.DEBUG if error.status == 409 else logging.WARNING
         log.log(level, "%s %s: %s; again in %.3g s", self.name, key, describe(error), delay)
+
+
+def _untraced(key: str) -> str:
+    return ""
 
 
 def tenant_of(key: str) -> str:

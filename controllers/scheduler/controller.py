@@ -93,7 +93,9 @@ class Scheduler:
         self._retelling: set[str] = set()
         self._said: dict[str, float] = {}
         self._explanations = Explanations(self._free)
-        self.controller = Controller("scheduler", self.reconcile, workers=workers, group=tenant_of, total=total)
+        self.controller = Controller(
+            "scheduler", self.reconcile, workers=workers, group=tenant_of, total=total, traced=cluster.uid_of_workload
+        )
         cluster.hosts.add_handler(self._host_changed)
         cluster.workloads.add_handler(self._workload_changed)
         cluster.classes.add_handler(self._class_changed)

@@ -88,7 +88,9 @@ class WorkloadController:
         self._waits: dict[str, float] = {}
         self._left: dict[str, float] = {}
         self._failing: dict[str, float] = {}
-        self.controller = Controller("workload", self.reconcile, workers=workers, group=self._class_of, flow=tenant_of)
+        self.controller = Controller(
+            "workload", self.reconcile, workers=workers, group=self._class_of, flow=tenant_of, traced=cluster.uid_of_workload
+        )
         cluster.workloads.add_handler(self._workload_changed)
         cluster.hosts.add_handler(self._host_changed)
         cluster.secrets.add_handler(self._secret_changed)
