@@ -1,4 +1,5 @@
-"""Define what `move` and `recover` share: commands that the user may run again to continue."""
+"""Define what `adopt`, `move` and `recover` share: commands that the user may run again to
+continue."""
 
 from __future__ import annotations
 

@@ -29,6 +29,7 @@ COMMANDS = {
     "backup": "copy a SQLite database while its server runs",
     "restore": "put a backup in a SQLite database's place",
     "recover": "give hosts back to their Workloads after the store was lost",
+    "adopt": "give tenants hosts that plain Metal3 or CAPM3 runs today, while they run on, or take them back",
     "migrate": "copy everything to another storage: SQLite to etcd, or back",
     "move": "move Workloads to another management cluster, or back, while their machines run on",
 }

@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from apiserver.apis.base import Model
 from controllers.recovery import Summary
+from controllers.resumable import Blocked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from apiserver.apis.workloadclass import WorkloadClassSpec
     from apiserver.client.client import Client
+    from controllers import adoption
     from controllers.recovery import Options
 
 __all__ = [
@@ -271,6 +273,15 @@ class Provider(ABC):
 
         Providers whose sources record no Workloads recover nothing."""
         return Summary()
+
+    @classmethod
+    async def adopt(cls, management: Client, class_: Object, options: adoption.Options, say: Callable[[str], None]) -> adoption.Summary:
+        """Give hosts of the class that their owner uses to tenants as they run, or take them back.
+
+        Providers whose sources have no such machines adopt nothing."""
+        raise Blocked(
+            f"the class {class_['metadata']['name']} has no hosts that could be adopted: its provisioner is not metal3.io/baremetalhost"
+        )
 
     @abstractmethod
     async def run(self) -> None:

@@ -7,14 +7,11 @@ import os
 import re
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from tests.integration.running import ROOT
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
 CLUSTER = ".cluster"
@@ -27,7 +24,7 @@ def commands(page: str) -> list[str]:
     return [line[2:] for block in BLOCK.findall(page) for line in block.splitlines() if line.startswith(("$ ", "> "))]
 
 
-@pytest.mark.parametrize("page", ["tenant.md", "capm3.md", "operating.md"])
+@pytest.mark.parametrize("page", ["tenant.md", "capm3.md", "operating.md", "adopting.md"])
 def test_the_guide_works_as_it_is_written(page: str, tmp_path: Path) -> None:
     script = commands((ROOT / "docs" / page).read_text())
     assert script[0].startswith(f"hack/cluster up {CLUSTER}")
@@ -35,7 +32,7 @@ def test_the_guide_works_as_it_is_written(page: str, tmp_path: Path) -> None:
     for name in ("hack", "docs", "manifests"):
         (tmp_path / name).symlink_to(ROOT / name)
     tools = subprocess.run([ROOT / "hack/tools/build"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
-    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+    environment = {**os.environ, "PATH": f"{tools}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
     environment.pop("KUBECONFIG", None)
     try:
         done = subprocess.run(

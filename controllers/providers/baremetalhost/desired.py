@@ -14,6 +14,7 @@ import orjson
 from apiserver.apis.names import FIRST_BOOT
 from apiserver.client.objects import Object, annotations_of, labels_of, name_of, namespace_of, uid_of
 from controllers.providers.baremetalhost import names
+from controllers.providers.baremetalhost.adoption import KEPT, ended, resumed, runs_adopted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -165,7 +166,9 @@ def _image(image: Object | None) -> Object | None:
 
 def claimed_patch(bmh: Object, want: Desired) -> Object:
     """Return the merge patch that gives the real host its desired state; empty if it has it
-    already."""
+    already.
+
+    An adopted host keeps what its owner wrote, until something else is to be installed."""
     spec: Object = {
         "consumerRef": want.consumer,
         "online": want.online or _stays_on(bmh),
@@ -174,8 +177,13 @@ def claimed_patch(bmh: Object, want: Desired) -> Object:
         "customDeploy": want.custom_deploy,
         **{key: {"name": want.secrets[key], "namespace": namespace_of(bmh)} if key in want.secrets else None for key in FIRST_BOOT},
     }
-    annotations = _annotations(bmh, want)
-    metadata: Object = {"labels": {names.WORKLOAD_UID: want.workload_uid}, "annotations": annotations}
+    annotations = {**_annotations(bmh, want), **resumed(bmh)}
+    labels: Object = {names.WORKLOAD_UID: want.workload_uid}
+    if runs_adopted(bmh, want.image, want.custom_deploy):
+        spec = {key: value for key, value in spec.items() if key not in KEPT}
+    else:
+        labels, annotations = ended(bmh)["labels"] | labels, ended(bmh)["annotations"] | annotations
+    metadata: Object = {"labels": labels, "annotations": annotations}
     return _prune({"metadata": _difference(bmh["metadata"], metadata), "spec": _difference(bmh.get("spec") or {}, spec)})
 
 
@@ -239,12 +247,14 @@ def unhealthy_marks(bmh: Object, annotations: Mapping[str, str]) -> Object:
     return gone | {key: annotations[key][:MARK] for key in new}
 
 
-def released_patch(bmh: Object, *, online: bool) -> Object:
+def released_patch(bmh: Object, *, online: bool, cleaning: str | None = None) -> Object:
     """Return the merge patch that empties the host and keeps our claim on it until it is empty.
 
     automatedCleaningMode stays as it was applied, because it decides whether the disks are wiped
-    now."""
+    now. Nothing was applied to an adopted host: it is wiped as `cleaning` says."""
     spec: Object = {"image": None, "customDeploy": None, "online": online or _stays_on(bmh), **dict.fromkeys(FIRST_BOOT)}
+    if cleaning is not None and names.ADOPTION in annotations_of(bmh):
+        spec["automatedCleaningMode"] = cleaning
     gone = [key for key in annotations_of(bmh) if key == names.PASSED or (names.is_reboot(key) and key in passed_annotations(bmh))]
     metadata: Object = {"annotations": dict.fromkeys(gone)}
     return _prune({"metadata": _difference(bmh["metadata"], metadata), "spec": _difference(bmh.get("spec") or {}, spec)})
@@ -255,9 +265,10 @@ def drop_claim_patch(bmh: Object, *, dirty_for: str | None = None, quarantined_b
 
     It states whose data is still on the host, if any."""
     annotations = {names.DIRTY_FOR: dirty_for, **dict.fromkeys((names.MANAGEMENT, names.PASSED, names.RECORD, names.RECOVER))}
+    annotations |= ended(bmh)["annotations"]
     if quarantined_by is not None:
         annotations[names.QUARANTINED] = quarantined_by
-    metadata: Object = {"labels": {names.WORKLOAD_UID: None}, "annotations": annotations}
+    metadata: Object = {"labels": {**ended(bmh)["labels"], names.WORKLOAD_UID: None}, "annotations": annotations}
     spec: Object = {"consumerRef": None, **dict.fromkeys(FIRST_BOOT)}
     return _prune({"metadata": _difference(bmh["metadata"], metadata), "spec": _difference(bmh.get("spec") or {}, spec)})
 

@@ -207,7 +207,8 @@ class BareMetalHostDriver(Provider):
         if refused := self.refuse(bmh, request.workload):
             rejected_cleanly = labels_of(bmh).get(names.WORKLOAD_UID) != request.workload_uid
             nothing = Outcome(False, refused.reason, "nothing is written to a host that is not this Workload's")
-            return Applied(refused, nothing, rejected_cleanly=rejected_cleanly)
+            returned = refused.reason == "HandedBack"
+            return Applied(refused, nothing, rejected_cleanly=rejected_cleanly, returned_to_previous_owner=returned)
         blocked, data = self._data(request)
         bmh = await self._take(bmh, request)
         if blocked is not None:

@@ -9,9 +9,11 @@ from apiserver.apis.names import DETACHED, GROUP, MANAGEMENT, PAUSED, QUARANTINE
 from apiserver.client.objects import Resource
 
 __all__ = [
+    "ADOPTION",
     "BARE_METAL_HOSTS",
     "DETACHED",
     "DIRTY_FOR",
+    "HANDED_BACK",
     "MANAGEMENT",
     "OURS",
     "PASSED",
@@ -34,6 +36,12 @@ BARE_METAL_HOSTS = Resource("metal3.io", "v1alpha1", "baremetalhosts", "BareMeta
 SECRETS = Resource("", "v1", "secrets", "Secret")
 
 OURS = f"{GROUP}/"
+ADOPTION = f"{OURS}adoption"
+"""Annotation that `adopt` puts on a host which its owner uses: who gets the host as it runs, and
+who had it (see the module `adoption`)."""
+HANDED_BACK = f"{OURS}handed-back"
+"""The annotation of a host with the uids of the last Workloads that handed an adopted claim back,
+separated by commas."""
 PASSED = f"{OURS}passed-annotations"
 """The annotation of a claimed host that lists the tenant's annotations passed on, so each is passed
 on once."""

@@ -11,8 +11,11 @@ from pydantic import Field
 from apiserver.apis.base import DNSLabel
 from apiserver.client.objects import annotations_of, labels_of, name_of, namespace_of, uid_of
 from controllers.providers.baremetalhost import names
-from controllers.providers.baremetalhost.desired import drop_claim_patch, left_by_us, left_to, released_patch, taken_by_us
+from controllers.providers.baremetalhost.adopter import Adopter
+from controllers.providers.baremetalhost.adoption import handed_back_by, may_adopt
+from controllers.providers.baremetalhost.desired import cleaning_mode, drop_claim_patch, left_by_us, left_to, released_patch, taken_by_us
 from controllers.providers.baremetalhost.driver import BareMetalHostDriver, DriverParameters
+from controllers.providers.baremetalhost.hardware import connect
 from controllers.providers.baremetalhost.problems import explain
 from controllers.providers.baremetalhost.record import record_of
 from controllers.providers.baremetalhost.recovery import Recoverer
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
     from apiserver.client.client import Client
     from apiserver.client.objects import Object, Resource
+    from controllers import adoption
     from controllers.providers.base import ApplyRequest, ProviderError, ProviderHost
     from controllers.recovery import Options, Summary
 
@@ -58,6 +62,11 @@ class BareMetalHostProvider(BareMetalHostDriver):
     async def recover(cls, management: Client, options: Options, say: Callable[[str], None]) -> Summary:
         return await Recoverer(management, options, say).run()
 
+    @classmethod
+    async def adopt(cls, management: Client, class_: Object, options: adoption.Options, say: Callable[[str], None]) -> adoption.Summary:
+        async with await connect(management, class_, agent="metal3-workloads-adopt") as hardware:
+            return await Adopter(management, hardware, class_, options, say).run()
+
     def report(self, bmh: Object) -> ProviderHost:
         return provider_host(bmh, self._policy)
 
@@ -65,7 +74,11 @@ class BareMetalHostProvider(BareMetalHostDriver):
         return record_of(request.workload, request.namespace_uid)
 
     def refuse(self, bmh: Object, workload: Object) -> Outcome | None:
-        if taken_by_us(bmh, workload) or left_by_us(bmh, workload) or left_to(bmh, workload):
+        if taken_by_us(bmh, workload):
+            return None
+        if handed_back_by(bmh, workload):
+            return Outcome(False, "HandedBack", _HANDED_BACK)
+        if left_by_us(bmh, workload) or left_to(bmh, workload) or may_adopt(bmh, workload, self._identity):
             return None
         if consumer_of(bmh) is not None:
             return Outcome(False, "HostTaken", _TAKEN)
@@ -85,7 +98,8 @@ class BareMetalHostProvider(BareMetalHostDriver):
         bmh = await self._mark(bmh, request)
         if request.workload["spec"].get("reclaimPolicy") == "Retain":
             return await self._retain(bmh, request)
-        bmh = await self._patch(bmh, released_patch(bmh, online=self._parameters.online_when_free))
+        cleaning = cleaning_mode(request.workload, self._context.spec.cleaning)
+        bmh = await self._patch(bmh, released_patch(bmh, online=self._parameters.online_when_free, cleaning=cleaning))
         if not is_empty(bmh):
             return Released(False, _waiting(bmh))
         await self._copies.remove(request.workload_uid, namespace_of(bmh))
@@ -132,6 +146,7 @@ def _waiting(bmh: Object) -> str:
     return f"waiting for the host to be emptied and cleaned: it is {state}{trouble}"
 
 
+_HANDED_BACK = "the hardware's owner has the host again, as it was: delete this Workload; the host and what runs on it stay as they are"
 _TAKEN = (
     "another consumer has the host in the hardware cluster: to keep the host, ask the hardware's owner to clear the BareMetalHost's "
     "spec.consumerRef; to give it up, delete this Workload, then create it again to get another host"

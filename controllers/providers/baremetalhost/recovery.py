@@ -4,27 +4,25 @@ Every step first checks whether it is done, so the same command may be run again
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from apiserver.apis.host import host_name
-from apiserver.client.client import Client
-from apiserver.client.errors import ApiException, BadConfig
-from apiserver.client.kubeconfig import parse
+from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, annotations_of, labels_of, name_of, namespace_of, uid_of
 from apiserver.client.text import printable
 from controllers import kinds
 from controllers.providers.baremetalhost import lost as plan
 from controllers.providers.baremetalhost import names
-from controllers.providers.baremetalhost.identity import identity_of
+from controllers.providers.baremetalhost.hardware import class_identity, class_namespace, connect
 from controllers.recovery import Options, Summary
 from controllers.resumable import Blocked, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Set
 
+    from apiserver.client.client import Client
     from apiserver.client.objects import Resource
 
 __all__ = ["Recoverer", "check_classes"]
@@ -78,12 +76,10 @@ class Recoverer:
 
     async def _class(self, class_: Object) -> list[Begun]:
         """Mark the lost hosts of a class."""
-        parameters = class_["spec"].get("parameters") or {}
-        system = self._namespaces.get("kube-system")
-        identity = identity_of(str(parameters.get("identity") or ""), uid_of(system) if system is not None else "")
+        identity = class_identity(class_, self._namespaces.get("kube-system"))
         begun = []
-        async with await self._hardware(class_) as hardware:
-            for bmh in (await hardware.list_all(names.BARE_METAL_HOSTS, str(parameters.get("namespace") or "")))[0]:
+        async with await connect(self._management, class_, agent="metal3-workloads-recover") as hardware:
+            for bmh in (await hardware.list_all(names.BARE_METAL_HOSTS, class_namespace(class_)))[0]:
                 host = await self._management.find(kinds.HOSTS, host_name(uid_of(bmh)))
                 of_another = host is not None and host["spec"]["className"] != name_of(class_)
                 if of_another or not plan.is_lost(bmh, host, identity) or not self._is_wanted(plan.lost_key(bmh)[0]):
@@ -119,20 +115,6 @@ class Recoverer:
     def _fail(self, key: str, why: str) -> None:
         self._say(f"{key}: {why}")
         self._summary.failed.append(key)
-
-    async def _hardware(self, class_: Object) -> Client:
-        """Return a client of the class's hardware cluster, with the class's own credentials."""
-        reference = class_["spec"].get("credentialsSecretRef") or {}
-        where = f"{reference.get('namespace')}/{reference.get('name')}"
-        secret = await self._management.find(kinds.SECRETS, str(reference.get("name")), str(reference.get("namespace")))
-        encoded = ((secret or {}).get("data") or {}).get("kubeconfig")
-        if encoded is None:
-            raise Blocked(f"class {name_of(class_)}: there is no secret {where} with the key kubeconfig: create it again first")
-        context = (class_["spec"].get("parameters") or {}).get("context")
-        try:
-            return Client(parse(base64.b64decode(encoded)), context=context, user_agent="metal3-workloads-recover")
-        except BadConfig as error:
-            raise Blocked(f"class {name_of(class_)}: the kubeconfig in the secret {where} cannot be used: {error}") from None
 
     async def _create(self, workload: Object, host: str) -> str | None:
         """Create the Workload once the Host is held for it, so that no other host is bound to it.

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, matches, name_of, namespace_of, uid_of
 from controllers.providers.baremetalhost import names
+from controllers.providers.baremetalhost.adoption import CONSUMER_LABELS, adopted_claim, marked
 from controllers.providers.baremetalhost.desired import recovers
 from controllers.providers.baremetalhost.identity import Identity
 from controllers.providers.baremetalhost.record import held_claim
@@ -95,26 +96,22 @@ def provider_host(bmh: Object, policy: Policy) -> ProviderHost:
     """Return the report on one BareMetalHost."""
     secret = sensitive(bmh)
     available, reason, message = availability(bmh, policy.identity)
-    status = host_status(bmh, identity=policy.identity)
+    adopted = adopted_claim(bmh, policy.identity)
+    status = host_status(bmh, own=adopted is not None, identity=policy.identity)
     report: Object = {"name": name_of(bmh), "spec": _pick(bmh.get("spec") or {}, SPEC), "status": status}
-    labels = _allowed(labels_of(bmh), policy.labels, secret, _bmc_names(bmh))
+    labels = _allowed(_owners_labels(bmh), policy.labels, secret, _bmc_names(bmh))
     annotations = _allowed(annotations_of(bmh), policy.annotations, secret, _bmc_names(bmh))
     annotations |= {key: "" for key in names.UNHEALTHY if key in annotations_of(bmh)}
     if labels:
         report["labels"] = labels
     if annotations:
         report["annotations"] = annotations
-    source = Source(namespace_of(bmh), name_of(bmh), uid_of(bmh))
+    source = Source(namespace_of(bmh), name_of(bmh), uid_of(bmh), identity_namespace=_identity_namespace(bmh, policy.identity))
     dirty, dirty_uid = dirty_mark(bmh, policy.identity) or (None, "")
     who = consumer_of(bmh, policy.identity)
-    # Other writers of the hardware cluster can write our marks, but these bring no host into a class.
-    recovered = who is not None and who.workload_uid and recovers(bmh) and matches(policy.selector, labels_of(bmh))
-    held = held_claim(bmh) if recovered else None
-    if who is not None and held is not None:
-        reason, message = (
-            "Held",
-            f"{_who(who)} had it in a store that was lost, and gets it back when a Workload of this name is created again",
-        )
+    held = adopted or _lost_claim(bmh, who, policy)
+    if held is not None:
+        available, reason, message = False, "Held", _adoption_message(held) if adopted is not None else _lost_message(who)
     error = str((bmh.get("status") or {}).get("errorMessage") or "")[:MOST_WORDS]
     return ProviderHost(
         source,
@@ -129,6 +126,41 @@ def provider_host(bmh: Object, policy: Policy) -> ProviderHost:
         error=error,
         dirty_for_uid=dirty_uid,
     )
+
+
+def _lost_claim(bmh: Object, who: Consumer | None, policy: Policy) -> Object | None:
+    """Return the HeldClaim of a host that `recover` gives back.
+
+    Other writers of the hardware cluster can write our marks, but these bring no host into a
+    class."""
+    recovered = who is not None and who.workload_uid and recovers(bmh) and matches(policy.selector, labels_of(bmh))
+    return held_claim(bmh) if recovered else None
+
+
+def _lost_message(who: Consumer | None) -> str:
+    return f"{_who(who)} had it in a store that was lost, and gets it back when a Workload of this name is created again"
+
+
+def _owners_labels(bmh: Object) -> dict[str, str]:
+    """Return the labels without those that the consumer of an adopted host has put on it."""
+    adopted = names.ADOPTION in annotations_of(bmh)
+    return {key: value for key, value in labels_of(bmh).items() if not (adopted and key in CONSUMER_LABELS)}
+
+
+def _identity_namespace(bmh: Object, identity: Identity) -> str:
+    """Return the namespace in which the view keeps the host's uid, because its consumer moves there.
+
+    The Nodes of Cluster API have the uid in a label."""
+    record = marked(bmh, identity)
+    return record.namespace if record is not None and not record.workload else ""
+
+
+def _adoption_message(held: Object) -> str:
+    reference, namespace = held["spec"]["consumerRef"], held["namespace"]
+    who = f"{reference.get('kind')} {namespace}/{reference.get('name')}"
+    if held.get("recovered"):
+        return f"its owner has given it to the {who}, which takes it over as it runs when it is created"
+    return f"{who} has it, and takes it over as it runs with its first write after it has moved here"
 
 
 def host_status(bmh: Object, *, own: bool = False, identity: Identity | None = None) -> Object:

@@ -19,9 +19,6 @@ from controllers.providers.baremetalhost.desired import taken_by_us
 
 __all__ = ["Standing", "handing_back_patch", "held_claim", "standing"]
 
-HANDED_BACK = f"{names.OURS}handed-back"
-"""The annotation of a view with the uids of the last Workloads that handed it back, separated by
-commas."""
 REMEMBERED = 8
 
 Standing = Literal["ours", "ours to adopt", "handed back", "leaving", "free", "another's"]
@@ -50,7 +47,7 @@ def standing(view: Object, workload: Object) -> Standing:
 
 
 def _handed_back(view: Object) -> list[str]:
-    return [uid for uid in annotations_of(view).get(HANDED_BACK, "").split(",") if uid]
+    return [uid for uid in annotations_of(view).get(names.HANDED_BACK, "").split(",") if uid]
 
 
 def held_claim(view: Object, fields: tuple[str, ...]) -> Object | None:
@@ -82,6 +79,6 @@ def handing_back_patch(view: Object, workload: Object) -> Object:
             own = workload["spec"].get(field)
             changes[field] = {"name": own["name"], "namespace": namespace_of(view)} if own else None
     marks: Object = {key: None for key in (names.MANAGEMENT, names.PASSED) if key in annotations_of(view)}
-    marks[HANDED_BACK] = ",".join([*_handed_back(view), uid][-REMEMBERED:])
+    marks[names.HANDED_BACK] = ",".join([*_handed_back(view), uid][-REMEMBERED:])
     metadata: Object = {"labels": {names.WORKLOAD_UID: None}, "annotations": marks}
     return {"metadata": metadata, **({"spec": changes} if changes else {})}

@@ -20,7 +20,7 @@ from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, Resource, deleting, name_of, namespace_of, uid_of
 from controllers.providers.baremetalhost.driver import BareMetalHostDriver, DriverParameters
 from controllers.providers.baremetalhost.report import availability, host_status, provider_host
-from controllers.providers.base import Applied, Outcome, ProviderError, Released
+from controllers.providers.base import Outcome, ProviderError, Released
 from controllers.providers.relay.claimstate import handing_back_patch, held_claim, standing
 from controllers.providers.relay.loops import RELAYED, leads_back, lineage
 from controllers.providers.relay.problems import explain, loop
@@ -116,10 +116,6 @@ class RelayProvider(BareMetalHostDriver):
         # The uid is included, because a Workload there with the same name may have the host: one
         # that has moved here.
         return replace(want, cleaning="metadata", consumer={**want.consumer, "uid": request.workload_uid})
-
-    async def apply(self, request: ApplyRequest) -> Applied:
-        applied = await super().apply(request)
-        return replace(applied, returned_to_previous_owner=True) if applied.bound.reason == "HandedBack" else applied
 
     async def release(self, request: ApplyRequest) -> Released:
         self._done.pop(request.workload_uid)

@@ -30,7 +30,7 @@ def test_what_blocks_the_command_is_its_error() -> None:
         run_resumable(blocked)
 
 
-@pytest.mark.parametrize("command", [["recover"], ["move", "--namespace", "a"]])
+@pytest.mark.parametrize("command", [["recover"], ["move", "--namespace", "a"], ["adopt", "--namespace", "a"]])
 def test_a_cluster_that_does_not_answer(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:

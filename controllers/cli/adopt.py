@@ -1,0 +1,72 @@
+"""Implement `metal3-workloads adopt`: give tenants hosts that their owner uses, while they run
+on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apiserver.cli.running import UsageError
+from controllers import kinds
+from controllers.adoption import Options, Summary, chosen_class
+from controllers.cli.resumable import add_arguments, client_of, run_resumable, say
+from controllers.providers.base import BadClass, find_provider
+
+if TYPE_CHECKING:
+    import argparse
+
+__all__ = ["configure"]
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Set the description and the arguments of the command."""
+    parser.description = (
+        "Gives real hosts that plain Metal3 or CAPM3 runs today to a namespace, as they run. A host without a consumer gets a Workload "
+        "that describes what runs on it. A host that a consumer has, such as a Metal3Machine, is shown to that consumer under the same "
+        "name where it moves to. Nothing is powered off, installed or wiped. With --undo, each host is given back as it was before. When "
+        "interrupted, run it again: it continues where it was."
+    )
+    add_arguments(parser, cluster="the management cluster's owner", timeout=120.0)
+    which = "real hosts, as NAME or NAMESPACE/NAME; by default those that consumers of the namespace have, or that it has adopted"
+    parser.add_argument("hosts", nargs="*", metavar="HOST", help=which)
+    parser.add_argument("--namespace", "-n", required=True, metavar="NS", help="the tenant's namespace in the management cluster")
+    parser.add_argument("--name", default="", metavar="NAME", help="name of the Workload, for one host; the host's name by default")
+    parser.add_argument("--class", dest="class_name", default="", metavar="NAME", help="class of the hosts; the default one if not given")
+    copies = "copy the secrets with first-boot data that the host names to the namespace, where the tenant can read them"
+    parser.add_argument("--copy-secrets", action="store_true", help=copies)
+    parser.add_argument(
+        "--undo", action="store_true", help="give adopted hosts back to plain Metal3 or CAPM3, as they were and as they run"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Adopt or give back. Raises UsageError."""
+    options = Options(
+        namespace=arguments.namespace,
+        hosts=arguments.hosts,
+        workload=arguments.name,
+        copy_secrets=arguments.copy_secrets,
+        undo=arguments.undo,
+        dry_run=arguments.dry_run,
+        timeout=arguments.timeout,
+    )
+
+    async def adopt() -> Summary:
+        async with client_of(arguments, "metal3-workloads-adopt") as management:
+            class_ = chosen_class((await management.list_all(kinds.CLASSES))[0], arguments.class_name)
+            return await find_provider(class_["spec"]["provisioner"]).adopt(management, class_, options, say)
+
+    try:
+        summary = run_resumable(adopt)
+    except BadClass as error:
+        raise UsageError(error.message) from None
+    if summary is None:
+        return 1
+    print(_result(summary, options))
+    return 1 if summary.failed else 0
+
+
+def _result(summary: Summary, options: Options) -> str:
+    done = "given back" if options.undo else "adopted"
+    waiting = f"would be {done}" if options.dry_run else "waiting for their consumers"
+    return f"{len(summary.done)} {done}, {len(summary.waiting)} {waiting}, {len(summary.failed)} failed"
