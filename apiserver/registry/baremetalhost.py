@@ -214,6 +214,8 @@ class BareMetalHostViewStrategy(Strategy):
             raise conflict(self.resource.group, self.resource.plural, entry.name, why)
         workloads = self.claims.workloads
         name = entry.name if workloads.find(entry.namespace, entry.name) is None else metadata.generated_name(f"{entry.name}-")
+        if update.action != "claim" and not _may_follow(host["status"]["held"], name):
+            raise self._of_lost(entry.name, host["status"]["held"]["spec"]["consumerRef"]["name"])
         spec = {field: value for field, value in update.changes.items() if value is not None}
         # A BareMetalHost whose image changes is provisioned again.
         spec |= {"className": host["spec"]["className"], "hostRef": {"name": entry.name}, "updatePolicy": "Recreate"}
@@ -272,6 +274,10 @@ class BareMetalHostViewStrategy(Strategy):
     def _taken(self, name: str) -> ApiError:
         return conflict(self.resource.group, self.resource.plural, name, "the host is claimed already; choose another one")
 
+    def _of_lost(self, name: str, workload: str) -> ApiError:
+        why = f"the host is the Workload {workload}'s, which was lost: create a Workload of this name to have the host again"
+        return conflict(self.resource.group, self.resource.plural, name, why)
+
     def _unknown(self, name: str) -> ApiError:
         return not_found(self.resource.group, self.resource.plural, name)
 
@@ -289,6 +295,13 @@ class BareMetalHostViewRegistry(Registry):
         strategy = BareMetalHostViewStrategy(resource, claims)
         self.confirmations = strategy.confirmations
         super().__init__(resource, cache, strategy=strategy, admission=admission, indexers=indexers)
+
+
+def _may_follow(held: dict[str, Any], name: str) -> bool:
+    """Return whether a Workload of this name may take over the claim that the host's source knows.
+
+    A Workload that the store has lost has one successor: the Workload of its name."""
+    return not held.get("recovered") or held["spec"]["consumerRef"].get("name") == name
 
 
 def _mark_warning(key: str, limit: int) -> str:

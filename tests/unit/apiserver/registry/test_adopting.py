@@ -129,3 +129,28 @@ async def test_an_offer_of_it_that_is_withdrawn_says_nothing_of_a_release(bench:
     await bench.hosts.connect(CONTEXT, "", host, "offers", {"namespaces": []})
     assert bench.view("tenant-a", "node-0") is None
     assert workloads(bench) == []
+
+
+async def recovered(bench: Bench, host: str, name: str) -> None:
+    """Report the host as one of the Workload of this name, which the store has lost."""
+    reference = {"apiVersion": "workload.metal3.io/v1alpha1", "kind": "Workload", "namespace": "tenant-a", "name": name}
+    lost = {"namespace": "tenant-a", "recovered": True, "spec": {"consumerRef": reference, "image": IMAGE}}
+    await bench.report(host, {"available": False, "reason": "Held", "report": report(state="provisioned"), "held": lost})
+
+
+@pytest.mark.parametrize("change", [{"online": True}, {"consumerRef": None}])
+async def test_a_recovered_host_goes_to_no_workload_of_another_name(bench: Bench, host: str, change: dict[str, Any]) -> None:
+    """A write through the view creates a Workload of the view's name. The quota would count the host
+    for that one, so that the lost one could not come back."""
+    await recovered(bench, host, "web")
+    with pytest.raises(ApiError) as error:
+        await bench.patch_view("tenant-a", "node-0", **change)
+    assert error.value.code == 409
+    assert "create a Workload of this name" in error.value.message
+    assert workloads(bench) == []
+
+
+async def test_a_recovered_host_goes_to_the_workload_of_its_view(bench: Bench, host: str) -> None:
+    await recovered(bench, host, "node-0")
+    await bench.patch_view("tenant-a", "node-0", online=True)
+    assert [made["metadata"]["name"] for made in workloads(bench)] == ["node-0"]
