@@ -41,6 +41,8 @@ func main() {
 	flags.StringVar(&o.scenario, "scenario", "machine", "one of "+names)
 	flags.StringVar(&o.machine, "machine", "machine", "the name of the Metal3Machine to act for")
 	flags.StringVar(&o.selector, "selector", "", "the machine's host selector, as labels")
+	flags.StringVar(&diskFormat, "disk-format", "", "the machine's diskFormat; a real BareMetalHost needs one that is not empty")
+	flags.BoolVar(&realHosts, "real-hosts", false, "the hosts are BMO's own, which show BMC data")
 	flags.DurationVar(&o.deadline, "deadline", time.Minute, "how long to wait for any one thing")
 	flags.DurationVar(&o.total, "total", 4*time.Minute, "how long to run at most")
 	flags.BoolVar(&o.stepByStep, "step-by-step", false, "wait for a line on standard input after each step")

@@ -16,6 +16,7 @@ const hostAnnotation = "metal3.io/BareMetalHost"
 // The halves of a machine's life that are spent in two management clusters, when Cluster API's objects move from one to the other.
 func init() {
 	scenarios["settle"] = settle
+	scenarios["keep"] = keep
 	scenarios["resume"] = resume
 	scenarios["retire"] = retire
 }
@@ -44,14 +45,35 @@ func settle(ctx context.Context, c *consumer) error {
 	return nil
 }
 
-// resume: after the move. The machine finds the host that it had, asserts its wishes, and nothing has to be provisioned again.
+// resume: after the move, and the host is rebooted once.
 func resume(ctx context.Context, c *consumer) error {
-	name, err := c.own(ctx)
+	name, err := c.found(ctx)
 	if err != nil {
 		return err
 	}
-	if err := c.change(ctx, name, func(host *BareMetalHost) { delete(host.Annotations, pausedAnnotation) }); err != nil {
+	if err := c.reboot(ctx, name); err != nil {
 		return err
+	}
+	return c.kept(name)
+}
+
+// keep: after the move. The machine finds the host that it had, and nothing at all happens to the host.
+func keep(ctx context.Context, c *consumer) error {
+	name, err := c.found(ctx)
+	if err != nil {
+		return err
+	}
+	return c.kept(name)
+}
+
+// found finds the host that the machine had and asserts its wishes. Nothing has to be provisioned again.
+func (c *consumer) found(ctx context.Context) (string, error) {
+	name, err := c.own(ctx)
+	if err != nil {
+		return "", err
+	}
+	if err := c.change(ctx, name, func(host *BareMetalHost) { delete(host.Annotations, pausedAnnotation) }); err != nil {
+		return "", err
 	}
 	asserted := func(host *BareMetalHost) {
 		setAnnotation(host, blockMoveAnnotation, "")
@@ -59,14 +81,13 @@ func resume(ctx context.Context, c *consumer) error {
 		c.wishes(host)
 	}
 	if err := c.change(ctx, name, asserted); err != nil {
-		return err
+		return "", err
 	}
-	if err := c.settled(ctx, name, asserted); err != nil {
-		return err
-	}
-	if err := c.reboot(ctx, name); err != nil {
-		return err
-	}
+	return name, c.settled(ctx, name, asserted)
+}
+
+// kept checks that the host was never anything but provisioned.
+func (c *consumer) kept(name string) error {
 	if states := c.hosts.told(c.key(name)); !slices.Equal(states, []string{"provisioned"}) {
 		return fmt.Errorf("%s has to stay provisioned while its machine moves, and was told to be %v", name, states)
 	}
