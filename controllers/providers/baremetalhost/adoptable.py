@@ -139,13 +139,13 @@ def _who(reference: Object) -> str:
     return f"{reference.get('kind')} {reference.get('namespace')}/{reference.get('name')}"
 
 
-def in_the_way(workload: Object | None, view: Object | None, host: Object | None, wanted: Adoption) -> str | None:
+def in_the_way(described: Object, present: Object | None, view: Object | None, host: Object | None, wanted: Adoption) -> str | None:
     """Return which object of the management cluster has a name that the adoption needs.
 
-    `workload` and `view` have the names now. The tenant may have created the Workload already,
-    which then waits for a host."""
-    if wanted.workload and ((workload or {}).get("status") or {}).get("host"):
-        return f"the Workload {wanted.namespace}/{wanted.workload} has another host: choose another name with --name"
+    `present` and `view` have the names now. The tenant may have created the Workload already, which
+    then waits for a host. It must want what runs on the host, as in the Workload `described`."""
+    if wanted.workload and present is not None and (problem := _other(described, present)):
+        return f"the Workload {wanted.namespace}/{wanted.workload} {problem}: choose another name with --name"
     shown = ((view or {}).get("status") or {}).get("provisioning") or {}
     if not wanted.workload and view is not None and host is not None and shown.get("ID") != name_of(host):
         return (
@@ -153,6 +153,19 @@ def in_the_way(workload: Object | None, view: Object | None, host: Object | None
             f"{shown.get('ID')} has to rename or reserve that one first (hostSelector of its class)"
         )
     return None
+
+
+def _other(described: Object, present: Object) -> str:
+    """Return what is different about the Workload that is there; "" if it can take over the host."""
+    if (present.get("status") or {}).get("host"):
+        return "has another host"
+    if deleting(present):
+        return "is being deleted"
+    found, wanted = present["spec"], described["spec"]
+    defaults: Object = {"online": True, "className": wanted["className"]}
+    fields = ("className", "image", "customDeploy", "online")
+    different = [field for field in fields if found.get(field, defaults.get(field)) != wanted.get(field, defaults.get(field))]
+    return f"is not what runs on the host (spec.{different[0]})" if different else ""
 
 
 def workload_of(bmh: Object, wanted: Adoption, class_: Object, *, secrets: bool) -> Object:

@@ -162,7 +162,8 @@ class Adopter:
                 "consumers such as CAPM3 do not use such views"
             )
         view = await self._management.find(resource, name_of(bmh), wanted.namespace)
-        return plan.in_the_way(workload, view, host, wanted)
+        described = plan.workload_of(bmh, wanted, self._class, secrets=False)
+        return plan.in_the_way(described, workload, view, host, wanted)
 
     async def _views(self) -> Resource:
         """Return the view, in the project's own group if BMO has the other."""

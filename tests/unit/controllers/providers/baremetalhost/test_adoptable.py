@@ -84,11 +84,28 @@ def test_a_consumer_moves_to_the_namespace_of_its_name_once_it_is_paused() -> No
 
 
 def test_names_that_are_taken_are_said() -> None:
+    described = workload_of(running(), GIVEN, CLASS, secrets=False)
     another = {"status": {"provisioning": {"ID": "y"}}}
-    assert "another machine" in (in_the_way(None, another, HOST, MOVED) or "")
-    assert in_the_way(None, {"status": {"provisioning": {"ID": "x"}}}, HOST, MOVED) is None
-    assert "another host" in (in_the_way({"status": {"host": {"name": "z"}}}, None, HOST, GIVEN) or "")
-    assert in_the_way({"status": {}}, None, HOST, GIVEN) is None, "the tenant may create it first"
+    assert "another machine" in (in_the_way(described, None, another, HOST, MOVED) or "")
+    assert in_the_way(described, None, {"status": {"provisioning": {"ID": "x"}}}, HOST, MOVED) is None
+
+
+@pytest.mark.parametrize(
+    ("spec", "status", "words"),
+    [
+        ({}, {}, ""),
+        ({"online": True, "className": "metal"}, {}, ""),
+        ({}, {"host": {"name": "z"}}, "another host"),
+        ({"image": {**IMAGE, "url": "https://images.example.com/other"}}, {}, "spec.image"),
+        ({"online": False}, {}, "spec.online"),
+        ({"className": "other"}, {}, "spec.className"),
+    ],
+)
+def test_a_workload_that_is_there_wants_what_runs_on_the_host(spec: dict[str, Any], status: dict[str, Any], words: str) -> None:
+    present = {"metadata": {"name": "web"}, "spec": {"image": IMAGE, **spec}, "status": status}
+    described = workload_of(running(), GIVEN, CLASS, secrets=False)
+    assert words in (in_the_way(described, present, None, HOST, GIVEN) or "")
+    assert bool(words) == bool(in_the_way(described, present, None, HOST, GIVEN))
 
 
 def test_the_owners_secrets_are_named_only_if_they_are_copied() -> None:

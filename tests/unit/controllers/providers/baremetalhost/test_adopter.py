@@ -282,3 +282,35 @@ async def test_what_keeps_a_host_from_being_adopted_is_said_first(tmp_path: Path
         with pytest.raises(Blocked, match=r"add it to spec\.allowedNamespaces"):
             await adopt(site, hardware, "nosecret")
         assert [real(hardware, name=name) for name in ("bad", "nosecret")] == before
+
+
+async def test_a_claim_that_is_handed_back_ends_by_itself(tmp_path: Path) -> None:
+    async with clusters(tmp_path, NAMESPACE) as (hardware, site):
+        capm3(hardware)
+        for name in ("m0-user", "m0-meta"):
+            await site.secret(name, value="x", metaData="a: b")
+        await eventually(lambda: known(site))
+        await adopt(site, hardware)
+        await taken_over(site)
+        await site.patch_view({"metadata": {"annotations": {PAUSED: "metal3.io/capm3"}}})
+        with pytest.raises(Killed):
+            await adopt(site, hardware, undo=True, lives=1)
+        assert real(hardware, NAMESPACE)["spec"]["consumerRef"] == MACHINE
+
+        async def ended() -> bool:
+            return await site.workloads() == []
+
+        await eventually(ended)
+        assert (await adopt(site, hardware, undo=True)).done == ["h1"]
+        assert names.HANDED_BACK not in real(hardware, NAMESPACE)["metadata"]["annotations"]
+        assert hardware.bmo.log == []
+
+
+async def test_a_workload_that_its_tenant_creates_first_gets_the_host(tmp_path: Path) -> None:
+    async with clusters(tmp_path) as (hardware, site):
+        runs(hardware)
+        await eventually(lambda: known(site))
+        await site.create("web", hostSelector={"matchLabels": {"a": "b"}})
+        assert (await adopt(site, hardware, "h1", workload="web")).done == ["h1"]
+        assert (await site.workload("web"))["status"]["host"]["name"] == "h1"
+        assert hardware.bmo.log == []
