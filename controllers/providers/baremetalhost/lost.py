@@ -6,6 +6,7 @@ the class does not allow: its present rules are applied to each successor.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 from apiserver.apis.names import FIRST_BOOT
 from apiserver.apis.wording import sentence
 from apiserver.apis.workload import Workload
-from apiserver.client.objects import Object, labels_of, matches, name_of, uid_of
+from apiserver.client.objects import Object, labels_of, matches, name_of, namespace_of, uid_of
 from apiserver.client.text import printable
 from controllers import kinds
 from controllers.classaccess import lets_in, not_allowed, retain_refused
@@ -22,11 +23,11 @@ from controllers.providers.baremetalhost.record import read_record
 from controllers.providers.baremetalhost.report import consumer_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from controllers.providers.baremetalhost.identity import Identity
 
-__all__ = ["described", "forbidden", "is_lost", "lost_key", "marking_patch", "obstacle", "successor", "unknown_successor"]
+__all__ = ["described", "forbidden", "is_lost", "lost_key", "marking_patch", "obstacle", "shared_keys", "successor", "unknown_successor"]
 
 DEPLOYED = ("image", "customDeploy")
 
@@ -50,6 +51,20 @@ def lost_key(bmh: Object) -> tuple[str, str]:
     """Return the namespace and the name of the lost Workload."""
     reference = bmh["spec"]["consumerRef"]
     return str(reference.get("namespace") or ""), str(reference.get("name") or "")
+
+
+def shared_keys(bmhs: Iterable[Object]) -> dict[tuple[str, str], str]:
+    """Return the Workloads that several real hosts name as theirs, each with what to do.
+
+    Only one of the hosts can be genuine."""
+    hosts: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for bmh in bmhs:
+        hosts[lost_key(bmh)].append(f"{namespace_of(bmh)}/{name_of(bmh)}")
+    why = (
+        "several real hosts say that they are this Workload's ({}): find out which of them is, clear spec.consumerRef of the others, and "
+        "run this again"
+    )
+    return {key: why.format(", ".join(sorted(found))) for key, found in hosts.items() if len(found) > 1}
 
 
 def obstacle(bmh: Object, host: Object | None, workload: Object | None, namespaces: Mapping[str, Object]) -> str | None:

@@ -4,6 +4,7 @@ Every step first checks whether it is done, so the same command may be run again
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Recoverer", "check_classes"]
 
 PROVISIONER = "metal3.io/baremetalhost"
+AGENT = "metal3-workloads-recover"
 REFUSALS = (400, 403, 413, 422)
 """The HTTP codes of a refusal of one Workload."""
 REPORT_SECONDS = 60.0
@@ -53,6 +55,7 @@ class Recoverer:
         self._management, self._options, self._say = management, options, say
         self._summary = Summary()
         self._namespaces: dict[str, Object] = {}
+        self._shared: dict[tuple[str, str], str] = {}
 
     async def run(self) -> Summary:
         """Recover everything.
@@ -64,29 +67,36 @@ class Recoverer:
         found = [class_ for class_ in present if class_["spec"]["provisioner"] == PROVISIONER]
         classes = [class_ for class_ in found if not self._options.classes or name_of(class_) in self._options.classes]
         self._namespaces = {name_of(namespace): namespace for namespace in await self._all(kinds.NAMESPACES)}
-        begun = [one for class_ in classes for one in await self._class(class_)]
+        lost = [(class_, await self._lost(class_)) for class_ in classes]
+        self._shared = plan.shared_keys(bmh for _, found in lost for bmh, _ in found)
+        begun = [one for class_, found in lost for one in await self._class(class_, found)]
+        reported_by = asyncio.get_running_loop().time() + REPORT_SECONDS
         for one in list(begun):
-            if one.workload is not None and (refused := await self._create(one.workload, one.host)) is not None:
-                self._fail(one.key, refused)
+            if one.workload is not None and (refused := await self._create(one.workload, one.host, reported_by)) is not None:
+                self._fail(one.key, f"failed: {refused}")
                 begun.remove(one)
         for one in begun:
             done = one.awaited and await until(partial(self._is_claimed, one.host), self._options.timeout)
             (self._summary.recovered if done else self._summary.waiting).append(one.key)
         return self._summary
 
-    async def _class(self, class_: Object) -> list[Begun]:
-        """Mark the lost hosts of a class."""
+    async def _lost(self, class_: Object) -> list[tuple[Object, Object | None]]:
+        """Return the lost hosts of a class, each with its Host."""
         identity = class_identity(class_, self._namespaces.get("kube-system"))
-        begun = []
-        async with await connect(self._management, class_, agent="metal3-workloads-recover") as hardware:
+        found = []
+        async with await connect(self._management, class_, agent=AGENT) as hardware:
             for bmh in (await hardware.list_all(names.BARE_METAL_HOSTS, class_namespace(class_)))[0]:
                 host = await self._management.find(kinds.HOSTS, host_name(uid_of(bmh)))
                 of_another = host is not None and host["spec"]["className"] != name_of(class_)
-                if of_another or not plan.is_lost(bmh, host, identity) or not self._is_wanted(plan.lost_key(bmh)[0]):
-                    continue
-                if (one := await self._begin(hardware, bmh, host, class_)) is not None:
-                    begun.append(one)
-        return begun
+                if not of_another and plan.is_lost(bmh, host, identity) and self._is_wanted(plan.lost_key(bmh)[0]):
+                    found.append((bmh, host))
+        return found
+
+    async def _class(self, class_: Object, found: list[tuple[Object, Object | None]]) -> list[Begun]:
+        """Mark the lost hosts of a class."""
+        async with await connect(self._management, class_, agent=AGENT) as hardware:
+            begun = [await self._begin(hardware, bmh, host, class_) for bmh, host in found]
+        return [one for one in begun if one is not None]
 
     def _is_wanted(self, namespace: str) -> bool:
         return not self._options.namespaces or namespace in self._options.namespaces
@@ -98,7 +108,11 @@ class Recoverer:
         workload = await self._management.find(kinds.WORKLOADS, name, namespace) if namespace in self._namespaces else None
         made = plan.successor(bmh, name_of(class_)) if workload is None and self._options.create else None
         taking = workload or made or plan.unknown_successor(bmh, name_of(class_))
-        why = plan.obstacle(bmh, host, workload, self._namespaces) or plan.forbidden(class_, bmh, taking, self._namespaces)
+        why = (
+            self._shared.get((namespace, name))
+            or plan.obstacle(bmh, host, workload, self._namespaces)
+            or plan.forbidden(class_, bmh, taking, self._namespaces)
+        )
         if why is not None:
             self._fail(key, f"on {real}: failed: {why}")
             return None
@@ -116,17 +130,18 @@ class Recoverer:
         self._say(f"{key}: {why}")
         self._summary.failed.append(key)
 
-    async def _create(self, workload: Object, host: str) -> str | None:
+    async def _create(self, workload: Object, host: str, reported_by: float) -> str | None:
         """Create the Workload once the Host is held for it, so that no other host is bound to it.
 
-        Return why the server refuses the Workload, and what to do, or None."""
-        if not await until(partial(self._is_held, host), REPORT_SECONDS):
-            raise Blocked(f"the controllers do not report that the Host {host} is held: see that they run, then run this again")
+        Return why that is not possible, and what to do, or None. All hosts were marked at the same
+        time, and have the same time to be reported."""
+        if not await until(partial(self._is_held, host), reported_by - asyncio.get_running_loop().time()):
+            return f"the controllers do not report that the Host {host} is held: see that they run, and what it says, then run this again"
         try:
             await self._management.create(kinds.WORKLOADS, workload, namespace_of(workload))
         except ApiException as error:
             if error.status in REFUSALS:
-                return f"failed: {printable(error.message)}: let its tenant create it again, which then gets the host (--no-create)"
+                return f"{printable(error.message)}: let its tenant create it again, which then gets the host (--no-create)"
             if not error.already_exists:
                 raise
         return None

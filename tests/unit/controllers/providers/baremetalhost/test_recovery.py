@@ -109,3 +109,19 @@ async def test_one_refused_workload_keeps_no_other_from_its_host() -> None:
         summary, printed = await recover(here)
         assert (summary.failed, summary.waiting) == (["team-a/web"], [])
         assert "--no-create" in printed
+
+
+async def test_a_workload_that_two_hosts_name_gets_neither() -> None:
+    """Whoever can write to the hardware cluster could have a forged host given to a tenant."""
+    async with lost() as here:
+        genuine = here.host("h1")
+        forged = bmh("h2", consumerRef=genuine["spec"]["consumerRef"], image=genuine["spec"]["image"])
+        forged["metadata"]["labels"] |= genuine["metadata"]["labels"]
+        forged["metadata"]["annotations"] |= genuine["metadata"]["annotations"]
+        here.hardware.put(BMH, forged)
+        await eventually(lambda: len(here.management.all(HOSTS)) == 2)
+        summary, printed = await recover(here)
+        assert summary.failed == ["team-a/web"] * 2
+        assert "(metal3/h1, metal3/h2)" in printed
+        assert here.management.all(WORKLOADS) == []
+        assert names.RECOVER not in here.host("h1")["metadata"]["annotations"]
