@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -12,13 +12,36 @@ from apiserver.apis.metal3 import NIC, CleaningMode, CustomDeploy, Image
 from apiserver.apis.names import GROUP as GROUP
 from apiserver.apis.names import VERSION as VERSION
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 Phase = Literal["Pending", "Bound", "Provisioning", "Running", "Stopped", "Deprovisioning", "Failed", "Lost"]
 
-HOST_CHOSEN = "HostChosen"
-"""The reason of the condition Bound (True) from the binding until the host was taken at its source.
+BindingState = Literal["Assumed", "Confirmed", "Rescheduling"]
 
-Until then the Workload may be rescheduled to another host, because nothing was written to this
-one."""
+HOST_CHOSEN = "HostChosen"
+"""The reason of the condition Bound (True) while status.binding.state is Assumed."""
+
+
+def binding_state(status: Mapping[str, Any] | None) -> BindingState | None:
+    """Return the state of the binding in a Workload's status; None without a host.
+
+    A status that an earlier version stored has no status.binding."""
+    if not status or not status.get("host"):
+        return None
+    state: BindingState | None = (status.get("binding") or {}).get("state")
+    return state or earlier_binding_state(status)
+
+
+def earlier_binding_state(status: Mapping[str, Any]) -> BindingState:
+    """Return the state that versions without status.binding encoded in the phase and in the reason
+    of the condition Bound, for a Workload with a host."""
+    if status.get("phase") == "Pending":
+        return "Rescheduling"
+    bound = ("Bound", "True", HOST_CHOSEN)
+    conditions = status.get("conditions") or ()
+    assumed = any((item.get("type"), item.get("status"), item.get("reason")) == bound for item in conditions)
+    return "Assumed" if assumed else "Confirmed"
 
 
 class Requirements(Model):
@@ -102,6 +125,16 @@ class BoundHost(Model):
     class_name: str = Field(alias="class", description="The WorkloadClass that it comes from.")
 
 
+class BindingStatus(Model):
+    """The progress of the binding to the chosen host."""
+
+    state: BindingState = Field(
+        description="Assumed: the host was chosen, and its source has not confirmed that the Workload has it, so another host may still be "
+        "chosen. Confirmed: the source has confirmed it, and the Workload keeps this host until it is deleted. Rescheduling: the source "
+        "gave the host to another consumer, and another host is chosen."
+    )
+
+
 class HardwareSummary(Model):
     """A summary of the chosen host's hardware."""
 
@@ -132,6 +165,7 @@ class WorkloadStatus(Model):
         default=None, description="Bound, Synchronized, Provisioned, Ready; Stalled where only a change helps."
     )
     host: BoundHost | None = Field(default=None, description="The host that was chosen.")
+    binding: BindingStatus | None = Field(default=None, description="How far the binding to that host is; empty without a host.")
     hardware: HardwareSummary | None = Field(default=None, description="The hardware of that host, in short.")
     addresses: list[Address] | None = Field(
         default=None, description="Where the machine can be reached, as far as its hardware reports it."

@@ -81,7 +81,7 @@ class WorkloadClassRegistry(Registry):
 
     def __init__(self, cache: WatchCache, admission: Admission | None = None) -> None:
         super().__init__(WORKLOADCLASSES, cache, strategy=WorkloadClassStrategy(), admission=admission)
-        self.reduced = Registry(WORKLOADCLASSES, cache, reduce=for_tenants)
+        self.reduced = Registry(WORKLOADCLASSES, cache, convert=for_tenants)
 
 
 _METADATA = ("name", "uid", "resourceVersion", "generation", "creationTimestamp", "deletionTimestamp")

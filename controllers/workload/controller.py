@@ -19,12 +19,12 @@ from controllers.charges import is_settling
 from controllers.classaccess import deployment_terms, not_allowed
 from controllers.cluster import Cluster, claimed_host
 from controllers.providers.base import Applied, Outcome, ProviderError
-from controllers.runtime.conditions import find_condition, is_true
+from controllers.runtime.conditions import is_true
 from controllers.runtime.controller import Controller, Result, tenant_of
 from controllers.workload.release import release, remove_finalizer, report_releasing, unbind
-from controllers.workload.reporter import about, report, report_status
+from controllers.workload.reporter import about, report, report_status, report_unavailable
 from controllers.workload.request import apply_request, unusable, with_secrets
-from controllers.workload.reschedule import give_up, giving_up, giving_up_status, lost_claim, merely_chosen
+from controllers.workload.reschedule import is_reschedulable, is_rescheduling, lost_claim, reschedule, rescheduling_status
 from controllers.workload.status import (
     class_gone,
     has_deployment,
@@ -166,12 +166,12 @@ class WorkloadController:
         provider = self._sources.get(host["spec"]["className"])
         if self._starting(host):
             return Result(requeue_after=STARTING)
-        if giving_up(workload):
-            return await self._give_up(workload, host)
+        if is_rescheduling(workload):
+            return await self._reschedule(workload, host)
         if must_announce(workload) and self._binding_first(key_of(workload)):
             return Result(requeue_after=BINDING_FIRST)
         if provider is None:
-            await report(self._cluster, workload, host, _unavailable(workload, self._no_source(host)))
+            await report_unavailable(self._cluster, workload, host, self._no_source(host))
             return Result(requeue_after=RESYNC)
         known = provider.applied(request)
         if known is None:
@@ -196,15 +196,15 @@ class WorkloadController:
             if isinstance(error, ApiException) and error.conflict:
                 raise
             if not self._patient(workload):
-                await report(self._cluster, workload, host, _unavailable(workload, unknown_source()))
+                await report_unavailable(self._cluster, workload, host, unknown_source())
             if isinstance(error, ApiException):
                 raise
             log.warning("workload %s: %s", key_of(workload), error)
             return Result(requeue_after=POLL_RELEASE)
         self._failing.pop(key_of(workload), None)
-        if applied.rejected_cleanly and merely_chosen(workload):
-            workload = await report_status(self._cluster, workload, giving_up_status(workload, applied.bound))
-            return await self._give_up(workload, host)
+        if applied.rejected_cleanly and is_reschedulable(workload):
+            workload = await report_status(self._cluster, workload, rescheduling_status(workload, applied.bound))
+            return await self._reschedule(workload, host)
         if applied.rejected_cleanly and applied.bound.reason == "HostTaken" and lost_claim(workload):
             await self._drop(workload, "Warning", "HostTaken", "another consumer was faster to take the host: choose another host")
             return None
@@ -225,9 +225,9 @@ class WorkloadController:
         refused = not_allowed(class_, workload)
         return Outcome(False, *refused) if refused is not None else None
 
-    async def _give_up(self, workload: Object, host: Object) -> Result | None:
+    async def _reschedule(self, workload: Object, host: Object) -> Result | None:
         self._avoid(host)
-        done = await give_up(self._cluster, workload, host, self._sources.get(host["spec"]["className"]))
+        done = await reschedule(self._cluster, workload, host, self._sources.get(host["spec"]["className"]))
         return None if done else Result(requeue_after=POLL_RELEASE)
 
     async def _drop(self, workload: Object, kind: Literal["Normal", "Warning"], reason: str, message: str) -> None:
@@ -325,13 +325,3 @@ class WorkloadController:
             await provider.forget(workload["metadata"]["uid"])
         except (ApiException, BadConfig, ProviderError) as error:
             log.warning("workload %s: what it left at its source is not removed: %s", key_of(workload), error)
-
-
-def _unavailable(workload: Object, why: Outcome) -> Applied:
-    """Return the result if nothing could be done.
-
-    What is known of the host stays, including whether it was ever taken."""
-    known = find_condition((workload.get("status") or {}).get("conditions"), "Bound")
-    if known is None:
-        return Applied(Outcome(True, "Bound", "the host is this Workload's"), why)
-    return Applied(Outcome(known["status"] == "True", known["reason"], known["message"]), why)

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from apiserver.client.clock import timestamp
 from controllers import kinds
+from controllers.providers.base import Applied, Outcome
 from controllers.runtime.conditions import find_condition
 from controllers.workload.status import PROVISIONING_FAILED, bound_status, phase_of, seems_lost, unasked_status
 
 if TYPE_CHECKING:
     from apiserver.client.objects import Object
     from controllers.cluster import Cluster
-    from controllers.providers.base import Applied
 
-__all__ = ["about", "report", "report_status"]
+__all__ = ["about", "report", "report_status", "report_unavailable"]
 
 
 def about(workload: Object) -> Object:
@@ -23,16 +23,38 @@ def about(workload: Object) -> Object:
 
 
 async def report(cluster: Cluster, workload: Object, host: Object, applied: Applied) -> None:
-    """Write the status of a Workload that has a host."""
-    await report_status(cluster, workload, _status(workload, host, applied))
+    """Write the status of a Workload that has a host, after its source has answered.
+
+    From then on, the binding is confirmed, unless the source refused it without a trace."""
+    await report_status(cluster, workload, _status(workload, host, applied, confirmed=not applied.rejected_cleanly))
 
 
-def _status(workload: Object, host: Object, applied: Applied) -> Object:
+async def report_unavailable(cluster: Cluster, workload: Object, host: Object, why: Outcome) -> None:
+    """Write the status of a Workload whose source did not answer.
+
+    What is known of the host stays, including whether its source has ever confirmed it."""
+    known = find_condition((workload.get("status") or {}).get("conditions"), "Bound")
+    bound = Outcome(True, "Bound", "the host is this Workload's")
+    if known is not None:
+        bound = Outcome(known["status"] == "True", known["reason"], known["message"])
+    await report_status(cluster, workload, _status(workload, host, Applied(bound, why), confirmed=False))
+
+
+def _status(workload: Object, host: Object, applied: Applied, *, confirmed: bool) -> Object:
     reported = ((host.get("status") or {}).get("report") or {}).get("status")
     if applied.observed is None and applied.bound.status is True and seems_lost(workload, reported):
         return unasked_status(workload, applied.synchronized, timestamp())
     observed, now = applied.observed or reported, timestamp()
-    return bound_status(workload, applied.bound, applied.synchronized, observed, empty=applied.empty, stalled=applied.stalled, now=now)
+    return bound_status(
+        workload,
+        applied.bound,
+        applied.synchronized,
+        observed,
+        empty=applied.empty,
+        stalled=applied.stalled,
+        now=now,
+        confirmed=confirmed,
+    )
 
 
 async def report_status(cluster: Cluster, workload: Object, status: Object) -> Object:

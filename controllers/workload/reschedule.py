@@ -4,9 +4,10 @@ A claim through the view ends instead: its Workload is deleted, and the claiming
 another host.
 
 A Workload is rescheduled only if the scheduler chose the host (the tenant did not name it, claim it
-through the view or adopt it), and nothing was written to it. Each step may be interrupted. The
-Workload becomes Pending while it still has the host, which marks the rescheduling. Then the source
-is checked for traces of the Workload. Then the claim is cleared, and the Workload waits for a host.
+through the view or adopt it), and its binding is Assumed: nothing was written to the host. Each
+step may be interrupted. First, the state of the binding becomes Rescheduling, and the phase
+Pending. Then the source is checked for traces of the Workload. Then the claim is cleared, and the
+Workload waits for a host.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ import logging
 from typing import TYPE_CHECKING
 
 from apiserver.apis.host import ADOPTS
-from apiserver.apis.workload import HOST_CHOSEN
+from apiserver.apis.workload import binding_state
 from apiserver.client.clock import timestamp
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, annotations_of, key_of, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
 from controllers.providers.base import ProviderError
-from controllers.runtime.conditions import condition, find_condition
+from controllers.runtime.conditions import condition
 from controllers.workload.request import apply_request
 from controllers.workload.stalled import workload_conditions
 
@@ -29,16 +30,17 @@ if TYPE_CHECKING:
     from controllers.cluster import Cluster
     from controllers.providers.base import Outcome, Provider
 
-__all__ = ["give_up", "giving_up", "giving_up_status", "lost_claim", "merely_chosen"]
+__all__ = ["is_reschedulable", "is_rescheduling", "lost_claim", "reschedule", "rescheduling_status"]
 
 log = logging.getLogger(__name__)
 
 
-def merely_chosen(workload: Object) -> bool:
-    """Return whether the Workload can be rescheduled, because only the scheduler chose its host."""
+def is_reschedulable(workload: Object) -> bool:
+    """Return whether the Workload can be rescheduled: only the scheduler chose its host, and the
+    source has not confirmed it."""
     if workload["spec"].get("hostRef") or kinds.CLAIMED_THROUGH in labels_of(workload) or ADOPTS in annotations_of(workload):
         return False
-    return _unconfirmed(workload)
+    return _assumed(workload)
 
 
 def lost_claim(workload: Object) -> bool:
@@ -46,21 +48,19 @@ def lost_claim(workload: Object) -> bool:
 
     If another consumer has the host, the claim must end, because its own consumer would wait
     forever."""
-    return kinds.CLAIMED_THROUGH in labels_of(workload) and ADOPTS not in annotations_of(workload) and _unconfirmed(workload)
+    return kinds.CLAIMED_THROUGH in labels_of(workload) and ADOPTS not in annotations_of(workload) and _assumed(workload)
 
 
-def _unconfirmed(workload: Object) -> bool:
-    bound = find_condition((workload.get("status") or {}).get("conditions"), "Bound")
-    return bound is not None and (bound["status"], bound["reason"]) == ("True", HOST_CHOSEN)
+def _assumed(workload: Object) -> bool:
+    return binding_state(workload.get("status")) == "Assumed"
 
 
-def giving_up(workload: Object) -> bool:
+def is_rescheduling(workload: Object) -> bool:
     """Return whether the Workload is being rescheduled."""
-    status = workload.get("status") or {}
-    return bool(status.get("host")) and status.get("phase") == "Pending"
+    return binding_state(workload.get("status")) == "Rescheduling"
 
 
-def giving_up_status(workload: Object, why: Outcome) -> Object:
+def rescheduling_status(workload: Object, why: Outcome) -> Object:
     """Return the status that begins the rescheduling. `why` says why the host cannot be had."""
     generation = workload["metadata"].get("generation")
     message = f"the host that was chosen first cannot be had ({why.reason}): another one is looked for"
@@ -69,10 +69,10 @@ def giving_up_status(workload: Object, why: Outcome) -> Object:
         condition("Ready", False, why.reason, message, generation=generation),
     ]
     put = workload_conditions((workload.get("status") or {}).get("conditions"), conditions, timestamp(), final=False)
-    return {"phase": "Pending", "observedGeneration": generation, "conditions": put}
+    return {"phase": "Pending", "observedGeneration": generation, "conditions": put, "binding": {"state": "Rescheduling"}}
 
 
-async def give_up(cluster: Cluster, workload: Object, host: Object, provider: Provider | None) -> bool:
+async def reschedule(cluster: Cluster, workload: Object, host: Object, provider: Provider | None) -> bool:
     """Clear the claim of a Workload that is being rescheduled.
 
     Returns False if the source must be asked again first. Without a provider there is no source to
@@ -85,11 +85,11 @@ async def give_up(cluster: Cluster, workload: Object, host: Object, provider: Pr
             return False
         if not released.done:
             return False
-    await _unchoose(cluster, workload, host)
+    await _clear_claim(cluster, workload, host)
     return True
 
 
-async def _unchoose(cluster: Cluster, workload: Object, host: Object) -> None:
+async def _clear_claim(cluster: Cluster, workload: Object, host: Object) -> None:
     """Clear the claim if the Workload is still being rescheduled from exactly this host.
 
     The Host is read first: if the Workload got it again after the Workload was read, the Host would
@@ -102,7 +102,7 @@ async def _unchoose(cluster: Cluster, workload: Object, host: Object) -> None:
             return
         raise
     claim = current["spec"].get("claimRef") or {}
-    if not giving_up(holder) or not claim.get("uid") == uid_of(holder) == uid_of(workload):
+    if not is_rescheduling(holder) or not claim.get("uid") == uid_of(holder) == uid_of(workload):
         return
     patch = {"metadata": {"resourceVersion": current["metadata"]["resourceVersion"]}, "spec": {"claimRef": None}}
     await cluster.client.patch(kinds.HOSTS, name_of(host), patch)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apiserver.apis.quantity import MI, human
+from apiserver.apis.workload import binding_state
 from controllers.providers.base import Outcome
 from controllers.runtime.conditions import condition, find_condition, is_true
 from controllers.workload.stalled import workload_conditions
@@ -90,12 +91,21 @@ def starting_status(workload: Object, now: str) -> Object:
 
 
 def bound_status(
-    workload: Object, bound: Outcome, synchronized: Outcome, observed: Object | None, *, empty: bool, now: str, stalled: str = ""
+    workload: Object,
+    bound: Outcome,
+    synchronized: Outcome,
+    observed: Object | None,
+    *,
+    empty: bool,
+    now: str,
+    stalled: str = "",
+    confirmed: bool = False,
 ) -> Object:
     """Return the status of a Workload that has a host.
 
     `observed` is the host's status in HostReport form. `empty` is true if the host was seen with
-    nothing on it. `stalled` says why the host does not follow its settings."""
+    nothing on it. `stalled` says why the host does not follow its settings. `confirmed` is true if
+    the host bears the Workload's trace at its source."""
     seen = observed or {}
     provisioned = _unless_stalled(_provisioned(workload, seen), stalled)
     phase = _phase(workload, bound, synchronized, seen, provisioned=provisioned.status is True, empty=empty)
@@ -109,6 +119,8 @@ def bound_status(
         "poweredOn": bool(seen.get("poweredOn")) if observed else None,
         "errorMessage": seen.get("errorMessage") or None,
     }
+    if confirmed and binding_state(workload.get("status")) == "Assumed":
+        status["binding"] = {"state": "Confirmed"}
     return _complete(workload, status, now)
 
 

@@ -68,6 +68,11 @@ def test_every_workload_keeps_its_machine_and_its_phase(upgraded: Dev) -> None:
         assert found["metadata"]["generation"] == 4, name
 
 
+def test_bindings_have_the_state_that_was_encoded_elsewhere(upgraded: Dev) -> None:
+    states = {item["metadata"]["name"]: item["status"].get("binding") for item in items(upgraded.owner, "workloads", "-A")}
+    assert states == {name: None if phase == "Pending" else {"state": "Confirmed"} for name, phase in PHASES.items()}
+
+
 def test_an_uncleaned_host_whose_mark_names_no_uid_is_nobodys(upgraded: Dev) -> None:
     dirty = [item for item in items(upgraded.owner, "hosts") if item["status"].get("reason") == "Dirty"]
     assert [item["spec"]["source"]["name"] for item in dirty] == ["host-0"]

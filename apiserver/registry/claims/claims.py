@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.host import ADOPTS, adopted_consumer, is_open_to, reserved_for, uid_of_view, unavailable_reason
 from apiserver.apis.names import GROUP, RELEASE_FINALIZER, VERSION
-from apiserver.apis.workload import HOST_CHOSEN
+from apiserver.apis.workload import HOST_CHOSEN, binding_state
 from apiserver.registry.claims import history
 from apiserver.registry.claims.namespaces import NamespaceUids
 from apiserver.registry.claims.projection import claimed_by, held_for, project
@@ -311,7 +311,7 @@ def bound(
     }
     workload = held_back(workload)
     chosen = {"name": tenant["name"], "uid": uid_of_view(host["spec"]["source"], namespace), "class": host["spec"]["className"]}
-    status = {**(workload.get("status") or {}), "phase": "Bound", "host": chosen}
+    status = {**(workload.get("status") or {}), "phase": "Bound", "host": chosen, "binding": {"state": "Assumed"}}
     status["conditions"] = with_condition(workload, "Bound", "True", HOST_CHOSEN, f"Has the host {tenant['name']}.")
     return claimed, {**workload, "status": status}
 
@@ -343,10 +343,10 @@ def _earlier(host: dict[str, Any], workload: dict[str, Any], namespace_uid: str)
 def unbound(workload: dict[str, Any]) -> dict[str, Any]:
     """Return the Workload without its host.
 
-    Its phase becomes Lost, unless it is being deleted or rescheduled (phase Pending with
-    status.host set)."""
-    status = {k: v for k, v in (workload.get("status") or {}).items() if k not in ("host", "hardware", "addresses", "poweredOn")}
-    if "deletionTimestamp" not in workload["metadata"] and status.get("phase") != "Pending":
+    Its phase becomes Lost, unless it is being deleted or rescheduled."""
+    before = workload.get("status") or {}
+    status = {k: v for k, v in before.items() if k not in ("host", "binding", "hardware", "addresses", "poweredOn")}
+    if "deletionTimestamp" not in workload["metadata"] and binding_state(before) != "Rescheduling":
         message = "the owner of the hardware took the host back: delete this Workload and create it again to get another one"
         status |= {"phase": "Lost", "conditions": with_condition(workload, "Bound", "False", "HostTakenBack", message)}
     return {**workload, "status": status}

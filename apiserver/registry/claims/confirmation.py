@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from apiserver.apis.workload import HOST_CHOSEN
+from apiserver.apis.workload import binding_state
 from apiserver.registry.generic.seat import leave_seat
 
 if TYPE_CHECKING:
@@ -131,10 +131,9 @@ class Confirmations:
         if entry is None or entry.fields[".uid"] != meta["uid"]:
             return "gone"
         now = entry.object()
-        bound = _condition(now, "Bound")
         if "deletionTimestamp" in now["metadata"]:
             return "lost"
-        return "waiting" if bound.get("status") != "True" or bound.get("reason") == HOST_CHOSEN else "confirmed"
+        return "confirmed" if binding_state(now.get("status")) == "Confirmed" else "waiting"
 
     def _connected(self, workload: dict[str, Any]) -> bool:
         """Return whether controllers are running that could confirm the claim.

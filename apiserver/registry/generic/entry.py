@@ -107,12 +107,13 @@ class Known(NamedTuple):
 
 
 def decoder(
-    resource: Resource, reduce: Callable[[dict[str, Any]], dict[str, Any]] | None = None, drafts: Drafts | None = None
+    resource: Resource, convert: Callable[[dict[str, Any]], dict[str, Any]] | None = None, drafts: Drafts | None = None
 ) -> Callable[[str, bytes, int], Entry]:
     """Return the decode function of the resource's collection.
 
-    `reduce` returns the part of each object to keep, and may change its argument. `drafts` has
-    objects that do not need to be decoded."""
+    `convert` returns the object to keep for a stored one, without changing its argument: without
+    some of its fields, or with fields that an earlier version did not store. `drafts` has objects
+    that do not need to be decoded."""
     head = orjson.dumps({"apiVersion": resource.api_version, "kind": resource.kind})[:-1] + b',"metadata":{'
 
     def decode(key: str, value: bytes, revision: int) -> Entry:
@@ -120,9 +121,8 @@ def decoder(
             raise ValueError(f"{key}: the stored value is not a {resource.kind} of {resource.api_version}")
         known = drafts.take(key, value) if drafts is not None else None
         if known is None:
-            obj = orjson.loads(value)
-            if reduce is not None:
-                obj = reduce(obj)
+            stored = obj = orjson.loads(value)
+            if convert is not None and (obj := convert(stored)) is not stored:
                 value = encode_stored(resource, obj)
             known = Known.of(resource, obj)
         json = b'%s"resourceVersion":"%d",%s' % (head, revision, value[len(head) :])

@@ -70,14 +70,14 @@ class Registry:
         strategy: Strategy | None = None,
         admission: Admission | None = None,
         indexers: Mapping[str, Callable[[Entry], Iterable[Hashable]]] | None = None,
-        reduce: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        convert: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     ) -> None:
         self.resource = resource
         self.cache = cache
         self.strategy = strategy or Strategy()
         self.admission: Admission = admission or AdmitEverything()
         self._drafts = Drafts()
-        self.decode = decoder(resource, reduce, self._drafts)
+        self.decode = decoder(resource, convert, self._drafts)
         self.tracking = Tracking(resource)
         indexes = {**(indexers or {}), labels.INDEX: labels.indexer}
         self.collection: Collection[Entry] = cache.collection(resource.prefix, self.decode, indexes, attrgetter("overhead"))

@@ -134,7 +134,7 @@ async def bind(api: FakeApi, request: web.Request, address: Address, body: Objec
     api.edit(HOSTS, host["metadata"]["name"], {"spec": {"claimRef": claim, "view": {"name": view}}})
     told = {"name": view, "uid": uid_of_view(real, namespace), "class": host["spec"]["className"]}
     chosen = condition("Bound", True, HOST_CHOSEN, f"Has the host {view}.") | {"lastTransitionTime": timestamp()}
-    status = {"phase": "Bound", "host": told, "conditions": [chosen]}
+    status = {"phase": "Bound", "host": told, "binding": {"state": "Assumed"}, "conditions": [chosen]}
     api.edit(WORKLOADS, name, {"metadata": {"finalizers": [FINALIZER]}, "status": status}, namespace)
     return {"kind": "Status", "status": "Success"}
 
@@ -159,7 +159,7 @@ async def patch_host(api: FakeApi, request: web.Request, address: Address, body:
     if wl is not None and wl["metadata"]["uid"] == claim["uid"]:
         kept = wl["metadata"].get("deletionTimestamp") or wl["status"].get("phase") == "Pending"
         phase = {} if kept else {"phase": "Lost"}
-        api.edit(WORKLOADS, claim["name"], {"status": {"host": None, **phase}}, claim["namespace"])
+        api.edit(WORKLOADS, claim["name"], {"status": {"host": None, "binding": None, **phase}}, claim["namespace"])
     return api.edit(HOSTS, address[2], {"spec": {"claimRef": None, "view": None}})
 
 

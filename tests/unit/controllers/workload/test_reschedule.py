@@ -6,13 +6,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from apiserver.apis.host import ADOPTS
-from apiserver.apis.workload import HOST_CHOSEN
 from controllers.kinds import CLAIMED_THROUGH
-from controllers.workload.reschedule import giving_up, lost_claim, merely_chosen
+from controllers.providers.base import Outcome
+from controllers.workload.reschedule import is_reschedulable, is_rescheduling, lost_claim, rescheduling_status
+from controllers.workload.status import bound_status
 from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, World, bind, bmh, controllers, workload, world
 from tests.unit.controllers.fakeapi import Address, FakeApi, eventually
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
+STATES = ("Assumed", "Confirmed", "Rescheduling")
 THIEF = {"kind": "Metal3Machine", "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1", "namespace": "elsewhere", "name": "faster"}
 
 
@@ -112,17 +112,16 @@ async def test_a_claim_through_the_view_waits_for_a_host_that_cannot_be_had_now(
         await eventually(lambda: here.phase("web") == "Running")
 
 
-def chosen(reason: str = HOST_CHOSEN, status: str = "True", **changes: Any) -> dict[str, Any]:
+def chosen(state: str = "Assumed", **changes: Any) -> dict[str, Any]:
     made = workload("web")
-    made["status"] = {"conditions": [{"type": "Bound", "status": status, "reason": reason, "message": ""}]}
+    made["status"] = {"host": {"name": "h1"}, "binding": {"state": state}}
     made["metadata"] |= {key: value for key, value in changes.items() if key in ("labels", "annotations")}
     made["spec"] |= {key: value for key, value in changes.items() if key == "hostRef"}
     return made
 
 
-@given(st.sampled_from(["Bound", "HostTaken", "HostNotAvailable", "HandedBack", HOST_CHOSEN]), st.sampled_from(["True", "False"]))
-def test_once_it_was_taken_it_stays(reason: str, status: str) -> None:
-    assert merely_chosen(chosen(reason, status)) == ((reason, status) == (HOST_CHOSEN, "True"))
+def test_a_confirmed_binding_stays() -> None:
+    assert [is_reschedulable(chosen(state)) for state in STATES] == [True, False, False]
 
 
 @pytest.mark.parametrize(
@@ -134,20 +133,49 @@ def test_once_it_was_taken_it_stays(reason: str, status: str) -> None:
     ],
 )
 def test_a_host_that_was_meant_stays(named: dict[str, Any]) -> None:
-    assert merely_chosen(chosen())
-    assert not merely_chosen(chosen(**named))
+    assert is_reschedulable(chosen())
+    assert not is_reschedulable(chosen(**named))
 
 
 def test_a_claim_through_the_view_is_lost_until_the_host_was_taken() -> None:
     through = {CLAIMED_THROUGH: "baremetalhost"}
     assert lost_claim(chosen(labels=through))
-    assert not lost_claim(chosen("Bound", labels=through)), "something may run there"
+    assert not lost_claim(chosen("Confirmed", labels=through)), "something may run there"
     assert not lost_claim(chosen(labels=through, annotations={ADOPTS: "v1 Machine team-a/m"}))
     assert not lost_claim(chosen())
 
 
-@given(st.sampled_from([None, "Pending", "Bound", "Provisioning", "Failed", "Lost"]), st.booleans())
-def test_pending_with_a_host_gives_it_up(phase: str | None, has_host: bool) -> None:
-    made = workload("web")
-    made["status"] = {"phase": phase, **({"host": {"name": "h1"}} if has_host else {})}
-    assert giving_up(made) == (phase == "Pending" and has_host)
+def test_the_state_says_whether_a_workload_is_being_rescheduled() -> None:
+    assert [is_rescheduling(chosen(state)) for state in STATES] == [False, False, True]
+    assert not is_rescheduling(workload("web"))
+    status = rescheduling_status(chosen(), Outcome(False, "HostTaken", "somebody else has it"))
+    assert (status["phase"], status["binding"]) == ("Pending", {"state": "Rescheduling"})
+
+
+async def test_the_state_follows_the_answers_of_the_source(here: Late) -> None:
+    """Check that a refusal without a trace leaves the binding assumed, and success confirms it."""
+    here.taken = "nothing is taken"
+    async with controllers(here):
+        here.management.put(WORKLOADS, workload("web"))
+        await eventually(lambda: here.phase("web") == "Running")
+    assert here.workload("web")["status"]["binding"] == {"state": "Confirmed"}
+
+
+BOUND = Outcome(True, "Bound", "the host is this Workload's")
+REFUSED = Outcome(False, "HostNotAvailable", "the host is paused")
+SYNCHRONIZED = Outcome(True, "Synchronized", "all is written")
+
+
+@pytest.mark.parametrize(
+    ("state", "bound", "confirmed", "after"),
+    [
+        ("Assumed", BOUND, True, "Confirmed"),
+        ("Assumed", REFUSED, False, None),
+        ("Assumed", REFUSED, True, "Confirmed"),
+        ("Confirmed", REFUSED, True, None),
+        ("Rescheduling", BOUND, True, None),
+    ],
+)
+def test_a_report_confirms_the_binding_once(state: str, bound: Outcome, confirmed: bool, after: str | None) -> None:
+    status = bound_status(chosen(state), bound, SYNCHRONIZED, None, empty=False, now="2026-01-01T00:00:00Z", confirmed=confirmed)
+    assert status.get("binding") == (None if after is None else {"state": after})

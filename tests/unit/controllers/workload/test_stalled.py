@@ -11,7 +11,7 @@ import pytest
 
 from controllers.providers.base import Outcome
 from controllers.runtime.conditions import condition, find_condition
-from controllers.workload.reschedule import giving_up_status
+from controllers.workload.reschedule import rescheduling_status
 from controllers.workload.stalled import IN_VAIN, workload_conditions
 from controllers.workload.status import bound_status, lost_status, releasing_status
 
@@ -77,7 +77,7 @@ def test_the_ends_of_a_workload() -> None:
 
 
 def test_a_host_that_is_given_up_for_another_one_ends_no_wait_and_ready_says_why() -> None:
-    status = giving_up_status(workload(), Outcome(False, "HostTaken", "somebody else has it"))
+    status = rescheduling_status(workload(), Outcome(False, "HostTaken", "somebody else has it"))
     assert found(status, "Stalled") is None
     assert found(status, "Ready") == found(status, "Bound")
     assert "HostTaken" in (found(status, "Ready") or ())
