@@ -114,12 +114,18 @@ def with_abandonment(status: Object, host: Object, terms: Terms | None, to_free:
         kept = [item for item in before if item["type"] != ABANDONED]
         return {**status, "conditions": kept} if kept != before else status
     said = condition(ABANDONED, terms.sure, terms.reason, "")
-    # The grace period counts from lastTransitionTime, so it starts again when the reason changes.
-    current = [item for item in before if item["type"] != ABANDONED or item["reason"] == terms.reason]
-    [*others, made] = _last(set_conditions(current, [said], timestamp()))
+    # The grace period counts from lastTransitionTime, so it starts again when the reason changes, and
+    # when a clock was set back.
+    now = timestamp()
+    current = [item for item in before if item["type"] != ABANDONED or _counts(item, terms, now)]
+    [*others, made] = _last(set_conditions(current, [said], now))
     due = timestamp(_due(made, terms.grace)) if terms.grace is not None else ""
     message = f"{status['message']}; {terms.message.format(due=due, to_free=to_free)}"
     return {**status, "message": message, "conditions": [*others, {**made, "message": message}]}
+
+
+def _counts(said: Object, terms: Terms, now: str) -> bool:
+    return bool(said["reason"] == terms.reason and said["lastTransitionTime"] <= now)
 
 
 def _last(conditions: list[Object]) -> list[Object]:

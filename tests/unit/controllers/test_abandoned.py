@@ -144,6 +144,12 @@ def test_a_clock_that_jumps_ends_no_claim() -> None:
     assert wait_of(long_ago, terms(grace=0), watched=0) == 0
 
 
+def test_a_clock_that_was_set_back_keeps_no_claim_for_years() -> None:
+    waits = wait_of(shown(terms(grace=60), {"conditions": [said("2999-01-01T00:00:00Z")]}), terms(grace=60), watched=60)
+    assert waits is not None
+    assert waits <= 60
+
+
 def test_a_process_counts_for_how_long_it_has_seen_each_claim_so() -> None:
     clock = FakeClock()
     sightings = Sightings(clock)
