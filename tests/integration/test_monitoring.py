@@ -3,6 +3,7 @@ and that everything it asks for is really exported."""
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -14,17 +15,20 @@ import yaml
 
 from hack.monitoring.promql import metrics_of
 from tests.integration.alerts import ALERTS, Alert
-from tests.integration.running import ADMIN, ROOT, Running, eventually
+from tests.integration.objects import IMAGE, workload
+from tests.integration.prometheus import RULES, Prometheus, watching
+from tests.integration.running import ADMIN, OWNER, ROOT, Running, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
 COMPONENT = ROOT / "manifests/components/monitoring"
-RULES: dict[str, Any] = yaml.safe_load((COMPONENT / "rules.yaml").read_text())["spec"]
 DASHBOARD: dict[str, Any] = json.loads((COMPONENT / "dashboard.json").read_text())
 ALERT_RULES = {rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"]}
 PROMETHEUS = "prometheus-of-the-test"
+OTHER_IMAGE = {**IMAGE, "url": "https://images.example.com/mended.qcow2"}
+FAULT = "simulator.metal3.io/fail"
 
 
 @pytest.fixture(scope="session")
@@ -193,3 +197,58 @@ def test_tenants_and_strangers_read_no_metrics(cluster: Running, scraper: str) -
             answer = cluster.direct("/metrics", headers=headers, at=url)
             assert answer.code == code
             assert b"metal3_workloads_hosts" not in answer.body
+
+
+def check(holds: bool, prometheus: Prometheus) -> bool:
+    """Return True, or raise an AssertionError with the alerts that fire."""
+    assert holds, prometheus.query('ALERTS{alertstate="firing"}')
+    return True
+
+
+def broken_class(server: str, credentials: bytes) -> list[dict[str, Any]]:
+    """Return a class whose source is at another address, and its secret."""
+    config = json.loads(credentials)
+    for one in config["clusters"]:
+        one["cluster"]["server"] = server
+    reference = {"namespace": "metal3-workloads-system", "name": "elsewhere-credentials"}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": reference, "stringData": {"kubeconfig": json.dumps(config)}}
+    spec = {
+        "provisioner": "metal3.io/baremetalhost",
+        "parameters": {"namespace": "metal3"},
+        "hostSelector": {"matchLabels": {"rack": "elsewhere"}},
+        "credentialsSecretRef": reference,
+        "allowedNamespaces": {"names": ["b"]},
+    }
+    return [secret, {"apiVersion": "workload.metal3.io/v1alpha1", "kind": "WorkloadClass", "metadata": {"name": "elsewhere"}, "spec": spec}]
+
+
+def test_three_troubles_at_once_are_told_apart_and_end_with_the_runbooks_steps(
+    tenants: Running, scraper: str, promtool: str, tmp_path: Path
+) -> None:
+    credentials = tenants.get(ADMIN, "secret", "-n", "metal3-workloads-system", "metal-credentials")["data"]["kubeconfig"]
+    hosts = [host["metadata"]["name"] for host in tenants.items(OWNER, "baremetalhosts", "-n", "metal3")]
+    kubeconfig = base64.b64decode(credentials)
+    with watching(tenants, scraper, promtool, tmp_path) as prometheus:
+        eventually(lambda: prometheus.query("metal3_workloads_provisioning_failures_total"))
+        eventually(lambda: not prometheus.firing())
+        try:
+            tenants.kubectl(OWNER, "annotate", "baremetalhost", "-n", "metal3", *hosts, f"{FAULT}=provisioning")
+            tenants.kubectl(ADMIN, "apply", "-f", "-", stdin=broken_class("https://127.0.0.1:1", kubeconfig))
+            tenants.kubectl("a", "apply", "-f", "-", stdin=[workload("fails"), workload("waits", hostRef={"name": "nowhere"})])
+            troubles = {
+                ("Metal3WorkloadsProvisioningFails", "metal"),
+                ("Metal3WorkloadsClassDisconnected", "elsewhere"),
+                ("Metal3WorkloadsWorkloadWaits", "HostNotFound"),
+            }
+            eventually(lambda: check(prometheus.firing() >= troubles, prometheus), seconds=90)
+            tenants.kubectl(OWNER, "annotate", "baremetalhost", "-n", "metal3", *hosts, f"{FAULT}-")
+            tenants.kubectl("a", "patch", "workload", "fails", "--type=merge", "-p", json.dumps({"spec": {"image": OTHER_IMAGE}}))
+            server = json.loads(kubeconfig)["clusters"][0]["cluster"]["server"]
+            tenants.kubectl(ADMIN, "apply", "-f", "-", stdin=broken_class(server, kubeconfig)[0])
+            tenants.kubectl("a", "patch", "workload", "waits", "--type=merge", "-p", '{"spec": {"hostRef": null}}')
+            tenants.kubectl("a", "wait", "workload/fails", "workload/waits", "--for=condition=Ready", "--timeout=90s")
+            eventually(lambda: check(not prometheus.firing(), prometheus), seconds=90)
+        finally:
+            tenants.kubectl(OWNER, "annotate", "baremetalhost", "-n", "metal3", *hosts, f"{FAULT}-")
+            tenants.kubectl(ADMIN, "delete", "workloadclass", "elsewhere", "--ignore-not-found", "--timeout=60s")
+            tenants.kubectl(ADMIN, "delete", "secret", "-n", "metal3-workloads-system", "elsewhere-credentials", "--ignore-not-found")
