@@ -2,7 +2,10 @@
 
 Messages repeat what users and other servers wrote. In both forms, nothing in them can end the line,
 look like another record or control a terminal, and they are cut to MOST characters. A line of JSON
-has the keys `ts`, `level`, `logger` and `msg`, and `exception` with a traceback. It is ASCII."""
+has the keys `ts`, `level`, `logger` and `msg`, and `exception` with a traceback. It is ASCII.
+
+Requests cause warnings of the server and of its storage. So each place in their code may write
+BURST warnings at once, and then one in each SECONDS, which says how many were left out."""
 
 from __future__ import annotations
 
@@ -17,6 +20,9 @@ from apiserver.client.text import printable
 __all__ = ["FORMATS", "LEVELS", "log_to"]
 
 MOST = 4096
+BURST, SECONDS = 20, 5.0
+LIMITED = ("apiserver.", "storage.")
+"""The loggers whose warnings are limited. What controllers log is bounded by their writes."""
 LEVELS = ("debug", "info", "warning", "error")
 FORMATS = ("text", "json")
 
@@ -51,11 +57,49 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(entry)
 
 
+class RateLimit(logging.Filter):
+    """Limits the warnings and errors that each place in the code writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._places: dict[tuple[str, int], _Place] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record is written. It then says how many before it were not."""
+        if record.levelno < logging.WARNING or not record.name.startswith(LIMITED):
+            return True
+        place = self._places.setdefault((record.name, record.lineno), _Place(record.created))
+        if not place.take(record.created):
+            return False
+        if place.left_out:
+            record.msg = f"{record.msg} ({place.left_out} more like this are not shown)"
+            place.left_out = 0
+        return True
+
+
+class _Place:
+    """The lines that one place in the code may still write."""
+
+    def __init__(self, now: float) -> None:
+        self.left_out = 0
+        self._lines, self._since = float(BURST), now
+
+    def take(self, now: float) -> bool:
+        self._lines = min(BURST, self._lines + max(now - self._since, 0.0) / SECONDS)
+        self._since = now
+        if self._lines < 1:
+            self.left_out += 1
+            return False
+        self._lines -= 1
+        return True
+
+
 def log_to(level: str, form: str = "text", stream: TextIO | None = None) -> None:
     """Send the log of all parts to the stream, which is stderr by default. `form` is one of
     FORMATS."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    handler.addFilter(RateLimit())
     root = logging.getLogger()
     if not root.handlers:
         root.addHandler(handler)

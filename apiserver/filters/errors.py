@@ -1,6 +1,7 @@
 """Convert every failure into a Status.
 
-An unexpected error becomes a 500 without its cause, which is logged with the audit ID."""
+An unexpected error becomes a 500 without its cause, which is logged with the audit ID. What the
+storage refuses, for example because it is full, is expected: one line is logged."""
 
 from __future__ import annotations
 
@@ -44,12 +45,21 @@ def _answer(error: Exception, call: Call) -> web.StreamResponse:
         raise ConnectionResetError("the client is gone") from error
     seen = _seen(error)
     if not isinstance(error, ApiError) and seen.code >= 500:
-        log.exception("audit ID %s: %s %s failed", call.audit_id, call.http.method, call.info.path)
+        _log(error, call)
     if call.http.writer.output_size > 0:
         # A client must not mistake a partial answer for a complete one. HTTP shows the difference
         # by the missing end.
         raise ConnectionAbortedError("the answer had begun when the request failed") from error
     return render(seen, call)
+
+
+def _log(error: Exception, call: Call) -> None:
+    """Log an error with its traceback, or in one line if the storage has said what is wrong."""
+    request = call.audit_id, call.http.method, call.info.path
+    if isinstance(error, StorageError):
+        log.error("audit ID %s: %s %s failed: %s", *request, error)
+    else:
+        log.exception("audit ID %s: %s %s failed", *request)
 
 
 def _forget(error: BaseException) -> None:

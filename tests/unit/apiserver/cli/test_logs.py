@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from apiserver.cli.logs import MOST, JsonFormatter, TextFormatter, log_to
+from apiserver.cli.logs import BURST, MOST, SECONDS, JsonFormatter, RateLimit, TextFormatter, log_to
 from apiserver.cli.main import parser
 
 if TYPE_CHECKING:
@@ -123,3 +123,40 @@ def test_the_flag_is_accepted_before_and_behind_the_command(command: str) -> Non
         assert (arguments.log_format, arguments.log_level) == ("json", "debug")
     arguments = parser(command).parse_args([command, *needed])
     assert (arguments.log_format, arguments.log_level) == ("text", "info")
+
+
+def warning(at: float, *, name: str = "apiserver.filters.errors", line: int = 1, level: int = logging.WARNING) -> logging.LogRecord:
+    made = logging.LogRecord(name, level, __file__, line, "%s failed", ("POST",), None)
+    made.created = CREATED + at
+    return made
+
+
+def test_warnings_that_requests_cause_are_limited_and_counted() -> None:
+    limit = RateLimit()
+    assert [limit.filter(warning(0)) for _ in range(BURST + 100)] == [True] * BURST + [False] * 100
+    later = warning(SECONDS)
+    assert limit.filter(later)
+    assert later.getMessage() == "POST failed (100 more like this are not shown)"
+    assert not limit.filter(warning(SECONDS))
+    assert limit.filter(after := warning(2 * SECONDS))
+    assert after.getMessage() == "POST failed (1 more like this are not shown)"
+    assert sum(limit.filter(warning(1000 * SECONDS)) for _ in range(BURST + 100)) == BURST
+
+
+def test_each_place_has_a_limit_of_its_own_and_only_warnings_of_the_server_have_one() -> None:
+    limit = RateLimit()
+    while limit.filter(warning(0)):
+        pass
+    assert limit.filter(warning(0, line=2))
+    assert limit.filter(warning(0, name="storage.cache"))
+    assert all(limit.filter(warning(0, name="controllers.events")) for _ in range(BURST * 2))
+    assert all(limit.filter(warning(0, level=logging.INFO)) for _ in range(BURST * 2))
+
+
+def test_the_log_is_limited() -> None:
+    stream = io.StringIO()
+    with without_handlers():
+        log_to("info", stream=stream)
+        for _ in range(BURST * 3):
+            logging.getLogger("apiserver.test").warning("refused")
+    assert BURST <= stream.getvalue().count("refused") < BURST * 2
