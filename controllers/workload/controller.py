@@ -189,7 +189,9 @@ class WorkloadController:
         if must_announce(workload) and request.blocked is None:
             request = replace(request, blocked=unusable(request))
         if must_announce(workload) and request.blocked is None:
-            workload = await report_status(self._cluster, workload, starting_status(workload, timestamp()))
+            workload = await report_status(
+                self._cluster, workload, starting_status(workload, timestamp(), runs=has_deployment(workload, seen))
+            )
         try:
             applied = await provider.apply(request)
         except (ApiException, ProviderError, BadConfig) as error:

@@ -83,9 +83,14 @@ def phase_of(workload: Object) -> str | None:
     return phase
 
 
-def starting_status(workload: Object, now: str) -> Object:
-    """Return the status that announces the first write to the real host."""
-    ready = Outcome(False, "Provisioning", "the installation begins: spec is being written to the host")
+def starting_status(workload: Object, now: str, *, runs: bool = False) -> Object:
+    """Return the status that announces the first write to the real host.
+
+    `runs` says that the host, which is taken over, runs already what the Workload asks for."""
+    message = (
+        "the host runs this already, and is being taken over" if runs else "the installation begins: spec is being written to the host"
+    )
+    ready = Outcome(False, "Provisioning", message)
     status = {"phase": "Provisioning", "observedGeneration": _generation(workload), "conditions": _conditions(workload, now, Ready=ready)}
     return _complete(workload, status, now)
 

@@ -96,10 +96,15 @@ class Adopter:
         record = self._record(bmh)
         if self._options.undo:
             begun = record is not None and record.namespace == self._options.namespace
-            return begun or names.HANDED_BACK in annotations_of(bmh)
+            return begun or (names.HANDED_BACK in annotations_of(bmh) and await self._claimant(bmh) in ("", self._options.namespace))
         reference = bmh["spec"].get("consumerRef") or {}
         mine = namespace_of(bmh) == reference.get("namespace") == self._options.namespace
         return record.namespace == self._options.namespace if record is not None else mine and reference.get("kind") != "Workload"
+
+    async def _claimant(self, bmh: Object) -> str:
+        """Return the namespace that has claimed the host; "" for none."""
+        host = await self._host(bmh)
+        return str(((host["spec"].get("claimRef") if host is not None else None) or {}).get("namespace") or "")
 
     def _record(self, bmh: Object) -> Adoption | None:
         record = adoption_of(bmh)
@@ -113,7 +118,7 @@ class Adopter:
     async def _adopt(self, bmh: Object) -> None:
         host, record = await self._host(bmh), self._record(bmh)
         if record is not None and names.WORKLOAD_UID in labels_of(bmh):
-            return self._adopted(bmh, record)
+            return await self._adopted(bmh, record)
         wanted = self._adoption(bmh, record)
         if why := plan.obstacle(bmh, self._unclaimed(host, wanted), wanted, self._class) or await self._in_the_way(bmh, host, wanted):
             raise Obstacle(why)
@@ -137,9 +142,11 @@ class Adopter:
         same = claim and (claim["namespace"], claim["name"]) == (wanted.namespace, wanted.workload)
         return {**host, "spec": {**host["spec"], "claimRef": None}} if host is not None and same else host
 
-    def _adopted(self, bmh: Object, record: Adoption) -> None:
+    async def _adopted(self, bmh: Object, record: Adoption) -> None:
         if record.namespace != self._options.namespace:
             raise Obstacle(f"the namespace {record.namespace} has adopted it")
+        if record.workload and not self._options.dry_run:
+            await self._until_running(bmh, record)
         self._tell(bmh, f"is adopted by the Workload {_holder(bmh)}")
         self._summary.done.append(name_of(bmh))
 
@@ -205,9 +212,12 @@ class Adopter:
                 raise Obstacle(f"the Workload is refused: {error.message}; the host is unchanged, and --undo removes its mark") from None
             if not error.already_exists:
                 raise
-        await self._until(lambda: self._is_running(bmh, wanted), f"the Workload {wanted.namespace}/{wanted.workload} to have it")
+        await self._until_running(bmh, wanted)
         self._tell(bmh, f"the Workload {wanted.namespace}/{wanted.workload} has it, and it runs on as it was")
         self._summary.done.append(name_of(bmh))
+
+    async def _until_running(self, bmh: Object, wanted: Adoption) -> None:
+        await self._until(lambda: self._is_running(bmh, wanted), f"the Workload {wanted.namespace}/{wanted.workload} to have it")
 
     async def _is_held(self, bmh: Object) -> bool:
         host = await self._host(bmh)
@@ -242,6 +252,8 @@ class Adopter:
     async def _undo(self, bmh: Object) -> None:
         record = self._record(bmh)
         if names.HANDED_BACK in annotations_of(bmh):
+            if (claimant := await self._claimant(bmh)) not in ("", self._options.namespace):
+                raise Obstacle(f"the namespace {claimant} has adopted it: use --namespace for that one")
             return await self._finish(bmh, annotations_of(bmh)[names.HANDED_BACK])
         claimed = names.WORKLOAD_UID in labels_of(bmh)
         if record is None and not claimed:
@@ -300,23 +312,27 @@ class Adopter:
         """Remove the Workload that has handed the host back. Its release changes nothing there."""
         if self._options.dry_run:
             return self._would(bmh, "is given back already; the rest would be removed here")
-        workload = await self._workload(bmh)
-        if workload is not None and uid_of(workload) == uid and not deleting(workload):
+        workload = await self._by_uid(uid)
+        if workload is not None and not deleting(workload):
             try:
                 await self._management.delete(kinds.WORKLOADS, name_of(workload), namespace_of(workload), uid=uid)
             except ApiException as error:
                 if not error.not_found:
                     raise
-        await self._until(lambda: self._is_left(bmh, uid), "the controllers to remove the Workload here")
+        await self._until(lambda: self._is_gone(uid), "the controllers to remove the Workload here")
         current = await self._hardware.get(names.BARE_METAL_HOSTS, name_of(bmh), namespace_of(bmh))
         await self._patch(current, {"metadata": {"annotations": {names.HANDED_BACK: None}}})
         self._tell(bmh, "given back; the Workload here is gone, and nothing was released")
         self._summary.done.append(name_of(bmh))
         return None
 
-    async def _is_left(self, bmh: Object, uid: str) -> bool:
-        workload = await self._workload(bmh)
-        return workload is None or uid_of(workload) != uid
+    async def _by_uid(self, uid: str) -> Object | None:
+        """Return the Workload with this uid. It stays for a moment after its claim has ended."""
+        found, _ = await self._management.list_all(kinds.WORKLOADS, self._options.namespace)
+        return next((workload for workload in found if uid_of(workload) == uid), None)
+
+    async def _is_gone(self, uid: str) -> bool:
+        return await self._by_uid(uid) is None
 
     async def _patch(self, bmh: Object, patch: Object) -> None:
         await self._hardware.patch(names.BARE_METAL_HOSTS, name_of(bmh), patch, namespace_of(bmh))
