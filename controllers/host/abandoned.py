@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from apiserver.client.clock import Clock
     from apiserver.client.objects import Object
     from controllers.cluster import Cluster
-    from controllers.providers.base import Provider
+    from controllers.providers.base import Consumer, Provider
 
 __all__ = ["ABANDONED", "Sightings", "Terms", "looks_lost", "reclaim", "terms_of", "wait_of", "with_abandonment"]
 
@@ -169,9 +169,12 @@ def wait_of(status: Object, terms: Terms, watched: float) -> float | None:
     return max(0.0, (_due(said, terms.grace) - datetime.now(UTC)).total_seconds(), min(terms.grace, WATCHED) - watched)
 
 
-async def reclaim(cluster: Cluster, host: Object, provider: Provider) -> bool:
+async def reclaim(cluster: Cluster, host: Object, provider: Provider, consumer: Consumer | None) -> bool:
     """Remove what the gone Workload ran from the host, and clear the claim. Return whether that is
-    done."""
+    done.
+
+    If the real host names another consumer, such as a Workload of another management cluster, what
+    runs there is that one's, and only the claim is cleared."""
     claim = host["spec"]["claimRef"]
     # Without a creationTimestamp, a claim without a namespace uid belongs to no namespace, so its
     # data stays inaccessible.
@@ -182,17 +185,19 @@ async def reclaim(cluster: Cluster, host: Object, provider: Provider) -> bool:
         "metadata": meta,
         "spec": {"className": host["spec"]["className"], "online": False, "reclaimPolicy": "Delete"},
     }
+    another = consumer is not None and consumer.workload_uid != claim["uid"]
     try:
-        released = await provider.release(apply_request(cluster, workload, host))
+        done = another or (await provider.release(apply_request(cluster, workload, host))).done
     except ProviderError as error:
         log.warning("host %s: %s", name_of(host), error)
         return False
-    if released.done:
+    if done:
         await unbind(cluster, workload, host)
-        message = f"the claim of the workload {claim['namespace']}/{claim['name']}, which is gone, has ended: the host is offered again"
+        outcome = "another consumer has the real host and keeps it" if another else "the host is offered again"
+        message = f"the claim of the workload {claim['namespace']}/{claim['name']}, which is gone, has ended: {outcome}"
         for about in (_about(host), workload):
             cluster.events.event(about, "Normal", "Reclaimed", message)
-    return released.done
+    return done
 
 
 def _about(host: Object) -> Object:

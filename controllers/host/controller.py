@@ -201,12 +201,12 @@ class HostController:
         if terms is None or provider is None:
             self._sightings.forget(name_of(host))
             return None
-        return await self._end_abandoned(host, status, terms, provider)
+        return await self._end_abandoned(host, status, terms, provider, reported)
 
     def _terms(self, host: Object) -> Terms:
         return terms_of(self._cluster.classes.store.get(host["spec"]["className"]), lost=looks_lost(self._cluster))
 
-    async def _end_abandoned(self, host: Object, status: Object, terms: Terms, provider: Provider) -> Result | None:
+    async def _end_abandoned(self, host: Object, status: Object, terms: Terms, provider: Provider, reported: ProviderHost) -> Result | None:
         """Report a claim whose Workload is gone to the owner, and end it when its class says so."""
         told = find_condition((host.get("status") or {}).get("conditions"), ABANDONED)
         if told is None or told["reason"] != terms.reason:
@@ -216,7 +216,7 @@ class HostController:
             return Result(requeue_after=RESYNC)
         if wait > 0:
             return Result(requeue_after=min(wait, RESYNC))  # the store may look damaged meanwhile
-        return None if await reclaim(self._cluster, host, provider) else Result(requeue_after=POLL)
+        return None if await reclaim(self._cluster, host, provider, reported.consumer) else Result(requeue_after=POLL)
 
     async def _missing(self, class_name: str, host: Object | None) -> None:
         """Handle a host that the provider does not report, because it is gone, or because that is

@@ -9,6 +9,7 @@ import pytest
 
 from apiserver.client.indexer import Store
 from controllers.host.abandoned import Sightings, Terms, looks_lost, terms_of, wait_of, with_abandonment
+from controllers.providers.baremetalhost import names
 from tests.unit.controllers.clusters import BMH, HOSTS, World, bmh, controllers, world
 from tests.unit.controllers.clusters import CLASSES as CLASS_PATH
 from tests.unit.controllers.clusters import WORKLOADS as WORKLOAD_PATH
@@ -174,15 +175,15 @@ def test_a_workload_that_is_there_again_takes_the_word_back() -> None:
 
 
 async def test_a_damaged_store_that_looks_sound_again_wipes_nothing_at_once() -> None:
-    names = ["one", "two", "three"]
+    workloads = ["one", "two", "three"]
     async with world() as here:
-        for name in names:
+        for name in workloads:
             here.hardware.put(BMH, bmh(name))
         async with controllers(here):
-            for name in names:
+            for name in workloads:
                 here.management.put(WORKLOAD_PATH, whole_workload(name))
-            await eventually(lambda: {here.phase(name) for name in names} == {"Running"})
-            for name in names:
+            await eventually(lambda: {here.phase(name) for name in workloads} == {"Running"})
+            for name in workloads:
                 here.management.remove(WORKLOAD_PATH, name, "team-a")
             await eventually(lambda: all("restore the store" in host["status"]["message"] for host in here.management.all(HOSTS)))
         ages(here)
@@ -210,3 +211,21 @@ def condition(here: World, name: str) -> dict[str, Any]:
 
 def message(here: World, name: str) -> str:
     return str(condition(here, name)["message"])
+
+
+async def test_what_another_management_cluster_runs_is_not_wiped() -> None:
+    """A store may be a copy of another cluster's, with claims of the same uids."""
+    async with world() as here:
+        here.hardware.put(BMH, bmh("h1"))
+        async with controllers(here):
+            here.management.put(WORKLOAD_PATH, whole_workload("web"))
+            await eventually(lambda: here.phase("web") == "Running")
+        here.hardware.edit(BMH, "h1", {"metadata": {"annotations": {names.MANAGEMENT: "the original"}}}, "metal3")
+        here.management.remove(WORKLOAD_PATH, "web", "team-a")
+        here.management.edit(CLASS_PATH, "metal", {"spec": {"reclaim": {"abandonedGracePeriodSeconds": 0}}})
+        async with controllers(here):
+            host = here.host_object("h1")
+            await eventually(lambda: not here.management.get(HOSTS, host)["spec"].get("claimRef"))
+            await eventually(lambda: here.management.get(HOSTS, host)["status"]["reason"] == "Claimed")
+            assert here.host("h1")["spec"]["image"]
+            assert here.host("h1")["spec"]["online"]
