@@ -11,19 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from apiserver.apis.host import host_name, uid_of_view
-from apiserver.apis.workload import HOST_CHOSEN
+from apiserver.apis.host import host_name
 from apiserver.client.client import Client
-from apiserver.client.clock import timestamp
 from apiserver.registry.generic.patch import merge_patch
 from controllers.run import compose
-from controllers.runtime.conditions import condition
-from tests.unit.controllers.fakeapi import Address, Failure, FakeApi, patched
+from tests.unit.controllers.claiming import bind, offer, patch_host
+from tests.unit.controllers.fakeapi import FakeApi
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-
-    from aiohttp import web
 
     from controllers.workloadclass.providers import Sources
 
@@ -116,51 +112,6 @@ def host(name: str, *, claim: str = "", available: bool = True, reason: str = ""
         spec["claimRef"] = {"namespace": "a", "name": claim, "uid": claim}
     status = {"available": available, "reason": reason, "report": {"spec": {}, "status": bmh(name)["status"]}}
     return {"metadata": {"name": name}, "spec": spec, "status": status}
-
-
-async def bind(api: FakeApi, request: web.Request, address: Address, body: Object) -> Object:
-    """Handle POST binding as the server does: all or nothing."""
-    _, namespace, name = address
-    wl, host = api.find(WORKLOADS, name, namespace), api.find(HOSTS, body["target"]["name"])
-    if wl is None or host is None:
-        raise Failure(404, "NotFound")
-    if host["spec"].get("claimRef") or not host["status"]["available"] or (wl.get("status") or {}).get("host"):
-        raise Failure(409, "Conflict", "taken")
-    if body["metadata"].get("generation") not in (None, wl["metadata"]["generation"]):
-        raise Failure(409, "Conflict", "its spec has changed")
-    real, view = host["spec"]["source"], f"{host['spec']['source']['name']}"
-    claim = {"namespace": namespace, "name": name, "uid": wl["metadata"]["uid"]}
-    claim["namespaceUID"] = api.get(NAMESPACES, namespace)["metadata"]["uid"]
-    api.edit(HOSTS, host["metadata"]["name"], {"spec": {"claimRef": claim, "view": {"name": view}}})
-    told = {"name": view, "uid": uid_of_view(real, namespace), "class": host["spec"]["className"]}
-    chosen = condition("Bound", True, HOST_CHOSEN, f"Has the host {view}.") | {"lastTransitionTime": timestamp()}
-    status = {"phase": "Bound", "host": told, "binding": {"state": "Assumed"}, "conditions": [chosen]}
-    api.edit(WORKLOADS, name, {"metadata": {"finalizers": [FINALIZER]}, "status": status}, namespace)
-    return {"kind": "Status", "status": "Success"}
-
-
-async def offer(api: FakeApi, request: web.Request, address: Address, body: Object) -> Object:
-    """Handle PUT offers, which the Host records."""
-    if api.find(HOSTS, address[2]) is None:
-        raise Failure(404, "NotFound")
-    api.edit(HOSTS, address[2], {"spec": {"offers": body["namespaces"]}})
-    return body
-
-
-async def patch_host(api: FakeApi, request: web.Request, address: Address, body: Object) -> Object | None:
-    """Handle a PATCH that clears claimRef, which unbinds the Workload too."""
-    host = api.find(HOSTS, address[2])
-    if host is None or not host["spec"].get("claimRef") or patched(host, body)["spec"].get("claimRef"):
-        return None
-    if isinstance(body, dict) and body["metadata"].get("resourceVersion") not in (None, host["metadata"]["resourceVersion"]):
-        raise Failure(409, "Conflict")
-    claim = host["spec"]["claimRef"]
-    wl = api.find(WORKLOADS, claim["name"], claim["namespace"])
-    if wl is not None and wl["metadata"]["uid"] == claim["uid"]:
-        kept = wl["metadata"].get("deletionTimestamp") or wl["status"].get("phase") == "Pending"
-        phase = {} if kept else {"phase": "Lost"}
-        api.edit(WORKLOADS, claim["name"], {"status": {"host": None, "binding": None, **phase}}, claim["namespace"])
-    return api.edit(HOSTS, address[2], {"spec": {"claimRef": None, "view": None}})
 
 
 class HastyBMO:

@@ -9,7 +9,8 @@ from typing import Any
 from apiserver.client.client import Client
 from controllers.run import compose
 from controllers.scheduler.controller import Scheduler
-from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, World, bind, bmh, controllers, workload, world
+from tests.unit.controllers.claiming import bind
+from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, World, bmh, controllers, workload, world
 from tests.unit.controllers.fakeapi import FakeApi, eventually
 
 LATE = 0.03

@@ -14,6 +14,7 @@ from apiserver.client.errors import BadConfig
 from controllers.kinds import IN_USE_FINALIZER
 from controllers.run import Health, run_controllers
 from controllers.workloadclass.controller import in_use
+from tests.unit.controllers.claiming import bind
 from tests.unit.controllers.clusters import (
     BMH,
     CANARY,
@@ -24,7 +25,6 @@ from tests.unit.controllers.clusters import (
     SECRETS,
     WORKLOADS,
     World,
-    bind,
     bmh,
     controllers,
     secret,

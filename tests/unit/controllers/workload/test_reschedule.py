@@ -12,7 +12,8 @@ from controllers.kinds import CLAIMED_THROUGH
 from controllers.providers.base import Outcome
 from controllers.workload.reschedule import is_reschedulable, is_rescheduling, lost_claim, rescheduling_status
 from controllers.workload.status import bound_status
-from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, World, bind, bmh, controllers, workload, world
+from tests.unit.controllers.claiming import bind
+from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, World, bmh, controllers, workload, world
 from tests.unit.controllers.fakeapi import Address, FakeApi, eventually
 
 if TYPE_CHECKING:
