@@ -10,8 +10,9 @@ from apiserver.apis.images import checksum_problem, deploy_problems, digest_prob
 from apiserver.apis.lengths import long_texts
 from apiserver.apis.names import FIRST_BOOT
 from apiserver.apis.status import cause, conflict, path_not_found
-from apiserver.apis.workload import GROUP, VERSION, Binding, Workload, binding_state, earlier_binding_state
+from apiserver.apis.workload import GROUP, VERSION, Binding, Workload
 from apiserver.apis.workloadclass import retain_problem
+from apiserver.registry.claims.binding import binding_causes, keep_binding, with_binding, with_state_of_earlier_controllers
 from apiserver.registry.claims.claims import RELEASE_FINALIZER, Claims, adopting, bound, free_reason, held_back
 from apiserver.registry.claims.projection import taken_from
 from apiserver.registry.fieldmanager import FieldSet
@@ -90,7 +91,7 @@ class WorkloadStrategy(Strategy):
         Without a default class it stays empty, and a condition reports that. A status gets the state
         that controllers of an earlier version do not write."""
         if subresource == "status":
-            return _with_state_of_earlier_controllers(old, new)
+            return with_state_of_earlier_controllers(old, new)
         spec = new["spec"]
         if subresource or "className" in spec:
             return new
@@ -115,7 +116,7 @@ class WorkloadStrategy(Strategy):
         if not subresource and (warning := _update_warning(old, new)):
             context.warnings.append(warning)
         if subresource == "status" and isinstance(status := new.get("status") or {}, dict) and (status or self._has_host(old)):
-            new["status"] = _with_binding(old.get("status") or {}, status)
+            new["status"] = keep_binding(old.get("status") or {}, status)
         return new
 
     def mark_deleted(self, old: dict[str, Any], propagation: str) -> dict[str, Any] | None:
@@ -143,7 +144,7 @@ class WorkloadStrategy(Strategy):
             causes.append(cause("FieldValueTooLong", f"Too long: may not be more than {most} bytes", f"spec.{path}"))
         if old is None:
             return causes
-        causes += _forbidden_binding(old, new)
+        causes += binding_causes(old, new)
         # caused by an admission webhook, because a finalizer that a client omits is kept
         if self._drops_release(old, new):
             causes.append(cause("FieldValueForbidden", f"Forbidden: {_KEPT_FINALIZER}", "metadata.finalizers"))
@@ -227,51 +228,6 @@ def _another_choice(workload: dict[str, Any], host: dict[str, Any], decided: dic
     if wanted not in (None, host["spec"]["className"]):
         return f"its class is {wanted}, and the host's is not; choose a host of its class"
     return None
-
-
-def with_binding(workload: dict[str, Any]) -> dict[str, Any]:
-    """Return the stored Workload with status.binding, which earlier versions did not store."""
-    status = workload.get("status") or {}
-    if "binding" in status or (state := binding_state(status)) is None:
-        return workload
-    return {**workload, "status": {**status, "binding": {"state": state}}}
-
-
-def _with_binding(before: dict[str, Any], status: dict[str, Any]) -> dict[str, Any]:
-    """Return the status to store, with the host and binding of the stored one.
-
-    Only the state of the binding may differ, and only where there is a host."""
-    status = {k: v for k, v in status.items() if k != "host"}
-    if "host" not in before:
-        status.pop("binding", None)
-        return status
-    return {**status, "host": before["host"], "binding": status.get("binding") or before["binding"]}
-
-
-def _with_state_of_earlier_controllers(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
-    """Return the Workload with the binding's state after a write that leaves an assumed one alone.
-
-    During an upgrade, controllers of an earlier version may run beside this server. They only
-    change the phase and the condition Bound."""
-    status = new.get("status") or {}
-    if any(binding_state(obj.get("status")) != "Assumed" for obj in (old or {}, new)):
-        return new
-    state = earlier_binding_state(status)
-    refused = any((item["type"], item["status"]) == ("Bound", "False") for item in status.get("conditions") or ())
-    if state == "Assumed" or (state == "Confirmed" and refused):
-        return new
-    return {**new, "status": {**status, "binding": {"state": state}}}
-
-
-def _forbidden_binding(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, str]]:
-    """Return causes for a state that cannot follow the stored one.
-
-    A confirmed host may run the tenant's system, so it is never given up for another one."""
-    before, after = (binding_state(obj.get("status")) for obj in (old, new))
-    if before in (after, "Assumed", None):
-        return []
-    message = f'Invalid value: "{after}": the state stays {before} until the Workload has no host'
-    return [cause("FieldValueInvalid", message, "status.binding.state")]
 
 
 def _holds(workload: dict[str, Any]) -> bool:
