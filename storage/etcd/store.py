@@ -18,7 +18,7 @@ from storage.etcd.cluster import Cluster
 from storage.etcd.errors import Refused, to_storage
 from storage.etcd.gateway import check_endpoint
 from storage.etcd.lineage import Lineage, Sighting, sighting_of
-from storage.etcd.shared import Shared
+from storage.etcd.singleflight import Singleflight
 from storage.etcd.watch import Watch
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class EtcdStore(Store):
         self._space = codec.Keyspace(prefix.encode())
         self._watch_patience, self._progress_interval, self._keep_history = watch_patience, progress_interval, keep_history
         self._max_request_bytes, self._max_operations = max_request_bytes, max_operations
-        self._revision = Shared(self._ask_revision)
+        self._revision = Singleflight(self._ask_revision)
         self._lineage = Lineage(self._cluster.where)
         self._watches: set[Watch] = set()
         self._started = self._full = False

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from storage.etcd.shared import Shared
+from storage.etcd.singleflight import Singleflight
 
 
 class Counter:
@@ -32,7 +32,7 @@ async def turns(count: int = 5) -> None:
 
 async def test_those_who_come_together_share() -> None:
     counter = Counter()
-    shared = Shared(counter.ask)
+    shared = Singleflight(counter.ask)
     tasks = [asyncio.create_task(shared.get()) for _ in range(50)]
     await turns()
     counter.gate.set()
@@ -41,7 +41,7 @@ async def test_those_who_come_together_share() -> None:
 
 async def test_who_comes_later_gets_a_later_answer() -> None:
     counter = Counter()
-    shared = Shared(counter.ask)
+    shared = Singleflight(counter.ask)
     first = asyncio.create_task(shared.get())
     await turns()
     assert counter.asked == 1
@@ -53,7 +53,7 @@ async def test_who_comes_later_gets_a_later_answer() -> None:
 
 async def test_one_that_gets_no_answer_does_not_hold_up_the_others() -> None:
     counter = Counter()
-    shared = Shared(counter.ask)
+    shared = Singleflight(counter.ask)
     stuck = asyncio.create_task(shared.get())
     await turns()
     second = asyncio.create_task(shared.get())
@@ -65,7 +65,7 @@ async def test_one_that_gets_no_answer_does_not_hold_up_the_others() -> None:
 
 async def test_the_end_of_one_caller_is_not_that_of_the_others() -> None:
     counter = Counter()
-    shared = Shared(counter.ask)
+    shared = Singleflight(counter.ask)
     tasks = [asyncio.create_task(shared.get()) for _ in range(3)]
     await turns()
     tasks[0].cancel()
@@ -79,7 +79,7 @@ async def test_errors_reach_everybody_once() -> None:
     async def fail() -> int:
         raise ValueError("no")
 
-    shared = Shared(fail)
+    shared = Singleflight(fail)
     outcomes = await asyncio.gather(*(shared.get() for _ in range(3)), return_exceptions=True)
     assert [type(outcome) for outcome in outcomes] == [ValueError] * 3
     with pytest.raises(ValueError, match="no"):

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["Shared"]
+__all__ = ["Singleflight"]
 
 T = TypeVar("T")
 
 _PATIENCE = 0.02  # seconds to wait for the previous request, which may never get an answer
 
 
-class Shared(Generic[T]):
+class Singleflight(Generic[T]):
     """Calls `ask` once for as many callers as possible.
 
     Each answer is as fresh as the answer to a request of the caller's own."""
