@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import requests
+from libcloud.compute.base import Node, NodeDriver
 
 from controllers.providers.machines.cloud import problems
 from controllers.providers.machines.cloud.images import MOST, image_id, user_data
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from controllers.providers.machines.fleet import Fleet
     from controllers.providers.machines.steps import DesiredState
 
-__all__ = ["CloudDriver", "tags_for"]
+__all__ = ["CloudDriver", "node_of", "tags_for"]
 
 TOKENS = uuid.UUID("0b9f3c55-9f0e-5a0c-8c0f-6d7b6a1f2c11")
 
@@ -75,9 +76,9 @@ class CloudDriver(Driver[Instance]):
         """Shut the instance down and delete it with its disk. An instance that is already gone is
         no error."""
 
-    @abstractmethod
     async def restart(self, instance: Instance) -> None:
         """Request a reboot of the instance."""
+        await self._calls.write(lambda driver: driver.reboot_node(node_of(instance, driver)))
 
     @abstractmethod
     def busy(self, error: Exception) -> bool:
@@ -109,6 +110,12 @@ class CloudDriver(Driver[Instance]):
         parts = (request.workload_uid, request.source.uid, boot.image_id, kind, digest, str(attempt))
         tags = tags_for(request, slot, flavor, request.workload["spec"]["image"], identity=self.settings.identity)
         return await self.launch(boot.image_id, kind, tags, boot.user_data, str(uuid.uuid5(TOKENS, "\n".join(parts))))
+
+    async def start(self, instance: Instance) -> None:
+        await self._calls.write(lambda driver: driver.start_node(node_of(instance, driver)))
+
+    async def stop(self, instance: Instance) -> None:
+        await self._calls.write(lambda driver: driver.stop_node(node_of(instance, driver)))
 
     async def erase(self, instance: Instance) -> None:
         await self.terminate(instance)
@@ -142,6 +149,11 @@ class CloudDriver(Driver[Instance]):
 
     def doubtful(self, error: Exception) -> bool:
         return isinstance(error, requests.RequestException | OSError) or problems.status_of(error) >= 500
+
+
+def node_of(instance: Instance, driver: NodeDriver) -> Node:
+    """Return the instance in the form in which Libcloud's calls take it."""
+    return Node(instance.id, instance.id, "unknown", [], [], driver)
 
 
 def tags_for(request: ApplyRequest, slot: Slot, flavor: CloudFlavor, image: Object, *, identity: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from controllers.providers.base import BadClass
 from controllers.providers.machines.cloud import ec2errors
 from controllers.providers.machines.cloud.calls import Calls
 from controllers.providers.machines.cloud.credentials import texts
-from controllers.providers.machines.cloud.driver import CloudDriver
+from controllers.providers.machines.cloud.driver import CloudDriver, node_of
 from controllers.providers.machines.instance import SLOT_UID, Instance
 
 if TYPE_CHECKING:
@@ -61,16 +61,7 @@ class EC2(CloudDriver):
         return _instance(await self._calls.write(run))
 
     async def terminate(self, instance: Instance) -> None:
-        await self._calls.write(lambda driver: driver.destroy_node(_node(instance, driver)))
-
-    async def start(self, instance: Instance) -> None:
-        await self._calls.write(lambda driver: driver.start_node(_node(instance, driver)))
-
-    async def stop(self, instance: Instance) -> None:
-        await self._calls.write(lambda driver: driver.stop_node(_node(instance, driver)))
-
-    async def restart(self, instance: Instance) -> None:
-        await self._calls.write(lambda driver: driver.reboot_node(_node(instance, driver)))
+        await self._calls.write(lambda driver: driver.destroy_node(node_of(instance, driver)))
 
     async def tag(self, instance: Instance, tags: Mapping[str, str]) -> None:
         await self._calls.write(lambda driver: _change_tags(driver, "CreateTags", instance, tags))
@@ -101,10 +92,6 @@ def _arguments(parameters: Parameters, credentials: Mapping[str, bytes]) -> dict
         url = urlsplit(parameters.endpoint)
         arguments |= {"secure": url.scheme == "https", "host": url.hostname, "port": url.port or (443 if url.scheme == "https" else 80)}
     return arguments
-
-
-def _node(instance: Instance, driver: EC2NodeDriver) -> Node:
-    return Node(instance.id, instance.id, "unknown", [], [], driver)
 
 
 def _change_tags(driver: EC2NodeDriver, action: str, instance: Instance, tags: Mapping[str, str]) -> None:

@@ -22,7 +22,7 @@ from controllers.providers.base import BadClass, ProviderError
 from controllers.providers.machines.cloud import openstackerrors
 from controllers.providers.machines.cloud.calls import Calls
 from controllers.providers.machines.cloud.credentials import texts
-from controllers.providers.machines.cloud.driver import CloudDriver
+from controllers.providers.machines.cloud.driver import CloudDriver, node_of
 from controllers.providers.machines.cloud.parameters import is_safe
 from controllers.providers.machines.instance import SLOT_UID, Instance
 
@@ -82,21 +82,12 @@ class OpenStack(CloudDriver):
     async def terminate(self, instance: Instance) -> None:
         def run(driver: _NodeDriver) -> None:
             try:
-                driver.destroy_node(_node(instance, driver))
+                driver.destroy_node(node_of(instance, driver))
             except BaseHTTPError as error:
                 if error.code != 404:
                     raise
 
         await self._calls.write(run)
-
-    async def start(self, instance: Instance) -> None:
-        await self._calls.write(lambda driver: driver.start_node(_node(instance, driver)))
-
-    async def stop(self, instance: Instance) -> None:
-        await self._calls.write(lambda driver: driver.stop_node(_node(instance, driver)))
-
-    async def restart(self, instance: Instance) -> None:
-        await self._calls.write(lambda driver: driver.reboot_node(_node(instance, driver)))
 
     async def tag(self, instance: Instance, tags: Mapping[str, str]) -> None:
         # Libcloud's own call replaces all metadata, including what other clients wrote since.
@@ -222,10 +213,6 @@ def _arguments(parameters: Parameters, credentials: Mapping[str, bytes]) -> dict
             "ex_tenant_domain_id": domains["projectDomainId"],
         }
     return arguments
-
-
-def _node(instance: Instance, driver: _NodeDriver) -> Node:
-    return Node(instance.id, instance.id, "unknown", [], [], driver)
 
 
 def _key(tag: str) -> str:
