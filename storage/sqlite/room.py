@@ -3,11 +3,13 @@
 Both the database's own limit and the disk limit the room. A commit that makes the stored data
 larger is refused before the file is full. A commit that replaces a value by one of about the same
 size takes room only until history is compacted, and a deletion gives room back. Both may use the
-reserve, so that a full store can be emptied through the API.
+reserve, so that a full store can be emptied through the API. Replacements leave the last part of it
+to releases, which may otherwise fail until history is compacted.
 
 A client's write never grows into the reserve, however small it is: a tenant could exhaust the
-reserve with many small writes. The consequences of clients' writes may use half of the reserve. A
-deletion may use this half and, in addition, MARK bytes for each key, which no other write may use.
+reserve with many small writes. The consequences of clients' writes may use half of the reserve, but
+leave MARK bytes for each key. Values may be replaced in five eighths of it, and a release may use
+three quarters.
 Use a Room for one connection, inside its transactions.
 """
 
@@ -75,6 +77,7 @@ class Room:
         self._written = LOOK
         # bytes by which commits of each priority may still grow
         self._left = dict.fromkeys(Priority, 0)
+        self._history = 0  # bytes that commits may still write, unless they release something
         self._keys: int = connection.execute("SELECT count(*) FROM live").fetchone()[0]
         self._adding = 0  # keys of the transaction that is not committed
 
@@ -89,9 +92,9 @@ class Room:
         if self.limit:
             parts.append(_Part(self.limit - self.used, min(RESERVE, self.limit // OF_LIMIT)))
         marks = self._keys * MARK
-        half = min(part.left - part.reserve // 2 for part in parts)
-        free = min(part.left - part.reserve for part in parts) - marks
-        self._left = {Priority.CLIENT: free, Priority.FOLLOWS: half - marks, Priority.RELEASE: half}
+        free, half, history, last = (min(part.left - part.reserve * kept // 8 for part in parts) for kept in (8, 4, 3, 2))
+        self._left = {Priority.CLIENT: free - marks, Priority.FOLLOWS: half - marks, Priority.RELEASE: last}
+        self._history = history
         self.short = any(part.left - part.reserve - marks <= min(SHORT, part.reserve // 2) for part in parts)
 
     def _disk(self, unused: int) -> _Part:
@@ -104,12 +107,14 @@ class Room:
     def take(self, size: Size) -> None:
         """Take the room for a commit. Raises Full."""
         left = self._left[size.priority if size.growth <= LITTLE else Priority.CLIENT]
-        if size.growth > 0 and size.growth + MARK * max(size.keys, 0) > left:
+        grows = size.growth > 0 and size.growth + MARK * max(size.keys, 0) > left
+        if grows or (size.priority is not Priority.RELEASE and size.written > self._history):
             self.short = True
             raise full(self._path, "what is left is kept for deletions")
         for priority, bytes_left in self._left.items():
             marks = 0 if priority is Priority.RELEASE else MARK * size.keys
             self._left[priority] = bytes_left - size.written - marks
+        self._history -= size.written
         self._written += size.written
         self._keys += size.keys
         self._adding += size.keys

@@ -12,7 +12,8 @@ import pytest
 
 from storage.base import Delete, Full, Priority, Put
 from storage.sqlite import SQLiteStore
-from storage.sqlite.room import LOOK, OF_LIMIT
+from storage.sqlite.room import LOOK, OF_LIMIT, Room, Size
+from storage.sqlite.schema import connect, prepare
 from storage.testing.harness import brief, collect, opened, put
 from tests.unit.storage.sqlite.flaky import error, flaky
 
@@ -146,6 +147,32 @@ async def test_what_grows_leaves_what_deletions_need(store: SQLiteStore, priorit
         await until_taken(store, Put(item.key, item.value + b"d" * 150, priority=Priority.RELEASE))
 
 
+@pytest.mark.parametrize("priority", [Priority.CLIENT, Priority.FOLLOWS])
+def test_what_is_replaced_without_end_leaves_what_releases_need(tmp_path: Path, priority: Priority) -> None:
+    """Replace values faster than the room is measured and history is compacted."""
+    room = empty_room(tmp_path / "db")
+    replacement = Size(written=SIZE, growth=0, keys=0, priority=priority)
+    taken = 0
+    with suppress(Full):
+        while taken < LIMIT // SIZE:
+            room.take(replacement)
+            taken += 1
+    assert LIMIT * 3 // 4 < taken * SIZE < LIMIT - LIMIT // OF_LIMIT // 4
+    for _ in range(LIMIT // OF_LIMIT // 8 // 1000):
+        room.take(Size(written=1000, growth=1000, keys=0, priority=Priority.RELEASE))
+    room.take(Size(written=0, growth=-SIZE, keys=-1, priority=Priority.RELEASE))
+    with pytest.raises(Full):
+        room.take(replacement)
+
+
+def empty_room(path: Path) -> Room:
+    connection = connect(path, "off", LIMIT)
+    prepare(connection, path)
+    room = Room(connection, path, LIMIT)
+    room.look()
+    return room
+
+
 async def test_keys_that_were_not_stored_after_all_need_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with flaky(tmp_path / "db", monkeypatch) as (store, connection):
         await put(store, "/a")
@@ -176,9 +203,13 @@ async def test_the_last_of_a_disk_is_left_for_deletions(tmp_path: Path, monkeypa
         assert len(await fill(store)) <= 1  # free space is measured now and then
         with pytest.raises(Full):
             await put(store, "/more", value=b"x" * SIZE)
-        await store.commit([Put("/a", b"y" * SIZE)])
+        with pytest.raises(Full):
+            await store.commit([Put("/a", b"y" * SIZE)])
+        await store.commit([Put("/a", b"y" * SIZE, priority=Priority.RELEASE)])
         await store.commit([Delete("/a")])
         assert store.usage().full
+        monkeypatch.setattr(os, "statvfs", lambda path: Disk(f_bavail=30 << 8))
+        await until_taken(store, Put("/b", b"y" * SIZE))
         monkeypatch.setattr(os, "statvfs", lambda path: Disk(f_bavail=1000 << 8))
         await until_taken(store, Put("/more", b"x" * SIZE))
         assert not store.usage().full
