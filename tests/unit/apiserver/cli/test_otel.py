@@ -6,14 +6,11 @@ import argparse
 import asyncio
 import subprocess
 import sys
-import threading
 import uuid
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -21,6 +18,7 @@ from apiserver.cli.otel import OtelTracer, add_tracing_flags, provider_of, trace
 from apiserver.cli.running import UsageError
 from apiserver.client import tracing
 from controllers.runtime.controller import Controller, Result
+from tests.collector import collecting
 from tests.unit.apiserver.server.harness import CLIENTS, Setup, serving
 from tests.unit.controllers.fakeapi import eventually
 
@@ -129,30 +127,6 @@ def test_whole_objects_are_sampled(ratio: float, least: int, most: int) -> None:
     assert len(spans) == 2 * len(sampled)
 
 
-class Collector(ThreadingHTTPServer):
-    """An OTLP endpoint that keeps what it receives."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Receiver)
-        self.received: list[Any] = []
-
-
-class Receiver(BaseHTTPRequestHandler):
-    server: Collector
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.headers.get("Content-Encoding") is None:
-            self.server.received.append(ExportTraceServiceRequest.FromString(body))
-        self.send_response(200)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
-
-
 def arguments(*given: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     add_tracing_flags(parser)
@@ -160,23 +134,16 @@ def arguments(*given: str) -> argparse.Namespace:
 
 
 def test_spans_reach_the_collector_before_the_process_ends() -> None:
-    collector = Collector()
-    thread = threading.Thread(target=collector.serve_forever)
-    thread.start()
-    try:
-        with traced(arguments("--tracing-endpoint", f"http://127.0.0.1:{collector.server_port}/v1/traces"), "of-the-test"):
+    with collecting() as collector:
+        with traced(arguments("--tracing-endpoint", collector.endpoint), "of-the-test"):
             active = tracing.active.tracer
             assert active is not None
             with active.span("one", {"a": "b"}):
                 pass
-    finally:
-        collector.shutdown()
-        thread.join()
-        collector.server_close()
-    (message,) = collector.received
+        (message,) = collector.received
     (resource,) = message.resource_spans
     assert "of-the-test" in str(resource.resource)
-    assert [span.name for scope in resource.scope_spans for span in scope.spans] == ["one"]
+    assert [span.name for span in collector.spans] == ["one"]
 
 
 def test_wrong_flags_are_refused() -> None:
