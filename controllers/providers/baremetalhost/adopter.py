@@ -155,6 +155,8 @@ class Adopter:
         if record is not None and record.namespace == self._options.namespace and self._options.workload in ("", record.workload):
             return record
         consumer = bmh["spec"].get("consumerRef") or None
+        if consumer and self._options.workload:
+            raise Obstacle(f"a {consumer.get('kind')} has it and keeps its own name: leave out --name")
         workload = "" if consumer else self._options.workload or name_of(bmh)
         return Adoption(self._identity.name, self._options.namespace, uid_of(self._namespace), workload, consumer)
 

@@ -247,6 +247,8 @@ async def test_a_mark_is_removed_that_nobody_used(tmp_path: Path) -> None:
         capm3(hardware)
         await eventually(lambda: known(site))
         said: list[str] = []
+        assert (await adopt(site, hardware, "h1", workload="web", said=said)).failed == ["h1"]
+        assert "leave out --name" in said.pop()
         dry = await adopt(site, hardware, dry_run=True, said=said)
         assert (dry.waiting, names.ADOPTION in real(hardware, NAMESPACE)["metadata"]["annotations"]) == (["h1"], False)
         assert "would be adopted" in said[0]
