@@ -142,10 +142,11 @@ async def test_a_neighbours_workload_runs_beside_them() -> None:
             here.hardware.put(BMH, bmh(f"h{number}"))
         hostile(here.management)
         async with controllers(here):
-            # cli/controllers does the same once it has started. The clusters in this process must
-            # not burden the controllers' garbage collector.
+            # The controllers do the same once they have started. The clusters in this process, and
+            # other tests, must not burden the controllers' garbage collector.
             gc.collect()
             gc.freeze()
+            gc.disable()
             steps.watch(asyncio.get_running_loop())
             try:
                 here.management.put(WORKLOADS, workload("w", "team-b"))
@@ -153,5 +154,6 @@ async def test_a_neighbours_workload_runs_beside_them() -> None:
                 await eventually(lambda: here.condition("w-bomb", "Synchronized")["reason"] == "InvalidSecret")
             finally:
                 steps.end()
+                gc.enable()
                 gc.unfreeze()
     assert 0 < steps.longest < HELD * slowness()
