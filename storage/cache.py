@@ -28,6 +28,7 @@ from storage.base import (
     Unavailable,
 )
 from storage.collection import Change, Collection
+from storage.format import check_format
 from storage.keys import successor
 from storage.ring import Budget, Subscription
 from storage.transfer import MARK
@@ -121,8 +122,8 @@ class WatchCache(Store):
     async def start(self) -> None:
         """Start the store and load everything, with the history that the store still has.
 
-        Raises Corrupt if a stored value cannot be decoded, or if the store is the target of an
-        unfinished migration."""
+        Raises Corrupt if a stored value cannot be decoded, if the store has a newer format, or if
+        it is the target of an unfinished migration."""
         if self._pump is not None or self._closing is not None:
             raise Unavailable("the watch cache was started or closed before: make a new one")
         await self._inner.start()
@@ -132,6 +133,7 @@ class WatchCache(Store):
                     "a migration into this storage has not finished, so objects may be missing: run metal3-workloads migrate with the same "
                     "--from and --to again to continue it, or serve the storage that it came from"
                 )
+            await check_format(self._inner)
             await self._begin()
         except BaseException:
             await self._inner.close()

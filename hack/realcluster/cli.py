@@ -60,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--target", action="store_true", help="a third control plane to move to, which relays the first tenant's hosts")
     up.add_argument("--overlay", default=DEFAULTS.overlay, help="the manifests that are installed, such as overlays/beside-bmo, or none")
     up.add_argument("--bmo-kind", action="store_true", help="BMO's own BareMetalHost in the management cluster, too")
+    up.add_argument("--program", type=Path, help="another version's metal3-workloads to run as serve and as controllers")
     up.add_argument("--fsync", choices=("on", "off"), default="on", help="off: etcd does not wait for the disk")
     up.add_argument("--audit", choices=("on", "off"), default="on", help="off: the API server keeps no audit log")
     end = commands.add_parser("down", help="end everything that runs for a folder; its files stay")
@@ -86,6 +87,7 @@ def _settings(options: argparse.Namespace) -> Settings:
         target=options.target,
         overlay=options.overlay,
         bmo_kind=options.bmo_kind,
+        program=options.program,
     )
 
 

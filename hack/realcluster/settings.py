@@ -30,6 +30,7 @@ class Settings:
     - `overlay`: a folder below manifests, or none. With any other than the base, both programs get
       the arguments of the overlay, except addresses and files.
     - `bmo_kind`: the management cluster has BMO's own BareMetalHost, too.
+    - `program`: what is run as `serve` and `controllers`. None means this version.
     """
 
     storage: Literal["sqlite", "etcd"] = "sqlite"
@@ -45,6 +46,7 @@ class Settings:
     target: bool = False
     overlay: str = "base"
     bmo_kind: bool = False
+    program: Path | None = None
 
     def __post_init__(self) -> None:
         for tenant in self.tenants:

@@ -69,6 +69,7 @@ class Up:
         self.processes = Processes(folder.root)
         self.tools = Path()
         self.program = Path(sys.executable).with_name("metal3-workloads")
+        self.served = settings.program or self.program
         self.apiserver: management.Server | None = None
         self.controllers: list[Process] = []
         self.metrics_port = 0
@@ -142,7 +143,7 @@ class Up:
             await hardware.install_kind(client)
         if self.settings.server:
             self.apiserver = await management.start_server(
-                self.program,
+                self.served,
                 cluster,
                 client,
                 storage,
@@ -164,7 +165,7 @@ class Up:
             self.metrics_port = ports.reserve()
             flags = [*self._flags("metal3-workloads-controllers", management.CONTROLLERS_FLAGS), *self._metrics_flags()]
             started = await management.start_controllers(
-                self.program, cluster, client, self.folder, self.processes, self.apiserver, flags=flags
+                self.served, cluster, client, self.folder, self.processes, self.apiserver, flags=flags
             )
             self.controllers.append(started)
         await hardware.wait_for_hosts(at_hardware, self.settings.hosts, *self.bmo)

@@ -143,6 +143,24 @@ async def test_an_unfinished_migration_is_not_served() -> None:
     assert store.closed
 
 
+@pytest.mark.parametrize("value", [b"2", b"10", b"", b"-1", b"1.5"])
+async def test_what_a_later_version_wrote_in_another_format_is_not_served(value: bytes) -> None:
+    store = ScriptedStore()
+    store.write(Put("format", value), Put("/a/1", b""))
+    cache, _, _ = made(store)
+    with pytest.raises(Corrupt, match="restore the backup"):
+        await cache.start()
+    assert store.closed
+
+
+async def test_the_present_format_is_served_whether_it_is_named_or_not() -> None:
+    store = ScriptedStore()
+    store.write(Put("format", b"1"), Put("/a/1", b"v"))
+    cache, a, _ = made(store)
+    async with opened(cache):
+        assert a.get("/a/1") is not None
+
+
 async def test_a_commit_is_seen_by_synchronous_reads_in_all_collections() -> None:
     cache, a, b = made(ScriptedStore())
     async with opened(cache):

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from apiserver.handlers.request.body import LIMIT
+from apiserver.registry.generic.entry import encode_stored
 from storage.base import Delete, Put
 from tests.unit.apiserver.handlers.conftest import PREFIX, widget
 
@@ -421,3 +422,23 @@ async def test_an_object_has_a_megabyte_at_most(service: Service) -> None:
     assert codes == [200, 413]
     status, _ = await service.ask("PATCH", "widgets/a", {"metadata": {"labels": {"a": "b"}}}, headers=MERGE)
     assert status == 200
+
+
+async def test_what_a_later_version_stored_is_kept_until_its_part_is_written(service: Service) -> None:
+    """A downgrade relies on this: labels and reports do not drop unknown fields of spec."""
+    made = await service.make("a")
+    (entry,) = service.widgets.collection.range("")
+    later = {**made, "spec": {**made["spec"], "new": {"in": "spec"}}, "status": {"phase": "x", "novel": 1}}
+    await service.cache.commit([Put(entry.key, encode_stored(service.widgets.resource, later))])
+    for body, subresource, spec, status in (
+        ({"metadata": {"labels": {"a": "b"}}}, "", {"size": 1, "new": {"in": "spec"}}, {"phase": "x", "novel": 1}),
+        ({"status": {"phase": "y"}}, "/status", {"size": 1, "new": {"in": "spec"}}, {"phase": "y"}),
+        ({"spec": {"size": 2}}, "", {"size": 2}, {"phase": "y"}),
+    ):
+        code, found = await service.ask("PATCH", f"widgets/a{subresource}", body, headers=MERGE)
+        assert code == 200, found
+        _, found = await service.ask("GET", "widgets/a")
+        assert ({k: v for k, v in found["spec"].items() if k in ("size", "new")}, found["status"]) == (spec, status)
+    replaced = {**later, "metadata": {**found["metadata"], "labels": {"a": "c"}}, "spec": found["spec"]}
+    code, found = await service.ask("PUT", "widgets/a", replaced)
+    assert (code, found["metadata"]["labels"]) == (200, {"a": "c"})
