@@ -24,6 +24,7 @@ import yaml
 from hack.realcluster.manifests import kustomize
 from hack.realcluster.processes import ProcessError
 from hack.realcluster.up import build_tools
+from hack.release.changelog import MissingSection, released
 from hack.release.pins import bill, pinned
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ OTHERS = {
     "kubevirt.yaml": "kubevirt",
     "capm3.yaml": "capm3",
 }
-COPIES = ("CHANGELOG.md", "LICENSE", "metadata.yaml", "docs/compatibility.md", "docs/installing.md", "docs/examples/class.yaml")
+COPIES = ("LICENSE", "metadata.yaml", "docs/compatibility.md", "docs/installing.md", "docs/examples/class.yaml")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 HEADER = """\
 # metal3-workloads {version}: manifests/{folder} of the release. installing.md says how to install, upgrade and uninstall it.
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         make(options.out, f"{options.image}@{options.digest}")
-    except ProcessError as error:
+    except (MissingSection, ProcessError) as error:
         print(f"make release: {error}", file=sys.stderr)
         return 1
     return 0
@@ -79,6 +80,7 @@ def parser() -> argparse.ArgumentParser:
 
 def make(out: Path, image: str) -> None:
     """Write all files, and their checksums last."""
+    changelog = released((ROOT / "CHANGELOG.md").read_text(), version("metal3-workloads"))
     kubectl = build_tools() / "kubectl"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
@@ -86,6 +88,7 @@ def make(out: Path, image: str) -> None:
         (out / name).write_text(document(folder, render(kubectl, folder, image)))
     for copy in COPIES:
         shutil.copyfile(ROOT / copy, out / Path(copy).name)
+    (out / "CHANGELOG.md").write_text(changelog)
     (out / "sbom.cdx.json").write_text(json.dumps(bill(pinned(ROOT / "requirements.txt")), indent=1) + "\n")
     (out / "SHA256SUMS").write_text(checksums(out))
 
