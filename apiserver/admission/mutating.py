@@ -16,6 +16,7 @@ from apiserver.admission.dispatch import Dispatch, Unanswered
 from apiserver.admission.mutation import contained, patched
 from apiserver.admission.review import denial
 from apiserver.apis.status import internal
+from apiserver.registry.generic.latency import waiting
 
 if TYPE_CHECKING:
     from apiserver.admission.configurations import Webhook
@@ -60,7 +61,8 @@ class MutatingWebhooks:
         """Return the object as the webhook changed it, or None if it did not."""
         annotations = attributes.context.annotations
         try:
-            verdict = await self._dispatch.ask(webhook, attributes)
+            with waiting():
+                verdict = await self._dispatch.ask(webhook, attributes)
         except Unanswered:
             annotations[f"failed-open.mutation.webhook.admission.k8s.io/{place}"] = webhook.name
             return None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from apiserver.admission.dispatch import Dispatch, Unanswered
 from apiserver.admission.review import denial
 from apiserver.apis.status import ApiError
+from apiserver.registry.generic.latency import waiting
 
 if TYPE_CHECKING:
     from apiserver.admission.configurations import Webhook
@@ -35,7 +36,8 @@ class ValidatingWebhooks:
         if not webhooks:
             return attributes.new
         concerned = [webhook for webhook in webhooks if await self._dispatch.concerns(webhook, attributes)]
-        refusals = await asyncio.gather(*(self._ask(webhook, attributes, index) for index, webhook in enumerate(concerned)))
+        with waiting():
+            refusals = await asyncio.gather(*(self._ask(webhook, attributes, index) for index, webhook in enumerate(concerned)))
         for refusal in refusals:
             if refusal is not None:
                 raise refusal

@@ -25,6 +25,7 @@ from apiserver.flowcontrol.looptime import LoopTime
 from apiserver.handlers.request.body import LIMIT
 from apiserver.handlers.request.call import UNKNOWN
 from apiserver.handlers.request.timebudget import sharing
+from apiserver.registry.generic.latency import waiting
 from apiserver.registry.generic.seat import seated
 
 if TYPE_CHECKING:
@@ -107,8 +108,9 @@ class _Queues:
 
     async def _wait(self, ticket: Ticket, woken: asyncio.Future[None]) -> None:
         try:
-            async with asyncio.timeout(QUEUE_SECONDS):
-                await woken
+            with waiting():
+                async with asyncio.timeout(QUEUE_SECONDS):
+                    await woken
         except TimeoutError:
             if ticket.started is None:
                 raise self._refusal("time-out") from None

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from apiserver.filters.paths import is_long_running
+from apiserver.registry.generic.latency import waits_of_request
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -23,9 +24,10 @@ CLIENT_CLOSED = 499
 class Recorder(Protocol):
     """Keeps the metrics."""
 
-    def record(self, info: RequestInfo, code: int, seconds: float | None, *, dry_run: bool = False) -> None:
-        """Record a finished request. `seconds` is None for a watch, whose duration has no
-        meaning."""
+    def record(self, info: RequestInfo, code: int, seconds: float | None, *, dry_run: bool = False, waited: float = 0.0) -> None:
+        """Record a finished request. `seconds` is None for a watch, whose duration has no meaning.
+
+        `waited` is the part of them in which it waited for its turn, and for webhooks."""
 
 
 def with_metrics(recorder: Recorder) -> Filter:
@@ -34,16 +36,17 @@ def with_metrics(recorder: Recorder) -> Filter:
     def wrap(handler: Handler) -> Handler:
         async def handle(call: Call) -> web.StreamResponse:
             start, code = time.perf_counter(), 500
-            try:
-                response = await handler(call)
-                code = response.status
-                return response
-            except (asyncio.CancelledError, ConnectionError):
-                code = CLIENT_CLOSED
-                raise
-            finally:
-                seconds = None if is_long_running(call.info) else time.perf_counter() - start
-                recorder.record(call.info, code, seconds, dry_run=call.query.get("dryRun") == DRY_RUN)
+            with waits_of_request() as waits:
+                try:
+                    response = await handler(call)
+                    code = response.status
+                    return response
+                except (asyncio.CancelledError, ConnectionError):
+                    code = CLIENT_CLOSED
+                    raise
+                finally:
+                    seconds = None if is_long_running(call.info) else time.perf_counter() - start
+                    recorder.record(call.info, code, seconds, dry_run=call.query.get("dryRun") == DRY_RUN, waited=waits.seconds)
 
         return handle
 

@@ -75,7 +75,10 @@ class Metrics:
         self._requests: defaultdict[tuple[Labels, int], int] = defaultdict(int)
         self._durations: defaultdict[Labels, Histogram] = defaultdict(Histogram)
         self._add(self._request_counts)
-        self._add(self._request_durations)
+        self._own_durations: defaultdict[Labels, Histogram] = defaultdict(Histogram)
+        self._add(lambda: _durations("apiserver_request_duration_seconds", "Time to answer requests other than watches.", self._durations))
+        text = "The same without the time that requests waited for their turn, and for webhooks."
+        self._add(lambda: _durations("apiserver_request_sli_duration_seconds", text, self._own_durations))
 
     def gauge(self, name: str, text: str, read: Callable[[], Iterable[tuple[dict[str, str], float]]]) -> None:
         """Add a gauge whose values (labels, value) are read on request."""
@@ -96,12 +99,13 @@ class Metrics:
 
         self._add(read)
 
-    def record(self, info: RequestInfo, code: int, seconds: float | None, *, dry_run: bool = False) -> None:
+    def record(self, info: RequestInfo, code: int, seconds: float | None, *, dry_run: bool = False, waited: float = 0.0) -> None:
         """Count a request. See Recorder."""
         labels = self._labels(info, dry_run)
         self._requests[labels, code] += 1
         if seconds is not None:
             self._durations[labels].observe(seconds)
+            self._own_durations[labels].observe(seconds - waited)
 
     async def handle(self, call: Call) -> web.StreamResponse:
         """Answer GET /metrics."""
@@ -121,12 +125,6 @@ class Metrics:
     def _request_counts(self) -> Metric:
         counts = (({**_named(labels), "code": str(code)}, count) for (labels, code), count in self._requests.items())
         return _family("apiserver_request_total", "counter", "Requests by what was asked and the code of the answer.", counts)
-
-    def _request_durations(self) -> Metric:
-        family = Metric("apiserver_request_duration_seconds", "Time to answer requests other than watches.", "histogram")
-        for labels, histogram in self._durations.items():
-            histogram.add_to(family, _named(labels))
-        return family
 
 
 class _Reading(Collector):
@@ -170,6 +168,13 @@ def _build() -> Metric:
     build = Build.stamped()
     labels = {"version": version("metal3-workloads"), "revision": build.commit}
     return _family("metal3_workloads_build_info", "gauge", "The version that runs; always 1.", [(labels, 1)])
+
+
+def _durations(name: str, text: str, by_labels: dict[Labels, Histogram]) -> Metric:
+    family = Metric(name, text, "histogram")
+    for labels, histogram in by_labels.items():
+        histogram.add_to(family, _named(labels))
+    return family
 
 
 def _named(labels: Labels) -> dict[str, str]:
