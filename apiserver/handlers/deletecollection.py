@@ -10,6 +10,7 @@ from apiserver.handlers.list import page
 from apiserver.handlers.request.deleteoptions import Wanted, read_options
 from apiserver.handlers.request.negotiation import negotiate
 from apiserver.handlers.request.options import list_options
+from apiserver.handlers.request.timebudget import TURNS
 from apiserver.handlers.response.listbody import ListBody
 
 if TYPE_CHECKING:
@@ -50,7 +51,9 @@ async def _delete_all(scope: Scope, wanted: Wanted, entries: list[Entry]) -> Non
 
 
 async def _delete(scope: Scope, wanted: Wanted, waiting: Iterator[Entry]) -> None:
+    turn = TURNS.begin()
     for entry in waiting:
+        await turn.over()  # a dry run waits for nothing
         try:
             await scope.registry.delete(wanted.context, entry.namespace, entry.name, wanted.options)
         except ApiError as error:

@@ -13,6 +13,8 @@ from tests.hostile.measure import rising
 from tests.hostile.test_bodies import KINDS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.hostile.server import Answer, Client, Served
 
 COLLECTION = f"{KINDS['Workload'][0]}"
@@ -138,3 +140,39 @@ def test_refusals_of_a_megabyte_leave_nothing_behind(tenant: Client) -> None:
             assert post(tenant, body).status == 422
 
     assert rising(batch) < 5_000_000
+
+
+FORMS = {
+    "JSON": ("", {}),
+    "pretty JSON": ("?pretty=true", {}),
+    "YAML": ("", {"Accept": "application/yaml"}),
+    "a table": ("", {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}),
+    "a pretty table": ("?pretty=true&includeObject=Object", {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}),
+    "metadata": ("", {"Accept": "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"}),
+    "metadata in YAML": ("", {"Accept": "application/yaml;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"}),
+}
+
+
+@pytest.fixture(scope="module")
+def many_large(served: Served) -> Iterator[None]:
+    """Store 60 objects of a quarter of a megabyte."""
+    client, media = served.client(), {"Content-Type": "application/json"}
+    metadata = {"annotations": {f"k{number:04d}": "v" * 240 for number in range(1000)}, "labels": {"many": "large"}}
+    for number in range(60):
+        body = {**KIND, "metadata": {"name": f"large-{number}", **metadata}, "spec": {"className": "metal", "online": False}}
+        assert client.send("POST", COLLECTION, json.dumps(body).encode(), media).status == 201
+    yield
+    assert client.send("DELETE", f"{COLLECTION}?labelSelector=many").status == 200
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.usefixtures("many_large")
+def test_large_lists_do_not_hold_the_loop(served: Served, tenant: Client, method: str, form: str) -> None:
+    query, headers = FORMS[form]
+    assert judge(served, tenant, lambda _: Request(method, COLLECTION + query, None, headers), [1]) == [200]
+
+
+@pytest.mark.usefixtures("many_large")
+def test_a_dry_run_of_many_deletions_does_not_hold_the_loop(served: Served, tenant: Client) -> None:
+    assert judge(served, tenant, lambda _: Request("DELETE", f"{COLLECTION}?dryRun=All"), [1]) == [200]

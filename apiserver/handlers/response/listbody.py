@@ -56,19 +56,26 @@ class ListBody(NamedTuple):
                 return cls(table.opened(resource, form.version, meta), await table.rows_of_many(query, resource, form.version, entries))
             case "PartialObjectMetadata":
                 raise metadata.wrong_form(form.kind, "the requested object is a list")
-        items = [metadata.partial(resource, entry, form.version) for entry in entries]
+        items, turn = [], TURNS.begin()
+        for entry in entries:
+            items.append(metadata.partial(resource, entry, form.version))
+            await turn.over()
         return cls(_opened(form.kind, f"meta.k8s.io/{form.version}", meta), items)
 
     async def send(self, call: Call, form: Form) -> web.StreamResponse:
         """Send the response, compressed if it is large and the client accepts gzip.
 
-        Each piece is written after the client has taken the previous one."""
-        head = call.http.method == "HEAD"
-        if self.exceeds(THRESHOLD) and form.raw and not head and not call.keeps_answer and wants_gzip(call.http):
+        Each piece is written after the client has taken the previous one. To indent a large list
+        would hold the event loop, so YAML and pretty JSON of more than CHUNK bytes are JSON without
+        white space."""
+        head, large = call.http.method == "HEAD", self.exceeds(CHUNK)
+        if self.exceeds(THRESHOLD) and (form.raw or large) and not head and not call.keeps_answer and wants_gzip(call.http):
             compressed = await SEGMENTS.gzip(*self)
             return await _write(call, form, compressed, sum(map(len, compressed)), GZIPPED)
-        if not form.raw or head or not self.exceeds(CHUNK):
+        if not large:
             return respond_bytes(call, form, self.join())
+        if head:
+            return web.Response(body=self.join(), headers=headers(call, form))
         if call.keeps_answer:
             call.answer = self.join()
         size = self.size
