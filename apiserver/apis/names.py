@@ -23,6 +23,8 @@ ADOPTS = f"{GROUP}/adopts"
 
 It names the consumer at the source in the form of `apiserver.apis.host.adopted_consumer`. Only a
 claim of this consumer is adopted."""
+CLASS_LABEL = f"{GROUP}/class"
+"""A label of a Host: the WorkloadClass that offers it."""
 DEFAULT_CLASS_ANNOTATION = "workloadclass.workload.metal3.io/is-default-class"
 """An annotation of the WorkloadClass for Workloads that name none."""
 

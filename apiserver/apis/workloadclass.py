@@ -204,6 +204,7 @@ class HostCounts(Model):
     total: int = Field(default=0, description="All hosts of the class.")
     free: int = Field(default=0, description="Hosts that can be claimed now.")
     claimed: int = Field(default=0, description="Hosts that Workloads have.")
+    unavailable: int = Field(default=0, description="All others: total is free, claimed and unavailable together.")
     unhealthy: int = Field(
         default=0,
         description="Hosts with a problem: marked as unhealthy, in error, gone, quarantined or orphaned.",

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from apiserver.apis.host import GROUP, VERSION, Host, HostOffers, reserved_for
+from apiserver.apis.names import CLASS_LABEL
+from apiserver.apis.quantity import MI, human
 from apiserver.apis.status import cause, conflict, path_not_found
 from apiserver.apis.workloadclass import retain_problem
 from apiserver.registry.claims import history
 from apiserver.registry.claims.charge import charge_by_report, charge_of
 from apiserver.registry.claims.claims import Claims, offered_to, unbound
 from apiserver.registry.generic.attributes import Attributes
-from apiserver.registry.generic.metadata import now
+from apiserver.registry.generic.metadata import is_label, now
 from apiserver.registry.generic.registry import Registry
-from apiserver.registry.generic.resource import Column, Resource
+from apiserver.registry.generic.resource import Column, Resource, lookup
 from apiserver.registry.generic.strategy import Strategy
 from apiserver.registry.generic.validation import causes_of, refuse
 from storage.base import Check, Delete
@@ -31,6 +33,22 @@ if TYPE_CHECKING:
 
 __all__ = ["HOSTS", "HostRegistry"]
 
+
+def size(host: dict[str, Any]) -> str | None:
+    """Return the size of the machine, such as "16 CPU, 64Gi, 1Ti"."""
+    hardware = lookup(host, "status.report.status.hardware") or {}
+    cpus, memory = (hardware.get("cpu") or {}).get("count"), hardware.get("ramMebibytes")
+    disks = sum(int(disk.get("sizeBytes") or 0) for disk in hardware.get("storage") or ())
+    parts = (f"{cpus} CPU" if cpus else "", human(int(memory) * MI) if memory else "", human(disks) if disks else "")
+    return ", ".join(part for part in parts if part) or None
+
+
+def power(host: dict[str, Any]) -> str | None:
+    """Return "on" or "off", or None if it is not known."""
+    powered = lookup(host, "status.report.status.poweredOn")
+    return None if powered is None else "on" if powered else "off"
+
+
 HOSTS = Resource(
     group=GROUP,
     version=VERSION,
@@ -39,18 +57,25 @@ HOSTS = Resource(
     singular="host",
     model=Host,
     namespaced=False,
+    short_names=("mh",),
     columns=(
-        Column("Source", "spec.source.name", description="The real host"),
+        Column("Host", "spec.source.name", description="The real host"),
         Column("Class", "spec.className", description="The class that offers it"),
-        Column("Phase", "status.phase", description="Available, Bound or Unavailable"),
-        Column("State", "status.report.status.provisioning.state", description="Provisioning state of the real host"),
-        Column("Namespace", "spec.claimRef.namespace", description="Whose it is"),
-        Column("Workload", "spec.claimRef.name", description="What it runs"),
+        Column("State", "status.phase", description="Available, Bound or Unavailable"),
+        Column("Tenant", "spec.claimRef.namespace", description="The namespace whose Workload has it"),
+        Column("Size", "", value=size, description="CPUs, memory and disk space"),
+        Column("Power", "", value=power, description="Whether it is powered on"),
         Column("Reason", "status.reason", description="Why it is not available"),
         Column("Age", "metadata.creationTimestamp", type="date"),
-        Column("Message", "status.message", priority=1),
+        Column("Workload", "spec.claimRef.name", priority=1, description="What it runs"),
+        Column("Provisioning", "status.report.status.provisioning.state", priority=1, description="State of the real host"),
+        Column("Message", "status.message", priority=1, description="What its owner can do"),
         Column("Charged", "spec.chargedTo.namespace", priority=1, description="Whose quota counts it although no Workload has it"),
     ),
+    fields={
+        path: path
+        for path in ("spec.className", "spec.source.name", "spec.claimRef.namespace", "spec.claimRef.name", "status.phase", "status.reason")
+    },
     indexed={
         ".claimNamespace": "spec.claimRef.namespace",
         ".claimName": "spec.claimRef.name",
@@ -99,7 +124,10 @@ class HostStrategy(Strategy):
         return self._charged(old, new, subresource)
 
     def fill(self, old: dict[str, Any] | None, new: dict[str, Any], subresource: str) -> dict[str, Any]:
-        """Continue the history of the host's claims, which belongs to no client."""
+        """Continue the history of the host's claims, and label the Host as its report says.
+
+        Neither belongs to a client."""
+        new = _labelled(old, new)
         if old is None or not (old["spec"].get("claimRef") or subresource == "status"):
             return new
         entry = self.claims.workload_of_host(old)
@@ -193,6 +221,25 @@ class HostStrategy(Strategy):
     async def after_commit(self, context: Context, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
         """Refresh the offers."""
         await self.claims.show_now(new["metadata"]["name"])
+
+
+def _labelled(old: dict[str, Any] | None, new: dict[str, Any]) -> dict[str, Any]:
+    """Return the Host with the labels of its report and of its class. Other labels stay.
+
+    A label that was reported and is not any more is removed."""
+    labels = new["metadata"].get("labels") or {}
+    before, after = (_reported_labels(host) if host is not None else {} for host in (old, new))
+    wanted = {key: value for key, value in labels.items() if key in after or before.get(key) != value} | after
+    return new if wanted == labels else {**new, "metadata": {**new["metadata"], "labels": wanted}}
+
+
+def _reported_labels(host: dict[str, Any]) -> dict[str, str]:
+    """Return the labels that follow from the Host's report, as far as they can be labels, and from
+    its class."""
+    class_name = host["spec"]["className"]
+    reported = lookup(host, "status.report.labels") or {}
+    found = {key: value for key, value in reported.items() if is_label(key, value)}
+    return {**found, CLASS_LABEL: class_name} if is_label(CLASS_LABEL, class_name) else found
 
 
 def _with_history(host: dict[str, Any], claims: list[dict[str, Any]] | None) -> dict[str, Any]:

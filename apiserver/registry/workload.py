@@ -42,8 +42,8 @@ WORKLOADS = Resource(
     kind="Workload",
     plural="workloads",
     singular="workload",
-    short_names=("wl",),
-    categories=("all",),
+    short_names=("mwl",),
+    categories=("all", "metal3-workloads"),
     model=Workload,
     columns=(
         Column("Phase", "status.phase", description="Pending, Bound, Provisioning, Running, Stopped, Deprovisioning, Failed or Lost"),
@@ -56,6 +56,7 @@ WORKLOADS = Resource(
         Column("Reason", "status.conditions.(Ready).reason", priority=1, description="Why it is not ready, in a word"),
         Column("Message", "status.conditions.(Ready).message", priority=1, description="What it waits for"),
     ),
+    fields={path: path for path in ("spec.className", "status.phase", "status.host.name")},
     indexed={".uid": "metadata.uid"},
     subresources={"status": frozenset({"get", "update", "patch"}), "binding": frozenset({"create"})},
 )

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["WORKLOADCLASSES", "WorkloadClassRegistry", "default_class", "for_tenants"]
 
+
+def shown_name(class_: dict[str, Any]) -> str:
+    """Return the name of the class, marked if it is a default one, as kubectl marks
+    StorageClasses."""
+    metadata = class_["metadata"]
+    default = (metadata.get("annotations") or {}).get(DEFAULT_CLASS_ANNOTATION) == "true"
+    return f"{metadata['name']} (default)" if default else str(metadata["name"])
+
+
 WORKLOADCLASSES = Resource(
     group=GROUP,
     version=VERSION,
@@ -23,6 +32,7 @@ WORKLOADCLASSES = Resource(
     plural="workloadclasses",
     singular="workloadclass",
     short_names=("wlc",),
+    categories=("metal3-workloads",),
     model=WorkloadClass,
     namespaced=False,
     columns=(
@@ -31,11 +41,13 @@ WORKLOADCLASSES = Resource(
         Column("Total", "status.hosts.total", type="integer", description="All hosts of the class"),
         Column("Free", "status.hosts.free", type="integer", description="Hosts that can be claimed now"),
         Column("Claimed", "status.hosts.claimed", type="integer", description="Hosts that workloads have"),
+        Column("Unavailable", "status.hosts.unavailable", type="integer", description="All others"),
         Column("Age", "metadata.creationTimestamp", type="date"),
         Column("Cleaning", "spec.cleaning.mode", priority=1, description="What happens to disks between tenants"),
         Column("Reason", "status.conditions.(Connected).reason", priority=1),
         Column("Message", "status.conditions.(Connected).message", priority=1),
     ),
+    shown_name=shown_name,
     subresources={"status": frozenset({"get", "update", "patch"})},
 )
 

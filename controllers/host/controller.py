@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from apiserver.apis.host import HostStatus, host_name
+from apiserver.apis.names import CLASS_LABEL
 from apiserver.client.client import JSON_PATCH
 from apiserver.client.errors import ApiException
-from apiserver.client.objects import Object, deleting, key_of, name_of, uid_of
+from apiserver.client.objects import Object, deleting, key_of, labels_of, name_of, uid_of
 from controllers import kinds
 from controllers.charges import ends, is_over
 from controllers.consumer.controller import consumer_gone
@@ -242,8 +243,8 @@ class HostController:
     async def _put(self, host: Object, status: Object) -> bool:
         """Write the status if it differs, and return whether it did."""
         changed = changed_status(host, status)
-        if changed is None and is_over(host, status):
-            changed = host["status"]
+        if changed is None and (is_over(host, status) or labels_of(host).get(CLASS_LABEL) != host["spec"]["className"]):
+            changed = host["status"]  # the server ends the charge, or labels a Host of an earlier version
         if changed is None:
             return False
         try:
@@ -309,7 +310,7 @@ def new_host(class_name: str, reported: ProviderHost) -> Object:
     return {
         "apiVersion": kinds.HOSTS.api_version,
         "kind": "Host",
-        "metadata": {"name": host_name(reported.source.uid)},
+        "metadata": {"name": host_name(reported.source.uid), "labels": {CLASS_LABEL: class_name}},
         "spec": {"className": class_name, "source": source},
     }
 

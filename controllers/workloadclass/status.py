@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 __all__ = ["HostCounts", "traits"]
 
-KEYS = ("total", "free", "claimed", "unhealthy", "dirty")
+KEYS = ("total", "free", "claimed", "unavailable", "unhealthy", "dirty")
 UNHEALTHY = {"Unhealthy", "HostError", "HostGone", "Quarantined", "Orphaned"}
 
 
@@ -42,10 +42,12 @@ def traits(host: Object | None) -> tuple[str, tuple[str, ...]]:
     if host is None:
         return "", ()
     status, claimed = host.get("status") or {}, bool(host["spec"].get("claimRef"))
+    free = unavailable_reason(host) is None
     found = {
         "total": True,
-        "free": unavailable_reason(host) is None,
+        "free": free,
         "claimed": claimed,
+        "unavailable": not free and not claimed,
         "unhealthy": status.get("reason") in UNHEALTHY,
         "dirty": bool(status.get("dirtyFor")),
     }

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from apiserver.handlers.response.age import FOREVER, aging
-from apiserver.registry.generic.resource import Column, lookup
+from apiserver.registry.generic.resource import Column
 
 if TYPE_CHECKING:
     from apiserver.registry.generic.entry import Entry
@@ -110,7 +110,8 @@ def row_of(resource: Resource, entry: Entry) -> Row:
     row: Row | None = entry.row
     if row is None:
         obj = entry.object()
-        encoded = [orjson.dumps(entry.name), *(_cell(column, lookup(obj, column.path)) for column in columns(resource))]
+        name = entry.name if resource.shown_name is None else resource.shown_name(obj)
+        encoded = [orjson.dumps(name), *(_cell(column, column.of(obj)) for column in columns(resource))]
         # orjson wrote the stored bytes in this order, so encoding the metadata again yields the
         # same bytes.
         start = entry.json.index(KEY) + len(KEY)

@@ -282,6 +282,15 @@ def _number_causes(old: dict[str, Any], new: dict[str, Any]) -> list[dict[str, s
     return causes
 
 
+def is_label(key: str, value: str) -> bool:
+    """Return whether the key and the value can be a label."""
+    return qualified(key) and _is_label_value(value)
+
+
+def _is_label_value(value: str) -> bool:
+    return len(value) <= 63 and _LABEL_VALUE.fullmatch(value) is not None
+
+
 def _content_causes(metadata: dict[str, Any]) -> Iterable[dict[str, str]]:
     """Yield the causes for invalid content. The model reports wrong types, which are skipped
     here."""
@@ -294,7 +303,7 @@ def _content_causes(metadata: dict[str, Any]) -> Iterable[dict[str, str]]:
                     f"Invalid value: \"{key}\": name part must consist of alphanumeric characters, '-', '_' or '.'",
                     "metadata.labels",
                 )
-            if isinstance(value, str) and not (len(value) <= 63 and _LABEL_VALUE.fullmatch(value)):
+            if isinstance(value, str) and not _is_label_value(value):
                 yield cause(
                     "FieldValueInvalid",
                     f'Invalid value: "{value}": a valid label must be an empty string or consist of alphanumeric characters, '

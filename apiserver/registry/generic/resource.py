@@ -22,7 +22,7 @@ class Column:
 
     `path` is dotted, from the root of the object. A part in parentheses selects a list item by its
     type, as in `status.conditions.(Ready).reason`. Columns of priority 0 are shown without -o
-    wide."""
+    wide. `value` computes the cell from the object, for what no path leads to."""
 
     name: str
     path: str
@@ -30,11 +30,18 @@ class Column:
     priority: int = 0
     description: str = ""
     format: str = ""
+    value: Callable[[dict[str, Any]], Any] | None = None
+
+    def of(self, obj: dict[str, Any]) -> Any:
+        """Return the value of an object's cell."""
+        return lookup(obj, self.path) if self.value is None else self.value(obj)
 
 
 @dataclass(frozen=True)
 class Resource:
     """One kind of object that this server serves.
+
+    shown_name: returns the first cell of an object's row; its name if not given.
 
     fields: maps names of field selectors to dotted paths, besides metadata.name and
     metadata.namespace.
@@ -58,6 +65,7 @@ class Resource:
     categories: tuple[str, ...] = ()
     namespaced: bool = True
     columns: tuple[Column, ...] = ()
+    shown_name: Callable[[dict[str, Any]], str] | None = None
     fields: Mapping[str, str] | None = None
     indexed: Mapping[str, str] | None = None
     subresources: Mapping[str, frozenset[str]] | None = None

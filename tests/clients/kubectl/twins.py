@@ -156,6 +156,7 @@ def definition() -> dict[str, Any]:
         "storage": True,
         "subresources": {"status": {}},
         "additionalPrinterColumns": [_column(column) for column in WORKLOADS.columns],
+        "selectableFields": [{"jsonPath": f".{path}"} for path in (WORKLOADS.fields or {}).values()],
         "schema": {"openAPIV3Schema": structural_schema(WORKLOADS)},
     }
     names = {
