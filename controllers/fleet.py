@@ -1,0 +1,107 @@
+"""Explain a fleet to its owner: capacity by class, who has which host, why a Workload waits, and
+what a host was used for.
+
+Nothing here asks a server. The scheduler's own functions decide whether a host would fit.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from apiserver.apis.host import unavailable_reason
+from apiserver.client.objects import Object, key_of, name_of, uid_of
+from controllers.runtime.conditions import find_condition
+from controllers.scheduler.cache import unavailable_phrase
+from controllers.scheduler.fit import candidate, requirements_of, unfit_reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["capacity", "claims", "host_rows", "named", "why", "why_not"]
+
+Row = dict[str, Any]
+
+
+def named(hosts: Iterable[Object], name: str) -> list[Object]:
+    """Return the Hosts with this name, their own or that of the real host."""
+    return [host for host in hosts if name in (name_of(host), host["spec"]["source"]["name"])]
+
+
+def capacity(classes: Iterable[Object], hosts: list[Object]) -> list[Row]:
+    """Return a row for each class: how many hosts it has, who has them, and why others are not
+    free."""
+    names = {name_of(class_) for class_ in classes} | {host["spec"]["className"] for host in hosts}
+    return [_capacity(name, [host for host in hosts if host["spec"]["className"] == name]) for name in sorted(names)]
+
+
+def _capacity(name: str, hosts: list[Object]) -> Row:
+    holders = Counter(str(host["spec"]["claimRef"]["namespace"]) for host in hosts if host["spec"].get("claimRef"))
+    reasons = Counter(unavailable_reason(host) for host in hosts)
+    free, claimed = reasons.pop(None, 0), reasons.pop("Bound", 0)
+    counts = {"total": len(hosts), "free": free, "claimed": claimed, "unavailable": len(hosts) - free - claimed}
+    return {"class": name, **counts, "holders": dict(sorted(holders.items())), "reasons": dict(sorted(reasons.items(), key=str))}
+
+
+def host_rows(hosts: Iterable[Object]) -> list[Row]:
+    """Return a row for each host, by class and name."""
+    return sorted((_host_row(host) for host in hosts), key=lambda row: (row["class"], row["host"]))
+
+
+def _host_row(host: Object) -> Row:
+    status, claim = host.get("status") or {}, host["spec"].get("claimRef") or {}
+    row = {"host": host["spec"]["source"]["name"], "class": host["spec"]["className"], "state": unavailable_reason(host) or "Available"}
+    holder = f"{claim['namespace']}/{claim['name']}" if claim else ""
+    return {**row, "workload": holder, "reason": status.get("reason") or "", "message": status.get("message") or ""}
+
+
+def why(workload: Object, hosts: Iterable[Object], namespace_uid: str) -> Row:
+    """Return why the Workload is as it is, and for one that waits what keeps each host of its class
+    from it."""
+    status = workload.get("status") or {}
+    conditions = status.get("conditions")
+    told = find_condition(conditions, "Stalled") or find_condition(conditions, "Ready") or {}
+    found = {"workload": key_of(workload), "phase": status.get("phase") or "Pending", "class": workload["spec"].get("className") or ""}
+    found |= {"reason": told.get("reason", ""), "message": told.get("message", "nothing is reported yet: the controllers may be away")}
+    wanted = (workload["spec"].get("hostRef") or {}).get("name")
+    of_class = [host for host in hosts if host["spec"]["className"] == found["class"]]
+    if "host" in status:
+        uid = uid_of(workload)
+        return {**found, "hosts": host_rows(host for host in of_class if (host["spec"].get("claimRef") or {}).get("uid") == uid)}
+    chosen = [host for host in of_class if wanted in (None, host["spec"]["source"]["name"])]
+    rows = [{**_host_row(host), **why_not(host, workload, namespace_uid)} for host in chosen]
+    return {**found, "hosts": sorted(rows, key=lambda row: (row["why"], row["host"]))}
+
+
+def why_not(host: Object, workload: Object, namespace_uid: str) -> Row:
+    """Return why a waiting Workload does not get the host, and what would change that.
+
+    The size and labels of a host that is in use count too: it may be free later, and still not
+    fit."""
+    if not (host.get("status") or {}).get("report"):
+        return {"why": "is not reported by its source yet", "to_free": ""}
+    unfit = unfit_reason(candidate(host), requirements_of(workload, namespace_uid))
+    if unfit is not None and not (host["status"].get("dirtyFor") and unfit == "are not available"):
+        return {"why": f"does not fit: {unfit}", "to_free": "change the Workload's requirements or hostSelector"}
+    if (phrase := unavailable_phrase(host)) is None and unfit is None:
+        return {"why": "fits and is free", "to_free": "it is bound in a moment, unless the namespace's quota has no room"}
+    return {"why": f"fits, but hosts {phrase}" if phrase else "fits, but holds another namespace's data", "to_free": _to_free(host)}
+
+
+def _to_free(host: Object) -> str:
+    claim, status = host["spec"].get("claimRef"), host["status"]
+    if claim:
+        return f"the tenant of {claim['namespace']} deletes the Workload {claim['name']}"
+    if status.get("dirtyFor"):
+        return f"clean it: its disks hold data of the namespace {status['dirtyFor']}"
+    return status.get("message") or "see kubectl describe host"
+
+
+def claims(host: Object) -> list[Row]:
+    """Return the claims of the host, the latest first. A present one that is not recorded is one of
+    an earlier version."""
+    recorded = list((host.get("status") or {}).get("history") or ())
+    claim = host["spec"].get("claimRef")
+    if claim and not any(item["uid"] == claim["uid"] and "releasedAt" not in item for item in recorded):
+        recorded.append(claim)
+    return recorded[::-1]

@@ -1,0 +1,95 @@
+"""Check what the owner is shown of a fleet, and why a Workload waits."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from controllers.fleet import capacity, claims, host_rows, named, why
+
+CLAIM = {"namespace": "tenant-b", "name": "db", "uid": "2"}
+FREE: dict[str, Any] = {"available": True}
+
+
+def host(name: str, *, cpus: int = 16, class_: str = "metal", claim: dict[str, str] | None = None, **status: Any) -> dict[str, Any]:
+    """Return a reported Host."""
+    report = {"labels": {"rack": "r1"}, "spec": {}, "status": {"hardware": {"cpu": {"count": cpus}, "ramMebibytes": 65536}}}
+    spec = {"className": class_, "source": {"name": name, "uid": name}, **({"claimRef": claim} if claim else {})}
+    return {"metadata": {"name": f"uuid-{name}"}, "spec": spec, "status": {"report": report, **status}}
+
+
+def workload(**spec: Any) -> dict[str, Any]:
+    """Return a Workload that waits."""
+    conditions = [{"type": "Ready", "status": "False", "reason": "NoHostFits", "message": "0/3 hosts are available"}]
+    metadata = {"name": "web", "namespace": "tenant-a", "uid": "1"}
+    return {"metadata": metadata, "spec": {"className": "metal", **spec}, "status": {"phase": "Pending", "conditions": conditions}}
+
+
+FLEET = [
+    host("c", claim=CLAIM),
+    host("a", **FREE),
+    host("b", available=False, reason="Quarantined", message="look at it"),
+    host("d", class_="other", **FREE),
+    host("e", dirtyFor="tenant-b", dirtyForUID="uid-b", **FREE),
+]
+
+
+def test_the_counts_of_a_class_add_up() -> None:
+    [metal, other] = capacity([{"metadata": {"name": "metal"}}], FLEET)
+    assert metal == {
+        "class": "metal",
+        "total": 4,
+        "free": 2,
+        "claimed": 1,
+        "unavailable": 1,
+        "holders": {"tenant-b": 1},
+        "reasons": {"Quarantined": 1},
+    }
+    assert other["class"] == "other"
+    assert metal["total"] == metal["free"] + metal["claimed"] + metal["unavailable"]
+
+
+def test_hosts_are_listed_by_class_and_name() -> None:
+    rows = host_rows(FLEET)
+    assert [(row["class"], row["host"], row["state"]) for row in rows][:3] == [
+        ("metal", "a", "Available"),
+        ("metal", "b", "Quarantined"),
+        ("metal", "c", "Bound"),
+    ]
+    assert rows[2]["workload"] == "tenant-b/db"
+
+
+def test_each_host_of_the_class_says_why_it_is_not_had() -> None:
+    found = why(workload(requirements={"cpuCount": 16}), [*FLEET, host("s", cpus=2, **FREE)], "uid-a")
+    assert (found["reason"], found["message"]) == ("NoHostFits", "0/3 hosts are available")
+    told = {row["host"]: (row["why"], row["to_free"]) for row in found["hosts"]}
+    assert told["s"][0] == "does not fit: have less than 16 CPUs"
+    assert told["c"] == ("fits, but hosts are claimed", "the tenant of tenant-b deletes the Workload db")
+    assert told["b"] == ("fits, but hosts are quarantined", "look at it")
+    assert told["e"][1] == "clean it: its disks hold data of the namespace tenant-b"
+    assert told["a"][0] == "fits and is free"
+    assert "d" not in told
+
+
+def test_a_workload_with_a_host_is_shown_with_it() -> None:
+    bound = workload()
+    bound["status"]["host"] = {"name": "c"}
+    found = why(bound, [host("c", claim={**CLAIM, "uid": "1"}), host("a", **FREE)], "uid-a")
+    assert [row["host"] for row in found["hosts"]] == ["c"]
+
+
+def test_a_host_that_was_never_reported_is_explained() -> None:
+    unknown = host("n")
+    del unknown["status"]
+    assert why(workload(), [unknown], "")["hosts"][0]["why"] == "is not reported by its source yet"
+
+
+def test_claims_are_the_latest_first_with_the_present_one() -> None:
+    past = {"uid": "1", "name": "old", "namespace": "tenant-a", "releasedAt": "t"}
+    assert claims(host("c", history=[past])) == [past]
+    assert claims(host("c", claim=CLAIM, history=[past])) == [CLAIM, past]
+    present = {**CLAIM, "boundAt": "t"}
+    assert claims(host("c", claim=CLAIM, history=[past, present])) == [present, past]
+
+
+def test_a_host_is_found_by_either_name() -> None:
+    assert [one["spec"]["source"]["name"] for name in ("a", "uuid-b") for one in named(FLEET, name)] == ["a", "b"]
