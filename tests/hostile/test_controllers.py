@@ -20,7 +20,7 @@ from controllers.providers.firstboot import first_boot
 from controllers.providers.machines.kubevirt.netconfig import network_config
 from tests.hostile.inputs import JSON, YAML, many, repeated, sent
 from tests.hostile.measure import HELD, Cost, Steps, grows, slowness, work
-from tests.unit.controllers.clusters import BMH, SECRETS, WORKLOADS, bmh, controllers, workload, world
+from tests.unit.controllers.clusters import BMH, SECRETS, WORKLOADS, bmh, controllers, two_clusters, workload
 from tests.unit.controllers.fakeapi import eventually
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def ours(handle: asyncio.Handle) -> bool:
 
 async def test_a_neighbours_workload_runs_beside_them() -> None:
     steps = Steps(ours)
-    async with world() as here:
+    async with two_clusters() as here:
         for number in range(4 + 6):
             here.hardware.put(BMH, bmh(f"h{number}"))
         hostile(here.management)

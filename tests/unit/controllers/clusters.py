@@ -15,7 +15,7 @@ from apiserver.apis.host import host_name
 from apiserver.client.client import Client
 from apiserver.registry.generic.patch import merge_patch
 from controllers.run import compose
-from tests.unit.controllers.claiming import bind, offer, patch_host
+from tests.unit.controllers.claiming import bind, offer, patch_host, prepare
 from tests.unit.controllers.fakeapi import FakeApi
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ class HastyBMO:
 
 
 @dataclass
-class World:
+class TwoClusters:
     """Both clusters, running."""
 
     management: FakeApi
@@ -193,8 +193,9 @@ class World:
 
 
 @asynccontextmanager
-async def world() -> AsyncIterator[World]:
+async def two_clusters() -> AsyncIterator[TwoClusters]:
     """Yield both clusters with a class and a namespace, without controllers."""
+    prepare()
     async with FakeApi().serving() as management, FakeApi().serving() as hardware:
         management.hooks = {"POST workloads/binding": bind, "PUT hosts/offers": offer, "PATCH hosts": patch_host}
         for name in ("team-a", "team-b"):
@@ -204,7 +205,7 @@ async def world() -> AsyncIterator[World]:
         bmo = HastyBMO(hardware)
         task = asyncio.ensure_future(bmo.run())
         try:
-            yield World(management, hardware, bmo)
+            yield TwoClusters(management, hardware, bmo)
         finally:
             task.cancel()
             results = await asyncio.gather(task, return_exceptions=True)
@@ -212,10 +213,10 @@ async def world() -> AsyncIterator[World]:
 
 
 @asynccontextmanager
-async def controllers(world: World) -> AsyncIterator[None]:
+async def controllers(clusters: TwoClusters) -> AsyncIterator[None]:
     """Run all controllers."""
-    async with Client(world.management.kubeconfig) as client:
-        manager, _, world.sources = compose(client)
+    async with Client(clusters.management.kubeconfig) as client:
+        manager, _, clusters.sources = compose(client)
         task = asyncio.ensure_future(manager.run())
         try:
             await asyncio.wait_for(manager.started.wait(), 5)
@@ -223,4 +224,4 @@ async def controllers(world: World) -> AsyncIterator[None]:
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-            await world.sources.close()
+            await clusters.sources.close()

@@ -10,7 +10,7 @@ import pytest
 from apiserver.client.indexer import Store
 from controllers.host.abandoned import Sightings, Terms, looks_lost, terms_of, wait_of, with_abandonment
 from controllers.providers.baremetalhost import names
-from tests.unit.controllers.clusters import BMH, HOSTS, World, bmh, controllers, world
+from tests.unit.controllers.clusters import BMH, HOSTS, TwoClusters, bmh, controllers, two_clusters
 from tests.unit.controllers.clusters import CLASSES as CLASS_PATH
 from tests.unit.controllers.clusters import WORKLOADS as WORKLOAD_PATH
 from tests.unit.controllers.clusters import workload as whole_workload
@@ -176,7 +176,7 @@ def test_a_workload_that_is_there_again_takes_the_word_back() -> None:
 
 async def test_a_damaged_store_that_looks_sound_again_wipes_nothing_at_once() -> None:
     workloads = ["one", "two", "three"]
-    async with world() as here:
+    async with two_clusters() as here:
         for name in workloads:
             here.hardware.put(BMH, bmh(name))
         async with controllers(here):
@@ -197,25 +197,25 @@ async def test_a_damaged_store_that_looks_sound_again_wipes_nothing_at_once() ->
             assert all(host["spec"].get("image") for host in here.hardware.all(BMH)), "nothing was wiped"
 
 
-def ages(here: World) -> None:
+def ages(here: TwoClusters) -> None:
     """Let all Hosts have said for years that their claims are abandoned."""
     for host in here.management.all(HOSTS):
         conditions = [{**item, "lastTransitionTime": LONG_AGO} for item in host["status"]["conditions"]]
         here.management.edit(HOSTS, host["metadata"]["name"], {"status": {"conditions": conditions}})
 
 
-def condition(here: World, name: str) -> dict[str, Any]:
+def condition(here: TwoClusters, name: str) -> dict[str, Any]:
     [found] = here.management.get(HOSTS, name)["status"]["conditions"]
     return dict(found)
 
 
-def message(here: World, name: str) -> str:
+def message(here: TwoClusters, name: str) -> str:
     return str(condition(here, name)["message"])
 
 
 async def test_what_another_management_cluster_runs_is_not_wiped() -> None:
     """A store may be a copy of another cluster's, with claims of the same uids."""
-    async with world() as here:
+    async with two_clusters() as here:
         here.hardware.put(BMH, bmh("h1"))
         async with controllers(here):
             here.management.put(WORKLOAD_PATH, whole_workload("web"))

@@ -13,7 +13,7 @@ import pytest
 from controllers.host.controller import HostController
 from controllers.runtime.manager import Manager
 from controllers.workload.controller import WorkloadController
-from tests.unit.controllers.clusters import BMH, CLASSES, HOSTS, WORKLOADS, World, bmh, controllers, workload, world
+from tests.unit.controllers.clusters import BMH, CLASSES, HOSTS, WORKLOADS, TwoClusters, bmh, controllers, two_clusters, workload
 from tests.unit.controllers.fakeapi import eventually
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Spy:
 
         return counted
 
-    def settled(self, here: World) -> bool:
+    def settled(self, here: TwoClusters) -> bool:
         """Return whether the controllers have seen all Hosts and Workloads as they are, and have
         nothing to do at once."""
         cluster = next(made for made in self.made if isinstance(made, WorkloadController))._cluster
@@ -66,9 +66,9 @@ def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
 
 
 @asynccontextmanager
-async def one_running_of(count: int, spy: Spy) -> AsyncIterator[World]:
+async def one_running_of(count: int, spy: Spy) -> AsyncIterator[TwoClusters]:
     """Start this many hosts, one of which runs the Workload "w"; nothing is left to do."""
-    async with world() as here:
+    async with two_clusters() as here:
         for number in range(count):
             here.hardware.put(BMH, bmh(f"h{number:03}"))
         async with controllers(here):
@@ -79,7 +79,7 @@ async def one_running_of(count: int, spy: Spy) -> AsyncIterator[World]:
             yield here
 
 
-async def change(here: World, spy: Spy, hostname: str) -> None:
+async def change(here: TwoClusters, spy: Spy, hostname: str) -> None:
     """Change the real host's name, and wait until its Workload shows it and all that follows is
     over."""
     here.hardware.edit(BMH, here.claimed("w"), {"status": {"hardware": {"hostname": hostname}}}, "metal3")

@@ -10,7 +10,7 @@ from apiserver.client.client import Client
 from controllers.run import compose
 from controllers.scheduler.controller import Scheduler
 from tests.unit.controllers.claiming import bind
-from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, World, bmh, controllers, workload, world
+from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, TwoClusters, bmh, controllers, two_clusters, workload
 from tests.unit.controllers.fakeapi import FakeApi, eventually
 
 LATE = 0.03
@@ -23,15 +23,15 @@ def names() -> list[str]:
     return [f"w{number}" for number in range(COUNT)]
 
 
-async def all_are(here: World, phase: str) -> None:
+async def all_are(here: TwoClusters, phase: str) -> None:
     await eventually(lambda: {here.phase(name) for name in names()} == {phase})
 
 
-async def all_have_address(here: World, address: str) -> None:
+async def all_have_address(here: TwoClusters, address: str) -> None:
     await eventually(lambda: all(address in str(here.workload(name)["status"]["addresses"]) for name in names()))
 
 
-async def lives(here: World) -> None:
+async def lives(here: TwoClusters) -> None:
     """Create Workloads, install them, turn them off and on, change them at the source, and delete
     them."""
     for name in names():
@@ -52,7 +52,7 @@ async def lives(here: World) -> None:
 
 
 async def test_no_write_in_an_ordinary_life_is_a_conflict() -> None:
-    async with world() as here:
+    async with two_clusters() as here:
         for number in range(COUNT):
             here.hardware.put(BMH, bmh(f"h{number}"))
         here.management.watch_delay = LATE
@@ -65,7 +65,7 @@ async def test_no_write_in_an_ordinary_life_is_a_conflict() -> None:
 async def test_a_workload_is_not_bound_twice_when_its_event_is_late() -> None:
     """Wake the scheduler between its binding and the event of that."""
     posts: list[str] = []
-    async with world() as here, Client(here.management.kubeconfig) as client:
+    async with two_clusters() as here, Client(here.management.kubeconfig) as client:
         for number in range(2):
             here.hardware.put(BMH, bmh(f"h{number}"))
         manager, _, here.sources = compose(client)
@@ -101,7 +101,7 @@ def phases(api: FakeApi, name: str) -> list[str]:
 async def test_the_phases_of_an_installation_and_a_reboot_do_not_flap() -> None:
     """Report the host as BMO does: on while it is written to, off when that is done, and on again
     when the image boots."""
-    async with world() as here:
+    async with two_clusters() as here:
         here.hardware.put(BMH, bmh("h0"))
         here.bmo.hold = True
         async with controllers(here):
@@ -119,5 +119,5 @@ async def test_the_phases_of_an_installation_and_a_reboot_do_not_flap() -> None:
         assert phases(here.management, "web") == ["", "Bound", "Provisioning", "Running", "Stopped"]
 
 
-async def shows_power(here: World, powered: bool) -> None:
+async def shows_power(here: TwoClusters, powered: bool) -> None:
     await eventually(lambda: here.workload("web")["status"].get("poweredOn") is powered)

@@ -12,7 +12,7 @@ from controllers.host.tenancy import held
 from controllers.offer.plan import held_offers
 from controllers.providers.baremetalhost import names
 from controllers.providers.base import ProviderHost, Source
-from tests.unit.controllers.clusters import BMH, HOSTS, NAMESPACES, WORKLOADS, bmh, controllers, workload, world
+from tests.unit.controllers.clusters import BMH, HOSTS, NAMESPACES, WORKLOADS, bmh, controllers, two_clusters, workload
 from tests.unit.controllers.fakeapi import eventually
 
 REPORT: dict[str, Any] = {"name": "h1", "spec": {}, "status": {"provisioning": {"state": "provisioned"}}}
@@ -112,7 +112,7 @@ def test_what_is_recorded_counts_more_than_who_was_seen_first() -> None:
 async def test_a_later_namespace_of_the_name_gets_another_host() -> None:
     """A Workload of the same namespace and name is not the successor if the namespace is
     another."""
-    async with world() as here:
+    async with two_clusters() as here:
         here.hardware.put(BMH, bmh("h1"))
         async with controllers(here):
             here.management.put(WORKLOADS, workload("web"))

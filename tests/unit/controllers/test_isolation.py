@@ -18,9 +18,9 @@ from tests.unit.controllers.clusters import (
     bmh,
     controllers,
     secret,
+    two_clusters,
     workload,
     workload_class,
-    world,
 )
 from tests.unit.controllers.fakeapi import FakeApi, eventually
 
@@ -41,7 +41,7 @@ async def test_a_cluster_that_hangs_slows_no_other_class() -> None:
         await hangs.wait()
         return None
 
-    async with world() as here, FakeApi().serving() as dead:
+    async with two_clusters() as here, FakeApi().serving() as dead:
         dead.hooks = {"PATCH baremetalhosts": hang, "POST secrets": hang, "PATCH secrets": hang}
         here.management.put(SECRETS, secret("dead", "system", kubeconfig=yaml.safe_dump(dead.kubeconfig)))
         other = copy.deepcopy(workload_class(credentialsSecretRef={"namespace": "system", "name": "dead"}))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.unit.controllers.clusters import BMH, HOSTS, SECRETS, WORKLOADS, World, bmh, controllers, secret, workload, world
+from tests.unit.controllers.clusters import BMH, HOSTS, SECRETS, WORKLOADS, TwoClusters, bmh, controllers, secret, two_clusters, workload
 from tests.unit.controllers.fakeapi import Failure, eventually
 
 if TYPE_CHECKING:
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def here() -> AsyncIterator[World]:
-    async with world() as made:
+async def here() -> AsyncIterator[TwoClusters]:
+    async with two_clusters() as made:
         made.hardware.put(BMH, bmh("h1"))
         yield made
 
 
-async def install(here: World) -> str:
+async def install(here: TwoClusters) -> str:
     """Run a Workload with first-boot data, and return the name of its Host."""
     here.management.put(SECRETS, secret("boot", "team-a", userData="#cloud-config"))
     here.management.put(WORKLOADS, workload("web", userData={"name": "boot"}))
@@ -30,7 +30,7 @@ async def install(here: World) -> str:
     return here.host_object("h1")
 
 
-async def test_copied_secrets_go_with_the_real_host(here: World) -> None:
+async def test_copied_secrets_go_with_the_real_host(here: TwoClusters) -> None:
     async with controllers(here):
         name = await install(here)
         here.hardware.remove(BMH, "h1", "metal3")
@@ -39,7 +39,7 @@ async def test_copied_secrets_go_with_the_real_host(here: World) -> None:
         await eventually(lambda: here.phase("web") == "Lost")
 
 
-async def test_copied_secrets_go_with_the_workload_when_nobody_saw_its_host_go(here: World) -> None:
+async def test_copied_secrets_go_with_the_workload_when_nobody_saw_its_host_go(here: TwoClusters) -> None:
     async with controllers(here):
         name = await install(here)
     here.hardware.remove(BMH, "h1", "metal3")
@@ -53,7 +53,7 @@ async def test_copied_secrets_go_with_the_workload_when_nobody_saw_its_host_go(h
         assert here.hardware.all(SECRETS) == []
 
 
-async def test_copied_secrets_stay_with_a_host_that_was_taken_back(here: World) -> None:
+async def test_copied_secrets_stay_with_a_host_that_was_taken_back(here: TwoClusters) -> None:
     async with controllers(here):
         name = await install(here)
         here.management.edit(WORKLOADS, "web", {"status": {"host": None, "phase": "Lost"}}, "team-a")
@@ -66,7 +66,7 @@ async def test_copied_secrets_stay_with_a_host_that_was_taken_back(here: World) 
         await eventually(lambda: here.hardware.all(SECRETS) == [])
 
 
-async def test_a_source_that_is_away_keeps_no_workload_from_ending(here: World) -> None:
+async def test_a_source_that_is_away_keeps_no_workload_from_ending(here: TwoClusters) -> None:
     async with controllers(here):
         name = await install(here)
         here.management.edit(WORKLOADS, "web", {"status": {"host": None, "phase": "Lost"}}, "team-a")
@@ -78,7 +78,7 @@ async def test_a_source_that_is_away_keeps_no_workload_from_ending(here: World) 
         await eventually(lambda: here.management.find(WORKLOADS, "web", "team-a") is None)
 
 
-async def test_a_charge_ends_whatever_else_is_written_meanwhile(here: World) -> None:
+async def test_a_charge_ends_whatever_else_is_written_meanwhile(here: TwoClusters) -> None:
     charge = {"namespace": "team-a", "name": "web", "uid": "gone", "unhealthy": False}
     async with controllers(here):
         await eventually(lambda: here.management.all(HOSTS)[0]["spec"].get("offers") is not None)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from controllers.host.controller import changed_status, refused_status
-from tests.unit.controllers.clusters import BMH, HOSTS, bmh, controllers, world
+from tests.unit.controllers.clusters import BMH, HOSTS, bmh, controllers, two_clusters
 from tests.unit.controllers.fakeapi import Address, Failure, FakeApi, eventually, patched
 
 
@@ -19,7 +19,7 @@ async def refuse_models(api: FakeApi, request: Any, address: Address, body: Any)
 
 
 async def test_a_host_whose_report_is_refused_is_not_offered_and_says_why() -> None:
-    async with world() as here, controllers(here):
+    async with two_clusters() as here, controllers(here):
         here.hardware.put(BMH, bmh("h1"))
 
         def status() -> dict[str, Any]:

@@ -12,7 +12,18 @@ import pytest
 from apiserver.client.client import Client
 from controllers.run import compose
 from controllers.workloadclass.controller import ClassController
-from tests.unit.controllers.clusters import BMH, CLASSES, HOSTS, NAMESPACES, WORKLOADS, World, bmh, workload, workload_class, world
+from tests.unit.controllers.clusters import (
+    BMH,
+    CLASSES,
+    HOSTS,
+    NAMESPACES,
+    WORKLOADS,
+    TwoClusters,
+    bmh,
+    two_clusters,
+    workload,
+    workload_class,
+)
 from tests.unit.controllers.fakeapi import Failure, FakeApi, eventually
 
 if TYPE_CHECKING:
@@ -37,7 +48,7 @@ class Replica:
 
 
 @asynccontextmanager
-async def replica(here: World) -> AsyncIterator[Replica]:
+async def replica(here: TwoClusters) -> AsyncIterator[Replica]:
     """Start controllers."""
     async with Client(here.management.kubeconfig) as client:
         manager, _, sources = compose(client)
@@ -52,7 +63,7 @@ async def replica(here: World) -> AsyncIterator[Replica]:
             await sources.close()
 
 
-async def fleet(here: World) -> None:
+async def fleet(here: TwoClusters) -> None:
     """Create Workloads that run, one that is stopped, one that waits for a host, and one whose
     release hangs. A second class has the same hosts."""
     for number in range(4):
@@ -76,7 +87,7 @@ async def fleet(here: World) -> None:
         await quiet(here)
 
 
-async def quiet(here: World) -> None:
+async def quiet(here: TwoClusters) -> None:
     """Wait until nothing was written for longer than any delay of the controllers."""
     revision = -1
     while revision != here.management.revision + here.hardware.revision:
@@ -104,7 +115,7 @@ def written(api: FakeApi, since: int) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("times", [0, 6], ids=["at-once", "source-late"])
 async def test_a_fleet_sees_no_write_when_its_controllers_are_started_again(times: int) -> None:
-    async with world() as here:
+    async with two_clusters() as here:
         await fleet(here)
         before = here.management.revision, here.hardware.revision
         for _ in range(2):
@@ -125,7 +136,7 @@ async def test_a_fleet_sees_no_write_when_its_controllers_are_started_again(time
 
 
 async def test_a_source_that_fails_for_a_moment_is_not_reported_and_one_that_stays_away_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with world() as here:
+    async with two_clusters() as here:
         await fleet(here)
         here.hardware.fail = lambda verb, path: Failure(503, "ServiceUnavailable")
         before = here.management.revision, here.hardware.requests["GET baremetalhosts"]

@@ -14,7 +14,7 @@ from controllers.consumer.controller import ConsumerController
 from controllers.run import compose
 from controllers.scheduler.controller import Scheduler
 from controllers.workload.controller import WorkloadController
-from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, bmh, controllers, workload, world
+from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, bmh, controllers, two_clusters, workload
 from tests.unit.controllers.fakeapi import eventually
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ WANTED = 8
 async def requests(count: int) -> Counter[str]:
     """Count the requests to the management cluster from the first Workload's creation until all
     run, with this many hosts."""
-    async with world() as here:
+    async with two_clusters() as here:
         for number in range(count):
             here.hardware.put(BMH, bmh(f"h{number}"))
         async with controllers(here):
@@ -50,7 +50,7 @@ async def test_the_requests_for_a_workload_do_not_grow_with_the_number_of_hosts(
 async def test_binding_goes_first_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     busy = [True]
     monkeypatch.setattr(Scheduler, "busy", lambda self, namespace: busy[0])
-    async with world() as here:
+    async with two_clusters() as here:
         for number in range(2):
             here.hardware.put(BMH, bmh(f"h{number}"))
         async with controllers(here):

@@ -11,7 +11,19 @@ import pytest
 
 from apiserver.client.client import Client
 from controllers.secrets import READER_ROLE, Secrets
-from tests.unit.controllers.clusters import BMH, CLASSES, NAMESPACES, SECRETS, WORKLOADS, World, bmh, controllers, secret, workload, world
+from tests.unit.controllers.clusters import (
+    BMH,
+    CLASSES,
+    NAMESPACES,
+    SECRETS,
+    WORKLOADS,
+    TwoClusters,
+    bmh,
+    controllers,
+    secret,
+    two_clusters,
+    workload,
+)
 from tests.unit.controllers.fakeapi import Failure, FakeApi, eventually
 
 if TYPE_CHECKING:
@@ -21,8 +33,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def here() -> AsyncIterator[World]:
-    async with world() as made:
+async def here() -> AsyncIterator[TwoClusters]:
+    async with two_clusters() as made:
         made.hardware.put(BMH, bmh("h1"))
         yield made
 
@@ -47,7 +59,7 @@ def asked_of(api: FakeApi) -> list[str]:
     return asked
 
 
-async def test_only_secrets_that_are_named_are_asked_for_each_by_its_name(here: World) -> None:
+async def test_only_secrets_that_are_named_are_asked_for_each_by_its_name(here: TwoClusters) -> None:
     for namespace in ("team-a", "team-b"):
         for name in ("boot", "other"):
             here.management.put(SECRETS, secret(name, namespace, userData="x"))
@@ -61,7 +73,7 @@ async def test_only_secrets_that_are_named_are_asked_for_each_by_its_name(here: 
     assert set(asked) == {"GET system/hardware", "WATCH system/hardware", "GET team-a/boot", "WATCH team-a/boot"}
 
 
-async def test_where_a_role_is_missing_the_workload_says_so_and_goes_on_once_it_is_there(here: World) -> None:
+async def test_where_a_role_is_missing_the_workload_says_so_and_goes_on_once_it_is_there(here: TwoClusters) -> None:
     here.management.put(SECRETS, secret("boot", "team-a", userData="x"))
     refused = {"team-a"}
 
@@ -81,7 +93,7 @@ async def test_where_a_role_is_missing_the_workload_says_so_and_goes_on_once_it_
         await eventually(lambda: here.phase("web") == "Running")
 
 
-async def test_a_class_says_that_its_credentials_may_not_be_read(here: World) -> None:
+async def test_a_class_says_that_its_credentials_may_not_be_read(here: TwoClusters) -> None:
     here.management.fail = lambda verb, path: Failure(403, "Forbidden") if "/system/secrets" in path else None
 
     def connected() -> dict[str, str]:
@@ -95,7 +107,7 @@ async def test_a_class_says_that_its_credentials_may_not_be_read(here: World) ->
         await eventually(lambda: connected()["status"] == "True")
 
 
-async def test_secrets_of_a_namespace_that_no_class_admits_any_more_are_left_alone(here: World) -> None:
+async def test_secrets_of_a_namespace_that_no_class_admits_any_more_are_left_alone(here: TwoClusters) -> None:
     here.management.put(SECRETS, secret("boot", "team-a", userData="x"))
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web", userData={"name": "boot"}))
@@ -119,7 +131,7 @@ def current(class_: dict[str, Any]) -> bool:
     return bool(class_["status"]["observedGeneration"] == class_["metadata"]["generation"])
 
 
-async def test_a_secret_that_the_class_does_not_let_pass_is_not_sent_until_it_does(here: World) -> None:
+async def test_a_secret_that_the_class_does_not_let_pass_is_not_sent_until_it_does(here: TwoClusters) -> None:
     here.management.edit(CLASSES, "metal", {"spec": {"secrets": {"requiredLabel": "first-boot=yes"}}})
     here.management.put(SECRETS, secret("boot", "team-a", userData="x"))
     here.management.put(SECRETS, secret("more", "team-a", metaData="a: b"))

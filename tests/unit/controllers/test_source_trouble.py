@@ -21,13 +21,13 @@ from tests.unit.controllers.clusters import (
     HOSTS,
     SECRETS,
     WORKLOADS,
-    World,
+    TwoClusters,
     bmh,
     controllers,
     secret,
+    two_clusters,
     workload,
     workload_class,
-    world,
 )
 from tests.unit.controllers.fakeapi import Failure, FakeApi, eventually, kubeconfig
 from tests.unit.controllers.providers.relay.upstream import view
@@ -41,30 +41,30 @@ IMAGES = 1
 
 
 @pytest.fixture(params=["metal3.io/baremetalhost", RELAY])
-async def here(request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    async with world() as made:
+async def here(request: pytest.FixtureRequest) -> AsyncIterator[TwoClusters]:
+    async with two_clusters() as made:
         made.management.put(CLASSES, workload_class(provisioner=request.param))
         for name in ("h1", "h2"):
             made.hardware.put(BMH, view(name) if request.param == RELAY else bmh(name))
         yield made
 
 
-def class_condition(here: World, type_: str = "Connected", name: str = "metal") -> dict[str, Any]:
+def class_condition(here: TwoClusters, type_: str = "Connected", name: str = "metal") -> dict[str, Any]:
     conditions = (here.management.get(CLASSES, name).get("status") or {}).get("conditions") or []
     return next((item for item in conditions if item["type"] == type_), {"status": "", "reason": "", "message": ""})
 
 
-def follow(here: World, config: dict[str, Any]) -> None:
+def follow(here: TwoClusters, config: dict[str, Any]) -> None:
     """Give the class these credentials."""
     here.management.put(SECRETS, secret("hardware", "system", kubeconfig=orjson.dumps(config).decode()))
 
 
-async def runs(here: World) -> None:
+async def runs(here: TwoClusters) -> None:
     here.management.put(WORKLOADS, workload("web"))
     await eventually(lambda: here.phase("web") == "Running")
 
 
-def power(here: World, *, on: bool) -> None:
+def power(here: TwoClusters, *, on: bool) -> None:
     here.management.edit(WORKLOADS, "web", {"spec": {"online": on}}, "team-a")
 
 
@@ -79,7 +79,7 @@ def power(here: World, *, on: bool) -> None:
     ],
     ids=lambda value: str(value.status["code"]) if isinstance(value, Failure) else "",
 )
-async def test_a_source_that_refuses(here: World, failure: Failure, reason: str, words: str) -> None:
+async def test_a_source_that_refuses(here: TwoClusters, failure: Failure, reason: str, words: str) -> None:
     async with controllers(here):
         await runs(here)
         here.hardware.fail = lambda verb, path: failure
@@ -99,7 +99,7 @@ async def test_a_source_that_refuses(here: World, failure: Failure, reason: str,
     assert len(here.bmo.log) == IMAGES
 
 
-async def test_a_source_that_hangs(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_source_that_hangs(here: TwoClusters, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "Informer", partial(Informer, stall_timeout=1.0))
     monkeypatch.setattr(driver, "Client", partial(Client, timeout=1.0))
     async with proxied(int(here.hardware.url.rsplit(":", 1)[1])) as proxy:
@@ -117,7 +117,7 @@ async def test_a_source_that_hangs(here: World, monkeypatch: pytest.MonkeyPatch)
     assert len(here.bmo.log) == IMAGES
 
 
-async def test_credentials_that_expire_and_are_renewed(here: World) -> None:
+async def test_credentials_that_expire_and_are_renewed(here: TwoClusters) -> None:
     """Renew expired credentials without a restart, and also while somebody waits for a host."""
     here.hardware.tokens = {"token-canary"}
     async with controllers(here):
@@ -133,7 +133,7 @@ async def test_credentials_that_expire_and_are_renewed(here: World) -> None:
     assert len({name for name, _ in here.bmo.log}) == len(here.bmo.log) == 2
 
 
-async def test_parameters_that_lead_elsewhere_while_in_use(here: World) -> None:
+async def test_parameters_that_lead_elsewhere_while_in_use(here: TwoClusters) -> None:
     """Point the parameters elsewhere: the host is not seen any more, and nothing is done to it.
     With the old parameters everything is as it was."""
     async with controllers(here):
@@ -152,7 +152,7 @@ async def test_parameters_that_lead_elsewhere_while_in_use(here: World) -> None:
     assert here.bmo.log == [(taken, here.host(taken)["spec"]["image"]["url"])]
 
 
-async def test_credentials_of_another_cluster_while_in_use(here: World) -> None:
+async def test_credentials_of_another_cluster_while_in_use(here: TwoClusters) -> None:
     async with controllers(here), FakeApi().serving() as other:
         await runs(here)
         follow(here, other.kubeconfig)
@@ -163,7 +163,7 @@ async def test_credentials_of_another_cluster_while_in_use(here: World) -> None:
     assert len(here.bmo.log) == IMAGES
 
 
-async def test_two_classes_over_the_same_hosts(here: World) -> None:
+async def test_two_classes_over_the_same_hosts(here: TwoClusters) -> None:
     """Check that the first class keeps the hosts. A tenant of the second class, and its owner, read
     why."""
     async with controllers(here):
@@ -186,7 +186,7 @@ async def test_two_classes_over_the_same_hosts(here: World) -> None:
 
 
 @pytest.mark.parametrize("when", ["1970-01-01T00:00:00Z", "2999-01-01T00:00:00Z"])
-async def test_clocks_that_do_not_agree(here: World, when: str) -> None:
+async def test_clocks_that_do_not_agree(here: TwoClusters, when: str) -> None:
     """Check that no clock is compared with another one."""
     for name in ("h1", "h2"):
         history = {"provision": {"start": when, "end": when}}

@@ -24,13 +24,13 @@ from tests.unit.controllers.clusters import (
     NAMESPACES,
     SECRETS,
     WORKLOADS,
-    World,
+    TwoClusters,
     bmh,
     controllers,
     secret,
+    two_clusters,
     workload,
     workload_class,
-    world,
 )
 from tests.unit.controllers.fakeapi import Address, Failure, FakeApi, eventually
 
@@ -41,13 +41,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def here() -> AsyncIterator[World]:
-    async with world() as made:
+async def here() -> AsyncIterator[TwoClusters]:
+    async with two_clusters() as made:
         made.hardware.put(BMH, bmh("h1"))
         yield made
 
 
-async def test_from_nothing_to_running_and_back(here: World) -> None:
+async def test_from_nothing_to_running_and_back(here: TwoClusters) -> None:
     here.management.put(SECRETS, secret("boot", "team-a", userData="#cloud-config"))
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web", userData={"name": "boot"}))
@@ -84,7 +84,7 @@ async def test_from_nothing_to_running_and_back(here: World) -> None:
         await eventually(lambda: {"Bound", "Provisioning", "Running"} <= set(here.reasons()))
 
 
-async def test_nothing_of_the_owner_gets_into_the_management_cluster(here: World) -> None:
+async def test_nothing_of_the_owner_gets_into_the_management_cluster(here: TwoClusters) -> None:
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web"))
         await eventually(lambda: here.phase("web") == "Running")
@@ -105,7 +105,7 @@ async def test_nothing_of_the_owner_gets_into_the_management_cluster(here: World
             assert "10.1.2.3" not in text
 
 
-async def test_a_clusters_kubeconfig_is_not_sent_to_a_machine(here: World) -> None:
+async def test_a_clusters_kubeconfig_is_not_sent_to_a_machine(here: TwoClusters) -> None:
     here.management.put(SECRETS, secret("web-kubeconfig", "team-a", value="canary-admin"))
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web", userData={"name": "web-kubeconfig"}))
@@ -114,7 +114,7 @@ async def test_a_clusters_kubeconfig_is_not_sent_to_a_machine(here: World) -> No
         assert here.hardware.all(SECRETS) == []
 
 
-async def test_a_selector_that_takes_too_long_is_refused_and_others_go_on(here: World) -> None:
+async def test_a_selector_that_takes_too_long_is_refused_and_others_go_on(here: TwoClusters) -> None:
     huge = {"matchExpressions": [{"key": f"k{n}", "operator": "NotIn", "values": ["a"]} for n in range(2_000)]}
     async with controllers(here):
         here.management.put(WORKLOADS, workload("greedy", hostSelector=huge))
@@ -123,7 +123,7 @@ async def test_a_selector_that_takes_too_long_is_refused_and_others_go_on(here: 
         await eventually(lambda: here.phase("web", "team-b") == "Running")
 
 
-async def test_a_missing_secret_is_named_and_resolves_itself(here: World) -> None:
+async def test_a_missing_secret_is_named_and_resolves_itself(here: TwoClusters) -> None:
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web", userData={"name": "later"}))
         await eventually(lambda: here.condition("web", "Synchronized")["reason"] == "SecretNotFound")
@@ -146,7 +146,7 @@ async def test_a_missing_secret_is_named_and_resolves_itself(here: World) -> Non
     ("field", "content", "words"), [("userData", {"user-data": "x"}, "'userData'"), ("metaData", {"metaData": "[a]"}, "object")]
 )
 async def test_a_secret_without_its_key_is_a_warning_and_nothing_begins(
-    here: World, field: str, content: dict[str, str], words: str
+    here: TwoClusters, field: str, content: dict[str, str], words: str
 ) -> None:
     here.management.put(SECRETS, secret("boot", "team-a", **content))
     reference: dict[str, Any] = {field: {"name": "boot"}}
@@ -167,7 +167,7 @@ async def test_a_secret_without_its_key_is_a_warning_and_nothing_begins(
         await eventually(lambda: here.phase("web") == "Running")
 
 
-async def test_a_failed_installation_is_told_until_it_succeeds(here: World) -> None:
+async def test_a_failed_installation_is_told_until_it_succeeds(here: TwoClusters) -> None:
     here.bmo.hold = True
 
     def real(**status: Any) -> None:
@@ -189,7 +189,7 @@ async def test_a_failed_installation_is_told_until_it_succeeds(here: World) -> N
         await eventually(lambda: here.condition("web", "Ready")["status"] == "True")
 
 
-async def test_a_name_leads_to_no_other_namespaces_secret(here: World) -> None:
+async def test_a_name_leads_to_no_other_namespaces_secret(here: TwoClusters) -> None:
     here.management.put(SECRETS, secret("theirs", "team-b", userData="theirs"))
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web", userData={"name": "../../team-b/secrets/theirs"}))
@@ -197,7 +197,7 @@ async def test_a_name_leads_to_no_other_namespaces_secret(here: World) -> None:
     assert "image" not in here.host("h1")["spec"]
 
 
-async def test_a_registrys_credentials_are_not_passed_over_in_silence(here: World) -> None:
+async def test_a_registrys_credentials_are_not_passed_over_in_silence(here: TwoClusters) -> None:
     image = {"url": "oci://registry.example.com/os:1", "ociAuthSecretName": "pull"}
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web", image=image))
@@ -207,7 +207,7 @@ async def test_a_registrys_credentials_are_not_passed_over_in_silence(here: Worl
         await eventually(lambda: here.phase("web") == "Running")
 
 
-async def test_power_follows_also_when_the_secret_has_gone(here: World) -> None:
+async def test_power_follows_also_when_the_secret_has_gone(here: TwoClusters) -> None:
     here.management.put(SECRETS, secret("boot", "team-a", userData="x"))
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web", userData={"name": "boot"}))
@@ -220,7 +220,7 @@ async def test_power_follows_also_when_the_secret_has_gone(here: World) -> None:
         assert here.host("h1")["spec"]["image"]["url"] == "http://images.example/os.qcow2"
 
 
-async def test_reasons_why_no_host_fits_are_counted(here: World) -> None:
+async def test_reasons_why_no_host_fits_are_counted(here: TwoClusters) -> None:
     here.hardware.put(BMH, bmh("h2", ram_gib=32))
     async with controllers(here):
         await eventually(lambda: len(here.management.all(HOSTS)) == 2)
@@ -238,7 +238,7 @@ async def test_reasons_why_no_host_fits_are_counted(here: World) -> None:
         await eventually(lambda: here.condition("picky", "Bound")["message"].startswith(mixed))
 
 
-async def test_class_troubles_are_said_and_resolve_themselves(here: World) -> None:
+async def test_class_troubles_are_said_and_resolve_themselves(here: TwoClusters) -> None:
     here.management.remove(SECRETS, "hardware", "system")
 
     def connected() -> dict[str, str]:
@@ -266,7 +266,7 @@ async def test_class_troubles_are_said_and_resolve_themselves(here: World) -> No
         await eventually(lambda: connected()["status"] == "True")
 
 
-async def test_a_class_without_a_source_is_not_ready_for_its_tenants_and_says_no_more(here: World) -> None:
+async def test_a_class_without_a_source_is_not_ready_for_its_tenants_and_says_no_more(here: TwoClusters) -> None:
     here.management.remove(SECRETS, "hardware", "system")
     here.management.put(WORKLOADS, workload("web"))
     here.management.put(WORKLOADS, workload("pinned", hostRef={"name": "h1"}))
@@ -285,7 +285,7 @@ async def test_a_class_without_a_source_is_not_ready_for_its_tenants_and_says_no
         await eventually(lambda: here.phase("web") == "Running" or here.phase("pinned") == "Running")
 
 
-async def test_that_no_host_fits_is_said_with_the_class_being_disconnected(here: World) -> None:
+async def test_that_no_host_fits_is_said_with_the_class_being_disconnected(here: TwoClusters) -> None:
     async with controllers(here):
         here.management.put(WORKLOADS, workload("big", requirements={"ram": "128Gi"}))
         await eventually(lambda: here.condition("big", "Bound")["reason"] == "NoHostFits")
@@ -297,7 +297,9 @@ async def test_that_no_host_fits_is_said_with_the_class_being_disconnected(here:
         await eventually(lambda: "not connected" not in here.condition("big", "Bound")["message"])
 
 
-async def test_the_log_tells_of_binds_releases_failing_classes_and_refused_secrets(here: World, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_log_tells_of_binds_releases_failing_classes_and_refused_secrets(
+    here: TwoClusters, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level("INFO", "controllers")
 
     def logged(level: str, words: str) -> bool:
@@ -319,7 +321,7 @@ async def test_the_log_tells_of_binds_releases_failing_classes_and_refused_secre
     assert "canary" not in caplog.text
 
 
-async def test_rotated_credentials_need_no_restart(here: World) -> None:
+async def test_rotated_credentials_need_no_restart(here: TwoClusters) -> None:
     here.hardware.tokens = {"token-canary"}
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web"))
@@ -332,7 +334,7 @@ async def test_rotated_credentials_need_no_restart(here: World) -> None:
         await eventually(lambda: here.phase("web") == "Stopped")
 
 
-async def test_the_owner_taking_a_host_away_is_told(here: World) -> None:
+async def test_the_owner_taking_a_host_away_is_told(here: TwoClusters) -> None:
     here.hardware.put(BMH, bmh("h1", consumerRef={"kind": "Metal3Machine", "name": "other", "namespace": "x"}))
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web"))
@@ -345,7 +347,7 @@ async def test_the_owner_taking_a_host_away_is_told(here: World) -> None:
         await eventually(lambda: "HostTaken" in here.reasons())
 
 
-async def test_a_real_host_that_goes_while_claimed_is_never_forgotten(here: World) -> None:
+async def test_a_real_host_that_goes_while_claimed_is_never_forgotten(here: TwoClusters) -> None:
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web"))
         await eventually(lambda: here.phase("web") == "Running")
@@ -358,7 +360,7 @@ async def test_a_real_host_that_goes_while_claimed_is_never_forgotten(here: Worl
         await eventually(lambda: here.management.find(HOSTS, name) is None)
 
 
-async def test_a_claim_whose_workload_vanished_is_shown_and_nothing_is_wiped(here: World) -> None:
+async def test_a_claim_whose_workload_vanished_is_shown_and_nothing_is_wiped(here: TwoClusters) -> None:
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web"))
         await eventually(lambda: here.phase("web") == "Running")
@@ -371,7 +373,7 @@ async def test_a_claim_whose_workload_vanished_is_shown_and_nothing_is_wiped(her
         assert here.host("h1")["spec"]["image"]
 
 
-async def test_a_mark_made_just_before_the_release_is_not_lost(here: World) -> None:
+async def test_a_mark_made_just_before_the_release_is_not_lost(here: TwoClusters) -> None:
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web"))
         await eventually(lambda: here.phase("web") == "Running")
@@ -384,7 +386,7 @@ async def test_a_mark_made_just_before_the_release_is_not_lost(here: World) -> N
         assert "capm3.metal3.io/unhealthy" in here.host("h1")["metadata"]["annotations"]
 
 
-async def test_trouble_upstream_loses_nothing(here: World) -> None:
+async def test_trouble_upstream_loses_nothing(here: TwoClusters) -> None:
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web"))
         await eventually(lambda: here.phase("web") == "Running")
@@ -398,7 +400,7 @@ async def test_trouble_upstream_loses_nothing(here: World) -> None:
         await eventually(lambda: here.phase("web") == "Stopped")
 
 
-async def test_retain_leaves_the_host_running_and_quarantined(here: World) -> None:
+async def test_retain_leaves_the_host_running_and_quarantined(here: TwoClusters) -> None:
     here.management.edit(CLASSES, "metal", {"spec": {"reclaim": {"tenantMayRetain": True}}})
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web", reclaimPolicy="Retain"))
@@ -412,7 +414,7 @@ async def test_retain_leaves_the_host_running_and_quarantined(here: World) -> No
         await eventually(lambda: here.management.get(HOSTS, name)["status"]["reason"] == "Quarantined")
 
 
-async def test_retain_is_not_honoured_where_the_class_does_not_allow_it_any_more(here: World) -> None:
+async def test_retain_is_not_honoured_where_the_class_does_not_allow_it_any_more(here: TwoClusters) -> None:
     here.management.edit(CLASSES, "metal", {"spec": {"reclaim": {"tenantMayRetain": True}}})
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web", reclaimPolicy="Retain"))
@@ -425,7 +427,7 @@ async def test_retain_is_not_honoured_where_the_class_does_not_allow_it_any_more
         await eventually(lambda: here.management.get(HOSTS, name)["status"].get("available"))
 
 
-async def test_retain_waits_for_a_class_that_allows_it(here: World) -> None:
+async def test_retain_waits_for_a_class_that_allows_it(here: TwoClusters) -> None:
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web", reclaimPolicy="Retain"))
         await eventually(lambda: here.condition("web", "Bound")["reason"] == "RetainNotAllowed")
@@ -434,7 +436,7 @@ async def test_retain_waits_for_a_class_that_allows_it(here: World) -> None:
         await eventually(lambda: here.phase("web") == "Running")
 
 
-async def test_a_missing_class_is_told_in_ready_and_ends_waits_until_it_is_there(here: World) -> None:
+async def test_a_missing_class_is_told_in_ready_and_ends_waits_until_it_is_there(here: TwoClusters) -> None:
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web", className="later"))
         await eventually(lambda: here.condition("web", "Stalled")["reason"] == "ClassNotFound")
@@ -447,7 +449,7 @@ async def test_a_missing_class_is_told_in_ready_and_ends_waits_until_it_is_there
         assert here.condition("web", "Stalled")["status"] == ""
 
 
-async def test_dirty_disks_stay_home(here: World) -> None:
+async def test_dirty_disks_stay_home(here: TwoClusters) -> None:
     here.management.edit(CLASSES, "metal", {"spec": {"cleaning": {"mode": "metadata", "tenantMayDisable": True}}})
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web", automatedCleaningMode="disabled"))
@@ -464,7 +466,7 @@ async def test_dirty_disks_stay_home(here: World) -> None:
         await eventually(lambda: here.phase("stranger", "team-b") == "Running")
 
 
-async def test_dirty_disks_are_not_a_later_namespaces(here: World) -> None:
+async def test_dirty_disks_are_not_a_later_namespaces(here: TwoClusters) -> None:
     here.management.edit(CLASSES, "metal", {"spec": {"cleaning": {"mode": "metadata", "tenantMayDisable": True}}})
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web", automatedCleaningMode="disabled"))
@@ -487,7 +489,7 @@ async def test_dirty_disks_are_not_a_later_namespaces(here: World) -> None:
         await eventually(lambda: here.phase("stranger") == "Running")
 
 
-async def test_many_at_once_get_distinct_hosts_and_no_bind_is_wasted(here: World) -> None:
+async def test_many_at_once_get_distinct_hosts_and_no_bind_is_wasted(here: TwoClusters) -> None:
     for number in range(2, 41):
         here.hardware.put(BMH, bmh(f"h{number}", cpus=8 * (1 + number % 3)))
     async with controllers(here):
@@ -502,7 +504,7 @@ async def test_many_at_once_get_distinct_hosts_and_no_bind_is_wasted(here: World
 
 
 @pytest.mark.parametrize("moment", range(0, 60, 7))
-async def test_killed_anywhere_it_goes_on(here: World, moment: int) -> None:
+async def test_killed_anywhere_it_goes_on(here: TwoClusters, moment: int) -> None:
     """Stop the controllers after a number of requests, and let others take over, in both directions
     of a life."""
     here.management.put(SECRETS, secret("boot", "team-a", userData="x"))
@@ -528,7 +530,7 @@ async def test_killed_anywhere_it_goes_on(here: World, moment: int) -> None:
     assert len(here.bmo.log) == 1, "it was installed once"
 
 
-async def test_reboots_pass_once_and_unhealthy_stays(here: World) -> None:
+async def test_reboots_pass_once_and_unhealthy_stays(here: TwoClusters) -> None:
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web"))
         await eventually(lambda: here.phase("web") == "Running")
@@ -550,7 +552,7 @@ async def test_reboots_pass_once_and_unhealthy_stays(here: World) -> None:
         await eventually(lambda: here.management.get(HOSTS, name)["status"]["reason"] == "Unhealthy")
 
 
-async def test_of_two_classes_that_see_the_same_hosts_the_first_keeps_them(here: World) -> None:
+async def test_of_two_classes_that_see_the_same_hosts_the_first_keeps_them(here: TwoClusters) -> None:
     async with controllers(here):
         await eventually(lambda: len(here.management.all(HOSTS)) == 1)
         second = workload_class()
@@ -570,13 +572,13 @@ async def test_of_two_classes_that_see_the_same_hosts_the_first_keeps_them(here:
         await eventually(lambda: exclusive("second") == "Exclusive")
 
 
-def removable(here: World) -> str:
+def removable(here: TwoClusters) -> str:
     """Return what the class says about its deletion."""
     conditions = here.management.get(CLASSES, "metal")["status"]["conditions"]
     return next((str(item["message"]) for item in conditions if item["type"] == "Removable"), "")
 
 
-async def test_a_deleted_class_stays_until_nobody_has_a_host_of_it(here: World) -> None:
+async def test_a_deleted_class_stays_until_nobody_has_a_host_of_it(here: TwoClusters) -> None:
     here.hardware.put(BMH, bmh("h2"))
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web"))
@@ -603,7 +605,7 @@ async def test_a_deleted_class_stays_until_nobody_has_a_host_of_it(here: World) 
         await eventually(lambda: here.condition("late", "Bound")["reason"] == "ClassNotFound")
 
 
-async def test_a_class_that_was_deleted_by_force_names_the_way_out(here: World) -> None:
+async def test_a_class_that_was_deleted_by_force_names_the_way_out(here: TwoClusters) -> None:
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web"))
         await eventually(lambda: here.phase("web") == "Running")
@@ -622,7 +624,7 @@ def test_of_many_users_of_a_class_some_are_named() -> None:
     assert in_use([f"a/{number}" for number in range(7)]).startswith("a/0, a/1, a/2, a/3, a/4 and 2 more have hosts of the class")
 
 
-async def test_a_workload_pinned_to_a_host(here: World) -> None:
+async def test_a_workload_pinned_to_a_host(here: TwoClusters) -> None:
     here.hardware.put(BMH, bmh("h2"))
     async with controllers(here):
         await eventually(lambda: len(here.management.all(HOSTS)) == 2)
@@ -637,7 +639,7 @@ async def test_a_workload_pinned_to_a_host(here: World) -> None:
         assert here.condition("second", "Bound")["message"] == 'the host "h2" is claimed: it is taken as soon as it is free'
 
 
-async def test_no_class_no_default_not_allowed(here: World) -> None:
+async def test_no_class_no_default_not_allowed(here: TwoClusters) -> None:
     here.management.edit(CLASSES, "metal", {"spec": {"allowedNamespaces": {"names": ["team-b"]}}})
     async with controllers(here):
         here.management.put(WORKLOADS, workload("none", className=None))
@@ -650,7 +652,7 @@ async def test_no_class_no_default_not_allowed(here: World) -> None:
         await eventually(lambda: here.phase("refused") == "Running")
 
 
-async def test_what_the_class_does_not_allow_gets_no_host_until_it_does(here: World) -> None:
+async def test_what_the_class_does_not_allow_gets_no_host_until_it_does(here: TwoClusters) -> None:
     here.management.edit(CLASSES, "metal", {"spec": {"images": {"allow": ["https://elsewhere.example.com/"]}}})
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web"))
@@ -660,7 +662,7 @@ async def test_what_the_class_does_not_allow_gets_no_host_until_it_does(here: Wo
         await eventually(lambda: here.phase("web") == "Running")
 
 
-async def test_what_the_class_allows_no_longer_is_not_written_to_the_host(here: World) -> None:
+async def test_what_the_class_allows_no_longer_is_not_written_to_the_host(here: TwoClusters) -> None:
     async with controllers(here):
         here.management.put(WORKLOADS, workload("idle", image=None))
         await eventually(lambda: here.phase("idle") == "Bound")
@@ -672,7 +674,7 @@ async def test_what_the_class_allows_no_longer_is_not_written_to_the_host(here: 
         await eventually(lambda: here.phase("idle") == "Running")
 
 
-async def test_a_workload_deleted_before_its_host_was_seen_is_still_released(here: World) -> None:
+async def test_a_workload_deleted_before_its_host_was_seen_is_still_released(here: TwoClusters) -> None:
     """Delay the Host's event: the finalizer must not be removed while the claim stands."""
     async with controllers(here):
         await eventually(lambda: here.management.all(HOSTS)[0]["spec"].get("offers"))
@@ -689,7 +691,7 @@ async def test_a_workload_deleted_before_its_host_was_seen_is_still_released(her
         assert not here.management.all(HOSTS)[0]["spec"].get("claimRef")
 
 
-async def test_a_host_taken_back_by_the_owner_is_lost_and_an_orphan(here: World) -> None:
+async def test_a_host_taken_back_by_the_owner_is_lost_and_an_orphan(here: TwoClusters) -> None:
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web"))
         await eventually(lambda: here.phase("web") == "Running")
@@ -703,7 +705,7 @@ async def test_a_host_taken_back_by_the_owner_is_lost_and_an_orphan(here: World)
         assert here.host("h1")["spec"]["consumerRef"]["name"] == "web", "what runs there is the owner's to decide"
 
 
-async def test_a_host_taken_back_is_left_alone_also_before_that_is_seen_of_it(here: World) -> None:
+async def test_a_host_taken_back_is_left_alone_also_before_that_is_seen_of_it(here: TwoClusters) -> None:
     """Deliver the Host's event after the Workload's. What is still known of the claim must be
     neither reported nor released."""
     async with controllers(here):
@@ -727,7 +729,7 @@ async def test_a_host_taken_back_is_left_alone_also_before_that_is_seen_of_it(he
         assert "image" in here.host("h1")["spec"], "what runs there is the owner's to decide"
 
 
-async def test_a_lost_race_for_a_host_ends_at_another(here: World) -> None:
+async def test_a_lost_race_for_a_host_ends_at_another(here: TwoClusters) -> None:
     here.hardware.put(BMH, bmh("h2"))
     refused: list[str] = []
 
@@ -745,7 +747,7 @@ async def test_a_lost_race_for_a_host_ends_at_another(here: World) -> None:
         assert [here.host_object(here.claimed("web"))] != refused
 
 
-async def test_a_misspelt_class_is_corrected_in_place(here: World) -> None:
+async def test_a_misspelt_class_is_corrected_in_place(here: TwoClusters) -> None:
     async with controllers(here):
         here.management.put(WORKLOADS, workload("web", className="mteal"))
         await eventually(lambda: here.condition("web", "Bound")["reason"] == "ClassNotFound")
@@ -754,7 +756,7 @@ async def test_a_misspelt_class_is_corrected_in_place(here: World) -> None:
         await eventually(lambda: here.phase("web") == "Running")
 
 
-async def test_a_binding_that_meets_a_changed_spec_takes_no_host_and_keeps_none_from_others(here: World) -> None:
+async def test_a_binding_that_meets_a_changed_spec_takes_no_host_and_keeps_none_from_others(here: TwoClusters) -> None:
     """Change the spec while the binding is on its way. The only host is not bound for the old spec,
     and stays available."""
     bindings: list[int] = []
@@ -776,7 +778,7 @@ async def test_a_binding_that_meets_a_changed_spec_takes_no_host_and_keeps_none_
         assert bindings == [1, 1]
 
 
-async def test_run_as_a_process_does_with_election_and_health(here: World) -> None:
+async def test_run_as_a_process_does_with_election_and_health(here: TwoClusters) -> None:
     health = Health()
     assert health.problem() == "starting"
     task = asyncio.ensure_future(run_controllers(here.management.kubeconfig, leader_elect=True, namespace="system", health=health))

@@ -10,7 +10,7 @@ import pytest
 from controllers.consumer import controller as consumers
 from controllers.consumer.controller import consumer_resource
 from controllers.kinds import CLAIMED_THROUGH
-from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, World, bmh, controllers, workload, world
+from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, TwoClusters, bmh, controllers, two_clusters, workload
 from tests.unit.controllers.fakeapi import Failure, eventually
 
 if TYPE_CHECKING:
@@ -28,19 +28,19 @@ def claimed(reference: dict[str, Any] | None = None) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def here(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+async def here(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TwoClusters]:
     for name in ("FIRST", "AGAIN", "WHILE_GONE"):
         monkeypatch.setattr(consumers, name, 0.05)
-    async with world() as made:
+    async with two_clusters() as made:
         made.hardware.put(BMH, bmh("h1"))
         yield made
 
 
-def said(here: World) -> str:
+def said(here: TwoClusters) -> str:
     return str(here.condition("m0", "ConsumerFound")["reason"])
 
 
-async def test_a_consumer_that_vanishes_is_named_and_nothing_is_released(here: World) -> None:
+async def test_a_consumer_that_vanishes_is_named_and_nothing_is_released(here: TwoClusters) -> None:
     async with controllers(here):
         here.management.put(MACHINES, {"metadata": {"name": "m0", "namespace": "team-a"}})
         here.management.put(WORKLOADS, claimed())
@@ -59,7 +59,7 @@ async def test_a_consumer_that_vanishes_is_named_and_nothing_is_released(here: W
         await eventually(lambda: here.management.get(HOSTS, host)["status"].get("reason") == "Claimed")
 
 
-async def test_a_consumer_in_another_cluster_is_not_missed(here: World) -> None:
+async def test_a_consumer_in_another_cluster_is_not_missed(here: TwoClusters) -> None:
     """Move the claim away, so that it names the Workload that has the host in the other cluster."""
     async with controllers(here):
         here.management.put(WORKLOADS, claimed())
@@ -69,7 +69,7 @@ async def test_a_consumer_in_another_cluster_is_not_missed(here: World) -> None:
         await eventually(lambda: here.phase("m0") == "Running")
 
 
-async def test_what_may_not_be_read_is_not_said_to_be_gone(here: World) -> None:
+async def test_what_may_not_be_read_is_not_said_to_be_gone(here: TwoClusters) -> None:
     asked = []
 
     def refuse(verb: str, path: str) -> Failure | None:

@@ -13,7 +13,7 @@ from controllers.providers.base import Outcome
 from controllers.workload.reschedule import is_reschedulable, is_rescheduling, lost_claim, rescheduling_status
 from controllers.workload.status import bound_status
 from tests.unit.controllers.claiming import bind
-from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, World, bmh, controllers, workload, world
+from tests.unit.controllers.clusters import BMH, HOSTS, WORKLOADS, TwoClusters, bmh, controllers, two_clusters, workload
 from tests.unit.controllers.fakeapi import Address, FakeApi, eventually
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ STATES = ("Assumed", "Confirmed", "Rescheduling")
 THIEF = {"kind": "Metal3Machine", "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1", "namespace": "elsewhere", "name": "faster"}
 
 
-class Late(World):
+class Late(TwoClusters):
     """Give the first chosen host to somebody else at the very moment of the choice."""
 
     taken = ""
@@ -40,7 +40,7 @@ class Late(World):
 
 @pytest.fixture
 async def here() -> AsyncIterator[Late]:
-    async with world() as made:
+    async with two_clusters() as made:
         late = Late(made.management, made.hardware, made.bmo)
         late.management.hooks["POST workloads/binding"] = late.bind
         for name in ("h1", "h2", "h3"):

@@ -13,7 +13,7 @@ from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.recovery import Recoverer, check_classes
 from controllers.recovery import Options, Summary
 from controllers.resumable import Blocked
-from tests.unit.controllers.clusters import BMH, CLASSES, HOSTS, WORKLOADS, World, bmh, controllers, workload, world
+from tests.unit.controllers.clusters import BMH, CLASSES, HOSTS, WORKLOADS, TwoClusters, bmh, controllers, two_clusters, workload
 from tests.unit.controllers.fakeapi import Failure, eventually
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ def test_classes_that_exist_are_recovered() -> None:
 
 
 @asynccontextmanager
-async def lost(**spec: Any) -> AsyncIterator[World]:
-    """Yield a world whose store has lost the Workload "web" and its Host, with controllers."""
-    async with world() as here:
+async def lost(**spec: Any) -> AsyncIterator[TwoClusters]:
+    """Yield clusters whose store has lost the Workload "web" and its Host, with controllers."""
+    async with two_clusters() as here:
         here.hardware.put(BMH, bmh("h1"))
         async with controllers(here):
             here.management.put(WORKLOADS, workload("web", **spec))
@@ -49,12 +49,12 @@ async def lost(**spec: Any) -> AsyncIterator[World]:
             yield here
 
 
-def reason(here: World) -> str:
+def reason(here: TwoClusters) -> str:
     host = here.management.find(HOSTS, here.host_object("h1"))
     return str(((host or {}).get("status") or {}).get("reason"))
 
 
-async def recover(here: World, **options: Any) -> tuple[Summary, str]:
+async def recover(here: TwoClusters, **options: Any) -> tuple[Summary, str]:
     """Recover. Return the result and what was printed."""
     lines: list[str] = []
     async with Client(here.management.kubeconfig) as management:
@@ -62,7 +62,7 @@ async def recover(here: World, **options: Any) -> tuple[Summary, str]:
     return summary, "\n".join(lines)
 
 
-def forge(here: World, **record: Any) -> None:
+def forge(here: TwoClusters, **record: Any) -> None:
     """Write a record, as everybody can who can write to the hardware cluster."""
     found = orjson.loads(here.host("h1")["metadata"]["annotations"][names.RECORD])
     annotation = {names.RECORD: orjson.dumps({**found, **record}).decode()}
