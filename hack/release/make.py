@@ -11,6 +11,7 @@ import argparse
 import asyncio
 import hashlib
 import json
+import os
 import re
 import shutil
 import sys
@@ -47,7 +48,9 @@ OTHERS = {
     "kubevirt.yaml": "kubevirt",
     "capm3.yaml": "capm3",
 }
-COPIES = ("LICENSE", "metadata.yaml", "docs/compatibility.md", "docs/installing.md", "docs/examples/class.yaml")
+PAGES = ("docs/compatibility.md", "docs/installing.md", "docs/operating.md", "docs/storage.md", "docs/troubles.md")
+COPIES = ("LICENSE", "metadata.yaml", "docs/examples/class.yaml")
+LINK = re.compile(r"\[([^\]]+)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 HEADER = """\
 # metal3-workloads {version}: manifests/{folder} of the release. installing.md says how to install, upgrade and uninstall it.
@@ -86,9 +89,11 @@ def make(out: Path, image: str) -> None:
     out.mkdir(parents=True)
     for name, folder in (INSTALLATIONS | OTHERS).items():
         (out / name).write_text(document(folder, render(kubectl, folder, image)))
+    for page in PAGES:
+        (out / Path(page).name).write_text(self_contained((ROOT / page).read_text(), page))
     for copy in COPIES:
         shutil.copyfile(ROOT / copy, out / Path(copy).name)
-    (out / "CHANGELOG.md").write_text(changelog)
+    (out / "CHANGELOG.md").write_text(self_contained(changelog, "CHANGELOG.md"))
     (out / "sbom.cdx.json").write_text(json.dumps(bill(pinned(ROOT / "requirements.txt")), indent=1) + "\n")
     (out / "SHA256SUMS").write_text(checksums(out))
 
@@ -117,6 +122,23 @@ def kustomization(base: str, image: str) -> dict[str, Any]:
 def document(folder: str, objects: Sequence[dict[str, Any]]) -> str:
     """Return the text of a manifest."""
     return HEADER.format(version=version("metal3-workloads"), folder=folder) + yaml.safe_dump_all(objects, sort_keys=False, width=1000)
+
+
+def self_contained(text: str, page: str) -> str:
+    """Return a page of the repository whose links lead to files of the release.
+
+    A link to another file becomes the name of that file in the repository."""
+
+    def replaced(found: re.Match[str]) -> str:
+        label, target, anchor = found[1], found[2], found[3] or ""
+        if "://" in target:
+            return found[0]
+        path = os.path.normpath(Path(page).parent / target)
+        if path in ("CHANGELOG.md", *PAGES, *COPIES):
+            return f"[{label}]({Path(path).name}{anchor})"
+        return f"{label} (`{path}` in the repository)"
+
+    return LINK.sub(replaced, text)
 
 
 def checksums(folder: Path) -> str:

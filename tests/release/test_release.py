@@ -29,6 +29,24 @@ def test_every_file_is_there_and_has_a_checksum(release: Path) -> None:
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=release, check=True)
 
 
+def test_every_link_of_a_page_leads_to_a_file_of_the_release(release: Path) -> None:
+    links = [
+        (page.name, target)
+        for page in release.glob("*.md")
+        for target in re.findall(r"\]\(([^)\s#]+)", page.read_text())
+        if "://" not in target
+    ]
+    assert ("installing.md", "operating.md") in links
+    assert [(page, target) for page, target in links if not (release / target).is_file()] == []
+
+
+def test_a_link_to_a_file_that_is_no_part_names_it() -> None:
+    page = "[a\npivot](pivot.md#x), [log](../CHANGELOG.md#new), [here](#here), [there](https://example.com/a.md)"
+    assert make.self_contained(page, "docs/installing.md") == (
+        "a\npivot (`docs/pivot.md` in the repository), [log](CHANGELOG.md#new), [here](#here), [there](https://example.com/a.md)"
+    )
+
+
 def test_each_container_runs_the_image_by_its_digest(release: Path) -> None:
     for name, least in (*((name, 2) for name in make.INSTALLATIONS), ("restore.yaml", 1)):
         images = re.findall(r"image: (\S+)", (release / name).read_text())
