@@ -116,7 +116,8 @@ class EtcdServer:
 
     def snapshot(self, file: Path) -> None:
         """Save a snapshot as `etcdctl snapshot save` does."""
-        with urllib.request.urlopen(urllib.request.Request(f"{self.endpoint}/v3/maintenance/snapshot", b"{}"), timeout=30) as answer:
+        request = urllib.request.Request(f"{self.endpoint}/v3/maintenance/snapshot", b"{}")
+        with urllib.request.urlopen(request, timeout=30, context=self.context) as answer:
             file.write_bytes(b"".join(a2b_base64(json.loads(line)["result"].get("blob", "")) for line in answer))
 
     def restore(self, file: Path, *options: str) -> None:

@@ -18,6 +18,8 @@ from tests.release.oci import Image
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.release.network import Network
+
 HERE = Path(__file__).parent
 SECONDS = 900
 IMAGE, DIGEST = "registry.example.com/team/metal3-workloads", "sha256:" + "0123456789abcdef" * 4
@@ -74,16 +76,20 @@ def image(images: dict[str, Image]) -> Image:
 
 
 @pytest.fixture(scope="session")
-def network(image: Image) -> Iterator[None]:
+def network(image: Image) -> Iterator[Network]:
     """Run everything that is started from now on in a network of its own."""
-    with own_network():
-        yield
+    with own_network() as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
 def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the files of a release, as `make release` writes them."""
-    out = tmp_path_factory.mktemp("release") / "dist"
-    arguments = (f"IMAGE={IMAGE}", f"DIGEST={DIGEST}", f"OUT={out}")
+    return released(tmp_path_factory.mktemp("release") / "dist", DIGEST)
+
+
+def released(out: Path, digest: str) -> Path:
+    """Write the files of a release with an image of this digest."""
+    arguments = (f"IMAGE={IMAGE}", f"DIGEST={digest}", f"OUT={out}")
     subprocess.run(["make", "--silent", "release", *arguments], cwd=ROOT, check=True, timeout=SECONDS)
     return out

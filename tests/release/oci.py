@@ -15,7 +15,7 @@ __all__ = ["Image", "Mount", "configuration"]
 
 Object: TypeAlias = "dict[str, Any]"
 NAMESPACES = ("pid", "ipc", "uts", "mount")
-"""The namespaces of a container. The network is the node's, and there are no user namespaces by
+"""The namespaces of a container, beside its pod's network. There are no user namespaces by
 default."""
 BEHIND = [
     {"destination": "/proc", "type": "proc", "source": "proc"},
@@ -58,10 +58,10 @@ def configuration(pod: Object, container: Object, image: Image, mounts: Sequence
     return {
         "ociVersion": "1.0.2",
         "root": {"path": str(image.root), "readonly": _security(pod, container)["readOnlyRootFilesystem"]},
-        "hostname": "pod",
+        "hostname": pod["hostname"],
         "mounts": [*BEHIND, *(mount.oci() for mount in mounts)],
         "process": process(pod, container, image, variables),
-        "linux": {"namespaces": [{"type": kind} for kind in NAMESPACES]},
+        "linux": {"namespaces": [*({"type": kind} for kind in NAMESPACES), {"type": "network", "path": pod["network"]}]},
     }
 
 

@@ -15,13 +15,13 @@ import yaml
 
 from hack.release.pins import pinned
 from tests.integration import running
-from tests.integration.objects import workload
 from tests.integration.running import ADMIN, ROOT, Running, eventually
 from tests.release.kubelet import Kubelet
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.release.network import Network
     from tests.release.oci import Image
 
 SYSTEM = "metal3-workloads-system"
@@ -94,7 +94,7 @@ def deployments(kubectl: Path, folder: str) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def node(network: None, image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubelet]:
+def node(network: Network, image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubelet]:
     """Start a cluster with the overlay for SQLite, and run both its pods."""
     folder = tmp_path_factory.mktemp("image") / "cluster"
     kubelet = None
@@ -102,8 +102,8 @@ def node(network: None, image: Image, tmp_path_factory: pytest.TempPathFactory) 
         cluster = running.start(folder, "--server", "off", "--overlay", "none", "--tenants", "", "--hosts", "1")
         cluster.kubectl(ADMIN, "apply", "-f", "-", stdin=deployments(cluster.tools / "kubectl", "overlays/sqlite"))
         kubelet = Kubelet(cluster, image)
-        kubelet.run(SYSTEM, SERVER)
-        kubelet.run(SYSTEM, CONTROLLERS)
+        kubelet.roll_out(SYSTEM, SERVER)
+        kubelet.roll_out(SYSTEM, CONTROLLERS)
         yield kubelet
     finally:
         if kubelet is not None:
@@ -121,7 +121,7 @@ def available(cluster: Running) -> bool:
 def test_both_deployments_run_as_the_manifests_say(node: Kubelet) -> None:
     eventually(lambda: available(node.cluster))
     for name in (SERVER, CONTROLLERS):
-        pod = node.pods[name]
+        pod = node.pod(name)
         assert pod.ready()
         status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid(node, name)}/status").read_text().splitlines() if ":\t" in line)
         assert set(status["Uid"].split()) == set(status["Gid"].split()) == {str(USER)}
@@ -130,13 +130,13 @@ def test_both_deployments_run_as_the_manifests_say(node: Kubelet) -> None:
 
 def pid(node: Kubelet, name: str) -> int:
     """Return the pid of the container's first process, as the node sees it."""
-    pod = node.pods[name]
-    state = subprocess.run(["runc", "--root", str(pod.folder / "runc"), "state", name], stdout=subprocess.PIPE, check=True).stdout
+    pod = node.pod(name)
+    state = subprocess.run(["runc", "--root", str(pod.folder / "runc"), "state", pod.name], stdout=subprocess.PIPE, check=True).stdout
     return int(json.loads(state)["pid"])
 
 
 def test_nothing_but_volumes_can_be_written(node: Kubelet) -> None:
-    pod = node.pods[SERVER]
+    pod = node.pod(SERVER)
     for path, writable in (("/tmp/x", True), ("/var/lib/metal3-workloads/x", True), ("/x", False), ("/opt/metal3-workloads/x", False)):
         done = pod.execute("python", "-c", f"open({path!r}, 'w')")
         assert (done.returncode == 0) == writable, done.stderr
@@ -145,16 +145,16 @@ def test_nothing_but_volumes_can_be_written(node: Kubelet) -> None:
 
 def test_it_says_which_commit_it_was_built_from(node: Kubelet) -> None:
     commit, date = (node.image.environment[f"METAL3_WORKLOADS_{name}"] for name in ("COMMIT", "DATE"))
-    said = node.pods[SERVER].execute("metal3-workloads", "--version").stdout
+    said = node.pod(SERVER).execute("metal3-workloads", "--version").stdout
     assert commit in said
     assert date in said
-    token = node.pods[CONTROLLERS].execute("python", "-c", "print(open('/var/run/secrets/kubernetes.io/serviceaccount/token').read())")
+    token = node.pod(CONTROLLERS).execute("python", "-c", "print(open('/var/run/secrets/kubernetes.io/serviceaccount/token').read())")
     script = (
         "import json, ssl, sys, urllib.request\n"
         "request = urllib.request.Request('https://127.0.0.1:6443/version', headers={'Authorization': 'Bearer ' + sys.argv[1].strip()})\n"
         "print(urllib.request.urlopen(request, context=ssl._create_unverified_context()).read().decode())"
     )
-    answer = node.pods[SERVER].execute("python", "-c", script, token.stdout)
+    answer = node.pod(SERVER).execute("python", "-c", script, token.stdout)
     assert answer.returncode == 0, answer.stderr
     info = json.loads(answer.stdout)
     assert (info["gitCommit"], info["buildDate"]) == (commit, date)
@@ -176,31 +176,7 @@ def test_a_restart_keeps_what_was_stored(node: Kubelet) -> None:
     }
     node.cluster.kubectl(ADMIN, "create", "-f", "-", stdin=made)
     node.stop(SERVER)
-    node.run(SYSTEM, SERVER)
+    node.roll_out(SYSTEM, SERVER)
     eventually(lambda: available(node.cluster))
     assert node.cluster.get(ADMIN, "workload", "kept", "-n", "default")["metadata"]["name"] == "kept"
     node.cluster.kubectl(ADMIN, "delete", "workload", "kept", "-n", "default")
-
-
-def test_the_installation_over_etcd_runs_with_what_its_component_asks_for(node: Kubelet, release: Path) -> None:
-    """Replace the installation over SQLite, whose objects stay behind in its volume."""
-    cluster = node.cluster
-    pki = cluster.root / "pki"
-    (endpoint,) = (url.removeprefix("https://") for url in cluster.description["etcd"]["endpoints"])
-    cluster.kubectl(ADMIN, "create", "configmap", "-n", SYSTEM, "metal3-workloads-etcd", f"--from-literal=endpoints={endpoint}")
-    files = {"ca.crt": "etcd-ca.crt", "tls.crt": "etcd-client.crt", "tls.key": "etcd-client.key"}
-    given = [f"--from-file={key}={pki / name}" for key, name in files.items()]
-    cluster.kubectl(ADMIN, "create", "secret", "generic", "-n", SYSTEM, "metal3-workloads-etcd", *given)
-    cluster.kubectl(ADMIN, "create", "-f", "-", stdin=workload("left-behind"))
-    cluster.kubectl(ADMIN, "apply", "-f", str(release / "install-ha.yaml"))
-    for name in (CONTROLLERS, SERVER):
-        node.stop(name)
-    for name in (SERVER, CONTROLLERS):
-        node.run(SYSTEM, name)
-    eventually(lambda: available(cluster))
-    assert cluster.items(ADMIN, "workloads", "-A") == []
-    cluster.kubectl(ADMIN, "create", "-f", "-", stdin=workload("kept"))
-    node.stop(SERVER)
-    node.run(SYSTEM, SERVER)
-    eventually(lambda: available(cluster))
-    assert [item["metadata"]["name"] for item in cluster.items(ADMIN, "workloads", "-A")] == ["kept"]
