@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from apiserver.registry.workload import WORKLOADS
 from tests.clients.kubectl.twins import GROUP, KIND, NAMESPACES, Twins, blank, for_twin
 from tests.integration.running import eventually
 
@@ -78,7 +79,8 @@ def test_a_selector_that_is_none(twins: Twins) -> None:
     ours, twin = (twins.run(which, "get", KIND, "--field-selector", "spec.nothing=x") for which in NAMESPACES)
     assert ours.code == twin.code == 1
     # Our server says in addition which selectors there are.
-    assert ours.err == f"{twin.err.rstrip()}; supported are: metadata.name, metadata.namespace\n"
+    supported = ", ".join(sorted({"metadata.name", "metadata.namespace", *(WORKLOADS.fields or {})}))
+    assert ours.err == f"{twin.err.rstrip()}; supported are: {supported}\n"
 
 
 def test_watch(twins: Twins, tmp_path: Path) -> None:
