@@ -58,7 +58,8 @@ class FakeApi:
     """An API server in memory.
 
     `objects`: by (resource path, namespace, name). `requests`: counts of "VERB
-    resource[/subresource]". `conflicts`: counts of those answered with 409.
+    resource[/subresource]". `conflicts`: counts of those answered with 409, unless the
+    object's latest write was a test's own: no client can know of that in time.
 
     Events are `watch_delay` seconds late: until then, watchers know less than the responses to
     writes."""
@@ -70,6 +71,7 @@ class FakeApi:
         self.history: list[tuple[int, str, Address, Object]] = []
         self.requests: Counter[str] = Counter()
         self.conflicts: Counter[str] = Counter()
+        self._edited: set[Address] = set()
         self.watch_delay = 0.0
         self.tokens: set[str] | None = None
         self.hooks: dict[str, Any] = {}
@@ -105,6 +107,7 @@ class FakeApi:
         """Create or replace an object as another client does."""
         metadata = obj.setdefault("metadata", {})
         address = (resource, metadata.get("namespace", ""), metadata["name"])
+        self._edited.add(address)
         return self._store(address, obj)
 
     def get(self, resource: str, name: str, namespace: str = "") -> Object:
@@ -123,6 +126,7 @@ class FakeApi:
     def edit(self, resource: str, name: str, patch: Object, namespace: str = "") -> Object:
         """Merge-patch an object as another client does, including its status."""
         address = (resource, namespace, name)
+        self._edited.add(address)
         return self._store(address, merge_patch(self.objects[address], patch))
 
     def remove(self, resource: str, name: str, namespace: str = "") -> None:
@@ -178,10 +182,14 @@ class FakeApi:
     # HTTP
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
+        address = _parse(request.path)[:3]
         try:
-            return await self._dispatch(request)
+            done = await self._dispatch(request)
+            if request.method != "GET":
+                self._edited.discard(address)
+            return done
         except Failure as failure:
-            if failure.status["code"] == 409:
+            if failure.status["code"] == 409 and address not in self._edited:
                 self.conflicts[_counted(request)] += 1
             headers = {}
             if seconds := failure.status["details"].get("retryAfterSeconds"):
