@@ -61,8 +61,8 @@ class Load:
         writer, watcher = self._threads
         self._ended.set()
         writer.join(SECONDS)
-        eventually(lambda: self._label("last"), seconds=SECONDS)
         self._last = self.written[-1]
+        eventually(lambda: self._label("last"), seconds=SECONDS)  # its event ends the watch
         watcher.join(SECONDS)
 
     def check(self) -> None:
@@ -120,4 +120,4 @@ class Load:
                 return
 
     def _complete(self) -> bool:
-        return 0 < self._last <= int(self._version)
+        return bool(self.told) and 0 < self._last < self.told[-1]
