@@ -2,7 +2,8 @@
 
 Only the server writes the list. Each write of a Host derives the list from the stored one, so a
 repeated write adds nothing, and a crash can lose no claim. The list is bounded by its number of
-entries and by its bytes; the oldest entries are dropped first. Tenants never see it.
+entries and by its bytes. The oldest entries are dropped first, and before them those of claims
+under which nothing ran. Tenants never see it.
 """
 
 from __future__ import annotations
@@ -95,11 +96,16 @@ def _bound_since(workload: Mapping[str, Any] | None) -> str | None:
 
 
 def _bounded(history: list[Entry]) -> list[Entry]:
-    """Return the newest entries that are within the bounds, at least the last one."""
-    kept, size = [history[-1]], len(orjson.dumps(history[-1]))
-    for entry in reversed(history[-ENTRIES:-1]):
-        size += len(orjson.dumps(entry))
-        if size > BYTES:
+    """Return the entries that are within the bounds, and always the last one.
+
+    Claims under which nothing ran are dropped first: a tenant can make many of them, and would
+    otherwise push out who had the host before."""
+    sizes = [len(orjson.dumps(entry)) for entry in history]
+    number, size = len(history), sum(sizes)
+    dropped = set[int]()
+    for index in sorted(range(len(history) - 1), key=lambda index: "runningAt" in history[index]):
+        if number <= ENTRIES and size <= BYTES:
             break
-        kept.append(entry)
-    return kept[::-1]
+        dropped.add(index)
+        number, size = number - 1, size - sizes[index]
+    return [entry for index, entry in enumerate(history) if index not in dropped]

@@ -183,6 +183,21 @@ def test_the_history_is_bounded(size: int) -> None:
     assert len(found[-1]["lastError"]) == TEXT
 
 
+def test_claims_under_which_nothing_ran_are_dropped_first() -> None:
+    host: dict[str, Any] = {"spec": {"className": "metal"}, "status": {}}
+    runs: dict[str, Any] = {"report": {"status": {"provisioning": {"state": "provisioned"}}}}
+    for number in range(3 * ENTRIES):
+        old = {
+            "spec": {"className": "metal", "claimRef": claim(number)},
+            "status": {"history": begun(host, claim(number), None, "t")},
+        }
+        host = {"spec": {"className": "metal"}, "status": dict(runs) if number == 1 else {}}
+        host["status"]["history"] = continued(old, host, None, "Released", "t")
+    found = host["status"]["history"]
+    assert [entry["uid"] for entry in found[:2]] == ["uid-1", f"uid-{2 * ENTRIES + 1}"]
+    assert (len(found), found[-1]["uid"]) == (ENTRIES, f"uid-{3 * ENTRIES - 1}")
+
+
 def test_the_model_keeps_what_is_recorded() -> None:
     entry = {**claim(1), "namespaceUID": "u", "className": "metal", "boundAt": "2026-01-01T00:00:00Z", "outcome": "Released"}
     assert HostStatus.decode({"history": [entry]}).encode()["history"] == [entry]
