@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from apiserver.client.clock import Backoff
 from apiserver.client.errors import ApiException, BadConfig, describe
-from apiserver.client.objects import Object, uid_of
+from apiserver.client.objects import Object, labels_of, name_of, uid_of
 from controllers import kinds
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from apiserver.client.client import Client
 
-__all__ = ["READER_ROLE", "Secrets", "missing_right", "version_of"]
+__all__ = ["READER_ROLE", "Secrets", "is_clusters_own", "missing_right", "version_of"]
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,11 @@ MOST_DELAY = 30.0
 """The longest delay between two attempts to watch, in seconds."""
 VALID = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?/[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
 READER_ROLE = "metal3-workloads-secrets"
+_TOKENS = ("kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token")
+_KUBECONFIG = "-kubeconfig"
+_KEYS = ("-ca", "-cca", "-etcd", "-proxy", "-sa", "-apiserver-etcd-client")
+_CLUSTER_API = "cluster.x-k8s.io/secret"
+_CLUSTER_NAME = "cluster.x-k8s.io/cluster-name"
 """The ClusterRole to bind in each namespace whose secrets are read."""
 
 
@@ -231,3 +236,16 @@ def missing_right(namespace: str) -> str:
         f'the controllers may not read secrets in namespace "{namespace}": have a RoleBinding made there of the ClusterRole '
         f"{READER_ROLE} to the controllers' ServiceAccount, as in manifests/tenant"
     )
+
+
+def is_clusters_own(secret: Object) -> bool:
+    """Return whether the secret is a token of Kubernetes, or one that Cluster API keeps for a whole
+    cluster.
+
+    Those of Cluster API are recognized by name, because bootstrap data has the same type. A user
+    that may create Workloads need not be allowed to read secrets."""
+    name = name_of(secret)
+    if secret.get("type") in _TOKENS:
+        return True
+    clusters = secret.get("type") == _CLUSTER_API or _CLUSTER_NAME in labels_of(secret)
+    return name.endswith(_KUBECONFIG) or (clusters and name.endswith(_KEYS))

@@ -20,12 +20,12 @@ from controllers.cluster import is_admitted
 from controllers.marks import holder_of, is_mark
 from controllers.providers.base import ApplyRequest, Outcome, ProviderError, Source
 from controllers.providers.firstboot import first_boot
-from controllers.secrets import missing_right, version_of
+from controllers.secrets import is_clusters_own, missing_right, version_of
 
 if TYPE_CHECKING:
     from controllers.cluster import Cluster
 
-__all__ = ["apply_request", "class_refuses", "drops_mark", "is_clusters_own", "unusable", "with_secrets"]
+__all__ = ["apply_request", "class_refuses", "drops_mark", "unusable", "with_secrets"]
 
 FORBIDDEN = 403
 _NOT_ADMITTED = (
@@ -138,24 +138,6 @@ def _keys(workload: Object) -> list[str]:
 _CLUSTERS_OWN = (
     "holds a cluster's kubeconfig, keys or tokens, which are not sent to machines: name the secret with the machine's first-boot data"
 )
-_TOKENS = ("kubernetes.io/service-account-token", "bootstrap.kubernetes.io/token")
-_KUBECONFIG = "-kubeconfig"
-_KEYS = ("-ca", "-cca", "-etcd", "-proxy", "-sa", "-apiserver-etcd-client")
-_CLUSTER_API = "cluster.x-k8s.io/secret"
-_CLUSTER_NAME = "cluster.x-k8s.io/cluster-name"
-
-
-def is_clusters_own(secret: Object) -> bool:
-    """Return whether the secret is a token of Kubernetes, or one that Cluster API keeps for a whole
-    cluster.
-
-    Those of Cluster API are recognized by name, because bootstrap data has the same type. A user
-    that may create Workloads need not be allowed to read secrets."""
-    name = name_of(secret)
-    if secret.get("type") in _TOKENS:
-        return True
-    clusters = secret.get("type") == _CLUSTER_API or _CLUSTER_NAME in labels_of(secret)
-    return name.endswith(_KUBECONFIG) or (clusters and name.endswith(_KEYS))
 
 
 def class_refuses(secret: Object, class_: Object | None) -> str | None:

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "described",
+    "had",
     "handing_back_patch",
     "in_the_way",
     "marking_patch",
     "obstacle",
     "undo_obstacle",
     "unmarking_patch",
+    "waits_for",
     "workload_of",
 ]
 
@@ -220,6 +222,23 @@ def marking_patch(bmh: Object, wanted: Adoption) -> Object:
 def unmarking_patch(bmh: Object) -> Object:
     """Return the merge patch of a host that nobody has taken over."""
     return {"metadata": _conditional(bmh, {"annotations": {names.ADOPTION: None}})}
+
+
+def waits_for(workload: Object, record: Adoption) -> bool:
+    """Return whether the Workload has no machine and wants this one only, so that it ends with the
+    mark.
+
+    One that a tenant created itself may get another machine."""
+    own = annotations_of(workload).get(ADOPTS) == adopted_consumer(workload_reference(record))
+    return own and not (workload.get("status") or {}).get("host") and not deleting(workload)
+
+
+def had(workload: Object, uids: Sequence[str]) -> bool:
+    """Return whether the Workload has no machine, or the one whose view has one of these uids.
+
+    Anyone who can write to the hardware cluster can name a Workload on any host."""
+    host = (workload.get("status") or {}).get("host")
+    return not host or host.get("uid") in uids
 
 
 def undo_obstacle(bmh: Object, host: Object | None, workload: Object | None, record: Adoption) -> str | None:

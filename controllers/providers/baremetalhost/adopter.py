@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apiserver.apis.host import host_name
+from apiserver.apis.host import host_name, view_uid
 from apiserver.apis.names import FIRST_BOOT
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
@@ -23,6 +23,7 @@ from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.adoption import Adoption, adoption_of
 from controllers.providers.baremetalhost.hardware import class_identity, class_namespace
 from controllers.resumable import Blocked, until
+from controllers.secrets import is_clusters_own
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -49,6 +50,7 @@ class Adopter:
         self._management, self._hardware, self._class = management, hardware, class_
         self._options, self._say = options, say
         self._namespace: Object = {}
+        self._bmc_secrets: set[str] = set()
         self._summary = Summary()
 
     async def run(self) -> Summary:
@@ -57,6 +59,7 @@ class Adopter:
         self._identity = class_identity(self._class, await self._management.find(kinds.NAMESPACES, "kube-system"))
         self._namespace = await self._admitted()
         bmhs, _ = await self._hardware.list_all(names.BARE_METAL_HOSTS, class_namespace(self._class))
+        self._bmc_secrets = {f"{namespace_of(bmh)}/{(bmh['spec'].get('bmc') or {}).get('credentialsName')}" for bmh in bmhs}
         for bmh in await self._wanted(bmhs):
             try:
                 await (self._undo(bmh) if self._options.undo else self._adopt(bmh))
@@ -123,7 +126,7 @@ class Adopter:
         if why := plan.obstacle(bmh, self._unclaimed(host, wanted), wanted, self._class) or await self._in_the_way(bmh, host, wanted):
             raise Obstacle(why)
         secrets = await self._secrets(bmh, wanted)
-        what = plan.described(bmh, wanted, [name_of(secret) for secret in secrets])
+        what = plan.described(bmh, wanted, [_full_name(secret) for secret in secrets])
         if self._options.dry_run:
             self._tell(bmh, f"would be adopted: {what}")
             self._summary.waiting.append(name_of(bmh))
@@ -186,9 +189,13 @@ class Adopter:
         references = [bmh["spec"][field] for field in FIRST_BOOT if (bmh["spec"].get(field) or {}).get("name")]
         for reference in references if wanted.workload and self._options.copy_secrets else ():
             name, namespace = reference["name"], reference.get("namespace") or namespace_of(bmh)
+            if namespace != namespace_of(bmh):
+                raise Obstacle(f"its secret {namespace}/{name} is in another namespace: leave out --copy-secrets")
             secret = await self._hardware.find(names.SECRETS, name, namespace)
             if secret is None:
                 raise Obstacle(f"its secret {namespace}/{name} does not exist in the hardware cluster: leave out --copy-secrets")
+            if is_clusters_own(secret) or f"{namespace}/{name}" in self._bmc_secrets:
+                raise Obstacle(f"its secret {namespace}/{name} holds credentials, and no first-boot data: leave out --copy-secrets")
             there = await self._management.find(kinds.SECRETS, name, wanted.namespace)
             if there is not None and not same_data(secret, there):
                 raise Obstacle(f"the namespace {wanted.namespace} has another secret {name}: rename that one, or leave out --copy-secrets")
@@ -238,7 +245,7 @@ class Adopter:
         await self._until(lambda: self._is_held(bmh), "the controllers to report that the host can be taken over")
         host = await self._host(bmh)
         if host is not None and host["spec"]["source"].get("identityNamespace") != wanted.namespace and not host["spec"].get("claimRef"):
-            # The controllers create it again with the identity. Nothing else of it would be lost: nobody has it.
+            # The controllers create it again with the identity. Only its history would be lost: nobody has it.
             version = host["metadata"]["resourceVersion"]
             await self._management.delete(kinds.HOSTS, name_of(host), uid=uid_of(host), resource_version=version)
         await self._until(lambda: self._is_shown(bmh, wanted), f"the BareMetalHost {wanted.namespace}/{name_of(bmh)} to appear")
@@ -274,15 +281,13 @@ class Adopter:
         host = await self._host(bmh)
         if host is not None and host["spec"].get("claimRef"):
             raise Obstacle("it is being taken over at the moment: run the same command again")
-        if self._options.dry_run:
-            return self._would(bmh, "its mark would be removed")
         workload = await self._management.find(kinds.WORKLOADS, record.workload, record.namespace) if record.workload else None
-        if workload is not None and not deleting(workload):
-            # Without the mark, the scheduler might give it another host.
-            version = workload["metadata"]["resourceVersion"]
-            await self._management.delete(
-                kinds.WORKLOADS, record.workload, record.namespace, uid=uid_of(workload), resource_version=version
-            )
+        waits = workload is not None and plan.waits_for(workload, record)
+        if self._options.dry_run:
+            removed = f", and the Workload {record.namespace}/{record.workload}, which waits for the host, deleted" if waits else ""
+            return self._would(bmh, f"its mark would be removed{removed}")
+        if workload is not None and waits and not await self._delete(workload):
+            raise Obstacle("its Workload has just changed: run the same command again")
         await self._patch(bmh, plan.unmarking_patch(bmh))
         self._tell(bmh, "its mark is removed; nobody had taken it over")
         self._summary.done.append(name_of(bmh))
@@ -313,28 +318,52 @@ class Adopter:
     async def _finish(self, bmh: Object, uid: str) -> None:
         """Remove the Workload that has handed the host back. Its release changes nothing there."""
         if self._options.dry_run:
-            return self._would(bmh, "is given back already; the rest would be removed here")
-        workload = await self._by_uid(uid)
-        if workload is not None and not deleting(workload):
-            try:
-                await self._management.delete(kinds.WORKLOADS, name_of(workload), namespace_of(workload), uid=uid)
-            except ApiException as error:
-                if not error.not_found:
-                    raise
-        await self._until(lambda: self._is_gone(uid), "the controllers to remove the Workload here")
+            workload = await self._handed_back(bmh, uid)
+            removed = f"the Workload {_full_name(workload)}" if workload is not None else "the rest"
+            return self._would(bmh, f"is given back already; {removed} would be removed here")
+        await self._until(lambda: self._is_removed(bmh, uid), "the controllers to remove the Workload here")
         current = await self._hardware.get(names.BARE_METAL_HOSTS, name_of(bmh), namespace_of(bmh))
         await self._patch(current, {"metadata": {"annotations": {names.HANDED_BACK: None}}})
         self._tell(bmh, "given back; the Workload here is gone, and nothing was released")
         self._summary.done.append(name_of(bmh))
         return None
 
+    async def _handed_back(self, bmh: Object, uid: str) -> Object | None:
+        """Return the Workload that had the host. Raises Obstacle if it has another machine."""
+        workload = await self._by_uid(uid)
+        if workload is None or plan.had(workload, (uid_of(bmh), view_uid(uid_of(bmh), namespace_of(workload)))):
+            return workload
+        raise Obstacle(
+            f"its annotation {names.HANDED_BACK} names the Workload {_full_name(workload)}, which has another machine: "
+            "remove the annotation from the real host"
+        )
+
+    async def _is_removed(self, bmh: Object, uid: str) -> bool:
+        """Return whether the Workload is gone, and delete it if nobody has."""
+        workload = await self._handed_back(bmh, uid)
+        if workload is not None and not deleting(workload):
+            await self._delete(workload)
+        return workload is None
+
+    async def _delete(self, workload: Object) -> bool:
+        """Delete the Workload, and return whether it still was as it was judged.
+
+        It may get a machine at any time, which its deletion would wipe."""
+        version = workload["metadata"]["resourceVersion"]
+        try:
+            await self._management.delete(
+                kinds.WORKLOADS, name_of(workload), namespace_of(workload), uid=uid_of(workload), resource_version=version
+            )
+        except ApiException as error:
+            if not (error.not_found or error.conflict):
+                raise
+            return error.not_found
+        return True
+
     async def _by_uid(self, uid: str) -> Object | None:
         """Return the Workload with this uid. It stays for a moment after its claim has ended."""
         found, _ = await self._management.list_all(kinds.WORKLOADS, self._options.namespace)
         return next((workload for workload in found if uid_of(workload) == uid), None)
-
-    async def _is_gone(self, uid: str) -> bool:
-        return await self._by_uid(uid) is None
 
     async def _patch(self, bmh: Object, patch: Object) -> None:
         await self._hardware.patch(names.BARE_METAL_HOSTS, name_of(bmh), patch, namespace_of(bmh))
@@ -345,8 +374,8 @@ class Adopter:
             raise Obstacle(f"waited {self._options.timeout:g} s for {what}; run the same command again to continue")
 
 
-def _full_name(bmh: Object) -> str:
-    return f"{namespace_of(bmh)}/{name_of(bmh)}"
+def _full_name(obj: Object) -> str:
+    return f"{namespace_of(obj)}/{name_of(obj)}"
 
 
 def _holder(bmh: Object) -> str:

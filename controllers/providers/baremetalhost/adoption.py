@@ -73,12 +73,13 @@ class Adoption:
 
 
 def adoption_of(bmh: Object) -> Adoption | None:
-    """Return what the host records, or None. A record that cannot be read is none."""
+    """Return what the host records, or None. A record that cannot be read is none, and neither is
+    one without the uid of its namespace, because a later namespace may have the name."""
     try:
         found = orjson.loads(annotations_of(bmh).get(names.ADOPTION) or "null")
     except orjson.JSONDecodeError:
         return None
-    if not isinstance(found, dict) or not found.get("namespace"):
+    if not isinstance(found, dict) or not (found.get("namespace") and found.get("namespaceUID")):
         return None
     consumer = found.get("consumerRef")
     cluster, namespace, uid, workload = (str(found.get(key) or "") for key in ("cluster", "namespace", "namespaceUID", "workload"))
@@ -110,9 +111,7 @@ def adopted_claim(bmh: Object, identity: Identity) -> Object | None:
     spec = bmh["spec"]
     shown: Object = {key: spec[key] for key in WORKLOAD_FIELDS if key in spec and (not record.workload or key not in FIRST_BOOT)}
     shown["consumerRef"] = workload_reference(record) if record.workload else record.consumer
-    held: Object = {"namespace": record.namespace, "spec": shown}
-    if record.namespace_uid:
-        held["namespaceUID"] = record.namespace_uid
+    held: Object = {"namespace": record.namespace, "namespaceUID": record.namespace_uid, "spec": shown}
     if record.workload:
         return {**held, "recovered": True}
     labels = {key: value for key, value in labels_of(bmh).items() if key in CONSUMER_LABELS}

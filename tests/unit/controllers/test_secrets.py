@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from apiserver.client.client import Client
-from controllers.secrets import READER_ROLE, Secrets
+from controllers.secrets import READER_ROLE, Secrets, is_clusters_own
 from tests.unit.controllers.clusters import (
     BMH,
     CLASSES,
@@ -236,3 +236,24 @@ async def test_nothing_is_remembered_of_secrets_that_nobody_names(api: FakeApi) 
         secrets.reconsider(["a/s"])
         await secrets.read("a/s")
         assert (secrets._known, secrets._watched, secrets._live, secrets._shares, secrets._waiting) == ({}, {}, set(), {}, {})
+
+
+@pytest.mark.parametrize(
+    ("name", "type_", "labels", "refused"),
+    [
+        ("web-kubeconfig", "cluster.x-k8s.io/secret", {}, True),
+        ("web-kubeconfig", "Opaque", {}, True),
+        ("web-ca", "cluster.x-k8s.io/secret", {}, True),
+        ("web-sa", "Opaque", {"cluster.x-k8s.io/cluster-name": "web"}, True),
+        ("web-etcd", "cluster.x-k8s.io/secret", {}, True),
+        ("web-md-0-x7k2p", "cluster.x-k8s.io/secret", {"cluster.x-k8s.io/cluster-name": "web"}, False),
+        ("my-ca", "Opaque", {}, False),
+        ("boot", "Opaque", {}, False),
+        ("robot", "kubernetes.io/service-account-token", {}, True),
+        ("join", "bootstrap.kubernetes.io/token", {}, True),
+    ],
+)
+def test_a_clusters_own_secrets_are_told_by_name_and_type(name: str, type_: str, labels: dict[str, str], refused: bool) -> None:
+    made = secret(name, "team-a") | {"type": type_}
+    made["metadata"]["labels"] = labels
+    assert is_clusters_own(made) is refused

@@ -6,31 +6,10 @@ from typing import Any
 
 import pytest
 
-from controllers.workload.request import class_refuses, is_clusters_own
+from controllers.workload.request import class_refuses
 from tests.unit.controllers.clusters import secret, workload_class
 
 CLUSTER_API = "cluster.x-k8s.io/secret"
-
-
-@pytest.mark.parametrize(
-    ("name", "type_", "labels", "refused"),
-    [
-        ("web-kubeconfig", CLUSTER_API, {}, True),
-        ("web-kubeconfig", "Opaque", {}, True),
-        ("web-ca", CLUSTER_API, {}, True),
-        ("web-sa", "Opaque", {"cluster.x-k8s.io/cluster-name": "web"}, True),
-        ("web-etcd", CLUSTER_API, {}, True),
-        ("web-md-0-x7k2p", CLUSTER_API, {"cluster.x-k8s.io/cluster-name": "web"}, False),
-        ("my-ca", "Opaque", {}, False),
-        ("boot", "Opaque", {}, False),
-        ("robot", "kubernetes.io/service-account-token", {}, True),
-        ("join", "bootstrap.kubernetes.io/token", {}, True),
-    ],
-)
-def test_a_clusters_own_secrets_are_told_by_name_and_type(name: str, type_: str, labels: dict[str, str], refused: bool) -> None:
-    made = secret(name, "team-a") | {"type": type_}
-    made["metadata"]["labels"] = labels
-    assert is_clusters_own(made) is refused
 
 
 LABEL, TYPES = {"requiredLabel": "first-boot=yes"}, {"allowedTypes": [CLUSTER_API, "infrastructure.cluster.x-k8s.io/secret"]}

@@ -14,6 +14,7 @@ from controllers import kinds
 from controllers.adoption import Options, Summary
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.adopter import Adopter
+from controllers.providers.baremetalhost.adoption import Adoption
 from controllers.resumable import Blocked
 from tests.unit.controllers.clusters import BMH, SECRETS, bmh, secret
 from tests.unit.controllers.sites import NAMESPACE, VIEWS, Hardware, Site, eventually, sites
@@ -314,3 +315,47 @@ async def test_a_workload_that_its_tenant_creates_first_gets_the_host(tmp_path: 
         assert (await adopt(site, hardware, "h1", workload="web")).done == ["h1"]
         assert (await site.workload("web"))["status"]["host"]["name"] == "h1"
         assert hardware.bmo.log == []
+
+
+async def test_no_mark_on_a_real_host_ends_a_workload_that_has_another_machine(tmp_path: Path) -> None:
+    async with clusters(tmp_path) as (hardware, site):
+        for name in ("h1", "h2"):
+            hardware.api.put(BMH, bmh(name))
+        await eventually(lambda: known(site))
+        await site.create("db", hostSelector={"matchLabels": {}}, image=IMAGE)
+
+        async def has_a_host() -> bool:
+            return bool(((await site.workload("db")).get("status") or {}).get("host"))
+
+        await eventually(has_a_host)
+        workload = await site.workload("db")
+        mine = workload["status"]["host"]["name"]
+        other = {"h1": "h2", "h2": "h1"}[mine]
+        annotations = {names.HANDED_BACK: workload["metadata"]["uid"]}
+        hardware.api.edit(BMH, other, {"metadata": {"annotations": annotations}}, "metal3")
+        said: list[str] = []
+        for options in ({"dry_run": True}, {}):
+            assert (await adopt(site, hardware, undo=True, said=said, **options)).failed == [other]
+            assert f"names the Workload {NAMESPACE}/db, which has another machine" in said.pop()
+        namespace = await site.admin.get(kinds.NAMESPACES, NAMESPACE)
+        identity = real(hardware, name=mine)["metadata"]["annotations"].get(names.MANAGEMENT, "")
+        record = Adoption(identity, NAMESPACE, namespace["metadata"]["uid"], "db").encode()
+        annotations = {names.HANDED_BACK: None, names.ADOPTION: record}
+        hardware.api.edit(BMH, other, {"metadata": {"annotations": annotations}}, "metal3")
+        await adopt(site, hardware, undo=True, said=said)
+        assert "deletionTimestamp" not in (await site.workload("db"))["metadata"]
+        assert names.ADOPTION not in real(hardware, name=other)["metadata"]["annotations"]
+
+
+async def test_credentials_are_never_copied_to_a_tenant(tmp_path: Path) -> None:
+    async with clusters(tmp_path) as (hardware, site):
+        hardware.api.put(SECRETS, secret("h1-bmc", "metal3", password="x"))
+        hardware.api.put(SECRETS, secret("c1-kubeconfig", "metal3", value="x"))
+        hardware.api.put(SECRETS, secret("elsewhere", "kube-system", userData="x"))
+        for name, namespace in (("h1-bmc", "metal3"), ("c1-kubeconfig", "metal3"), ("elsewhere", "kube-system")):
+            runs(hardware, userData={"name": name, "namespace": namespace}, bmc={"address": "", "credentialsName": "h1-bmc"})
+            await eventually(lambda: known(site))
+            said: list[str] = []
+            assert (await adopt(site, hardware, "h1", copy_secrets=True, said=said)).failed == ["h1"]
+            assert f"{namespace}/{name}" in said[-1]
+            assert (await site.admin.find(kinds.SECRETS, name, NAMESPACE)) is None
