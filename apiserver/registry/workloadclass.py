@@ -19,10 +19,10 @@ __all__ = ["WORKLOADCLASSES", "WorkloadClassRegistry", "default_class", "for_ten
 
 def shown_name(class_: dict[str, Any]) -> str:
     """Return the name of the class, marked if it is a default one, as kubectl marks
-    StorageClasses."""
+    StorageClasses. A bookmark has no name."""
     metadata = class_["metadata"]
-    default = (metadata.get("annotations") or {}).get(DEFAULT_CLASS_ANNOTATION) == "true"
-    return f"{metadata['name']} (default)" if default else str(metadata["name"])
+    name, default = metadata.get("name", ""), (metadata.get("annotations") or {}).get(DEFAULT_CLASS_ANNOTATION) == "true"
+    return f"{name} (default)" if default else name
 
 
 WORKLOADCLASSES = Resource(

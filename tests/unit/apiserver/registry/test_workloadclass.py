@@ -127,3 +127,8 @@ async def test_tenants_read_the_level_of_every_class(bench: Bench, cleaning: dic
     assert bench.classes.reduced is not None
     seen = bench.classes.reduced.get("", "c").object()["spec"]["cleaning"]
     assert seen == {"mode": mode, "tenantMayDisable": (cleaning or {}).get("tenantMayDisable", False)}
+
+
+def test_a_bookmark_in_a_table_has_no_name() -> None:
+    assert WORKLOADCLASSES.shown_name is not None
+    assert WORKLOADCLASSES.shown_name({"metadata": {"resourceVersion": "7", "creationTimestamp": None}}) == ""
