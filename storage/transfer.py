@@ -118,7 +118,7 @@ async def _write(target: Store, batch: Sequence[KeyValue]) -> None:
         await target.commit(operations)
     except Conflict as conflict:
         raise Changed(
-            f"somebody wrote {conflict.key} into the target meanwhile: stop every server that uses it, empty it, and start again"
+            f"a client has written {conflict.key} into the target meanwhile: stop every server that uses it, empty it, and start again"
         ) from conflict
     except TooLarge as error:
         raise TooLarge(f"{batch[0].key} to {batch[-1].key}: {error}; then run this command again to continue from here") from error
@@ -127,7 +127,7 @@ async def _write(target: Store, batch: Sequence[KeyValue]) -> None:
 async def _compare(source: Store, held: Snapshot, target: Store) -> None:
     now = (await source.list("")).items
     if [(item.key, item.revision) for item in now if item.key not in held.without] != [(item.key, item.revision) for item in held.items]:
-        raise Changed("somebody wrote to the source meanwhile: stop every server that uses it, empty the target, and start again")
+        raise Changed("a client has written to the source meanwhile: stop every server that uses it, empty the target, and start again")
     copied = [(item.key, item.value) for item in (await target.list("")).items if item.key != MARK]
     if copied != [(item.key, item.value) for item in held.items]:
         raise Changed("the target differs from what was written to it: stop every server that uses it, empty it, and start again")

@@ -2,7 +2,7 @@
 controllers.
 
 Tenants cannot read it. A Host is to machines what a PersistentVolume is to disks: the provider
-reports what it can offer (status), and the server records who has it (spec.claimRef). The Host is
+reports what it can offer (status), and the server records which Workload has it (spec.claimRef). The Host is
 the record of the claim. Its name is derived from the real host's identity, so that a host has one
 claim, whatever class, namespace or name it is seen through. It contains no BMC address or
 credential.
@@ -141,7 +141,7 @@ class ChargedTo(Model):
 
     namespace: str
     name: str = Field(default="", description="The Workload that left it so.")
-    uid: str = Field(default="", description="That Workload's uid: while it exists, it is what is counted.")
+    uid: str = Field(default="", description="That Workload's uid: while it exists, the quota counts it instead of the host.")
     unhealthy: bool = Field(default=False, description="Whether the tenant marked the host as unhealthy.")
     namespace_uid: str | None = Field(default=None, alias="namespaceUID", description="The namespace's uid: a later one is not charged.")
 
@@ -160,7 +160,7 @@ class TenantMetadata(Model):
 
 
 class HostSpec(Model):
-    """Where the host comes from, and who has it."""
+    """Where the host comes from, and which Workload has it."""
 
     class_name: str = Field(min_length=1, description="The WorkloadClass that offers the host.")
     source: HostSource
@@ -168,7 +168,7 @@ class HostSpec(Model):
     claim_ref: ClaimRef | None = Field(default=None, description="The Workload that has the host; none while it is free.")
     earlier: dict[str, str] | None = Field(
         default=None,
-        description="The operations before the claim, each with its start: they are not the claimant's to see.",
+        description="The operations before the claim, each with its start: they are not shown to the claimant.",
     )
     view: TenantMetadata | None = Field(default=None, description="What the tenant wrote into the metadata of its BareMetalHost.")
     charged_to: ChargedTo | None = Field(default=None, description="Whose quota counts the host although no Workload has it.")
@@ -261,15 +261,15 @@ class HostStatus(Model):
     )
     available: bool = Field(default=False, description="Whether a Workload could have it now, were it not claimed.")
     reason: str | None = Field(default=None, description="Why it is not available: a CamelCase word.")
-    message: str | None = Field(default=None, description="The same for people, with what to do.")
+    message: str | None = Field(default=None, description="The reason as a sentence, and what to do.")
     error_message: str | None = Field(
         default=None, max_length=4096, description="What the source says is wrong with the host, in its own words: for the owner alone."
     )
-    dirty_for: str | None = Field(default=None, description="The only namespace that may have it, for its data is still on the disks.")
+    dirty_for: str | None = Field(default=None, description="The only namespace that may have it, because its data is still on the disks.")
     dirty_for_uid: str | None = Field(
         default=None,
         alias="dirtyForUID",
-        description="The uid of that namespace, while it exists. Without one nobody may have the host before it is cleaned.",
+        description="The uid of that namespace, while it exists. If empty, the host is not offered before it is cleaned.",
     )
     report: HostReport | None = None
     held: HeldClaim | None = Field(

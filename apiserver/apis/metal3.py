@@ -35,7 +35,7 @@ class Image(Model):
     checksum: str | None = Field(default=None, description="Checksum of the image, or a URL that serves it.")
     checksum_type: ChecksumType | None = Field(default=None, description="How the checksum was made; md5 when empty.")
     format: Literal["raw", "qcow2", "vdi", "vmdk", "live-iso", ""] | None = Field(
-        default=None, description="The image's format; found out when empty."
+        default=None, description="The image's format; detected if empty."
     )
     oci_auth_secret_name: str | None = Field(default=None, description="Secret with the registry's credentials for an OCI image.")
 

@@ -95,7 +95,7 @@ class ReclaimRules(Model):
     max_unhealthy_per_namespace: int = Field(
         default=1,
         ge=0,
-        description="How many hosts of the class a namespace may keep out of service so; further marks end with the claim.",
+        description="How many hosts of the class a namespace may keep out of service in this way; further marks end with the claim.",
     )
     abandoned: Literal["Reclaim", "Keep"] = Field(
         default="Reclaim",
@@ -105,7 +105,8 @@ class ReclaimRules(Model):
         default=86400,
         ge=0,
         le=31536000,
-        description="For how long such a host stays as it is before it is reclaimed, a day by default; its Host says so meanwhile.",
+        description="For how long such a host stays as it is before it is reclaimed, a day by default; a condition of its Host says "
+        "so until then.",
     )
 
 
@@ -182,7 +183,9 @@ class WorkloadClassSpec(Model):
     credentials_secret_ref: CredentialsSecretRef | None = Field(
         default=None, description="Secret with the credentials, such as a kubeconfig."
     )
-    allowed_namespaces: AllowedNamespaces | None = Field(default=None, description="Which namespaces may use the class; none means nobody.")
+    allowed_namespaces: AllowedNamespaces | None = Field(
+        default=None, description="Which namespaces may use the class; no namespace if empty."
+    )
     metadata: MetadataPolicy | None = Field(default=None, description="Which labels and annotations of the hosts tenants see.")
     offer: OfferPolicy | None = Field(default=None, description="How many free hosts each namespace sees.")
     cleaning: CleaningPolicy | None = Field(default=None, description="Whether disks are wiped between tenants.")
@@ -221,7 +224,7 @@ class WorkloadClassStatus(Model):
 
 
 class WorkloadClass(Model):
-    """A source of machines, and who may have them."""
+    """A source of machines, and which namespaces may have them."""
 
     api_version: str | None = None
     kind: str | None = None

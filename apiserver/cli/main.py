@@ -30,9 +30,9 @@ COMMANDS = {
     "restore": "put a backup in a SQLite database's place",
     "recover": "give hosts back to their Workloads after the store was lost",
     "adopt": "give tenants hosts that plain Metal3 or CAPM3 runs today, while they run on, or take them back",
-    "fleet": "show the capacity of each class, and who has which host",
+    "fleet": "show the capacity of each class, and which tenants have which hosts",
     "why": "explain what a Workload waits for, and what would free it",
-    "history": "show who had a host, from when to when",
+    "history": "list the last claims of a host",
     "migrate": "copy everything to another storage: SQLite to etcd, or back",
     "move": "move Workloads to another management cluster, or back, while their machines run on",
 }

@@ -31,7 +31,8 @@ def add_storage_flags(parser: argparse.ArgumentParser) -> None:
         type=size,
         default=0,
         metavar="SIZE",
-        help="bytes that SQLite's file may have, less than its volume; when they are used, only deletions are accepted (default: the disk)",
+        help="maximum size of SQLite's file in bytes, below that of its volume; when it is full, only releases and deletions are accepted "
+        "(default: the disk)",
     )
     parser.add_argument(
         "--watch-history-bytes",

@@ -271,7 +271,7 @@ class App:
 
         self.metrics.gauge("apiserver_current_inflight_requests", "Requests being worked on, watches not counted.", inflight)
         self.metrics.gauge("apiserver_longrunning_requests", "Watches being served.", watches)
-        text = "How long steps of requests held the event loop, while nobody else was served."
+        text = "How long steps of requests held the event loop, while no other request was served."
         self.metrics.histogram("apiserver_event_loop_step_seconds", text, self.watchdog.steps)
         text = "How late heartbeats of the event loop were, whatever held it."
         self.metrics.histogram("apiserver_event_loop_delay_seconds", text, self.watchdog.late)

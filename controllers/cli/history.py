@@ -23,7 +23,9 @@ _COLUMNS |= {"cleanedAt": "CLEANED", "outcome": "OUTCOME", "image": "IMAGE", "la
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the description and the arguments of the command."""
-    parser.description = "Shows the last claims of a host, the latest first: who had it from when to when, what ran, and how it ended."
+    parser.description = (
+        "Shows the last claims of a host, the latest first: which Workload had it from when to when, what ran, and how it ended."
+    )
     parser.add_argument("host", metavar="HOST", help="name of the real host, or of its Host")
     add_output(parser)
     parser.set_defaults(run=run)

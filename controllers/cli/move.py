@@ -35,7 +35,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--class", dest="class_name", metavar="NAME", help="class there of Workloads without a host; the default one if not given"
     )
     parser.add_argument(
-        "--keep-secrets", action="store_true", help="leave the secrets here as well; otherwise those that no Workload names go"
+        "--keep-secrets",
+        action="store_true",
+        help="leave the secrets here as well; by default, those that no Workload names any more are deleted",
     )
     parser.set_defaults(run=run)
 

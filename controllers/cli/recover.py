@@ -20,9 +20,9 @@ __all__ = ["configure"]
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the description and the arguments of the command."""
     parser.description = (
-        "Finds hosts that run for Workloads which the store does not know any more, by what the controllers have noted on the real "
+        "Finds hosts that run for Workloads which the store does not know any more, by what the controllers have recorded on the real "
         "hosts, and gives them back: the Workloads are created again as they were, and take over their hosts. Nothing is wiped, "
-        "restarted or installed. The classes with their secrets and the tenants' namespaces have to be there. It may be run again."
+        "restarted or installed. The classes with their secrets and the tenants' namespaces have to be there. You may run it again."
     )
     add_arguments(parser, cluster="the management cluster's owner", timeout=120.0)
     parser.add_argument("--namespace", "-n", action="append", default=[], metavar="NS", help="only Workloads of this namespace; repeatable")

@@ -39,7 +39,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="factor on all durations: 0.1 is ten times as fast (default: 1)",
     )
-    parser.add_argument("--health-port", type=int, default=-1, metavar="P", help="serve /healthz on this port of loopback")
+    parser.add_argument("--health-port", type=int, default=-1, metavar="P", help="serve /readyz and /livez on this port of loopback")
     parser.set_defaults(run=run)
 
 

@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Set the description and the arguments of the command."""
     parser.description = (
         "Explains what a Workload waits for: the condition that tells it, and for each host of its class why the Workload does not have it "
-        "and what would change that. A tenant, who may not read Hosts, gets the condition."
+        "and what would change that. A tenant gets only the condition, because it may not read Hosts."
     )
     parser.add_argument("name", metavar="WORKLOAD", help="name of the Workload")
     parser.add_argument("--namespace", "-n", required=True, metavar="NS", help="namespace of the Workload")

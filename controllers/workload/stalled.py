@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["STALLED", "workload_conditions"]
 
 STALLED = "Stalled"
-IN_VAIN = frozenset(
+STALLING_REASONS = frozenset(
     {
         *("NoDefaultClass", "ClassNotFound", "ClassDeleting", "ClassGone", "NamespaceNotAllowed"),
         *("TooComplex", "HostOfOtherClass", "RetainNotAllowed", "ImageNotAllowed", "DeployMethodNotAllowed"),
@@ -50,7 +50,7 @@ def _cause(conditions: list[Object]) -> Object | None:
     ready = parts[-1]
     if ready is None or ready["status"] == "True":
         return None
-    return next((part for part in parts if part is not None and part["status"] == "False" and part["reason"] in IN_VAIN), None)
+    return next((part for part in parts if part is not None and part["status"] == "False" and part["reason"] in STALLING_REASONS), None)
 
 
 def _stalled(cause: Object) -> Object:

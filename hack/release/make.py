@@ -48,7 +48,7 @@ OTHERS = {
     "kubevirt.yaml": "kubevirt",
     "capm3.yaml": "capm3",
 }
-PAGES = ("docs/compatibility.md", "docs/installing.md", "docs/operating.md", "docs/storage.md", "docs/troubles.md")
+PAGES = tuple(f"docs/{page}.md" for page in ("adopting", "compatibility", "installing", "monitoring", "operating", "storage", "troubles"))
 COPIES = ("LICENSE", "metadata.yaml", "docs/examples/class.yaml")
 LINK = re.compile(r"\[([^\]]+)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")

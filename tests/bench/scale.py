@@ -3,7 +3,7 @@
 
 It fills a database with Workloads of about 3 KiB, and changes the last ones this many times. It
 starts the management API server over it as a process, and prints the time until it answered, and
-its memory. Run it by hand; the figures are in docs/benchmarks.md.
+its memory. Run it by hand; the figures are in docs/storage.md.
 """
 
 from __future__ import annotations

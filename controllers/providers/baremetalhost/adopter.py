@@ -289,7 +289,7 @@ class Adopter:
         if workload is not None and waits and not await self._delete(workload):
             raise Obstacle("its Workload has just changed: run the same command again")
         await self._patch(bmh, plan.unmarking_patch(bmh))
-        self._tell(bmh, "its mark is removed; nobody had taken it over")
+        self._tell(bmh, "its mark is removed; no consumer had taken it over")
         self._summary.done.append(name_of(bmh))
         return None
 

@@ -12,7 +12,7 @@ import pytest
 from controllers.providers.base import Outcome
 from controllers.runtime.conditions import condition, find_condition
 from controllers.workload.reschedule import rescheduling_status
-from controllers.workload.stalled import IN_VAIN, workload_conditions
+from controllers.workload.stalled import STALLING_REASONS, workload_conditions
 from controllers.workload.status import bound_status, lost_status, releasing_status
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def found(status: Object, type_: str) -> tuple[str, str, str] | None:
     return (one["status"], one["reason"], one["message"]) if one is not None else None
 
 
-@pytest.mark.parametrize("reason", sorted(IN_VAIN))
+@pytest.mark.parametrize("reason", sorted(STALLING_REASONS))
 @pytest.mark.parametrize("type_", ["Bound", "Synchronized"])
 def test_what_cannot_succeed_is_stalled_with_its_reason(type_: str, reason: str) -> None:
     no = Outcome(False, reason, "do this")
@@ -86,4 +86,4 @@ def test_a_host_that_is_given_up_for_another_one_ends_no_wait_and_ready_says_why
 def test_the_documents_name_every_reason() -> None:
     text = DOCS.read_text()
     (listed,) = re.findall(r"These reasons stall:\n(.*?)\.\n", text, re.DOTALL)
-    assert set(re.findall(r"`(\w+)`", listed)) - {"Failed"} == IN_VAIN
+    assert set(re.findall(r"`(\w+)`", listed)) - {"Failed"} == STALLING_REASONS
