@@ -2,15 +2,20 @@
 
 It uses aiohttp's low-level server. Input that never becomes a request (garbage, oversized headers)
 is answered with a Status as well, without quoting the input.
+
+A client that does not read its answers holds them in memory, after their requests have left flow
+control and its deadlines. So each connection has a time for that here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 from contextlib import suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import orjson
 from aiohttp import hdrs, web
@@ -40,6 +45,17 @@ IDLE_SECONDS = 120.0
 
 Go's clients close a connection that was unused for 90 s. So clients close, and no request meets a
 closing connection."""
+WRITE_SECONDS = 45.0
+"""The seconds in which a client must read some of what waits for it, while writing is paused.
+
+A watch has a shorter time for each piece (SLOW in handlers/watch.py), so this one never ends it
+first."""
+SLOWEST = 1024
+"""The bytes per second that count as reading.
+
+A download may take any time at that rate. A client that reads single bytes does not hold it."""
+BYTES_ACKED, BYTES_ACKED_OFFSET = struct.Struct("=Q"), 120
+"""The field tcpi_bytes_acked of Linux's struct tcp_info (linux/tcp.h, since Linux 4.1)."""
 MAX_CONNECTIONS, FEW = 8192, 64
 """The numbers of connections of the API's port, and of a port for probes or metrics."""
 MAX_LINE = 16 * 1024
@@ -73,11 +89,88 @@ class Request(web.BaseRequest):
 class Connection(RequestHandler):
     """One connection."""
 
-    __slots__ = ("_connections", "_used")
+    __slots__ = ("_acknowledged", "_busy", "_connections", "_ended", "_lost", "_timer", "_used", "_wire")
 
     def __init__(self, connections: Connections, **options: Any) -> None:
         super().__init__(connections, **options)
-        self._connections, self._used = connections, False
+        self._connections, self._used, self._busy, self._ended, self._lost = connections, False, False, False, False
+        # aiohttp forgets a transport that it has closed, which may still wait for its client.
+        self._wire: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._acknowledged = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._wire = cast("asyncio.Transport", transport)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Stop the timer."""
+        self._lost = True
+        self._stop_timer()
+        super().connection_lost(exc)
+        self._wire = None
+
+    def pause_writing(self) -> None:
+        """Start the time in which the client must read."""
+        super().pause_writing()
+        self._connections.replaceable(self)
+        self._start_timer()
+
+    def resume_writing(self) -> None:
+        """Stop that time: the client has read nearly everything."""
+        super().resume_writing()
+        if self._ended:
+            return
+        self._stop_timer()
+        if self._busy and not self._messages:
+            self._connections.irreplaceable(self)
+
+    async def start(self) -> None:
+        """Process requests. Limit the time for the rest of the answers, which a closed transport
+        still sends."""
+        try:
+            await super().start()
+        finally:
+            self._ended = True
+            if not self._lost:
+                self._connections.replaceable(self)
+                self._start_timer()
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send the rest of the answer. Without another request, the connection is unused then."""
+        finished = await super().finish_response(request, resp, start_time)
+        if not self._messages and not self._lost:
+            self._busy = False
+            self._connections.replaceable(self)
+        return finished
+
+    def abort(self) -> None:
+        """Close the connection without sending what waits for its client."""
+        if self._wire is not None:
+            self._wire.abort()
+
+    def _start_timer(self) -> None:
+        if self._timer is None:
+            self._acknowledged = _acknowledged(self._wire)
+            self._timer = self._loop.call_later(self._connections.write_seconds, self._check)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _check(self) -> None:
+        """Abort the connection, unless its client has read enough since the last time."""
+        self._timer = None
+        read = _acknowledged(self._wire) - self._acknowledged
+        if read >= SLOWEST * self._connections.write_seconds:
+            self._start_timer()
+            return
+        log.debug("a client does not read its answers: closing its connection")
+        self.abort()
 
     @property
     def winding_down(self) -> bool:
@@ -111,14 +204,19 @@ class Connection(RequestHandler):
         before = self._request_count
         super().data_received(data)
         if self._request_count != before:
+            self._mark(pipelined=self._busy or self._request_count > before + 1)
             self._connections.arrived()
 
-    @property
-    def idle_since(self) -> float | None:
-        """The loop's time of the last answer, or of the beginning; None during a request."""
-        if self._request_in_progress or self._messages:
-            return None
-        return self._next_keepalive_close_time - self._keepalive_timeout
+    def _mark(self, *, pipelined: bool) -> None:
+        """Keep the connection for the new request.
+
+        A client that sends requests before their answers could keep its connection in use for all
+        time. Clients of Kubernetes do not do that."""
+        self._busy = True
+        if pipelined or self.writing_paused:
+            self._connections.replaceable(self)
+        else:
+            self._connections.irreplaceable(self)
 
     @property
     def has_no_request(self) -> bool:
@@ -129,9 +227,9 @@ class Connection(RequestHandler):
 class Connections(web.Server):
     """All connections of one port. Pass it to loop.create_server.
 
-    `arrived` is called for each request that has arrived. With `replaces_idle`, a new connection
-    beyond the limit closes the one that has been idle for the longest, so that clients that keep
-    connections open lock nobody out."""
+    `arrived` is called for each request that has arrived. A new connection beyond the limit closes
+    the one that has been without a request for the longest, or whose client has not read, or has
+    sent requests before their answers. So clients that keep connections open lock nobody out."""
 
     def __init__(
         self,
@@ -140,13 +238,13 @@ class Connections(web.Server):
         header_seconds: float = HEADER_SECONDS,
         idle_seconds: float = IDLE_SECONDS,
         max_connections: int = MAX_CONNECTIONS,
+        write_seconds: float = WRITE_SECONDS,
         arrived: Callable[[], object] = lambda: None,
-        replaces_idle: bool = False,
     ) -> None:
         # A handler is cancelled when its client disconnects, because its further work is useless.
         super().__init__(handler, handler_cancellation=True, request_factory=self._request)
         self._header_seconds, self._max_connections, self.arrived = header_seconds, max_connections, arrived
-        self._replaces_idle = replaces_idle
+        self.write_seconds = write_seconds
         self._options: dict[str, Any] = {
             "keepalive_timeout": idle_seconds,
             "access_log": None,
@@ -160,27 +258,45 @@ class Connections(web.Server):
         }
         self._timers: dict[RequestHandler, asyncio.TimerHandle] = {}
         self._open, self._none = set[RequestHandler](), asyncio.Event()
+        self._replaceable: dict[Connection, None] = {}
         self.winding_down = False
 
     @classmethod
-    def few(cls, handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]], limit: int = FEW, seconds: float = 5.0) -> Self:
+    def few(
+        cls,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        limit: int = FEW,
+        seconds: float = 5.0,
+        write_seconds: float = WRITE_SECONDS,
+    ) -> Self:
         """Return the connections of a port for probes or metrics, which few clients use.
 
         `seconds` is the time for headers."""
-        return cls(handler, header_seconds=seconds, max_connections=limit, replaces_idle=True)
+        return cls(handler, header_seconds=seconds, max_connections=limit, write_seconds=write_seconds)
 
     def __call__(self) -> Connection:
         """Return the protocol of a new connection."""
         return Connection(self, loop=self._loop, **self._options)
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
-        """Count the connection, and refuse it if there are too many."""
+        """Count the connection. If there are too many, close another one, or refuse this one."""
         super().connection_made(handler, transport)
         self._open.add(handler)
         self._none.clear()
-        if len(self._connections) > self._max_connections and not (self._replaces_idle and self._close_idlest(handler)):
+        if len(self._connections) > self._max_connections and not self._replace():
             log.warning("more than %d connections: refusing one", self._max_connections)
             transport.abort()
+        elif isinstance(handler, Connection):
+            self.replaceable(handler)
+
+    def replaceable(self, connection: Connection) -> None:
+        """Let the connection be closed for a new one, after those that have been replaceable for
+        longer."""
+        self._replaceable.setdefault(connection)
+
+    def irreplaceable(self, connection: Connection) -> None:
+        """Keep the connection, because it is in use."""
+        self._replaceable.pop(connection, None)
 
     def expect_headers(self, handler: RequestHandler) -> None:
         """Start the timer for a connection's first headers.
@@ -189,18 +305,14 @@ class Connections(web.Server):
         reserve, and use them later."""
         self._timers[handler] = self._loop.call_later(self._header_seconds, self._cut_headers, handler)
 
-    def _close_idlest(self, new: RequestHandler) -> bool:
-        """Close the connection that has been idle for the longest. Return False if all others are in
-        use."""
-        others = (handler for handler in self._connections if handler is not new and isinstance(handler, Connection))
-        idle = [
-            (since, handler.transport)
-            for handler in others
-            if handler.transport is not None and not handler.transport.is_closing() and (since := handler.idle_since) is not None
-        ]
-        if not idle:
+    def _replace(self) -> bool:
+        """Close the connection that has been replaceable for the longest. Return False if all are
+        in use."""
+        oldest = next(iter(self._replaceable), None)
+        if oldest is None:
             return False
-        min(idle, key=lambda item: item[0])[1].abort()
+        self.irreplaceable(oldest)
+        oldest.abort()
         return True
 
     def wind_down(self) -> None:
@@ -219,12 +331,30 @@ class Connections(web.Server):
                 while self._open:
                     await self._none.wait()
 
+    async def shutdown(self, timeout: float | None = None) -> None:
+        """Close all connections, after at most `timeout` seconds for running requests.
+
+        Clients that have not read by then do not delay the end. aiohttp waits for them, without a
+        limit if `timeout` is 0."""
+        timer = self._loop.call_later(timeout or 0, self._abort_paused)
+        try:
+            await super().shutdown(timeout)
+        finally:
+            timer.cancel()
+
+    def _abort_paused(self) -> None:
+        for handler in self._open:
+            if isinstance(handler, Connection) and handler.writing_paused:
+                handler.abort()
+
     def connection_lost(self, handler: RequestHandler, exc: BaseException | None = None) -> None:
         """Remove the connection from the count."""
         timer = self._timers.pop(handler, None)
         if timer is not None:
             timer.cancel()
         super().connection_lost(handler, exc)
+        if isinstance(handler, Connection):
+            self.irreplaceable(handler)
         self._open.discard(handler)
         if not self._open:
             self._none.set()
@@ -247,3 +377,18 @@ class Connections(web.Server):
 
 def _response(error: ApiError) -> web.Response:
     return web.Response(status=error.code, body=orjson.dumps(error.status()), content_type="application/json")
+
+
+def _acknowledged(transport: asyncio.BaseTransport | None) -> int:
+    """Return how many bytes the client has acknowledged, or 0 if the kernel does not say it.
+
+    The transport's buffer does not show that: with TLS, the bytes wait in another one below it."""
+    wire = None if transport is None else transport.get_extra_info("socket")
+    if wire is None or not hasattr(socket, "TCP_INFO"):
+        return 0
+    try:
+        info: bytes = wire.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, BYTES_ACKED_OFFSET + BYTES_ACKED.size)
+        acknowledged: int = BYTES_ACKED.unpack_from(info, BYTES_ACKED_OFFSET)[0]
+    except (OSError, struct.error):
+        return 0
+    return acknowledged

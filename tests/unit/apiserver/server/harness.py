@@ -90,6 +90,7 @@ class Setup:
     )
     metrics: Metrics = field(default_factory=lambda: Metrics([("g", "v1", "things")]))
     max_connections: int = 100
+    write_seconds: float = 45.0
     auditor: Auditor | None = None
 
     def __post_init__(self) -> None:
@@ -111,7 +112,13 @@ class Setup:
         )
         handler = chain.build(self.handler, parts)
         arrived = self.flow_control.loop.arrived
-        return Connections(handler, header_seconds=self.header_seconds, max_connections=self.max_connections, arrived=arrived)
+        return Connections(
+            handler,
+            header_seconds=self.header_seconds,
+            max_connections=self.max_connections,
+            write_seconds=self.write_seconds,
+            arrived=arrived,
+        )
 
 
 @dataclass

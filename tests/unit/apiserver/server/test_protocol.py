@@ -20,6 +20,7 @@ from apiserver.server.metrics import render
 from storage.base import Compacted, Unavailable
 from tests.unit.apiserver.authorities import client_context
 from tests.unit.apiserver.server.harness import CLIENTS, SERVING, Setup, serving
+from tests.unit.controllers.fakeapi import eventually
 
 if TYPE_CHECKING:
     from apiserver.handlers.request.call import Call
@@ -193,12 +194,43 @@ async def test_a_client_that_goes_away_cancels_its_request() -> None:
     assert control.current["readOnly"] == 0
 
 
-async def test_more_connections_than_allowed_are_refused() -> None:
-    async with serving(Setup(max_connections=1)) as port:
-        async with port.client(ALICE).get("/version") as response:
-            assert response.status == 200
+async def test_more_connections_in_use_than_allowed_are_refused() -> None:
+    began, over = asyncio.Event(), asyncio.Event()
+
+    async def wait(call: Call) -> web.StreamResponse:
+        began.set()
+        await over.wait()
+        return web.Response()
+
+    async with serving(Setup(handler=wait, max_connections=1)) as port:
+        _, writer = await port.raw(ALICE)
+        writer.write(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
+        await began.wait()
         with pytest.raises((aiohttp.ClientError, ConnectionError)):
             await port.identity(ALICE)
+        over.set()
+        writer.close()
+
+
+async def test_a_client_that_does_not_read_loses_its_connection() -> None:
+    async def answer(call: Call) -> web.StreamResponse:
+        return web.Response(body=bytes(16 * 1024 * 1024))
+
+    async with serving(Setup(handler=answer, write_seconds=0.2)) as port:
+        _, writer = await port.raw(ALICE)
+        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.write(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n" * 5)
+        await eventually(lambda: port.connections.requests_count > 1)
+        await eventually(lambda: not port.connections.connections)
+        writer.transport.abort()
+
+
+async def test_an_unused_connection_makes_room_for_a_new_one() -> None:
+    async with serving(Setup(max_connections=1)) as port:
+        for _ in range(3):
+            # each client keeps its connection
+            async with port.client(ALICE).get("/version") as response:
+                assert response.status == 200
 
 
 async def test_what_nobody_expected_is_a_500_without_its_cause(caplog: pytest.LogCaptureFixture) -> None:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 import uvloop
 
 from apiserver.authentication import peer
+from apiserver.server.connections import _acknowledged
 from tests.unit.apiserver.server.harness import CLIENTS, FOREIGN, Setup, serving
+from tests.unit.controllers.fakeapi import eventually
 
 if TYPE_CHECKING:
     import pytest
@@ -43,3 +45,20 @@ def test_certificates_are_read_once_per_connection_and_authorities_replaced(monk
     uvloop.run(main())
     gc.collect()
     assert not peer._peers, "what is known of a connection goes with it"
+
+
+def test_bytes_that_a_client_has_acknowledged_are_counted() -> None:
+    async def main() -> None:
+        async with serving(Setup()) as port:
+            reader, writer = await port.raw(CLIENTS.issue("alice"))
+            writer.write(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            (connection,) = port.connections.connections
+            before = _acknowledged(connection.transport)
+            assert before > 0
+            writer.write(b"GET /version HTTP/1.1\r\nHost: x\r\n\r\n")
+            await reader.readuntil(b"\r\n\r\n")
+            await eventually(lambda: _acknowledged(connection.transport) > before)
+            writer.close()
+
+    uvloop.run(main())
