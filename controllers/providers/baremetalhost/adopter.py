@@ -64,9 +64,16 @@ class Adopter:
             try:
                 await (self._undo(bmh) if self._options.undo else self._adopt(bmh))
             except Obstacle as why:
-                self._tell(bmh, f"failed: {why}")
-                self._summary.failed.append(name_of(bmh))
+                self._failed(bmh, f"{why}")
+            except ApiException as error:
+                if not error.conflict:
+                    raise
+                self._failed(bmh, "it has just changed: run the same command again")
         return self._summary
+
+    def _failed(self, bmh: Object, why: str) -> None:
+        self._tell(bmh, f"failed: {why}")
+        self._summary.failed.append(name_of(bmh))
 
     def _tell(self, bmh: Object, text: str) -> None:
         self._say(f"{name_of(bmh)}: {text}")
@@ -243,16 +250,17 @@ class Adopter:
         """Wait until the host's consumer finds the view where it moves to, with the uid of the real
         host."""
         await self._until(lambda: self._is_held(bmh), "the controllers to report that the host can be taken over")
-        host = await self._host(bmh)
-        if host is not None and host["spec"]["source"].get("identityNamespace") != wanted.namespace and not host["spec"].get("claimRef"):
-            # The controllers create it again with the identity. Only its history would be lost: nobody has it.
-            version = host["metadata"]["resourceVersion"]
-            await self._management.delete(kinds.HOSTS, name_of(host), uid=uid_of(host), resource_version=version)
         await self._until(lambda: self._is_shown(bmh, wanted), f"the BareMetalHost {wanted.namespace}/{name_of(bmh)} to appear")
         self._tell(bmh, f"shown as BareMetalHost {wanted.namespace}/{name_of(bmh)}")
         self._summary.waiting.append(name_of(bmh))
 
     async def _is_shown(self, bmh: Object, wanted: Adoption) -> bool:
+        """Return whether the view has the uid of the real host. Delete a Host without it."""
+        host = await self._host(bmh)
+        if host is not None and host["spec"]["source"].get("identityNamespace") != wanted.namespace and not host["spec"].get("claimRef"):
+            # The controllers create it again with the identity. Only its history would be lost: nobody has it.
+            await self._delete(kinds.HOSTS, host)
+            return False
         view = await self._management.find(await self._views(), name_of(bmh), wanted.namespace)
         return view is not None and uid_of(view) == uid_of(bmh)
 
@@ -286,7 +294,7 @@ class Adopter:
         if self._options.dry_run:
             removed = f", and the Workload {record.namespace}/{record.workload}, which waits for the host, deleted" if waits else ""
             return self._would(bmh, f"its mark would be removed{removed}")
-        if workload is not None and waits and not await self._delete(workload):
+        if workload is not None and waits and not await self._delete(kinds.WORKLOADS, workload):
             raise Obstacle("its Workload has just changed: run the same command again")
         await self._patch(bmh, plan.unmarking_patch(bmh))
         self._tell(bmh, "its mark is removed; no consumer had taken it over")
@@ -342,18 +350,17 @@ class Adopter:
         """Return whether the Workload is gone, and delete it if nobody has."""
         workload = await self._handed_back(bmh, uid)
         if workload is not None and not deleting(workload):
-            await self._delete(workload)
+            await self._delete(kinds.WORKLOADS, workload)
         return workload is None
 
-    async def _delete(self, workload: Object) -> bool:
-        """Delete the Workload, and return whether it still was as it was judged.
+    async def _delete(self, resource: Resource, obj: Object) -> bool:
+        """Delete the object, and return whether it still was as it was judged.
 
-        It may get a machine at any time, which its deletion would wipe."""
-        version = workload["metadata"]["resourceVersion"]
+        A Workload may get a machine at any time, which its deletion would wipe, and a Host may be
+        claimed."""
+        conditions = {"uid": uid_of(obj), "resource_version": obj["metadata"]["resourceVersion"]}
         try:
-            await self._management.delete(
-                kinds.WORKLOADS, name_of(workload), namespace_of(workload), uid=uid_of(workload), resource_version=version
-            )
+            await self._management.delete(resource, name_of(obj), namespace_of(obj), **conditions)
         except ApiException as error:
             if not (error.not_found or error.conflict):
                 raise

@@ -285,6 +285,24 @@ async def test_what_keeps_a_host_from_being_adopted_is_said_first(tmp_path: Path
         assert [real(hardware, name=name) for name in ("bad", "nosecret")] == before
 
 
+async def test_a_write_of_the_controllers_at_the_wrong_moment_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with clusters(tmp_path, NAMESPACE) as (hardware, site):
+        capm3(hardware)
+        await eventually(lambda: known(site))
+        request, changed = MortalClient.request, list[str]()
+
+        async def change_first(self: MortalClient, method: str, path: str, **more: Any) -> dict[str, Any]:
+            if method == "DELETE" and "/hosts/" in path and not changed:
+                changed.append(path)
+                name = path.rsplit("/", 1)[1].partition("?")[0]
+                await site.admin.patch(kinds.HOSTS, name, {"metadata": {"labels": {"changed": "now"}}})
+            return await request(self, method, path, **more)
+
+        monkeypatch.setattr(MortalClient, "request", change_first)
+        assert (await adopt(site, hardware)).waiting == ["h1"]
+        assert changed
+
+
 async def test_a_claim_that_is_handed_back_ends_by_itself(tmp_path: Path) -> None:
     async with clusters(tmp_path, NAMESPACE) as (hardware, site):
         capm3(hardware)
