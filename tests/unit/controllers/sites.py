@@ -35,6 +35,25 @@ NAMESPACE = "team-a"
 SYSTEM = "system"
 
 
+class Killed(Exception):
+    """Signal that the command was killed."""
+
+
+class MortalClient(Client):
+    """Kill the command after the number of writes that `lives` counts down for all clients
+    together."""
+
+    lives: list[int]
+
+    async def request(self, method: str, path: str, **more: Any) -> dict[str, Any]:
+        answer = await super().request(method, path, **more)
+        if method != "GET":
+            self.lives[0] -= 1
+            if self.lives[0] == 0:
+                raise Killed
+        return answer
+
+
 async def eventually(check: Callable[[], Awaitable[Any]], timeout: float = 60.0) -> Any:
     """Wait until the check returns a true value, without an AssertionError or a missing object or
     field."""

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from apiserver.client.client import Client
 from controllers import kinds
 from controllers.move.mover import Mover, Options, Summary
 from controllers.move.plan import HELD, MOVED_TO
 from controllers.resumable import Blocked
 from tests.unit.controllers.clusters import BMH
-from tests.unit.controllers.sites import NAMESPACE, Hardware, Site, Sites, eventually, sites
+from tests.unit.controllers.sites import NAMESPACE, Hardware, Killed, MortalClient, Site, Sites, eventually, sites
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -23,25 +22,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.timeout(300)
 
 OWNED = {"kind": "Metal3Machine", "name": "m", "namespace": NAMESPACE, "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1"}
-
-
-class Killed(Exception):
-    """Signal that the command was killed."""
-
-
-class MortalClient(Client):
-    """Kill the command after the number of writes that `lives` counts down for all clients
-    together."""
-
-    lives: list[int]
-
-    async def request(self, method: str, path: str, **more: Any) -> dict[str, Any]:
-        answer = await super().request(method, path, **more)
-        if method != "GET":
-            self.lives[0] -= 1
-            if self.lives[0] == 0:
-                raise Killed
-        return answer
 
 
 @asynccontextmanager

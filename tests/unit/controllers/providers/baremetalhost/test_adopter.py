@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from apiserver.client.client import Client
 from controllers import kinds
 from controllers.adoption import Options, Summary
 from controllers.providers.baremetalhost import names
@@ -17,7 +16,7 @@ from controllers.providers.baremetalhost.adopter import Adopter
 from controllers.providers.baremetalhost.adoption import Adoption
 from controllers.resumable import Blocked
 from tests.unit.controllers.clusters import BMH, SECRETS, bmh, secret
-from tests.unit.controllers.sites import NAMESPACE, VIEWS, Hardware, Site, eventually, sites
+from tests.unit.controllers.sites import NAMESPACE, VIEWS, Hardware, Killed, MortalClient, Site, eventually, sites
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,25 +33,6 @@ MACHINE = {
     "name": "m0",
 }
 OWNER = {"apiVersion": MACHINE["apiVersion"], "kind": "Metal3Machine", "name": "m0", "uid": "u-m0", "controller": True}
-
-
-class Killed(Exception):
-    """Signal that the command was killed."""
-
-
-class MortalClient(Client):
-    """Kill the command after the number of writes that `lives` counts down for all clients
-    together."""
-
-    lives: list[int]
-
-    async def request(self, method: str, path: str, **more: Any) -> dict[str, Any]:
-        answer = await super().request(method, path, **more)
-        if method != "GET":
-            self.lives[0] -= 1
-            if self.lives[0] == 0:
-                raise Killed
-        return answer
 
 
 @asynccontextmanager
