@@ -29,7 +29,7 @@ BEFORE, AFTER = 20, 15
 SECONDS = 60
 
 
-class Site:
+class Installation:
     """Hold an etcd and a server over it. `given` maps the revisions that clients received to what
     they received."""
 
@@ -57,38 +57,40 @@ class Site:
 
 
 @pytest.fixture
-async def site(tmp_path: Path) -> AsyncIterator[Site]:
+async def installation(tmp_path: Path) -> AsyncIterator[Installation]:
     etcd = EtcdServer(tmp_path / "etcd", flags=["--unsafe-no-fsync"])
     try:
         await asyncio.to_thread(etcd.start)
         async with Server(tmp_path / "server", f"etcd://127.0.0.1:{etcd.client_port}?timeout=2") as server:
             await server.start()
             await server.request("POST", "/api/v1/namespaces", {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-            yield Site(etcd, server)
+            yield Installation(etcd, server)
     finally:
         etcd.kill()
 
 
 @pytest.mark.parametrize("running", [True, False])
-async def test_restored_as_told_it_goes_on(site: Site, running: bool, tmp_path: Path, figure: Callable[[str, str, object], None]) -> None:
-    await site.write(1)
-    watcher = Watcher(site.server)
+async def test_restored_as_told_it_goes_on(
+    installation: Installation, running: bool, tmp_path: Path, figure: Callable[[str, str, object], None]
+) -> None:
+    await installation.write(1)
+    watcher = Watcher(installation.server)
     watching = asyncio.create_task(watcher.run())
-    await site.restored(*AS_TOLD, snapshot=tmp_path / "snapshot")
-    last = max(site.given)
+    await installation.restored(*AS_TOLD, snapshot=tmp_path / "snapshot")
+    last = max(installation.given)
     if not running:
-        await site.server.kill()
+        await installation.server.kill()
         with suppress(*GONE):
             await watching
-        await site.server.start()
+        await installation.server.start()
         watching = asyncio.create_task(watcher.run())
-    await site.server.until("/readyz", 200)
-    found = await site.server.request("GET", f"{WORKLOADS}/w")
+    await installation.server.until("/readyz", 200)
+    found = await installation.server.request("GET", f"{WORKLOADS}/w")
     assert note_of(found) == BEFORE, "the snapshot's state"
-    assert revision_of(found) in site.given, "the object is as it was written then"
-    answer = await site.server.request("PUT", f"{WORKLOADS}/w", workload("w", 1000, found["metadata"]["resourceVersion"]))
+    assert revision_of(found) in installation.given, "the object is as it was written then"
+    answer = await installation.server.request("PUT", f"{WORKLOADS}/w", workload("w", 1000, found["metadata"]["resourceVersion"]))
     assert revision_of(answer) > last + BUMP / 2
-    await site.server.request("POST", WORKLOADS, workload(LAST, 1))
+    await installation.server.request("POST", WORKLOADS, workload(LAST, 1))
     async with asyncio.timeout(SECONDS):
         await watching
     assert watcher.done
@@ -99,23 +101,23 @@ async def test_restored_as_told_it_goes_on(site: Site, running: bool, tmp_path: 
 
 @pytest.mark.parametrize("token", ["etcd-cluster", "restored"])
 async def test_restored_with_revisions_that_were_given_out_it_is_refused(
-    site: Site, token: str, tmp_path: Path, figure: Callable[[str, str, object], None]
+    installation: Installation, token: str, tmp_path: Path, figure: Callable[[str, str, object], None]
 ) -> None:
-    await site.restored(f"--initial-cluster-token={token}", snapshot=tmp_path / "snapshot")
-    await site.server.until("/livez", 500)
-    assert [await site.server.status(path) for path in (WORKLOADS, f"{WORKLOADS}/w", "/readyz")] == [503, 503, 500]
+    await installation.restored(f"--initial-cluster-token={token}", snapshot=tmp_path / "snapshot")
+    await installation.server.until("/livez", 500)
+    assert [await installation.server.status(path) for path in (WORKLOADS, f"{WORKLOADS}/w", "/readyz")] == [503, 503, 500]
     with pytest.raises(Refused):
-        await site.server.request("POST", WORKLOADS, workload("new", 1))
-    assert "--bump-revision" in await site.server.kill()
+        await installation.server.request("POST", WORKLOADS, workload("new", 1))
+    assert "--bump-revision" in await installation.server.kill()
     if token != "etcd-cluster":  # a server started since can only tell by a new token
         with pytest.raises(AssertionError, match="etcdutl snapshot restore --bump-revision"):
-            await site.server.start()
-    await asyncio.to_thread(site.etcd.kill)
+            await installation.server.start()
+    await asyncio.to_thread(installation.etcd.kill)
     # The recovery that the message describes.
-    await asyncio.to_thread(site.etcd.restore, tmp_path / "snapshot", *AS_TOLD)
-    await asyncio.to_thread(site.etcd.start)
-    await site.server.start()
-    found = await site.server.request("GET", f"{WORKLOADS}/w")
+    await asyncio.to_thread(installation.etcd.restore, tmp_path / "snapshot", *AS_TOLD)
+    await asyncio.to_thread(installation.etcd.start)
+    await installation.server.start()
+    found = await installation.server.request("GET", f"{WORKLOADS}/w")
     assert note_of(found) == BEFORE - 1
-    await site.server.request("PUT", f"{WORKLOADS}/w", workload("w", 1000, found["metadata"]["resourceVersion"]))
+    await installation.server.request("PUT", f"{WORKLOADS}/w", workload("w", 1000, found["metadata"]["resourceVersion"]))
     figure(f"etcd restored with revisions given out already, token {token}", "refused, restored as told", 1)

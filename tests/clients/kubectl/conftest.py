@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.clients.kubectl.twins import Twins
+from tests.clients.kubectl.serverpair import ServerPair
 from tests.integration import running
 
 if TYPE_CHECKING:
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="package")
-def twins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Twins]:
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerPair]:
     """Yield Workloads and their twin, which end after the tests of this folder."""
-    folder = tmp_path_factory.mktemp("twins") / "quiet"
+    folder = tmp_path_factory.mktemp("pair") / "quiet"
     try:
         cluster = running.start(folder, "--hosts", "0", "--bmo", "none", "--controllers", "off", "--tenants", "a")
-        twins = Twins(cluster)
-        twins.install()
-        yield twins
+        pair = ServerPair(cluster)
+        pair.install()
+        yield pair
     finally:
         running.stop(folder)

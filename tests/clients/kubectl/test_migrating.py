@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.clients.kubectl.twins import KIND, Twins, for_twin, workload
+from tests.clients.kubectl.serverpair import KIND, ServerPair, for_twin, workload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,11 +21,11 @@ BOTH = ("ours", "twin")
 
 
 @pytest.fixture(autouse=True)
-def tidied(twins: Twins) -> Iterator[None]:
+def tidied(pair: ServerPair) -> Iterator[None]:
     """Delete all objects afterwards, because other tests compare lists."""
     yield
     for which in BOTH:
-        run(twins, which, "delete", KIND, "--all", "--timeout=60s")
+        run(pair, which, "delete", KIND, "--all", "--timeout=60s")
 
 
 def manifest(name: str, **spec: Any) -> dict[str, Any]:
@@ -37,23 +37,23 @@ def manifest(name: str, **spec: Any) -> dict[str, Any]:
     return found
 
 
-def run(twins: Twins, which: str, *arguments: str, stdin: Any = None) -> str:
+def run(pair: ServerPair, which: str, *arguments: str, stdin: Any = None) -> str:
     """Run a command that has to succeed."""
     text = for_twin(json.dumps(stdin), which) if stdin is not None else None
-    done = twins.raw(which, *(for_twin(argument, which) for argument in arguments), stdin=text)
+    done = pair.raw(which, *(for_twin(argument, which) for argument in arguments), stdin=text)
     assert done.code == 0, f"{which}: kubectl {' '.join(arguments)}: {done.err}"
     return done.out + done.err
 
 
-def found(twins: Twins, which: str, name: str) -> dict[str, Any]:
-    got: dict[str, Any] = json.loads(run(twins, which, "get", KIND, name, "-o", "json", "--show-managed-fields"))
+def found(pair: ServerPair, which: str, name: str) -> dict[str, Any]:
+    got: dict[str, Any] = json.loads(run(pair, which, "get", KIND, name, "-o", "json", "--show-managed-fields"))
     return got
 
 
-def migrate(twins: Twins, which: str, name: str, old: str, new: str) -> None:
+def migrate(pair: ServerPair, which: str, name: str, old: str, new: str) -> None:
     """Rewrite managedFields as csaupgrade does: what `old` owns by Update, `new` then owns by
     Apply."""
-    metadata = found(twins, which, name)["metadata"]
+    metadata = found(pair, which, name)["metadata"]
     fields = [
         {**entry, "manager": new, "operation": "Apply"} if (entry["manager"], entry["operation"]) == (old, "Update") else entry
         for entry in metadata["managedFields"]
@@ -62,35 +62,35 @@ def migrate(twins: Twins, which: str, name: str, old: str, new: str) -> None:
         {"op": "replace", "path": "/metadata/managedFields", "value": fields},
         {"op": "replace", "path": "/metadata/resourceVersion", "value": metadata["resourceVersion"]},
     ]
-    run(twins, which, "patch", KIND, name, "--type=json", f"--field-manager={new}", "-p", json.dumps(patch))
+    run(pair, which, "patch", KIND, name, "--type=json", f"--field-manager={new}", "-p", json.dumps(patch))
 
 
-def owned(twins: Twins, which: str, name: str) -> dict[str, set[str]]:
+def owned(pair: ServerPair, which: str, name: str) -> dict[str, set[str]]:
     """Return the fields of spec by manager."""
-    entries = found(twins, which, name)["metadata"]["managedFields"]
+    entries = found(pair, which, name)["metadata"]["managedFields"]
     return {entry["manager"]: set(entry["fieldsV1"].get("f:spec", {})) - {"."} for entry in entries if "f:spec" in entry["fieldsV1"]}
 
 
 @pytest.mark.parametrize("which", BOTH)
-def test_apply_then_server_side_apply(twins: Twins, which: str) -> None:
+def test_apply_then_server_side_apply(pair: ServerPair, which: str) -> None:
     name = f"applied-{which}"
-    run(twins, which, "apply", "-f", "-", stdin=manifest(name))
+    run(pair, which, "apply", "-f", "-", stdin=manifest(name))
     for _ in range(3):
-        told = run(twins, which, "apply", "--server-side", "-f", "-", stdin=manifest(name))
+        told = run(pair, which, "apply", "--server-side", "-f", "-", stdin=manifest(name))
         assert "failed to re-apply" not in told
-    run(twins, which, "apply", "--server-side", "-f", "-", stdin=manifest(name, online=False))
-    run(twins, which, "apply", "-f", "-", stdin=manifest(name, failureDomain="a"))
-    assert "f:className" not in {field for fields in owned(twins, which, name).values() for field in fields}
-    assert found(twins, which, name)["spec"].get("className") == ("metal" if which == "ours" else None)
+    run(pair, which, "apply", "--server-side", "-f", "-", stdin=manifest(name, online=False))
+    run(pair, which, "apply", "-f", "-", stdin=manifest(name, failureDomain="a"))
+    assert "f:className" not in {field for fields in owned(pair, which, name).values() for field in fields}
+    assert found(pair, which, name)["spec"].get("className") == ("metal" if which == "ours" else None)
 
 
 @pytest.mark.parametrize("which", BOTH)
-def test_replace(twins: Twins, which: str) -> None:
+def test_replace(pair: ServerPair, which: str) -> None:
     name = f"replaced-{which}"
-    run(twins, which, "create", "-f", "-", stdin=manifest(name))
+    run(pair, which, "create", "-f", "-", stdin=manifest(name))
     for online in (False, True):
-        run(twins, which, "replace", "-f", "-", stdin=manifest(name, online=online))
-    assert found(twins, which, name)["spec"]["online"] is True
+        run(pair, which, "replace", "-f", "-", stdin=manifest(name, online=online))
+    assert found(pair, which, name)["spec"]["online"] is True
 
 
 @pytest.mark.parametrize("which", BOTH)
@@ -103,12 +103,12 @@ def test_replace(twins: Twins, which: str) -> None:
         pytest.param("kubectl-client-side-apply", "kustomize-controller", ("--force-conflicts",), id="flux"),
     ],
 )
-def test_taking_over(twins: Twins, which: str, old: str, new: str, options: tuple[str, ...]) -> None:
+def test_taking_over(pair: ServerPair, which: str, old: str, new: str, options: tuple[str, ...]) -> None:
     name = f"{new}-{len(options)}-{which}"
-    run(twins, which, "create", f"--field-manager={old}", "-f", "-", stdin=manifest(name, online=True))
-    migrate(twins, which, name, old, new)
+    run(pair, which, "create", f"--field-manager={old}", "-f", "-", stdin=manifest(name, online=True))
+    migrate(pair, which, name, old, new)
     for online in (True, True, False):
         run(
-            twins, which, "apply", "--server-side", f"--field-manager={new}", *options, "-f", "-", stdin=manifest(name, online=online)
+            pair, which, "apply", "--server-side", f"--field-manager={new}", *options, "-f", "-", stdin=manifest(name, online=online)
         )  # fmt: skip
-    assert owned(twins, which, name)[new] >= {"f:image", "f:online"}
+    assert owned(pair, which, name)[new] >= {"f:image", "f:online"}

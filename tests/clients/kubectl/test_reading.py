@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from apiserver.registry.workload import WORKLOADS
-from tests.clients.kubectl.twins import GROUP, KIND, NAMESPACES, Twins, blank, for_twin
+from tests.clients.kubectl.serverpair import GROUP, KIND, NAMESPACES, ServerPair, blank, for_twin
 from tests.integration.running import eventually
 
 if TYPE_CHECKING:
@@ -22,10 +22,10 @@ SCHEMA = f"--api-version={GROUP}/v1alpha1"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def three(twins: Twins) -> None:
+def three(pair: ServerPair) -> None:
     """Create three objects to look at, one of them with a status."""
     for name in ("web", "db", "cache"):
-        twins.make(name, labels={"app": name, "tier": "test"}, userData={"name": "first-boot"})
+        pair.make(name, labels={"app": name, "tier": "test"}, userData={"name": "first-boot"})
     condition = {
         "type": "Ready",
         "status": "True",
@@ -33,7 +33,7 @@ def three(twins: Twins) -> None:
         "message": "It runs.",
         "lastTransitionTime": "2026-01-02T03:04:05Z",
     }
-    twins.status("web", {"phase": "Running", "poweredOn": True, "conditions": [condition]})
+    pair.status("web", {"phase": "Running", "poweredOn": True, "conditions": [condition]})
 
 
 @pytest.mark.parametrize(
@@ -64,65 +64,65 @@ def three(twins: Twins) -> None:
         "web --subresource=status -o yaml",
     ],
 )
-def test_get(twins: Twins, options: str) -> None:
-    said = twins.same("get", KIND, *options.split())
+def test_get(pair: ServerPair, options: str) -> None:
+    said = pair.same("get", KIND, *options.split())
     assert ("none" in options) == (said == "")
 
 
 @pytest.mark.parametrize("options", ["none", "web none"])
-def test_get_of_what_is_not_there(twins: Twins, options: str) -> None:
-    said = twins.same("get", KIND, *options.split(), code=1)
+def test_get_of_what_is_not_there(pair: ServerPair, options: str) -> None:
+    said = pair.same("get", KIND, *options.split(), code=1)
     assert 'workloads.workload.metal3.io "none" not found' in said
 
 
-def test_a_selector_that_is_none(twins: Twins) -> None:
-    ours, twin = (twins.run(which, "get", KIND, "--field-selector", "spec.nothing=x") for which in NAMESPACES)
+def test_a_selector_that_is_none(pair: ServerPair) -> None:
+    ours, twin = (pair.run(which, "get", KIND, "--field-selector", "spec.nothing=x") for which in NAMESPACES)
     assert ours.code == twin.code == 1
     # Our server says in addition which selectors there are.
     supported = ", ".join(sorted({"metadata.name", "metadata.namespace", *(WORKLOADS.fields or {})}))
     assert ours.err == f"{twin.err.rstrip()}; supported are: {supported}\n"
 
 
-def test_watch(twins: Twins, tmp_path: Path) -> None:
+def test_watch(pair: ServerPair, tmp_path: Path) -> None:
     """Check that -w prints a row for each existing object and for every change."""
-    seen = [_watched(twins, which, tmp_path / which) for which in NAMESPACES]
+    seen = [_watched(pair, which, tmp_path / which) for which in NAMESPACES]
     assert seen[0] == seen[1]
     assert [row.split()[:2] for row in seen[0]] == [["EVENT", "NAME"], ["ADDED", "seen"], ["MODIFIED", "seen"], ["DELETED", "seen"]]
 
 
-def _watched(twins: Twins, which: str, log: Path) -> list[str]:
-    twins.make("seen") if which == "ours" else None
+def _watched(pair: ServerPair, which: str, log: Path) -> list[str]:
+    pair.make("seen") if which == "ours" else None
     kind = for_twin(KIND, which)
-    command = twins.command(which, "get", kind, "-w", "--output-watch-events", "--field-selector=metadata.name=seen")
-    with log.open("w") as out, subprocess.Popen(command, stdout=out, env=twins.environment()) as watch:
+    command = pair.command(which, "get", kind, "-w", "--output-watch-events", "--field-selector=metadata.name=seen")
+    with log.open("w") as out, subprocess.Popen(command, stdout=out, env=pair.environment()) as watch:
         try:
             eventually(lambda: "ADDED" in log.read_text(), seconds=90)
-            assert twins.raw(which, "label", kind, "seen", "a=b").code == 0
+            assert pair.raw(which, "label", kind, "seen", "a=b").code == 0
             eventually(lambda: "MODIFIED" in log.read_text(), seconds=90)
-            assert twins.raw(which, "delete", kind, "seen").code == 0
+            assert pair.raw(which, "delete", kind, "seen").code == 0
             eventually(lambda: "DELETED" in log.read_text(), seconds=90)
         finally:
             watch.terminate()
     return blank(log.read_text()).splitlines()
 
 
-def test_describe(twins: Twins) -> None:
-    assert "Last Transition Time:" in twins.same("describe", KIND, "web")
-    twins.same("describe", KIND)
-    twins.same("describe", KIND, "none", code=1)
+def test_describe(pair: ServerPair) -> None:
+    assert "Last Transition Time:" in pair.same("describe", KIND, "web")
+    pair.same("describe", KIND)
+    pair.same("describe", KIND, "none", code=1)
 
 
-def test_describe_and_events_show_events(twins: Twins) -> None:
+def test_describe_and_events_show_events(pair: ServerPair) -> None:
     for which in NAMESPACES:
-        assert twins.raw(which, "create", "-f", "-", stdin=for_twin(json.dumps(_event(twins, which)), which)).code == 0
-    described = twins.same("describe", KIND, "db")
+        assert pair.raw(which, "create", "-f", "-", stdin=for_twin(json.dumps(_event(pair, which)), which)).code == 0
+    described = pair.same("describe", KIND, "db")
     assert re.search(r"Normal +HostBound +AGE +default-scheduler +It has a host", described)
-    assert "HostBound" in twins.same("events", "--for", f"{KIND}/db")
-    assert "HostBound" in twins.same("get", "events", "--field-selector", "involvedObject.name=db,involvedObject.kind=Workload")
+    assert "HostBound" in pair.same("events", "--for", f"{KIND}/db")
+    assert "HostBound" in pair.same("get", "events", "--field-selector", "involvedObject.name=db,involvedObject.kind=Workload")
 
 
-def _event(twins: Twins, which: str) -> dict[str, object]:
-    uid = twins.raw(which, "get", for_twin(KIND, which), "db", "-o", "jsonpath={.metadata.uid}").out
+def _event(pair: ServerPair, which: str) -> dict[str, object]:
+    uid = pair.raw(which, "get", for_twin(KIND, which), "db", "-o", "jsonpath={.metadata.uid}").out
     involved = {"apiVersion": f"{GROUP}/v1alpha1", "kind": "Workload", "name": "db", "namespace": which, "uid": uid}
     now = subprocess.run(["date", "-u", "+%Y-%m-%dT%H:%M:%SZ"], capture_output=True, text=True, check=True).stdout.strip()
     return {
@@ -133,35 +133,35 @@ def _event(twins: Twins, which: str) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("field", ["ram", "storage"])
-def test_explain_of_a_quantity_says_so(twins: Twins, field: str) -> None:
+def test_explain_of_a_quantity_says_so(pair: ServerPair, field: str) -> None:
     """Check that explain names a quantity as such. For a custom resource it prints <Object>,
     because kubectl knows no type for the field."""
-    assert f"FIELD: {field} <Quantity>" in twins.raw("ours", "explain", f"workloads.spec.requirements.{field}", SCHEMA).out
+    assert f"FIELD: {field} <Quantity>" in pair.raw("ours", "explain", f"workloads.spec.requirements.{field}", SCHEMA).out
 
 
 @pytest.mark.parametrize("path", ["workloads.spec", "workloads.spec.image.url", "workloads.status.conditions"])
-def test_explain(twins: Twins, path: str) -> None:
-    assert "Workload" in twins.same("explain", *path.split(), SCHEMA)
+def test_explain(pair: ServerPair, path: str) -> None:
+    assert "Workload" in pair.same("explain", *path.split(), SCHEMA)
 
 
-def test_explain_everything(twins: Twins) -> None:
-    ours, twin = (twins.run(which, "explain", "workloads", "--recursive", SCHEMA) for which in NAMESPACES)
+def test_explain_everything(pair: ServerPair) -> None:
+    ours, twin = (pair.run(which, "explain", "workloads", "--recursive", SCHEMA) for which in NAMESPACES)
     assert (ours.code, ours.out.replace("Quantity>", "Object>")) == (0, twin.out)
 
 
-def test_explain_of_a_field_that_is_not_there(twins: Twins) -> None:
-    assert 'field "nothing" does not exist' in twins.same("explain", "workloads.nothing", SCHEMA, code=1)
+def test_explain_of_a_field_that_is_not_there(pair: ServerPair) -> None:
+    assert 'field "nothing" does not exist' in pair.same("explain", "workloads.nothing", SCHEMA, code=1)
 
 
-def test_discovery(twins: Twins) -> None:
+def test_discovery(pair: ServerPair) -> None:
     """Check that api-resources says the same of the kind. Kinds that the twin's group does not have
     are ours alone."""
-    rows = [twins.run(which, "api-resources", f"--api-group={GROUP}", "-o", "wide").out.splitlines()[1:] for which in NAMESPACES]
+    rows = [pair.run(which, "api-resources", f"--api-group={GROUP}", "-o", "wide").out.splitlines()[1:] for which in NAMESPACES]
     ours, twin = (next(_facts(row) for row in of if row.startswith("workloads ")) for of in rows)
     assert ours == twin
-    twins.same("get", "--raw", f"/apis/{GROUP}")
-    assert "workloads.workload.metal3.io" in twins.raw("ours", "api-resources", "--categories=all", "-o", "name").out.split()
-    assert f"{GROUP}/v1alpha1" in twins.raw("ours", "api-versions").out.split()
+    pair.same("get", "--raw", f"/apis/{GROUP}")
+    assert "workloads.workload.metal3.io" in pair.raw("ours", "api-resources", "--categories=all", "-o", "name").out.split()
+    assert f"{GROUP}/v1alpha1" in pair.raw("ours", "api-versions").out.split()
 
 
 def _facts(row: str) -> list[object]:
@@ -169,22 +169,22 @@ def _facts(row: str) -> list[object]:
     return [sorted(column.split(",")) for column in row.split()]
 
 
-def test_raw(twins: Twins) -> None:
-    documents = [json.loads(twins.run(which, "get", "--raw", f"{PATH}/web").out) for which in NAMESPACES]
+def test_raw(pair: ServerPair) -> None:
+    documents = [json.loads(pair.run(which, "get", "--raw", f"{PATH}/web").out) for which in NAMESPACES]
     for document in documents:
         # Another manager wrote the twin's initial phase.
         del document["metadata"]["managedFields"]
     assert documents[0] == documents[1]
-    twins.same("get", "--raw", f"{PATH}/none", code=1)
-    twins.same("get", "--raw", f"/apis/{GROUP}/v1alpha1/namespaces/ours/nothings", code=1)
+    pair.same("get", "--raw", f"{PATH}/none", code=1)
+    pair.same("get", "--raw", f"/apis/{GROUP}/v1alpha1/namespaces/ours/nothings", code=1)
 
 
-def test_what_one_may(twins: Twins) -> None:
-    assert twins.same("auth", "can-i", "delete", KIND).strip() == "yes"
+def test_what_one_may(pair: ServerPair) -> None:
+    assert pair.same("auth", "can-i", "delete", KIND).strip() == "yes"
     tenant = ["--as=tenant-a", "--namespace=a"]
-    listed = twins.raw("ours", "auth", "can-i", "--list", *tenant).out
+    listed = pair.raw("ours", "auth", "can-i", "--list", *tenant).out
     (verbs,) = [row.partition("[] ")[2] for row in listed.splitlines() if row.startswith(f"{KIND} ")]
     assert "[get list watch create update patch delete deletecollection]" in verbs
-    assert twins.raw("ours", "auth", "can-i", "create", KIND, *tenant).out.strip() == "yes"
-    assert twins.raw("ours", "auth", "can-i", "create", KIND, "--as=tenant-a", "--namespace=b").out.strip() == "no"
-    assert twins.raw("ours", "auth", "can-i", "patch", KIND, "--subresource=status", *tenant).out.strip() == "no"
+    assert pair.raw("ours", "auth", "can-i", "create", KIND, *tenant).out.strip() == "yes"
+    assert pair.raw("ours", "auth", "can-i", "create", KIND, "--as=tenant-a", "--namespace=b").out.strip() == "no"
+    assert pair.raw("ours", "auth", "can-i", "patch", KIND, "--subresource=status", *tenant).out.strip() == "no"

@@ -224,8 +224,8 @@ class FakeApi:
 
         def selected(address: Address, obj: Object) -> bool:
             labels = obj["metadata"].get("labels") or {}
-            here = address[0] == resource and namespace in ("", address[1]) and name in ("", address[2])
-            return here and all(key in labels and (not equal or labels[key] == value) for key, equal, value in wanted)
+            clusters = address[0] == resource and namespace in ("", address[1]) and name in ("", address[2])
+            return clusters and all(key in labels and (not equal or labels[key] == value) for key, equal, value in wanted)
 
         return selected
 

@@ -176,56 +176,56 @@ def test_a_workload_that_is_there_again_takes_the_word_back() -> None:
 
 async def test_a_damaged_store_that_looks_sound_again_wipes_nothing_at_once() -> None:
     workloads = ["one", "two", "three"]
-    async with two_clusters() as here:
+    async with two_clusters() as clusters:
         for name in workloads:
-            here.hardware.put(BMH, bmh(name))
-        async with controllers(here):
+            clusters.hardware.put(BMH, bmh(name))
+        async with controllers(clusters):
             for name in workloads:
-                here.management.put(WORKLOAD_PATH, whole_workload(name))
-            await eventually(lambda: {here.phase(name) for name in workloads} == {"Running"})
+                clusters.management.put(WORKLOAD_PATH, whole_workload(name))
+            await eventually(lambda: {clusters.phase(name) for name in workloads} == {"Running"})
             for name in workloads:
-                here.management.remove(WORKLOAD_PATH, name, "team-a")
-            await eventually(lambda: all("restore the store" in host["status"]["message"] for host in here.management.all(HOSTS)))
-        ages(here)
-        async with controllers(here):
-            [freed, *others] = [host["metadata"]["name"] for host in here.management.all(HOSTS)]
-            here.management.edit(HOSTS, freed, {"spec": {"claimRef": None}})
-            await eventually(lambda: here.management.get(HOSTS, freed)["status"]["reason"] == "Orphaned")
-            here.management.edit(CLASS_PATH, "metal", {"spec": {"reclaim": {"abandonedGracePeriodSeconds": 3600}}})
-            await eventually(lambda: all("offered again after" in message(here, name) for name in others))
-            assert all(condition(here, name)["lastTransitionTime"] > "2020-02" for name in others)
-            assert all(host["spec"].get("image") for host in here.hardware.all(BMH)), "nothing was wiped"
+                clusters.management.remove(WORKLOAD_PATH, name, "team-a")
+            await eventually(lambda: all("restore the store" in host["status"]["message"] for host in clusters.management.all(HOSTS)))
+        ages(clusters)
+        async with controllers(clusters):
+            [freed, *others] = [host["metadata"]["name"] for host in clusters.management.all(HOSTS)]
+            clusters.management.edit(HOSTS, freed, {"spec": {"claimRef": None}})
+            await eventually(lambda: clusters.management.get(HOSTS, freed)["status"]["reason"] == "Orphaned")
+            clusters.management.edit(CLASS_PATH, "metal", {"spec": {"reclaim": {"abandonedGracePeriodSeconds": 3600}}})
+            await eventually(lambda: all("offered again after" in message(clusters, name) for name in others))
+            assert all(condition(clusters, name)["lastTransitionTime"] > "2020-02" for name in others)
+            assert all(host["spec"].get("image") for host in clusters.hardware.all(BMH)), "nothing was wiped"
 
 
-def ages(here: TwoClusters) -> None:
+def ages(clusters: TwoClusters) -> None:
     """Let all Hosts have said for years that their claims are abandoned."""
-    for host in here.management.all(HOSTS):
+    for host in clusters.management.all(HOSTS):
         conditions = [{**item, "lastTransitionTime": LONG_AGO} for item in host["status"]["conditions"]]
-        here.management.edit(HOSTS, host["metadata"]["name"], {"status": {"conditions": conditions}})
+        clusters.management.edit(HOSTS, host["metadata"]["name"], {"status": {"conditions": conditions}})
 
 
-def condition(here: TwoClusters, name: str) -> dict[str, Any]:
-    [found] = here.management.get(HOSTS, name)["status"]["conditions"]
+def condition(clusters: TwoClusters, name: str) -> dict[str, Any]:
+    [found] = clusters.management.get(HOSTS, name)["status"]["conditions"]
     return dict(found)
 
 
-def message(here: TwoClusters, name: str) -> str:
-    return str(condition(here, name)["message"])
+def message(clusters: TwoClusters, name: str) -> str:
+    return str(condition(clusters, name)["message"])
 
 
 async def test_what_another_management_cluster_runs_is_not_wiped() -> None:
     """A store may be a copy of another cluster's, with claims of the same uids."""
-    async with two_clusters() as here:
-        here.hardware.put(BMH, bmh("h1"))
-        async with controllers(here):
-            here.management.put(WORKLOAD_PATH, whole_workload("web"))
-            await eventually(lambda: here.phase("web") == "Running")
-        here.hardware.edit(BMH, "h1", {"metadata": {"annotations": {names.MANAGEMENT: "the original"}}}, "metal3")
-        here.management.remove(WORKLOAD_PATH, "web", "team-a")
-        here.management.edit(CLASS_PATH, "metal", {"spec": {"reclaim": {"abandonedGracePeriodSeconds": 0}}})
-        async with controllers(here):
-            host = here.host_object("h1")
-            await eventually(lambda: not here.management.get(HOSTS, host)["spec"].get("claimRef"))
-            await eventually(lambda: here.management.get(HOSTS, host)["status"]["reason"] == "Claimed")
-            assert here.host("h1")["spec"]["image"]
-            assert here.host("h1")["spec"]["online"]
+    async with two_clusters() as clusters:
+        clusters.hardware.put(BMH, bmh("h1"))
+        async with controllers(clusters):
+            clusters.management.put(WORKLOAD_PATH, whole_workload("web"))
+            await eventually(lambda: clusters.phase("web") == "Running")
+        clusters.hardware.edit(BMH, "h1", {"metadata": {"annotations": {names.MANAGEMENT: "the original"}}}, "metal3")
+        clusters.management.remove(WORKLOAD_PATH, "web", "team-a")
+        clusters.management.edit(CLASS_PATH, "metal", {"spec": {"reclaim": {"abandonedGracePeriodSeconds": 0}}})
+        async with controllers(clusters):
+            host = clusters.host_object("h1")
+            await eventually(lambda: not clusters.management.get(HOSTS, host)["spec"].get("claimRef"))
+            await eventually(lambda: clusters.management.get(HOSTS, host)["status"]["reason"] == "Claimed")
+            assert clusters.host("h1")["spec"]["image"]
+            assert clusters.host("h1")["spec"]["online"]

@@ -49,12 +49,12 @@ class Spy:
 
         return counted
 
-    def settled(self, here: TwoClusters) -> bool:
+    def settled(self, clusters: TwoClusters) -> bool:
         """Return whether the controllers have seen all Hosts and Workloads as they are, and have
         nothing to do at once."""
         cluster = next(made for made in self.made if isinstance(made, WorkloadController))._cluster
         seen = {obj["metadata"]["resourceVersion"] for informer in (cluster.hosts, cluster.workloads) for obj in informer.store}
-        stored = {obj["metadata"]["resourceVersion"] for resource in (HOSTS, WORKLOADS) for obj in here.management.all(resource)}
+        stored = {obj["metadata"]["resourceVersion"] for resource in (HOSTS, WORKLOADS) for obj in clusters.management.all(resource)}
         return seen == stored and all(made.controller.queue.idle for made in self.made if hasattr(made, "controller"))
 
 
@@ -68,33 +68,33 @@ def spy(monkeypatch: pytest.MonkeyPatch) -> Spy:
 @asynccontextmanager
 async def one_running_of(count: int, spy: Spy) -> AsyncIterator[TwoClusters]:
     """Start this many hosts, one of which runs the Workload "w"; nothing is left to do."""
-    async with two_clusters() as here:
+    async with two_clusters() as clusters:
         for number in range(count):
-            here.hardware.put(BMH, bmh(f"h{number:03}"))
-        async with controllers(here):
-            await eventually(lambda: sum(bool(host["spec"].get("offers")) for host in here.management.all(HOSTS)) == count)
-            here.management.put(WORKLOADS, workload("w"))
-            await eventually(lambda: here.phase("w") == "Running" and spy.settled(here))
-            await eventually(lambda: here.management.get(CLASSES, "metal")["status"]["hosts"]["claimed"] == 1)
-            yield here
+            clusters.hardware.put(BMH, bmh(f"h{number:03}"))
+        async with controllers(clusters):
+            await eventually(lambda: sum(bool(host["spec"].get("offers")) for host in clusters.management.all(HOSTS)) == count)
+            clusters.management.put(WORKLOADS, workload("w"))
+            await eventually(lambda: clusters.phase("w") == "Running" and spy.settled(clusters))
+            await eventually(lambda: clusters.management.get(CLASSES, "metal")["status"]["hosts"]["claimed"] == 1)
+            yield clusters
 
 
-async def change(here: TwoClusters, spy: Spy, hostname: str) -> None:
+async def change(clusters: TwoClusters, spy: Spy, hostname: str) -> None:
     """Change the real host's name, and wait until its Workload shows it and all that follows is
     over."""
-    here.hardware.edit(BMH, here.claimed("w"), {"status": {"hardware": {"hostname": hostname}}}, "metal3")
-    await eventually(lambda: hostname in [item["address"] for item in here.workload("w")["status"]["addresses"]])
-    await eventually(lambda: spy.settled(here))
+    clusters.hardware.edit(BMH, clusters.claimed("w"), {"status": {"hardware": {"hostname": hostname}}}, "metal3")
+    await eventually(lambda: hostname in [item["address"] for item in clusters.workload("w")["status"]["addresses"]])
+    await eventually(lambda: spy.settled(clusters))
 
 
 @pytest.mark.parametrize("count", [3, 30])
 async def test_a_change_is_two_writes_however_many_hosts_there_are(count: int, spy: Spy) -> None:
-    async with one_running_of(count, spy) as here:
-        await change(here, spy, "before")
-        asked, seen = Counter(here.management.requests), Counter(spy.reconciles)
+    async with one_running_of(count, spy) as clusters:
+        await change(clusters, spy, "before")
+        asked, seen = Counter(clusters.management.requests), Counter(spy.reconciles)
         for number in range(CHANGES):
-            await change(here, spy, f"after-{number}")
-        asked, seen = here.management.requests - asked, spy.reconciles - seen
+            await change(clusters, spy, f"after-{number}")
+        asked, seen = clusters.management.requests - asked, spy.reconciles - seen
         assert asked["PATCH hosts/status"] == CHANGES
         assert asked["PATCH workloads/status"] == CHANGES
         assert asked["PUT hosts/offers"] == asked["GET hosts"] == asked["GET workloads"] == 0
@@ -105,17 +105,17 @@ async def test_a_change_is_two_writes_however_many_hosts_there_are(count: int, s
 
 
 async def test_what_a_class_says_of_itself_is_no_reason_to_look_at_its_hosts(spy: Spy) -> None:
-    async with one_running_of(10, spy) as here:
+    async with one_running_of(10, spy) as clusters:
         seen = Counter(spy.reconciles)
         for number in range(CHANGES):
-            here.management.edit(CLASSES, "metal", {"status": {"hosts": {"free": 1000 + number}}})
-            await eventually(lambda: here.management.get(CLASSES, "metal")["status"]["hosts"]["free"] == 9)
-        await eventually(lambda: spy.settled(here))
+            clusters.management.edit(CLASSES, "metal", {"status": {"hosts": {"free": 1000 + number}}})
+            await eventually(lambda: clusters.management.get(CLASSES, "metal")["status"]["hosts"]["free"] == 9)
+        await eventually(lambda: spy.settled(clusters))
         assert (spy.reconciles - seen).total() < 10, "not as many as there are hosts"
 
 
 async def test_a_change_that_the_host_does_not_show_is_looked_at_for_its_workload(spy: Spy) -> None:
-    async with one_running_of(3, spy) as here:
-        name = here.claimed("w")
-        here.hardware.edit(BMH, name, {"spec": {"userData": {"name": "somebody-elses"}}}, "metal3")
-        await eventually(lambda: "userData" not in here.host(name)["spec"])
+    async with one_running_of(3, spy) as clusters:
+        name = clusters.claimed("w")
+        clusters.hardware.edit(BMH, name, {"spec": {"userData": {"name": "somebody-elses"}}}, "metal3")
+        await eventually(lambda: "userData" not in clusters.host(name)["spec"])

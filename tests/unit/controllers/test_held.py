@@ -112,23 +112,23 @@ def test_what_is_recorded_counts_more_than_who_was_seen_first() -> None:
 async def test_a_later_namespace_of_the_name_gets_another_host() -> None:
     """A Workload of the same namespace and name is not the successor if the namespace is
     another."""
-    async with two_clusters() as here:
-        here.hardware.put(BMH, bmh("h1"))
-        async with controllers(here):
-            here.management.put(WORKLOADS, workload("web"))
-            await eventually(lambda: here.phase("web") == "Running")
-        here.management.remove(WORKLOADS, "web", "team-a")
-        here.management.remove(HOSTS, here.host_object("h1"))
-        here.management.remove(NAMESPACES, "team-a")
-        here.management.put(NAMESPACES, {"kind": "Namespace", "metadata": {"name": "team-a"}, "status": {"phase": "Active"}})
-        mark = {names.RECOVER: here.host("h1")["metadata"]["labels"][names.WORKLOAD_UID]}
-        here.hardware.edit(BMH, "h1", {"metadata": {"annotations": mark}}, "metal3")
-        here.hardware.put(BMH, bmh("h2"))
-        async with controllers(here):
-            await eventually(lambda: here.management.find(HOSTS, here.host_object("h1")) is not None)
-            here.management.put(WORKLOADS, workload("web"))
-            await eventually(lambda: here.phase("web") == "Running")
-            assert here.claimed("web") == "h2"
-            shown = here.management.get(HOSTS, here.host_object("h1"))
+    async with two_clusters() as clusters:
+        clusters.hardware.put(BMH, bmh("h1"))
+        async with controllers(clusters):
+            clusters.management.put(WORKLOADS, workload("web"))
+            await eventually(lambda: clusters.phase("web") == "Running")
+        clusters.management.remove(WORKLOADS, "web", "team-a")
+        clusters.management.remove(HOSTS, clusters.host_object("h1"))
+        clusters.management.remove(NAMESPACES, "team-a")
+        clusters.management.put(NAMESPACES, {"kind": "Namespace", "metadata": {"name": "team-a"}, "status": {"phase": "Active"}})
+        mark = {names.RECOVER: clusters.host("h1")["metadata"]["labels"][names.WORKLOAD_UID]}
+        clusters.hardware.edit(BMH, "h1", {"metadata": {"annotations": mark}}, "metal3")
+        clusters.hardware.put(BMH, bmh("h2"))
+        async with controllers(clusters):
+            await eventually(lambda: clusters.management.find(HOSTS, clusters.host_object("h1")) is not None)
+            clusters.management.put(WORKLOADS, workload("web"))
+            await eventually(lambda: clusters.phase("web") == "Running")
+            assert clusters.claimed("web") == "h2"
+            shown = clusters.management.get(HOSTS, clusters.host_object("h1"))
             assert (shown["status"]["reason"], shown["spec"].get("offers") or []) == ("Dirty", [])
-            assert here.host("h1")["spec"]["image"]
+            assert clusters.host("h1")["spec"]["image"]

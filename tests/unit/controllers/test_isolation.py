@@ -41,29 +41,29 @@ async def test_a_cluster_that_hangs_slows_no_other_class() -> None:
         await hangs.wait()
         return None
 
-    async with two_clusters() as here, FakeApi().serving() as dead:
+    async with two_clusters() as clusters, FakeApi().serving() as dead:
         dead.hooks = {"PATCH baremetalhosts": hang, "POST secrets": hang, "PATCH secrets": hang}
-        here.management.put(SECRETS, secret("dead", "system", kubeconfig=yaml.safe_dump(dead.kubeconfig)))
+        clusters.management.put(SECRETS, secret("dead", "system", kubeconfig=yaml.safe_dump(dead.kubeconfig)))
         other = copy.deepcopy(workload_class(credentialsSecretRef={"namespace": "system", "name": "dead"}))
         other["metadata"]["name"] = "dead"
-        here.management.put(CLASSES, other)
+        clusters.management.put(CLASSES, other)
         for number in range(HANGING):
             dead.put(BMH, bmh(f"d{number}"))
         for number in range(WELL):
-            here.hardware.put(BMH, bmh(f"h{number}"))
+            clusters.hardware.put(BMH, bmh(f"h{number}"))
         try:
-            async with controllers(here):
-                await eventually(lambda: len(here.management.all(HOSTS)) == HANGING + WELL)
+            async with controllers(clusters):
+                await eventually(lambda: len(clusters.management.all(HOSTS)) == HANGING + WELL)
                 for number in range(HANGING):
-                    here.management.put(WORKLOADS, workload(f"d{number}", className="dead"))
-                await eventually(lambda: asked > 0 and all(here.claimed(f"d{number}") for number in range(HANGING)))
+                    clusters.management.put(WORKLOADS, workload(f"d{number}", className="dead"))
+                await eventually(lambda: asked > 0 and all(clusters.claimed(f"d{number}") for number in range(HANGING)))
                 for number in range(WELL):
-                    here.management.put(WORKLOADS, workload(f"w{number}"))
-                await eventually(lambda: all(here.phase(f"w{number}") == "Running" for number in range(WELL)))
+                    clusters.management.put(WORKLOADS, workload(f"w{number}"))
+                await eventually(lambda: all(clusters.phase(f"w{number}") == "Running" for number in range(WELL)))
                 for number in range(WELL):
-                    here.request_deletion(f"w{number}")
-                await eventually(lambda: all(here.management.find(WORKLOADS, f"w{number}", "team-a") is None for number in range(WELL)))
+                    clusters.request_deletion(f"w{number}")
+                await eventually(lambda: all(clusters.management.find(WORKLOADS, f"w{number}", "team-a") is None for number in range(WELL)))
                 assert 0 < asked < HANGING, "and it is asked for a few things at once only"
-                assert not any(here.phase(f"d{number}") == "Running" for number in range(HANGING))
+                assert not any(clusters.phase(f"d{number}") == "Running" for number in range(HANGING))
         finally:
             hangs.set()

@@ -15,83 +15,83 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def here() -> AsyncIterator[TwoClusters]:
+async def clusters() -> AsyncIterator[TwoClusters]:
     async with two_clusters() as made:
         made.hardware.put(BMH, bmh("h1"))
         yield made
 
 
-async def install(here: TwoClusters) -> str:
+async def install(clusters: TwoClusters) -> str:
     """Run a Workload with first-boot data, and return the name of its Host."""
-    here.management.put(SECRETS, secret("boot", "team-a", userData="#cloud-config"))
-    here.management.put(WORKLOADS, workload("web", userData={"name": "boot"}))
-    await eventually(lambda: here.phase("web") == "Running")
-    assert here.hardware.all(SECRETS)
-    return here.host_object("h1")
+    clusters.management.put(SECRETS, secret("boot", "team-a", userData="#cloud-config"))
+    clusters.management.put(WORKLOADS, workload("web", userData={"name": "boot"}))
+    await eventually(lambda: clusters.phase("web") == "Running")
+    assert clusters.hardware.all(SECRETS)
+    return clusters.host_object("h1")
 
 
-async def test_copied_secrets_go_with_the_real_host(here: TwoClusters) -> None:
-    async with controllers(here):
-        name = await install(here)
-        here.hardware.remove(BMH, "h1", "metal3")
-        await eventually(lambda: here.management.get(HOSTS, name)["status"]["reason"] == "HostGone")
-        await eventually(lambda: here.hardware.all(SECRETS) == [])
-        await eventually(lambda: here.phase("web") == "Lost")
+async def test_copied_secrets_go_with_the_real_host(clusters: TwoClusters) -> None:
+    async with controllers(clusters):
+        name = await install(clusters)
+        clusters.hardware.remove(BMH, "h1", "metal3")
+        await eventually(lambda: clusters.management.get(HOSTS, name)["status"]["reason"] == "HostGone")
+        await eventually(lambda: clusters.hardware.all(SECRETS) == [])
+        await eventually(lambda: clusters.phase("web") == "Lost")
 
 
-async def test_copied_secrets_go_with_the_workload_when_nobody_saw_its_host_go(here: TwoClusters) -> None:
-    async with controllers(here):
-        name = await install(here)
-    here.hardware.remove(BMH, "h1", "metal3")
-    here.management.edit(HOSTS, name, {"spec": {"claimRef": None, "view": None}})
-    here.management.edit(WORKLOADS, "web", {"status": {"host": None, "phase": "Lost"}}, "team-a")
-    async with controllers(here):
-        await eventually(lambda: here.management.find(HOSTS, name) is None)
-        assert here.hardware.all(SECRETS), "the Workload has them still"
-        here.request_deletion("web")
-        await eventually(lambda: here.management.find(WORKLOADS, "web", "team-a") is None)
-        assert here.hardware.all(SECRETS) == []
+async def test_copied_secrets_go_with_the_workload_when_nobody_saw_its_host_go(clusters: TwoClusters) -> None:
+    async with controllers(clusters):
+        name = await install(clusters)
+    clusters.hardware.remove(BMH, "h1", "metal3")
+    clusters.management.edit(HOSTS, name, {"spec": {"claimRef": None, "view": None}})
+    clusters.management.edit(WORKLOADS, "web", {"status": {"host": None, "phase": "Lost"}}, "team-a")
+    async with controllers(clusters):
+        await eventually(lambda: clusters.management.find(HOSTS, name) is None)
+        assert clusters.hardware.all(SECRETS), "the Workload has them still"
+        clusters.request_deletion("web")
+        await eventually(lambda: clusters.management.find(WORKLOADS, "web", "team-a") is None)
+        assert clusters.hardware.all(SECRETS) == []
 
 
-async def test_copied_secrets_stay_with_a_host_that_was_taken_back(here: TwoClusters) -> None:
-    async with controllers(here):
-        name = await install(here)
-        here.management.edit(WORKLOADS, "web", {"status": {"host": None, "phase": "Lost"}}, "team-a")
-        here.management.edit(HOSTS, name, {"spec": {"claimRef": None, "view": None}})
-        await eventually(lambda: here.management.get(HOSTS, name)["status"].get("reason") == "Orphaned")
-        here.request_deletion("web")
-        await eventually(lambda: here.management.find(WORKLOADS, "web", "team-a") is None)
-        assert here.hardware.all(SECRETS), "the real host names them"
-        here.hardware.edit(BMH, "h1", {"spec": {"image": None, "consumerRef": None}}, "metal3")
-        await eventually(lambda: here.hardware.all(SECRETS) == [])
+async def test_copied_secrets_stay_with_a_host_that_was_taken_back(clusters: TwoClusters) -> None:
+    async with controllers(clusters):
+        name = await install(clusters)
+        clusters.management.edit(WORKLOADS, "web", {"status": {"host": None, "phase": "Lost"}}, "team-a")
+        clusters.management.edit(HOSTS, name, {"spec": {"claimRef": None, "view": None}})
+        await eventually(lambda: clusters.management.get(HOSTS, name)["status"].get("reason") == "Orphaned")
+        clusters.request_deletion("web")
+        await eventually(lambda: clusters.management.find(WORKLOADS, "web", "team-a") is None)
+        assert clusters.hardware.all(SECRETS), "the real host names them"
+        clusters.hardware.edit(BMH, "h1", {"spec": {"image": None, "consumerRef": None}}, "metal3")
+        await eventually(lambda: clusters.hardware.all(SECRETS) == [])
 
 
-async def test_a_source_that_is_away_keeps_no_workload_from_ending(here: TwoClusters) -> None:
-    async with controllers(here):
-        name = await install(here)
-        here.management.edit(WORKLOADS, "web", {"status": {"host": None, "phase": "Lost"}}, "team-a")
-        here.management.edit(HOSTS, name, {"spec": {"claimRef": None, "view": None}})
-        here.hardware.remove(BMH, "h1", "metal3")
-        await eventually(lambda: here.management.find(HOSTS, name) is None)
-        here.hardware.fail = lambda verb, path: Failure(503, "ServiceUnavailable", "away")
-        here.request_deletion("web")
-        await eventually(lambda: here.management.find(WORKLOADS, "web", "team-a") is None)
+async def test_a_source_that_is_away_keeps_no_workload_from_ending(clusters: TwoClusters) -> None:
+    async with controllers(clusters):
+        name = await install(clusters)
+        clusters.management.edit(WORKLOADS, "web", {"status": {"host": None, "phase": "Lost"}}, "team-a")
+        clusters.management.edit(HOSTS, name, {"spec": {"claimRef": None, "view": None}})
+        clusters.hardware.remove(BMH, "h1", "metal3")
+        await eventually(lambda: clusters.management.find(HOSTS, name) is None)
+        clusters.hardware.fail = lambda verb, path: Failure(503, "ServiceUnavailable", "away")
+        clusters.request_deletion("web")
+        await eventually(lambda: clusters.management.find(WORKLOADS, "web", "team-a") is None)
 
 
-async def test_a_charge_ends_whatever_else_is_written_meanwhile(here: TwoClusters) -> None:
+async def test_a_charge_ends_whatever_else_is_written_meanwhile(clusters: TwoClusters) -> None:
     charge = {"namespace": "team-a", "name": "web", "uid": "gone", "unhealthy": False}
-    async with controllers(here):
-        await eventually(lambda: here.management.all(HOSTS)[0]["spec"].get("offers") is not None)
-        name = here.host_object("h1")
+    async with controllers(clusters):
+        await eventually(lambda: clusters.management.all(HOSTS)[0]["spec"].get("offers") is not None)
+        name = clusters.host_object("h1")
 
         def somebody_writes(verb: str, path: str) -> None:
             if verb == "PATCH" and path.endswith(f"/hosts/{name}"):
-                here.management.fail = lambda verb, path: None
-                here.management.edit(HOSTS, name, {"metadata": {"annotations": {"owner": "was-here"}}})
+                clusters.management.fail = lambda verb, path: None
+                clusters.management.edit(HOSTS, name, {"metadata": {"annotations": {"owner": "was-here"}}})
 
-        here.management.fail = somebody_writes
-        here.management.edit(HOSTS, name, {"spec": {"chargedTo": charge}})
-        here.hardware.edit(BMH, "h1", {"metadata": {"annotations": {"baremetalhost.metal3.io/paused": ""}}}, "metal3")
-        await eventually(lambda: "chargedTo" not in here.management.get(HOSTS, name)["spec"])
-        assert here.management.get(HOSTS, name)["metadata"]["annotations"] == {"owner": "was-here"}
-        assert not here.management.conflicts
+        clusters.management.fail = somebody_writes
+        clusters.management.edit(HOSTS, name, {"spec": {"chargedTo": charge}})
+        clusters.hardware.edit(BMH, "h1", {"metadata": {"annotations": {"baremetalhost.metal3.io/paused": ""}}}, "metal3")
+        await eventually(lambda: "chargedTo" not in clusters.management.get(HOSTS, name)["spec"])
+        assert clusters.management.get(HOSTS, name)["metadata"]["annotations"] == {"owner": "was-here"}
+        assert not clusters.management.conflicts

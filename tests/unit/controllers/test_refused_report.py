@@ -19,21 +19,21 @@ async def refuse_models(api: FakeApi, request: Any, address: Address, body: Any)
 
 
 async def test_a_host_whose_report_is_refused_is_not_offered_and_says_why() -> None:
-    async with two_clusters() as here, controllers(here):
-        here.hardware.put(BMH, bmh("h1"))
+    async with two_clusters() as clusters, controllers(clusters):
+        clusters.hardware.put(BMH, bmh("h1"))
 
         def status() -> dict[str, Any]:
-            return next((host.get("status") or {} for host in here.management.all(HOSTS)), {})
+            return next((host.get("status") or {} for host in clusters.management.all(HOSTS)), {})
 
         await eventually(lambda: status().get("available") is True)
         report = status()["report"]
-        here.management.hooks["PATCH hosts/status"] = refuse_models
-        arch = here.host("h1")["status"].get("hardware", {}).get("cpu", {}).get("arch")
-        here.hardware.edit(BMH, "h1", {"status": {"hardware": {"cpu": {"arch": "refused"}}}}, "metal3")
+        clusters.management.hooks["PATCH hosts/status"] = refuse_models
+        arch = clusters.host("h1")["status"].get("hardware", {}).get("cpu", {}).get("arch")
+        clusters.hardware.edit(BMH, "h1", {"status": {"hardware": {"cpu": {"arch": "refused"}}}}, "metal3")
         await eventually(lambda: status().get("reason") == "ReportRefused")
         assert status()["available"] is False
         assert status()["report"] == report, "the last report that was taken stays"
-        here.hardware.edit(BMH, "h1", {"status": {"hardware": {"cpu": {"arch": arch}}}}, "metal3")
+        clusters.hardware.edit(BMH, "h1", {"status": {"hardware": {"cpu": {"arch": arch}}}}, "metal3")
         await eventually(lambda: status().get("available") is True)
         assert "reason" not in status()
 

@@ -16,7 +16,15 @@ from controllers import kinds
 from controllers.providers.baremetalhost import driver
 from tests.integration.tcpproxy import proxied
 from tests.unit.controllers.clusters import BMH, SECRETS
-from tests.unit.controllers.sites import NAMESPACE, VIEWS, Hardware, Site, Sites, eventually, sites
+from tests.unit.controllers.managementclusters import (
+    NAMESPACE,
+    VIEWS,
+    Hardware,
+    ManagementCluster,
+    ManagementClusters,
+    eventually,
+    management_clusters,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -30,57 +38,59 @@ pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
-async def maker(tmp_path: Path) -> AsyncIterator[Sites]:
-    async with sites(tmp_path) as made:
+async def maker(tmp_path: Path) -> AsyncIterator[ManagementClusters]:
+    async with management_clusters(tmp_path) as made:
         yield made
 
 
 @pytest.fixture
-async def hardware(maker: Sites) -> Hardware:
+async def hardware(maker: ManagementClusters) -> Hardware:
     return await maker.hardware("h1")
 
 
 @pytest.fixture
-async def source(maker: Sites, hardware: Hardware) -> Site:
-    return await maker.site("source", below=hardware)
+async def source(maker: ManagementClusters, hardware: Hardware) -> ManagementCluster:
+    return await maker.cluster("source", below=hardware)
 
 
 @pytest.fixture
-async def target(maker: Sites, source: Site) -> Site:
-    made = await maker.site("target")
+async def target(maker: ManagementClusters, source: ManagementCluster) -> ManagementCluster:
+    made = await maker.cluster("target")
     await made.relay(source.tenant())
     return made
 
 
-async def state(site: Site) -> str:
-    return str((await site.view())["status"]["provisioning"]["state"])
+async def state(cluster: ManagementCluster) -> str:
+    return str((await cluster.view())["status"]["provisioning"]["state"])
 
 
-async def phase(site: Site, name: str) -> str:
-    return str((await site.workload(name))["status"]["phase"])
+async def phase(cluster: ManagementCluster, name: str) -> str:
+    return str((await cluster.workload(name))["status"]["phase"])
 
 
-async def gone(site: Site, name: str) -> bool:
-    return name not in [item["metadata"]["name"] for item in await site.workloads()]
+async def gone(cluster: ManagementCluster, name: str) -> bool:
+    return name not in [item["metadata"]["name"] for item in await cluster.workloads()]
 
 
-async def claimed_as_capm3_does(site: Site) -> None:
+async def claimed_as_capm3_does(cluster: ManagementCluster) -> None:
     """Provision a machine of Cluster API on the host."""
-    await site.secret("boot", value="#cloud-config")
-    await eventually(site.view)
-    await site.patch_view({"metadata": {"labels": {"cluster.x-k8s.io/cluster-name": "c"}}, "spec": {"consumerRef": MACHINE}})
-    await site.patch_view({"spec": {"image": IMAGE, "userData": {"name": "boot"}, "online": True}})
+    await cluster.secret("boot", value="#cloud-config")
+    await eventually(cluster.view)
+    await cluster.patch_view({"metadata": {"labels": {"cluster.x-k8s.io/cluster-name": "c"}}, "spec": {"consumerRef": MACHINE}})
+    await cluster.patch_view({"spec": {"image": IMAGE, "userData": {"name": "boot"}, "online": True}})
 
     async def runs() -> bool:
-        return await state(site) == "provisioned" and bool((await site.view())["status"]["poweredOn"])
+        return await state(cluster) == "provisioned" and bool((await cluster.view())["status"]["poweredOn"])
 
     await eventually(runs)
 
 
-async def test_a_chain_of_three(maker: Sites, hardware: Hardware, source: Site, target: Site) -> None:
-    edge = await maker.site("edge")
+async def test_a_chain_of_three(
+    maker: ManagementClusters, hardware: Hardware, source: ManagementCluster, target: ManagementCluster
+) -> None:
+    edge = await maker.cluster("edge")
     await edge.relay(target.tenant())
-    views = [await eventually(site.view) for site in (source, target, edge)]
+    views = [await eventually(cluster.view) for cluster in (source, target, edge)]
     assert len({view["metadata"]["uid"] for view in views}) == 1, "identity is passed on"
     await edge.secret("boot", userData="#cloud-config")
     await edge.create("w", className="relay", userData={"name": "boot"})
@@ -96,16 +106,21 @@ async def test_a_chain_of_three(maker: Sites, hardware: Hardware, source: Site, 
     await edge.admin.delete(kinds.WORKLOADS, "w", NAMESPACE)
 
     async def free() -> Any:
-        ready = ["consumerRef" not in (await site.view())["spec"] and await state(site) == "available" for site in (source, target, edge)]
+        ready = [
+            "consumerRef" not in (await cluster.view())["spec"] and await state(cluster) == "available"
+            for cluster in (source, target, edge)
+        ]
         return all(ready) and hardware.runs() is None and await gone(edge, "w")
 
     await eventually(free)
-    for site in (source, target):
-        left = [item["metadata"]["name"] for item in (await site.admin.list_all(kinds.SECRETS, NAMESPACE))[0]]
+    for cluster in (source, target):
+        left = [item["metadata"]["name"] for item in (await cluster.admin.list_all(kinds.SECRETS, NAMESPACE))[0]]
         assert left == [], "copies are removed"
 
 
-async def test_a_machine_moves_and_nothing_is_provisioned_again(hardware: Hardware, source: Site, target: Site) -> None:
+async def test_a_machine_moves_and_nothing_is_provisioned_again(
+    hardware: Hardware, source: ManagementCluster, target: ManagementCluster
+) -> None:
     await claimed_as_capm3_does(source)
     before = await source.view()
 
@@ -146,26 +161,28 @@ async def test_a_machine_moves_and_nothing_is_provisioned_again(hardware: Hardwa
     assert hardware.runs() == IMAGE["url"]
 
 
-async def test_a_machine_moves_on_once_more(maker: Sites, hardware: Hardware, source: Site, target: Site) -> None:
+async def test_a_machine_moves_on_once_more(
+    maker: ManagementClusters, hardware: Hardware, source: ManagementCluster, target: ManagementCluster
+) -> None:
     """Check that each cluster keeps the host for the next one, and that the last consumer's changes
     reach the machine."""
-    edge = await maker.site("edge")
+    edge = await maker.cluster("edge")
     await edge.relay(target.tenant())
     await claimed_as_capm3_does(source)
-    for site in (target, edge):
-        await site.secret("boot", value="#cloud-config")
+    for cluster in (target, edge):
+        await cluster.secret("boot", value="#cloud-config")
 
-        async def shown(site: Site = site) -> Any:
-            return (await site.view())["spec"].get("consumerRef") == MACHINE and await state(site) == "provisioned"
+        async def shown(cluster: ManagementCluster = cluster) -> Any:
+            return (await cluster.view())["spec"].get("consumerRef") == MACHINE and await state(cluster) == "provisioned"
 
-        async def taken(site: Site = site) -> Any:
-            [workload] = await site.workloads()
+        async def taken(cluster: ManagementCluster = cluster) -> Any:
+            [workload] = await cluster.workloads()
             return workload["status"]["phase"] == "Running"
 
         await eventually(shown)
-        await site.patch_view({"metadata": {"annotations": {"seen-in": site.name}}})
+        await cluster.patch_view({"metadata": {"annotations": {"seen-in": cluster.name}}})
         await eventually(taken)
-    assert [(await site.view())["spec"]["consumerRef"]["kind"] for site in (source, target)] == ["Workload", "Workload"]
+    assert [(await cluster.view())["spec"]["consumerRef"]["kind"] for cluster in (source, target)] == ["Workload", "Workload"]
     assert hardware.bmo.log == [("h1", IMAGE["url"])]
     await edge.patch_view({"spec": {"image": None, "online": False}})
 
@@ -176,35 +193,39 @@ async def test_a_machine_moves_on_once_more(maker: Sites, hardware: Hardware, so
     await edge.patch_view({"spec": {"consumerRef": None}})
 
     async def free() -> Any:
-        nobody = [await site.workloads() for site in (source, target, edge)] == [[], [], []]
-        return nobody and not any(["consumerRef" in (await site.view())["spec"] for site in (source, target, edge)])
+        nobody = [await cluster.workloads() for cluster in (source, target, edge)] == [[], [], []]
+        return nobody and not any(["consumerRef" in (await cluster.view())["spec"] for cluster in (source, target, edge)])
 
     await eventually(free)
 
 
-async def test_a_target_that_is_lost_for_good(maker: Sites, hardware: Hardware, source: Site, target: Site) -> None:
+async def test_a_target_that_is_lost_for_good(
+    maker: ManagementClusters, hardware: Hardware, source: ManagementCluster, target: ManagementCluster
+) -> None:
     """Hand the claim back to the source, and let another target take it over."""
     await claimed_as_capm3_does(source)
 
-    async def taken_by(site: Site) -> Any:
-        if (await site.view())["spec"].get("consumerRef") != MACHINE:
+    async def taken_by(cluster: ManagementCluster) -> Any:
+        if (await cluster.view())["spec"].get("consumerRef") != MACHINE:
             return False
-        if not await site.workloads():
-            await site.patch_view({"metadata": {"annotations": {"seen-in": site.name}}})
-        return (await source.view())["spec"]["consumerRef"].get("uid") == (await site.workloads())[0]["metadata"]["uid"]
+        if not await cluster.workloads():
+            await cluster.patch_view({"metadata": {"annotations": {"seen-in": cluster.name}}})
+        return (await source.view())["spec"]["consumerRef"].get("uid") == (await cluster.workloads())[0]["metadata"]["uid"]
 
     await eventually(lambda: taken_by(target))
     await target.halt()
     await source.patch_view({"metadata": {"labels": {LABEL: None}}})
     await source.patch_view({"spec": {"consumerRef": {"uid": None, **MACHINE}}})
-    second = await maker.site("second")
+    second = await maker.cluster("second")
     await second.secret("boot", value="#cloud-config")
     await second.relay(source.tenant())
     await eventually(lambda: taken_by(second))
     assert hardware.bmo.log == [("h1", IMAGE["url"])]
 
 
-async def test_killed_controllers_go_on_where_the_objects_say(maker: Sites, hardware: Hardware, source: Site, target: Site) -> None:
+async def test_killed_controllers_go_on_where_the_objects_say(
+    maker: ManagementClusters, hardware: Hardware, source: ManagementCluster, target: ManagementCluster
+) -> None:
     """Ask for changes while no controllers run in either cluster."""
     await claimed_as_capm3_does(source)
 
@@ -233,7 +254,7 @@ async def test_killed_controllers_go_on_where_the_objects_say(maker: Sites, hard
     assert hardware.bmo.log == [("h1", IMAGE["url"])]
 
 
-async def test_a_consumer_that_vanishes_releases_nothing(hardware: Hardware, source: Site, target: Site) -> None:
+async def test_a_consumer_that_vanishes_releases_nothing(hardware: Hardware, source: ManagementCluster, target: ManagementCluster) -> None:
     """Delete objects in the source as a move does, without changing the host. The first change by
     their successors may be to release it."""
     await claimed_as_capm3_does(source)
@@ -253,16 +274,18 @@ async def test_a_consumer_that_vanishes_releases_nothing(hardware: Hardware, sou
     await target.patch_view({"spec": {"consumerRef": None}})
 
     async def free() -> Any:
-        views = [await site.view() for site in (source, target)]
+        views = [await cluster.view() for cluster in (source, target)]
         return not any("consumerRef" in view["spec"] for view in views) and await target.workloads() == await source.workloads() == []
 
     await eventually(free)
 
 
-async def test_what_is_asked_while_the_link_is_cut_happens_once_it_is_back(maker: Sites, hardware: Hardware, source: Site) -> None:
+async def test_what_is_asked_while_the_link_is_cut_happens_once_it_is_back(
+    maker: ManagementClusters, hardware: Hardware, source: ManagementCluster
+) -> None:
     port = int(source.url.rsplit(":", 1)[1])
     async with proxied(port) as proxy:
-        target = await maker.site("target")
+        target = await maker.cluster("target")
         await target.relay(source.tenant(url=f"https://127.0.0.1:{proxy.port}"))
         await eventually(target.view)
         proxy.cut()
@@ -297,13 +320,13 @@ async def test_what_is_asked_while_the_link_is_cut_happens_once_it_is_back(maker
 
 
 async def test_a_link_that_drops_everything_is_noticed(
-    maker: Sites, hardware: Hardware, source: Site, monkeypatch: pytest.MonkeyPatch
+    maker: ManagementClusters, hardware: Hardware, source: ManagementCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Keep connections open, but let nothing through."""
     monkeypatch.setattr(driver, "Informer", partial(Informer, stall_timeout=1.0))
     monkeypatch.setattr(driver, "Client", partial(Client, timeout=1.0))
     async with proxied(int(source.url.rsplit(":", 1)[1])) as proxy:
-        target = await maker.site("target")
+        target = await maker.cluster("target")
         await target.relay(source.tenant(url=f"https://127.0.0.1:{proxy.port}"))
         await eventually(target.view)
         proxy.flowing.clear()
@@ -324,7 +347,7 @@ async def test_a_link_that_drops_everything_is_noticed(
         assert hardware.bmo.log == [("h1", IMAGE["url"])]
 
 
-async def test_a_relay_that_points_to_itself(source: Site) -> None:
+async def test_a_relay_that_points_to_itself(source: ManagementCluster) -> None:
     await eventually(source.view)
     await source.relay(source.tenant())
 
@@ -336,7 +359,7 @@ async def test_a_relay_that_points_to_itself(source: Site) -> None:
     assert [host["spec"]["className"] for host in hosts] == ["metal"]
 
 
-async def test_two_relays_in_a_circle(maker: Sites, source: Site, target: Site) -> None:
+async def test_two_relays_in_a_circle(maker: ManagementClusters, source: ManagementCluster, target: ManagementCluster) -> None:
     """Relay through namespaces of different names, where every round would otherwise create new
     hosts."""
     await target.namespace("other")
@@ -357,8 +380,8 @@ async def test_two_relays_in_a_circle(maker: Sites, source: Site, target: Site) 
 
 
 @pytest.mark.parametrize(("user", "reason"), [("of another namespace", "Forbidden"), ("of another authority", "Unreachable")])
-async def test_credentials_that_do_not_do(maker: Sites, source: Site, user: str, reason: str) -> None:
-    target = await maker.site("target")
+async def test_credentials_that_do_not_do(maker: ManagementClusters, source: ManagementCluster, user: str, reason: str) -> None:
+    target = await maker.cluster("target")
     config = source.tenant("elsewhere")
     if reason == "Unreachable":
         config["users"] = target.tenant()["users"]

@@ -48,9 +48,9 @@ class Replica:
 
 
 @asynccontextmanager
-async def replica(here: TwoClusters) -> AsyncIterator[Replica]:
+async def replica(clusters: TwoClusters) -> AsyncIterator[Replica]:
     """Start controllers."""
-    async with Client(here.management.kubeconfig) as client:
+    async with Client(clusters.management.kubeconfig) as client:
         manager, _, sources = compose(client)
         made = [run.__self__ for run in manager._runnables if hasattr(run, "__self__")]
         task = asyncio.ensure_future(manager.run())
@@ -63,35 +63,35 @@ async def replica(here: TwoClusters) -> AsyncIterator[Replica]:
             await sources.close()
 
 
-async def fleet(here: TwoClusters) -> None:
+async def fleet(clusters: TwoClusters) -> None:
     """Create Workloads that run, one that is stopped, one that waits for a host, and one whose
     release hangs. A second class has the same hosts."""
     for number in range(4):
-        here.hardware.put(BMH, bmh(f"h{number}"))
+        clusters.hardware.put(BMH, bmh(f"h{number}"))
     second = workload_class()
     second["metadata"]["name"] = "second"
-    async with replica(here) as first:
-        await eventually(lambda: sum(bool(host["spec"].get("offers")) for host in here.management.all(HOSTS)) == 4)
-        here.management.put(CLASSES, second)
+    async with replica(clusters) as first:
+        await eventually(lambda: sum(bool(host["spec"].get("offers")) for host in clusters.management.all(HOSTS)) == 4)
+        clusters.management.put(CLASSES, second)
         for name in (*RUNNING, "off", "going"):
-            here.management.put(WORKLOADS, workload(name, online=name != "off"))
-        await eventually(lambda: all(here.phase(name) == "Running" for name in (*RUNNING, "going")))
-        here.management.put(WORKLOADS, workload("waits"))
-        here.bmo.hold = True
-        here.request_deletion("going")
-        await eventually(lambda: here.condition("waits", "Bound")["reason"] == "NoHostFits")
-        await eventually(lambda: "emptied" in here.condition("going", "Ready")["message"])
-        await eventually(lambda: "HostsOverlap" in str(here.management.get(CLASSES, "second")["status"]))
-        await eventually(lambda: here.management.get(CLASSES, "metal")["status"]["hosts"].get("claimed") == 4)
+            clusters.management.put(WORKLOADS, workload(name, online=name != "off"))
+        await eventually(lambda: all(clusters.phase(name) == "Running" for name in (*RUNNING, "going")))
+        clusters.management.put(WORKLOADS, workload("waits"))
+        clusters.bmo.hold = True
+        clusters.request_deletion("going")
+        await eventually(lambda: clusters.condition("waits", "Bound")["reason"] == "NoHostFits")
+        await eventually(lambda: "emptied" in clusters.condition("going", "Ready")["message"])
+        await eventually(lambda: "HostsOverlap" in str(clusters.management.get(CLASSES, "second")["status"]))
+        await eventually(lambda: clusters.management.get(CLASSES, "metal")["status"]["hosts"].get("claimed") == 4)
         await eventually(first.has_nothing_to_do)
-        await quiet(here)
+        await quiet(clusters)
 
 
-async def quiet(here: TwoClusters) -> None:
+async def quiet(clusters: TwoClusters) -> None:
     """Wait until nothing was written for longer than any delay of the controllers."""
     revision = -1
-    while revision != here.management.revision + here.hardware.revision:
-        revision = here.management.revision + here.hardware.revision
+    while revision != clusters.management.revision + clusters.hardware.revision:
+        revision = clusters.management.revision + clusters.hardware.revision
         await asyncio.sleep(0.8)
 
 
@@ -115,37 +115,37 @@ def written(api: FakeApi, since: int) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize("times", [0, 6], ids=["at-once", "source-late"])
 async def test_a_fleet_sees_no_write_when_its_controllers_are_started_again(times: int) -> None:
-    async with two_clusters() as here:
-        await fleet(here)
-        before = here.management.revision, here.hardware.revision
+    async with two_clusters() as clusters:
+        await fleet(clusters)
+        before = clusters.management.revision, clusters.hardware.revision
         for _ in range(2):
-            here.hardware.fail = refuse(times)
-            async with replica(here) as again:
+            clusters.hardware.fail = refuse(times)
+            async with replica(clusters) as again:
                 await eventually(again.has_nothing_to_do)
-                await quiet(here)
-                assert here.hardware.requests["GET baremetalhosts"] > times
-        assert written(here.management, before[0]) == []
-        assert written(here.hardware, before[1]) == []
+                await quiet(clusters)
+                assert clusters.hardware.requests["GET baremetalhosts"] > times
+        assert written(clusters.management, before[0]) == []
+        assert written(clusters.hardware, before[1]) == []
         # The controllers also work: they carry out what is asked for.
-        here.bmo.hold = False
-        async with replica(here):
-            here.management.edit(WORKLOADS, "web", {"spec": {"online": False}}, "team-a")
-            here.management.put(NAMESPACES, {"kind": "Namespace", "metadata": {"name": "team-c"}, "status": {"phase": "Active"}})
-            here.hardware.edit(BMH, "h0", {"spec": {"online": False}}, "metal3")
-            await eventually(lambda: here.phase("web") == "Stopped")
+        clusters.bmo.hold = False
+        async with replica(clusters):
+            clusters.management.edit(WORKLOADS, "web", {"spec": {"online": False}}, "team-a")
+            clusters.management.put(NAMESPACES, {"kind": "Namespace", "metadata": {"name": "team-c"}, "status": {"phase": "Active"}})
+            clusters.hardware.edit(BMH, "h0", {"spec": {"online": False}}, "metal3")
+            await eventually(lambda: clusters.phase("web") == "Stopped")
 
 
 async def test_a_source_that_fails_for_a_moment_is_not_reported_and_one_that_stays_away_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with two_clusters() as here:
-        await fleet(here)
-        here.hardware.fail = lambda verb, path: Failure(503, "ServiceUnavailable")
-        before = here.management.revision, here.hardware.requests["GET baremetalhosts"]
-        async with replica(here):
-            await eventually(lambda: here.hardware.requests["GET baremetalhosts"] > before[1] + 2)
-            assert all(here.condition(name, "Ready")["status"] == "True" for name in RUNNING)
-            assert written(here.management, before[0]) == []
+    async with two_clusters() as clusters:
+        await fleet(clusters)
+        clusters.hardware.fail = lambda verb, path: Failure(503, "ServiceUnavailable")
+        before = clusters.management.revision, clusters.hardware.requests["GET baremetalhosts"]
+        async with replica(clusters):
+            await eventually(lambda: clusters.hardware.requests["GET baremetalhosts"] > before[1] + 2)
+            assert all(clusters.condition(name, "Ready")["status"] == "True" for name in RUNNING)
+            assert written(clusters.management, before[0]) == []
             monkeypatch.setattr("controllers.workloadclass.providers.GRACE", 0.0)
             monkeypatch.setattr("controllers.workload.controller.GRACE", 0.0)
             for name in RUNNING:
-                here.management.edit(WORKLOADS, name, {"metadata": {"labels": {"look": "again"}}}, "team-a")
-            await eventually(lambda: {here.condition(name, "Ready")["reason"] for name in RUNNING} == {"SourceUnavailable"}, 60)
+                clusters.management.edit(WORKLOADS, name, {"metadata": {"labels": {"look": "again"}}}, "team-a")
+            await eventually(lambda: {clusters.condition(name, "Ready")["reason"] for name in RUNNING} == {"SourceUnavailable"}, 60)

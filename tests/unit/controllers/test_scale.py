@@ -26,16 +26,16 @@ WANTED = 8
 async def requests(count: int) -> Counter[str]:
     """Count the requests to the management cluster from the first Workload's creation until all
     run, with this many hosts."""
-    async with two_clusters() as here:
+    async with two_clusters() as clusters:
         for number in range(count):
-            here.hardware.put(BMH, bmh(f"h{number}"))
-        async with controllers(here):
-            await eventually(lambda: sum(bool(host["spec"].get("offers")) for host in here.management.all(HOSTS)) == count)
-            before = Counter(here.management.requests)
+            clusters.hardware.put(BMH, bmh(f"h{number}"))
+        async with controllers(clusters):
+            await eventually(lambda: sum(bool(host["spec"].get("offers")) for host in clusters.management.all(HOSTS)) == count)
+            before = Counter(clusters.management.requests)
             for number in range(WANTED):
-                here.management.put(WORKLOADS, workload(f"w{number}"))
-            await eventually(lambda: all(here.phase(f"w{number}") == "Running" for number in range(WANTED)))
-            return here.management.requests - before
+                clusters.management.put(WORKLOADS, workload(f"w{number}"))
+            await eventually(lambda: all(clusters.phase(f"w{number}") == "Running" for number in range(WANTED)))
+            return clusters.management.requests - before
 
 
 async def test_the_requests_for_a_workload_do_not_grow_with_the_number_of_hosts() -> None:
@@ -50,19 +50,19 @@ async def test_the_requests_for_a_workload_do_not_grow_with_the_number_of_hosts(
 async def test_binding_goes_first_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     busy = [True]
     monkeypatch.setattr(Scheduler, "busy", lambda self, namespace: busy[0])
-    async with two_clusters() as here:
+    async with two_clusters() as clusters:
         for number in range(2):
-            here.hardware.put(BMH, bmh(f"h{number}"))
-        async with controllers(here):
-            here.management.put(WORKLOADS, workload("first"))
-            await eventually(lambda: here.phase("first") == "Bound")
-            assert here.bmo.log == []
+            clusters.hardware.put(BMH, bmh(f"h{number}"))
+        async with controllers(clusters):
+            clusters.management.put(WORKLOADS, workload("first"))
+            await eventually(lambda: clusters.phase("first") == "Bound")
+            assert clusters.bmo.log == []
             busy[0] = False
-            await eventually(lambda: here.phase("first") == "Running")
+            await eventually(lambda: clusters.phase("first") == "Running")
             busy[0] = True
             monkeypatch.setattr("controllers.workload.controller.PATIENCE", 0.3)
-            here.management.put(WORKLOADS, workload("second"))
-            await eventually(lambda: here.phase("second") == "Running")
+            clusters.management.put(WORKLOADS, workload("second"))
+            await eventually(lambda: clusters.phase("second") == "Running")
 
 
 async def test_a_tenant_with_thousands_of_workloads_is_one_among_others(client: Client) -> None:

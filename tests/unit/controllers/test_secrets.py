@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-async def here() -> AsyncIterator[TwoClusters]:
+async def clusters() -> AsyncIterator[TwoClusters]:
     async with two_clusters() as made:
         made.hardware.put(BMH, bmh("h1"))
         yield made
@@ -59,71 +59,71 @@ def asked_of(api: FakeApi) -> list[str]:
     return asked
 
 
-async def test_only_secrets_that_are_named_are_asked_for_each_by_its_name(here: TwoClusters) -> None:
+async def test_only_secrets_that_are_named_are_asked_for_each_by_its_name(clusters: TwoClusters) -> None:
     for namespace in ("team-a", "team-b"):
         for name in ("boot", "other"):
-            here.management.put(SECRETS, secret(name, namespace, userData="x"))
-    asked = asked_of(here.management)
-    async with controllers(here):
-        here.management.put(WORKLOADS, workload("web", userData={"name": "boot"}))
-        here.management.put(WORKLOADS, workload("waits", userData={"name": "other"}))
-        await eventually(lambda: here.phase("web") == "Running")
-        await eventually(lambda: here.condition("waits", "Bound")["reason"])
+            clusters.management.put(SECRETS, secret(name, namespace, userData="x"))
+    asked = asked_of(clusters.management)
+    async with controllers(clusters):
+        clusters.management.put(WORKLOADS, workload("web", userData={"name": "boot"}))
+        clusters.management.put(WORKLOADS, workload("waits", userData={"name": "other"}))
+        await eventually(lambda: clusters.phase("web") == "Running")
+        await eventually(lambda: clusters.condition("waits", "Bound")["reason"])
         await eventually(lambda: "WATCH team-a/boot" in asked)
     assert set(asked) == {"GET system/hardware", "WATCH system/hardware", "GET team-a/boot", "WATCH team-a/boot"}
 
 
-async def test_where_a_role_is_missing_the_workload_says_so_and_goes_on_once_it_is_there(here: TwoClusters) -> None:
-    here.management.put(SECRETS, secret("boot", "team-a", userData="x"))
+async def test_where_a_role_is_missing_the_workload_says_so_and_goes_on_once_it_is_there(clusters: TwoClusters) -> None:
+    clusters.management.put(SECRETS, secret("boot", "team-a", userData="x"))
     refused = {"team-a"}
 
     def fail(verb: str, path: str) -> Failure | None:
         return Failure(403, "Forbidden", "canary-user") if any(f"/{name}/secrets" in path for name in refused) else None
 
-    here.management.fail = fail
-    async with controllers(here):
-        here.management.put(WORKLOADS, workload("web", userData={"name": "boot"}))
-        await eventually(lambda: here.condition("web", "Synchronized")["reason"] == "SecretForbidden")
-        message = here.condition("web", "Synchronized")["message"]
+    clusters.management.fail = fail
+    async with controllers(clusters):
+        clusters.management.put(WORKLOADS, workload("web", userData={"name": "boot"}))
+        await eventually(lambda: clusters.condition("web", "Synchronized")["reason"] == "SecretForbidden")
+        message = clusters.condition("web", "Synchronized")["message"]
         assert READER_ROLE in message
         assert '"team-a"' in message
         assert "canary-user" not in message
-        assert "image" not in here.host("h1")["spec"]
+        assert "image" not in clusters.host("h1")["spec"]
         refused.clear()
-        await eventually(lambda: here.phase("web") == "Running")
+        await eventually(lambda: clusters.phase("web") == "Running")
 
 
-async def test_a_class_says_that_its_credentials_may_not_be_read(here: TwoClusters) -> None:
-    here.management.fail = lambda verb, path: Failure(403, "Forbidden") if "/system/secrets" in path else None
+async def test_a_class_says_that_its_credentials_may_not_be_read(clusters: TwoClusters) -> None:
+    clusters.management.fail = lambda verb, path: Failure(403, "Forbidden") if "/system/secrets" in path else None
 
     def connected() -> dict[str, str]:
-        conditions = (here.management.get(CLASSES, "metal").get("status") or {}).get("conditions") or []
+        conditions = (clusters.management.get(CLASSES, "metal").get("status") or {}).get("conditions") or []
         return next((item for item in conditions if item["type"] == "Connected"), {})
 
-    async with controllers(here):
+    async with controllers(clusters):
         await eventually(lambda: connected()["reason"] == "SecretForbidden")
         assert '"system"' in connected()["message"]
-        here.management.fail = lambda verb, path: None
+        clusters.management.fail = lambda verb, path: None
         await eventually(lambda: connected()["status"] == "True")
 
 
-async def test_secrets_of_a_namespace_that_no_class_admits_any_more_are_left_alone(here: TwoClusters) -> None:
-    here.management.put(SECRETS, secret("boot", "team-a", userData="x"))
-    async with controllers(here):
-        here.management.put(WORKLOADS, workload("web", userData={"name": "boot"}))
-        await eventually(lambda: here.phase("web") == "Running")
-    here.management.edit(CLASSES, "metal", {"spec": {"allowedNamespaces": {"names": ["team-b"]}}})
-    asked = asked_of(here.management)
-    async with controllers(here):
-        await eventually(lambda: here.condition("web", "Synchronized")["reason"] == "NamespaceNotAllowed")
+async def test_secrets_of_a_namespace_that_no_class_admits_any_more_are_left_alone(clusters: TwoClusters) -> None:
+    clusters.management.put(SECRETS, secret("boot", "team-a", userData="x"))
+    async with controllers(clusters):
+        clusters.management.put(WORKLOADS, workload("web", userData={"name": "boot"}))
+        await eventually(lambda: clusters.phase("web") == "Running")
+    clusters.management.edit(CLASSES, "metal", {"spec": {"allowedNamespaces": {"names": ["team-b"]}}})
+    asked = asked_of(clusters.management)
+    async with controllers(clusters):
+        await eventually(lambda: clusters.condition("web", "Synchronized")["reason"] == "NamespaceNotAllowed")
         assert {line for line in asked if "team-a" in line} == set()
-        assert here.phase("web") == "Running"
-        assert here.host("h1")["spec"]["image"]["url"] == "http://images.example/os.qcow2", "what runs is kept"
-        here.management.edit(CLASSES, "metal", {"spec": {"allowedNamespaces": {"selector": {"matchLabels": {"metal": "yes"}}}}})
-        here.management.edit(NAMESPACES, "team-a", {"metadata": {"labels": {"metal": "yes"}}})
+        assert clusters.phase("web") == "Running"
+        assert clusters.host("h1")["spec"]["image"]["url"] == "http://images.example/os.qcow2", "what runs is kept"
+        clusters.management.edit(CLASSES, "metal", {"spec": {"allowedNamespaces": {"selector": {"matchLabels": {"metal": "yes"}}}}})
+        clusters.management.edit(NAMESPACES, "team-a", {"metadata": {"labels": {"metal": "yes"}}})
         await eventually(lambda: "WATCH team-a/boot" in asked)
-        await eventually(lambda: here.condition("web", "Synchronized")["status"] == "True")
-        await eventually(lambda: current(here.management.get(CLASSES, "metal")))
+        await eventually(lambda: clusters.condition("web", "Synchronized")["status"] == "True")
+        await eventually(lambda: current(clusters.management.get(CLASSES, "metal")))
 
 
 def current(class_: dict[str, Any]) -> bool:
@@ -131,22 +131,22 @@ def current(class_: dict[str, Any]) -> bool:
     return bool(class_["status"]["observedGeneration"] == class_["metadata"]["generation"])
 
 
-async def test_a_secret_that_the_class_does_not_let_pass_is_not_sent_until_it_does(here: TwoClusters) -> None:
-    here.management.edit(CLASSES, "metal", {"spec": {"secrets": {"requiredLabel": "first-boot=yes"}}})
-    here.management.put(SECRETS, secret("boot", "team-a", userData="x"))
-    here.management.put(SECRETS, secret("more", "team-a", metaData="a: b"))
-    async with controllers(here):
-        here.management.put(WORKLOADS, workload("web", userData={"name": "boot"}, metaData={"name": "more"}))
-        await eventually(lambda: here.condition("web", "Synchronized")["reason"] == "SecretNotAllowed")
-        assert '"first-boot=yes"' in here.condition("web", "Synchronized")["message"]
-        here.management.edit(SECRETS, "boot", {"metadata": {"labels": {"first-boot": "yes"}}}, "team-a")
-        await eventually(lambda: '"more" (spec.metaData)' in here.condition("web", "Synchronized")["message"])
-        assert "image" not in here.host("h1")["spec"]
-        here.management.edit(CLASSES, "metal", {"spec": {"secrets": {"allowedTypes": ["Opaque"]}}})
-        await eventually(lambda: here.phase("web") == "Running")
-        here.management.edit(CLASSES, "metal", {"spec": {"secrets": {"allowedTypes": []}}})
-        await eventually(lambda: current(here.management.get(CLASSES, "metal")))
-        assert here.phase("web") == "Running", "what was sent stays"
+async def test_a_secret_that_the_class_does_not_let_pass_is_not_sent_until_it_does(clusters: TwoClusters) -> None:
+    clusters.management.edit(CLASSES, "metal", {"spec": {"secrets": {"requiredLabel": "first-boot=yes"}}})
+    clusters.management.put(SECRETS, secret("boot", "team-a", userData="x"))
+    clusters.management.put(SECRETS, secret("more", "team-a", metaData="a: b"))
+    async with controllers(clusters):
+        clusters.management.put(WORKLOADS, workload("web", userData={"name": "boot"}, metaData={"name": "more"}))
+        await eventually(lambda: clusters.condition("web", "Synchronized")["reason"] == "SecretNotAllowed")
+        assert '"first-boot=yes"' in clusters.condition("web", "Synchronized")["message"]
+        clusters.management.edit(SECRETS, "boot", {"metadata": {"labels": {"first-boot": "yes"}}}, "team-a")
+        await eventually(lambda: '"more" (spec.metaData)' in clusters.condition("web", "Synchronized")["message"])
+        assert "image" not in clusters.host("h1")["spec"]
+        clusters.management.edit(CLASSES, "metal", {"spec": {"secrets": {"allowedTypes": ["Opaque"]}}})
+        await eventually(lambda: clusters.phase("web") == "Running")
+        clusters.management.edit(CLASSES, "metal", {"spec": {"secrets": {"allowedTypes": []}}})
+        await eventually(lambda: current(clusters.management.get(CLASSES, "metal")))
+        assert clusters.phase("web") == "Running", "what was sent stays"
 
 
 @asynccontextmanager

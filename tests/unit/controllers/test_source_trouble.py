@@ -41,7 +41,7 @@ IMAGES = 1
 
 
 @pytest.fixture(params=["metal3.io/baremetalhost", RELAY])
-async def here(request: pytest.FixtureRequest) -> AsyncIterator[TwoClusters]:
+async def clusters(request: pytest.FixtureRequest) -> AsyncIterator[TwoClusters]:
     async with two_clusters() as made:
         made.management.put(CLASSES, workload_class(provisioner=request.param))
         for name in ("h1", "h2"):
@@ -49,23 +49,23 @@ async def here(request: pytest.FixtureRequest) -> AsyncIterator[TwoClusters]:
         yield made
 
 
-def class_condition(here: TwoClusters, type_: str = "Connected", name: str = "metal") -> dict[str, Any]:
-    conditions = (here.management.get(CLASSES, name).get("status") or {}).get("conditions") or []
+def class_condition(clusters: TwoClusters, type_: str = "Connected", name: str = "metal") -> dict[str, Any]:
+    conditions = (clusters.management.get(CLASSES, name).get("status") or {}).get("conditions") or []
     return next((item for item in conditions if item["type"] == type_), {"status": "", "reason": "", "message": ""})
 
 
-def follow(here: TwoClusters, config: dict[str, Any]) -> None:
+def follow(clusters: TwoClusters, config: dict[str, Any]) -> None:
     """Give the class these credentials."""
-    here.management.put(SECRETS, secret("hardware", "system", kubeconfig=orjson.dumps(config).decode()))
+    clusters.management.put(SECRETS, secret("hardware", "system", kubeconfig=orjson.dumps(config).decode()))
 
 
-async def runs(here: TwoClusters) -> None:
-    here.management.put(WORKLOADS, workload("web"))
-    await eventually(lambda: here.phase("web") == "Running")
+async def runs(clusters: TwoClusters) -> None:
+    clusters.management.put(WORKLOADS, workload("web"))
+    await eventually(lambda: clusters.phase("web") == "Running")
 
 
-def power(here: TwoClusters, *, on: bool) -> None:
-    here.management.edit(WORKLOADS, "web", {"spec": {"online": on}}, "team-a")
+def power(clusters: TwoClusters, *, on: bool) -> None:
+    clusters.management.edit(WORKLOADS, "web", {"spec": {"online": on}}, "team-a")
 
 
 @pytest.mark.parametrize(
@@ -79,124 +79,124 @@ def power(here: TwoClusters, *, on: bool) -> None:
     ],
     ids=lambda value: str(value.status["code"]) if isinstance(value, Failure) else "",
 )
-async def test_a_source_that_refuses(here: TwoClusters, failure: Failure, reason: str, words: str) -> None:
-    async with controllers(here):
-        await runs(here)
-        here.hardware.fail = lambda verb, path: failure
-        here.hardware.cut_watches()
-        power(here, on=False)
-        await eventually(lambda: class_condition(here)["reason"] == reason)
-        assert words in class_condition(here)["message"]
-        assert "what is known of the hosts is of 20" in class_condition(here)["message"]
-        await eventually(lambda: here.condition("web", "Synchronized")["reason"] == "SourceUnavailable")
-        assert "what you ask for is kept" in here.condition("web", "Synchronized")["message"]
-        assert here.condition("web", "Bound")["status"] == "True"
-        assert CANARY not in orjson.dumps(here.management.all(WORKLOADS)).decode()
-        assert len(here.management.all(HOSTS)) == 2
-        here.hardware.fail = lambda verb, path: None
-        await eventually(lambda: here.phase("web") == "Stopped")
-        await eventually(lambda: class_condition(here)["status"] == "True")
-    assert len(here.bmo.log) == IMAGES
+async def test_a_source_that_refuses(clusters: TwoClusters, failure: Failure, reason: str, words: str) -> None:
+    async with controllers(clusters):
+        await runs(clusters)
+        clusters.hardware.fail = lambda verb, path: failure
+        clusters.hardware.cut_watches()
+        power(clusters, on=False)
+        await eventually(lambda: class_condition(clusters)["reason"] == reason)
+        assert words in class_condition(clusters)["message"]
+        assert "what is known of the hosts is of 20" in class_condition(clusters)["message"]
+        await eventually(lambda: clusters.condition("web", "Synchronized")["reason"] == "SourceUnavailable")
+        assert "what you ask for is kept" in clusters.condition("web", "Synchronized")["message"]
+        assert clusters.condition("web", "Bound")["status"] == "True"
+        assert CANARY not in orjson.dumps(clusters.management.all(WORKLOADS)).decode()
+        assert len(clusters.management.all(HOSTS)) == 2
+        clusters.hardware.fail = lambda verb, path: None
+        await eventually(lambda: clusters.phase("web") == "Stopped")
+        await eventually(lambda: class_condition(clusters)["status"] == "True")
+    assert len(clusters.bmo.log) == IMAGES
 
 
-async def test_a_source_that_hangs(here: TwoClusters, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_source_that_hangs(clusters: TwoClusters, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(driver, "Informer", partial(Informer, stall_timeout=1.0))
     monkeypatch.setattr(driver, "Client", partial(Client, timeout=1.0))
-    async with proxied(int(here.hardware.url.rsplit(":", 1)[1])) as proxy:
-        follow(here, kubeconfig(f"http://127.0.0.1:{proxy.port}"))
-        async with controllers(here):
-            await runs(here)
+    async with proxied(int(clusters.hardware.url.rsplit(":", 1)[1])) as proxy:
+        follow(clusters, kubeconfig(f"http://127.0.0.1:{proxy.port}"))
+        async with controllers(clusters):
+            await runs(clusters)
             proxy.flowing.clear()
-            power(here, on=False)
-            await eventually(lambda: class_condition(here)["reason"] == "Unreachable", 60)
-            assert "is of 20" in class_condition(here)["message"]
-            await eventually(lambda: here.condition("web", "Synchronized")["reason"] == "SourceUnavailable", 60)
-            assert here.host("h1")["spec"].get("image") or here.host("h2")["spec"].get("image")
+            power(clusters, on=False)
+            await eventually(lambda: class_condition(clusters)["reason"] == "Unreachable", 60)
+            assert "is of 20" in class_condition(clusters)["message"]
+            await eventually(lambda: clusters.condition("web", "Synchronized")["reason"] == "SourceUnavailable", 60)
+            assert clusters.host("h1")["spec"].get("image") or clusters.host("h2")["spec"].get("image")
             proxy.flowing.set()
-            await eventually(lambda: here.phase("web") == "Stopped", 60)
-    assert len(here.bmo.log) == IMAGES
+            await eventually(lambda: clusters.phase("web") == "Stopped", 60)
+    assert len(clusters.bmo.log) == IMAGES
 
 
-async def test_credentials_that_expire_and_are_renewed(here: TwoClusters) -> None:
+async def test_credentials_that_expire_and_are_renewed(clusters: TwoClusters) -> None:
     """Renew expired credentials without a restart, and also while somebody waits for a host."""
-    here.hardware.tokens = {"token-canary"}
-    async with controllers(here):
-        await runs(here)
-        here.hardware.tokens = {"fresh"}
-        here.hardware.cut_watches()
-        await eventually(lambda: class_condition(here)["reason"] == "Unauthorized")
-        here.management.put(WORKLOADS, workload("late"))
-        await eventually(lambda: here.condition("late", "Synchronized")["reason"] == "SourceUnavailable")
-        follow(here, kubeconfig(here.hardware.url, "fresh"))
-        await eventually(lambda: here.phase("late") == "Running")
-        await eventually(lambda: class_condition(here)["status"] == "True")
-    assert len({name for name, _ in here.bmo.log}) == len(here.bmo.log) == 2
+    clusters.hardware.tokens = {"token-canary"}
+    async with controllers(clusters):
+        await runs(clusters)
+        clusters.hardware.tokens = {"fresh"}
+        clusters.hardware.cut_watches()
+        await eventually(lambda: class_condition(clusters)["reason"] == "Unauthorized")
+        clusters.management.put(WORKLOADS, workload("late"))
+        await eventually(lambda: clusters.condition("late", "Synchronized")["reason"] == "SourceUnavailable")
+        follow(clusters, kubeconfig(clusters.hardware.url, "fresh"))
+        await eventually(lambda: clusters.phase("late") == "Running")
+        await eventually(lambda: class_condition(clusters)["status"] == "True")
+    assert len({name for name, _ in clusters.bmo.log}) == len(clusters.bmo.log) == 2
 
 
-async def test_parameters_that_lead_elsewhere_while_in_use(here: TwoClusters) -> None:
+async def test_parameters_that_lead_elsewhere_while_in_use(clusters: TwoClusters) -> None:
     """Point the parameters elsewhere: the host is not seen any more, and nothing is done to it.
     With the old parameters everything is as it was."""
-    async with controllers(here):
-        await runs(here)
-        taken = here.claimed("web")
-        here.management.edit(CLASSES, "metal", {"spec": {"parameters": {"namespace": "elsewhere"}}})
-        await eventually(lambda: [host["status"].get("reason") for host in here.management.all(HOSTS)] == ["HostGone"])
-        [host] = here.management.all(HOSTS)
+    async with controllers(clusters):
+        await runs(clusters)
+        taken = clusters.claimed("web")
+        clusters.management.edit(CLASSES, "metal", {"spec": {"parameters": {"namespace": "elsewhere"}}})
+        await eventually(lambda: [host["status"].get("reason") for host in clusters.management.all(HOSTS)] == ["HostGone"])
+        [host] = clusters.management.all(HOSTS)
         assert "correct the class" in host["status"]["message"]
-        assert here.host(taken)["spec"]["consumerRef"]["name"] == "web"
-        here.management.edit(CLASSES, "metal", {"spec": {"parameters": {"namespace": "metal3"}}})
-        await eventually(lambda: len(here.management.all(HOSTS)) == 2)
-        power(here, on=False)
-        await eventually(lambda: here.phase("web") == "Stopped")
-        await eventually(lambda: here.management.get(HOSTS, here.host_object(taken))["status"]["reason"] == "Claimed")
-    assert here.bmo.log == [(taken, here.host(taken)["spec"]["image"]["url"])]
+        assert clusters.host(taken)["spec"]["consumerRef"]["name"] == "web"
+        clusters.management.edit(CLASSES, "metal", {"spec": {"parameters": {"namespace": "metal3"}}})
+        await eventually(lambda: len(clusters.management.all(HOSTS)) == 2)
+        power(clusters, on=False)
+        await eventually(lambda: clusters.phase("web") == "Stopped")
+        await eventually(lambda: clusters.management.get(HOSTS, clusters.host_object(taken))["status"]["reason"] == "Claimed")
+    assert clusters.bmo.log == [(taken, clusters.host(taken)["spec"]["image"]["url"])]
 
 
-async def test_credentials_of_another_cluster_while_in_use(here: TwoClusters) -> None:
-    async with controllers(here), FakeApi().serving() as other:
-        await runs(here)
-        follow(here, other.kubeconfig)
-        await eventually(lambda: here.phase("web") == "Lost")
-        assert here.condition("web", "Bound")["reason"] == "HostGone"
-        follow(here, here.hardware.kubeconfig)
-        await eventually(lambda: here.phase("web") == "Running")
-    assert len(here.bmo.log) == IMAGES
+async def test_credentials_of_another_cluster_while_in_use(clusters: TwoClusters) -> None:
+    async with controllers(clusters), FakeApi().serving() as other:
+        await runs(clusters)
+        follow(clusters, other.kubeconfig)
+        await eventually(lambda: clusters.phase("web") == "Lost")
+        assert clusters.condition("web", "Bound")["reason"] == "HostGone"
+        follow(clusters, clusters.hardware.kubeconfig)
+        await eventually(lambda: clusters.phase("web") == "Running")
+    assert len(clusters.bmo.log) == IMAGES
 
 
-async def test_two_classes_over_the_same_hosts(here: TwoClusters) -> None:
+async def test_two_classes_over_the_same_hosts(clusters: TwoClusters) -> None:
     """Check that the first class keeps the hosts. A tenant of the second class, and its owner, read
     why."""
-    async with controllers(here):
-        await eventually(lambda: len(here.management.all(HOSTS)) == 2)
-        second = copy.deepcopy(here.management.get(CLASSES, "metal"))
-        here.management.put(CLASSES, {**second, "metadata": {"name": "second"}, "status": {}})
-        await eventually(lambda: class_condition(here, "Exclusive", "second")["reason"] == "HostsOverlap")
-        assert "2 of the hosts are already another class's" in class_condition(here, "Exclusive", "second")["message"]
-        here.management.put(WORKLOADS, workload("web"))
-        here.management.put(WORKLOADS, workload("other", className="second"))
-        await eventually(lambda: here.phase("web") == "Running")
-        await eventually(lambda: here.condition("other", "Bound")["status"] == "False")
-        assert here.condition("other", "Bound")["reason"] == "NoHosts"
+    async with controllers(clusters):
+        await eventually(lambda: len(clusters.management.all(HOSTS)) == 2)
+        second = copy.deepcopy(clusters.management.get(CLASSES, "metal"))
+        clusters.management.put(CLASSES, {**second, "metadata": {"name": "second"}, "status": {}})
+        await eventually(lambda: class_condition(clusters, "Exclusive", "second")["reason"] == "HostsOverlap")
+        assert "2 of the hosts are already another class's" in class_condition(clusters, "Exclusive", "second")["message"]
+        clusters.management.put(WORKLOADS, workload("web"))
+        clusters.management.put(WORKLOADS, workload("other", className="second"))
+        await eventually(lambda: clusters.phase("web") == "Running")
+        await eventually(lambda: clusters.condition("other", "Bound")["status"] == "False")
+        assert clusters.condition("other", "Bound")["reason"] == "NoHosts"
         # With the first class's parameters changed, the second class gets the hosts that nobody has
         # claimed.
-        here.management.edit(CLASSES, "metal", {"spec": {"hostSelector": {"matchLabels": {"none": "such"}}}})
-        await eventually(lambda: here.phase("other") == "Running")
-        assert here.phase("web") == "Running"
-    assert len({name for name, _ in here.bmo.log}) == len(here.bmo.log) == 2
+        clusters.management.edit(CLASSES, "metal", {"spec": {"hostSelector": {"matchLabels": {"none": "such"}}}})
+        await eventually(lambda: clusters.phase("other") == "Running")
+        assert clusters.phase("web") == "Running"
+    assert len({name for name, _ in clusters.bmo.log}) == len(clusters.bmo.log) == 2
 
 
 @pytest.mark.parametrize("when", ["1970-01-01T00:00:00Z", "2999-01-01T00:00:00Z"])
-async def test_clocks_that_do_not_agree(here: TwoClusters, when: str) -> None:
+async def test_clocks_that_do_not_agree(clusters: TwoClusters, when: str) -> None:
     """Check that no clock is compared with another one."""
     for name in ("h1", "h2"):
         history = {"provision": {"start": when, "end": when}}
         patch = {"metadata": {"creationTimestamp": when}, "status": {"lastUpdated": when, "operationHistory": history}}
-        here.hardware.edit(BMH, name, patch, "metal3")
-    async with controllers(here):
-        await runs(here)
-        power(here, on=False)
-        await eventually(lambda: here.phase("web") == "Stopped")
-        here.hardware.fail = lambda verb, path: Failure(503, "ServiceUnavailable", "x")
-        here.hardware.cut_watches()
-        await eventually(lambda: "is of 20" in class_condition(here)["message"])
-        assert when[:4] not in class_condition(here)["message"], "since when is told by the clock of who tells it"
+        clusters.hardware.edit(BMH, name, patch, "metal3")
+    async with controllers(clusters):
+        await runs(clusters)
+        power(clusters, on=False)
+        await eventually(lambda: clusters.phase("web") == "Stopped")
+        clusters.hardware.fail = lambda verb, path: Failure(503, "ServiceUnavailable", "x")
+        clusters.hardware.cut_watches()
+        await eventually(lambda: "is of 20" in class_condition(clusters)["message"])
+        assert when[:4] not in class_condition(clusters)["message"], "since when is told by the clock of who tells it"

@@ -15,7 +15,7 @@ from apiserver.registry.catalog import management_catalog
 from apiserver.registry.generic.context import Context, UserInfo
 from storage.cache import WatchCache
 from storage.sqlite import SQLiteStore
-from tests.unit.apiserver.registry.conftest import CONSUMER, Bench
+from tests.unit.apiserver.registry.conftest import CONSUMER, Registries
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -58,7 +58,7 @@ class Recording:
         return await self.quota.admit(attributes)
 
 
-class Admitted(Bench):
+class Admitted(Registries):
     """Put the registries behind a quota of two."""
 
     admission: Recording
@@ -66,7 +66,7 @@ class Admitted(Bench):
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Admitted]:
+async def registries(tmp_path: Path) -> AsyncIterator[Admitted]:
     cache = WatchCache(SQLiteStore(tmp_path / "db", synchronous="off"))
     quotas = Quotas(2)
     quota = ResourceQuota(quotas, lambda resource, namespace: [entry.name for entry in catalog.workloads.collection.range() if namespace])
@@ -83,58 +83,58 @@ async def bench(tmp_path: Path) -> AsyncIterator[Admitted]:
     await cache.close()
 
 
-async def claim(bench: Bench, name: str) -> int:
+async def claim(registries: Registries, name: str) -> int:
     try:
-        await bench.patch_view("tenant-a", name, Context(UserInfo("u")), consumerRef=CONSUMER)
+        await registries.patch_view("tenant-a", name, Context(UserInfo("u")), consumerRef=CONSUMER)
     except ApiError as error:
         return error.code
     return 200
 
 
-async def settled(bench: Admitted) -> None:
-    for group in bench.admission.quota._groups.values():
+async def settled(registries: Admitted) -> None:
+    for group in registries.admission.quota._groups.values():
         if group._task is not None:
             await group._task
 
 
-async def test_claims_are_counted_as_the_workloads_that_they_make(bench: Admitted) -> None:
-    codes = await asyncio.gather(*(claim(bench, f"node-{index}") for index in range(5)))
-    await settled(bench)
+async def test_claims_are_counted_as_the_workloads_that_they_make(registries: Admitted) -> None:
+    codes = await asyncio.gather(*(claim(registries, f"node-{index}") for index in range(5)))
+    await settled(registries)
     assert sorted(codes) == [200, 200, 403, 403, 403]
-    assert (len(bench.workloads.collection), bench.quotas.used) == (2, 2)
+    assert (len(registries.workloads.collection), registries.quotas.used) == (2, 2)
 
 
-async def test_who_loses_a_host_is_not_charged_for_it(bench: Admitted) -> None:
-    codes = await asyncio.gather(*(claim(bench, "node-0") for _ in range(2)))
-    await settled(bench)
+async def test_who_loses_a_host_is_not_charged_for_it(registries: Admitted) -> None:
+    codes = await asyncio.gather(*(claim(registries, "node-0") for _ in range(2)))
+    await settled(registries)
     assert sorted(codes) in ([200, 200], [200, 409]), "the second one may find its own consumer there"
-    assert (len(bench.workloads.collection), bench.quotas.used) == (1, 1)
+    assert (len(registries.workloads.collection), registries.quotas.used) == (1, 1)
 
 
-async def test_a_creation_that_fails_is_given_back(bench: Admitted) -> None:
+async def test_a_creation_that_fails_is_given_back(registries: Admitted) -> None:
     wanted = {"metadata": {"name": "one"}, "spec": {"className": "metal"}}
-    await bench.workloads.create(Context(UserInfo("u")), "tenant-a", wanted)
+    await registries.workloads.create(Context(UserInfo("u")), "tenant-a", wanted)
     with pytest.raises(ApiError, match="already exists"):
-        await bench.workloads.create(Context(UserInfo("u")), "tenant-a", wanted)
-    await settled(bench)
-    assert bench.quotas.used == 1
+        await registries.workloads.create(Context(UserInfo("u")), "tenant-a", wanted)
+    await settled(registries)
+    assert registries.quotas.used == 1
 
 
-async def test_bindings_and_offers_are_admitted(bench: Admitted) -> None:
+async def test_bindings_and_offers_are_admitted(registries: Admitted) -> None:
     context, host = Context(UserInfo("u")), host_name("uid-node-0")
-    await bench.workloads.create(context, "tenant-a", {"metadata": {"name": "one"}, "spec": {"className": "metal"}})
-    bench.admission.refused = {("CREATE", "workloads", "binding"), ("UPDATE", "hosts", "offers")}
+    await registries.workloads.create(context, "tenant-a", {"metadata": {"name": "one"}, "spec": {"className": "metal"}})
+    registries.admission.refused = {("CREATE", "workloads", "binding"), ("UPDATE", "hosts", "offers")}
     with pytest.raises(ApiError, match=r'workloads\.workload\.metal3\.io "one" is forbidden: not now'):
-        await bench.workloads.connect(context, "tenant-a", "one", "binding", {"target": {"name": host}})
+        await registries.workloads.connect(context, "tenant-a", "one", "binding", {"target": {"name": host}})
     with pytest.raises(ApiError, match="not now"):
-        await bench.hosts.connect(context, "", host, "offers", {"namespaces": []})
-    assert bench.view("tenant-b", "node-0") is not None
-    bench.admission.refused = set()
-    await bench.workloads.connect(context, "tenant-a", "one", "binding", {"target": {"name": host}})
-    assert bench.view("tenant-b", "node-0") is None
+        await registries.hosts.connect(context, "", host, "offers", {"namespaces": []})
+    assert registries.view("tenant-b", "node-0") is not None
+    registries.admission.refused = set()
+    await registries.workloads.connect(context, "tenant-a", "one", "binding", {"target": {"name": host}})
+    assert registries.view("tenant-b", "node-0") is None
 
 
-async def test_deletions_of_views_are_admitted(bench: Admitted) -> None:
-    bench.admission.refused = {("UPDATE", "baremetalhosts", "")}
-    assert await claim(bench, "node-0") == 403
-    assert ("CREATE", "workloads", "") not in bench.admission.asked
+async def test_deletions_of_views_are_admitted(registries: Admitted) -> None:
+    registries.admission.refused = {("UPDATE", "baremetalhosts", "")}
+    assert await claim(registries, "node-0") == 403
+    assert ("CREATE", "workloads", "") not in registries.admission.asked

@@ -26,7 +26,7 @@ def pem(*authorities: Authority) -> bytes:
     return b"".join(one.certificate.public_bytes(Encoding.PEM) for one in authorities)
 
 
-class Told:
+class RecordingTrust:
     """Stand in for a Trust."""
 
     def __init__(self) -> None:
@@ -41,7 +41,7 @@ async def test_changes_are_told_and_nonsense_is_not(tmp_path: Path, caplog: pyte
     with pytest.raises(UsageError, match="No such file"):
         ClientCaFile(path).read()
     path.write_bytes(pem(OLD))
-    file, told = ClientCaFile(path, interval=0.005), Told()
+    file, trust = ClientCaFile(path, interval=0.005), RecordingTrust()
     assert file.read() == [OLD.certificate]
     complained = asyncio.Event()
 
@@ -51,12 +51,12 @@ async def test_changes_are_told_and_nonsense_is_not(tmp_path: Path, caplog: pyte
         return True
 
     caplog.handler.addFilter(notice)
-    following = asyncio.create_task(file.follow(told))  # type: ignore[arg-type] # Told has what is used of the trust
+    following = asyncio.create_task(file.follow(trust))  # type: ignore[arg-type] # RecordingTrust has what is used of the trust
     async with asyncio.timeout(30):
         path.write_bytes(b"nonsense")
         await complained.wait()
-        assert told.bundles.empty()
+        assert trust.bundles.empty()
         path.write_bytes(pem(OLD, NEW))
-        assert await told.bundles.get() == [OLD.certificate, NEW.certificate]
+        assert await trust.bundles.get() == [OLD.certificate, NEW.certificate]
     following.cancel()
     assert caplog.text.count("old client authorities stay") == 1

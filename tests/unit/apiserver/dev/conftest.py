@@ -25,7 +25,7 @@ CONTEXT = Context(UserInfo("somebody"))
 
 
 @dataclass
-class Bench:
+class Registries:
     """The registries of a hardware endpoint."""
 
     cache: WatchCache
@@ -46,7 +46,7 @@ class Bench:
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+async def registries(tmp_path: Path) -> AsyncIterator[Registries]:
     """Yield the registries with NamespaceLifecycle."""
     cache = WatchCache(SQLiteStore(tmp_path / "db", synchronous="off"))
     namespaces = LocalNamespaces()
@@ -55,5 +55,5 @@ async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
     namespaces.registry = core.namespaces
     hosts = real_hosts(cache, admission)
     await cache.start()
-    yield Bench(cache, core, hosts)
+    yield Registries(cache, core, hosts)
     await cache.close()

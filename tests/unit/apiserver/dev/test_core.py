@@ -17,7 +17,7 @@ from apiserver.registry.generic.context import DeleteOptions
 from tests.unit.apiserver.dev.conftest import CONTEXT
 
 if TYPE_CHECKING:
-    from tests.unit.apiserver.dev.conftest import Bench
+    from tests.unit.apiserver.dev.conftest import Registries
 
 
 def secret(**fields: Any) -> dict[str, Any]:
@@ -52,11 +52,11 @@ def test_a_key_is_in_one_of_a_configmaps_maps() -> None:
     assert ConfigMap.decode({"data": {"a": "1"}, "binaryData": {"b": "MQ=="}}).encode()["data"] == {"a": "1"}
 
 
-async def test_secrets_are_changed_and_guarded(bench: Bench) -> None:
-    await bench.namespace("home")
-    made = await bench.make(secret(stringData={"a": "1"}))
+async def test_secrets_are_changed_and_guarded(registries: Registries) -> None:
+    await registries.namespace("home")
+    made = await registries.make(secret(stringData={"a": "1"}))
     assert made["data"] == {"a": "MQ=="}
-    registry = bench.core.secrets
+    registry = registries.core.secrets
     changed = await registry.update(CONTEXT, "home", "s", lambda obj: {**obj, "stringData": {"b": "2"}, "immutable": True})
     assert changed.object()["data"] == {"a": "MQ==", "b": "Mg=="}
     with pytest.raises(ApiError, match="immutable"):
@@ -65,66 +65,70 @@ async def test_secrets_are_changed_and_guarded(bench: Bench) -> None:
         await registry.update(CONTEXT, "home", "s", lambda obj: {**obj, "type": "other"})
 
 
-async def test_a_namespace_has_a_phase_and_a_label(bench: Bench) -> None:
-    made = await bench.namespace("home")
+async def test_a_namespace_has_a_phase_and_a_label(registries: Registries) -> None:
+    made = await registries.namespace("home")
     assert made["status"]["phase"] == "Active"
     assert made["metadata"]["labels"] == {"kubernetes.io/metadata.name": "home"}
-    last, gone = await bench.core.namespaces.delete(CONTEXT, "", "home", DeleteOptions())
+    last, gone = await registries.core.namespaces.delete(CONTEXT, "", "home", DeleteOptions())
     assert not gone
     assert last.object()["status"]["phase"] == "Terminating"
 
 
-async def test_nothing_is_made_where_there_is_no_namespace(bench: Bench) -> None:
+async def test_nothing_is_made_where_there_is_no_namespace(registries: Registries) -> None:
     with pytest.raises(ApiError, match='namespaces "home" not found'):
-        await bench.make(secret())
+        await registries.make(secret())
 
 
-async def test_a_deleted_namespace_is_emptied_and_goes(bench: Bench) -> None:
-    await bench.namespace("home")
-    await bench.namespace("other")
+async def test_a_deleted_namespace_is_emptied_and_goes(registries: Registries) -> None:
+    await registries.namespace("home")
+    await registries.namespace("other")
     for name in ("a", "b"):
-        await bench.make({"kind": "ConfigMap", "metadata": {"name": name, "namespace": "home"}})
-    await bench.make({"kind": "ConfigMap", "metadata": {"name": "stays", "namespace": "other"}})
-    controller = asyncio.create_task(_namespace_controller(bench).run())
+        await registries.make({"kind": "ConfigMap", "metadata": {"name": name, "namespace": "home"}})
+    await registries.make({"kind": "ConfigMap", "metadata": {"name": "stays", "namespace": "other"}})
+    controller = asyncio.create_task(_namespace_controller(registries).run())
     try:
         held = {"name": "held", "namespace": "home", "finalizers": ["example.com/hold"]}
-        await bench.make({"kind": "ConfigMap", "metadata": held})
-        await bench.core.namespaces.delete(CONTEXT, "", "home", DeleteOptions())
-        await _until(lambda: len(bench.core.configmaps.collection.range("/registry/core/configmaps/home/")) == 1)
+        await registries.make({"kind": "ConfigMap", "metadata": held})
+        await registries.core.namespaces.delete(CONTEXT, "", "home", DeleteOptions())
+        await _until(lambda: len(registries.core.configmaps.collection.range("/registry/core/configmaps/home/")) == 1)
         with pytest.raises(ApiError, match="being terminated"):
-            await bench.make(secret())
-        assert bench.core.namespaces.find("", "home") is not None
-        await bench.core.configmaps.update(CONTEXT, "home", "held", lambda obj: {**obj, "metadata": {**obj["metadata"], "finalizers": []}})
-        await _until(lambda: bench.core.namespaces.find("", "home") is None)
+            await registries.make(secret())
+        assert registries.core.namespaces.find("", "home") is not None
+        await registries.core.configmaps.update(
+            CONTEXT, "home", "held", lambda obj: {**obj, "metadata": {**obj["metadata"], "finalizers": []}}
+        )
+        await _until(lambda: registries.core.namespaces.find("", "home") is None)
     finally:
         controller.cancel()
         await asyncio.gather(controller, return_exceptions=True)
-    assert bench.core.configmaps.find("other", "stays") is not None
+    assert registries.core.configmaps.find("other", "stays") is not None
 
 
-async def test_old_events_are_forgotten(bench: Bench) -> None:
-    await bench.namespace("home")
+async def test_old_events_are_forgotten(registries: Registries) -> None:
+    await registries.namespace("home")
     now = datetime.now(UTC)
     for name, age in (("old", timedelta(hours=2)), ("new", timedelta(minutes=2))):
         stamp = (now - age).strftime("%Y-%m-%dT%H:%M:%SZ")
         event = {"kind": "Event", "metadata": {"name": name, "namespace": "home"}, "involvedObject": {"kind": "Workload", "name": "w"}}
-        await bench.make({**event, "lastTimestamp": stamp})
-    await _namespace_controller(bench).forget_events(now)
-    assert [entry.name for entry in bench.core.events.collection.range()] == ["new"]
+        await registries.make({**event, "lastTimestamp": stamp})
+    await _namespace_controller(registries).forget_events(now)
+    assert [entry.name for entry in registries.core.events.collection.range()] == ["new"]
 
 
-async def test_real_hosts_refuse_what_bmos_webhook_refuses(bench: Bench) -> None:
-    await bench.namespace("home")
+async def test_real_hosts_refuse_what_bmos_webhook_refuses(registries: Registries) -> None:
+    await registries.namespace("home")
     host = {"kind": "BareMetalHost", "metadata": {"name": "h", "namespace": "home"}, "spec": {"bootMACAddress": "00:11:22:33:44:55"}}
     with pytest.raises(ApiError, match="cross-namespace"):
-        await bench.make({**host, "spec": {"userData": {"name": "x", "namespace": "elsewhere"}}})
-    await bench.make(host)
+        await registries.make({**host, "spec": {"userData": {"name": "x", "namespace": "elsewhere"}}})
+    await registries.make(host)
     with pytest.raises(ApiError, match="bootMACAddress can not be changed"):
-        await bench.hosts.update(CONTEXT, "home", "h", lambda obj: {**obj, "spec": {"bootMACAddress": "00:11:22:33:44:66"}})
+        await registries.hosts.update(CONTEXT, "home", "h", lambda obj: {**obj, "spec": {"bootMACAddress": "00:11:22:33:44:66"}})
 
 
-def _namespace_controller(bench: Bench) -> NamespaceController:
-    return NamespaceController(bench.cache, bench.core.namespaces, bench.core.events, [*bench.core.registries, bench.hosts])
+def _namespace_controller(registries: Registries) -> NamespaceController:
+    return NamespaceController(
+        registries.cache, registries.core.namespaces, registries.core.events, [*registries.core.registries, registries.hosts]
+    )
 
 
 async def _until(true: Any) -> None:

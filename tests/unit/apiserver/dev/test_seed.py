@@ -16,7 +16,7 @@ from tests.unit.apiserver.dev.conftest import CONTEXT
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.unit.apiserver.dev.conftest import Bench
+    from tests.unit.apiserver.dev.conftest import Registries
 
 
 def test_hosts_differ_and_are_valid() -> None:
@@ -32,46 +32,46 @@ def test_the_class_is_valid_and_only_for_tenants() -> None:
     assert WorkloadClass.decode(made).spec.credentials_secret_ref is not None
 
 
-async def test_sown_once_and_never_against_the_user(bench: Bench) -> None:
+async def test_sown_once_and_never_against_the_user(registries: Registries) -> None:
     async def sow(hosts: int) -> int:
-        return await seed.sow(seed.hardware(hosts), bench.by_kind, bench.core.configmaps)
+        return await seed.sow(seed.hardware(hosts), registries.by_kind, registries.core.configmaps)
 
     assert await sow(2) == 3 + 4
     assert await sow(2) == 0
-    await bench.hosts.delete(CONTEXT, "metal3", "host-0", DeleteOptions())
-    await bench.core.secrets.update(CONTEXT, "metal3", "host-1-bmc", lambda obj: {**obj, "stringData": {"password": "changed"}})
+    await registries.hosts.delete(CONTEXT, "metal3", "host-0", DeleteOptions())
+    await registries.core.secrets.update(CONTEXT, "metal3", "host-1-bmc", lambda obj: {**obj, "stringData": {"password": "changed"}})
     assert await sow(3) == 2
-    assert bench.hosts.find("metal3", "host-0") is None
-    data = bench.core.secrets.get("metal3", "host-1-bmc").object()["data"]
+    assert registries.hosts.find("metal3", "host-0") is None
+    data = registries.core.secrets.get("metal3", "host-1-bmc").object()["data"]
     assert base64.b64decode(data["password"]) == b"changed"
 
 
-async def test_cut_short_it_goes_on(bench: Bench) -> None:
+async def test_cut_short_it_goes_on(registries: Registries) -> None:
     objects = seed.hardware(3)
     for obj in objects[:5]:
-        await bench.make(obj)
-    assert await seed.sow(objects, bench.by_kind, bench.core.configmaps) == len(objects) - 5
+        await registries.make(obj)
+    assert await seed.sow(objects, registries.by_kind, registries.core.configmaps) == len(objects) - 5
 
 
-async def test_our_credentials_are_kept_up_to_date_but_not_the_owners(bench: Bench) -> None:
+async def test_our_credentials_are_kept_up_to_date_but_not_the_owners(registries: Registries) -> None:
     secret = next(obj for obj in seed.management({"old": True}) if obj["kind"] == "Secret")
-    await bench.namespace(seed.SYSTEM_NAMESPACE)
-    await bench.make(secret)
-    await seed.refresh_credentials(bench.core.secrets, {"new": True})
-    assert _kubeconfig(bench) == {"new": True}
-    registry = bench.core.secrets
+    await registries.namespace(seed.SYSTEM_NAMESPACE)
+    await registries.make(secret)
+    await seed.refresh_credentials(registries.core.secrets, {"new": True})
+    assert _kubeconfig(registries) == {"new": True}
+    registry = registries.core.secrets
     await registry.update(
         CONTEXT, seed.SYSTEM_NAMESPACE, seed.CREDENTIALS, lambda o: {**o, "metadata": {**o["metadata"], "annotations": {}}}
     )
     await seed.refresh_credentials(registry, {"newer": True})
-    assert _kubeconfig(bench) == {"new": True}
+    assert _kubeconfig(registries) == {"new": True}
     await registry.delete(CONTEXT, seed.SYSTEM_NAMESPACE, seed.CREDENTIALS, DeleteOptions())
     await seed.refresh_credentials(registry, {})
     assert registry.find(seed.SYSTEM_NAMESPACE, seed.CREDENTIALS) is None
 
 
-def _kubeconfig(bench: Bench) -> object:
-    data = bench.core.secrets.get(seed.SYSTEM_NAMESPACE, seed.CREDENTIALS).object()["data"]
+def _kubeconfig(registries: Registries) -> object:
+    data = registries.core.secrets.get(seed.SYSTEM_NAMESPACE, seed.CREDENTIALS).object()["data"]
     return json.loads(base64.b64decode(data["kubeconfig"]))
 
 

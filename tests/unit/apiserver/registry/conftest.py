@@ -33,7 +33,7 @@ def report(name: str = "node-0", state: str = "available", **status: Any) -> dic
     }
 
 
-class Bench:
+class Registries:
     """The registries, with shortcuts for tests."""
 
     def __init__(self, catalog: Catalog) -> None:
@@ -68,12 +68,12 @@ class Bench:
 
 
 @pytest.fixture
-async def bench(tmp_path: Path) -> AsyncIterator[Bench]:
+async def registries(tmp_path: Path) -> AsyncIterator[Registries]:
     """Yield registries without admission, over SQLite."""
     cache = WatchCache(SQLiteStore(tmp_path / "db", synchronous="off"))
     catalog = management_catalog(cache)
     await cache.start()
-    yield Bench(catalog)
+    yield Registries(catalog)
     await cache.close()
 
 
@@ -85,10 +85,10 @@ class NamedNamespaces:
 
 
 @pytest.fixture
-async def named(tmp_path: Path) -> AsyncIterator[Bench]:
-    """Yield registries like `bench`, with namespaces that have uids."""
+async def named(tmp_path: Path) -> AsyncIterator[Registries]:
+    """Yield registries like `registries`, with namespaces that have uids."""
     cache = WatchCache(SQLiteStore(tmp_path / "named", synchronous="off"))
     catalog = management_catalog(cache, namespaces=NamedNamespaces())
     await cache.start()
-    yield Bench(catalog)
+    yield Registries(catalog)
     await cache.close()

@@ -12,7 +12,7 @@ from apiserver.apis.status import ApiError
 from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, report
 
 if TYPE_CHECKING:
-    from tests.unit.apiserver.registry.conftest import Bench
+    from tests.unit.apiserver.registry.conftest import Registries
 
 UID = "11111111-1111-5111-8111-111111111111"
 HELD = {
@@ -24,24 +24,24 @@ HELD = {
 
 
 @pytest.fixture
-async def host(bench: Bench) -> str:
+async def host(registries: Registries) -> str:
     """Create a Host that a relay reports as claimed by CONSUMER, and return its name."""
     source = {"namespace": "tenant-a", "name": "node-0", "uid": UID, "identityNamespace": "tenant-a"}
     obj = {"metadata": {"name": host_name(UID)}, "spec": {"className": "metal", "source": source}}
-    entry = await bench.hosts.create(CONTEXT, "", obj)
+    entry = await registries.hosts.create(CONTEXT, "", obj)
     running = report(state="provisioned", poweredOn=True)
     running["status"]["provisioning"]["image"] = IMAGE
-    await bench.report(entry.name, {"available": False, "reason": "InUse", "report": running, "held": HELD})
-    await bench.hosts.connect(CONTEXT, "", entry.name, "offers", {"namespaces": ["tenant-a", "tenant-b"]})
+    await registries.report(entry.name, {"available": False, "reason": "InUse", "report": running, "held": HELD})
+    await registries.hosts.connect(CONTEXT, "", entry.name, "offers", {"namespaces": ["tenant-a", "tenant-b"]})
     return entry.name
 
 
-def workloads(bench: Bench) -> list[dict[str, Any]]:
-    return [entry.object() for entry in bench.workloads.collection.range()]
+def workloads(registries: Registries) -> list[dict[str, Any]]:
+    return [entry.object() for entry in registries.workloads.collection.range()]
 
 
-async def test_it_looks_as_it_does_at_its_source(bench: Bench, host: str) -> None:
-    view = bench.view("tenant-a", "node-0")
+async def test_it_looks_as_it_does_at_its_source(registries: Registries, host: str) -> None:
+    view = registries.view("tenant-a", "node-0")
     assert view is not None
     assert view["metadata"]["uid"] == UID
     assert view["metadata"]["labels"] == {"rack": "r1", **HELD["labels"]}  # type: ignore[dict-item] # HELD is a dict of anything
@@ -51,56 +51,56 @@ async def test_it_looks_as_it_does_at_its_source(bench: Bench, host: str) -> Non
     assert view["status"]["provisioning"]["image"] == IMAGE
 
 
-async def test_other_namespaces_see_nothing_of_it(bench: Bench, host: str) -> None:
-    other = bench.view("tenant-b", "node-0")
+async def test_other_namespaces_see_nothing_of_it(registries: Registries, host: str) -> None:
+    other = registries.view("tenant-b", "node-0")
     assert other is None or ("consumerRef" not in other["spec"] and other["metadata"]["uid"] != UID)
     with pytest.raises(ApiError) as error:
-        await bench.patch_view("tenant-b", "node-0", consumerRef={**CONSUMER, "namespace": "tenant-b"})
+        await registries.patch_view("tenant-b", "node-0", consumerRef={**CONSUMER, "namespace": "tenant-b"})
     assert error.value.code in (404, 409)
 
 
-async def test_any_write_of_its_consumer_takes_it_over_as_it_is(bench: Bench, host: str) -> None:
+async def test_any_write_of_its_consumer_takes_it_over_as_it_is(registries: Registries, host: str) -> None:
     def unpause(view: dict[str, Any]) -> dict[str, Any]:
         return {**view, "metadata": {k: v for k, v in view["metadata"].items() if k != "annotations"}}
 
-    before = bench.view("tenant-a", "node-0")
-    view = (await bench.views.update(CONTEXT, "tenant-a", "node-0", unpause)).object()
+    before = registries.view("tenant-a", "node-0")
+    view = (await registries.views.update(CONTEXT, "tenant-a", "node-0", unpause)).object()
     assert before is not None
     assert view["spec"] == before["spec"]
     assert view["metadata"]["uid"] == UID
     assert "annotations" not in view["metadata"]
-    [made] = workloads(bench)
+    [made] = workloads(registries)
     assert made["metadata"]["annotations"][ADOPTS] == adopted_consumer(CONSUMER)
     assert made["spec"]["image"] == IMAGE
     assert made["spec"]["userData"]["name"] == "boot"
     assert made["status"]["host"] == {"name": "node-0", "uid": UID, "class": "metal"}
-    assert bench.hosts.get("", host).object()["spec"]["claimRef"]["uid"] == made["metadata"]["uid"]
+    assert registries.hosts.get("", host).object()["spec"]["claimRef"]["uid"] == made["metadata"]["uid"]
 
 
-async def test_nothing_is_taken_over_by_a_write_that_changes_nothing(bench: Bench, host: str) -> None:
-    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
-    assert workloads(bench) == []
+async def test_nothing_is_taken_over_by_a_write_that_changes_nothing(registries: Registries, host: str) -> None:
+    await registries.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
+    assert workloads(registries) == []
 
 
-async def test_another_consumer_does_not_get_it(bench: Bench, host: str) -> None:
+async def test_another_consumer_does_not_get_it(registries: Registries, host: str) -> None:
     with pytest.raises(ApiError) as error:
-        await bench.patch_view("tenant-a", "node-0", consumerRef={**CONSUMER, "name": "m-1"})
+        await registries.patch_view("tenant-a", "node-0", consumerRef={**CONSUMER, "name": "m-1"})
     assert error.value.code == 409
-    assert workloads(bench) == []
+    assert workloads(registries) == []
 
 
-async def test_given_up_with_the_first_write(bench: Bench, host: str) -> None:
-    view = await bench.patch_view("tenant-a", "node-0", consumerRef=None)
+async def test_given_up_with_the_first_write(registries: Registries, host: str) -> None:
+    view = await registries.patch_view("tenant-a", "node-0", consumerRef=None)
     assert view["status"]["provisioning"]["state"] == "deprovisioning"
-    [made] = workloads(bench)
+    [made] = workloads(registries)
     assert "deletionTimestamp" in made["metadata"]
     assert made["metadata"]["annotations"][ADOPTS] == adopted_consumer(CONSUMER)
 
 
-async def test_once_claimed_the_source_says_no_more_who_has_it(bench: Bench, host: str) -> None:
-    await bench.patch_view("tenant-a", "node-0", image={**IMAGE, "url": "http://images.example/new"})
-    await bench.report(host, {"available": False, "report": report(state="provisioned"), "held": HELD})
-    view = bench.view("tenant-a", "node-0")
+async def test_once_claimed_the_source_says_no_more_who_has_it(registries: Registries, host: str) -> None:
+    await registries.patch_view("tenant-a", "node-0", image={**IMAGE, "url": "http://images.example/new"})
+    await registries.report(host, {"available": False, "report": report(state="provisioned"), "held": HELD})
+    view = registries.view("tenant-a", "node-0")
     assert view is not None
     assert view["spec"]["image"]["url"] == "http://images.example/new"
 
@@ -109,48 +109,48 @@ async def test_once_claimed_the_source_says_no_more_who_has_it(bench: Bench, hos
     ("annotation", "namespace", "code"), [(CONSUMER, "tenant-a", 0), (CONSUMER, "tenant-b", 409), (None, "tenant-a", 409)]
 )
 async def test_binding_takes_over_for_just_this_consumer(
-    bench: Bench, host: str, annotation: dict[str, str] | None, namespace: str, code: int
+    registries: Registries, host: str, annotation: dict[str, str] | None, namespace: str, code: int
 ) -> None:
     meta: dict[str, Any] = {"name": "w"}
     if annotation:
         meta["annotations"] = {ADOPTS: adopted_consumer(annotation)}
-    await bench.workloads.create(CONTEXT, namespace, {"metadata": meta, "spec": {"className": "metal"}})
+    await registries.workloads.create(CONTEXT, namespace, {"metadata": meta, "spec": {"className": "metal"}})
     binding = {"target": {"name": host}}
     if code:
         with pytest.raises(ApiError) as error:
-            await bench.workloads.connect(CONTEXT, namespace, "w", "binding", binding)
+            await registries.workloads.connect(CONTEXT, namespace, "w", "binding", binding)
         assert error.value.code == code
         return
-    await bench.workloads.connect(CONTEXT, namespace, "w", "binding", binding)
-    assert bench.hosts.get("", host).object()["spec"]["claimRef"]["name"] == "w"
+    await registries.workloads.connect(CONTEXT, namespace, "w", "binding", binding)
+    assert registries.hosts.get("", host).object()["spec"]["claimRef"]["name"] == "w"
 
 
-async def test_an_offer_of_it_that_is_withdrawn_says_nothing_of_a_release(bench: Bench, host: str) -> None:
-    await bench.hosts.connect(CONTEXT, "", host, "offers", {"namespaces": []})
-    assert bench.view("tenant-a", "node-0") is None
-    assert workloads(bench) == []
+async def test_an_offer_of_it_that_is_withdrawn_says_nothing_of_a_release(registries: Registries, host: str) -> None:
+    await registries.hosts.connect(CONTEXT, "", host, "offers", {"namespaces": []})
+    assert registries.view("tenant-a", "node-0") is None
+    assert workloads(registries) == []
 
 
-async def recovered(bench: Bench, host: str, name: str) -> None:
+async def recovered(registries: Registries, host: str, name: str) -> None:
     """Report the host as one of the Workload of this name, which the store has lost."""
     reference = {"apiVersion": "workload.metal3.io/v1alpha1", "kind": "Workload", "namespace": "tenant-a", "name": name}
     lost = {"namespace": "tenant-a", "recovered": True, "spec": {"consumerRef": reference, "image": IMAGE}}
-    await bench.report(host, {"available": False, "reason": "Held", "report": report(state="provisioned"), "held": lost})
+    await registries.report(host, {"available": False, "reason": "Held", "report": report(state="provisioned"), "held": lost})
 
 
 @pytest.mark.parametrize("change", [{"online": True}, {"consumerRef": None}])
-async def test_a_recovered_host_goes_to_no_workload_of_another_name(bench: Bench, host: str, change: dict[str, Any]) -> None:
+async def test_a_recovered_host_goes_to_no_workload_of_another_name(registries: Registries, host: str, change: dict[str, Any]) -> None:
     """A write through the view creates a Workload of the view's name. The quota would count the host
     for that one, so that the lost one could not come back."""
-    await recovered(bench, host, "web")
+    await recovered(registries, host, "web")
     with pytest.raises(ApiError) as error:
-        await bench.patch_view("tenant-a", "node-0", **change)
+        await registries.patch_view("tenant-a", "node-0", **change)
     assert error.value.code == 409
     assert "create a Workload of this name" in error.value.message
-    assert workloads(bench) == []
+    assert workloads(registries) == []
 
 
-async def test_a_recovered_host_goes_to_the_workload_of_its_view(bench: Bench, host: str) -> None:
-    await recovered(bench, host, "node-0")
-    await bench.patch_view("tenant-a", "node-0", online=True)
-    assert [made["metadata"]["name"] for made in workloads(bench)] == ["node-0"]
+async def test_a_recovered_host_goes_to_the_workload_of_its_view(registries: Registries, host: str) -> None:
+    await recovered(registries, host, "node-0")
+    await registries.patch_view("tenant-a", "node-0", online=True)
+    assert [made["metadata"]["name"] for made in workloads(registries)] == ["node-0"]

@@ -12,7 +12,7 @@ from apiserver.registry.generic.bounds import MANAGERS, RESERVED, SIZE, TOGETHER
 from apiserver.registry.generic.context import Context, DeleteOptions, UserInfo
 from apiserver.registry.generic.entry import encode_stored
 from storage.base import Put
-from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Bench
+from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Registries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,17 +24,17 @@ ETCD = 1_572_864
 
 
 @pytest.fixture(autouse=True)
-def largest(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+def largest(registries: Registries, monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return a list that collects the bytes of each commit. None is larger than etcd accepts."""
     sizes: list[int] = []
-    commit = bench.workloads.cache.commit
+    commit = registries.workloads.cache.commit
 
     async def measured(operations: Sequence[Operation]) -> int:
         sizes.append(sum(len(one.value) + len(one.key) for one in operations if isinstance(one, Put)))
         assert sizes[-1] < ETCD
         return await commit(operations)
 
-    monkeypatch.setattr(bench.workloads.cache, "commit", measured)
+    monkeypatch.setattr(registries.workloads.cache, "commit", measured)
     return sizes
 
 
@@ -55,8 +55,8 @@ def note(size: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return lambda obj: {**obj, "metadata": {**obj["metadata"], "annotations": annotations, "labels": labels}}
 
 
-async def bind(bench: Bench, name: str, host: str) -> None:
-    await bench.workloads.connect(CONTEXT, "tenant-a", name, "binding", {"target": {"name": host}})
+async def bind(registries: Registries, name: str, host: str) -> None:
+    await registries.workloads.connect(CONTEXT, "tenant-a", name, "binding", {"target": {"name": host}})
 
 
 def condition(size: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
@@ -70,94 +70,94 @@ def condition(size: int) -> Callable[[dict[str, Any]], dict[str, Any]]:
     return change
 
 
-async def release(bench: Bench, name: str, host: str) -> None:
+async def release(registries: Registries, name: str, host: str) -> None:
     """Release a host as controllers do: mark, report, clear the claim, and remove the
     finalizers."""
-    await bench.workloads.update(CONTEXT, "tenant-a", name, condition(30_000), subresource="status")
-    await bench.report(host, {"provisioning": {"state": "deprovisioning"}})
-    await bench.hosts.update(CONTEXT, "", host, lambda obj: {**obj, "spec": {**obj["spec"], "claimRef": None}})
-    await bench.workloads.update(
+    await registries.workloads.update(CONTEXT, "tenant-a", name, condition(30_000), subresource="status")
+    await registries.report(host, {"provisioning": {"state": "deprovisioning"}})
+    await registries.hosts.update(CONTEXT, "", host, lambda obj: {**obj, "spec": {**obj["spec"], "claimRef": None}})
+    await registries.workloads.update(
         CONTEXT, "tenant-a", name, lambda obj: {**obj, "metadata": {**obj["metadata"], "finalizers": []}, "spec": obj["spec"]}
     )
-    assert bench.workloads.find("tenant-a", name) is None
+    assert registries.workloads.find("tenant-a", name) is None
 
 
-async def test_a_workload_as_large_as_may_be_is_bound_reported_on_and_released(bench: Bench, largest: list[int]) -> None:
-    host = await bench.add_host()
-    entry = await bench.workloads.create(CONTEXT, "tenant-a", workload("large", 960_000))
-    entry = await bench.workloads.update(CONTEXT, "tenant-a", "large", note(50_000))
+async def test_a_workload_as_large_as_may_be_is_bound_reported_on_and_released(registries: Registries, largest: list[int]) -> None:
+    host = await registries.add_host()
+    entry = await registries.workloads.create(CONTEXT, "tenant-a", workload("large", 960_000))
+    entry = await registries.workloads.update(CONTEXT, "tenant-a", "large", note(50_000))
     assert 1_000_000 < len(entry.json) <= SIZE
-    await bind(bench, "large", host)
-    entry = await bench.workloads.update(CONTEXT, "tenant-a", "large", condition(90_000), subresource="status")
+    await bind(registries, "large", host)
+    entry = await registries.workloads.update(CONTEXT, "tenant-a", "large", condition(90_000), subresource="status")
     assert len(entry.json) > SIZE
-    await bench.report(host, {"provisioning": {"state": "provisioned"}})
-    await bench.workloads.delete(CONTEXT, "tenant-a", "large", DeleteOptions())
-    await release(bench, "large", host)
+    await registries.report(host, {"provisioning": {"state": "provisioned"}})
+    await registries.workloads.delete(CONTEXT, "tenant-a", "large", DeleteOptions())
+    await release(registries, "large", host)
     assert max(largest) > SIZE
 
 
-async def test_statuses_have_their_bound_too(bench: Bench) -> None:
-    await bench.workloads.create(CONTEXT, "tenant-a", workload("small", 1))
+async def test_statuses_have_their_bound_too(registries: Registries) -> None:
+    await registries.workloads.create(CONTEXT, "tenant-a", workload("small", 1))
     with pytest.raises(ApiError) as refused:
-        await bench.workloads.update(CONTEXT, "tenant-a", "small", condition(SIZE + RESERVED + 60_000), subresource="status")
+        await registries.workloads.update(CONTEXT, "tenant-a", "small", condition(SIZE + RESERVED + 60_000), subresource="status")
     assert refused.value.code == 413
 
 
-async def test_what_a_tenant_has_of_one_host_fits_into_one_commit(bench: Bench) -> None:
+async def test_what_a_tenant_has_of_one_host_fits_into_one_commit(registries: Registries) -> None:
     """Grow the Workload and the view separately; they are deleted together."""
-    host = await bench.add_host()
-    await bench.workloads.create(CONTEXT, "tenant-a", workload("large", 960_000))
-    await bind(bench, "large", host)
+    host = await registries.add_host()
+    await registries.workloads.create(CONTEXT, "tenant-a", workload("large", 960_000))
+    await bind(registries, "large", host)
     grown = 0
     with pytest.raises(ApiError, match="change together"):  # noqa: PT012 - some of them are taken
         for change in (note(100_000), note(150_000), note(200_000), note(250_000)):
-            await bench.views.update(CONTEXT, "tenant-a", "node-0", change)
+            await registries.views.update(CONTEXT, "tenant-a", "node-0", change)
             grown += 1
     assert 0 < grown < 4
-    view, held = bench.views.get("tenant-a", "node-0"), bench.workloads.get("tenant-a", "large")
-    assert len(view.json) + len(held.json) + len(bench.hosts.get("", host).json) < TOGETHER
+    view, held = registries.views.get("tenant-a", "node-0"), registries.workloads.get("tenant-a", "large")
+    assert len(view.json) + len(held.json) + len(registries.hosts.get("", host).json) < TOGETHER
     with pytest.raises(ApiError, match="change together"):
-        await bench.workloads.update(CONTEXT, "tenant-a", "large", note(80_000))
-    await bench.views.delete(CONTEXT, "tenant-a", "node-0", DeleteOptions())
-    await release(bench, "large", host)
+        await registries.workloads.update(CONTEXT, "tenant-a", "large", note(80_000))
+    await registries.views.delete(CONTEXT, "tenant-a", "node-0", DeleteOptions())
+    await release(registries, "large", host)
 
 
-async def test_a_claim_through_the_view_is_bounded(bench: Bench) -> None:
-    host = await bench.add_host()
+async def test_a_claim_through_the_view_is_bounded(registries: Registries) -> None:
+    host = await registries.add_host()
     with pytest.raises(ApiError, match="Too long") as refused:
-        await bench.patch_view("tenant-a", "node-0", consumerRef={**CONSUMER, "name": "x" * SIZE}, image=IMAGE, online=True)
+        await registries.patch_view("tenant-a", "node-0", consumerRef={**CONSUMER, "name": "x" * SIZE}, image=IMAGE, online=True)
     assert refused.value.code == 422
-    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE, online=True)
-    await bench.views.update(CONTEXT, "tenant-a", "node-0", note(250_000))
-    await bench.workloads.update(CONTEXT, "tenant-a", "node-0", note(250_000))
-    objects = bench.views.get("tenant-a", "node-0"), bench.workloads.get("tenant-a", "node-0"), bench.hosts.get("", host)
+    await registries.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE, online=True)
+    await registries.views.update(CONTEXT, "tenant-a", "node-0", note(250_000))
+    await registries.workloads.update(CONTEXT, "tenant-a", "node-0", note(250_000))
+    objects = registries.views.get("tenant-a", "node-0"), registries.workloads.get("tenant-a", "node-0"), registries.hosts.get("", host)
     assert sum(len(one.json) for one in objects) < TOGETHER
-    await bench.views.delete(CONTEXT, "tenant-a", "node-0", DeleteOptions())
-    await release(bench, "node-0", host)
+    await registries.views.delete(CONTEXT, "tenant-a", "node-0", DeleteOptions())
+    await release(registries, "node-0", host)
 
 
-async def test_what_an_earlier_version_stored_may_become_less_and_be_deleted(bench: Bench) -> None:
-    host = await bench.add_host()
-    entry = await bench.workloads.create(CONTEXT, "tenant-a", workload("old", 960_000))
+async def test_what_an_earlier_version_stored_may_become_less_and_be_deleted(registries: Registries) -> None:
+    host = await registries.add_host()
+    entry = await registries.workloads.create(CONTEXT, "tenant-a", workload("old", 960_000))
     stored = note(250_000)(entry.object())
     del stored["metadata"]["resourceVersion"]
     stored["metadata"]["finalizers"] = ["example.com/f"]
-    value = encode_stored(bench.workloads.resource, stored)
+    value = encode_stored(registries.workloads.resource, stored)
     assert len(value) > SIZE + RESERVED
-    await bench.workloads.cache.commit([Put(entry.key, value, entry.revision)])
+    await registries.workloads.cache.commit([Put(entry.key, value, entry.revision)])
     with pytest.raises(ApiError) as refused:
-        await bench.workloads.update(CONTEXT, "tenant-a", "old", condition(30_000), subresource="status")
+        await registries.workloads.update(CONTEXT, "tenant-a", "old", condition(30_000), subresource="status")
     assert refused.value.code == 413
     with pytest.raises(ApiError) as refused:
-        await bind(bench, "old", host)
+        await bind(registries, "old", host)
     assert refused.value.code == 413
-    await bench.workloads.update(CONTEXT, "tenant-a", "old", note(200_000))
-    await bench.workloads.delete(CONTEXT, "tenant-a", "old", DeleteOptions())
-    await bench.workloads.update(CONTEXT, "tenant-a", "old", note(0))
-    assert len(bench.workloads.get("tenant-a", "old").json) < SIZE
+    await registries.workloads.update(CONTEXT, "tenant-a", "old", note(200_000))
+    await registries.workloads.delete(CONTEXT, "tenant-a", "old", DeleteOptions())
+    await registries.workloads.update(CONTEXT, "tenant-a", "old", note(0))
+    assert len(registries.workloads.get("tenant-a", "old").json) < SIZE
 
 
-async def test_managers_are_counted(bench: Bench) -> None:
+async def test_managers_are_counted(registries: Registries) -> None:
     def tenant(number: int) -> Context:
         return Context(UserInfo("tenant"), field_manager=f"m{number}")
 
@@ -168,21 +168,21 @@ async def test_managers_are_counted(bench: Bench) -> None:
         "spec": {"className": "metal"},
     }
     for number in range(MANAGERS):
-        await bench.workloads.apply(tenant(number), "tenant-a", "shared", wanted, force=True)
+        await registries.workloads.apply(tenant(number), "tenant-a", "shared", wanted, force=True)
     with pytest.raises(ApiError) as refused:
-        await bench.workloads.apply(tenant(MANAGERS), "tenant-a", "shared", wanted, force=True)
+        await registries.workloads.apply(tenant(MANAGERS), "tenant-a", "shared", wanted, force=True)
     assert (refused.value.code, refused.value.details["causes"][0]["field"]) == (422, "metadata.managedFields")
-    await bench.workloads.apply(tenant(3), "tenant-a", "shared", wanted, force=True)
-    assert len(bench.workloads.get("tenant-a", "shared").object()["metadata"]["managedFields"]) == MANAGERS
+    await registries.workloads.apply(tenant(3), "tenant-a", "shared", wanted, force=True)
+    assert len(registries.workloads.get("tenant-a", "shared").object()["metadata"]["managedFields"]) == MANAGERS
     controllers = Context(UserInfo("controllers"), field_manager="metal3-workloads-controllers")
     releasing = {"phase": "Deprovisioning"}
-    await bench.workloads.update(controllers, "tenant-a", "shared", lambda old: {**old, "status": releasing}, subresource="status")
-    await bench.workloads.delete(CONTEXT, "tenant-a", "shared", DeleteOptions())
+    await registries.workloads.update(controllers, "tenant-a", "shared", lambda old: {**old, "status": releasing}, subresource="status")
+    await registries.workloads.delete(CONTEXT, "tenant-a", "shared", DeleteOptions())
 
 
 @pytest.mark.parametrize("resources", [{f"example.com/r{number}": "1" for number in range(65)}, {"r" * 318: "1"}])
-async def test_requirements_are_counted(bench: Bench, resources: dict[str, str]) -> None:
+async def test_requirements_are_counted(registries: Registries, resources: dict[str, str]) -> None:
     body = {"metadata": {"name": "many"}, "spec": {"className": "metal", "requirements": {"resources": resources}}}
     with pytest.raises(ApiError) as refused:
-        await bench.workloads.create(CONTEXT, "tenant-a", body)
+        await registries.workloads.create(CONTEXT, "tenant-a", body)
     assert (refused.value.code, refused.value.details["causes"][0]["field"].startswith("spec.requirements.resources")) == (422, True)

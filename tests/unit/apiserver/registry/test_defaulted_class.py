@@ -10,7 +10,7 @@ import pytest
 from apiserver.apis.status import ApiError
 from apiserver.apis.workloadclass import DEFAULT_CLASS_ANNOTATION
 from apiserver.registry.generic.context import Context, UserInfo
-from tests.unit.apiserver.registry.conftest import CONTEXT, Bench
+from tests.unit.apiserver.registry.conftest import CONTEXT, Registries
 from tests.unit.apiserver.registry.generic.test_tracking import by, owners, workload
 
 if TYPE_CHECKING:
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 CSA, LABELS = "kubectl-client-side-apply", {"app": "web"}
 
 
-async def add_class(bench: Bench, name: str = "metal", *, default: bool = True) -> None:
+async def add_class(registries: Registries, name: str = "metal", *, default: bool = True) -> None:
     meta = {"name": name, "annotations": {DEFAULT_CLASS_ANNOTATION: "true"} if default else {}}
-    await bench.classes.create(CONTEXT, "", {"metadata": meta, "spec": {"provisioner": "metal3.io/baremetalhost"}})
+    await registries.classes.create(CONTEXT, "", {"metadata": meta, "spec": {"provisioner": "metal3.io/baremetalhost"}})
 
 
-async def put(bench: Bench, obj: dict[str, Any], manager: str = "kubectl-replace") -> Entry:
+async def put(registries: Registries, obj: dict[str, Any], manager: str = "kubectl-replace") -> Entry:
     """Write the whole object as the client has it, as a PUT does."""
 
     def change(current: dict[str, Any]) -> dict[str, Any]:
         return {**obj, "metadata": {**obj["metadata"], "resourceVersion": current["metadata"]["resourceVersion"]}}
 
-    return await bench.workloads.update(by(manager), "ns", "w", change)
+    return await registries.workloads.update(by(manager), "ns", "w", change)
 
 
 def class_of(entry: Entry) -> str | None:
@@ -53,30 +53,30 @@ def migrated(obj: dict[str, Any], manager: str, operation: str = "Apply") -> dic
 
 
 @pytest.mark.parametrize("sent", [{}, {"className": ""}, {"className": None}])
-async def test_the_default_class_is_filled_and_belongs_to_nobody(bench: Bench, sent: dict[str, Any]) -> None:
-    await add_class(bench)
-    created = await bench.workloads.create(by(CSA), "ns", workload(**sent))
+async def test_the_default_class_is_filled_and_belongs_to_nobody(registries: Registries, sent: dict[str, Any]) -> None:
+    await add_class(registries)
+    created = await registries.workloads.create(by(CSA), "ns", workload(**sent))
     assert (class_of(created), managers_of_class(created)) == ("metal", [])
 
 
-async def test_a_class_that_was_asked_for_belongs_to_its_client(bench: Bench) -> None:
-    await add_class(bench)
-    created = await bench.workloads.create(by(CSA), "ns", workload(className="metal"))
+async def test_a_class_that_was_asked_for_belongs_to_its_client(registries: Registries) -> None:
+    await add_class(registries)
+    created = await registries.workloads.create(by(CSA), "ns", workload(className="metal"))
     assert managers_of_class(created) == [CSA]
 
 
 @pytest.mark.parametrize("manager", ["kubectl", "argocd-controller", "helm"])
 @pytest.mark.parametrize("force", [True, False])
 @pytest.mark.parametrize("asked", ["metal", None])
-async def test_client_side_apply_and_then_server_side_apply(bench: Bench, manager: str, force: bool, asked: str | None) -> None:
+async def test_client_side_apply_and_then_server_side_apply(registries: Registries, manager: str, force: bool, asked: str | None) -> None:
     """Apply client-side and then server-side, also where an earlier server has credited the default
     to the client."""
-    await add_class(bench)
-    await bench.workloads.create(by(CSA), "ns", workload(online=True, **({"className": asked} if asked else {})))
-    await bench.workloads.update(by(CSA), "ns", "w", lambda obj: migrated(obj, manager))
+    await add_class(registries)
+    await registries.workloads.create(by(CSA), "ns", workload(online=True, **({"className": asked} if asked else {})))
+    await registries.workloads.update(by(CSA), "ns", "w", lambda obj: migrated(obj, manager))
     revisions = []
     for _ in range(3):
-        entry, _ = await bench.workloads.apply(by(manager), "ns", "w", workload(online=True), force=force)
+        entry, _ = await registries.workloads.apply(by(manager), "ns", "w", workload(online=True), force=force)
         assert (class_of(entry), managers_of_class(entry)) == ("metal", [])
         revisions.append(entry.revision)
     assert revisions[1] == revisions[2], "nothing is written where nothing changes"
@@ -84,15 +84,15 @@ async def test_client_side_apply_and_then_server_side_apply(bench: Bench, manage
 
 @pytest.mark.parametrize("bound", [True, False])
 @pytest.mark.parametrize("sent", [{}, {"className": ""}])
-async def test_a_put_without_the_class_keeps_it(bench: Bench, bound: bool, sent: dict[str, Any]) -> None:
-    await add_class(bench)
-    await bench.workloads.create(by(CSA), "ns", workload(online=True))
+async def test_a_put_without_the_class_keeps_it(registries: Registries, bound: bool, sent: dict[str, Any]) -> None:
+    await add_class(registries)
+    await registries.workloads.create(by(CSA), "ns", workload(online=True))
     if bound:
-        host = await bench.add_host(offers=("ns",))
-        await bench.workloads.connect(CONTEXT, "ns", "w", "binding", {"target": {"name": host}})
-    replaced = await put(bench, workload(online=False, **sent))
+        host = await registries.add_host(offers=("ns",))
+        await registries.workloads.connect(CONTEXT, "ns", "w", "binding", {"target": {"name": host}})
+    replaced = await put(registries, workload(online=False, **sent))
     assert (class_of(replaced), replaced.object()["spec"]["online"]) == ("metal", False)
-    again = await put(bench, workload(online=False, **sent))
+    again = await put(registries, workload(online=False, **sent))
     assert (again.revision, again.object()["metadata"]["generation"]) == (replaced.revision, replaced.object()["metadata"]["generation"])
 
 
@@ -105,24 +105,24 @@ def with_null_class(obj: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("change", [without_class, with_null_class])
-async def test_a_patch_that_removes_the_class_keeps_it(bench: Bench, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    await add_class(bench)
-    created = await bench.workloads.create(by(CSA), "ns", workload(className="metal"))
-    patched = await bench.workloads.update(by("ben"), "ns", "w", change)
+async def test_a_patch_that_removes_the_class_keeps_it(registries: Registries, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    await add_class(registries)
+    created = await registries.workloads.create(by(CSA), "ns", workload(className="metal"))
+    patched = await registries.workloads.update(by("ben"), "ns", "w", change)
     assert class_of(patched) == "metal"
     assert patched.object()["metadata"]["generation"] == created.object()["metadata"]["generation"]
 
 
-async def test_the_class_is_kept_although_another_one_is_the_default_by_now(bench: Bench) -> None:
-    await add_class(bench)
-    await bench.workloads.create(by(CSA), "ns", workload())
-    await add_class(bench, "newer")
-    assert class_of(await put(bench, workload(online=False))) == "metal"
+async def test_the_class_is_kept_although_another_one_is_the_default_by_now(registries: Registries) -> None:
+    await add_class(registries)
+    await registries.workloads.create(by(CSA), "ns", workload())
+    await add_class(registries, "newer")
+    assert class_of(await put(registries, workload(online=False))) == "metal"
 
 
 @pytest.mark.parametrize("field", ["className", "hostRef", "hostSelector", "requirements", "failureDomain"])
 @pytest.mark.parametrize("sent", ["other", "nothing"])
-async def test_what_chose_the_host_stays_and_nobody_is_told_to_delete(bench: Bench, field: str, sent: str) -> None:
+async def test_what_chose_the_host_stays_and_nobody_is_told_to_delete(registries: Registries, field: str, sent: str) -> None:
     values: dict[str, tuple[Any, Any]] = {
         "className": ("metal", "other"),
         "hostRef": ({"name": "node-0"}, {"name": "node-1"}),
@@ -131,27 +131,29 @@ async def test_what_chose_the_host_stays_and_nobody_is_told_to_delete(bench: Ben
         "failureDomain": ("a", "b"),
     }
     first, second = values[field]
-    host = await bench.add_host(offers=("ns",))
+    host = await registries.add_host(offers=("ns",))
     spec: dict[str, Any] = {"className": "metal", field: first}
-    await bench.workloads.create(by(CSA), "ns", workload(**spec))
-    await bench.workloads.connect(CONTEXT, "ns", "w", "binding", {"target": {"name": host}})
+    await registries.workloads.create(by(CSA), "ns", workload(**spec))
+    await registries.workloads.connect(CONTEXT, "ns", "w", "binding", {"target": {"name": host}})
     changed: dict[str, Any] = {"className": "metal"} | ({field: second} if sent == "other" else {})
     wanted = workload(**changed)
     if (field, sent) == ("className", "nothing"):
-        assert class_of(await put(bench, workload())) == "metal"
+        assert class_of(await put(registries, workload())) == "metal"
         return
     with pytest.raises(ApiError) as refused:
-        await put(bench, wanted)
+        await put(registries, wanted)
     assert [cause["field"] for cause in refused.value.details["causes"]] == [f"spec.{field}"]
     assert "delete" not in str(refused.value).lower()
 
 
-async def test_nobody_is_found_before_the_first_apply_for_what_the_server_filled(bench: Bench) -> None:
-    await add_class(bench)
-    await bench.workloads.create(by(CSA), "ns", {**workload(), "metadata": {"name": "w", "labels": LABELS}})
-    await bench.workloads.update(by(CSA), "ns", "w", lambda obj: {**obj, "metadata": {**obj["metadata"], "managedFields": [{}]}})
-    applied, _ = await bench.workloads.apply(by("gitops"), "ns", "w", workload(className="metal"), force=False)
+async def test_nobody_is_found_before_the_first_apply_for_what_the_server_filled(registries: Registries) -> None:
+    await add_class(registries)
+    await registries.workloads.create(by(CSA), "ns", {**workload(), "metadata": {"name": "w", "labels": LABELS}})
+    await registries.workloads.update(by(CSA), "ns", "w", lambda obj: {**obj, "metadata": {**obj["metadata"], "managedFields": [{}]}})
+    applied, _ = await registries.workloads.apply(by("gitops"), "ns", "w", workload(className="metal"), force=False)
     assert managers_of_class(applied) == ["gitops"]
     status = {**workload(), "status": {"phase": "Running"}}
     del status["spec"]
-    await bench.workloads.apply(Context(UserInfo("c"), field_manager="controller"), "ns", "w", status, force=False, subresource="status")
+    await registries.workloads.apply(
+        Context(UserInfo("c"), field_manager="controller"), "ns", "w", status, force=False, subresource="status"
+    )

@@ -11,7 +11,7 @@ from apiserver.registry.generic.selectors import FieldSelector, LabelSelector, S
 from apiserver.registry.host import HOSTS
 from apiserver.registry.workload import WORKLOADS
 from apiserver.registry.workloadclass import WORKLOADCLASSES
-from tests.unit.apiserver.registry.conftest import CONTEXT, Bench, report
+from tests.unit.apiserver.registry.conftest import CONTEXT, Registries, report
 
 if TYPE_CHECKING:
     from apiserver.registry.generic.entry import Entry
@@ -26,12 +26,12 @@ def cells(resource: Resource, entry: Entry) -> dict[str, Any]:
     return dict(zip((column["name"] for column in definitions(resource)), orjson.loads(row)["cells"], strict=True))
 
 
-def labels(bench: Bench, host: str) -> dict[str, str]:
-    found: dict[str, str] = bench.hosts.get("", host).object()["metadata"].get("labels", {})
+def labels(registries: Registries, host: str) -> dict[str, str]:
+    found: dict[str, str] = registries.hosts.get("", host).object()["metadata"].get("labels", {})
     return found
 
 
-async def test_a_row_says_which_machine_it_is_how_large_and_whose(named: Bench) -> None:
+async def test_a_row_says_which_machine_it_is_how_large_and_whose(named: Registries) -> None:
     host = await named.add_host()
     await named.workloads.create(CONTEXT, "tenant-a", {"metadata": {"name": "web"}, "spec": {"className": "metal"}})
     await named.workloads.connect(CONTEXT, "tenant-a", "web", "binding", {"target": {"name": host}})
@@ -41,14 +41,14 @@ async def test_a_row_says_which_machine_it_is_how_large_and_whose(named: Bench) 
     assert (found["Size"], found["Power"]) == ("16 CPU, 64Gi, 1Ti", "on")
 
 
-async def test_what_is_not_known_is_empty(named: Bench) -> None:
+async def test_what_is_not_known_is_empty(named: Registries) -> None:
     spec = {"className": "metal", "source": {"name": "node-0", "uid": "u"}}
     entry = await named.hosts.create(CONTEXT, "", {"metadata": {"name": "new"}, "spec": spec})
     found = cells(HOSTS, entry)
     assert (found["Size"], found["Power"]) == (None, None)
 
 
-async def test_hosts_have_the_labels_of_their_reports_and_of_their_class(named: Bench) -> None:
+async def test_hosts_have_the_labels_of_their_reports_and_of_their_class(named: Registries) -> None:
     host = await named.add_host()
     assert labels(named, host) == {"rack": "r1", "workload.metal3.io/class": "metal"}
 
@@ -63,7 +63,7 @@ async def test_hosts_have_the_labels_of_their_reports_and_of_their_class(named: 
     assert "f:zone" not in managers.replace("f:status", "").partition("f:report")[0]
 
 
-async def test_hosts_are_selected_by_class_state_name_and_label(named: Bench) -> None:
+async def test_hosts_are_selected_by_class_state_name_and_label(named: Registries) -> None:
     first, second = await named.add_host("node-0"), await named.add_host("node-1")
     await named.report(second, {"available": False, "reason": "Unhealthy", "report": report("node-1")})
     entries = [named.hosts.get("", host) for host in (first, second)]
@@ -78,7 +78,7 @@ async def test_hosts_are_selected_by_class_state_name_and_label(named: Bench) ->
     assert chosen(label="workload.metal3.io/class=metal,rack=r1") == [first, second]
 
 
-async def test_the_default_class_is_marked(named: Bench) -> None:
+async def test_the_default_class_is_marked(named: Registries) -> None:
     annotations = {"workloadclass.workload.metal3.io/is-default-class": "true"}
     metadata = {"name": "metal", "annotations": annotations}
     entry = await named.classes.create(CONTEXT, "", {"metadata": metadata, "spec": {"provisioner": "metal3.io/baremetalhost"}})

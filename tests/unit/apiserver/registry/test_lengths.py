@@ -13,7 +13,7 @@ from apiserver.apis.status import ApiError
 from apiserver.apis.workload import WorkloadSpec
 from apiserver.registry.generic.entry import encode_stored
 from storage.base import Put
-from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Bench
+from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Registries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,27 +73,27 @@ def test_there_are_texts_to_look_at() -> None:
 
 
 @pytest.mark.parametrize("path", PATHS, ids=".".join)
-async def test_a_long_text_is_refused(bench: Bench, path: tuple[str, ...]) -> None:
+async def test_a_long_text_is_refused(registries: Registries, path: tuple[str, ...]) -> None:
     spec = made(path, LONG)
     with pytest.raises(ApiError) as refused:
-        await bench.workloads.create(CONTEXT, "tenant-a", {"metadata": {"name": "w"}, "spec": {"className": "metal", **spec}})
+        await registries.workloads.create(CONTEXT, "tenant-a", {"metadata": {"name": "w"}, "spec": {"className": "metal", **spec}})
     assert refused.value.code == 422
     assert path[0] in str(refused.value.details)
 
 
 @pytest.mark.parametrize("field", ["apiVersion", "kind", "name", "uid"])
-async def test_an_owner_with_a_long_text_is_refused(bench: Bench, field: str) -> None:
+async def test_an_owner_with_a_long_text_is_refused(registries: Registries, field: str) -> None:
     assert set(OwnerReference.model_fields) >= {"kind", "name", "uid"}
     owner = {"apiVersion": "v1", "kind": "Pod", "name": "p", "uid": "u", field: LONG}
     with pytest.raises(ApiError, match="Too long"):
-        await bench.workloads.create(
+        await registries.workloads.create(
             CONTEXT, "tenant-a", {"metadata": {"name": "w", "ownerReferences": [owner]}, "spec": {"className": "metal", "image": IMAGE}}
         )
 
 
-async def test_what_an_earlier_version_stored_stays_until_it_is_changed(bench: Bench) -> None:
-    await bench.workloads.create(CONTEXT, "tenant-a", {"metadata": {"name": "w"}, "spec": {"className": "metal", "image": IMAGE}})
-    entry = bench.workloads.get("tenant-a", "w")
+async def test_what_an_earlier_version_stored_stays_until_it_is_changed(registries: Registries) -> None:
+    await registries.workloads.create(CONTEXT, "tenant-a", {"metadata": {"name": "w"}, "spec": {"className": "metal", "image": IMAGE}})
+    entry = registries.workloads.get("tenant-a", "w")
     owner = {"apiVersion": "v1", "kind": "Pod", "name": LONG, "uid": "u"}
     stored = entry.object()
     stored = {
@@ -101,10 +101,10 @@ async def test_what_an_earlier_version_stored_stays_until_it_is_changed(bench: B
         "metadata": {**stored["metadata"], "ownerReferences": [owner]},
         "spec": {**stored["spec"], "userData": {"name": LONG}, "hostSelector": {"matchLabels": {LONG[:900]: "a"}}},
     }
-    await bench.workloads.cache.commit([Put(entry.key, encode_stored(bench.workloads.resource, stored), entry.revision)])
+    await registries.workloads.cache.commit([Put(entry.key, encode_stored(registries.workloads.resource, stored), entry.revision)])
 
     async def write(meta: dict[str, Any], **spec: Any) -> dict[str, Any]:
-        changed = await bench.workloads.update(
+        changed = await registries.workloads.update(
             CONTEXT, "tenant-a", "w", lambda old: {**old, "metadata": {**old["metadata"], **meta}, "spec": {**old["spec"], **spec}}
         )
         return changed.object()
@@ -124,10 +124,10 @@ async def test_what_an_earlier_version_stored_stays_until_it_is_changed(bench: B
     assert (await write({}, userData={"name": "short"}))["spec"]["userData"] == {"name": "short"}
 
 
-async def test_a_long_text_of_a_view_is_refused(bench: Bench) -> None:
-    await bench.add_host()
+async def test_a_long_text_of_a_view_is_refused(registries: Registries) -> None:
+    await registries.add_host()
     with pytest.raises(ApiError, match="Too long"):
-        await bench.patch_view("tenant-a", "node-0", consumerRef={**CONSUMER, "uid": LONG})
-    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
+        await registries.patch_view("tenant-a", "node-0", consumerRef={**CONSUMER, "uid": LONG})
+    await registries.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
     with pytest.raises(ApiError, match="Too long"):
-        await bench.patch_view("tenant-a", "node-0", userData={"name": LONG, "namespace": "tenant-a"})
+        await registries.patch_view("tenant-a", "node-0", userData={"name": LONG, "namespace": "tenant-a"})

@@ -23,7 +23,7 @@ from apiserver.registry.claims.claims import RELEASE_FINALIZER
 from apiserver.registry.generic.context import DeleteOptions
 from storage.cache import WatchCache
 from storage.sqlite import SQLiteStore
-from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Bench, report
+from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Registries, report
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -144,10 +144,10 @@ class StoredObjects(RuleBasedStateMachine):
 
     async def _begin(self) -> None:
         self.cache = WatchCache(SQLiteStore(Path(self.directory.name) / "db", synchronous="off"))
-        self.bench = Bench(management_catalog(self.cache))
+        self.registries = Registries(management_catalog(self.cache))
         await self.cache.start()
         for name in NAMES:
-            await self.bench.add_host(name)
+            await self.registries.add_host(name)
 
     def teardown(self) -> None:
         self.loop.run_until_complete(self.cache.close())
@@ -157,114 +157,114 @@ class StoredObjects(RuleBasedStateMachine):
     @rule(namespace=TENANT, name=NAME, consumer=FIELDS["consumerRef"], spec=CHANGES, metadata=METADATA)
     def claim(self, namespace: str, name: str, consumer: Any, spec: dict[str, Any], metadata: dict[str, Any]) -> None:
         spec = {**spec, "consumerRef": consumer}
-        self.attempt(self.bench.views.update(CONTEXT, namespace, name, lambda old: merged(old, spec, metadata)))
+        self.attempt(self.registries.views.update(CONTEXT, namespace, name, lambda old: merged(old, spec, metadata)))
 
     @rule(namespace=TENANT, name=NAME, spec=CHANGES, metadata=METADATA)
     def change_view(self, namespace: str, name: str, spec: dict[str, Any], metadata: dict[str, Any]) -> None:
-        self.attempt(self.bench.views.update(CONTEXT, namespace, name, lambda old: merged(old, spec, metadata)))
+        self.attempt(self.registries.views.update(CONTEXT, namespace, name, lambda old: merged(old, spec, metadata)))
 
     @rule(namespace=TENANT, name=NAME, spec=CHANGES)
     def apply_view(self, namespace: str, name: str, spec: dict[str, Any]) -> None:
         obj = applied("BareMetalHost", {"name": name, "namespace": namespace}, spec=spec)
-        self.attempt(self.bench.views.apply(CONTEXT, namespace, name, obj, force=True))
+        self.attempt(self.registries.views.apply(CONTEXT, namespace, name, obj, force=True))
 
     @rule(namespace=TENANT, name=NAME)
     def delete_view(self, namespace: str, name: str) -> None:
-        self.attempt(self.bench.views.delete(CONTEXT, namespace, name, DeleteOptions()))
+        self.attempt(self.registries.views.delete(CONTEXT, namespace, name, DeleteOptions()))
 
     @rule(namespace=TENANT, name=NAME, spec=CHANGES, metadata=METADATA)
     def create(self, namespace: str, name: str, spec: dict[str, Any], metadata: dict[str, Any]) -> None:
         made = merged({"metadata": {"name": name}}, spec, metadata)
-        self.attempt(self.bench.workloads.create(CONTEXT, namespace, made))
+        self.attempt(self.registries.workloads.create(CONTEXT, namespace, made))
 
     @rule(namespace=TENANT, name=NAME, spec=CHANGES, metadata=METADATA)
     def change(self, namespace: str, name: str, spec: dict[str, Any], metadata: dict[str, Any]) -> None:
-        self.attempt(self.bench.workloads.update(CONTEXT, namespace, name, lambda old: merged(old, spec, metadata)))
+        self.attempt(self.registries.workloads.update(CONTEXT, namespace, name, lambda old: merged(old, spec, metadata)))
 
     @rule(namespace=TENANT, name=NAME, spec=CHANGES, metadata=METADATA, force=st.booleans())
     def apply(self, namespace: str, name: str, spec: dict[str, Any], metadata: dict[str, Any], force: bool) -> None:
         obj = applied("Workload", {"name": name, "namespace": namespace, **metadata}, spec=spec)
-        self.attempt(self.bench.workloads.apply(CONTEXT, namespace, name, obj, force=force))
+        self.attempt(self.registries.workloads.apply(CONTEXT, namespace, name, obj, force=force))
 
     @rule(namespace=TENANT, name=NAME, status=STATUSES)
     def apply_status(self, namespace: str, name: str, status: dict[str, Any]) -> None:
         obj = applied("Workload", {"name": name, "namespace": namespace}, status=status)
-        self.attempt(self.bench.workloads.apply(CONTEXT, namespace, name, obj, force=True, subresource="status"))
+        self.attempt(self.registries.workloads.apply(CONTEXT, namespace, name, obj, force=True, subresource="status"))
 
     @rule(name=CLASS, spec=CLASS_CHANGES, metadata=METADATA)
     def create_class(self, name: str, spec: dict[str, Any], metadata: dict[str, Any]) -> None:
         made = merged({"metadata": {"name": name}, "spec": {"provisioner": "metal3.io/baremetalhost"}}, spec, metadata)
-        self.attempt(self.bench.classes.create(CONTEXT, "", made))
+        self.attempt(self.registries.classes.create(CONTEXT, "", made))
 
     @rule(name=CLASS, spec=CLASS_CHANGES, metadata=METADATA)
     def change_class(self, name: str, spec: dict[str, Any], metadata: dict[str, Any]) -> None:
-        self.attempt(self.bench.classes.update(CONTEXT, "", name, lambda old: merged(old, spec, metadata)))
+        self.attempt(self.registries.classes.update(CONTEXT, "", name, lambda old: merged(old, spec, metadata)))
 
     @rule(name=CLASS, spec=CLASS_CHANGES, metadata=METADATA)
     def apply_class(self, name: str, spec: dict[str, Any], metadata: dict[str, Any]) -> None:
         obj = applied("WorkloadClass", {"name": name, **metadata}, spec=spec)
-        self.attempt(self.bench.classes.apply(CONTEXT, "", name, obj, force=True))
+        self.attempt(self.registries.classes.apply(CONTEXT, "", name, obj, force=True))
 
     @rule(
         name=CLASS, status=st.sampled_from([{}, {"hosts": {"total": "x"}}, {"hosts": {"free": 1}}, {"conditions": [{"type": "Connected"}]}])
     )
     def say_of_class(self, name: str, status: dict[str, Any]) -> None:
-        self.attempt(self.bench.classes.update(CONTEXT, "", name, lambda old: {**old, "status": status}, subresource="status"))
+        self.attempt(self.registries.classes.update(CONTEXT, "", name, lambda old: {**old, "status": status}, subresource="status"))
 
     @rule(name=CLASS)
     def delete_class(self, name: str) -> None:
-        self.attempt(self.bench.classes.delete(CONTEXT, "", name, DeleteOptions()))
+        self.attempt(self.registries.classes.delete(CONTEXT, "", name, DeleteOptions()))
 
     @rule(index=st.sampled_from((0, 1)), spec=HOST_CHANGES, metadata=METADATA)
     def change_host(self, index: int, spec: dict[str, Any], metadata: dict[str, Any]) -> None:
-        host = list(self.bench.hosts.collection.range())[index].name
-        self.attempt(self.bench.hosts.update(CONTEXT, "", host, lambda old: merged(old, spec, metadata)))
+        host = list(self.registries.hosts.collection.range())[index].name
+        self.attempt(self.registries.hosts.update(CONTEXT, "", host, lambda old: merged(old, spec, metadata)))
 
     @rule(index=st.sampled_from((0, 1)), spec=HOST_CHANGES)
     def apply_host(self, index: int, spec: dict[str, Any]) -> None:
-        host = list(self.bench.hosts.collection.range())[index].name
-        self.attempt(self.bench.hosts.apply(CONTEXT, "", host, applied("Host", {"name": host}, spec=spec), force=True))
+        host = list(self.registries.hosts.collection.range())[index].name
+        self.attempt(self.registries.hosts.apply(CONTEXT, "", host, applied("Host", {"name": host}, spec=spec), force=True))
 
     @rule(spec=HOST_CHANGES)
     def create_host(self, spec: dict[str, Any]) -> None:
         """Create a host of a name that is taken or, with a source of its own, one that is deleted
         again."""
         made = merged({"metadata": {"name": "a-third"}, "spec": {"className": "metal", "source": {**SOURCE, "uid": "third"}}}, spec, {})
-        self.attempt(self.bench.hosts.create(CONTEXT, "", made))
+        self.attempt(self.registries.hosts.create(CONTEXT, "", made))
         self.every_stored_object_is_valid()
-        self.attempt(self.bench.hosts.delete(CONTEXT, "", "a-third", DeleteOptions()))
+        self.attempt(self.registries.hosts.delete(CONTEXT, "", "a-third", DeleteOptions()))
 
     @rule(index=st.sampled_from((0, 1)), namespaces=OFFERS)
     def offer(self, index: int, namespaces: Any) -> None:
-        host = list(self.bench.hosts.collection.range())[index].name
-        self.attempt(self.bench.hosts.connect(CONTEXT, "", host, "offers", {"namespaces": namespaces}))
+        host = list(self.registries.hosts.collection.range())[index].name
+        self.attempt(self.registries.hosts.connect(CONTEXT, "", host, "offers", {"namespaces": namespaces}))
 
     @rule(namespace=TENANT, name=NAME, status=STATUSES)
     def say(self, namespace: str, name: str, status: dict[str, Any]) -> None:
-        write = self.bench.workloads.update(CONTEXT, namespace, name, lambda old: {**old, "status": status}, subresource="status")
+        write = self.registries.workloads.update(CONTEXT, namespace, name, lambda old: {**old, "status": status}, subresource="status")
         self.attempt(write)
 
     @rule(namespace=TENANT, name=NAME)
     def delete(self, namespace: str, name: str) -> None:
-        self.attempt(self.bench.workloads.delete(CONTEXT, namespace, name, DeleteOptions()))
+        self.attempt(self.registries.workloads.delete(CONTEXT, namespace, name, DeleteOptions()))
 
     @rule(namespace=TENANT, name=NAME, index=st.sampled_from((0, 1)))
     def bind(self, namespace: str, name: str, index: int) -> None:
-        hosts = list(self.bench.hosts.collection.range())
-        self.attempt(self.bench.workloads.connect(CONTEXT, namespace, name, "binding", {"target": {"name": hosts[index].name}}))
+        hosts = list(self.registries.hosts.collection.range())
+        self.attempt(self.registries.workloads.connect(CONTEXT, namespace, name, "binding", {"target": {"name": hosts[index].name}}))
 
     @rule(index=st.sampled_from((0, 1)), word=WORDS, available=st.booleans())
     def report(self, index: int, word: str, available: bool) -> None:
-        host = list(self.bench.hosts.collection.range())[index]
+        host = list(self.registries.hosts.collection.range())[index]
         name = host.object()["spec"]["source"]["name"]
         made = report(name, operationalStatus=word, errorType=word)
-        self.attempt(self.bench.report(host.name, {"available": available, "report": made}))
+        self.attempt(self.registries.report(host.name, {"available": available, "report": made}))
 
     @invariant()
     def every_stored_object_is_valid(self) -> None:
         found = [
             problem
-            for registry in self.bench.catalog.registries
+            for registry in self.registries.catalog.registries
             for entry in registry.collection.range()
             for problem in problems(registry, entry)
         ]
@@ -273,20 +273,20 @@ class StoredObjects(RuleBasedStateMachine):
     @rule(index=st.sampled_from((0, 1)))
     def release(self, index: int) -> None:
         """Release a host as the controllers do: every step has to succeed, whatever is stored."""
-        self.loop.run_until_complete(self._release(list(self.bench.hosts.collection.range())[index].name))
+        self.loop.run_until_complete(self._release(list(self.registries.hosts.collection.range())[index].name))
 
     async def _release(self, host: str) -> None:
-        bench = self.bench
-        entry = bench.catalog.hosts.claims.workload_of_host(bench.hosts.get("", host).object())
+        registries = self.registries
+        entry = registries.catalog.hosts.claims.workload_of_host(registries.hosts.get("", host).object())
         if entry is None:
             return
         where, name = entry.namespace, entry.name
-        await bench.workloads.delete(CONTEXT, where, name, DeleteOptions())
+        await registries.workloads.delete(CONTEXT, where, name, DeleteOptions())
         status = {"phase": "Deprovisioning"}
-        await bench.workloads.update(CONTEXT, where, name, lambda old: {**old, "status": status}, subresource="status")
-        await bench.hosts.update(CONTEXT, "", host, lambda old: {**old, "spec": {**old["spec"], "claimRef": None}})
-        await bench.workloads.update(CONTEXT, where, name, without_release)
-        assert "claimRef" not in bench.hosts.get("", host).object()["spec"]
+        await registries.workloads.update(CONTEXT, where, name, lambda old: {**old, "status": status}, subresource="status")
+        await registries.hosts.update(CONTEXT, "", host, lambda old: {**old, "spec": {**old["spec"], "claimRef": None}})
+        await registries.workloads.update(CONTEXT, where, name, without_release)
+        assert "claimRef" not in registries.hosts.get("", host).object()["spec"]
 
 
 def without_release(old: dict[str, Any]) -> dict[str, Any]:

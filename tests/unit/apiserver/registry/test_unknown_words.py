@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from apiserver.apis.host import HostReport
 from apiserver.apis.status import ApiError
-from tests.unit.apiserver.registry.conftest import CONSUMER, IMAGE, Bench, report
+from tests.unit.apiserver.registry.conftest import CONSUMER, IMAGE, Registries, report
 
 WORDS = st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=128)
 
@@ -41,14 +41,14 @@ def test_words_are_bounded(word: str) -> None:
         HostReport.decode(with_word(word))
 
 
-async def test_a_claim_goes_on_beside_them(bench: Bench) -> None:
-    host = await bench.add_host()
-    await bench.report(host, {"available": True, "report": with_word("of a later BMO")})
-    view = await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE, online=True)
+async def test_a_claim_goes_on_beside_them(registries: Registries) -> None:
+    host = await registries.add_host()
+    await registries.report(host, {"available": True, "report": with_word("of a later BMO")})
+    view = await registries.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE, online=True)
     assert view["status"]["operationalStatus"] == "of a later BMO"
     assert view["spec"]["automatedCleaningMode"] == "of a later BMO"
-    view = await bench.patch_view("tenant-a", "node-0", online=False)
+    view = await registries.patch_view("tenant-a", "node-0", online=False)
     assert view["spec"]["online"] is False
     with pytest.raises(ApiError) as refused:
-        await bench.patch_view("tenant-a", "node-0", automatedCleaningMode="whatever a tenant thinks")
+        await registries.patch_view("tenant-a", "node-0", automatedCleaningMode="whatever a tenant thinks")
     assert refused.value.code == 422

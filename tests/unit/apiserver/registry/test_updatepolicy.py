@@ -11,18 +11,18 @@ from apiserver.registry.generic.context import Context, UserInfo
 from tests.unit.apiserver.registry.conftest import CONSUMER, IMAGE
 
 if TYPE_CHECKING:
-    from tests.unit.apiserver.registry.conftest import Bench
+    from tests.unit.apiserver.registry.conftest import Registries
 
 NEW = {**IMAGE, "url": "http://images.example/new.qcow2"}
 
 
-async def change(bench: Bench, phase: str, spec: dict[str, Any]) -> list[str]:
+async def change(registries: Registries, phase: str, spec: dict[str, Any]) -> list[str]:
     """Return the warnings of a change of a Workload in this phase."""
     context = Context(UserInfo("tenant"))
-    await bench.workloads.create(context, "tenant-a", {"metadata": {"name": "w"}, "spec": {"className": "metal", "image": IMAGE}})
+    await registries.workloads.create(context, "tenant-a", {"metadata": {"name": "w"}, "spec": {"className": "metal", "image": IMAGE}})
     status = {"phase": phase}
-    await bench.workloads.update(context, "tenant-a", "w", lambda old: {**old, "status": status}, subresource="status")
-    await bench.workloads.update(context, "tenant-a", "w", lambda old: {**old, "spec": {**old["spec"], **spec}})
+    await registries.workloads.update(context, "tenant-a", "w", lambda old: {**old, "status": status}, subresource="status")
+    await registries.workloads.update(context, "tenant-a", "w", lambda old: {**old, "spec": {**old["spec"], **spec}})
     return context.warnings
 
 
@@ -36,13 +36,15 @@ async def change(bench: Bench, phase: str, spec: dict[str, Any]) -> list[str]:
         ("Running", {"online": False}, False),
     ],
 )
-async def test_a_change_that_is_not_carried_out_is_warned_of(bench: Bench, phase: str, spec: dict[str, Any], warned: bool) -> None:
-    warnings = await change(bench, phase, spec)
+async def test_a_change_that_is_not_carried_out_is_warned_of(
+    registries: Registries, phase: str, spec: dict[str, Any], warned: bool
+) -> None:
+    warnings = await change(registries, phase, spec)
     assert len(warnings) == warned
     assert all("Recreate" in warning for warning in warnings)
 
 
-async def test_a_host_claimed_through_its_view_is_installed_anew_as_by_bmo(bench: Bench) -> None:
-    await bench.add_host()
-    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE)
-    assert bench.workloads.get("tenant-a", "node-0").object()["spec"]["updatePolicy"] == "Recreate"
+async def test_a_host_claimed_through_its_view_is_installed_anew_as_by_bmo(registries: Registries) -> None:
+    await registries.add_host()
+    await registries.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE)
+    assert registries.workloads.get("tenant-a", "node-0").object()["spec"]["updatePolicy"] == "Recreate"

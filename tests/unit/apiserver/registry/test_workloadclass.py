@@ -14,13 +14,13 @@ from apiserver.registry.workloadclass import WORKLOADCLASSES, default_class
 from tests.unit.apiserver.registry.conftest import CONTEXT
 
 if TYPE_CHECKING:
-    from tests.unit.apiserver.registry.conftest import Bench
+    from tests.unit.apiserver.registry.conftest import Registries
 
 CANARY = "canary-of-the-owner"
 DEFAULT = "workloadclass.workload.metal3.io/is-default-class"
 
 
-async def test_tenants_see_the_class_without_what_is_the_owners(bench: Bench) -> None:
+async def test_tenants_see_the_class_without_what_is_the_owners(registries: Registries) -> None:
     spec = {
         "provisioner": "metal3.io/baremetalhost",
         "parameters": {"namespace": CANARY},
@@ -38,7 +38,7 @@ async def test_tenants_see_the_class_without_what_is_the_owners(bench: Bench) ->
     metadata = {"name": "metal", "labels": {CANARY: CANARY}, "finalizers": [f"{CANARY}/x"]}
     annotations = {DEFAULT: "true", "kubectl.kubernetes.io/last-applied-configuration": CANARY}
     metadata["annotations"] = annotations
-    await bench.classes.create(CONTEXT, "", {"metadata": metadata, "spec": spec})
+    await registries.classes.create(CONTEXT, "", {"metadata": metadata, "spec": spec})
     condition = {
         "type": "Connected",
         "status": "False",
@@ -47,9 +47,9 @@ async def test_tenants_see_the_class_without_what_is_the_owners(bench: Bench) ->
         "lastTransitionTime": "2026-01-01T00:00:00Z",
     }
     status = {"conditions": [condition], "hosts": {"total": 4711}}
-    await bench.classes.update(CONTEXT, "", "metal", lambda old: {**old, "status": status}, subresource="status")
-    assert bench.classes.reduced is not None
-    entry = bench.classes.reduced.get("", "metal")
+    await registries.classes.update(CONTEXT, "", "metal", lambda old: {**old, "status": status}, subresource="status")
+    assert registries.classes.reduced is not None
+    entry = registries.classes.reduced.get("", "metal")
     seen = entry.object()
     assert CANARY not in json.dumps(seen)
     assert "4711" not in json.dumps(seen)
@@ -58,19 +58,19 @@ async def test_tenants_see_the_class_without_what_is_the_owners(bench: Bench) ->
     assert seen["status"]["conditions"][0]["reason"] == "Unreachable"
     assert "hosts" not in seen["status"]
     assert row_of(WORKLOADCLASSES, entry) is not None, "columns of counts are empty"
-    assert entry.revision == bench.classes.get("", "metal").revision
-    assert CANARY in json.dumps(bench.classes.get("", "metal").object())
+    assert entry.revision == registries.classes.get("", "metal").revision
+    assert CANARY in json.dumps(registries.classes.get("", "metal").object())
 
 
-async def test_a_class_that_is_being_deleted_is_nobodys_default(bench: Bench) -> None:
+async def test_a_class_that_is_being_deleted_is_nobodys_default(registries: Registries) -> None:
     spec = {"provisioner": "metal3.io/baremetalhost"}
     for name, finalizers in (("old", []), ("leaving", ["example.com/kept"])):
         metadata = {"name": name, "annotations": {DEFAULT: "true"}, "finalizers": finalizers}
-        await bench.classes.create(CONTEXT, "", {"metadata": metadata, "spec": spec})
-    await bench.classes.delete(CONTEXT, "", "leaving", DeleteOptions())
-    assert default_class(bench.classes) == "old"
-    await bench.classes.delete(CONTEXT, "", "old", DeleteOptions())
-    assert default_class(bench.classes) is None
+        await registries.classes.create(CONTEXT, "", {"metadata": metadata, "spec": spec})
+    await registries.classes.delete(CONTEXT, "", "leaving", DeleteOptions())
+    assert default_class(registries.classes) == "old"
+    await registries.classes.delete(CONTEXT, "", "old", DeleteOptions())
+    assert default_class(registries.classes) is None
 
 
 BMO, RELAY, KUBEVIRT = "metal3.io/baremetalhost", "metal3.io/relay", "metal3.io/kubevirt"
@@ -93,27 +93,27 @@ BMO, RELAY, KUBEVIRT = "metal3.io/baremetalhost", "metal3.io/relay", "metal3.io/
     ],
 )
 async def test_a_class_promises_no_cleaning_that_its_provisioner_cannot_keep(
-    bench: Bench, provisioner: str, cleaning: dict[str, Any] | None, refused: str | None
+    registries: Registries, provisioner: str, cleaning: dict[str, Any] | None, refused: str | None
 ) -> None:
     spec = {"provisioner": provisioner, "cleaning": cleaning}
     made = {"metadata": {"name": "c"}, "spec": {key: value for key, value in spec.items() if value is not None}}
     if refused is None:
-        await bench.classes.create(CONTEXT, "", made)
+        await registries.classes.create(CONTEXT, "", made)
         return
     with pytest.raises(ApiError) as error:
-        await bench.classes.create(CONTEXT, "", made)
+        await registries.classes.create(CONTEXT, "", made)
     assert error.value.code == 422
     assert [item["field"] for item in error.value.details["causes"]] == [refused]
 
 
-async def test_a_class_of_an_earlier_version_stays_writable_as_it_is(bench: Bench) -> None:
+async def test_a_class_of_an_earlier_version_stays_writable_as_it_is(registries: Registries) -> None:
     cleaning = {"mode": "disabled", "tenantMayDisable": False}
-    made = await bench.classes.create(CONTEXT, "", {"metadata": {"name": "c"}, "spec": {"provisioner": BMO, "cleaning": cleaning}})
+    made = await registries.classes.create(CONTEXT, "", {"metadata": {"name": "c"}, "spec": {"provisioner": BMO, "cleaning": cleaning}})
     stored = {**made.object(), "spec": {"provisioner": RELAY, "cleaning": cleaning, "parameters": {}}}
-    await bench.classes.cache.commit([bench.classes.put(made, stored)])
-    await bench.classes.update(CONTEXT, "", "c", lambda old: {**old, "metadata": {**old["metadata"], "labels": {"a": "b"}}})
+    await registries.classes.cache.commit([registries.classes.put(made, stored)])
+    await registries.classes.update(CONTEXT, "", "c", lambda old: {**old, "metadata": {**old["metadata"], "labels": {"a": "b"}}})
     with pytest.raises(ApiError):
-        await bench.classes.update(
+        await registries.classes.update(
             CONTEXT, "", "c", lambda old: {**old, "spec": {**old["spec"], "cleaning": {**cleaning, "tenantMayDisable": True}}}
         )
 
@@ -121,11 +121,11 @@ async def test_a_class_of_an_earlier_version_stays_writable_as_it_is(bench: Benc
 @pytest.mark.parametrize(
     ("cleaning", "mode"), [(None, "metadata"), ({"tenantMayDisable": True}, "metadata"), ({"mode": "disabled"}, "disabled")]
 )
-async def test_tenants_read_the_level_of_every_class(bench: Bench, cleaning: dict[str, Any] | None, mode: str) -> None:
+async def test_tenants_read_the_level_of_every_class(registries: Registries, cleaning: dict[str, Any] | None, mode: str) -> None:
     spec = {"provisioner": BMO, **({"cleaning": cleaning} if cleaning else {})}
-    await bench.classes.create(CONTEXT, "", {"metadata": {"name": "c"}, "spec": spec})
-    assert bench.classes.reduced is not None
-    seen = bench.classes.reduced.get("", "c").object()["spec"]["cleaning"]
+    await registries.classes.create(CONTEXT, "", {"metadata": {"name": "c"}, "spec": spec})
+    assert registries.classes.reduced is not None
+    seen = registries.classes.reduced.get("", "c").object()["spec"]["cleaning"]
     assert seen == {"mode": mode, "tenantMayDisable": (cleaning or {}).get("tenantMayDisable", False)}
 
 

@@ -28,7 +28,7 @@ def claimed(reference: dict[str, Any] | None = None) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def here(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TwoClusters]:
+async def clusters(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TwoClusters]:
     for name in ("FIRST", "AGAIN", "WHILE_GONE"):
         monkeypatch.setattr(consumers, name, 0.05)
     async with two_clusters() as made:
@@ -36,40 +36,40 @@ async def here(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[TwoClusters]:
         yield made
 
 
-def said(here: TwoClusters) -> str:
-    return str(here.condition("m0", "ConsumerFound")["reason"])
+def said(clusters: TwoClusters) -> str:
+    return str(clusters.condition("m0", "ConsumerFound")["reason"])
 
 
-async def test_a_consumer_that_vanishes_is_named_and_nothing_is_released(here: TwoClusters) -> None:
-    async with controllers(here):
-        here.management.put(MACHINES, {"metadata": {"name": "m0", "namespace": "team-a"}})
-        here.management.put(WORKLOADS, claimed())
-        await eventually(lambda: said(here) == "Found" and here.phase("m0") == "Running")
-        here.management.remove(MACHINES, "m0", "team-a")
-        await eventually(lambda: said(here) == "ConsumerGone")
-        message = here.condition("m0", "ConsumerFound")["message"]
+async def test_a_consumer_that_vanishes_is_named_and_nothing_is_released(clusters: TwoClusters) -> None:
+    async with controllers(clusters):
+        clusters.management.put(MACHINES, {"metadata": {"name": "m0", "namespace": "team-a"}})
+        clusters.management.put(WORKLOADS, claimed())
+        await eventually(lambda: said(clusters) == "Found" and clusters.phase("m0") == "Running")
+        clusters.management.remove(MACHINES, "m0", "team-a")
+        await eventually(lambda: said(clusters) == "ConsumerGone")
+        message = clusters.condition("m0", "ConsumerFound")["message"]
         assert "Metal3Machine team-a/m0" in message
         assert "`kubectl delete baremetalhosts.metal3.io h1 -n team-a`" in message, "where BMO's own are served, too, the group tells"
-        host = here.host_object("h1")
-        await eventually(lambda: here.management.get(HOSTS, host)["status"].get("reason") == "ConsumerGone")
-        assert here.host("h1")["spec"]["consumerRef"]["name"] == "m0", "it may have moved, and its host with it"
-        await eventually(lambda: here.reasons().count("ConsumerGone") == 1)
-        here.management.put(MACHINES, {"metadata": {"name": "m0", "namespace": "team-a"}})
-        await eventually(lambda: said(here) == "Found")
-        await eventually(lambda: here.management.get(HOSTS, host)["status"].get("reason") == "Claimed")
+        host = clusters.host_object("h1")
+        await eventually(lambda: clusters.management.get(HOSTS, host)["status"].get("reason") == "ConsumerGone")
+        assert clusters.host("h1")["spec"]["consumerRef"]["name"] == "m0", "it may have moved, and its host with it"
+        await eventually(lambda: clusters.reasons().count("ConsumerGone") == 1)
+        clusters.management.put(MACHINES, {"metadata": {"name": "m0", "namespace": "team-a"}})
+        await eventually(lambda: said(clusters) == "Found")
+        await eventually(lambda: clusters.management.get(HOSTS, host)["status"].get("reason") == "Claimed")
 
 
-async def test_a_consumer_in_another_cluster_is_not_missed(here: TwoClusters) -> None:
+async def test_a_consumer_in_another_cluster_is_not_missed(clusters: TwoClusters) -> None:
     """Move the claim away, so that it names the Workload that has the host in the other cluster."""
-    async with controllers(here):
-        here.management.put(WORKLOADS, claimed())
-        await eventually(lambda: said(here) == "ConsumerGone")
-        here.management.edit(WORKLOADS, "m0", {"spec": {"consumerRef": RELAYED}}, "team-a")
-        await eventually(lambda: said(here) == "")
-        await eventually(lambda: here.phase("m0") == "Running")
+    async with controllers(clusters):
+        clusters.management.put(WORKLOADS, claimed())
+        await eventually(lambda: said(clusters) == "ConsumerGone")
+        clusters.management.edit(WORKLOADS, "m0", {"spec": {"consumerRef": RELAYED}}, "team-a")
+        await eventually(lambda: said(clusters) == "")
+        await eventually(lambda: clusters.phase("m0") == "Running")
 
 
-async def test_what_may_not_be_read_is_not_said_to_be_gone(here: TwoClusters) -> None:
+async def test_what_may_not_be_read_is_not_said_to_be_gone(clusters: TwoClusters) -> None:
     asked = []
 
     def refuse(verb: str, path: str) -> Failure | None:
@@ -78,11 +78,11 @@ async def test_what_may_not_be_read_is_not_said_to_be_gone(here: TwoClusters) ->
         asked.append(path)
         return Failure(403, "Forbidden", "no")
 
-    here.management.fail = refuse
-    async with controllers(here):
-        here.management.put(WORKLOADS, claimed())
-        await eventually(lambda: len(asked) > 1 and here.phase("m0") == "Running")
-        assert said(here) == ""
+    clusters.management.fail = refuse
+    async with controllers(clusters):
+        clusters.management.put(WORKLOADS, claimed())
+        await eventually(lambda: len(asked) > 1 and clusters.phase("m0") == "Running")
+        assert said(clusters) == ""
 
 
 def test_where_consumers_are_looked_for() -> None:

@@ -13,7 +13,16 @@ from controllers.move.mover import Mover, Options, Summary
 from controllers.move.plan import HELD, MOVED_TO
 from controllers.resumable import Blocked
 from tests.unit.controllers.clusters import BMH
-from tests.unit.controllers.sites import NAMESPACE, Hardware, Killed, MortalClient, Site, Sites, eventually, sites
+from tests.unit.controllers.managementclusters import (
+    NAMESPACE,
+    Hardware,
+    Killed,
+    ManagementCluster,
+    ManagementClusters,
+    MortalClient,
+    eventually,
+    management_clusters,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -25,34 +34,36 @@ OWNED = {"kind": "Metal3Machine", "name": "m", "namespace": NAMESPACE, "apiVersi
 
 
 @asynccontextmanager
-async def clusters(folder: Path) -> AsyncIterator[tuple[Hardware, Site, Site, Sites]]:
-    async with sites(folder) as maker:
+async def clusters(folder: Path) -> AsyncIterator[tuple[Hardware, ManagementCluster, ManagementCluster, ManagementClusters]]:
+    async with management_clusters(folder) as maker:
         hardware = await maker.hardware("h1")
-        source, target = await maker.site("source", below=hardware), await maker.site("target")
+        source, target = await maker.cluster("source", below=hardware), await maker.cluster("target")
         await target.relay(source.tenant())
         yield hardware, source, target, maker
 
 
-async def move(source: Site, target: Site, *, lives: int = 0, said: list[str] | None = None, **options: Any) -> Summary:
+async def move(
+    source: ManagementCluster, target: ManagementCluster, *, lives: int = 0, said: list[str] | None = None, **options: Any
+) -> Summary:
     """Run the command once."""
     left = [lives]
-    clients = [MortalClient(site.config("admin", "system:masters")) for site in (source, target)]
+    clients = [MortalClient(cluster.config("admin", "system:masters")) for cluster in (source, target)]
     for client in clients:
         client.lives = left
-    async with clients[0] as here, clients[1] as there:
-        mover = Mover(here, there, Options(namespace=NAMESPACE, timeout=60.0, **options), (said if said is not None else []).append)
+    async with clients[0] as current, clients[1] as other:
+        mover = Mover(current, other, Options(namespace=NAMESPACE, timeout=60.0, **options), (said if said is not None else []).append)
         return await mover.run()
 
 
-async def running(site: Site, name: str = "w") -> bool:
-    return bool((await site.workload(name))["status"]["phase"] == "Running")
+async def running(cluster: ManagementCluster, name: str = "w") -> bool:
+    return bool((await cluster.workload(name))["status"]["phase"] == "Running")
 
 
-async def names_of_secrets(site: Site) -> list[str]:
-    return sorted(item["metadata"]["name"] for item in (await site.admin.list_all(kinds.SECRETS, NAMESPACE))[0])
+async def names_of_secrets(cluster: ManagementCluster) -> list[str]:
+    return sorted(item["metadata"]["name"] for item in (await cluster.admin.list_all(kinds.SECRETS, NAMESPACE))[0])
 
 
-async def provisioned(source: Site) -> None:
+async def provisioned(source: ManagementCluster) -> None:
     await source.secret("boot", userData="#cloud-config")
     await source.create("w", userData={"name": "boot"})
     await eventually(lambda: running(source))
@@ -65,18 +76,18 @@ async def test_there_and_back_killed_after_every_write(tmp_path: Path) -> None:
         lives = 0
         while any(killed):
             lives += 1
-            for way, (here, there) in enumerate(((source, target), (target, source))):
+            for way, (current, other) in enumerate(((source, target), (target, source))):
                 killed[way] = False
                 try:
-                    await move(here, there, lives=lives)
+                    await move(current, other, lives=lives)
                 except Killed:
                     killed[way] = True
                     assert hardware.api.get(BMH, "h1", "metal3")["spec"]["consumerRef"], "always somebody's"
-                    await move(here, there)
-                await eventually(lambda there=there: running(there))  # type: ignore[misc] # mypy does not infer the defaults of lambdas
-                assert (await there.workload("w"))["spec"]["userData"]["name"] == "boot"
+                    await move(current, other)
+                await eventually(lambda other=other: running(other))  # type: ignore[misc] # mypy does not infer the defaults of lambdas
+                assert (await other.workload("w"))["spec"]["userData"]["name"] == "boot"
                 assert hardware.bmo.log == [("h1", "http://images.example/os")], f"provisioned again after {lives} writes"
-                if here is source:
+                if current is source:
                     assert MOVED_TO in (await source.workload("w"))["metadata"]["annotations"]
                     assert "boot" not in await names_of_secrets(source)
                 else:
@@ -90,27 +101,27 @@ async def test_there_and_back_killed_after_every_write(tmp_path: Path) -> None:
 
 
 async def test_what_waits_for_a_host_is_made_anew_killed_after_every_write(tmp_path: Path) -> None:
-    async with sites(tmp_path) as maker:
-        source, target = await maker.site("source"), await maker.site("target")
+    async with management_clusters(tmp_path) as maker:
+        source, target = await maker.cluster("source"), await maker.cluster("target")
         await source.secret("boot", userData="x")
         lives, killed = 0, True
-        here, there = source, target
+        current, other = source, target
         await source.create("w", userData={"name": "boot"}, hostSelector={"matchLabels": {"a": "b"}})
         while killed:
             lives += 1
             try:
-                await move(here, there, lives=lives, class_name="metal")
+                await move(current, other, lives=lives, class_name="metal")
                 killed = False
             except Killed:
                 assert await source.workloads() + await target.workloads(), "it is never lost"
-                await move(here, there, class_name="metal")
-            assert await here.workloads() == []
-            [made] = await there.workloads()
+                await move(current, other, class_name="metal")
+            assert await current.workloads() == []
+            [made] = await other.workloads()
             assert "hostRef" not in made["spec"]
             assert HELD not in made["metadata"]["annotations"]
             assert made["spec"]["hostSelector"] == {"matchLabels": {"a": "b"}}
-            assert (await names_of_secrets(here), await names_of_secrets(there)) == ([], ["boot"])
-            here, there = there, here
+            assert (await names_of_secrets(current), await names_of_secrets(other)) == ([], ["boot"])
+            current, other = other, current
         assert lives > 3
 
 
@@ -140,8 +151,8 @@ async def test_a_dry_run_tells_and_does_nothing(tmp_path: Path) -> None:
 
 
 async def test_cluster_apis_and_claims_through_the_view_stay(tmp_path: Path) -> None:
-    async with sites(tmp_path) as maker:
-        source, target = await maker.site("source"), await maker.site("target")
+    async with management_clusters(tmp_path) as maker:
+        source, target = await maker.cluster("source"), await maker.cluster("target")
         await source.create("owned", consumerRef=OWNED)
         await source.create("mine")
         said: list[str] = []
@@ -153,10 +164,10 @@ async def test_cluster_apis_and_claims_through_the_view_stay(tmp_path: Path) -> 
 
 
 async def test_what_is_there_already_is_not_written_over(tmp_path: Path) -> None:
-    async with sites(tmp_path) as maker:
-        source, target = await maker.site("source"), await maker.site("target")
-        for site, content in ((source, "mine"), (target, "yours")):
-            await site.secret("boot", userData=content)
+    async with management_clusters(tmp_path) as maker:
+        source, target = await maker.cluster("source"), await maker.cluster("target")
+        for cluster, content in ((source, "mine"), (target, "yours")):
+            await cluster.secret("boot", userData=content)
         await source.create("w", userData={"name": "boot"})
         await source.create("v")
         await target.create("v")
@@ -169,9 +180,9 @@ async def test_what_is_there_already_is_not_written_over(tmp_path: Path) -> None
 
 
 async def test_without_a_relay_there_it_says_what_is_needed(tmp_path: Path) -> None:
-    async with sites(tmp_path) as maker:
+    async with management_clusters(tmp_path) as maker:
         hardware = await maker.hardware("h1")
-        source, target = await maker.site("source", below=hardware), await maker.site("target")
+        source, target = await maker.cluster("source", below=hardware), await maker.cluster("target")
         await provisioned(source)
         said: list[str] = []
         left = Options(namespace=NAMESPACE, timeout=0.2)

@@ -113,11 +113,11 @@ def test_no_fitting_host_is_smaller_or_has_less_than_is_asked_for(hosts: list[Ca
     chosen = plain_best(hosts, want)
     if chosen is None:
         return
-    here = [host for host in hosts if unfit_reason(host, want) is None]
-    if want.failure_domain and any(host.labels.get(FAILURE_DOMAIN) == "a" for host in here):
-        here = [host for host in here if host.labels.get(FAILURE_DOMAIN) == "a"]
-    assert chosen in here, "the failure domain comes first"
-    assert capacity(chosen, want) == min(capacity(host, want) for host in here)
+    clusters = [host for host in hosts if unfit_reason(host, want) is None]
+    if want.failure_domain and any(host.labels.get(FAILURE_DOMAIN) == "a" for host in clusters):
+        clusters = [host for host in clusters if host.labels.get(FAILURE_DOMAIN) == "a"]
+    assert chosen in clusters, "the failure domain comes first"
+    assert capacity(chosen, want) == min(capacity(host, want) for host in clusters)
     assert capacity(chosen, want) >= demand(want) - 1e-6
 
 
@@ -127,19 +127,19 @@ steps = st.lists(st.tuples(st.sampled_from(["remove", "add", "choose", "take"]),
 @settings(max_examples=150)
 @given(candidates, steps)
 def test_the_index_finds_the_best_fit_whatever_comes_and_goes(hosts: list[Candidate], steps: list[tuple[str, int, Requirements]]) -> None:
-    index, here = index_of(hosts), {host.name: host for host in hosts}
+    index, clusters = index_of(hosts), {host.name: host for host in hosts}
     for step, number, want in steps:
         host = hosts[number % len(hosts)] if hosts else None
         if step == "add" and host is not None:
-            here[host.name] = host
+            clusters[host.name] = host
             index.add(host)
         elif step == "remove" and host is not None:
-            assert index.remove(host.name) == here.pop(host.name, None)
-        best = plain_best(list(here.values()), want)
+            assert index.remove(host.name) == clusters.pop(host.name, None)
+        best = plain_best(list(clusters.values()), want)
         assert index.best(want) == best
         if step == "take" and best is not None:
-            assert index.remove(best.name) == here.pop(best.name)
-    assert sorted(host.name for host in index) == sorted(here)
+            assert index.remove(best.name) == clusters.pop(best.name)
+    assert sorted(host.name for host in index) == sorted(clusters)
 
 
 def test_choosing_does_not_look_at_more_when_there_are_more_hosts() -> None:

@@ -18,7 +18,7 @@ from controllers.runtime.controller import TerminalError
 from controllers.simulator import faults
 from controllers.simulator.controller import HOSTS, SECRETS, Simulator
 from controllers.simulator.settings import Settings
-from tests.unit.controllers.simulator.life import IMAGE
+from tests.unit.controllers.simulator.lifecycle import IMAGE
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from controllers.simulator import faults
 from controllers.simulator.settings import Settings
-from tests.unit.controllers.simulator.life import IMAGE, Life, available, new_host, provisioned
+from tests.unit.controllers.simulator.lifecycle import IMAGE, HostLifecycle, available, new_host, provisioned
 
 
 def test_what_is_demanded() -> None:
@@ -42,96 +42,100 @@ def test_counting_down_ends(times: int, operation: str) -> None:
     [("registration", "registration error"), ("inspection", "inspection error"), ("preparation", "preparation error")],
 )
 def test_enrolment_fails_and_recovers(operation: str, error: str) -> None:
-    life = Life(new_host(annotations={faults.ANNOTATION: f"{operation}:2"}))
-    life.run(30)
-    assert len([message for message in life.errors if message]) == 2
-    assert life.events.count("".join(word.capitalize() for word in error.split())) == 2
-    assert (life.state, life.status.error_count, life.status.error_message) == ("available", 0, "")
-    assert life.host.metadata.annotations == {}
+    lifecycle = HostLifecycle(new_host(annotations={faults.ANNOTATION: f"{operation}:2"}))
+    lifecycle.run(30)
+    assert len([message for message in lifecycle.errors if message]) == 2
+    assert lifecycle.events.count("".join(word.capitalize() for word in error.split())) == 2
+    assert (lifecycle.state, lifecycle.status.error_count, lifecycle.status.error_message) == ("available", 0, "")
+    assert lifecycle.host.metadata.annotations == {}
 
 
 def test_a_failure_without_end_lasts_until_the_annotation_goes() -> None:
-    life = Life(new_host(annotations={faults.ANNOTATION: "inspection"}))
-    life.run(300)
-    assert life.state == "inspecting"
-    assert life.status.error_count > 3
-    life.annotate(**{faults.ANNOTATION: None})
-    life.settle()
-    assert life.state == "available"
+    lifecycle = HostLifecycle(new_host(annotations={faults.ANNOTATION: "inspection"}))
+    lifecycle.run(300)
+    assert lifecycle.state == "inspecting"
+    assert lifecycle.status.error_count > 3
+    lifecycle.annotate(**{faults.ANNOTATION: None})
+    lifecycle.settle()
+    assert lifecycle.state == "available"
 
 
 def test_failed_provisioning_deprovisions_and_tries_again() -> None:
-    life = available()
-    life.annotate(**{faults.ANNOTATION: "provisioning:2"})
-    life.want(image=IMAGE)
-    life.settle()
+    lifecycle = available()
+    lifecycle.annotate(**{faults.ANNOTATION: "provisioning:2"})
+    lifecycle.want(image=IMAGE)
+    lifecycle.settle()
     again = ["provisioning", "deprovisioning", "available"]
-    assert life.states == ["available", *again, *again, "provisioning", "provisioned"]
-    assert life.status.provisioning_fail_count == 0
+    assert lifecycle.states == ["available", *again, *again, "provisioning", "provisioned"]
+    assert lifecycle.status.provisioning_fail_count == 0
 
 
 def test_provisioning_gives_up_after_five_failures_until_the_image_changes() -> None:
-    life = available()
-    life.annotate(**{faults.ANNOTATION: "provisioning"})
-    life.want(image=IMAGE)
-    life.settle(seconds=3600)
-    assert life.states.count("provisioning") == 5
-    assert (life.state, life.status.provisioning_fail_count, life.status.error_type) == ("available", 5, "provisioning error")
-    assert "retry limit (5) reached" in life.status.error_message
-    life.annotate(**{faults.ANNOTATION: None})
-    life.settle()
-    assert life.state == "available"
-    life.want(image={**IMAGE, "checksum": "def"})
-    life.settle()
-    assert life.state == "provisioned"
+    lifecycle = available()
+    lifecycle.annotate(**{faults.ANNOTATION: "provisioning"})
+    lifecycle.want(image=IMAGE)
+    lifecycle.settle(seconds=3600)
+    assert lifecycle.states.count("provisioning") == 5
+    assert (lifecycle.state, lifecycle.status.provisioning_fail_count, lifecycle.status.error_type) == (
+        "available",
+        5,
+        "provisioning error",
+    )
+    assert "retry limit (5) reached" in lifecycle.status.error_message
+    lifecycle.annotate(**{faults.ANNOTATION: None})
+    lifecycle.settle()
+    assert lifecycle.state == "available"
+    lifecycle.want(image={**IMAGE, "checksum": "def"})
+    lifecycle.settle()
+    assert lifecycle.state == "provisioned"
 
 
 def test_a_host_that_gave_up_is_good_again_once_nothing_is_wanted() -> None:
-    life = available(settings=Settings(provisioning_retries=1))
-    life.annotate(**{faults.ANNOTATION: "provisioning"})
-    life.want(image=IMAGE)
-    life.settle()
-    assert life.status.error_message
-    life.want(image=None, online=False)
-    life.settle()
-    assert (life.state, life.status.error_message, life.status.provisioning_fail_count) == ("available", "", 0)
+    lifecycle = available(settings=Settings(provisioning_retries=1))
+    lifecycle.annotate(**{faults.ANNOTATION: "provisioning"})
+    lifecycle.want(image=IMAGE)
+    lifecycle.settle()
+    assert lifecycle.status.error_message
+    lifecycle.want(image=None, online=False)
+    lifecycle.settle()
+    assert (lifecycle.state, lifecycle.status.error_message, lifecycle.status.provisioning_fail_count) == ("available", "", 0)
 
 
 def test_deprovisioning_fails_and_is_tried_again() -> None:
-    life = provisioned()
-    life.annotate(**{faults.ANNOTATION: "deprovisioning:2"})
-    life.want(image=None)
-    life.settle()
-    assert life.states == ["provisioned", "deprovisioning", "available"]
-    assert "ProvisioningError" in life.events
+    lifecycle = provisioned()
+    lifecycle.annotate(**{faults.ANNOTATION: "deprovisioning:2"})
+    lifecycle.want(image=None)
+    lifecycle.settle()
+    assert lifecycle.states == ["provisioned", "deprovisioning", "available"]
+    assert "ProvisioningError" in lifecycle.events
 
 
 def test_deletion_gives_up_on_cleaning_after_three_attempts() -> None:
-    life = provisioned()
-    life.annotate(**{faults.ANNOTATION: "deprovisioning,power"})
-    life.delete()
-    life.settle()
-    assert life.gone
-    assert life.states == ["provisioned", "deprovisioning", "powering off before delete", "deleting"]
+    lifecycle = provisioned()
+    lifecycle.annotate(**{faults.ANNOTATION: "deprovisioning,power"})
+    lifecycle.delete()
+    lifecycle.settle()
+    assert lifecycle.gone
+    assert lifecycle.states == ["provisioned", "deprovisioning", "powering off before delete", "deleting"]
 
 
 def test_power_fails_and_recovers() -> None:
-    life = provisioned()
-    life.annotate(**{faults.ANNOTATION: "power:3"})
-    life.want(online=False)
-    life.run(1.5)
-    assert life.status.error_type == "power management error"
-    assert {c.type: c.reason for c in life.status.conditions or ()}["Manageable"] == "PowerFailure"
-    life.settle()
-    assert (life.status.powered_on, life.status.error_message, life.status.error_count) == (False, "", 0)
+    lifecycle = provisioned()
+    lifecycle.annotate(**{faults.ANNOTATION: "power:3"})
+    lifecycle.want(online=False)
+    lifecycle.run(1.5)
+    assert lifecycle.status.error_type == "power management error"
+    assert {c.type: c.reason for c in lifecycle.status.conditions or ()}["Manageable"] == "PowerFailure"
+    lifecycle.settle()
+    assert (lifecycle.status.powered_on, lifecycle.status.error_message, lifecycle.status.error_count) == (False, "", 0)
 
 
 def test_a_power_error_goes_when_its_cause_does() -> None:
-    life = provisioned()
-    life.annotate(**{faults.ANNOTATION: "power"})
-    life.want(online=False)
-    life.run(1.5)
-    assert life.status.error_message
-    life.want(online=True)
-    life.settle()
-    assert life.status.error_message == ""
+    lifecycle = provisioned()
+    lifecycle.annotate(**{faults.ANNOTATION: "power"})
+    lifecycle.want(online=False)
+    lifecycle.run(1.5)
+    assert lifecycle.status.error_message
+    lifecycle.want(online=True)
+    lifecycle.settle()
+    assert lifecycle.status.error_message == ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from controllers.simulator import hardware
-from tests.unit.controllers.simulator.life import new_host
+from tests.unit.controllers.simulator.lifecycle import new_host
 
 
 @pytest.mark.parametrize("profile", sorted(hardware.PROFILES))

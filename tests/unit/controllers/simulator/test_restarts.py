@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from apiserver.apis.metal3 import BareMetalHost
 from controllers.simulator import faults
 from controllers.simulator.machine import step
-from tests.unit.controllers.simulator.life import IMAGE, Life, new_host
+from tests.unit.controllers.simulator.lifecycle import IMAGE, HostLifecycle, new_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,61 +31,61 @@ PLANS = st.lists(st.tuples(CHANGES, st.floats(0, 8), st.booleans()), max_size=12
 ANNOTATIONS = ("baremetalhost.metal3.io/paused", "baremetalhost.metal3.io/detached", "reboot.metal3.io/x", faults.ANNOTATION)
 
 
-def _change(life: Life, what: str, value: Any) -> None:
+def _change(lifecycle: HostLifecycle, what: str, value: Any) -> None:
     if "." in what:
-        life.annotate(**{what: value})
+        lifecycle.annotate(**{what: value})
     else:
-        life.want(**{what: value})
+        lifecycle.want(**{what: value})
 
 
 @given(PLANS, st.booleans())
 @settings(max_examples=150, deadline=None)
 def test_it_ends_where_the_spec_wants_it(plan: list[tuple[tuple[str, Any], float, bool]], kills: bool) -> None:
-    life = Life(new_host())
+    lifecycle = HostLifecycle(new_host())
     for (what, value), seconds, killed in plan:
-        _change(life, what, value)
-        life.settle(seconds=seconds, kills=kills)
-        life.progress = None if killed else life.progress
-    life.annotate(**dict.fromkeys(ANNOTATIONS))
-    life.settle(seconds=3600, kills=kills)
-    spec, status = life.host.spec, life.status
-    runs = spec.image is not None and (spec.online or life.state == "provisioned")
-    assert life.state == ("provisioned" if runs else "available")
+        _change(lifecycle, what, value)
+        lifecycle.settle(seconds=seconds, kills=kills)
+        lifecycle.progress = None if killed else lifecycle.progress
+    lifecycle.annotate(**dict.fromkeys(ANNOTATIONS))
+    lifecycle.settle(seconds=3600, kills=kills)
+    spec, status = lifecycle.host.spec, lifecycle.status
+    runs = spec.image is not None and (spec.online or lifecycle.state == "provisioned")
+    assert lifecycle.state == ("provisioned" if runs else "available")
     assert (status.error_message, status.error_type, status.operational_status) == ("", None, "OK")
     assert status.powered_on == spec.online
     running = status.provisioning.image.url if status.provisioning.image else None
     assert running == (spec.image.url if spec.image is not None and runs else None)
     # In other states a reboot that nobody forces waits until it is possible.
-    assert life.state == "available" or "reboot.metal3.io" not in (life.host.metadata.annotations or {})
+    assert lifecycle.state == "available" or "reboot.metal3.io" not in (lifecycle.host.metadata.annotations or {})
 
 
 @given(PLANS)
 @settings(max_examples=50, deadline=None)
 def test_deletion_always_ends(plan: list[tuple[tuple[str, Any], float, bool]]) -> None:
-    life = Life(new_host())
+    lifecycle = HostLifecycle(new_host())
     for (what, value), seconds, _ in plan:
-        _change(life, what, value)
-        life.settle(seconds=seconds)
-    life.annotate(**dict.fromkeys(ANNOTATIONS[:2]))
-    life.delete()
-    life.settle(seconds=3600, kills=True)
-    assert life.gone
+        _change(lifecycle, what, value)
+        lifecycle.settle(seconds=seconds)
+    lifecycle.annotate(**dict.fromkeys(ANNOTATIONS[:2]))
+    lifecycle.delete()
+    lifecycle.settle(seconds=3600, kills=True)
+    assert lifecycle.gone
 
 
 @given(PLANS)
 @settings(max_examples=50, deadline=None)
 def test_a_step_changes_nothing_it_was_given_and_survives_the_wire(plan: list[tuple[tuple[str, Any], float, bool]]) -> None:
-    life = Life(new_host())
-    check: Callable[[], None] = lambda: _pure(life)  # noqa: E731 - a typed name for what differs
+    lifecycle = HostLifecycle(new_host())
+    check: Callable[[], None] = lambda: _pure(lifecycle)  # noqa: E731 - a typed name for what differs
     for (what, value), seconds, _ in plan:
-        _change(life, what, value)
+        _change(lifecycle, what, value)
         check()
-        life.settle(seconds=seconds)
+        lifecycle.settle(seconds=seconds)
         check()
 
 
-def _pure(life: Life) -> None:
-    before = life.host.model_dump_json()
-    found = step(life.host, life.secrets, life.progress, life.now, life.settings)
-    assert life.host.model_dump_json() == before
+def _pure(lifecycle: HostLifecycle) -> None:
+    before = lifecycle.host.model_dump_json()
+    found = step(lifecycle.host, lifecycle.secrets, lifecycle.progress, lifecycle.now, lifecycle.settings)
+    assert lifecycle.host.model_dump_json() == before
     assert BareMetalHost.decode(found.host.encode()) == found.host

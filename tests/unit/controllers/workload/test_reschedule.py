@@ -39,7 +39,7 @@ class Late(TwoClusters):
 
 
 @pytest.fixture
-async def here() -> AsyncIterator[Late]:
+async def clusters() -> AsyncIterator[Late]:
     async with two_clusters() as made:
         late = Late(made.management, made.hardware, made.bmo)
         late.management.hooks["POST workloads/binding"] = late.bind
@@ -48,69 +48,69 @@ async def here() -> AsyncIterator[Late]:
         yield late
 
 
-async def test_who_is_late_gets_another_one(here: Late) -> None:
-    async with controllers(here):
-        here.management.put(WORKLOADS, workload("web"))
-        await eventually(lambda: here.phase("web") == "Running")
-        assert here.claimed("web") != here.taken
-        real = here.host(here.taken)
+async def test_who_is_late_gets_another_one(clusters: Late) -> None:
+    async with controllers(clusters):
+        clusters.management.put(WORKLOADS, workload("web"))
+        await eventually(lambda: clusters.phase("web") == "Running")
+        assert clusters.claimed("web") != clusters.taken
+        real = clusters.host(clusters.taken)
         assert real["spec"]["consumerRef"] == THIEF
         assert "image" not in real["spec"]
         assert "workload.metal3.io/workload-uid" not in (real["metadata"].get("labels") or {})
-        await eventually(lambda: "HostTaken" in here.reasons())
-        status = here.management.get(HOSTS, here.host_object(here.taken))["status"]
+        await eventually(lambda: "HostTaken" in clusters.reasons())
+        status = clusters.management.get(HOSTS, clusters.host_object(clusters.taken))["status"]
         assert (status["available"], status["reason"]) == (False, "InUse")
 
 
 @pytest.mark.parametrize("moment", range(2, 26, 3))
-async def test_whenever_the_controllers_die(here: Late, moment: int) -> None:
+async def test_whenever_the_controllers_die(clusters: Late, moment: int) -> None:
     def count() -> int:
-        return here.management.requests.total() + here.hardware.requests.total()
+        return clusters.management.requests.total() + clusters.hardware.requests.total()
 
-    async with controllers(here):
-        await eventually(lambda: sum(bool(host["spec"].get("offers")) for host in here.management.all(HOSTS)) == 3)
+    async with controllers(clusters):
+        await eventually(lambda: sum(bool(host["spec"].get("offers")) for host in clusters.management.all(HOSTS)) == 3)
         begin = count()
-        here.management.put(WORKLOADS, workload("web"))
-        await eventually(lambda: count() - begin >= moment or here.phase("web") == "Running")
-    async with controllers(here):
-        await eventually(lambda: here.phase("web") == "Running")
-        assert here.claimed("web") != here.taken
-        assert len(here.bmo.log) == 1, "it was installed once"
+        clusters.management.put(WORKLOADS, workload("web"))
+        await eventually(lambda: count() - begin >= moment or clusters.phase("web") == "Running")
+    async with controllers(clusters):
+        await eventually(lambda: clusters.phase("web") == "Running")
+        assert clusters.claimed("web") != clusters.taken
+        assert len(clusters.bmo.log) == 1, "it was installed once"
 
 
-async def test_who_named_the_host_is_told_the_way_out(here: Late) -> None:
-    async with controllers(here):
-        await eventually(lambda: len(here.management.all(HOSTS)) == 3)
+async def test_who_named_the_host_is_told_the_way_out(clusters: Late) -> None:
+    async with controllers(clusters):
+        await eventually(lambda: len(clusters.management.all(HOSTS)) == 3)
         for name in ("h1", "h2", "h3"):
-            host = here.host_object(name)
+            host = clusters.host_object(name)
             view = {"metadata": {"name": name, "namespace": "team-a"}, "status": {"provisioning": {"ID": host}}}
-            here.management.put(BMH, view)
-        here.management.put(WORKLOADS, workload("web", hostRef={"name": "h2"}))
-        await eventually(lambda: here.condition("web", "Bound")["reason"] == "HostTaken")
-        assert here.claimed("web") == here.taken == "h2"
-        assert "delete this Workload" in here.condition("web", "Bound")["message"]
-        here.hardware.edit(BMH, "h2", {"spec": {"consumerRef": None}}, "metal3")
-        await eventually(lambda: here.phase("web") == "Running")
+            clusters.management.put(BMH, view)
+        clusters.management.put(WORKLOADS, workload("web", hostRef={"name": "h2"}))
+        await eventually(lambda: clusters.condition("web", "Bound")["reason"] == "HostTaken")
+        assert clusters.claimed("web") == clusters.taken == "h2"
+        assert "delete this Workload" in clusters.condition("web", "Bound")["message"]
+        clusters.hardware.edit(BMH, "h2", {"spec": {"consumerRef": None}}, "metal3")
+        await eventually(lambda: clusters.phase("web") == "Running")
 
 
-async def test_a_claim_through_the_view_waits_for_a_host_that_cannot_be_had_now(here: Late) -> None:
+async def test_a_claim_through_the_view_waits_for_a_host_that_cannot_be_had_now(clusters: Late) -> None:
     paused = "baremetalhost.metal3.io/paused"
 
     async def pausing(api: FakeApi, request: web.Request, address: Address, body: dict[str, Any]) -> dict[str, Any]:
         answer = await bind(api, request, address, body)
-        here.taken = api.get(HOSTS, body["target"]["name"])["spec"]["source"]["name"]
-        here.hardware.edit(BMH, here.taken, {"metadata": {"annotations": {paused: ""}}}, "metal3")
+        clusters.taken = api.get(HOSTS, body["target"]["name"])["spec"]["source"]["name"]
+        clusters.hardware.edit(BMH, clusters.taken, {"metadata": {"annotations": {paused: ""}}}, "metal3")
         return answer
 
-    here.management.hooks["POST workloads/binding"] = pausing
+    clusters.management.hooks["POST workloads/binding"] = pausing
     made = workload("web")
     made["metadata"]["labels"] = {CLAIMED_THROUGH: "baremetalhost"}
-    async with controllers(here):
-        here.management.put(WORKLOADS, made)
-        await eventually(lambda: here.condition("web", "Bound")["reason"] == "HostNotAvailable")
-        assert here.condition("web", "Ready")["status"] == "False"
-        here.hardware.edit(BMH, here.taken, {"metadata": {"annotations": {paused: None}}}, "metal3")
-        await eventually(lambda: here.phase("web") == "Running")
+    async with controllers(clusters):
+        clusters.management.put(WORKLOADS, made)
+        await eventually(lambda: clusters.condition("web", "Bound")["reason"] == "HostNotAvailable")
+        assert clusters.condition("web", "Ready")["status"] == "False"
+        clusters.hardware.edit(BMH, clusters.taken, {"metadata": {"annotations": {paused: None}}}, "metal3")
+        await eventually(lambda: clusters.phase("web") == "Running")
 
 
 def chosen(state: str = "Assumed", **changes: Any) -> dict[str, Any]:
@@ -153,13 +153,13 @@ def test_the_state_says_whether_a_workload_is_being_rescheduled() -> None:
     assert (status["phase"], status["binding"]) == ("Pending", {"state": "Rescheduling"})
 
 
-async def test_the_state_follows_the_answers_of_the_source(here: Late) -> None:
+async def test_the_state_follows_the_answers_of_the_source(clusters: Late) -> None:
     """Check that a refusal without a trace leaves the binding assumed, and success confirms it."""
-    here.taken = "nothing is taken"
-    async with controllers(here):
-        here.management.put(WORKLOADS, workload("web"))
-        await eventually(lambda: here.phase("web") == "Running")
-    assert here.workload("web")["status"]["binding"] == {"state": "Confirmed"}
+    clusters.taken = "nothing is taken"
+    async with controllers(clusters):
+        clusters.management.put(WORKLOADS, workload("web"))
+        await eventually(lambda: clusters.phase("web") == "Running")
+    assert clusters.workload("web")["status"]["binding"] == {"state": "Confirmed"}
 
 
 BOUND = Outcome(True, "Bound", "the host is this Workload's")

@@ -10,7 +10,7 @@ import pytest
 from apiserver.registry.claims.charge import charge_by_report, charge_of, takes_again
 from apiserver.registry.generic.context import DeleteOptions
 from storage.base import Delete
-from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, Bench, report
+from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, Registries, report
 
 CHARGE = {"namespace": "a", "name": "w", "uid": "u"}
 OWN = {**CHARGE, "namespaceUID": "1"}
@@ -48,32 +48,32 @@ def test_only_the_namespace_itself_takes_an_uncleaned_host_again() -> None:
     assert not takes_again({**host, "status": {"available": False, "dirtyFor": "a"}}, "a")
 
 
-async def released(bench: Bench) -> str:
-    host = await bench.add_host()
-    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
-    await bench.workloads.delete(CONTEXT, "tenant-a", "node-0", DeleteOptions())
-    await bench.hosts.update(CONTEXT, "", host, lambda old: {**old, "spec": {k: v for k, v in old["spec"].items() if k != "claimRef"}})
+async def released(registries: Registries) -> str:
+    host = await registries.add_host()
+    await registries.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
+    await registries.workloads.delete(CONTEXT, "tenant-a", "node-0", DeleteOptions())
+    await registries.hosts.update(CONTEXT, "", host, lambda old: {**old, "spec": {k: v for k, v in old["spec"].items() if k != "claimRef"}})
     return host
 
 
-def charged(bench: Bench, host: str) -> Any:
-    return bench.hosts.get("", host).object()["spec"].get("chargedTo")
+def charged(registries: Registries, host: str) -> Any:
+    return registries.hosts.get("", host).object()["spec"].get("chargedTo")
 
 
-async def test_it_begins_in_the_commit_that_clears_the_claim_and_counts_once(bench: Bench) -> None:
-    host = await released(bench)
-    assert charged(bench, host)["namespace"] == "tenant-a"
-    assert bench.hosts.claims.outliving("tenant-a") == [], "its Workload is still what counts"
-    await bench.workloads.update(
+async def test_it_begins_in_the_commit_that_clears_the_claim_and_counts_once(registries: Registries) -> None:
+    host = await released(registries)
+    assert charged(registries, host)["namespace"] == "tenant-a"
+    assert registries.hosts.claims.outliving("tenant-a") == [], "its Workload is still what counts"
+    await registries.workloads.update(
         CONTEXT, "tenant-a", "node-0", lambda old: {**old, "metadata": {k: v for k, v in old["metadata"].items() if k != "finalizers"}}
     )
-    assert [entry.name for entry in bench.hosts.claims.outliving("tenant-a")] == [host]
-    await bench.report(host, {"available": True, "report": report()})
-    assert bench.hosts.claims.outliving("tenant-a") == []
-    assert charged(bench, host) is None
+    assert [entry.name for entry in registries.hosts.claims.outliving("tenant-a")] == [host]
+    await registries.report(host, {"available": True, "report": report()})
+    assert registries.hosts.claims.outliving("tenant-a") == []
+    assert charged(registries, host) is None
 
 
-async def test_a_claim_takes_its_place(named: Bench) -> None:
+async def test_a_claim_takes_its_place(named: Registries) -> None:
     host = await released(named)
     assert charged(named, host)["namespaceUID"] == "uid-tenant-a"
     await named.report(host, {"available": True, "dirtyFor": "tenant-a", "dirtyForUID": "uid-tenant-a", "report": report()})
@@ -82,16 +82,16 @@ async def test_a_claim_takes_its_place(named: Bench) -> None:
     assert charged(named, host) is None
 
 
-async def test_whose_workload_is_gone_counts_for_its_namespace_although_it_is_claimed(bench: Bench) -> None:
-    host = await bench.add_host()
-    await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
-    assert bench.hosts.claims.outliving("tenant-a") == []
-    entry = bench.workloads.get("tenant-a", "node-0")
-    await bench.workloads.cache.commit([Delete(entry.key, entry.revision)])
-    assert [found.name for found in bench.hosts.claims.outliving("tenant-a")] == [host]
+async def test_whose_workload_is_gone_counts_for_its_namespace_although_it_is_claimed(registries: Registries) -> None:
+    host = await registries.add_host()
+    await registries.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
+    assert registries.hosts.claims.outliving("tenant-a") == []
+    entry = registries.workloads.get("tenant-a", "node-0")
+    await registries.workloads.cache.commit([Delete(entry.key, entry.revision)])
+    assert [found.name for found in registries.hosts.claims.outliving("tenant-a")] == [host]
 
 
-async def test_nobody_makes_one_up(bench: Bench) -> None:
-    host = await bench.add_host()
-    await bench.hosts.update(CONTEXT, "", host, lambda old: {**old, "spec": {**old["spec"], "chargedTo": CHARGE}})
-    assert charged(bench, host) is None
+async def test_nobody_makes_one_up(registries: Registries) -> None:
+    host = await registries.add_host()
+    await registries.hosts.update(CONTEXT, "", host, lambda old: {**old, "spec": {**old["spec"], "chargedTo": CHARGE}})
+    assert charged(registries, host) is None

@@ -16,7 +16,7 @@ from apiserver.registry.claims import confirmation
 from apiserver.registry.claims.claims import with_condition
 from apiserver.registry.claims.confirmation import Places
 from apiserver.registry.generic.context import DeleteOptions, UserInfo
-from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Bench
+from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Registries
 from tests.unit.apiserver.server.harness import CLIENTS, Setup, serving
 from tests.unit.controllers.fakeapi import eventually
 
@@ -27,141 +27,141 @@ LONG = 600.0
 """Seconds that no test waits."""
 
 
-async def connected(bench: Bench, status: str = "True") -> None:
+async def connected(registries: Registries, status: str = "True") -> None:
     """Create the class of the hosts, whose controllers report that its source answers."""
-    await bench.classes.create(CONTEXT, "", {"metadata": {"name": "metal"}, "spec": {"provisioner": "metal3.io/baremetalhost"}})
+    await registries.classes.create(CONTEXT, "", {"metadata": {"name": "metal"}, "spec": {"provisioner": "metal3.io/baremetalhost"}})
 
     def say(old: dict[str, Any]) -> dict[str, Any]:
         return {**old, "status": {"conditions": with_condition(old, "Connected", status, "Connected", "")}}
 
-    await bench.classes.update(CONTEXT, "", "metal", say, subresource="status")
+    await registries.classes.update(CONTEXT, "", "metal", say, subresource="status")
 
 
-async def claimed(bench: Bench) -> str:
+async def claimed(registries: Registries) -> str:
     """Wait for a claim to be recorded, and return the Workload's name."""
-    await eventually(lambda: len(bench.workloads.collection) > 0)
-    return next(iter(bench.workloads.collection.range())).name
+    await eventually(lambda: len(registries.workloads.collection) > 0)
+    return next(iter(registries.workloads.collection.range())).name
 
 
-async def confirm(bench: Bench, name: str) -> None:
+async def confirm(registries: Registries, name: str) -> None:
     def say(old: dict[str, Any]) -> dict[str, Any]:
         return {**old, "status": {**old["status"], "conditions": with_condition(old, "Bound", "True", "Bound", "")}}
 
-    await bench.workloads.update(CONTEXT, "tenant-a", name, say, subresource="status")
+    await registries.workloads.update(CONTEXT, "tenant-a", name, say, subresource="status")
 
 
-async def lose(bench: Bench, name: str) -> None:
+async def lose(registries: Registries, name: str) -> None:
     """Treat a lost claim as the controllers do: delete its Workload, clear the claim, and remove
     the Workload's finalizers."""
-    await bench.workloads.delete(CONTEXT, "tenant-a", name, DeleteOptions())
-    host = next(iter(bench.hosts.collection.range()))
-    await bench.hosts.update(CONTEXT, "", host.name, lambda old: {**old, "spec": {**old["spec"], "claimRef": None}})
+    await registries.workloads.delete(CONTEXT, "tenant-a", name, DeleteOptions())
+    host = next(iter(registries.hosts.collection.range()))
+    await registries.hosts.update(CONTEXT, "", host.name, lambda old: {**old, "spec": {**old["spec"], "claimRef": None}})
 
     def release(old: dict[str, Any]) -> dict[str, Any]:
         return {**old, "metadata": {k: v for k, v in old["metadata"].items() if k != "finalizers"}}
 
-    await bench.workloads.update(CONTEXT, "tenant-a", name, release)
+    await registries.workloads.update(CONTEXT, "tenant-a", name, release)
 
 
-async def claim(bench: Bench) -> dict[str, Any]:
-    return await bench.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE, online=True)
+async def claim(registries: Registries) -> dict[str, Any]:
+    return await registries.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE, online=True)
 
 
-async def test_a_claim_waits_for_the_source(bench: Bench) -> None:
-    await connected(bench)
-    await bench.add_host()
-    bench.views.confirmations.seconds = LONG
-    answer = asyncio.ensure_future(claim(bench))
-    name = await claimed(bench)
+async def test_a_claim_waits_for_the_source(registries: Registries) -> None:
+    await connected(registries)
+    await registries.add_host()
+    registries.views.confirmations.seconds = LONG
+    answer = asyncio.ensure_future(claim(registries))
+    name = await claimed(registries)
     await asyncio.sleep(2 * confirmation.LOOK)
     assert not answer.done()
-    await confirm(bench, name)
+    await confirm(registries, name)
     assert (await answer)["spec"]["consumerRef"] == CONSUMER
 
 
-async def test_a_lost_claim_is_a_conflict_and_the_host_nobodys(bench: Bench) -> None:
-    await connected(bench)
-    await bench.add_host()
-    bench.views.confirmations.seconds = LONG
-    answer = asyncio.ensure_future(claim(bench))
-    await lose(bench, await claimed(bench))
+async def test_a_lost_claim_is_a_conflict_and_the_host_nobodys(registries: Registries) -> None:
+    await connected(registries)
+    await registries.add_host()
+    registries.views.confirmations.seconds = LONG
+    answer = asyncio.ensure_future(claim(registries))
+    await lose(registries, await claimed(registries))
     with pytest.raises(ApiError) as lost:
         await answer
     assert lost.value.code == 409
     assert "choose another one" in lost.value.message
-    view = bench.view("tenant-a", "node-0")
+    view = registries.view("tenant-a", "node-0")
     assert view is not None
     assert "consumerRef" not in view["spec"]
-    assert len(bench.workloads.collection) == 0
+    assert len(registries.workloads.collection) == 0
 
 
-async def test_the_answer_waits_for_the_release_of_a_lost_claim(bench: Bench) -> None:
-    await connected(bench)
-    await bench.add_host()
-    bench.views.confirmations.seconds = LONG
-    answer = asyncio.ensure_future(claim(bench))
-    name = await claimed(bench)
-    await bench.workloads.delete(CONTEXT, "tenant-a", name, DeleteOptions())
+async def test_the_answer_waits_for_the_release_of_a_lost_claim(registries: Registries) -> None:
+    await connected(registries)
+    await registries.add_host()
+    registries.views.confirmations.seconds = LONG
+    answer = asyncio.ensure_future(claim(registries))
+    name = await claimed(registries)
+    await registries.workloads.delete(CONTEXT, "tenant-a", name, DeleteOptions())
     await asyncio.sleep(2 * confirmation.LOOK)
     assert not answer.done(), "CAPM3 would find its consumerRef in place, and go on with the host"
-    await lose(bench, name)
+    await lose(registries, name)
     with pytest.raises(ApiError):
         await answer
 
 
-async def test_what_is_not_known_in_time_is_answered_as_a_claim(bench: Bench) -> None:
-    await connected(bench)
-    await bench.add_host()
-    bench.views.confirmations.seconds = 2 * confirmation.LOOK
-    assert (await claim(bench))["spec"]["consumerRef"] == CONSUMER
+async def test_what_is_not_known_in_time_is_answered_as_a_claim(registries: Registries) -> None:
+    await connected(registries)
+    await registries.add_host()
+    registries.views.confirmations.seconds = 2 * confirmation.LOOK
+    assert (await claim(registries))["spec"]["consumerRef"] == CONSUMER
 
 
 @pytest.mark.parametrize("status", ["", "False"])
-async def test_without_controllers_nothing_is_waited_for(bench: Bench, status: str) -> None:
+async def test_without_controllers_nothing_is_waited_for(registries: Registries, status: str) -> None:
     if status:
-        await connected(bench, status)
-    await bench.add_host()
-    bench.views.confirmations.seconds = LONG
+        await connected(registries, status)
+    await registries.add_host()
+    registries.views.confirmations.seconds = LONG
     async with asyncio.timeout(LONG / 10):
-        await claim(bench)
+        await claim(registries)
 
 
-async def test_a_dry_run_and_a_change_wait_for_nothing(bench: Bench) -> None:
-    await connected(bench)
-    await bench.add_host()
-    bench.views.confirmations.seconds = LONG
+async def test_a_dry_run_and_a_change_wait_for_nothing(registries: Registries) -> None:
+    await connected(registries)
+    await registries.add_host()
+    registries.views.confirmations.seconds = LONG
     async with asyncio.timeout(LONG / 10):
-        await bench.patch_view("tenant-a", "node-0", replace(CONTEXT, dry_run=True), consumerRef=CONSUMER)
-        bench.views.confirmations.seconds = 0.0
-        await claim(bench)
-        bench.views.confirmations.seconds = LONG
-        await bench.patch_view("tenant-a", "node-0", online=False)
+        await registries.patch_view("tenant-a", "node-0", replace(CONTEXT, dry_run=True), consumerRef=CONSUMER)
+        registries.views.confirmations.seconds = 0.0
+        await claim(registries)
+        registries.views.confirmations.seconds = LONG
+        await registries.patch_view("tenant-a", "node-0", online=False)
 
 
-async def test_no_more_than_a_few_claims_of_a_namespace_wait_at_once(bench: Bench) -> None:
-    await connected(bench)
+async def test_no_more_than_a_few_claims_of_a_namespace_wait_at_once(registries: Registries) -> None:
+    await connected(registries)
     names = [f"node-{number}" for number in range(confirmation.OF_ONE_NAMESPACE + 2)]
     for name in names:
-        await bench.add_host(name)
-    bench.views.confirmations.seconds = LONG
-    claims = [asyncio.ensure_future(bench.patch_view("tenant-a", name, consumerRef={**CONSUMER, "name": name})) for name in names]
+        await registries.add_host(name)
+    registries.views.confirmations.seconds = LONG
+    claims = [asyncio.ensure_future(registries.patch_view("tenant-a", name, consumerRef={**CONSUMER, "name": name})) for name in names]
     await eventually(lambda: sum(done.done() for done in claims) == 2)
-    for entry in list(bench.workloads.collection.range()):
-        await confirm(bench, entry.name)
+    for entry in list(registries.workloads.collection.range()):
+        await confirm(registries, entry.name)
     await asyncio.gather(*claims)
 
 
-async def test_waiting_claims_keep_no_seats(bench: Bench) -> None:
+async def test_waiting_claims_keep_no_seats(registries: Registries) -> None:
     """Give a user one seat and the level four: four waiting claims would then hold up everybody."""
-    await connected(bench)
+    await connected(registries)
     names = [f"node-{number}" for number in range(confirmation.OF_ONE_NAMESPACE)]
     for name in names:
-        await bench.add_host(name)
-    bench.views.confirmations.seconds = LONG
+        await registries.add_host(name)
+    registries.views.confirmations.seconds = LONG
 
     async def handle(call: Call) -> web.StreamResponse:
         if call.info.verb == "patch":
-            await bench.patch_view("tenant-a", call.info.name, consumerRef={**CONSUMER, "name": call.info.name})
+            await registries.patch_view("tenant-a", call.info.name, consumerRef={**CONSUMER, "name": call.info.name})
         return web.Response()
 
     control = FlowControl(4, 4)
@@ -170,13 +170,13 @@ async def test_waiting_claims_keep_no_seats(bench: Bench) -> None:
     async with serving(Setup(handler=handle, flow_control=control, request_seconds=LONG)) as port:
         clients = [port.client(alice) for _ in names]
         claims = [asyncio.ensure_future(client.patch(f"{path}/{name}")) for client, name in zip(clients, names, strict=True)]
-        await eventually(lambda: len(bench.workloads.collection) == len(names) and seats.executing == 0)
+        await eventually(lambda: len(registries.workloads.collection) == len(names) and seats.executing == 0)
         for client in (alice, CLIENTS.issue("bob")):
             async with port.client(client).get(f"{path}/t") as response:
                 assert response.status == 200
         assert not any(claim.done() for claim in claims)
-        for entry in list(bench.workloads.collection.range()):
-            await confirm(bench, entry.name)
+        for entry in list(registries.workloads.collection.range()):
+            await confirm(registries, entry.name)
         assert [(await claim).status for claim in claims] == [200] * len(claims)
         assert seats.executing == seats.requests == 0
 
@@ -229,21 +229,21 @@ def test_places_are_given_back_once() -> None:
     assert len(places) == 1
 
 
-async def test_a_claim_that_gives_up_its_place_is_answered(bench: Bench) -> None:
-    await connected(bench)
+async def test_a_claim_that_gives_up_its_place_is_answered(registries: Registries) -> None:
+    await connected(registries)
     names = ["node-0", "node-1"]
     for name in names:
-        await bench.add_host(name)
-    bench.views.confirmations.seconds = LONG
-    bench.views.confirmations.places = Places(2, 2)
-    claims = [asyncio.ensure_future(bench.patch_view("tenant-a", name, consumerRef={**CONSUMER, "name": name})) for name in names]
-    await eventually(lambda: len(bench.views.confirmations.places) == 2)
-    assert bench.views.confirmations.places.take("somebody else", "tenant-b") is not None
+        await registries.add_host(name)
+    registries.views.confirmations.seconds = LONG
+    registries.views.confirmations.places = Places(2, 2)
+    claims = [asyncio.ensure_future(registries.patch_view("tenant-a", name, consumerRef={**CONSUMER, "name": name})) for name in names]
+    await eventually(lambda: len(registries.views.confirmations.places) == 2)
+    assert registries.views.confirmations.places.take("somebody else", "tenant-b") is not None
     await eventually(lambda: sum(done.done() for done in claims) == 1)
     [answered] = [done for done in claims if done.done()]
     assert "consumerRef" in answered.result()["spec"], "as when the outcome is not known in time"
-    for entry in list(bench.workloads.collection.range()):
-        await confirm(bench, entry.name)
+    for entry in list(registries.workloads.collection.range()):
+        await confirm(registries, entry.name)
     await asyncio.gather(*claims)
 
 

@@ -10,31 +10,31 @@ import pytest
 from apiserver.apis.host import HostStatus
 from apiserver.registry.claims.history import BYTES, ENTRIES, TEXT, begun, continued, outcome
 from apiserver.registry.generic.context import DeleteOptions
-from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Bench, report
+from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, IMAGE, Registries, report
 
 
-async def bind(bench: Bench, host: str, name: str = "web", **spec: Any) -> str:
+async def bind(registries: Registries, host: str, name: str = "web", **spec: Any) -> str:
     """Create a Workload, bind it to the host, and return its uid."""
-    made = await bench.workloads.create(CONTEXT, "tenant-a", {"metadata": {"name": name}, "spec": {"className": "metal", **spec}})
-    await bench.workloads.connect(CONTEXT, "tenant-a", name, "binding", {"target": {"name": host}})
+    made = await registries.workloads.create(CONTEXT, "tenant-a", {"metadata": {"name": name}, "spec": {"className": "metal", **spec}})
+    await registries.workloads.connect(CONTEXT, "tenant-a", name, "binding", {"target": {"name": host}})
     return str(made.object()["metadata"]["uid"])
 
 
-async def unbind(bench: Bench, host: str) -> None:
+async def unbind(registries: Registries, host: str) -> None:
     def change(old: dict[str, Any]) -> dict[str, Any]:
         return {**old, "spec": {key: value for key, value in old["spec"].items() if key != "claimRef"}}
 
-    await bench.hosts.update(CONTEXT, "", host, change)
+    await registries.hosts.update(CONTEXT, "", host, change)
 
 
-async def release(bench: Bench, host: str, name: str = "web") -> None:
+async def release(registries: Registries, host: str, name: str = "web") -> None:
     """Delete the Workload and clear its claim, as the controllers do."""
-    await bench.workloads.delete(CONTEXT, "tenant-a", name, DeleteOptions())
-    await unbind(bench, host)
+    await registries.workloads.delete(CONTEXT, "tenant-a", name, DeleteOptions())
+    await unbind(registries, host)
 
 
-def history(bench: Bench, host: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = bench.hosts.get("", host).object()["status"].get("history", [])
+def history(registries: Registries, host: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = registries.hosts.get("", host).object()["status"].get("history", [])
     return found
 
 
@@ -50,7 +50,7 @@ def running(url: str = IMAGE["url"], **status: Any) -> dict[str, Any]:
     }
 
 
-async def test_a_life_is_recorded_from_binding_to_cleaning(named: Bench) -> None:
+async def test_a_life_is_recorded_from_binding_to_cleaning(named: Registries) -> None:
     host = await named.add_host()
     uid = await bind(named, host, image={**IMAGE, "url": "https://images.example:8443/os.qcow2?token=abc"})
     [entry] = history(named, host)
@@ -73,14 +73,14 @@ async def test_a_life_is_recorded_from_binding_to_cleaning(named: Bench) -> None
     assert entry["cleanedAt"]
 
 
-async def test_a_claim_through_the_view_is_recorded(named: Bench) -> None:
+async def test_a_claim_through_the_view_is_recorded(named: Registries) -> None:
     host = await named.add_host()
     await named.patch_view("tenant-a", "node-0", consumerRef=CONSUMER, image=IMAGE, online=True)
     [entry] = history(named, host)
     assert (entry["namespace"], entry["name"], entry["image"]) == ("tenant-a", "node-0", IMAGE["url"])
 
 
-async def test_repeated_writes_record_nothing_twice(named: Bench) -> None:
+async def test_repeated_writes_record_nothing_twice(named: Registries) -> None:
     host = await named.add_host()
     await bind(named, host)
     for _ in range(2):
@@ -94,7 +94,7 @@ async def test_repeated_writes_record_nothing_twice(named: Bench) -> None:
     assert history(named, host) == before
 
 
-async def test_no_writer_changes_the_history(named: Bench) -> None:
+async def test_no_writer_changes_the_history(named: Registries) -> None:
     host = await named.add_host()
     await bind(named, host)
     before = history(named, host)
@@ -109,7 +109,7 @@ async def test_no_writer_changes_the_history(named: Bench) -> None:
     assert "f:history" not in managers
 
 
-async def test_no_tenant_sees_the_history(named: Bench) -> None:
+async def test_no_tenant_sees_the_history(named: Registries) -> None:
     host = await named.add_host()
     await bind(named, host, "first")
     await release(named, host, "first")
@@ -120,7 +120,7 @@ async def test_no_tenant_sees_the_history(named: Bench) -> None:
     assert "tenant-a" not in view
 
 
-async def test_a_claim_of_an_earlier_version_gets_its_entry(named: Bench) -> None:
+async def test_a_claim_of_an_earlier_version_gets_its_entry(named: Registries) -> None:
     host = await named.add_host()
     uid = await bind(named, host)
     entry = named.hosts.get("", host)
@@ -132,7 +132,7 @@ async def test_a_claim_of_an_earlier_version_gets_its_entry(named: Bench) -> Non
     assert (found["uid"], found["outcome"], bool(found["boundAt"])) == (uid, "TakenBack", True)
 
 
-async def test_a_host_that_is_not_clean_is_not_recorded_as_cleaned(named: Bench) -> None:
+async def test_a_host_that_is_not_clean_is_not_recorded_as_cleaned(named: Registries) -> None:
     host = await named.add_host()
     await bind(named, host)
     await release(named, host)

@@ -8,7 +8,7 @@ import orjson
 
 from apiserver.registry.generic.entry import DRAFTS, Drafts, Entry, Known, decoder, encode_stored
 from apiserver.registry.workload import WORKLOADS
-from tests.unit.apiserver.registry.conftest import CONTEXT, Bench
+from tests.unit.apiserver.registry.conftest import CONTEXT, Registries
 
 if TYPE_CHECKING:
     import pytest
@@ -67,8 +67,8 @@ def test_labels_count_for_what_they_take() -> None:
     assert sum(drafts.take(str(number), b"x") is not None for number in range(1000)) < DRAFTS // (512 * 100)
 
 
-async def test_what_is_written_is_not_decoded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    await bench.workloads.create(CONTEXT, "ns", {"metadata": {"name": "before"}})
+async def test_what_is_written_is_not_decoded(registries: Registries, monkeypatch: pytest.MonkeyPatch) -> None:
+    await registries.workloads.create(CONTEXT, "ns", {"metadata": {"name": "before"}})
     decoded = list[bytes]()
     loads = orjson.loads
 
@@ -77,7 +77,7 @@ async def test_what_is_written_is_not_decoded(bench: Bench, monkeypatch: pytest.
         return loads(value)
 
     monkeypatch.setattr("apiserver.registry.generic.entry.orjson.loads", counting)
-    entry = await bench.workloads.create(CONTEXT, "ns", {"metadata": {"name": "w"}})
-    assert (decoded, bench.workloads.find("ns", "w")) == ([], entry)
-    await bench.workloads.update(CONTEXT, "ns", "w", lambda old: {**old, "spec": {**old["spec"], "online": False}})
+    entry = await registries.workloads.create(CONTEXT, "ns", {"metadata": {"name": "w"}})
+    assert (decoded, registries.workloads.find("ns", "w")) == ([], entry)
+    await registries.workloads.update(CONTEXT, "ns", "w", lambda old: {**old, "spec": {**old["spec"], "online": False}})
     assert set(decoded) == {entry.json}, "only what is changed"

@@ -12,7 +12,7 @@ from apiserver.apis.status import ApiError
 from apiserver.registry.generic.context import Context, DeleteOptions, UserInfo
 from apiserver.registry.generic.registry import ATTEMPTS
 from storage.base import Conflict
-from tests.unit.apiserver.registry.conftest import CONTEXT, IMAGE, Bench
+from tests.unit.apiserver.registry.conftest import CONTEXT, IMAGE, Registries
 
 CLASS = {"metadata": {"name": "metal"}, "spec": {"provisioner": "metal3.io/baremetalhost"}}
 
@@ -21,9 +21,9 @@ def named(name: str, **spec: Any) -> dict[str, Any]:
     return {"metadata": {"name": name}, "spec": spec}
 
 
-async def test_create_sets_what_is_the_systems(bench: Bench) -> None:
+async def test_create_sets_what_is_the_systems(registries: Registries) -> None:
     mine = {"metadata": {"name": "w", "uid": "mine", "generation": 7, "deletionTimestamp": "2020-01-01T00:00:00Z", "finalizers": ["a/b"]}}
-    obj = (await bench.workloads.create(CONTEXT, "ns", {**mine, "status": {"phase": "Running"}, "unknown": 1})).object()
+    obj = (await registries.workloads.create(CONTEXT, "ns", {**mine, "status": {"phase": "Running"}, "unknown": 1})).object()
     meta = obj["metadata"]
     assert meta["namespace"] == "ns"
     assert meta["uid"] != "mine"
@@ -34,22 +34,22 @@ async def test_create_sets_what_is_the_systems(bench: Bench) -> None:
     assert obj["status"] == {"phase": "Pending"}
     assert "unknown" not in obj
     assert (obj["apiVersion"], obj["kind"]) == ("workload.metal3.io/v1alpha1", "Workload")
-    assert meta["resourceVersion"] == str(bench.workloads.get("ns", "w").revision)
+    assert meta["resourceVersion"] == str(registries.workloads.get("ns", "w").revision)
 
 
-async def test_generated_names_are_drawn(bench: Bench) -> None:
-    names = {(await bench.workloads.create(CONTEXT, "ns", {"metadata": {"generateName": "w-"}})).name for _ in range(20)}
+async def test_generated_names_are_drawn(registries: Registries) -> None:
+    names = {(await registries.workloads.create(CONTEXT, "ns", {"metadata": {"generateName": "w-"}})).name for _ in range(20)}
     assert len(names) == 20
     assert all(name.startswith("w-") and len(name) == 7 for name in names)
 
 
-async def test_a_taken_name_is_409_and_a_missing_one_404(bench: Bench) -> None:
-    await bench.workloads.create(CONTEXT, "ns", named("w"))
+async def test_a_taken_name_is_409_and_a_missing_one_404(registries: Registries) -> None:
+    await registries.workloads.create(CONTEXT, "ns", named("w"))
     with pytest.raises(ApiError) as taken:
-        await bench.workloads.create(CONTEXT, "ns", named("w"))
+        await registries.workloads.create(CONTEXT, "ns", named("w"))
     assert (taken.value.code, taken.value.reason) == (409, "AlreadyExists")
     with pytest.raises(ApiError) as missing:
-        bench.workloads.get("other", "w")
+        registries.workloads.get("other", "w")
     assert missing.value.message == 'workloads.workload.metal3.io "w" not found'
 
 
@@ -70,18 +70,18 @@ async def test_a_taken_name_is_409_and_a_missing_one_404(bench: Bench) -> None:
         ),
     ],
 )
-async def test_invalid_objects_name_the_fields(bench: Bench, obj: dict[str, Any], fields: list[str]) -> None:
+async def test_invalid_objects_name_the_fields(registries: Registries, obj: dict[str, Any], fields: list[str]) -> None:
     with pytest.raises(ApiError) as refused:
-        await bench.workloads.create(CONTEXT, "ns", obj)
+        await registries.workloads.create(CONTEXT, "ns", obj)
     assert refused.value.code == 422
     assert sorted(c["field"] for c in refused.value.details["causes"]) == fields
 
 
-async def test_generation_counts_spec_changes_only(bench: Bench) -> None:
-    await bench.classes.create(CONTEXT, "", CLASS)
+async def test_generation_counts_spec_changes_only(registries: Registries) -> None:
+    await registries.classes.create(CONTEXT, "", CLASS)
 
     async def write(subresource: str = "", **fields: Any) -> dict[str, Any]:
-        return (await bench.classes.update(CONTEXT, "", "metal", lambda old: {**old, **fields}, subresource=subresource)).object()
+        return (await registries.classes.update(CONTEXT, "", "metal", lambda old: {**old, **fields}, subresource=subresource)).object()
 
     assert (await write(spec={"provisioner": "other"}))["metadata"]["generation"] == 2
     status = await write("status", status={"hosts": {"total": 3}}, spec={"provisioner": "ignored"})
@@ -91,89 +91,89 @@ async def test_generation_counts_spec_changes_only(bench: Bench) -> None:
     assert kept["status"]["hosts"]["total"] == 3
 
 
-async def test_writing_the_same_changes_nothing(bench: Bench) -> None:
-    before = await bench.workloads.create(CONTEXT, "ns", named("w"))
-    assert (await bench.workloads.update(CONTEXT, "ns", "w", lambda old: old)).revision == before.revision
+async def test_writing_the_same_changes_nothing(registries: Registries) -> None:
+    before = await registries.workloads.create(CONTEXT, "ns", named("w"))
+    assert (await registries.workloads.update(CONTEXT, "ns", "w", lambda old: old)).revision == before.revision
 
 
-async def test_concurrent_patches_all_get_through(bench: Bench) -> None:
-    await bench.workloads.create(CONTEXT, "ns", named("w"))
+async def test_concurrent_patches_all_get_through(registries: Registries) -> None:
+    await registries.workloads.create(CONTEXT, "ns", named("w"))
 
     def label(key: str) -> Any:
         return lambda obj: {**obj, "metadata": {**obj["metadata"], "labels": {**(obj["metadata"].get("labels") or {}), key: "x"}}}
 
-    await asyncio.gather(*(bench.workloads.update(CONTEXT, "ns", "w", label(f"k{i}")) for i in range(20)))
-    assert set(bench.workloads.get("ns", "w").labels) == {f"k{i}" for i in range(20)}
+    await asyncio.gather(*(registries.workloads.update(CONTEXT, "ns", "w", label(f"k{i}")) for i in range(20)))
+    assert set(registries.workloads.get("ns", "w").labels) == {f"k{i}" for i in range(20)}
 
 
-async def test_a_named_resource_version_must_match(bench: Bench) -> None:
-    first = (await bench.workloads.create(CONTEXT, "ns", named("w"))).object()
-    await bench.workloads.update(CONTEXT, "ns", "w", lambda old: {**old, "spec": {**old["spec"], "online": False}})
+async def test_a_named_resource_version_must_match(registries: Registries) -> None:
+    first = (await registries.workloads.create(CONTEXT, "ns", named("w"))).object()
+    await registries.workloads.update(CONTEXT, "ns", "w", lambda old: {**old, "spec": {**old["spec"], "online": False}})
     with pytest.raises(ApiError) as stale:
-        await bench.workloads.update(CONTEXT, "ns", "w", lambda old: first)
+        await registries.workloads.update(CONTEXT, "ns", "w", lambda old: first)
     assert (stale.value.code, stale.value.reason) == (409, "Conflict")
     with pytest.raises(ApiError) as without:
-        await bench.workloads.update(CONTEXT, "ns", "w", lambda old: named("w"))
+        await registries.workloads.update(CONTEXT, "ns", "w", lambda old: named("w"))
     assert without.value.code == 422
     assert without.value.details["causes"][0]["field"] == "metadata.resourceVersion"
 
 
-async def test_finalizers_hold_a_deleted_object(bench: Bench) -> None:
-    await bench.workloads.create(CONTEXT, "ns", {"metadata": {"name": "w", "finalizers": ["a/b", "c/d"]}})
-    entry, gone = await bench.workloads.delete(CONTEXT, "ns", "w", DeleteOptions())
+async def test_finalizers_hold_a_deleted_object(registries: Registries) -> None:
+    await registries.workloads.create(CONTEXT, "ns", {"metadata": {"name": "w", "finalizers": ["a/b", "c/d"]}})
+    entry, gone = await registries.workloads.delete(CONTEXT, "ns", "w", DeleteOptions())
     assert not gone
     assert entry.object()["metadata"]["deletionGracePeriodSeconds"] == 0
-    again, _ = await bench.workloads.delete(CONTEXT, "ns", "w", DeleteOptions())
+    again, _ = await registries.workloads.delete(CONTEXT, "ns", "w", DeleteOptions())
     assert again.revision == entry.revision
 
     def finalizers(*items: str) -> Any:
         return lambda old: {**old, "metadata": {**old["metadata"], "finalizers": list(items)}}
 
     with pytest.raises(ApiError) as added:
-        await bench.workloads.update(CONTEXT, "ns", "w", finalizers("a/b", "c/d", "e/f"))
+        await registries.workloads.update(CONTEXT, "ns", "w", finalizers("a/b", "c/d", "e/f"))
     assert added.value.code == 422
-    await bench.workloads.update(CONTEXT, "ns", "w", finalizers("c/d"))
-    await bench.workloads.update(CONTEXT, "ns", "w", finalizers())
-    assert bench.workloads.find("ns", "w") is None
+    await registries.workloads.update(CONTEXT, "ns", "w", finalizers("c/d"))
+    await registries.workloads.update(CONTEXT, "ns", "w", finalizers())
+    assert registries.workloads.find("ns", "w") is None
 
 
-async def test_preconditions_guard_a_deletion(bench: Bench) -> None:
-    created = await bench.workloads.create(CONTEXT, "ns", named("w"))
+async def test_preconditions_guard_a_deletion(registries: Registries) -> None:
+    created = await registries.workloads.create(CONTEXT, "ns", named("w"))
     for options in (DeleteOptions(uid="other"), DeleteOptions(resource_version="1")):
         with pytest.raises(ApiError) as refused:
-            await bench.workloads.delete(CONTEXT, "ns", "w", options)
+            await registries.workloads.delete(CONTEXT, "ns", "w", options)
         assert refused.value.code == 409
     uid = created.object()["metadata"]["uid"]
-    assert (await bench.workloads.delete(CONTEXT, "ns", "w", DeleteOptions(uid=uid)))[1]
+    assert (await registries.workloads.delete(CONTEXT, "ns", "w", DeleteOptions(uid=uid)))[1]
 
 
-async def test_dry_runs_store_nothing(bench: Bench) -> None:
+async def test_dry_runs_store_nothing(registries: Registries) -> None:
     dry = Context(UserInfo("x"), dry_run=True)
-    assert (await bench.workloads.create(dry, "ns", named("w"))).name == "w"
-    assert bench.workloads.find("ns", "w") is None
-    await bench.workloads.create(CONTEXT, "ns", named("w"))
-    await bench.workloads.delete(dry, "ns", "w", DeleteOptions())
-    assert bench.workloads.find("ns", "w") is not None
+    assert (await registries.workloads.create(dry, "ns", named("w"))).name == "w"
+    assert registries.workloads.find("ns", "w") is None
+    await registries.workloads.create(CONTEXT, "ns", named("w"))
+    await registries.workloads.delete(dry, "ns", "w", DeleteOptions())
+    assert registries.workloads.find("ns", "w") is not None
 
 
-async def test_the_newest_default_class_is_filled_in(bench: Bench) -> None:
+async def test_the_newest_default_class_is_filled_in(registries: Registries) -> None:
     annotation = {"workloadclass.workload.metal3.io/is-default-class": "true"}
-    await bench.classes.create(CONTEXT, "", {**CLASS, "metadata": {"name": "metal", "annotations": annotation}})
-    await bench.workloads.create(CONTEXT, "ns", named("w"))
-    await bench.workloads.create(CONTEXT, "ns", named("v", className="other"))
-    assert bench.workloads.get("ns", "w").object()["spec"]["className"] == "metal"
-    assert bench.workloads.get("ns", "v").object()["spec"]["className"] == "other"
+    await registries.classes.create(CONTEXT, "", {**CLASS, "metadata": {"name": "metal", "annotations": annotation}})
+    await registries.workloads.create(CONTEXT, "ns", named("w"))
+    await registries.workloads.create(CONTEXT, "ns", named("v", className="other"))
+    assert registries.workloads.get("ns", "w").object()["spec"]["className"] == "metal"
+    assert registries.workloads.get("ns", "v").object()["spec"]["className"] == "other"
 
 
-async def test_objects_survive_a_restart(bench: Bench) -> None:
-    created = await bench.workloads.create(CONTEXT, "ns", named("w"))
-    stored = await bench.catalog.workloads.cache.get(created.key)
+async def test_objects_survive_a_restart(registries: Registries) -> None:
+    created = await registries.workloads.create(CONTEXT, "ns", named("w"))
+    stored = await registries.catalog.workloads.cache.get(created.key)
     assert stored is not None
-    assert bench.workloads.decode(created.key, stored.value, stored.revision).json == created.json
+    assert registries.workloads.decode(created.key, stored.value, stored.revision).json == created.json
 
 
 @pytest.mark.parametrize("lost", [0, 2, ATTEMPTS - 1])
-async def test_a_write_that_loses_races_starts_over(bench: Bench, lost: int) -> None:
+async def test_a_write_that_loses_races_starts_over(registries: Registries, lost: int) -> None:
     tried: list[int] = []
 
     async def attempt() -> str:
@@ -182,11 +182,11 @@ async def test_a_write_that_loses_races_starts_over(bench: Bench, lost: int) -> 
             raise Conflict("/key", 1, 2)
         return "done"
 
-    assert await bench.workloads.retrying("w", attempt) == "done"
+    assert await registries.workloads.retrying("w", attempt) == "done"
     assert len(tried) == lost + 1
 
 
-async def test_a_write_that_loses_every_race_is_to_be_tried_again(bench: Bench) -> None:
+async def test_a_write_that_loses_every_race_is_to_be_tried_again(registries: Registries) -> None:
     tried: list[int] = []
 
     async def attempt() -> None:
@@ -194,7 +194,7 @@ async def test_a_write_that_loses_every_race_is_to_be_tried_again(bench: Bench) 
         raise Conflict("/key", 1, 2)
 
     with pytest.raises(ApiError) as refused:
-        await bench.workloads.retrying("w", attempt)
+        await registries.workloads.retrying("w", attempt)
     assert (refused.value.code, refused.value.reason) == (503, "ServiceUnavailable")
     assert 'workloads "w"' in refused.value.message
     assert len(tried) == ATTEMPTS

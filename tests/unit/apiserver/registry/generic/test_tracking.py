@@ -9,7 +9,7 @@ import pytest
 
 from apiserver.apis.status import ApiError
 from apiserver.registry.generic.context import Context, UserInfo
-from tests.unit.apiserver.registry.conftest import CONSUMER, IMAGE, Bench
+from tests.unit.apiserver.registry.conftest import CONSUMER, IMAGE, Registries
 
 if TYPE_CHECKING:
     from apiserver.registry.generic.attributes import Attributes
@@ -30,24 +30,24 @@ def workload(name: str = "w", **spec: Any) -> dict[str, Any]:
     return {**VERSION, "metadata": {"name": name}, "spec": spec}
 
 
-async def test_each_writer_owns_what_it_wrote(bench: Bench) -> None:
-    await bench.workloads.create(by("creator"), "ns", workload(online=True))
-    await bench.workloads.update(by("updater"), "ns", "w", lambda old: {**old, "spec": {**old["spec"], "online": False}})
+async def test_each_writer_owns_what_it_wrote(registries: Registries) -> None:
+    await registries.workloads.create(by("creator"), "ns", workload(online=True))
+    await registries.workloads.update(by("updater"), "ns", "w", lambda old: {**old, "spec": {**old["spec"], "online": False}})
     status = {"phase": "Pending", "poweredOn": True}
-    await bench.workloads.update(by("controller"), "ns", "w", lambda old: {**old, "status": status}, subresource="status")
-    found = owners(bench.workloads.get("ns", "w").object())
+    await registries.workloads.update(by("controller"), "ns", "w", lambda old: {**old, "status": status}, subresource="status")
+    found = owners(registries.workloads.get("ns", "w").object())
     assert found[("updater", "Update", "")] == {"f:spec": {"f:online": {}}}
     assert found[("controller", "Update", "status")] == {"f:status": {"f:poweredOn": {}}}
     assert "f:online" not in found[("creator", "Update", "")]["f:spec"]
 
 
-async def test_apply_creates_owns_removes_and_is_idempotent(bench: Bench) -> None:
-    entry, created = await bench.workloads.apply(by("gitops"), "ns", "w", workload(image=IMAGE, failureDomain="a"), force=False)
+async def test_apply_creates_owns_removes_and_is_idempotent(registries: Registries) -> None:
+    entry, created = await registries.workloads.apply(by("gitops"), "ns", "w", workload(image=IMAGE, failureDomain="a"), force=False)
     assert created
-    again, created = await bench.workloads.apply(by("gitops"), "ns", "w", workload(image=IMAGE, failureDomain="a"), force=False)
+    again, created = await registries.workloads.apply(by("gitops"), "ns", "w", workload(image=IMAGE, failureDomain="a"), force=False)
     assert not created
     assert again.revision == entry.revision
-    less, _ = await bench.workloads.apply(by("gitops"), "ns", "w", workload(image=IMAGE), force=False)
+    less, _ = await registries.workloads.apply(by("gitops"), "ns", "w", workload(image=IMAGE), force=False)
     assert "failureDomain" not in less.object()["spec"]
     assert ("gitops", "Apply", "") in owners(less.object())
 
@@ -65,53 +65,53 @@ class Choosing:
         return {**new, "spec": {**new["spec"], "failureDomain": "chosen"}}
 
 
-async def test_what_admission_changes_is_nobodys_and_it_is_told_what_is_whose(bench: Bench) -> None:
-    bench.workloads.admission = admission = Choosing()
-    made = await bench.workloads.create(by("creator"), "ns", workload(online=True))
+async def test_what_admission_changes_is_nobodys_and_it_is_told_what_is_whose(registries: Registries) -> None:
+    registries.workloads.admission = admission = Choosing()
+    made = await registries.workloads.create(by("creator"), "ns", workload(online=True))
     assert made.object()["spec"]["failureDomain"] == "chosen"
     assert [("f:online" in fields, "f:failureDomain" in fields) for fields in admission.told[0]] == [(True, False)]
-    merged = await bench.workloads.update(by("updater"), "ns", "w", lambda old: {**old, "spec": {**old["spec"], "online": False}})
-    changed, _ = await bench.workloads.apply(by("applier"), "ns", "w", workload(image=IMAGE), force=False)
+    merged = await registries.workloads.update(by("updater"), "ns", "w", lambda old: {**old, "spec": {**old["spec"], "online": False}})
+    changed, _ = await registries.workloads.apply(by("applier"), "ns", "w", workload(image=IMAGE), force=False)
     for entry in (made, merged, changed):
         assert not [who for who, fields in owners(entry.object()).items() if "f:failureDomain" in fields.get("f:spec", {})]
-    applied, _ = await bench.workloads.apply(by("applier"), "ns", "w", workload(image=IMAGE, failureDomain="chosen"), force=False)
+    applied, _ = await registries.workloads.apply(by("applier"), "ns", "w", workload(image=IMAGE, failureDomain="chosen"), force=False)
     assert "f:failureDomain" in owners(applied.object())[("applier", "Apply", "")]["f:spec"], "there is nobody to conflict with"
 
 
-async def test_conflicting_appliers_are_told_of_each_other(bench: Bench) -> None:
-    await bench.workloads.apply(by("one"), "ns", "w", workload(failureDomain="a"), force=False)
+async def test_conflicting_appliers_are_told_of_each_other(registries: Registries) -> None:
+    await registries.workloads.apply(by("one"), "ns", "w", workload(failureDomain="a"), force=False)
     with pytest.raises(ApiError) as refused:
-        await bench.workloads.apply(by("two"), "ns", "w", workload(failureDomain="b"), force=False)
+        await registries.workloads.apply(by("two"), "ns", "w", workload(failureDomain="b"), force=False)
     assert (refused.value.code, refused.value.reason) == (409, "Conflict")
     assert refused.value.details["causes"][0]["field"] == ".spec.failureDomain"
-    forced, _ = await bench.workloads.apply(by("two"), "ns", "w", workload(failureDomain="b"), force=True)
+    forced, _ = await registries.workloads.apply(by("two"), "ns", "w", workload(failureDomain="b"), force=True)
     assert forced.object()["spec"]["failureDomain"] == "b"
     assert ("one", "Apply", "") not in owners(forced.object())
 
 
-async def test_a_host_is_claimed_by_apply_and_the_fields_are_the_claimers(bench: Bench) -> None:
-    host = await bench.add_host()
+async def test_a_host_is_claimed_by_apply_and_the_fields_are_the_claimers(registries: Registries) -> None:
+    host = await registries.add_host()
     wanted = {**VIEW, "metadata": {"name": "node-0"}, "spec": {"consumerRef": CONSUMER, "image": IMAGE, "online": True}}
-    entry, created = await bench.views.apply(by("gitops"), "tenant-a", "node-0", wanted, force=True)
+    entry, created = await registries.views.apply(by("gitops"), "tenant-a", "node-0", wanted, force=True)
     assert not created
-    assert bench.hosts.get("", host).object()["spec"]["claimRef"]["name"] == "node-0"
+    assert registries.hosts.get("", host).object()["spec"]["claimRef"]["name"] == "node-0"
     assert "f:consumerRef" in owners(entry.object())[("gitops", "Apply", "")]["f:spec"]
     assert ("metal3-workloads", "Update", "") in owners(entry.object())
 
 
-async def test_a_view_is_not_created_by_apply(bench: Bench) -> None:
+async def test_a_view_is_not_created_by_apply(registries: Registries) -> None:
     wanted = {**VIEW, "metadata": {"name": "nowhere"}, "spec": {"consumerRef": CONSUMER, "online": True}}
     with pytest.raises(ApiError) as refused:
-        await bench.views.apply(by("gitops"), "tenant-a", "nowhere", wanted, force=True)
+        await registries.views.apply(by("gitops"), "tenant-a", "nowhere", wanted, force=True)
     assert refused.value.code == 404
 
 
-async def test_the_servers_own_changes_of_a_view_are_its_own(bench: Bench) -> None:
-    host = await bench.add_host()
-    await bench.patch_view("tenant-a", "node-0", by("capm3"), consumerRef=CONSUMER)
-    await bench.report(
-        host, {"available": False, "report": {**bench.hosts.get("", host).object()["status"]["report"], "labels": {"rack": "r9"}}}
+async def test_the_servers_own_changes_of_a_view_are_its_own(registries: Registries) -> None:
+    host = await registries.add_host()
+    await registries.patch_view("tenant-a", "node-0", by("capm3"), consumerRef=CONSUMER)
+    await registries.report(
+        host, {"available": False, "report": {**registries.hosts.get("", host).object()["status"]["report"], "labels": {"rack": "r9"}}}
     )
-    found = owners(bench.views.get("tenant-a", "node-0").object())
+    found = owners(registries.views.get("tenant-a", "node-0").object())
     assert "f:rack" in found[("metal3-workloads", "Update", "")]["f:metadata"]["f:labels"]
     assert "f:consumerRef" in found[("capm3", "Update", "")]["f:spec"]

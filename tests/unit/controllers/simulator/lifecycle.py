@@ -25,7 +25,7 @@ def new_host(spec: dict[str, Any] | None = None, **metadata: Any) -> BareMetalHo
     return BareMetalHost.decode({"metadata": {**base, **metadata}, "spec": {"online": True, "bmc": BMC, **(spec or {})}})
 
 
-class Life:
+class HostLifecycle:
     """One host, its secrets and its clock. `states` lists the provisioning states, in order,
     without repetitions."""
 
@@ -111,20 +111,20 @@ def _note(seen: list[T], value: T) -> None:
         seen.append(value)
 
 
-def available(spec: dict[str, Any] | None = None, settings: Settings | None = None, **metadata: Any) -> Life:
+def available(spec: dict[str, Any] | None = None, settings: Settings | None = None, **metadata: Any) -> HostLifecycle:
     """Return a host that is available and idle, without its history."""
-    life = Life(new_host(spec, **metadata), settings)
-    life.settle()
-    assert life.state == "available", life.states
-    life.states, life.powers, life.errors, life.events = ["available"], [life.status.powered_on], [""], []
-    return life
+    lifecycle = HostLifecycle(new_host(spec, **metadata), settings)
+    lifecycle.settle()
+    assert lifecycle.state == "available", lifecycle.states
+    lifecycle.states, lifecycle.powers, lifecycle.errors, lifecycle.events = ["available"], [lifecycle.status.powered_on], [""], []
+    return lifecycle
 
 
-def provisioned(**spec: Any) -> Life:
+def provisioned(**spec: Any) -> HostLifecycle:
     """Return a host that runs an image."""
-    life = available(spec)
-    life.want(image=IMAGE)
-    life.settle()
-    assert life.state == "provisioned", life.states
-    life.states, life.powers, life.errors, life.events = ["provisioned"], [life.status.powered_on], [""], []
-    return life
+    lifecycle = available(spec)
+    lifecycle.want(image=IMAGE)
+    lifecycle.settle()
+    assert lifecycle.state == "provisioned", lifecycle.states
+    lifecycle.states, lifecycle.powers, lifecycle.errors, lifecycle.events = ["provisioned"], [lifecycle.status.powered_on], [""], []
+    return lifecycle

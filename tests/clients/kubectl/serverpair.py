@@ -51,7 +51,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Twins:
+class ServerPair:
     """Runs commands on both kinds, in a namespace for each.
 
     In arguments and bodies, GROUP and `ours` stand for either's."""

@@ -71,7 +71,7 @@ async def eventually(check: Callable[[], Awaitable[Any]], timeout: float = 60.0)
 
 
 @dataclass
-class Site:
+class ManagementCluster:
     """One management cluster. `admin` has all permissions; `url` is the server's own."""
 
     name: str
@@ -114,7 +114,7 @@ class Site:
         await self.make(kinds.CLASSES, name, spec=full)
 
     async def relay(self, config: Object, namespace: str = NAMESPACE, name: str = "relay", **spec: Any) -> None:
-        """Create a class of another site's hosts."""
+        """Create a class of another management cluster's hosts."""
         await self.add_class(name, "metal3.io/relay", config, parameters={"namespace": namespace}, **spec)
 
     async def view(self, name: str = "h1", namespace: str = NAMESPACE) -> Object:
@@ -153,8 +153,8 @@ class Hardware:
         return str(image["url"]) if image else None
 
 
-class Sites:
-    """Creates and ends sites."""
+class ManagementClusters:
+    """Creates and ends management clusters."""
 
     def __init__(self, folder: Path, stack: AsyncExitStack) -> None:
         self._folder, self._stack = folder, stack
@@ -168,14 +168,14 @@ class Sites:
         await self._task(bmo.run())
         return Hardware(api, bmo)
 
-    async def site(self, name: str, *, below: Hardware | None = None) -> Site:
+    async def cluster(self, name: str, *, below: Hardware | None = None) -> ManagementCluster:
         """Create a management cluster with the namespace NAMESPACE, and with a class `metal` if it
         has hardware."""
         authority = Authority.create(f"{name}-ca")
         endpoint = management_endpoint(self._folder / f"{name}.db", authority, 0)
         await endpoint.app.start()
         self._stack.push_async_callback(endpoint.app.stop)
-        made = Site(name, authority, endpoint.app.url, Client(None), _nothing)
+        made = ManagementCluster(name, authority, endpoint.app.url, Client(None), _nothing)
         made.admin = await self._stack.enter_async_context(Client(made.config("admin", MASTERS)))
         for namespace in ("kube-system", SYSTEM, NAMESPACE):
             await made.namespace(namespace)
@@ -184,12 +184,12 @@ class Sites:
         await self.start(made)
         return made
 
-    async def start(self, site: Site) -> None:
-        """Run the site's controllers."""
-        client = await self._stack.enter_async_context(Client(site.config("controllers", policy.CONTROLLERS)))
+    async def start(self, cluster: ManagementCluster) -> None:
+        """Run the management cluster's controllers."""
+        client = await self._stack.enter_async_context(Client(cluster.config("controllers", policy.CONTROLLERS)))
         manager, _, sources = compose(client)
         self._stack.push_async_callback(sources.close)
-        site.halt = await self._task(manager.run())
+        cluster.halt = await self._task(manager.run())
         await asyncio.wait_for(manager.started.wait(), 60)
 
     async def _task(self, work: Any) -> Callable[[], Awaitable[None]]:
@@ -208,7 +208,7 @@ async def _nothing() -> None:
 
 
 @asynccontextmanager
-async def sites(folder: Path) -> AsyncIterator[Sites]:
-    """Yield a factory of sites, which all end with it."""
+async def management_clusters(folder: Path) -> AsyncIterator[ManagementClusters]:
+    """Yield a factory of management clusters, which all end with it."""
     async with AsyncExitStack() as stack:
-        yield Sites(folder, stack)
+        yield ManagementClusters(folder, stack)
