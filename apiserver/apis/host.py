@@ -139,7 +139,7 @@ class ChargedTo(Model):
     The namespace's quota continues to count the host. The charge ends when others can have the
     host, or when it is out of use for another reason. The owner may clear it as well."""
 
-    namespace: str
+    namespace: str = Field(description="The namespace whose quota counts the host.")
     name: str = Field(default="", description="The Workload that left it so.")
     uid: str = Field(default="", description="That Workload's uid: while it exists, the quota counts it instead of the host.")
     unhealthy: bool = Field(default=False, description="Whether the tenant marked the host as unhealthy.")
@@ -151,12 +151,12 @@ class TenantMetadata(Model):
     host's."""
 
     name: str = Field(description="The view's name in the tenant's namespace.")
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
-    removed_labels: list[str] | None = None
-    removed_annotations: list[str] | None = None
-    owner_references: list[OwnerReference] | None = None
-    finalizers: list[str] | None = None
+    labels: dict[str, str] | None = Field(default=None, description="Labels that the tenant added or changed.")
+    annotations: dict[str, str] | None = Field(default=None, description="Annotations that the tenant added or changed.")
+    removed_labels: list[str] | None = Field(default=None, description="Labels of the host that the tenant removed.")
+    removed_annotations: list[str] | None = Field(default=None, description="Annotations of the host that the tenant removed.")
+    owner_references: list[OwnerReference] | None = Field(default=None, description="Owners in the tenant's namespace.")
+    finalizers: list[str] | None = Field(default=None, description="Finalizers that the tenant's clients set.")
 
 
 class HostSpec(Model):
@@ -182,8 +182,8 @@ class HostReport(Model):
     bmc, no secret names, no LLDP data, and for errorMessage one of a few fixed sentences."""
 
     name: str = Field(description="Name to show to tenants.")
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
+    labels: dict[str, str] | None = Field(default=None, description="Labels that the class shows to tenants.")
+    annotations: dict[str, str] | None = Field(default=None, description="Annotations that the class shows to tenants.")
     spec: BareMetalHostSpec
     status: BareMetalHostStatus
 
@@ -198,8 +198,8 @@ class HeldSpec(Model):
     user_data: SecretReference | None = None
     meta_data: SecretReference | None = None
     network_data: SecretReference | None = None
-    online: bool = False
-    automated_cleaning_mode: Reported | None = None
+    online: bool = Field(default=False, description="Whether the machine should be powered on.")
+    automated_cleaning_mode: Reported | None = Field(default=None, description="Whether disks are wiped on release.")
 
 
 class HeldClaim(Model):
@@ -208,15 +208,15 @@ class HeldClaim(Model):
     The host's view is shown in `namespace` as it is at the source. The consumer's first write to it
     takes over the claim, which belongs to the source until then."""
 
-    namespace: str
+    namespace: str = Field(description="The namespace in which the view is shown.")
     namespace_uid: str | None = Field(
         default=None, alias="namespaceUID", description="The uid of the only namespace of that name that may take over the claim."
     )
     recovered: bool | None = Field(
         default=None, description="Whether it is of a Workload of this cluster that the store has lost: one of its name gets the host back."
     )
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
+    labels: dict[str, str] | None = Field(default=None, description="Labels of the view at the source.")
+    annotations: dict[str, str] | None = Field(default=None, description="Annotations of the view at the source.")
     spec: HeldSpec
 
 
@@ -224,8 +224,8 @@ class HeldBy(Model):
     """The consumer that the source knows (see `adopted_consumer`), and the namespace that it
     corresponds to."""
 
-    consumer: str
-    namespace_uid: str = Field(alias="namespaceUID")
+    consumer: str = Field(description="The consumer, as APIVERSION KIND NAMESPACE/NAME.")
+    namespace_uid: str = Field(alias="namespaceUID", description="The uid of the namespace that it corresponds to.")
 
 
 class HistoryEntry(Model):
@@ -276,7 +276,7 @@ class HostStatus(Model):
         default=None, description="The consumer that has it at its source, if that consumer may take the claim over here."
     )
     held_by: HeldBy | None = Field(default=None, description="Which namespace may take over, or has taken over, the claim at the source.")
-    conditions: Conditions | None = None
+    conditions: Conditions | None = Field(default=None, description="Abandoned while the Workload of the claim is missing.")
     history: list[HistoryEntry] | None = Field(
         default=None, description="The last claims of the host, the newest last; at most 16, and at most 8 KiB."
     )

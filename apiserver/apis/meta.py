@@ -30,12 +30,12 @@ ATOMIC = ConfigDict(json_schema_extra={"x-kubernetes-map-type": "atomic"})
 class OwnerReference(Model):
     """An object that this one depends on, for garbage collection."""
 
-    api_version: str = Field(min_length=1)
-    kind: str = Field(min_length=1)
-    name: str = Field(min_length=1)
-    uid: str = Field(min_length=1)
-    controller: bool | None = None
-    block_owner_deletion: bool | None = None
+    api_version: str = Field(min_length=1, description="The owner's API version.")
+    kind: str = Field(min_length=1, description="The owner's kind.")
+    name: str = Field(min_length=1, description="The owner's name.")
+    uid: str = Field(min_length=1, description="The owner's uid.")
+    controller: bool | None = Field(default=None, description="Whether the owner is the managing controller.")
+    block_owner_deletion: bool | None = Field(default=None, description="Whether a foreground deletion of the owner waits for this object.")
 
 
 class ManagedFieldsEntry(Model):
@@ -76,13 +76,13 @@ class ObjectReference(Model):
 
     model_config = ATOMIC
 
-    kind: str | None = None
-    namespace: str | None = None
-    name: str | None = None
-    uid: str | None = None
-    api_version: str | None = None
-    resource_version: str | None = None
-    field_path: str | None = None
+    kind: str | None = Field(default=None, description="The object's kind.")
+    namespace: str | None = Field(default=None, description="The object's namespace.")
+    name: str | None = Field(default=None, description="The object's name.")
+    uid: str | None = Field(default=None, description="The object's uid.")
+    api_version: str | None = Field(default=None, description="The object's API version.")
+    resource_version: str | None = Field(default=None, description="The version of the object to which the reference was made.")
+    field_path: str | None = Field(default=None, description="The part of the object that is meant, such as spec.containers{name}.")
 
 
 class SecretReference(Model):
@@ -90,8 +90,10 @@ class SecretReference(Model):
 
     model_config = ATOMIC
 
-    name: str | None = None
-    namespace: str | None = None
+    name: str | None = Field(default=None, description="The secret's name.")
+    namespace: str | None = Field(
+        default=None, description="The secret's namespace; if given, it must be that of the object that names the secret."
+    )
 
 
 SelectorValue = Annotated[str, Field(max_length=253)]
@@ -102,9 +104,11 @@ accepted them."""
 class LabelSelectorRequirement(Model):
     """One expression of a label selector."""
 
-    key: str = Field(max_length=317)
-    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
-    values: list[SelectorValue] | None = Field(default=None, max_length=256)
+    key: str = Field(max_length=317, description="The label's key.")
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"] = Field(description="How the label is compared with the values.")
+    values: list[SelectorValue] | None = Field(
+        default=None, max_length=256, description="The values to compare with: some for In and NotIn, none for Exists and DoesNotExist."
+    )
 
 
 class LabelSelector(Model):
@@ -113,19 +117,23 @@ class LabelSelector(Model):
 
     model_config = ATOMIC
 
-    match_labels: dict[str, SelectorValue] | None = Field(default=None, max_length=64)
-    match_expressions: list[LabelSelectorRequirement] | None = Field(default=None, max_length=64)
+    match_labels: dict[str, SelectorValue] | None = Field(
+        default=None, max_length=64, description="Labels that must all be present with these values."
+    )
+    match_expressions: list[LabelSelectorRequirement] | None = Field(
+        default=None, max_length=64, description="Expressions that must all hold."
+    )
 
 
 class Condition(Model):
     """One aspect of an object's state (meta/v1 Condition)."""
 
-    type: str = Field(min_length=1, max_length=316)
-    status: Literal["True", "False", "Unknown"]
-    observed_generation: int | None = Field(default=None, ge=0)
-    last_transition_time: Timestamp
-    reason: str = Field(min_length=1, max_length=1024)
-    message: str = Field(max_length=32768)
+    type: str = Field(min_length=1, max_length=316, description="The aspect, in CamelCase.")
+    status: Literal["True", "False", "Unknown"] = Field(description="Whether the condition holds.")
+    observed_generation: int | None = Field(default=None, ge=0, description="The metadata.generation that the condition is about.")
+    last_transition_time: Timestamp = Field(description="When the status last changed.")
+    reason: str = Field(min_length=1, max_length=1024, description="Why the status is as it is, in one CamelCase word.")
+    message: str = Field(max_length=32768, description="The reason as a sentence for people.")
 
 
 Conditions = Annotated[

@@ -21,8 +21,8 @@ CLAIMED_THROUGH = f"{GROUP}/claimed-through"
 ADOPTS = f"{GROUP}/adopts"
 """An annotation of a Workload that adopted a claim which the host's source knew.
 
-It names the consumer at the source in the form of `apiserver.apis.host.adopted_consumer`. Only a
-claim of this consumer is adopted."""
+It names the consumer at the source as "APIVERSION KIND NAMESPACE/NAME". Only a claim of this
+consumer is adopted."""
 CLASS_LABEL = f"{GROUP}/class"
 """A label of a Host: the WorkloadClass that offers it."""
 DEFAULT_CLASS_ANNOTATION = "workloadclass.workload.metal3.io/is-default-class"
@@ -40,12 +40,15 @@ QUARANTINED = f"{GROUP}/quarantined"
 
 # Of Metal3 and Cluster API:
 PAUSED = "baremetalhost.metal3.io/paused"
+"""An annotation of a BareMetalHost that the Baremetal Operator leaves as it is."""
 DETACHED = "baremetalhost.metal3.io/detached"
+"""An annotation of a BareMetalHost that is not in Ironic."""
 STATUS_ANNOTATION = "baremetalhost.metal3.io/status"
+"""An annotation of a BareMetalHost that is moved: its status, which a new object takes over."""
 REBOOT = "reboot.metal3.io"
 """An annotation that requests a reboot: alone, or followed by a slash and a suffix."""
 UNHEALTHY = ("capm3.metal3.io/unhealthy", "capi.metal3.io/unhealthy")
-"""The annotations of a host that CAPM3 does not choose. Its remediation writes them, by old and new
-name."""
+"""An annotation of a host that CAPM3 does not choose. Its remediation writes it, by one of two
+names."""
 FAILURE_DOMAIN = "infrastructure.cluster.x-k8s.io/failure-domain"
 """A label of a host: its failure domain."""

@@ -27,7 +27,7 @@ KIND = (
 )
 _KEPT = (
     "description", "type", "format", "enum", "pattern", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength",
-    "maxLength", "minItems", "maxItems", "uniqueItems", "multipleOf", "required", "default", "x-kubernetes-list-type",
+    "maxLength", "minItems", "maxItems", "maxProperties", "uniqueItems", "multipleOf", "required", "default", "x-kubernetes-list-type",
     "x-kubernetes-list-map-keys", "x-kubernetes-map-type",
 )  # fmt: skip
 

@@ -37,25 +37,25 @@ SECRETS = Resource("", "v1", "secrets", "Secret")
 
 OURS = f"{GROUP}/"
 ADOPTION = f"{OURS}adoption"
-"""Annotation that `adopt` puts on a host which its owner uses: who gets the host as it runs, and
-who had it (see the module `adoption`)."""
+"""An annotation that `adopt` puts on a host which its owner uses: which namespace gets the host as
+it runs, and what had it."""
 HANDED_BACK = f"{OURS}handed-back"
-"""The annotation of a host with the uids of the last Workloads that handed an adopted claim back,
+"""An annotation of a host with the uids of the last Workloads that handed an adopted claim back,
 separated by commas."""
 PASSED = f"{OURS}passed-annotations"
-"""The annotation of a claimed host that lists the tenant's annotations passed on, so each is passed
+"""An annotation of a claimed host that lists the tenant's annotations passed on, so each is passed
 on once."""
 RECORD = f"{OURS}record"
-"""Annotation of a claimed host: its Workload as JSON, and its namespace's uid, so that `recover`
+"""An annotation of a claimed host: its Workload as JSON, and its namespace's uid, so that `recover`
 can create it again in a new store."""
 RECOVER = f"{OURS}recover"
-"""Annotation that `recover` puts on a host whose claim the store has lost: the uid of the Workload
+"""An annotation that `recover` puts on a host whose claim the store has lost: the uid of the Workload
 whose successor may take it over."""
 DIRTY_FOR = f"{OURS}dirty-for"
-"""The annotation of a host whose disks were not wiped: only the namespace that it names may have
+"""An annotation of a host whose disks were not wiped: only the namespace that it names may have
 the host.
 
-The value is "CLUSTER/NAMESPACE/UID", see dirty_mark."""
+The value is "CLUSTER/NAMESPACE/UID"."""
 
 _UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 

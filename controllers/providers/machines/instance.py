@@ -46,26 +46,28 @@ __all__ = [
 
 OURS = f"{GROUP}/"
 SLOT_UID = f"{OURS}slot-uid"
-"""The tag with the host's uid. Only machines with this tag are ours."""
+"""A tag of a machine in a cloud, or a label of a VirtualMachine: the host's uid.
+
+Only machines with it are this project's."""
 SLOT = f"{OURS}slot"
-"""The tag with FLAVOR/NUMBER."""
+"""A tag with FLAVOR/NUMBER."""
 WORKLOAD = f"{OURS}workload"
-"""The tag with NAMESPACE/NAME of the Workload, in its management cluster."""
+"""A tag with NAMESPACE/NAME of the Workload, in its management cluster."""
 FLAVOR = f"{OURS}flavor"
-"""The tag with the flavor that the machine was created from, as JSON."""
+"""A tag with the flavor that the machine was created from, as JSON."""
 IMAGE = f"{OURS}image"
-"""The tag with the image that is on the machine."""
+"""A tag with the image that is on the machine."""
 BOOTED = f"{OURS}booted"
-"""The tag of a machine that was seen running: a later start is a restart, not its creation."""
+"""A tag of a machine that was seen running: a later start is a restart, not its creation."""
 REBOOTED = f"{OURS}rebooted"
-"""The tag that records that the requested single reboot was or is being carried out."""
+"""A tag that records that the requested single reboot was or is being carried out."""
 REMOVING = f"{OURS}removing"
-"""The tag that records the removal of what is on the machine; in a cloud, the machine is removed
+"""A tag that records the removal of what is on the machine; in a cloud, the machine is removed
 with it.
 
 Once it is gone, the slot's machine is not lost."""
 SURPLUS = f"{OURS}surplus"
-"""The tag of a second machine in a slot: its end does not mean the end of the slot's machine."""
+"""A tag of a second machine in a slot: its end does not mean the end of the slot's machine."""
 
 QUARANTINE = "a Workload with reclaimPolicy Retain left it as it was: save what you need, then {to_free}"
 LEFT = "the cloud is removing instance {id}"

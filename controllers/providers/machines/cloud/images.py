@@ -35,7 +35,7 @@ def image_id(spec: Object, parameters: Parameters, scheme: str) -> str | None:
     if not url:
         return None
     if len(url) > MOST:
-        raise ProviderError("ImageUnusable", f"spec.image.url is longer than the {MOST} characters that a cloud's tag can hold")
+        raise ProviderError("ImageUnsupported", f"spec.image.url is longer than the {MOST} characters that a cloud's tag can hold")
     for image in parameters.images:
         if image.url == url:
             return image.id

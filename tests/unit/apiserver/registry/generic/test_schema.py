@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 ALLOWED = {
     "additionalProperties", "anyOf", "default", "description", "enum", "exclusiveMaximum", "exclusiveMinimum", "format", "items", "maximum",
-    "maxItems", "maxLength", "minimum", "minItems", "minLength", "multipleOf", "pattern", "properties", "required", "type", "uniqueItems",
+    "maxItems", "maxProperties", "maxLength", "minimum", "minItems", "minLength", "multipleOf", "pattern", "properties", "required", "type",
+    "uniqueItems",
     "x-kubernetes-int-or-string", "x-kubernetes-list-map-keys", "x-kubernetes-list-type", "x-kubernetes-map-type",
     "x-kubernetes-preserve-unknown-fields",
 }  # fmt: skip

@@ -26,7 +26,7 @@ def test_images_are_told_by_the_class_or_by_id() -> None:
     for spec, reason in (
         ({"image": {"url": "http://other"}}, "ImageUnknown"),
         ({"customDeploy": {"method": "x"}}, "CustomDeployUnsupported"),
-        ({"image": {"url": "ami://" + "x" * 300}}, "ImageUnusable"),
+        ({"image": {"url": "ami://" + "x" * 300}}, "ImageUnsupported"),
     ):
         with pytest.raises(ProviderError) as error:
             image_id(spec, known, "ami://")

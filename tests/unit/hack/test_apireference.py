@@ -1,0 +1,68 @@
+"""Check that docs/api.md is generated from this tree, and that its hand-written parts are
+complete."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hack.apireference import PAGE, blocks, kind_of, replaced
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[3]
+DOCS = PAGE.parent
+SAID = {"Outcome": 1, "condition": 2, "BadClass": 0, "ProviderError": 0, "Unbindable": 0, "Terms": 0, "QuotaExceeded": 0, "refusal": 0}
+"""The functions and classes that are given a reason, and at which position."""
+
+
+def sources(*packages: str) -> Iterator[Path]:
+    return (path for package in packages for path in (ROOT / package).rglob("*.py") if "simulator" not in path.parts)
+
+
+def reasons() -> set[str]:
+    """Return the reasons that the controllers write into conditions."""
+    found = set()
+    for path in sources("controllers"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+            if isinstance(node, ast.Call) and len(node.args) > SAID.get(name, 99):
+                value = node.args[SAID[name]]
+                found |= {str(value.value)} if isinstance(value, ast.Constant) else set()
+    return found
+
+
+def test_the_page_is_of_this_tree() -> None:
+    page = PAGE.read_text()
+    assert page == replaced(page, blocks()), "run `make reference` and commit docs/api.md"
+
+
+def test_every_kind_has_its_place() -> None:
+    page = PAGE.read_text()
+    assert [name for name in blocks() if page.count(f"<!-- {name}: begin (make reference) -->") != 1] == []
+
+
+def test_every_reason_is_told() -> None:
+    told = PAGE.read_text() + (DOCS / "troubles.md").read_text() + (DOCS / "clouds.md").read_text()
+    found = reasons()
+    assert {"Reserved", "NoHostFits", "BadParameters", "Found", "Kept"} <= found
+    assert sorted(reason for reason in found if f"`{reason}`" not in told) == []
+
+
+def test_every_name_of_ours_is_told() -> None:
+    text = "\n".join(path.read_text() for path in sources("apiserver", "controllers"))
+    ours = set(re.findall(r'= f"\{(?:\w+\.)?(?:GROUP\}/|OURS\})([a-z-]+)"$', text, re.MULTILINE))
+    assert {"release", "dirty-for", "moved-from", "relayed", "slot"} <= ours
+    assert sorted(name for name in ours if f"`workload.metal3.io/{name}`" not in PAGE.read_text()) == []
+
+
+def test_a_type_says_its_bounds_and_its_default() -> None:
+    field = {"type": "array", "items": {"type": "string", "maxLength": 9}, "maxItems": 2}
+    assert kind_of("Workload.spec.x", field, needed=True) == "list of strings, required, at most 2 items, each at most 9 characters"
+    assert kind_of("Workload.spec.x", {"type": "boolean", "default": False}, needed=False) == "boolean, default `false`"
+    assert kind_of("Workload.spec.image.ociAuthSecretName", {"type": "string"}, needed=False) == "string, at most 253 characters"
+    assert kind_of("BareMetalHost.spec.bmc.address", {"type": "string"}, needed=True) == "string, required, read-only"
+    assert kind_of("BareMetalHost.spec.image.url", {"type": "string"}, needed=True) == "string, required"
