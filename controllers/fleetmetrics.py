@@ -19,6 +19,7 @@ from apiserver.apis.host import unavailable_reason
 from apiserver.client import tracing
 from apiserver.client.objects import key_of, name_of, uid_of
 from controllers.classaccess import is_connected
+from controllers.host.abandoned import ABANDONED
 from controllers.runtime.conditions import find_condition
 from controllers.workloadclass.status import UNHEALTHY
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FleetMetrics", "follow", "state_of"]
 
-STATES = ("free", "claimed", "dirty", "unhealthy", "unavailable")
+STATES = ("free", "claimed", "abandoned", "orphaned", "dirty", "unhealthy", "unavailable")
 PHASES = ("Pending", "Bound", "Provisioning", "Running", "Stopped", "Deprovisioning", "Failed", "Lost")
 RAN = ("Running", "Stopped")
 BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1200.0, 1800.0, 2700.0, 3600.0, 7200.0, 14400.0)
@@ -172,10 +173,15 @@ def follow(cluster: Cluster) -> FleetMetrics:
 
 
 def state_of(host: Object) -> str:
-    """Return one of STATES. Free hosts that only one namespace may have are dirty."""
+    """Return one of STATES.
+
+    Free hosts that only one namespace may have are dirty. The claim of an abandoned host has no
+    Workload any more. An orphaned host names a Workload, and has no claim."""
     status = host.get("status") or {}
     if host["spec"].get("claimRef"):
-        return "claimed"
+        return "claimed" if find_condition(status.get("conditions"), ABANDONED) is None else "abandoned"
+    if status.get("reason") == "Orphaned":
+        return "orphaned"
     if unavailable_reason(host) is None:
         return "dirty" if status.get("dirtyFor") else "free"
     return "unhealthy" if status.get("reason") in UNHEALTHY else "unavailable"

@@ -126,7 +126,7 @@ def workload(number: int, chance: random.Random) -> dict[str, Any]:
 
 def series(url: str, expression: str, start: float, end: float) -> list[dict[str, Any]]:
     """Return the answer to a query over a range of time."""
-    expression = expression.replace("$__rate_interval", RATE)
+    expression = expression.replace("$__rate_interval", RATE).replace("$cluster", "")
     query = urllib.parse.urlencode({"query": expression, "start": start, "end": end, "step": STEP})
     with urllib.request.urlopen(f"{url}/api/v1/query_range?{query}", timeout=30) as response:
         found: list[dict[str, Any]] = json.load(response)["data"]["result"]

@@ -118,6 +118,15 @@ class Gateway(AioClient):
             raise Broken(f"{self.endpoint} answered what is not JSON") from error
         return answer
 
+    async def metrics(self, timeout: float) -> str:
+        """Return the member's own metrics. Raises GatewayError."""
+        try:
+            limits = aiohttp.ClientTimeout(total=timeout)
+            async with self._watches.get(f"{self.endpoint}/metrics", ssl=self._ssl(), timeout=limits) as response:
+                return await response.text() if response.status == 200 else ""
+        except (aiohttp.ClientError, TimeoutError, OSError, RuntimeError) as error:
+            raise Broken(f"no metrics from {self.endpoint} ({_words(error)})") from error
+
     async def open_watch(self) -> aiohttp.ClientWebSocketResponse:
         """Open a websocket to /v3/watch, without a deadline. Raises GatewayError.
 

@@ -19,6 +19,7 @@ from storage.etcd.errors import Refused, to_storage
 from storage.etcd.gateway import check_endpoint
 from storage.etcd.lineage import Lineage, Sighting, sighting_of
 from storage.etcd.singleflight import Singleflight
+from storage.etcd.size import Size, size_of
 from storage.etcd.watch import Watch
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ _PAGE_BYTES = 4 << 20  # bytes of values in each later range
 _PAGE_KEYS = 10, 1_000
 _LIST_ATTEMPTS = 3
 _RENEW = 300.0  # seconds between two renewals of the record if others compact
+_MEASURE = 30.0  # seconds between two questions for etcd's size
 
 
 class EtcdStore(Store):
@@ -89,13 +91,14 @@ class EtcdStore(Store):
         self._lineage = Lineage(self._cluster.where)
         self._watches: set[Watch] = set()
         self._started = self._full = False
-        self._keeper: asyncio.Task[None] | None = None
+        self._size = Size(0, 0, full=False)
+        self._keepers: list[asyncio.Task[None]] = []
         self._closing: asyncio.Future[None] | None = None
 
     def usage(self) -> Usage:
-        """Return whether etcd refused the latest write because it has no room. Sizes are
-        unknown."""
-        return Usage(0, 0, full=self._full)
+        """Return the size and the quota of the member that was asked last, and whether etcd has no
+        room: by its alarm, or by its answer to the latest write."""
+        return Usage(self._size.used, self._size.quota, full=self._full)
 
     async def start(self) -> None:
         """Connect, and check that etcd was not restored from an older state. A store starts only
@@ -111,7 +114,10 @@ class EtcdStore(Store):
         except BaseException:
             await self.close()
             raise
-        self._keeper = asyncio.create_task(self._keep(), name="etcd-keeper")
+        self._keepers = [
+            asyncio.create_task(self._keep(), name="etcd-keeper"),
+            asyncio.create_task(self._keep_measuring(), name="etcd-measure"),
+        ]
 
     async def close(self) -> None:
         """Close the store. Running calls may finish within their timeout."""
@@ -269,10 +275,20 @@ class EtcdStore(Store):
             except StorageError as error:
                 _log.warning("Compaction waits for the next time: %s", error)
 
+    async def _keep_measuring(self) -> None:
+        """Ask etcd periodically how large it is. An etcd that does not answer keeps its last
+        size."""
+        while True:
+            with suppress(StorageError, Refused):
+                self._size = await size_of(self._cluster)
+                self._full = self._size.full
+            await asyncio.sleep(_MEASURE)
+
     async def _close(self) -> None:
-        if self._keeper is not None:
-            self._keeper.cancel()
-            await asyncio.wait([self._keeper])
+        for keeper in self._keepers:
+            keeper.cancel()
+        if self._keepers:
+            await asyncio.wait(self._keepers)
         await self._cluster.close()
 
 

@@ -3,6 +3,7 @@ and following the error message makes room."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import urllib.request
 from contextlib import suppress
@@ -35,6 +36,11 @@ async def test_a_full_etcd(tmp_path: Path, release: str) -> None:
     etcd.start()
     try:
         async with opened(EtcdStore([etcd.endpoint], prefix="/t", timeout=20)) as store:
+            async with asyncio.timeout(20):
+                while not store.usage().limit:  # noqa: ASYNC110 - nothing tells
+                    await asyncio.sleep(0.01)
+            assert store.usage().limit == QUOTA
+            assert 0 < store.usage().size < QUOTA
             keys: list[str] = []
             with suppress(Full):
                 while True:
@@ -44,6 +50,11 @@ async def test_a_full_etcd(tmp_path: Path, release: str) -> None:
             with pytest.raises(Full, match="alarm disarm"):
                 await store.commit([Put("/more", b"x")])
             assert store.usage().full
+            async with opened(EtcdStore([etcd.endpoint], prefix="/t", timeout=20)) as other:
+                async with asyncio.timeout(20):
+                    while not other.usage().full:  # noqa: ASYNC110 - nothing tells
+                        await asyncio.sleep(0.01)
+                assert other.usage().size > QUOTA * 4 // 5, "a replica that has written nothing knows it, too"
             page = await store.list("/")
             assert [item.key for item in page.items] == keys
             for item in page.items[1:]:

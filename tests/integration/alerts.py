@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["ALERTS", "Alert"]
+__all__ = ["ALERTS", "CAUSES", "TENANTS_REASONS", "Alert"]
 
 SERVER, CONTROLLERS = 'job="metal3-workloads-apiserver"', 'job="metal3-workloads-controllers"'
 EXPIRES = "metal3_workloads_serving_certificate_expiration_timestamp_seconds"
@@ -12,6 +12,18 @@ DURATION = "apiserver_request_duration_seconds_bucket"
 DELAY = "apiserver_event_loop_delay_seconds_bucket"
 WAITING = "metal3_workloads_workloads_waiting"
 HOSTS = "metal3_workloads_hosts"
+OBJECTS = "apiserver_resource_objects"
+FAILED = "metal3_workloads_watch_cache_failed"
+ERRORS = "etcd_request_errors_total"
+OLDEST = "metal3_workloads_oldest_waiting_seconds"
+TENANTS_REASONS = (
+    *("NoHosts", "NoHostFits", "QuotaExceeded", "HostNotFound", "HostNotFree", "HostNotAvailable", "HostOfOtherClass"),
+    *("HostTaken", "HostTakenBack", "HostReleased", "HostGone", "HandedBack"),
+    *("NoDefaultClass", "ClassNotFound", "ClassDeleting", "ClassGone", "NamespaceNotAllowed", "TooComplex"),
+    *("ImageNotAllowed", "DeployMethodNotAllowed", "RetainNotAllowed"),
+)
+"""The reasons of waiting Workloads that the alert about waiting leaves out: the tenant has to act, or another alert fires."""
+BACKUP = 'namespace="metal3-workloads-system",cronjob="metal3-workloads-backup"'
 
 
 @dataclass(frozen=True)
@@ -36,6 +48,10 @@ def _counted(name: str, labels: str, each_minute: float) -> dict[str, str]:
 
 def _constant(name: str, labels: str, value: float) -> dict[str, str]:
     return {f"{name}{{{labels}}}": f"{value:g}+0x90"}
+
+
+def _hosts(class_name: str, **numbers: int) -> dict[str, str]:
+    return {f'{HOSTS}{{{CONTROLLERS},class="{class_name}",state="{state}"}}': f"{number}+0x90" for state, number in numbers.items()}
 
 
 ALERTS = {
@@ -84,7 +100,6 @@ ALERTS = {
         _constant("apiserver_storage_full", f'{SERVER},pod="a"', 1),
         _constant("apiserver_storage_full", f'{SERVER},pod="a"', 0),
         "The storage is full.",
-        {"pod": "a"},
     ),
     "Metal3WorkloadsStorageFillsUp": Alert(
         {
@@ -98,31 +113,41 @@ ALERTS = {
             **_constant("apiserver_storage_limit_bytes", f'{SERVER},pod="b"', 100),
         },
         "The storage is 90% full.",
-        {"pod": "a"},
     ),
     "Metal3WorkloadsStorageSlow": Alert(
-        _durations("etcd_request_duration_seconds_bucket", f'{SERVER},operation="update"', "0+0x90", "0+100x90"),
+        _durations("etcd_request_duration_seconds_bucket", f'{SERVER},operation="revision"', "0+0x90", "0+100x90"),
         {
+            **_durations("etcd_request_duration_seconds_bucket", f'{SERVER},operation="list"', "0+0x90", "0+100x90"),
             **_durations("etcd_request_duration_seconds_bucket", f'{SERVER},operation="update"', "0+100x90", "0+100x90"),
             **_durations("etcd_request_duration_seconds_bucket", f'{SERVER},operation="compact"', "0+0x90", "0+100x90"),
         },
-        "The storage takes 1.981s to update.",
-        {"operation": "update"},
+        "The storage takes 1.981s to revision.",
+        {"operation": "revision"},
     ),
     "Metal3WorkloadsStorageFailing": Alert(
-        _counted("etcd_request_errors_total", f'{SERVER},operation="create"', 30),
+        {**_counted(ERRORS, f'{SERVER},operation="create"', 4), **_counted(ERRORS, f'{SERVER},operation="get"', 4)},
+        {**_counted(ERRORS, f'{SERVER},operation="create"', 1), **_constant(FAILED, f'{SERVER},pod="a"', 0)},
+        "The storage does not answer.",
+    ),
+    "Metal3WorkloadsWatchCacheFailed": Alert(
+        # the liveness probe ends the process within a minute
+        {f'{FAILED}{{{SERVER},pod="a"}}': "0+0x54 1 0+0x40"},
+        {f'{FAILED}{{{SERVER},pod="a"}}': "0+0x9 1 0+0x80"},
+        "The API server stopped, because what it read from the storage cannot be trusted.",
+    ),
+    "Metal3WorkloadsBackupTooOld": Alert(
+        _constant("kube_cronjob_status_last_successful_time", BACKUP, 3600 - 14 * 3600),
         {
-            **_counted("etcd_request_errors_total", f'{SERVER},operation="create"', 1),
-            **_constant("metal3_workloads_watch_cache_failed", f'{SERVER},pod="a"', 0),
+            **_constant("kube_cronjob_status_last_successful_time", BACKUP, 3600 - 7 * 3600),
+            **_constant("kube_cronjob_created", BACKUP, 3600 - 90 * 86400),
+            **_constant("kube_cronjob_status_last_successful_time", 'namespace="metal3-workloads-system",cronjob="other"', 0),
         },
-        "The storage does not answer, or cannot be trusted.",
-        {"operation": "create"},
+        "The last backup of the storage is 14h 0m 0s old.",
     ),
     "Metal3WorkloadsCertificateExpires": Alert(
         _constant(EXPIRES, f'{SERVER},pod="a"', 3600 + 86400),
         _constant(EXPIRES, f'{SERVER},pod="a"', 3600 + 8 * 86400),
-        "The serving certificate of a expires in 1d 0h 0m 0s.",
-        {"pod": "a"},
+        "A serving certificate of the API server expires in 1d 0h 0m 0s.",
     ),
     "Metal3WorkloadsWebhookFailing": Alert(
         _counted("apiserver_admission_webhook_rejection_count", f'{SERVER},name="w",error_type="calling_webhook_error"', 1),
@@ -208,10 +233,30 @@ ALERTS = {
         {"class": "metal"},
     ),
     "Metal3WorkloadsWorkloadWaits": Alert(
-        {f'metal3_workloads_oldest_waiting_seconds{{{CONTROLLERS},class="metal",reason="HostNotFound"}}': "0+60x90"},
-        _constant("metal3_workloads_oldest_waiting_seconds", f'{CONTROLLERS},class="metal",reason="HostNotFound"', 600),
-        "A Workload of the class metal has waited for a host for 1h 0m 0s: HostNotFound.",
-        {"class": "metal", "reason": "HostNotFound"},
+        {f'{OLDEST}{{{CONTROLLERS},class="metal",reason="Unscheduled"}}': "0+60x90"},
+        {
+            **{f'{OLDEST}{{{CONTROLLERS},class="metal",reason="{reason}"}}': "0+60x90" for reason in TENANTS_REASONS},
+            **_constant(OLDEST, f'{CONTROLLERS},class="metal",reason="Unscheduled"', 600),
+            f'{OLDEST}{{{CONTROLLERS},class="gone",reason="ClassNotReady"}}': "0+60x90",
+            **_constant("metal3_workloads_class_connected", f'{CONTROLLERS},class="gone"', 0),
+        },
+        "A Workload of the class metal has waited for a host for 1h 0m 0s.",
+        {"class": "metal"},
+    ),
+    "Metal3WorkloadsStoreLost": Alert(
+        _hosts("metal", orphaned=3, free=5, claimed=0),
+        {
+            **_hosts("metal", orphaned=3, abandoned=3, claimed=3),
+            **_constant(OBJECTS, f'{SERVER},resource="workloadclasses"', 1),
+            f'{OBJECTS}{{{SERVER},resource="workloads"}}': "9-1x8 0+0x80",
+        },
+        "The store has lost the Workloads of machines that run.",
+    ),
+    "Metal3WorkloadsHostsWithoutWorkload": Alert(
+        _hosts("metal", orphaned=1, abandoned=2, claimed=40),
+        _hosts("metal", orphaned=0, abandoned=0, claimed=40, unhealthy=1),
+        "3 hosts of the class metal run for Workloads that the store does not have.",
+        {"class": "metal"},
     ),
     "Metal3WorkloadsProvisioningFails": Alert(
         {f'metal3_workloads_provisioning_failures_total{{{CONTROLLERS},class="metal"}}': "0+0x50 1+0x40"},
@@ -248,3 +293,99 @@ ALERTS = {
         {"class": "metal"},
     ),
 }
+
+
+def _requests(host: str, code: str) -> dict[str, str]:
+    return _counted("rest_client_requests_total", f'{CONTROLLERS},host="{host}",method="GET",code="{code}"', 60)
+
+
+def _refused(code: str) -> dict[str, str]:
+    return _counted("apiserver_request_total", f'{SERVER},resource="workloads",verb="POST",code="{code}"', 60)
+
+
+def _of_replicas(name: str, labels: str, value: float) -> dict[str, str]:
+    return {**_constant(name, f'{labels},pod="a"', value), **_constant(name, f'{labels},pod="b"', value)}
+
+
+def _failing(*operations: str) -> dict[str, str]:
+    return {
+        name: each for operation in operations for name, each in _counted(ERRORS, f'{SERVER},operation="{operation}",pod="a"', 60).items()
+    }
+
+
+_REGISTERED = "metal3_workloads_apiservice_registered"
+_SERVED = {
+    **_of_replicas("up", SERVER, 1),
+    **_of_replicas("up", CONTROLLERS, 1),
+    **_constant("leader_election_master_status", CONTROLLERS, 1),
+}
+_UNREGISTERED = {
+    name: each
+    for group in ("workload.metal3.io", "metal3.io")
+    for name, each in _of_replicas(_REGISTERED, f'{SERVER},apiservice="v1alpha1.{group}"', 0).items()
+}
+CAUSES: dict[str, tuple[dict[str, str], str]] = {
+    "no server": (
+        {**_SERVED, **_of_replicas("up", SERVER, 0), **_requests("10.0.0.1:443", "503"), **_hosts("metal", claimed=3)},
+        "Metal3WorkloadsAPIServerDown",
+    ),
+    "no controllers": (
+        {**_SERVED, **_of_replicas("up", CONTROLLERS, 0), f"leader_election_master_status{{{CONTROLLERS}}}": "1x9 stale"},
+        "Metal3WorkloadsControllersDown",
+    ),
+    "etcd does not answer, so that no replica is ready": (
+        {**_SERVED, **_failing("create", "update", "revision"), **_refused("503"), **_requests("10.0.0.1:443", "503"), **_UNREGISTERED},
+        "Metal3WorkloadsStorageFailing",
+    ),
+    "etcd is full": (
+        {
+            **_SERVED,
+            **_failing("create", "update"),
+            **_refused("503"),
+            **_of_replicas("apiserver_storage_full", SERVER, 1),
+            **_of_replicas("apiserver_storage_size_bytes", SERVER, 100),
+            **_of_replicas("apiserver_storage_limit_bytes", SERVER, 100),
+        },
+        "Metal3WorkloadsStorageFull",
+    ),
+    "etcd was restored from an older state": (
+        {**_SERVED, **_failing("create", "revision"), f'{FAILED}{{{SERVER},pod="a"}}': "0+0x50 1 0 1 0 1 0+0x40"},
+        "Metal3WorkloadsWatchCacheFailed",
+    ),
+    "a hardware cluster does not answer": (
+        {
+            **_SERVED,
+            **_constant("metal3_workloads_class_connected", f'{CONTROLLERS},class="metal"', 0),
+            f'{OLDEST}{{{CONTROLLERS},class="metal",reason="ClassNotReady"}}': "0+60x90",
+            **_requests("hardware:6443", "<error>"),
+        },
+        "Metal3WorkloadsClassDisconnected",
+    ),
+    "a lost volume: the server starts with nothing": (
+        {
+            **_SERVED,
+            f'{OBJECTS}{{{SERVER},resource="workloadclasses",pod="a"}}': "1+0x29 0+0x60",
+            f'{OBJECTS}{{{SERVER},resource="workloads",pod="a"}}': "7+0x29 0+0x60",
+        },
+        "Metal3WorkloadsStoreLost",
+    ),
+    "a lost volume, and GitOps applies the classes again": (
+        {
+            **_SERVED,
+            f'{OBJECTS}{{{SERVER},resource="workloadclasses",pod="a"}}': "1+0x29 0 1+0x60",
+            f'{OBJECTS}{{{SERVER},resource="workloads",pod="a"}}': "7+0x29 0+0x60",
+            f'{HOSTS}{{{CONTROLLERS},class="metal",state="claimed"}}': "7+0x29 0+0x60",
+            f'{HOSTS}{{{CONTROLLERS},class="metal",state="orphaned"}}': "0+0x29 7+0x60",
+        },
+        "Metal3WorkloadsStoreLost",
+    ),
+    "a damaged store: most claims have no Workload": (
+        {**_SERVED, **_hosts("metal", abandoned=4, claimed=3, free=3), **_constant(OBJECTS, f'{SERVER},resource="workloadclasses"', 1)},
+        "Metal3WorkloadsStoreLost",
+    ),
+    "both certificates of the replicas expire": (
+        {**_SERVED, **_of_replicas(EXPIRES, SERVER, 3600 + 86400)},
+        "Metal3WorkloadsCertificateExpires",
+    ),
+}
+"""Troubles, each with the series that it leads to, and the only critical alert that fires."""

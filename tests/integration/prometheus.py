@@ -39,8 +39,8 @@ class Prometheus:
             return [one["metric"] for one in json.load(response)["data"]["result"]]
 
     def firing(self) -> set[tuple[str, str]]:
-        """Return the alerts that fire now, each with its class or reason."""
-        return {(one["alertname"], one.get("reason") or one.get("class") or "") for one in self.query('ALERTS{alertstate="firing"}')}
+        """Return the alerts that fire now, each with its class."""
+        return {(one["alertname"], one.get("class") or "") for one in self.query('ALERTS{alertstate="firing"}')}
 
 
 def hastened() -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from hack.monitoring.promql import metrics_of
-from tests.integration.alerts import ALERTS, Alert
+from tests.integration.alerts import ALERTS, CAUSES, TENANTS_REASONS, Alert
 from tests.integration.objects import IMAGE, workload
 from tests.integration.prometheus import RULES, Prometheus, watching
 from tests.integration.running import ADMIN, OWNER, ROOT, Running, eventually
@@ -28,6 +28,7 @@ DASHBOARD: dict[str, Any] = json.loads((COMPONENT / "dashboard.json").read_text(
 ALERT_RULES = {rule["alert"]: rule for group in RULES["groups"] for rule in group["rules"]}
 PROMETHEUS = "prometheus-of-the-test"
 OTHER_IMAGE = {**IMAGE, "url": "https://images.example.com/mended.qcow2"}
+KUBE_STATE_METRICS = {"kube_cronjob_status_last_successful_time", "kube_cronjob_created"}
 FAULT = "simulator.metal3.io/fail"
 
 
@@ -74,6 +75,28 @@ def test_every_alert_fires_when_it_should_and_only_then(promtool: str, tmp_path:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_one_cause_is_one_critical_alert(promtool: str, tmp_path: Path) -> None:
+    tests = []
+    for cause, (series, alert) in CAUSES.items():
+        expected = {"labels": f'{{alertname="{alert}"}}', "value": 1}
+        critical = 'count by (alertname) (ALERTS{alertstate="firing", severity="critical"})'
+        ask = {"eval_time": "60m", "expr": critical, "exp_samples": [expected]}
+        given = [{"series": name, "values": values} for name, values in series.items()]
+        tests.append({"name": cause, "interval": "1m", "input_series": given, "promql_expr_test": [ask]})
+    path = tmp_path / "tests.json"
+    path.write_text(json.dumps({"rule_files": [str(rules_file(tmp_path))], "evaluation_interval": "1m", "tests": tests}))
+    done = subprocess.run([promtool, "test", "rules", path], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_each_reason_of_a_wait_is_the_tenants_or_the_operators() -> None:
+    page = (ROOT / "docs/troubles.md").read_text()
+    table = page.partition("### `Bound` is False")[2].partition("###")[0]
+    rows = re.findall(r"^\| ([^|]+) \|", table, re.MULTILINE)
+    reasons = {reason for row in rows for reason in re.findall(r"`([A-Z]\w+)`", row)} - {"Pending", "Failed", "Workload"}
+    assert reasons - {*TENANTS_REASONS} == {"ClassNotReady", "MachineRefused"}, "those keep the alert firing until the operator acts"
+
+
 def test_promtool_finds_an_alert_that_does_not_fire(promtool: str, tmp_path: Path) -> None:
     name, alert = next(iter(ALERTS.items()))
     wrong = case(name, alert, fires=True) | {"input_series": case(name, alert, fires=False)["input_series"]}
@@ -85,9 +108,7 @@ def test_promtool_finds_an_alert_that_does_not_fire(promtool: str, tmp_path: Pat
 def test_every_alert_has_a_section_that_its_link_leads_to() -> None:
     page = (ROOT / "docs/troubles.md").read_text()
     anchors = {heading.lower() for heading in re.findall(r"^### (Metal3Workloads\w+)$", page, re.MULTILINE)}
-    assert {rule["annotations"]["runbook_url"].rpartition("/")[2] for rule in ALERT_RULES.values()} == {
-        f"troubles.md#{anchor}" for anchor in anchors
-    }
+    assert {rule["annotations"]["runbook_url"] for rule in ALERT_RULES.values()} == {f"troubles.md#{anchor}" for anchor in anchors}
     for name, rule in ALERT_RULES.items():
         assert rule["annotations"]["runbook_url"].endswith(f"#{name.lower()}")
 
@@ -103,7 +124,17 @@ def asked() -> set[str]:
     """Return the metrics that the alerts and the dashboard read."""
     targets = [target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", ())]
     expressions = [*(rule["expr"] for rule in ALERT_RULES.values()), *targets]
-    return {name for expression in expressions for name in metrics_of(expression)} - {"up"}
+    return {name for expression in expressions for name in metrics_of(expression)} - {"up"} - KUBE_STATE_METRICS
+
+
+def test_each_panel_is_of_the_chosen_cluster() -> None:
+    variables = {one["name"] for one in DASHBOARD["templating"]["list"]}
+    assert variables == {"datasource", "cluster"}
+    for panel in DASHBOARD["panels"]:
+        for target in panel.get("targets", ()):
+            selectors = re.findall(r"\{[^}]*\}", target["expr"])
+            assert selectors, target
+            assert [one for one in selectors if 'cluster="$cluster"' not in one] == [], target["expr"]
 
 
 def exported(text: str) -> set[str]:
@@ -151,6 +182,22 @@ def test_the_component_fits_the_installations(cluster: Running, tmp_path: Path, 
         assert target in {port["port"] for rule in policy["ingress"] for port in rule["ports"]}
     (dashboard,) = (obj for obj in made if obj["kind"] == "ConfigMap" and "grafana_dashboard" in obj["metadata"].get("labels", {}))
     assert json.loads(dashboard["data"]["metal3-workloads.json"]) == DASHBOARD
+
+
+def test_the_links_of_alerts_lead_to_the_published_page(cluster: Running, tmp_path: Path) -> None:
+    page = (ROOT / "docs/monitoring.md").read_text()
+    (snippet,) = (block for block in re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL) if "replacements:" in block)
+    root = os.path.relpath(ROOT / "manifests", tmp_path.resolve())
+    overlay = {"resources": [f"{root}/overlays/sqlite"], "components": [f"{root}/components/monitoring"], **yaml.safe_load(snippet)}
+    (tmp_path / "kustomization.yaml").write_text(json.dumps(overlay))
+    command = [str(cluster.tools / "kubectl"), "kustomize", "--load-restrictor=LoadRestrictionsNone", str(tmp_path)]
+    made = list(yaml.safe_load_all(subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60).stdout))
+    assert "published-documentation" not in json.dumps(made)
+    (rules,) = (obj for obj in made if obj["kind"] == "PrometheusRule")
+    for group in rules["spec"]["groups"]:
+        for rule in group["rules"]:
+            published = f"https://docs.example.com/metal3-workloads/troubles.md#{rule['alert'].lower()}"
+            assert rule["annotations"]["runbook_url"] == published
 
 
 @pytest.fixture
@@ -219,7 +266,26 @@ def broken_class(server: str, credentials: bytes) -> list[dict[str, Any]]:
         "credentialsSecretRef": reference,
         "allowedNamespaces": {"names": ["b"]},
     }
-    return [secret, {"apiVersion": "workload.metal3.io/v1alpha1", "kind": "WorkloadClass", "metadata": {"name": "elsewhere"}, "spec": spec}]
+    return [secret, class_("elsewhere", spec)]
+
+
+def class_(name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    """Return a WorkloadClass."""
+    return {"apiVersion": "workload.metal3.io/v1alpha1", "kind": "WorkloadClass", "metadata": {"name": name}, "spec": spec}
+
+
+def empty_class() -> dict[str, Any]:
+    """Return a class that is connected and selects no host."""
+    return class_(
+        "empty",
+        {
+            "provisioner": "metal3.io/baremetalhost",
+            "parameters": {"namespace": "metal3"},
+            "hostSelector": {"matchLabels": {"rack": "not-built-yet"}},
+            "credentialsSecretRef": {"namespace": "metal3-workloads-system", "name": "metal-credentials"},
+            "allowedNamespaces": {"names": ["a"]},
+        },
+    )
 
 
 def test_three_troubles_at_once_are_told_apart_and_end_with_the_runbooks_steps(
@@ -234,21 +300,26 @@ def test_three_troubles_at_once_are_told_apart_and_end_with_the_runbooks_steps(
         try:
             tenants.kubectl(OWNER, "annotate", "baremetalhost", "-n", "metal3", *hosts, f"{FAULT}=provisioning")
             tenants.kubectl(ADMIN, "apply", "-f", "-", stdin=broken_class("https://127.0.0.1:1", kubeconfig))
-            tenants.kubectl("a", "apply", "-f", "-", stdin=[workload("fails"), workload("waits", hostRef={"name": "nowhere"})])
+            tenants.kubectl(ADMIN, "apply", "-f", "-", stdin=empty_class())
+            asked = [workload("fails"), workload("waits", className="empty"), workload("errs", hostRef={"name": "nowhere"})]
+            tenants.kubectl("a", "apply", "-f", "-", stdin=asked)
             troubles = {
                 ("Metal3WorkloadsProvisioningFails", "metal"),
                 ("Metal3WorkloadsClassDisconnected", "elsewhere"),
-                ("Metal3WorkloadsWorkloadWaits", "HostNotFound"),
+                ("Metal3WorkloadsClassExhausted", "empty"),
             }
-            eventually(lambda: check(prometheus.firing() >= troubles, prometheus), seconds=90)
+            waits = 'metal3_workloads_oldest_waiting_seconds{reason="HostNotFound"} > 10'
+            eventually(lambda: check(prometheus.firing() >= troubles and bool(prometheus.query(waits)), prometheus), seconds=90)
+            assert "Metal3WorkloadsWorkloadWaits" not in {name for name, _ in prometheus.firing()}, "what only a tenant can mend"
             tenants.kubectl(OWNER, "annotate", "baremetalhost", "-n", "metal3", *hosts, f"{FAULT}-")
             tenants.kubectl("a", "patch", "workload", "fails", "--type=merge", "-p", json.dumps({"spec": {"image": OTHER_IMAGE}}))
             server = json.loads(kubeconfig)["clusters"][0]["cluster"]["server"]
             tenants.kubectl(ADMIN, "apply", "-f", "-", stdin=broken_class(server, kubeconfig)[0])
-            tenants.kubectl("a", "patch", "workload", "waits", "--type=merge", "-p", '{"spec": {"hostRef": null}}')
-            tenants.kubectl("a", "wait", "workload/fails", "workload/waits", "--for=condition=Ready", "--timeout=90s")
+            tenants.kubectl("a", "patch", "workload", "waits", "--type=merge", "-p", '{"spec": {"className": "metal"}}')
+            tenants.kubectl("a", "patch", "workload", "errs", "--type=merge", "-p", '{"spec": {"hostRef": null}}')
+            tenants.kubectl("a", "wait", "workload/fails", "workload/waits", "workload/errs", "--for=condition=Ready", "--timeout=90s")
             eventually(lambda: check(not prometheus.firing(), prometheus), seconds=90)
         finally:
             tenants.kubectl(OWNER, "annotate", "baremetalhost", "-n", "metal3", *hosts, f"{FAULT}-")
-            tenants.kubectl(ADMIN, "delete", "workloadclass", "elsewhere", "--ignore-not-found", "--timeout=60s")
+            tenants.kubectl(ADMIN, "delete", "workloadclass", "elsewhere", "empty", "--ignore-not-found", "--timeout=60s")
             tenants.kubectl(ADMIN, "delete", "secret", "-n", "metal3-workloads-system", "elsewhere-credentials", "--ignore-not-found")

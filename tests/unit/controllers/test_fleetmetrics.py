@@ -83,6 +83,12 @@ def stamp(seconds: float) -> str:
         (host(available=True, report={"a": 1}), "free"),
         (host(available=True, report={"a": 1}, dirtyFor="a"), "dirty"),
         (host(claimed=True, report={"a": 1}, reason="Unhealthy"), "claimed"),
+        (host(claimed=True, report={"a": 1}, conditions=[{"type": "Abandoned", "status": "True"}]), "abandoned"),
+        (
+            host(claimed=True, report={"a": 1}, conditions=[{"type": "Abandoned", "status": "Unknown", "reason": "StoreDamaged"}]),
+            "abandoned",
+        ),
+        (host(available=False, report={"a": 1}, reason="Orphaned"), "orphaned"),
         (host(available=False, report={"a": 1}, reason="Quarantined"), "unhealthy"),
         (host(available=False, report={"a": 1}, reason="InUse"), "unavailable"),
         (host(), "unavailable"),

@@ -1,0 +1,50 @@
+"""Ask an etcd member how large its database is, how large it may become, and whether it is full.
+
+etcd 3.6 tells all of it in one answer. Older releases tell their quota only among their metrics.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from storage.etcd.errors import GatewayError
+
+if TYPE_CHECKING:
+    from storage.etcd.cluster import Cluster
+
+__all__ = ["Size", "quota_in", "size_of"]
+
+_QUOTA = re.compile(r"^etcd_server_quota_backend_bytes (\S+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The bytes of one member's database file, its quota (0: unknown), and whether etcd's alarm
+    says that a member has no room."""
+
+    used: int
+    quota: int
+    full: bool
+
+
+async def size_of(cluster: Cluster) -> Size:
+    """Return the size of the member in use. Raises the errors of Cluster.read."""
+    status = await cluster.read("/maintenance/status", b"{}")
+    quota = int(status.get("dbSizeQuota", 0)) or await _quota(cluster)
+    alarms = status.get("errors") or ()
+    return Size(int(status.get("dbSize", 0)), quota, full=any("NOSPACE" in str(alarm) for alarm in alarms))
+
+
+async def _quota(cluster: Cluster) -> int:
+    try:
+        return quota_in(await cluster.current.metrics(cluster.timeout))
+    except GatewayError:
+        return 0
+
+
+def quota_in(metrics: str) -> int:
+    """Return the quota among a member's metrics, 0 if it is not there."""
+    found = _QUOTA.search(metrics)
+    return 0 if found is None else int(float(found[1]))
