@@ -65,8 +65,8 @@ def _sizes(metrics: Metrics, cache: WatchCache, registries: Sequence[Registry]) 
 
     metrics.gauge("apiserver_resource_objects", "Objects by kind.", objects)
     metrics.gauge("apiserver_storage_objects", "Objects by kind, as releases of Kubernetes before 1.34 name them.", by_qualified_name)
-    metrics.gauge("apiserver_storage_size_bytes", "Bytes in use of SQLite's file, or of the file of an etcd member.", lambda: [({}, cache.usage().size)])
-    metrics.gauge("apiserver_storage_limit_bytes", "Bytes that it may have; 0: all of its disk, or unknown.", lambda: [({}, cache.usage().limit)])
+    metrics.gauge("apiserver_storage_size_bytes", "Bytes of SQLite's file, or of an etcd member's.", lambda: [({}, cache.usage().size)])
+    metrics.gauge("apiserver_storage_limit_bytes", "Bytes that it may have; 0: its disk, or unknown.", lambda: [({}, cache.usage().limit)])
     text = "Whether the storage has no room: what stores more is refused, deletions are taken."
     metrics.gauge("apiserver_storage_full", text, lambda: [({}, cache.usage().full)])
 

@@ -118,7 +118,7 @@ class Gateway(AioClient):
             raise Broken(f"{self.endpoint} answered what is not JSON") from error
         return answer
 
-    async def metrics(self, timeout: float) -> str:
+    async def metrics_text(self, timeout: float) -> str:
         """Return the member's own metrics. Raises GatewayError."""
         try:
             limits = aiohttp.ClientTimeout(total=timeout)

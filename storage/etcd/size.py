@@ -39,7 +39,7 @@ async def size_of(cluster: Cluster) -> Size:
 
 async def _quota(cluster: Cluster) -> int:
     try:
-        return quota_in(await cluster.current.metrics(cluster.timeout))
+        return quota_in(await cluster.current.metrics_text(cluster.timeout))
     except GatewayError:
         return 0
 

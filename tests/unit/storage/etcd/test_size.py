@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -12,9 +12,6 @@ from storage.etcd import EtcdStore
 from storage.etcd.size import quota_in
 from storage.testing.harness import opened
 from tests.unit.storage.etcd.fakeetcd import Refusal, header, running
-
-if TYPE_CHECKING:
-    from tests.unit.storage.etcd.fakeetcd import Answer
 
 ALARM = {"errors": ["memberID:10276657743932975437 alarm:NOSPACE "]}
 
@@ -37,7 +34,7 @@ async def test_a_member_that_may_not_be_asked_has_no_known_size() -> None:
     assert await measured(refusal, Usage(0, 0, full=False)) == Usage(0, 0, full=False)
 
 
-async def measured(status: Answer, wanted: Usage) -> Usage:
+async def measured(status: dict[str, Any] | Refusal, wanted: Usage) -> Usage:
     """Return a store's usage when it is the wanted one, or after the member has answered."""
     async with running() as etcd:
         etcd.answer("/kv/range", header(5))
