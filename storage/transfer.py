@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from storage.base import Operation, Store
 
-__all__ = ["MARK", "Changed", "NotEmpty", "Snapshot", "climb", "copy", "mark", "snapshot"]
+__all__ = ["MARK", "Changed", "NotEmpty", "Snapshot", "bump_revision", "copy", "mark", "snapshot"]
 
 MARK = "unfinished-migration"
 """The key that exists in a target until the target is complete. Keys of objects begin with a
@@ -78,7 +78,7 @@ async def mark(source: Snapshot, target: Store) -> int:
     return len(items)
 
 
-async def climb(target: Store, revision: int, progress: Callable[[str, int, int], None]) -> None:
+async def bump_revision(target: Store, revision: int, progress: Callable[[str, int, int], None]) -> None:
     """Commit to the mark until the target's revision is at least `revision`.
 
     This is the only way for a backend whose revision cannot be set."""

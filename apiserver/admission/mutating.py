@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from apiserver.admission.dispatch import Dispatch, Unanswered
+from apiserver.admission.dispatcher import Dispatcher, FailedOpen
 from apiserver.admission.mutation import contained, patched
 from apiserver.admission.review import denial
 from apiserver.apis.status import internal
-from apiserver.registry.generic.latency import waiting
+from apiserver.registry.generic.latency import track_wait
 
 if TYPE_CHECKING:
     from apiserver.admission.configurations import Webhook
@@ -28,12 +28,12 @@ __all__ = ["MutatingWebhooks"]
 class MutatingWebhooks:
     """The Admission of mutating webhooks."""
 
-    def __init__(self, dispatch: Dispatch) -> None:
-        self._dispatch = dispatch
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
 
     async def admit(self, attributes: Attributes) -> dict[str, Any] | None:
         """Return the object, normalized if a webhook changed it. See Admission."""
-        if not self._dispatch.webhooks():
+        if not self._dispatcher.webhooks():
             return attributes.new
         after, again = await self._round(attributes, 0)
         if again:
@@ -45,8 +45,8 @@ class MutatingWebhooks:
 
         `only` restricts the round to webhooks with these uids."""
         called, again = set[str](), set[str]()
-        for index, webhook in enumerate(self._dispatch.webhooks()):
-            if (only is not None and webhook.uid not in only) or not await self._dispatch.concerns(webhook, attributes):
+        for index, webhook in enumerate(self._dispatcher.webhooks()):
+            if (only is not None and webhook.uid not in only) or not await self._dispatcher.concerns(webhook, attributes):
                 continue
             place = f"round_{number}_index_{index}"
             changed = await self._ask(webhook, attributes, place)
@@ -61,9 +61,9 @@ class MutatingWebhooks:
         """Return the object as the webhook changed it, or None if it did not."""
         annotations = attributes.context.annotations
         try:
-            with waiting():
-                verdict = await self._dispatch.ask(webhook, attributes)
-        except Unanswered:
+            with track_wait():
+                verdict = await self._dispatcher.ask(webhook, attributes)
+        except FailedOpen:
             annotations[f"failed-open.mutation.webhook.admission.k8s.io/{place}"] = webhook.name
             return None
         if not verdict.allowed:

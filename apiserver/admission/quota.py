@@ -44,7 +44,7 @@ class Request:
     """One creation.
 
     charged: the quotas whose status already counts it. dry: whether it is a dry run. beside: the
-    number of things that count but are not objects of the kind (see Holding)."""
+    number of things that count but are not objects of the kind (see HeldHosts)."""
 
     name: str
     charged: AbstractSet[str] = frozenset()

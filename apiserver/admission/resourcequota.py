@@ -59,7 +59,7 @@ class Quotas(Protocol):
 
 class _Charge:
     """One creation, from its admission until its outcome, with which it is called (see
-    Context.charges)."""
+    Context.on_finish)."""
 
     def __init__(self, group: _Group, name: str, *, dry: bool, beside: Callable[[], int]) -> None:
         self.group, self.name, self.dry, self.beside = group, name, dry, beside
@@ -101,7 +101,7 @@ class ResourceQuota:
         if not await self._counts(resource, namespace):
             return new
         group = self._group(resource, namespace)
-        known = next((one for one in context.charges if isinstance(one, _Charge) and one.group is group), None)
+        known = next((one for one in context.on_finish if isinstance(one, _Charge) and one.group is group), None)
         if known is not None:
             # another attempt of the same creation, perhaps under another name
             known.name = attributes.name
@@ -161,7 +161,7 @@ class ResourceQuota:
             charge(False)
             raise
         if why is None and charge.charged:
-            context.charges.append(charge)
+            context.on_finish.append(charge)
         return why
 
     def _group(self, resource: Resource, namespace: str) -> _Group:

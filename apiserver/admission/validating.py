@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from apiserver.admission.dispatch import Dispatch, Unanswered
+from apiserver.admission.dispatcher import Dispatcher, FailedOpen
 from apiserver.admission.review import denial
 from apiserver.apis.status import ApiError
-from apiserver.registry.generic.latency import waiting
+from apiserver.registry.generic.latency import track_wait
 
 if TYPE_CHECKING:
     from apiserver.admission.configurations import Webhook
@@ -24,19 +24,19 @@ __all__ = ["ValidatingWebhooks"]
 class ValidatingWebhooks:
     """The Admission of validating webhooks, which changes nothing."""
 
-    def __init__(self, dispatch: Dispatch) -> None:
-        self._dispatch = dispatch
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        self._dispatcher = dispatcher
 
     async def admit(self, attributes: Attributes) -> dict[str, Any] | None:
         """Call the webhooks. See Admission.
 
         Of several refusals, the first in the webhooks' order is returned, so that the same write
         gets the same answer."""
-        webhooks = self._dispatch.webhooks()
+        webhooks = self._dispatcher.webhooks()
         if not webhooks:
             return attributes.new
-        concerned = [webhook for webhook in webhooks if await self._dispatch.concerns(webhook, attributes)]
-        with waiting():
+        concerned = [webhook for webhook in webhooks if await self._dispatcher.concerns(webhook, attributes)]
+        with track_wait():
             refusals = await asyncio.gather(*(self._ask(webhook, attributes, index) for index, webhook in enumerate(concerned)))
         for refusal in refusals:
             if refusal is not None:
@@ -45,8 +45,8 @@ class ValidatingWebhooks:
 
     async def _ask(self, webhook: Webhook, attributes: Attributes, index: int) -> ApiError | None:
         try:
-            verdict = await self._dispatch.ask(webhook, attributes)
-        except Unanswered:
+            verdict = await self._dispatcher.ask(webhook, attributes)
+        except FailedOpen:
             attributes.context.annotations[f"failed-open.validating.webhook.admission.k8s.io/round_0_index_{index}"] = webhook.name
             return None
         except ApiError as error:

@@ -62,7 +62,7 @@ class MetricsServer:
         """Serve until cancelled. Raises UsageError if the port or the certificate cannot be
         used."""
         tokens, reviews = TokenAuthenticator(TokenReviews(self._client)), AccessReviews(self._client)
-        parts = chain.Parts(
+        parts = chain.FilterConfig(
             authenticator=UnionAuthenticator([tokens]),
             authorizer=UnionAuthorizer([PrivilegedGroup(), reviews]),
             recorder=self._metrics,

@@ -85,7 +85,7 @@ async def _raise(held: Snapshot, to: str, reporter: _Reporter) -> None:
         else:
             if gap > MANY:
                 reporter.say(f"{gap} empty commits raise etcd's revision; `etcdutl snapshot restore --bump-revision {gap}` would be faster")
-            await transfer.climb(target, held.revision, reporter.progress)
+            await transfer.bump_revision(target, held.revision, reporter.progress)
             return
     raise_revision(path, held.revision)
 

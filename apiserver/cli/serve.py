@@ -25,7 +25,7 @@ from apiserver.server.apiservice import CaBundleKeeper
 from apiserver.server.app import CannotListen, Config, build
 from apiserver.server.delegation.admission import ManagementAdmission
 from apiserver.server.delegation.delegation import Delegation
-from apiserver.server.memory import settle
+from apiserver.server.memory import tune_garbage_collector
 from apiserver.server.registration import Registrations
 from apiserver.server.servingcert import FileCertificate, SelfMade, stored_authority
 from apiserver.server.tls import BadServingCertificate, ServerTls
@@ -163,7 +163,7 @@ class _Server:
             )
         )
         async with app:
-            settle()
+            tune_garbage_collector()
             if self._arguments.port_file is not None:
                 _write_port(self._arguments.port_file, app.port)
             await asyncio.Event().wait()

@@ -28,10 +28,10 @@ __all__ = [
     "HARDWARE_NAMESPACE",
     "SYSTEM_NAMESPACE",
     "TENANTS",
+    "create_missing",
     "hardware",
     "management",
     "refresh_credentials",
-    "sow",
 ]
 
 Object = dict[str, Any]
@@ -62,7 +62,7 @@ def hardware(hosts: int) -> list[Object]:
     return [*namespaces, *(obj for number in range(hosts) for obj in (_bmc_secret(number), _host(number)))]
 
 
-async def sow(objects: Sequence[Object], registries: Mapping[str, Registry], notes: Registry) -> int:
+async def create_missing(objects: Sequence[Object], registries: Mapping[str, Registry], notes: Registry) -> int:
     """Create the objects that were never created before and do not exist. Return how many.
 
     `registries` are by kind; `notes` is the registry of ConfigMaps."""

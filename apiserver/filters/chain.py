@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from apiserver.filters.steps import Meter
     from apiserver.handlers.request.call import Filter, Handler
 
-__all__ = ["Parts", "build"]
+__all__ = ["FilterConfig", "build"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
+class FilterConfig:
     """The components that the filters use.
 
     request_seconds: the longest time of a request other than a watch.
@@ -58,7 +58,7 @@ class Parts:
     meter: Meter | None = None
 
 
-def build(handler: Handler, parts: Parts) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
+def build(handler: Handler, parts: FilterConfig) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
     """Return the handler behind all filters, in the form that aiohttp calls."""
     filters: tuple[Filter, ...] = (
         with_steps(parts.meter),

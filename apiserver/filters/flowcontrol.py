@@ -25,7 +25,7 @@ from apiserver.flowcontrol.looptime import LoopTime
 from apiserver.handlers.request.body import LIMIT
 from apiserver.handlers.request.call import UNKNOWN
 from apiserver.handlers.request.timebudget import sharing
-from apiserver.registry.generic.latency import waiting
+from apiserver.registry.generic.latency import track_wait
 from apiserver.registry.generic.seat import seated
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class _Queues:
 
     async def _wait(self, ticket: Ticket, woken: asyncio.Future[None]) -> None:
         try:
-            with waiting():
+            with track_wait():
                 async with asyncio.timeout(QUEUE_SECONDS):
                     await woken
         except TimeoutError:

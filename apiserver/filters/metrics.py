@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from apiserver.filters.paths import is_long_running
-from apiserver.registry.generic.latency import waits_of_request
+from apiserver.registry.generic.latency import track_latency
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -36,7 +36,7 @@ def with_metrics(recorder: Recorder) -> Filter:
     def wrap(handler: Handler) -> Handler:
         async def handle(call: Call) -> web.StreamResponse:
             start, code = time.perf_counter(), 500
-            with waits_of_request() as waits:
+            with track_latency() as tracker:
                 try:
                     response = await handler(call)
                     code = response.status
@@ -46,7 +46,7 @@ def with_metrics(recorder: Recorder) -> Filter:
                     raise
                 finally:
                     seconds = None if is_long_running(call.info) else time.perf_counter() - start
-                    recorder.record(call.info, code, seconds, dry_run=call.query.get("dryRun") == DRY_RUN, waited=waits.seconds)
+                    recorder.record(call.info, code, seconds, dry_run=call.query.get("dryRun") == DRY_RUN, waited=tracker.seconds)
 
         return handle
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from apiserver.apis.status import ApiError
 from apiserver.handlers.list import page
-from apiserver.handlers.request.deleteoptions import Wanted, read_options
+from apiserver.handlers.request.deleteoptions import DeleteRequest, read_options
 from apiserver.handlers.request.negotiation import negotiate
 from apiserver.handlers.request.options import list_options
 from apiserver.handlers.request.timebudget import TURNS
@@ -40,7 +40,7 @@ async def deletecollection(call: Call, scope: Scope) -> web.StreamResponse:
     return await body.send(call, form)
 
 
-async def _delete_all(scope: Scope, wanted: Wanted, entries: list[Entry]) -> None:
+async def _delete_all(scope: Scope, wanted: DeleteRequest, entries: list[Entry]) -> None:
     waiting = iter(entries)
     try:
         async with asyncio.TaskGroup() as workers:
@@ -50,7 +50,7 @@ async def _delete_all(scope: Scope, wanted: Wanted, entries: list[Entry]) -> Non
         raise failed.exceptions[0] from None
 
 
-async def _delete(scope: Scope, wanted: Wanted, waiting: Iterator[Entry]) -> None:
+async def _delete(scope: Scope, wanted: DeleteRequest, waiting: Iterator[Entry]) -> None:
     turn = TURNS.begin()
     for entry in waiting:
         await turn.over()  # a dry run waits for nothing

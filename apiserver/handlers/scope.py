@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from apiserver.handlers.request.options import resource_version
 from apiserver.handlers.response.continuetoken import LATEST, Token
 from apiserver.handlers.response.errors import too_large_revision
-from apiserver.handlers.watchers.broadcaster import Fanout
-from apiserver.handlers.watchers.frames import Memo
+from apiserver.handlers.watchers.broadcaster import Broadcaster
+from apiserver.handlers.watchers.frames import BatchCache
 from apiserver.registry.generic.schema import model_schema
 from storage.base import FutureRevision
 
@@ -37,11 +37,11 @@ class Scope:
     registry: Registry
     watches: Watches
     schema: dict[str, Any] = field(init=False)
-    memo: Memo = field(init=False, default_factory=Memo)
-    fanout: Fanout = field(init=False)
+    batch_cache: BatchCache = field(init=False, default_factory=BatchCache)
+    broadcaster: Broadcaster = field(init=False)
 
     def __post_init__(self) -> None:
-        self.fanout = Fanout(self.registry.collection)
+        self.broadcaster = Broadcaster(self.registry.collection)
         self.schema = model_schema(self.registry.resource.model)
 
     @property

@@ -1,6 +1,6 @@
 """Handle WATCH: send a stream of events until timeoutSeconds, the client or the server ends it.
 
-A watch holds only its position in the collection's history. The Fanout of all watches writes new
+A watch holds only its position in the collection's history. The Broadcaster of all watches writes new
 events. A client that does not read is disconnected. A client that falls behind the history, or
 requests compacted history, gets an ERROR event with 410 and lists again.
 """
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
     from apiserver.handlers.request.call import Call
     from apiserver.handlers.scope import Scope
-    from apiserver.handlers.watchers.broadcaster import Fanout
-    from apiserver.handlers.watchers.unread import Unread
+    from apiserver.handlers.watchers.broadcaster import Broadcaster
+    from apiserver.handlers.watchers.unreadbytes import UnreadBytes
     from apiserver.registry.generic.entry import Entry
     from storage.cache import Change, Subscription
 
@@ -73,7 +73,7 @@ async def watch(call: Call, scope: Scope) -> web.StreamResponse:
     options = list_options(call.query, scope.resource, watch=True)
     prefix = prefix_of(scope, call.info, options.selector)
     chunked = call.http.version >= HttpVersion11
-    frames = Frames(scope.resource, form, prefix, options.selector, call.query, scope.memo, chunked=chunked)
+    frames = Frames(scope.resource, form, prefix, options.selector, call.query, scope.batch_cache, chunked=chunked)
     initial = not options.revision if options.initial_events is None else options.initial_events
     response = web.StreamResponse(headers=headers(call, form))
     # The connection closes with the watch. So the client does not send its next request to a server
@@ -99,7 +99,7 @@ async def _serve(scope: Scope, stream: _Stream, initial: bool, prefix: str) -> N
         return
     try:
         await stream.begin(entries, revision if initial else 0)
-        await stream.follow(subscription, scope.fanout)
+        await stream.follow(subscription, scope.broadcaster)
     except Compacted as error:
         await stream.fail(error)
     except Unavailable:
@@ -111,9 +111,9 @@ async def _serve(scope: Scope, stream: _Stream, initial: bool, prefix: str) -> N
 class _Stream:
     """The response of one watch.
 
-    It follows a Fanout while it is up to date, and catches up in its own task otherwise."""
+    It follows a Broadcaster while it is up to date, and catches up in its own task otherwise."""
 
-    def __init__(self, call: Call, response: web.StreamResponse, frames: Frames, options: ListOptions, unread: Unread) -> None:
+    def __init__(self, call: Call, response: web.StreamResponse, frames: Frames, options: ListOptions, unread: UnreadBytes) -> None:
         self.options = options
         self._call, self._response, self._frames, self._unread = call, response, frames, unread
         self._loop = asyncio.get_running_loop()
@@ -149,7 +149,7 @@ class _Stream:
             waiting.append(self._frames.bookmark(revision, INITIAL_EVENTS_END))
         await self._write(b"".join(waiting))
 
-    async def follow(self, subscription: Subscription[Change[Entry]], fanout: Fanout) -> None:
+    async def follow(self, subscription: Subscription[Change[Entry]], broadcaster: Broadcaster) -> None:
         """Send changes and bookmarks until the watch's time is over. Raises Compacted or
         Unavailable."""
         self._subscription = subscription
@@ -157,11 +157,11 @@ class _Stream:
         while self._loop.time() < self._end:
             await self._catch_up(subscription)
             # There is no await in between, so the fan-out continues exactly here.
-            fanout.join(self)
+            broadcaster.join(self)
             try:
                 await self._sleep(min(bookmark, self._end))
             finally:
-                fanout.leave(self)
+                broadcaster.leave(self)
             if self._failure is not None:
                 raise self._failure
             if self._loop.time() >= bookmark:

@@ -119,7 +119,7 @@ class BareMetalHostViewStrategy(Strategy):
         update = self._view_update(context, old, new, host, current)
         claims = update.action in ("claim", "adopt", "give up")
         if not claims:
-            context.settle(False)  # a previous attempt may have tried to create a Workload
+            context.finish(False)  # a previous attempt may have tried to create a Workload
         if update.action == "nothing":
             return old, []
         if claims:

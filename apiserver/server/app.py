@@ -24,7 +24,7 @@ from apiserver.server.background import Background
 from apiserver.server.connections import Connections
 from apiserver.server.flowmetrics import flow_control_metrics
 from apiserver.server.health import Check, Health
-from apiserver.server.memory import FreedMemory, keep_freed
+from apiserver.server.memory import FreedMemory, keep_freed_memory
 from apiserver.server.metrics import Metrics
 from apiserver.server.storagemetrics import storage_metrics
 from apiserver.server.watchdog import Watchdog
@@ -165,7 +165,7 @@ class App:
 
         Raises StorageError, BadServingCertificate, CannotListen, or OSError if the audit log cannot
         be opened. Nothing is left running then."""
-        keeps_freed = keep_freed()
+        keeps_freed = keep_freed_memory()
         try:
             if self._config.audit_log is not None:
                 self._config.audit_log.start()
@@ -212,7 +212,7 @@ class App:
 
     async def _listen(self, tls: ServerTls) -> None:
         config = self._config
-        parts = chain.Parts(
+        parts = chain.FilterConfig(
             authenticator=config.authenticator,
             authorizer=config.authorizer,
             recorder=self.metrics,

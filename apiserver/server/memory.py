@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FreedMemory", "keep_freed", "settle"]
+__all__ = ["FreedMemory", "keep_freed_memory", "tune_garbage_collector"]
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """The parameters of mallopt(3)."""
@@ -41,7 +41,7 @@ A collection of 5,000 objects takes one or two milliseconds, and one of 20,000 t
 default of 700, collections take a twentieth of all CPU time and find almost nothing."""
 
 
-def settle() -> None:
+def tune_garbage_collector() -> None:
     """Exclude the present objects from garbage collections, and make collections rare.
 
     The effect is for the whole process. Call this when the server is up."""
@@ -50,7 +50,7 @@ def settle() -> None:
     gc.set_threshold(*THRESHOLDS)
 
 
-def keep_freed() -> bool:
+def keep_freed_memory() -> bool:
     """Set the parameters for the whole process. Calling this again has no effect.
 
     Returns whether the C library supports them."""

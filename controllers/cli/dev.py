@@ -112,13 +112,13 @@ async def _dev(directory: Directory, options: Options) -> None:
     ports = {endpoint: options.ports[endpoint] or kept[endpoint] for endpoint in ENDPOINTS}
     hardware = hardware_endpoint(directory.path / "hardware.db", authority, ports["hardware"])
     async with _started("hardware", hardware):
-        await seed.sow(seed.hardware(options.hosts), hardware.by_kind, hardware.core.configmaps)
+        await seed.create_missing(seed.hardware(options.hosts), hardware.by_kind, hardware.core.configmaps)
         management = management_endpoint(directory.path / "management.db", authority, ports["management"])
         async with _started("management", management):
             directory.keep_ports(management=management.app.port, hardware=hardware.app.port)
             urls = {"management": management.app.url, "hardware": hardware.app.url}
             credentials = _internal(authority, "provider", policy.PROVIDER, urls["hardware"])
-            await seed.sow(seed.management(credentials), management.by_kind, management.core.configmaps)
+            await seed.create_missing(seed.management(credentials), management.by_kind, management.core.configmaps)
             await seed.refresh_credentials(management.core.secrets, credentials)
             _write_files(directory, authority, urls)
             registry = management.app.metrics.registry

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from controllers.cluster import Cluster
     from controllers.providers.base import Consumer, Provider
 
-__all__ = ["ABANDONED", "Sightings", "Terms", "looks_lost", "reclaim", "terms_of", "wait_of", "with_abandonment"]
+__all__ = ["ABANDONED", "AbandonedSince", "Terms", "looks_lost", "reclaim", "terms_of", "wait_of", "with_abandonment"]
 
 log = logging.getLogger(__name__)
 
@@ -137,7 +137,7 @@ def _due(said: Object, grace: int) -> datetime:
     return datetime.fromisoformat(said["lastTransitionTime"].replace("Z", "+00:00")) + timedelta(seconds=grace)
 
 
-class Sightings:
+class AbandonedSince:
     """For how long this process has seen each claim abandoned for the present reason, by a clock
     that does not jump."""
 

@@ -20,8 +20,8 @@ from apiserver.client.objects import Object, deleting, key_of, labels_of, name_o
 from controllers import kinds
 from controllers.charges import ends, is_over
 from controllers.consumer.controller import consumer_gone
-from controllers.host.abandoned import ABANDONED, Sightings, Terms, looks_lost, reclaim, terms_of, wait_of, with_abandonment
-from controllers.host.happenings import happenings
+from controllers.host.abandoned import ABANDONED, AbandonedSince, Terms, looks_lost, reclaim, terms_of, wait_of, with_abandonment
+from controllers.host.events import host_events
 from controllers.host.tenancy import with_tenancy
 from controllers.runtime.conditions import find_condition
 from controllers.runtime.controller import Controller, Result
@@ -58,7 +58,7 @@ class HostController:
         watch event will follow."""
         self._cluster, self._sources, self._unchanged = cluster, sources, unchanged
         self._changed: set[str] = set()
-        self._sightings = Sightings()
+        self._abandoned_since = AbandonedSince()
         self.controller = Controller(
             "host", self.reconcile, workers=workers, group=lambda key: key.partition(SEPARATOR)[0], traced=self._workload_uid
         )
@@ -106,7 +106,7 @@ class HostController:
         if old is not None and new is not None:
             if _relevant(old) == _relevant(new):
                 return
-            for type_, reason, message in happenings(old, new):
+            for type_, reason, message in host_events(old, new):
                 self._cluster.events.event(_about(new), type_, reason, message)
         uid = host["spec"]["source"]["uid"]
         self._add(host["spec"]["className"], uid, later=True)
@@ -180,7 +180,7 @@ class HostController:
         overlaps = self._sources.overlaps(class_name)
         if reported is None:
             overlaps.discard(uid)
-            self._sightings.forget(host_name(uid))
+            self._abandoned_since.forget(host_name(uid))
             await self._missing(class_name, host)
             return None
         if host is None:
@@ -200,7 +200,7 @@ class HostController:
         if reported.leftovers and provider is not None and not host["spec"].get("claimRef"):
             await provider.tidy(uid)
         if terms is None or provider is None:
-            self._sightings.forget(name_of(host))
+            self._abandoned_since.forget(name_of(host))
             return None
         return await self._end_abandoned(host, status, terms, provider, reported)
 
@@ -212,7 +212,7 @@ class HostController:
         told = find_condition((host.get("status") or {}).get("conditions"), ABANDONED)
         if told is None or told["reason"] != terms.reason:
             self._cluster.events.event(_about(host), "Warning", ABANDONED, status["message"])
-        wait = wait_of(status, terms, self._sightings.seconds(host, terms))
+        wait = wait_of(status, terms, self._abandoned_since.seconds(host, terms))
         if wait is None:
             return Result(requeue_after=RESYNC)
         if wait > 0:

@@ -16,9 +16,9 @@ from apiserver.apis.meta import SecretReference
 from apiserver.apis.metal3 import BareMetalHost, BareMetalHostStatus, CredentialsStatus, ProvisionStatus
 from apiserver.apis.names import DETACHED, PAUSED, STATUS_ANNOTATION
 from controllers.simulator import conditions
+from controllers.simulator.preparing import root_device_hints
 from controllers.simulator.reconcileinfo import AGAIN, FOREVER, Progress, ReconcileInfo
 from controllers.simulator.secrets import credentials_problem
-from controllers.simulator.settling import root_device_hints
 from controllers.simulator.states import HANDLERS
 
 if TYPE_CHECKING:

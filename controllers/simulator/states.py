@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from apiserver.apis.metal3 import ReportedImage
 from controllers.simulator import hardware, power
+from controllers.simulator.preparing import root_device_hints, settings_differ
 from controllers.simulator.reconcileinfo import AGAIN, FOREVER, Progress
 from controllers.simulator.secrets import image_auth_problem, refused_reference, waiting_for
-from controllers.simulator.settling import root_device_hints, settings_differ
 
 if TYPE_CHECKING:
     from collections.abc import Callable

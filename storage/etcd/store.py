@@ -17,7 +17,7 @@ from storage.etcd import codec
 from storage.etcd.cluster import Cluster
 from storage.etcd.errors import Refused, to_storage
 from storage.etcd.gateway import check_endpoint
-from storage.etcd.lineage import Lineage, Sighting, sighting_of
+from storage.etcd.restoredetection import Fingerprint, RestoreDetector, fingerprint_of
 from storage.etcd.singleflight import Singleflight
 from storage.etcd.size import Size, size_of
 from storage.etcd.watch import Watch
@@ -88,7 +88,7 @@ class EtcdStore(Store):
         self._watch_patience, self._progress_interval, self._keep_history = watch_patience, progress_interval, keep_history
         self._max_request_bytes, self._max_operations = max_request_bytes, max_operations
         self._revision = Singleflight(self._ask_revision)
-        self._lineage = Lineage(self._cluster.where)
+        self._restore_detector = RestoreDetector(self._cluster.where)
         self._watches: set[Watch] = set()
         self._started = self._full = False
         self._size = Size(0, 0, full=False)
@@ -145,7 +145,7 @@ class EtcdStore(Store):
         codec.check_commit(operations, self._max_operations, self._max_request_bytes)
         if not operations:
             return await self.current_revision()
-        before = self._lineage.known
+        before = self._restore_detector.known
         try:
             answer = await self._cluster.write("/kv/txn", codec.txn(self._space, operations))
         except Refused as error:
@@ -154,7 +154,7 @@ class EtcdStore(Store):
         # a full etcd accepts deletions too
         if any(isinstance(operation, Put) for operation in operations):
             self._full = False
-        self._lineage.check(before, sighting_of(answer))
+        self._restore_detector.check(before, fingerprint_of(answer))
         if not answer.get("succeeded"):
             raise codec.conflict(answer, operations)
         return self._saw(codec.revision_of(answer))
@@ -211,7 +211,7 @@ class EtcdStore(Store):
             size = _page_size(page)
 
     async def _read(self, body: bytes, revision: int = 0) -> dict[str, Any]:
-        before = self._lineage.known
+        before = self._restore_detector.known
         try:
             answer = await self._cluster.read("/kv/range", body)
         except Refused as error:
@@ -220,7 +220,7 @@ class EtcdStore(Store):
             if error.future:
                 raise FutureRevision(revision, await self.current_revision()) from error
             raise to_storage(error, self._cluster.where) from error
-        self._lineage.check(before, sighting_of(answer))
+        self._restore_detector.check(before, fingerprint_of(answer))
         return answer
 
     async def _oldest(self) -> int:
@@ -244,10 +244,10 @@ class EtcdStore(Store):
     async def _renew_record(self) -> None:
         """Check the record against etcd's identity, and renew it. Raises RolledBack."""
         answer = await self._read(codec.read(self._space.record))
-        now, record = sighting_of(answer), Sighting("", 0, 0)
+        now, record = fingerprint_of(answer), Fingerprint("", 0, 0)
         if kvs := answer.get("kvs"):
-            record = Sighting.decode(codec.value_of(kvs[0]), int(kvs[0]["mod_revision"]))
-            self._lineage.check(record, now)
+            record = Fingerprint.decode(codec.value_of(kvs[0]), int(kvs[0]["mod_revision"]))
+            self._restore_detector.check(record, now)
         if record.outdated(now):
             # another replica may have written it first, or etcd is full: the next renewal will do
             with suppress(Refused, Unavailable):
@@ -263,7 +263,7 @@ class EtcdStore(Store):
 
         Each replica compacts to the revision that was the latest one period ago, so that replicas
         need no coordination."""
-        period, before = self._keep_history or _RENEW, self._lineage.known.revision
+        period, before = self._keep_history or _RENEW, self._restore_detector.known.revision
         while True:
             await asyncio.sleep(period)
             try:

@@ -16,9 +16,9 @@ import aiohttp
 import orjson
 
 from storage.base import FutureRevision, Progress, Unavailable
-from storage.etcd.assembler import Assembler
 from storage.etcd.codec import PROGRESS_REQUEST
 from storage.etcd.errors import Broken, GatewayError, Refused, to_storage
+from storage.etcd.watchdecoder import WatchDecoder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
@@ -89,22 +89,22 @@ class Watch:
         """Yield items until the connection fails.
 
         Raises GatewayError, Compacted, FutureRevision or Unavailable."""
-        assembler = Assembler(self._space, self._complete)
+        decoder = WatchDecoder(self._space, self._complete)
         async with self._socket() as socket:
             now = asyncio.get_running_loop().time
             await socket.send_str(self._space.watch(self._prefix, self._complete))
-            await self._check_future(assembler.created(await self._receive(socket, now() + self._cluster.timeout)))
+            await self._check_future(decoder.created(await self._receive(socket, now() + self._cluster.timeout)))
             self._backoff = _BACKOFF[0]
             asker = asyncio.create_task(self._ask(socket), name="etcd-watch-progress")
             try:
                 deadline = self._deadline()
                 while True:
-                    items = assembler.feed(await self._receive(socket, deadline))
-                    if assembler.complete == self._complete < self._seen and self._answered:
+                    items = decoder.feed(await self._receive(socket, deadline))
+                    if decoder.complete == self._complete < self._seen and self._answered:
                         # A member that is partitioned from the others but still answers must not
                         # keep this watch alive
                         continue
-                    self._complete, self._answered = assembler.complete, self._answered or bool(items)
+                    self._complete, self._answered = decoder.complete, self._answered or bool(items)
                     for item in items:
                         yield item
                     self._healthy = now()  # after the yield, because the reader may take long

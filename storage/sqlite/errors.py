@@ -6,7 +6,7 @@ import sqlite3
 from typing import TYPE_CHECKING
 
 from storage.base import Corrupt, StorageError, Unavailable
-from storage.sqlite.room import full
+from storage.sqlite.freespace import full
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from storage.base import Check, Compacted, Conflict, Event, FutureRevision, KeyValue, Page, Priority, Put
 from storage.keys import prefix_end
-from storage.sqlite.room import Size
+from storage.sqlite.freespace import Size
 from storage.sqlite.schema import ORDINAL_BITS, first_id, last_id, meta, revision_of
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from storage.base import Operation
-    from storage.sqlite.room import Room
+    from storage.sqlite.freespace import FreeSpace
 
 __all__ = ["apply", "get", "history", "history_sizes", "list_page"]
 
@@ -40,7 +40,7 @@ _SIZES = f"""SELECT new.id >> {ORDINAL_BITS}, length(old.value) FROM changes AS 
     WHERE new.id > ? ORDER BY new.id"""
 
 
-def apply(connection: sqlite3.Connection, operations: Sequence[Operation], revision: int, room: Room) -> list[Event]:
+def apply(connection: sqlite3.Connection, operations: Sequence[Operation], revision: int, free_space: FreeSpace) -> list[Event]:
     """Make the commit's changes under `revision` and return them, possibly none.
 
     After Conflict or Full nothing was written."""
@@ -51,7 +51,7 @@ def apply(connection: sqlite3.Connection, operations: Sequence[Operation], revis
         if operation.expected is not None and operation.expected != actual:
             raise Conflict(operation.key, operation.expected, actual)
         states.append(state)
-    room.take(_size(operations, states))
+    free_space.take(_size(operations, states))
     events: list[Event] = []
     for operation, state in zip(operations, states, strict=True):
         if isinstance(operation, Check) or (state is None and not isinstance(operation, Put)):
@@ -69,7 +69,7 @@ def apply(connection: sqlite3.Connection, operations: Sequence[Operation], revis
 
 
 def _size(operations: Sequence[Operation], states: Sequence[tuple[int, bytes] | None]) -> Size:
-    """Return what the commit does to the size of what is stored, for Room.take."""
+    """Return what the commit does to the size of what is stored, for FreeSpace.take."""
     pairs = [pair for pair in zip(operations, states, strict=True) if not isinstance(pair[0], Check)]
     puts = [operation for operation, _ in pairs if isinstance(operation, Put)]
     written = sum(len(put.value) for put in puts)

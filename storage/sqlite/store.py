@@ -19,10 +19,10 @@ from storage.keys import check_operations
 from storage.ring import Budget, Ring
 from storage.sqlite import statements
 from storage.sqlite.errors import translate
+from storage.sqlite.freespace import FreeSpace, full
 from storage.sqlite.lock import FileLock
 from storage.sqlite.readers import Readers
 from storage.sqlite.retention import Horizon, Retention
-from storage.sqlite.room import Room, full
 from storage.sqlite.schema import connect, copy, last_id, meta, prepare
 from storage.sqlite.writer import Writer
 
@@ -85,7 +85,7 @@ class SQLiteStore(Store):
         self._lock: FileLock | None = None
         self._connection: sqlite3.Connection | None = None
         self._readers: Readers | None = None
-        self._room: Room | None = None
+        self._free_space: FreeSpace | None = None
         self._told_full = False
         self._writer: Writer | None = None
         self._opening: asyncio.Future[None] | None = None
@@ -103,15 +103,17 @@ class SQLiteStore(Store):
         counters = meta(self._connection)
         self._ring = Ring(self._recent, counters["revision"], budget=Budget(self._recent_bytes))
         self._compacted = counters["compacted"]
-        self._room = Room(self._connection, self.path.resolve(), self._max_bytes)
-        self._writer = Writer(self._connection, self.path, self._room, self._publish, self._publish_compacted, self._short)
+        self._free_space = FreeSpace(self._connection, self.path.resolve(), self._max_bytes)
+        self._writer = Writer(self._connection, self.path, self._free_space, self._publish, self._publish_compacted, self._short)
         if self._retention.interval:
             self._compactor = asyncio.create_task(self._compact_regularly(), name="sqlite-compactor")
 
     def usage(self) -> Usage:
         """Return how much of the file is in use."""
-        room = self._room
-        return Usage(0, self._max_bytes, full=False) if room is None else Usage(room.used, room.limit, full=room.short)
+        free_space = self._free_space
+        return (
+            Usage(0, self._max_bytes, full=False) if free_space is None else Usage(free_space.used, free_space.limit, full=free_space.short)
+        )
 
     async def close(self) -> None:
         """Finish the queued commits, and close the file."""
@@ -205,7 +207,7 @@ class SQLiteStore(Store):
                     await self._compaction_due.wait()
             self._compaction_due.clear()
             target = self._horizon.compact_to(asyncio.get_running_loop().time(), self._ring.revision)
-            if self._room is not None and self._room.short:  # compact history first
+            if self._free_space is not None and self._free_space.short:  # compact history first
                 target = self._ring.revision
             elif self._told_full:
                 self._told_full = False

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from storage.base import Event, Operation
-    from storage.sqlite.room import Room
+    from storage.sqlite.freespace import FreeSpace
 
 __all__ = ["Group", "Transactions"]
 
@@ -40,8 +40,8 @@ class Transactions:
 
     `revision` is the revision of the latest durable commit."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, room: Room) -> None:
-        self._connection, self._path, self._room = connection, path, room
+    def __init__(self, connection: sqlite3.Connection, path: Path, free_space: FreeSpace) -> None:
+        self._connection, self._path, self._free_space = connection, path, free_space
         self.revision = meta(connection)["revision"]
         connection.execute("PRAGMA busy_timeout = 0")
 
@@ -88,12 +88,12 @@ class Transactions:
         except sqlite3.Error as error:
             return self._settle(commits, group, translate(error, self._path))
         self.revision = group.revision
-        self._room.committed()
+        self._free_space.committed()
         return group
 
     def rollback(self) -> None:
         """Roll back the transaction, if there is one."""
-        self._room.rolled_back()
+        self._free_space.rolled_back()
         if self._connection.in_transaction:  # after some errors SQLite has already rolled back
             with suppress(sqlite3.Error):
                 self._connection.execute("ROLLBACK")
@@ -102,10 +102,10 @@ class Transactions:
         outcomes: list[int | StorageError] = []
         events: list[Event] = []
         revision = self.revision
-        self._room.look()
+        self._free_space.look()
         for commit in commits:
             try:
-                changes = statements.apply(self._connection, commit, revision + 1, self._room)
+                changes = statements.apply(self._connection, commit, revision + 1, self._free_space)
             except (Conflict, Full) as error:
                 outcomes.append(error)
                 continue
@@ -134,7 +134,7 @@ class Transactions:
         return self._failed(commits, error)
 
     def _failed(self, commits: list[Sequence[Operation]], error: StorageError) -> Group:
-        self._room.short |= isinstance(error, Full)
+        self._free_space.short |= isinstance(error, Full)
         return Group([error] * len(commits), self.revision, [])
 
     def _error(self, error: Exception) -> StorageError:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from storage.base import Event, Operation
-    from storage.sqlite.room import Room
+    from storage.sqlite.freespace import FreeSpace
     from storage.sqlite.transactions import Group
 
 __all__ = ["Writer"]
@@ -67,14 +67,14 @@ class Writer:
         self,
         connection: sqlite3.Connection,
         path: Path,
-        room: Room,
+        free_space: FreeSpace,
         publish: Callable[[int, list[Event]], None],
         compacted: Callable[[int], None],
         short: Callable[[], None],
     ) -> None:
         self._connection, self._path, self._publish, self._publish_compacted = connection, path, publish, compacted
-        self._room, self._short = room, short
-        self._transactions = Transactions(connection, path, room)
+        self._free_space, self._short = free_space, short
+        self._transactions = Transactions(connection, path, free_space)
         counters = meta(connection)
         self._compacted, self._swept = counters["compacted"], counters["swept"]
         self._sweepable, self._just_swept = True, False
@@ -177,7 +177,7 @@ class Writer:
     def _complete(self, commits: list[_Commit], group: Group) -> None:
         if group.events:
             self._publish(group.revision, group.events)
-        if self._room.short:
+        if self._free_space.short:
             self._short()
         for commit, outcome in zip(commits, group.outcomes, strict=True):
             _tell(commit.future, outcome)
@@ -209,7 +209,7 @@ class Writer:
         try:
             self._transactions.begin()
             reached = sweep(self._connection, self._swept, last_id(self._compacted), _SWEEP_ROWS)
-            self._room.look()
+            self._free_space.look()
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._transactions.rollback()

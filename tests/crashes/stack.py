@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from apiserver.admission.chain import AdmissionChain
-from apiserver.admission.holding import Holding
+from apiserver.admission.heldhosts import HeldHosts
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from apiserver.admission.resourcequota import ResourceQuota
 from apiserver.apis.host import host_name
@@ -105,7 +105,7 @@ class Quotas:
 
     def _beside(self, attributes: Attributes) -> int:
         registry = self._server.registries.get("Workload")
-        return Holding(registry.claims).beside(attributes) if isinstance(registry, WorkloadRegistry) else 0
+        return HeldHosts(registry.claims).beside(attributes) if isinstance(registry, WorkloadRegistry) else 0
 
 
 class ApiServer:
@@ -125,7 +125,7 @@ class ApiServer:
         registries = [*core.registries, *own]
         self.registries: dict[str, Registry] = {registry.resource.kind: registry for registry in registries}
         rules = policy.hardware_policy() if hardware else policy.management_policy()
-        parts = chain.Parts(
+        parts = chain.FilterConfig(
             authenticator=self.tokens,
             authorizer=UnionAuthorizer([PrivilegedGroup(), rules]),
             recorder=Metrics(),

@@ -23,7 +23,7 @@ import pytest
 
 from apiserver.dev.directory import Directory
 from apiserver.dev.policy import TENANT_PREFIX
-from apiserver.handlers.watchers.unread import UNREAD
+from apiserver.handlers.watchers.unreadbytes import UNREAD
 from storage.cache import HISTORY_BYTES
 from tests.faults.process import WORKLOAD_API, Server
 
@@ -37,7 +37,7 @@ OBJECT, WATCH = 1.0, 0.03
 """MiB of the largest object, and of a watch."""
 HISTORY, UNREAD_BYTES = HISTORY_BYTES / MIB, 3 * UNREAD / MIB
 CACHES = 64 + 32 + 16 + 16 + 8 + 64
-"""MiB that the C library keeps free, and MiB of segments, drafts, SQLite's events, encoded changes,
+"""MiB that the C library keeps free, and MiB of segments, recent writes, SQLite's events, encoded changes,
 and requests in progress."""
 SLACK = 1.5
 """The factor for fragmentation, and for stacks of threads, which RLIMIT_DATA counts as a whole."""

@@ -34,7 +34,7 @@ from apiserver.filters.authorization import MASTERS, PrivilegedGroup, UnionAutho
 from apiserver.registry.catalog import management_catalog
 from apiserver.registry.generic.context import Context, UserInfo
 from apiserver.server.app import App, Config, build
-from apiserver.server.memory import settle
+from apiserver.server.memory import tune_garbage_collector
 from apiserver.server.pki import Authority
 from apiserver.server.tls import ServerTls
 from storage.cache import WatchCache
@@ -218,7 +218,7 @@ class Served:
         thresholds = gc.get_threshold()
         try:
             self.await_(self.server.start())
-            settle()  # as `serve` does
+            tune_garbage_collector()  # as `serve` does
             self.steps.watch(loop)
             yield self
         finally:

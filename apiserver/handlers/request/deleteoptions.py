@@ -16,13 +16,13 @@ from apiserver.registry.generic.context import Context, DeleteOptions
 if TYPE_CHECKING:
     from apiserver.handlers.request.call import Call
 
-__all__ = ["Wanted", "read_options"]
+__all__ = ["DeleteRequest", "read_options"]
 
 POLICIES = ("Background", "Foreground", "Orphan")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class DeleteRequest:
     """The options of a deletion.
 
     `orphan` is the deprecated orphanDependents, None if it is not given."""
@@ -32,7 +32,7 @@ class Wanted:
     orphan: bool | None = None
 
 
-async def read_options(call: Call) -> Wanted:
+async def read_options(call: Call) -> DeleteRequest:
     """Return the options.
 
     Raises ApiError: 400 for a malformed body, 415 for another format, 422 for conflicting
@@ -59,7 +59,7 @@ def _from_query(call: Call) -> dict[str, Any]:
     return given
 
 
-def _wanted(how: Context, given: dict[str, Any]) -> Wanted:
+def _wanted(how: Context, given: dict[str, Any]) -> DeleteRequest:
     policy, orphan = given.get("propagationPolicy"), given.get("orphanDependents")
     preconditions = {} if given.get("preconditions") is None else given["preconditions"]
     if not isinstance(preconditions, dict) or not (orphan is None or isinstance(orphan, bool)):
@@ -81,7 +81,7 @@ def _wanted(how: Context, given: dict[str, Any]) -> Wanted:
         policy = "Orphan" if orphan else "Background"
     known = {"preconditions": preconditions, "propagationPolicy": policy, "dryRun": ["All"] if how.dry_run else None}
     how.options |= {name: value for name, value in known.items() if value}
-    return Wanted(how, DeleteOptions(uid=uid, resource_version=version, propagation=policy or ""), orphan)
+    return DeleteRequest(how, DeleteOptions(uid=uid, resource_version=version, propagation=policy or ""), orphan)
 
 
 def _refuse(field: str, message: str, reason: str = "FieldValueInvalid") -> None:

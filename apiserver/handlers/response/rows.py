@@ -25,7 +25,7 @@ __all__ = ["AGE", "Ages", "Row", "columns", "row_of"]
 MARK = b"\x01"
 """The mark around a time that is rendered as an age. JSON escapes it."""
 DATE = re.compile(b"%s([^%s]*)%s" % (MARK, MARK, MARK))
-KEPT = 32 * 1024 * 1024
+CACHED = 32 * 1024 * 1024
 """The bytes of whole rows after which the older ones are dropped."""
 KEY = b'"metadata":'
 AGE = Column(
@@ -86,10 +86,10 @@ class Ages:
         return found[0]
 
 
-class Kept:
+class RowCache:
     """Bounds the memory of whole rows by dropping the older half repeatedly, even rows in use."""
 
-    def __init__(self, limit: int = KEPT) -> None:
+    def __init__(self, limit: int = CACHED) -> None:
         self._limit, self._size = limit, 0
         self._older: list[Row] = []
         self._newer: list[Row] = []

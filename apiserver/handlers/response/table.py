@@ -13,7 +13,7 @@ import orjson
 
 from apiserver.handlers.request.timebudget import TURNS
 from apiserver.handlers.response import metadata
-from apiserver.handlers.response.rows import Ages, Kept, columns, row_of
+from apiserver.handlers.response.rows import Ages, RowCache, columns, row_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ __all__ = ["definitions", "opened", "rows", "rows_of_many", "table"]
 
 STEP = 100
 """The number of rows to create before other requests get their turn."""
-KEPT = Kept()
+ROWS = RowCache()
 NAME_DESCRIPTION = (
     "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to "
     "request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration "
@@ -88,7 +88,7 @@ def _usual(resource: Resource, entry: Entry, ages: Ages) -> bytes:
     if row is not None and row.whole is not None and row.until > ages.now:
         return row.whole  # type: ignore[no-any-return] # an entry's row is Any to all but this module
     made = _row(resource, entry, ages, "Metadata", "v1")
-    KEPT.add(row_of(resource, entry), made, ages.until)
+    ROWS.add(row_of(resource, entry), made, ages.until)
     return made
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.entry import Entry
     from storage.cache import Change, Collection, Subscription
 
-__all__ = ["Fanout", "Follower"]
+__all__ = ["Broadcaster", "Follower"]
 
 log = logging.getLogger(__name__)
 
@@ -41,13 +41,13 @@ class Follower(Protocol):
         """Write new events without waiting.
 
         Returns False if the watch has ended or has no room. It then no longer follows the
-        Fanout."""
+        Broadcaster."""
 
     def pay(self, seconds: float) -> None:
         """Charge the watch's user for the CPU time that `deliver` took."""
 
 
-class Fanout:
+class Broadcaster:
     """The followers of one collection. It works only while there are any."""
 
     def __init__(self, collection: Collection[Entry]) -> None:
@@ -62,7 +62,7 @@ class Fanout:
         """Deliver to a follower that has everything up to the collection's present revision."""
         self._followers[follower] = None
         if self._task is None:
-            self._task = asyncio.create_task(self._run(self._collection.subscribe(self._collection.revision)), name="fanout")
+            self._task = asyncio.create_task(self._run(self._collection.subscribe(self._collection.revision)), name="broadcaster")
 
     def leave(self, follower: Follower) -> None:
         """Stop delivering to a follower. Calling this again has no effect."""

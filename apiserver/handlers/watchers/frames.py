@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.selectors import Selector
     from storage.cache import Change
 
-__all__ = ["INITIAL_EVENTS_END", "Frames", "Memo", "error_frame", "transition"]
+__all__ = ["INITIAL_EVENTS_END", "BatchCache", "Frames", "error_frame", "transition"]
 
 INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
 
@@ -36,10 +36,10 @@ SHARED = 8 * 1024 * 1024
 class Batch:
     """The encoded bytes of the changes requested last. It does not hold the changes themselves."""
 
-    __slots__ = ("__weakref__", "_changes", "_memo", "_share", "_uses", "data")
+    __slots__ = ("__weakref__", "_batch_cache", "_changes", "_share", "_uses", "data")
 
-    def __init__(self, memo: Memo) -> None:
-        self._memo = memo
+    def __init__(self, batch_cache: BatchCache) -> None:
+        self._batch_cache = batch_cache
         self._changes: object = None
         self._share, self._uses = 0.0, 1
         self.data = b""
@@ -59,7 +59,7 @@ class Batch:
         took = time.thread_time() - began
         self._share, self._uses = took / self._uses, 1
         self._changes, self.data = asked, data
-        self._memo.keep(self)
+        self._batch_cache.keep(self)
         return data, self._share - took
 
     def forget(self) -> None:
@@ -67,7 +67,7 @@ class Batch:
         self._changes, self.data = None, b""
 
 
-class Memo:
+class BatchCache:
     """One Batch for each combination of options that is in use.
 
     When the bytes exceed `limit`, the oldest ones are released."""
@@ -108,14 +108,14 @@ class Frames:
         prefix: str,
         selector: Selector,
         query: Mapping[str, str],
-        memo: Memo,
+        batch_cache: BatchCache,
         *,
         chunked: bool = False,
     ) -> None:
         self._resource, self._form, self._prefix, self._selector = resource, form, prefix, selector
         self._query, self._chunked = query, chunked
         # The first frame of a table differs from the others, and its ages grow.
-        self._batch = None if form.kind == "Table" else memo.batch((prefix, selector, form, chunked))
+        self._batch = None if form.kind == "Table" else batch_cache.batch((prefix, selector, form, chunked))
         self._headers = True
         self._correction = 0.0
 

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from apiserver.handlers.watchers.unread import Unread
+from apiserver.handlers.watchers.unreadbytes import UnreadBytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +19,7 @@ class Watches:
 
     def __init__(self) -> None:
         self.stopping = False
-        self.unread = Unread()
+        self.unread = UnreadBytes()
         self._tasks: set[asyncio.Task[object]] = set()
         self._none = asyncio.Event()
         self._none.set()

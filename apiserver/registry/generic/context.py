@@ -51,7 +51,7 @@ class Context:
 
     large: the request's body takes long to handle (see breathe).
 
-    charges: functions to call with the outcome of the write (see settling)."""
+    on_finish: functions to call with the outcome of the write (see finishing)."""
 
     user: UserInfo
     dry_run: bool = False
@@ -62,7 +62,7 @@ class Context:
     options: dict[str, Any] = field(default_factory=dict)
     annotations: dict[str, str] = field(default_factory=dict)
     details: dict[str, str] = field(default_factory=dict)
-    charges: list[Callable[[bool | None], None]] = field(default_factory=list)
+    on_finish: list[Callable[[bool | None], None]] = field(default_factory=list)
     large: bool = False
 
     async def breathe(self, size: int = 0) -> None:
@@ -72,8 +72,8 @@ class Context:
             await asyncio.sleep(0)
 
     @contextmanager
-    def settling(self) -> Iterator[None]:
-        """Report the outcome of one write, including its attempts, to `charges`.
+    def finishing(self) -> Iterator[None]:
+        """Report the outcome of one write, including its attempts, to `on_finish`.
 
         The outcome is True if the write happened, False if it was refused, and None if it is
         unknown: the storage did not answer, or the client disconnected."""
@@ -85,12 +85,12 @@ class Context:
             happened = False
             raise
         finally:
-            self.settle(happened)
+            self.finish(happened)
 
-    def settle(self, happened: bool | None) -> None:
-        """Report the outcome to `charges`, and clear them."""
-        charges, self.charges = self.charges, []
-        for tell in charges:
+    def finish(self, happened: bool | None) -> None:
+        """Report the outcome to `on_finish`, and clear them."""
+        on_finish, self.on_finish = self.on_finish, []
+        for tell in on_finish:
             tell(happened)
 
 

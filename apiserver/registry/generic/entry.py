@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["Drafts", "Entry", "Known", "decoder", "encode_stored", "unversioned"]
+__all__ = ["Entry", "EntryParts", "RecentWrites", "decoder", "encode_stored", "unversioned"]
 
 
-DRAFTS = 16 * 1024 * 1024
-"""The bytes of the drafts of one kind."""
+RECENT_WRITES = 16 * 1024 * 1024
+"""The bytes of the recent writes of one kind."""
 OVERHEAD, EACH = 1024, 256
 """The bytes of memory of an entry, and of each of its labels and fields, besides their text."""
 
@@ -69,29 +69,29 @@ def encode_stored(resource: Resource, obj: dict[str, Any]) -> bytes:
     return orjson.dumps({"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, **rest})
 
 
-class Drafts:
+class RecentWrites:
     """Keeps the labels and fields of objects that were just encoded.
 
     With them, the cache does not decode these objects when the store returns their bytes. The size
-    is bounded, because a refused write, or one that loses a race, leaves its draft behind."""
+    is bounded, because a refused write, or one that loses a race, is never read back."""
 
     def __init__(self) -> None:
-        self._drafts: Bounded[str, tuple[bytes, Known]] = Bounded(DRAFTS)
+        self._recent_writes: Bounded[str, tuple[bytes, EntryParts]] = Bounded(RECENT_WRITES)
 
-    def keep(self, key: str, value: bytes, known: Known) -> None:
+    def keep(self, key: str, value: bytes, known: EntryParts) -> None:
         """Remember `known` for the bytes `value`, which are about to be stored at `key`."""
-        self._drafts.put(key, (value, known), len(key) + len(value) + OVERHEAD + EACH * (len(known.labels) + len(known.fields)))
+        self._recent_writes.put(key, (value, known), len(key) + len(value) + OVERHEAD + EACH * (len(known.labels) + len(known.fields)))
 
-    def take(self, key: str, value: bytes) -> Known | None:
+    def take(self, key: str, value: bytes) -> EntryParts | None:
         """Return and remove what was kept for exactly these bytes, or None."""
-        draft = self._drafts.get(key)
-        if draft is None or draft[0] != value:
+        found = self._recent_writes.get(key)
+        if found is None or found[0] != value:
             return None
-        self._drafts.pop(key)
-        return draft[1]
+        self._recent_writes.pop(key)
+        return found[1]
 
 
-class Known(NamedTuple):
+class EntryParts(NamedTuple):
     """The parts of an entry besides its JSON."""
 
     namespace: str
@@ -100,31 +100,31 @@ class Known(NamedTuple):
     fields: dict[str, str]
 
     @classmethod
-    def of(cls, resource: Resource, obj: dict[str, Any]) -> Known:
+    def of(cls, resource: Resource, obj: dict[str, Any]) -> EntryParts:
         """Return the parts of an object's entry. They do not share the object's labels."""
         metadata = obj["metadata"]
         return cls(metadata.get("namespace", ""), metadata["name"], dict(metadata.get("labels") or {}), resource.selectable(obj))
 
 
 def decoder(
-    resource: Resource, convert: Callable[[dict[str, Any]], dict[str, Any]] | None = None, drafts: Drafts | None = None
+    resource: Resource, convert: Callable[[dict[str, Any]], dict[str, Any]] | None = None, recent: RecentWrites | None = None
 ) -> Callable[[str, bytes, int], Entry]:
     """Return the decode function of the resource's collection.
 
     `convert` returns the object to keep for a stored one, without changing its argument: without
-    some of its fields, or with fields that an earlier version did not store. `drafts` has objects
+    some of its fields, or with fields that an earlier version did not store. `recent` has objects
     that do not need to be decoded."""
     head = orjson.dumps({"apiVersion": resource.api_version, "kind": resource.kind})[:-1] + b',"metadata":{'
 
     def decode(key: str, value: bytes, revision: int) -> Entry:
         if not value.startswith(head):
             raise ValueError(f"{key}: the stored value is not a {resource.kind} of {resource.api_version}")
-        known = drafts.take(key, value) if drafts is not None else None
+        known = recent.take(key, value) if recent is not None else None
         if known is None:
             stored = obj = orjson.loads(value)
             if convert is not None and (obj := convert(stored)) is not stored:
                 value = encode_stored(resource, obj)
-            known = Known.of(resource, obj)
+            known = EntryParts.of(resource, obj)
         json = b'%s"resourceVersion":"%d",%s' % (head, revision, value[len(head) :])
         return Entry(key, known.namespace, known.name, revision, json, known.labels, known.fields)
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Waits", "waiting", "waits_of_request"]
+__all__ = ["LatencyTracker", "track_latency", "track_wait"]
 
 
-class Waits:
+class LatencyTracker:
     """The seconds that one request has waited."""
 
     __slots__ = ("seconds",)
@@ -24,29 +24,29 @@ class Waits:
         self.seconds = 0.0
 
 
-_current: ContextVar[Waits | None] = ContextVar("waits", default=None)
+_current: ContextVar[LatencyTracker | None] = ContextVar("latency_tracker", default=None)
 
 
 @contextmanager
-def waits_of_request() -> Iterator[Waits]:
+def track_latency() -> Iterator[LatencyTracker]:
     """Collect the waits of the request that is handled in the block."""
-    waits = Waits()
-    token = _current.set(waits)
+    tracker = LatencyTracker()
+    token = _current.set(tracker)
     try:
-        yield waits
+        yield tracker
     finally:
         _current.reset(token)
 
 
 @contextmanager
-def waiting() -> Iterator[None]:
+def track_wait() -> Iterator[None]:
     """Count the time of the block as a wait of the running request, if there is one."""
-    waits = _current.get()
-    if waits is None:
+    tracker = _current.get()
+    if tracker is None:
         yield
         return
     began = time.perf_counter()
     try:
         yield
     finally:
-        waits.seconds += time.perf_counter() - began
+        tracker.seconds += time.perf_counter() - began

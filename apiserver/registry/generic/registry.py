@@ -21,7 +21,7 @@ from apiserver.apis.status import (
 )
 from apiserver.registry.generic import bounds, labels, metadata
 from apiserver.registry.generic.attributes import Attributes
-from apiserver.registry.generic.entry import Drafts, Entry, Known, decoder, encode_stored, unversioned
+from apiserver.registry.generic.entry import Entry, EntryParts, RecentWrites, decoder, encode_stored, unversioned
 from apiserver.registry.generic.metadata import now
 from apiserver.registry.generic.sharing import sharing
 from apiserver.registry.generic.strategy import Admission, AdmitEverything, Strategy
@@ -76,8 +76,8 @@ class Registry:
         self.cache = cache
         self.strategy = strategy or Strategy()
         self.admission: Admission = admission or AdmitEverything()
-        self._drafts = Drafts()
-        self.decode = decoder(resource, convert, self._drafts)
+        self._recent_writes = RecentWrites()
+        self.decode = decoder(resource, convert, self._recent_writes)
         self.tracking = Tracking(resource)
         indexes = {**(indexers or {}), labels.INDEX: labels.indexer}
         self.collection: Collection[Entry] = cache.collection(resource.prefix, self.decode, indexes, attrgetter("overhead"))
@@ -104,7 +104,7 @@ class Registry:
 
         `applied` is true if the object is the result of a server-side apply."""
         generated = not (obj.get("metadata") or {}).get("name")
-        with context.settling():
+        with context.finishing():
             for attempt in range(ATTEMPTS):
                 new = await self.admit_new(context, namespace, obj, applied=applied)
                 name = new["metadata"]["name"]
@@ -159,7 +159,7 @@ class Registry:
             await context.breathe(len(entry.json))
             return await self._replace(context, entry, old, new, subresource, applied=applied)
 
-        with context.settling():
+        with context.finishing():
             return await self.retrying(name, attempt)
 
     async def apply(
@@ -234,7 +234,7 @@ class Registry:
             # as kube-apiserver, return no other resourceVersion to the writer
             return self.decode(entry.key, encode_stored(self.resource, new), entry.revision)
         if same(old, new):
-            context.settle(False)  # a previous attempt may have been charged
+            context.finish(False)  # a previous attempt may have been charged
             return entry
         return await self._store(context, entry, new, old, follows=subresource == "status")
 
@@ -315,7 +315,7 @@ class Registry:
         if context.dry_run:
             return self.decode(own.key, own.value, entry.revision) if entry else unversioned(self.decode(own.key, own.value, 0))
         revision = await self.cache.commit(operations)
-        context.settle(True)
+        context.finish(True)
         await self.strategy.after_commit(context, old, new)
         return self.stored(own, revision)
 
@@ -327,7 +327,7 @@ class Registry:
         key = self.resource.key(obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
         value = encode_stored(self.resource, obj)
         bounds.check(self.resource, current, obj, value, self.size, follows=follows)
-        self._drafts.keep(key, value, Known.of(self.resource, obj))
+        self._recent_writes.keep(key, value, EntryParts.of(self.resource, obj))
         priority = Priority.RELEASE if releases else self._priority(current, obj, follows=follows)
         return Put(key, value, current.revision if current else 0, priority)
 

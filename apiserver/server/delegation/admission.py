@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from apiserver.admission.caller import HttpCaller
 from apiserver.admission.chain import AdmissionChain
 from apiserver.admission.configurations import Configurations
-from apiserver.admission.dispatch import Dispatch
-from apiserver.admission.holding import Holding
+from apiserver.admission.dispatcher import Dispatcher
+from apiserver.admission.heldhosts import HeldHosts
 from apiserver.admission.metrics import WebhookMetrics
 from apiserver.admission.mutating import MutatingWebhooks
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
@@ -48,9 +48,9 @@ class ManagementAdmission:
         self._quotas, self._registries = Informer(client, QUOTAS), dict[tuple[str, str], "Registry"]()
         self._caller, self._informers = HttpCaller(), {"resourcequotas": self._quotas}
         self.metrics = WebhookMetrics()
-        mutating = Dispatch(self._follow(client, MUTATING), namespaces, self._caller, mutating=True, metrics=self.metrics)
-        validating = Dispatch(self._follow(client, VALIDATING), namespaces, self._caller, mutating=False, metrics=self.metrics)
-        self._holding: Holding | None = None
+        mutating = Dispatcher(self._follow(client, MUTATING), namespaces, self._caller, mutating=True, metrics=self.metrics)
+        validating = Dispatcher(self._follow(client, VALIDATING), namespaces, self._caller, mutating=False, metrics=self.metrics)
+        self._held_hosts: HeldHosts | None = None
         self._quota = ResourceQuota(ManagementQuotas(client, self._copy), self._names, self._beside)
         plugins: list[Admission] = [NamespaceLifecycle(namespaces), MutatingWebhooks(mutating), ValidatingWebhooks(validating), self._quota]
         self.chain = AdmissionChain(plugins)
@@ -60,7 +60,7 @@ class ManagementAdmission:
         self._registries = {(one.resource.group, one.resource.plural): one for one in registries}
         for one in self._registries.values():
             if isinstance(one, WorkloadRegistry):
-                self._holding = Holding(one.claims)
+                self._held_hosts = HeldHosts(one.claims)
 
     @property
     def background(self) -> dict[str, Callable[[], Awaitable[None]]]:
@@ -100,7 +100,7 @@ class ManagementAdmission:
         return [entry.name for entry in registry.collection.range(resource.key(namespace, ""))]
 
     def _beside(self, attributes: Attributes) -> int:
-        return self._holding.beside(attributes) if self._holding is not None else 0
+        return self._held_hosts.beside(attributes) if self._held_hosts is not None else 0
 
 
 def _check(name: str, informer: Informer) -> Callable[[], Awaitable[None]]:

@@ -17,11 +17,11 @@ from apiserver.client.objects import Object, annotations_of, deleting, labels_of
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.desired import taken_by_us
 
-__all__ = ["Standing", "handing_back_patch", "held_claim", "standing"]
+__all__ = ["ClaimState", "claim_state", "handing_back_patch", "held_claim"]
 
 REMEMBERED = 8
 
-Standing = Literal["ours", "ours to adopt", "handed back", "leaving", "free", "another's"]
+ClaimState = Literal["ours", "ours to adopt", "handed back", "leaving", "free", "another's"]
 """The states of a claim:
 
 - ours: claimed there for this Workload.
@@ -32,7 +32,7 @@ Standing = Literal["ours", "ours to adopt", "handed back", "leaving", "free", "a
 - another's: everything else."""
 
 
-def standing(view: Object, workload: Object) -> Standing:
+def claim_state(view: Object, workload: Object) -> ClaimState:
     """Return the state of the claim on the view, for the Workload."""
     reference = (view.get("spec") or {}).get("consumerRef") or {}
     if taken_by_us(view, workload) and reference.get("uid") == uid_of(workload):

@@ -17,21 +17,21 @@ from controllers.providers.baremetalhost import names
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["RELAYED", "leads_back", "lineage"]
+__all__ = ["RELAYED", "hosts_behind", "is_loop"]
 
 RELAYED = f"{names.OURS}relayed"
 """The annotation of a view that came through relays: the Hosts behind it, the nearest first,
 separated by commas."""
 
 
-def lineage(view: Object) -> list[str]:
+def hosts_behind(view: Object) -> list[str]:
     """Return the names of the Hosts behind a view, the nearest first."""
     nearest = ((view.get("status") or {}).get("provisioning") or {}).get("ID") or ""
     return [name for name in [nearest, *annotations_of(view).get(RELAYED, "").split(",")] if name]
 
 
-def leads_back(view: Object, has_host: Callable[[str], bool]) -> bool:
+def is_loop(view: Object, has_host: Callable[[str], bool]) -> bool:
     """Return whether the view shows a machine that this cluster has through fewer relays."""
     # its name in this cluster, which equals the name there if the uid was passed on
     own = host_name(uid_of(view))
-    return any(has_host(name) for name in lineage(view) if name != own)
+    return any(has_host(name) for name in hosts_behind(view) if name != own)

@@ -3,7 +3,7 @@ namespace.
 
 It has the permissions of a tenant there, and no others. It claims by consumerRef, and gives a host
 back by deleting the view. An existing claim can be taken over for its consumer, if that has moved
-to this cluster (see `standing`).
+to this cluster (see `claim_state`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from apiserver.client.objects import Object, Resource, deleting, name_of, namesp
 from controllers.providers.baremetalhost.driver import BareMetalHostDriver, DriverParameters
 from controllers.providers.baremetalhost.report import availability, host_status, provider_host
 from controllers.providers.base import Outcome, ProviderError, Released
-from controllers.providers.relay.claimstate import handing_back_patch, held_claim, standing
-from controllers.providers.relay.loops import RELAYED, leads_back, lineage
+from controllers.providers.relay.claimstate import claim_state, handing_back_patch, held_claim
+from controllers.providers.relay.loops import RELAYED, hosts_behind, is_loop
 from controllers.providers.relay.problems import explain, loop
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class RelayProvider(BareMetalHostDriver):
         return super().problem() or (loop(own, self._parameters.namespace) if own else None)
 
     def excluded(self, bmh: Object) -> bool:
-        return leads_back(bmh, self._context.has_host)
+        return is_loop(bmh, self._context.has_host)
 
     def _changed(self, old: Object | None, new: Object | None) -> None:
         super()._changed(old, new)
@@ -76,7 +76,7 @@ class RelayProvider(BareMetalHostDriver):
 
     def report(self, bmh: Object) -> ProviderHost:
         made = provider_host(bmh, self._policy)
-        annotations = {**made.report.get("annotations", {}), RELAYED: ",".join(lineage(bmh))}
+        annotations = {**made.report.get("annotations", {}), RELAYED: ",".join(hosts_behind(bmh))}
         made = replace(
             made,
             source=replace(made.source, identity_namespace=made.source.namespace),
@@ -92,7 +92,7 @@ class RelayProvider(BareMetalHostDriver):
         return replace(made, reason="Held", message=message, held=held)
 
     def refuse(self, bmh: Object, workload: Object) -> Outcome | None:
-        match standing(bmh, workload):
+        match claim_state(bmh, workload):
             case "ours" | "ours to adopt":
                 return None
             case "handed back":
@@ -120,15 +120,15 @@ class RelayProvider(BareMetalHostDriver):
     async def release(self, request: ApplyRequest) -> Released:
         self._done.pop(request.workload_uid)
         view = await self._find(request)
-        stands = standing(view, request.workload) if view is not None else "another's"
-        if view is None or stands in ("another's", "free"):
+        state = claim_state(view, request.workload) if view is not None else "another's"
+        if view is None or state in ("another's", "free"):
             await self._copies.remove(request.workload_uid, request.source.namespace)
             return Released(True)
-        if stands == "handed back":
+        if state == "handed back":
             await self._patch(view, handing_back_patch(view, request.workload))
             await self._copies.remove(request.workload_uid, request.source.namespace)
             return Released(True)
-        if stands == "leaving" or deleting(view):
+        if state == "leaving" or deleting(view):
             return Released(False, _waiting(view))
         view = await self._mark(view, request)
         if request.workload["spec"].get("reclaimPolicy") == "Retain" and not await self._retain(view):

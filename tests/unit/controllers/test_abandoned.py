@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from apiserver.client.indexer import Store
-from controllers.host.abandoned import Sightings, Terms, looks_lost, terms_of, wait_of, with_abandonment
+from controllers.host.abandoned import AbandonedSince, Terms, looks_lost, terms_of, wait_of, with_abandonment
 from controllers.providers.baremetalhost import names
 from tests.unit.controllers.clusters import BMH, HOSTS, TwoClusters, bmh, controllers, two_clusters
 from tests.unit.controllers.clusters import CLASSES as CLASS_PATH
@@ -153,7 +153,7 @@ def test_a_clock_that_was_set_back_keeps_no_claim_for_years() -> None:
 
 def test_a_process_counts_for_how_long_it_has_seen_each_claim_so() -> None:
     clock = FakeClock()
-    sightings = Sightings(clock)
+    sightings = AbandonedSince(clock)
     assert sightings.seconds(host(1), terms()) == 0
     clock.advance(10)
     assert (sightings.seconds(host(1), terms()), sightings.seconds(host(2), terms())) == (10, 0)

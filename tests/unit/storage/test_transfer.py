@@ -51,7 +51,7 @@ def silent(what: str, done: int, total: int) -> None:
 async def migrate(source: Store, target: Store) -> int:
     held = await transfer.snapshot(source)
     await transfer.mark(held, target)
-    await transfer.climb(target, held.revision, silent)
+    await transfer.bump_revision(target, held.revision, silent)
     return await transfer.copy(source, held, target, silent)
 
 
@@ -113,7 +113,7 @@ async def test_writes_meanwhile_are_noticed(tmp_path: Path, key: str) -> None:
     async with pair(tmp_path) as (source, target):
         held = await transfer.snapshot(source)
         await transfer.mark(held, target)
-        await transfer.climb(target, held.revision, silent)
+        await transfer.bump_revision(target, held.revision, silent)
         await put(source, key)
         with pytest.raises(Changed, match="source"):
             await transfer.copy(source, held, target, silent)

@@ -71,7 +71,7 @@ class Cluster:
     async def create(self, name: str, *, dry_run: bool = False, fails: bool = False, admitted: asyncio.Event | None = None) -> None:
         """Create an object as a registry does."""
         context = Context(UserInfo("u"), dry_run=dry_run)
-        with context.settling():
+        with context.finishing():
             await self.plugin.admit(Attributes("CREATE", context, THINGS, "n", name, thing(name), None))
             if admitted is not None:
                 admitted.set()
@@ -145,12 +145,12 @@ async def test_who_goes_away_meanwhile_is_given_back(cluster: Cluster) -> None:
 
 async def test_another_attempt_of_the_same_creation_is_not_charged_again(cluster: Cluster) -> None:
     context = Context(UserInfo("u"))
-    with context.settling():
+    with context.finishing():
         for name in ("x", "y", "z"):
             await cluster.plugin.admit(Attributes("CREATE", context, THINGS, "n", name, thing(name), None))
         cluster.names.append("z")
     assert cluster.used() == 1
-    with context.settling():
+    with context.finishing():
         await cluster.plugin.admit(Attributes("CREATE", context, THINGS, "n", "w", thing("w"), None))
     assert cluster.used() == 2
 

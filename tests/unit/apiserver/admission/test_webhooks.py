@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from apiserver.admission.caller import CallFailed
-from apiserver.admission.dispatch import Dispatch
+from apiserver.admission.dispatcher import Dispatcher
 from apiserver.admission.mutating import MutatingWebhooks
 from apiserver.admission.validating import ValidatingWebhooks
 from apiserver.apis.status import ApiError
@@ -45,12 +45,12 @@ class Namespaces:
 
 
 async def mutate(attributes: Attributes, given: Configurations, caller: Answering) -> Any:
-    plugin = MutatingWebhooks(Dispatch(given, Namespaces(), caller, mutating=True))
+    plugin = MutatingWebhooks(Dispatcher(given, Namespaces(), caller, mutating=True))
     return await plugin.admit(attributes)
 
 
 async def validate(attributes: Attributes, given: Configurations, caller: Answering) -> Any:
-    plugin = ValidatingWebhooks(Dispatch(given, Namespaces(), caller, mutating=False))
+    plugin = ValidatingWebhooks(Dispatcher(given, Namespaces(), caller, mutating=False))
     return await plugin.admit(attributes)
 
 
@@ -213,7 +213,7 @@ async def test_conditions_that_cannot_be_decided_fail_closed() -> None:
 
 async def test_a_missing_namespace_is_told() -> None:
     given = configurations(configuration("c", {"name": "w", "namespaceSelector": {"matchLabels": {"team": "a"}}}))
-    plugin = ValidatingWebhooks(Dispatch(given, Namespaces(), Answering(), mutating=False))
+    plugin = ValidatingWebhooks(Dispatcher(given, Namespaces(), Answering(), mutating=False))
     with pytest.raises(ApiError, match='namespaces "gone" not found'):
         await plugin.admit(Attributes("CREATE", Context(USER), THINGS, "gone", "x", thing(), None))
 
@@ -238,10 +238,10 @@ async def test_calls_are_measured(
     error_type: str | None,
 ) -> None:
     given, registry = configurations(configuration("c", {"name": "w", "failurePolicy": policy})), CollectorRegistry()
-    dispatch = Dispatch(given, Namespaces(), Answering(w=answer), mutating=kind == "admit")
-    registry.register(dispatch.metrics)
+    dispatcher = Dispatcher(given, Namespaces(), Answering(w=answer), mutating=kind == "admit")
+    registry.register(dispatcher.metrics)
     with suppress(ApiError):
-        await plugin(dispatch).admit(write())
+        await plugin(dispatcher).admit(write())
     called = {"name": "w", "type": kind, "operation": "CREATE", "rejected": rejected}
     value = registry.get_sample_value
     assert value("apiserver_admission_webhook_request_total", {**called, "code": code}) == 1

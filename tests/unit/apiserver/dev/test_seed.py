@@ -33,14 +33,14 @@ def test_the_class_is_valid_and_only_for_tenants() -> None:
 
 
 async def test_sown_once_and_never_against_the_user(registries: Registries) -> None:
-    async def sow(hosts: int) -> int:
-        return await seed.sow(seed.hardware(hosts), registries.by_kind, registries.core.configmaps)
+    async def create_missing(hosts: int) -> int:
+        return await seed.create_missing(seed.hardware(hosts), registries.by_kind, registries.core.configmaps)
 
-    assert await sow(2) == 3 + 4
-    assert await sow(2) == 0
+    assert await create_missing(2) == 3 + 4
+    assert await create_missing(2) == 0
     await registries.hosts.delete(CONTEXT, "metal3", "host-0", DeleteOptions())
     await registries.core.secrets.update(CONTEXT, "metal3", "host-1-bmc", lambda obj: {**obj, "stringData": {"password": "changed"}})
-    assert await sow(3) == 2
+    assert await create_missing(3) == 2
     assert registries.hosts.find("metal3", "host-0") is None
     data = registries.core.secrets.get("metal3", "host-1-bmc").object()["data"]
     assert base64.b64decode(data["password"]) == b"changed"
@@ -50,7 +50,7 @@ async def test_cut_short_it_goes_on(registries: Registries) -> None:
     objects = seed.hardware(3)
     for obj in objects[:5]:
         await registries.make(obj)
-    assert await seed.sow(objects, registries.by_kind, registries.core.configmaps) == len(objects) - 5
+    assert await seed.create_missing(objects, registries.by_kind, registries.core.configmaps) == len(objects) - 5
 
 
 async def test_our_credentials_are_kept_up_to_date_but_not_the_owners(registries: Registries) -> None:

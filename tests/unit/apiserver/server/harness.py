@@ -102,7 +102,7 @@ class Setup:
     def serve(self) -> Connections:
         """Return the protocol factory of the port."""
         authenticator = UnionAuthenticator([self.front_proxy, CertificateAuthenticator(self.clients), self.token_authenticator])
-        parts = chain.Parts(
+        parts = chain.FilterConfig(
             authenticator=authenticator,
             authorizer=self.rules,
             recorder=self.metrics,

@@ -7,12 +7,12 @@ import sys
 
 import pytest
 
-from apiserver.server.memory import GROWTH, KEPT, THRESHOLDS, FreedMemory, keep_freed
+from apiserver.server.memory import GROWTH, KEPT, THRESHOLDS, FreedMemory, keep_freed_memory
 
 FAULTS = """
 import resource
-from apiserver.server.memory import keep_freed
-keep_freed()
+from apiserver.server.memory import keep_freed_memory
+keep_freed_memory()
 def make():
     return [bytes(300_000) for _ in range(20)]
 make()
@@ -26,7 +26,7 @@ PAGES = 20 * 20 * 300_000 // 4096
 
 
 def test_memory_is_used_again() -> None:
-    if not keep_freed():
+    if not keep_freed_memory():
         pytest.skip("another C library than glibc")
     found = subprocess.run([sys.executable, "-c", FAULTS], check=True, capture_output=True, text=True)
     assert int(found.stdout) < PAGES / 2
@@ -34,9 +34,9 @@ def test_memory_is_used_again() -> None:
 
 SETTLED = """
 import gc
-from apiserver.server.memory import settle
+from apiserver.server.memory import tune_garbage_collector
 made = [[number] for number in range(1000)]
-settle()
+tune_garbage_collector()
 print(gc.get_freeze_count() > 1000, not [one for one in gc.get_objects() if one is made], gc.get_threshold()[0])
 """
 
@@ -69,8 +69,8 @@ async def test_memory_is_returned_once_it_has_stopped_growing() -> None:
 
 RETURNED = """
 import asyncio
-from apiserver.server.memory import FreedMemory, _resident, keep_freed
-assert keep_freed()
+from apiserver.server.memory import FreedMemory, _resident, keep_freed_memory
+assert keep_freed_memory()
 freed = FreedMemory()
 made = [bytearray(size) for _ in range(1_000) for size in (200_000, 600)]
 del made[::2]

@@ -74,7 +74,7 @@ async def hardware(tmp_path: Path) -> AsyncIterator[Hardware]:
     authority = Authority.create("test")
     endpoint = hardware_endpoint(tmp_path / "db", authority, 0)
     async with endpoint.app as app:
-        await seed.sow(seed.hardware(1), endpoint.by_kind, endpoint.core.configmaps)
+        await seed.create_missing(seed.hardware(1), endpoint.by_kind, endpoint.core.configmaps)
 
         def client(user: str, group: str) -> Client:
             identity = authority.client(user, [group])

@@ -11,7 +11,7 @@ import pytest
 
 from storage.base import Compacted, KeyValue, Put, RolledBack, TooLarge, Unavailable
 from storage.etcd import EtcdStore
-from storage.etcd.lineage import BUMPED, Sighting
+from storage.etcd.restoredetection import BUMPED, Fingerprint
 from storage.etcd.store import _page_size
 from storage.testing.harness import opened
 from tests.unit.storage.etcd.fakeetcd import FakeEtcd, Refusal, Socket, b64, created, header, progress, running
@@ -165,7 +165,7 @@ async def test_what_was_the_latest_one_period_ago_is_compacted(etcd: FakeEtcd) -
 
 def record(cluster: str, revision: int) -> dict[str, Any]:
     """Return an answer with the record's key."""
-    return {"kvs": [{"key": b64(b"/p\0"), "value": b64(Sighting(cluster, 1, 0).encode()), "mod_revision": str(revision)}]}
+    return {"kvs": [{"key": b64(b"/p\0"), "value": b64(Fingerprint(cluster, 1, 0).encode()), "mod_revision": str(revision)}]}
 
 
 @pytest.mark.parametrize(("cluster", "revision"), [("1", 50_000), ("2", 5 + BUMPED)])
@@ -183,7 +183,7 @@ async def test_the_record_is_brought_up_to_date(etcd: FakeEtcd, cluster: str, re
     await store.close()
     for ask in etcd.asked("/kv/txn"):
         assert (b64decode(ask["compare"][0]["key"]), ask["compare"][0]["mod_revision"]) == (b"/p\0", "5")
-        assert Sighting.decode(b64decode(ask["success"][0]["request_put"]["value"]), 0) == Sighting(cluster, 1, 0)
+        assert Fingerprint.decode(b64decode(ask["success"][0]["request_put"]["value"]), 0) == Fingerprint(cluster, 1, 0)
 
 
 async def test_a_record_that_is_good_is_left_alone(etcd: FakeEtcd) -> None:

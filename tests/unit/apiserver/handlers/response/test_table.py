@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from apiserver.apis.base import Model
 from apiserver.handlers.response.age import FOREVER, aging, human_duration
-from apiserver.handlers.response.rows import Kept, Row, row_of
+from apiserver.handlers.response.rows import Row, RowCache, row_of
 from apiserver.handlers.response.table import definitions, rows
 from apiserver.registry.generic.entry import Entry, decoder, encode_stored
 from apiserver.registry.generic.resource import Column, Resource
@@ -83,7 +83,7 @@ def test_whole_rows_are_kept_until_an_age_changes(monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_memory_of_whole_rows_is_bounded() -> None:
-    kept, made = Kept(limit=100), [Row(b"", 0, 0) for _ in range(50)]
+    kept, made = RowCache(limit=100), [Row(b"", 0, 0) for _ in range(50)]
     for row in made:
         kept.add(row, b"x" * 10, FOREVER)
         assert row.whole is not None

@@ -7,8 +7,8 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from apiserver.handlers.watchers import broadcaster as fanout
-from apiserver.handlers.watchers.broadcaster import Fanout
+from apiserver.handlers.watchers import broadcaster as module
+from apiserver.handlers.watchers.broadcaster import Broadcaster
 from storage.base import Unavailable
 from storage.collection import Collection
 
@@ -74,8 +74,8 @@ async def turns(number: int = 20) -> None:
 
 
 @asynccontextmanager
-async def following(items: Collection[Entry], count: int) -> AsyncIterator[tuple[Fanout, list[Reader]]]:
-    out, readers = Fanout(items), [Reader(items.subscribe(1)) for _ in range(count)]
+async def following(items: Collection[Entry], count: int) -> AsyncIterator[tuple[Broadcaster, list[Reader]]]:
+    out, readers = Broadcaster(items), [Reader(items.subscribe(1)) for _ in range(count)]
     for reader in readers:
         out.join(reader)
     await turns()
@@ -86,9 +86,9 @@ async def following(items: Collection[Entry], count: int) -> AsyncIterator[tuple
 
 
 async def test_the_first_change_goes_out_at_once_and_the_next_ones_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fanout, "COALESCE", 0.05)
+    monkeypatch.setattr(module, "COALESCE", 0.05)
     items = collection()
-    async with following(items, fanout.AT_ONCE + 2) as (_, readers):
+    async with following(items, module.AT_ONCE + 2) as (_, readers):
         write(items, 2)
         await turns()
         assert all(reader.rounds == [[2]] for reader in readers)
@@ -102,8 +102,8 @@ async def test_the_first_change_goes_out_at_once_and_the_next_ones_together(monk
 
 
 async def test_one_without_room_is_left_out_and_may_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fanout, "COALESCE", 0)
-    monkeypatch.setattr(fanout, "LONGEST", 0)
+    monkeypatch.setattr(module, "COALESCE", 0)
+    monkeypatch.setattr(module, "LONGEST", 0)
     items = collection()
     async with following(items, 2) as (out, (slow, other)):
         slow.room = False
@@ -141,8 +141,8 @@ async def test_the_end_of_the_storage_is_told_to_all() -> None:
 
 
 async def test_a_break_in_the_history_is_survived(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fanout, "COALESCE", 0)
-    monkeypatch.setattr(fanout, "LONGEST", 0)
+    monkeypatch.setattr(module, "COALESCE", 0)
+    monkeypatch.setattr(module, "LONGEST", 0)
     items = collection()
     async with following(items, 0) as (out, _):
         before = Reader(items.subscribe(1))
@@ -170,7 +170,7 @@ class Slow(Reader):
 
     def deliver(self) -> bool:
         self._others.append(self._iterations[0])
-        until = time.thread_time() + 2 * fanout.TURN
+        until = time.thread_time() + 2 * module.TURN
         while time.thread_time() < until:
             pass
         return super().deliver()
@@ -178,7 +178,7 @@ class Slow(Reader):
 
 async def test_others_have_their_turn_between_large_changes() -> None:
     items, iterations, others = collection(), [0], list[int]()
-    out, readers = Fanout(items), [Slow(items.subscribe(1), iterations, others) for _ in range(4)]
+    out, readers = Broadcaster(items), [Slow(items.subscribe(1), iterations, others) for _ in range(4)]
     for reader in readers:
         out.join(reader)
     await turns()

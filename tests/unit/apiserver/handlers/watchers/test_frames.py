@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from apiserver.handlers.request.negotiation import Form
 from apiserver.handlers.watchers import frames as module
-from apiserver.handlers.watchers.frames import Frames, Memo, transition
+from apiserver.handlers.watchers.frames import BatchCache, Frames, transition
 from apiserver.registry.generic.entry import Entry
 from apiserver.registry.generic.selectors import LabelSelector, Selector
 from storage.cache import Change
@@ -56,39 +56,39 @@ def test_whoever_follows_the_events_knows_what_is_selected(states: list[str]) ->
 
 
 def test_watchers_with_the_same_question_share_the_bytes() -> None:
-    memo = Memo()
+    batch_cache = BatchCache()
     changes = [Change("put", entry(2, "yes"), None, 2), Change("put", entry(3, "no", "b"), None, 3)]
-    one, other = (Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(LabelSelector.parse("on=yes")), {}, memo) for _ in range(2))
+    one, other = (Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(LabelSelector.parse("on=yes")), {}, batch_cache) for _ in range(2))
     assert one.changes(changes) is other.changes(changes)
     assert one.changes(changes).count(b"\n") == 1
-    everything = Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(), {}, memo)
+    everything = Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(), {}, batch_cache)
     assert everything.changes(changes).count(b"\n") == 2
     assert everything.changes(changes[1:]).count(b"\n") == 1
-    elsewhere = Frames(WIDGETS, Form(), WIDGETS.key("other", ""), Selector(), {}, memo)
+    elsewhere = Frames(WIDGETS, Form(), WIDGETS.key("other", ""), Selector(), {}, batch_cache)
     assert elsewhere.changes(changes) == b""
-    chunked = Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(), {}, memo, chunked=True)
+    chunked = Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(), {}, batch_cache, chunked=True)
     frames = everything.changes(changes)
     assert chunked.changes(changes) == b"%x\r\n" % len(frames) + frames + b"\r\n"
 
 
 def test_what_is_shared_is_bounded_by_bytes_and_is_not_kept_for_each_question() -> None:
-    memo = Memo(limit=1_000)
-    watches = [Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(LabelSelector.parse(f"no!={n}")), {}, memo) for n in range(50)]
+    batch_cache = BatchCache(limit=1_000)
+    watches = [Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(LabelSelector.parse(f"no!={n}")), {}, batch_cache) for n in range(50)]
     for revision in range(2, 10):
         changes = [Change("put", entry(revision, "yes"), None, revision)]
         for watch in watches:
             assert len(watch.changes(changes)) > 100
-            assert memo.size <= 1_000
+            assert batch_cache.size <= 1_000
     held = [watch._batch.data for watch in watches if watch._batch is not None]
-    assert 0 < sum(map(len, held)) == memo.size
+    assert 0 < sum(map(len, held)) == batch_cache.size
     # Requests that directly follow each other share their bytes.
     assert watches[-1].changes(changes) is watches[-1].changes(changes)
 
 
 def test_a_batch_is_of_these_changes_only() -> None:
-    # This memo is too small to keep anything.
-    frames = Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(), {}, Memo(limit=1))
-    other = Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(), {}, Memo())
+    # This cache is too small to keep anything.
+    frames = Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(), {}, BatchCache(limit=1))
+    other = Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(), {}, BatchCache())
     changes = [Change("put", entry(revision, "yes"), None, revision) for revision in range(2, 6)]
     for start in range(4):
         for end in range(start + 1, 5):
@@ -98,8 +98,8 @@ def test_a_batch_is_of_these_changes_only() -> None:
 def test_watches_that_share_bytes_pay_the_same_for_them(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
     monkeypatch.setattr(module, "time", SimpleNamespace(thread_time=lambda: now))
-    memo = Memo()
-    watches = [Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(), {}, memo) for _ in range(4)]
+    batch_cache = BatchCache()
+    watches = [Frames(WIDGETS, Form(), WIDGETS.prefix, Selector(), {}, batch_cache) for _ in range(4)]
 
     def encode(self: Frames, changes: object) -> bytes:
         nonlocal now

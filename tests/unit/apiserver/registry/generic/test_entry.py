@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from apiserver.registry.generic.entry import DRAFTS, Drafts, Entry, Known, decoder, encode_stored
+from apiserver.registry.generic.entry import RECENT_WRITES, Entry, EntryParts, RecentWrites, decoder, encode_stored
 from apiserver.registry.workload import WORKLOADS
 from tests.unit.apiserver.registry.conftest import CONTEXT, Registries
 
@@ -25,46 +25,46 @@ def parts(entry: Entry) -> tuple[Any, ...]:
 
 
 def test_a_draft_spares_decoding_and_nothing_else() -> None:
-    obj, drafts = workload(a="b"), Drafts()
+    obj, recent = workload(a="b"), RecentWrites()
     value = encode_stored(WORKLOADS, obj)
-    drafts.keep(KEY, value, Known.of(WORKLOADS, obj))
+    recent.keep(KEY, value, EntryParts.of(WORKLOADS, obj))
     obj["metadata"]["labels"]["late"] = "x"
-    decode = decoder(WORKLOADS, drafts=drafts)
+    decode = decoder(WORKLOADS, recent=recent)
     drafted, decoded = decode(KEY, value, 7), decode(KEY, value, 7)
     assert parts(drafted) == parts(decoded)
     assert drafted.object()["metadata"]["resourceVersion"] == "7"
 
 
 def test_a_draft_is_of_its_very_bytes() -> None:
-    drafts = Drafts()
+    recent = RecentWrites()
     value, other = encode_stored(WORKLOADS, workload(a="b")), encode_stored(WORKLOADS, workload(a="c"))
-    drafts.keep(KEY, value, Known.of(WORKLOADS, workload(a="b")))
-    assert drafts.take(KEY, other) is None
-    assert drafts.take(WORKLOADS.key("ns", "v"), value) is None
-    known = drafts.take(KEY, bytes(bytearray(value)))
+    recent.keep(KEY, value, EntryParts.of(WORKLOADS, workload(a="b")))
+    assert recent.take(KEY, other) is None
+    assert recent.take(WORKLOADS.key("ns", "v"), value) is None
+    known = recent.take(KEY, bytes(bytearray(value)))
     assert known is not None
     assert known.labels == {"a": "b"}
-    assert drafts.take(KEY, value) is None
+    assert recent.take(KEY, value) is None
 
 
-def test_drafts_are_bounded_by_bytes() -> None:
-    drafts, value = Drafts(), b"x" * 1_000_000
-    known = Known.of(WORKLOADS, workload())
+def test_recent_writes_are_bounded_by_bytes() -> None:
+    recent, value = RecentWrites(), b"x" * 1_000_000
+    known = EntryParts.of(WORKLOADS, workload())
     for number in range(50):
-        drafts.keep(str(number), value, known)
-        drafts.keep("again", b"x", known)
-    assert drafts.take("0", value) is None
-    kept = [number for number in range(50) if drafts.take(str(number), value) is not None]
+        recent.keep(str(number), value, known)
+        recent.keep("again", b"x", known)
+    assert recent.take("0", value) is None
+    kept = [number for number in range(50) if recent.take(str(number), value) is not None]
     assert kept == list(range(50 - len(kept), 50))
-    assert 10 < len(kept) <= DRAFTS // len(value)
+    assert 10 < len(kept) <= RECENT_WRITES // len(value)
 
 
 def test_labels_count_for_what_they_take() -> None:
-    drafts = Drafts()
+    recent = RecentWrites()
     many = {f"l{number}": "" for number in range(512)}
     for number in range(1000):
-        drafts.keep(str(number), b"x", Known("ns", "w", dict(many), {}))
-    assert sum(drafts.take(str(number), b"x") is not None for number in range(1000)) < DRAFTS // (512 * 100)
+        recent.keep(str(number), b"x", EntryParts("ns", "w", dict(many), {}))
+    assert sum(recent.take(str(number), b"x") is not None for number in range(1000)) < RECENT_WRITES // (512 * 100)
 
 
 async def test_what_is_written_is_not_decoded(registries: Registries, monkeypatch: pytest.MonkeyPatch) -> None:

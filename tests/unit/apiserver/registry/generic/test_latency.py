@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 
-from apiserver.admission.dispatch import Dispatch
+from apiserver.admission.dispatcher import Dispatcher
 from apiserver.admission.mutating import MutatingWebhooks
 from apiserver.admission.validating import ValidatingWebhooks
 from apiserver.filters.flowcontrol import FlowControl
-from apiserver.registry.generic.latency import waiting, waits_of_request
+from apiserver.registry.generic.latency import track_latency, track_wait
 from tests.unit.apiserver.admission.writes import Answering, allowing, configuration, configurations, write
 from tests.unit.apiserver.server.harness import CLIENTS, Setup, serving
 
@@ -57,7 +57,7 @@ def sums(setup: Setup) -> tuple[float, float]:
 async def test_a_requests_waits_are_left_out_of_one_of_its_durations() -> None:
     async def handler(call: Call) -> web.StreamResponse:
         await asyncio.sleep(PAUSE)
-        with waiting():
+        with track_wait():
             await asyncio.sleep(PAUSE)
         return web.Response()
 
@@ -90,16 +90,16 @@ async def test_the_wait_for_a_seat_is_one() -> None:
 @pytest.mark.parametrize(("plugin", "times"), [(MutatingWebhooks, 2), (ValidatingWebhooks, 1)])
 async def test_calls_of_webhooks_are_waits_and_those_at_the_same_time_count_once(plugin: Any, times: int) -> None:
     given = configurations(configuration("c", {"name": "v"}, {"name": "w"}))
-    dispatch = Dispatch(given, Namespaces(), Slow(v=allowing(), w=allowing()), mutating=plugin is MutatingWebhooks)
+    dispatcher = Dispatcher(given, Namespaces(), Slow(v=allowing(), w=allowing()), mutating=plugin is MutatingWebhooks)
     began = time.perf_counter()
-    with waits_of_request() as waits:
-        await plugin(dispatch).admit(write())
-    assert times * PAUSE <= waits.seconds <= time.perf_counter() - began
+    with track_latency() as tracker:
+        await plugin(dispatcher).admit(write())
+    assert times * PAUSE <= tracker.seconds <= time.perf_counter() - began
 
 
 async def test_what_waits_for_no_request_is_not_counted() -> None:
-    with waits_of_request() as waits:
+    with track_latency() as tracker:
         pass
-    with waiting():
+    with track_wait():
         await asyncio.sleep(0)
-    assert waits.seconds == 0
+    assert tracker.seconds == 0

@@ -13,8 +13,8 @@ from apiserver.apis.host import ADOPTS, WORKLOAD_FIELDS, HeldClaim, adopted_cons
 from apiserver.registry.generic.patch import merge_patch
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.desired import claimed_patch, desired
-from controllers.providers.relay.claimstate import handing_back_patch, held_claim, standing
-from controllers.providers.relay.loops import RELAYED, leads_back, lineage
+from controllers.providers.relay.claimstate import claim_state, handing_back_patch, held_claim
+from controllers.providers.relay.loops import RELAYED, hosts_behind, is_loop
 from tests.unit.controllers.clusters import workload
 from tests.unit.controllers.providers.relay.upstream import NAMESPACE, machine, view
 
@@ -49,35 +49,35 @@ def test_a_claim_is_taken_once_by_each_and_handed_back_whole(steps: list[tuple[s
     current, done = claimed(), set()
     for step, uid in steps:
         wl = successor(uid)
-        stands = standing(current, wl)
-        if step == "take" and stands == "ours to adopt":
+        state = claim_state(current, wl)
+        if step == "take" and state == "ours to adopt":
             assert uid not in done, "what was handed back is not taken again"
             current = taken(current, wl)
-            assert standing(current, wl) == "ours"
+            assert claim_state(current, wl) == "ours"
             assert held_claim(current, WORKLOAD_FIELDS) is None
         elif step == "write over":
             current = copy.deepcopy(current)
             current["spec"]["consumerRef"] = machine("m")
-        elif step == "hand back" and stands == "handed back":
+        elif step == "hand back" and state == "handed back":
             current = merge_patch(current, handing_back_patch(current, wl))
             done.add(uid)
             assert current["spec"]["consumerRef"] == machine("m")
             assert current["spec"]["userData"]["name"] == "boot"
-            assert standing(current, wl) == "another's"
-        assert [uid for uid in UIDS if standing(current, successor(uid)) == "ours"] in ([], *([uid] for uid in UIDS)), "one at most"
+            assert claim_state(current, wl) == "another's"
+        assert [uid for uid in UIDS if claim_state(current, successor(uid)) == "ours"] in ([], *([uid] for uid in UIDS)), "one at most"
 
 
 @given(st.sampled_from(["m", "other"]), st.sampled_from(UIDS))
 def test_only_just_its_consumers_claim_is_adopted(consumer: str, uid: str) -> None:
-    assert (standing(claimed(consumer), successor(uid)) == "ours to adopt") is (consumer == "m")
+    assert (claim_state(claimed(consumer), successor(uid)) == "ours to adopt") is (consumer == "m")
 
 
 def test_free_and_leaving() -> None:
     free = view("h1", uid="v")
-    assert standing(free, successor("u1")) == "free"
+    assert claim_state(free, successor("u1")) == "free"
     left = merge_patch(taken(claimed(), successor("u1")), {"spec": {"consumerRef": None}})
-    assert standing(left, successor("u1")) == "leaving"
-    assert standing(left, successor("u2")) == "free", "and not available yet, by its state"
+    assert claim_state(left, successor("u1")) == "leaving"
+    assert claim_state(left, successor("u2")) == "free", "and not available yet, by its state"
 
 
 def test_a_held_claim_has_the_apis_shape() -> None:
@@ -88,10 +88,10 @@ def test_a_held_claim_has_the_apis_shape() -> None:
 
 
 @given(st.lists(st.text(alphabet="abc-", min_size=1, max_size=4), max_size=4))
-def test_lineage_grows_at_its_near_end(older: list[str]) -> None:
+def test_the_hosts_behind_a_view_grow_at_its_near_end(older: list[str]) -> None:
     made = view("h1", uid="v")
     made["metadata"]["annotations"] = {RELAYED: ",".join(older)}
-    assert lineage(made) == ["id-of-h1", *older]
-    assert leads_back(made, {"id-of-h1"}.__contains__)
-    assert leads_back(made, set(older).__contains__) is bool(older)
-    assert not leads_back(made, {"elsewhere"}.__contains__)
+    assert hosts_behind(made) == ["id-of-h1", *older]
+    assert is_loop(made, {"id-of-h1"}.__contains__)
+    assert is_loop(made, set(older).__contains__) is bool(older)
+    assert not is_loop(made, {"elsewhere"}.__contains__)

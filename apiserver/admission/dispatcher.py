@@ -26,17 +26,17 @@ if TYPE_CHECKING:
     from apiserver.registry.claims.namespaces import Namespaces
     from apiserver.registry.generic.attributes import Attributes
 
-__all__ = ["Dispatch", "Unanswered"]
+__all__ = ["Dispatcher", "FailedOpen"]
 
 log = logging.getLogger(__name__)
 
 
-class Unanswered(Exception):
+class FailedOpen(Exception):
     """A webhook could not be called, and its failurePolicy is to continue without it."""
 
 
 @dataclass(frozen=True)
-class Dispatch:
+class Dispatcher:
     """The components for calling webhooks. `mutating` is the kind of webhooks in
     `configurations`. `metrics` measures the calls."""
 
@@ -70,7 +70,7 @@ class Dispatch:
     async def ask(self, webhook: Webhook, attributes: Attributes) -> Verdict:
         """Return the webhook's verdict, and record its warnings and annotations.
 
-        Raises Unanswered, or ApiError: a failed call is a 500."""
+        Raises FailedOpen, or ApiError: a failed call is a 500."""
         if attributes.context.dry_run and not webhook.dry_run:
             raise bad_request(f'admission webhook "{webhook.name}" does not support dry run')
         called, began = (webhook.name, "admit" if self.mutating else "validating", attributes.operation), time.perf_counter()
@@ -87,11 +87,11 @@ class Dispatch:
             attributes.context.annotations.setdefault(f"{webhook.name}/{key}", text)
         return found
 
-    def failure(self, webhook: Webhook, why: str) -> ApiError | Unanswered:
+    def failure(self, webhook: Webhook, why: str) -> ApiError | FailedOpen:
         """Return the error to raise for a webhook that cannot be called."""
         how = "closed" if webhook.fails_closed else "open"
         log.warning("failing %s: webhook %s of configuration %s: %s", how, webhook.name, webhook.configuration, why)
-        return internal(f'failed calling webhook "{webhook.name}": {why}') if webhook.fails_closed else Unanswered(why)
+        return internal(f'failed calling webhook "{webhook.name}": {why}') if webhook.fails_closed else FailedOpen(why)
 
     async def _call(self, webhook: Webhook, attributes: Attributes) -> Verdict:
         if webhook.broken:

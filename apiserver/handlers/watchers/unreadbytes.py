@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
-__all__ = ["UNREAD", "Unread"]
+__all__ = ["UNREAD", "UnreadBytes"]
 
 UNREAD = 64 * 1024 * 1024
 """The bytes in the buffers of all watches' connections.
@@ -29,7 +29,7 @@ class _Waiting(NamedTuple):
     cut: Callable[[], object]
 
 
-class Unread:
+class UnreadBytes:
     """The unread bytes of all clients. `size` is their sum."""
 
     def __init__(self, most: int = UNREAD) -> None:

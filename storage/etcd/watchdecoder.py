@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from storage.base import Event
     from storage.etcd.codec import Keyspace
 
-__all__ = ["Assembler"]
+__all__ = ["WatchDecoder"]
 
 
-class Assembler:
+class WatchDecoder:
     """Converts the messages of one watch, in their order.
 
     `complete` is the revision up to which everything was returned, and from which the next

@@ -10,14 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.base import Compacted, Event, Progress
-from storage.etcd.assembler import Assembler
 from storage.etcd.codec import Keyspace
 from storage.etcd.errors import Broken, Refused
+from storage.etcd.watchdecoder import WatchDecoder
 from tests.unit.storage.etcd.fakeetcd import created, event, events, progress
 
 
-def fresh(after: int = 1) -> Assembler:
-    return Assembler(Keyspace(b""), after)
+def fresh(after: int = 1) -> WatchDecoder:
+    return WatchDecoder(Keyspace(b""), after)
 
 
 def put(key: str, revision: int) -> Event:
@@ -25,43 +25,43 @@ def put(key: str, revision: int) -> Event:
 
 
 def test_a_batch_is_complete() -> None:
-    assembler = fresh(4)
-    assert assembler.created(created(99)) == 99
-    assert assembler.complete == 4
+    decoder = fresh(4)
+    assert decoder.created(created(99)) == 99
+    assert decoder.complete == 4
     # The header is ahead of events that are still to come.
-    assert assembler.feed(events(event("a", b"v", 5), event("b", b"v", 5), event("a", b"v", 6), revision=99)) == [
+    assert decoder.feed(events(event("a", b"v", 5), event("b", b"v", 5), event("a", b"v", 6), revision=99)) == [
         put("a", 5),
         put("b", 5),
         put("a", 6),
         Progress(6),
     ]
-    assert assembler.complete == 6
-    assert assembler.feed(progress(9)) == [Progress(9)]
-    assert assembler.feed(progress(8)) == [Progress(9)]  # another member, a little behind
+    assert decoder.complete == 6
+    assert decoder.feed(progress(9)) == [Progress(9)]
+    assert decoder.feed(progress(8)) == [Progress(9)]  # another member, a little behind
 
 
 def test_a_fragment_holds_back_its_last_revision() -> None:
-    assembler = fresh(4)
-    assert assembler.feed(events(event("a", b"v", 5), event("a", b"v", 6), fragment=True)) == [put("a", 5)]
-    assert assembler.complete == 5
-    assert assembler.feed(events(event("b", b"v", 6), fragment=True)) == []
-    assert assembler.complete == 5
-    assert assembler.feed(progress(6)) == []
-    assert assembler.feed(events(event("c", b"v", 6))) == [put("a", 6), put("b", 6), put("c", 6), Progress(6)]
+    decoder = fresh(4)
+    assert decoder.feed(events(event("a", b"v", 5), event("a", b"v", 6), fragment=True)) == [put("a", 5)]
+    assert decoder.complete == 5
+    assert decoder.feed(events(event("b", b"v", 6), fragment=True)) == []
+    assert decoder.complete == 5
+    assert decoder.feed(progress(6)) == []
+    assert decoder.feed(events(event("c", b"v", 6))) == [put("a", 6), put("b", 6), put("c", 6), Progress(6)]
 
 
 def test_what_was_delivered_before_is_left_out() -> None:
     """Leave out an event also when its previous value is compacted by now."""
-    assembler = fresh(5)
-    assert assembler.feed(events(event("a", b"v", 5, lost=True), event("b", b"v", 6))) == [put("b", 6), Progress(6)]
+    decoder = fresh(5)
+    assert decoder.feed(events(event("a", b"v", 5, lost=True), event("b", b"v", 6))) == [put("b", 6), Progress(6)]
 
 
 @pytest.mark.parametrize("lost", [event("a", b"v", 7, lost=True), event("a", None, 7, lost=True)])
 def test_a_lost_previous_value_is_read_again(lost: dict[str, Any]) -> None:
-    assembler = fresh(5)
+    decoder = fresh(5)
     with pytest.raises(Broken):
-        assembler.feed(events(event("b", b"v", 6), lost))
-    assert assembler.complete == 5
+        decoder.feed(events(event("b", b"v", 6), lost))
+    assert decoder.complete == 5
 
 
 def test_compaction_is_told() -> None:
@@ -106,7 +106,7 @@ def test_any_cutting_gives_the_same(sizes: list[int], cuts: list[int], losses: l
     got: list[Event] = []
     complete = 1
     for lost_after in [*losses, 1000]:
-        assembler = fresh(complete)
+        decoder = fresh(complete)
         # etcd is asked for events from the last complete revision on.
         rest = [each for each in history if int(each["kv"]["mod_revision"]) >= complete]
         for _ in range(lost_after):
@@ -115,10 +115,10 @@ def test_any_cutting_gives_the_same(sizes: list[int], cuts: list[int], losses: l
             if not part:
                 break
             cut = bool(rest) and rest[0]["kv"]["mod_revision"] == part[-1]["kv"]["mod_revision"]
-            for item in assembler.feed(events(*part, fragment=cut)):
+            for item in decoder.feed(events(*part, fragment=cut)):
                 if isinstance(item, Event):
                     got.append(item)
                 else:
                     assert got == [each for each in wanted if each.revision <= item.revision]
-        complete = assembler.complete
+        complete = decoder.complete
     assert got == wanted

@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from apiserver.registry.claims.claims import Claims
     from apiserver.registry.generic.attributes import Attributes
 
-__all__ = ["Holding"]
+__all__ = ["HeldHosts"]
 
 
-class Holding:
+class HeldHosts:
     """Counts what quotas count besides Workloads (see ResourceQuota)."""
 
     def __init__(self, claims: Claims) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from storage.base import Delete, Full, Priority, Put
 from storage.sqlite import SQLiteStore
-from storage.sqlite.room import LOOK, OF_LIMIT, Room, Size
+from storage.sqlite.freespace import LOOK, OF_LIMIT, FreeSpace, Size
 from storage.sqlite.schema import connect, prepare
 from storage.testing.harness import brief, collect, opened, put
 from tests.unit.storage.sqlite.flaky import error, flaky
@@ -150,42 +150,42 @@ async def test_what_grows_leaves_what_deletions_need(store: SQLiteStore, priorit
 @pytest.mark.parametrize("priority", [Priority.CLIENT, Priority.FOLLOWS])
 def test_what_is_replaced_without_end_leaves_what_releases_need(tmp_path: Path, priority: Priority) -> None:
     """Replace values faster than the room is measured and history is compacted."""
-    room = empty_room(tmp_path / "db")
+    free_space = empty_file(tmp_path / "db")
     replacement = Size(written=SIZE, growth=0, keys=0, priority=priority)
     taken = 0
     with suppress(Full):
         while taken < LIMIT // SIZE:
-            room.take(replacement)
+            free_space.take(replacement)
             taken += 1
     assert LIMIT * 3 // 4 < taken * SIZE < LIMIT - LIMIT // OF_LIMIT // 4
     for _ in range(LIMIT // OF_LIMIT // 8 // 1000):
-        room.take(Size(written=1000, growth=1000, keys=0, priority=Priority.RELEASE))
-    room.take(Size(written=0, growth=-SIZE, keys=-1, priority=Priority.RELEASE))
+        free_space.take(Size(written=1000, growth=1000, keys=0, priority=Priority.RELEASE))
+    free_space.take(Size(written=0, growth=-SIZE, keys=-1, priority=Priority.RELEASE))
     with pytest.raises(Full):
-        room.take(replacement)
+        free_space.take(replacement)
 
 
-def empty_room(path: Path) -> Room:
+def empty_file(path: Path) -> FreeSpace:
     connection = connect(path, "off", LIMIT)
     prepare(connection, path)
-    room = Room(connection, path, LIMIT)
-    room.look()
-    return room
+    free_space = FreeSpace(connection, path, LIMIT)
+    free_space.look()
+    return free_space
 
 
 async def test_keys_that_were_not_stored_after_all_need_no_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async with flaky(tmp_path / "db", monkeypatch) as (store, connection):
         await put(store, "/a")
-        assert store._room is not None
-        before = store._room._keys
+        assert store._free_space is not None
+        before = store._free_space._keys
         connection.fail["COMMIT"] = error(13, "database or disk is full")
         with suppress(Full):
             await put(store, "/b")
-        assert store._room._keys == before
+        assert store._free_space._keys == before
         await put(store, "/b")
-        assert store._room._keys == before + 1
+        assert store._free_space._keys == before + 1
         await store.commit([Delete("/a"), Delete("/b")])
-        assert store._room._keys == before - 1
+        assert store._free_space._keys == before - 1
 
 
 @dataclass

@@ -5,12 +5,12 @@ from contextlib import ExitStack
 from hypothesis import given
 from hypothesis import strategies as st
 
-from apiserver.handlers.watchers.unread import Unread
+from apiserver.handlers.watchers.unreadbytes import UnreadBytes
 
 
 @given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(0, 60)), max_size=40))
 def test_what_waits_is_bounded_and_who_has_most_is_cut_first(sizes: list[tuple[str, int]]) -> None:
-    unread, there = Unread(100), dict[int, tuple[str, int]]()
+    unread, there = UnreadBytes(100), dict[int, tuple[str, int]]()
 
     def cut(number: int) -> None:
         user, _ = there.pop(number)
@@ -28,7 +28,7 @@ def test_what_waits_is_bounded_and_who_has_most_is_cut_first(sizes: list[tuple[s
 
 
 def test_one_that_has_left_is_not_cut() -> None:
-    unread = Unread(100)
+    unread = UnreadBytes(100)
     told: list[str] = []
     with unread.waiting("a", 90, lambda: told.append("first")):
         pass

@@ -20,7 +20,7 @@ from storage.base import RolledBack
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BUMPED", "Lineage", "Sighting", "sighting_of"]
+__all__ = ["BUMPED", "Fingerprint", "RestoreDetector", "fingerprint_of"]
 
 BUMPED = 1_000_000
 """The smallest number of revisions by which a restored etcd must be ahead of its record.
@@ -32,7 +32,7 @@ _RENEWED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class Fingerprint:
     """The identity of etcd in one answer: cluster ID ("" if unknown), raft term and revision."""
 
     cluster: str
@@ -44,32 +44,32 @@ class Sighting:
         return orjson.dumps({"cluster": self.cluster, "term": self.term})
 
     @classmethod
-    def decode(cls, value: bytes, revision: int) -> Sighting:
+    def decode(cls, value: bytes, revision: int) -> Fingerprint:
         """Return a record with the revision of its key."""
         content = orjson.loads(value)
         return cls(content["cluster"], content["term"], revision)
 
-    def outdated(self, now: Sighting) -> bool:
+    def outdated(self, now: Fingerprint) -> bool:
         """Return whether this record must be written again."""
         return (self.cluster, self.term) != (now.cluster, now.term) or now.revision - self.revision > _RENEWED
 
 
-def sighting_of(answer: Mapping[str, Any]) -> Sighting:
+def fingerprint_of(answer: Mapping[str, Any]) -> Fingerprint:
     """Return the identity from the header of an answer to a linearizable call."""
     header = answer["header"]
-    return Sighting(header.get("cluster_id", ""), int(header.get("raft_term", 0)), int(header.get("revision", 0)))
+    return Fingerprint(header.get("cluster_id", ""), int(header.get("raft_term", 0)), int(header.get("revision", 0)))
 
 
-class Lineage:
+class RestoreDetector:
     """The known identity of the etcd at `where`.
 
     Every answer is checked against the identity that was known when the request was sent."""
 
     def __init__(self, where: str) -> None:
         self._where = where
-        self.known = Sighting("", 0, 0)
+        self.known = Fingerprint("", 0, 0)
 
-    def check(self, before: Sighting, now: Sighting) -> None:
+    def check(self, before: Fingerprint, now: Fingerprint) -> None:
         """Check the identity `now` against `before`, and remember it. Raises RolledBack.
 
         `now` comes from the answer to a linearizable call. `before` was known earlier, or is a
@@ -82,10 +82,10 @@ class Lineage:
                 "--mark-compacted and a new --initial-cluster-token, and start them again"
             )
         if now.cluster == self.known.cluster:
-            now = Sighting(now.cluster, max(now.term, self.known.term), max(now.revision, self.known.revision))
+            now = Fingerprint(now.cluster, max(now.term, self.known.term), max(now.revision, self.known.revision))
         self.known = now
 
 
-def _follows(before: Sighting, now: Sighting) -> bool:
+def _follows(before: Fingerprint, now: Fingerprint) -> bool:
     same = "" in (before.cluster, now.cluster) or (before.cluster == now.cluster and before.term <= now.term)
     return now.revision >= before.revision + (0 if same else BUMPED)

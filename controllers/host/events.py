@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
     from apiserver.client.objects import Object
 
-__all__ = ["Happening", "happenings"]
+__all__ = ["HostEvent", "host_events"]
 
 TROUBLE = ("Quarantined", "Unhealthy", "HostError", "HostGone", "Orphaned")
 """The reasons of a Host's status that are Events as well."""
 EMPTYING = ("deprovisioning", "deleting", "powering off before delete")
 
 
-class Happening(NamedTuple):
+class HostEvent(NamedTuple):
     """The type, reason and message of an Event about a Host."""
 
     type: Literal["Normal", "Warning"]
@@ -30,43 +30,43 @@ class Happening(NamedTuple):
     message: str
 
 
-def happenings(old: Object, new: Object) -> Iterator[Happening]:
+def host_events(old: Object, new: Object) -> Iterator[HostEvent]:
     """Yield what happened to the machine between two states of its Host."""
     before, after = old["spec"].get("claimRef"), new["spec"].get("claimRef")
     name, changed = new["spec"]["source"]["name"], (before or {}).get("uid") != (after or {}).get("uid")
     if before and changed:
-        yield Happening("Normal", "Released", f"{_holder(before)} has left {name}")
+        yield HostEvent("Normal", "Released", f"{_holder(before)} has left {name}")
     if after and changed:
-        yield Happening("Normal", "Bound", f"{name} is bound to {_holder(after)}")
+        yield HostEvent("Normal", "Bound", f"{name} is bound to {_holder(after)}")
     if after or before:
         yield from _progress(old, new, name, _holder(after or before or {}))
     yield from _states(old, new, name)
 
 
-def _progress(old: Object, new: Object, name: str, holder: str) -> Iterator[Happening]:
+def _progress(old: Object, new: Object, name: str, holder: str) -> Iterator[HostEvent]:
     """Yield the steps of an installation or a removal."""
     state, seen = _state(new), _report(new)
     if state == _state(old):
         return
     if state == "provisioning":
-        yield Happening("Normal", "Provisioning", f"{name} is being installed for {holder}")
+        yield HostEvent("Normal", "Provisioning", f"{name} is being installed for {holder}")
     elif state == "provisioned":
-        yield Happening("Normal", "Provisioned", f"{name} runs what {holder} asked for{_image(seen)}")
+        yield HostEvent("Normal", "Provisioned", f"{name} runs what {holder} asked for{_image(seen)}")
     elif state in EMPTYING and _state(old) not in EMPTYING:
-        yield Happening("Normal", "Deprovisioning", f"what {name} ran for {holder} is being removed, and wiped as the class says")
+        yield HostEvent("Normal", "Deprovisioning", f"what {name} ran for {holder} is being removed, and wiped as the class says")
 
 
-def _states(old: Object, new: Object, name: str) -> Iterator[Happening]:
+def _states(old: Object, new: Object, name: str) -> Iterator[HostEvent]:
     """Yield what the report says about a host that it did not say before."""
     before, after = old.get("status") or {}, new.get("status") or {}
     if (reason := after.get("reason")) in TROUBLE and before.get("reason") != reason:
-        yield Happening("Warning", reason, after.get("message") or reason)
+        yield HostEvent("Warning", reason, after.get("message") or reason)
     if (error := _report(new).get("errorMessage")) and _report(old).get("errorMessage") != error:
-        yield Happening("Warning", "Failed", f"{name} reports: {error}")
+        yield HostEvent("Warning", "Failed", f"{name} reports: {error}")
     if after.get("dirtyFor") and before.get("dirtyFor") != after["dirtyFor"]:
-        yield Happening("Warning", "NotCleaned", f"the disks of {name} hold data of the namespace {after['dirtyFor']}")
+        yield HostEvent("Warning", "NotCleaned", f"the disks of {name} hold data of the namespace {after['dirtyFor']}")
     if before.get("report") and _is_clean(new) and not _is_clean(old):
-        yield Happening("Normal", "Cleaned", f"{name} holds no tenant's data and can be claimed")
+        yield HostEvent("Normal", "Cleaned", f"{name} holds no tenant's data and can be claimed")
 
 
 def _is_clean(host: Object) -> bool:

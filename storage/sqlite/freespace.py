@@ -10,7 +10,7 @@ A client's write never grows into the reserve, however small it is: a tenant cou
 reserve with many small writes. The consequences of clients' writes may use half of the reserve, but
 leave MARK bytes for each key. Values may be replaced in five eighths of it, and a release may use
 three quarters.
-Use a Room for one connection, inside its transactions.
+Use a FreeSpace for one connection, inside its transactions.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
-__all__ = ["LITTLE", "MARK", "Room", "Size"]
+__all__ = ["LITTLE", "MARK", "FreeSpace", "Size"]
 
 RESERVE = 64 << 20
 """The largest size of the reserve, in bytes."""
@@ -63,8 +63,8 @@ class Size(NamedTuple):
     priority: Priority
 
 
-class Room:
-    """The room of one database file.
+class FreeSpace:
+    """The free space of one database file.
 
     `limit` is the largest size of the file in bytes, 0 for the size of the disk. `used` is the
     number of bytes in use. `short` is true if little is left before the reserve, so that history

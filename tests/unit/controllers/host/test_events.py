@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from controllers.host.happenings import happenings
+from controllers.host.events import host_events
 
 CLAIM = {"namespace": "tenant-a", "name": "web", "uid": "1"}
 OTHER = {"namespace": "tenant-b", "name": "db", "uid": "2"}
@@ -62,14 +62,14 @@ HELD = host(claim=CLAIM)
     ],
 )
 def test_each_step_is_told(old: dict[str, Any], new: dict[str, Any], expected: list[tuple[str, str, str]]) -> None:
-    assert list(happenings(old, new)) == expected
-    assert list(happenings(new, new)) == []
+    assert list(host_events(old, new)) == expected
+    assert list(host_events(new, new)) == []
 
 
 def test_a_host_that_changes_hands_unseen_is_told_twice() -> None:
-    assert [item.reason for item in happenings(HELD, host(claim=OTHER))] == ["Released", "Bound"]
+    assert [item.reason for item in host_events(HELD, host(claim=OTHER))] == ["Released", "Bound"]
 
 
 def test_a_new_host_was_not_cleaned() -> None:
     new: dict[str, Any] = {"metadata": {}, "spec": IDLE["spec"]}
-    assert list(happenings(new, IDLE)) == []
+    assert list(host_events(new, IDLE)) == []
