@@ -2,30 +2,56 @@
 
 If a group has a CustomResourceDefinition, kube-aggregator keeps the group's APIService for itself,
 whatever is applied. Tenants then see the objects of that definition, or nothing, while this server
-runs. So the server reports it in its log, in /readyz?verbose and in a metric. It stays ready,
-because its other group is served, and a definition that is added later must not end that.
+runs. The same holds while kube-apiserver cannot reach this server, which the APIService's condition
+Available says. So the server reports both in its log, in /readyz?verbose and in a metric. It stays
+ready, because its other group is served, and a definition that is added later must not end that.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING, Any
 
 from apiserver.client.errors import ApiException
 from apiserver.server.background import check_forever
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from apiserver.client.client import Client
 
-__all__ = ["API_SERVICES", "Registrations", "problem"]
+__all__ = ["API_SERVICES", "GRACE", "Registrations", "problem"]
 
 log = logging.getLogger(__name__)
 
 API_SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices/"
 BMO = "v1alpha1.metal3.io"
 OTHER = "workload.metal3.io"
+GRACE = 30.0
+"""The seconds for which an APIService may be unavailable before that is reported.
+
+kube-apiserver needs some of them to notice that a server has started."""
+_NO_REPLICA = (
+    "its Service has no ready pod: see `kubectl -n metal3-workloads-system get pods,endpointslices`, and compare the Service's "
+    "selector with the labels of the pods"
+)
+_SERVICE = "its Service is missing or has another port: apply the manifests again"
+_UNREACHED = (
+    "kube-apiserver gets no good answer from this server: let the control plane's nodes connect to its pods' port 6443 (NetworkPolicies, "
+    "firewalls, a control plane outside of the pods' network: docs/operating.md, Network policies)"
+)
+_UNVERIFIED = (
+    "kube-apiserver cannot verify this server's certificate: the server sets spec.caBundle itself and its log says why it could not; with "
+    "cert-manager, see the annotation cert-manager.io/inject-ca-from of the APIService"
+)
+_ADVICE = {
+    "ServiceNotFound": _SERVICE,
+    "ServicePortError": _SERVICE,
+    "EndpointsNotFound": _NO_REPLICA,
+    "MissingEndpoints": _NO_REPLICA,
+    "FailedDiscoveryCheck": _UNREACHED,
+}
 
 
 class Registrations:
@@ -34,8 +60,10 @@ class Registrations:
     `names` are their names, such as v1alpha1.metal3.io. `problems` has the text for each wrong
     one."""
 
-    def __init__(self, client: Client, names: Iterable[str]) -> None:
+    def __init__(self, client: Client, names: Iterable[str], clock: Callable[[], float] = time.monotonic) -> None:
         self._client, self._names = client, tuple(names)
+        self._clock = clock
+        self._unavailable: dict[str, float] = {}
         self.problems: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -55,9 +83,18 @@ class Registrations:
 
     async def _look(self, name: str) -> str:
         try:
-            return problem(name, await self._client.request("GET", API_SERVICES + name))
+            found = await self._client.request("GET", API_SERVICES + name)
         except ApiException as error:
             return _advice(error)
+        wrong = problem(name, found)
+        unavailable = None if wrong else _unavailable(found)
+        if unavailable is None:
+            self._unavailable.pop(name, None)
+            return wrong
+        now = self._clock()
+        if now - self._unavailable.setdefault(name, now) < GRACE:
+            return self.problems.get(name, "")
+        return _unavailable_text(unavailable)
 
     def report(self) -> str:
         """Return all problems as text, "" if there are none."""
@@ -81,6 +118,24 @@ def problem(name: str, found: dict[str, Any]) -> str:
         f"{why}. Install manifests/overlays/beside-bmo instead, which gives `serve` and `controllers` --host-view-group={OTHER}, and takes "
         "the tenants' rights on real hosts away"
     )
+
+
+def _unavailable(found: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the condition Available of an APIService if it is False."""
+    conditions = (found.get("status") or {}).get("conditions") or ()
+    return next((item for item in conditions if item.get("type") == "Available" and item.get("status") == "False"), None)
+
+
+def _unavailable_text(condition: dict[str, Any]) -> str:
+    """Return what an unavailable APIService means and what to do.
+
+    The condition's message has addresses, and everyone may read /readyz: it is left out."""
+    reason, message = str(condition.get("reason") or "no reason"), str(condition.get("message") or "")
+    advice = _ADVICE.get(reason, "")
+    if "x509" in message or "certificate" in message:
+        advice = _UNVERIFIED
+    what = f"it is not available ({reason}), so that tenants reach nothing and no namespace can be deleted"
+    return f"{what}{advice and f': {advice}'}. `kubectl describe apiservice` shows kube-apiserver's own words"
 
 
 def _advice(error: ApiException) -> str:

@@ -323,3 +323,25 @@ def test_three_troubles_at_once_are_told_apart_and_end_with_the_runbooks_steps(
             tenants.kubectl(OWNER, "annotate", "baremetalhost", "-n", "metal3", *hosts, f"{FAULT}-")
             tenants.kubectl(ADMIN, "delete", "workloadclass", "elsewhere", "empty", "--ignore-not-found", "--timeout=60s")
             tenants.kubectl(ADMIN, "delete", "secret", "-n", "metal3-workloads-system", "elsewhere-credentials", "--ignore-not-found")
+
+
+def test_a_registration_that_kube_apiserver_cannot_reach_is_reported(cluster: Running) -> None:
+    name = "v1alpha1.workload.metal3.io"
+    port = cluster.get(ADMIN, "apiservice", name)["spec"]["service"]["port"]
+
+    def told() -> str:
+        lines = cluster.direct("/readyz?verbose").body.decode().splitlines()
+        return next((line for line in lines if line.startswith("[!]registrations: ")), "")
+
+    def register(at: int) -> None:
+        cluster.kubectl(ADMIN, "patch", "apiservice", name, "--type=merge", "-p", json.dumps({"spec": {"service": {"port": at}}}))
+
+    assert told() == ""
+    try:
+        register(1)
+        assert "(FailedDiscoveryCheck)" in eventually(told, seconds=180)
+        assert f"APIService {name}: it is not available" in told()
+    finally:
+        register(port)
+        cluster.kubectl(ADMIN, "wait", "--for=condition=Available", "--timeout=120s", f"apiservice/{name}")
+    eventually(lambda: told() == "", seconds=120)

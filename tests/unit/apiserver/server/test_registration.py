@@ -9,7 +9,7 @@ import pytest
 
 from apiserver.client.client import Client
 from apiserver.client.errors import ApiException
-from apiserver.server.registration import Registrations, problem
+from apiserver.server.registration import GRACE, Registrations, problem
 from tests.unit.apiserver.server.test_app import app_of, client
 
 if TYPE_CHECKING:
@@ -59,6 +59,64 @@ async def test_what_is_wrong_is_logged_once_and_forgotten_when_it_is_right(caplo
     await registrations.look()
     assert (registrations.problems, registrations.report()) == ({}, "")
     assert "passes its group on to this server now" in caplog.text
+
+
+def unavailable(reason: str, message: str = "") -> dict[str, Any]:
+    """Return an APIService with this condition, as kube-aggregator writes it."""
+    return {**SERVICE, "status": {"conditions": [{"type": "Available", "status": "False", "reason": reason, "message": message}]}}
+
+
+@pytest.mark.parametrize(
+    ("reason", "message", "said"),
+    [
+        ("FailedDiscoveryCheck", "failing or missing response from https://10.9.8.7:6443: i/o timeout", "port 6443"),
+        (
+            "FailedDiscoveryCheck",
+            "Get https://10.9.8.7:6443: tls: failed to verify certificate: x509: signed by unknown authority",
+            "caBundle",
+        ),
+        ("MissingEndpoints", "endpoints for service/x in 10.9.8.7 have no addresses", "no ready pod"),
+        ("EndpointsNotFound", "", "no ready pod"),
+        ("ServiceNotFound", "", "apply the manifests"),
+        ("ServicePortError", "", "apply the manifests"),
+        ("Unheard", "10.9.8.7", "kubectl describe apiservice"),
+        ("", "", "kubectl describe apiservice"),
+    ],
+)
+async def test_what_kube_apiserver_cannot_reach_is_told_with_the_reason(reason: str, message: str, said: str) -> None:
+    now = 1000.0
+    registrations = Registrations(Cluster({OURS: unavailable(reason, message)}), [OURS], lambda: now)
+    await registrations.look()
+    assert registrations.report() == "", "kube-apiserver may not have noticed yet that the server has started"
+    now += GRACE
+    assert not await registrations.look()
+    assert said in registrations.report()
+    assert reason in registrations.report()
+    assert "no namespace can be deleted" in registrations.report()
+    assert "10.9.8.7" not in registrations.report(), "everyone may read /readyz"
+
+
+async def test_the_time_without_a_connection_starts_again() -> None:
+    now, down = 1000.0, unavailable("FailedDiscoveryCheck")
+    cluster = Cluster({OURS: down})
+    registrations = Registrations(cluster, [OURS], lambda: now)
+    for answer, seconds, wrong in (
+        (down, 0, False),
+        (down, GRACE / 2, False),
+        (SERVICE, 1, False),
+        (down, GRACE, False),
+        (down, GRACE, True),
+    ):
+        now += seconds
+        cluster.found[OURS] = answer
+        assert await registrations.look() != wrong
+    cluster.found[OURS] = {**SERVICE, "status": {"conditions": [{"type": "Available", "status": "True", "reason": "Passed"}]}}
+    assert await registrations.look()
+
+
+@pytest.mark.parametrize("status", [None, {}, {"conditions": None}, {"conditions": [{"type": "Available", "status": "Unknown"}]}])
+async def test_what_is_not_known_to_be_unavailable_is_right(status: Any) -> None:
+    assert await Registrations(Cluster({OURS: {**SERVICE, "status": status}}), [OURS]).look()
 
 
 @pytest.mark.parametrize(("status", "said"), [(404, "apply the APIService manifests"), (403, "RBAC"), (500, "HTTP status 500"), (0, "now")])
