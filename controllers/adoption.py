@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from apiserver.client.objects import Object
 
-__all__ = ["Options", "Summary", "chosen_class"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options(RunOptions):

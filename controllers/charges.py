@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from apiserver.client.objects import Object
     from controllers.providers.base import ProviderHost
 
-__all__ = ["charge_key", "ends", "is_over", "is_settling"]
-
 TENANTS = ("Claimed", "NotReady", "Orphaned", "Quarantined", "Releasing")
 """The reasons for which a host that a tenant has left may be out of use because of that."""
 PASSING = ("Claimed", "NotReady", "Releasing")

@@ -13,18 +13,6 @@ from apiserver.client.objects import Object, annotations_of, deleting, labels_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = [
-    "admits",
-    "default_class",
-    "deployment_terms",
-    "is_active",
-    "is_connected",
-    "lets_in",
-    "not_allowed",
-    "reclaimed_as_allowed",
-    "retain_refused",
-]
-
 
 def is_active(namespace: Object) -> bool:
     """Return whether the namespace is active, and not being deleted."""

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from apiserver.client.client import Client
 
-__all__ = ["Cluster", "claimed_host", "cluster_id", "connect", "is_admitted", "recovered_key", "secret_keys", "without_managers"]
-
 
 @dataclass(frozen=True)
 class Cluster:

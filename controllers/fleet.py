@@ -18,8 +18,6 @@ from controllers.scheduler.fit import candidate, requirements_of, unfit_reason
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["capacity", "claims", "host_rows", "named", "why", "why_not"]
-
 Row = dict[str, Any]
 
 

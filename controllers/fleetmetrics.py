@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from apiserver.client.objects import Object
     from controllers.cluster import Cluster
 
-__all__ = ["FleetMetrics", "follow", "state_of"]
-
 STATES = ("free", "claimed", "abandoned", "orphaned", "dirty", "unhealthy", "unavailable")
 PHASES = ("Pending", "Bound", "Provisioning", "Running", "Stopped", "Deprovisioning", "Failed", "Lost")
 RAN = ("Running", "Stopped")

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from apiserver.client.objects import Object
 
-__all__ = ["Marks", "holder_of", "is_mark"]
-
 
 def is_mark(annotations: Mapping[str, str]) -> bool:
     """Return whether the annotations mark a host as unhealthy."""

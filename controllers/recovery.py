@@ -10,8 +10,6 @@ from dataclasses import dataclass, field
 
 from controllers.resumable import RunOptions
 
-__all__ = ["Options", "Summary"]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options(RunOptions):

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["Blocked", "RunOptions", "until"]
-
 POLL = 0.2
 Found = TypeVar("Found")
 

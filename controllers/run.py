@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from apiserver.client.kubeconfig import Source
     from controllers.runtime.leader import Timing
 
-__all__ = ["Health", "compose", "run_controllers"]
-
 log = logging.getLogger(__name__)
 
 SYSTEM_NAMESPACE = "metal3-workloads-system"

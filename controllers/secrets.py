@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from apiserver.client.client import Client
 
-__all__ = ["READER_ROLE", "Secrets", "is_clusters_own", "missing_right", "version_of"]
-
 log = logging.getLogger(__name__)
 
 MOST, MOST_OF_NAMESPACE = 512, 128

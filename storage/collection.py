@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from storage.ring import Budget, Subscription
 
-__all__ = ["Change", "Collection"]
-
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")

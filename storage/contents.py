@@ -13,8 +13,6 @@ from storage.sortedmap import SortedMap
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Mapping
 
-__all__ = ["Contents"]
-
 T = TypeVar("T")
 
 

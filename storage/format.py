@@ -14,8 +14,6 @@ from storage.base import Corrupt
 if TYPE_CHECKING:
     from storage.base import Store
 
-__all__ = ["FORMAT", "KEY", "check_format"]
-
 FORMAT = 1
 """The newest format that this version reads and writes. A store without KEY has format 1."""
 KEY = "format"

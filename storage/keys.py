@@ -9,8 +9,6 @@ if TYPE_CHECKING:
 
     from storage.base import Operation
 
-__all__ = ["MAX_OPERATIONS", "check_operations", "prefix_end", "successor"]
-
 MAX_OPERATIONS = 10_000
 """The largest number of operations in one commit."""
 

@@ -16,8 +16,6 @@ from typing import Any, Generic, TypeVar, cast
 
 from storage.base import Compacted, FutureRevision, Unavailable
 
-__all__ = ["Budget", "Ring", "Subscription"]
-
 E = TypeVar("E")
 
 

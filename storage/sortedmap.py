@@ -11,8 +11,6 @@ from typing import Generic, TypeVar
 
 from storage.keys import prefix_end
 
-__all__ = ["SortedMap"]
-
 T = TypeVar("T")
 
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from storage.base import Operation, Store
 
-__all__ = ["MARK", "Changed", "NotEmpty", "Snapshot", "bump_revision", "copy", "mark", "snapshot"]
-
 MARK = "unfinished-migration"
 """The key that exists in a target until the target is complete. Keys of objects begin with a
 slash."""

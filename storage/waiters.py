@@ -6,8 +6,6 @@ import asyncio
 import heapq
 import itertools
 
-__all__ = ["Waiters"]
-
 
 class Waiters:
     """Callers that wait for revisions, on one event loop.

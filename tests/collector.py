@@ -13,8 +13,6 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Collector", "collecting"]
-
 
 class Collector(ThreadingHTTPServer):
     """An OTLP endpoint that keeps what it receives."""

@@ -15,8 +15,6 @@ import aiohttp
 if TYPE_CHECKING:
     from apiserver.admission.configurations import Webhook
 
-__all__ = ["CallFailed", "Caller", "HttpCaller"]
-
 LIMIT = 3 * 1024 * 1024
 """The bytes of an answer."""
 AUTHORITIES = 256

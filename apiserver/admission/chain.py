@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.attributes import Attributes
     from apiserver.registry.generic.strategy import Admission
 
-__all__ = ["AdmissionChain"]
-
 
 class AdmissionChain:
     """An Admission that consists of several plugins.

@@ -17,8 +17,6 @@ from apiserver.apis.bounded import remembering
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["ConditionError", "fulfilled"]
-
 VARIABLES = ("object", "oldObject", "request")
 LONGEST = 256
 """The characters of an error that are reported."""

@@ -14,8 +14,6 @@ from apiserver.registry.generic.selectors import LabelSelector
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Configurations", "Webhook", "webhooks_of"]
-
 log = logging.getLogger(__name__)
 
 SECONDS = 10

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from apiserver.registry.claims.namespaces import Namespaces
     from apiserver.registry.generic.attributes import Attributes
 
-__all__ = ["Dispatcher", "FailedOpen"]
-
 log = logging.getLogger(__name__)
 
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from apiserver.registry.claims.claims import Claims
     from apiserver.registry.generic.attributes import Attributes
 
-__all__ = ["HeldHosts"]
-
 
 class HeldHosts:
     """Counts what quotas count besides Workloads (see ResourceQuota)."""

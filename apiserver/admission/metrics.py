@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-__all__ = ["WebhookMetrics"]
-
 BUCKETS = (0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 25.0)
 PREFIX = "apiserver_admission_webhook_"
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from apiserver.admission.configurations import Webhook
     from apiserver.registry.generic.attributes import Attributes
 
-__all__ = ["MutatingWebhooks"]
-
 
 class MutatingWebhooks:
     """The Admission of mutating webhooks."""

@@ -17,8 +17,6 @@ from apiserver.registry.generic.validation import normalize
 if TYPE_CHECKING:
     from apiserver.registry.generic.attributes import Attributes
 
-__all__ = ["contained", "patched"]
-
 _SYSTEM = (*metadata.SYSTEM_FIELDS, "managedFields")
 
 

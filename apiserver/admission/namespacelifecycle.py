@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.attributes import Attributes
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["IMMORTAL", "NamespaceLifecycle"]
-
 IMMORTAL = frozenset({"default", "kube-system", "kube-public"})
 LIVE_SECONDS = 30.0
 """The seconds after a namespace's deletion in which creations are checked at the source, not a

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["Limit", "Outcome", "Request", "StatusUnknown", "counted_as", "judge", "limits", "quantity", "refusal", "with_used"]
-
 _QUANTITY = re.compile(r"([+-]?[0-9.]+)([numkMGTPE]|[KMGTPE]i|[eE][+-]?[0-9]+)?")
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}

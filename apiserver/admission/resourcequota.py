@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.attributes import Attributes
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["QuotaConflict", "QuotaUnavailable", "Quotas", "ResourceQuota"]
-
 log = logging.getLogger(__name__)
 
 SECONDS = 10.0

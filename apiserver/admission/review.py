@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from apiserver.registry.generic.attributes import Attributes
 
-__all__ = ["BadAnswer", "Verdict", "denial", "question", "request_of", "verdict", "version_of"]
-
 GROUP = "admission.k8s.io"
 VERSIONS = ("v1", "v1beta1")
 

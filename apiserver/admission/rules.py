@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from apiserver.registry.generic.attributes import Attributes
 
-__all__ = ["Rule", "label_selector", "labels_of", "objects_match"]
-
 _OPERATORS = {"In": "in", "NotIn": "notin", "Exists": "exists", "DoesNotExist": "!"}
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from apiserver.admission.configurations import Webhook
     from apiserver.registry.generic.attributes import Attributes
 
-__all__ = ["ValidatingWebhooks"]
-
 
 class ValidatingWebhooks:
     """The Admission of validating webhooks, which changes nothing."""

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-__all__ = ["REMEMBERING", "Bounded", "footprint", "remembering"]
-
 K = TypeVar("K", bound="Hashable")
 V = TypeVar("V")
 P = ParamSpec("P")

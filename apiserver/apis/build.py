@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Build"]
-
 UNKNOWN_DATE = "1970-01-01T00:00:00Z"
 """The date that components of Kubernetes report if they were built without a stamp."""
 

@@ -16,8 +16,6 @@ from pydantic import Field, StringConstraints, model_validator
 from apiserver.apis.base import Model, Timestamp
 from apiserver.apis.meta import Condition, ObjectMeta, ObjectReference
 
-__all__ = ["VERSION", "ConfigMap", "Event", "Namespace", "Secret"]
-
 GROUP, VERSION = "", "v1"
 MAX_BYTES = 1024 * 1024
 """The limit for all data of a Secret or ConfigMap, as in Kubernetes."""

@@ -17,22 +17,6 @@ from urllib.parse import urlsplit
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = [
-    "DEFAULT_SCHEMES",
-    "MAX_URL",
-    "MISSING_CHECKSUM",
-    "BadURL",
-    "Location",
-    "bad_rule",
-    "checksum_problem",
-    "deploy_problems",
-    "digest_problem",
-    "missing_checksum",
-    "parse",
-    "scrubbed",
-    "url_problem",
-]
-
 SHOWN = 256
 """The most characters of a URL in a record."""
 MAX_URL = 2048

@@ -13,8 +13,6 @@ from apiserver.apis.names import FIRST_BOOT
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["LONGEST", "QUALIFIED", "long_texts"]
-
 NAME, QUALIFIED, PATH = 253, 317, 1024
 """The most characters of a name, of a key or version with its group, and of a path to a field."""
 LONGEST: dict[tuple[str, ...], int] = {

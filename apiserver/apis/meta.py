@@ -10,19 +10,6 @@ from pydantic import ConfigDict, Field
 
 from apiserver.apis.base import Model, Timestamp
 
-__all__ = [
-    "Condition",
-    "Conditions",
-    "LabelSelector",
-    "LabelSelectorRequirement",
-    "ManagedFieldsEntry",
-    "ObjectMeta",
-    "ObjectReference",
-    "OwnerReference",
-    "SecretReference",
-]
-
-
 ATOMIC = ConfigDict(json_schema_extra={"x-kubernetes-map-type": "atomic"})
 """The configuration of objects that have one manager as a whole."""
 

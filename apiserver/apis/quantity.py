@@ -6,8 +6,6 @@ import re
 
 from apiserver.apis.bounded import remembering
 
-__all__ = ["GI", "MI", "human", "parse_quantity"]
-
 KI, MI, GI, TI = 2**10, 2**20, 2**30, 2**40
 
 _SUFFIXES = {"m": 1e-3, "": 1, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15, "E": 1e18} | {

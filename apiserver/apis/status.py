@@ -10,30 +10,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = [
-    "MODIFIED",
-    "ApiError",
-    "already_exists",
-    "bad_request",
-    "cause",
-    "conflict",
-    "expired",
-    "forbidden",
-    "internal",
-    "invalid",
-    "method_not_allowed",
-    "not_acceptable",
-    "not_found",
-    "service_unavailable",
-    "timeout",
-    "too_large",
-    "too_many_requests",
-    "too_many_values",
-    "unauthorized",
-    "unsupported_media_type",
-]
-
-
 CAUSES = 50
 """The number of causes in an error. The message says how many more there are."""
 QUOTED = 1024

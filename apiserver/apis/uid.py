@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import random
 
-__all__ = ["new_uid"]
-
 
 def new_uid() -> str:
     """Return a random UUID (RFC 9562, 5.4).

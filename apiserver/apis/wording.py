@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
-__all__ = ["TYPES", "field_path", "kind_of", "parameter_problems", "sentence", "worded"]
-
 TYPES = {
     "string_type": "string",
     "bool_type": "boolean",

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from apiserver.handlers.request.call import RequestInfo
     from apiserver.registry.generic.context import UserInfo
 
-__all__ = ["METADATA", "OBJECT", "REQUEST", "RESPONSE", "Record", "Sent", "encode", "noted"]
-
 METADATA, REQUEST, RESPONSE = (LEVELS.index(level) for level in ("Metadata", "Request", "RequestResponse"))
 OBJECT = 2 * 1024 * 1024
 """The largest object of a request or response that is recorded, in bytes.

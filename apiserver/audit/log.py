@@ -18,8 +18,6 @@ from apiserver.audit.event import Record, encode
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["AuditLog"]
-
 log = logging.getLogger(__name__)
 
 EVENTS = 10_000

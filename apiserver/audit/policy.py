@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from apiserver.handlers.request.call import RequestInfo
     from apiserver.registry.generic.context import UserInfo
 
-__all__ = ["LEVELS", "BadPolicy", "Policy", "Recording", "Rule", "read_policy"]
-
 Level = Literal["None", "Metadata", "Request", "RequestResponse"]
 Stage = Literal["RequestReceived", "ResponseStarted", "ResponseComplete", "Panic"]
 Url = Annotated[str, Field(pattern=r"^(\*|/[^*]*\*?)$")]

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from apiserver.handlers.request.call import Call
     from apiserver.registry.generic.context import UserInfo
 
-__all__ = ["CertificateAuthenticator"]
-
 log = logging.getLogger(__name__)
 
 

@@ -18,8 +18,6 @@ from apiserver.registry.generic.context import UserInfo
 if TYPE_CHECKING:
     from aiohttp import web
 
-__all__ = ["Peer", "PeerError", "peer_of", "subject_of"]
-
 
 class PeerError(Exception):
     """The client sent a certificate that cannot be read."""

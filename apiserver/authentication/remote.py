@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from aiohttp import web
 
-__all__ = ["client_of", "remote"]
-
 
 def client_of(address: str) -> str:
     """Return the address by which a client is counted.

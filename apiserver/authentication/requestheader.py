@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from apiserver.handlers.request.call import Call
 
-__all__ = ["FrontProxy", "RequestHeaderAuthenticator", "identity", "is_text"]
-
 log = logging.getLogger(__name__)
 
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from apiserver.handlers.request.call import Call
     from apiserver.registry.generic.context import UserInfo
 
-__all__ = ["TokenAuthenticator", "TokenReviewer", "bearer"]
-
 ACCEPTED_SECONDS = 10.0
 REFUSED_SECONDS = 2.0
 REVIEWS, REVIEWS_OF_ONE = 32, 16

@@ -13,8 +13,6 @@ from apiserver.apis.bounded import Bounded, footprint
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Hashable
 
-__all__ = ["ExpiringCache"]
-
 V = TypeVar("V")
 
 SIZE = 8 * 1024 * 1024

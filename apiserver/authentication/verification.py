@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     from apiserver.authentication.peer import Peer
 
-__all__ = ["CertificateVerifier", "Untrusted", "load_bundle"]
-
 CLIENT_USAGES = (ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE)
 MAX_INTERMEDIATES = 8
 REMEMBERED = 1024

@@ -14,8 +14,6 @@ from apiserver.filters.audit import Auditor
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_flags", "audit"]
-
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags, named as in kube-apiserver."""

@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
     from storage.sqlite.offline import Contents
 
-__all__ = ["configure"]
-
-
 KEEP = 28
 """The number of backups to keep by default: a week's, with one every six hours."""
 

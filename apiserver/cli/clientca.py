@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from apiserver.server.delegation.trust import Trust
 
-__all__ = ["ClientCaFile"]
-
 log = logging.getLogger(__name__)
 
 SECONDS = 10.0

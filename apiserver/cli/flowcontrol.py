@@ -9,8 +9,6 @@ from apiserver.filters.flowcontrol import CONTROLLERS, MUTATING_INFLIGHT, READIN
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_flow_control_flags", "flow_control"]
-
 
 def add_flow_control_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags, named as in kube-apiserver where it has them."""

@@ -17,8 +17,6 @@ from apiserver.server.connections import Connections
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["HealthServer"]
-
 log = logging.getLogger(__name__)
 
 UNREADY = "not ready: the log says why\n"

@@ -17,8 +17,6 @@ from typing import Any, TextIO
 
 from apiserver.client.text import printable
 
-__all__ = ["FORMATS", "LEVELS", "log_to"]
-
 MOST = 4096
 BURST, SECONDS = 20, 5.0
 LIMITED = ("apiserver.", "storage.")

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
-__all__ = ["main"]
-
 COMMANDS = {
     "dev": "run everything in one process, no cluster needed",
     "serve": "serve the API beside a management cluster",

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from apiserver.client.client import Client
     from apiserver.handlers.request.call import Call
 
-__all__ = ["MetricsServer"]
-
 log = logging.getLogger(__name__)
 
 PATH = "/metrics"

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from storage.base import Store
     from storage.transfer import Snapshot
 
-__all__ = ["configure"]
-
 REPORT_SECONDS = 1.0
 MANY = 1_000_000
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Mapping
 
-__all__ = ["OtelTracer", "add_tracing_flags", "traced"]
-
 NANO = 1_000_000_000
 STOP_SECONDS = 3.0
 MISSING = "--tracing-endpoint needs the OpenTelemetry SDK: pip install 'metal3-workloads[otel]'"

@@ -12,8 +12,6 @@ from storage.base import Corrupt, StorageError
 from storage.sqlite.offline import MARGIN, restore
 from storage.sqlite.rotation import backups, newest
 
-__all__ = ["configure"]
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the description and the arguments of the command."""

@@ -14,8 +14,6 @@ import uvloop
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-__all__ = ["STOP_SECONDS", "UsageError", "run_until_stopped"]
-
 log = logging.getLogger(__name__)
 
 STOP_SECONDS = 10.0

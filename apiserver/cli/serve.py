@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Awaitable, Callable
 
-__all__ = ["configure"]
-
 log = logging.getLogger(__name__)
 
 LONGEST_DELAY = 3600.0

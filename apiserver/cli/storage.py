@@ -11,8 +11,6 @@ from storage.sqlite import SQLiteStore
 if TYPE_CHECKING:
     from storage.base import Store
 
-__all__ = ["PREFIX", "open_store", "sqlite_path"]
-
 PREFIX = "sqlite:///"
 
 

@@ -11,8 +11,6 @@ from storage.cache import HISTORY_BYTES, WatchCache
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_storage_flags", "watch_cache"]
-
 _UNITS = {"": 1, "Ki": 1 << 10, "Mi": 1 << 20, "Gi": 1 << 30, "Ti": 1 << 40}
 _SIZE = re.compile(r"([0-9]{1,15})(|Ki|Mi|Gi|Ti)")
 _LEAST = 1 << 20

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from apiserver.client.objects import Object, Resource
 
-__all__ = ["APPLY", "JSON_PATCH", "MERGE_PATCH", "Client"]
-
 MERGE_PATCH = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 APPLY = "application/apply-patch+yaml"

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Backoff", "Clock", "LoopClock", "Timer", "timestamp"]
-
 
 class Timer(Protocol):
     """A pending callback."""

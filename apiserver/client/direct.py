@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from apiserver.client.kubeconfig import Source
 
-__all__ = ["API_SERVICES", "ShortcutClient", "endpoint"]
-
 log = logging.getLogger(__name__)
 
 API_SERVICES = Resource("apiregistration.k8s.io", "v1", "apiservices", "APIService", namespaced=False)

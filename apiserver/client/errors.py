@@ -16,8 +16,6 @@ from typing import Any
 
 import orjson
 
-__all__ = ["ApiException", "BadConfig", "Unconnected", "Unreachable", "describe"]
-
 
 class BadConfig(Exception):
     """The kubeconfig cannot be used."""

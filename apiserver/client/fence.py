@@ -22,8 +22,6 @@ from apiserver.client.errors import ApiException
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Fence", "Fenced", "check", "current", "uptime"]
-
 
 class Fenced(ApiException):
     """The write was not sent, because this replica is not the leader any more, or cannot know it.

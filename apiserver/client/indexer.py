@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from apiserver.client.objects import Object
 
-__all__ = ["Indexer", "Store"]
-
 Indexer = "Callable[[Object], Iterable[str]]"
 """A function that returns the values under which an object can be found."""
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     Handler = Callable[[Object | None, Object | None], None]
 
-__all__ = ["Informer"]
-
 log = logging.getLogger(__name__)
 
 

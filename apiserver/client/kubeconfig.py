@@ -27,8 +27,6 @@ from apiserver.client.errors import BadConfig
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["Access", "Endpoint", "Source", "load", "parse"]
-
 Source = str | os.PathLike[str] | dict[str, Any] | None
 """The configuration: a file, a kubeconfig as a dict, or None for the pod's service account."""
 

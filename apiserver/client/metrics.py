@@ -11,8 +11,6 @@ from prometheus_client import Counter, Histogram
 if TYPE_CHECKING:
     from prometheus_client.registry import Collector
 
-__all__ = ["COLLECTORS", "UNANSWERED", "count"]
-
 BUCKETS = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0)
 UNANSWERED = "<error>"
 """The code of requests without an answer, as in client-go."""

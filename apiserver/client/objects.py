@@ -9,20 +9,6 @@ from urllib.parse import quote
 
 from apiserver.client.errors import ApiException
 
-__all__ = [
-    "Object",
-    "Resource",
-    "annotations_of",
-    "deleting",
-    "key_of",
-    "labels_of",
-    "matches",
-    "name_of",
-    "namespace_of",
-    "split_key",
-    "uid_of",
-]
-
 Object = dict[str, Any]
 """A Kubernetes object as decoded JSON. Objects from an informer are shared: never change them."""
 PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:~-]*")

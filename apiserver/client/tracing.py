@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from contextlib import AbstractContextManager
 
-__all__ = ["PARENT", "Span", "Tracer", "active"]
-
 PARENT = "traceparent"
 """The header with the trace and the span of a caller (W3C Trace Context)."""
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from storage.base import Operation
     from storage.cache import WatchCache
 
-__all__ = ["CONFIGMAPS", "EVENTS", "FINALIZER", "NAMESPACES", "SECRETS", "CoreCatalog", "LocalNamespaces", "core_catalog"]
-
 FINALIZER = "kubernetes"
 """The finalizer of namespaces.
 

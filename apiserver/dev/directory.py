@@ -17,8 +17,6 @@ from apiserver.server.pki import Authority, BadAuthority, KeyPair, write_private
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["ENDPOINTS", "BadDirectory", "Directory"]
-
 ENDPOINTS = ("management", "hardware")
 
 

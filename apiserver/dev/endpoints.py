@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.strategy import Admission
     from apiserver.server.pki import Authority
 
-__all__ = ["LOOPBACK", "Endpoint", "hardware_endpoint", "management_endpoint"]
-
 LOOPBACK = "127.0.0.1"
 
 

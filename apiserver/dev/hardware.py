@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.strategy import Admission
     from storage.cache import WatchCache
 
-__all__ = ["REAL_HOSTS", "real_hosts"]
-
 REAL_HOSTS = baremetalhosts(view=False)
 
 

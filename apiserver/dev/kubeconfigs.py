@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from apiserver.server.pki import KeyPair
 
-__all__ = ["Context", "client_certificate", "kubeconfig", "servers"]
-
 
 @dataclass(frozen=True, slots=True)
 class Context:

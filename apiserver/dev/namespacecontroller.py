@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.registry import Registry
     from storage.cache import WatchCache
 
-__all__ = ["NamespaceController"]
-
 log = logging.getLogger(__name__)
 
 EVENT_LIFE = timedelta(hours=1)

@@ -17,18 +17,6 @@ if TYPE_CHECKING:
     from apiserver.handlers.request.call import RequestInfo
     from apiserver.registry.generic.context import UserInfo
 
-__all__ = [
-    "CONTROLLERS",
-    "EVERYBODY",
-    "OPERATOR",
-    "PROVIDER",
-    "TENANT_PREFIX",
-    "Rule",
-    "StaticPolicy",
-    "hardware_policy",
-    "management_policy",
-]
-
 EVERYBODY = "system:authenticated"
 CONTROLLERS = "system:metal3-workloads:controllers"
 PROVIDER = "system:metal3-workloads:provider"

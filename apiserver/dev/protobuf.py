@@ -16,8 +16,6 @@ from apiserver.apis.status import bad_request
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-__all__ = ["MAGIC", "read_core"]
-
 MAGIC = b"k8s\x00"
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 

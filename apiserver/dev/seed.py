@@ -22,18 +22,6 @@ if TYPE_CHECKING:
 
     from apiserver.registry.generic.registry import Registry
 
-__all__ = [
-    "CLASS",
-    "CREDENTIALS",
-    "HARDWARE_NAMESPACE",
-    "SYSTEM_NAMESPACE",
-    "TENANTS",
-    "create_missing",
-    "hardware",
-    "management",
-    "refresh_credentials",
-]
-
 Object = dict[str, Any]
 
 TENANTS = ("tenant-a", "tenant-b")

@@ -12,8 +12,6 @@ import orjson
 
 from apiserver.apis.status import bad_request
 
-__all__ = ["strategic_merge"]
-
 Object = dict[str, Any]
 
 SETS = frozenset({"finalizers"})

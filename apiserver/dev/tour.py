@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-__all__ = ["FILES", "tour"]
-
 SECRET = """\
 # First-boot configuration: whatever cloud-init (or ignition) takes.
 apiVersion: v1

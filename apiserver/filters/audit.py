@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from apiserver.audit.policy import Policy, Recording
     from apiserver.handlers.request.call import Call, Filter, Handler
 
-__all__ = ["STARTED", "Auditor", "Sink", "with_audit", "with_refusals_audited"]
-
 # RequestKey accepts only classes, and the type of a callable is none.
 STARTED: web.RequestKey[Callable[[int], None]] = web.RequestKey("audit-started", object)  # type: ignore[arg-type]
 """The key in the HTTP request for a function that the HTTP server calls with the status code.

@@ -17,8 +17,6 @@ from apiserver.apis.uid import new_uid
 if TYPE_CHECKING:
     from apiserver.handlers.request.call import Call, Handler
 
-__all__ = ["HEADER", "KEY", "with_audit_id"]
-
 HEADER = "Audit-ID"
 KEY = web.RequestKey("audit-id", str)
 # The value appears in logs and headers, so only characters of names are accepted, and not more than

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from apiserver.handlers.request.call import Call, Filter, Handler
 
-__all__ = ["ANONYMOUS", "AUTHENTICATED", "UNAUTHENTICATED", "Authenticator", "UnionAuthenticator", "with_authentication"]
-
 AUTHENTICATED = "system:authenticated"
 UNAUTHENTICATED = "system:unauthenticated"
 ANONYMOUS = UserInfo("system:anonymous", groups=(UNAUTHENTICATED,))

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from apiserver.handlers.request.call import Call, Filter, Handler, RequestInfo
     from apiserver.registry.generic.context import UserInfo
 
-__all__ = ["Authorizer", "Decision", "PrivilegedGroup", "UnionAuthorizer", "refusal", "with_authorization"]
-
 MASTERS = "system:masters"
 READING = frozenset({"get", "list", "watch"})
 

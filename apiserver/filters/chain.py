@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from apiserver.filters.steps import Meter
     from apiserver.handlers.request.call import Filter, Handler
 
-__all__ = ["FilterConfig", "build"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class FilterConfig:

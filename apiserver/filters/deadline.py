@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from apiserver.handlers.request.call import Call, Filter, Handler
 
-__all__ = ["DEFAULT_SECONDS", "allotted", "duration", "with_deadline"]
-
 DEFAULT_SECONDS = 34.0
 UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")

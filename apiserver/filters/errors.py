@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from apiserver.handlers.request.call import Call, Handler
 
-__all__ = ["with_errors"]
-
 log = logging.getLogger(__name__)
 
 

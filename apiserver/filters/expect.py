@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from apiserver.handlers.request.call import Call, Handler
 
-__all__ = ["with_expect"]
-
 
 def with_expect(handler: Handler) -> Handler:
     """Send 100 Continue. Place this filter last, before the handler that reads the body."""

@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from apiserver.handlers.request.call import Call, Filter, Handler, RequestInfo
     from apiserver.registry.generic.context import UserInfo
 
-__all__ = ["CONTROLLERS", "FlowControl", "schema", "width", "with_flow_control"]
-
 READING = frozenset({"get", "list", "head", "options", "watch"})
 MUTATING_INFLIGHT, READING_INFLIGHT = 200, 400
 QUEUE_SECONDS = 15.0

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from apiserver.filters.authorization import Authorizer
     from apiserver.handlers.request.call import Call, Filter, Handler
 
-__all__ = ["questions", "wanted", "with_impersonation"]
-
 USER, UID, GROUP, EXTRA = "Impersonate-User", "Impersonate-Uid", "Impersonate-Group", "Impersonate-Extra-"
 ANY = re.compile("impersonate-", re.IGNORECASE).match
 SERVICE_ACCOUNT = "system:serviceaccount:"

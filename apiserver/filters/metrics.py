@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from apiserver.handlers.request.call import Call, Filter, Handler, RequestInfo
 
-__all__ = ["Recorder", "with_metrics"]
-
 DRY_RUN = "All"
 CLIENT_CLOSED = 499
 """The code counted for requests whose client disconnected. It is never sent."""

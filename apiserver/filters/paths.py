@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from apiserver.handlers.request.call import RequestInfo
 
-__all__ = ["is_health", "is_long_running"]
-
 HEALTH = ("/healthz", "/livez", "/readyz")
 
 

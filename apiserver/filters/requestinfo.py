@@ -9,8 +9,6 @@ if TYPE_CHECKING:
 
     from apiserver.handlers.request.call import Call, Handler
 
-__all__ = ["with_request_info"]
-
 
 def with_request_info(handler: Handler) -> Handler:
     """Set call.info. Raises ApiError (400) for a path that could be read in two ways."""

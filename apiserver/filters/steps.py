@@ -12,8 +12,6 @@ if TYPE_CHECKING:
 
     from apiserver.handlers.request.call import Call, Filter, Handler
 
-__all__ = ["Meter", "with_steps"]
-
 
 class Meter(Protocol):
     """Keeps the metrics, and reports slow requests."""

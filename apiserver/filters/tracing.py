@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from apiserver.handlers.request.call import Call, Filter, Handler
     from apiserver.registry.generic.context import UserInfo
 
-__all__ = ["with_tracing"]
-
 SHOWN = 256
 """The characters of a path or a name."""
 

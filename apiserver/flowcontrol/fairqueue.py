@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
 
-__all__ = ["FairQueue", "Flow", "QueueFull", "QueueSet", "Ticket"]
-
 T = TypeVar("T")
 
 DEBT = 10.0

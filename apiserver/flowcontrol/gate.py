@@ -13,8 +13,6 @@ from apiserver.apis.status import too_many_requests
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable
 
-__all__ = ["Allowance", "Gate"]
-
 TRY_AGAIN = "Too many requests, please try again later."
 
 

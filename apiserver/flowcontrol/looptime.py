@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from apiserver.flowcontrol.fairqueue import Flow
 
-__all__ = ["LoopTime"]
-
 R = TypeVar("R")
 
 ROUND = 0.001

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from apiserver.handlers.scope import Scope
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["apply", "check_manager"]
-
 
 async def apply(call: Call, scope: Scope, form: Form) -> web.StreamResponse:
     """Answer 200 with the updated object, or 201 if the object was created."""

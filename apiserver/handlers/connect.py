@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from apiserver.handlers.request.call import Call
     from apiserver.handlers.scope import Scope
 
-__all__ = ["connect"]
-
 
 async def connect(call: Call, scope: Scope) -> web.StreamResponse:
     """Return the answer of the action: 201 for POST, 200 for PUT."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from apiserver.handlers.request.call import Call
     from apiserver.handlers.scope import Scope
 
-__all__ = ["create"]
-
 
 async def create(call: Call, scope: Scope) -> web.StreamResponse:
     """Answer 201 with the stored object."""

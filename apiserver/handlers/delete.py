@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from apiserver.handlers.request.call import Call
     from apiserver.handlers.scope import Scope
 
-__all__ = ["delete"]
-
 
 async def delete(call: Call, scope: Scope) -> web.StreamResponse:
     """Answer 200, or 202 as kube-apiserver does.

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from apiserver.handlers.scope import Scope
     from apiserver.registry.generic.entry import Entry
 
-__all__ = ["deletecollection"]
-
 WORKERS = 8
 
 

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from apiserver.handlers.request.call import Call, Handler, RequestInfo
     from apiserver.registry.generic.registry import Registry
 
-__all__ = ["Api"]
-
 VERBS: Mapping[str, Callable[[Call, Scope], Awaitable[web.StreamResponse]]] = {
     "get": get,
     "list": list_,

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from apiserver.handlers.request.call import Call
     from apiserver.handlers.scope import Scope
 
-__all__ = ["get"]
-
 
 async def get(call: Call, scope: Scope) -> web.StreamResponse:
     """Answer 200 with the object. A GET of the status subresource returns the whole object too."""

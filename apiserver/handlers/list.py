@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from apiserver.handlers.scope import Scope
     from apiserver.registry.generic.entry import Entry
 
-__all__ = ["Page", "list_", "page", "prefix_of"]
-
 EVERYTHING = Selector()
 TRIED = 16
 """The number of objects that are matched between two checks of the clock.

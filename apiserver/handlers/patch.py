@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from apiserver.handlers.scope import Scope
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["patch"]
-
 
 async def patch(call: Call, scope: Scope) -> web.StreamResponse:
     """Answer 200 with the updated object."""

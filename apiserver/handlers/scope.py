@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.registry import Registry
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["PATIENCE", "READS", "Scope", "fresh"]
-
 READS, LISTS = ("get", "list", "watch"), ("list", "deletecollection")
 PATIENCE = 3.0
 """The seconds to wait for a resourceVersion from the future (kube-apiserver's blockTimeout)."""

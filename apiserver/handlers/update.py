@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from apiserver.handlers.request.call import Call
     from apiserver.handlers.scope import Scope
 
-__all__ = ["update"]
-
 
 async def update(call: Call, scope: Scope) -> web.StreamResponse:
     """Answer 200 with the updated object."""

@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.entry import Entry
     from storage.cache import Change, Subscription
 
-__all__ = ["watch"]
-
 BOOKMARKS = 60.0
 """The approximate seconds between two bookmarks."""
 SHORTEST, LONGEST = 1800.0, 3600.0

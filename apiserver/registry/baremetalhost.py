@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from storage.base import Operation
     from storage.cache import WatchCache
 
-__all__ = ["BareMetalHostViewRegistry", "baremetalhosts"]
-
 COLUMNS = (
     Column("Status", "status.operationalStatus", priority=1, description="Operational status"),
     Column("State", "status.provisioning.state", description="Provisioning status"),

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.strategy import Admission
     from storage.cache import WatchCache
 
-__all__ = ["Catalog", "management_catalog"]
-
 
 @dataclass(frozen=True, slots=True)
 class Catalog:

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from storage.base import Operation
     from storage.cache import WatchCache
 
-__all__ = ["HOSTS", "HostRegistry"]
-
 
 def size(host: dict[str, Any]) -> str | None:
     """Return the size of the machine, such as "16 CPU, 64Gi, 1Ti"."""

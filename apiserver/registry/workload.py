@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from storage.base import Operation
     from storage.cache import WatchCache
 
-__all__ = ["WORKLOADS", "WorkloadRegistry"]
-
 WORKLOADS = Resource(
     group=GROUP,
     version=VERSION,

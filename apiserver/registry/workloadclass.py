@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.strategy import Admission
     from storage.cache import WatchCache
 
-__all__ = ["WORKLOADCLASSES", "WorkloadClassRegistry", "default_class", "for_tenants"]
-
 
 def shown_name(class_: dict[str, Any]) -> str:
     """Return the name of the class, marked if it is a default one, as kubectl marks

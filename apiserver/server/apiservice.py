@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from apiserver.client.client import Client
 
-__all__ = ["CaBundleKeeper", "wanted_patch"]
-
 log = logging.getLogger(__name__)
 
 

@@ -45,8 +45,6 @@ if TYPE_CHECKING:
     from apiserver.server.tls import ServerTls
     from storage.cache import WatchCache
 
-__all__ = ["App", "CannotListen", "Config", "build"]
-
 log = logging.getLogger(__name__)
 
 

@@ -12,8 +12,6 @@ from apiserver.client.clock import Backoff
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["Background", "check_forever"]
-
 log = logging.getLogger(__name__)
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 30.0

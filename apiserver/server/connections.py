@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from aiohttp.abc import AbstractStreamWriter
     from aiohttp.http_parser import RawRequestMessage
 
-__all__ = ["Connections"]
-
 log = logging.getLogger(__name__)
 
 HEADER_SECONDS = 15.0

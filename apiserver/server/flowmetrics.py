@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from apiserver.filters.flowcontrol import FlowControl
     from apiserver.server.metrics import Metrics
 
-__all__ = ["flow_control_metrics"]
-
 PREFIX = "apiserver_flowcontrol_"
 
 

@@ -17,8 +17,6 @@ from apiserver.apis.status import method_not_allowed, path_not_found
 if TYPE_CHECKING:
     from apiserver.handlers.request.call import Call
 
-__all__ = ["Check", "Health"]
-
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS = 5.0

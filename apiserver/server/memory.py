@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FreedMemory", "keep_freed_memory", "tune_garbage_collector"]
-
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
 """The parameters of mallopt(3)."""
 KEPT = 64 * 1024 * 1024

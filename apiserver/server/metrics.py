@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from apiserver.handlers.request.call import Call, RequestInfo
 
-__all__ = ["CONTENT_TYPE", "Histogram", "Metrics", "render"]
-
 BUCKETS = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 VERBS = frozenset({"get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "post", "put", "head", "options"})
 SUBRESOURCES = frozenset({"status", "binding", "offers"})

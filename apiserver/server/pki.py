@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-__all__ = ["LEAF_LIFE", "Authority", "BadAuthority", "KeyPair", "pem", "write_private"]
-
 AUTHORITY_LIFE = timedelta(days=3650)
 LEAF_LIFE = timedelta(days=365)
 SKEW = timedelta(hours=1)

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from apiserver.client.client import Client
 
-__all__ = ["API_SERVICES", "GRACE", "Registrations", "problem"]
-
 log = logging.getLogger(__name__)
 
 API_SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices/"

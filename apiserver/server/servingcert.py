@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from apiserver.server.tls import ServerTls
     from storage.base import Store
 
-__all__ = ["AUTHORITY_KEY", "FileCertificate", "SelfMade", "stored_authority"]
-
 log = logging.getLogger(__name__)
 
 AUTHORITY_KEY = "/server/serving-authority"

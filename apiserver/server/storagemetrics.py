@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from apiserver.server.metrics import Metrics
     from storage.cache import WatchCache
 
-__all__ = ["storage_metrics"]
-
 BUCKETS = (0.005, 0.025, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0, 3.0, 5.0, 8.0, 10.0, 15.0, 30.0, 60.0)
 LABELS = ("operation", "group", "resource")
 

@@ -18,8 +18,6 @@ from cryptography.hazmat.primitives.serialization import Encoding
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["BadServingCertificate", "ServerTls"]
-
 
 class BadServingCertificate(Exception):
     """The certificate and key cannot be served. The message gives the reason."""

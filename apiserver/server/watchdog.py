@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from apiserver.handlers.request.call import Call
 
-__all__ = ["SLOW", "Watchdog"]
-
 log = logging.getLogger(__name__)
 
 SLOW = 0.05

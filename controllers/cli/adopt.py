@@ -14,8 +14,6 @@ from controllers.providers.base import BadClass, find_provider
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["configure"]
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the description and the arguments of the command."""

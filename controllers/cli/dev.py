@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 
     from apiserver.server.pki import Authority
 
-__all__ = ["configure"]
-
 log = logging.getLogger(__name__)
 
 RENEW_BEFORE = timedelta(days=30)

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from apiserver.client.objects import Object
 
-__all__ = ["configure", "shown"]
-
 _CAPACITY = {"class": "CLASS", "total": "TOTAL", "free": "FREE", "claimed": "CLAIMED", "unavailable": "UNAVAILABLE"}
 _CAPACITY |= {"holders": "HOLDERS", "reasons": "UNAVAILABLE BECAUSE"}
 _HOSTS = {"host": "HOST", "class": "CLASS", "state": "STATE", "workload": "WORKLOAD", "message": "WHAT TO DO"}

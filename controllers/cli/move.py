@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from controllers.move.mover import Summary
 
-__all__ = ["configure"]
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the description and the arguments of the command."""

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from controllers.recovery import Summary
 
-__all__ = ["configure"]
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Set the description and the arguments of the command."""

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Awaitable, Callable
 
-__all__ = ["add_arguments", "client_of", "run_resumable", "say"]
-
 Summary = TypeVar("Summary")
 
 

@@ -18,8 +18,6 @@ from controllers.simulator.settings import Settings
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["configure"]
-
 log = logging.getLogger(__name__)
 
 

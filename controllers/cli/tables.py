@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-__all__ = ["add_output", "as_json", "table"]
-
 WIDEST = 100
 """The most characters of a cell."""
 

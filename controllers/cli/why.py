@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from apiserver.client.client import Client
     from apiserver.client.objects import Object
 
-__all__ = ["configure", "shown"]
-
 SHOWN = 20
 """The most hosts in a table, so that it fits on one screen."""
 FORBIDDEN = 403

@@ -20,8 +20,6 @@ from controllers.runtime.controller import Controller, Result, tenant_of
 if TYPE_CHECKING:
     from controllers.cluster import Cluster
 
-__all__ = ["CONSUMER_FOUND", "ConsumerController", "consumer_gone", "consumer_resource"]
-
 CONSUMER_FOUND = "ConsumerFound"
 FIRST, AGAIN, WHILE_GONE = 60.0, 300.0, 60.0
 """Seconds until a new claim's consumer is looked up, and looked up again.

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from controllers.cluster import Cluster
     from controllers.providers.base import Consumer, Provider
 
-__all__ = ["ABANDONED", "AbandonedSince", "Terms", "looks_lost", "reclaim", "terms_of", "wait_of", "with_abandonment"]
-
 log = logging.getLogger(__name__)
 
 ABANDONED = "Abandoned"

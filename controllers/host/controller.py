@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from controllers.providers.base import Provider, ProviderHost
     from controllers.workloadclass.providers import Sources
 
-__all__ = ["HostController", "changed_status", "gone_status", "host_status", "new_host", "refused_status"]
-
 log = logging.getLogger(__name__)
 
 INVALID = 422

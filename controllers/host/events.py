@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from apiserver.client.objects import Object
 
-__all__ = ["HostEvent", "host_events"]
-
 TROUBLE = ("Quarantined", "Unhealthy", "HostError", "HostGone", "Orphaned")
 """The reasons of a Host's status that are Events as well."""
 EMPTYING = ("deprovisioning", "deleting", "powering off before delete")

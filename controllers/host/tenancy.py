@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from controllers.providers.base import ProviderHost
 
-__all__ = ["held", "uncleaned", "with_tenancy"]
-
 _CLEAN = "have it cleaned (docs/operating.md, Cleaning), then remove the annotation workload.metal3.io/dirty-for from the real host"
 _GONE = (
     "its disks hold data of the namespace {name} (uid {uid}), which was deleted: it is offered to nobody, also not to a later namespace "

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from apiserver.client.client import Client
     from apiserver.client.objects import Resource
 
-__all__ = ["Mover", "Options", "Summary"]
-
 TAKEN_BY = f"{kinds.GROUP}/workload-uid"
 """A label of a view that a relay has claimed: the uid of the relay's Workload."""
 MOVED = f"{kinds.GROUP}/moved"

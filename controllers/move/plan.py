@@ -18,22 +18,6 @@ from controllers import kinds
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = [
-    "HELD",
-    "MOVED_FROM",
-    "MOVED_TO",
-    "PIN",
-    "giving_back_patch",
-    "letting_go_patch",
-    "same_data",
-    "secret_copy",
-    "secrets_of",
-    "stays",
-    "successor",
-    "unpinned_patch",
-    "unused",
-]
-
 MOVED_FROM = f"{kinds.GROUP}/moved-from"
 """An annotation of a Workload that was moved here: the uid of its predecessor."""
 MOVED_TO = f"{kinds.GROUP}/moved-to"

@@ -21,8 +21,6 @@ from controllers.runtime.controller import Controller, Result
 if TYPE_CHECKING:
     from controllers.cluster import Cluster
 
-__all__ = ["OfferController"]
-
 SETTLE = 0.1
 """The seconds in which changes are collected, because hosts and namespaces change in bunches."""
 AT_ONCE = 16

@@ -21,8 +21,6 @@ from apiserver.client.objects import Object, name_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = ["Offered", "changes", "current_offers", "hardware_kind", "held_offers", "plan"]
-
 MIX, MASK = 0x9E3779B97F4A7C15, 2**64 - 1
 
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 from apiserver.client.errors import ApiException, describe
 from controllers.providers.base import ProviderError
 
-__all__ = ["cluster_problem"]
-
 
 def cluster_problem(error: Exception, cluster: str, *, forbidden: str, missing: tuple[str, str]) -> ProviderError:
     """Return the problem behind an error of an informer.

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from controllers.providers.base import ApplyRequest
 
-__all__ = ["first_boot"]
-
 FALLBACK = "value"
 """The key of bootstrap secrets that Cluster API creates. BMO falls back to it for each of the three
 fields."""

@@ -14,8 +14,6 @@ import yaml
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["load"]
-
 SIZE = 64 * 1024
 """The bytes of a text. Metadata and network data of a machine have a few kilobytes."""
 VALUES = 4096

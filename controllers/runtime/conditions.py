@@ -9,8 +9,6 @@ if TYPE_CHECKING:
 
     from apiserver.client.objects import Object
 
-__all__ = ["condition", "find_condition", "is_true", "set_conditions"]
-
 
 def condition(type_: str, status: bool | None, reason: str, message: str, *, generation: int | None = None) -> Object:
     """Return a condition without lastTransitionTime. The status None means Unknown."""

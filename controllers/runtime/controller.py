@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from contextlib import AbstractContextManager
 
-__all__ = ["Controller", "Result", "TerminalError", "tenant_of"]
-
 log = logging.getLogger(__name__)
 
 

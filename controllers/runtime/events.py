@@ -24,8 +24,6 @@ from apiserver.client.text import printable
 if TYPE_CHECKING:
     from apiserver.client.client import Client
 
-__all__ = ["EVENTS", "EventRecorder"]
-
 log = logging.getLogger(__name__)
 
 EVENTS = Resource("", "v1", "events", "Event")

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from apiserver.client.client import Client
 
-__all__ = ["LEASES", "AlwaysLeader", "LeaderElector", "LeadershipLost", "LeaseElector", "Timing", "replica"]
-
 log = logging.getLogger(__name__)
 
 LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")

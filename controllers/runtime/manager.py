@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from apiserver.client.informer import Informer
 
-__all__ = ["PATIENCE_SECONDS", "Manager", "Runnable"]
-
 log = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 30.0

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from prometheus_client.core import Metric
 
-__all__ = ["COLLECTORS", "LEADER", "QueueMetrics", "ReconcileMetrics"]
-
 QUEUE_BUCKETS = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0, 1000.0)
 TIME_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 RESULTS = ("success", "error", "requeue_after")

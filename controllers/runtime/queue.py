@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from apiserver.client.clock import Timer
     from controllers.runtime.metrics import QueueMetrics
 
-__all__ = ["LATER_ONE_IN", "Queue", "ShutDown"]
-
 LATER_ONE_IN = 8
 """One of so many keys of a group is from the low priority, if there are any, so that they do not
 starve."""

@@ -20,8 +20,6 @@ from controllers.scheduler.index import HostIndex
 if TYPE_CHECKING:
     from controllers.scheduler.fit import Requirements
 
-__all__ = ["ASSUMED_FOR", "SchedulerCache"]
-
 ASSUMED_FOR = 30.0
 
 _NONE = HostIndex()

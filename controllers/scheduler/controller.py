@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from controllers.cluster import Cluster
     from controllers.scheduler.fit import Requirements
 
-__all__ = ["Scheduler", "Unbindable", "is_pending"]
-
 log = logging.getLogger(__name__)
 
 SETTLE = 0.05

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from controllers.scheduler.cache import SchedulerCache
     from controllers.scheduler.fit import Requirements
 
-__all__ = ["Explanations"]
-
 KEPT = 4 * 1024 * 1024
 """The bytes of cached messages and of the requirements that they are about."""
 SHARE = 20.0

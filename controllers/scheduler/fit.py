@@ -20,25 +20,6 @@ from apiserver.client.objects import Object, matches, name_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-__all__ = [
-    "OTHERS_DATA",
-    "OWN",
-    "Candidate",
-    "Requirements",
-    "candidate",
-    "capacity",
-    "demand",
-    "explain",
-    "hash_seed",
-    "label_keys",
-    "labelled",
-    "requirements_of",
-    "ring_order",
-    "too_complex",
-    "unfit_reason",
-    "unfit_reasons",
-]
-
 MOST_TERMS = 64
 """The number of a Workload's labels, expressions and counted resources that are compared with a
 host."""

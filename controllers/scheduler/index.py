@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from controllers.scheduler.fit import Candidate, Requirements
 
-__all__ = ["HostIndex"]
-
 BUCKETS = 32
 """The number of label sets that are indexed. A new set costs a scan of all hosts."""
 ROUNDING = 1e-6

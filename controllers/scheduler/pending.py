@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from apiserver.client.clock import Clock
 
-__all__ = ["AssumedBindings", "Pending"]
-
 ASSUMED_FOR = 30.0
 """The seconds after which the event of a binding is not expected any more."""
 

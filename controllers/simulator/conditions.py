@@ -9,8 +9,6 @@ from apiserver.apis.meta import Condition
 if TYPE_CHECKING:
     from apiserver.apis.metal3 import BareMetalHostStatus
 
-__all__ = ["compute"]
-
 Answer = tuple[Literal["True", "False"], str]
 TRUE: Literal["True"] = "True"
 FALSE: Literal["False"] = "False"

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from controllers.simulator.secrets import Secrets
     from controllers.simulator.settings import Settings
 
-__all__ = ["HOSTS", "SECRETS", "Simulator"]
-
 log = logging.getLogger(__name__)
 
 HOSTS = Resource(GROUP, VERSION, "baremetalhosts", "BareMetalHost")

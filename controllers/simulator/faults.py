@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["ANNOTATION", "OPERATIONS", "countdown", "demanded"]
-
 ANNOTATION = "simulator.metal3.io/fail"
 OPERATIONS = frozenset({"registration", "inspection", "preparation", "provisioning", "deprovisioning", "power"})
 

@@ -18,8 +18,6 @@ from apiserver.apis.metal3 import BIOS, CPU, LLDP, NIC, Firmware, HardwareDetail
 if TYPE_CHECKING:
     from apiserver.apis.metal3 import BareMetalHost
 
-__all__ = ["ANNOTATION", "PROFILES", "inspect", "mac", "profile_of"]
-
 ANNOTATION = "simulator.metal3.io/profile"
 GIB, TB = 1024, 1000**4
 

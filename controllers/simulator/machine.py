@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from controllers.simulator.secrets import Secrets
     from controllers.simulator.settings import Settings
 
-__all__ = ["FINALIZER", "Step", "step"]
-
 FINALIZER = "baremetalhost.metal3.io"
 NODES = uuid.UUID("8c2f6b06-4c43-5b4e-9a37-1d0f2e6f8a55")
 DETACHABLE = {"provisioned", "externally provisioned", "ready", "available"}

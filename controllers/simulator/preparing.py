@@ -10,8 +10,6 @@ from apiserver.apis.metal3 import RootDeviceHints
 if TYPE_CHECKING:
     from apiserver.apis.metal3 import BareMetalHost, BareMetalHostSpec
 
-__all__ = ["root_device_hints", "settings_differ"]
-
 
 def root_device_hints(spec: BareMetalHostSpec) -> RootDeviceHints | None:
     """Return the hints in force.

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from controllers.simulator.secrets import Secrets
     from controllers.simulator.settings import Settings
 
-__all__ = ["AGAIN", "FOREVER", "Progress", "ReconcileInfo"]
-
 AGAIN = 0.0
 """Continue at once, because there is more to do."""
 FOREVER = math.inf

@@ -11,17 +11,6 @@ if TYPE_CHECKING:
     from apiserver.apis.meta import SecretReference
     from apiserver.apis.metal3 import BareMetalHostSpec
 
-__all__ = [
-    "KnownSecret",
-    "Secrets",
-    "credentials_problem",
-    "image_auth_problem",
-    "known",
-    "names_in_use",
-    "refused_reference",
-    "waiting_for",
-]
-
 
 @dataclass(frozen=True, slots=True)
 class KnownSecret:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from apiserver.apis.metal3 import Image
     from controllers.simulator.reconcileinfo import ReconcileInfo
 
-__all__ = ["HANDLERS", "inspection_disabled"]
-
 INSPECT = "inspect.metal3.io"
 DELETION_ATTEMPTS = 3
 RETRY_LIMIT = "provisioning failed {count} times, retry limit ({limit}) reached; change image or reset provisioningFailCount to retry"

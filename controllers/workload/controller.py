@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from controllers.providers.base import ApplyRequest, Provider
     from controllers.workloadclass.providers import Sources
 
-__all__ = ["WorkloadController"]
-
 log = logging.getLogger(__name__)
 
 RESYNC = 600.0

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from controllers.cluster import Cluster
     from controllers.providers.base import Provider
 
-__all__ = ["release", "remove_finalizer", "report_releasing", "unbind"]
-
 log = logging.getLogger(__name__)
 
 INVALID = 422

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from apiserver.client.objects import Object
     from controllers.cluster import Cluster
 
-__all__ = ["about", "report", "report_status", "report_unavailable"]
-
 
 def about(workload: Object) -> Object:
     """Return the reference to the Workload for events."""

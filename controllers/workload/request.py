@@ -25,8 +25,6 @@ from controllers.secrets import is_clusters_own, missing_right, version_of
 if TYPE_CHECKING:
     from controllers.cluster import Cluster
 
-__all__ = ["apply_request", "class_refuses", "drops_mark", "unusable", "with_secrets"]
-
 FORBIDDEN = 403
 _NOT_ADMITTED = (
     "no class admits this namespace any more, so its secrets are not read; what runs is kept: ask the owner of the hosts to admit it "

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from controllers.cluster import Cluster
     from controllers.providers.base import Outcome, Provider
 
-__all__ = ["is_reschedulable", "is_rescheduling", "lost_claim", "reschedule", "rescheduling_status"]
-
 log = logging.getLogger(__name__)
 
 

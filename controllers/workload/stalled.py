@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from apiserver.client.objects import Object
 
-__all__ = ["STALLED", "workload_conditions"]
-
 STALLED = "Stalled"
 STALLING_REASONS = frozenset(
     {

@@ -13,21 +13,6 @@ from controllers.workload.stalled import workload_conditions
 if TYPE_CHECKING:
     from apiserver.client.objects import Object
 
-__all__ = [
-    "PROVISIONING_FAILED",
-    "bound_status",
-    "class_gone",
-    "has_deployment",
-    "lost_status",
-    "releasing_status",
-    "runs_something",
-    "seems_lost",
-    "starting_status",
-    "unasked_status",
-    "unknown_source",
-    "update_refused",
-]
-
 SHOWN = 256
 """The characters of a URL or checksum that a message repeats."""
 IDLE = ("Pending", "Bound", None)

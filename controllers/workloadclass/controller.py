@@ -21,8 +21,6 @@ from controllers.workloadclass.status import HostCounts
 if TYPE_CHECKING:
     from controllers.workloadclass.providers import Sources
 
-__all__ = ["ClassController", "in_use"]
-
 COUNT_AFTER = 0.5
 """The seconds from a host's change to the update of the class, because hosts change in bunches."""
 FORBIDDEN = 403

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from apiserver.client.clock import Clock
     from apiserver.client.objects import Object
 
-__all__ = ["Sources"]
-
 log = logging.getLogger(__name__)
 
 CLOSE_WITHIN = 5.0

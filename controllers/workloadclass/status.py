@@ -10,8 +10,6 @@ from apiserver.apis.host import unavailable_reason
 if TYPE_CHECKING:
     from apiserver.client.objects import Object
 
-__all__ = ["HostCounts", "traits"]
-
 KEYS = ("total", "free", "claimed", "unavailable", "unhealthy", "dirty")
 UNHEALTHY = {"Unhealthy", "HostError", "HostGone", "Quarantined", "Orphaned"}
 

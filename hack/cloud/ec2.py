@@ -13,8 +13,6 @@ from hack.cloud.process import running_simulation
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["simulated_ec2"]
-
 ERROR = b'<Response xmlns="http://ec2.amazonaws.com/doc/2016-11-15">'
 OURS, EC2S = b'xmlns="http://ec2.amazonaws.com/doc/2016-11-15"', b'xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"'
 

@@ -19,8 +19,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["FLAVORS", "Nova", "Refused", "Server"]
-
 Object = dict[str, Any]
 
 FLAVORS = {"7d2b5c0e-0000-4000-8000-000000000001": "m1.small", "7d2b5c0e-0000-4000-8000-000000000002": "m1.medium"}

@@ -23,8 +23,6 @@ from hack.cloud.process import running_simulation
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-__all__ = ["OpenStackCloud", "simulated_openstack"]
-
 Object = dict[str, Any]
 
 REGION = "RegionOne"

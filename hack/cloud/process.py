@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["running_simulation"]
-
 
 @contextmanager
 def running_simulation(module: str, *arguments: str) -> Iterator[int]:

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from tests.integration.running import Running
 
-__all__ = ["MACHINE", "READS_MACHINES", "install", "make", "move"]
-
 Object = dict[str, Any]
 
 INFRASTRUCTURE = "infrastructure.cluster.x-k8s.io"

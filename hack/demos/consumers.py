@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-__all__ = ["Machine", "Machines"]
-
 Step = dict[str, Any]
 
 

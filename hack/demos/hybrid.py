@@ -18,8 +18,6 @@ from tests.clients.identities import WATCHES_HOSTS, service_account
 from tests.integration import running
 from tests.integration.running import ADMIN, OWNER, Running, eventually
 
-__all__ = ["main", "tell"]
-
 TENANT = "a"
 KIND = "hardware.metal3.io/kind"
 MACHINES = {"server-0": "server", "server-1": "server", "vm-0": "vm", "vm-1": "vm"}

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from hack.demos.story import Link, Story
     from tests.integration.running import Running
 
-__all__ = ["Outage"]
-
 BMH, WORKLOADS = "baremetalhosts.metal3.io", "workloads.workload.metal3.io"
 NEW = "meanwhile"
 LOOKS = 60

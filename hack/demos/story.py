@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from tests.integration.running import Running
     from tests.integration.tcpproxy import Proxy
 
-__all__ = ["Link", "Story"]
-
 
 class Story:
     """Prints to stdout without delay."""

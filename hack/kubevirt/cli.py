@@ -11,8 +11,6 @@ import signal
 from apiserver.client.client import Client
 from hack.kubevirt.controller import Simulation
 
-__all__ = ["main"]
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Run until SIGTERM or SIGINT. Return the exit code."""

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from apiserver.client.client import Client
     from apiserver.client.objects import Object
 
-__all__ = ["Simulation"]
-
 
 class Simulation:
     """The controllers of KubeVirt and CDI. While `hold` is set, they do nothing."""

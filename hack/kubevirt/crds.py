@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["definitions"]
-
 Schema = dict[str, Any]
 
 STRING: Schema = {"type": "string"}

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-__all__ = ["Machines", "workload_class"]
-
 Object = dict[str, Any]
 
 NAMESPACE = "vms"

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from apiserver.client.objects import Object
 
-__all__ = ["Action", "ObservedState", "import_status", "next_action"]
-
 MACHINE_FINALIZER = "kubevirt.io/virtualMachineControllerFinalize"
 INSTANCE_FINALIZER = "foregroundDeleteVirtualMachine"
 MISSING = "no-such"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["metrics_of"]
-
 # Everything that may hold words which are no metrics, in this order.
 NOISE = (
     r'"(?:[^"\\]|\\.)*"',

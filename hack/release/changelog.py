@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["UPGRADING", "MissingSection", "released"]
-
 UNRELEASED = "## [Unreleased]"
 UPGRADING = "### Before you upgrade"
 SECTION = re.compile(r"^## \[(?P<version>[^\]]+)\][^\n]*\n(?P<text>.*?)(?=^## \[|\Z)", re.DOTALL | re.MULTILINE)

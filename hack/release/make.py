@@ -31,8 +31,6 @@ from hack.release.pins import bill, pinned
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["INSTALLATIONS", "OTHERS", "main"]
-
 ROOT = Path(__file__).resolve().parents[2]
 PLACEHOLDER = "registry.example.com/metal3-workloads"
 """The image that the overlays name."""

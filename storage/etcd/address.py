@@ -14,8 +14,6 @@ from storage.etcd.tls import TLS
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DEFAULT_PREFIX", "FORM", "SCHEMES", "store_at"]
-
 FORM = "etcd://HOST:PORT[,HOST:PORT...][/PREFIX][?ca=FILE&cert=FILE&key=FILE&user=NAME&password-file=FILE&timeout=S&keep-history=S]"
 SCHEMES = ("etcd", "etcds")
 DEFAULT_PREFIX = "/metal3-workloads"

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from storage.etcd.tls import TLS
 
-__all__ = ["Cluster"]
-
 _log = logging.getLogger(__name__)
 
 

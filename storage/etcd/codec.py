@@ -20,21 +20,6 @@ if TYPE_CHECKING:
 
     from storage.base import Operation
 
-__all__ = [
-    "MAX_OPERATIONS",
-    "PROGRESS_REQUEST",
-    "Keyspace",
-    "check_commit",
-    "compaction",
-    "conflict",
-    "number",
-    "put_if",
-    "read",
-    "revision_of",
-    "txn",
-    "value_of",
-]
-
 MAX_OPERATIONS = 128
 """The default of etcd's --max-txn-ops."""
 

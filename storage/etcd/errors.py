@@ -20,8 +20,6 @@ from storage.base import Corrupt, Full, StorageError, TooLarge, Unavailable
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Broken", "Code", "GatewayError", "NotSent", "Refused", "from_body", "from_error", "to_storage"]
-
 
 class Code(IntEnum):
     """The gRPC status codes that this package distinguishes."""

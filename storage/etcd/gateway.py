@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-__all__ = ["Gateway", "check_endpoint"]
-
 _PIECE = 1 << 18
 # the shortest timeout of a call in seconds, even after its deadline (0 would mean no limit)
 _LEAST = 0.1

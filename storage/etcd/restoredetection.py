@@ -20,8 +20,6 @@ from storage.base import RolledBack
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BUMPED", "Fingerprint", "RestoreDetector", "fingerprint_of"]
-
 BUMPED = 1_000_000
 """The smallest number of revisions by which a restored etcd must be ahead of its record.
 

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-__all__ = ["Singleflight"]
-
 T = TypeVar("T")
 
 _PATIENCE = 0.02  # seconds to wait for the previous request, which may never get an answer

@@ -14,8 +14,6 @@ from storage.etcd.errors import GatewayError
 if TYPE_CHECKING:
     from storage.etcd.cluster import Cluster
 
-__all__ = ["Size", "quota_in", "size_of"]
-
 _QUOTA = re.compile(r"^etcd_server_quota_backend_bytes (\S+)$", re.MULTILINE)
 
 

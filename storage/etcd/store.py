@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from storage.base import Event, KeyValue, Operation, Progress
     from storage.etcd.tls import TLS
 
-__all__ = ["EtcdStore"]
-
 _log = logging.getLogger(__name__)
 
 _PAGE = 100  # keys in the first range of a long list: each value may have 1 MiB

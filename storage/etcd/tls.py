@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["TLS", "Credentials"]
-
 
 @dataclass(frozen=True, slots=True)
 class TLS:

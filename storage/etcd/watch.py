@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from storage.etcd.codec import Keyspace
     from storage.etcd.gateway import Gateway
 
-__all__ = ["Watch"]
-
 _log = logging.getLogger(__name__)
 
 # seconds before the first progress request (an event may arrive first), and at most between two

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from storage.base import Event
     from storage.etcd.codec import Keyspace
 
-__all__ = ["WatchDecoder"]
-
 
 class WatchDecoder:
     """Converts the messages of one watch, in their order.

@@ -11,8 +11,6 @@ from storage.sqlite.freespace import full
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["corrupt", "translate"]
-
 _CORRUPT = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 _WAY_OUT = {
     sqlite3.SQLITE_READONLY: "it is not writable: check the file's and its directory's permissions, and whether the disk is read-only",

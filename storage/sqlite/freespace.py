@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     import sqlite3
     from pathlib import Path
 
-__all__ = ["LITTLE", "MARK", "FreeSpace", "Size"]
-
 RESERVE = 64 << 20
 """The largest size of the reserve, in bytes."""
 OF_LIMIT, OF_DISK = 8, 16

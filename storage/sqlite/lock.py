@@ -13,8 +13,6 @@ from storage.base import Unavailable
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["FileLock"]
-
 
 class FileLock:
     """A lock on the file `path`, which is created if missing and never removed.

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
     from pathlib import Path
 
-__all__ = ["MARGIN", "Contents", "Restored", "backup", "examine", "raise_revision", "restore"]
-
 MARGIN = 100_000_000
 """The number of revisions skipped at a restore.
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from storage.sqlite.schema import Synchronous
 
-__all__ = ["Readers"]
-
 T = TypeVar("T")
 
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-__all__ = ["Horizon", "Retention"]
-
 
 @dataclass(frozen=True, slots=True)
 class Retention:

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
     from pathlib import Path
 
-__all__ = ["Rotated", "backups", "name_at", "newest", "rotate", "surplus"]
-
 PREFIX = "metal3-workloads-"
 _NAME = re.compile(rf"{PREFIX}\d{{8}}T\d{{6}}Z\.db")
 _FORMAT = f"{PREFIX}%Y%m%dT%H%M%SZ.db"

@@ -21,20 +21,6 @@ from storage.sqlite.errors import corrupt
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = [
-    "ORDINAL_BITS",
-    "Synchronous",
-    "check_sound",
-    "connect",
-    "copy",
-    "first_id",
-    "has_tables",
-    "last_id",
-    "meta",
-    "prepare",
-    "revision_of",
-]
-
 ORDINAL_BITS = 16
 Synchronous = Literal["full", "normal", "off"]
 

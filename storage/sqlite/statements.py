@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from storage.base import Operation
     from storage.sqlite.freespace import FreeSpace
 
-__all__ = ["apply", "get", "history", "history_sizes", "list_page"]
-
 _PAGE_BYTES = 4 << 20
 """The number of bytes of values after which a page ends."""
 _BEHIND_ALL_TEXT = b""  # SQLite orders any blob after every text

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from storage.base import Event, KeyValue, Operation, Page
     from storage.sqlite.schema import Synchronous
 
-__all__ = ["SQLiteStore"]
-
 _log = logging.getLogger(__name__)
 
 _HISTORY_PAGE = 256

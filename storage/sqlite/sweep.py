@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import sqlite3
 
-__all__ = ["sweep"]
-
 _BATCH = "SELECT id, previous, value IS NULL FROM changes WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
 
 

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from storage.base import Event, Operation
     from storage.sqlite.freespace import FreeSpace
 
-__all__ = ["Group", "Transactions"]
-
 _PATIENCE = 5000  # milliseconds to wait for a lock that another program holds on the database
 
 

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from storage.sqlite.freespace import FreeSpace
     from storage.sqlite.transactions import Group
 
-__all__ = ["Writer"]
-
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 

@@ -17,8 +17,6 @@ from tests.bench.work import NAMESPACES, namespace
 if TYPE_CHECKING:
     from tests.integration.running import Running
 
-__all__ = ["OPTIONS", "prepare", "targets"]
-
 GROUP = "bench.example.com"
 OPTIONS = ("--controllers", "off", "--bmo", "none", "--hosts", "0", "--tenants", "bench", "--audit", "off")
 """The options of `hack/cluster up`: the API servers alone, without audit logs on either side."""

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["cpu_seconds"]
-
 SCHEDULER = 2
 """CPUCLOCK_SCHED of linux/posix-timers.h: user and system time as the scheduler counts it, not in
 ticks."""

@@ -26,8 +26,6 @@ from tests.faults.process import WORKLOAD_API, Server
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Fairness", "fairness"]
-
 GREEDY, LIGHT = "tenant-0", "tenant-1"
 GOAL = 5.0
 

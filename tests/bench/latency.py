@@ -21,8 +21,6 @@ from tests.bench.scale import TENANTS, fill
 from tests.bench.target import IDENTITY, TIMEOUT, client_context
 from tests.faults.process import WORKLOAD_API, Server
 
-__all__ = ["Latency", "latency"]
-
 CA = "ca.pem"
 FILES = (CA, "client.pem", "client.pem")
 """The files in the server's folder: authority, certificate, key."""

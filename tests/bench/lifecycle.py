@@ -27,8 +27,6 @@ from tests.e2e.process import Dev
 if TYPE_CHECKING:
     from apiserver.client.objects import Object
 
-__all__ = ["Lifecycle", "lifecycle"]
-
 LIGHT, GREEDY = TENANTS
 SPEED = "0.05"
 LISTED = 40

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from tests.bench.work import Row
     from tests.integration.running import Running
 
-__all__ = ["WATCH_GOALS", "measure"]
-
 WARM_UP = 3
 WATCH_GOALS = {10: (1.5, 1.0), 50: (2.0, 1.0), 100: (3.0, 1.0)}
 """The events per second, and the required ratios."""

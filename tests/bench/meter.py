@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from tests.integration.running import Running
 
-__all__ = ["Meter"]
-
 LISTED = 12
 """The number of the most frequent kinds of requests that are printed."""
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from tests.bench.report import Figure
 
-__all__ = ["draw"]
-
 COLORS = {"direct": "#1f77b4", "through the aggregator": "#7fb2d9"}
 HEIGHT = 0.38
 ROW_INCHES = 0.55

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["BEGIN", "END", "Figure", "Ratio", "put_into", "table"]
-
 BEGIN, END = "<!-- made by make bench: begin -->", "<!-- made by make bench: end -->"
 TINY = 1e-9
 

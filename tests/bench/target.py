@@ -14,8 +14,6 @@ from tests.bench.cpu import cpu_seconds
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-__all__ = ["IDENTITY", "TIMEOUT", "Files", "Target", "client_context"]
-
 TIMEOUT = ClientTimeout(total=120)
 CONNECTIONS = 128
 IDENTITY = {"Accept-Encoding": "identity"}

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from apiserver.server.pki import Authority
 
-__all__ = ["CONNECTIONS", "Greedy", "certify", "files", "start"]
-
 CONNECTIONS = 64
 DEADLINE = 60.0
 CA = "ca.pem"

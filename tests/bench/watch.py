@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from tests.bench.target import Target
 
-__all__ = ["Deliveries", "deliveries"]
-
 QUIET_SECONDS = 5.0
 """The seconds without an event after which no more are expected.
 

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from tests.bench.target import Target
 
-__all__ = ["ALL", "MERGE", "NAMESPACES", "ROWS", "Row", "fill", "namespace", "place", "workload"]
-
 NAMESPACES = 50
 JSON = {"Content-Type": "application/json"}
 MERGE = {"Content-Type": "application/merge-patch+json"}

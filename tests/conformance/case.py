@@ -15,31 +15,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = [
-    "APPLY",
-    "CLASSES",
-    "GADGETS",
-    "JSON_PATCH",
-    "MERGE",
-    "RACKS",
-    "ROOT",
-    "WORKLOADS",
-    "Case",
-    "Step",
-    "accept",
-    "apply",
-    "collect",
-    "delete",
-    "gadget",
-    "get",
-    "json_patch",
-    "merge",
-    "post",
-    "put",
-    "status_of",
-    "watch",
-]
-
 ROOT = "/apis/conformance.example.com/v1"
 GADGETS = f"{ROOT}/namespaces/{{ns}}/gadgets"
 WORKLOADS = f"{ROOT}/namespaces/{{ns}}/workloads"

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
-__all__ = ["Answer", "ApiServer", "Stream"]
-
 SECONDS = 40.0
 """The longest wait for a part of an answer. All answers here are expected much sooner."""
 HARMLESS = "/?&=,;:$+!*'()%@-._~"

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from tests.conformance.case import Case
 
-__all__ = ["Difference", "Verdict", "differences", "judge"]
-
 
 @dataclass(frozen=True, slots=True)
 class Difference:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from tests.conformance.client import Answer
 
-__all__ = ["expect_no_failure", "serving"]
-
 
 @contextmanager
 def serving(folder: Path) -> Iterator[tuple[ApiServer, Path, pki.WrittenPair]]:

@@ -21,8 +21,6 @@ from apiserver.registry.generic.schema import structural_schema
 from apiserver.registry.workload import WORKLOADS
 from apiserver.registry.workloadclass import WORKLOADCLASSES
 
-__all__ = ["GADGETS", "GROUP", "KINDS", "RACKS", "definition"]
-
 GROUP, VERSION = "conformance.example.com", "v1"
 
 

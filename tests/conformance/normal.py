@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from tests.conformance.client import Answer
 
-__all__ = ["Normal", "decoded"]
-
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 GENERATED = re.compile(r"\b(gen-[a-z-]*?)[bcdfghjklmnpqrstvwxz2456789]{5}\b")
 AGE = re.compile(r"\d+s")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["ANY_METHOD", "CLIENT", "DECLARED", "ETAG", "HASHED", "JSON_ONLY", "PLAIN", "SMALLER", "TWICE", "TWO_WAYS"]
-
 _PLAIN = "an unknown path is told in a Status, too, which every client of the API reads; kube-apiserver answers in plain text"
 PLAIN = {"1.content-type*": _PLAIN}
 DECLARED = {

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from tests.conformance.compare import Verdict
 
-__all__ = ["render"]
-
 
 def render(verdicts: Sequence[Verdict]) -> str:
     """Return the whole text."""

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from tests.conformance.case import Case, Step
     from tests.conformance.client import ApiServer, Stream
 
-__all__ = ["WATCH_SECONDS", "TooSlow", "outcome"]
-
 WATCH_SECONDS = (3, 15, 60)
 """The durations of watches: of the first attempt, and of later ones on a busy machine.
 

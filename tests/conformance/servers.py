@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from hack.realcluster.client import Client
     from hack.realcluster.controlplane import Cluster, Etcds
 
-__all__ = ["LEAVING", "MISSING", "kube_apiserver", "our_server", "prepare", "registries", "servers"]
-
 LEAVING = "leaving"
 """A namespace that is terminating, on both servers."""
 MISSING = "missing"

@@ -12,8 +12,6 @@ from tests.crashes import objects
 if TYPE_CHECKING:
     from tests.crashes.stack import ApiServer, Stack
 
-__all__ = ["assert_sound", "condition", "leaks", "phase", "stray_secrets", "view"]
-
 Object = dict[str, Any]
 
 UID = "workload.metal3.io/workload-uid"

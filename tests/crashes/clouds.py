@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from controllers.providers.machines.refusals import Refusal
     from tests.crashes.stack import Stack
 
-__all__ = ["EC2", "OpenStack"]
-
 T = TypeVar("T")
 
 SECONDS = 1.5

@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
     from tests.crashes.stack import ApiServer, Stack
 
-__all__ = ["FLOWS", "Flow"]
-
 Object = dict[str, Any]
 
 CONSUMER = {"kind": "Metal3Machine", "apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1", "namespace": "tenant-a", "name": "m0"}

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from storage.base import Event
 
-__all__ = ["Guard"]
-
 Object = dict[str, Any]
 
 UID = "workload.metal3.io/workload-uid"

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     from tests.crashes.stack import Stack
 
-__all__ = ["FLAVOR", "Found", "KubeVirt", "Source"]
-
 Object = dict[str, Any]
 
 OURS = "workload.metal3.io/"

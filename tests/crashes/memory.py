@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from storage.base import Operation
 
-__all__ = ["Data", "MemoryStore"]
-
 
 @dataclass
 class Data:

@@ -22,8 +22,6 @@ from apiserver.client.client import Client
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-__all__ = ["Network", "Process"]
-
 Protocols = "Callable[[], asyncio.Protocol]"
 
 

@@ -9,8 +9,6 @@ from typing import Any
 
 import orjson
 
-__all__ = ["CANARY", "HARDWARE", "IMAGE", "SYSTEM", "host", "image", "kubeconfig", "namespace", "secret", "workload", "workload_class"]
-
 Object = dict[str, Any]
 
 CANARY = "canary"

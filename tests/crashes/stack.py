@@ -50,8 +50,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.resource import Resource as Served
     from storage.base import Event
 
-__all__ = ["BMH", "HOSTS", "NAMESPACES", "SECRETS", "WORKLOADS", "ApiServer", "Snapshot", "Stack", "running"]
-
 Object = dict[str, Any]
 
 BMH = Resource("metal3.io", "v1alpha1", "baremetalhosts", "BareMetalHost")

@@ -18,8 +18,6 @@ from unittest import mock
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-__all__ = ["Stuck", "VirtualLoop", "determined", "eventually", "run"]
-
 T = TypeVar("T")
 
 

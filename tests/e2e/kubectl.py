@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Kubectl", "Refused", "find_kubectl"]
-
 SECONDS = 60
 
 

@@ -15,8 +15,6 @@ from tests.e2e.kubectl import Kubectl
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Dev"]
-
 READY_SECONDS = 120.0
 STOP_SECONDS = 60.0
 """It has ten seconds, by its own clock; this limit is for a busy machine."""

@@ -14,8 +14,6 @@ import time
 from pathlib import Path
 from typing import Self
 
-__all__ = ["JUMPS"]
-
 JUMPS = [datetime.timedelta(hours=hours) for hours in (240, 239, 1, 720, 0)]
 """The differences between the clock and the true time. It jumps forwards and back, while
 certificates stay valid."""

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from storage.base import Operation, Store
     from tests.faults.linearizable import Outcome
 
-__all__ = ["record"]
-
 KEYS = ("/a", "/b", "/c", "/d")
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from storage.base import Operation
 
-__all__ = ["Call", "Committed", "Conflicted", "Got", "Listed", "Outcome", "State", "first_impossible"]
-
 Values = tuple[tuple[str, bytes, int], ...]
 """Keys in order, with value and revision."""
 

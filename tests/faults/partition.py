@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-__all__ = ["Members", "members"]
-
 NAMES = ("m1", "m2", "m3")
 SOURCE = re.compile(rb"^X-Server-From: *([0-9a-f]+) *\r$", re.MULTILINE | re.IGNORECASE)
 SECONDS = 60

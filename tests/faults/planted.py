@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from storage.base import KeyValue, Operation
 
-__all__ = ["LosesUpdates", "ReadsStale", "TearsCommits"]
-
 
 class _Buggy(SQLiteStore):
     def __init__(self, path: Path, every: int = 4) -> None:

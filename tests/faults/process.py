@@ -17,8 +17,6 @@ from apiserver.filters.authorization import MASTERS
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["NAMESPACE", "WORKLOADS", "WORKLOAD_API", "Refused", "Server", "cli"]
-
 START_SECONDS = 180
 REQUEST_SECONDS = 30
 NAMESPACE = "tenant"

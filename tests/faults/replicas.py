@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
     from tests.faults.watcher import Watcher
 
-__all__ = ["GONE", "Replicas", "Writer", "follow", "replicas"]
-
 GONE = (aiohttp.ClientError, TimeoutError, ConnectionError)
 """The errors by which a client notices that its server is gone."""
 

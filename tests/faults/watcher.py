@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from storage.base import Event
     from tests.faults.process import Server
 
-__all__ = ["LAST", "WORKLOAD_KEYS", "Segment", "Watcher", "check_watch"]
-
 LAST = "the-last-one"
 """The Workload whose creation ends a Watcher."""
 WORKLOAD_KEYS = RESOURCE.key(NAMESPACE, "")

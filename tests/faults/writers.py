@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from tests.faults.process import Server
 
-__all__ = ["Claimer", "Editor", "note_of", "noted", "revision_of"]
-
 NOTE = "example.com/note"
 PADDING = "x" * 500
 IMAGE = {"url": "http://images.example.com/os.qcow2", "checksum": "0" * 64, "checksumType": "sha256"}

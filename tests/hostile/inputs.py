@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["DATA", "JSON", "JSON_PATCH", "MEMBERS", "STRATEGIC", "YAML", "many", "sent"]
-
 
 def sent(text: str) -> bytes:
     """Return the bytes of a generated text."""

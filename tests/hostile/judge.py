@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from tests.hostile.server import Answer, Client, Served
 
-__all__ = ["SIZES", "Request", "judge"]
-
 SIZES = tuple(int(LIMIT * 0.98) >> by for by in range(8, -1, -1))
 """The bytes of the body, doubling up to the limit of the server."""
 AGAIN = 5

@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-__all__ = ["HELD", "Cost", "Steps", "grows", "resident", "rising", "slowness", "work"]
-
 HANDLE: Any = asyncio.Handle
 """The class whose private _run begins and ends a step."""
 HELD = 0.05

@@ -47,8 +47,6 @@ if TYPE_CHECKING:
 
     from apiserver.audit.event import Record
 
-__all__ = ["TENANT", "Answer", "Client", "Served", "Server"]
-
 TENANT = "tenant-a"
 OWNER = Context(UserInfo("owner"))
 CLASS = {

@@ -32,8 +32,6 @@ from tests.hostile.server import TENANT, Server
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["TARGETS", "Slow", "run"]
-
 MEDIA = ("application/json", "application/yaml", "application/apply-patch+yaml")
 LABELS = {"a": "b", "example.com/c": "1", "size": ""}
 TRIES = 3

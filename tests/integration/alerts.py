@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-__all__ = ["ALERTS", "CAUSES", "TENANTS_REASONS", "Alert"]
-
 SERVER, CONTROLLERS = 'job="metal3-workloads-apiserver"', 'job="metal3-workloads-controllers"'
 EXPIRES = "metal3_workloads_serving_certificate_expiration_timestamp_seconds"
 DURATION = "apiserver_request_duration_seconds_bucket"

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["Balancer", "balanced"]
-
 
 class Balancer:
     """`ready`: the ports of 127.0.0.1 to which new connections are sent, in turn."""

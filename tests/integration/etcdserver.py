@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Sequence
 
-__all__ = ["RELEASES", "EtcdServer", "etcd_tool"]
-
 ROOT = Path(__file__).resolve().parents[2]
 UP_SECONDS = 60.0
 

@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from random import Random
 
-__all__ = ["API_VERSION", "GROUP", "KIND", "PLURAL", "SCHEMA", "crd", "random_object"]
-
 GROUP, VERSION, KIND, PLURAL = "fields.example.com", "v1", "Rich", "riches"
 API_VERSION = f"{GROUP}/{VERSION}"
 

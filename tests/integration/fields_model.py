@@ -8,8 +8,6 @@ from typing import Any
 from apiserver.registry.fieldmanager import FieldSet, apply, compile_schema, keep_times, track_update
 from tests.integration.fields_crd import API_VERSION, SCHEMA
 
-__all__ = ["applied", "created", "merge_patched", "shown", "updated"]
-
 TYPE = compile_schema(SCHEMA)
 RESET = {"": FieldSet.of(("f:status",)), "status": FieldSet.of(("f:metadata",), ("f:spec",))}
 SYSTEM = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp", "generation", "managedFields")

@@ -15,8 +15,6 @@ from tests.integration.running import Running, eventually
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Replica", "argv_of", "is_ready", "start_replica"]
-
 STOP_SECONDS = 30
 """The value of terminationGracePeriodSeconds in manifests/base."""
 

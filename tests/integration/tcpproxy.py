@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-__all__ = ["Proxy", "proxied"]
-
 
 class Proxy:
     """Forwards to a port of 127.0.0.1 while `open`.

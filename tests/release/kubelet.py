@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from tests.integration.running import Running
     from tests.release.oci import Image
 
-__all__ = ["Kubelet", "Pod", "say"]
-
 Object: TypeAlias = "dict[str, Any]"
 TOKEN = "/var/run/secrets/kubernetes.io/serviceaccount"
 STOP_SECONDS = 60

@@ -16,8 +16,6 @@ from tests.integration.running import ADMIN, eventually
 if TYPE_CHECKING:
     from tests.integration.running import Running
 
-__all__ = ["Load"]
-
 SECONDS = 90
 REQUEST_SECONDS = 15
 """The deadline of a request, and of the time between two events of a watch."""

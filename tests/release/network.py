@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
     from typing import Any
 
-__all__ = ["LOOPBACK", "Address", "Network", "Proxy", "own_network"]
-
 LOOPBACK = "127.0.0.1"
 PODS = "192.0.2."
 """The addresses of pods: for documentation (RFC 5737), each local to the network of its pod."""

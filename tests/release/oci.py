@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-__all__ = ["Image", "Mount", "configuration"]
-
 Object: TypeAlias = "dict[str, Any]"
 NAMESPACES = ("pid", "ipc", "uts", "mount")
 """The namespaces of a container, beside its pod's network. There are no user namespaces by

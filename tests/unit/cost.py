@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["cost"]
-
 
 def cost(work: Callable[[], object]) -> float:
     """Return the seconds of CPU time of this thread, the best of five.

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from apiserver.handlers.request.call import Call, Handler
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["Discovery", "aggregated", "resource_list"]
-
 AGGREGATED = ("v2", "v2beta1")
 ACTION_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
 """The verbs in the order in which kube-apiserver lists them for custom resources."""

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from apiserver.handlers.request.call import Call
 
-__all__ = ["Document"]
-
 
 class Document:
     """One JSON value. `hash` identifies its content."""

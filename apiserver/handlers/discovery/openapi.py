@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from apiserver.handlers.request.call import Call, Handler
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["OpenAPI"]
-
 YEAR = 365 * 86400
 
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from apiserver.handlers.discovery.openapi_paths import Parameter
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["definition_name", "document_v2", "document_v3"]
-
 GVK = "x-kubernetes-group-version-kind"
 ANYTHING = "x-kubernetes-preserve-unknown-fields"
 META = openapi_meta.PREFIX

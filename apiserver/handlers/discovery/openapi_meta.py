@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["PREFIX", "definitions"]
-
 PREFIX = "io.k8s.apimachinery.pkg.apis.meta.v1."
 ATOMIC = {"x-kubernetes-list-type": "atomic"}
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["Operation", "Parameter", "paths_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class Parameter:

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from apiserver.handlers.request.call import Call, Handler
 
-__all__ = ["Version"]
-
 KUBERNETES = ("1", "36")
 """The Kubernetes release whose protocol this server follows. Clients decide by it what to
 request."""

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from apiserver.handlers.request.call import Call
 
-__all__ = ["DEPTH", "KEY", "LIMIT", "PATH", "YAML_LIMIT", "Decoded", "decode", "note", "read", "read_value", "value_of"]
-
 LIMIT = 1536 * 1024
 """The largest number of bytes in a body."""
 YAML_LIMIT = 1024 * 1024

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from apiserver.registry.generic.context import UserInfo
 
-__all__ = ["Call", "Filter", "Handler", "RequestInfo", "is_true", "parse"]
-
 VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 NAMESPACE_SUBRESOURCES = ("status", "finalize")
 ORDINARY = re.compile(r"(?:/[A-Za-z0-9][A-Za-z0-9._-]*)+/?")

@@ -16,8 +16,6 @@ from apiserver.registry.generic.context import Context, DeleteOptions
 if TYPE_CHECKING:
     from apiserver.handlers.request.call import Call
 
-__all__ = ["DeleteRequest", "read_options"]
-
 POLICIES = ("Background", "Foreground", "Orphan")
 
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.context import Context
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["check_body", "check_patched", "unknown_fields"]
-
 CONTAINERS = (dict, list)
 MOST = 50
 """The number of problems that are reported. The rest is only counted."""

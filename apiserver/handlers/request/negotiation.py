@@ -19,22 +19,6 @@ if TYPE_CHECKING:
 
     from apiserver.handlers.request.call import Call
 
-__all__ = [
-    "APPLY_PATCH",
-    "JSON",
-    "JSON_PATCH",
-    "MERGE_PATCH",
-    "PATCHES",
-    "STRATEGIC_PATCH",
-    "YAML",
-    "Clause",
-    "Form",
-    "clauses",
-    "content_type",
-    "negotiate",
-    "wants_pretty",
-]
-
 JSON, YAML = "application/json", "application/yaml"
 JSON_PATCH, MERGE_PATCH = "application/json-patch+json", "application/merge-patch+json"
 APPLY_PATCH, STRATEGIC_PATCH = "application/apply-patch+yaml", "application/strategic-merge-patch+json"

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.context import Context
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["check_kind", "check_place", "check_uid", "metadata_of", "object_of", "read_object", "typed", "typed_patched", "warn"]
-
 STANDARD_FINALIZERS = ("orphan", "foregroundDeletion", "kubernetes")
 MOST = 50
 """The number of warnings of one sort. More would only make the answer longer."""

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from apiserver.handlers.request.call import Call
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["ListOptions", "context", "delete_dry_run", "integer", "list_options", "resource_version"]
-
 ANONYMOUS = UserInfo("system:anonymous", groups=("system:unauthenticated",))
 Match = Literal["", "Exact", "NotOlderThan"]
 

@@ -17,8 +17,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["TURNS", "Turn", "Turns", "charging", "sharing"]
-
 SECONDS = 0.001
 """The length of a turn in seconds, enough for a few pieces of a list.
 

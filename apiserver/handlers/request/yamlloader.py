@@ -19,8 +19,6 @@ from apiserver.apis.status import ApiError, bad_request, too_many_values
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Loading", "parse", "resolve_scalars"]
-
 BOOLEAN = re.compile("[yYnN]$")
 """The words of YAML 1.1 that PyYAML leaves out."""
 INTEGER = re.compile(r"[-+]?(?:0b[0-1_]+|0x[0-9a-fA-F_]+|0[0-7_]*|[1-9][0-9_]*)$")

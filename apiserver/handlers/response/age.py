@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-__all__ = ["FOREVER", "aging", "human_duration"]
-
 MINUTE, HOUR, DAY, YEAR = 60, 3600, 86400, 365 * 86400
 FOREVER = float("inf")
 UNITS = ((10 * MINUTE, 1), (8 * HOUR, MINUTE), (2 * DAY, HOUR), (8 * DAY, HOUR), (8 * YEAR, DAY))

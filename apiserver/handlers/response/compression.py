@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-__all__ = ["GZIPPED", "THRESHOLD", "Segments", "gzipped", "wants_gzip"]
-
 THRESHOLD = 128 * 1024
 """The bytes above which an answer is compressed (APIResponseCompression of k8s.io/apiserver)."""
 GZIPPED = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}

@@ -13,8 +13,6 @@ import orjson
 
 from apiserver.apis.status import bad_request
 
-__all__ = ["LATEST", "Token"]
-
 LATEST = -1
 """The revision of a token that continues with the latest state."""
 VERSION = "meta.k8s.io/v1"

@@ -14,9 +14,6 @@ if TYPE_CHECKING:
 
     from apiserver.handlers.request.call import Call
 
-__all__ = ["from_storage", "render", "too_large_revision"]
-
-
 FULL_SECONDS = 5
 """The seconds after which compaction may have made room in a full storage."""
 

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.entry import Entry
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["CHUNK", "ListBody"]
-
 CHUNK = 256 * 1024
 """The bytes above which bodies are sent in pieces of about this size.
 

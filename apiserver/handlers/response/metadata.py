@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.entry import Entry
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["partial", "wrong_form"]
-
 
 def partial(resource: Resource, entry: Entry, version: str) -> bytes:
     """Return the encoded metadata of an object, in a version of meta.k8s.io."""

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.entry import Entry
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["encode", "headers", "respond", "respond_bytes", "respond_entry"]
-
 BLOCK, PLAIN = 500, 256 * 1024
 """The values and the bytes up to which YAML is written in block style, at about 50 µs a value.
 

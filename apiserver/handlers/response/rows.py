@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.entry import Entry
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["AGE", "Ages", "Row", "columns", "row_of"]
-
 MARK = b"\x01"
 """The mark around a time that is rendered as an age. JSON escapes it."""
 DATE = re.compile(b"%s([^%s]*)%s" % (MARK, MARK, MARK))

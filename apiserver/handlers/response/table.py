@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.entry import Entry
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["definitions", "opened", "rows", "rows_of_many", "table"]
-
 STEP = 100
 """The number of rows to create before other requests get their turn."""
 ROWS = RowCache()

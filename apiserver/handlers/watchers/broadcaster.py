@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.entry import Entry
     from storage.cache import Change, Collection, Subscription
 
-__all__ = ["Broadcaster", "Follower"]
-
 log = logging.getLogger(__name__)
 
 COALESCE = 0.015

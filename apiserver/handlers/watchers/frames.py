@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.selectors import Selector
     from storage.cache import Change
 
-__all__ = ["INITIAL_EVENTS_END", "BatchCache", "Frames", "error_frame", "transition"]
-
 INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
 
 

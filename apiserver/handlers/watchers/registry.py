@@ -11,8 +11,6 @@ from apiserver.handlers.watchers.unreadbytes import UnreadBytes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Watches"]
-
 
 class Watches:
     """The tasks that serve watches. `unread` counts the bytes that their clients have not read."""

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
 
-__all__ = ["UNREAD", "UnreadBytes"]
-
 UNREAD = 64 * 1024 * 1024
 """The bytes in the buffers of all watches' connections.
 

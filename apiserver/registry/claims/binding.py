@@ -10,8 +10,6 @@ from typing import Any
 from apiserver.apis.status import cause
 from apiserver.apis.workload import binding_state, earlier_binding_state
 
-__all__ = ["binding_causes", "keep_binding", "with_binding", "with_state_of_earlier_controllers"]
-
 
 def with_binding(workload: dict[str, Any]) -> dict[str, Any]:
     """Return the stored Workload with status.binding, which earlier versions did not store."""

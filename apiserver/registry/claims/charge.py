@@ -16,8 +16,6 @@ from apiserver.apis.metal3 import UNHEALTHY
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["charge_by_report", "charge_of", "takes_again"]
-
 
 def charge_of(host: Mapping[str, Any], workload: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Return the charge that remains when the host's claim is cleared, or None.

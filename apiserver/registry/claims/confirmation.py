@@ -19,8 +19,6 @@ from apiserver.registry.generic.seat import leave_seat
 if TYPE_CHECKING:
     from apiserver.registry.claims.claims import Claims
 
-__all__ = ["Confirmations", "Places"]
-
 SECONDS = 2.0
 """The seconds that a claim waits for the source's confirmation, and again for its release if
 lost."""

@@ -17,8 +17,6 @@ from apiserver.apis.images import scrubbed
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["BYTES", "ENTRIES", "TEXT", "begun", "continued", "outcome"]
-
 ENTRIES, BYTES = 16, 8 * 1024
 """The most entries of a host, and the most bytes of their JSON."""
 TEXT = 256

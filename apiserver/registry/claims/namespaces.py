@@ -9,8 +9,6 @@ from apiserver.apis.status import ApiError, not_found
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["NamespaceUids", "Namespaces"]
-
 
 class Namespaces(Protocol):
     """A source of namespaces."""

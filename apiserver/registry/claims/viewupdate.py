@@ -17,8 +17,6 @@ from apiserver.apis.names import FIRST_BOOT, REBOOT
 from apiserver.apis.status import cause
 from apiserver.registry.claims.projection import PAUSED, STATUS_ANNOTATION, held_for
 
-__all__ = ["Refused", "Taken", "ViewUpdate", "view_update"]
-
 
 class Refused(Exception):
     """A tenant may not make this write. `causes` give the reasons by field."""

@@ -16,8 +16,6 @@ from apiserver.registry.fieldmanager.schema import DEDUCED
 if TYPE_CHECKING:
     from apiserver.registry.fieldmanager.schema import ListType, MapType, Type
 
-__all__ = ["Comparison", "compare"]
-
 
 class Comparison(NamedTuple):
     """The fields that only the new state has, that differ, and that only the old state has.

@@ -14,8 +14,6 @@ import orjson
 
 from apiserver.apis.bounded import remembering
 
-__all__ = ["canonical", "item_key", "render", "set_value", "sort_key", "text_key", "whole_numbers"]
-
 _ESCAPED = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 _SHORT = {"\\b": "\\u0008", "\\f": "\\u000c"}
 

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["MOST", "ApplyConflict", "ApplyRefused", "FieldsError", "SchemaMismatch"]
-
 MOST = 50
 """The number of fields that an error names."""
 

@@ -17,8 +17,6 @@ from apiserver.registry.fieldmanager.elements import canonical, render, sort_key
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["EMPTY", "FieldSet", "Path", "Tree"]
-
 Tree = dict[str, Any]
 """A dict[str, Tree]."""
 

@@ -12,8 +12,6 @@ from apiserver.registry.fieldmanager.schema import ANYTHING, DEDUCED
 if TYPE_CHECKING:
     from apiserver.registry.fieldmanager.schema import ListType, MapType, Type
 
-__all__ = ["CONTAINERS", "Kind", "are_texts", "element_of", "grouped", "kind_of", "same"]
-
 Kind = Literal["map", "scalar", "list"]
 
 CONTAINERS = (dict, list)

@@ -19,8 +19,6 @@ from apiserver.registry.fieldmanager.typed import compare, to_field_set, validat
 if TYPE_CHECKING:
     from apiserver.registry.fieldmanager.schema import Type
 
-__all__ = ["ANNOTATION", "KUBECTL", "renewed", "unchanged_fields"]
-
 ANNOTATION = "kubectl.kubernetes.io/last-applied-configuration"
 KUBECTL = "kubectl"
 """The manager for which this is done. Clients that do not want it use another name."""

@@ -35,8 +35,6 @@ from apiserver.registry.fieldmanager.typed import compare, merge, to_field_set, 
 if TYPE_CHECKING:
     from apiserver.registry.fieldmanager.schema import Type
 
-__all__ = ["apply", "keep_times", "track_update"]
-
 BEFORE_FIRST_APPLY = "before-first-apply"
 
 Object = dict[str, Any]

@@ -14,8 +14,6 @@ import orjson
 
 from apiserver.registry.fieldmanager.fieldset import FieldSet
 
-__all__ = ["STRIPPED", "SYSTEM", "Entry", "Identity", "Managers", "capped", "decode", "encode", "is_reset", "owner_text", "parse"]
-
 MAX_UPDATERS = 10
 """The number of Update entries of an object above which the oldest are merged."""
 

@@ -15,8 +15,6 @@ from apiserver.registry.fieldmanager.schema import DEDUCED
 if TYPE_CHECKING:
     from apiserver.registry.fieldmanager.schema import ListType, MapType, Type
 
-__all__ = ["merge"]
-
 _ABSENT: Any = object()
 _SCALARS = (str, int, bool, float)
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from apiserver.apis.status import cause
 
-__all__ = ["MAX_BYTES", "default_manager", "manager_causes"]
-
 MAX_BYTES = 128
 
 

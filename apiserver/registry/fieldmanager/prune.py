@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from apiserver.registry.fieldmanager.fieldset import FieldSet
     from apiserver.registry.fieldmanager.schema import Type
 
-__all__ = ["prune"]
-
 
 def prune(type_: Type, merged: dict[str, Any], last: FieldSet, current: FieldSet, others: Iterable[FieldSet]) -> dict[str, Any]:
     """Return `merged` without the fields that its applier gave up.

@@ -13,8 +13,6 @@ from apiserver.registry.fieldmanager.fieldset import FieldSet, Tree
 if TYPE_CHECKING:
     from apiserver.registry.fieldmanager.schema import MapType, Type
 
-__all__ = ["reconcile"]
-
 
 def reconcile(type_: Type, fields: FieldSet) -> FieldSet:
     """Return `fields` as they would be under this schema; the same object if nothing changes."""

@@ -11,8 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["ANYTHING", "ATOMIC", "DEDUCED", "ListType", "MapType", "ScalarType", "SchemaError", "Type", "compile_schema"]
-
 ScalarType = Literal["numeric", "string", "boolean", "untyped"]
 
 

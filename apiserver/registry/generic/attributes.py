@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.context import Context
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["Attributes"]
-
 
 class Attributes(NamedTuple):
     """The attributes of one write. Neither object is changed in place.

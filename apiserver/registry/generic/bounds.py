@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.resource import Resource
     from storage.base import Operation
 
-__all__ = ["MANAGERS", "RESERVED", "SIZE", "TOGETHER", "check", "check_together"]
-
 SIZE = 1024 * 1024
 """The bytes of a stored object that clients may write. Each object is kept in several revisions."""
 RESERVED = 128 * 1024

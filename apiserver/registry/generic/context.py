@@ -12,8 +12,6 @@ from apiserver.apis.status import ApiError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["Context", "DeleteOptions", "UserInfo"]
-
 LARGE = 32 * 1024
 """The number of bytes from which on a stored object takes long to handle."""
 SERVICE_ACCOUNT = "system:serviceaccount:"

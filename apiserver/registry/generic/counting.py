@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["STORED", "VALUES", "TooMany", "count", "exceeds", "outside"]
-
 VALUES = 6000
 """The number of values in a body, or copied by a patch.
 

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["Entry", "EntryParts", "RecentWrites", "decoder", "encode_stored", "unversioned"]
-
-
 RECENT_WRITES = 16 * 1024 * 1024
 """The bytes of the recent writes of one kind."""
 OVERHEAD, EACH = 1024, 256

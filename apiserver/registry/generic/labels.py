@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.selectors import LabelSelector, Requirement
     from storage.collection import Collection
 
-__all__ = ["INDEX", "decides", "indexer", "narrowed"]
-
 INDEX = "labels"
 
 

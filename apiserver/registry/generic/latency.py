@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["LatencyTracker", "track_latency", "track_wait"]
-
 
 class LatencyTracker:
     """The seconds that one request has waited."""

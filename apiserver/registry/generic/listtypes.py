@@ -11,8 +11,6 @@ from apiserver.apis.status import cause
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["doubled"]
-
 _KNOWN: dict[int, tuple[dict[str, Any], bool]] = {}
 """Whether a schema contains a set or map, by the schema's id().
 

@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["LIMITS", "SYSTEM_FIELDS", "deletion_mark", "for_create", "for_update", "generated_name", "mark_deleted", "now"]
-
 SYSTEM_FIELDS = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion")
 """The fields that the system sets. A client's values are overwritten."""
 

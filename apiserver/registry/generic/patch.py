@@ -14,8 +14,6 @@ import orjson
 from apiserver.apis.status import ApiError, bad_request
 from apiserver.registry.generic.counting import VALUES, TooMany, count
 
-__all__ = ["MAX_OPERATIONS", "json_patch", "merge_patch", "operations_of"]
-
 MAX_OPERATIONS = 1000
 """The number of operations in a patch. Each costs about 20 µs, during which nothing else is
 served."""

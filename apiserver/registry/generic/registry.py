@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.resource import Resource
     from storage.cache import Collection, WatchCache
 
-__all__ = ["PRIVATE", "Registry"]
-
 T = TypeVar("T")
 
 PRIVATE = "private"

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from apiserver.apis.base import Model
 
-__all__ = ["Column", "Resource", "lookup"]
-
 ALL_VERBS = frozenset({"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"})
 
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from apiserver.apis.base import Model
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["API_VERSION", "KIND", "model_schema", "structural_schema"]
-
 API_VERSION = (
     "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized schemas to the "
     "latest internal value, and may reject unrecognized values. More info: "

@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-__all__ = ["leave_seat", "seated"]
-
 _leave: ContextVar[Callable[[], None] | None] = ContextVar("leave_seat", default=None)
 
 

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from apiserver.registry.generic.entry import Entry
 
-__all__ = ["FieldSelector", "LabelSelector", "Requirement", "Selector"]
-
 NAME = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
 VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
 PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")

@@ -10,8 +10,6 @@ from typing import Any
 
 import orjson
 
-__all__ = ["changed", "sharing"]
-
 Object = dict[str, Any]
 
 

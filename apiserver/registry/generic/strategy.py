@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.entry import Entry
     from storage.base import Operation
 
-__all__ = ["Admission", "AdmitEverything", "Strategy"]
-
 
 class Strategy:
     """The behaviour of a plain kind with a status subresource. Kinds with their own rules override

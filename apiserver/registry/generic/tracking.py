@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.context import Context
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["Tracking"]
-
 RESET = {"": FieldSet.of(("f:status",)), "status": FieldSet.of(("f:metadata",), ("f:spec",))}
 """The fields that a request cannot change, by subresource."""
 

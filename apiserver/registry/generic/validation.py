@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from apiserver.registry.generic.resource import Resource
 
-__all__ = ["causes_of", "normalize", "refuse"]
-
 _TEXTS = frozenset({"labels", "annotations", "finalizers"})
 """The metadata fields that consist of strings only, and so have one form only."""
 

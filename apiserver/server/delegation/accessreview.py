@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from apiserver.handlers.request.call import RequestInfo
     from apiserver.registry.generic.context import UserInfo
 
-__all__ = ["AccessReviews", "decision", "spec"]
-
 log = logging.getLogger(__name__)
 
 PATH = "/apis/authorization.k8s.io/v1/subjectaccessreviews"

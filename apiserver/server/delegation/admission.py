@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.resource import Resource as Served
     from apiserver.registry.generic.strategy import Admission
 
-__all__ = ["ManagementAdmission"]
-
 QUOTAS = Resource("", "v1", "resourcequotas", "ResourceQuota")
 GROUP = "admissionregistration.k8s.io"
 MUTATING = Resource(GROUP, "v1", "mutatingwebhookconfigurations", "MutatingWebhookConfiguration", namespaced=False)

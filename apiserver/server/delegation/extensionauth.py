@@ -12,8 +12,6 @@ from apiserver.authentication.verification import load_bundle
 if TYPE_CHECKING:
     from cryptography import x509
 
-__all__ = ["NAME", "NAMESPACE", "BadExtensionAuthentication", "ExtensionAuthentication", "parse"]
-
 NAMESPACE, NAME = "kube-system", "extension-apiserver-authentication"
 
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from apiserver.client.client import Client
 
-__all__ = ["ManagementNamespaces"]
-
 log = logging.getLogger(__name__)
 
 SECONDS = 5.0

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from apiserver.client.client import Client
 
-__all__ = ["ManagementQuotas"]
-
 SECONDS = 5.0
 RECENT = 4 * 1024 * 1024
 """The bytes of quotas that are newer than the informer's. An evicted one costs a conflict."""

@@ -11,8 +11,6 @@ from apiserver.client.errors import ApiException, Unreachable
 if TYPE_CHECKING:
     from apiserver.client.client import Client
 
-__all__ = ["ask", "summary"]
-
 ATTEMPTS = 3
 FIRST_PAUSE = 0.2
 

@@ -13,8 +13,6 @@ from apiserver.server.delegation.reviews import ask, summary
 if TYPE_CHECKING:
     from apiserver.client.client import Client
 
-__all__ = ["TokenReviews", "user_from"]
-
 log = logging.getLogger(__name__)
 
 PATH = "/apis/authentication.k8s.io/v1/tokenreviews"

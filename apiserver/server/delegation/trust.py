@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from apiserver.server.tls import ServerTls
 
-__all__ = ["Trust"]
-
 log = logging.getLogger(__name__)
 
 

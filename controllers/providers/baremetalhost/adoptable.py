@@ -21,19 +21,6 @@ from controllers.providers.baremetalhost.desired import passed_annotations
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = [
-    "described",
-    "had",
-    "handing_back_patch",
-    "in_the_way",
-    "marking_patch",
-    "obstacle",
-    "undo_obstacle",
-    "unmarking_patch",
-    "waits_for",
-    "workload_of",
-]
-
 CLUSTER_API = "cluster.x-k8s.io"
 OTHERS = ("Workload", "HostClaim")
 """The kinds of consumers that do not move here: they have objects of their own."""

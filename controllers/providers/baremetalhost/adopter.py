@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from apiserver.client.client import Client
     from apiserver.client.objects import Resource
 
-__all__ = ["Adopter"]
-
 REFUSALS = (400, 403, 413, 422)
 """The HTTP codes of a refusal of one Workload."""
 SETTLED = ("Running", "Stopped")

@@ -22,22 +22,6 @@ from controllers.providers.baremetalhost import names
 if TYPE_CHECKING:
     from controllers.providers.baremetalhost.identity import Identity
 
-__all__ = [
-    "CAPM3",
-    "CONSUMER_LABELS",
-    "KEPT",
-    "Adoption",
-    "adopted_claim",
-    "adoption_of",
-    "ended",
-    "handed_back_by",
-    "marked",
-    "may_adopt",
-    "resumed",
-    "runs_adopted",
-    "workload_reference",
-]
-
 KEPT = ("image", "customDeploy", *FIRST_BOOT, "automatedCleaningMode")
 """The fields of an adopted host's spec that stay as its owner wrote them, while what was adopted
 runs."""

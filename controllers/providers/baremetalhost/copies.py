@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from apiserver.client.client import Client
     from apiserver.client.objects import Object
 
-__all__ = ["SecretCopies"]
-
 
 class SecretCopies:
     """The copied secrets of Workloads in one hardware cluster."""

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from apiserver.client.objects import Object
     from controllers.providers.base import ApplyRequest
 
-__all__ = ["copied_fields", "copies", "secret_object"]
-
 
 def copies(request: ApplyRequest) -> dict[str, dict[str, bytes]]:
     """Return the data of the copied secret for each reference field.

@@ -21,23 +21,6 @@ if TYPE_CHECKING:
 
     from apiserver.apis.workloadclass import CleaningPolicy
 
-__all__ = [
-    "Desired",
-    "claimed_patch",
-    "cleaning_mode",
-    "consumed_annotations",
-    "desired",
-    "drop_claim_patch",
-    "held",
-    "left_by_us",
-    "left_to",
-    "never_off",
-    "recovers",
-    "released_patch",
-    "runs_something",
-    "taken_by_us",
-]
-
 MARK = 256
 """The number of characters of a tenant's mark that are passed on. CAPM3 writes a few words."""
 IMAGE_FIELDS = ("url", "checksum", "checksumType", "format")

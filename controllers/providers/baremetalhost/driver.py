@@ -61,8 +61,6 @@ if TYPE_CHECKING:
     from controllers.providers.baremetalhost.desired import Desired
     from controllers.providers.baremetalhost.identity import Identity
 
-__all__ = ["BareMetalHostDriver", "DriverParameters"]
-
 log = logging.getLogger(__name__)
 
 TRUST = 600.0

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from apiserver.client.objects import Object
     from controllers.providers.baremetalhost.identity import Identity
 
-__all__ = ["class_identity", "class_namespace", "connect"]
-
 
 def class_namespace(class_: Object) -> str:
     """Return the namespace of the class's real hosts; "" for all."""

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     from controllers.providers.baremetalhost.identity import Identity
 
-__all__ = ["described", "forbidden", "is_lost", "lost_key", "marking_patch", "obstacle", "shared_keys", "successor", "unknown_successor"]
-
 DEPLOYED = ("image", "customDeploy")
 
 _FREE = (

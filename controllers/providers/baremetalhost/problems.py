@@ -9,8 +9,6 @@ from controllers.providers.clusterproblems import cluster_problem
 if TYPE_CHECKING:
     from controllers.providers.base import ProviderError
 
-__all__ = ["explain"]
-
 
 def explain(error: Exception, namespace: str | None) -> ProviderError:
     """Return the problem behind an error of the informer. Messages are for the owner."""

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from controllers.providers.base import ApplyRequest, ProviderError, ProviderHost
     from controllers.recovery import Options, Summary
 
-__all__ = ["BareMetalHostProvider", "Parameters"]
-
 
 class Parameters(DriverParameters):
     """The `parameters` of a WorkloadClass with provisioner metal3.io/baremetalhost."""

@@ -18,8 +18,6 @@ from controllers.providers.baremetalhost import names
 if TYPE_CHECKING:
     from apiserver.client.objects import Object
 
-__all__ = ["Record", "held_claim", "read_record", "record_of"]
-
 LARGEST = 8192
 """The maximum characters of a record.
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from apiserver.client.client import Client
     from apiserver.client.objects import Resource
 
-__all__ = ["Recoverer", "check_classes"]
-
 PROVISIONER = "metal3.io/baremetalhost"
 AGENT = "metal3-workloads-recover"
 REFUSALS = (400, 403, 413, 422)

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from apiserver.client.errors import ApiException
     from apiserver.client.objects import Object
 
-__all__ = ["refusal"]
-
 DENIED = "denied the request"
 
 

@@ -19,19 +19,6 @@ from controllers.providers.baremetalhost.identity import Identity
 from controllers.providers.baremetalhost.record import held_claim
 from controllers.providers.base import Consumer, ProviderHost, Source
 
-__all__ = [
-    "Policy",
-    "availability",
-    "consumer_of",
-    "dirty_for",
-    "dirty_mark",
-    "host_status",
-    "is_empty",
-    "leftovers",
-    "provider_host",
-    "stalled",
-]
-
 SPEC = (
     "architecture",
     "automatedCleaningMode",

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from controllers.providers.machines.refusals import Refusal
     from controllers.providers.machines.steps import DesiredState
 
-__all__ = ["Content", "Driver", "Follower", "Timings"]
-
 AnyInstance = TypeVar("AnyInstance", bound=Instance)
 
 

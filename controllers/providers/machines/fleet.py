@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from controllers.providers.base import Consumer, ProviderHost
     from controllers.providers.machines.flavors import Flavor, Machine, Slot
 
-__all__ = ["Fleet"]
-
 
 class Fleet:
     """The known slots and machines; answers need no request to the source.

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from controllers.providers.machines.instance import Instance
     from controllers.providers.machines.steps import DesiredState
 
-__all__ = ["Launcher"]
-
 MOST_ATTEMPTS = 10
 
 

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from controllers.providers.base import ApplyRequest
     from controllers.providers.machines.driver import Driver
 
-__all__ = ["known_desired_state", "plan_for"]
-
 
 def plan_for(request: ApplyRequest, driver: Driver[Any]) -> tuple[DesiredState, Outcome]:
     """Return the state that the Workload requests, or one that keeps what is there, and the

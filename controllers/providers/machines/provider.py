@@ -38,8 +38,6 @@ if TYPE_CHECKING:
     from controllers.providers.machines.instance import Instance
     from controllers.providers.machines.steps import DesiredState
 
-__all__ = ["MachineProvider"]
-
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from controllers.providers.base import Outcome
 
-__all__ = ["Refusal", "machine_refused", "quota_exceeded", "refusal"]
-
 
 @dataclass(frozen=True, slots=True)
 class Refusal:

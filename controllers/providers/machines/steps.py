@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from apiserver.client.objects import Object
 
-__all__ = ["LEAVING", "DesiredState", "Step", "consumed_annotations", "next_step"]
-
 
 @dataclass(frozen=True, slots=True)
 class DesiredState:

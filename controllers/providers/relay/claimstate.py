@@ -17,8 +17,6 @@ from apiserver.client.objects import Object, annotations_of, deleting, labels_of
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.desired import taken_by_us
 
-__all__ = ["ClaimState", "claim_state", "handing_back_patch", "held_claim"]
-
 REMEMBERED = 8
 
 ClaimState = Literal["ours", "ours to adopt", "handed back", "leaving", "free", "another's"]

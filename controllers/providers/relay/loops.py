@@ -17,8 +17,6 @@ from controllers.providers.baremetalhost import names
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["RELAYED", "hosts_behind", "is_loop"]
-
 RELAYED = f"{names.OURS}relayed"
 """The annotation of a view that came through relays: the Hosts behind it, the nearest first,
 separated by commas."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from controllers.providers.base import ProviderError
 from controllers.providers.clusterproblems import cluster_problem
 
-__all__ = ["explain", "loop"]
-
 
 def explain(error: Exception, namespace: str) -> ProviderError:
     """Return the problem behind an error of the informer. Messages are for the owner of the

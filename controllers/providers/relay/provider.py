@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from controllers.providers.baremetalhost.desired import Desired
     from controllers.providers.base import ApplyRequest, ProviderHost
 
-__all__ = ["Parameters", "RelayProvider"]
-
 WORKLOADS = Resource(GROUP, VERSION, "workloads", "Workload")
 
 

@@ -6,8 +6,6 @@ from __future__ import annotations
 from tests.conformance.case import APPLY, GADGETS, Case, Step, apply, delete, gadget, get, merge, post, put
 from tests.conformance.reasons import CLIENT
 
-__all__ = ["CASES"]
-
 ONE = f"{GADGETS}/one"
 PORTS = [{"port": 80, "protocol": "TCP", "name": "http"}]
 DNS = [{"port": 53, "protocol": "UDP", "name": "dns"}]

@@ -8,8 +8,6 @@ from typing import Any
 from tests.conformance.case import GADGETS, MERGE, RACKS, ROOT, Case, Step, accept, collect, gadget, get, post, watch
 from tests.conformance.reasons import CLIENT, JSON_ONLY, SMALLER
 
-__all__ = ["CASES"]
-
 ONE = f"{GADGETS}/one"
 MADE = post(
     GADGETS,

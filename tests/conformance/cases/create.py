@@ -7,8 +7,6 @@ from typing import Any
 from tests.conformance.case import CLASSES, GADGETS, RACKS, ROOT, WORKLOADS, Case, gadget, get, post
 from tests.conformance.reasons import CLIENT, DECLARED, PLAIN
 
-__all__ = ["CASES"]
-
 YAML = {"Content-Type": "application/yaml"}
 FULL: dict[str, Any] = {
     "size": 7,

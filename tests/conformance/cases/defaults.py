@@ -9,8 +9,6 @@ from typing import Any
 
 from tests.conformance.case import GADGETS, Case, Step, apply, gadget, get, json_patch, merge, post, put
 
-__all__ = ["CASES"]
-
 ONE = f"{GADGETS}/one"
 CLIENT_SIDE = f"{GADGETS}?fieldManager=kubectl-client-side-apply"
 LAST = "kubectl.kubernetes.io/last-applied-configuration"

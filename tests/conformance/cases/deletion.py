@@ -6,8 +6,6 @@ from typing import Any
 
 from tests.conformance.case import GADGETS, Case, Step, delete, gadget, get, merge, post
 
-__all__ = ["CASES"]
-
 ONE = f"{GADGETS}/one"
 MADE = post(GADGETS, gadget(), "made")
 HELD = post(GADGETS, gadget(meta={"finalizers": ["example.com/hold"]}), "made")

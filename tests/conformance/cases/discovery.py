@@ -8,8 +8,6 @@ from typing import Any
 from tests.conformance.case import Case, Step, accept, get
 from tests.conformance.reasons import ANY_METHOD, ETAG, HASHED, JSON_ONLY, PLAIN
 
-__all__ = ["CASES"]
-
 GROUP = "/apis/conformance.example.com"
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 OLDER = AGGREGATED.replace("v=v2", "v=v2beta1")

@@ -8,8 +8,6 @@ from dataclasses import replace
 from tests.conformance.case import APPLY, GADGETS, JSON_PATCH, MERGE, Case, Step, apply, delete, gadget, get, json_patch, merge, post, put
 from tests.conformance.reasons import CLIENT, TWICE
 
-__all__ = ["CASES"]
-
 ONE = f"{GADGETS}/one"
 SURROGATE = '{"apiVersion":"conformance.example.com/v1","kind":"Gadget","metadata":{"name":"one","annotations":{"a":"x%sy"}}}'
 RAW = {"Content-Type": "application/json"}

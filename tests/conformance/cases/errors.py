@@ -5,8 +5,6 @@ from __future__ import annotations
 from tests.conformance.case import GADGETS, RACKS, ROOT, Case, Step, delete, gadget, get, merge, post, put
 from tests.conformance.reasons import DECLARED, PLAIN, TWO_WAYS
 
-__all__ = ["CASES"]
-
 
 def _as(user: str, *groups: str) -> dict[str, str]:
     return {"Impersonate-User": user, **({"Impersonate-Group": groups[0]} if groups else {})}

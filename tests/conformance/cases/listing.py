@@ -8,8 +8,6 @@ from typing import Any
 from tests.conformance.case import GADGETS, RACKS, ROOT, Case, Step, gadget, get, merge, post
 from tests.conformance.reasons import CLIENT
 
-__all__ = ["CASES"]
-
 RV = "${made:metadata.resourceVersion}"
 THREE = (
     post(GADGETS, gadget("a", size=1, mode="fast", meta={"labels": {"app": "x", "tier": "front"}}), "first"),

@@ -12,8 +12,6 @@ from tests.conformance.reasons import ANY_METHOD, JSON_ONLY
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["CASES"]
-
 GROUP, INDEX = "conformance.example.com", "/openapi/v3"
 V2, V3 = "/openapi/v2", f"/openapi/v3/apis/{GROUP}/v1"
 PROTOBUF_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"

@@ -8,8 +8,6 @@ from typing import Any
 from tests.conformance.case import GADGETS, MERGE, Case, Step, gadget, get, json_patch, merge, post
 from tests.conformance.reasons import TWICE
 
-__all__ = ["CASES"]
-
 ONE = f"{GADGETS}/one"
 MADE = post(
     GADGETS,

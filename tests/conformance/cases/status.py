@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from tests.conformance.case import GADGETS, Case, Step, apply, delete, gadget, get, json_patch, merge, post, put, status_of
 
-__all__ = ["CASES"]
-
 ONE = f"{GADGETS}/one"
 STATUS = f"{ONE}/status"
 MADE = post(GADGETS, gadget(size=2), "made")

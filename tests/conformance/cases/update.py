@@ -7,8 +7,6 @@ from typing import Any
 from tests.conformance.case import GADGETS, RACKS, Case, Step, gadget, get, post, put
 from tests.conformance.reasons import CLIENT, TWICE
 
-__all__ = ["CASES"]
-
 ONE = f"{GADGETS}/one"
 VERSION = "${made:metadata.resourceVersion}"
 HELD = {"finalizers": ["example.com/hold"]}

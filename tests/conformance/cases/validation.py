@@ -11,8 +11,6 @@ from tests.conformance.reasons import CLIENT
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["CASES"]
-
 _ONE = "one cause suffices, of the field's own; kube-apiserver has one for each alternative of the schema"
 
 DOUBLED = '{"apiVersion":"conformance.example.com/v1","kind":"Gadget","metadata":{"name":"one"},"spec":{"size":1,"size":2}}'

@@ -24,8 +24,6 @@ from tests.conformance.case import (
 )
 from tests.conformance.reasons import CLIENT, JSON_ONLY
 
-__all__ = ["CASES"]
-
 ONE = f"{GADGETS}/one"
 RV = "&resourceVersion=${made:metadata.resourceVersion}"
 MADE = post(GADGETS, gadget("made", size=2, meta={"labels": {"app": "x"}}), "made")

@@ -7,8 +7,6 @@ from typing import Any
 from tests.conformance import reasons
 from tests.conformance.case import GADGETS, Case, gadget, post
 
-__all__ = ["CASES"]
-
 
 def _case(name: str, **spec: Any) -> Case:
     return Case(name, (post(GADGETS, gadget(**spec)),), messages=True)

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.registry import Registry
     from tests.unit.controllers.fakeapi import Address, FakeApi
 
-__all__ = ["bind", "offer", "patch_host", "prepare"]
-
 Object = dict[str, Any]
 
 GROUP = "apis/workload.metal3.io/v1alpha1"

@@ -18,8 +18,6 @@ from apiserver.client import fence
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["Calls"]
-
 AT_ONCE = 4
 """The number of concurrent requests to the cloud of one class. A request that hangs does not delay
 other classes."""

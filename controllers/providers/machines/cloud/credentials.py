@@ -9,8 +9,6 @@ from controllers.providers.base import BadClass
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-__all__ = ["texts"]
-
 
 def texts(credentials: Mapping[str, bytes], keys: Iterable[str]) -> dict[str, str]:
     """Return the values of these keys that exist and are not empty. Raises BadClass."""

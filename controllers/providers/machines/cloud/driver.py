@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from controllers.providers.machines.fleet import Fleet
     from controllers.providers.machines.steps import DesiredState
 
-__all__ = ["CloudDriver", "node_of", "tags_for"]
-
 TOKENS = uuid.UUID("0b9f3c55-9f0e-5a0c-8c0f-6d7b6a1f2c11")
 
 

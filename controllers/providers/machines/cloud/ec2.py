@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from controllers.providers.machines.cloud.parameters import Parameters
     from controllers.providers.machines.driver import Timings
 
-__all__ = ["EC2"]
-
 KEYS = ("accessKey", "secretKey", "sessionToken")
 
 

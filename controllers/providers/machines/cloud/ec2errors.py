@@ -13,8 +13,6 @@ from controllers.providers.machines.cloud import problems
 if TYPE_CHECKING:
     from controllers.providers.machines.refusals import Refusal
 
-__all__ = ["code_of", "explain", "refusal"]
-
 QUOTA = {"InstanceLimitExceeded", "VcpuLimitExceeded", "MaxSpotInstanceCountExceeded", "VolumeLimitExceeded", "AddressLimitExceeded"}
 NO_ROOM = {"InsufficientInstanceCapacity", "InsufficientHostCapacity", "InsufficientFreeAddressesInSubnet", "InsufficientCapacity"}
 THROTTLED = {"RequestLimitExceeded", "Throttling", "ThrottlingException", "EC2ThrottledException"}

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from controllers.providers.base import ApplyRequest
     from controllers.providers.machines.cloud.parameters import Parameters
 
-__all__ = ["MOST", "image_id", "user_data"]
-
 MOST = 255
 """The number of characters of a tag's value: 256 in EC2, 255 in OpenStack."""
 

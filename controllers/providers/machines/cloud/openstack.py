@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from controllers.providers.machines.cloud.parameters import Parameters
     from controllers.providers.machines.driver import Timings
 
-__all__ = ["OpenStack", "instance_of"]
-
 APPLICATION = ("applicationCredentialId", "applicationCredentialSecret")
 PASSWORD = ("username", "password", "project")
 OPTIONAL = {"userDomain": "Default", "projectDomainId": "default"}

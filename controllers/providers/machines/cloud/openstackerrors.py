@@ -14,8 +14,6 @@ from controllers.providers.machines.cloud import problems
 if TYPE_CHECKING:
     from controllers.providers.machines.refusals import Refusal
 
-__all__ = ["NoSuchFlavor", "busy", "explain", "refusal"]
-
 KEYS = "applicationCredentialId and applicationCredentialSecret; or username, password and project"
 
 

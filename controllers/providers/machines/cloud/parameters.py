@@ -11,8 +11,6 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model
 from apiserver.apis.base import Model
 from controllers.providers.machines.flavors import Flavor, FlavorNIC, distinct
 
-__all__ = ["CloudFlavor", "CloudImage", "Parameters", "is_safe"]
-
 LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][-A-Za-z0-9._]*$", max_length=63)]
 

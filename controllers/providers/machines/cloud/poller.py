@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from controllers.providers.machines.fleet import Fleet
     from controllers.providers.machines.instance import Instance
 
-__all__ = ["Poller"]
-
 
 class Poller(Follower):
     """Lists all instances repeatedly. `explain` converts errors of the cloud into problems."""

@@ -10,8 +10,6 @@ from controllers.providers.base import ProviderError
 from controllers.providers.machines import refusals
 from controllers.providers.machines.refusals import Refusal, refusal
 
-__all__ = ["general", "image_not_found", "machine_refused", "no_capacity", "quota_exceeded", "refused_for_good", "said_by", "status_of"]
-
 MOST = 500
 """The number of characters of a cloud's message that are kept: the page of a proxy is long."""
 

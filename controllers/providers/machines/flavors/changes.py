@@ -11,8 +11,6 @@ from apiserver.apis.quantity import parse_quantity
 if TYPE_CHECKING:
     from controllers.providers.machines.flavors.model import Flavor
 
-__all__ = ["differences"]
-
 NOT_OF_THE_MACHINE = {"capacity", "labels", "name"}
 
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from apiserver.client.objects import Object
     from controllers.providers.machines.flavors.model import Flavor
 
-__all__ = ["Machine", "machine_status", "offered_slots", "synthetic_host"]
-
 ROOT_DISK = "/dev/vda"
 
 

@@ -13,8 +13,6 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 from apiserver.apis.base import DNS_LABEL, Model, Quantity
 from apiserver.apis.quantity import MI, parse_quantity
 
-__all__ = ["Flavor", "FlavorNIC", "distinct"]
-
 MOST = 10_000
 """The most slots of one flavor. Each is a Host object, and a view where it is offered."""
 

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from apiserver.client.objects import Object
 
-__all__ = ["Offers"]
-
 
 class Offers(Generic[AnyFlavor]):
     """The offers of one class. `place`: see `slot_uid`. `slots`: the offered slots, by uid."""

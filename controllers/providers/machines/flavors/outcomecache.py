@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from controllers.providers.base import ApplyRequest, Outcome
 
-__all__ = ["OutcomeCache"]
-
 TTL = 600.0
 """The seconds after which everything is read again although nothing has changed."""
 

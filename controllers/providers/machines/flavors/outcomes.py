@@ -9,8 +9,6 @@ from controllers.providers.base import Applied, Outcome, ProviderError
 if TYPE_CHECKING:
     from controllers.providers.base import Source
 
-__all__ = ["BOUND", "NOT_OFFERED", "REPLACING", "class_moved", "not_ours"]
-
 BOUND = Outcome(True, "Bound", "the machine is this Workload's")
 REPLACING = Outcome(False, "Replacing", "what was on the machine is being removed first")
 NOT_OFFERED = "its owner does not offer this machine any more: delete this Workload and create a new one"

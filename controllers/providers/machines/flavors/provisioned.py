@@ -13,8 +13,6 @@ from controllers.runtime.conditions import is_true
 if TYPE_CHECKING:
     from apiserver.client.objects import Object
 
-__all__ = ["was_provisioned"]
-
 PROVISIONED = ("Running", "Stopped", "Lost")
 
 

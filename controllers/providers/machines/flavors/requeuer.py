@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SlotRequeuer"]
-
 
 class SlotRequeuer:
     """The slots of one provider, in one event loop. `on_change(uid)` requeues the slot with this

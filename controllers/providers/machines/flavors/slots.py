@@ -10,8 +10,6 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
-__all__ = ["Slot", "mac_address", "slot_name", "slot_named", "slot_uid"]
-
 IDENTITY = uuid.UUID("8f0d9a5e-5b0e-5c55-9d6b-9f2c6f0f7a41")
 
 

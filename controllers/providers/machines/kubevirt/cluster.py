@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from apiserver.client.client import Client
     from apiserver.client.objects import Object, Resource
 
-__all__ = ["MachineCluster"]
-
 
 class MachineCluster:
     """One namespace of one cluster.

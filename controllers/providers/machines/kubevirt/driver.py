@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from controllers.providers.machines.refusals import Refusal
     from controllers.providers.machines.steps import DesiredState
 
-__all__ = ["Boot", "KubeVirt"]
-
 
 @dataclass(frozen=True, slots=True)
 class Boot:

@@ -24,8 +24,6 @@ from controllers.providers.base import ProviderError
 if TYPE_CHECKING:
     from apiserver.client.objects import Object
 
-__all__ = ["RootDisk", "image_digest", "root_disk"]
-
 IMAGE_FIELDS = ("url", "checksum", "checksumType", "format")
 BY_LENGTH = {32: "md5", 64: "sha256", 128: "sha512"}
 

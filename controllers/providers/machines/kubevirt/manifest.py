@@ -30,19 +30,6 @@ if TYPE_CHECKING:
     from controllers.providers.machines.kubevirt.images import RootDisk
     from controllers.providers.machines.kubevirt.parameters import MachineFlavor, MachineNIC, Parameters
 
-__all__ = [
-    "HALTED",
-    "RUNNING",
-    "Erasing",
-    "data_volume",
-    "erasing",
-    "install_patch",
-    "installed_image",
-    "note_patch",
-    "secret_object",
-    "virtual_machine",
-]
-
 ROOT_DISK = "root"
 NO_DISK = "none"
 RUNNING, HALTED = "Always", "Halted"

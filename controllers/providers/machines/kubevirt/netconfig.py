@@ -13,8 +13,6 @@ from controllers.runtime.boundedyaml import load
 if TYPE_CHECKING:
     from apiserver.client.objects import Object
 
-__all__ = ["network_config"]
-
 OPENSTACK = {"links", "networks", "services"}
 BOND_PARAMETERS = {"bond_mode": "bond-mode", "bond_xmit_hash_policy": "xmit_hash_policy", "bond_miimon": "bond-miimon"}
 DYNAMIC = {"ipv4_dhcp": "dhcp4", "ipv6_dhcp": "dhcp6", "ipv6_slaac": "ipv6_slaac", "ipv6_dhcpv6-stateful": "ipv6_dhcpv6-stateful"}

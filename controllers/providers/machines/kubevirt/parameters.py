@@ -10,8 +10,6 @@ from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 from apiserver.apis.base import DNS_LABEL, DNSLabel, DNSSubdomain, Model
 from controllers.providers.machines.flavors import Flavor, FlavorNIC, distinct
 
-__all__ = ["MachineFlavor", "MachineNIC", "Parameters"]
-
 NETWORK = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?/)?[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
 
 

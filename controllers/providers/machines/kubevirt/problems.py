@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from controllers.providers.base import ProviderError
     from controllers.providers.machines.refusals import Refusal
 
-__all__ = ["explain", "refusal"]
-
 RIGHTS = (
     "get, list, watch, create, patch, delete of virtualmachines.kubevirt.io and secrets; get, list, watch, delete of "
     "virtualmachineinstances.kubevirt.io; get, list, delete of datavolumes.cdi.kubevirt.io and persistentvolumeclaims"

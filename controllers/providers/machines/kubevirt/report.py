@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from apiserver.client.objects import Object
     from controllers.providers.machines.flavors import Flavor, Slot
 
-__all__ = ["VirtualMachine", "is_running"]
-
 _NO_DISK = "the machine's disk is gone: ask its owner to restore it; if that cannot be, delete this Workload and create it again"
 
 ERRORS = {

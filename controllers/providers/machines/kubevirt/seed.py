@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from apiserver.client.objects import Object
     from controllers.providers.base import ApplyRequest
 
-__all__ = ["Seed", "seed"]
-
 DISK = "firstboot"
 MOST_VALUES = 50_000
 """The approximate number of values in user data up to which it is parsed to detect Ignition.

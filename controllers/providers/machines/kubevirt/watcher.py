@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from apiserver.client.objects import Object
     from controllers.providers.machines.fleet import Fleet
 
-__all__ = ["Watcher"]
-
 
 class Watcher(Follower):
     """Keeps the fleet as the namespace has it."""

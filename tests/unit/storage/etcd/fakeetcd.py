@@ -16,8 +16,6 @@ from aiohttp import WSMsgType, web
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-__all__ = ["DROP", "HANG", "FakeEtcd", "Refusal", "Socket", "b64", "created", "event", "events", "header", "progress", "running"]
-
 
 @dataclass(frozen=True)
 class Refusal:

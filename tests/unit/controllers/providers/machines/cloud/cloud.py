@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from controllers.providers.base import ProviderContext
     from tests.unit.controllers.providers.machines.cloud.faultproxy import FaultProxy
 
-__all__ = ["IMAGES", "Cloud", "SeenInstance"]
-
 Object = dict[str, Any]
 IMAGES = {"http://images.example/os": "ami-1", "http://images.example/new": "ami-2", "http://images.example/other": "ami-3"} | {
     f"http://images.example/{number}": f"ami-1{number}" for number in range(5)

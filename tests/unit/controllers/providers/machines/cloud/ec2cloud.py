@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from tests.unit.controllers.providers.machines.cloud.faultproxy import FaultProxy
 
-__all__ = ["EC2Cloud", "refused", "verb"]
-
 REGION = "eu-central-1"
 VERBS = {
     "DescribeInstances": "list",

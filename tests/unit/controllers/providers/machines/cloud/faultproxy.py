@@ -12,8 +12,6 @@ from aiohttp import web
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-__all__ = ["FaultProxy", "proxy"]
-
 
 class FaultProxy:
     """Forwards each request, unless `answer` (called with the action) returns another response.

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from hack.cloud.openstack import OpenStackCloud
     from tests.unit.controllers.providers.machines.cloud.faultproxy import FaultProxy
 
-__all__ = ["NovaCloud", "refused", "verb"]
-
 STATES = {"active": "running", "stopped": "stopped"}
 REFUSALS = {
     "away": (503, "canary-key is bad"),
