@@ -58,7 +58,13 @@ class Meter:
             status = Path(f"/proc/{self.processes[name][0]}/status").read_text()
             kib = {line.split(":")[0]: int(line.split()[1]) for line in status.splitlines() if line.startswith(("VmRSS", "VmHWM"))}
             parts.append(f"{name} {kib['VmRSS'] / 2**20:.2f} GiB (most {kib['VmHWM'] / 2**20:.2f})")
-        return ", ".join(parts)
+        return ", ".join([*parts, f"store {self.stored() / 2**20:.1f} MiB"])
+
+    def stored(self) -> float:
+        """Return the bytes that the store takes."""
+        text = self.running.direct("/metrics", identity=self.running.admin_identity()).body.decode()
+        families = {family.name: family for family in text_string_to_metric_families(text)}
+        return float(families["apiserver_storage_size_bytes"].samples[0].value)
 
     async def timed(self, what: str, work: Callable[[], Awaitable[str]], *, per: int = 0) -> None:
         """Do the work, and print how long it took, and the CPU time of each process."""
