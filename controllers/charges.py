@@ -24,7 +24,7 @@ PASSING = ("Claimed", "NotReady", "Releasing")
 
 
 def charge_key(host: Object) -> list[str]:
-    """Return the key of the Workload because of which nobody else can have the host."""
+    """Return the key of the Workload that keeps the host from others."""
     charge = host["spec"].get("chargedTo") or {}
     return [f"{charge['namespace']}/{charge['name']}"] if charge.get("name") else []
 

@@ -1,5 +1,5 @@
-"""Explain a fleet to its owner: capacity by class, who has which host, why a Workload waits, and
-what a host was used for.
+"""Explain a fleet to its owner: capacity by class, the holder of each host, why a Workload waits,
+and what a host was used for.
 
 Nothing here asks a server. The scheduler's own functions decide whether a host would fit.
 """
@@ -27,7 +27,7 @@ def named(hosts: Iterable[Object], name: str) -> list[Object]:
 
 
 def capacity(classes: Iterable[Object], hosts: list[Object]) -> list[Row]:
-    """Return a row for each class: how many hosts it has, who has them, and why others are not
+    """Return a row for each class: how many hosts it has, which are claimed, and why others are not
     free."""
     names = {name_of(class_) for class_ in classes} | {host["spec"]["className"] for host in hosts}
     return [_capacity(name, [host for host in hosts if host["spec"]["className"] == name]) for name in sorted(names)]

@@ -107,7 +107,7 @@ class Secrets:
 
     @property
     def watched(self) -> frozenset[str]:
-        """The keys of the secrets that have a watch."""
+        """Return the keys of the secrets that have a watch."""
         return frozenset(self._watched)
 
     async def run(self) -> None:

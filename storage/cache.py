@@ -62,7 +62,7 @@ class WatchCache(Store):
     history_bytes: the memory in bytes that these changes may take, for all collections together.
     When it is exceeded, the collection with the most bytes drops its oldest changes.
 
-    patience: the seconds that a commit waits until the cache has applied it, and that a read waits
+    patience: the seconds that a commit waits until the cache has applied it. A read waits as long
     until the cache is as recent as the store. After that they raise Unavailable."""
 
     def __init__(self, store: Store, *, history: int = 10_000, history_bytes: int = HISTORY_BYTES, patience: float = 10.0) -> None:
@@ -103,17 +103,17 @@ class WatchCache(Store):
 
     @property
     def revision(self) -> int:
-        """The revision up to which every change has been applied, in all collections."""
+        """Return the revision up to which every change has been applied, in all collections."""
         return self._revision
 
     @property
     def history_used(self) -> int:
-        """The bytes of the changes that are kept for watches."""
+        """Return the bytes of the changes that are kept for watches."""
         return self._budget.used
 
     @property
     def history_limit(self) -> int:
-        """The bytes that these changes may have."""
+        """Return the bytes that these changes may have."""
         return self._budget.most
 
     def usage(self) -> Usage:
@@ -122,8 +122,8 @@ class WatchCache(Store):
     async def start(self) -> None:
         """Start the store and load everything, with the history that the store still has.
 
-        Raises Corrupt if a stored value cannot be decoded, if the store has a newer format, or if
-        it is the target of an unfinished migration."""
+        Raises Corrupt if a stored value cannot be decoded, or if the store has a newer format or is
+        the target of an unfinished migration."""
         if self._pump is not None or self._closing is not None:
             raise Unavailable("the watch cache was started or closed before: make a new one")
         await self._inner.start()

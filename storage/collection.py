@@ -66,12 +66,12 @@ class Collection(Generic[T]):
 
     @property
     def revision(self) -> int:
-        """The revision up to which every change has been applied."""
+        """Return the revision up to which every change has been applied."""
         return self._ring.revision
 
     @property
     def floor(self) -> int:
-        """The oldest revision after which a subscription can start."""
+        """Return the oldest revision after which a subscription can start."""
         return self._ring.floor
 
     def get(self, key: str) -> T | None:

@@ -67,7 +67,7 @@ class Ring(Generic[E]):
 
     @property
     def end(self) -> int:
-        """The position after the last entry."""
+        """Return the position after the last entry."""
         return self._base + len(self._entries)
 
     def append(self, revision: int, entry: E, weight: int = 0) -> None:
@@ -201,13 +201,13 @@ class Subscription(Generic[E]):
 
     @property
     def revision(self) -> int:
-        """The revision up to which everything has been returned. It also advances while nothing is
-        due."""
+        """Return the revision up to which everything has been returned. It also advances while
+        nothing is due."""
         return self._revision if self._ring is None else max(self._revision, self._ring.before(self._position))
 
     @property
     def complete(self) -> bool:
-        """Whether all present entries have been returned."""
+        """Return whether all present entries have been returned."""
         return self._ring is None or self._position == self._ring.end
 
     def take(self, count: int = 0, weight: int = 0) -> list[E]:

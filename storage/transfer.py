@@ -1,10 +1,10 @@
 """Copy everything from one Store to another of any kind, so that revisions only grow for clients.
 
-The order of the steps makes this safe: mark the target as unfinished, raise its revision above all
-revisions of the source, copy, compare, remove the mark, and drop the history. After that, every key
-in the target has a larger revision than any key had in the source. A watch that began at the source
-has to list again. Each step can be interrupted and repeated. No other process may write to either
-store meanwhile, and the comparison detects such writes.
+The order of the steps makes this safe: mark the target as unfinished, and raise its revision above
+all revisions of the source. Then copy, compare, remove the mark, and drop the history. After that,
+every key in the target has a larger revision than any key had in the source. A watch that began at
+the source has to list again. Each step can be interrupted and repeated. No other process may write
+to either store meanwhile, and the comparison detects such writes.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ class Collector(ThreadingHTTPServer):
 
     @property
     def spans(self) -> list[Any]:
-        """All spans so far."""
+        """Return all spans so far."""
         scopes = [scope for message in list(self.received) for resource in message.resource_spans for scope in resource.scope_spans]
         return [span for scope in scopes for span in scope.spans]
 

@@ -24,8 +24,8 @@ class HeldHosts:
         """Return the number of hosts to count besides the Workloads for this write.
 
         The host that the write takes counts as its Workload. If that host is not known yet, a host
-        that the namespace left uncleaned does not count: the Workload may be meant to take it
-        again, and its binding to another host is refused."""
+        that the namespace left uncleaned does not count. The Workload may be meant to take it
+        again. Its binding to another host is refused."""
         if attributes.resource is not self._claims.workloads.resource:
             return 0
         hosts = self._claims.outliving(attributes.namespace)

@@ -182,7 +182,7 @@ class _Group:
 
     @property
     def busy(self) -> bool:
-        """Whether anything is not settled yet."""
+        """Return whether anything is not settled yet."""
         return bool(self._admitted) or (self._task is not None and not self._task.done())
 
     def add(self, charge: _Charge) -> None:

@@ -1,11 +1,11 @@
 """Define workload.metal3.io/v1alpha1 Host: one machine of a class, for the owner and the
 controllers.
 
-Tenants cannot read it. A Host is to machines what a PersistentVolume is to disks: the provider
-reports what it can offer (status), and the server records which Workload has it (spec.claimRef). The Host is
-the record of the claim. Its name is derived from the real host's identity, so that a host has one
-claim, whatever class, namespace or name it is seen through. It contains no BMC address or
-credential.
+Tenants cannot read it. A Host is to machines what a PersistentVolume is to disks. The provider
+reports what it can offer (status), and the server records which Workload has it (spec.claimRef).
+The Host is the record of the claim. Its name is derived from the real host's identity, so that a
+host has one claim, whatever class, namespace or name it is seen through. It contains no BMC address
+or credential.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def is_open_to(reserved: str | None, namespace_uid: str) -> bool:
 
 
 def unavailable_reason(host: Mapping[str, Any]) -> str | None:
-    """Return why nobody can claim the Host now: Bound, Deleting, NotReady, or what its provider
+    """Return why the Host cannot be claimed now: Bound, Deleting, NotReady, or what its provider
     says. None when it is free, for all or for one namespace (see reserved_for)."""
     status = host.get("status") or {}
     if host["spec"].get("claimRef"):
@@ -134,7 +134,7 @@ class ClaimRef(Model):
 
 
 class ChargedTo(Model):
-    """The namespace because of which nobody else can have the host, although no Workload has it.
+    """Return the namespace that the host is reserved for, although no Workload has it.
 
     The namespace's quota continues to count the host. The charge ends when others can have the
     host, or when it is out of use for another reason. The owner may clear it as well."""
@@ -178,8 +178,9 @@ class HostReport(Model):
     """The provider's report on the host, without the owner's data and filtered by the class's
     metadata policy.
 
-    `spec` and `status` have a BareMetalHost's shape and contain the part that tenants may see: no
-    bmc, no secret names, no LLDP data, and for errorMessage one of a few fixed sentences."""
+    `spec` and `status` have a BareMetalHost's shape and contain the part that tenants may see.
+    There is no bmc, no secret name and no LLDP data, and errorMessage is one of a few fixed
+    sentences."""
 
     name: str = Field(description="Name to show to tenants.")
     labels: dict[str, str] | None = Field(default=None, description="Labels that the class shows to tenants.")

@@ -166,7 +166,7 @@ class BareMetalHostSpec(Model):
     )
     boot_mode: BootMode | None = None
     consumer_ref: ObjectReference | None = Field(
-        default=None, description="Who uses the host. Setting it claims the host, clearing it releases it."
+        default=None, description="The object that uses the host. Setting it claims the host, clearing it releases it."
     )
     custom_deploy: CustomDeploy | None = None
     description: str | None = Field(default=None, description="A text for people.")

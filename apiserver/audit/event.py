@@ -89,7 +89,7 @@ class Record:
 
     @property
     def size(self) -> int:
-        """The approximate number of bytes in memory."""
+        """Return the approximate number of bytes in memory."""
         return 2048 + (len(self.sent.encoded) if self.sent is not None else 0) + len(self.answer)
 
     def bare(self) -> Record:

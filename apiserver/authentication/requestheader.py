@@ -51,7 +51,7 @@ class RequestHeaderAuthenticator:
 
     @property
     def proxy(self) -> FrontProxy:
-        """The present configuration."""
+        """Return the present configuration."""
         return self._proxy
 
     def replace(self, proxy: FrontProxy) -> None:

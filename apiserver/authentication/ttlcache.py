@@ -74,6 +74,6 @@ class ExpiringCache(Generic[V]):
 
 
 def _retrieve(task: asyncio.Task[V]) -> None:
-    # All waiting callers may be gone; asyncio would log a failure that nobody retrieved.
+    # All waiting callers may be gone; asyncio would log a failure that was not retrieved.
     if not task.cancelled():
         task.exception()

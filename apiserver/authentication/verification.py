@@ -61,7 +61,7 @@ class CertificateVerifier:
 
     @property
     def bundle(self) -> frozenset[x509.Certificate]:
-        """The authorities that are accepted now."""
+        """Return the authorities that are accepted now."""
         return self._bundle
 
     def replace(self, bundle: Sequence[x509.Certificate]) -> None:

@@ -1,7 +1,7 @@
 """Serve /healthz, /readyz and /livez for commands that serve nothing else.
 
-They listen on loopback, or for a kubelet's probes. Anybody who reaches the port may ask, so answers
-are fixed texts, and connections are bounded as those of the API server."""
+They listen on loopback, or for a kubelet's probes. Every client that reaches the port gets an
+answer, so answers are fixed texts, and connections are bounded as those of the API server."""
 
 from __future__ import annotations
 

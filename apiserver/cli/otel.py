@@ -1,7 +1,7 @@
 """Send traces to an OTLP endpoint with the OpenTelemetry SDK, which is an extra.
 
-The trace of an object, such as a Workload's, has the object's uid as its ID. So each process finds
-the same trace, and so does an operator who has the uid.
+The trace of an object, such as a Workload's, has the object's uid as its ID. So all processes add
+to the same trace, and the uid is enough to look it up.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     except (StorageError, ValueError) as error:
         raise UsageError(str(error)) from None
     if done.replaced is not None:
-        print(f"what was there is now {done.replaced}; delete it when nothing is missed", file=sys.stderr)
+        print(f"what was there is now {done.replaced}; delete it when you know that nothing is missing", file=sys.stderr)
     print(
         f"{path}: {done.backup.keys} keys of {file} as of revision {done.backup.revision}. The next revision is {done.revision + 1}: "
         "no revision since the backup is used again. Start the server now; clients list again by themselves.",

@@ -72,7 +72,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         type=_delay,
         default=0.0,
         metavar="S",
-        help="seconds after SIGTERM until load balancers send no more connections: meanwhile everything is served, but /readyz fails "
+        help="seconds after SIGTERM until load balancers send no further connections: meanwhile everything is served, but /readyz fails "
         "and each answer closes its connection (default: 0; for several replicas 10)",
     )
     parser.add_argument(

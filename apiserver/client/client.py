@@ -52,11 +52,11 @@ class _Body(BytesPayload):
 class Client:
     """A client of one cluster. Use it as an async context manager, or call `close`.
 
-    `source` is a kubeconfig's path, a kubeconfig as a dict (from a secret: it may not name files or
-    programs), or None for the pod's service account. `at` is the server for its credentials, if it
-    is another one. Every method raises ApiException, Unreachable if there is no answer, or
-    BadConfig. Writes raise Fenced as soon as another replica may lead. Namespace "" means all
-    namespaces, or a cluster-scoped kind.
+    `source` is a kubeconfig's path, a kubeconfig as a dict, or None for the pod's service account.
+    A dict comes from a secret, so it may not name files or programs. `at` is the server for its
+    credentials, if it is another one. Every method raises ApiException, Unreachable if there is no
+    answer, or BadConfig. Writes raise Fenced as soon as another replica may lead. Namespace ""
+    means all namespaces, or a cluster-scoped kind.
     """
 
     def __init__(

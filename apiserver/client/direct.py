@@ -39,7 +39,7 @@ class ShortcutClient(Client):
     """A Client with a direct connection to one server.
 
     `url` is the server's address, `groups` are its API groups, and `api_service` is the name of one
-    of its APIServices, which we must be allowed to get."""
+    of its APIServices. We must be allowed to get that."""
 
     def __init__(self, source: Source, *, url: str, groups: Sequence[str], api_service: str, **options: Any) -> None:
         super().__init__(source, **options)

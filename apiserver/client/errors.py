@@ -38,27 +38,27 @@ class ApiException(Exception):
 
     @property
     def not_found(self) -> bool:
-        """Whether the object (or the whole kind) does not exist (404)."""
+        """Return whether the object (or the whole kind) does not exist (404)."""
         return self.status == 404
 
     @property
     def conflict(self) -> bool:
-        """Whether another write came between (409, but not AlreadyExists)."""
+        """Return whether another write came between (409, but not AlreadyExists)."""
         return self.status == 409 and self.reason != "AlreadyExists"
 
     @property
     def already_exists(self) -> bool:
-        """Whether the object to create exists already (409)."""
+        """Return whether the object to create exists already (409)."""
         return self.status == 409 and self.reason == "AlreadyExists"
 
     @property
     def expired(self) -> bool:
-        """Whether the resourceVersion or continue token is too old (410). List again."""
+        """Return whether the resourceVersion or continue token is too old (410). List again."""
         return self.status == 410
 
     @property
     def transient(self) -> bool:
-        """Whether the same request may succeed later."""
+        """Return whether the same request may succeed later."""
         return self.status in {0, 408, 429} or self.status >= 500
 
 

@@ -29,7 +29,7 @@ class Resource:
 
     @property
     def api_version(self) -> str:
-        """group/version, or only the version for the core group, as in objects."""
+        """Return group/version, or only the version for the core group, as in objects."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:

@@ -1,7 +1,7 @@
 """Serve a small core/v1 in dev mode, with stringData, and the phase and deletion of namespaces.
 
-A deleted namespace is Terminating at once. apiserver.dev.namespacecontroller empties it and removes its
-finalizer.
+A deleted namespace is Terminating at once. apiserver.dev.namespacecontroller empties it and removes
+its finalizer.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class CoreCatalog:
 
     @property
     def registries(self) -> tuple[Registry, ...]:
-        """All registries in the order of discovery."""
+        """Return all registries in the order of discovery."""
         return (self.configmaps, self.events, self.namespaces, self.secrets)
 
 

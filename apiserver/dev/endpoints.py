@@ -46,7 +46,7 @@ class Endpoint:
 
     @property
     def by_kind(self) -> dict[str, Registry]:
-        """The registries by kind."""
+        """Return the registries by kind."""
         return {registry.resource.kind: registry for registry in self.registries}
 
 

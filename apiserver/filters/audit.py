@@ -1,4 +1,4 @@
-"""Record who asked for what, and the outcome, in the stages of kube-apiserver's audit.
+"""Record each request, its user and the outcome, in the stages of kube-apiserver's audit.
 
 There are two filters: one inside authentication for every request, and one around it for refused
 requests. Filters only collect; the audit log encodes and writes.

@@ -1,10 +1,10 @@
 """Apply flow control in the manner of kube-apiserver's API Priority and Fairness.
 
 The filter is placed behind authentication and before all expensive work: authorization, the body,
-the handler. Each priority level has its own seats. Within a level, each flow (a user, or all
-service accounts of a namespace) has a queue, and never more than a part of the seats. The time of
-the event loop is shared between flows as well (flowcontrol.looptime). docs/flowcontrol.md lists what
-was adopted and what was not.
+the handler. Each priority level has its own seats. A flow is a user, or all service accounts of a
+namespace. Within a level, each flow has a queue, and never more than a part of the seats. The time
+of the event loop is shared between flows as well (flowcontrol.looptime). docs/flowcontrol.md lists
+what was adopted and what was not.
 """
 
 from __future__ import annotations

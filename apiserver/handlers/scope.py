@@ -44,7 +44,7 @@ class Scope:
 
     @property
     def resource(self) -> Resource:
-        """The kind."""
+        """Return the kind."""
         return self.registry.resource
 
     def namespace(self, call: Call) -> str:

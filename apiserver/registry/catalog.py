@@ -30,7 +30,7 @@ class Catalog:
 
     @property
     def registries(self) -> tuple[Registry, ...]:
-        """All registries in the order of discovery."""
+        """Return all registries in the order of discovery."""
         return (self.workloads, self.classes, self.hosts, self.views)
 
 

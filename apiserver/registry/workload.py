@@ -87,8 +87,8 @@ class WorkloadStrategy(Strategy):
     def fill(self, old: dict[str, Any] | None, new: dict[str, Any], subresource: str) -> dict[str, Any]:
         """Fill in className: the default class on creation, afterwards the present one.
 
-        Without a default class it stays empty, and a condition reports that. A status gets the state
-        that controllers of an earlier version do not write."""
+        Without a default class it stays empty, and a condition reports that. A status gets the
+        state that controllers of an earlier version do not write."""
         if subresource == "status":
             return with_state_of_earlier_controllers(old, new)
         spec = new["spec"]
@@ -162,8 +162,8 @@ class WorkloadStrategy(Strategy):
     def _drops_release(self, old: dict[str, Any], new: dict[str, Any]) -> bool:
         """Return whether the write would let the Workload end without releasing its host.
 
-        Such a host would stay claimed by nobody: unreachable, and not counted by any quota. The
-        claim decides, not the writer: controllers clear the claim first, too."""
+        Such a host would stay claimed without a Workload: unreachable, and not counted by any
+        quota. The claim decides, not the writer: controllers clear the claim first, too."""
         return _holds(old) and not _holds(new) and self.claims.host_of_workload(old) is not None
 
     def _forbidden_deployment(self, old: dict[str, Any] | None, new: dict[str, Any]) -> list[dict[str, str]]:

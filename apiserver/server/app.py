@@ -140,14 +140,14 @@ class App:
 
     @property
     def port(self) -> int:
-        """The port of the started server."""
+        """Return the port of the started server."""
         assert self._server is not None, "start comes first"
         number: int = self._server.sockets[0].getsockname()[1]
         return number
 
     @property
     def url(self) -> str:
-        """The URL of the started server."""
+        """Return the URL of the started server."""
         host = self._config.host
         return f"https://{f'[{host}]' if ':' in host else host}:{self.port}"
 

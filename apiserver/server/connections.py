@@ -172,7 +172,7 @@ class Connection(RequestHandler):
 
     @property
     def winding_down(self) -> bool:
-        """Whether the next answer is the last one."""
+        """Return whether the next answer is the last one."""
         return self._connections.winding_down
 
     def handle_error(
@@ -218,7 +218,7 @@ class Connection(RequestHandler):
 
     @property
     def has_no_request(self) -> bool:
-        """Whether no complete headers have arrived yet."""
+        """Return whether no complete headers have arrived yet."""
         return self._request_count == 0
 
 
@@ -226,8 +226,9 @@ class Connections(web.Server):
     """All connections of one port. Pass it to loop.create_server.
 
     `arrived` is called for each request that has arrived. A new connection beyond the limit closes
-    the one that has been without a request for the longest, or whose client has not read, or has
-    sent requests before their answers. So clients that keep connections open lock nobody out."""
+    another one: that which has been without a request for the longest, whose client has not read,
+    or which has sent requests before their answers. So clients that keep connections open lock no
+    other client out."""
 
     def __init__(
         self,
@@ -322,8 +323,8 @@ class Connections(web.Server):
     async def closed(self, seconds: float) -> None:
         """Return when clients have closed all connections, or after `seconds`.
 
-        The server must not close an unused connection first: a request that is on its way then
-        would be lost (RFC 9112, 9.3.1), and Go's clients send only some kinds of requests again."""
+        The server must not close an unused connection first. A request that is on its way then
+        would be lost (RFC 9112, 9.3.1). Go's clients send only some kinds of requests again."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self._open:

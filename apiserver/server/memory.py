@@ -2,7 +2,7 @@
 
 Otherwise, the next answer has to get it back page by page, which can double the cost of an answer
 of some hundred KiB. With other C libraries, nothing changes. Memory that was not used for a minute
-is returned: the C library itself returns only the end of the heap, and one small object there keeps
+is returned. The C library itself returns only the end of the heap, and one small object there keeps
 all memory before it. The module also sets how often Python collects garbage, because everything
 waits for a collection.
 """

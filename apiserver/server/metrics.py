@@ -2,7 +2,7 @@
 
 Labels never contain text that a client chooses: resources that are not served, and unknown methods,
 share one series. Requests and steps are counted here and not by prometheus-client, because its
-histograms cost several microseconds for each observation; they become families when they are read.
+histograms cost several microseconds for each observation. They become families when they are read.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class Authority:
 
     @property
     def certificate(self) -> x509.Certificate:
-        """The authority's own certificate."""
+        """Return the authority's own certificate."""
         return self._certificate
 
     def server(self, hosts: Sequence[str], *, name: str = "", dials: bool = False) -> KeyPair:

@@ -79,12 +79,12 @@ class SelfMade:
 
     @property
     def pair(self) -> KeyPair:
-        """The pair to serve."""
+        """Return the pair to serve."""
         return self._served
 
     @property
     def bundle(self) -> bytes:
-        """The PEM that clients must trust."""
+        """Return the PEM that clients must trust."""
         return self._authority.pair.certificate
 
     async def follow(self, tls: ServerTls) -> None:

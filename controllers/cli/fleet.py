@@ -1,4 +1,5 @@
-"""Implement `metal3-workloads fleet`: show the capacity of each class, and who has which host."""
+"""Implement `metal3-workloads fleet`: show the capacity of each class, and the holder of each
+host."""
 
 from __future__ import annotations
 

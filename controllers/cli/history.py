@@ -1,4 +1,4 @@
-"""Implement `metal3-workloads history`: show who had a host, from when to when."""
+"""Implement `metal3-workloads history`: show the earlier claims of a host."""
 
 from __future__ import annotations
 

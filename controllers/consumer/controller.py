@@ -2,7 +2,7 @@
 
 CAPM3 sets a host's consumerRef before it puts its finalizer on the Metal3Machine. A Metal3Machine
 that is deleted in between disappears, and its claim stays. It may also have been moved to another
-cluster together with the host, so nothing is released here. An administrator who knows that the
+cluster together with the host, so nothing is released here. An administrator that knows that the
 host is unused can delete its view.
 """
 

@@ -1,14 +1,14 @@
 """End abandoned claims: the claim's Workload is gone from the store, but never released its host.
 
 The Host first reports the outcome by a condition and an event, and the owner has the grace period
-of the class to decide otherwise. Then the host is deprovisioned and cleaned as its last Workload
-had it cleaned, and the claim is cleared, as if the Workload had been deleted.
+of the class to decide otherwise. Then the host is deprovisioned, cleaned as its last Workload had
+it cleaned, and its claim is cleared. The same happens when a Workload is deleted.
 
 A claim and its Workload are written in one commit of one store. So a store that has the claim also
-had the Workload, and a store that was lost or restored has neither: its hosts are `Orphaned`, which
+had the Workload, and a store that was lost or restored has neither. Its hosts are `Orphaned`, which
 nothing here changes. A store that has lost most of its Workloads is damaged, and reclaims nothing.
 The grace period starts again when the store looks sound again, or when the class stops keeping such
-hosts: the owner always has the whole period after the condition says that the claim will end.
+hosts. The owner always has the whole period after the condition says that the claim will end.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ abandoned claim before it ends the claim.
 
 The grace period counts by the wall clock, because it outlives the process. A wall clock may jump,
 and that of another replica may be wrong."""
-_FREE = "if nobody needs what runs there, clear spec.claimRef here, then {to_free}"
+_FREE = "if what runs there is no longer needed, clear spec.claimRef here, then {to_free}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ async def reclaim(cluster: Cluster, host: Object, provider: Provider, consumer: 
     done.
 
     If the real host names another consumer, such as a Workload of another management cluster, what
-    runs there is that one's, and only the claim is cleared."""
+    runs there is that one's. Only the claim is cleared."""
     claim = host["spec"]["claimRef"]
     # Without a creationTimestamp, a claim without a namespace uid belongs to no namespace, so its
     # data stays inaccessible.

@@ -326,7 +326,7 @@ def host_status(reported: ProviderHost, host: Object, *, abandoned: bool = False
         reason = "Orphaned"
         message = (
             f"its consumer is {consumer.kind} {consumer.namespace}/{consumer.name}, which has no claim here: if the store was lost, "
-            "`metal3-workloads recover` gives the host back to it; only if nobody uses what runs on the host, "
+            "`metal3-workloads recover` gives the host back to it; only if what runs on the host is no longer needed, "
             f"{reported.to_free}"
         )
     if consumer_gone and not status["available"] and reason == "Claimed":

@@ -1,6 +1,6 @@
 """Decide which Events tell a Host's owner what happened to the machine, and for which Workload.
 
-The Events follow from the difference of two states of the Host, whoever caused it. They may be
+The Events follow from the difference of two states of the Host, whatever caused it. They may be
 lost; Host.status.history is the record.
 """
 

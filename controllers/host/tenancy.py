@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 _CLEAN = "have it cleaned (docs/operating.md, Cleaning), then remove the annotation workload.metal3.io/dirty-for from the real host"
 _GONE = (
-    "its disks hold data of the namespace {name} (uid {uid}), which was deleted: it is offered to nobody, also not to a later namespace "
+    "its disks hold data of the namespace {name} (uid {uid}), which was deleted: it is offered to no namespace, also not to a later one "
     f"of that name, until you {_CLEAN}"
 )
 _UNKNOWN = (
-    "its disks hold data of a namespace {name} that an earlier version recorded without its uid, so that it is offered to nobody: "
+    "its disks hold data of a namespace {name} that an earlier version recorded without its uid, so that it is offered to no namespace: "
     f"{_CLEAN}; or add /UID of the namespace to that annotation, if it is still the one whose data it is"
 )
 _LOST = (
-    "a Workload of the namespace {name} (uid {uid}), which was deleted, had it in a store that was lost: it is offered to nobody, also "
-    "not to a later namespace of that name; when nobody needs what runs there, clear spec.image, spec.customDeploy and spec.consumerRef "
-    "of the real host, which cleans it and offers it again"
+    "a Workload of the namespace {name} (uid {uid}), which was deleted, had it in a store that was lost: it is offered to no namespace, "
+    "also not to a later one of that name; when what runs there is no longer needed, clear spec.image, spec.customDeploy and "
+    "spec.consumerRef of the real host, which cleans it and offers it again"
 )
 _PASSED = (
     "{who} has it in the other cluster, from the time of an earlier namespace {name} here: to let the present namespace of that name take "
@@ -64,9 +64,9 @@ def uncleaned(reported: ProviderHost, namespace: Object | None) -> Object:
 def held(reported: ProviderHost, host: Object, namespace: Object | None) -> Object:
     """Return the part of Host.status about a claim at the source.
 
-    The namespace with the uid that the source has recorded may adopt it, else the first one of its
-    name that is seen with the claim. That is recorded as long as the Host exists, even while a
-    Workload has it."""
+    The namespace with the uid that the source has recorded may adopt it. Without a recorded uid, it
+    is the first one of its name that is seen with the claim. That is recorded as long as the Host
+    exists, even while a Workload has it."""
     claim, known = host["spec"].get("claimRef"), (host.get("status") or {}).get("heldBy")
     found = reported.held
     if found is None:

@@ -4,8 +4,8 @@ released.
 Each WorkloadClass has one provider instance. Providers are found by entry point: the group is
 `metal3_workloads.providers`, and the name is the class's `provisioner`. A provider communicates
 with its own source only. The controllers manage the objects in the management cluster. Tenants see
-what a provider reports, so a report must not contain anything that belongs to the owner: no BMC
-addresses, credentials, names of secrets, or annotations of the owner.
+what a provider reports, so a report must not contain anything that belongs to the owner. It has no
+BMC addresses, credentials, names of secrets, or annotations of the owner.
 
     ProviderError      the class's owner has to fix something, or the source has to recover
     +-- BadClass       the class's parameters or credentials cannot work; final until they change
@@ -238,9 +238,9 @@ class Applied:
 class Released:
     """The result of `release`.
 
-    `done`: the real host has no consumer, nothing is installed, it is clean (or marked as dirty or
-    quarantined), and no copy of a secret is left. Otherwise `message` states what `release` waits
-    for, for the tenant."""
+    `done`: the real host has no consumer and no copy of a secret, and nothing is installed. It is
+    clean, or marked as dirty or quarantined. Otherwise `message` states what `release` waits for,
+    for the tenant."""
 
     done: bool
     message: str = ""
@@ -306,8 +306,8 @@ class Provider(ABC):
     @property
     @abstractmethod
     def synced(self) -> bool:
-        """Whether the source was read completely at least once, so that an unknown host is a host
-        that is gone."""
+        """Return whether the source was read completely at least once, so that an unknown host is a
+        host that is gone."""
 
     @abstractmethod
     async def apply(self, request: ApplyRequest) -> Applied:

@@ -5,8 +5,8 @@ harness.
         @pytest.fixture
         async def source(self) -> AsyncIterator[FakeSource]: ...
 
-They test the promises of the interface: claims are exclusive, everything may be cancelled and
-repeated, reports contain nothing of the owner, and an outage of the source loses nothing. They need
+They test the promises of the interface. Claims are exclusive. Everything may be cancelled and
+repeated. Reports contain nothing of the owner, and an outage of the source loses nothing. They need
 only pytest and pytest-asyncio (auto mode).
 """
 

@@ -64,8 +64,8 @@ class _Loader(yaml.CSafeLoader):
 def load(text: bytes) -> Any:
     """Return the value of the only document, None for an empty one. It consists of JSON types.
 
-    Raises ValueError, worded for the tenant and without a part of the text, for a text that exceeds
-    a limit or has no equivalent in JSON."""
+    Raises ValueError for a text that exceeds a limit or has no equivalent in JSON. The message is
+    for the tenant, and quotes nothing of the text."""
     if len(text) > SIZE:
         raise _Refused(f"it has {len(text)} bytes; at most {SIZE} are read: make it smaller")
     try:

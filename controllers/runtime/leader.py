@@ -1,8 +1,8 @@
 """Elect the leader among replicas: an interface, a single replica, and a coordination.k8s.io Lease.
 
 The Lease elector steps down (raises LeadershipLost) well before another one may take over. Its work
-is under a fence, so that nothing is written late either, whenever and for however long the process
-or machine was stopped (see `fence`).
+is under a fence (see `fence`). So nothing is written late either, however long the process or
+machine was stopped.
 """
 
 from __future__ import annotations

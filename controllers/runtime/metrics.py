@@ -79,7 +79,7 @@ class QueueMetrics:
 
     @property
     def depth(self) -> int:
-        """The number of keys that wait."""
+        """Return the number of keys that wait."""
         return len(self._added)
 
     def running(self) -> list[float]:

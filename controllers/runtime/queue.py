@@ -4,10 +4,10 @@ A key that is added while it waits is queued once. A key that is added while it 
 queued again afterwards. Failures back off per key. Each key has at most one timer; the earliest
 wins.
 
-Keys may be in groups that take turns and have a limit each: a group whose work hangs, or that has
+Keys may be in groups that take turns and have a limit each. A group whose work hangs, or that has
 very much work, does not delay others. Within a group there are two priorities: keys that are added
 as `later`, such as all keys after a reconnect, come after the others. Within a priority, flows
-(tenants) take turns: a tenant with thousands of keys, or with keys that are added again and again,
+(tenants) take turns. A tenant with thousands of keys, or with keys that are added again and again,
 is one among others.
 """
 
@@ -80,7 +80,7 @@ class Queue:
 
     @property
     def idle(self) -> bool:
-        """Whether no key is ready or being processed. Keys may still wait for a timer."""
+        """Return whether no key is ready or being processed. Keys may still wait for a timer."""
         return not self._dirty and not self._processing
 
     def now(self) -> float:

@@ -230,8 +230,8 @@ class Scheduler:
         return None if await self._post(workload, chosen) else Result(requeue_after=SETTLE)
 
     def _recovered(self, workload: Object, class_: Object) -> Object | None:
-        """Return the host that a Workload of this namespace and name had in a store that was lost, or
-        None."""
+        """Return the host that a Workload of this namespace and name had in a store that was lost,
+        or None."""
         uid = self._namespace_uid(workload)
         hosts = self._cluster.hosts.store.by_index("recovered", key_of(workload))
         own = (host for host in hosts if (host["status"]["held"].get("namespaceUID") or "") == uid)
@@ -397,7 +397,7 @@ def _no_hosts(class_name: str) -> str:
 
 
 def _terms(class_: Object) -> tuple[object, ...]:
-    """Return the parts of a class that decide who may have which of its hosts."""
+    """Return the parts of a class that decide which namespaces may have which of its hosts."""
     return class_["spec"], class_["metadata"].get("annotations"), class_["metadata"].get("deletionTimestamp")
 
 

@@ -54,7 +54,7 @@ class Candidate:
 
     @property
     def shape(self) -> tuple[object, ...]:
-        """The properties that decide about fit, except labels. Hosts of one shape are
+        """Return the properties that decide about fit, except labels. Hosts of one shape are
         equivalent."""
         return self.architecture, self.cpus, self.ram, self.storage, self.nics, self.dirty_for, self.extras
 

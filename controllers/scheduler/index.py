@@ -1,8 +1,9 @@
 """Index free hosts, so that the best fit is found by a lookup and a few comparisons.
 
 The number of hosts does not matter. Workloads differ in the amounts that they need, but little in
-the labels that they select by. For each set of such labels there is a bucket: the hosts in groups
-that are equivalent in every relevant property, by the labels that must be equal, smallest first.
+the labels that they select by. For each set of such labels there is a bucket. It has groups of
+hosts that are equivalent in every relevant property, by the labels that must be equal, smallest
+first.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class ReconcileInfo:
 
     @property
     def stamp(self) -> str:
-        """The current time in the format of the API."""
+        """Return the current time in the format of the API."""
         return datetime.fromtimestamp(self.now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def annotation(self, key: str) -> str | None:

@@ -3,9 +3,9 @@
 A claim through the view ends instead: its Workload is deleted, and the claiming client chooses
 another host.
 
-A Workload is rescheduled only if the scheduler chose the host (the tenant did not name it, claim it
-through the view or adopt it), and its binding is Assumed: nothing was written to the host. Each
-step may be interrupted. First, the state of the binding becomes Rescheduling, and the phase
+A Workload is rescheduled only if the scheduler chose the host, and its binding is Assumed. The
+tenant did not name the host, claim it through the view or adopt it, and nothing was written to it.
+Each step may be interrupted. First, the state of the binding becomes Rescheduling, and the phase
 Pending. Then the source is checked for traces of the Workload. Then the claim is cleared, and the
 Workload waits for a host.
 """

@@ -33,7 +33,7 @@ all)."""
 def workload_conditions(current: Iterable[Object] | None, wanted: Iterable[Object], now: str, *, final: bool = True) -> list[Object]:
     """Return the Workload's conditions with the wanted ones set, and Stalled accordingly.
 
-    `final` is False if the problem is being fixed, or nobody waits for the Workload to run."""
+    `final` is False if the problem is being fixed, or no client waits for the Workload to run."""
     found = [item for item in set_conditions(current, wanted, now) if item["type"] != STALLED]
     cause = _cause(found) if final else None
     if cause is None:

@@ -140,7 +140,7 @@ class ClassController:
     def _too_early(self, name: str, before: list[Object] | None, found: Object) -> bool:
         """Return whether it is too early to replace an earlier condition.
 
-        The source is being read for the first time since the controllers started, or it is not
+        The source is being read for the first time since the controllers started. Or it is not
         known yet which of its hosts belong to another class."""
         if found["type"] == "Connected":
             return is_true(before, "Connected") and found["status"] == "False" and self._sources.starting(name)

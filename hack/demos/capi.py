@@ -24,7 +24,7 @@ SECRET_TYPE = f"{INFRASTRUCTURE}/secret"
 
 
 def install(cluster: Running, who: str) -> None:
-    """Install the two kinds, with no more schema than a move needs."""
+    """Install the two kinds, with only the schema that a move needs."""
     cluster.kubectl(who, "apply", "-f", "-", stdin=[_crd(CLUSTER, "Cluster", "v1beta2"), _crd(MACHINE, "Metal3Machine", "v1beta1")])
     for kind in (CLUSTER, MACHINE):
         cluster.kubectl(who, "wait", f"crd/{kind}", "--for=condition=Established", "--timeout=60s")

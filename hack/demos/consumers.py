@@ -58,7 +58,7 @@ class Machine:
     def end(self) -> int:
         """End the process, if it has not ended by itself. Return its exit code."""
         assert self._process.stdin is not None
-        self._process.stdin.close()  # the process waits for no more commands
+        self._process.stdin.close()  # the process waits for no further commands
         try:
             code = self._process.wait(5)
         except subprocess.TimeoutExpired:

@@ -110,7 +110,7 @@ def _remediated(story: Story, cluster: Running, consumers: Consumers) -> None:
     consumers.until("reboot")
     after = _instances(cluster)
     assert before.keys() == after.keys(), (before, after)
-    assert all(before[name] != after[name] for name in before), "an instance was not started anew"
+    assert all(before[name] != after[name] for name in before), "an instance was not started again"
     assert all(view["status"]["poweredOn"] for view in cluster.items(TENANT, BMH, "-n", TENANT))
     story.show(cluster, OWNER, "get", "virtualmachineinstances", "-n", NAMESPACE)
     story.checked("each virtual machine runs in a new instance, on the same disk; the servers are on again")

@@ -212,7 +212,7 @@ class Pivot:
     def there_and_back(self) -> None:
         """Move a Workload without Cluster API, with the project's own command."""
         story, cluster = self.story, self.cluster
-        story.step("A Workload that is nobody's but its user's runs in the source")
+        story.step("A Workload without a Metal3Machine runs in the source")
         objects = [secret("boot", userData="#cloud-config"), workload("web", userData={"name": "boot"})]
         cluster.kubectl(ADMIN, "create", "-n", TENANT, "-f", "-", stdin=objects)
         eventually(lambda: self.phase(ADMIN) == "Running")

@@ -99,7 +99,7 @@ class Link:
 
     @property
     def tried(self) -> int:
-        """The number of connection attempts since `drop`."""
+        """Return the number of connection attempts since `drop`."""
         return self._running.connections - self._tried_before
 
     async def _run(self) -> None:

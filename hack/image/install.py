@@ -1,9 +1,9 @@
 """Run the steps of the Containerfile's build stage: `install.py dependencies ARCH`, then
 `install.py project`.
 
-The script uses the standard library only. The result is below /out, at its paths in the image: an
-environment in /opt/metal3-workloads, for the Python at the path of the running one, with packages
-for ARCH, and their list in CycloneDX format.
+The script uses the standard library only. The result is below /out, at its paths in the image. It
+is an environment in /opt/metal3-workloads with packages for ARCH, for the Python at the path of the
+running one. Their list is in CycloneDX format.
 """
 
 from __future__ import annotations

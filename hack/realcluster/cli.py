@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("dir", type=Path, help="an empty or new folder for kubeconfigs, cluster.json, logs and data")
     up.add_argument("--storage", choices=("sqlite", "etcd"), default=DEFAULTS.storage, help="where the API server keeps its objects")
     up.add_argument("--hosts", type=int, default=DEFAULTS.hosts, help="how many hosts the hardware cluster has")
-    up.add_argument("--bmo", choices=("simulated", "none"), default=DEFAULTS.bmo, help="who drives the hosts")
+    up.add_argument("--bmo", choices=("simulated", "none"), default=DEFAULTS.bmo, help="what drives the hosts")
     up.add_argument(
         "--bmo-speed", type=float, default=DEFAULTS.bmo_speed, help="factor on the simulated BMO's durations: 1 is seconds for each state"
     )

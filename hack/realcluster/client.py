@@ -59,8 +59,8 @@ class Client:
         and above.
 
         Requests with status 429 or 503 are repeated for a while. For a moment, a kube-apiserver
-        with a new kind answers that its "storage is (re)initializing", and one with a newly
-        available APIService that it is not available.
+        with a new kind answers that its "storage is (re)initializing". With a newly available
+        APIService, it answers that this is not available.
         """
         deadline = time.monotonic() + BUSY_SECONDS
         while True:

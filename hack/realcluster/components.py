@@ -62,7 +62,7 @@ class Etcd:
 
     @property
     def endpoint(self) -> str:
-        """The URL for clients."""
+        """Return the URL for clients."""
         return f"https://127.0.0.1:{self.client_port}"
 
     def argv(self, binary: Path) -> list[str | Path]:
@@ -125,7 +125,7 @@ class KubeApiserver:
 
     @property
     def server(self) -> str:
-        """The URL for clients."""
+        """Return the URL for clients."""
         return f"https://127.0.0.1:{self.port}"
 
     def argv(self, binary: Path) -> list[str | Path]:

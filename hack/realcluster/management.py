@@ -41,7 +41,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """The URL of the server without kube-apiserver in between."""
+        """Return the URL of the server without kube-apiserver in between."""
         return f"https://127.0.0.1:{self.port}"
 
 

@@ -54,7 +54,7 @@ class Authority:
 
     @property
     def certificate(self) -> bytes:
-        """The authority's own certificate, PEM encoded."""
+        """Return the authority's own certificate, PEM encoded."""
         return self._authority.pair.certificate
 
     def server(self, name: str, hosts: Sequence[str]) -> KeyPair:

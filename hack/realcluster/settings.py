@@ -66,7 +66,7 @@ class Folder:
 
     @property
     def description(self) -> Path:
-        """The list of running parts. It is written last, so it exists only for a complete
+        """Return the list of running parts. It is written last, so it exists only for a complete
         cluster."""
         return self.root / "cluster.json"
 
@@ -77,22 +77,22 @@ class Folder:
 
     @property
     def management(self) -> Path:
-        """The administrator's kubeconfig of the management cluster."""
+        """Return the administrator's kubeconfig of the management cluster."""
         return self.root / "management.kubeconfig"
 
     @property
     def hardware(self) -> Path:
-        """The administrator's kubeconfig of the hardware cluster."""
+        """Return the administrator's kubeconfig of the hardware cluster."""
         return self.root / "hardware.kubeconfig"
 
     @property
     def audit(self) -> Path:
-        """The API server's audit log."""
+        """Return the API server's audit log."""
         return self.root / "logs" / "apiserver-audit.jsonl"
 
     @property
     def secrets_audit(self) -> Path:
-        """kube-apiserver's audit log of what the controllers ask about secrets."""
+        """Return kube-apiserver's audit log of what the controllers ask about secrets."""
         return self.root / "logs" / "secrets-audit.jsonl"
 
     def tenant(self, name: str) -> Path:

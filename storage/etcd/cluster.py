@@ -44,7 +44,7 @@ class Cluster:
 
     @property
     def where(self) -> str:
-        """The endpoints, for use in messages."""
+        """Return the endpoints, for use in messages."""
         return ", ".join(self.endpoints)
 
     async def open(self) -> None:
@@ -70,7 +70,7 @@ class Cluster:
 
     @property
     def current(self) -> Gateway:
-        """The endpoint in use. Raises Unavailable if the cluster is closed or not open."""
+        """Return the endpoint in use. Raises Unavailable if the cluster is closed or not open."""
         if self.closing.is_set() or not self._gateways:
             raise Unavailable(f"the store in etcd at {self.where} is {'closed' if self.closing.is_set() else 'not started'}")
         return self._gateways[self._used]

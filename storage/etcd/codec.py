@@ -64,7 +64,8 @@ class Keyspace:
 
     @property
     def record(self) -> bytes:
-        """The key of the record. It cannot collide with a Store's key, which never contains NUL."""
+        """Return the key of the record. It cannot collide with a Store's key, which never contains
+        NUL."""
         return self.prefix + b"\0"
 
     def key(self, key: str) -> bytes:

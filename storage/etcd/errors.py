@@ -45,7 +45,8 @@ class GatewayError(Exception):
 
     @property
     def repeatable(self) -> bool:
-        """Whether a request that changes nothing may succeed at another endpoint or later."""
+        """Return whether a request that changes nothing may succeed at another endpoint or
+        later."""
         return True
 
 
@@ -86,7 +87,7 @@ class Refused(GatewayError):
 
     @property
     def stale_token(self) -> bool:
-        """Whether a new token will help.
+        """Return whether a new token will help.
 
         The token expired, or it is older than a restart or a change of users or roles. etcd did
         nothing."""

@@ -95,7 +95,7 @@ class EtcdStore(Store):
 
     def usage(self) -> Usage:
         """Return the size and the quota of the member that was asked last, and whether etcd has no
-        room: by its alarm, or by its answer to the latest write."""
+        room. The alarm says that, or the answer to the latest write."""
         return Usage(self._size.used, self._size.quota, full=self._full)
 
     async def start(self) -> None:

@@ -19,7 +19,7 @@ class WatchDecoder:
     """Converts the messages of one watch, in their order.
 
     `complete` is the revision up to which everything was returned, and from which the next
-    connection continues. It advances with events and with progress messages only: the header of a
+    connection continues. It advances with events and with progress messages only. The header of a
     "created" message or of a batch may be ahead of events that are still to come."""
 
     def __init__(self, space: Keyspace, after: int) -> None:

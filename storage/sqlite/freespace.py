@@ -2,9 +2,9 @@
 
 Both the database's own limit and the disk limit the room. A commit that makes the stored data
 larger is refused before the file is full. A commit that replaces a value by one of about the same
-size takes room only until history is compacted, and a deletion gives room back. Both may use the
-reserve, so that a full store can be emptied through the API. Replacements leave the last part of it
-to releases, which may otherwise fail until history is compacted.
+size takes room until history is compacted. A deletion gives room back. Both may use the reserve, so
+that a full store can be emptied through the API. Replacements leave the last part of it to
+releases, which may otherwise fail until history is compacted.
 
 A client's write never grows into the reserve, however small it is: a tenant could exhaust the
 reserve with many small writes. The consequences of clients' writes may use half of the reserve, but

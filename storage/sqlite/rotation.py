@@ -74,8 +74,8 @@ def surplus(found: Sequence[Path], keep: int) -> Sequence[Path]:
 def name_at(now: datetime, older: Sequence[Path]) -> str:
     """Return the name of a backup that is taken now.
 
-    It sorts after all older ones, also when the clock was set back: the newest backup would
-    otherwise be deleted as the oldest, and another one would be restored in its place."""
+    It sorts after all older ones, also when the clock was set back. Otherwise the newest backup
+    would be deleted as the oldest, and another one would be restored in its place."""
     times = [time for path in older if (time := _time(path)) is not None]
     after = [max(times) + timedelta(seconds=1)] if times else []
     return max([now.astimezone(UTC), *after]).strftime(_FORMAT)

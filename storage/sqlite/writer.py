@@ -5,8 +5,8 @@ transaction together, each with its own revision and its own conflict check. All
 reported only after the COMMIT, because a commit may conflict with a change of the same group.
 
 The statements of a group run on the event loop, as they only change memory. Work that waits for the
-disk runs in a thread: the COMMIT, compaction, and a whole group if it is large, has to wait for a
-lock, or failed. In a thread, each single statement would take the GIL away from the loop. The
+disk runs in a thread: the COMMIT and compaction. So does a whole group if it is large, has to wait
+for a lock, or failed. In a thread, each single statement would take the GIL away from the loop. The
 connection belongs to the thread while the thread has a job, and to the loop otherwise.
 """
 
@@ -121,7 +121,7 @@ class Writer:
             while (job := self._jobs.get()) is not None:
                 self._loop.call_soon_threadsafe(self._done, job())
         except RuntimeError:
-            if not self._loop.is_closed():  # otherwise there is nobody to notify
+            if not self._loop.is_closed():  # otherwise no caller is left to notify
                 raise
         finally:
             self._connection.close()

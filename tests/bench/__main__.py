@@ -32,7 +32,7 @@ def main() -> None:
         if options.many:
             (Path(folder) / "many").mkdir()
             found = asyncio.run(latency(Path(folder) / "many", options.many, options.seconds))
-            lines += ["", f"A GET by one of {CLIENTS} clients at once, while somebody lists {options.many:,} objects over and over:", ""]
+            lines += ["", f"A GET by one of {CLIENTS} clients at once, while another client lists {options.many:,} objects repeatedly:", ""]
             lines += [f"- {name}: {one}" for name, one in found.items()]
     print("\n".join(lines))
     if options.out:

@@ -54,7 +54,7 @@ class Fairness:
 
     @property
     def met(self) -> bool:
-        """Whether the goal is met, by the clock or by the server's CPU time.
+        """Return whether the goal is met, by the clock or by the server's CPU time.
 
         Other work on the machine prolongs the CPU time less."""
         return min(self.ratio(99), self.cpu_ratio(99)) < GOAL

@@ -34,7 +34,7 @@ class Figure:
 
     @property
     def ratios(self) -> tuple[Ratio, Ratio]:
-        """The ratios, direct and through the aggregator."""
+        """Return the ratios, direct and through the aggregator."""
         return Ratio(self.oracle / max(self.direct, TINY), self.goal[0]), Ratio(self.oracle / max(self.aggregated, TINY), self.goal[1])
 
 

@@ -214,7 +214,7 @@ class Stack:
 
     @property
     def management(self) -> ApiServer:
-        """The first, or only, management cluster."""
+        """Return the first, or only, management cluster."""
         return next(iter(self.managements.values()))
 
     def snapshot(self) -> Snapshot:

@@ -85,5 +85,5 @@ class Kubectl:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment, without the developer's own configuration."""
+        """Return the environment, without the developer's own configuration."""
         return {"PATH": os.environ["PATH"], "HOME": str(self.cache)}

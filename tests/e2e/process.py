@@ -51,7 +51,7 @@ class Dev:
 
     @property
     def pid(self) -> int:
-        """The id of the running process."""
+        """Return the id of the running process."""
         assert self.process is not None, "it does not run"
         return self.process.pid
 
@@ -62,7 +62,7 @@ class Dev:
 
     @property
     def command(self) -> list[str]:
-        """The command of the tested code itself, wherever it is installed."""
+        """Return the command of the tested code itself, wherever it is installed."""
         return [sys.executable, "-m", "apiserver.cli.main", "dev", "--dir", str(self.folder), *self._arguments]
 
     def user(self, name: str, context: str = "management") -> Kubectl:
@@ -71,12 +71,12 @@ class Dev:
 
     @property
     def owner(self) -> Kubectl:
-        """The owner, at the management endpoint."""
+        """Return the owner, at the management endpoint."""
         return self.user("owner")
 
     @property
     def hardware(self) -> Kubectl:
-        """The owner, at the hardware endpoint."""
+        """Return the owner, at the hardware endpoint."""
         return self.user("owner", "hardware")
 
     def _end(self, number: signal.Signals) -> int:

@@ -40,7 +40,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 @pytest.fixture
 def kills(request: pytest.FixtureRequest) -> int:
-    """The number of costly faults."""
+    """Return the number of costly faults."""
     number: int = request.config.getoption("--kills")
     assert number >= 1, "--kills is 1 or more"
     return number
@@ -48,7 +48,7 @@ def kills(request: pytest.FixtureRequest) -> int:
 
 @pytest.fixture
 def seed(request: pytest.FixtureRequest) -> int:
-    """The seed for random.Random."""
+    """Return the seed for random.Random."""
     number: int = request.config.getoption("--seed")
     return number
 

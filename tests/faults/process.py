@@ -91,13 +91,13 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The id of the running process."""
+        """Return the id of the running process."""
         assert self._process is not None, "start it first"
         return self._process.pid
 
     @property
     def session(self) -> aiohttp.ClientSession:
-        """The session for watches."""
+        """Return the session for watches."""
         assert self._session is not None, "enter it first"
         return self._session
 

@@ -93,7 +93,7 @@ class Answer:
 
     @property
     def told(self) -> bool:
-        """Whether it is a Status, as documented failures are."""
+        """Return whether it is a Status, as documented failures are."""
         return self.status < 400 or self.body.startswith(b'{"kind":"Status"') or b'"Status"' in self.body[:200]
 
 

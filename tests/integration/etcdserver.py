@@ -61,7 +61,7 @@ class EtcdServer:
 
     @property
     def endpoint(self) -> str:
-        """The URL for clients."""
+        """Return the URL for clients."""
         return f"{self.scheme}://127.0.0.1:{self.client_port}"
 
     def start(self, *, wait: bool = True) -> None:

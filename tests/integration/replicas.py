@@ -29,7 +29,7 @@ class Replica:
 
     @property
     def port(self) -> int:
-        """The port on which it listens."""
+        """Return the port on which it listens."""
         return int((self.folder / "port").read_text())
 
     def stop(self, grace_seconds: float = STOP_SECONDS) -> int:

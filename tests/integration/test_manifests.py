@@ -92,7 +92,7 @@ def test_highly_available_programs_stop_in_time_and_one_by_one(cluster: Running)
 
 
 def found(made: list[dict[str, Any]], kind: str, name: str = "") -> dict[str, Any]:
-    """The only object of a kind, and name."""
+    """Return the only object of a kind, and name."""
     (one,) = (obj for obj in made if obj["kind"] == kind and name in ("", obj["metadata"]["name"]))
     return one
 

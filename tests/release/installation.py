@@ -30,7 +30,7 @@ BLOCK = re.compile(r"^```sh\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 
 def section(page: str, title: str) -> str:
-    """A section of a page."""
+    """Return a section of a page."""
     text = (ROOT / "docs" / page).read_text()
     found = re.search(rf"^##+ {title}\n(.*?)(?=^##|\Z)", text, re.DOTALL | re.MULTILINE)
     assert found is not None
@@ -100,7 +100,8 @@ class Installation:
 
 @contextmanager
 def prepared(folder: Path, image: Image, release: Path, hosts: int = HOSTS) -> Iterator[Installation]:
-    """Yield control planes with simulated hardware and nothing of the project, a node, and a copy of the release's files."""
+    """Yield control planes with simulated hardware and nothing of the project, a node, and a copy
+    of the release's files."""
     shutil.copytree(release, folder / "files")
     made = None
     try:
@@ -144,7 +145,8 @@ def versions(installation: Installation) -> dict[str, str]:
 
 
 def nothing_is_left(installation: Installation) -> None:
-    """Check that nothing of the project is left in either cluster, and that namespaces can be deleted."""
+    """Check that nothing of the project is left in either cluster, and that namespaces can be
+    deleted."""
     cluster = installation.cluster
     for host in bare_metal_hosts(installation):
         assert "consumerRef" not in host["spec"]

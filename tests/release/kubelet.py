@@ -1,5 +1,5 @@
-"""Run the pods of Deployments and Jobs from an image, as a node with kubelet, containerd, kube-proxy and
-CoreDNS does, and replace them as the Deployment controller does.
+"""Run the pods of Deployments and Jobs from an image, as a node with kubelet, containerd,
+kube-proxy and CoreDNS does, and replace them as the Deployment controller does.
 
 The cluster's object determines arguments, replicas, strategy, user, volumes, root and probes. This
 module provides what a node decides: tokens, networks, owners of volumes. It does not implement
@@ -63,14 +63,14 @@ class Pod:
 
     @property
     def container(self) -> Object:
-        """The only container of the pod."""
+        """Return the only container of the pod."""
         (container,) = self.spec["containers"]
         found: Object = container
         return found
 
     @property
     def log(self) -> str:
-        """The output of the container."""
+        """Return the output of the container."""
         return (self.folder / "log").read_text(errors="replace")
 
     def port(self, name: str | int) -> int:
@@ -119,7 +119,8 @@ class Pod:
             subprocess.run([*runc(self.folder), "kill", self.name, "TERM"], check=True, capture_output=True)
 
     def wait(self) -> None:
-        """Wait until it has ended. Its grace period is its deadline; after that it is killed, and the test fails."""
+        """Wait until it has ended. Its grace period is its deadline; after that it is killed, and
+        the test fails."""
         try:
             self.child.wait(self.spec["terminationGracePeriodSeconds"])
         except subprocess.TimeoutExpired:
@@ -146,7 +147,7 @@ class Kubelet:
 
     @property
     def folder(self) -> Path:
-        """The folder in which the node keeps pods and volumes."""
+        """Return the folder in which the node keeps pods and volumes."""
         return self.cluster.root / "node"
 
     def pod(self, deployment: str) -> Pod:

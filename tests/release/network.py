@@ -48,7 +48,7 @@ class Network:
 
     @property
     def path(self) -> str:
-        """A path at which a runtime finds the network while this process runs."""
+        """Return a path at which a runtime finds the network while this process runs."""
         return f"/proc/{os.getpid()}/fd/{self.descriptor}"
 
     @contextmanager

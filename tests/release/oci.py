@@ -32,7 +32,7 @@ class Image:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment variables of the image."""
+        """Return the environment variables of the image."""
         return dict(item.split("=", 1) for item in self.config["Env"])
 
 

@@ -34,7 +34,7 @@ class Version:
 
     @property
     def git_version(self) -> str:
-        """A semantic version, as clients expect."""
+        """Return a semantic version, as clients expect."""
         return f"v{'.'.join(KUBERNETES)}.0+metal3-workloads-{self.product}"
 
     async def handle(self, call: Call) -> web.StreamResponse:

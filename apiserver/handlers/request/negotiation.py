@@ -53,7 +53,7 @@ class Form:
 
     @property
     def raw(self) -> bool:
-        """Whether encoded JSON can be sent unchanged."""
+        """Return whether encoded JSON can be sent unchanged."""
         return self.media == JSON and not self.pretty
 
 

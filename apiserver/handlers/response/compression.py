@@ -71,7 +71,7 @@ class Segments:
 
     @property
     def size(self) -> int:
-        """The number of bytes in the cache."""
+        """Return the number of bytes in the cache."""
         return self._segments.size
 
     async def gzip(self, head: bytes, items: Sequence[bytes], tail: bytes, *, keep: bool = True) -> list[bytes]:

@@ -81,7 +81,7 @@ class ListBody(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The number of bytes of the joined list."""
+        """Return the number of bytes of the joined list."""
         return len(self.head) + sum(map(len, self.items)) + max(len(self.items) - 1, 0) + len(self.tail)
 
     def exceeds(self, size: int) -> bool:

@@ -1,8 +1,8 @@
 """Cache an object's table row beside the object (Entry.row).
 
 The cache holds the constant part, and the whole row until one of its ages changes. One decoding, at
-the first use, finds the constant part for tables and metadata lists: the encoded cells, and the
-position of the metadata in the object's JSON. Timestamps are kept as placeholders between \\x01
+the first use, finds the constant part for tables and metadata lists. This is the encoded cells, and
+the position of the metadata in the object's JSON. Timestamps are kept as placeholders between \\x01
 bytes, which JSON always escapes, and are rendered as ages for each response.
 """
 

@@ -1,4 +1,5 @@
-"""Decide who may change a Workload's status.binding and how, and fill it in for earlier versions.
+"""Decide which changes of a Workload's status.binding are allowed, and fill it in for earlier
+versions.
 
 The binding itself sets the state Assumed (see claims.bound), and unbinding removes the field.
 """

@@ -1,4 +1,4 @@
-"""Charge hosts without a Workload to the namespace because of which nobody else can have them.
+"""Charge hosts without a Workload to the namespace that keeps them from others.
 
 The namespace's quota continues to count such hosts. A claim that is cleared leaves its charge
 behind (Host.spec.chargedTo), in the same commit. The charge ends with a report by which others can
@@ -43,5 +43,5 @@ def charge_by_report(charge: dict[str, Any] | None, status: Mapping[str, Any]) -
 
 
 def takes_again(host: Mapping[str, Any], namespace: str) -> bool:
-    """Return whether the namespace could have the host that nobody else can have because of it."""
+    """Return whether the namespace could have the host that it keeps from others."""
     return unavailable_reason(host) is None and host["status"].get("dirtyFor") == namespace

@@ -89,7 +89,7 @@ class Claims:
         return entry if entry is not None and entry.fields[".uid"] == claim["uid"] else None
 
     def outliving(self, namespace: str) -> list[Entry]:
-        """Return the Hosts that nobody else can have because of this namespace, without a Workload.
+        """Return the Hosts without a Workload that this namespace keeps from others.
 
         These hosts were left uncleaned, retained or marked as unhealthy, or their claim's Workload
         is gone."""

@@ -44,8 +44,8 @@ class Waiter:
 class Places:
     """The places of waiting claims, shared by flows and then by namespaces.
 
-    When all are taken, a claim gets the place of one whose flow has at least two more, or whose
-    namespace has within the same flow. So no flow keeps another from its first place."""
+    When all are taken, a claim gets the place of one whose flow has at least two more. Within a
+    flow, the same holds for its namespaces. So no flow keeps another from its first place."""
 
     def __init__(self, total: int = AT_ONCE, of_one_namespace: int = OF_ONE_NAMESPACE) -> None:
         self._total, self._of_one_namespace = total, of_one_namespace

@@ -27,7 +27,8 @@ Entry = dict[str, Any]
 
 
 def begun(host: Mapping[str, Any], claim: Mapping[str, str], workload: Mapping[str, Any] | None, time: str | None) -> list[Entry]:
-    """Return the history of the host with an entry for the claim. It has one entry for each claim."""
+    """Return the history of the host with an entry for the claim. It has one entry for each
+    claim."""
     history: list[Entry] = list((host.get("status") or {}).get("history") or ())
     if history and history[-1]["uid"] == claim["uid"] and "releasedAt" not in history[-1]:
         return history
@@ -97,7 +98,7 @@ def _bounded(history: list[Entry]) -> list[Entry]:
     """Return the entries that are within the bounds, and always the last one.
 
     Claims under which nothing ran are dropped first: a tenant can make many of them, and would
-    otherwise push out who had the host before."""
+    otherwise push out the earlier claims."""
     sizes = [len(orjson.dumps(entry)) for entry in history]
     number, size = len(history), sum(sizes)
     dropped = set[int]()

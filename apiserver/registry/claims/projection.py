@@ -142,7 +142,7 @@ _STOLEN = {
 }
 """The fields of a view whose claimant has lost the host.
 
-The state is `available`, because what runs there is not the claimant's: the claimant must not
+The state is `available`, because what runs there is not the claimant's. The claimant must not
 mistake it for its own, and may release the host at once."""
 
 

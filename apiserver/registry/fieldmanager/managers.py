@@ -48,7 +48,8 @@ class Identity(NamedTuple):
 
     @property
     def applied(self) -> bool:
-        """Whether this is an applier, which gives up fields by not applying them any more."""
+        """Return whether this is an applier, which gives up fields by not applying them any
+        more."""
         return self.operation == "Apply"
 
     def sort_text(self) -> str:

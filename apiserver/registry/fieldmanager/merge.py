@@ -1,6 +1,6 @@
 """Merge an applied configuration into an object.
 
-The rules are those of structured-merge-diff's typed/merge.go: nothing is removed, the applied value
+The rules are those of structured-merge-diff's typed/merge.go. Nothing is removed, the applied value
 wins, and lists keep the object's order unless the applied list has another order. Unchanged parts
 of the result are the object's own parts, so comparing the two costs nothing there.
 """

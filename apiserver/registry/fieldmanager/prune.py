@@ -1,6 +1,6 @@
 """Remove the fields that an applier gives up by not applying them any more.
 
-The rules are those of structured-merge-diff's merge/update.go: a field is removed if its applier
+The rules are those of structured-merge-diff's merge/update.go. A field is removed if its applier
 applied it last time but not now, and no other manager owns it. A field without an owner stays, even
 below a removed one. Unlike upstream, an object or list that stays and becomes empty is empty, not
 null: where the schema allows no null, kube-apiserver refuses the result.

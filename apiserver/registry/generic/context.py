@@ -74,7 +74,7 @@ class Context:
         """Report the outcome of one write, including its attempts, to `on_finish`.
 
         The outcome is True if the write happened, False if it was refused, and None if it is
-        unknown: the storage did not answer, or the client disconnected."""
+        unknown. It is unknown when the storage did not answer, or the client disconnected."""
         happened: bool | None = None
         try:
             yield

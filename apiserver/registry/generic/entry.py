@@ -2,8 +2,8 @@
 by.
 
 Entries are created once per write. Stored values are the object's JSON without resourceVersion, in
-the order apiVersion, kind, metadata, so that the revision can be inserted into the bytes without
-parsing them.
+the order apiVersion, kind, metadata. So the revision can be inserted into the bytes without parsing
+them.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Entry:
 
     @property
     def overhead(self) -> int:
-        """The approximate number of bytes of memory besides the JSON."""
+        """Return the approximate number of bytes of memory besides the JSON."""
         return OVERHEAD + EACH * (len(self.labels) + len(self.fields))
 
     def object(self) -> dict[str, Any]:
@@ -108,9 +108,9 @@ def decoder(
 ) -> Callable[[str, bytes, int], Entry]:
     """Return the decode function of the resource's collection.
 
-    `convert` returns the object to keep for a stored one, without changing its argument: without
-    some of its fields, or with fields that an earlier version did not store. `recent` has objects
-    that do not need to be decoded."""
+    `convert` returns the object to keep for a stored one, without changing its argument. It leaves
+    fields out, or adds those that an earlier version did not store. `recent` has objects that do
+    not need to be decoded."""
     head = orjson.dumps({"apiVersion": resource.api_version, "kind": resource.kind})[:-1] + b',"metadata":{'
 
     def decode(key: str, value: bytes, revision: int) -> Entry:

@@ -73,12 +73,12 @@ class Resource:
 
     @property
     def api_version(self) -> str:
-        """group/version, or only the version for the core group."""
+        """Return group/version, or only the version for the core group."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
     def prefix(self) -> str:
-        """The storage prefix of all objects of the kind. It ends in a slash."""
+        """Return the storage prefix of all objects of the kind. It ends in a slash."""
         return f"/registry/{self.group or 'core'}/{self.plural}/"
 
     def key(self, namespace: str, name: str) -> str:

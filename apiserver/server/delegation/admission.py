@@ -62,12 +62,12 @@ class ManagementAdmission:
 
     @property
     def background(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """The tasks that must run, by name."""
+        """Return the tasks that must run, by name."""
         return {name: informer.run for name, informer in self._informers.items()}
 
     @property
     def ready(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """Checks that everything was read once.
+        """Return checks that everything was read once.
 
         Later failures do not make them fail: the known state stays in use."""
         return {name: _check(name, informer) for name, informer in self._informers.items()}

@@ -46,12 +46,12 @@ class Delegation:
 
     @property
     def background(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """The tasks that must run, by name."""
+        """Return the tasks that must run, by name."""
         return {"extension-apiserver-authentication": self._config_map.run, "namespaces": self._namespaces.run}
 
     @property
     def ready(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """Checks that everything was read once.
+        """Return checks that everything was read once.
 
         Later failures do not make them fail: the known state stays in use."""
         return {"extension-apiserver-authentication": self._trust_known, "namespaces": self._namespaces_known}

@@ -36,7 +36,7 @@ class Trust:
 
     @property
     def authorities(self) -> frozenset[x509.Certificate]:
-        """All authorities whose certificates the handshake must accept."""
+        """Return all authorities whose certificates the handshake must accept."""
         return self.clients.bundle | frozenset(self.front_proxies.proxy.bundle)
 
     def attach(self, tls: ServerTls) -> None:

@@ -73,7 +73,7 @@ def _unfit(bmh: Object) -> str | None:
         ),
         (
             spec.get("externallyProvisioned"),
-            "it is externally provisioned, so that nobody knows what to install on it: a Workload could not describe it",
+            "it is externally provisioned, so no record says what to install on it: a Workload could not describe it",
         ),
         (
             state == "available" and not consumer and not any(spec.get(field) for field in DEPLOYED),
@@ -145,7 +145,8 @@ def in_the_way(described: Object, present: Object | None, view: Object | None, h
 
 
 def _other(described: Object, present: Object) -> str:
-    """Return what is different about the Workload that is there; "" if it can take over the host."""
+    """Return what is different about the Workload that is there; "" if it can take over the
+    host."""
     if (present.get("status") or {}).get("host"):
         return "has another host"
     if deleting(present):
@@ -207,7 +208,7 @@ def marking_patch(bmh: Object, wanted: Adoption) -> Object:
 
 
 def unmarking_patch(bmh: Object) -> Object:
-    """Return the merge patch of a host that nobody has taken over."""
+    """Return the merge patch of a host that is marked for a tenant, but was not taken over."""
     return {"metadata": _conditional(bmh, {"annotations": {names.ADOPTION: None}})}
 
 

@@ -256,7 +256,7 @@ class Adopter:
         """Return whether the view has the uid of the real host. Delete a Host without it."""
         host = await self._host(bmh)
         if host is not None and host["spec"]["source"].get("identityNamespace") != wanted.namespace and not host["spec"].get("claimRef"):
-            # The controllers create it again with the identity. Only its history would be lost: nobody has it.
+            # The controllers create it again with the identity. Only its history would be lost: no claim uses it.
             await self._delete(kinds.HOSTS, host)
             return False
         view = await self._management.find(await self._views(), name_of(bmh), wanted.namespace)
@@ -283,7 +283,7 @@ class Adopter:
         return await self._unmark(bmh, record)
 
     async def _unmark(self, bmh: Object, record: Adoption) -> None:
-        """Remove the mark of a host that nobody has taken over yet."""
+        """Remove the mark of a host that was not taken over yet."""
         host = await self._host(bmh)
         if host is not None and host["spec"].get("claimRef"):
             raise Obstacle("it is being taken over at the moment: run the same command again")
@@ -345,7 +345,7 @@ class Adopter:
         )
 
     async def _is_removed(self, bmh: Object, uid: str) -> bool:
-        """Return whether the Workload is gone, and delete it if nobody has."""
+        """Return whether the Workload is gone, and delete it otherwise."""
         workload = await self._handed_back(bmh, uid)
         if workload is not None and not deleting(workload):
             await self._delete(kinds.WORKLOADS, workload)

@@ -1,10 +1,10 @@
 """Read and write what a real host records of its adoption.
 
-An owner who uses a host gives it to a tenant as it runs: to a Workload, or to the consumer that the
-host has, which moves to the management cluster. `adopt` records that in one annotation. Until a
-Workload takes the host over, nothing else of it changes. As long as what was adopted runs, the
-record stays, and the host keeps its own references to first-boot secrets and its cleaning mode. So
-the host can be given back as it was.
+The owner gives a host that is in use to a tenant as it runs. The tenant's side is a Workload, or
+the consumer that the host has, which moves to the management cluster. `adopt` records that in one
+annotation. Until a Workload takes the host over, nothing else of it changes. As long as what was
+adopted runs, the record stays, and the host keeps its own references to first-boot secrets and its
+cleaning mode. So the host can be given back as it was.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ CAPM3 = "metal3.io/capm3"
 
 @dataclass(frozen=True, slots=True)
 class Adoption:
-    """Who may take the host over.
+    """The Workload or consumer that may take the host over.
 
     `cluster`: the identity of the management cluster. `workload`: the name of the Workload; "" for
     the host's own consumer, which moves there. `consumer`: the consumerRef that the host had."""
@@ -57,8 +57,8 @@ class Adoption:
 
 
 def adoption_of(bmh: Object) -> Adoption | None:
-    """Return what the host records, or None. A record that cannot be read is none, and neither is
-    one without the uid of its namespace, because a later namespace may have the name."""
+    """Return what the host records, or None. A record that cannot be read is ignored. So is one
+    without the uid of its namespace, because a later namespace may have the name."""
     try:
         found = orjson.loads(annotations_of(bmh).get(names.ADOPTION) or "null")
     except orjson.JSONDecodeError:

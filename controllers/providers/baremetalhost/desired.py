@@ -71,16 +71,16 @@ def taken_by_us(bmh: Object, workload: Object) -> bool:
 
 
 def left_to(bmh: Object, workload: Object) -> bool:
-    """Whether the host was its predecessor's: of the same name, in a store that was lost, by the
-    decision of the host's owner."""
+    """Return whether the host was its predecessor's: of the same name, in a store that was lost, by
+    the decision of the host's owner."""
     reference = (bmh.get("spec") or {}).get("consumerRef") or {}
     same = {key: value for key, value in reference.items() if key != "uid"} == consumer_reference(workload)
     return same and bool(recovers(bmh))
 
 
 def recovers(bmh: Object) -> str:
-    """The uid of the lost Workload whose successor may take the host over; "" when it did already,
-    or the owner has not said so."""
+    """Return the uid of the lost Workload whose successor may take the host over; "" when it did
+    already, or the owner has not said so."""
     wanted, label = annotations_of(bmh).get(names.RECOVER, ""), labels_of(bmh).get(names.WORKLOAD_UID)
     return wanted if wanted == label else ""
 

@@ -2,8 +2,8 @@
 
 It claims the hosts, writes what they have to run, and reports their state. Every write to a host
 states the resourceVersion that the decision was based on. A claim is one write: consumerRef and our
-label together. Real hosts and the views of another metal3-workloads differ in who may have a host
-and how it is given back. The subclasses implement these differences.
+label together. Real hosts and the views of another metal3-workloads differ in which
+Workload may have a host and how it is given back. The subclasses implement these differences.
 """
 
 from __future__ import annotations
@@ -136,8 +136,8 @@ class BareMetalHostDriver(Provider):
         """Return the problem behind an error of the informer, for the class's owner."""
 
     def record(self, request: ApplyRequest) -> str:
-        """What is noted on the host of its Workload, for a day on which the store is lost; "" for
-        nothing."""
+        """Return what is noted on the host of its Workload, for a day on which the store is lost;
+        "" for nothing."""
         return ""
 
     def excluded(self, bmh: Object) -> bool:
@@ -223,7 +223,7 @@ class BareMetalHostDriver(Provider):
         return self._applied_to(bmh, request, _SYNCHRONIZED)
 
     async def _forget_predecessor(self, bmh: Object, request: ApplyRequest) -> Object:
-        """Ends a recovery: removes the copied secrets of the lost Workload that this one is the
+        """End a recovery: remove the copied secrets of the lost Workload that this one is the
         successor of."""
         lost = annotations_of(bmh).get(names.RECOVER)
         if lost is None:

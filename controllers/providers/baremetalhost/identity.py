@@ -27,8 +27,8 @@ def identity_of(given: str, cluster_id: str) -> Identity:
     """Return the identity for the class's `identity` and the management cluster's id; either may be
     empty.
 
-    Marks without a name are our own only if no `identity` is given: an owner who sets it shares the
-    hosts between several clusters."""
+    Marks without a name are our own only if no `identity` is given: with an `identity`, several
+    clusters share the hosts."""
     if given:
         return Identity(given, frozenset({cluster_id} - {""}))
     return Identity(cluster_id, frozenset({""}))

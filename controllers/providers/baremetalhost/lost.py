@@ -1,7 +1,7 @@
 """Decide which hosts are given back to their lost Workloads, and build the Workloads to create.
 
-All writers of the hardware cluster can write what is recorded there. So a record gives nobody what
-the class does not allow: its present rules are applied to each successor.
+All writers of the hardware cluster can write what is recorded there. So a record gives no more
+than the class allows: its present rules are applied to each successor.
 """
 
 from __future__ import annotations
@@ -109,7 +109,8 @@ def forbidden(class_: Object, bmh: Object, workload: Object, namespaces: Mapping
     """Return why the class does not let the Workload have the host, and what to do; None if it
     does.
 
-    A class without allowedNamespaces lets nobody have a host yet, so it forbids nothing here."""
+    A class without allowedNamespaces lets no namespace have a host yet, so it forbids nothing
+    here."""
     namespace = namespaces[lost_key(bmh)[0]]
     try:
         Workload.decode(workload)

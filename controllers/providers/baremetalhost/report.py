@@ -135,7 +135,8 @@ def _owners_labels(bmh: Object) -> dict[str, str]:
 
 
 def _identity_namespace(bmh: Object, identity: Identity) -> str:
-    """Return the namespace in which the view keeps the host's uid, because its consumer moves there.
+    """Return the namespace in which the view keeps the host's uid, because its consumer moves
+    there.
 
     The Nodes of Cluster API have the uid in a label."""
     record = marked(bmh, identity)
@@ -293,7 +294,7 @@ _QUARANTINED = (
 
 
 def _who(consumer: Consumer | None) -> str:
-    return f"{consumer.kind} {consumer.namespace}/{consumer.name}" if consumer else "nobody"
+    return f"{consumer.kind} {consumer.namespace}/{consumer.name}" if consumer else "a consumer without a name"
 
 
 def sensitive(bmh: Object) -> list[str]:

@@ -74,7 +74,7 @@ class Fleet:
 
     @property
     def busy(self) -> bool:
-        """Whether the source was seen working for the class, so that polling again soon is
+        """Return whether the source was seen working for the class, so that polling again soon is
         useful."""
         return any(item.state in {"pending", "stopping", "shutting-down"} for found in self._instances.values() for item in found)
 

@@ -103,42 +103,43 @@ class Instance:
 
     @property
     def ended_by_hand(self) -> bool:
-        """Whether a user ended the machine, as opposed to a cloud that could not start it."""
+        """Return whether a user ended the machine, as opposed to a cloud that could not start
+        it."""
         return self.reason.startswith(("User initiated", "Client.UserInitiatedShutdown"))
 
     @property
     def gone(self) -> bool:
-        """Whether only the name is left."""
+        """Return whether only the name is left."""
         return self.state == "terminated"
 
     @property
     def leaving(self) -> bool:
-        """Whether the machine, or what is on it, is being removed."""
+        """Return whether the machine, or what is on it, is being removed."""
         return self.state == "shutting-down" or REMOVING in self.tags
 
     @property
     def image(self) -> Object | None:
-        """The image that is on the machine; None if the machine is empty."""
+        """Return the image that is on the machine; None if the machine is empty."""
         return {"url": self.tags.get(IMAGE, "")}
 
     @property
     def booted(self) -> bool:
-        """Whether this image was seen running."""
+        """Return whether this image was seen running."""
         return BOOTED in self.tags
 
     @property
     def rebooted(self) -> bool:
-        """Whether nothing is left to do for the requested single reboot."""
+        """Return whether nothing is left to do for the requested single reboot."""
         return REBOOTED in self.tags
 
     @property
     def empty(self) -> bool:
-        """Whether nothing is installed, and no operation is in progress."""
+        """Return whether nothing is installed, and no operation is in progress."""
         return False
 
     @property
     def to_free(self) -> str:
-        """What the owner does to free the host by hand."""
+        """Return what the owner does to free the host by hand."""
         return f"terminate instance {self.id}"
 
     def machine(self, slot: Slot, model: type[Flavor]) -> Machine:

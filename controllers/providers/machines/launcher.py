@@ -1,9 +1,9 @@
 """Create machines so that each attempt leaves at most one.
 
 A source that remembers yields the same machine when a creation is repeated, and one that reserves
-excludes a second one. Any other source creates a second machine in two cases: the response to the
-first creation was lost and its machine was not listed yet, or two replicas create one each. The
-next read of the slot finds both by their tags, and removes one: see `oldest`.
+excludes a second one. Any other source creates a second machine in two cases. Either the response
+to the first creation was lost and its machine was not listed yet, or two replicas create one each.
+The next read of the slot finds both by their tags, and removes one: see `oldest`.
 """
 
 from __future__ import annotations

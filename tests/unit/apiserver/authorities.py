@@ -34,12 +34,12 @@ class Issued:
 
     @property
     def pem(self) -> bytes:
-        """The chain in PEM, leaf first."""
+        """Return the chain in PEM, leaf first."""
         return b"".join(one.public_bytes(serialization.Encoding.PEM) for one in (self.certificate, *self.intermediates))
 
     @property
     def key_pem(self) -> bytes:
-        """The unencrypted key in PEM."""
+        """Return the unencrypted key in PEM."""
         return self.key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 

@@ -45,7 +45,7 @@ class Calls(Generic[Library]):
         return await self._run(work, write=True)
 
     def close(self) -> None:
-        """Accept no more calls. Calls in progress end by themselves after their timeout."""
+        """Accept no further calls. Calls in progress end by themselves after their timeout."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _run(self, work: Callable[[Library], T], *, write: bool) -> T:

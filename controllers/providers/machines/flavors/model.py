@@ -62,7 +62,7 @@ class Flavor(Model):
 
     @property
     def disk_bytes(self) -> int:
-        """The size of the root disk in bytes."""
+        """Return the size of the root disk in bytes."""
         return int(parse_quantity(self.disk))
 
 

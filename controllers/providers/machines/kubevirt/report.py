@@ -69,7 +69,7 @@ class VirtualMachine(Instance):
 
     @property
     def rebooted(self) -> bool:
-        """Whether the recorded instance has ended."""
+        """Return whether the recorded instance has ended."""
         return REBOOTED in self.tags and (self.vmi is None or uid_of(self.vmi) != self.tags[REBOOTED])
 
     @property
