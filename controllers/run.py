@@ -63,10 +63,10 @@ def compose(client: Client, *, view_group: str = "metal3.io") -> tuple[Manager, 
     manager.add(cluster.events)
     manager.add(cluster.secrets)
     scheduler = Scheduler(cluster)
-    workloads = WorkloadController(cluster, sources, binding=scheduler.busy, avoid=scheduler.avoid)
+    workloads = WorkloadController(cluster, sources, scheduler)
     for controller in (
         ClassController(cluster, sources),
-        HostController(cluster, sources, unchanged=workloads.look_at),
+        HostController(cluster, sources, workloads),
         OfferController(cluster),
         scheduler,
         workloads,

@@ -27,10 +27,9 @@ from controllers.runtime.conditions import find_condition
 from controllers.runtime.controller import Controller, Result
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from controllers.cluster import Cluster
     from controllers.providers.base import Provider, ProviderHost
+    from controllers.workload.controller import WorkloadController
     from controllers.workloadclass.providers import Sources
 
 log = logging.getLogger(__name__)
@@ -47,14 +46,8 @@ POLL, RESYNC = 15.0, 600.0
 class HostController:
     """Reconciles hosts by "class|real uid"."""
 
-    def __init__(
-        self, cluster: Cluster, sources: Sources, *, unchanged: Callable[[Object], None] = lambda host: None, workers: int = 8
-    ) -> None:
-        """Create the controller.
-
-        `unchanged(host)` is called when the real host changed but its Host did not, so that no
-        watch event will follow."""
-        self._cluster, self._sources, self._unchanged = cluster, sources, unchanged
+    def __init__(self, cluster: Cluster, sources: Sources, workloads: WorkloadController, *, workers: int = 8) -> None:
+        self._cluster, self._sources, self._workloads = cluster, sources, workloads
         self._changed: set[str] = set()
         self._abandoned_since = AbandonedSince()
         self.controller = Controller(
@@ -192,7 +185,7 @@ class HostController:
         status = with_abandonment(status, host, terms, reported.to_free)
         status = with_tenancy(status, reported, host, self._cluster.namespaces.store.get)
         if not await self._put(host, status) and changed:
-            self._unchanged(host)
+            self._workloads.enqueue_for_host(host)  # the Host is unchanged, so no watch event will follow
         if ends(host, reported, self._cluster.namespaces.store.get):
             await self._uncharge(host)
         if reported.leftovers and provider is not None and not host["spec"].get("claimRef"):

@@ -99,7 +99,7 @@ class Scheduler:
         cluster.classes.add_handler(self._class_changed)
         cluster.namespaces.add_handler(self._namespace_changed)
 
-    def busy(self, namespace: str) -> bool:
+    def is_binding(self, namespace: str) -> bool:
         """Return whether Workloads of the namespace are queued for a host.
 
         Those of other namespaces do not delay this one's."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from apiserver.client.clock import timestamp
 from apiserver.client.errors import ApiException, BadConfig
@@ -38,8 +38,6 @@ from controllers.workload.status import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from controllers.providers.base import ApplyRequest, Provider
     from controllers.workloadclass.providers import Sources
 
@@ -65,6 +63,18 @@ FOLLOW = 2.0
 """The seconds to wait for the Host of a new binding."""
 
 
+class SchedulerHandle(Protocol):
+    """What this controller uses of the scheduler."""
+
+    def is_binding(self, namespace: str) -> bool:
+        """Return whether Workloads of the namespace are queued for a host.
+
+        These go first, because binding is short and provisioning long."""
+
+    def avoid(self, host: Object) -> None:
+        """Avoid for a while a Host that is given up because another consumer has it."""
+
+
 class WorkloadController:
     """Reconciles Workloads by key."""
 
@@ -72,17 +82,12 @@ class WorkloadController:
         self,
         cluster: Cluster,
         sources: Sources,
+        scheduler: SchedulerHandle,
         *,
-        binding: Callable[[str], bool] = lambda namespace: False,
-        avoid: Callable[[Object], None] = lambda host: None,
         workers: int = 8,
     ) -> None:
-        """Create the controller.
-
-        `binding` returns whether Workloads of a namespace are being bound; these go first, because
-        binding is short and provisioning long. `avoid` is called with Hosts that are given up
-        because another consumer has them."""
-        self._cluster, self._sources, self._binding, self._avoid = cluster, sources, binding, avoid
+        """Create the controller."""
+        self._cluster, self._sources, self._scheduler = cluster, sources, scheduler
         self._waits: dict[str, float] = {}
         self._left: dict[str, float] = {}
         self._failing: dict[str, float] = {}
@@ -98,7 +103,7 @@ class WorkloadController:
     async def run(self) -> None:
         await self.controller.run()
 
-    def look_at(self, host: Object, *, later: bool = False) -> None:
+    def enqueue_for_host(self, host: Object, *, later: bool = False) -> None:
         """Queue the Workload that has the host, because something about it may have changed at the
         source."""
         claim = host["spec"].get("claimRef") or host["spec"].get("chargedTo")
@@ -117,7 +122,7 @@ class WorkloadController:
     def _host_changed(self, old: Object | None, new: Object | None) -> None:
         for host in (old, new):
             if host is not None:
-                self.look_at(host)
+                self.enqueue_for_host(host)
 
     def _secret_changed(self, key: str) -> None:
         for workload in self._cluster.workloads.store.by_index("secret", key):
@@ -130,7 +135,7 @@ class WorkloadController:
 
     def _class_changed(self, class_name: str) -> None:
         for host in self._cluster.hosts.store.by_index("class", class_name):
-            self.look_at(host, later=True)
+            self.enqueue_for_host(host, later=True)
 
     async def reconcile(self, key: str) -> Result | None:
         """Reconcile one Workload's host and status."""
@@ -226,7 +231,7 @@ class WorkloadController:
         return Outcome(False, *refused) if refused is not None else None
 
     async def _reschedule(self, workload: Object, host: Object) -> Result | None:
-        self._avoid(host)
+        self._scheduler.avoid(host)
         done = await reschedule(self._cluster, workload, host, self._sources.get(host["spec"]["className"]))
         return None if done else Result(requeue_after=POLL_RELEASE)
 
@@ -246,7 +251,7 @@ class WorkloadController:
         """Return whether a new Workload waits while others are being bound, at most PATIENCE
         seconds."""
         now = self.controller.queue.now()
-        if self._binding(tenant_of(key)) and now - self._waits.setdefault(key, now) < PATIENCE:
+        if self._scheduler.is_binding(tenant_of(key)) and now - self._waits.setdefault(key, now) < PATIENCE:
             return True
         self._waits.pop(key, None)
         return False

@@ -76,8 +76,8 @@ async def test_a_tenant_with_thousands_of_workloads_is_one_among_others(client: 
             queue.add(f"greedy/w{number}")
         queue.add("modest/web")
         assert "modest/web" in {await queue.get() for _ in range(2)}, kind
-    assert made[Scheduler].busy("greedy")
-    assert not made[Scheduler].busy("modest"), "what others bind keeps nothing of this one waiting"
+    assert made[Scheduler].is_binding("greedy")
+    assert not made[Scheduler].is_binding("modest"), "what others bind keeps nothing of this one waiting"
 
 
 async def test_the_binder_has_so_many_workers_in_all(client: Client) -> None:
