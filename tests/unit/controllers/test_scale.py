@@ -49,7 +49,7 @@ async def test_the_requests_for_a_workload_do_not_grow_with_the_number_of_hosts(
 
 async def test_binding_goes_first_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     busy = [True]
-    monkeypatch.setattr(Scheduler, "busy", lambda self, namespace: busy[0])
+    monkeypatch.setattr(Scheduler, "is_binding", lambda self, namespace: busy[0])
     async with two_clusters() as clusters:
         for number in range(2):
             clusters.hardware.put(BMH, bmh(f"h{number}"))
@@ -80,7 +80,7 @@ async def test_a_tenant_with_thousands_of_workloads_is_one_among_others(client: 
     assert not made[Scheduler].is_binding("modest"), "what others bind keeps nothing of this one waiting"
 
 
-async def test_the_binder_has_so_many_workers_in_all(client: Client) -> None:
+async def test_the_scheduler_has_so_many_workers_in_all(client: Client) -> None:
     scheduler = Scheduler(connect(client), workers=2, total=5)
     for namespace in range(10):
         for number in range(3):
