@@ -18,7 +18,16 @@ from apiserver.apis.workload import GROUP, VERSION
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["DEFAULT_CLASS_ANNOTATION", "GROUP", "VERSION", "CleaningPolicy", "WorkloadClass", "retain_problem", "unhealthy_limit"]
+__all__ = [
+    "DEFAULT_CLASS_ANNOTATION",
+    "GROUP",
+    "VERSION",
+    "CleaningPolicy",
+    "WorkloadClass",
+    "requires_healthy",
+    "retain_problem",
+    "unhealthy_limit",
+]
 
 
 def _compiles(pattern: str) -> str:
@@ -61,6 +70,16 @@ class OfferPolicy(Model):
     max_per_namespace: int | None = Field(
         default=None, ge=0, description="At most this many free hosts are offered in one namespace; all when empty."
     )
+    require_healthy: bool = Field(
+        default=True,
+        description="Whether a host whose BMC reports a problem (condition Healthy is False) is kept from new Workloads. A Workload that "
+        "has such a host keeps it. Hosts of unknown health are offered.",
+    )
+
+
+def requires_healthy(class_spec: Mapping[str, Any]) -> bool:
+    """Return whether the class keeps hosts that are not healthy from new Workloads."""
+    return bool((class_spec.get("offer") or {}).get("requireHealthy", True))
 
 
 CleaningLevel = Literal["metadata", "full", "disabled"]

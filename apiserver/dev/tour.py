@@ -60,6 +60,12 @@ As the owner of the hardware, see the real thing:
   kubectl --kubeconfig {owner} --context hardware get bmh -o wide
 To see a failure, make the next installation on each host fail once. A new Workload then says why it failed, until it runs after all:
   kubectl --kubeconfig {owner} --context hardware annotate bmh --all --overwrite simulator.metal3.io/fail=provisioning:1
+To see broken hardware, let every BMC report a problem. Free hosts are not offered then, and yours says so, but stays yours:
+  kubectl wait --for=condition=Bound workload/hello --timeout=60s
+  kubectl --kubeconfig {owner} --context hardware annotate bmh --all --overwrite simulator.metal3.io/health=Critical
+  kubectl wait --for=condition=Healthy=false workload/hello --timeout=60s
+  kubectl --kubeconfig {owner} get hosts -o wide
+  kubectl --kubeconfig {owner} --context hardware annotate bmh --all simulator.metal3.io/health-
 Give it back, and see it cleaned and offered again:
   kubectl delete workload hello --wait=false && kubectl get bmh -w
 

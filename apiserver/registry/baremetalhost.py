@@ -10,6 +10,7 @@ from apiserver.apis.host import ADOPTS, adopted_consumer
 from apiserver.apis.status import ApiError, conflict, method_not_allowed, not_found
 from apiserver.apis.workloadclass import unhealthy_limit
 from apiserver.registry.claims.claims import Claims, bound, foreign, free_reason, held_back
+from apiserver.registry.claims.conditions import with_conditions
 from apiserver.registry.claims.confirmation import Confirmations
 from apiserver.registry.claims.projection import CLAIMED_THROUGH, claimed_by, host_of
 from apiserver.registry.claims.viewupdate import Refused, Taken, ViewUpdate, view_update
@@ -292,7 +293,7 @@ class BareMetalHostViewRegistry(Registry):
         resource = baremetalhosts(group, view=True)
         strategy = BareMetalHostViewStrategy(resource, claims)
         self.confirmations = strategy.confirmations
-        super().__init__(resource, cache, strategy=strategy, admission=admission, indexers=indexers)
+        super().__init__(resource, cache, strategy=strategy, admission=admission, indexers=indexers, convert=with_conditions)
 
 
 def _may_follow(held: dict[str, Any], name: str) -> bool:

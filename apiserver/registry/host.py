@@ -67,6 +67,7 @@ HOSTS = Resource(
         Column("Age", "metadata.creationTimestamp", type="date"),
         Column("Workload", "spec.claimRef.name", priority=1, description="What it runs"),
         Column("Provisioning", "status.report.status.provisioning.state", priority=1, description="State of the real host"),
+        Column("Healthy", "status.report.status.conditions.(Healthy).status", priority=1, description="What its BMC says of its health"),
         Column("Message", "status.message", priority=1, description="What its owner can do"),
         Column("Charged", "spec.chargedTo.namespace", priority=1, description="Whose quota counts it although no Workload has it"),
     ),

@@ -51,6 +51,7 @@ WORKLOADS = Resource(
         Column("Age", "metadata.creationTimestamp", type="date"),
         Column("Image", "spec.image.url", priority=1, description="The operating system"),
         Column("Online", "status.poweredOn", type="boolean", priority=1, description="Whether the machine is powered on"),
+        Column("Healthy", "status.conditions.(Healthy).status", priority=1, description="What the machine's own controller says"),
         Column("Reason", "status.conditions.(Ready).reason", priority=1, description="Why it is not ready, in a word"),
         Column("Message", "status.conditions.(Ready).message", priority=1, description="What it waits for"),
     ),

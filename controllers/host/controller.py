@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from apiserver.apis.host import HostStatus, host_name
 from apiserver.apis.names import CLASS_LABEL
+from apiserver.apis.workloadclass import requires_healthy
 from apiserver.client.client import JSON_PATCH
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, deleting, key_of, labels_of, name_of, uid_of
@@ -22,6 +23,7 @@ from controllers.charges import ends, is_over
 from controllers.consumer.controller import consumer_gone
 from controllers.host.abandoned import ABANDONED, AbandonedSince, Terms, looks_lost, reclaim, terms_of, wait_of, with_abandonment
 from controllers.host.events import host_events
+from controllers.host.health import with_health
 from controllers.host.tenancy import with_tenancy
 from controllers.runtime.conditions import find_condition
 from controllers.runtime.controller import Controller, Result
@@ -81,9 +83,9 @@ class HostController:
         self._add(class_name, uid, later=not claimed)
 
     def _terms_changed(self, old: Object | None, new: Object | None) -> None:
-        """Queue the hosts of a class that is deleted, or whose rules for abandoned claims
-        changed."""
-        if old is not None and (new is None or old["spec"].get("reclaim") != new["spec"].get("reclaim")):
+        """Queue the hosts of a class that is deleted, or whose rules for abandoned claims or for
+        unhealthy hosts changed."""
+        if old is not None and (new is None or _terms(old) != _terms(new)):
             self._class_changed(name_of(old))
 
     def _class_changed(self, class_name: str) -> None:
@@ -167,7 +169,7 @@ class HostController:
         class_name, _, uid = key.partition(SEPARATOR)
         provider = self._sources.get(class_name)
         host = self._cluster.hosts.store.get(host_name(uid))
-        reported = provider.host(uid) if provider is not None else None
+        reported = self._report(provider, uid, class_name)
         overlaps = self._sources.overlaps(class_name)
         if reported is None:
             overlaps.discard(uid)
@@ -194,6 +196,11 @@ class HostController:
             self._abandoned_since.forget(name_of(host))
             return None
         return await self._end_abandoned(host, status, terms, provider, reported)
+
+    def _report(self, provider: Provider | None, uid: str, class_name: str) -> ProviderHost | None:
+        """Return the provider's report on a host, with what the class makes of its health."""
+        reported = provider.host(uid) if provider is not None else None
+        return with_health(reported, self._cluster.classes.store.get(class_name)) if reported is not None else None
 
     def _terms(self, host: Object) -> Terms:
         return terms_of(self._cluster.classes.store.get(host["spec"]["className"]), lost=looks_lost(self._cluster))
@@ -282,6 +289,11 @@ class HostController:
 def _about(host: Object) -> Object:
     """Return the Host as the object of an Event."""
     return {**host, "apiVersion": kinds.HOSTS.api_version, "kind": "Host"}
+
+
+def _terms(class_: Object) -> tuple[object, ...]:
+    """Return the parts of a class on which the status of its Hosts depends."""
+    return class_["spec"].get("reclaim"), requires_healthy(class_["spec"])
 
 
 def _relevant(host: Object) -> tuple[object, ...]:

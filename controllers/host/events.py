@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from apiserver.apis.images import scrubbed
+from controllers.host.health import NOT_HEALTHY, health_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from apiserver.client.objects import Object
 
-TROUBLE = ("Quarantined", "Unhealthy", "HostError", "HostGone", "Orphaned")
+TROUBLE = (NOT_HEALTHY, "Quarantined", "Unhealthy", "HostError", "HostGone", "Orphaned")
 """The reasons of a Host's status that are Events as well."""
 EMPTYING = ("deprovisioning", "deleting", "powering off before delete")
 
@@ -61,10 +62,22 @@ def _states(old: Object, new: Object, name: str) -> Iterator[HostEvent]:
         yield HostEvent("Warning", reason, after.get("message") or reason)
     if (error := _report(new).get("errorMessage")) and _report(old).get("errorMessage") != error:
         yield HostEvent("Warning", "Failed", f"{name} reports: {error}")
+    yield from _health(before, after, name)
     if after.get("dirtyFor") and before.get("dirtyFor") != after["dirtyFor"]:
         yield HostEvent("Warning", "NotCleaned", f"the disks of {name} hold data of the namespace {after['dirtyFor']}")
     if before.get("report") and _is_clean(new) and not _is_clean(old):
         yield HostEvent("Normal", "Cleaned", f"{name} holds no tenant's data and can be claimed")
+
+
+def _health(before: Object, after: Object, name: str) -> Iterator[HostEvent]:
+    """Yield a change of the health of a host for which no reason of its status tells it."""
+    old, new = health_of(before), health_of(after)
+    if new is None or after.get("reason") == NOT_HEALTHY or (old or {}).get("status") == new["status"]:
+        return
+    if new["status"] == "False":
+        yield HostEvent("Warning", NOT_HEALTHY, f"the BMC of {name} reports {new['reason']}: repair it; who has the host keeps it")
+    elif old is not None and (old["status"], new["status"]) == ("False", "True"):
+        yield HostEvent("Normal", "Healthy", f"the BMC of {name} reports no problem any more")
 
 
 def _is_clean(host: Object) -> bool:

@@ -177,6 +177,7 @@ PHRASES = {
     "Dirty": OTHERS_DATA,
     "HostError": "report an error",
     "InUse": "are in use",
+    "NotHealthy": "report a hardware problem",
     "NotReady": "are not ready",
     "Quarantined": "are quarantined",
     "Unhealthy": "are unhealthy",

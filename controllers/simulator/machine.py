@@ -78,7 +78,8 @@ def _copy(host: BareMetalHost) -> BareMetalHost:
 
 def _finish(info: ReconcileInfo, before: BareMetalHostStatus | None) -> None:
     """Derive the conditions, and set the time of the status if it has changed."""
-    info.status.conditions = conditions.compute(info.status, info.stamp)
+    health, generation = info.annotation(conditions.HEALTH) or "OK", info.host.metadata.generation
+    info.status.conditions = conditions.compute(info.status, info.stamp, health=health, generation=generation)
     if info.status.provisioning_fail_count is None:
         info.status.provisioning_fail_count = 0
     if info.status != before:

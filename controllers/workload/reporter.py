@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apiserver.apis.hostconditions import HEALTHY
 from apiserver.client.clock import timestamp
 from controllers import kinds
 from controllers.providers.base import Applied, Outcome
 from controllers.runtime.conditions import find_condition
-from controllers.workload.status import PROVISIONING_FAILED, bound_status, phase_of, seems_lost, unasked_status
+from controllers.workload.status import PROVISIONING_FAILED, RETRY_LIMIT, bound_status, phase_of, seems_lost, unasked_status
 
 if TYPE_CHECKING:
     from apiserver.client.objects import Object
@@ -70,8 +71,20 @@ def _tell(cluster: Cluster, workload: Object, status: Object) -> None:
         new, old = find_condition(conditions, type_), find_condition(before, type_)
         if new is not None and new["status"] == "False" and (old is None or old["reason"] != new["reason"]):
             cluster.events.event(about(workload), "Warning", new["reason"], new["message"])
+    _tell_health(cluster, workload, find_condition(before, HEALTHY), find_condition(conditions, HEALTHY))
     phase = status.get("phase")
     if phase is not None and phase != phase_of(workload):
         ready = find_condition(conditions, "Ready") or {"reason": "", "message": ""}
-        bad = phase in {"Failed", "Lost"} or ready["reason"] == PROVISIONING_FAILED
+        bad = phase in {"Failed", "Lost"} or ready["reason"] in (PROVISIONING_FAILED, RETRY_LIMIT)
         cluster.events.event(about(workload), "Warning" if bad else "Normal", phase, ready["message"] or phase)
+
+
+def _tell_health(cluster: Cluster, workload: Object, old: Object | None, new: Object | None) -> None:
+    """Send an event when the host's health becomes bad, becomes worse, or is good again."""
+    before, after = ((item["status"], item["reason"]) if item is not None else ("", "") for item in (old, new))
+    if new is None or before == after:
+        return
+    if new["status"] == "False":
+        cluster.events.event(about(workload), "Warning", "HostNotHealthy", new["message"])
+    elif before[0] == "False" and new["status"] == "True":
+        cluster.events.event(about(workload), "Normal", "HostHealthy", new["message"])

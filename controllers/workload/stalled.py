@@ -24,6 +24,7 @@ STALLING_REASONS = frozenset(
         *("HostTaken", "HostTakenBack", "HostReleased", "HostGone", "HandedBack", "Lost"),
         *("SecretNotAllowed", "InvalidSecret", "UserDataTooLarge", "ChecksumMissing", "ChecksumUnsupported"),
         *("ImageUnsupported", "CustomDeployUnsupported", "ImageNotFound", "ImageUnknown", "Refused", "UpdateRefused"),
+        "RetryLimitReached",
     }
 )
 """The reasons of Bound, Synchronized and Ready that only a change resolves (docs/troubles.md lists

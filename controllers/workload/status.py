@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apiserver.apis.hostconditions import HEALTHY, PROVISIONED, gave_up
 from apiserver.apis.quantity import MI, human
 from apiserver.apis.workload import binding_state
 from controllers.providers.base import Outcome
@@ -11,8 +12,12 @@ from controllers.runtime.conditions import condition, find_condition, is_true
 from controllers.workload.stalled import workload_conditions
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from apiserver.client.objects import Object
 
+MOST_FAILURES = 1000
+"""The number of failures that is told; nobody counts further."""
 SHOWN = 256
 """The characters of a URL or checksum that a message repeats."""
 IDLE = ("Pending", "Bound", None)
@@ -21,6 +26,8 @@ WAITS = ("Deprovisioning", "Provisioning", "PowerChanging")
 """The reasons that mean that the host is working on it."""
 PROVISIONING_FAILED = "ProvisioningFailed"
 """The reason of a failed installation, also while it is retried."""
+RETRY_LIMIT = "RetryLimitReached"
+"""The reason of a failed installation that is not retried."""
 EMPTYING = ("deprovisioning", "deleting", "powering off before delete")
 
 
@@ -76,7 +83,11 @@ def starting_status(workload: Object, now: str, *, runs: bool = False) -> Object
         "the host runs this already, and is being taken over" if runs else "the installation begins: spec is being written to the host"
     )
     ready = Outcome(False, "Provisioning", message)
-    status = {"phase": "Provisioning", "observedGeneration": _generation(workload), "conditions": _conditions(workload, now, Ready=ready)}
+    status = {
+        "phase": "Provisioning",
+        "observedGeneration": _generation(workload),
+        "conditions": _conditions(workload, now, {"Ready": ready}),
+    }
     return _complete(workload, status, now)
 
 
@@ -100,10 +111,12 @@ def bound_status(
     provisioned = _unless_stalled(_provisioned(workload, seen), stalled)
     phase = _phase(workload, bound, synchronized, seen, provisioned=provisioned.status is True, empty=empty)
     ready = _unless_stalled(_ready(workload, bound, synchronized, provisioned, seen, phase), stalled)
+    outcomes = {"Bound": bound, "Synchronized": synchronized, "Provisioned": provisioned, "Ready": ready}
+    outcomes |= _health(workload, bound, seen)
     status: Object = {
         "phase": phase,
         "observedGeneration": _generation(workload),
-        "conditions": _conditions(workload, now, Bound=bound, Synchronized=synchronized, Provisioned=provisioned, Ready=ready),
+        "conditions": _conditions(workload, now, outcomes),
         "hardware": _hardware(seen),
         "addresses": _addresses(seen),
         "poweredOn": bool(seen.get("poweredOn")) if observed else None,
@@ -128,20 +141,20 @@ def seems_lost(workload: Object, reported: Object | None) -> bool:
 def unasked_status(workload: Object, synchronized: Outcome, now: str) -> Object:
     """Return the status of a Workload whose source cannot be asked: unchanged, but marked as
     unknown."""
-    return _complete(workload, {"conditions": _conditions(workload, now, Synchronized=synchronized, Ready=synchronized)}, now)
+    return _complete(workload, {"conditions": _conditions(workload, now, {"Synchronized": synchronized, "Ready": synchronized})}, now)
 
 
 def releasing_status(workload: Object, message: str, now: str) -> Object:
     """Return the status of a Workload that is being deleted and still has a host."""
     waits = Outcome(False, "Releasing", message)
-    conditions = _conditions(workload, now, final=False, Ready=waits)
+    conditions = _conditions(workload, now, {"Ready": waits}, final=False)
     return _complete(workload, {"phase": "Deprovisioning", "conditions": conditions}, now)
 
 
 def lost_status(workload: Object, now: str) -> Object:
     """Return the status of a Workload whose host was taken back. It says what to do."""
     gone = Outcome(False, "Lost", "its host was taken back: delete this Workload and create it again to get another one")
-    status = {"observedGeneration": _generation(workload), "conditions": _conditions(workload, now, Provisioned=gone, Ready=gone)}
+    status = {"observedGeneration": _generation(workload), "conditions": _conditions(workload, now, {"Provisioned": gone, "Ready": gone})}
     return _complete(workload, status, now)
 
 
@@ -176,13 +189,59 @@ def _provisioned(workload: Object, seen: Object) -> Outcome:
     if update_refused(workload, seen):
         return Outcome(True, "Outdated", "the host runs what was asked for before the last change: see condition Synchronized")
     if seen.get("errorMessage"):
-        reason = PROVISIONING_FAILED if seen.get("errorType") == "provisioning error" and state not in EMPTYING else "HostError"
-        return Outcome(False, reason, f"{seen['errorMessage']} (it is tried again{_what(workload, seen)})")
+        return _failed(workload, seen)
     if (failure := _last_failure(workload)) is not None:
         return failure
     if not spec.get("online", True) and state in {"available", "ready"}:
         return Outcome(False, "PoweredOff", "spec.online is false: it is provisioned when you set it to true")
     return Outcome(False, "Provisioning", f"the host is {state}")
+
+
+def _failed(workload: Object, seen: Object) -> Outcome:
+    """Return what the error of the host means for the Workload."""
+    if gave_up(seen) and _is_current(find_condition(seen.get("conditions"), PROVISIONED)):
+        return Outcome(False, RETRY_LIMIT, _with_details(seen["errorMessage"], _what(workload, seen)))
+    state = (seen.get("provisioning") or {}).get("state")
+    reason = PROVISIONING_FAILED if seen.get("errorType") == "provisioning error" and state not in EMPTYING else "HostError"
+    return Outcome(False, reason, _with_details(seen["errorMessage"], _again(seen), _what(workload, seen)))
+
+
+def _with_details(sentence: str, *details: str) -> str:
+    told = ": ".join(detail for detail in details if detail)
+    return f"{sentence} ({told})" if told else sentence
+
+
+def _again(seen: Object) -> str:
+    """Return how often it has failed, unless the sentence about an installation says so."""
+    if "tried again" in seen["errorMessage"]:
+        return ""
+    failed = int(seen.get("errorCount") or 0)
+    return f"it has failed {min(failed, MOST_FAILURES)} times in a row, and is tried again" if failed > 1 else "it is tried again"
+
+
+def _is_current(found: Object | None) -> bool:
+    """Return whether the host's source has looked at what it was told last.
+
+    The report of a host leaves observedGeneration out then."""
+    return found is not None and found.get("observedGeneration") is None
+
+
+def _health(workload: Object, bound: Outcome, seen: Object) -> dict[str, Outcome]:
+    """Return the condition Healthy, if the host's source has ever reported the health."""
+    found = find_condition(seen.get("conditions"), HEALTHY)
+    if found is not None and bound.status is True:
+        truth = {"True": True, "False": False}.get(found["status"])
+        return {HEALTHY: Outcome(truth, found["reason"], found["message"] or _HEALTH[truth])}
+    if find_condition((workload.get("status") or {}).get("conditions"), HEALTHY) is None:
+        return {}
+    return {HEALTHY: Outcome(None, "Unknown", _HEALTH[None])}
+
+
+_HEALTH = {
+    True: "the machine's own controller reports no problem",
+    False: "the machine's own controller reports a problem: ask the hardware's owner",
+    None: "the machine's health is not known",
+}
 
 
 def _last_failure(workload: Object) -> Outcome | None:
@@ -202,7 +261,7 @@ def _what(workload: Object, seen: Object) -> str:
     if not image or seen.get("errorType") != "provisioning error":
         return ""
     checksum = f", checksum {image['checksum'][:SHOWN]}" if image.get("checksum") else ""
-    return f": image {image['url'][:SHOWN]}{checksum}"
+    return f"image {image['url'][:SHOWN]}{checksum}"
 
 
 def _same_deployment(spec: Object, provisioning: Object) -> bool:
@@ -256,7 +315,7 @@ def _ready(workload: Object, bound: Outcome, synchronized: Outcome, provisioned:
     return Outcome(True, "Running", "running as requested") if online else Outcome(False, "PoweredOff", "spec.online is false")
 
 
-def _conditions(workload: Object, now: str, *, final: bool = True, **outcomes: Outcome) -> list[Object]:
+def _conditions(workload: Object, now: str, outcomes: Mapping[str, Outcome], *, final: bool = True) -> list[Object]:
     wanted = [
         condition(type_, outcome.status, outcome.reason, outcome.message, generation=_generation(workload))
         for type_, outcome in outcomes.items()

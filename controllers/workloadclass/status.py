@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from apiserver.client.objects import Object
 
 KEYS = ("total", "free", "claimed", "unavailable", "unhealthy", "dirty")
-UNHEALTHY = {"Unhealthy", "HostError", "HostGone", "Quarantined", "Orphaned"}
+UNHEALTHY = {"Unhealthy", "NotHealthy", "HostError", "HostGone", "Quarantined", "Orphaned"}
 
 
 class HostCounts:

@@ -86,3 +86,35 @@ def test_the_status_is_the_servers(tenants: Running) -> None:
     done = tenants.try_kubectl("a", "patch", BMH, name, "--subresource=status", "--type=merge", "-p", patch)
     assert done.returncode != 0
     assert state(tenants, "a", name) == "available"
+
+
+def test_waits_for_conditions_end_when_they_are_about_the_last_write(tenants: Running) -> None:
+    name = tenants.items("a", BMH)[0]["metadata"]["name"]
+    assert claim(tenants, "a", name).returncode == 0
+    tenants.kubectl("a", "wait", f"{BMH}/{name}", "--for=condition=Provisioned", "--timeout=60s")
+    view = tenants.get("a", BMH, name)
+    assert view["status"]["provisioning"]["state"] == "provisioned"
+    found = {item["type"]: item for item in view["status"]["conditions"]}
+    assert set(found) == {"AvailableForProvisioning", "Healthy", "Manageable", "Progressing", "Provisioned", "Ready"}
+    assert {item["observedGeneration"] for item in found.values()} == {view["metadata"]["generation"]}
+    other = {**IMAGE, "url": "https://images.example.com/other.qcow2"}
+    tenants.kubectl("a", "patch", BMH, name, "--type=merge", "-p", json.dumps({"spec": {"image": other}}))
+    tenants.kubectl("a", "wait", f"{BMH}/{name}", "--for=condition=Provisioned", "--timeout=60s")
+    shown = tenants.get("a", BMH, name)
+    assert shown["status"]["provisioning"]["image"]["url"] == other["url"], "the wait did not end with the first image"
+    tenants.kubectl("a", "patch", BMH, name, "--type=merge", "-p", '{"spec": {"image": null, "online": false}}')
+    tenants.kubectl("a", "wait", f"{BMH}/{name}", "--for=condition=Provisioned=false", "--timeout=60s")
+    tenants.kubectl("a", "wait", f"{BMH}/{name}", "--for=condition=AvailableForProvisioning", "--timeout=60s")
+    tenants.kubectl("a", "patch", BMH, name, "--type=merge", "-p", '{"spec": {"consumerRef": null}}')
+
+
+def test_a_host_with_a_hardware_problem_is_kept_back(tenants: Running) -> None:
+    record = tenants.items(ADMIN, "hosts.workload.metal3.io")[0]
+    real, name = record["spec"]["source"]["name"], record["metadata"]["name"]
+    tenants.kubectl(OWNER, "annotate", BMH, "-n", "metal3", real, "simulator.metal3.io/health=Critical", "--overwrite")
+    try:
+        tenants.kubectl(ADMIN, "wait", f"hosts.workload.metal3.io/{name}", "--for=jsonpath={.status.reason}=NotHealthy", "--timeout=60s")
+        eventually(lambda: record["status"]["report"]["name"] not in [host["metadata"]["name"] for host in tenants.items("a", BMH)])
+    finally:
+        tenants.kubectl(OWNER, "annotate", BMH, "-n", "metal3", real, "simulator.metal3.io/health-")
+    tenants.kubectl(ADMIN, "wait", f"hosts.workload.metal3.io/{name}", "--for=jsonpath={.status.phase}=Available", "--timeout=60s")

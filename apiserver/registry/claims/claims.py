@@ -13,9 +13,10 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.host import ADOPTS, adopted_consumer, is_open_to, reserved_for, uid_of_view, unavailable_reason
+from apiserver.apis.hostconditions import HEALTHY
 from apiserver.apis.names import GROUP, RELEASE_FINALIZER, VERSION
 from apiserver.apis.workload import HOST_CHOSEN, binding_state
-from apiserver.registry.claims import history
+from apiserver.registry.claims import conditions, history
 from apiserver.registry.claims.namespaces import NamespaceUids
 from apiserver.registry.claims.projection import claimed_by, held_for, project
 from apiserver.registry.generic.bounds import check_together
@@ -216,10 +217,12 @@ def _view(host: dict[str, Any], workload: dict[str, Any] | None, namespace: str,
     wanted = project(host, workload, namespace, name)
     if old is None:
         wanted["metadata"] |= {"creationTimestamp": now(), "generation": 1}
+        wanted["status"]["conditions"] = conditions.complete(wanted, None, now())
         return wanted
     kept = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "managedFields")
     wanted["metadata"] |= {field: old["metadata"][field] for field in kept if field in old["metadata"]}
     wanted["metadata"]["generation"] = old["metadata"].get("generation", 1) + (old["spec"] != wanted["spec"])
+    wanted["status"]["conditions"] = conditions.complete(wanted, old, now())
     return {"apiVersion": old["apiVersion"], "kind": old["kind"], **wanted}
 
 
@@ -346,10 +349,17 @@ def unbound(workload: dict[str, Any]) -> dict[str, Any]:
     Its phase becomes Lost, unless it is being deleted or rescheduled."""
     before = workload.get("status") or {}
     status = {k: v for k, v in before.items() if k not in ("host", "binding", "hardware", "addresses", "poweredOn")}
+    status |= {"conditions": kept} if (kept := _without_health(before)) else {}
     if "deletionTimestamp" not in workload["metadata"] and binding_state(before) != "Rescheduling":
         message = "the owner of the hardware took the host back: delete this Workload and create it again to get another one"
-        status |= {"phase": "Lost", "conditions": with_condition(workload, "Bound", "False", "HostTakenBack", message)}
+        told = with_condition({**workload, "status": status}, "Bound", "False", "HostTakenBack", message)
+        status |= {"phase": "Lost", "conditions": told}
     return {**workload, "status": status}
+
+
+def _without_health(status: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the conditions without the one that is about a host."""
+    return [item for item in status.get("conditions") or () if item["type"] != HEALTHY]
 
 
 def with_condition(obj: dict[str, Any], kind: str, status: str, reason: str, message: str) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from apiserver.apis.host import WORKLOAD_FIELDS, uid_of_view
 from apiserver.apis.names import CLAIMED_THROUGH, PAUSED, STATUS_ANNOTATION
+from apiserver.registry.claims import conditions
 
 __all__ = ["CLAIMED_THROUGH", "PAUSED", "STATUS_ANNOTATION", "claimed_by", "held_for", "host_of", "project", "taken_from"]
 
@@ -47,8 +48,8 @@ def project(host: dict[str, Any], workload: dict[str, Any] | None, namespace: st
     """Return the view of `host` in `namespace` under `name`.
 
     It lacks what the system sets at the write (resourceVersion, generation, creationTimestamp,
-    deletionTimestamp). `workload` is the one that has the host; None for a free host, or if it is
-    gone."""
+    deletionTimestamp), and its conditions lack what `conditions.complete` adds. `workload` is the one
+    that has the host; None for a free host, or if it is gone."""
     claimed, held = claimed_by(host, namespace), held_for(host, namespace)
     report = host["status"]["report"]
     tenant = (host["spec"].get("view") or {}) if claimed else held or {}
@@ -68,7 +69,7 @@ def taken_from(workload: dict[str, Any]) -> tuple[object, ...]:
     Two Workloads with equal parts have the same view."""
     meta = workload["metadata"]
     made_by_claim = CLAIMED_THROUGH in (meta.get("labels") or {})
-    shown = wants_deprovisioning(workload), is_stolen(workload)
+    shown = wants_deprovisioning(workload), is_stolen(workload), _was_passed_on(workload)
     return workload["apiVersion"], meta["namespace"], meta["name"], made_by_claim, workload["spec"], *shown
 
 
@@ -112,13 +113,44 @@ def _status(
     kept = _PROVISIONING + (_TENANT_PROVISIONING if held or (claimed and workload is not None) else ())
     status["provisioning"] = {field: provisioning[field] for field in kept if field in provisioning}
     status["provisioning"]["ID"] = host["metadata"]["name"]
+    if claimed and "provisioningFailCount" in reported:
+        status["provisioningFailCount"] = reported["provisioningFailCount"]
+    status["conditions"] = conditions.shown(reported, settled=not claimed or _is_settled(workload, provisioning))
     if claimed and wants_deprovisioning(workload):
         status["provisioning"]["state"] = "deprovisioning"
+        status["conditions"] = conditions.of_state(reported, "deprovisioning")
     elif claimed and is_stolen(workload):
         status = {**status, **_STOLEN, "provisioning": {**status["provisioning"], "state": "available"}}
         for field in _TENANT_PROVISIONING:
             status["provisioning"].pop(field, None)
+        status["conditions"] = conditions.of_gone(status)
     return status
+
+
+def _is_settled(workload: dict[str, Any] | None, provisioning: dict[str, Any]) -> bool:
+    """Return whether what the host reports is about what the Workload asks for now.
+
+    A report that is a moment old may still show the deployment from before the last change."""
+    if workload is None or not _was_passed_on(workload):
+        return workload is None
+    if provisioning.get("state") != "provisioned":
+        return True
+    return all(
+        ((provisioning.get(field) or {}).get(key) or None) == ((workload["spec"].get(field) or {}).get(key) or None)
+        for field, key in _IDENTIFIED_BY
+        if field in workload["spec"]
+    )
+
+
+_IDENTIFIED_BY = (("image", "url"), ("customDeploy", "method"))
+"""How BMO tells two deployments apart."""
+
+
+def _was_passed_on(workload: dict[str, Any]) -> bool:
+    """Return whether the controllers have written the Workload's present spec to the host."""
+    generation = workload["metadata"].get("generation")
+    found = (workload.get("status") or {}).get("conditions") or ()
+    return any((c.get("type"), c.get("status"), c.get("observedGeneration")) == ("Synchronized", "True", generation) for c in found)
 
 
 def _own_history(host: dict[str, Any], reported: dict[str, Any]) -> dict[str, Any]:

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from apiserver.apis.hostconditions import failed_attempts
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, matches, name_of, namespace_of, uid_of
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.adoption import CONSUMER_LABELS, adopted_claim, marked
+from controllers.providers.baremetalhost.conditions import shown_conditions
 from controllers.providers.baremetalhost.desired import recovers
 from controllers.providers.baremetalhost.identity import Identity
 from controllers.providers.baremetalhost.record import held_claim
@@ -29,7 +31,16 @@ SPEC = (
     "online",
     "rootDeviceHints",
 )
-STATUS = ("operationalStatus", "errorType", "errorCount", "hardwareProfile", "lastUpdated", "operationHistory", "poweredOn")
+STATUS = (
+    "operationalStatus",
+    "errorType",
+    "errorCount",
+    "hardwareProfile",
+    "lastUpdated",
+    "operationHistory",
+    "poweredOn",
+    "provisioningFailCount",
+)
 PROVISIONING = ("state", "bootMode", "rootDeviceHints", "raid", "firmware")
 IMAGE = ("url", "checksum", "checksumType", "format")
 HARDWARE = ("ramMebibytes", "cpu", "firmware", "hostname", "systemVendor", "storage")
@@ -160,6 +171,8 @@ def host_status(bmh: Object, *, own: bool = False, identity: Identity | None = N
     result = _pick(status, STATUS)
     result.setdefault("operationalStatus", "")
     result["errorMessage"] = _error_message(bmh)
+    if conditions := shown_conditions(bmh, result["errorMessage"]):
+        result["conditions"] = conditions
     provisioning = status.get("provisioning") or {}
     shown = _pick(provisioning, PROVISIONING)
     shown.setdefault("state", "")
@@ -320,7 +333,8 @@ def _error_message(bmh: Object) -> str:
     kind, state = status.get("errorType") or "", (status.get("provisioning") or {}).get("state")
     if kind == "provisioning error" and state in EMPTYING:
         return EMPTYING_FAILED
-    return ERRORS.get(kind, UNKNOWN_ERROR)
+    sentence, failed = ERRORS.get(kind, UNKNOWN_ERROR), failed_attempts(status) if kind == "provisioning error" else ""
+    return f"{sentence}; {failed}" if failed else sentence
 
 
 def _allowed(pairs: dict[str, str], pattern: re.Pattern[str] | None, secret: list[str], bmc: set[str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ import pytest
 
 from apiserver.apis.host import host_name, view_uid
 from apiserver.client.errors import BadConfig
+from controllers import fleet
 from controllers.kinds import IN_USE_FINALIZER
 from controllers.run import Health, run_controllers
 from controllers.workloadclass.controller import in_use
@@ -805,3 +806,53 @@ async def test_run_as_a_process_does_with_election_and_health(clusters: TwoClust
 async def test_a_kubeconfig_that_cannot_work_is_told_at_once() -> None:
     with pytest.raises(BadConfig):
         await run_controllers({"clusters": [], "contexts": [], "users": []})
+
+
+def _health(status: str, reason: str) -> dict[str, Any]:
+    told = {"type": "Healthy", "status": status, "reason": reason, "message": "canary", "lastTransitionTime": "2026-05-01T10:00:00Z"}
+    return {"status": {"conditions": [told]}}
+
+
+async def test_a_broken_host_is_offered_again_when_it_is_repaired_or_its_class_wants_it(clusters: TwoClusters) -> None:
+    clusters.hardware.edit(BMH, "h1", _health("False", "CriticalError"), "metal3")
+    name = clusters.host_object("h1")
+
+    def seen() -> tuple[bool, str]:
+        status = clusters.management.get(HOSTS, name)["status"]
+        return status["available"], status.get("reason", "")
+
+    async with controllers(clusters):
+        await eventually(lambda: seen() == (False, "NotHealthy"))
+        clusters.management.put(WORKLOADS, workload("web"))
+        await eventually(lambda: clusters.condition("web", "Bound")["reason"] == "NoHostFits")
+        (row,) = fleet.why(clusters.workload("web"), clusters.management.all(HOSTS), "")["hosts"]
+        assert row["why"] == "fits, but hosts report a hardware problem"
+        assert "requireHealthy" in row["to_free"]
+        (row,) = fleet.capacity(clusters.management.all(CLASSES), clusters.management.all(HOSTS))
+        assert row["reasons"] == {"NotHealthy": 1}
+        await eventually(lambda: clusters.management.get(CLASSES, "metal")["status"]["hosts"]["unhealthy"] == 1)
+        assert clusters.management.get(HOSTS, name)["spec"].get("offers", []) == []
+        clusters.management.edit(CLASSES, "metal", {"spec": {"offer": {"requireHealthy": False}}})
+        await eventually(lambda: clusters.phase("web") == "Running")
+        clusters.request_deletion("web")
+        await eventually(lambda: clusters.management.find(WORKLOADS, "web", "team-a") is None)
+        clusters.management.edit(CLASSES, "metal", {"spec": {"offer": None}})
+        await eventually(lambda: seen() == (False, "NotHealthy"))
+        await eventually(lambda: "chargedTo" not in clusters.management.get(HOSTS, name)["spec"])
+        clusters.hardware.edit(BMH, "h1", _health("True", "Healthy"), "metal3")
+        await eventually(lambda: seen() == (True, ""))
+
+
+async def test_a_tenant_whose_host_breaks_keeps_it_and_is_told(clusters: TwoClusters) -> None:
+    async with controllers(clusters):
+        clusters.management.put(WORKLOADS, workload("web"))
+        await eventually(lambda: clusters.phase("web") == "Running")
+        clusters.hardware.edit(BMH, "h1", _health("False", "Warning"), "metal3")
+        await eventually(lambda: clusters.condition("web", "Healthy")["status"] == "False")
+        await eventually(lambda: {"HostNotHealthy", "NotHealthy"} <= set(clusters.reasons()))
+        assert clusters.phase("web") == "Running"
+        assert clusters.host("h1")["spec"]["image"]
+        assert "canary" not in str(clusters.management.all(EVENTS))
+        clusters.hardware.edit(BMH, "h1", _health("True", "Healthy"), "metal3")
+        await eventually(lambda: clusters.condition("web", "Healthy")["status"] == "True")
+        await eventually(lambda: "HostHealthy" in clusters.reasons())

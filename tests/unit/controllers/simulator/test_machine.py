@@ -337,3 +337,24 @@ def test_a_missing_registry_secret_is_a_provisioning_error() -> None:
     lifecycle.secrets = {**lifecycle.secrets, "pull": KnownSecret("1", frozenset({".dockerconfigjson"}))}
     lifecycle.settle()
     assert lifecycle.state == "provisioned"
+
+
+@pytest.mark.parametrize(
+    ("says", "status", "reason"),
+    [(None, "True", "Healthy"), ("Warning", "False", "Warning"), ("Critical", "False", "CriticalError"), ("?", "Unknown", "Unknown")],
+)
+def test_the_health_is_what_the_annotation_says(says: str | None, status: str, reason: str) -> None:
+    lifecycle = available()
+    lifecycle.annotate(**({"simulator.metal3.io/health": says} if says else {}))
+    lifecycle.settle()
+    found = {c.type: (c.status, c.reason) for c in lifecycle.status.conditions or ()}
+    assert found["Healthy"] == (status, reason)
+    assert lifecycle.state == "available"
+
+
+def test_conditions_are_about_the_generation_that_was_looked_at() -> None:
+    lifecycle = available()
+    lifecycle.host.metadata.generation = 7
+    lifecycle.want(image=IMAGE)
+    lifecycle.settle()
+    assert {c.observed_generation for c in lifecycle.status.conditions or ()} == {7}

@@ -236,3 +236,63 @@ def test_what_could_not_be_installed_is_named_in_the_tenants_own_words(kind: str
     assert found["message"].startswith("a sentence")
     assert "theirs" not in found["message"]
     assert len(found["message"]) < 700
+
+
+LIMIT = (
+    "it cannot be installed; it has failed 5 times in a row and is not tried again: set another image, or remove the image and set it again"
+)
+
+
+def limited(**condition: Any) -> dict[str, Any]:
+    """Return the report of a host on which BMO has given up an image."""
+    told = {"type": "Provisioned", "status": "False", "reason": "NotProvisioned", **condition}
+    return {**observed("available", error=LIMIT), "errorType": "provisioning error", "provisioningFailCount": 5, "conditions": [told]}
+
+
+def test_an_installation_that_is_given_up_is_stalled_and_says_what_to_do() -> None:
+    status = bound_status(made("Provisioning"), BOUND, SYNCED, limited(), empty=False, now="t")
+    assert (status["phase"], ready(status)) == ("Failed", ("False", "RetryLimitReached"))
+    stalled = find_condition(status["conditions"], "Stalled")
+    assert stalled is not None
+    assert "set another image" in stalled["message"]
+    assert IMAGE["url"] in stalled["message"]
+    assert "is tried again" not in stalled["message"]
+
+
+def test_the_limit_of_the_last_image_is_not_that_of_the_next_one() -> None:
+    status = bound_status(made("Provisioning"), BOUND, SYNCED, limited(observedGeneration=0), empty=False, now="t")
+    assert ready(status) == ("False", "ProvisioningFailed")
+    assert find_condition(status["conditions"], "Stalled") is None
+
+
+@pytest.mark.parametrize(("count", "told"), [(1, "(it is tried again)"), (3, "(it has failed 3 times in a row, and is tried again)")])
+def test_failures_are_counted(count: int, told: str) -> None:
+    seen = {**observed("provisioning", error="no power"), "errorType": "power management error", "errorCount": count}
+    found = find_condition(bound_status(made("Provisioning"), BOUND, SYNCED, seen, empty=False, now="t")["conditions"], "Provisioned")
+    assert found is not None
+    assert found["message"] == f"no power {told}"
+
+
+def healthy(status: str, reason: str, message: str = "") -> dict[str, Any]:
+    seen = observed("provisioned", image=IMAGE, powered=True)
+    return {**seen, "conditions": [{"type": "Healthy", "status": status, "reason": reason, "message": message}]}
+
+
+def test_a_tenant_learns_of_its_hosts_health_and_keeps_running() -> None:
+    wl = made("Running")
+    status = bound_status(wl, BOUND, SYNCED, healthy("False", "CriticalError", "ask the owner"), empty=False, now="t")
+    found = find_condition(status["conditions"], "Healthy")
+    assert found is not None
+    assert (found["status"], found["reason"], found["message"]) == ("False", "CriticalError", "ask the owner")
+    assert (status["phase"], ready(status)) == ("Running", ("True", "Running"))
+    wl["status"] = status
+    silent, taken = observed("provisioned", image=IMAGE, powered=True), Outcome(False, "HostTaken", "x")
+    for seen, bound in ((silent, BOUND), (healthy("True", "Healthy"), taken)):
+        found = find_condition(bound_status(wl, bound, SYNCED, seen, empty=False, now="t")["conditions"], "Healthy")
+        assert found is not None
+        assert found["status"] == "Unknown", "it is not reported any more, or it is another's host"
+
+
+def test_a_source_that_reports_no_health_has_no_such_condition() -> None:
+    status = bound_status(made("Running"), BOUND, SYNCED, observed("provisioned", image=IMAGE, powered=True), empty=False, now="t")
+    assert find_condition(status["conditions"], "Healthy") is None
