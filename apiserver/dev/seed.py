@@ -150,7 +150,8 @@ def _bmc_secret(number: int) -> Object:
 
 def _host(number: int) -> Object:
     size = PROFILES[number % len(PROFILES)]
-    labels = {"size": size, "infrastructure.cluster.x-k8s.io/failure-domain": f"rack-{number // len(PROFILES) % RACKS + 1}"}
+    rack = (number + number // len(PROFILES)) % RACKS + 1  # neighbours differ, and each rack has every size
+    labels = {"size": size, "infrastructure.cluster.x-k8s.io/failure-domain": f"rack-{rack}"}
     if size == "gpu":
         labels["nvidia.com/gpu"] = "8"
     annotations = {"simulator.metal3.io/profile": size, "owner.example.com/asset-tag": f"AT-{1000 + number}"}

@@ -4,7 +4,6 @@ order."""
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,16 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.integration.running import ROOT
+from tests.pages import commands
 
-BLOCK = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
 CLUSTER = ".cluster"
-
-
-def commands(page: str) -> list[str]:
-    """Return what follows the prompt in a page's console blocks.
-
-    "> " begins the further lines of a command; all other lines are output that the reader sees."""
-    return [line[2:] for block in BLOCK.findall(page) for line in block.splitlines() if line.startswith(("$ ", "> "))]
 
 
 @pytest.mark.parametrize("page", ["tenant.md", "capm3.md", "operating.md", "adopting.md"])
