@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from apiserver.cli.running import UsageError
 from apiserver.cli.storage import sqlite_path
+from apiserver.cli.storageflags import size
 from apiserver.server.servingcert import AUTHORITY_KEY
 from storage.base import StorageError
 from storage.sqlite.offline import backup
-from storage.sqlite.rotation import rotate
+from storage.sqlite.rotation import backups, rotate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +38,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     target.add_argument("--directory", type=Path, metavar="DIR", help="the folder to create a file in, whose name is the time (UTC)")
     help_ = f"with --directory: delete all but the N newest backups there, once the new one is durable (default: {KEEP})"
     parser.add_argument("--keep", type=_positive, metavar="N", help=help_)
+    help_ = "with --directory: bytes that the backups may have there, such as 9Gi (default: its disk); the oldest make room for a new one"
+    parser.add_argument("--max-bytes", type=size, default=0, metavar="SIZE", help=help_)
     parser.set_defaults(run=run)
 
 
@@ -46,8 +49,8 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(
             "--storage: etcd is backed up with `etcdctl snapshot save FILE`; or use migrate --without-serving-key --to sqlite:///FILE"
         )
-    if arguments.keep is not None and arguments.directory is None:
-        raise UsageError("--keep is for --directory: name the folder of the backups")
+    if (arguments.keep is not None or arguments.max_bytes) and arguments.directory is None:
+        raise UsageError("--keep and --max-bytes are for --directory: name the folder of the backups")
     try:
         file, contents, deleted = _backup(sqlite_path(arguments.storage), arguments)
     except StorageError as error:
@@ -62,7 +65,13 @@ def _backup(path: Path, arguments: argparse.Namespace) -> tuple[Path, Contents, 
     if arguments.directory is None:
         return arguments.file, backup(path, arguments.file, without=(AUTHORITY_KEY,)), ()
     keep = KEEP if arguments.keep is None else arguments.keep
-    done = rotate(path, arguments.directory, keep=keep, now=datetime.now(UTC), without=(AUTHORITY_KEY,))
+    done = rotate(path, arguments.directory, keep=keep, now=datetime.now(UTC), without=(AUTHORITY_KEY,), most=arguments.max_bytes)
+    if done.cramped:
+        print(
+            f"{arguments.directory}: there is room for {len(backups(arguments.directory))} backups, and {keep} are wanted: "
+            "enlarge it, or lower --keep",
+            file=sys.stderr,
+        )
     return done.file, done.contents, done.deleted
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from apiserver.cli.running import UsageError
 from apiserver.cli.storage import sqlite_path
 from storage.base import Corrupt, StorageError
-from storage.sqlite.offline import MARGIN, restore
+from storage.sqlite.offline import MARGIN, discard_replaced, restore
 from storage.sqlite.rotation import backups, newest
 
 
@@ -20,10 +20,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "after the backup are not used again: the database continues far above them, and every watch starts again."
     )
     parser.add_argument(
-        "file", type=Path, metavar="FILE", help="the file that backup has created, or the folder of its --directory, for the newest in it"
+        "file",
+        type=Path,
+        metavar="FILE",
+        nargs="?",
+        help="the file that backup has created, or the folder of its --directory, for the newest in it",
     )
     parser.add_argument("--storage", required=True, metavar="URL", help="the database: sqlite:///PATH")
     parser.add_argument("--force", action="store_true", help="also replace a database that has objects; it is moved to PATH.replaced")
+    help_ = "in place of FILE: delete the databases that restores have moved to PATH.replaced; a server may run"
+    parser.add_argument("--discard-replaced", action="store_true", help=help_)
     help_ = f"more commits than can have been made since the backup (default: {MARGIN})"
     parser.add_argument("--margin", type=_positive, default=MARGIN, metavar="N", help=help_)
     parser.set_defaults(run=run)
@@ -32,7 +38,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Restore. Raises UsageError."""
     path = sqlite_path(arguments.storage)
+    if (arguments.file is None) != arguments.discard_replaced:
+        raise UsageError("name either the backup to restore (or the folder of the backups), or --discard-replaced")
     try:
+        if arguments.file is None:
+            return _discard(path)
         file = _chosen(arguments.file)
         done = restore(file, path, force=arguments.force, margin=arguments.margin)
     except Corrupt as error:
@@ -40,12 +50,19 @@ def run(arguments: argparse.Namespace) -> int:
     except (StorageError, ValueError) as error:
         raise UsageError(str(error)) from None
     if done.replaced is not None:
-        print(f"what was there is now {done.replaced}; delete it when you know that nothing is missing", file=sys.stderr)
+        done_with = "when you know that nothing is missing, delete it with restore --discard-replaced"
+        print(f"what was there is now {done.replaced}; {done_with}", file=sys.stderr)
     print(
         f"{path}: {done.backup.keys} keys of {file} as of revision {done.backup.revision}. The next revision is {done.revision + 1}: "
         "no revision since the backup is used again. Start the server now; clients list again by themselves.",
         file=sys.stderr,
     )
+    return 0
+
+
+def _discard(path: Path) -> int:
+    for old in discard_replaced(path):
+        print(f"{old}: deleted", file=sys.stderr)
     return 0
 
 

@@ -8,6 +8,8 @@ exists.
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import sqlite3
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -127,6 +129,7 @@ def restore(file: Path, path: Path, *, force: bool = False, margin: int = MARGIN
         try:
             with closing(_open_existing(file, "ro")) as connection:
                 contents = _examine(connection, file)
+                _check_room(file, path)
                 copy(connection, draft)
             revision = max(contents.revision, before.revision if before else 0) + margin
             _lift(draft, revision, forget=True)
@@ -140,6 +143,39 @@ def restore(file: Path, path: Path, *, force: bool = False, margin: int = MARGIN
         finally:
             _discard(draft)
     return Restored(contents, revision, replaced)
+
+
+def _check_room(file: Path, path: Path) -> None:
+    need, free = file.stat().st_size, shutil.disk_usage(path.parent).free
+    if free < need:
+        earlier = "".join(
+            f" An earlier restore left {aside.name}: restore --discard-replaced deletes it." for aside in replaced_files(path)
+        )
+        raise Unavailable(
+            f"{path}: there is no room beside it for the backup, which takes {need >> 20}Mi, and {free >> 20}Mi are free. Nothing was "
+            f"changed: enlarge the volume.{earlier}"
+        )
+
+
+def replaced_files(path: Path) -> list[Path]:
+    """Return the databases that restores of `path` have set aside."""
+    name = re.compile(rf"{re.escape(path.name)}\.replaced(-\d+)?")
+    return sorted(file for file in path.resolve().parent.iterdir() if name.fullmatch(file.name))
+
+
+def discard_replaced(path: Path) -> list[Path]:
+    """Delete the databases that restores of `path` have set aside, and return them.
+
+    Raises Unavailable if there is no database at `path`, because one of these is the last one
+    then."""
+    with _errors(path, path):
+        if not path.is_file():
+            raise Unavailable(f"{path}: there is no database here, so nothing that was set aside is deleted: restore a backup first")
+        found = replaced_files(path)
+        for file in found:
+            _discard(file)
+            _sync(file.parent)
+    return found
 
 
 def examine(file: Path) -> Contents:

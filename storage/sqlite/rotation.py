@@ -6,6 +6,7 @@ A backup's name is the time at which it was taken. Everything here blocks.
 from __future__ import annotations
 
 import re
+import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,15 +23,21 @@ if TYPE_CHECKING:
 PREFIX = "metal3-workloads-"
 _NAME = re.compile(rf"{PREFIX}\d{{8}}T\d{{6}}Z\.db")
 _FORMAT = f"{PREFIX}%Y%m%dT%H%M%SZ.db"
+_SLACK = 1 << 20
+"""The number of bytes that a backup may need beyond those of the database."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """The outcome: the new backup, its content, and the backups that were deleted for it."""
+    """The outcome: the new backup, its content, and the backups that were deleted for it.
+
+    `cramped` is true if some of these were deleted before the new one was written, because there
+    was no room beside them."""
 
     file: Path
     contents: Contents
     deleted: Sequence[Path]
+    cramped: bool
 
 
 def backups(directory: Path) -> list[Path]:
@@ -48,22 +55,65 @@ def newest(directory: Path) -> Path:
     return found[-1]
 
 
-def rotate(path: Path, directory: Path, *, keep: int, now: datetime, without: Collection[str] = ()) -> Rotated:
+def rotate(path: Path, directory: Path, *, keep: int, now: datetime, without: Collection[str] = (), most: int = 0) -> Rotated:
     """Add a backup to a directory, and then delete all but the `keep` newest.
 
-    Nothing is deleted before the new backup is checked and durable. A database that has lost all
-    its keys takes no backup's place: it raises Unavailable if the newest backup has keys."""
+    The directory's disk is never filled, and its backups have at most `most` bytes, also while one
+    is written (0: the disk alone counts). The oldest backups make room beforehand if there is none.
+    Otherwise nothing is deleted before the new backup is checked and durable, and the newest one
+    never is. If it leaves no room either, Unavailable is raised and nothing is deleted. A database
+    that has lost all its keys takes no backup's place: it raises Unavailable if the newest backup
+    has keys."""
     backups(directory)  # it exists
     with _locked(directory):
         for leftover in directory.glob(f".{PREFIX}*"):
             leftover.unlink()  # a draft of a process that was killed
         older = backups(directory)
         target = directory / name_at(now, older)
+        early = _make_room(path, directory, older, most)
         contents = backup(path, target, without=without, allow_empty=not any(map(_has_keys, older[-1:])))
-        deleted = surplus([*older, target], keep)
+        deleted = surplus([*older[len(early) :], target], keep)
         for file in deleted:
             file.unlink()
-    return Rotated(target, contents, deleted)
+    return Rotated(target, contents, [*early, *deleted], cramped=bool(early))
+
+
+def _make_room(path: Path, directory: Path, older: Sequence[Path], most: int) -> Sequence[Path]:
+    """Delete the oldest backups until one more can be written, and return them. Raises
+    Unavailable."""
+    need, sizes = _needed(path), [file.stat().st_size for file in older]
+    free = shutil.disk_usage(directory).free
+    room = min(free, most - sum(sizes)) if most else free
+    number = displaced(sizes, room, need)
+    if number is None:
+        least = (need + (sizes[-1] if sizes else 0)) // _SLACK + 1
+        raise Unavailable(
+            f"{directory}: there is no room for a backup beside the newest one: it takes {need // _SLACK + 1}Mi while it is written, and "
+            f"{max(0, room) // _SLACK}Mi are free. Nothing was deleted: give the backups {least}Mi or more (the volume, --max-bytes)"
+        )
+    for file in older[:number]:
+        file.unlink()
+    return older[:number]
+
+
+def displaced(sizes: Sequence[int], room: int, need: int) -> int | None:
+    """Return how many of the oldest backups have to be deleted so that `room` grows to `need`.
+
+    `sizes` are those of the backups, the oldest first. The newest backup stays: None if the others
+    do not suffice."""
+    number = 0
+    while room < need:
+        if number >= len(sizes) - 1:
+            return None
+        room += sizes[number]
+        number += 1
+    return number
+
+
+def _needed(path: Path) -> int:
+    """Return the bytes that a backup needs while it is written: a copy, and a copy of that."""
+    parts = (path, path.with_name(f"{path.name}-wal"))
+    return 2 * sum(part.stat().st_size for part in parts if part.is_file()) + _SLACK
 
 
 def surplus(found: Sequence[Path], keep: int) -> Sequence[Path]:

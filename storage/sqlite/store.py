@@ -21,6 +21,7 @@ from storage.sqlite import statements
 from storage.sqlite.errors import translate
 from storage.sqlite.freespace import FreeSpace, full
 from storage.sqlite.lock import FileLock
+from storage.sqlite.offline import replaced_files
 from storage.sqlite.readers import Readers
 from storage.sqlite.retention import Horizon, Retention
 from storage.sqlite.schema import connect, copy, last_id, meta, prepare
@@ -98,6 +99,10 @@ class SQLiteStore(Store):
         await asyncio.shield(self._opening)
         if self._closing is not None or self._connection is None:
             raise self._closed()
+        for aside in replaced_files(self.path):
+            _log.warning(
+                "%s takes room on the volume: `metal3-workloads restore --discard-replaced` deletes it if nothing is missing", aside
+            )
         counters = meta(self._connection)
         self._ring = Ring(self._recent, counters["revision"], budget=Budget(self._recent_bytes))
         self._compacted = counters["compacted"]

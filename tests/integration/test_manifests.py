@@ -110,6 +110,8 @@ def test_backups_are_taken_from_the_servers_volume_beside_it(cluster: Running, f
         assert term["labelSelector"]["matchLabels"].items() <= server["metadata"]["labels"].items()
     claims = {obj["metadata"]["name"]: obj["spec"]["accessModes"] for obj in made if obj["kind"] == "PersistentVolumeClaim"}
     assert claims == {"metal3-workloads-apiserver": ["ReadWriteOnce"], "metal3-workloads-backups": ["ReadWriteOnce"]}
+    mounted = {volume["persistentVolumeClaim"]["claimName"] for volume in server["spec"]["volumes"] if "persistentVolumeClaim" in volume}
+    assert mounted == claims.keys(), "a claim without a running consumer stays Pending, and Helm, Argo CD and Flux wait for it"
     (serving,) = server["spec"]["containers"]
     storage = [argument for argument in serving["args"] if argument.startswith("--storage=")]
     for template in (job["template"], found(objects(cluster, "restore"), "Job")["spec"]["template"]):

@@ -5,14 +5,17 @@ several replicas."""
 
 from __future__ import annotations
 
+import json
+import shlex
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.integration.objects import workload
-from tests.integration.running import ADMIN, ROOT, eventually
+from tests.integration.running import ADMIN, OWNER, ROOT, eventually
 from tests.release.installation import (
+    BLOCK,
     GROUP,
     HOSTS,
     SERVER,
@@ -23,6 +26,7 @@ from tests.release.installation import (
     commands,
     nothing_is_left,
     prepared,
+    section,
     steps,
     versions,
 )
@@ -33,6 +37,8 @@ if TYPE_CHECKING:
 
     from tests.release.network import Network
     from tests.release.oci import Image
+
+PAUSED = "baremetalhost.metal3.io/paused"
 
 
 @pytest.fixture(scope="module")
@@ -140,6 +146,42 @@ def test_a_store_that_was_lost_comes_back_from_its_backup(installation: Installa
     assert {name: after[name] for name in machines} == {name: before[name] for name in machines}
     assert {host["status"]["provisioning"]["state"] for host in bare_metal_hosts(installation)} == {"provisioned"}
     installation.kubectl("delete", "workload", "waiting", "--timeout=60s")
+
+
+def test_what_a_restore_has_moved_aside_is_deleted_as_the_guide_says(installation: Installation) -> None:
+    volume = installation.node.folder / "volumes" / SERVER
+    (volume / "store.db.replaced").write_bytes(b"an earlier database")
+    (line,) = steps("After a restore")
+    done = installation.node.pods[SERVER][0].execute(*shlex.split(line.partition(" -- ")[2]))
+    assert done.returncode == 0, done.stderr
+    assert not (volume / "store.db.replaced").exists()
+
+
+def test_an_uninstallation_that_waits_says_for_what_and_goes_on_in_both_ways(installation: Installation) -> None:
+    cluster = installation.cluster
+    bare = {item["spec"]["consumerRef"]["name"]: item["metadata"]["name"] for item in bare_metal_hosts(installation)}
+    for name in bare.values():
+        cluster.kubectl(OWNER, "annotate", "baremetalhost", "-n", "metal3", name, f"{PAUSED}=")
+    delete, progress, wait = commands("Uninstall")[:3]
+    installation.run(delete)
+    eventually(lambda: installation.run(progress).count("paused") == 2)
+    with pytest.raises(AssertionError, match="timed out"):
+        installation.run(wait.replace("30m", "2s"))
+    cluster.kubectl(OWNER, "annotate", "baremetalhost", "-n", "metal3", bare["web"], f"{PAUSED}-")
+    (claimed,) = (
+        item["metadata"]["name"] for item in cluster.items(ADMIN, f"hosts.{GROUP}") if item["spec"]["source"]["name"] == bare["second"]
+    )
+    (give_up,) = BLOCK.findall(section("installing.md", "When a Workload does not disappear"))
+    installation.run(give_up.replace("HOST", claimed))
+    installation.run(wait)
+    host = ("baremetalhost", "-n", "metal3", bare["second"])
+    assert cluster.get(OWNER, *host)["status"]["provisioning"]["state"] == "provisioned", "the machine is as it was"
+    eventually(lambda: "clear spec.image" in cluster.get(ADMIN, f"hosts.{GROUP}", claimed)["status"]["message"])
+    # What the message says, and what the owner does once the machine may be emptied.
+    freed = {"spec": {"image": None, "customDeploy": None, "consumerRef": None}, "metadata": {"annotations": {PAUSED: None}}}
+    cluster.kubectl(OWNER, "patch", *host, "--type=merge", "-p", json.dumps(freed))
+    eventually(lambda: cluster.get(OWNER, *host)["status"]["provisioning"]["state"] == "available")
+    eventually(lambda: cluster.get(ADMIN, f"hosts.{GROUP}", claimed)["status"]["available"])
 
 
 def test_uninstalled_in_order_nothing_is_left(installation: Installation) -> None:

@@ -84,6 +84,34 @@ def test_a_folder_of_backups_and_the_newest_of_them_back(tmp_path: Path, capsys:
     assert [*items(path)] == ["/a", "/b"]
 
 
+def test_a_folder_with_room_for_fewer_backups_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, folder = tmp_path / "db", tmp_path / "backups"
+    folder.mkdir()
+    fill(path, *(f"/{number:0400}" for number in range(2000)))
+    for _ in range(8):
+        assert main(["backup", "--storage", url(path), "--directory", str(folder), "--max-bytes", "16Mi"]) == 0
+    said = capsys.readouterr().err
+    kept = len([*folder.glob("*.db")])
+    assert 1 < kept < 8
+    assert said.count(": deleted") == 8 - kept
+    assert f"{folder}: there is room for {kept} backups, and 28 are wanted: enlarge it, or lower --keep" in said
+
+
+def test_what_a_restore_has_set_aside_is_deleted_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, copy = tmp_path / "db", tmp_path / "copy"
+    fill(path, "/a")
+    assert main(["backup", "--storage", url(path), str(copy)]) == 0
+    assert main(["restore", str(copy), "--storage", url(path), "--force"]) == 0
+    for wrong in ([], [str(copy), "--discard-replaced"]):
+        assert main(["restore", *wrong, "--storage", url(path)]) == 1
+    assert "either the backup to restore" in capsys.readouterr().err
+    assert path.with_name("db.replaced").exists()
+    assert main(["restore", "--discard-replaced", "--storage", url(path)]) == 0
+    assert f"{path}.replaced: deleted" in capsys.readouterr().err
+    assert not path.with_name("db.replaced").exists()
+    assert [*items(path)] == ["/a"]
+
+
 def test_what_is_asked_of_a_folder_of_backups(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     backup = ["backup", "--storage", url(tmp_path / "db")]
     for wrong in (
@@ -91,12 +119,15 @@ def test_what_is_asked_of_a_folder_of_backups(tmp_path: Path, capsys: pytest.Cap
         ["file", "--directory", "folder"],
         ["--directory", "folder", "--keep", "0"],
         ["--directory", "folder", "--keep", "x"],
+        ["--directory", "folder", "--max-bytes", "2"],
     ):
         with pytest.raises(SystemExit):
             main([*backup, *wrong])
     capsys.readouterr()
     assert main([*backup, str(tmp_path / "file"), "--keep", "2"]) == 1
-    assert "--keep is for --directory" in capsys.readouterr().err
+    assert "are for --directory" in capsys.readouterr().err
+    assert main([*backup, str(tmp_path / "file"), "--max-bytes", "2Mi"]) == 1
+    assert "are for --directory" in capsys.readouterr().err
     assert main(["restore", str(tmp_path), "--storage", url(tmp_path / "db")]) == 1
     assert "no backup in it" in capsys.readouterr().err
 

@@ -6,13 +6,14 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from storage.base import Compacted, Conflict, Corrupt, Delete, Put, Unavailable
 from storage.sqlite import SQLiteStore, offline
-from storage.sqlite.offline import Contents, backup, raise_revision, restore
+from storage.sqlite.offline import Contents, backup, discard_replaced, raise_revision, replaced_files, restore
 from storage.testing.harness import collect, opened, put
 
 if TYPE_CHECKING:
@@ -154,6 +155,43 @@ async def test_a_damaged_database_is_moved_aside_with_its_log(tmp_path: Path) ->
         assert restore(copy, path, force=True).replaced == tmp_path / name
         assert not (tmp_path / "db-wal").exists()  # SQLite would apply it to the new database
     assert await keys(path) == ["/a"]
+
+
+async def test_what_restores_have_set_aside_is_named_at_start_and_deleted_on_request(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path, copy = tmp_path / "db", tmp_path / "copy"
+    await filled(path, "/a")
+    backup(path, copy)
+    others = ["db.replaced-by-me", "db.replaced.gz", "other.replaced"]
+    for name in others:
+        (tmp_path / name).write_text("precious")
+    aside = [restore(copy, path, force=True).replaced for _ in range(2)]
+    assert replaced_files(path) == aside == [tmp_path / "db.replaced", tmp_path / "db.replaced-2"]
+    async with opened(SQLiteStore(path)):
+        assert [str(file) in caplog.text for file in aside] == [True, True]
+        assert discard_replaced(path) == aside
+    assert sorted(name for name in os.listdir(tmp_path) if "replaced" in name) == others
+    path.rename(tmp_path / "db.replaced")
+    with pytest.raises(Unavailable, match="nothing that was set aside is deleted"):
+        discard_replaced(path)
+    assert (tmp_path / "db.replaced").exists(), "the last one there is"
+
+
+async def test_a_restore_without_room_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, copy = tmp_path / "db", tmp_path / "copy"
+    await filled(path, "/a")
+    backup(path, copy)
+    restore(copy, path, force=True)
+    await filled(path, "/b")
+    free = copy.stat().st_size - 1
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    with pytest.raises(
+        Unavailable, match=r"Nothing was changed: enlarge the volume. An earlier restore left db.replaced: .*--discard-replaced"
+    ):
+        restore(copy, path, force=True)
+    assert await keys(path) == ["/a", "/b"]
+    assert replaced_files(path) == [tmp_path / "db.replaced"]
 
 
 async def test_a_damaged_backup_changes_nothing(tmp_path: Path) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from storage.base import Corrupt, Delete, Unavailable
+from storage.base import Corrupt, Delete, Put, Unavailable
 from storage.sqlite import SQLiteStore
 from storage.sqlite.lock import FileLock
 from storage.sqlite.offline import Contents, examine
-from storage.sqlite.rotation import backups, name_at, newest, rotate, surplus
+from storage.sqlite.rotation import backups, displaced, name_at, newest, rotate, surplus
 from storage.testing.harness import opened, put
 
 NOW = datetime(2026, 3, 29, 1, 59, 58, 500_000, tzinfo=UTC)
@@ -58,6 +58,49 @@ def test_a_name_sorts_after_all_older_ones(older: tuple[str, ...], now: datetime
 def test_the_oldest_are_surplus(keep: int, expected: int) -> None:
     found = named("20260101T000000Z", "20260102T000000Z", "20260103T000000Z")
     assert surplus(found, keep) == found[:expected]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "room", "expected"),
+    [
+        ([], 10, 0),
+        ([], 9, None),
+        ([5, 5], 10, 0),
+        ([5, 5, 5], 9, 1),
+        ([5, 5, 5], 1, 2),
+        ([5, 5, 5], -1, None),  # the newest one never makes room
+        ([5], 9, None),
+        ([1, 20, 5], 9, 1),
+        ([0, 20, 5], 9, 2),
+    ],
+)
+def test_the_oldest_make_room_and_the_newest_stays(sizes: list[int], room: int, expected: int | None) -> None:
+    assert displaced(sizes, room, 10) == expected
+
+
+async def test_backups_of_a_database_that_grows_never_exceed_their_room(tmp_path: Path, folder: Path) -> None:
+    most, largest = 8 << 20, 0
+    async with opened(SQLiteStore(tmp_path / "db")) as store:
+        for number in range(8):
+            await store.commit([Put(f"/{number}", bytes(200_000))])
+            done = rotate(tmp_path / "db", folder, keep=100, now=NOW + timedelta(hours=number), most=most)
+            largest = max(largest, len(backups(folder)))
+            assert done.cramped == (done.deleted != [])
+            assert newest(folder) == done.file
+            assert sum(file.stat().st_size for file in backups(folder)) <= most
+    assert done.cramped
+    assert 1 < len(backups(folder)) < largest, "a larger database leaves room for fewer"
+
+
+async def test_a_database_that_does_not_fit_beside_the_newest_backup_deletes_none(tmp_path: Path, folder: Path) -> None:
+    await fill(tmp_path / "db", "/a")
+    kept = [rotate(tmp_path / "db", folder, keep=5, now=NOW + timedelta(hours=hour)).file for hour in range(2)]
+    async with opened(SQLiteStore(tmp_path / "db")) as store:
+        for number in range(8):
+            await store.commit([Put(f"/{number}", bytes(500_000))])
+    with pytest.raises(Unavailable, match=r"Nothing was deleted: give the backups \d+Mi or more"):
+        rotate(tmp_path / "db", folder, keep=5, now=NOW + timedelta(hours=9), most=4 << 20)
+    assert backups(folder) == kept
 
 
 async def test_the_newest_are_kept(tmp_path: Path, folder: Path) -> None:
