@@ -29,10 +29,10 @@ def admits(class_: Object, namespace: Object) -> bool:
     """Return whether the class allows the namespace more of its hosts.
 
     A class that is being deleted allows none."""
-    return not deleting(class_) and lets_in(class_, namespace)
+    return not deleting(class_) and names_namespace(class_, namespace)
 
 
-def lets_in(class_: Object, namespace: Object) -> bool:
+def names_namespace(class_: Object, namespace: Object) -> bool:
     """Return whether the class's rules name the namespace: by name, pattern or labels.
 
     Without a rule, no namespace is named."""

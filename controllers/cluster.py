@@ -11,7 +11,7 @@ from apiserver.client.informer import Informer
 from apiserver.client.objects import Object, Resource, key_of, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
 from controllers.charges import charge_key
-from controllers.classaccess import lets_in
+from controllers.classaccess import names_namespace
 from controllers.marks import Marks
 from controllers.runtime.conditions import set_conditions
 from controllers.runtime.events import EventRecorder
@@ -129,7 +129,7 @@ def is_admitted(cluster: Cluster, namespace: str) -> bool:
 
     A class that is being deleted counts, because its hosts are still in use."""
     known = cluster.namespaces.store.get(namespace)
-    return known is not None and any(lets_in(class_, known) for class_ in cluster.classes.store)
+    return known is not None and any(names_namespace(class_, known) for class_ in cluster.classes.store)
 
 
 def claimed_host(cluster: Cluster, workload: Object) -> Object | None:

@@ -7,8 +7,12 @@ Each provider knows what is recorded on its machines, and carries the recovery o
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from controllers.resumable import RunOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,8 +22,8 @@ class Options(RunOptions):
     Empty `namespaces` or `classes` mean all. `create` says whether lost Workloads are created
     again. The timeout is for a Workload to have its host again."""
 
-    namespaces: frozenset[str] = frozenset()
-    classes: frozenset[str] = frozenset()
+    namespaces: Collection[str] = ()
+    classes: Collection[str] = ()
     create: bool = True
 
 

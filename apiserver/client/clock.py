@@ -41,6 +41,11 @@ class LoopClock:
         return asyncio.get_running_loop().call_later(delay, callback)
 
 
+def exponential_delay(failures: int, first: float, most: float) -> float:
+    """Return the delay after so many failures: `first` seconds, doubled for each, up to `most`."""
+    return min(most, first * 2.0 ** min(failures, 32))
+
+
 class Backoff:
     """Exponential delays with jitter.
 
@@ -53,7 +58,7 @@ class Backoff:
 
     def next(self) -> float:
         """Return the next delay in seconds."""
-        full = min(self._most, self._first * 2.0 ** min(self.failures, 32))
+        full = exponential_delay(self.failures, self._first, self._most)
         self.failures += 1
         return full * (0.5 + 0.5 * self._rng())
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from apiserver.cli.running import UsageError
 from controllers import kinds
 from controllers.adoption import Options, Summary, chosen_class
-from controllers.cli.resumable import add_arguments, client_of, run_resumable, say
+from controllers.cli.resumable import add_arguments, client_of, options_of, run_resumable, say
 from controllers.providers.base import BadClass, find_provider
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     which = "real hosts, as NAME or NAMESPACE/NAME; by default those that consumers of the namespace have, or that it has adopted"
     parser.add_argument("hosts", nargs="*", metavar="HOST", help=which)
     parser.add_argument("--namespace", "-n", required=True, metavar="NS", help="the tenant's namespace in the management cluster")
-    parser.add_argument("--name", default="", metavar="NAME", help="name of the Workload, for one host; the host's name by default")
+    name = "name of the Workload, for one host; the host's name by default"
+    parser.add_argument("--name", dest="workload", default="", metavar="NAME", help=name)
     parser.add_argument("--class", dest="class_name", default="", metavar="NAME", help="class of the hosts; the default one if not given")
     copies = "copy the secrets with first-boot data that the host names to the namespace, where the tenant can read them"
     parser.add_argument("--copy-secrets", action="store_true", help=copies)
@@ -39,15 +40,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Adopt or give back. Raises UsageError."""
-    options = Options(
-        namespace=arguments.namespace,
-        hosts=arguments.hosts,
-        workload=arguments.name,
-        copy_secrets=arguments.copy_secrets,
-        undo=arguments.undo,
-        dry_run=arguments.dry_run,
-        timeout=arguments.timeout,
-    )
+    options = options_of(Options, arguments)
 
     async def adopt() -> Summary:
         async with client_of(arguments, "metal3-workloads-adopt") as management:

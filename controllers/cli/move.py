@@ -7,7 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apiserver.client.client import Client
-from controllers.cli.resumable import add_arguments, client_of, run_resumable, say
+from controllers.cli.resumable import add_arguments, client_of, options_of, run_resumable, say
 from controllers.move.mover import Mover, Options
 
 if TYPE_CHECKING:
@@ -42,14 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Move. Raises UsageError."""
-    options = Options(
-        namespace=arguments.namespace,
-        names=arguments.names,
-        class_name=arguments.class_name,
-        keep_secrets=arguments.keep_secrets,
-        dry_run=arguments.dry_run,
-        timeout=arguments.timeout,
-    )
+    options = options_of(Options, arguments)
 
     async def move() -> Summary:
         target = Client(arguments.to, context=arguments.to_context, user_agent="metal3-workloads-move")

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from controllers.cli.resumable import add_arguments, client_of, run_resumable, say
+from controllers.cli.resumable import add_arguments, client_of, options_of, run_resumable, say
 from controllers.providers.base import find_provider, provisioners
 from controllers.recovery import Options
 
@@ -23,23 +23,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "restarted or installed. The classes with their secrets and the tenants' namespaces have to be there. You may run it again."
     )
     add_arguments(parser, cluster="the management cluster's owner", timeout=120.0)
-    parser.add_argument("--namespace", "-n", action="append", default=[], metavar="NS", help="only Workloads of this namespace; repeatable")
+    only = "only Workloads of this namespace; repeatable"
+    parser.add_argument("--namespace", "-n", action="append", default=[], dest="namespaces", metavar="NS", help=only)
     parser.add_argument("--class", action="append", default=[], dest="classes", metavar="NAME", help="only hosts of this class; repeatable")
-    parser.add_argument(
-        "--no-create", action="store_true", help="create no Workloads: tenants apply theirs again, and get their hosts by the same names"
-    )
+    keep = "create no Workloads: tenants apply theirs again, and get their hosts by the same names"
+    parser.add_argument("--no-create", action="store_false", dest="create", help=keep)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Recover. Raises UsageError."""
-    options = Options(
-        namespaces=frozenset(arguments.namespace),
-        classes=frozenset(arguments.classes),
-        create=not arguments.no_create,
-        dry_run=arguments.dry_run,
-        timeout=arguments.timeout,
-    )
+    options = options_of(Options, arguments)
 
     async def recover() -> list[Summary]:
         async with client_of(arguments, "metal3-workloads-recover") as management:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -10,12 +11,13 @@ from apiserver.cli.running import UsageError, run_until_stopped
 from apiserver.client.client import Client
 from apiserver.client.errors import ApiException, BadConfig
 from apiserver.client.text import printable
-from controllers.resumable import Blocked
+from controllers.resumable import Blocked, RunOptions
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Awaitable, Callable
 
+Options = TypeVar("Options", bound=RunOptions)
 Summary = TypeVar("Summary")
 
 
@@ -27,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser, *, cluster: str, timeout: flo
         "--timeout", type=float, default=timeout, metavar="S", help="seconds to wait for each Workload (default: %(default)g)"
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+
+
+def options_of(options: type[Options], arguments: argparse.Namespace) -> Options:
+    """Return the options of a command, each from the argument of its name."""
+    return options(**{field.name: getattr(arguments, field.name) for field in fields(options)})
 
 
 def client_of(arguments: argparse.Namespace, user_agent: str) -> Client:

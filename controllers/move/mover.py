@@ -77,7 +77,7 @@ class Mover:
                 await self._gone(name)  # given back, but its end was not seen yet
                 summary.moved.append(name)
                 continue
-            if why := plan.stays(workload):
+            if why := plan.reason_to_stay(workload):
                 summary.staying.append(name)
                 self._say(f"{name}: stays: {why}")
                 continue
@@ -93,7 +93,7 @@ class Mover:
     async def _move(self, workload: Object) -> None:
         host = (workload.get("status") or {}).get("host")
         if host is None:
-            await self._anew(workload)
+            await self._recreate(workload)
         elif await self._came_from(host, workload):
             await self._up(workload, host)
         else:
@@ -101,7 +101,7 @@ class Mover:
 
     # Workloads without a host:
 
-    async def _anew(self, workload: Object) -> None:
+    async def _recreate(self, workload: Object) -> None:
         """Create the Workload in the target, but keep it from getting a host until it is gone
         here."""
         name = name_of(workload)
@@ -225,7 +225,7 @@ class Mover:
         await self._target.patch(resource, host["name"], plan.giving_back_patch(view, workload), self._namespace)
         for keeper in (await self._target.list_all(kinds.WORKLOADS, self._namespace))[0]:
             has = ((keeper.get("status") or {}).get("host") or {}).get("uid") == host["uid"]
-            if has and (patch := plan.letting_go_patch(keeper)):
+            if has and (patch := plan.reset_consumer_patch(keeper)):
                 await self._target.patch(kinds.WORKLOADS, name_of(keeper), patch, self._namespace)
         self._say(f"{name}: given back")
         await self._source.delete(kinds.WORKLOADS, name, self._namespace, uid=uid_of(workload))

@@ -32,7 +32,7 @@ PIN = "moving"
 CLUSTER_API = "cluster.x-k8s.io"
 
 
-def stays(workload: Object) -> str | None:
+def reason_to_stay(workload: Object) -> str | None:
     """Return why the Workload is not moved, or None if it is."""
     if deleting(workload):
         return "it is being deleted"
@@ -116,7 +116,7 @@ def giving_back_patch(view: Object, successor_: Object) -> Object:
     return {"metadata": {"resourceVersion": view["metadata"]["resourceVersion"], "uid": uid_of(view)}, "spec": spec}
 
 
-def letting_go_patch(workload: Object) -> Object | None:
+def reset_consumer_patch(workload: Object) -> Object | None:
     """Return the merge patch of the Workload that has its host for itself again, or None.
 
     A consumerRef that names the Workload itself is a result of the moves."""

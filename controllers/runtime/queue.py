@@ -18,7 +18,7 @@ from collections import Counter, OrderedDict, deque
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from apiserver.client.clock import Clock, LoopClock
+from apiserver.client.clock import Clock, LoopClock, exponential_delay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,7 +122,7 @@ class Queue:
         in a row."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        delay = min(self._max, self._base * 2.0 ** min(failures, 32))
+        delay = exponential_delay(failures, self._base, self._max)
         self.add_after(key, delay)
         return delay
 

@@ -72,7 +72,7 @@ def move(cluster: Running, source: str, target: str, namespace: str, machine: st
     uids: dict[str, str] = {}
     for kind, name in moved:
         old = cluster.get(source, kind, name, "-n", namespace)
-        cluster.kubectl(target, "create", "-f", "-", stdin=_made_anew(old, uids))
+        cluster.kubectl(target, "create", "-f", "-", stdin=_recreated(old, uids))
         uids[old["metadata"]["uid"]] = cluster.get(target, kind, name, "-n", namespace)["metadata"]["uid"]
     for kind, name in reversed(moved):
         cluster.kubectl(source, "annotate", kind, name, "-n", namespace, f"{DELETE_FOR_MOVE}=")
@@ -84,7 +84,7 @@ def move(cluster: Running, source: str, target: str, namespace: str, machine: st
     return [f"{kind.partition('.')[0]}/{name}" for kind, name in moved]
 
 
-def _made_anew(old: Object, uids: dict[str, str]) -> Object:
+def _recreated(old: Object, uids: dict[str, str]) -> Object:
     """Return the object as it is created in the target: its owners are those of the target."""
     new = copy.deepcopy(old)
     new.pop("status", None)

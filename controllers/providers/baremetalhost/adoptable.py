@@ -128,7 +128,7 @@ def _who(reference: Object) -> str:
     return f"{reference.get('kind')} {reference.get('namespace')}/{reference.get('name')}"
 
 
-def in_the_way(described: Object, present: Object | None, view: Object | None, host: Object | None, wanted: Adoption) -> str | None:
+def name_conflict(described: Object, present: Object | None, view: Object | None, host: Object | None, wanted: Adoption) -> str | None:
     """Return which object of the management cluster has a name that the adoption needs.
 
     `present` and `view` have the names now. The tenant may have created the Workload already, which
@@ -221,7 +221,7 @@ def waits_for(workload: Object, record: Adoption) -> bool:
     return own and not (workload.get("status") or {}).get("host") and not deleting(workload)
 
 
-def had(workload: Object, uids: Sequence[str]) -> bool:
+def is_free_or_on(workload: Object, uids: Sequence[str]) -> bool:
     """Return whether the Workload has no machine, or the one whose view has one of these uids.
 
     Anyone who can write to the hardware cluster can name a Workload on any host."""

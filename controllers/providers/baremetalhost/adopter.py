@@ -180,7 +180,7 @@ class Adopter:
             )
         view = await self._management.find(resource, name_of(bmh), wanted.namespace)
         described = plan.workload_of(bmh, wanted, self._class, secrets=False)
-        return plan.in_the_way(described, workload, view, host, wanted)
+        return plan.name_conflict(described, workload, view, host, wanted)
 
     async def _views(self) -> Resource:
         """Return the view, in the project's own group if BMO has the other."""
@@ -337,7 +337,7 @@ class Adopter:
     async def _handed_back(self, bmh: Object, uid: str) -> Object | None:
         """Return the Workload that had the host. Raises Obstacle if it has another machine."""
         workload = await self._by_uid(uid)
-        if workload is None or plan.had(workload, (uid_of(bmh), view_uid(uid_of(bmh), namespace_of(workload)))):
+        if workload is None or plan.is_free_or_on(workload, (uid_of(bmh), view_uid(uid_of(bmh), namespace_of(workload)))):
             return workload
         raise Obstacle(
             f"its annotation {names.HANDED_BACK} names the Workload {_full_name(workload)}, which has another machine: "

@@ -60,7 +60,7 @@ def consumer_reference(workload: Object) -> Object:
     }
 
 
-def taken_by_us(bmh: Object, workload: Object) -> bool:
+def is_claimed_by(bmh: Object, workload: Object) -> bool:
     """Return whether this very Workload has the real host.
 
     The label distinguishes Workloads of the same name: from another management cluster, or from
@@ -70,7 +70,7 @@ def taken_by_us(bmh: Object, workload: Object) -> bool:
     return same and labels_of(bmh).get(names.WORKLOAD_UID) == uid_of(workload)
 
 
-def left_to(bmh: Object, workload: Object) -> bool:
+def is_recovered_by(bmh: Object, workload: Object) -> bool:
     """Return whether the host was its predecessor's: of the same name, in a store that was lost, by
     the decision of the host's owner."""
     reference = (bmh.get("spec") or {}).get("consumerRef") or {}
@@ -85,7 +85,7 @@ def recovers(bmh: Object) -> str:
     return wanted if wanted == label else ""
 
 
-def left_by_us(bmh: Object, workload: Object) -> bool:
+def has_stale_label_of(bmh: Object, workload: Object) -> bool:
     """Return whether a host without a consumer has this Workload's label, and nothing else was put
     on it.
 

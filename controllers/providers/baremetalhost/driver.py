@@ -35,9 +35,9 @@ from controllers.providers.baremetalhost.desired import (
     consumed_annotations,
     desired,
     held,
+    is_claimed_by,
     never_off,
     runs_something,
-    taken_by_us,
     unhealthy_marks,
 )
 from controllers.providers.baremetalhost.identity import identity_of
@@ -239,7 +239,7 @@ class BareMetalHostDriver(Provider):
         if version != request.version or until < asyncio.get_running_loop().time() or not runs_something(request.workload):
             return None
         found = self._informer.store.by_index("uid", request.source.uid)
-        if not found or not taken_by_us(found[0], request.workload):
+        if not found or not is_claimed_by(found[0], request.workload):
             return None
         secrets = {field: names.secret_name(request.workload_uid, field) for field in copied_fields(request.workload)}
         if names.RECOVER in annotations_of(found[0]) or claimed_patch(found[0], self._desired(request, secrets)):
@@ -285,7 +285,7 @@ class BareMetalHostDriver(Provider):
         """Claim the host before anything else is written.
 
         Otherwise a secret could be copied for a host that another Workload is claiming."""
-        if taken_by_us(bmh, request.workload):
+        if is_claimed_by(bmh, request.workload):
             return bmh
         full = claimed_patch(bmh, self._desired(request, {}))
         reference = {key: value for key, value in full.get("spec", {}).items() if key == "consumerRef"}  # its predecessor's is the same

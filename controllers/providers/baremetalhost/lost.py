@@ -17,7 +17,7 @@ from apiserver.apis.workload import Workload
 from apiserver.client.objects import Object, labels_of, matches, name_of, namespace_of, uid_of
 from apiserver.client.text import printable
 from controllers import kinds
-from controllers.classaccess import lets_in, not_allowed, retain_refused
+from controllers.classaccess import names_namespace, not_allowed, retain_refused
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.record import read_record
 from controllers.providers.baremetalhost.report import consumer_of
@@ -119,7 +119,7 @@ def forbidden(class_: Object, bmh: Object, workload: Object, namespaces: Mapping
         return f"what is recorded of it is no Workload ({problem}): let its tenant create it again (--no-create); or, {_FREE}"
     if not matches(class_["spec"].get("hostSelector"), labels_of(bmh)):
         return f"the class {name_of(class_)} does not select it: correct the labels of the real host or the class's hostSelector, {_AGAIN}"
-    if class_["spec"].get("allowedNamespaces") and not lets_in(class_, namespace):
+    if class_["spec"].get("allowedNamespaces") and not names_namespace(class_, namespace):
         return f"the class {name_of(class_)} does not allow the namespace {name_of(namespace)}: allow it there, {_AGAIN}"
     if (refused := not_allowed(class_, workload) or retain_refused(class_, workload)) is not None:
         return f"the class {name_of(class_)} does not allow what is recorded of it ({refused[1]}): correct the class, {_AGAIN}"

@@ -13,7 +13,14 @@ from apiserver.client.objects import annotations_of, labels_of, name_of, namespa
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.adopter import Adopter
 from controllers.providers.baremetalhost.adoption import handed_back_by, may_adopt
-from controllers.providers.baremetalhost.desired import cleaning_mode, drop_claim_patch, left_by_us, left_to, released_patch, taken_by_us
+from controllers.providers.baremetalhost.desired import (
+    cleaning_mode,
+    drop_claim_patch,
+    has_stale_label_of,
+    is_claimed_by,
+    is_recovered_by,
+    released_patch,
+)
 from controllers.providers.baremetalhost.driver import BareMetalHostDriver, DriverParameters
 from controllers.providers.baremetalhost.hardware import connect
 from controllers.providers.baremetalhost.problems import explain
@@ -72,11 +79,11 @@ class BareMetalHostProvider(BareMetalHostDriver):
         return record_of(request.workload, request.namespace_uid)
 
     def refuse(self, bmh: Object, workload: Object) -> Outcome | None:
-        if taken_by_us(bmh, workload):
+        if is_claimed_by(bmh, workload):
             return None
         if handed_back_by(bmh, workload):
             return Outcome(False, "HandedBack", _HANDED_BACK)
-        if left_by_us(bmh, workload) or left_to(bmh, workload) or may_adopt(bmh, workload, self._identity):
+        if has_stale_label_of(bmh, workload) or is_recovered_by(bmh, workload) or may_adopt(bmh, workload, self._identity):
             return None
         if consumer_of(bmh) is not None:
             return Outcome(False, "HostTaken", _TAKEN)
@@ -90,7 +97,7 @@ class BareMetalHostProvider(BareMetalHostDriver):
     async def release(self, request: ApplyRequest) -> Released:
         self._done.pop(request.workload_uid)
         bmh = await self._find(request)
-        if bmh is None or not taken_by_us(bmh, request.workload):
+        if bmh is None or not is_claimed_by(bmh, request.workload):
             await self._copies.remove(request.workload_uid, request.source.namespace)
             return Released(True)
         bmh = await self._mark(bmh, request)

@@ -21,7 +21,7 @@ from controllers.recovery import Options, Summary
 from controllers.resumable import Blocked, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Set
+    from collections.abc import Callable, Iterable, Set
 
     from apiserver.client.client import Client
     from apiserver.client.objects import Resource
@@ -155,9 +155,9 @@ class Recoverer:
         return (await self._management.list_all(resource))[0]
 
 
-def check_classes(present: Set[str], wanted: Set[str]) -> None:
+def check_classes(present: Set[str], wanted: Iterable[str]) -> None:
     """Raise Blocked where no class exists, or not one that is wanted by name."""
     if not present:
         raise Blocked("there is no WorkloadClass: create the classes again first")
-    if unknown := sorted(wanted - present):
+    if unknown := sorted(set(wanted) - present):
         raise Blocked(f"there is no WorkloadClass {', '.join(unknown)}: correct --class, or create it again first")

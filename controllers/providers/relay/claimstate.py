@@ -15,7 +15,7 @@ from apiserver.apis.host import ADOPTS, adopted_consumer
 from apiserver.apis.names import FIRST_BOOT
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, namespace_of, uid_of
 from controllers.providers.baremetalhost import names
-from controllers.providers.baremetalhost.desired import taken_by_us
+from controllers.providers.baremetalhost.desired import is_claimed_by
 
 REMEMBERED = 8
 
@@ -33,7 +33,7 @@ ClaimState = Literal["ours", "ours to adopt", "handed back", "leaving", "free", 
 def claim_state(view: Object, workload: Object) -> ClaimState:
     """Return the state of the claim on the view, for the Workload."""
     reference = (view.get("spec") or {}).get("consumerRef") or {}
-    if taken_by_us(view, workload) and reference.get("uid") == uid_of(workload):
+    if is_claimed_by(view, workload) and reference.get("uid") == uid_of(workload):
         return "ours"
     if labels_of(view).get(names.WORKLOAD_UID) == uid_of(workload):
         return "handed back" if reference else "leaving"

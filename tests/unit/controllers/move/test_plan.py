@@ -34,7 +34,7 @@ def made(**metadata: Any) -> dict[str, Any]:
 def test_some_stay_and_are_told_why(metadata: dict[str, Any], spec: dict[str, Any], word: str) -> None:
     wl = made(**metadata)
     wl["spec"] |= spec
-    assert word in (plan.stays(wl) or "")
+    assert word in (plan.reason_to_stay(wl) or "")
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_some_stay_and_are_told_why(metadata: dict[str, Any], spec: dict[str, An
 def test_the_rest_moves(consumer: dict[str, Any] | None) -> None:
     wl = made()
     wl["spec"]["consumerRef"] = consumer
-    assert plan.stays(wl) is None
+    assert plan.reason_to_stay(wl) is None
 
 
 def test_a_successor_is_valid_and_goes_on_with_the_host() -> None:
@@ -84,10 +84,10 @@ def test_what_is_given_back_is_what_the_successor_wanted() -> None:
 def test_it_lets_go_of_what_the_moves_left() -> None:
     wl = made(annotations={plan.MOVED_TO: "x"})
     wl["spec"]["consumerRef"] = SELF
-    patch = plan.letting_go_patch(wl)
+    patch = plan.reset_consumer_patch(wl)
     assert patch is not None
     after = merge_patch(wl, patch)
-    assert plan.letting_go_patch(after) is None
+    assert plan.reset_consumer_patch(after) is None
     assert "consumerRef" not in after["spec"]
 
 

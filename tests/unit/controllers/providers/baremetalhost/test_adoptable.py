@@ -10,8 +10,8 @@ from apiserver.registry.generic.patch import merge_patch
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.adoptable import (
     handing_back_patch,
-    in_the_way,
     marking_patch,
+    name_conflict,
     obstacle,
     undo_obstacle,
     workload_of,
@@ -86,8 +86,8 @@ def test_a_consumer_moves_to_the_namespace_of_its_name_once_it_is_paused() -> No
 def test_names_that_are_taken_are_said() -> None:
     described = workload_of(running(), GIVEN, CLASS, secrets=False)
     another = {"status": {"provisioning": {"ID": "y"}}}
-    assert "another machine" in (in_the_way(described, None, another, HOST, MOVED) or "")
-    assert in_the_way(described, None, {"status": {"provisioning": {"ID": "x"}}}, HOST, MOVED) is None
+    assert "another machine" in (name_conflict(described, None, another, HOST, MOVED) or "")
+    assert name_conflict(described, None, {"status": {"provisioning": {"ID": "x"}}}, HOST, MOVED) is None
 
 
 @pytest.mark.parametrize(
@@ -104,8 +104,8 @@ def test_names_that_are_taken_are_said() -> None:
 def test_a_workload_that_is_there_wants_what_runs_on_the_host(spec: dict[str, Any], status: dict[str, Any], words: str) -> None:
     present = {"metadata": {"name": "web"}, "spec": {"image": IMAGE, **spec}, "status": status}
     described = workload_of(running(), GIVEN, CLASS, secrets=False)
-    assert words in (in_the_way(described, present, None, HOST, GIVEN) or "")
-    assert bool(words) == bool(in_the_way(described, present, None, HOST, GIVEN))
+    assert words in (name_conflict(described, present, None, HOST, GIVEN) or "")
+    assert bool(words) == bool(name_conflict(described, present, None, HOST, GIVEN))
 
 
 def test_the_owners_secrets_are_named_only_if_they_are_copied() -> None:

@@ -19,11 +19,11 @@ from controllers.providers.baremetalhost.desired import (
     consumed_annotations,
     desired,
     drop_claim_patch,
+    has_stale_label_of,
     held,
-    left_by_us,
+    is_claimed_by,
     never_off,
     released_patch,
-    taken_by_us,
 )
 from tests.unit.controllers.clusters import bmh, workload
 
@@ -143,10 +143,10 @@ def test_broken_bookkeeping_does_not_matter() -> None:
 
 def test_ours_is_told_by_the_uid_too() -> None:
     claimed = merge_patch(host(), claimed_patch(host(), desired(made(), {}, {}, cleaning="metadata")))
-    assert taken_by_us(claimed, made())
+    assert is_claimed_by(claimed, made())
     other = made()
     other["metadata"]["uid"] = "uid-2"
-    assert not taken_by_us(claimed, other), "the same name in another management cluster, or in an earlier life"
+    assert not is_claimed_by(claimed, other), "the same name in another management cluster, or in an earlier life"
 
 
 def test_held_keeps_what_is_there_but_follows_power() -> None:
@@ -209,4 +209,4 @@ def test_which_images_need_a_checksum(image: dict[str, Any] | None, missing: boo
 def test_a_host_that_nobody_has_is_taken_up_again_only_with_what_we_put_on_it(spec: dict[str, Any], label: str, ours: bool) -> None:
     found = host(**spec)
     found["metadata"]["labels"] = {names.WORKLOAD_UID: label}
-    assert left_by_us(found, made()) is ours
+    assert has_stale_label_of(found, made()) is ours

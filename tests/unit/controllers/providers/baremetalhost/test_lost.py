@@ -12,7 +12,7 @@ from apiserver.apis.host import HeldClaim
 from apiserver.apis.workload import Workload
 from controllers.providers.baremetalhost import lost as plan
 from controllers.providers.baremetalhost import names
-from controllers.providers.baremetalhost.desired import left_to, recovers
+from controllers.providers.baremetalhost.desired import is_recovered_by, recovers
 from controllers.providers.baremetalhost.identity import Identity
 from controllers.providers.baremetalhost.record import LARGEST, held_claim, read_record, record_of
 from tests.unit.controllers.clusters import workload
@@ -160,8 +160,8 @@ def test_a_namespace_that_is_missing_may_be_created_where_its_uid_is_not_recorde
 def test_only_a_workload_of_the_name_takes_over_and_only_once() -> None:
     bmh = lost()
     mine, other = workload("w"), workload("x")
-    assert not left_to(bmh, mine), "its owner has not said so"
+    assert not is_recovered_by(bmh, mine), "its owner has not said so"
     bmh["metadata"]["annotations"] |= plan.marking_patch(bmh)["metadata"]["annotations"]
-    assert (left_to(bmh, mine), left_to(bmh, other), recovers(bmh)) == (True, False, "old")
+    assert (is_recovered_by(bmh, mine), is_recovered_by(bmh, other), recovers(bmh)) == (True, False, "old")
     bmh["metadata"]["labels"][names.WORKLOAD_UID] = "new"
-    assert not left_to(bmh, mine)
+    assert not is_recovered_by(bmh, mine)
