@@ -10,7 +10,7 @@ SECONDS ?= 20
 COMPILE = .cache/pin/bin/uv pip compile --quiet --generate-hashes --no-emit-index-url --no-emit-find-links --python-version 3.11 --universal \
 	  --custom-compile-command "make requirements" $(UPGRADE)
 
-.PHONY: help setup runtime dev test imports reference lint unit crashes integration hostile fuzz conformance faults demo-hybrid bench demo-pivot requirements crds image release clean
+.PHONY: help setup runtime dev test imports reference pictures lint unit crashes integration hostile fuzz conformance faults demo-hybrid bench demo-pivot requirements crds image release clean
 .DEFAULT_GOAL := help
 
 help: ## Show the targets
@@ -44,6 +44,9 @@ imports: setup ## Draw the imports between packages into CONTRIBUTING.md
 
 reference: setup ## Write the tables of docs/api.md from the models
 	$(BIN)/python -m hack.apireference --write
+
+pictures: setup ## Draw the diagrams of the documentation, docs/images
+	$(BIN)/python -m hack.pictures
 
 lint: setup ## Style, types and the direction of imports
 	$(BIN)/ruff check .

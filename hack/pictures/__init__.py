@@ -1,0 +1,1 @@
+"""Draw the diagrams of the documentation: `python -m hack.pictures` writes docs/images/*.svg."""
