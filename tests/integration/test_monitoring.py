@@ -20,7 +20,7 @@ from tests.integration.prometheus import RULES, Prometheus, watching
 from tests.integration.running import ADMIN, OWNER, ROOT, Running, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 COMPONENT = ROOT / "manifests/components/monitoring"
@@ -145,9 +145,11 @@ def exported(text: str) -> set[str]:
     return found
 
 
-def built(cluster: Running, folder: Path, overlay: str = "overlays/sqlite") -> list[dict[str, Any]]:
-    """Return the objects of an overlay with the component, and with the network policies."""
-    parts = ("components/network-policies", "components/monitoring", "components/monitoring-network-policy")
+WITH_OPERATOR = ("components/network-policies", "components/monitoring", "components/monitoring-network-policy")
+
+
+def built(cluster: Running, folder: Path, overlay: str = "overlays/sqlite", parts: Sequence[str] = WITH_OPERATOR) -> list[dict[str, Any]]:
+    """Return the objects of an overlay with these components."""
     root = os.path.relpath(ROOT / "manifests", folder.resolve())
     (folder / "kustomization.yaml").write_text(
         json.dumps({"resources": [f"{root}/{overlay}"], "components": [f"{root}/{part}" for part in parts]})
@@ -182,6 +184,86 @@ def test_the_component_fits_the_installations(cluster: Running, tmp_path: Path, 
         assert target in {port["port"] for rule in policy["ingress"] for port in rule["ports"]}
     (dashboard,) = (obj for obj in made if obj["kind"] == "ConfigMap" and "grafana_dashboard" in obj["metadata"].get("labels", {}))
     assert json.loads(dashboard["data"]["metal3-workloads.json"]) == DASHBOARD
+
+
+def checked(objects: list[dict[str, Any]]) -> subprocess.CompletedProcess[str]:
+    """Decode the objects into the Prometheus Operator's own types."""
+    built = subprocess.run([ROOT / "hack/monitoring/checker"], stdout=subprocess.PIPE, text=True, check=True, timeout=600)
+    listed = json.dumps({"items": objects})
+    return subprocess.run([built.stdout.strip()], input=listed, capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_the_objects_of_the_operator_are_of_its_own_types(cluster: Running, tmp_path: Path) -> None:
+    objects = [obj for obj in built(cluster, tmp_path) if obj["apiVersion"].startswith("monitoring.coreos.com/")]
+    done = checked(objects)
+    assert done.returncode == 0, done.stderr
+    assert sorted(done.stdout.splitlines()) == [
+        "PrometheusRule metal3-workloads",
+        "ServiceMonitor metal3-workloads-apiserver",
+        "ServiceMonitor metal3-workloads-controllers",
+    ]
+    (monitor, *_) = (obj for obj in objects if obj["kind"] == "ServiceMonitor")
+    (endpoint,) = monitor["spec"]["endpoints"]
+    for wrong in ({"bearerTokenFiles": "x"}, {"port": 6443}, {"tlsConfig": {"insecure": True}}):
+        assert checked([{**monitor, "spec": {**monitor["spec"], "endpoints": [{**endpoint, **wrong}]}}]).returncode == 1, wrong
+    assert checked([{**monitor, "kind": "ServiceMonitors"}]).returncode == 1
+
+
+def endpoint_slice(service: dict[str, Any], deployment: dict[str, Any]) -> dict[str, Any]:
+    """Return what the EndpointSlice controller would make of a Service and a pod of a Deployment."""
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    numbers = {port["name"]: port["containerPort"] for port in container["ports"]}
+    name, namespace = service["metadata"]["name"], service["metadata"]["namespace"]
+    pod = {"kind": "Pod", "namespace": namespace, "name": f"{name}-0"}
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {"name": f"{name}-0", "namespace": namespace, "labels": {"kubernetes.io/service-name": name}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": ["192.0.2.7"], "conditions": {"ready": False}, "targetRef": pod}],
+        "ports": [{"name": port["name"], "port": numbers[port["targetPort"]], "protocol": "TCP"} for port in service["spec"]["ports"]],
+    }
+
+
+@pytest.mark.usefixtures("scraper")
+def test_a_prometheus_without_the_operator_finds_both_programs(cluster: Running, tmp_path: Path) -> None:
+    """Ask kube-apiserver what Prometheus' discovery asks it, with the account and the selectors of the guide. Debian's Prometheus is
+    built without that discovery."""
+    made = built(cluster, tmp_path, parts=("components/metrics",))
+    assert not [obj for obj in made if obj["apiVersion"].startswith("monitoring.coreos.com/")]
+    page = (ROOT / "docs/monitoring.md").read_text()
+    (snippet,) = (block for block in re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL) if "scrape_configs:" in block)
+    deployments = {obj["spec"]["selector"]["matchLabels"]["app.kubernetes.io/name"]: obj for obj in made if obj["kind"] == "Deployment"}
+    services = [obj for obj in made if obj["kind"] == "Service" and obj["spec"].get("clusterIP") == "None"]
+    slices = [endpoint_slice(service, deployments[service["spec"]["selector"]["app.kubernetes.io/name"]]) for service in services]
+    roles = [obj for obj in made if obj["kind"] in ("Role", "RoleBinding") and "discovery" in obj["metadata"]["name"]]
+    for obj in roles:
+        for subject in obj.get("subjects", ()):
+            subject |= {"name": PROMETHEUS, "namespace": "default"}
+    found = {}
+    try:
+        cluster.kubectl(ADMIN, "apply", "-f", "-", stdin=[*roles, *slices])
+        for job in yaml.safe_load(snippet)["scrape_configs"]:
+            (discovery,) = job["kubernetes_sd_configs"]
+            found[job["job_name"]] = discovered(cluster, discovery)
+    finally:
+        cluster.kubectl(ADMIN, "delete", "--ignore-not-found", "-f", "-", stdin=[*roles, *slices])
+    assert found == {"metal3-workloads-apiserver": ["192.0.2.7:6443"], "metal3-workloads-controllers": ["192.0.2.7:8443"]}
+    assert found.keys() == {job for rule in ALERT_RULES.values() for job in re.findall(r'\bjob="([^"]+)"', rule["expr"])}
+
+
+def discovered(cluster: Running, discovery: dict[str, Any]) -> list[str]:
+    """Return the addresses that a kubernetes_sd_config of the role endpointslice leads to. The role reads Services and pods, too."""
+    assert discovery["role"] == "endpointslice"
+    (namespace,), (selector,) = discovery["namespaces"]["names"], discovery["selectors"]
+    assert selector["role"] == discovery["role"]
+    reader = ("-n", namespace, f"--as=system:serviceaccount:default:{PROMETHEUS}")
+    for kind in ("services", "pods"):
+        cluster.get(ADMIN, kind, *reader)
+    slices = cluster.items(ADMIN, "endpointslices", *reader, "-l", selector["label"])
+    return [
+        f"{address}:{port['port']}" for one in slices for port in one["ports"] for each in one["endpoints"] for address in each["addresses"]
+    ]
 
 
 def test_the_links_of_alerts_lead_to_the_published_page(cluster: Running, tmp_path: Path) -> None:
