@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from apiserver.apis.host import unavailable_reason
+from apiserver.apis.host import CORDONED, unavailable_reason
 from apiserver.client.objects import Object, key_of, name_of, uid_of
 from controllers.runtime.conditions import find_condition
 from controllers.scheduler.cache import unavailable_phrase
@@ -48,9 +48,20 @@ def host_rows(hosts: Iterable[Object]) -> list[Row]:
 
 def _host_row(host: Object) -> Row:
     status, claim = host.get("status") or {}, host["spec"].get("claimRef") or {}
-    row = {"host": host["spec"]["source"]["name"], "class": host["spec"]["className"], "state": unavailable_reason(host) or "Available"}
+    row = {"host": host["spec"]["source"]["name"], "class": host["spec"]["className"], "state": _state(host)}
     holder = f"{claim['namespace']}/{claim['name']}" if claim else ""
-    return {**row, "workload": holder, "reason": status.get("reason") or "", "message": status.get("message") or ""}
+    message = status.get("message") or (_uncordon(host) if host["spec"].get("unschedulable") else "")
+    return {**row, "workload": holder, "reason": status.get("reason") or "", "message": message}
+
+
+def _state(host: Object) -> str:
+    """Return why nobody can claim the host, and that it is cordoned, too."""
+    reason = unavailable_reason(host) or "Available"
+    return f"{reason},{CORDONED}" if host["spec"].get("unschedulable") and reason != CORDONED else reason
+
+
+def _uncordon(host: Object) -> str:
+    return f"it is cordoned: metal3-workloads uncordon {host['spec']['source']['name']}"
 
 
 def why(workload: Object, hosts: Iterable[Object], namespace_uid: str) -> Row:
@@ -88,6 +99,8 @@ def why_not(host: Object, workload: Object, namespace_uid: str) -> Row:
 
 def _to_free(host: Object) -> str:
     claim, status = host["spec"].get("claimRef"), host["status"]
+    if host["spec"].get("unschedulable"):
+        return _uncordon(host)
     if claim:
         return f"the tenant of {claim['namespace']} deletes the Workload {claim['name']}"
     if status.get("dirtyFor"):

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ADOPTS",
+    "CORDONED",
     "GROUP",
     "VERSION",
     "WORKLOAD_FIELDS",
@@ -45,6 +46,9 @@ __all__ = [
 
 WORKLOAD_FIELDS = ("consumerRef", "image", "customDeploy", *FIRST_BOOT, "online", "automatedCleaningMode")
 """The fields of a view's spec that belong to the Workload. The others belong to the host."""
+
+CORDONED = "SchedulingDisabled"
+"""What a host is called that its owner takes out of service, as kubectl calls such a Node."""
 
 REMEMBERED = 2**15
 """The number of cached names: hosts in use, which change most, and many free ones."""
@@ -93,13 +97,16 @@ def is_open_to(reserved: str | None, namespace_uid: str) -> bool:
 
 
 def unavailable_reason(host: Mapping[str, Any]) -> str | None:
-    """Return why the Host cannot be claimed now: Bound, Deleting, NotReady, or what its provider
-    says. None when it is free, for all or for one namespace (see reserved_for)."""
+    """Return why the Host cannot be claimed now: Bound, Deleting, SchedulingDisabled, NotReady, or
+    what its provider says. None when it is free, for all or for one namespace (see
+    reserved_for)."""
     status = host.get("status") or {}
     if host["spec"].get("claimRef"):
         return "Bound"
     if host["metadata"].get("deletionTimestamp"):
         return "Deleting"
+    if host["spec"].get("unschedulable"):
+        return CORDONED
     if not status.get("report"):
         return "NotReady"
     return None if status.get("available") else status.get("reason") or "Unavailable"
@@ -171,6 +178,10 @@ class HostSpec(Model):
         description="The operations before the claim, each with its start: they are not shown to the claimant.",
     )
     view: TenantMetadata | None = Field(default=None, description="What the tenant wrote into the metadata of its BareMetalHost.")
+    unschedulable: bool | None = Field(
+        default=None,
+        description="Whether the owner takes the host out of service: no Workload gets it any more. The Workload that has it keeps it.",
+    )
     charged_to: ChargedTo | None = Field(default=None, description="Whose quota counts the host although no Workload has it.")
 
 
@@ -258,7 +269,7 @@ class HostStatus(Model):
     `history`."""
 
     phase: Literal["Available", "Bound", "Unavailable"] | None = Field(
-        default=None, description="Available (free to claim), Bound (a Workload has it) or Unavailable (see reason)."
+        default=None, description="Available (free to claim), Bound (a Workload has it) or Unavailable (cordoned, or see reason)."
     )
     available: bool = Field(default=False, description="Whether a Workload could have it now, were it not claimed.")
     reason: str | None = Field(default=None, description="Why it is not available: a CamelCase word.")

@@ -31,6 +31,9 @@ COMMANDS = {
     "fleet": "show the capacity of each class, and which tenants have which hosts",
     "why": "explain what a Workload waits for, and what would free it",
     "history": "list the last claims of a host",
+    "cordon": "let no Workload get a host any more",
+    "uncordon": "offer a host again",
+    "drain": "take hosts out of service, and wait until nobody has them",
     "migrate": "copy everything to another storage: SQLite to etcd, or back",
     "move": "move Workloads to another management cluster, or back, while their machines run on",
 }

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from apiserver.apis.host import GROUP, VERSION, Host, HostOffers, reserved_for
+from apiserver.apis.host import CORDONED, GROUP, VERSION, Host, HostOffers, reserved_for
 from apiserver.apis.names import CLASS_LABEL
 from apiserver.apis.quantity import MI, human
 from apiserver.apis.status import cause, conflict, path_not_found
@@ -47,6 +47,12 @@ def power(host: dict[str, Any]) -> str | None:
     return None if powered is None else "on" if powered else "off"
 
 
+def state(host: dict[str, Any]) -> str | None:
+    """Return the phase, and whether the host is cordoned, as `kubectl get nodes` does."""
+    phase = lookup(host, "status.phase")
+    return ",".join(part for part in (phase, CORDONED if host["spec"].get("unschedulable") else "") if part) or None
+
+
 HOSTS = Resource(
     group=GROUP,
     version=VERSION,
@@ -59,7 +65,7 @@ HOSTS = Resource(
     columns=(
         Column("Host", "spec.source.name", description="The real host"),
         Column("Class", "spec.className", description="The class that offers it"),
-        Column("State", "status.phase", description="Available, Bound or Unavailable"),
+        Column("State", "", value=state, description="Available, Bound or Unavailable, and whether it is cordoned"),
         Column("Tenant", "spec.claimRef.namespace", description="The namespace whose Workload has it"),
         Column("Size", "", value=size, description="CPUs, memory and disk space"),
         Column("Power", "", value=power, description="Whether it is powered on"),
@@ -116,10 +122,8 @@ class HostStrategy(Strategy):
             new["spec"] = spec if spec.get("claimRef") else {k: v for k, v in spec.items() if k not in ("claimRef", "view", "earlier")}
         if isinstance(new.get("status"), dict):
             claimed = isinstance(spec, dict) and spec.get("claimRef") is not None
-            new["status"] = {
-                **new["status"],
-                "phase": "Bound" if claimed else "Available" if new["status"].get("available") else "Unavailable",
-            }
+            free = new["status"].get("available") and not (isinstance(spec, dict) and spec.get("unschedulable"))
+            new["status"] = {**new["status"], "phase": "Bound" if claimed else "Available" if free else "Unavailable"}
         return self._charged(old, new, subresource)
 
     def fill(self, old: dict[str, Any] | None, new: dict[str, Any], subresource: str) -> dict[str, Any]:

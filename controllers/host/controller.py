@@ -300,7 +300,8 @@ def _relevant(host: Object) -> tuple[object, ...]:
     """Return the parts of a Host on which its report depends, without its offers, which change
     often."""
     spec = host["spec"]
-    return spec["className"], spec.get("claimRef"), spec.get("chargedTo"), host.get("status"), deleting(host)
+    terms = spec.get("chargedTo"), bool(spec.get("unschedulable"))
+    return spec["className"], spec.get("claimRef"), terms, host.get("status"), deleting(host)
 
 
 def new_host(class_name: str, reported: ProviderHost) -> Object:

@@ -37,6 +37,9 @@ def host_events(old: Object, new: Object) -> Iterator[HostEvent]:
         yield HostEvent("Normal", "Released", f"{_holder(before)} has left {name}")
     if after and changed:
         yield HostEvent("Normal", "Bound", f"{name} is bound to {_holder(after)}")
+    if (cordoned := bool(new["spec"].get("unschedulable"))) != bool(old["spec"].get("unschedulable")):
+        told = f"no Workload gets {name} any more" if cordoned else f"Workloads can get {name} again"
+        yield HostEvent("Normal", "Cordoned" if cordoned else "Uncordoned", told)
     if after or before:
         yield from _progress(old, new, name, _holder(after or before or {}))
     yield from _states(old, new, name)
@@ -66,7 +69,8 @@ def _states(old: Object, new: Object, name: str) -> Iterator[HostEvent]:
     if after.get("dirtyFor") and before.get("dirtyFor") != after["dirtyFor"]:
         yield HostEvent("Warning", "NotCleaned", f"the disks of {name} hold data of the namespace {after['dirtyFor']}")
     if before.get("report") and _is_clean(new) and not _is_clean(old):
-        yield HostEvent("Normal", "Cleaned", f"{name} holds no tenant's data and can be claimed")
+        cordoned = " when it is uncordoned" if new["spec"].get("unschedulable") else ""
+        yield HostEvent("Normal", "Cleaned", f"{name} holds no tenant's data and can be claimed{cordoned}")
 
 
 def _health(before: Object, after: Object, name: str) -> Iterator[HostEvent]:

@@ -11,7 +11,7 @@ from collections import Counter, OrderedDict, defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from apiserver.apis.host import unavailable_reason
+from apiserver.apis.host import CORDONED, unavailable_reason
 from apiserver.client.clock import Clock, LoopClock
 from apiserver.client.objects import Object, name_of
 from controllers.scheduler.fit import OTHERS_DATA, OWN, Candidate, candidate, unfit_reasons
@@ -180,5 +180,6 @@ PHRASES = {
     "NotHealthy": "report a hardware problem",
     "NotReady": "are not ready",
     "Quarantined": "are quarantined",
+    CORDONED: "are unschedulable",
     "Unhealthy": "are unhealthy",
 }

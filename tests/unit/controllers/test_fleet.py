@@ -93,3 +93,18 @@ def test_claims_are_the_latest_first_with_the_present_one() -> None:
 
 def test_a_host_is_found_by_either_name() -> None:
     assert [one["spec"]["source"]["name"] for name in ("a", "uuid-b") for one in named(FLEET, name)] == ["a", "b"]
+
+
+def cordoned(host: dict[str, Any]) -> dict[str, Any]:
+    return {**host, "spec": {**host["spec"], "unschedulable": True}}
+
+
+def test_a_cordoned_host_is_no_capacity_and_says_how_it_is_offered_again() -> None:
+    fleet = [cordoned(host("a", **FREE)), cordoned(host("c", claim=CLAIM)), host("d", **FREE)]
+    [metal] = capacity([], fleet)
+    assert (metal["total"], metal["free"], metal["claimed"], metal["reasons"]) == (3, 1, 1, {"SchedulingDisabled": 1})
+    assert [row["state"] for row in host_rows(fleet)] == ["SchedulingDisabled", "Bound,SchedulingDisabled", "Available"]
+    assert host_rows(fleet)[0]["message"] == "it is cordoned: metal3-workloads uncordon a"
+    told = {row["host"]: (row["why"], row["to_free"]) for row in why(workload(), fleet, "uid-a")["hosts"]}
+    assert told["a"] == ("fits, but hosts are unschedulable", "it is cordoned: metal3-workloads uncordon a")
+    assert told["c"][1] == "it is cordoned: metal3-workloads uncordon c", "its release alone would not free it"

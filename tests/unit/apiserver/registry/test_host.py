@@ -5,13 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import orjson
+import pytest
 
+from apiserver.apis.status import ApiError
 from apiserver.handlers.response.table import definitions, rows
 from apiserver.registry.generic.selectors import FieldSelector, LabelSelector, Selector
 from apiserver.registry.host import HOSTS
 from apiserver.registry.workload import WORKLOADS
 from apiserver.registry.workloadclass import WORKLOADCLASSES
-from tests.unit.apiserver.registry.conftest import CONTEXT, Registries, report
+from tests.unit.apiserver.registry.conftest import CONSUMER, CONTEXT, Registries, report
 
 if TYPE_CHECKING:
     from apiserver.registry.generic.entry import Entry
@@ -90,3 +92,36 @@ def test_no_short_name_is_kueues() -> None:
     names = [*WORKLOADS.short_names, *WORKLOADCLASSES.short_names, *HOSTS.short_names]
     assert "wl" not in names
     assert len(names) == 3
+
+
+async def test_a_cordoned_host_is_not_available_until_it_is_uncordoned(named: Registries) -> None:
+    host = await named.add_host()
+
+    async def mark(value: bool | None) -> str:
+        await named.hosts.update(CONTEXT, "", host, lambda old: {**old, "spec": {**old["spec"], "unschedulable": value}})
+        return str(cells(HOSTS, named.hosts.get("", host))["State"])
+
+    assert await mark(value=True) == "Unavailable,SchedulingDisabled"
+    await named.report(host, {"available": True, "report": report()})
+    assert named.hosts.get("", host).object()["status"]["phase"] == "Unavailable", "a later report does not change that"
+    assert await mark(value=None) == "Available"
+
+
+async def test_a_cordoned_host_is_bound_to_nobody_and_one_that_is_bound_stays_so(named: Registries) -> None:
+    host = await named.add_host()
+
+    async def mark(value: bool | None) -> None:
+        await named.hosts.update(CONTEXT, "", host, lambda old: {**old, "spec": {**old["spec"], "unschedulable": value}})
+
+    await named.workloads.create(CONTEXT, "tenant-a", {"metadata": {"name": "web"}, "spec": {"className": "metal"}})
+    await mark(value=True)
+    with pytest.raises(ApiError) as refused:
+        await named.workloads.connect(CONTEXT, "tenant-a", "web", "binding", {"target": {"name": host}})
+    assert refused.value.code == 409
+    with pytest.raises(ApiError):
+        await named.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
+    await mark(value=None)
+    await named.workloads.connect(CONTEXT, "tenant-a", "web", "binding", {"target": {"name": host}})
+    await mark(value=True)
+    assert cells(HOSTS, named.hosts.get("", host))["State"] == "Bound,SchedulingDisabled"
+    assert named.workloads.get("tenant-a", "web").object()["status"]["phase"] == "Bound"

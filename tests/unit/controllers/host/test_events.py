@@ -73,3 +73,13 @@ def test_a_host_that_changes_hands_unseen_is_told_twice() -> None:
 def test_a_new_host_was_not_cleaned() -> None:
     new: dict[str, Any] = {"metadata": {}, "spec": IDLE["spec"]}
     assert list(host_events(new, IDLE)) == []
+
+
+def test_the_owner_reads_who_took_a_host_out_of_service() -> None:
+    cordoned = {**HELD, "spec": {**HELD["spec"], "unschedulable": True}}
+    assert [item.reason for item in host_events(HELD, cordoned)] == ["Cordoned"]
+    assert [item.reason for item in host_events(cordoned, HELD)] == ["Uncordoned"]
+    left = host()
+    left["spec"]["unschedulable"] = True
+    [cleaned] = [item for item in host_events({**left, "status": host(available=False)["status"]}, left)]
+    assert cleaned.message == "node-0 holds no tenant's data and can be claimed when it is uncordoned"

@@ -70,3 +70,14 @@ def test_what_others_have_left_their_data_on_is_not_counted() -> None:
     dirty["status"]["dirtyFor"] = "other"
     free.update(None, dirty)
     assert free.reasons("metal", Requirements(namespace_uid="a", seed="w")) == {}
+
+
+def test_a_cordoned_host_is_not_chosen_until_it_is_uncordoned() -> None:
+    free, want = SchedulerCache(FakeClock()), Requirements(namespace_uid="a", seed="w")
+    cordoned = host("h1")
+    cordoned["spec"] = {**cordoned["spec"], "unschedulable": True}
+    assert free.update(None, cordoned) is None
+    assert free.best("metal", want) is None
+    assert free.total("metal") == 1
+    assert free.update(cordoned, host("h1")) == "metal", "Workloads that wait are tried again"
+    assert free.best("metal", want) == "h1"

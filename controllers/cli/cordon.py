@@ -1,0 +1,42 @@
+"""Implement `metal3-workloads cordon`: let no Workload get a host any more."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from controllers import kinds
+from controllers.cli.resumable import client_of, run_resumable
+from controllers.cli.tables import add_output, as_json, table
+from controllers.drain import chosen, cordon
+from controllers.fleet import Row, host_rows
+
+if TYPE_CHECKING:
+    import argparse
+
+_COLUMNS = {"host": "HOST", "class": "CLASS", "state": "STATE", "workload": "WORKLOAD"}
+
+
+def configure(parser: argparse.ArgumentParser, *, unschedulable: bool = True) -> None:
+    """Set the description and the arguments of the command."""
+    parser.description = (
+        "Takes hosts out of service for new Workloads: none gets them, and they are offered to nobody. A Workload that has one keeps it."
+        if unschedulable
+        else "Offers hosts again that `cordon` or `drain` has taken out of service."
+    )
+    parser.add_argument("hosts", nargs="+", metavar="HOST", help="names of real hosts, or of their Hosts")
+    add_output(parser)
+    parser.set_defaults(run=run, unschedulable=unschedulable)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Cordon or uncordon. Raises UsageError."""
+
+    async def write() -> list[Row]:
+        async with client_of(arguments, "metal3-workloads-cordon") as client:
+            hosts = chosen((await client.list_all(kinds.HOSTS))[0], arguments.hosts)
+            return host_rows([await cordon(client, host, unschedulable=arguments.unschedulable) for host in hosts])
+
+    if (rows := run_resumable(write)) is None:
+        return 1
+    print(as_json(rows) if arguments.output == "json" else "\n".join(table(rows, _COLUMNS)))
+    return 0

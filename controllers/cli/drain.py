@@ -1,0 +1,71 @@
+"""Implement `metal3-workloads drain`: take hosts out of service, and wait until nobody has them."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from apiserver.client.text import printable
+from controllers import kinds
+from controllers.cli.resumable import client_of, run_resumable
+from controllers.cli.tables import add_output, as_json, table
+from controllers.drain import Options, chosen, drain, drained
+
+if TYPE_CHECKING:
+    import argparse
+
+    from controllers.fleet import Row
+
+_COLUMNS = {"host": "HOST", "class": "CLASS", "state": "STATE", "workload": "WORKLOAD", "message": "NOW", "to_free": "WHAT WOULD FREE IT"}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Set the description and the arguments of the command."""
+    parser.description = (
+        "Takes hosts out of service: cordons them, so that no Workload gets them, and waits until their tenants have released them. It "
+        "shows who has each host and what would free it. It ends no claim and wipes no machine: only its tenant does. Hosts stay cordoned "
+        "until `uncordon`, also when the command is interrupted; run it again to continue."
+    )
+    parser.add_argument("hosts", nargs="+", metavar="HOST", help="names of real hosts, or of their Hosts")
+    parser.add_argument(
+        "--timeout", type=float, default=300.0, metavar="S", help="seconds to wait for all hosts together (default: %(default)g)"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show who has the hosts, and change nothing")
+    add_output(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Drain. Returns 1 if somebody still has a host. Raises UsageError."""
+    shown: dict[str, str] = {}
+
+    def report(rows: list[Row]) -> None:
+        for row in rows:
+            line = progress_line(row)
+            if shown.get(row["host"]) != line:
+                shown[row["host"]] = line
+                print(line, file=sys.stderr, flush=True)
+
+    async def main() -> list[Row]:
+        async with client_of(arguments, "metal3-workloads-drain") as client:
+            hosts = chosen((await client.list_all(kinds.HOSTS))[0], arguments.hosts)
+            options = Options(hosts=hosts, timeout=arguments.timeout, dry_run=arguments.dry_run)
+            return await drain(client, options, report)
+
+    if (rows := run_resumable(main)) is None:
+        return 1
+    print(as_json(rows) if arguments.output == "json" else result(rows))
+    return 0 if drained(rows) else 1
+
+
+def progress_line(row: Row) -> str:
+    """Return the line about a host that has changed. It may quote what others wrote."""
+    return printable(f"{row['host']}: {row['state']}{': ' if row['message'] else ''}{row['message']}")
+
+
+def result(rows: list[Row]) -> str:
+    """Return the table of the end, and what to do."""
+    lines = table(rows, {key: name for key, name in _COLUMNS.items() if any(row[key] for row in rows)})
+    if not drained(rows):
+        lines += ["", "Somebody still has a host. Run the same command again to continue."]
+    return "\n".join(lines)
