@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from apiserver.apis import names
 from apiserver.apis.base import DNS_LABEL, DNS_SUBDOMAIN
 from apiserver.apis.host import WORKLOAD_FIELDS, HostOffers
+from apiserver.apis.hostconditions import REASONS, TYPES
 from apiserver.apis.lengths import LONGEST
 from apiserver.apis.metal3 import MAC_ADDRESS, WORD
 from apiserver.apis.workload import Binding
@@ -72,7 +73,8 @@ def blocks() -> dict[str, str]:
     """Return the generated parts of the page, each by the name in its markers."""
     kinds = {resource.kind: kind_block(resource) for resource in KINDS}
     bodies = {"Binding": rows("Binding", model_schema(Binding)), "HostOffers": rows("HostOffers", model_schema(HostOffers))}
-    return {**kinds, **{name: table(("field", "type", "description"), found) for name, found in bodies.items()}, "names": names_block()}
+    tables = {name: table(("field", "type", "description"), found) for name, found in bodies.items()}
+    return {**kinds, **tables, "conditions": conditions_block(), "names": names_block()}
 
 
 def kind_block(resource: Resource) -> str:
@@ -183,6 +185,12 @@ def table(head: tuple[str, ...], found: list[Any]) -> str:
     """Return a table in Markdown."""
     lines = [head, ("---",) * len(head), *found]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+
+
+def conditions_block() -> str:
+    """Return the table of a BareMetalHost's conditions, with their reasons."""
+    found = [(f"`{kind}`", ", ".join(f"`{reason}`" for reason in REASONS[kind])) for kind in TYPES]
+    return table(("condition", "reasons"), found)
 
 
 def names_block() -> str:

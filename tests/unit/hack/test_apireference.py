@@ -52,6 +52,32 @@ def test_every_reason_is_told() -> None:
     assert sorted(reason for reason in found if f"`{reason}`" not in told) == []
 
 
+def condition_types() -> set[str]:
+    """Return the types of conditions that the controllers write by a literal or a constant."""
+    found: set[object] = set()
+    for path in sources("controllers"):
+        tree = ast.parse(path.read_text())
+        constants = {
+            one.targets[0].id: one.value.value
+            for one in tree.body
+            if isinstance(one, ast.Assign) and isinstance(one.targets[0], ast.Name) and isinstance(one.value, ast.Constant)
+        }
+        for node in ast.walk(tree):
+            name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+            if isinstance(node, ast.Call) and name == "condition":
+                first = node.args[0]
+                found |= {constants.get(first.id)} if isinstance(first, ast.Name) else {getattr(first, "value", None)}
+            elif isinstance(node, ast.Call) and name == "_conditions":
+                found |= {one.arg for one in node.keywords if one.arg and one.arg[0].isupper()}
+    return {str(one) for one in found if one is not None}
+
+
+def test_every_condition_is_told() -> None:
+    found = condition_types()
+    assert {"Bound", "Ready", "Connected", "Abandoned", "ConsumerFound"} <= found
+    assert sorted(kind for kind in found if f"\n| `{kind}` |" not in PAGE.read_text()) == []
+
+
 def test_every_name_of_ours_is_told() -> None:
     text = "\n".join(path.read_text() for path in sources("apiserver", "controllers"))
     ours = set(re.findall(r'= f"\{(?:\w+\.)?(?:GROUP\}/|OURS\})([a-z-]+)"$', text, re.MULTILINE))
