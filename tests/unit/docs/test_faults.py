@@ -1,4 +1,4 @@
-"""Check that the tests which docs/troubles.md names exist."""
+"""Check that the tests which docs/faults.md names exist."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 TESTS = Path(__file__).parents[2]
-PAGE = (TESTS.parent / "docs" / "troubles.md").read_text()
+PAGE = (TESTS.parent / "docs" / "faults.md").read_text()
 
 
 def test_every_test_that_is_named_is_there() -> None:
