@@ -25,8 +25,8 @@ from apiserver.apis.metal3 import MAC_ADDRESS, WORD
 from apiserver.apis.workload import Binding
 from apiserver.registry.baremetalhost import baremetalhosts
 from apiserver.registry.generic.schema import model_schema
-from apiserver.registry.host import HOSTS
-from apiserver.registry.workload import WORKLOADS
+from apiserver.registry.host import HOSTS, KEPT
+from apiserver.registry.workload import _CHOICE, WORKLOADS
 from apiserver.registry.workloadclass import WORKLOADCLASSES
 from controllers.move import mover, plan
 from controllers.providers.baremetalhost import names as host_names
@@ -51,6 +51,19 @@ ELSEWHERE = {
 """The fields whose parts are listed in another place."""
 AGE = "Time since the creation of the object"
 """The description of the column that every kind has."""
+CHANGES = {
+    **{f"Workload.spec.{field}": "immutable once a host is bound" for field in _CHOICE},
+    **{f"Host.spec.{field}": "read-only" for field in KEPT},
+    "Host.spec.source.uid": "immutable",
+    "Host.spec.claimRef": "can only be removed",
+    "Host.spec.chargedTo": "can only be removed",
+    "Host.status.phase": "read-only",
+    "Host.status.history": "read-only",
+    "Workload.status.host": "read-only",
+    "Workload.status.binding": "read-only",
+}
+"""The fields that no client, or not every one, may change. All others of spec may change at any
+time."""
 BOUNDS = (
     ("minimum", "at least {}"),
     ("maximum", "at most {}"),
@@ -142,8 +155,8 @@ def kind_of(path: str, schema: dict[str, Any], *, needed: bool) -> str:
         found.append(f"at most {most} characters")
     if schema.get("default") not in (None, "", [], {}):
         found.append(f"default `{_literal(schema['default'])}`")
-    if _is_read_only(path):
-        found.append("read-only")
+    if path in CHANGES or _is_read_only(path):
+        found.append(CHANGES.get(path, "read-only"))
     return ", ".join(found)
 
 

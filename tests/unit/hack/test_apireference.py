@@ -8,10 +8,13 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hack.apireference import PAGE, blocks, kind_of, replaced
+from apiserver.registry.generic.schema import model_schema
+from hack.apireference import CHANGES, KINDS, PAGE, blocks, kind_of, replaced, rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from apiserver.registry.generic.resource import Resource
 
 ROOT = Path(__file__).parents[3]
 DOCS = PAGE.parent
@@ -21,6 +24,13 @@ SAID = {"Outcome": 1, "condition": 2, "BadClass": 0, "ProviderError": 0, "Unbind
 
 def sources(*packages: str) -> Iterator[Path]:
     return (path for package in packages for path in (ROOT / package).rglob("*.py") if "simulator" not in path.parts)
+
+
+def rows_of(resource: Resource, part: str) -> list[tuple[str, str, str]]:
+    """Return the rows of a part of a kind, with the path from the kind in the first cell."""
+    above = f"{resource.kind}.{part}"
+    found = rows(above, model_schema(resource.model)["properties"][part])
+    return [(f"{above}.{name.strip('`')}", kind, text) for name, kind, text in found]
 
 
 def reasons() -> set[str]:
@@ -85,10 +95,16 @@ def test_every_name_of_ours_is_told() -> None:
     assert sorted(name for name in ours if f"`workload.metal3.io/{name}`" not in PAGE.read_text()) == []
 
 
+def test_what_may_not_change_is_a_field() -> None:
+    rows = {name for resource in KINDS for part in ("spec", "status") for name, *_ in rows_of(resource, part)}
+    assert sorted(set(CHANGES) - rows) == []
+
+
 def test_a_type_says_its_bounds_and_its_default() -> None:
     field = {"type": "array", "items": {"type": "string", "maxLength": 9}, "maxItems": 2}
     assert kind_of("Workload.spec.x", field, needed=True) == "list of strings, required, at most 2 items, each at most 9 characters"
     assert kind_of("Workload.spec.x", {"type": "boolean", "default": False}, needed=False) == "boolean, default `false`"
     assert kind_of("Workload.spec.image.ociAuthSecretName", {"type": "string"}, needed=False) == "string, at most 253 characters"
+    assert kind_of("Workload.spec.failureDomain", {"type": "string"}, needed=False) == "string, immutable once a host is bound"
     assert kind_of("BareMetalHost.spec.bmc.address", {"type": "string"}, needed=True) == "string, required, read-only"
     assert kind_of("BareMetalHost.spec.image.url", {"type": "string"}, needed=True) == "string, required"
