@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from apiserver.apis.host import uid_of_view
+from apiserver.apis.workload import named_secrets
 from apiserver.client.clock import timestamp
 from apiserver.client.informer import Informer
 from apiserver.client.objects import Object, Resource, key_of, labels_of, name_of, namespace_of, uid_of
@@ -163,8 +164,7 @@ def secret_keys(workload: Object) -> list[str]:
     """Return the keys of the secrets that the Workload names, once it has a host to use them on."""
     if not (workload.get("status") or {}).get("host"):
         return []
-    references = (workload["spec"].get(field) for field in ("userData", "metaData", "networkData"))
-    return sorted({f"{namespace_of(workload)}/{reference['name']}" for reference in references if reference and reference.get("name")})
+    return sorted({f"{namespace_of(workload)}/{name}" for name in named_secrets(workload["spec"]).values()})
 
 
 def _class_of(obj: Object) -> list[str]:

@@ -39,7 +39,11 @@ class Image(Model):
     format: Literal["raw", "qcow2", "vdi", "vmdk", "live-iso", ""] | None = Field(
         default=None, description="The image's format; detected if empty."
     )
-    oci_auth_secret_name: str | None = Field(default=None, description="Secret with the registry's credentials for an OCI image.")
+    oci_auth_secret_name: str | None = Field(
+        default=None,
+        description="Secret of this namespace with the registry's credentials for an OCI image (oci://), of type "
+        "kubernetes.io/dockerconfigjson or kubernetes.io/dockercfg. Only the entry for the image's registry is passed on.",
+    )
 
 
 class ReportedImage(Model):

@@ -10,6 +10,9 @@ METAL3 = "metal3.io"
 FIRST_BOOT = ("userData", "metaData", "networkData")
 """The fields of a Workload and of a BareMetalHost that name a secret with first-boot data."""
 
+IMAGE_AUTH = "ociAuthSecretName"
+"""The field of an image that names a secret with a registry's credentials."""
+
 # On objects of the management cluster:
 RELEASE_FINALIZER = f"{GROUP}/release"
 """A finalizer of a Workload. Its binding adds it, and it is removed when the host is released."""

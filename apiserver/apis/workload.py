@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from apiserver.apis.base import DNSSubdomain, Model, Quantity, Timestamp
 from apiserver.apis.meta import Conditions, LabelSelector, ObjectMeta, ObjectReference, SecretReference
 from apiserver.apis.metal3 import NIC, CleaningMode, CustomDeploy, Image
+from apiserver.apis.names import FIRST_BOOT, IMAGE_AUTH
 from apiserver.apis.names import GROUP as GROUP
 from apiserver.apis.names import VERSION as VERSION
 
@@ -31,6 +32,16 @@ def binding_state(status: Mapping[str, Any] | None) -> BindingState | None:
         return None
     state: BindingState | None = (status.get("binding") or {}).get("state")
     return state or earlier_binding_state(status)
+
+
+def named_secrets(spec: Mapping[str, Any]) -> dict[str, str]:
+    """Return the names of the secrets that a Workload's spec names, by field: first-boot data, and
+    the registry's credentials of an OCI image."""
+    found = {field: spec[field]["name"] for field in FIRST_BOOT if (spec.get(field) or {}).get("name")}
+    image = spec.get("image") or {}
+    if image.get(IMAGE_AUTH) and str(image.get("url") or "").lower().startswith("oci://"):
+        found[IMAGE_AUTH] = image[IMAGE_AUTH]
+    return found
 
 
 def earlier_binding_state(status: Mapping[str, Any]) -> BindingState:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.host import ADOPTS, WORKLOAD_FIELDS
 from apiserver.apis.names import FIRST_BOOT
+from apiserver.apis.workload import named_secrets
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
 
@@ -48,8 +49,7 @@ def reason_to_stay(workload: Object) -> str | None:
 
 def secrets_of(workload: Object) -> list[str]:
     """Return the names of the secrets that the Workload names."""
-    spec = workload["spec"]
-    return sorted({spec[field]["name"] for field in FIRST_BOOT if (spec.get(field) or {}).get("name")})
+    return sorted(set(named_secrets(workload["spec"]).values()))
 
 
 def unused(names: Iterable[str], workloads: Iterable[Object]) -> list[str]:

@@ -177,6 +177,9 @@ class ApplyRequest:
     `secrets`: the decoded data of the secret for each of "userData", "metaData" and "networkData"
     that the Workload names. Other fields are missing.
 
+    `image_auth`: the decoded data of the secret with the registry's credentials of an OCI image, if
+    the Workload names one and `Provider.passes_image_auth`.
+
     `blocked`: why nothing new may be installed, for example because a secret is missing. The
     provider then keeps the claim and what runs on the host.
 
@@ -196,6 +199,7 @@ class ApplyRequest:
     secrets: Mapping[str, Mapping[str, bytes]]
     view_name: str
     view_uid: str
+    image_auth: Mapping[str, bytes] | None = None
     annotations: Mapping[str, str] = field(default_factory=dict)
     blocked: Outcome | None = None
     version: str = ""
@@ -259,6 +263,10 @@ class Provider(ABC):
     erases: ClassVar[bool] = False
     """Whether a release deletes the machine's disks, so that a class may set cleaning.mode to
     full."""
+
+    passes_image_auth: ClassVar[bool] = False
+    """Whether a machine's source gets the credentials of the registry of an OCI image. If not, such
+    an image is refused."""
 
     @classmethod
     @abstractmethod

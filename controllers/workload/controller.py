@@ -185,7 +185,8 @@ class WorkloadController:
 
     async def _apply(self, workload: Object, host: Object, provider: Provider, request: ApplyRequest) -> Result | None:
         """Let the provider write to the machine."""
-        request = await with_secrets(self._cluster, request, self._cluster.classes.store.get(host["spec"]["className"]))
+        class_ = self._cluster.classes.store.get(host["spec"]["className"])
+        request = await with_secrets(self._cluster, request, class_, takes_auth=provider.passes_image_auth)
         seen = ((host.get("status") or {}).get("report") or {}).get("status") or {}
         if refused := update_refused(workload, seen) or self._not_allowed(workload, host, seen):
             request = replace(request, blocked=refused)

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import orjson
 
 from apiserver.apis.host import uid_of_view
-from apiserver.apis.names import FIRST_BOOT, UNHEALTHY
+from apiserver.apis.names import IMAGE_AUTH, UNHEALTHY
+from apiserver.apis.workload import named_secrets
 from apiserver.apis.workloadclass import unhealthy_limit
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, labels_of, name_of, namespace_of, uid_of
@@ -20,6 +21,7 @@ from controllers.cluster import is_admitted
 from controllers.marks import holder_of, is_mark
 from controllers.providers.base import ApplyRequest, Outcome, ProviderError, Source
 from controllers.providers.firstboot import first_boot
+from controllers.providers.imageauth import image_auth
 from controllers.secrets import is_clusters_own, missing_right, version_of
 
 if TYPE_CHECKING:
@@ -30,9 +32,9 @@ _NOT_ADMITTED = (
     "no class admits this namespace any more, so its secrets are not read; what runs is kept: ask the owner of the hosts to admit it "
     "(spec.allowedNamespaces of the class)"
 )
-PULLED_BY_NAME = (
-    "spec.image.ociAuthSecretName: credentials of a registry are not passed on to the hardware; drop it, and use an image that can be read "
-    "without, or ask the hardware's owner for a mirror"
+_PULLED_BY_NAME = (
+    "spec.image.ociAuthSecretName: the source of these machines takes no credentials of a registry; drop it, and use an image that can be "
+    "read without, or ask the hardware's owner for a mirror"
 )
 
 
@@ -87,13 +89,14 @@ def _versioned(request: ApplyRequest, secrets: list[str]) -> ApplyRequest:
     return replace(request, version=hashlib.sha256(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS)).hexdigest())
 
 
-async def with_secrets(cluster: Cluster, request: ApplyRequest, class_: Object | None) -> ApplyRequest:
+async def with_secrets(cluster: Cluster, request: ApplyRequest, class_: Object | None, *, takes_auth: bool = False) -> ApplyRequest:
     """Add the secrets' data to the request, or what blocks it.
 
-    A request is blocked by a missing secret, or by one that its host's class does not allow."""
-    if (request.workload["spec"].get("image") or {}).get("ociAuthSecretName"):
-        return replace(request, blocked=Outcome(False, "ImageUnsupported", PULLED_BY_NAME))
-    namespace, references = namespace_of(request.workload), _references(request.workload)
+    A request is blocked by a missing secret, or by one that its host's class does not allow.
+    `takes_auth`: whether the host's source takes a registry's credentials."""
+    namespace, references = namespace_of(request.workload), named_secrets(request.workload["spec"])
+    if IMAGE_AUTH in references and not takes_auth:
+        return replace(request, blocked=Outcome(False, "ImageUnsupported", _PULLED_BY_NAME))
     if references and not is_admitted(cluster, namespace):
         return replace(request, blocked=Outcome(False, "NamespaceNotAllowed", _NOT_ADMITTED))
     try:
@@ -105,32 +108,45 @@ async def with_secrets(cluster: Cluster, request: ApplyRequest, class_: Object |
     secrets = {}
     for (field, name), secret in zip(references.items(), found, strict=True):
         if secret is None:
-            message = f'the secret "{name}" (spec.{field}) does not exist in namespace "{namespace}": create it'
+            message = f'the secret "{name}" (spec.{_path(field)}) does not exist in namespace "{namespace}": create it'
             return replace(request, blocked=Outcome(False, "SecretNotFound", message))
-        if (problem := _CLUSTERS_OWN if is_clusters_own(secret) else class_refuses(secret, class_)) is not None:
-            return replace(request, blocked=Outcome(False, "SecretNotAllowed", f'the secret "{name}" (spec.{field}) {problem}'))
+        if (problem := _refused(field, secret, class_)) is not None:
+            return replace(request, blocked=Outcome(False, "SecretNotAllowed", f'the secret "{name}" (spec.{_path(field)}) {problem}'))
         secrets[field] = {key: base64.b64decode(value) for key, value in (secret.get("data") or {}).items()}
     versions = [version_of(secret) for secret in found if secret is not None]
-    return replace(_versioned(request, versions), secrets=secrets)
+    auth = secrets.pop(IMAGE_AUTH, None)
+    return replace(_versioned(request, versions), secrets=secrets, image_auth=auth)
+
+
+def _path(field: str) -> str:
+    return f"image.{field}" if field == IMAGE_AUTH else field
+
+
+def _refused(field: str, secret: Object, class_: Object | None) -> str | None:
+    """Return why the secret may not be sent for a field, or None."""
+    if field == IMAGE_AUTH and secret.get("type") not in _IMAGE_AUTH_TYPES:
+        return f"has to be of one of the types {', '.join(_IMAGE_AUTH_TYPES)}: kubectl create secret docker-registry makes one"
+    return _CLUSTERS_OWN if is_clusters_own(secret) else class_refuses(secret, class_)
+
+
+_IMAGE_AUTH_TYPES = ("kubernetes.io/dockerconfigjson", "kubernetes.io/dockercfg")
+"""The types that BMO reads. The type of a secret cannot be changed, so that a name leads to no other
+secret of the namespace."""
 
 
 def unusable(request: ApplyRequest) -> Outcome | None:
-    """Return why a machine cannot boot with the secrets, such as a missing key, or None if it
-    can."""
+    """Return why a machine cannot be installed with the secrets, such as a missing key, or None if
+    it can."""
     try:
         first_boot(request)
+        image_auth(request)
     except ProviderError as error:
         return Outcome(False, error.reason, error.message)
     return None
 
 
-def _references(workload: Object) -> dict[str, str]:
-    spec = workload["spec"]
-    return {field: spec[field]["name"] for field in FIRST_BOOT if (spec.get(field) or {}).get("name")}
-
-
 def _keys(workload: Object) -> list[str]:
-    return [f"{namespace_of(workload)}/{name}" for name in _references(workload).values()]
+    return [f"{namespace_of(workload)}/{name}" for name in named_secrets(workload["spec"]).values()]
 
 
 _CLUSTERS_OWN = (

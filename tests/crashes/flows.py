@@ -129,6 +129,26 @@ async def running_web(stack: Stack) -> None:
     await stack.until(lambda: phase(stack, "web") == "Running")
 
 
+async def running_private(stack: Stack) -> None:
+    """Create a Workload with a private OCI image, and wait until it runs."""
+    config = '{"auths": {"registry.example": {"username": "u", "password": "p"}}}'
+    pull = {**objects.secret("pull", "tenant-a", **{".dockerconfigjson": config}), "type": "kubernetes.io/dockerconfigjson"}
+    made = objects.workload("web", image={"url": "oci://registry.example/os:1", "ociAuthSecretName": "pull"})
+    await stack.management.create(pull, made, who="tenant-a")
+    await stack.until(lambda: phase(stack, "web") == "Running")
+
+
+async def change_to_public(stack: Stack) -> None:
+    patch = {"spec": {"image": {**objects.image(OTHER), "ociAuthSecretName": None}, "updatePolicy": "Recreate"}}
+    await patiently(lambda: stack.management.patch("Workload", "web", patch, "tenant-a", who="tenant-a"))
+
+
+def runs_public(stack: Stack) -> bool:
+    """Return whether the other image runs, and the credentials of the first one are gone."""
+    copies = [found for found in stack.hardware.all("Secret") if found["metadata"]["name"].endswith("-registry")]
+    return runs_other(stack) and not copies
+
+
 async def change_view(server: ApiServer, name: str, patch: Object, where: str = "tenant-a") -> None:
     await patiently(lambda: server.patch("BareMetalHost", name, patch, where, who=where))
 
@@ -363,6 +383,7 @@ FLOWS = (
     Flow("reboot", running_web, reboot, rebooted),
     Flow("remediation", running_web, remediate, rebooted),
     Flow("image change", running_web, change_image, runs_other, (OTHER,)),
+    Flow("image change from a private registry", running_private, change_to_public, runs_public, (OTHER,)),
     Flow("image change that is refused", running_web, change_image_only, runs_as_before),
     Flow("unhealthy mark and release", running_web, mark_and_release, marked),
     Flow("namespace deletion", both_run, delete_namespace, namespace_gone),

@@ -17,6 +17,7 @@ from controllers.classaccess import not_allowed
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.adoption import CAPM3, Adoption, adoption_of, workload_reference
 from controllers.providers.baremetalhost.desired import passed_annotations
+from controllers.providers.baremetalhost.record import without_auth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -165,6 +166,8 @@ def workload_of(bmh: Object, wanted: Adoption, class_: Object, *, secrets: bool)
     spec = bmh["spec"]
     kept = ("image", "customDeploy", "online", "automatedCleaningMode")
     wishes: Object = {key: spec[key] for key in kept if spec.get(key) is not None}
+    if "image" in wishes:
+        wishes["image"] = without_auth(wishes["image"])
     if secrets:
         wishes |= {field: {"name": spec[field]["name"]} for field in FIRST_BOOT if (spec.get(field) or {}).get("name")}
     # The annotation keeps the scheduler from choosing another host, if this one cannot be had.

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 import orjson
 
 from apiserver.apis.host import ADOPTS, WORKLOAD_FIELDS, adopted_consumer
-from apiserver.apis.names import FIRST_BOOT, GROUP, VERSION
+from apiserver.apis.names import FIRST_BOOT, GROUP, IMAGE_AUTH, VERSION
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
 from controllers.providers.baremetalhost import names
+from controllers.providers.baremetalhost.record import without_auth
 
 if TYPE_CHECKING:
     from controllers.providers.baremetalhost.identity import Identity
@@ -94,6 +95,8 @@ def adopted_claim(bmh: Object, identity: Identity) -> Object | None:
         return None
     spec = bmh["spec"]
     shown: Object = {key: spec[key] for key in WORKLOAD_FIELDS if key in spec and (not record.workload or key not in FIRST_BOOT)}
+    if record.workload and "image" in shown:
+        shown["image"] = without_auth(shown["image"])
     shown["consumerRef"] = workload_reference(record) if record.workload else record.consumer
     held: Object = {"namespace": record.namespace, "namespaceUID": record.namespace_uid, "spec": shown}
     if record.workload:
@@ -130,7 +133,7 @@ def runs_adopted(bmh: Object, image: Object | None, custom_deploy: Object | None
 
 
 def _filled(value: Object | None) -> Object:
-    return {key: content for key, content in (value or {}).items() if content}
+    return {key: content for key, content in (value or {}).items() if content and key != IMAGE_AUTH}
 
 
 def ended(bmh: Object) -> Object:

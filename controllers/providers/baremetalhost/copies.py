@@ -1,4 +1,4 @@
-"""Keep and remove the copies of first-boot secrets next to the real host.
+"""Keep and remove the copies of secrets next to the real host.
 
 Their names are deterministic, so no state is kept."""
 
@@ -41,11 +41,22 @@ class SecretCopies:
         stays."""
         found = await self._client.list_page(names.SECRETS, namespace, label_selector=f"{names.WORKLOAD_UID}={workload_uid}")
         for secret in found.get("items") or []:
-            try:
-                await self._client.delete(names.SECRETS, name_of(secret), namespace_of(secret), uid=uid_of(secret))
-            except ApiException as error:
-                if not error.not_found:
-                    raise
+            await self._delete(secret)
+
+    async def remove_one(self, workload_uid: str, field: str, namespace: str) -> None:
+        """Remove the copy of one field, as `remove` does."""
+        name = names.secret_name(workload_uid, field)
+        found = await self._client.list_page(names.SECRETS, namespace, label_selector=f"{names.WORKLOAD_UID}={workload_uid}")
+        for secret in found.get("items") or []:
+            if name_of(secret) == name:
+                await self._delete(secret)
+
+    async def _delete(self, secret: Object) -> None:
+        try:
+            await self._client.delete(names.SECRETS, name_of(secret), namespace_of(secret), uid=uid_of(secret))
+        except ApiException as error:
+            if not error.not_found:
+                raise
 
     async def _keep(self, wanted: Object) -> None:
         metadata = wanted["metadata"]

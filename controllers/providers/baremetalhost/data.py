@@ -1,4 +1,4 @@
-"""Compute the copies of first-boot secrets that are put next to the real host.
+"""Compute the copies of secrets that are put next to the real host.
 
 By default, BMO fills the metadata of the config drive with the uid, name and namespace of the real
 host. The metaData secret overrides this. So each copy states the identity of the host as its tenant
@@ -10,8 +10,11 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
+from apiserver.apis.names import IMAGE_AUTH
+from apiserver.apis.workload import named_secrets
 from controllers.providers.baremetalhost import names
 from controllers.providers.firstboot import first_boot
+from controllers.providers.imageauth import CONFIG_KEY, image_auth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,12 +28,15 @@ def copies(request: ApplyRequest) -> dict[str, dict[str, bytes]]:
 
     A copy holds only what BMO reads. metaData is always included. Raises ProviderError with a
     message for the tenant if a secret lacks its key or cannot be read."""
-    return {field: {field: content} for field, content in first_boot(request).items()}
+    found = {field: {field: content} for field, content in first_boot(request).items()}
+    auth = image_auth(request)
+    return found if auth is None else {**found, IMAGE_AUTH: {CONFIG_KEY: auth}}
 
 
 def copied_fields(workload: Object) -> list[str]:
     """Return the reference fields with copies, for a Workload that runs something."""
-    return [field for field in ("userData", "networkData") if workload["spec"].get(field)] + ["metaData"]
+    auth = [IMAGE_AUTH] if IMAGE_AUTH in named_secrets(workload["spec"]) else []
+    return [field for field in ("userData", "networkData") if workload["spec"].get(field)] + ["metaData", *auth]
 
 
 def secret_object(workload: Object, namespace: str, field: str, data: Mapping[str, bytes]) -> Object:
@@ -40,6 +46,6 @@ def secret_object(workload: Object, namespace: str, field: str, data: Mapping[st
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": names.secret_name(uid, field), "namespace": namespace, "labels": {names.WORKLOAD_UID: uid}},
-        "type": "Opaque",
+        "type": "kubernetes.io/dockerconfigjson" if field == IMAGE_AUTH else "Opaque",
         "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
     }

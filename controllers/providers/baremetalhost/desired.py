@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from apiserver.apis.names import FIRST_BOOT
+from apiserver.apis.names import FIRST_BOOT, IMAGE_AUTH
 from apiserver.client.objects import Object, annotations_of, labels_of, name_of, namespace_of, uid_of
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.adoption import KEPT, ended, resumed, runs_adopted
@@ -123,7 +123,7 @@ def desired(
         workload_uid=uid_of(workload),
         online=bool(spec.get("online", True)),
         cleaning=cleaning,
-        image=_image(spec.get("image")),
+        image=_image(spec.get("image"), secrets.get(IMAGE_AUTH)),
         custom_deploy=spec.get("customDeploy") or None,
         secrets=secrets if runs_something(workload) else {},
         annotations={key: value for key, value in annotations.items() if names.is_reboot(key) or key in names.UNHEALTHY},
@@ -141,10 +141,14 @@ def held(bmh: Object, want: Desired) -> Desired:
     return replace(want, image=spec.get("image"), custom_deploy=spec.get("customDeploy"), secrets=current)
 
 
-def _image(image: Object | None) -> Object | None:
+def _image(image: Object | None, auth: str | None) -> Object | None:
+    """Return the image, with the copy `auth` of the registry's credentials instead of the tenant's
+    secret."""
     # CAPM3 sends `format: ""` for "detect", which BMO's CRD refuses. An absent field means the
     # same.
-    return {key: image[key] for key in IMAGE_FIELDS if image.get(key)} if image else None
+    if not image:
+        return None
+    return {key: image[key] for key in IMAGE_FIELDS if image.get(key)} | ({IMAGE_AUTH: auth} if auth else {})
 
 
 def claimed_patch(bmh: Object, want: Desired) -> Object:

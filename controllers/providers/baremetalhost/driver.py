@@ -20,6 +20,7 @@ from pydantic import ConfigDict, Field
 from apiserver.apis.base import Model
 from apiserver.apis.bounded import Bounded
 from apiserver.apis.images import MISSING_CHECKSUM, missing_checksum
+from apiserver.apis.names import IMAGE_AUTH
 from apiserver.client.client import Client
 from apiserver.client.clock import timestamp
 from apiserver.client.errors import ApiException, BadConfig
@@ -87,6 +88,7 @@ class BareMetalHostDriver(Provider):
     `kubeconfig`)."""
 
     parameters_model: ClassVar[type[DriverParameters]]
+    passes_image_auth = True
     there: ClassVar[str]
     """What messages call the other cluster, such as "the hardware cluster"."""
 
@@ -213,6 +215,9 @@ class BareMetalHostDriver(Provider):
             bmh, refused = await self._tell(bmh, held(bmh, self._desired(request, {})))
             return self._applied_to(bmh, request, refused or blocked)
         secrets = await self._copies.keep(request.workload, namespace_of(bmh), data)
+        if IMAGE_AUTH not in secrets and auth_of(bmh) == names.secret_name(request.workload_uid, IMAGE_AUTH):
+            # Removed first: as long as the host names it, this is done again after a crash.
+            await self._copies.remove_one(request.workload_uid, IMAGE_AUTH, namespace_of(bmh))
         bmh, refused = await self._tell(bmh, self._desired(request, secrets))
         if refused:
             return self._applied_to(bmh, request, refused)
@@ -326,6 +331,12 @@ class BareMetalHostDriver(Provider):
                 return None
             raise
         return bmh if uid_of(bmh) == request.source.uid else None
+
+
+def auth_of(bmh: Object) -> str | None:
+    """Return the name of the secret with which the host's image is pulled."""
+    name: str | None = ((bmh.get("spec") or {}).get("image") or {}).get(IMAGE_AUTH)
+    return name
 
 
 def _policy(context: ProviderContext, identity: Identity) -> Policy:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
-from apiserver.apis.names import FIRST_BOOT
+from apiserver.apis.names import FIRST_BOOT, IMAGE_AUTH
 from apiserver.apis.wording import sentence
 from apiserver.apis.workload import Workload
 from apiserver.client.objects import Object, labels_of, matches, name_of, namespace_of, uid_of
@@ -19,7 +19,7 @@ from apiserver.client.text import printable
 from controllers import kinds
 from controllers.classaccess import names_namespace, not_allowed, retain_refused
 from controllers.providers.baremetalhost import names
-from controllers.providers.baremetalhost.record import read_record
+from controllers.providers.baremetalhost.record import read_record, without_auth
 from controllers.providers.baremetalhost.report import consumer_of
 
 if TYPE_CHECKING:
@@ -143,7 +143,19 @@ def successor(bmh: Object, class_name: str) -> Object:
 
 
 def _deployed(bmh: Object) -> Object:
-    return {field: bmh["spec"][field] for field in DEPLOYED if bmh["spec"].get(field)}
+    """Return what is on the host.
+
+    The secret with the registry's credentials is the tenant's, as recorded; the host names a copy."""
+    found = {field: bmh["spec"][field] for field in DEPLOYED if bmh["spec"].get(field)}
+    if "image" in found:
+        found["image"] = (without_auth(found["image"]) or {}) | _recorded_auth(bmh)
+    return found
+
+
+def _recorded_auth(bmh: Object) -> Object:
+    image = read_record(bmh).spec.get("image")
+    name = image.get(IMAGE_AUTH) if isinstance(image, dict) and image.get("url") == bmh["spec"]["image"].get("url") else None
+    return {IMAGE_AUTH: name} if isinstance(name, str) else {}
 
 
 def unknown_successor(bmh: Object, class_name: str) -> Object:
@@ -160,6 +172,7 @@ def described(workload: Object, bmh: Object) -> str:
     image, method = (spec.get("image") or {}).get("url"), (spec.get("customDeploy") or {}).get("method")
     what = f"image {image}" if image else f"deploy method {method}" if method else "no image"
     secrets = [str(spec[field].get("name")) for field in FIRST_BOOT if isinstance(spec.get(field), dict)]
+    secrets += [str(spec["image"][IMAGE_AUTH])] if (spec.get("image") or {}).get(IMAGE_AUTH) else []
     parts = [f"class {spec.get('className') or '(the default one)'}", what, *([f"secrets {', '.join(secrets)}"] if secrets else [])]
     if recorded.spec.get("className") not in (None, spec.get("className")):
         parts.append(f"its record names the class {recorded.spec['className']}")

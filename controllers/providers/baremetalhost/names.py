@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from apiserver.apis.names import DETACHED, GROUP, MANAGEMENT, PAUSED, QUARANTINED, REBOOT, UNHEALTHY, WORKLOAD_UID
+from apiserver.apis.names import DETACHED, GROUP, IMAGE_AUTH, MANAGEMENT, PAUSED, QUARANTINED, REBOOT, UNHEALTHY, WORKLOAD_UID
 from apiserver.client.objects import Resource
 
 __all__ = [
@@ -59,7 +59,7 @@ The value is "CLUSTER/NAMESPACE/UID"."""
 
 _UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
-SECRET_KINDS = {"userData": "userdata", "metaData": "metadata", "networkData": "networkdata"}
+SECRET_KINDS = {"userData": "userdata", "metaData": "metadata", "networkData": "networkdata", IMAGE_AUTH: "registry"}
 
 
 def secret_name(workload_uid: str, field: str) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from apiserver.apis.names import CLAIMED_THROUGH, FIRST_BOOT
+from apiserver.apis.names import CLAIMED_THROUGH, FIRST_BOOT, IMAGE_AUTH
 from apiserver.client.objects import annotations_of, labels_of
 from controllers.providers.baremetalhost import names
 
@@ -61,8 +61,15 @@ def read_record(bmh: Object) -> Record:
     spec, labels = found.get("spec"), found.get("labels")
     if not isinstance(spec, dict):
         spec = {key: bmh["spec"][key] for key in SHOWN if bmh["spec"].get(key) is not None}
+        if "image" in spec:
+            spec["image"] = without_auth(spec["image"])
     label = labels.get(CLAIMED_THROUGH) if isinstance(labels, dict) else None
     return Record(spec, str(found.get("namespaceUID") or ""), {CLAIMED_THROUGH: label} if isinstance(label, str) else {})
+
+
+def without_auth(image: Object | None) -> Object | None:
+    """Return the image without the name of the secret for its registry."""
+    return {key: value for key, value in image.items() if key != IMAGE_AUTH} if image else image
 
 
 def held_claim(bmh: Object) -> Object | None:

@@ -200,14 +200,76 @@ async def test_a_name_leads_to_no_other_namespaces_secret(clusters: TwoClusters)
     assert "image" not in clusters.host("h1")["spec"]
 
 
-async def test_a_registrys_credentials_are_not_passed_over_in_silence(clusters: TwoClusters) -> None:
-    image = {"url": "oci://registry.example.com/os:1", "ociAuthSecretName": "pull"}
+OCI = {"url": "oci://registry.example.com/os:1", "ociAuthSecretName": "pull"}
+
+
+def _pull_secret(name: str, namespace: str, password: str, **more: Any) -> dict[str, Any]:
+    """Return a secret with credentials for the registry of OCI, and for another one."""
+    auths = {host: {"username": "u", "password": password} for host in ("registry.example.com", "other.example.com")}
+    made = secret(name, namespace, **{".dockerconfigjson": orjson.dumps({"auths": auths, "credsStore": "evil"}).decode()})
+    return {**made, "type": "kubernetes.io/dockerconfigjson", **more}
+
+
+def _pulled_with(clusters: TwoClusters, uid: str) -> dict[str, Any]:
+    """Return the content of the copied registry secret."""
+    copy = clusters.hardware.get(SECRETS, f"workload-{uid}-registry", "metal3")
+    assert copy["type"] == "kubernetes.io/dockerconfigjson"
+    found: dict[str, Any] = orjson.loads(base64.b64decode(copy["data"][".dockerconfigjson"]))
+    return found
+
+
+async def test_a_registrys_credentials_follow_the_image_and_end_with_it(clusters: TwoClusters) -> None:
+    clusters.management.put(SECRETS, _pull_secret("pull", "team-a", "first"))
     async with controllers(clusters):
-        clusters.management.put(WORKLOADS, workload("web", image=image))
-        await eventually(lambda: clusters.condition("web", "Synchronized")["reason"] == "ImageUnsupported")
-        assert "image" not in clusters.host("h1")["spec"]
-        clusters.management.edit(WORKLOADS, "web", {"spec": {"image": {"ociAuthSecretName": None}}}, "team-a")
+        clusters.management.put(WORKLOADS, workload("web", image=OCI))
         await eventually(lambda: clusters.phase("web") == "Running")
+        uid = clusters.workload("web")["metadata"]["uid"]
+        assert clusters.host("h1")["spec"]["image"] == {**OCI, "ociAuthSecretName": f"workload-{uid}-registry"}
+        only = {"registry.example.com": {"auth": base64.b64encode(b"u:first").decode()}}
+        assert _pulled_with(clusters, uid) == {"auths": only}, "of this registry alone, and no helper program"
+        clusters.management.put(SECRETS, _pull_secret("pull", "team-a", "second"))
+        await eventually(lambda: base64.b64encode(b"u:second").decode() in str(_pulled_with(clusters, uid)))
+        clusters.management.edit(WORKLOADS, "web", {"spec": {"image": {"ociAuthSecretName": None}}}, "team-a")
+        await eventually(lambda: clusters.hardware.find(SECRETS, f"workload-{uid}-registry", "metal3") is None)
+        await eventually(lambda: clusters.host("h1")["spec"]["image"] == {"url": OCI["url"]})
+        clusters.management.edit(WORKLOADS, "web", {"spec": {"image": OCI}}, "team-a")
+        await eventually(lambda: clusters.hardware.find(SECRETS, f"workload-{uid}-registry", "metal3") is not None)
+        clusters.request_deletion("web")
+        await eventually(lambda: clusters.management.find(WORKLOADS, "web", "team-a") is None)
+        assert clusters.hardware.all(SECRETS) == []
+        assert "image" not in clusters.host("h1")["spec"]
+
+
+@pytest.mark.parametrize(
+    ("there", "name", "reason"),
+    [
+        ([], "pull", "SecretNotFound"),
+        ([_pull_secret("theirs", "team-b", "x")], "theirs", "SecretNotFound"),
+        ([_pull_secret("theirs", "team-b", "x")], "../../team-b/secrets/theirs", "SecretNotFound"),
+        ([_pull_secret("pull", "team-a", "x", type="Opaque")], "pull", "SecretNotAllowed"),
+        ([_pull_secret("web-kubeconfig", "team-a", "x")], "web-kubeconfig", "SecretNotAllowed"),
+        ([{**secret("pull", "team-a", other="x"), "type": "kubernetes.io/dockerconfigjson"}], "pull", "InvalidSecret"),
+    ],
+)
+async def test_a_name_leads_to_no_secret_but_a_registrys_own(clusters: TwoClusters, there: list[Any], name: str, reason: str) -> None:
+    for found in there:
+        clusters.management.put(SECRETS, found)
+    async with controllers(clusters):
+        clusters.management.put(WORKLOADS, workload("web", image={**OCI, "ociAuthSecretName": name}))
+        await eventually(lambda: clusters.condition("web", "Synchronized")["reason"] == reason)
+        assert "spec.image.ociAuthSecretName" in clusters.condition("web", "Synchronized")["message"]
+    assert "image" not in clusters.host("h1")["spec"]
+    assert clusters.hardware.all(SECRETS) == []
+
+
+async def test_credentials_that_the_image_does_not_need_stay_with_the_tenant(clusters: TwoClusters) -> None:
+    clusters.management.put(SECRETS, _pull_secret("pull", "team-a", "x"))
+    async with controllers(clusters):
+        image = {"url": "http://images.example/os.qcow2", "checksum": "0" * 32, "ociAuthSecretName": "pull"}
+        clusters.management.put(WORKLOADS, workload("web", image=image))
+        await eventually(lambda: clusters.phase("web") == "Running")
+    assert "ociAuthSecretName" not in clusters.host("h1")["spec"]["image"]
+    assert not [found for found in clusters.hardware.all(SECRETS) if found["metadata"]["name"].endswith("-registry")]
 
 
 async def test_power_follows_also_when_the_secret_has_gone(clusters: TwoClusters) -> None:
