@@ -10,7 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.host import CORDONED, unavailable_reason
-from apiserver.client.objects import Object, key_of, name_of, uid_of
+from apiserver.client.objects import Object, deleting, key_of, name_of, uid_of
 from controllers.runtime.conditions import find_condition
 from controllers.scheduler.cache import unavailable_phrase
 from controllers.scheduler.fit import candidate, requirements_of, unfit_reason
@@ -29,8 +29,19 @@ def named(hosts: Iterable[Object], name: str) -> list[Object]:
 def capacity(classes: Iterable[Object], hosts: list[Object]) -> list[Row]:
     """Return a row for each class: how many hosts it has, which are claimed, and why others are not
     free."""
-    names = {name_of(class_) for class_ in classes} | {host["spec"]["className"] for host in hosts}
-    return [_capacity(name, [host for host in hosts if host["spec"]["className"] == name]) for name in sorted(names)]
+    known = {name_of(class_): class_ for class_ in classes}
+    by_class: dict[str, list[Object]] = {name: [] for name in known}
+    for host in hosts:
+        by_class.setdefault(host["spec"]["className"], []).append(host)
+    return [{**_capacity(name, found), **_connection(known.get(name))} for name, found in sorted(by_class.items())]
+
+
+def _connection(class_: Object | None) -> Row:
+    """Return the state of the class's source, with a message if it does not answer."""
+    told = find_condition(((class_ or {}).get("status") or {}).get("conditions"), "Connected")
+    if told is None or told["status"] == "True":
+        return {"source": "Connected" if told is not None else "", "message": ""}
+    return {"source": told["reason"], "message": told["message"]}
 
 
 def _capacity(name: str, hosts: list[Object]) -> Row:
@@ -50,7 +61,7 @@ def _host_row(host: Object) -> Row:
     status, claim = host.get("status") or {}, host["spec"].get("claimRef") or {}
     row = {"host": host["spec"]["source"]["name"], "class": host["spec"]["className"], "state": _state(host)}
     holder = f"{claim['namespace']}/{claim['name']}" if claim else ""
-    message = status.get("message") or (_uncordon(host) if host["spec"].get("unschedulable") else "")
+    message = status.get("errorMessage") or status.get("message") or (_uncordon(host) if host["spec"].get("unschedulable") else "")
     return {**row, "workload": holder, "reason": status.get("reason") or "", "message": message}
 
 
@@ -64,6 +75,27 @@ def _uncordon(host: Object) -> str:
     return f"it is cordoned: metal3-workloads uncordon {host['spec']['source']['name']}"
 
 
+def troubled(workloads: Iterable[Object]) -> list[Row]:
+    """Return a row for each Workload that is not ready for another reason than an ordinary step, by
+    its key."""
+    rows = (_trouble(workload) for workload in workloads if not deleting(workload))
+    return sorted((row for row in rows if row is not None), key=lambda row: str(row["workload"]))
+
+
+def _trouble(workload: Object) -> Row | None:
+    status = workload.get("status") or {}
+    told = find_condition(status.get("conditions"), "Ready") or _UNTOLD
+    if told["status"] != "False" or told["reason"] in _ORDINARY:
+        return None
+    found = {"workload": key_of(workload), "class": workload["spec"].get("className") or "", "phase": status.get("phase") or "Pending"}
+    return {**found, "reason": told["reason"], "message": told["message"]}
+
+
+_UNTOLD = {"status": "False", "reason": "NotReported", "message": "nothing is reported yet: the controllers may be away"}
+_ORDINARY = ("Deprovisioning", "PowerChanging", "PoweredOff", "Provisioning", "Releasing")
+"""The reasons of a Workload that is not ready, and needs nobody's help."""
+
+
 def why(workload: Object, hosts: Iterable[Object], namespace_uid: str) -> Row:
     """Return why the Workload is as it is, and for one that waits what keeps each host of its class
     from it."""
@@ -71,7 +103,7 @@ def why(workload: Object, hosts: Iterable[Object], namespace_uid: str) -> Row:
     conditions = status.get("conditions")
     told = find_condition(conditions, "Stalled") or find_condition(conditions, "Ready") or {}
     found = {"workload": key_of(workload), "phase": status.get("phase") or "Pending", "class": workload["spec"].get("className") or ""}
-    found |= {"reason": told.get("reason", ""), "message": told.get("message", "nothing is reported yet: the controllers may be away")}
+    found |= {"reason": told.get("reason", ""), "message": told.get("message", _UNTOLD["message"])}
     wanted = (workload["spec"].get("hostRef") or {}).get("name")
     of_class = [host for host in hosts if host["spec"]["className"] == found["class"]]
     if "host" in status:

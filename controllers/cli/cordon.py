@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from controllers import kinds
 from controllers.cli.resumable import client_of, run_resumable
-from controllers.cli.tables import add_output, as_json, table
+from controllers.cli.tables import add_output, as_json, screen, table
 from controllers.drain import chosen, cordon
 from controllers.fleet import Row, host_rows
 
@@ -38,5 +38,5 @@ def run(arguments: argparse.Namespace) -> int:
 
     if (rows := run_resumable(write)) is None:
         return 1
-    print(as_json(rows) if arguments.output == "json" else "\n".join(table(rows, _COLUMNS)))
+    print(as_json(rows) if arguments.output == "json" else "\n".join(table(rows, _COLUMNS, screen())))
     return 0

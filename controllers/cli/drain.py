@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from apiserver.client.text import printable
 from controllers import kinds
 from controllers.cli.resumable import client_of, run_resumable
-from controllers.cli.tables import add_output, as_json, table
+from controllers.cli.tables import PLAIN, Screen, add_output, as_json, screen, table
 from controllers.drain import Options, chosen, drain, drained
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if (rows := run_resumable(main)) is None:
         return 1
-    print(as_json(rows) if arguments.output == "json" else result(rows))
+    print(as_json(rows) if arguments.output == "json" else result(rows, screen()))
     return 0 if drained(rows) else 1
 
 
@@ -63,9 +63,9 @@ def progress_line(row: Row) -> str:
     return printable(f"{row['host']}: {row['state']}{': ' if row['message'] else ''}{row['message']}")
 
 
-def result(rows: list[Row]) -> str:
+def result(rows: list[Row], on: Screen = PLAIN) -> str:
     """Return the table of the end, and what to do."""
-    lines = table(rows, {key: name for key, name in _COLUMNS.items() if any(row[key] for row in rows)})
+    lines = table(rows, {key: name for key, name in _COLUMNS.items() if any(row[key] for row in rows)}, on)
     if not drained(rows):
         lines += ["", "Somebody still has a host. Run the same command again to continue."]
     return "\n".join(lines)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from apiserver.cli.running import UsageError
 from controllers import kinds
 from controllers.cli.resumable import client_of, run_resumable
-from controllers.cli.tables import add_output, as_json, table
-from controllers.fleet import claims, named
+from controllers.cli.tables import PLAIN, Screen, add_output, as_json, more, screen, table, tree
+from controllers.fleet import Row, claims, named
 
 if TYPE_CHECKING:
     import argparse
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _COLUMNS = {"namespace": "TENANT", "name": "WORKLOAD", "boundAt": "BOUND", "runningAt": "RUNNING", "releasedAt": "RELEASED"}
 _COLUMNS |= {"cleanedAt": "CLEANED", "outcome": "OUTCOME", "image": "IMAGE", "lastError": "LAST ERROR"}
+_DETAILS = {"lastError": "error", "image": "image"}
+SHOWN = 8
+"""The most claims on a terminal, so that they fit on one screen."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -40,15 +43,30 @@ def run(arguments: argparse.Namespace) -> int:
         return 1
     if not found:
         raise UsageError(f"there is no host {arguments.host}: metal3-workloads fleet lists them")
-    print(shown(found, as_table=arguments.output == "table"))
+    print(as_json(content(found)) if arguments.output == "json" else shown(found, screen()))
     return 0
 
 
-def shown(hosts: list[Object], *, as_table: bool) -> str:
-    """Return what the command prints about hosts of one name, which may be of several sources."""
-    if not as_table:
-        return as_json([{"host": host["spec"]["source"]["name"], "claims": claims(host)} for host in hosts])
-    return "\n\n".join("\n".join([_title(host), *_claims(host)]) for host in hosts)
+def content(hosts: list[Object]) -> list[Row]:
+    """Return the claims of hosts of one name, which may be of several sources."""
+    return [{"host": host["spec"]["source"]["name"], "claims": claims(host)} for host in hosts]
+
+
+def shown(hosts: list[Object], on: Screen = PLAIN) -> str:
+    """Return a table for programs, and a tree for a terminal, which has no room for the table."""
+    return "\n\n".join("\n".join([_title(host), *_claims(host)] if on == PLAIN else _tree(host, on)) for host in hosts)
+
+
+def _tree(host: Object, on: Screen) -> list[str]:
+    rows = claims(host)
+    branches = [(_claim(row), [f"{name}: {row[key]}" for key, name in _DETAILS.items() if row.get(key)]) for row in rows[:SHOWN]]
+    lines = tree(_title(host), branches or [("no claims are recorded", [])], on)
+    return lines if len(rows) <= SHOWN else [*lines, more(len(rows) - SHOWN)]
+
+
+def _claim(row: Row) -> str:
+    until = f"to {row['releasedAt']}, {row.get('outcome') or 'released'}" if row.get("releasedAt") else "has it"
+    return f"{row['namespace']}/{row['name']}: {row.get('boundAt') or '?'} {until}"
 
 
 def _title(host: Object) -> str:

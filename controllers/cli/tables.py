@@ -1,18 +1,53 @@
-"""Print rows as a table, or as JSON: the same whether a person or a program reads them."""
+"""Print rows as a table, a tree or JSON: folded and coloured on a terminal, plain elsewhere."""
 
 from __future__ import annotations
 
 import json
+import os
+import sys
+from dataclasses import dataclass
+from io import StringIO
 from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
 
 from apiserver.client.text import printable
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
+
+    from rich.console import RenderableType
 
 WIDEST = 100
 """The most characters of a cell."""
+UNFOLDED = 10_000
+"""The width where a program reads the lines: none is folded."""
+GOOD = ("Available", "Drained", "Released")
+STYLES = {"Bound": "cyan", "Held": "yellow", "Releasing": "cyan", "SchedulingDisabled": "yellow"}
+"""Styles of states. Those of GOOD are green, and all others are troubles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """What is printed to: the width in characters, and whether it shows colours."""
+
+    width: int = UNFOLDED
+    styled: bool = False
+
+
+PLAIN = Screen()
+
+
+def screen() -> Screen:
+    """Return what stdout is. It has no colours with NO_COLOR, and is PLAIN where it is no
+    terminal."""
+    if not sys.stdout.isatty():
+        return PLAIN
+    return Screen(Console().width, styled=not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb")
 
 
 def add_output(parser: argparse.ArgumentParser) -> None:
@@ -29,13 +64,60 @@ def as_json(value: Any) -> str:
     return json.dumps(value, indent=2)
 
 
-def table(rows: Sequence[dict[str, Any]], columns: dict[str, str]) -> list[str]:
+def table(rows: Sequence[dict[str, Any]], columns: dict[str, str], on: Screen = PLAIN) -> list[str]:
     """Return the lines of a table. `columns` maps keys of the rows to headings.
 
     Cells may quote what others wrote, so they are made harmless for a terminal."""
-    lines = [list(columns.values()), *([_cell(row.get(key)) for key in columns] for row in rows)]
-    widths = [max(len(line[at]) for line in lines) for at in range(len(columns))]
-    return ["   ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    made = Table(box=None, pad_edge=False, padding=(0, 3 if on == PLAIN else 2, 0, 0), header_style="bold")
+    for name in columns.values():
+        made.add_column(name, overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(_cell(row.get(key)), style=_style(row.get(key)) if key == "state" else "") for key in columns))
+    return rendered(made, on)
+
+
+def fitted(rows: Sequence[dict[str, Any]], columns: dict[str, str], on: Screen, lines: int) -> list[str]:
+    """Return the lines of a table of which a terminal shows at most `lines`, and how many rows are
+    left out."""
+    if on == PLAIN:
+        return table(rows, columns)
+    count = min(len(rows), lines)
+    while len(made := table(rows[:count], columns, on)) > lines and count > 1:
+        count -= 1
+    return made if count == len(rows) else [*made, more(len(rows) - count)]
+
+
+def more(count: int) -> str:
+    """Return the line that stands for rows that are left out."""
+    return f"... and {count} more: -o json has all"
+
+
+def tree(title: str, branches: Iterable[tuple[str, Sequence[str]]], on: Screen = PLAIN) -> list[str]:
+    """Return the lines of a tree with two levels. Each branch has a text and leaves."""
+    made = Tree(Text(printable(title, WIDEST), style="bold"))
+    for text, leaves in branches:
+        branch = made.add(Text(printable(text, WIDEST)))
+        for leaf in leaves:
+            branch.add(Text(printable(leaf, WIDEST), style="dim"))
+    return rendered(made, on)
+
+
+def folded(text: str, on: Screen) -> list[str]:
+    """Return what others may have written, as lines that fit."""
+    return rendered(Text(printable(text)), on)
+
+
+def rendered(what: RenderableType, on: Screen) -> list[str]:
+    """Return the lines of something that rich can print."""
+    out = StringIO()
+    console = Console(file=out, width=on.width, force_terminal=on.styled, color_system="standard" if on.styled else None, highlight=False)
+    console.print(what)
+    return [line.rstrip() for line in out.getvalue().splitlines()]
+
+
+def _style(state: Any) -> str:
+    words = str(state).split(",")
+    return "green" if all(word in GOOD for word in words) else next((STYLES[word] for word in words if word in STYLES), "red")
 
 
 def _cell(value: Any) -> str:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from apiserver.cli.running import UsageError
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import uid_of
-from apiserver.client.text import printable
 from controllers import kinds
 from controllers.cli.resumable import client_of, run_resumable
-from controllers.cli.tables import add_output, as_json, table
+from controllers.cli.tables import PLAIN, Screen, add_output, as_json, fitted, folded, more, screen
 from controllers.fleet import Row, why
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 """The most hosts in a table, so that it fits on one screen."""
+LINES = 36
+"""The lines of a screen, without the prompt."""
 FORBIDDEN = 403
 _COLUMNS = {"host": "HOST", "state": "STATE", "workload": "WORKLOAD", "why": "WHY NOT THIS ONE", "to_free": "WHAT WOULD CHANGE IT"}
 
@@ -46,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if (found := run_resumable(read)) is None:
         return 1
-    print(as_json(found) if arguments.output == "json" else shown(found))
+    print(as_json(found) if arguments.output == "json" else shown(found, screen()))
     return 0
 
 
@@ -72,13 +74,15 @@ async def _owners_view(client: Client, namespace: str) -> tuple[list[Object], st
     return hosts, uid_of(found) if found is not None else ""
 
 
-def shown(found: Row) -> str:
+def shown(found: Row, on: Screen = PLAIN) -> str:
     """Return the explanation as text of about one screen."""
     reason = f" ({found['reason']})" if found["reason"] else ""
-    lines = [f"{found['workload']} is {found['phase']}{reason}, of class {found['class'] or '(none)'}:", f"  {printable(found['message'])}"]
+    title = f"{found['workload']} is {found['phase']}{reason}, of class {found['class'] or '(none)'}:"
+    lines = [*folded(title, on), *(f"  {line}" for line in folded(found["message"], replace(on, width=on.width - 2)))]
     rows = found["hosts"]
     if rows:
-        lines += ["", *table(rows[:SHOWN], {key: name for key, name in _COLUMNS.items() if any(row.get(key) for row in rows)})]
-    if len(rows) > SHOWN:
-        lines.append(f"... and {len(rows) - SHOWN} more hosts: -o json has all")
+        columns = {key: name for key, name in _COLUMNS.items() if any(row.get(key) for row in rows)}
+        lines += ["", *fitted(rows[:SHOWN], columns, on, LINES - len(lines))]
+    if len(rows) > SHOWN and lines[-1] != more(len(rows) - SHOWN):
+        lines.append(more(len(rows) - SHOWN))
     return "\n".join(lines)

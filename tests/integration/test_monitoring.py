@@ -4,11 +4,16 @@ and that everything it asks for is really exported."""
 from __future__ import annotations
 
 import base64
+import fcntl
 import json
 import os
 import re
+import struct
 import subprocess
-from typing import TYPE_CHECKING, Any
+import sys
+import termios
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 import yaml
@@ -21,7 +26,6 @@ from tests.integration.running import ADMIN, OWNER, ROOT, Running, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
 COMPONENT = ROOT / "manifests/components/monitoring"
 DASHBOARD: dict[str, Any] = json.loads((COMPONENT / "dashboard.json").read_text())
@@ -370,6 +374,42 @@ def empty_class() -> dict[str, Any]:
     )
 
 
+def runbook(alert: str) -> list[str]:
+    """Return the commands that the alert's section of the runbook names."""
+    page = (ROOT / "docs/troubles.md").read_text()
+    section = page.partition(f"### {alert}\n")[2].partition("\n### ")[0].partition("\n## ")[0]
+    return [" ".join(found.split()) for found in re.findall(r"`((?:kubectl|metal3-workloads) [^`]+)`", section)]
+
+
+def on_screen(cluster: Running, command: str) -> str:
+    """Run a command of the runbook on a terminal of 80 columns and 40 lines, which its answer has to
+    fit if it is one of ours. Returns the answer."""
+    name, *arguments = command.split()
+    program = str(cluster.tools / "kubectl") if name == "kubectl" else str(Path(sys.executable).with_name(name))
+    environment = {**os.environ, "KUBECONFIG": cluster.kubeconfig(ADMIN), "TERM": "xterm-256color"}
+    environment = {key: value for key, value in environment.items() if key not in ("COLUMNS", "LINES", "NO_COLOR")}
+    screen, end = os.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 80, 0, 0))
+    with os.fdopen(screen, "rb", buffering=0) as shown:
+        with subprocess.Popen([program, *arguments], stdin=subprocess.DEVNULL, stdout=end, stderr=end, env=environment) as running:
+            os.close(end)
+            answer = b"".join(iter(lambda: _read(shown), b"")).decode()
+        assert running.returncode == 0, answer
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", answer).replace("\r", "")
+    if name != "kubectl":
+        assert len(plain.splitlines()) <= 40, plain
+        assert max(map(len, plain.splitlines())) <= 80, plain
+    return plain
+
+
+def _read(shown: IO[bytes]) -> bytes:
+    """Return what is on the terminal, b"" when its last user has closed it."""
+    try:
+        return shown.read(65536)
+    except OSError:
+        return b""
+
+
 def test_three_troubles_at_once_are_told_apart_and_end_with_the_runbooks_steps(
     tenants: Running, scraper: str, promtool: str, tmp_path: Path
 ) -> None:
@@ -393,6 +433,23 @@ def test_three_troubles_at_once_are_told_apart_and_end_with_the_runbooks_steps(
             waits = 'metal3_workloads_oldest_waiting_seconds{reason="HostNotFound"} > 10'
             eventually(lambda: check(prometheus.firing() >= troubles and bool(prometheus.query(waits)), prometheus), seconds=90)
             assert "Metal3WorkloadsWorkloadWaits" not in {name for name, _ in prometheus.firing()}, "what only a tenant can mend"
+            host = tenants.get("a", "workload", "fails")["status"]["host"]["name"]
+            glance = on_screen(tenants, "metal3-workloads fleet")
+            causes = {"elsewhere", "Unreachable", "a/fails", "cannot be installed", "a/waits", "a/errs", "HostNotFound"}
+            assert {cause for cause in causes if cause not in glance} == set(), glance
+            assert "cannot be installed" in on_screen(tenants, "metal3-workloads why fails -n a")
+            assert "nowhere" in on_screen(tenants, "metal3-workloads why errs -n a")
+            steps = {
+                "Metal3WorkloadsProvisioningFails": ("metal", "fails", "fail"),
+                "Metal3WorkloadsClassDisconnected": ("elsewhere", "", "Unreachable"),
+                "Metal3WorkloadsClassExhausted": ("empty", "waits", "empty"),
+            }
+            for alert, (name, waits, cause) in steps.items():
+                assert runbook(alert)
+                for step in runbook(alert):
+                    words = {"CLASS": name, "HOST": host, "WORKLOAD": waits, "NS": "a"}
+                    answer = on_screen(tenants, " ".join(words.get(word, word) for word in step.split()))
+                    assert cause in answer, f"{step}: {answer}"
             tenants.kubectl(OWNER, "annotate", "baremetalhost", "-n", "metal3", *hosts, f"{FAULT}-")
             tenants.kubectl("a", "patch", "workload", "fails", "--type=merge", "-p", json.dumps({"spec": {"image": OTHER_IMAGE}}))
             server = json.loads(kubeconfig)["clusters"][0]["cluster"]["server"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from controllers.fleet import capacity, claims, host_rows, named, why
+from controllers.fleet import capacity, claims, host_rows, named, troubled, why
 
 CLAIM = {"namespace": "tenant-b", "name": "db", "uid": "2"}
 FREE: dict[str, Any] = {"available": True}
@@ -43,6 +43,8 @@ def test_the_counts_of_a_class_add_up() -> None:
         "unavailable": 1,
         "holders": {"tenant-b": 1},
         "reasons": {"Quarantined": 1},
+        "source": "",
+        "message": "",
     }
     assert other["class"] == "other"
     assert metal["total"] == metal["free"] + metal["claimed"] + metal["unavailable"]
@@ -108,3 +110,24 @@ def test_a_cordoned_host_is_no_capacity_and_says_how_it_is_offered_again() -> No
     told = {row["host"]: (row["why"], row["to_free"]) for row in why(workload(), fleet, "uid-a")["hosts"]}
     assert told["a"] == ("fits, but hosts are unschedulable", "it is cordoned: metal3-workloads uncordon a")
     assert told["c"][1] == "it is cordoned: metal3-workloads uncordon c", "its release alone would not free it"
+
+
+def test_the_state_of_a_source_and_a_machines_error_are_told() -> None:
+    told = {"type": "Connected", "status": "False", "reason": "Unreachable", "message": "no route"}
+    [metal] = capacity([{"metadata": {"name": "metal"}, "status": {"conditions": [told]}}], [])
+    assert (metal["source"], metal["message"], metal["total"]) == ("Unreachable", "no route", 0)
+    [row] = host_rows([host("a", available=False, reason="HostError", message="see status.errorMessage", errorMessage="no disk")])
+    assert row["message"] == "no disk"
+
+
+def test_workloads_in_trouble_are_listed_and_ordinary_steps_are_not() -> None:
+    def ready(name: str, reason: str, status: str = "False") -> dict[str, Any]:
+        conditions = [{"type": "Ready", "status": status, "reason": reason, "message": "m"}]
+        return {"metadata": {"name": name, "namespace": "a", "uid": name}, "spec": {}, "status": {"conditions": conditions}}
+
+    silent = {"metadata": {"name": "silent", "namespace": "a", "uid": "s"}, "spec": {}}
+    leaving = ready("leaving", "NoHostFits")
+    leaving["metadata"]["deletionTimestamp"] = "t"
+    steps = [ready("runs", "Running", "True"), ready("begins", "Provisioning"), ready("off", "PoweredOff"), leaving]
+    rows = troubled([ready("waits", "HostNotFound"), silent, *steps])
+    assert [(row["workload"], row["reason"]) for row in rows] == [("a/silent", "NotReported"), ("a/waits", "HostNotFound")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from controllers.cli.tables import WIDEST, table
+from controllers.cli.tables import WIDEST, Screen, table
 
 
 def test_columns_line_up() -> None:
@@ -16,3 +16,17 @@ def test_what_others_wrote_controls_no_terminal_and_fits() -> None:
     [_, line] = table([{"a": "\x1b[31mred\nline" + "x" * 500}], {"a": "A"})
     assert "\x1b" not in line
     assert len(line) <= WIDEST + 1
+
+
+def test_a_terminal_gets_folded_cells_and_colours_and_a_pipe_gets_neither() -> None:
+    rows: list[dict[str, Any]] = [{"state": "HostError", "message": "word " * 15}]
+    columns = {"state": "STATE", "message": "MESSAGE"}
+    narrow = table(rows, columns, Screen(width=40))
+    assert len(narrow) > 2
+    assert all(len(line) <= 40 for line in narrow)
+    assert "\x1b[31mHostError" in "".join(table(rows, columns, Screen(width=40, styled=True)))
+    assert len(table(rows, columns)) == 2
+
+
+def test_markup_of_others_is_text() -> None:
+    assert table([{"a": "[red]x[/red] :smile:"}], {"a": "A"}, Screen(width=40, styled=True))[1].startswith("[red]x[/red] :smile:")

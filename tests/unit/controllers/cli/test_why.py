@@ -20,4 +20,4 @@ def test_a_tenant_gets_the_condition_alone() -> None:
 def test_a_large_fleet_fits_on_a_screen() -> None:
     lines = shown(why(workload(), [host(f"h{number}", **FREE) for number in range(500)], "uid-a")).splitlines()
     assert len(lines) <= SHOWN + 5
-    assert lines[-1].startswith("... and 480 more hosts")
+    assert lines[-1].startswith("... and 480 more")
