@@ -224,3 +224,8 @@ def _without_history(host: Object) -> Object:
     if "history" not in status:
         return host
     return {**host, "status": {key: value for key, value in status.items() if key != "history"}}
+
+
+def tenancy_of(namespace: Object) -> tuple[object, ...]:
+    """Return the parts of a namespace that decide which hosts its Workloads may have."""
+    return uid_of(namespace), namespace["metadata"].get("labels")

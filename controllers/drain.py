@@ -11,13 +11,13 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from apiserver.apis.metal3 import EMPTYING_STATES
 from apiserver.client.client import JSON_PATCH
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, deleting, key_of, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
 from controllers.fleet import Row, claims, named
 from controllers.host.abandoned import ABANDONED
-from controllers.host.events import EMPTYING
 from controllers.resumable import Blocked, RunOptions
 from controllers.runtime.conditions import find_condition
 
@@ -168,6 +168,6 @@ def _unclaimed(host: Object) -> tuple[str, str, str]:
     state = (((status.get("report") or {}).get("status") or {}).get("provisioning") or {}).get("state") or ""
     if reason in HOLDING:
         return HELD, f"{reason}: no Workload here has it", message
-    if reason in SETTLING or state in EMPTYING:
+    if reason in SETTLING or state in EMPTYING_STATES:
         return RELEASING, f"the source says {state or reason}", "it ends by itself"
     return DRAINED, message, ""

@@ -16,6 +16,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from apiserver.apis.host import unavailable_reason
+from apiserver.apis.workload import RAN_PHASES
 from apiserver.client import tracing
 from apiserver.client.objects import key_of, name_of, uid_of
 from controllers.classaccess import is_connected
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 STATES = ("free", "claimed", "abandoned", "orphaned", "dirty", "unhealthy", "unavailable")
 PHASES = ("Pending", "Bound", "Provisioning", "Running", "Stopped", "Deprovisioning", "Failed", "Lost")
-RAN = ("Running", "Stopped")
 BUCKETS = (1.0, 5.0, 15.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1200.0, 1800.0, 2700.0, 3600.0, 7200.0, 14400.0)
 UNSCHEDULED = "Unscheduled"
 """The reason of a Workload that the scheduler has not looked at yet."""
@@ -129,7 +129,7 @@ class FleetMetrics(Collector):
         One that is first seen as it is installed may have run before, but not often."""
         if new["metadata"].get("generation", 1) != 1 or phase == "Stopped":
             self._starting.discard(uid)
-        elif old is None and phase not in RAN:
+        elif old is None and phase not in RAN_PHASES:
             self._starting.add(uid)
         elif phase == "Running" and uid in self._starting:
             self._starting.discard(uid)

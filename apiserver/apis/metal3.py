@@ -29,6 +29,12 @@ BootMode = Annotated[Reported, Field(description="UEFI, UEFISecureBoot or legacy
 CleaningMode = Literal["metadata", "disabled"]
 ChecksumType = Literal["md5", "sha256", "sha512", "auto"]
 
+EMPTYING_STATES = ("deprovisioning", "deleting", "powering off before delete")
+"""The provisioning states in which what a host ran is removed."""
+IMAGE_FIELDS = ("url", "checksum", "checksumType", "format")
+PROVISIONING_FIELDS = ("state", "bootMode", "rootDeviceHints", "raid", "firmware")
+"""The fields of status.provisioning that do not depend on the host's user."""
+
 
 class Image(Model):
     """The image to write to the disk. All but live ISOs and OCI images need a checksum."""

@@ -55,6 +55,12 @@ def earlier_binding_state(status: Mapping[str, Any]) -> BindingState:
     return "Assumed" if assumed else "Confirmed"
 
 
+IDLE_PHASES = ("Pending", "Bound", None)
+"""The phases in which nothing was put on a host yet. None is that of a new Workload."""
+RAN_PHASES = ("Running", "Stopped")
+"""The phases in which the host has what the Workload wants."""
+
+
 class Requirements(Model):
     """The minimum hardware. Hardware beyond it lowers a host's score, so that the best fit is
     chosen."""

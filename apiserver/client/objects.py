@@ -57,6 +57,11 @@ def _segment(text: str) -> str:
     return quote(text, safe="")
 
 
+def typed(resource: Resource, obj: Object) -> Object:
+    """Return the object with its apiVersion and kind, which the items of a list leave out."""
+    return {**obj, "apiVersion": resource.api_version, "kind": resource.kind}
+
+
 def name_of(obj: Object) -> str:
     return str(obj["metadata"]["name"])
 

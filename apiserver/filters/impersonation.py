@@ -15,7 +15,7 @@ from apiserver.authentication.requestheader import is_text
 from apiserver.filters.authentication import ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED
 from apiserver.filters.authorization import refusal
 from apiserver.handlers.request.call import RequestInfo
-from apiserver.registry.generic.context import UserInfo
+from apiserver.registry.generic.context import SERVICE_ACCOUNT, UserInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 USER, UID, GROUP, EXTRA = "Impersonate-User", "Impersonate-Uid", "Impersonate-Group", "Impersonate-Extra-"
 ANY = re.compile("impersonate-", re.IGNORECASE).match
-SERVICE_ACCOUNT = "system:serviceaccount:"
 
 
 def with_impersonation(authorizer: Authorizer) -> Filter:

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from apiserver.client.clock import LoopClock, timestamp
-from apiserver.client.objects import name_of
+from apiserver.client.objects import name_of, typed
 from controllers import kinds
 from controllers.providers.base import ProviderError
 from controllers.runtime.conditions import condition, find_condition, set_conditions
@@ -193,10 +193,6 @@ async def reclaim(cluster: Cluster, host: Object, provider: Provider, consumer: 
         await unbind(cluster, workload, host)
         outcome = "another consumer has the real host and keeps it" if another else "the host is offered again"
         message = f"the claim of the workload {claim['namespace']}/{claim['name']}, which is gone, has ended: {outcome}"
-        for about in (_about(host), workload):
+        for about in (typed(kinds.HOSTS, host), workload):
             cluster.events.event(about, "Normal", "Reclaimed", message)
     return done
-
-
-def _about(host: Object) -> Object:
-    return {**host, "apiVersion": kinds.HOSTS.api_version, "kind": "Host"}

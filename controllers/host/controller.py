@@ -17,7 +17,7 @@ from apiserver.apis.names import CLASS_LABEL
 from apiserver.apis.workloadclass import requires_healthy
 from apiserver.client.client import JSON_PATCH
 from apiserver.client.errors import ApiException
-from apiserver.client.objects import Object, deleting, key_of, labels_of, name_of, uid_of
+from apiserver.client.objects import Object, deleting, key_of, labels_of, name_of, typed, uid_of
 from controllers import kinds
 from controllers.charges import ends, is_over
 from controllers.consumer.controller import consumer_gone
@@ -100,7 +100,7 @@ class HostController:
             if _relevant(old) == _relevant(new):
                 return
             for type_, reason, message in host_events(old, new):
-                self._cluster.events.event(_about(new), type_, reason, message)
+                self._cluster.events.event(typed(kinds.HOSTS, new), type_, reason, message)
         uid = host["spec"]["source"]["uid"]
         self._add(host["spec"]["className"], uid, later=True)
         if new is None:
@@ -209,7 +209,7 @@ class HostController:
         """Report a claim whose Workload is gone to the owner, and end it when its class says so."""
         told = find_condition((host.get("status") or {}).get("conditions"), ABANDONED)
         if told is None or told["reason"] != terms.reason:
-            self._cluster.events.event(_about(host), "Warning", ABANDONED, status["message"])
+            self._cluster.events.event(typed(kinds.HOSTS, host), "Warning", ABANDONED, status["message"])
         wait = wait_of(status, terms, self._abandoned_since.seconds(host, terms))
         if wait is None:
             return Result(requeue_after=RESYNC)
@@ -284,11 +284,6 @@ class HostController:
         if changed is not None:
             await self._write(host, changed)
         return changed is not None
-
-
-def _about(host: Object) -> Object:
-    """Return the Host as the object of an Event."""
-    return {**host, "apiVersion": kinds.HOSTS.api_version, "kind": "Host"}
 
 
 def _terms(class_: Object) -> tuple[object, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from apiserver.apis.images import scrubbed
+from apiserver.apis.metal3 import EMPTYING_STATES
 from controllers.host.health import NOT_HEALTHY, health_of
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 TROUBLE = (NOT_HEALTHY, "Quarantined", "Unhealthy", "HostError", "HostGone", "Orphaned")
 """The reasons of a Host's status that are Events as well."""
-EMPTYING = ("deprovisioning", "deleting", "powering off before delete")
 
 
 class HostEvent(NamedTuple):
@@ -54,7 +54,7 @@ def _progress(old: Object, new: Object, name: str, holder: str) -> Iterator[Host
         yield HostEvent("Normal", "Provisioning", f"{name} is being installed for {holder}")
     elif state == "provisioned":
         yield HostEvent("Normal", "Provisioned", f"{name} runs what {holder} asked for{_image(seen)}")
-    elif state in EMPTYING and _state(old) not in EMPTYING:
+    elif state in EMPTYING_STATES and _state(old) not in EMPTYING_STATES:
         yield HostEvent("Normal", "Deprovisioning", f"what {name} ran for {holder} is being removed, and wiped as the class says")
 
 

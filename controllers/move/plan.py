@@ -33,6 +33,12 @@ PIN = "moving"
 CLUSTER_API = "cluster.x-k8s.io"
 
 
+def is_cluster_apis(reference: Object) -> bool:
+    """Return whether the reference names an object of Cluster API or one of its providers."""
+    group = str(reference.get("apiVersion") or "").partition("/")[0]
+    return group == CLUSTER_API or group.endswith(f".{CLUSTER_API}")
+
+
 def reason_to_stay(workload: Object) -> str | None:
     """Return why the Workload is not moved, or None if it is."""
     if deleting(workload):
@@ -41,8 +47,7 @@ def reason_to_stay(workload: Object) -> str | None:
         return "a claim through the BareMetalHost has made it: it moves with its consumer (clusterctl move)"
     owners = [*(workload["metadata"].get("ownerReferences") or ()), workload["spec"].get("consumerRef") or {}]
     for owner in owners:
-        group = str(owner.get("apiVersion") or "").partition("/")[0]
-        if group == CLUSTER_API or group.endswith(f".{CLUSTER_API}"):
+        if is_cluster_apis(owner):
             return f"it is Cluster API's ({owner.get('kind')} {owner.get('name')}): clusterctl move moves it"
     return None
 

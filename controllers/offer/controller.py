@@ -15,6 +15,7 @@ from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, deleting, name_of, uid_of
 from controllers import kinds
 from controllers.classaccess import admits, is_active
+from controllers.cluster import tenancy_of
 from controllers.offer.plan import changes, current_offers, hardware_kind
 from controllers.runtime.controller import Controller, Result
 
@@ -65,7 +66,7 @@ class OfferController:
             self._settle(name_of(class_))
 
     def _namespace_changed(self, old: Object | None, new: Object | None) -> None:
-        if old is None or new is None or is_active(old) != is_active(new) or _identity(old) != _identity(new):
+        if old is None or new is None or is_active(old) != is_active(new) or tenancy_of(old) != tenancy_of(new):
             for class_ in self._cluster.classes.store:
                 self._settle(name_of(class_))
 
@@ -119,8 +120,3 @@ def _relevant(host: Object) -> tuple[object, ...]:
         held = (host.get("status") or {}).get("held") or {}
         return host["spec"]["className"], claimed, offers, held.get("namespace"), held.get("namespaceUID")
     return host["spec"]["className"], claimed, offers, hardware_kind(host), reserved_for(host)
-
-
-def _identity(namespace: Object) -> tuple[object, ...]:
-    """Return the parts of a namespace that decide what it is offered."""
-    return uid_of(namespace), namespace["metadata"].get("labels")

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 from apiserver.client.clock import LoopClock, timestamp
 from apiserver.client.errors import ApiException
-from apiserver.client.objects import Object, deleting, key_of, name_of, namespace_of, uid_of
+from apiserver.client.objects import Object, deleting, key_of, name_of, namespace_of, typed, uid_of
 from controllers import kinds
 from controllers.classaccess import admits, default_class, is_active, is_connected, not_allowed, retain_refused
-from controllers.cluster import recovered_key
+from controllers.cluster import recovered_key, tenancy_of
 from controllers.runtime.conditions import condition, find_condition
 from controllers.runtime.controller import Controller, Result, tenant_of
 from controllers.scheduler.cache import ASSUMED_FOR, SchedulerCache, unavailable_phrase
@@ -148,7 +148,7 @@ class Scheduler:
             self._wake(name_of(new))
 
     def _namespace_changed(self, old: Object | None, new: Object | None) -> None:
-        if old is None or new is None or _tenancy(old) != _tenancy(new):
+        if old is None or new is None or tenancy_of(old) != tenancy_of(new):
             self._wake(None)
 
     def _wake(self, class_name: str | None) -> None:
@@ -338,7 +338,7 @@ class Scheduler:
             self._free.forget(host)
             raise
         self._bound.assume(key_of(workload), uid_of(workload))
-        self._cluster.events.event(_about(workload), "Normal", "Bound", "a host was found", detail=f"host {host}")
+        self._cluster.events.event(typed(kinds.WORKLOADS, workload), "Normal", "Bound", "a host was found", detail=f"host {host}")
         return True
 
     async def _settled(self, workload: Object) -> bool:
@@ -373,7 +373,7 @@ class Scheduler:
         status = {"phase": "Pending", "observedGeneration": generation, "conditions": put}
         await self._cluster.patch_status(kinds.WORKLOADS, workload, status)
         if not same:
-            self._cluster.events.event(_about(workload), "Warning", error.reason, message)
+            self._cluster.events.event(typed(kinds.WORKLOADS, workload), "Warning", error.reason, message)
         return None
 
 
@@ -401,11 +401,6 @@ def _terms(class_: Object) -> tuple[object, ...]:
     return class_["spec"], class_["metadata"].get("annotations"), class_["metadata"].get("deletionTimestamp")
 
 
-def _tenancy(namespace: Object) -> tuple[object, ...]:
-    """Return the parts of a namespace that decide which hosts its Workloads may have."""
-    return uid_of(namespace), namespace["metadata"].get("labels")
-
-
 def _not_offered(name: str, view_group: str) -> str:
     return f'no host "{name}" is offered in this namespace (kubectl get baremetalhosts.{view_group}): correct spec.hostRef, or drop it'
 
@@ -413,7 +408,3 @@ def _not_offered(name: str, view_group: str) -> str:
 def _is(phrase: str) -> str:
     verb, _, rest = phrase.partition(" ")
     return f"{ {'are': 'is', 'hold': 'holds', 'report': 'reports'}.get(verb, verb) } {rest}"
-
-
-def _about(workload: Object) -> Object:
-    return {"apiVersion": kinds.WORKLOADS.api_version, "kind": "Workload", "metadata": workload["metadata"]}

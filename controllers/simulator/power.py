@@ -30,7 +30,7 @@ def manage(info: ReconcileInfo) -> float:
     if not wanted and info.spec.disable_power_off:
         return _reboot_in_place(info)
     activity = "powering on" if wanted else "powering off hard" if hard else "powering off"
-    message = f"failed to {activity} node: {_bmc(info)} did not answer"
+    message = f"failed to {activity} node: {bmc_of(info)} did not answer"
     remaining = info.work(activity, info.settings.power, "power", ERROR, message)
     if remaining is not None:
         return remaining
@@ -43,7 +43,7 @@ def switch_off(info: ReconcileInfo) -> float | None:
     """Power off before deletion. Return None when the host is off."""
     if info.spec.disable_power_off or not info.status.powered_on:
         return None
-    message = f"failed to power off node before deletion: {_bmc(info)} did not answer"
+    message = f"failed to power off node before deletion: {bmc_of(info)} did not answer"
     return info.work("powering off hard", info.settings.power, "power", ERROR, message)
 
 
@@ -94,5 +94,5 @@ def _reboot_in_place(info: ReconcileInfo) -> float:
     return FOREVER
 
 
-def _bmc(info: ReconcileInfo) -> str:
+def bmc_of(info: ReconcileInfo) -> str:
     return info.spec.bmc.address if info.spec.bmc else "the BMC"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from apiserver.apis.metal3 import ReportedImage
 from controllers.simulator import hardware, power
+from controllers.simulator.power import bmc_of
 from controllers.simulator.preparing import root_device_hints, settings_differ
 from controllers.simulator.reconcileinfo import AGAIN, FOREVER, Progress
 from controllers.simulator.secrets import image_auth_problem, refused_reference, waiting_for
@@ -52,7 +53,7 @@ def inspecting(info: ReconcileInfo) -> float:
         if info.annotation(INSPECT) is not None:
             info.set_annotation(INSPECT, None)
             return AGAIN
-        message = f"Failed to inspect hardware. Reason: timeout reached while inspecting the node at {_bmc(info)}"
+        message = f"Failed to inspect hardware. Reason: timeout reached while inspecting the node at {bmc_of(info)}"
         remaining = info.work("inspecting", info.settings.inspecting, "inspection", "inspection error", message)
         if remaining is not None:
             return remaining
@@ -193,7 +194,7 @@ def deprovisioning(info: ReconcileInfo) -> float:
         return info.go("powering off before delete")
     cleans = info.spec.automated_cleaning_mode != "disabled"
     seconds = info.settings.deprovisioning + (info.settings.cleaning if cleans else 0)
-    message = f"Cleaning failed: Clean step deploy.erase_devices_metadata failed on node at {_bmc(info)}"
+    message = f"Cleaning failed: Clean step deploy.erase_devices_metadata failed on node at {bmc_of(info)}"
     remaining = info.work("deprovisioning", seconds, "deprovisioning", "provisioning error", message)
     if remaining is not None:
         return remaining
@@ -225,10 +226,6 @@ def _gives_up(info: ReconcileInfo) -> bool:
 
 def _what(info: ReconcileInfo) -> str:
     return info.spec.image.url if info.spec.image else info.spec.custom_deploy.method if info.spec.custom_deploy else "nothing"
-
-
-def _bmc(info: ReconcileInfo) -> str:
-    return info.spec.bmc.address if info.spec.bmc else "the BMC"
 
 
 HANDLERS: dict[str, Callable[[ReconcileInfo], float]] = {

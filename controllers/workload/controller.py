@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 
 from apiserver.client.clock import timestamp
 from apiserver.client.errors import ApiException, BadConfig
-from apiserver.client.objects import Object, deleting, key_of, labels_of, name_of, namespace_of
+from apiserver.client.objects import Object, deleting, key_of, labels_of, name_of, namespace_of, typed
 from controllers import kinds
 from controllers.charges import is_settling
 from controllers.classaccess import deployment_terms, not_allowed
@@ -22,7 +22,7 @@ from controllers.providers.base import Applied, Outcome, ProviderError
 from controllers.runtime.conditions import is_true
 from controllers.runtime.controller import Controller, Result, tenant_of
 from controllers.workload.release import release, remove_finalizer, report_releasing, unbind
-from controllers.workload.reporter import about, report, report_status, report_unavailable
+from controllers.workload.reporter import report, report_status, report_unavailable
 from controllers.workload.request import apply_request, unusable, with_secrets
 from controllers.workload.reschedule import is_reschedulable, is_rescheduling, lost_claim, reschedule, rescheduling_status
 from controllers.workload.status import (
@@ -241,7 +241,7 @@ class WorkloadController:
         consumer has.
 
         Releases nothing at the source."""
-        self._cluster.events.event(about(workload), kind, reason, message)
+        self._cluster.events.event(typed(kinds.WORKLOADS, workload), kind, reason, message)
         try:
             await self._cluster.client.delete(kinds.WORKLOADS, name_of(workload), namespace_of(workload), uid=workload["metadata"]["uid"])
         except ApiException as error:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from apiserver.client.client import JSON_PATCH
 from apiserver.client.clock import timestamp
 from apiserver.client.errors import ApiException
-from apiserver.client.objects import key_of, name_of, namespace_of
+from apiserver.client.objects import key_of, name_of, namespace_of, typed
 from controllers import kinds
 from controllers.classaccess import reclaimed_as_allowed
 from controllers.providers.base import ProviderError
@@ -58,12 +58,8 @@ async def release(cluster: Cluster, workload: Object, host: Object, provider: Pr
 def _report_dropped_mark(cluster: Cluster, workload: Object, host: Object) -> None:
     """Report to tenant and owner that a host which was marked as unhealthy is offered again."""
     message = "the mark as unhealthy ends with the claim: the class lets a namespace keep no more hosts out of service"
-    for about in ({**workload, "apiVersion": kinds.WORKLOADS.api_version, "kind": "Workload"}, _about_host(host)):
+    for about in (typed(kinds.WORKLOADS, workload), typed(kinds.HOSTS, host)):
         cluster.events.event(about, "Warning", "UnhealthyMarkDropped", message)
-
-
-def _about_host(host: Object) -> Object:
-    return {**host, "apiVersion": kinds.HOSTS.api_version, "kind": "Host"}
 
 
 def _as_the_class_allows(cluster: Cluster, workload: Object, host: Object) -> Object:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from apiserver.apis.hostconditions import HEALTHY
 from apiserver.client.clock import timestamp
+from apiserver.client.objects import typed
 from controllers import kinds
 from controllers.providers.base import Applied, Outcome
 from controllers.runtime.conditions import find_condition
@@ -14,11 +15,6 @@ from controllers.workload.status import PROVISIONING_FAILED, RETRY_LIMIT, bound_
 if TYPE_CHECKING:
     from apiserver.client.objects import Object
     from controllers.cluster import Cluster
-
-
-def about(workload: Object) -> Object:
-    """Return the reference to the Workload for events."""
-    return {"apiVersion": kinds.WORKLOADS.api_version, "kind": "Workload", "metadata": workload["metadata"]}
 
 
 async def report(cluster: Cluster, workload: Object, host: Object, applied: Applied) -> None:
@@ -70,13 +66,13 @@ def _tell(cluster: Cluster, workload: Object, status: Object) -> None:
     for type_ in ("Bound", "Synchronized"):
         new, old = find_condition(conditions, type_), find_condition(before, type_)
         if new is not None and new["status"] == "False" and (old is None or old["reason"] != new["reason"]):
-            cluster.events.event(about(workload), "Warning", new["reason"], new["message"])
+            cluster.events.event(typed(kinds.WORKLOADS, workload), "Warning", new["reason"], new["message"])
     _tell_health(cluster, workload, find_condition(before, HEALTHY), find_condition(conditions, HEALTHY))
     phase = status.get("phase")
     if phase is not None and phase != phase_of(workload):
         ready = find_condition(conditions, "Ready") or {"reason": "", "message": ""}
         bad = phase in {"Failed", "Lost"} or ready["reason"] in (PROVISIONING_FAILED, RETRY_LIMIT)
-        cluster.events.event(about(workload), "Warning" if bad else "Normal", phase, ready["message"] or phase)
+        cluster.events.event(typed(kinds.WORKLOADS, workload), "Warning" if bad else "Normal", phase, ready["message"] or phase)
 
 
 def _tell_health(cluster: Cluster, workload: Object, old: Object | None, new: Object | None) -> None:
@@ -85,6 +81,6 @@ def _tell_health(cluster: Cluster, workload: Object, old: Object | None, new: Ob
     if new is None or before == after:
         return
     if new["status"] == "False":
-        cluster.events.event(about(workload), "Warning", "HostNotHealthy", new["message"])
+        cluster.events.event(typed(kinds.WORKLOADS, workload), "Warning", "HostNotHealthy", new["message"])
     elif before[0] == "False" and new["status"] == "True":
-        cluster.events.event(about(workload), "Normal", "HostHealthy", new["message"])
+        cluster.events.event(typed(kinds.WORKLOADS, workload), "Normal", "HostHealthy", new["message"])

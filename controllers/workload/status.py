@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apiserver.apis.hostconditions import HEALTHY, PROVISIONED, gave_up
+from apiserver.apis.metal3 import EMPTYING_STATES
 from apiserver.apis.quantity import MI, human
-from apiserver.apis.workload import binding_state
+from apiserver.apis.workload import IDLE_PHASES, RAN_PHASES, binding_state
 from controllers.providers.base import Outcome
 from controllers.runtime.conditions import condition, find_condition, is_true
 from controllers.workload.stalled import workload_conditions
@@ -17,18 +18,15 @@ if TYPE_CHECKING:
     from apiserver.client.objects import Object
 
 MOST_FAILURES = 1000
-"""The number of failures that is told; nobody counts further."""
+"""The largest number of failures that a message states."""
 SHOWN = 256
 """The characters of a URL or checksum that a message repeats."""
-IDLE = ("Pending", "Bound", None)
-RAN = ("Running", "Stopped")
 WAITS = ("Deprovisioning", "Provisioning", "PowerChanging")
 """The reasons that mean that the host is working on it."""
 PROVISIONING_FAILED = "ProvisioningFailed"
 """The reason of a failed installation, also while it is retried."""
 RETRY_LIMIT = "RetryLimitReached"
 """The reason of a failed installation that is not retried."""
-EMPTYING = ("deprovisioning", "deleting", "powering off before delete")
 
 
 def runs_something(workload: Object) -> bool:
@@ -66,7 +64,7 @@ def must_announce(workload: Object) -> bool:
     host.
 
     The view depends on it."""
-    return runs_something(workload) and phase_of(workload) in IDLE
+    return runs_something(workload) and phase_of(workload) in IDLE_PHASES
 
 
 def phase_of(workload: Object) -> str | None:
@@ -134,7 +132,7 @@ def seems_lost(workload: Object, reported: Object | None) -> bool:
     its status, which must stay until the source was asked."""
     state = ((reported or {}).get("provisioning") or {}).get("state")
     status = workload.get("status") or {}
-    ran = status.get("phase") in RAN or is_true(status.get("conditions"), "Provisioned")
+    ran = status.get("phase") in RAN_PHASES or is_true(status.get("conditions"), "Provisioned")
     return ran and runs_something(workload) and state != "provisioned"
 
 
@@ -202,7 +200,7 @@ def _failed(workload: Object, seen: Object) -> Outcome:
     if gave_up(seen) and _is_current(find_condition(seen.get("conditions"), PROVISIONED)):
         return Outcome(False, RETRY_LIMIT, _with_details(seen["errorMessage"], _what(workload, seen)))
     state = (seen.get("provisioning") or {}).get("state")
-    reason = PROVISIONING_FAILED if seen.get("errorType") == "provisioning error" and state not in EMPTYING else "HostError"
+    reason = PROVISIONING_FAILED if seen.get("errorType") == "provisioning error" and state not in EMPTYING_STATES else "HostError"
     return Outcome(False, reason, _with_details(seen["errorMessage"], _again(seen), _what(workload, seen)))
 
 
@@ -279,10 +277,10 @@ def _phase(workload: Object, bound: Outcome, synchronized: Outcome, seen: Object
     if bound.reason == "HostTaken":
         return "Failed"
     if not runs_something(workload):
-        return "Bound" if empty or current in IDLE else "Deprovisioning"
+        return "Bound" if empty or current in IDLE_PHASES else "Deprovisioning"
     if provisioned:
         return "Running" if seen.get("poweredOn") else _powered_off(workload, seen)
-    if synchronized.status is not True and current in IDLE:
+    if synchronized.status is not True and current in IDLE_PHASES:
         return "Bound"
     return "Failed" if seen.get("errorMessage") else "Provisioning"
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Literal
 from apiserver.client.errors import ApiException
 from apiserver.client.informer import Informer
 from apiserver.client.objects import key_of, name_of, namespace_of
-from controllers.providers.machines.kubevirt.names import DATA_VOLUMES, INSTANCES, SECRETS, VIRTUAL_MACHINES
+from controllers.kinds import SECRETS
+from controllers.providers.machines.kubevirt.names import DATA_VOLUMES, INSTANCES, VIRTUAL_MACHINES
 from controllers.runtime.controller import Controller
 from controllers.runtime.manager import Manager
 from hack.kubevirt.reconcile import Action, ObservedState, import_status, next_action

@@ -10,7 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 from apiserver.apis.host import WORKLOAD_FIELDS, uid_of_view
+from apiserver.apis.metal3 import PROVISIONING_FIELDS
 from apiserver.apis.names import CLAIMED_THROUGH, PAUSED, STATUS_ANNOTATION
+from apiserver.apis.workload import IDLE_PHASES
 from apiserver.registry.claims import conditions
 
 __all__ = ["CLAIMED_THROUGH", "PAUSED", "STATUS_ANNOTATION", "claimed_by", "held_for", "host_of", "project", "taken_from"]
@@ -18,10 +20,7 @@ __all__ = ["CLAIMED_THROUGH", "PAUSED", "STATUS_ANNOTATION", "claimed_by", "held
 
 _HOST_SPEC = ("architecture", "bootMACAddress", "bootMode", "disablePowerOff", "hardwareProfile", "rootDeviceHints")
 _HOST_STATUS = ("operationalStatus", "errorType", "errorMessage", "errorCount", "hardwareProfile", "poweredOn", "lastUpdated", "hardware")
-_PROVISIONING = ("state", "bootMode", "rootDeviceHints", "raid", "firmware")
 _TENANT_PROVISIONING = ("image", "customDeploy")
-
-_IDLE_PHASES = ("Pending", "Bound", None)
 
 
 def host_of(view: dict[str, Any]) -> str:
@@ -110,7 +109,7 @@ def _status(
     if history:
         status["operationHistory"] = history
     provisioning = reported["provisioning"]
-    kept = _PROVISIONING + (_TENANT_PROVISIONING if held or (claimed and workload is not None) else ())
+    kept = PROVISIONING_FIELDS + (_TENANT_PROVISIONING if held or (claimed and workload is not None) else ())
     status["provisioning"] = {field: provisioning[field] for field in kept if field in provisioning}
     status["provisioning"]["ID"] = host["metadata"]["name"]
     if claimed and "provisioningFailCount" in reported:
@@ -198,4 +197,4 @@ def wants_deprovisioning(workload: dict[str, Any] | None) -> bool:
         return True
     spec = workload["spec"]
     wanted = "image" in spec or "customDeploy" in spec
-    return not wanted and (workload.get("status") or {}).get("phase") not in _IDLE_PHASES
+    return not wanted and (workload.get("status") or {}).get("phase") not in IDLE_PHASES

@@ -22,6 +22,7 @@ from apiserver.apis.meta import ObjectMeta
 from apiserver.apis.status import MODIFIED, bad_request, cause, conflict, invalid
 from apiserver.apis.uid import new_uid
 from apiserver.apis.wording import TYPES, sentence
+from apiserver.registry.generic.selectors import NAME, VALUE
 from apiserver.registry.generic.sharing import changed, sharing
 from apiserver.registry.generic.validation import refuse
 
@@ -46,8 +47,6 @@ _SUBDOMAIN_HINT = (
     "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
 )
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d+)?([Zz]|[+-]\d{2}:\d{2})")
-_NAME_PART = re.compile(r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]")
-_LABEL_VALUE = re.compile(r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?")
 _SUBDOMAIN = re.compile(DNS_SUBDOMAIN[1:-1])
 _ANNOTATIONS_LIMIT = 256 * 1024
 LIMITS = {"labels": 512, "annotations": 1024, "finalizers": 64, "ownerReferences": 256}
@@ -257,7 +256,7 @@ def qualified(key: str) -> bool:
     prefix, slash, name = key.rpartition("/")
     if slash and not (len(prefix) <= 253 and _SUBDOMAIN.fullmatch(prefix)):
         return False
-    return len(name) <= 63 and _NAME_PART.fullmatch(name) is not None
+    return len(name) <= 63 and NAME.fullmatch(name) is not None
 
 
 def check_numbers(resource: Resource, name: str, old: dict[str, Any], wanted: object) -> None:
@@ -286,7 +285,7 @@ def is_label(key: str, value: str) -> bool:
 
 
 def _is_label_value(value: str) -> bool:
-    return len(value) <= 63 and _LABEL_VALUE.fullmatch(value) is not None
+    return len(value) <= 63 and VALUE.fullmatch(value) is not None
 
 
 def _content_causes(metadata: dict[str, Any]) -> Iterable[dict[str, str]]:

@@ -14,18 +14,17 @@ from apiserver.apis.workload import Workload
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
 from controllers.classaccess import not_allowed
+from controllers.move.plan import is_cluster_apis
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.adoption import CAPM3, Adoption, adoption_of, workload_reference
-from controllers.providers.baremetalhost.desired import passed_annotations
+from controllers.providers.baremetalhost.desired import DEPLOYED, passed_annotations
 from controllers.providers.baremetalhost.record import without_auth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-CLUSTER_API = "cluster.x-k8s.io"
 OTHERS = ("Workload", "HostClaim")
 """The kinds of consumers that do not move here: they have objects of their own."""
-DEPLOYED = ("image", "customDeploy")
 
 
 def obstacle(bmh: Object, host: Object | None, wanted: Adoption, class_: Object) -> str | None:
@@ -98,7 +97,7 @@ def _elsewhere(bmh: Object, wanted: Adoption) -> str | None:
             f"{_who(reference)} has it, in the namespace {namespace_of(bmh)} of the hardware cluster: its names stay true only in a "
             "namespace of that name; use --namespace for it"
         )
-    if _is_cluster_apis(reference) and annotations_of(bmh).get(names.PAUSED) != CAPM3:
+    if is_cluster_apis(reference) and annotations_of(bmh).get(names.PAUSED) != CAPM3:
         return (
             f"{_who(reference)} has it, and its Cluster is not paused: set spec.paused of the Cluster, and wait until CAPM3 has put the "
             f"annotation {names.PAUSED} on the host"
@@ -118,11 +117,6 @@ def _forbidden(bmh: Object, wanted: Adoption, class_: Object) -> str | None:
     except ValidationError as error:
         return f"what runs on it cannot be described by a Workload: {sentence(error.errors(include_url=False)[0])}"
     return None
-
-
-def _is_cluster_apis(reference: Object) -> bool:
-    group = str(reference.get("apiVersion") or "").partition("/")[0]
-    return group == CLUSTER_API or group.endswith(f".{CLUSTER_API}")
 
 
 def _who(reference: Object) -> str:
@@ -204,7 +198,7 @@ def marking_patch(bmh: Object, wanted: Adoption) -> Object:
     collector would delete the host after them."""
     metadata: Object = {"annotations": {names.ADOPTION: wanted.encode()}}
     owners = bmh["metadata"].get("ownerReferences") or []
-    staying = [owner for owner in owners if not _is_cluster_apis(owner)]
+    staying = [owner for owner in owners if not is_cluster_apis(owner)]
     if staying != owners:
         metadata["ownerReferences"] = staying or None
     return {"metadata": _conditional(bmh, metadata)}
@@ -240,7 +234,7 @@ def undo_obstacle(bmh: Object, host: Object | None, workload: Object | None, rec
     if deleting(workload):
         return f"the Workload {claim['namespace']}/{claim['name']} is being deleted, and the host is being released"
     view = ((host or {}).get("spec") or {}).get("view") or {}
-    if not record.workload and _is_cluster_apis(record.consumer or {}) and names.PAUSED not in (view.get("annotations") or {}):
+    if not record.workload and is_cluster_apis(record.consumer or {}) and names.PAUSED not in (view.get("annotations") or {}):
         return (
             f"{_who(record.consumer or {})} uses it here, and its Cluster is not paused: set spec.paused of the Cluster, and wait until "
             f"CAPM3 has put the annotation {names.PAUSED} on the BareMetalHost of the management cluster"

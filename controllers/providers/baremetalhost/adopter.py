@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from apiserver.apis.host import host_name, view_uid
 from apiserver.apis.names import FIRST_BOOT
+from apiserver.apis.workload import RAN_PHASES
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
@@ -22,6 +23,7 @@ from controllers.providers.baremetalhost import adoptable as plan
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.adoption import Adoption, adoption_of
 from controllers.providers.baremetalhost.hardware import class_identity, class_namespace
+from controllers.providers.baremetalhost.refusals import REFUSALS
 from controllers.resumable import Blocked, until
 from controllers.secrets import is_clusters_own
 
@@ -30,11 +32,6 @@ if TYPE_CHECKING:
 
     from apiserver.client.client import Client
     from apiserver.client.objects import Resource
-
-REFUSALS = (400, 403, 413, 422)
-"""The HTTP codes of a refusal of one Workload."""
-SETTLED = ("Running", "Stopped")
-"""The phases of a Workload whose host runs on as it was."""
 
 
 class Obstacle(Exception):
@@ -196,7 +193,7 @@ class Adopter:
             name, namespace = reference["name"], reference.get("namespace") or namespace_of(bmh)
             if namespace != namespace_of(bmh):
                 raise Obstacle(f"its secret {namespace}/{name} is in another namespace: leave out --copy-secrets")
-            secret = await self._hardware.find(names.SECRETS, name, namespace)
+            secret = await self._hardware.find(kinds.SECRETS, name, namespace)
             if secret is None:
                 raise Obstacle(f"its secret {namespace}/{name} does not exist in the hardware cluster: leave out --copy-secrets")
             if is_clusters_own(secret) or f"{namespace}/{name}" in self._bmc_secrets:
@@ -242,7 +239,7 @@ class Adopter:
         real = await self._hardware.get(names.BARE_METAL_HOSTS, name_of(bmh), namespace_of(bmh))
         status = (workload or {}).get("status") or {}
         taken = workload is not None and labels_of(real).get(names.WORKLOAD_UID) == uid_of(workload)
-        return taken and status.get("phase") in SETTLED
+        return taken and status.get("phase") in RAN_PHASES
 
     async def _show(self, bmh: Object, wanted: Adoption) -> None:
         """Wait until the host's consumer finds the view where it moves to, with the uid of the real

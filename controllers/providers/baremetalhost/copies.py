@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import labels_of, name_of, namespace_of, uid_of
+from controllers import kinds
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.data import secret_object
 
@@ -39,21 +40,21 @@ class SecretCopies:
 
         Copies that are already gone are no error. A secret of the same name that is not a copy
         stays."""
-        found = await self._client.list_page(names.SECRETS, namespace, label_selector=f"{names.WORKLOAD_UID}={workload_uid}")
+        found = await self._client.list_page(kinds.SECRETS, namespace, label_selector=f"{names.WORKLOAD_UID}={workload_uid}")
         for secret in found.get("items") or []:
             await self._delete(secret)
 
     async def remove_one(self, workload_uid: str, field: str, namespace: str) -> None:
         """Remove the copy of one field, as `remove` does."""
         name = names.secret_name(workload_uid, field)
-        found = await self._client.list_page(names.SECRETS, namespace, label_selector=f"{names.WORKLOAD_UID}={workload_uid}")
+        found = await self._client.list_page(kinds.SECRETS, namespace, label_selector=f"{names.WORKLOAD_UID}={workload_uid}")
         for secret in found.get("items") or []:
             if name_of(secret) == name:
                 await self._delete(secret)
 
     async def _delete(self, secret: Object) -> None:
         try:
-            await self._client.delete(names.SECRETS, name_of(secret), namespace_of(secret), uid=uid_of(secret))
+            await self._client.delete(kinds.SECRETS, name_of(secret), namespace_of(secret), uid=uid_of(secret))
         except ApiException as error:
             if not error.not_found:
                 raise
@@ -62,15 +63,15 @@ class SecretCopies:
         metadata = wanted["metadata"]
         name, namespace = metadata["name"], metadata["namespace"]
         try:
-            current = await self._client.get(names.SECRETS, name, namespace)
+            current = await self._client.get(kinds.SECRETS, name, namespace)
         except ApiException as error:
             if not error.not_found:
                 raise
-            await self._client.create(names.SECRETS, wanted, namespace)
+            await self._client.create(kinds.SECRETS, wanted, namespace)
             return
         # BMO adds a label of its own, so only our label and the data are compared.
         label = labels_of(current).get(names.WORKLOAD_UID)
         if current.get("data") == wanted["data"] and label == metadata["labels"][names.WORKLOAD_UID]:
             return
         changed = {key: None for key in current.get("data") or {} if key not in wanted["data"]} | wanted["data"]
-        await self._client.patch(names.SECRETS, name, {"metadata": {"labels": metadata["labels"]}, "data": changed}, namespace)
+        await self._client.patch(kinds.SECRETS, name, {"metadata": {"labels": metadata["labels"]}, "data": changed}, namespace)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from apiserver.apis.metal3 import IMAGE_FIELDS
 from apiserver.apis.names import FIRST_BOOT, IMAGE_AUTH
 from apiserver.client.objects import Object, annotations_of, labels_of, name_of, namespace_of, uid_of
 from controllers.providers.baremetalhost import names
@@ -21,9 +22,10 @@ if TYPE_CHECKING:
 
     from apiserver.apis.workloadclass import CleaningPolicy
 
+DEPLOYED = ("image", "customDeploy")
+"""The fields of spec that say what runs on a host."""
 MARK = 256
 """The number of characters of a tenant's mark that are passed on. CAPM3 writes a few words."""
-IMAGE_FIELDS = ("url", "checksum", "checksumType", "format")
 
 
 @dataclass(frozen=True, slots=True)

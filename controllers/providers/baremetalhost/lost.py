@@ -19,6 +19,7 @@ from apiserver.client.text import printable
 from controllers import kinds
 from controllers.classaccess import names_namespace, not_allowed, retain_refused
 from controllers.providers.baremetalhost import names
+from controllers.providers.baremetalhost.desired import DEPLOYED
 from controllers.providers.baremetalhost.record import read_record, without_auth
 from controllers.providers.baremetalhost.report import consumer_of
 
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from controllers.providers.baremetalhost.identity import Identity
 
-DEPLOYED = ("image", "customDeploy")
 
 _FREE = (
     "when nothing on the real host is needed any more, clear its spec.image, spec.customDeploy and spec.consumerRef, which wipes it and "

@@ -22,7 +22,6 @@ __all__ = [
     "REBOOT",
     "RECORD",
     "RECOVER",
-    "SECRETS",
     "SECRET_KINDS",
     "UNHEALTHY",
     "WORKLOAD_UID",
@@ -33,7 +32,6 @@ __all__ = [
 ]
 
 BARE_METAL_HOSTS = Resource("metal3.io", "v1alpha1", "baremetalhosts", "BareMetalHost")
-SECRETS = Resource("", "v1", "secrets", "Secret")
 
 OURS = f"{GROUP}/"
 ADOPTION = f"{OURS}adoption"

@@ -23,10 +23,10 @@ from controllers.providers.baremetalhost.desired import (
 )
 from controllers.providers.baremetalhost.driver import BareMetalHostDriver, DriverParameters
 from controllers.providers.baremetalhost.hardware import connect
-from controllers.providers.baremetalhost.problems import explain
 from controllers.providers.baremetalhost.record import record_of
 from controllers.providers.baremetalhost.recovery import Recoverer
 from controllers.providers.baremetalhost.report import availability, consumer_of, is_empty, leftovers, provider_host, stalled
+from controllers.providers.baremetalhost.sourceerrors import explain
 from controllers.providers.base import Outcome, Released
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from controllers import kinds
 from controllers.providers.baremetalhost import lost as plan
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.hardware import class_identity, class_namespace, connect
+from controllers.providers.baremetalhost.refusals import REFUSALS
 from controllers.recovery import Options, Summary
 from controllers.resumable import Blocked, until
 
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 PROVISIONER = "metal3.io/baremetalhost"
 AGENT = "metal3-workloads-recover"
-REFUSALS = (400, 403, 413, 422)
-"""The HTTP codes of a refusal of one Workload."""
 REPORT_SECONDS = 60.0
 """The seconds for the controllers to report what was written to a real host."""
 

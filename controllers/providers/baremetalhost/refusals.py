@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from apiserver.client.objects import Object
 
 DENIED = "denied the request"
+REFUSALS = (400, 403, 413, 422)
+"""The HTTP codes of a server that refuses one object, and would refuse it again."""
 
 
 def refusal(error: ApiException, patch: Object) -> str | None:

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from apiserver.apis.hostconditions import failed_attempts
+from apiserver.apis.metal3 import IMAGE_FIELDS, PROVISIONING_FIELDS
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, matches, name_of, namespace_of, uid_of
 from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.adoption import CONSUMER_LABELS, adopted_claim, marked
 from controllers.providers.baremetalhost.conditions import shown_conditions
 from controllers.providers.baremetalhost.desired import recovers
 from controllers.providers.baremetalhost.identity import Identity
+from controllers.providers.baremetalhost.machineerrors import error_message, in_error
 from controllers.providers.baremetalhost.record import held_claim
 from controllers.providers.base import Consumer, ProviderHost, Source
 
@@ -41,8 +42,6 @@ STATUS = (
     "poweredOn",
     "provisioningFailCount",
 )
-PROVISIONING = ("state", "bootMode", "rootDeviceHints", "raid", "firmware")
-IMAGE = ("url", "checksum", "checksumType", "format")
 HARDWARE = ("ramMebibytes", "cpu", "firmware", "hostname", "systemVendor", "storage")
 NIC = ("name", "model", "mac", "ip", "speedGbps", "vlans", "vlanId", "pxe", "pciAddress")
 
@@ -52,24 +51,6 @@ NEVER = re.compile(
 """The annotations and labels that belong to the owner or to us, whatever the policy of the class
 allows."""
 
-_OWNER = "the hardware's owner has to look at it: "
-ERRORS = {
-    "registration error": f"{_OWNER}it cannot be managed at the moment",
-    "provisioned registration error": f"{_OWNER}it cannot be managed at the moment; what runs on it keeps running",
-    "inspection error": f"{_OWNER}its hardware cannot be inspected",
-    "preparation error": f"{_OWNER}it cannot be prepared for use",
-    "detach error": f"{_OWNER}it cannot be detached",
-    "servicing error": f"{_OWNER}it cannot be serviced",
-    "power management error": f"{_OWNER}its power cannot be controlled",
-    "provisioning error": "what is to run cannot be installed: check that the image can be downloaded and that its checksum is "
-    "right, or ask the hardware's owner",
-}
-"""The sentences that tenants read, by type of error.
-
-The source's own message contains addresses, names and responses of the owner's network."""
-EMPTYING = ("deprovisioning", "deleting", "powering off before delete")
-EMPTYING_FAILED = f"{_OWNER}it cannot be emptied"
-UNKNOWN_ERROR = f"{_OWNER}it reports an error"
 MOST_WORDS = 4096
 """The number of characters of an error that the owner's Host repeats."""
 
@@ -170,16 +151,16 @@ def host_status(bmh: Object, *, own: bool = False, identity: Identity | None = N
     status = bmh.get("status") or {}
     result = _pick(status, STATUS)
     result.setdefault("operationalStatus", "")
-    result["errorMessage"] = _error_message(bmh)
+    result["errorMessage"] = error_message(bmh)
     if conditions := shown_conditions(bmh, result["errorMessage"]):
         result["conditions"] = conditions
     provisioning = status.get("provisioning") or {}
-    shown = _pick(provisioning, PROVISIONING)
+    shown = _pick(provisioning, PROVISIONING_FIELDS)
     shown.setdefault("state", "")
     consumer = consumer_of(bmh, identity)
     if own or (consumer is not None and consumer.workload_uid):
         if image := provisioning.get("image"):
-            shown["image"] = _pick(image, IMAGE)
+            shown["image"] = _pick(image, IMAGE_FIELDS)
         if custom := provisioning.get("customDeploy"):
             shown["customDeploy"] = _pick(custom, ("method",))
     result["provisioning"] = {"ID": "", **shown}
@@ -229,11 +210,6 @@ def is_empty(bmh: Object) -> bool:
     return provisioning.get("state") in FREE_STATES and not image and not method
 
 
-def _in_error(status: Object) -> bool:
-    """Return whether the host reports an error, of any type, with or without a text."""
-    return bool(status.get("errorMessage") or status.get("errorType")) or status.get("operationalStatus") == "error"
-
-
 def leftovers(bmh: Object) -> bool:
     """Return whether the host has a Workload's label but no consumer: its consumerRef was cleared
     by hand."""
@@ -278,7 +254,7 @@ def availability(bmh: Object, identity: Identity = NOBODY) -> tuple[bool, str, s
             "ExternallyProvisioned",
             "it is externally provisioned: clear spec.externallyProvisioned to offer it",
         ),
-        (_in_error(status), "HostError", f"it reports a {status.get('errorType') or 'problem'}: see status.errorMessage"),
+        (in_error(status), "HostError", f"it reports a {status.get('errorType') or 'problem'}: see status.errorMessage"),
         (consumer is not None, "Claimed", f"{_who(consumer)} has it"),
         (
             (status.get("operationalStatus") or "") not in KNOWN_STATUS,
@@ -323,18 +299,6 @@ def sensitive(bmh: Object) -> list[str]:
     except ValueError:
         pass
     return sorted((text for text in found if text and len(text) > 2), key=len, reverse=True)
-
-
-def _error_message(bmh: Object) -> str:
-    """Return the sentence for the type of the host's error; empty without an error."""
-    status = bmh.get("status") or {}
-    if not status.get("errorMessage"):
-        return ""
-    kind, state = status.get("errorType") or "", (status.get("provisioning") or {}).get("state")
-    if kind == "provisioning error" and state in EMPTYING:
-        return EMPTYING_FAILED
-    sentence, failed = ERRORS.get(kind, UNKNOWN_ERROR), failed_attempts(status) if kind == "provisioning error" else ""
-    return f"{sentence}; {failed}" if failed else sentence
 
 
 def _allowed(pairs: dict[str, str], pattern: re.Pattern[str] | None, secret: list[str], bmc: set[str]) -> dict[str, str]:

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from apiserver.apis.names import GROUP, MANAGEMENT, QUARANTINED, WORKLOAD_UID
 from controllers.providers.base import Consumer
+from controllers.providers.machines import machineerrors
 from controllers.providers.machines.flavors import Machine, Slot
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ __all__ = [
     "BOOTED",
     "FLAVOR",
     "IMAGE",
-    "QUARANTINE",
     "QUARANTINED",
     "REBOOTED",
     "REMOVING",
@@ -68,11 +68,6 @@ with it.
 Once it is gone, the slot's machine is not lost."""
 SURPLUS = f"{OURS}surplus"
 """A tag of a second machine in a slot: its end does not mean the end of the slot's machine."""
-
-QUARANTINE = "a Workload with reclaimPolicy Retain left it as it was: save what you need, then {to_free}"
-LEFT = "the cloud is removing instance {id}"
-FAILED = "instance {id} has failed ({reason}): reset its state in the cloud, or have its tenant reboot it"
-HELD = "instance {id} is {reason}: undo that in the cloud, because its tenant cannot use it until then"
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +147,7 @@ class Instance:
             powered_on=self.state == "running",
             image={"url": self.tags.get(IMAGE) or "unknown"},
             nics=[dict(nic) for nic in self.nics],
-            error="the machine has failed: ask its owner, who sees why, or reboot it" if self.state == "error" else "",
+            error=machineerrors.TENANTS if self.state == "error" else "",
             problem=self._problem(),
         )
 
@@ -164,12 +159,12 @@ class Instance:
 
     def _problem(self) -> tuple[str, str] | None:
         if QUARANTINED in self.tags:
-            return "Quarantined", QUARANTINE.format(to_free=self.to_free)
+            return "Quarantined", machineerrors.QUARANTINE.format(to_free=self.to_free)
         if self.state == "shutting-down":
-            return "Deleting", LEFT.format(id=self.id)
+            return "Deleting", machineerrors.LEFT.format(id=self.id)
         if self.state == "error" and self.booted:
-            return "MachineFailed", FAILED.format(id=self.id, reason=self.reason or "no reason is given")
-        return ("HeldByOwner", HELD.format(id=self.id, reason=self.reason)) if self.state == "held" else None
+            return "MachineFailed", machineerrors.FAILED.format(id=self.id, reason=self.reason or "no reason is given")
+        return ("HeldByOwner", machineerrors.HELD.format(id=self.id, reason=self.reason)) if self.state == "held" else None
 
 
 def record(request: ApplyRequest, slot: Slot, flavor: Object, identity: str) -> dict[str, str]:

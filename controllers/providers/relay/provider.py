@@ -15,23 +15,21 @@ from pydantic import Field
 
 from apiserver.apis.base import DNSLabel
 from apiserver.apis.host import WORKLOAD_FIELDS
-from apiserver.apis.names import GROUP, VERSION
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, Resource, deleting, name_of, namespace_of, uid_of
+from controllers import kinds
 from controllers.providers.baremetalhost.driver import BareMetalHostDriver, DriverParameters
 from controllers.providers.baremetalhost.report import availability, host_status, provider_host
 from controllers.providers.base import Outcome, ProviderError, Released
 from controllers.providers.relay.claimstate import claim_state, handing_back_patch, held_claim
 from controllers.providers.relay.loops import RELAYED, hosts_behind, is_loop
-from controllers.providers.relay.problems import explain, loop
+from controllers.providers.relay.sourceerrors import explain, loop
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from controllers.providers.baremetalhost.desired import Desired
     from controllers.providers.base import ApplyRequest, ProviderHost
-
-WORKLOADS = Resource(GROUP, VERSION, "workloads", "Workload")
 
 
 class Parameters(DriverParameters):
@@ -138,12 +136,12 @@ class RelayProvider(BareMetalHostDriver):
     async def _retain(self, view: Object) -> bool:
         """Set the Workload there to leave the host as it is. Return False if its class does not
         allow that."""
-        found, _ = await self._client.list_all(WORKLOADS, namespace_of(view))
+        found, _ = await self._client.list_all(kinds.WORKLOADS, namespace_of(view))
         for workload in found:
             if ((workload.get("status") or {}).get("host") or {}).get("uid") == uid_of(view):
                 patch = {"metadata": {"uid": uid_of(workload)}, "spec": {"reclaimPolicy": "Retain"}}
                 try:
-                    await self._client.patch(WORKLOADS, name_of(workload), patch, namespace_of(workload))
+                    await self._client.patch(kinds.WORKLOADS, name_of(workload), patch, namespace_of(workload))
                 except ApiException as error:
                     if error.status != 422:
                         raise

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import requests
 from libcloud.compute.base import Node, NodeDriver
 
-from controllers.providers.machines.cloud import problems
+from controllers.providers.machines.cloud import sourceerrors
 from controllers.providers.machines.cloud.images import MOST, image_id, user_data
 from controllers.providers.machines.cloud.poller import Poller
 from controllers.providers.machines.driver import Content, Driver
@@ -146,7 +146,7 @@ class CloudDriver(Driver[Instance]):
         self._calls.close()
 
     def doubtful(self, error: Exception) -> bool:
-        return isinstance(error, requests.RequestException | OSError) or problems.status_of(error) >= 500
+        return isinstance(error, requests.RequestException | OSError) or sourceerrors.status_of(error) >= 500
 
 
 def node_of(instance: Instance, driver: NodeDriver) -> Node:

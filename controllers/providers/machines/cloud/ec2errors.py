@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from libcloud.common.types import InvalidCredsError
 
 from controllers.providers.base import ProviderError
-from controllers.providers.machines.cloud import problems
+from controllers.providers.machines.cloud import sourceerrors
 
 if TYPE_CHECKING:
     from controllers.providers.machines.refusals import Refusal
@@ -28,13 +28,13 @@ RIGHTS = (
 
 def code_of(error: Exception) -> str:
     """Return EC2's own code, such as InstanceLimitExceeded; empty without one."""
-    found = re.search(r"\b([A-Z][A-Za-z0-9]+(?:\.[A-Z][A-Za-z0-9]+)*):", problems.said_by(error))
+    found = re.search(r"\b([A-Z][A-Za-z0-9]+(?:\.[A-Z][A-Za-z0-9]+)*):", sourceerrors.said_by(error))
     return found[1] if found else ""
 
 
 def explain(error: Exception) -> ProviderError:
     """Return why EC2 cannot be used, for the class's owner."""
-    code, said = code_of(error), problems.said_by(error)
+    code, said = code_of(error), sourceerrors.said_by(error)
     skewed = code in EXPIRED or "Signature expired" in said or "not yet current" in said or "timestamp" in said.lower()
     if skewed:
         text = "the cloud considers the requests expired: set this machine's clock"
@@ -46,17 +46,17 @@ def explain(error: Exception) -> ProviderError:
         return ProviderError("Forbidden", f"the credentials may not do this: allow {RIGHTS} ({said})")
     if code in THROTTLED:
         return ProviderError("Throttled", f"the cloud asks for fewer requests; it is tried again, more slowly: raise pollSeconds ({said})")
-    return problems.general(error)
+    return sourceerrors.general(error)
 
 
 def refusal(error: Exception) -> Refusal | None:
     """Return why EC2 refuses to create a machine; None for other errors."""
-    code, said = code_of(error), problems.said_by(error)
+    code, said = code_of(error), sourceerrors.said_by(error)
     if code in QUOTA:
-        return problems.quota_exceeded(said)
+        return sourceerrors.quota_exceeded(said)
     if code in NO_ROOM:
-        return problems.no_capacity(said)
+        return sourceerrors.no_capacity(said)
     if code in NO_IMAGE:
-        return problems.image_not_found(said)
+        return sourceerrors.image_not_found(said)
     transient = isinstance(error, InvalidCredsError) or code in THROTTLED | EXPIRED | FORBIDDEN
-    return problems.machine_refused(said) if problems.refused_for_good(error) and not transient else None
+    return sourceerrors.machine_refused(said) if sourceerrors.refused_for_good(error) and not transient else None

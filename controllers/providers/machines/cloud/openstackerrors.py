@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from libcloud.common.types import InvalidCredsError
 
 from controllers.providers.base import ProviderError
-from controllers.providers.machines.cloud import problems
+from controllers.providers.machines.cloud import sourceerrors
 
 if TYPE_CHECKING:
     from controllers.providers.machines.refusals import Refusal
@@ -23,7 +23,7 @@ class NoSuchFlavor(Exception):
 
 def explain(error: Exception) -> ProviderError:
     """Return why OpenStack cannot be used, for the class's owner."""
-    said, status = problems.said_by(error), problems.status_of(error)
+    said, status = sourceerrors.said_by(error), sourceerrors.status_of(error)
     if isinstance(error, InvalidCredsError) or status == 401:
         text = f"the cloud refuses the credentials, which may have expired: put valid ones into the class's secret (keys {KEYS})"
         return ProviderError("Unauthorized", f"{text} ({said})")
@@ -35,21 +35,21 @@ def explain(error: Exception) -> ProviderError:
         return ProviderError("Busy", f"the cloud is changing the machine, or the machine is locked; it is tried again ({said})")
     if status == 413:
         return ProviderError("Throttled", f"the cloud asks for fewer requests; it is tried again, more slowly: raise pollSeconds ({said})")
-    return problems.general(error)
+    return sourceerrors.general(error)
 
 
 def refusal(error: Exception) -> Refusal | None:
     """Return why Nova refuses to create a machine; None for other errors."""
-    said, status = problems.said_by(error), problems.status_of(error)
+    said, status = sourceerrors.said_by(error), sourceerrors.status_of(error)
     if isinstance(error, NoSuchFlavor):
-        return problems.machine_refused(said)
+        return sourceerrors.machine_refused(said)
     if status in {403, 413} and "quota" in said.lower():
-        return problems.quota_exceeded(said)
+        return sourceerrors.quota_exceeded(said)
     if status == 400 and "image" in said.lower() and ("find" in said or "not active" in said):
-        return problems.image_not_found(said)
-    return problems.machine_refused(said) if problems.refused_for_good(error) and status not in {401, 403, 404, 413} else None
+        return sourceerrors.image_not_found(said)
+    return sourceerrors.machine_refused(said) if sourceerrors.refused_for_good(error) and status not in {401, 403, 404, 413} else None
 
 
 def busy(error: Exception) -> bool:
     """Return whether another operation on the server is in progress."""
-    return problems.status_of(error) == 409
+    return sourceerrors.status_of(error) == 409

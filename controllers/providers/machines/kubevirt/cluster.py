@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import labels_of, name_of, namespace_of, uid_of
+from controllers import kinds
 from controllers.providers.machines.kubevirt import names
 from controllers.providers.machines.kubevirt.manifest import secret_object
 
@@ -83,9 +84,9 @@ class MachineCluster:
         """Create or correct the first-boot secret, so that it holds exactly this data."""
         wanted = secret_object(machine, workload_uid, data)
         name = name_of(wanted)
-        current = await self._find(names.SECRETS, name)
+        current = await self._find(kinds.SECRETS, name)
         if current is None:
-            await self._client.create(names.SECRETS, wanted, self._namespace)
+            await self._client.create(kinds.SECRETS, wanted, self._namespace)
             return
         metadata, owners = wanted["metadata"], wanted["metadata"]["ownerReferences"]
         same = current.get("data") == wanted["data"] and labels_of(current).get(names.WORKLOAD_UID) == workload_uid
@@ -93,21 +94,21 @@ class MachineCluster:
             return
         changed = {key: None for key in current.get("data") or {} if key not in wanted["data"]} | wanted["data"]
         patch = {"metadata": {"labels": metadata["labels"], "ownerReferences": owners}, "data": changed}
-        await self._client.patch(names.SECRETS, name, patch, self._namespace)
+        await self._client.patch(kinds.SECRETS, name, patch, self._namespace)
 
     async def remove_secrets(self, workload_uid: str) -> None:
         """Delete the Workload's secrets."""
-        for secret in await self._of(names.SECRETS, workload_uid):
-            await self._delete(names.SECRETS, name_of(secret), uid=uid_of(secret))
+        for secret in await self._of(kinds.SECRETS, workload_uid):
+            await self._delete(kinds.SECRETS, name_of(secret), uid=uid_of(secret))
 
     async def clean(self, workload_uid: str) -> bool:
         """Delete what is left of the Workload without its machine. Return whether nothing is
         left."""
         left = 0
-        for kind in (names.SECRETS, names.DATA_VOLUMES, names.VOLUME_CLAIMS):
+        for kind in (kinds.SECRETS, names.DATA_VOLUMES, names.VOLUME_CLAIMS):
             for item in await self._of(kind, workload_uid):
                 await self._delete(kind, name_of(item), uid=uid_of(item))
-                left += kind is not names.SECRETS
+                left += kind is not kinds.SECRETS
         return not left
 
     async def _of(self, kind: Resource, workload_uid: str) -> list[Object]:

@@ -16,9 +16,9 @@ from controllers.providers.machines.instance import REBOOTED
 from controllers.providers.machines.kubevirt import manifest, names
 from controllers.providers.machines.kubevirt.cluster import MachineCluster
 from controllers.providers.machines.kubevirt.images import root_disk
-from controllers.providers.machines.kubevirt.problems import explain, refusal
 from controllers.providers.machines.kubevirt.report import VirtualMachine
 from controllers.providers.machines.kubevirt.seed import seed
+from controllers.providers.machines.kubevirt.sourceerrors import explain, refusal
 from controllers.providers.machines.kubevirt.watcher import Watcher
 
 if TYPE_CHECKING:

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from apiserver.apis.metal3 import IMAGE_FIELDS
 from controllers.providers.base import ProviderError
 
 if TYPE_CHECKING:
     from apiserver.client.objects import Object
 
-IMAGE_FIELDS = ("url", "checksum", "checksumType", "format")
 BY_LENGTH = {32: "md5", 64: "sha256", 128: "sha512"}
 
 

@@ -22,7 +22,6 @@ __all__ = [
     "INSTANCES",
     "QUARANTINED",
     "REMOVING",
-    "SECRETS",
     "SLOT_UID",
     "VIRTUAL_MACHINES",
     "VOLUME_CLAIMS",
@@ -36,7 +35,6 @@ VIRTUAL_MACHINES = Resource("kubevirt.io", "v1", "virtualmachines", "VirtualMach
 INSTANCES = Resource("kubevirt.io", "v1", "virtualmachineinstances", "VirtualMachineInstance")
 DATA_VOLUMES = Resource("cdi.kubevirt.io", "v1beta1", "datavolumes", "DataVolume")
 VOLUME_CLAIMS = Resource("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
-SECRETS = Resource("", "v1", "secrets", "Secret")
 
 
 def machine_name(slot: Slot, uid: str) -> str:

@@ -14,7 +14,6 @@ from controllers.providers.base import Consumer
 from controllers.providers.machines.flavors import Machine
 from controllers.providers.machines.instance import (
     BOOTED,
-    QUARANTINE,
     QUARANTINED,
     REBOOTED,
     REMOVING,
@@ -24,27 +23,12 @@ from controllers.providers.machines.instance import (
 )
 from controllers.providers.machines.kubevirt import manifest, names
 from controllers.providers.machines.kubevirt.images import image_digest
-from controllers.runtime.conditions import find_condition
+from controllers.providers.machines.kubevirt.machineerrors import DELETED, explain_machine
+from controllers.providers.machines.machineerrors import QUARANTINE
 
 if TYPE_CHECKING:
     from apiserver.client.objects import Object
     from controllers.providers.machines.flavors import Flavor, Slot
-
-_NO_DISK = "the machine's disk is gone: ask its owner to restore it; if that cannot be, delete this Workload and create it again"
-
-ERRORS = {
-    "ErrorUnschedulable": "there is no capacity for the machine now: it starts when there is; a smaller one may fit",
-    "ErrImagePull": "the image cannot be pulled: check spec.image.url",
-    "ImagePullBackOff": "the image cannot be pulled: check spec.image.url",
-    "DataVolumeError": "the image cannot be imported: check spec.image (url, checksum and that it is a disk image)",
-    "ErrorPvcNotFound": _NO_DISK,
-    "ErrorDataVolumeNotFound": _NO_DISK,
-    "CrashLoopBackOff": "the machine fails to start again and again: its owner has to look at it",
-}
-"""The messages for tenants, by a VirtualMachine's status.printableStatus."""
-
-FAILED = "the cluster cannot create the machine now; its owner sees why"
-DELETED = "the VirtualMachine {name} is being deleted in the KubeVirt cluster"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +65,7 @@ class VirtualMachine(Instance):
         return f"delete the VirtualMachine {self.id}"
 
     def machine(self, slot: Slot, model: type[Flavor]) -> Machine:
-        error, problem = ("", None) if self.state == "deleting" else _trouble(self.vm)
+        error, problem = ("", None) if self.state == "deleting" else explain_machine(self.vm)
         return Machine(
             slot=slot,
             consumer=consumer_of(self, Consumer(names.VIRTUAL_MACHINES.kind, namespace_of(self.vm), self.id)),
@@ -123,19 +107,6 @@ def _power(vm: Object, vmi: Object | None) -> str:
         case manifest.HALTED:
             return "stopped" if vmi is None else "halting"
     return "loose"
-
-
-def _trouble(vm: Object) -> tuple[str, tuple[str, str] | None]:
-    """Return the message for the tenant, and (reason, message) for the owner."""
-    status = vm.get("status") or {}
-    shown = status.get("printableStatus") or ""
-    failure = find_condition(status.get("conditions"), "Failure")
-    if failure is not None and failure["status"] == "True":
-        text = f"VirtualMachine {name_of(vm)}: {failure.get('message') or failure.get('reason') or 'it failed'}"
-        return FAILED, ("QuotaExceeded" if "exceeded quota" in text else "MachineFailed", text)
-    if shown in ERRORS:
-        return ERRORS[shown], (shown, f"VirtualMachine {name_of(vm)} is {shown}: see kubectl describe of it")
-    return "", None
 
 
 def _nics(vm: Object, vmi: Object | None) -> list[Object]:

@@ -10,8 +10,8 @@ from apiserver.client.objects import key_of, labels_of
 from controllers.providers.base import ProviderError
 from controllers.providers.machines.driver import Follower
 from controllers.providers.machines.kubevirt import names
-from controllers.providers.machines.kubevirt.problems import explain
 from controllers.providers.machines.kubevirt.report import VirtualMachine
+from controllers.providers.machines.kubevirt.sourceerrors import explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable

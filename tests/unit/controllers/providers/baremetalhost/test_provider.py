@@ -12,8 +12,8 @@ import pytest
 from apiserver.apis.workloadclass import WorkloadClassSpec
 from apiserver.client.errors import ApiException, Unreachable
 from controllers.providers.baremetalhost import BareMetalHostProvider
-from controllers.providers.baremetalhost.problems import explain
 from controllers.providers.baremetalhost.provider import Parameters
+from controllers.providers.baremetalhost.sourceerrors import explain
 from controllers.providers.base import BadClass, ProviderContext, find_provider, provisioners
 from controllers.providers.testing import ProviderTests, SourceHarness, claim, released, running
 from tests.unit.controllers.clusters import BMH, SECRETS, HastyBMO, bmh, secret

@@ -13,11 +13,9 @@ from hypothesis import strategies as st
 
 from apiserver.apis.host import HostReport
 from controllers.providers.baremetalhost.identity import Identity
+from controllers.providers.baremetalhost.machineerrors import EMPTYING_FAILED, ERRORS, UNKNOWN_ERROR
 from controllers.providers.baremetalhost.report import (
-    EMPTYING_FAILED,
-    ERRORS,
     MOST_WORDS,
-    UNKNOWN_ERROR,
     Policy,
     availability,
     dirty_for,

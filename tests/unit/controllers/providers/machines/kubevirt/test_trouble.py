@@ -15,7 +15,7 @@ from apiserver.client.errors import ApiException, Unreachable
 from controllers.providers.base import BadClass, ProviderContext
 from controllers.providers.machines.kubevirt import KubeVirtProvider
 from controllers.providers.machines.kubevirt.parameters import Parameters
-from controllers.providers.machines.kubevirt.problems import explain
+from controllers.providers.machines.kubevirt.sourceerrors import explain
 from controllers.providers.testing import applied, claim, released, running
 from tests.unit.controllers.fakeapi import Failure, FakeApi, eventually
 from tests.unit.controllers.providers.machines.kubevirt.simulation import DV, NAMESPACE, VM, KubeVirt, flavor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from controllers.providers.clusterproblems import cluster_problem
+from controllers.providers.clustererrors import cluster_problem
 
 if TYPE_CHECKING:
     from controllers.providers.base import ProviderError

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from apiserver.client.errors import ApiException, Unreachable
-from controllers.providers.relay.problems import explain, loop
+from controllers.providers.relay.sourceerrors import explain, loop
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from apiserver.client.errors import describe
-from controllers.providers.clusterproblems import cluster_problem
+from controllers.providers.clustererrors import cluster_problem
 from controllers.providers.machines.refusals import machine_refused, quota_exceeded
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from controllers.providers.base import ProviderError
-from controllers.providers.clusterproblems import cluster_problem
+from controllers.providers.clustererrors import cluster_problem
 
 
 def explain(error: Exception, namespace: str) -> ProviderError:
