@@ -13,6 +13,7 @@ import asyncio
 from collections import Counter
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from apiserver.apis.status import ApiError, too_many_requests
@@ -22,6 +23,7 @@ from apiserver.filters.authorization import MASTERS
 from apiserver.filters.paths import is_health, is_long_running
 from apiserver.flowcontrol.fairqueue import QueueFull, QueueSet
 from apiserver.flowcontrol.looptime import LoopTime
+from apiserver.flowcontrol.refusals import Refusals
 from apiserver.handlers.request.body import LIMIT
 from apiserver.handlers.request.call import UNKNOWN
 from apiserver.handlers.request.timebudget import sharing
@@ -76,50 +78,51 @@ LEVELS = {
 
 
 class _Queues:
-    """The state of one priority level. `rejected` counts refusals by reason."""
+    """The state of one priority level. `rejected` counts refusals by reason. `refuse` is called with
+    the flow of each."""
 
-    def __init__(self, level: _Level, total: int) -> None:
+    def __init__(self, level: _Level, total: int, refuse: Callable[[str], None]) -> None:
         seats = max(1, total * level.percent // 100)
-        self.level = level
+        self.level, self._refuse = level, refuse
         self.set = QueueSet(seats, max(1, seats // level.part))
         self.dispatched = 0
         self.rejected: Counter[str] = Counter()
         self._watches: Counter[Hashable] = Counter()
 
     @asynccontextmanager
-    async def seated(self, key: Hashable, seats: int) -> AsyncIterator[None]:
+    async def seated(self, key: str, seats: int) -> AsyncIterator[None]:
         """Wait for the seats, and keep them during the block or until leave_seat. Raises ApiError
         (429)."""
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         try:
             ticket = self.set.arrive(key, seats, lambda: _resolve(woken))
         except QueueFull:
-            raise self._refusal("queue-full") from None
+            raise self._refusal(key, "queue-full") from None
         try:
             if ticket.started is None:
-                await self._wait(ticket, woken)
+                await self._wait(key, ticket, woken)
             self.dispatched += 1
             with seated(lambda: self.set.leave(ticket)):
                 yield
         finally:
             self.set.leave(ticket)
 
-    async def _wait(self, ticket: Ticket, woken: asyncio.Future[None]) -> None:
+    async def _wait(self, key: str, ticket: Ticket, woken: asyncio.Future[None]) -> None:
         try:
             with track_wait():
                 async with asyncio.timeout(QUEUE_SECONDS):
                     await woken
         except TimeoutError:
             if ticket.started is None:
-                raise self._refusal("time-out") from None
+                raise self._refusal(key, "time-out") from None
         if ticket.thrown_out:
-            raise self._refusal("queue-full")
+            raise self._refusal(key, "queue-full")
 
     @contextmanager
-    def watching(self, key: Hashable) -> Iterator[None]:
+    def watching(self, key: str) -> Iterator[None]:
         """Count one watch during the block. Raises ApiError (429)."""
         if 0 < self.level.watches <= self._watches[key]:
-            raise self._refusal("concurrency-limit")
+            raise self._refusal(key, "concurrency-limit")
         self._watches[key] += 1
         self.dispatched += 1
         try:
@@ -129,8 +132,9 @@ class _Queues:
             if not self._watches[key]:
                 del self._watches[key]
 
-    def _refusal(self, reason: str) -> ApiError:
+    def _refusal(self, key: str, reason: str) -> ApiError:
         self.rejected[reason] += 1
+        self._refuse(key)
         return too_many_requests("Too many requests, please try again later.", retry_after=1)
 
 
@@ -147,7 +151,8 @@ class FlowControl:
     def __init__(
         self, reading: int = READING_INFLIGHT, mutating: int = MUTATING_INFLIGHT, controllers: Iterable[str] = CONTROLLERS
     ) -> None:
-        self.levels = {name: _Queues(level, reading + mutating) for name, level in LEVELS.items()}
+        refusals = Refusals()
+        self.levels = {name: _Queues(level, reading + mutating, partial(refusals.count, name)) for name, level in LEVELS.items()}
         self.current = {"readOnly": 0, "mutating": 0}
         self.loop = LoopTime()
         self.objects: Callable[[str, str], int] = lambda group, resource: 0

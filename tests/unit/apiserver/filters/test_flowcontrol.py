@@ -149,7 +149,7 @@ async def test_slow_bodies_of_one_user_leave_seats_for_others() -> None:
         await _until(lambda: not queues.set.executing and not queues.set.queues.length)
 
 
-async def test_only_the_greedy_user_is_sent_away() -> None:
+async def test_only_the_greedy_user_is_sent_away_and_the_log_names_it(caplog: pytest.LogCaptureFixture) -> None:
     gate = asyncio.Event()
 
     async def wait(call: Call) -> web.StreamResponse:
@@ -168,6 +168,8 @@ async def test_only_the_greedy_user_is_sent_away() -> None:
         assert await other == 200
         assert {await task for task in waiting} <= {200, 429}
     assert set(control.levels["workloads"].rejected) == {"queue-full"}
+    assert "flow control refused requests: greedy (workloads): " in caplog.text
+    assert "light" not in caplog.text
 
 
 async def test_watches_of_one_user_are_bounded() -> None:
