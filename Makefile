@@ -95,8 +95,8 @@ requirements: ## Pin what pyproject.toml asks for; UPGRADE=--upgrade takes newer
 image: ## Build the container image with docker, podman or buildah; hack/image/build lists its settings (BASE, ARCHS, IMAGE, ENGINE)
 	@hack/image/build
 
-release: setup ## Write the files of a release to OUT (dist): IMAGE=NAME and DIGEST=sha256:... of the pushed image
-	$(BIN)/python -m hack.release.make --image "$(IMAGE)" --digest "$(DIGEST)" --out "$(OUT)"
+release: setup ## Write the files of a release to OUT (dist): IMAGE=NAME and DIGEST=sha256:... of the pushed image; DOCS=URL of its pages
+	$(BIN)/python -m hack.release.make --image "$(IMAGE)" --digest "$(DIGEST)" --docs "$(DOCS)" --out "$(OUT)"
 
 crds: setup ## Write the definition of the simulated hardware's kind
 	$(BIN)/python -m hack.realcluster.crd

@@ -52,11 +52,12 @@ def project() -> None:
     library = OUT / PREFIX / LIBRARY
     run(sys.executable, "-m", "pip", "install", *QUIET, "--target", library, wheel)
     shutil.rmtree(library / "bin")
-    command = OUT / PREFIX / "bin" / "metal3-workloads"
-    for script in command.parent.glob("*ctivate*"):
+    programs = OUT / PREFIX / "bin"
+    for script in programs.glob("*ctivate*"):
         script.unlink()
-    command.write_text(COMMAND)
-    command.chmod(0o755)
+    for name in ("metal3-workloads", "kubectl-metal3"):
+        (programs / name).write_text(COMMAND)
+        (programs / name).chmod(0o755)
     # The files are not checked at run time, because the image is never written to. With the times
     # of the sources, each build would produce another image.
     compileall.compile_dir(str(library), quiet=1, workers=0, stripdir=str(OUT), invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)

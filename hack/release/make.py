@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gzip
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
 import sys
+import tarfile
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
@@ -38,6 +41,7 @@ INSTALLATIONS = {
     "install.yaml": "overlays/sqlite",
     "install-beside-bmo.yaml": "overlays/beside-bmo",
     "install-ha.yaml": "overlays/ha",
+    "install-ha-beside-bmo.yaml": "overlays/ha-beside-bmo",
 }
 OTHERS = {
     "restore.yaml": "restore",
@@ -46,8 +50,14 @@ OTHERS = {
     "kubevirt.yaml": "kubevirt",
     "capm3.yaml": "capm3",
 }
-PAGES = tuple(f"docs/{page}.md" for page in ("adopting", "compatibility", "installing", "monitoring", "operating", "storage", "troubles"))
-COPIES = ("LICENSE", "metadata.yaml", "docs/examples/class.yaml")
+PAGES = tuple(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))
+FIGURES = tuple(f"docs/images/{figure.name}" for figure in sorted((ROOT / "docs/images").iterdir()))
+EXAMPLES = tuple(f"docs/examples/{example.name}" for example in sorted((ROOT / "docs/examples").glob("*.yaml")))
+COPIES = ("LICENSE", "metadata.yaml", *EXAMPLES, *FIGURES, "manifests/components/monitoring/dashboard.json")
+MANIFESTS = "manifests.tar.gz"
+PLUGIN = "kubectl-metal3"
+PINNED = re.compile(rf"newName: {re.escape(PLACEHOLDER)}\n( *)newTag: .*\n")
+RUNBOOK = re.compile(r"(?<=runbook_url: )troubles\.md(?=#)")
 LINK = re.compile(r"\[([^\]]+)\]\(([^)\s#]+)(#[^)\s]*)?\)")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 HEADER = """\
@@ -63,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"make release: {options.digest!r} is no digest: push the image, then give what its registry shows", file=sys.stderr)
         return 2
     try:
-        make(options.out, f"{options.image}@{options.digest}")
+        make(options.out, f"{options.image}@{options.digest}", options.docs)
     except (MissingSection, ProcessError) as error:
         print(f"make release: {error}", file=sys.stderr)
         return 1
@@ -75,11 +85,13 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="make release", description="Make the files of a release.")
     made.add_argument("--image", required=True, help="the image's name in its registry, without a tag")
     made.add_argument("--digest", required=True, help="sha256:...: the digest of the pushed image, or of its list of architectures")
+    help_ = "where the pages of the release are published, for the links of alerts: https://docs.example.com/0.1 (default: nowhere)"
+    made.add_argument("--docs", default="", metavar="URL", help=help_)
     made.add_argument("--out", type=Path, default=ROOT / "dist", help="a folder that is replaced (default: dist)")
     return made
 
 
-def make(out: Path, image: str) -> None:
+def make(out: Path, image: str, docs: str = "") -> None:
     """Write all files, and their checksums last."""
     changelog = released((ROOT / "CHANGELOG.md").read_text(), version("metal3-workloads"))
     kubectl = build_tools() / "kubectl"
@@ -87,6 +99,10 @@ def make(out: Path, image: str) -> None:
     out.mkdir(parents=True)
     for name, folder in (INSTALLATIONS | OTHERS).items():
         (out / name).write_text(document(folder, render(kubectl, folder, image)))
+    (out / MANIFESTS).write_bytes(archive(image, docs))
+    (out / "alerts.yaml").write_text(alerts(docs))
+    (out / PLUGIN).write_text((ROOT / "hack/release/kubectl-metal3.sh").read_text().replace("@IMAGE@", image))
+    (out / PLUGIN).chmod(0o755)
     for page in PAGES:
         (out / Path(page).name).write_text(self_contained((ROOT / page).read_text(), page))
     for copy in COPIES:
@@ -103,6 +119,35 @@ def render(kubectl: Path, folder: str, image: str) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="release-", dir=cache) as scratch:
         Path(scratch, "kustomization.yaml").write_text(yaml.safe_dump(kustomization(f"../../manifests/{folder}", image)))
         return asyncio.run(kustomize(kubectl, Path(scratch)))
+
+
+def archive(image: str, docs: str) -> bytes:
+    """Return the folder of manifests as an archive, whose overlays have this image and the version as a
+    label. The same sources make the same bytes."""
+    packed = io.BytesIO()
+    with gzip.GzipFile(fileobj=packed, mode="wb", mtime=0) as compressed, tarfile.open(fileobj=compressed, mode="w") as made:
+        for file in sorted(path for path in (ROOT / "manifests").rglob("*") if path.is_file()):
+            content = with_release(file.read_text(), image, docs).encode()
+            entry = tarfile.TarInfo(str(file.relative_to(ROOT)))
+            entry.size, entry.mode = len(content), 0o644
+            made.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
+
+
+def with_release(text: str, image: str, docs: str) -> str:
+    """Return a file of the manifests with the image and the version, where it pins them, and with links
+    to the published pages."""
+    name, _, digest = image.partition("@")
+    if PINNED.search(text):
+        labels = yaml.safe_dump({"labels": kustomization("", image)["labels"]})
+        text = PINNED.sub(rf"newName: {name}\n\g<1>digest: {digest}\n", text) + labels
+    return RUNBOOK.sub(f"{docs.rstrip('/')}/troubles.md", text) if docs else text
+
+
+def alerts(docs: str) -> str:
+    """Return the alerts as a file of rules for a Prometheus without the Prometheus Operator."""
+    rule = yaml.safe_load(with_release((ROOT / "manifests/components/monitoring/rules.yaml").read_text(), "", docs))
+    return yaml.safe_dump(rule["spec"], sort_keys=False, width=1000)
 
 
 def kustomization(base: str, image: str) -> dict[str, Any]:
@@ -134,6 +179,8 @@ def self_contained(text: str, page: str) -> str:
         path = os.path.normpath(Path(page).parent / target)
         if path in ("CHANGELOG.md", *PAGES, *COPIES):
             return f"[{label}]({Path(path).name}{anchor})"
+        if path.split("/")[0] == "manifests":
+            return f"{label} (`{path}` in {MANIFESTS})"
         return f"{label} (`{path}` in the repository)"
 
     return LINK.sub(replaced, text)

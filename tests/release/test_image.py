@@ -146,6 +146,7 @@ def test_nothing_but_volumes_can_be_written(node: Kubelet) -> None:
 def test_it_says_which_commit_it_was_built_from(node: Kubelet) -> None:
     commit, date = (node.image.environment[f"METAL3_WORKLOADS_{name}"] for name in ("COMMIT", "DATE"))
     said = node.pod(SERVER).execute("metal3-workloads", "--version").stdout
+    assert node.pod(SERVER).execute("kubectl-metal3", "--version").stdout == said
     assert commit in said
     assert date in said
     token = node.pod(CONTROLLERS).execute("python", "-c", "print(open('/var/run/secrets/kubernetes.io/serviceaccount/token').read())")

@@ -7,8 +7,10 @@ import re
 import subprocess
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 
+from hack.realcluster.up import build_tools
 from hack.release import make
 from hack.release.pins import pinned
 from tests.integration.running import ROOT
@@ -26,6 +28,8 @@ def test_every_file_is_there_and_has_a_checksum(release: Path) -> None:
     named = {line.split()[1] for line in (release / "SHA256SUMS").read_text().splitlines()}
     assert named == {file.name for file in release.iterdir()} - {"SHA256SUMS"}
     assert {*make.INSTALLATIONS, *make.OTHERS, "CHANGELOG.md", "metadata.yaml", "compatibility.md", "sbom.cdx.json"} <= named
+    assert {"manifests.tar.gz", "alerts.yaml", "dashboard.json", "kubectl-metal3", "workload.yaml", "class.yaml"} <= named
+    assert {"tenant.md", "security.md", "scale.md", "troubles.md", "dashboard.png"} <= named
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=release, check=True)
 
 
@@ -41,10 +45,109 @@ def test_every_link_of_a_page_leads_to_a_file_of_the_release(release: Path) -> N
 
 
 def test_a_link_to_a_file_that_is_no_part_names_it() -> None:
-    page = "[a\npivot](pivot.md#x), [log](../CHANGELOG.md#new), [here](#here), [there](https://example.com/a.md)"
-    assert make.self_contained(page, "docs/installing.md") == (
-        "a\npivot (`docs/pivot.md` in the repository), [log](CHANGELOG.md#new), [here](#here), [there](https://example.com/a.md)"
+    page = (
+        "[a\ndecision](adr/0001.md#x), [log](../CHANGELOG.md#new), [here](#here), [there](https://example.com/a.md), "
+        "[ha](../manifests/overlays/ha)"
     )
+    assert make.self_contained(page, "docs/installing.md") == (
+        "a\ndecision (`docs/adr/0001.md` in the repository), [log](CHANGELOG.md#new), [here](#here), [there](https://example.com/a.md), "
+        "ha (`manifests/overlays/ha` in manifests.tar.gz)"
+    )
+
+
+@pytest.fixture(scope="module")
+def unpacked(release: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of manifests of the release."""
+    folder = tmp_path_factory.mktemp("manifests")
+    subprocess.run(["tar", "--extract", "--file", str(release / "manifests.tar.gz"), "--directory", str(folder)], check=True)
+    return folder / "manifests"
+
+
+def rendered(folder: Path) -> list[dict[str, Any]]:
+    """Return the objects of a kustomization."""
+    command = [str(build_tools() / "kubectl"), "kustomize", str(folder)]
+    return list(yaml.safe_load_all(subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60).stdout))
+
+
+def by_name(made: list[dict[str, Any]]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(obj["kind"], obj["metadata"]["name"]): obj for obj in made}
+
+
+def test_the_manifests_are_those_of_the_installations_and_can_be_combined(release: Path, unpacked: Path) -> None:
+    for name, folder in {**make.INSTALLATIONS, "restore.yaml": "restore"}.items():
+        assert by_name(rendered(unpacked / folder)) == by_name(objects(release / name)), name
+    own = unpacked / "overlays" / "own"
+    own.mkdir()
+    parts = ("monitoring", "network-policies", "monitoring-network-policy", "audit", "cert-manager", "all-secrets")
+    assert {path.name for path in (unpacked / "components").iterdir()} >= {
+        *parts,
+        "metrics",
+        "backup",
+        "sqlite",
+        "etcd",
+        "ha",
+        "beside-bmo",
+    }
+    overlay = {"resources": ["../ha-beside-bmo"], "components": [f"../../components/{part}" for part in parts]}
+    (own / "kustomization.yaml").write_text(json.dumps(overlay))
+    made = rendered(own)
+    assert {"ServiceMonitor", "PrometheusRule", "NetworkPolicy", "Certificate"} <= {obj["kind"] for obj in made}
+    images = {pod["image"] for obj in made if obj["kind"] == "Deployment" for pod in obj["spec"]["template"]["spec"]["containers"]}
+    assert images == {f"{IMAGE}@{DIGEST}"}
+
+
+def test_the_same_sources_make_the_same_manifests(release: Path) -> None:
+    assert make.archive(f"{IMAGE}@{DIGEST}", "") == (release / "manifests.tar.gz").read_bytes()
+
+
+def test_the_alerts_are_those_of_the_manifests_with_links_to_published_pages(release: Path) -> None:
+    rule = yaml.safe_load((ROOT / "manifests/components/monitoring/rules.yaml").read_text())
+    assert yaml.safe_load((release / "alerts.yaml").read_text()) == rule["spec"]
+    published = yaml.safe_load(make.alerts("https://docs.example.com/0.1/"))
+    links = {each["annotations"]["runbook_url"] for group in published["groups"] for each in group["rules"]}
+    assert {link.partition("#")[0] for link in links} == {"https://docs.example.com/0.1/troubles.md"}
+    assert (release / "troubles.md").is_file()
+
+
+ENGINE = """#!/bin/sh
+for word in "$@"; do case "$word" in --volume=*) folder=${word#--volume=}; folder=${folder%%:*};; esac; done
+stat -c %a "$folder/kubeconfig"
+cat "$folder/kubeconfig"
+printf '%s\n' "$@"
+exit 3
+"""
+
+
+def test_the_plugin_runs_the_image_as_the_user_of_the_current_context(release: Path, tmp_path: Path) -> None:
+    (tmp_path / "podman").write_text(ENGINE)
+    (tmp_path / "podman").chmod(0o755)
+    contexts = [{"name": name, "context": {"cluster": name, "user": name}} for name in ("mine", "other")]
+    clusters = [{"name": name, "cluster": {"server": f"https://{name}.example.com"}} for name in ("mine", "other")]
+    users = [{"name": name, "user": {"token": f"token-{name}"}} for name in ("mine", "other")]
+    config = {"apiVersion": "v1", "kind": "Config", "current-context": "mine", "contexts": contexts, "clusters": clusters, "users": users}
+    (tmp_path / "config").write_text(json.dumps(config))
+    (tmp_path / "tmp").mkdir()
+    path = f"{tmp_path}:{build_tools()}:/usr/bin:/bin"
+    environment = {"PATH": path, "KUBECONFIG": str(tmp_path / "config"), "TMPDIR": str(tmp_path / "tmp"), "HOME": str(tmp_path)}
+
+    def plugin(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [release / "kubectl-metal3", *arguments], env=environment, capture_output=True, text=True, check=False, timeout=60
+        )
+
+    done = plugin("fleet", "--class", "a b")
+    assert done.returncode == 3, done.stderr
+    assert done.stdout.startswith("600\n")
+    assert "token-mine" in done.stdout
+    assert "token-other" not in done.stdout
+    assert done.stdout.endswith(f"\n{IMAGE}@{DIGEST}\nfleet\n--class\na b\n")
+    assert "--userns=keep-id" in done.stdout
+    assert [*(tmp_path / "tmp").iterdir()] == [], "no credentials stay"
+    refused = plugin("fleet", "--kubeconfig", "x")
+    assert (refused.returncode, "use-context" in refused.stderr) == (1, True)
+    (tmp_path / "podman").rename(tmp_path / "nothing")
+    environment["PATH"] = f"{tmp_path}"
+    assert "install podman or docker" in plugin("fleet").stderr
 
 
 def test_each_container_runs_the_image_by_its_digest(release: Path) -> None:
