@@ -6,6 +6,7 @@ when the command is run."""
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from textwrap import fill, wrap
@@ -34,6 +35,7 @@ COMMANDS = {
     "cordon": "let no Workload get a host any more",
     "uncordon": "offer a host again",
     "drain": "take hosts out of service, and wait until nobody has them",
+    "completion": "print a script that lets bash, zsh or fish complete commands and names",
     "migrate": "copy everything to another storage: SQLite to etcd, or back",
     "move": "move Workloads to another management cluster, or back, while their machines run on",
 }
@@ -78,6 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     The status is 0 if it was stopped or done, 1 if something failed, and 2 for a wrong command
     line."""
+    if "_ARGCOMPLETE" in os.environ:
+        _load("completion").answer(parser, COMMANDS)
     given = sys.argv[1:] if argv is None else list(argv)
     # No value of an option before the command equals a command's name.
     arguments = parser(next((word for word in given if word in COMMANDS), None)).parse_args(given)

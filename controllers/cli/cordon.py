@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from controllers import kinds
+from controllers.cli.names import completes, hosts
 from controllers.cli.resumable import client_of, run_resumable
 from controllers.cli.tables import add_output, as_json, screen, table
 from controllers.drain import chosen, cordon
@@ -23,7 +24,7 @@ def configure(parser: argparse.ArgumentParser, *, unschedulable: bool = True) ->
         if unschedulable
         else "Offers hosts again that `cordon` or `drain` has taken out of service."
     )
-    parser.add_argument("hosts", nargs="+", metavar="HOST", help="names of real hosts, or of their Hosts")
+    completes(parser.add_argument("hosts", nargs="+", metavar="HOST", help="names of real hosts, or of their Hosts"), hosts)
     add_output(parser)
     parser.set_defaults(run=run, unschedulable=unschedulable)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from apiserver.client.text import printable
 from controllers import kinds
+from controllers.cli.names import completes, hosts
 from controllers.cli.resumable import client_of, run_resumable
 from controllers.cli.tables import PLAIN, Screen, add_output, as_json, screen, table
 from controllers.drain import Options, chosen, drain, drained
@@ -26,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "shows who has each host and what would free it. It ends no claim and wipes no machine: only its tenant does. Hosts stay cordoned "
         "until `uncordon`, also when the command is interrupted; run it again to continue."
     )
-    parser.add_argument("hosts", nargs="+", metavar="HOST", help="names of real hosts, or of their Hosts")
+    completes(parser.add_argument("hosts", nargs="+", metavar="HOST", help="names of real hosts, or of their Hosts"), hosts)
     parser.add_argument(
         "--timeout", type=float, default=300.0, metavar="S", help="seconds to wait for all hosts together (default: %(default)g)"
     )

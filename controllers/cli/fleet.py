@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from apiserver.client.errors import ApiException
 from controllers import kinds
+from controllers.cli.names import classes, completes
 from controllers.cli.resumable import client_of, run_resumable
 from controllers.cli.tables import PLAIN, Screen, add_output, as_json, fitted, screen, table, tree
 from controllers.fleet import Row, capacity, host_rows, troubled
@@ -35,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Shows the capacity of each class, the namespaces that have its hosts, each host, and what is wrong with classes and Workloads, "
         "for the hardware's owner. A terminal shows hosts with troubles first, and as many as fit on a screen; a pipe gets all."
     )
-    parser.add_argument("--class", dest="class_name", default="", metavar="NAME", help="only this class")
+    completes(parser.add_argument("--class", dest="class_name", default="", metavar="NAME", help="only this class"), classes)
     parser.add_argument("--tree", action="store_true", help="show a tree of classes, namespaces and their hosts")
     add_output(parser)
     parser.set_defaults(run=run)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from apiserver.cli.running import UsageError
 from controllers import kinds
+from controllers.cli.names import completes, hosts
 from controllers.cli.resumable import client_of, run_resumable
 from controllers.cli.tables import PLAIN, Screen, add_output, as_json, more, screen, table, tree
 from controllers.fleet import Row, claims, named
@@ -27,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Shows the last claims of a host, the latest first: which Workload had it from when to when, what ran, and how it ended."
     )
-    parser.add_argument("host", metavar="HOST", help="name of the real host, or of its Host")
+    completes(parser.add_argument("host", metavar="HOST", help="name of the real host, or of its Host"), hosts)
     add_output(parser)
     parser.set_defaults(run=run)
 

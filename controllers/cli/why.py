@@ -9,6 +9,7 @@ from apiserver.cli.running import UsageError
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import uid_of
 from controllers import kinds
+from controllers.cli.names import completes, namespaces, workloads
 from controllers.cli.resumable import client_of, run_resumable
 from controllers.cli.tables import PLAIN, Screen, add_output, as_json, fitted, folded, more, screen
 from controllers.fleet import Row, why
@@ -33,8 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Explains what a Workload waits for: the condition that tells it, and for each host of its class why the Workload does not have it "
         "and what would change that. A tenant gets only the condition, because it may not read Hosts."
     )
-    parser.add_argument("name", metavar="WORKLOAD", help="name of the Workload")
-    parser.add_argument("--namespace", "-n", required=True, metavar="NS", help="namespace of the Workload")
+    completes(parser.add_argument("name", metavar="WORKLOAD", help="name of the Workload"), workloads)
+    completes(parser.add_argument("--namespace", "-n", required=True, metavar="NS", help="namespace of the Workload"), namespaces)
     add_output(parser)
     parser.set_defaults(run=run)
 

@@ -1,0 +1,63 @@
+"""Complete names of the cluster's objects for a shell. A cluster that does not answer soon has
+none."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from apiserver.cli.running import UsageError
+from apiserver.client.errors import ApiException, BadConfig
+from apiserver.client.objects import name_of
+from apiserver.client.text import printable
+from controllers import kinds
+from controllers.cli.resumable import client_of
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterable
+
+    from apiserver.client.objects import Object, Resource
+
+SECONDS = 2.0
+"""The time in which the cluster must answer."""
+
+
+def completes(action: argparse.Action, names: Callable[..., Iterable[str]]) -> None:
+    """Let a shell complete the argument with these names."""
+    action.completer = names  # type: ignore[attr-defined] # argcomplete reads it
+
+
+def hosts(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+    """Return the names of real hosts that are not given yet."""
+    given = set(getattr(parsed_args, "hosts", None) or ())
+    return [name for name in _names(parsed_args, kinds.HOSTS, of=lambda host: str(host["spec"]["source"]["name"])) if name not in given]
+
+
+def workloads(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+    """Return the names of Workloads, of the namespace if it is given already."""
+    return _names(parsed_args, kinds.WORKLOADS, getattr(parsed_args, "namespace", None) or "")
+
+
+def classes(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+    """Return the names of classes."""
+    return _names(parsed_args, kinds.CLASSES)
+
+
+def namespaces(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+    """Return the names of namespaces."""
+    return _names(parsed_args, kinds.NAMESPACES)
+
+
+def _names(arguments: argparse.Namespace, resource: Resource, namespace: str = "", *, of: Callable[[Object], str] = name_of) -> list[str]:
+    """Return sorted names without those that a shell would not take as one word."""
+
+    async def read() -> list[Object]:
+        async with client_of(arguments, "metal3-workloads-completion") as client:
+            return (await client.list_all(resource, namespace))[0]
+
+    try:
+        found = asyncio.run(asyncio.wait_for(read(), SECONDS))
+    except (ApiException, BadConfig, UsageError, OSError, TimeoutError):
+        return []
+    return sorted({name for name in map(of, found) if name == printable(name) and not set(name) & set(" '\"`$\\;&|<>()*?!#~\t\n")})
