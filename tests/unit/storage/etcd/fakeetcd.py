@@ -178,3 +178,18 @@ def event(key: str, value: bytes | None, revision: int, previous: bytes | None =
     if previous is not None and not lost:
         made["prev_kv"] = {"key": made["kv"]["key"], "value": b64(previous)} if previous else {"key": made["kv"]["key"]}
     return made
+
+
+async def until_idle(name: str) -> None:
+    """Wait until the task of this name waits for an event."""
+    async with asyncio.timeout(30):
+        while not any(task.get_name() == name and _innermost(task) == "Event.wait" for task in asyncio.all_tasks()):  # noqa: ASYNC110
+            await asyncio.sleep(0.001)
+
+
+def _innermost(task: asyncio.Task[Any]) -> str:
+    """Return the name of the coroutine in which a task waits."""
+    coroutine: Any = task.get_coro()
+    while hasattr(inner := coroutine.cr_await, "cr_code"):
+        coroutine = inner
+    return str(coroutine.cr_code.co_qualname)

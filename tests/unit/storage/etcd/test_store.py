@@ -14,7 +14,7 @@ from storage.etcd import EtcdStore
 from storage.etcd.restoredetection import BUMPED, Fingerprint
 from storage.etcd.store import _page_size
 from storage.testing.harness import opened
-from tests.unit.storage.etcd.fakeetcd import FakeEtcd, Refusal, Socket, b64, created, header, progress, running
+from tests.unit.storage.etcd.fakeetcd import FakeEtcd, Refusal, Socket, b64, created, header, progress, running, until_idle
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -128,7 +128,7 @@ async def test_a_commit_lets_watches_ask(etcd: FakeEtcd, store: EtcdStore) -> No
         while not seen:  # noqa: ASYNC110 - a list has no event
             await asyncio.sleep(0.01)
         # The initial requests for progress are over. Without a cause there is none for 1000 s.
-        await asyncio.sleep(0.1)
+        await until_idle("etcd-watch-progress")
         asked.clear()
         assert await store.commit([Put("/a", b"")]) == 6
         await task

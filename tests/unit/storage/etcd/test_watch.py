@@ -12,7 +12,7 @@ import pytest
 
 from storage.base import Compacted, Event, FutureRevision, Progress, Unavailable
 from storage.etcd import EtcdStore
-from tests.unit.storage.etcd.fakeetcd import FakeEtcd, Refusal, Socket, created, event, events, header, progress, running
+from tests.unit.storage.etcd.fakeetcd import FakeEtcd, Refusal, Socket, created, event, events, header, progress, running, until_idle
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
@@ -168,7 +168,7 @@ async def test_a_revision_that_somebody_saw_is_asked_for(etcd: FakeEtcd) -> None
     task = asyncio.create_task(watch(store, 5, 9, items=items, begun=begun))
     await asyncio.wait_for(begun.wait(), 5)
     # The initial requests for progress are over. Without a cause there is none for 1000 s.
-    await asyncio.sleep(0.1)
+    await until_idle("etcd-watch-progress")
     etcd.answer("/kv/range", header(9))
     current = 9
     assert await store.current_revision() == 9
