@@ -18,6 +18,8 @@ from apiserver.authentication.ttlcache import ExpiringCache
 from apiserver.flowcontrol.gate import Allowance, Gate
 
 if TYPE_CHECKING:
+    from aiohttp import web
+
     from apiserver.handlers.request.call import Call
     from apiserver.registry.generic.context import UserInfo
 
@@ -54,10 +56,12 @@ class TokenAuthenticator:
     async def authenticate(self, call: Call) -> UserInfo | None:
         """Return the token's user. See Authenticator."""
         token = bearer(call.http.headers.get("Authorization", ""))
-        if not token:
-            return None
+        return await self.authenticate_token(call.http, token) if token else None
+
+    async def authenticate_token(self, http: web.BaseRequest, token: str) -> UserInfo:
+        """Return the user of a token that the request has. Raises ApiError."""
         digest = hmac.digest(self._salt, token.encode("utf-8", "surrogateescape"), hashlib.sha256)
-        client = client_of(remote(call.http))
+        client = client_of(remote(http))
         user = await self._answers.get(digest, lambda: self._review(client, token))
         if user is None:
             raise unauthorized()

@@ -14,6 +14,7 @@ from apiserver.apis import metal3, workload
 from apiserver.cli.audit import add_flags, audit
 from apiserver.cli.clientca import ClientCaFile
 from apiserver.cli.flowcontrol import add_flow_control_flags, flow_control
+from apiserver.cli.gateway import add_gateway_flags, check_gateway, gateway_settings
 from apiserver.cli.otel import add_tracing_flags, traced
 from apiserver.cli.running import STOP_SECONDS, UsageError, run_until_stopped
 from apiserver.cli.storageflags import add_storage_flags, watch_cache
@@ -22,7 +23,7 @@ from apiserver.client.client import Client
 from apiserver.client.errors import BadConfig
 from apiserver.registry.catalog import management_catalog
 from apiserver.server.apiservice import CaBundleKeeper
-from apiserver.server.app import CannotListen, Config, build
+from apiserver.server.app import CannotListen, Config, GatewayPort, build
 from apiserver.server.delegation.admission import ManagementAdmission
 from apiserver.server.delegation.delegation import Delegation
 from apiserver.server.memory import tune_garbage_collector
@@ -84,6 +85,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "than their own time-out, and the process ends as soon as no connection is left (default: 0; for several replicas 95, because "
         "kube-apiserver has 90)",
     )
+    add_gateway_flags(parser)
     add_flags(parser)
     add_flow_control_flags(parser)
     add_tracing_flags(parser)
@@ -100,6 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
 async def _serve(arguments: argparse.Namespace) -> None:
     if (arguments.tls_cert_file is None) != (arguments.tls_private_key_file is None):
         raise UsageError("--tls-cert-file and --tls-private-key-file belong together: give both, or none for a self-made certificate")
+    check_gateway(arguments)
     try:
         async with Client(arguments.kubeconfig, user_agent="metal3-workloads-serve") as client:
             server = _Server(arguments, client)
@@ -114,7 +117,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
     except BadServingCertificate as error:
         raise UsageError(f"--tls-cert-file {arguments.tls_cert_file}: {error}") from None
     except CannotListen as error:
-        raise UsageError(f"--secure-port: {error}") from None
+        raise UsageError(f"{'--gateway-port' if error.gateway else '--secure-port'}: {error}") from None
 
 
 class _Server:
@@ -130,7 +133,10 @@ class _Server:
             self._cache, admission=self._admission.chain, view_group=arguments.host_view_group, namespaces=self.delegation.namespaces
         )
         self._admission.serve(self._catalog.registries)
+        self._gateway = gateway_settings(arguments, self._catalog, self.delegation)
         self._follow: Callable[[], Awaitable[None]] | None = None
+        self._follow_gateway: Callable[[], Awaitable[None]] | None = None
+        self._gateway_opens = asyncio.Event()
         self._bundle: Callable[[], bytes] | None = None
 
     async def close(self) -> None:
@@ -158,16 +164,21 @@ class _Server:
                 collectors=(*clientmetrics.COLLECTORS, self._admission.metrics),
                 delay_seconds=self._arguments.shutdown_delay_duration,
                 idle_seconds=self._arguments.shutdown_idle_timeout,
+                gateway=self._gateway_port(),
             )
         )
         async with app:
             tune_garbage_collector()
             if self._arguments.port_file is not None:
-                _write_port(self._arguments.port_file, app.port)
+                _write_port("--port-file", self._arguments.port_file, app.port)
+            if self._arguments.gateway_port_file is not None:
+                _write_port("--gateway-port-file", self._arguments.gateway_port_file, app.gateway_port)
             await asyncio.Event().wait()
 
     def _background(self) -> dict[str, Callable[[], Awaitable[None]]]:
         tasks = {**self.delegation.background, **self._admission.background, "serving certificate": self._follow_certificate}
+        if self._gateway is not None:
+            tasks["gateway's certificate"] = self._follow_gateway_certificate
         if self._arguments.tls_cert_file is None:
             tasks["APIServices"] = self._keep_bundle
         if self._arguments.client_ca_file is not None:
@@ -178,24 +189,44 @@ class _Server:
 
     async def _tls(self) -> ServerTls:
         arguments = self._arguments
-        certificate: FileCertificate | SelfMade
-        if arguments.tls_cert_file is not None:
-            certificate = FileCertificate(arguments.tls_cert_file, arguments.tls_private_key_file)
-            pair = certificate.read()
-        else:
-            certificate = SelfMade(await stored_authority(self._cache), names(arguments.tls_san, arguments.bind_address))
-            pair = certificate.pair
+        certificate = await self._certificate(
+            arguments.tls_cert_file, arguments.tls_private_key_file, names(arguments.tls_san, arguments.bind_address)
+        )
+        if isinstance(certificate, SelfMade):
             made = certificate
             self._bundle = lambda: made.bundle
-        tls = ServerTls(pair.certificate, pair.key)
+        tls, self._follow = _served(certificate)
         self.delegation.trust.attach(tls)
-        follow = certificate.follow
-        self._follow = lambda: follow(tls)
         return tls
+
+    async def _gateway_tls(self) -> ServerTls:
+        arguments = self._arguments
+        sans = names(arguments.gateway_tls_san, arguments.gateway_bind_address)
+        certificate = await self._certificate(arguments.gateway_tls_cert_file, arguments.gateway_tls_private_key_file, sans)
+        # A client certificate could not be passed on, so none is asked for.
+        tls, self._follow_gateway = _served(certificate, asks=False)
+        self._gateway_opens.set()
+        return tls
+
+    async def _certificate(self, certificate: Path | None, key: Path | None, sans: list[str]) -> FileCertificate | SelfMade:
+        if certificate is not None and key is not None:
+            return FileCertificate(certificate, key)
+        return SelfMade(await stored_authority(self._cache), sans)
+
+    def _gateway_port(self) -> GatewayPort | None:
+        if self._gateway is None:
+            return None
+        host, port = self._arguments.gateway_bind_address, self._arguments.gateway_port
+        return GatewayPort(settings=self._gateway, tls=self._gateway_tls, host=host, port=port)
 
     async def _follow_certificate(self) -> None:
         assert self._follow is not None, "the certificate is chosen before tasks start"
         await self._follow()
+
+    async def _follow_gateway_certificate(self) -> None:
+        await self._gateway_opens.wait()
+        assert self._follow_gateway is not None, "it is chosen before the port opens"
+        await self._follow_gateway()
 
     async def _keep_bundle(self) -> None:
         assert self._bundle is not None, "the certificate is chosen before tasks start"
@@ -204,6 +235,13 @@ class _Server:
     def _versions(self) -> list[str]:
         """Return the names of this server's APIServices."""
         return sorted({f"{one.resource.version}.{one.resource.group}" for one in self._catalog.registries})
+
+
+def _served(certificate: FileCertificate | SelfMade, *, asks: bool = True) -> tuple[ServerTls, Callable[[], Awaitable[None]]]:
+    """Return the TLS of a port, and the task that renews its certificate."""
+    pair = certificate.read() if isinstance(certificate, FileCertificate) else certificate.pair
+    tls, follow = ServerTls(pair.certificate, pair.key, asks=asks), certificate.follow
+    return tls, lambda: follow(tls)
 
 
 def names(wanted: list[str], bind_address: str) -> list[str]:
@@ -228,11 +266,11 @@ def _delay(text: str) -> float:
     return seconds
 
 
-def _write_port(path: Path, port: int) -> None:
+def _write_port(flag: str, path: Path, port: int) -> None:
     """Write the file atomically, so that no reader sees half of it."""
     draft = path.with_name(f".{path.name}.draft")
     try:
         draft.write_text(f"{port}\n")
         draft.replace(path)
     except OSError as error:
-        raise UsageError(f"--port-file {path}: {error.strerror}") from None
+        raise UsageError(f"{flag} {path}: {error.strerror}") from None

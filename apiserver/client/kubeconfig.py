@@ -16,7 +16,7 @@ import os
 import ssl
 import tempfile
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from kubernetes_asyncio import config as kube_config
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 Source = str | os.PathLike[str] | dict[str, Any] | None
 """The configuration: a file, a kubeconfig as a dict, or None for the pod's service account."""
+
+T = TypeVar("T")
 
 READS_FILES = ("client-certificate", "client-key", "tokenFile", "certificate-authority")
 RUNS_PROGRAMS = ("exec", "auth-provider")
@@ -76,6 +78,17 @@ async def load(source: Source, context: str | None = None, at: Endpoint | None =
     """Load the configuration. `at` is another server for its credentials.
 
     Raises BadConfig if it cannot be used."""
+    return await _read(source, context, lambda found: _access(found, at))
+
+
+async def load_endpoint(source: Source) -> tuple[Endpoint, ssl.SSLContext | None]:
+    """Return the server in a configuration, and how to verify it: without any credentials.
+
+    Raises BadConfig if it cannot be used."""
+    return await _read(source, None, _endpoint)
+
+
+async def _read(source: Source, context: str | None, use: Callable[[Configuration], Awaitable[T]]) -> T:
     configuration = Configuration()
     with tempfile.TemporaryDirectory(prefix="metal3-workloads-") as folder:
         try:
@@ -90,7 +103,7 @@ async def load(source: Source, context: str | None = None, at: Endpoint | None =
                 kube_config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
             else:
                 await _load_file(os.fspath(source), context, configuration)
-            return await _access(configuration, at)
+            return await use(configuration)
         except BadConfig:
             raise
         except (
@@ -155,15 +168,27 @@ async def _access(configuration: Configuration, at: Endpoint | None) -> Access:
     return Access(host.rstrip("/"), context, name, proxy, authorization)
 
 
+async def _endpoint(configuration: Configuration) -> tuple[Endpoint, ssl.SSLContext | None]:
+    context, host = None, configuration.host or ""
+    if host.startswith("https"):
+        context = await asyncio.to_thread(_verifying, configuration, None)
+    return Endpoint(host.rstrip("/"), "", configuration.tls_server_name or ""), context
+
+
 def _ssl_context(configuration: Configuration, authority: str | None) -> ssl.SSLContext:
+    context = _verifying(configuration, authority)
+    if configuration.cert_file:
+        context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
+    return context
+
+
+def _verifying(configuration: Configuration, authority: str | None) -> ssl.SSLContext:
     if not configuration.verify_ssl:
         raise BadConfig("insecure-skip-tls-verify is not supported: give the cluster's certificate-authority-data")
     context = ssl.create_default_context(cafile=None if authority else configuration.ssl_ca_cert, cadata=authority)
     # Python 3.13 made this the default, but the CAs of many clusters lack an authority key
     # identifier.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if configuration.cert_file:
-        context.load_cert_chain(configuration.cert_file, keyfile=configuration.key_file)
     return context
 
 

@@ -44,34 +44,40 @@ class FilterConfig:
 
     auditor: None for no audit.
 
-    meter: receives the duration of each step, or None."""
+    meter: receives the duration of each step, or None.
+
+    authorizer: None if another server authorizes requests, and decides about impersonation.
+
+    parse: sets call.info. Raises ApiError (400) for a path that could be read in two ways."""
 
     authenticator: Authenticator
-    authorizer: Authorizer
+    authorizer: Authorizer | None
     recorder: Recorder
     flow_control: FlowControl = field(default_factory=FlowControl)
     request_seconds: float = DEFAULT_SECONDS
     reduced: frozenset[tuple[str, str]] = frozenset()
     auditor: Auditor | None = None
     meter: Meter | None = None
+    parse: Callable[[Call], None] = Call.parse
 
 
 def build(handler: Handler, parts: FilterConfig) -> Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]:
     """Return the handler behind all filters, in the form that aiohttp calls."""
+    authorizer = parts.authorizer
     filters: tuple[Filter, ...] = (
         with_steps(parts.meter),
         with_metrics(parts.recorder),
         with_audit_id,
         with_errors,
-        with_request_info,
+        with_request_info(parts.parse),
         with_deadline(parts.request_seconds),
         with_refusals_audited(parts.auditor),
         with_authentication(parts.authenticator),
         with_audit(parts.auditor),
-        with_impersonation(parts.authorizer),
+        *((with_impersonation(authorizer),) if authorizer is not None else ()),
         with_tracing(parts.flow_control.trusts),
         with_flow_control(parts.flow_control),
-        with_authorization(parts.authorizer, parts.reduced),
+        *((with_authorization(authorizer, parts.reduced),) if authorizer is not None else ()),
         with_expect,
     )
     for wrap in reversed(filters):

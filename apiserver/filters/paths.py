@@ -16,5 +16,6 @@ def is_health(path: str) -> bool:
 
 
 def is_long_running(info: RequestInfo) -> bool:
-    """Return whether a request is a watch. A method WATCH on another path is none."""
-    return info.is_resource and info.verb == "watch"
+    """Return whether a request is a watch or another stream. A method WATCH on another path is
+    none."""
+    return info.is_resource and (info.verb == "watch" or info.streams)

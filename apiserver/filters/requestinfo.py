@@ -5,16 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from aiohttp import web
 
-    from apiserver.handlers.request.call import Call, Handler
+    from apiserver.handlers.request.call import Call, Filter, Handler
 
 
-def with_request_info(handler: Handler) -> Handler:
-    """Set call.info. Raises ApiError (400) for a path that could be read in two ways."""
+def with_request_info(parse: Callable[[Call], None]) -> Filter:
+    """Have `parse` set call.info. Raises ApiError (400) for a path that could be read in two
+    ways."""
 
-    async def handle(call: Call) -> web.StreamResponse:
-        call.parse()
-        return await handler(call)
+    def wrap(handler: Handler) -> Handler:
+        async def handle(call: Call) -> web.StreamResponse:
+            parse(call)
+            return await handler(call)
 
-    return handle
+        return handle
+
+    return wrap

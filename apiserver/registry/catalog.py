@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from apiserver.apis import metal3
 from apiserver.registry.baremetalhost import BareMetalHostViewRegistry
 from apiserver.registry.claims.claims import Claims
+from apiserver.registry.generic.regrouped import RegroupedRegistry
 from apiserver.registry.host import HostRegistry
 from apiserver.registry.workload import WorkloadRegistry
 from apiserver.registry.workloadclass import WorkloadClassRegistry
@@ -48,3 +49,10 @@ def management_catalog(
     views = BareMetalHostViewRegistry(cache, claims, admission, view_group)
     claims.connect(workloads, hosts, views, classes)
     return Catalog(classes, workloads, hosts, views)
+
+
+def gateway_views(catalog: Catalog) -> tuple[Registry, ...]:
+    """Return the registries of the view's kinds in BMO's group, over the same objects.
+
+    Call it before the cache is started."""
+    return (RegroupedRegistry(catalog.views, metal3.GROUP),)

@@ -13,12 +13,13 @@ import asyncio
 import errno
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from apiserver.filters import chain
 from apiserver.filters.deadline import DEFAULT_SECONDS
 from apiserver.filters.flowcontrol import FlowControl
 from apiserver.filters.paths import is_health
+from apiserver.gateway.gateway import Gateway
 from apiserver.handlers.dispatch import Api
 from apiserver.server.background import Background
 from apiserver.server.connections import Connections
@@ -39,17 +40,36 @@ if TYPE_CHECKING:
     from apiserver.filters.audit import Auditor
     from apiserver.filters.authentication import Authenticator
     from apiserver.filters.authorization import Authorizer
+    from apiserver.gateway.gateway import Settings
     from apiserver.handlers.request.call import Call
     from apiserver.registry.generic.registry import Registry
     from apiserver.server.registration import Registrations
     from apiserver.server.tls import ServerTls
     from storage.cache import WatchCache
 
+Handle: TypeAlias = "Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]"
+
 log = logging.getLogger(__name__)
 
 
 class CannotListen(Exception):
-    """The server cannot listen on the address. The message gives the reason and says what to do."""
+    """The server cannot listen on the address. The message gives the reason and says what to do.
+
+    `gateway`: whether it is the gateway's address."""
+
+    gateway = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayPort:
+    """The port of the gateway.
+
+    tls: called after the cache has started."""
+
+    settings: Settings
+    tls: Callable[[], Awaitable[ServerTls]]
+    host: str = "127.0.0.1"
+    port: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +107,8 @@ class Config:
 
     idle_seconds: the additional time in which requests are served until clients have closed their
     unused connections.
+
+    gateway: a second port that looks like the management cluster's kube-apiserver, or None.
     """
 
     cache: WatchCache
@@ -107,6 +129,7 @@ class Config:
     idle_seconds: float = 0.0
     auditor: Auditor | None = None
     audit_log: AuditLog | None = None
+    gateway: GatewayPort | None = None
 
 
 def build(config: Config) -> App:
@@ -122,8 +145,7 @@ class App:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._background = Background()
-        self._connections: Connections | None = None
-        self._server: asyncio.Server | None = None
+        self._ports: list[_Port] = []
         self._stopping = False
         served = [(one.resource.group, one.resource.version, one.resource.plural) for one in config.registries]
         self.metrics, self.watchdog = Metrics(served), Watchdog()
@@ -131,6 +153,7 @@ class App:
         extra = {"/metrics": self.metrics.handle, **dict.fromkeys(("/healthz", "/livez", "/readyz"), self.health.handle)}
         self.api = Api(config.registries, extra=extra)
         config.flow_control.objects = self._objects
+        self.gateway = self._gateway(config.gateway.settings) if config.gateway is not None else None
         self._add_checks()
         self._add_gauges()
         storage_metrics(self.metrics, config.cache, config.registries)
@@ -141,9 +164,14 @@ class App:
     @property
     def port(self) -> int:
         """Return the port of the started server."""
-        assert self._server is not None, "start comes first"
-        number: int = self._server.sockets[0].getsockname()[1]
-        return number
+        assert self._ports, "start comes first"
+        return self._ports[0].number
+
+    @property
+    def gateway_port(self) -> int:
+        """Return the port of the started gateway."""
+        assert len(self._ports) > 1, "start comes first, with a gateway"
+        return self._ports[1].number
 
     @property
     def url(self) -> str:
@@ -187,26 +215,30 @@ class App:
     async def stop(self) -> None:
         """Stop gracefully. Calling this again has no effect."""
         self._stopping = True
-        if self._server is not None and self._connections is not None:
-            await self._wind_down(self._connections)
-            self._server.close()
-        if self._connections is not None:
-            self._connections.pre_shutdown()
-            await self._connections.shutdown(self._config.drain_seconds)
+        if self._ports:
+            await self._wind_down()
+        for port in self._ports:
+            port.close()
+        await asyncio.gather(*(port.connections.shutdown(self._config.drain_seconds) for port in self._ports))
+        if self._config.gateway is not None:
+            await self._config.gateway.settings.upstream.close()
         await self._background.stop()
         await self._config.cache.close()
         if self._config.audit_log is not None:
             await asyncio.to_thread(self._config.audit_log.close)
 
-    async def _wind_down(self, connections: Connections) -> None:
+    async def _wind_down(self) -> None:
         """Continue to serve until no client can send a request any more.
 
         After the delay, load balancers send no new connections. Each connection in use closes with
         an answer, and each watch closes its own. Clients close those that they do not use."""
-        connections.wind_down()
+        for port in self._ports:
+            port.connections.wind_down()
         await asyncio.sleep(self._config.delay_seconds)
         self.api.stop_watches()
-        await connections.closed(self._config.idle_seconds)
+        if self.gateway is not None:
+            self.gateway.stop_streams()
+        await asyncio.gather(*(port.connections.closed(self._config.idle_seconds) for port in self._ports))
 
     async def _listen(self, tls: ServerTls) -> None:
         config = self._config
@@ -220,14 +252,33 @@ class App:
             meter=self.watchdog,
             reduced=frozenset((one.resource.group, one.resource.plural) for one in config.registries if one.reduced is not None),
         )
-        self._connections = Connections(chain.build(self._handle, parts), arrived=self._config.flow_control.loop.arrived)
-        loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(
-                self._connections, config.host, config.port, ssl=tls.context, backlog=512, ssl_handshake_timeout=10, ssl_shutdown_timeout=2
-            )
-        except OSError as error:
-            raise CannotListen(_why(error, config.host, config.port)) from None
+        await self._open(chain.build(self._handle, parts), config.flow_control, tls, config.host, config.port)
+        if config.gateway is not None and self.gateway is not None:
+            gateway = config.gateway
+            own = await gateway.tls()
+            try:
+                await self._open(self.gateway, gateway.settings.flow_control, own, gateway.host, gateway.port)
+            except CannotListen as error:
+                error.gateway = True
+                raise
+            log.info("the gateway serves on port %d", self.gateway_port)
+
+    async def _open(self, handler: Handle, flow_control: FlowControl, tls: ServerTls, host: str, port: int) -> None:
+        connections = Connections(handler, arrived=flow_control.loop.arrived)
+        self._ports.append(await _Port.open(connections, tls, host, port))
+
+    def _gateway(self, settings: Settings) -> Gateway:
+        config = self._config
+        return Gateway(
+            settings,
+            authorizer=config.authorizer,
+            flow_control=config.flow_control,
+            recorder=self.metrics,
+            health=self.health.handle,
+            auditor=config.auditor,
+            meter=self.watchdog,
+            request_seconds=config.request_seconds,
+        )
 
     async def _handle(self, call: Call) -> web.StreamResponse:
         """Handle a request that passed the filters."""
@@ -265,7 +316,7 @@ class App:
                 yield {"request_kind": kind}, count
 
         def watches() -> Iterator[tuple[dict[str, str], float]]:
-            yield {}, len(self.api.watches)
+            yield {}, len(self.api.watches) + (len(self.gateway.api.watches) if self.gateway is not None else 0)
 
         self.metrics.gauge("apiserver_current_inflight_requests", "Requests being worked on, watches not counted.", inflight)
         self.metrics.gauge("apiserver_longrunning_requests", "Watches being served.", watches)
@@ -276,6 +327,9 @@ class App:
         if self._config.registrations is not None:
             text = "Whether kube-apiserver passes requests for an APIService's group on to this server (1) or not (0)."
             self.metrics.gauge("metal3_workloads_apiservice_registered", text, self._config.registrations.values)
+        if self.gateway is not None:
+            text = "Requests to the gateway by what answered: the view, a merged document, or kube-apiserver."
+            self.metrics.counter("metal3_workloads_gateway_requests_total", text, self.gateway.counts.values)
         if self._config.audit_log is not None:
             self._count_events(self._config.audit_log)
 
@@ -283,6 +337,31 @@ class App:
         self.metrics.counter("apiserver_audit_event_total", "Audit events written.", lambda: [({}, log.events)])
         text = "Audit events that were dropped or could not be written."
         self.metrics.counter("apiserver_audit_error_total", text, lambda: [({"plugin": "log"}, log.errors)])
+
+
+class _Port:
+    """An open port."""
+
+    def __init__(self, connections: Connections, server: asyncio.Server) -> None:
+        self.connections, self._server = connections, server
+        self.number: int = server.sockets[0].getsockname()[1]
+
+    @classmethod
+    async def open(cls, connections: Connections, tls: ServerTls, host: str, port: int) -> _Port:
+        """Listen. Raises CannotListen."""
+        loop = asyncio.get_running_loop()
+        try:
+            server = await loop.create_server(
+                connections, host, port, ssl=tls.context, backlog=512, ssl_handshake_timeout=10, ssl_shutdown_timeout=2
+            )
+        except OSError as error:
+            raise CannotListen(_why(error, host, port)) from None
+        return cls(connections, server)
+
+    def close(self) -> None:
+        """Accept no more connections, and no more requests on those that are open."""
+        self._server.close()
+        self.connections.pre_shutdown()
 
 
 def _why(error: OSError, host: str, port: int) -> str:

@@ -56,6 +56,8 @@ BYTES_ACKED, BYTES_ACKED_OFFSET = struct.Struct("=Q"), 120
 """The field tcpi_bytes_acked of Linux's struct tcp_info (linux/tcp.h, since Linux 4.1)."""
 MAX_CONNECTIONS, FEW = 8192, 64
 """The numbers of connections of the API's port, and of a port for probes or metrics."""
+SWITCHING = 101
+"""The status after which a connection is not HTTP any more."""
 MAX_LINE = 16 * 1024
 """The bytes of the request line, enough for a label selector with hundreds of values."""
 MAX_FIELD = 16 * 1024
@@ -72,7 +74,7 @@ class Request(web.BaseRequest):
     version."""
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
-        if isinstance(self.protocol, Connection) and self.protocol.winding_down:
+        if isinstance(self.protocol, Connection) and self.protocol.winding_down and response.status != SWITCHING:
             response.headers[hdrs.CONNECTION] = "close"
             response.force_close()
         # aiohttp calls this before it sends the headers. No other place sees the headers of every

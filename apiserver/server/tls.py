@@ -29,9 +29,11 @@ class ServerTls:
     Pass `context` to create_server once. `serve` and `accept` then change its behaviour for later
     connections."""
 
-    def __init__(self, certificate: bytes, key: bytes, authorities: Iterable[x509.Certificate] = ()) -> None:
-        """Load a PEM chain, the server's own certificate first. Raises BadServingCertificate."""
-        self._certificate, self._key = certificate, key
+    def __init__(self, certificate: bytes, key: bytes, authorities: Iterable[x509.Certificate] = (), *, asks: bool = True) -> None:
+        """Load a PEM chain, the server's own certificate first. Raises BadServingCertificate.
+
+        With `asks` false, clients are not asked for certificates."""
+        self._certificate, self._key, self._asks = certificate, key, asks
         self._authorities = frozenset(authorities)
         self._current = self._build(certificate, key)
         self.context = self._build(certificate, key)
@@ -67,7 +69,7 @@ class ServerTls:
         # The client knows which cipher is cheap for it. Go's clients prefer AES-128, but OpenSSL's
         # order begins with AES-256.
         context.options &= ~ssl.OP_CIPHER_SERVER_PREFERENCE
-        context.verify_mode = ssl.CERT_OPTIONAL
+        context.verify_mode = ssl.CERT_OPTIONAL if self._asks else ssl.CERT_NONE
         # As in Go, every certificate of a bundle is an anchor, self-signed or not.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         context.set_alpn_protocols(["http/1.1"])

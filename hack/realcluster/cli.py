@@ -14,6 +14,7 @@ from hack.realcluster.settings import Folder, Settings
 from hack.realcluster.up import Up, down, progress, restart
 
 DEFAULTS = Settings()
+GATEWAY = "overlays/gateway"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -60,6 +61,9 @@ def parser() -> argparse.ArgumentParser:
     up.add_argument("--target", action="store_true", help="a third control plane to move to, which relays the first tenant's hosts")
     up.add_argument("--overlay", default=DEFAULTS.overlay, help="the manifests that are installed, such as overlays/beside-bmo, or none")
     up.add_argument("--bmo-kind", action="store_true", help="BMO's own BareMetalHost in the management cluster, too")
+    up.add_argument(
+        "--one-cluster", action="store_true", help="the hardware in the management cluster, and overlays/gateway for its tenants"
+    )
     up.add_argument("--program", type=Path, help="another version's metal3-workloads to run as serve and as controllers")
     up.add_argument("--fsync", choices=("on", "off"), default="on", help="off: etcd does not wait for the disk")
     up.add_argument("--audit", choices=("on", "off"), default="on", help="off: the API server keeps no audit log")
@@ -85,8 +89,9 @@ def _settings(options: argparse.Namespace) -> Settings:
         fsync=options.fsync == "on",
         audit=options.audit == "on",
         target=options.target,
-        overlay=options.overlay,
+        overlay=GATEWAY if options.one_cluster else options.overlay,
         bmo_kind=options.bmo_kind,
+        one_cluster=options.one_cluster,
         program=options.program,
     )
 

@@ -120,11 +120,15 @@ async def start_controller_manager(binary: Path, cluster: Cluster, folder: Folde
 
 
 async def service_account_kubeconfig(cluster: Cluster, client: Client, namespace: str, name: str) -> bytes:
-    """Return a kubeconfig for a service account. Its token is valid as long as the certificates
-    are."""
+    """Return a kubeconfig for a service account."""
+    return cluster.kubeconfig(await service_account_token(client, namespace, name), namespace)
+
+
+async def service_account_token(client: Client, namespace: str, name: str) -> str:
+    """Return a token of a service account. It is valid as long as the certificates are."""
     request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": TOKEN_SECONDS}}
     answer = await client.request("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token", request)
-    return cluster.kubeconfig(str(answer["status"]["token"]), namespace)
+    return str(answer["status"]["token"])
 
 
 def _front_proxy(name: str, folder: Folder) -> FrontProxy:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from hack.realcluster import manifests, pki, ports
 from hack.realcluster.client import Client, wait_for
-from hack.realcluster.controlplane import CLIENT_STAGE, SERVER_STAGE, Cluster, service_account_kubeconfig
+from hack.realcluster.controlplane import CLIENT_STAGE, SERVER_STAGE, Cluster, service_account_kubeconfig, service_account_token
+from hack.realcluster.kubeconfig import kubeconfig
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,17 @@ CLASSES = "/apis/workload.metal3.io/v1alpha1/workloadclasses"
 API_SERVICES = "/apis/apiregistration.k8s.io/v1/apiservices"
 ENDING_FLAGS = ("--shutdown-delay-duration", "--shutdown-idle-timeout")
 """No load balancer is in front of the server here, and it ends before kube-apiserver."""
-SERVER_FLAGS = ("--storage", "--bind-address", "--secure-port", "--tls-san", "--tls-cert-file", "--tls-private-key-file", *ENDING_FLAGS)
+GATEWAY_FLAGS = ("--gateway-bind-address", "--gateway-port", "--gateway-tls-san")
+SERVER_FLAGS = (
+    *GATEWAY_FLAGS,
+    "--storage",
+    "--bind-address",
+    "--secure-port",
+    "--tls-san",
+    "--tls-cert-file",
+    "--tls-private-key-file",
+    *ENDING_FLAGS,
+)
 CONTROLLERS_FLAGS = ("--apiserver", "--health-port", "--health-bind-address")
 """The flags whose values differ between a pod and a process of these clusters."""
 VIEW_FLAGS = ("--host-view-group=metal3.io",)
@@ -38,6 +49,12 @@ class Server:
     port: int
     ca: Path
     ca_pem: bytes
+    gateway_port: int = 0
+
+    @property
+    def gateway_url(self) -> str:
+        """The URL of the gateway, "" if there is none."""
+        return f"https://127.0.0.1:{self.gateway_port}" if self.gateway_port else ""
 
     @property
     def url(self) -> str:
@@ -64,6 +81,17 @@ def write_tenants(cluster: Cluster, folder: Folder, tenants: tuple[str, ...]) ->
         identity = cluster.authority.client(f"tenant-{tenant}")
         identity.write(folder.pki / f"tenant-{tenant}")
         pki.write_private(folder.tenant(tenant), cluster.kubeconfig(identity, tenant))
+
+
+async def write_gateway(cluster: Cluster, client: Client, server: Server, folder: Folder, tenants: tuple[str, ...]) -> None:
+    """Give every tenant a service account `tenant` with its rights, and a kubeconfig of the gateway
+    with that account's token."""
+    for tenant in tenants:
+        account = {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "tenant", "namespace": tenant}}
+        await client.apply_all(manifests.with_paths([account]))
+        token = await service_account_token(client, tenant, "tenant")
+        config = kubeconfig(server.gateway_url, server.ca_pem, token, name="gateway", namespace=tenant)
+        pki.write_private(folder.gateway(tenant), config)
 
 
 async def start_server(
@@ -99,9 +127,12 @@ async def start_server(
         *("--client-ca-file", cluster.ca),
         *flags,
     ]
+    gateway = ports.reserve() if "--gateway" in flags else 0
+    if gateway:
+        argv += ["--gateway-port", str(gateway), "--gateway-tls-cert-file", pair.certificate, "--gateway-tls-private-key-file", pair.key]
     if audit:
         argv += ["--audit-policy-file", manifests.DATA / "audit-policy.yaml", "--audit-log-path", folder.audit]
-    server = Server(processes.start(f"{prefix}apiserver", argv, stage=SERVER_STAGE), port, ca, authority.certificate)
+    server = Server(processes.start(f"{prefix}apiserver", argv, stage=SERVER_STAGE), port, ca, authority.certificate, gateway)
     async with Client(server.url, server.ca_pem, cluster.admin) as direct:
         await wait_for("readiness of the API server", direct.ready, seconds=READY_SECONDS, processes=(server.process, cluster.process))
     return server

@@ -120,9 +120,11 @@ def _of_tenant(obj: Object, tenant: str) -> Object:
         metadata["name"] = tenant
     if obj["kind"] == "ClusterRoleBinding":
         metadata["name"] = f"{metadata['name'].removesuffix(':tenant')}:{tenant}"
-    for subject in obj.get("subjects", []):
-        if subject["kind"] == "User":
-            subject["name"] = f"tenant-{tenant}"
+    users = [subject for subject in obj.get("subjects", []) if subject["kind"] == "User"]
+    for subject in users:
+        subject["name"] = f"tenant-{tenant}"
+        # The account with which the tenant uses the gateway.
+        obj["subjects"].append({"kind": "ServiceAccount", "name": "tenant", "namespace": tenant})
     return obj
 
 

@@ -30,6 +30,7 @@ class Settings:
     - `overlay`: a folder below manifests, or none. With any other than the base, both programs get
       the arguments of the overlay, except addresses and files.
     - `bmo_kind`: the management cluster has BMO's own BareMetalHost, too.
+    - `one_cluster`: the hardware is in the management cluster, whose tenants use the gateway.
     - `program`: what is run as `serve` and `controllers`. None means this version.
     """
 
@@ -46,6 +47,7 @@ class Settings:
     target: bool = False
     overlay: str = "base"
     bmo_kind: bool = False
+    one_cluster: bool = False
     program: Path | None = None
 
     def __post_init__(self) -> None:
@@ -54,6 +56,8 @@ class Settings:
                 raise ValueError(f"tenant {tenant!r} cannot be a namespace: use lower case letters, digits and dashes")
         if self.target and not (self.server and self.controllers and self.tenants):
             raise ValueError("--target relays the first tenant's hosts: it needs --server on, --controllers on and a tenant")
+        if self.one_cluster and (self.target or not self.server):
+            raise ValueError("--one-cluster has the hardware in the management cluster: it needs --server on, and no --target")
         if not 0 <= self.hosts <= 10_000:
             raise ValueError(f"--hosts {self.hosts}: use a number from 0 to 10000")
 
@@ -98,6 +102,10 @@ class Folder:
     def tenant(self, name: str) -> Path:
         """Return the path of a tenant's kubeconfig of the management cluster."""
         return self.root / f"tenant-{name}.kubeconfig"
+
+    def gateway(self, name: str) -> Path:
+        """Return the path of a tenant's kubeconfig of the gateway."""
+        return self.root / f"gateway-{name}.kubeconfig"
 
     def create(self) -> None:
         """Create the folder (readable by its owner only) with its subfolders.

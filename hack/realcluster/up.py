@@ -111,9 +111,11 @@ class Up:
         """Bring up the hardware and the management cluster, with everything on them."""
         start = controlplane.start_cluster
         async with asyncio.TaskGroup() as group:
-            owner = group.create_task(start("hardware", binary, etcd, self.folder, self.processes, aggregates=False))
             tenants = group.create_task(start("management", binary, etcd, self.folder, self.processes, aggregates=True))
-        self.say("both kube-apiservers are ready")
+            owner = tenants
+            if not self.settings.one_cluster:
+                owner = group.create_task(start("hardware", binary, etcd, self.folder, self.processes, aggregates=False))
+        self.say("the kube-apiserver is ready" if self.settings.one_cluster else "both kube-apiservers are ready")
         async with owner.result().client() as at_hardware, tenants.result().client() as at_management:
             async with asyncio.TaskGroup() as group:
                 credentials = group.create_task(self._hardware(owner.result(), at_hardware))
@@ -153,6 +155,8 @@ class Up:
                 flags=self._flags(manifests.SERVICE, management.SERVER_FLAGS) or management.VIEW_FLAGS,
             )
             self.say("API server is ready")
+            if self.apiserver.gateway_port:
+                await management.write_gateway(cluster, client, self.apiserver, self.folder, self.settings.tenants)
             await management.register(client, base, self.apiserver)
             self.say("APIServices are available")
         # It starts after the APIServices, because garbage collector and quota look for new
@@ -193,18 +197,24 @@ class Up:
         server = self.apiserver
         return {
             "management": {"kubeconfig": str(self.folder.management), "server": tenants.server, "pid": tenants.process.pid},
-            "hardware": {"kubeconfig": str(self.folder.hardware), "server": owner.server, "pid": owner.process.pid},
+            "hardware": {
+                "kubeconfig": str(self.folder.management if owner is tenants else self.folder.hardware),
+                "server": owner.server,
+                "pid": owner.process.pid,
+            },
             "etcd": {"pids": [etcd.process.pid], "endpoints": [etcd.settings.endpoint]},
             "apiserver": {
                 "pids": [server.process.pid] if server else [],
                 "url": server.url if server else "",
                 "ca": str(server.ca) if server else "",
+                "gateway": server.gateway_url if server else "",
                 "clientCert": str(tenants.admin.certificate),
                 "clientKey": str(tenants.admin.key),
             },
             "controllers": {"pids": [process.pid for process in self.controllers], "metrics": f"https://127.0.0.1:{self.metrics_port}"},
             "simulatedBmo": {"pids": [process.pid for process in self.bmo]},
             "tenants": {name: str(self.folder.tenant(name)) for name in self.settings.tenants},
+            "gateway": {name: str(self.folder.gateway(name)) for name in self.settings.tenants if server and server.gateway_port},
             **({"target": self.target.describe()} if self.target is not None else {}),
         }
 

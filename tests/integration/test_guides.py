@@ -16,7 +16,7 @@ from tests.pages import commands
 CLUSTER = ".cluster"
 
 
-@pytest.mark.parametrize("page", ["tenant.md", "capm3.md", "operating.md", "adopting.md"])
+@pytest.mark.parametrize("page", ["tenant.md", "capm3.md", "operating.md", "adopting.md", "gateway.md"])
 def test_the_guide_works_as_it_is_written(page: str, tmp_path: Path) -> None:
     script = commands((ROOT / "docs" / page).read_text())
     assert script[0].startswith(f"hack/cluster up {CLUSTER}")

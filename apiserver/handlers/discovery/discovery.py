@@ -37,12 +37,12 @@ class Discovery:
         named = {group: versions for group, versions in self._groups.items() if group}
         found = {
             "/api": _root({"kind": "APIVersions", "versions": list(core), "serverAddressByClientCIDRs": []}, {"": core} if core else {}),
-            "/apis": _root({"kind": "APIGroupList", "apiVersion": "v1", "groups": [_group(*item) for item in named.items()]}, named),
+            "/apis": _root({"kind": "APIGroupList", "apiVersion": "v1", "groups": [group_of(*item) for item in named.items()]}, named),
         }
         for version, resources in core.items():
             found[f"/api/{version}"] = _plain(resource_list("", version, resources))
         for group, versions in named.items():
-            found[f"/apis/{group}"] = _plain({"kind": "APIGroup", "apiVersion": "v1", **_group(group, versions)})
+            found[f"/apis/{group}"] = _plain({"kind": "APIGroup", "apiVersion": "v1", **group_of(group, versions)})
             for version, resources in versions.items():
                 found[f"/apis/{group}/{version}"] = _plain(resource_list(group, version, resources))
         return found
@@ -113,7 +113,8 @@ def _discovery(resource: Resource) -> dict[str, Any]:
     return {**found, "subresources": subresources} if subresources else found
 
 
-def _group(group: str, versions: dict[str, list[Resource]]) -> dict[str, Any]:
+def group_of(group: str, versions: dict[str, list[Resource]]) -> dict[str, Any]:
+    """Return the entry of a group in an APIGroupList."""
     served = [{"groupVersion": f"{group}/{version}", "version": version} for version in versions]
     return {"name": group, "versions": served, "preferredVersion": served[0]}
 
@@ -134,7 +135,7 @@ def _plain(value: dict[str, Any]) -> Handler:
     document = Document(value)
 
     async def handle(call: Call) -> web.StreamResponse:
-        return document.respond(call, _choose(call, ())[0])
+        return document.respond(call, choose(call, ())[0])
 
     return handle
 
@@ -143,7 +144,7 @@ def _root(legacy: dict[str, Any], groups: dict[str, dict[str, list[Resource]]]) 
     documents = {"": Document(legacy), **{version: Document(aggregated(groups, version)) for version in AGGREGATED}}
 
     async def handle(call: Call) -> web.StreamResponse:
-        form, version = _choose(call, AGGREGATED)
+        form, version = choose(call, AGGREGATED)
         if not version:
             return documents[""].respond(call, form)
         # The document is the same for all users, so proxies may cache it.
@@ -153,7 +154,7 @@ def _root(legacy: dict[str, Any], groups: dict[str, dict[str, list[Resource]]]) 
     return handle
 
 
-def _choose(call: Call, versions: Sequence[str]) -> tuple[Form, str]:
+def choose(call: Call, versions: Sequence[str]) -> tuple[Form, str]:
     """Return the form, and the version of aggregated discovery that the client prefers ("" for
     none)."""
     alternatives = clauses(", ".join(call.http.headers.getall("Accept", ())) or "*/*")

@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 
 class Document:
-    """One JSON value. `hash` identifies its content."""
+    """One JSON value. `hash` identifies its content; it is computed unless it is given."""
 
-    def __init__(self, value: dict[str, Any]) -> None:
-        self._value = value
+    def __init__(self, value: dict[str, Any], hash: str = "") -> None:
         self._bodies = {JSON: orjson.dumps(value)}
-        self.hash = hashlib.sha512(self._bodies[JSON]).hexdigest().upper()
+        self.hash = hash or hashlib.sha512(self._bodies[JSON]).hexdigest().upper()
+
+    @property
+    def size(self) -> int:
+        """The bytes of the document in all forms that were asked for."""
+        return sum(map(len, self._bodies.values()))
 
     def respond(self, call: Call, form: Form, *, media: str = "", headers: Mapping[str, str] | None = None) -> web.Response:
         """Answer 200 with the document, or 304 if the client has it.
@@ -44,9 +48,9 @@ class Document:
 
     def _body(self, form: Form) -> bytes:
         if form.pretty:
-            return encode(form, self._value)
+            return encode(form, orjson.loads(self._bodies[JSON]))
         if form.media == YAML and YAML not in self._bodies:
-            self._bodies[YAML] = encode(form, self._value)
+            self._bodies[YAML] = encode(form, orjson.loads(self._bodies[JSON]))
         return self._bodies[form.media]
 
 

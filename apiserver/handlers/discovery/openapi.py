@@ -60,7 +60,7 @@ class OpenAPI:
         return Document({"paths": paths})
 
     async def _serve_v2(self, call: Call) -> web.StreamResponse:
-        _require_json(call)
+        require_json(call)
         return self._v2.respond(call, Form())
 
     async def _serve_index(self, call: Call) -> web.StreamResponse:
@@ -70,19 +70,23 @@ class OpenAPI:
 
     def _serve_v3(self, path: str) -> Handler:
         async def handle(call: Call) -> web.StreamResponse:
-            _require_json(call)
+            require_json(call)
             document, wanted = self._v3[path], call.query.get("hash", "")
             if not wanted:
                 return document.respond(call, Form())
             if wanted != document.hash:
                 return document.elsewhere(f"/openapi/v3/{path}?hash={document.hash}")
-            forever = {"Cache-Control": "public, immutable", "Expires": formatdate(time() + YEAR, usegmt=True)}
-            return document.respond(call, Form(), headers=forever)
+            return document.respond(call, Form(), headers=forever())
 
         return handle
 
 
-def _require_json(call: Call) -> None:
+def forever() -> dict[str, str]:
+    """Return the headers of a document that is named by its hash."""
+    return {"Cache-Control": "public, immutable", "Expires": formatdate(time() + YEAR, usegmt=True)}
+
+
+def require_json(call: Call) -> None:
     """Raise ApiError (406) for a client that accepts only protobuf."""
     header = ", ".join(call.http.headers.getall("Accept", ()))
     if header and not any(clause.media in (JSON, "application/*", "*/*") for clause in clauses(header)):

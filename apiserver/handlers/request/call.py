@@ -41,7 +41,9 @@ class RequestInfo:
 
     name: for a list or watch, the name in its field selector, if it selects one name only.
 
-    rest: the path after the subresource; no resource here has any."""
+    rest: the path after the subresource; no resource here has any.
+
+    streams: whether the answer is a stream, other than a watch, of a server behind this one."""
 
     is_resource: bool = False
     verb: str = ""
@@ -53,6 +55,7 @@ class RequestInfo:
     name: str = ""
     path: str = "/"
     rest: tuple[str, ...] = ()
+    streams: bool = False
 
 
 class Call:

@@ -110,12 +110,14 @@ def decoder(
 
     `convert` returns the object to keep for a stored one, without changing its argument. It leaves
     fields out, or adds those that an earlier version did not store. `recent` has objects that do
-    not need to be decoded."""
-    head = orjson.dumps({"apiVersion": resource.api_version, "kind": resource.kind})[:-1] + b',"metadata":{'
+    not need to be decoded. If objects are stored in another group, `convert` returns them in the
+    resource's."""
+    head, stored_version = _head(resource, resource.api_version), resource.stored_version
+    stored_head = _head(resource, stored_version)
 
     def decode(key: str, value: bytes, revision: int) -> Entry:
-        if not value.startswith(head):
-            raise ValueError(f"{key}: the stored value is not a {resource.kind} of {resource.api_version}")
+        if not value.startswith(stored_head):
+            raise ValueError(f"{key}: the stored value is not a {resource.kind} of {stored_version}")
         known = recent.take(key, value) if recent is not None else None
         if known is None:
             stored = obj = orjson.loads(value)
@@ -126,3 +128,7 @@ def decoder(
         return Entry(key, known.namespace, known.name, revision, json, known.labels, known.fields)
 
     return decode
+
+
+def _head(resource: Resource, version: str) -> bytes:
+    return orjson.dumps({"apiVersion": version, "kind": resource.kind})[:-1] + b',"metadata":{'

@@ -49,6 +49,9 @@ class Resource:
 
     subresources: maps the name of a subresource to its verbs.
 
+    stored_group: the group under which objects are stored, if it is another one (see
+    generic.regrouped).
+
     strategic, protobuf: apply a strategic merge patch to an object, and decode a protobuf body.
     Without them such requests are refused (415), as for every kind that clients were not built
     with."""
@@ -70,6 +73,7 @@ class Resource:
     verbs: frozenset[str] = ALL_VERBS
     strategic: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] | None = None
     protobuf: Callable[[bytes], dict[str, Any]] | None = None
+    stored_group: str = ""
 
     @property
     def api_version(self) -> str:
@@ -77,9 +81,14 @@ class Resource:
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
+    def stored_version(self) -> str:
+        """Return the apiVersion of stored objects."""
+        return f"{self.stored_group}/{self.version}" if self.stored_group else self.api_version
+
+    @property
     def prefix(self) -> str:
         """Return the storage prefix of all objects of the kind. It ends in a slash."""
-        return f"/registry/{self.group or 'core'}/{self.plural}/"
+        return f"/registry/{self.stored_group or self.group or 'core'}/{self.plural}/"
 
     def key(self, namespace: str, name: str) -> str:
         """Return the storage key of one object, or, for an empty name, the prefix of the

@@ -33,14 +33,14 @@ class Delegation:
 
     def __init__(self, client: Client) -> None:
         self.trust = Trust()
-        self._tokens = TokenAuthenticator(TokenReviews(client))
+        self.tokens = TokenAuthenticator(TokenReviews(client))
         self._reviews = AccessReviews(client)
         self._config_map = Informer(
             client, CONFIG_MAPS, namespace=extensionauth.NAMESPACE, field_selector=f"metadata.name={extensionauth.NAME}"
         )
         self._config_map.add_handler(lambda _, found: self.trust.config_map(found))
         self._namespaces = Informer(client, NAMESPACES, transform=_trimmed)
-        self.authenticator = UnionAuthenticator([self.trust.front_proxies, CertificateAuthenticator(self.trust.clients), self._tokens])
+        self.authenticator = UnionAuthenticator([self.trust.front_proxies, CertificateAuthenticator(self.trust.clients), self.tokens])
         self.authorizer = UnionAuthorizer([PrivilegedGroup(), self._reviews])
         self.namespaces = ManagementNamespaces(client, self._copy)
 
@@ -58,7 +58,7 @@ class Delegation:
 
     async def close(self) -> None:
         """Cancel the running reviews."""
-        await self._tokens.close()
+        await self.tokens.close()
         await self._reviews.close()
 
     def _copy(self, name: str) -> Object | None:

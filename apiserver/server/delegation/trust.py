@@ -39,6 +39,11 @@ class Trust:
         """Return all authorities whose certificates the handshake must accept."""
         return self.clients.bundle | frozenset(self.front_proxies.proxy.bundle)
 
+    def vouching(self) -> tuple[str, ...]:
+        """Return the names and prefixes of the headers by which front proxies name users."""
+        proxy = self.front_proxies.proxy
+        return (*proxy.username_headers, *proxy.uid_headers, *proxy.group_headers, *proxy.extra_prefixes)
+
     def attach(self, tls: ServerTls) -> None:
         """Update the handshake of this port from now on."""
         self._tls = tls

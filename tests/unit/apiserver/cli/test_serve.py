@@ -44,6 +44,8 @@ rules:
   resources: [{group: workload.metal3.io}]
 """
 
+BESIDE = ("--gateway", "--host-view-group", "workload.metal3.io")
+
 
 def pem(authority: Authority) -> str:
     return authority.certificate.public_bytes(Encoding.PEM).decode()
@@ -220,6 +222,33 @@ async def test_serve_beside_the_baremetal_operator_owns_one_group(management: Fa
     assert management.patches.empty()
 
 
+async def test_serve_with_a_gateway(management: FakeManagement, tmp_path: Path) -> None:
+    management.tokens, management.permitted = {"t0ken": "robot"}, {("robot", "list")}
+    port_file = tmp_path / "gateway-port"
+    given = ["--storage", f"sqlite:///{tmp_path}/db", "--kubeconfig", str(management.kubeconfig(tmp_path)), "--secure-port", "0"]
+    flags = ("--gateway-port", "0", "--gateway-port-file", str(port_file), "--gateway-tls-san", "metal3.example")
+    task = asyncio.create_task(serve._serve(arguments(*given, *BESIDE, *flags)))
+    try:
+        async with asyncio.timeout(30):
+            bundle = (await management.patches.get())[1]["spec"]["caBundle"]
+            while not port_file.exists():
+                assert not task.done()
+                await asyncio.sleep(0.01)
+            served = Served(int(port_file.read_text()), base64.b64decode(bundle).decode())
+            while (await served.request("GET", "/readyz"))[0] != 200:
+                pass
+            as_robot = {"Authorization": "Bearer t0ken"}
+            status, body = await served.request("GET", "/apis/metal3.io/v1alpha1/baremetalhosts", headers=as_robot)
+            assert (status, body["kind"]) == (200, "BareMetalHostList")
+            status, body = await served.request("GET", "/api/v1/namespaces/team", headers=as_robot)
+            assert (status, body["metadata"]["name"]) == (200, "team")
+            assert (await served.request("GET", "/api/v1/namespaces/team", CLIENTS.issue("carol")))[0] == 401
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -240,6 +269,11 @@ async def test_serve_beside_the_baremetal_operator_owns_one_group(management: Fa
         (["--audit-policy-file", "{}/none", "--audit-log-path", "-"], "No such file"),
         (["--audit-policy-file", "{}/nonsense", "--audit-log-path", "-"], "not YAML"),
         (["--audit-policy-file", "{}/policy", "--audit-log-path", "{}/none/log"], "--audit-log-path"),
+        (["--gateway"], "--host-view-group=workload.metal3.io"),
+        (["--gateway-tls-san", "x"], "give --gateway as well"),
+        ([*BESIDE, "--gateway-tls-cert-file", "{}/nonsense"], "--gateway-tls-private-key-file belong together"),
+        ([*BESIDE, "--gateway-bind-address", "192.0.2.1"], "--gateway-port: 192.0.2.1 is no address"),
+        ([*BESIDE, "--gateway-port", "0", "--gateway-port-file", "{}/none/port"], "--gateway-port-file"),
     ],
 )
 async def test_input_that_cannot_work_is_told_in_a_sentence(

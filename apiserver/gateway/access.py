@@ -1,0 +1,53 @@
+"""Authenticate and authorize callers of the gateway."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from apiserver.apis.status import unauthorized
+from apiserver.filters.paths import is_health
+from apiserver.gateway.headers import NO_TOKEN, credential
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from apiserver.authentication.token import TokenAuthenticator
+    from apiserver.filters.authorization import Authorizer, Decision
+    from apiserver.handlers.request.call import Call, RequestInfo
+    from apiserver.registry.generic.context import UserInfo
+
+
+class BearerOnly:
+    """Authenticates by bearer token, which is the only credential that can be passed on."""
+
+    def __init__(self, tokens: TokenAuthenticator) -> None:
+        self._tokens = tokens
+
+    async def authenticate(self, call: Call) -> UserInfo | None:
+        """Return the token's user. See Authenticator. Nobody is anonymous, except to health
+        checks."""
+        token, _ = credential(call.http.headers)
+        if token:
+            return await self._tokens.authenticate_token(call.http, token)
+        if is_health(call.info.path):
+            return None
+        raise unauthorized(NO_TOKEN)
+
+
+class ByViewGroup:
+    """Authorizes requests for the view by the rules for the group that serves it elsewhere.
+
+    So nobody needs a right on the real hosts, and a right on them gives none on the view. `kinds`
+    are the resources of `group` that `rules` names as those of `view_group`."""
+
+    def __init__(self, rules: Authorizer, group: str, view_group: str, kinds: Collection[str]) -> None:
+        self._rules, self._group, self._view_group, self._kinds = rules, group, view_group, frozenset(kinds)
+
+    async def authorize(self, user: UserInfo, info: RequestInfo) -> Decision:
+        """Return the decision. See Authorizer."""
+        if not (info.is_resource and info.group == self._group and info.resource in self._kinds):
+            return await self._rules.authorize(user, info)
+        decision = await self._rules.authorize(user, replace(info, group=self._view_group))
+        why = f'at this endpoint, rules for the API group "{self._view_group}" decide'
+        return decision if decision.allowed else replace(decision, reason=f"{decision.reason}; {why}" if decision.reason else why)

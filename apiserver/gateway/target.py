@@ -1,0 +1,118 @@
+"""Decide which part of the gateway answers a request, by its target alone.
+
+kube-apiserver must never read a target in another way than this module. So a target is refused if
+two readers could disagree about it, and everything in the view's group that is not known to be
+another kind is answered here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from apiserver.apis.status import bad_request
+from apiserver.filters.paths import is_health
+from apiserver.handlers.request.call import is_true, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from apiserver.handlers.request.call import RequestInfo
+
+PLAIN = re.compile(r"/[!-~]*")
+"""Characters of a target: visible ASCII. Others are percent-encoded by every client."""
+RESOURCE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+SPECIAL = ("watch", "proxy")
+"""Words in the place of a resource by which old clients ask for a verb (RequestInfoFactory)."""
+STREAMS = frozenset({"attach", "exec", "log", "portforward", "proxy"})
+"""Subresources that may last for hours (kube-apiserver's LongRunningRequestCheck)."""
+UPGRADES = frozenset({"attach", "exec", "portforward", "proxy"})
+READING = ("GET", "HEAD")
+
+
+class Part(Enum):
+    """A part of the gateway.
+
+    The values are labels of a metric."""
+
+    VIEW = "view"
+    DOCUMENT = "document"
+    PASSED = "passed"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The part that answers, and what is asked for.
+
+    document: the path of a document of discovery or OpenAPI, "" for others.
+
+    upgrades: whether another protocol may be spoken after the request."""
+
+    part: Part
+    info: RequestInfo
+    document: str = ""
+    upgrades: bool = False
+
+
+def target_of(method: str, raw: str, query: Mapping[str, str], group: str, kinds: Collection[str], view_group: str) -> Target:
+    """Return the target of a request. `raw` is the request-target as received, `query` is its
+    decoded query.
+
+    `kinds` are the resources of `group` that are served here, and that kube-apiserver has in
+    `view_group`. Raises ApiError (400)."""
+    if not PLAIN.fullmatch(raw) or "#" in raw or "\\" in raw:
+        raise bad_request("the request's target must be a path: it begins with a slash, and has neither spaces nor a fragment")
+    path = raw.partition("?")[0]
+    info = parse(method, path, query)
+    parts = info.path.strip("/").split("/")
+    if is_health(info.path):
+        return Target(Part.VIEW, info)
+    if document := _document(method, parts, (group, view_group)):
+        return Target(Part.DOCUMENT, info, document)
+    if parts[0] == "apis" and len(parts) > 1 and parts[1].lower() == group:
+        return _in_group(parts, info, group, kinds)
+    _check_legacy(info)
+    return _passed(info, query)
+
+
+def query_of(raw: str) -> str:
+    """Return the query of a request-target as received, with its question mark."""
+    _, mark, query = raw.partition("?")
+    return mark + query if query else ""
+
+
+def _document(method: str, parts: list[str], groups: tuple[str, str]) -> str:
+    if method not in READING:
+        return ""
+    match parts:
+        case ["apis"] | ["openapi", "v2"] | ["openapi", "v3"]:
+            return "/" + "/".join(parts)
+        case ["apis", found, _] if found in groups:
+            return "/" + "/".join(parts)
+        case ["apis", found] | ["openapi", "v3", "apis", found, _] if found == groups[0]:
+            return "/" + "/".join(parts)
+    return ""
+
+
+def _in_group(parts: list[str], info: RequestInfo, group: str, kinds: Collection[str]) -> Target:
+    """Return the target of a request for the view's group, in whatever case it is written."""
+    known = parts[1] == group and info.is_resource and RESOURCE.fullmatch(info.resource)
+    if not known or info.resource in SPECIAL or info.resource in kinds:
+        return Target(Part.VIEW, info)
+    return _passed(info, {})
+
+
+def _check_legacy(info: RequestInfo) -> None:
+    """Refuse the old way to watch, which has another deadline than the verb says."""
+    if info.is_resource and info.resource in SPECIAL:
+        raise bad_request(
+            f"the path /{info.resource}/ is not passed on: use ?watch=true, or the subresource proxy of a Pod, Service or Node"
+        )
+
+
+def _passed(info: RequestInfo, query: Mapping[str, str]) -> Target:
+    sub = info.subresource if info.is_resource else ""
+    info.streams = sub in STREAMS and (sub != "log" or is_true(query.get("follow")))
+    return Target(Part.PASSED, info, upgrades=sub in UPGRADES or info.verb == "watch")
