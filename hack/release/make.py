@@ -45,6 +45,7 @@ INSTALLATIONS = {
 }
 OTHERS = {
     "restore.yaml": "restore",
+    "migrate.yaml": "migrate",
     "tenant.yaml": "tenant",
     "hardware.yaml": "hardware",
     "kubevirt.yaml": "kubevirt",

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,9 @@ def objects(cluster: Running, folder: str) -> list[dict[str, Any]]:
     return [obj for obj in made if not obj["apiVersion"].startswith("cert-manager.io/")]
 
 
-@pytest.mark.parametrize(("folder", "who"), [*((folder, ADMIN) for folder in ("base", "restore", *OVERLAYS)), ("hardware", OWNER)])
+@pytest.mark.parametrize(
+    ("folder", "who"), [*((folder, ADMIN) for folder in ("base", "restore", "migrate", *OVERLAYS)), ("hardware", OWNER)]
+)
 def test_all_objects_are_valid(cluster: Running, folder: str, who: str) -> None:
     made = objects(cluster, folder)
     arguments = ("apply", "--server-side", "--force-conflicts", "--dry-run=server", "--validate=strict", "-o", "name", "-f", "-")
@@ -139,6 +142,19 @@ def check_pod_of_backups(made: list[dict[str, Any]], template: dict[str, Any], s
     policy = found(made, "NetworkPolicy")["spec"]
     assert policy["podSelector"]["matchLabels"].items() <= labels.items()
     assert not {"ingress", "egress"} & policy.keys()
+
+
+def test_a_storage_class_and_a_registrys_secret_are_set_as_the_guide_says(cluster: Running, tmp_path: Path) -> None:
+    page = (ROOT / "docs/installing.md").read_text()
+    (snippet,) = (block for block in re.findall(r"^```yaml\n(.*?)^```", page, re.MULTILINE | re.DOTALL) if "imagePullSecrets" in block)
+    root = os.path.relpath(ROOT / "manifests/overlays/sqlite", tmp_path.resolve())
+    (tmp_path / "kustomization.yaml").write_text(json.dumps({"resources": [root], **yaml.safe_load(snippet)}))
+    command = [str(cluster.tools / "kubectl"), "kustomize", "--load-restrictor=LoadRestrictionsNone", str(tmp_path)]
+    made = list(yaml.safe_load_all(subprocess.run(command, stdout=subprocess.PIPE, check=True, timeout=60).stdout))
+    assert {obj["spec"]["storageClassName"] for obj in made if obj["kind"] == "PersistentVolumeClaim"} == {"fast"}
+    pods = [obj["spec"]["template"]["spec"] for obj in made if obj["kind"] == "Deployment"]
+    pods += [obj["spec"]["jobTemplate"]["spec"]["template"]["spec"] for obj in made if obj["kind"] == "CronJob"]
+    assert [pod["imagePullSecrets"] for pod in pods] == [[{"name": "registry"}]] * 3
 
 
 def test_an_installation_over_etcd_has_no_files_to_back_up(cluster: Running) -> None:

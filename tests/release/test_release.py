@@ -151,7 +151,7 @@ def test_the_plugin_runs_the_image_as_the_user_of_the_current_context(release: P
 
 
 def test_each_container_runs_the_image_by_its_digest(release: Path) -> None:
-    for name, least in (*((name, 2) for name in make.INSTALLATIONS), ("restore.yaml", 1)):
+    for name, least in (*((name, 2) for name in make.INSTALLATIONS), ("restore.yaml", 1), ("migrate.yaml", 1)):
         images = re.findall(r"image: (\S+)", (release / name).read_text())
         assert len(images) >= least, name
         assert set(images) == {f"{IMAGE}@{DIGEST}"}, name
