@@ -10,7 +10,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +51,10 @@ class Running:
     root: Path
     tools: Path
     description: dict[str, Any] = field(repr=False)
+
+    def through_gateway(self) -> Running:
+        """Return the cluster as its tenants see it through the gateway, with tokens."""
+        return replace(self, description={**self.description, "tenants": self.description["gateway"]})
 
     def kubeconfig(self, who: str) -> str:
         """Return the path of a user's kubeconfig."""

@@ -9,7 +9,6 @@ import shutil
 import socket
 import ssl
 import subprocess
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -31,8 +30,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Yield the cluster. Its tenants' kubeconfigs are those of the gateway."""
     folder = tmp_path_factory.mktemp("one") / "cluster"
     try:
-        found = running.start(folder, "--one-cluster", "--hosts", str(HOSTS))
-        yield replace(found, description={**found.description, "tenants": found.description["gateway"]})
+        yield running.start(folder, "--one-cluster", "--hosts", str(HOSTS)).through_gateway()
     finally:
         running.stop(folder)
         shutil.rmtree(folder, ignore_errors=True)
