@@ -16,6 +16,7 @@ from apiserver.client.client import JSON_PATCH
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, deleting, key_of, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
+from controllers.charges import PASSING
 from controllers.fleet import Row, claims, named
 from controllers.host.abandoned import ABANDONED
 from controllers.resumable import Blocked, RunOptions
@@ -27,12 +28,10 @@ if TYPE_CHECKING:
     from apiserver.client.client import Client
 
 DRAINED, GONE, HELD, RELEASING = "Drained", "Gone", "Held", "Releasing"
-"""The states of a host that is being drained: nobody has it, it does not exist any more, somebody has
-it, or it is being emptied."""
+"""The states of a host that is being drained: it is not claimed, it does not exist any more, it is
+claimed, or it is being emptied."""
 HOLDING = ("ExternallyProvisioned", "Held", "InUse", "Orphaned")
-"""The reasons of an unclaimed host that somebody uses."""
-SETTLING = ("Claimed", "NotReady", "Releasing")
-"""The reasons that end by themselves after a release."""
+"""The reasons of an unclaimed host that is in use."""
 ENDED = (DRAINED, GONE)
 POLL = 0.5
 """The seconds between two looks at the hosts that are not drained yet."""
@@ -77,7 +76,7 @@ async def cordon(client: Client, host: Object, *, unschedulable: bool = True) ->
 
 
 async def drain(client: Client, options: Options, report: Callable[[list[Row]], None]) -> list[Row]:
-    """Cordon the hosts, and wait until nobody has them any more.
+    """Cordon the hosts, and wait until none of them is claimed any more.
 
     `report` is called with all rows whenever one has changed. Returns the rows of the end."""
     hosts = [host if options.dry_run else await cordon(client, host) for host in options.hosts]
@@ -96,7 +95,7 @@ async def drain(client: Client, options: Options, report: Callable[[list[Row]], 
 
 
 def drained(rows: Iterable[Row]) -> bool:
-    """Return whether nobody has any of the hosts."""
+    """Return whether none of the hosts is claimed."""
     return all(row["state"] in ENDED for row in rows)
 
 
@@ -123,7 +122,7 @@ async def _row(client: Client, host: Object) -> Row:
 
 
 def progress(host: Object, workload: Object | None) -> Row:
-    """Return who has the host and what would free it. `workload` is that of the claim, if it
+    """Return the holder of the host and what would free it. `workload` is that of the claim, if it
     exists."""
     claim, source = host["spec"].get("claimRef"), host["spec"]["source"]
     row = {"host": source["name"], "class": host["spec"]["className"], "workload": f"{claim['namespace']}/{claim['name']}" if claim else ""}
@@ -148,7 +147,7 @@ _LEFT = "you decide: docs/operating.md, Claims without a consumer"
 
 
 def _who(workload: Object) -> str:
-    """Return who would release the Workload's host, and how."""
+    """Return which user would release the Workload's host, and how."""
     consumer, namespace = workload["spec"].get("consumerRef") or {}, namespace_of(workload)
     if kinds.CLAIMED_THROUGH in labels_of(workload):
         by = f"{consumer.get('kind') or 'consumer'} {consumer.get('name') or ''}".strip()
@@ -168,6 +167,6 @@ def _unclaimed(host: Object) -> tuple[str, str, str]:
     state = (((status.get("report") or {}).get("status") or {}).get("provisioning") or {}).get("state") or ""
     if reason in HOLDING:
         return HELD, f"{reason}: no Workload here has it", message
-    if reason in SETTLING or state in EMPTYING_STATES:
+    if reason in PASSING or state in EMPTYING_STATES:
         return RELEASING, f"the source says {state or reason}", "it ends by itself"
     return DRAINED, message, ""

@@ -66,7 +66,7 @@ def _host_row(host: Object) -> Row:
 
 
 def _state(host: Object) -> str:
-    """Return why nobody can claim the host, and that it is cordoned, too."""
+    """Return why the host cannot be claimed, and that it is cordoned, too."""
     reason = unavailable_reason(host) or "Available"
     return f"{reason},{CORDONED}" if host["spec"].get("unschedulable") and reason != CORDONED else reason
 
@@ -93,7 +93,7 @@ def _trouble(workload: Object) -> Row | None:
 
 _UNTOLD = {"status": "False", "reason": "NotReported", "message": "nothing is reported yet: the controllers may be away"}
 _ORDINARY = ("Deprovisioning", "PowerChanging", "PoweredOff", "Provisioning", "Releasing")
-"""The reasons of a Workload that is not ready, and needs nobody's help."""
+"""The reasons of a Workload that is not ready, and needs no help."""
 
 
 def why(workload: Object, hosts: Iterable[Object], namespace_uid: str) -> Row:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["commands"]
-
 BLOCK = re.compile(r"^```console\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
 

@@ -7,6 +7,7 @@ its finalizer.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from apiserver.apis.core import VERSION, ConfigMap, Event, Namespace, Secret
@@ -30,54 +31,39 @@ FINALIZER = "kubernetes"
 In Kubernetes it is in spec.finalizers. Here it is in the metadata, which the registry supports."""
 
 AGE = Column("Age", "metadata.creationTimestamp", type="date")
-NAMESPACES = Resource(
-    group="",
-    version=VERSION,
+_core = partial(Resource, group="", version=VERSION, strategic=strategic_merge, protobuf=read_core)
+NAMESPACES = _core(
     kind="Namespace",
     plural="namespaces",
     singular="namespace",
     short_names=("ns",),
     model=Namespace,
-    strategic=strategic_merge,
-    protobuf=read_core,
     namespaced=False,
     columns=(Column("Status", "status.phase", description="The status of the namespace"), AGE),
     subresources={"status": frozenset({"get", "update", "patch"})},
 )
-SECRETS = Resource(
-    group="",
-    version=VERSION,
+SECRETS = _core(
     kind="Secret",
     plural="secrets",
     singular="secret",
     model=Secret,
-    strategic=strategic_merge,
-    protobuf=read_core,
     columns=(Column("Type", "type"), AGE),
     fields={"type": "type"},
 )
-CONFIGMAPS = Resource(
-    group="",
-    version=VERSION,
+CONFIGMAPS = _core(
     kind="ConfigMap",
     plural="configmaps",
     singular="configmap",
     short_names=("cm",),
     model=ConfigMap,
-    strategic=strategic_merge,
-    protobuf=read_core,
     columns=(AGE,),
 )
-EVENTS = Resource(
-    group="",
-    version=VERSION,
+EVENTS = _core(
     kind="Event",
     plural="events",
     singular="event",
     short_names=("ev",),
     model=Event,
-    strategic=strategic_merge,
-    protobuf=read_core,
     columns=(
         Column("Last Seen", "lastTimestamp", type="date", description="When it last happened"),
         Column("Type", "type"),

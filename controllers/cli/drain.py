@@ -1,4 +1,5 @@
-"""Implement `metal3-workloads drain`: take hosts out of service, and wait until nobody has them."""
+"""Implement `metal3-workloads drain`: take hosts out of service, and wait until none is
+claimed."""
 
 from __future__ import annotations
 

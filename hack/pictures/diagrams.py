@@ -11,8 +11,6 @@ if TYPE_CHECKING:
 
     from hack.pictures.drawing import Color
 
-__all__ = ["PICTURES"]
-
 
 def architecture() -> Picture:
     return Picture(

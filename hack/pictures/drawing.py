@@ -14,8 +14,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Arrow", "Box", "Group", "Label", "Picture", "problems", "svg"]
-
 Color = Literal["blue", "deep", "orange", "green", "violet", "plain"]
 Anchor = Literal["start", "middle", "end"]
 
