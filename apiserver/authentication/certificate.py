@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING
+
+from prometheus_client import Histogram
 
 from apiserver.apis.status import unauthorized
 from apiserver.authentication.peer import PeerError, peer_of
@@ -15,6 +18,14 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.context import UserInfo
 
 log = logging.getLogger(__name__)
+
+EXPIRATION = Histogram(
+    "apiserver_client_certificate_expiration_seconds",
+    "Remaining lifetime of the client certificates of requests.",
+    buckets=(0, 1800, 3600, 7200, 21600, 43200, 86400, 172800, 345600, 604800, 2592000, 7776000, 15552000, 31104000),
+    registry=None,
+)
+"""Observed for each request, as kube-apiserver does it, with its buckets."""
 
 
 class CertificateAuthenticator:
@@ -33,6 +44,7 @@ class CertificateAuthenticator:
         except (PeerError, Untrusted) as error:
             log.info("client certificate refused: %s", error, extra={"audit_id": call.audit_id})
             raise unauthorized() from None
+        EXPIRATION.observe(max(0.0, peer.leaf.not_valid_after_utc.timestamp() - time.time()))
         if peer.subject is None:
             raise unauthorized()
         return peer.subject

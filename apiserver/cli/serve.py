@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from apiserver.apis import metal3, workload
+from apiserver.authentication import certificate
 from apiserver.cli.audit import add_flags, audit
 from apiserver.cli.clientca import ClientCaFile
 from apiserver.cli.flowcontrol import add_flow_control_flags, flow_control
@@ -161,7 +162,7 @@ class _Server:
                 flow_control=flow_control(self._arguments),
                 host=self._arguments.bind_address,
                 port=self._arguments.secure_port,
-                collectors=(*clientmetrics.COLLECTORS, self._admission.metrics),
+                collectors=(*clientmetrics.COLLECTORS, certificate.EXPIRATION, self._admission.metrics),
                 delay_seconds=self._arguments.shutdown_delay_duration,
                 idle_seconds=self._arguments.shutdown_idle_timeout,
                 gateway=self._gateway_port(),

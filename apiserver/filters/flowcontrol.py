@@ -10,6 +10,7 @@ what was adopted and what was not.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -79,13 +80,14 @@ LEVELS = {
 
 class _Queues:
     """The state of one priority level. `rejected` counts refusals by reason. `refuse` is called with
-    the flow of each."""
+    the flow of each. `waited` is called with the time in the queue, and whether it led to seats."""
 
     def __init__(self, level: _Level, total: int, refuse: Callable[[str], None]) -> None:
         seats = max(1, total * level.percent // 100)
         self.level, self._refuse = level, refuse
         self.set = QueueSet(seats, max(1, seats // level.part))
         self.dispatched = 0
+        self.waited: Callable[[float, bool], None] = lambda seconds, executed: None
         self.rejected: Counter[str] = Counter()
         self._watches: Counter[Hashable] = Counter()
 
@@ -100,12 +102,23 @@ class _Queues:
             raise self._refusal(key, "queue-full") from None
         try:
             if ticket.started is None:
-                await self._wait(key, ticket, woken)
+                await self._measured(key, ticket, woken)
+            else:
+                self.waited(0.0, True)
             self.dispatched += 1
             with seated(lambda: self.set.leave(ticket)):
                 yield
         finally:
             self.set.leave(ticket)
+
+    async def _measured(self, key: str, ticket: Ticket, woken: asyncio.Future[None]) -> None:
+        """Wait, and report how long, and whether the request has its seats then."""
+        began, executed = time.monotonic(), False
+        try:
+            await self._wait(key, ticket, woken)
+            executed = True
+        finally:
+            self.waited(time.monotonic() - began, executed)
 
     async def _wait(self, key: str, ticket: Ticket, woken: asyncio.Future[None]) -> None:
         try:

@@ -78,7 +78,7 @@ async def watch(call: Call, scope: Scope) -> web.StreamResponse:
     # that may be stopping, and after each watch it may reach another replica.
     response.force_close()
     stream = _Stream(call, response, frames, options, scope.watches.unread)
-    with scope.watches.running():
+    with scope.watches.running(call.info):
         if scope.watches.stopping:
             stream.end_at_once()
         await _serve(scope, stream, initial, prefix)

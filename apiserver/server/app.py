@@ -26,7 +26,7 @@ from apiserver.server.connections import Connections
 from apiserver.server.flowmetrics import flow_control_metrics
 from apiserver.server.health import Check, Health
 from apiserver.server.memory import FreedMemory, keep_freed_memory
-from apiserver.server.metrics import Metrics
+from apiserver.server.metrics import Metrics, watch_labels
 from apiserver.server.storagemetrics import storage_metrics
 from apiserver.server.watchdog import Watchdog
 
@@ -316,7 +316,11 @@ class App:
                 yield {"request_kind": kind}, count
 
         def watches() -> Iterator[tuple[dict[str, str], float]]:
-            yield {}, len(self.api.watches) + (len(self.gateway.api.watches) if self.gateway is not None else 0)
+            running = self.api.watches.by_request
+            if self.gateway is not None:
+                running = running + self.gateway.api.watches.by_request
+            for request, count in running.items():
+                yield watch_labels(*request), count
 
         self.metrics.gauge("apiserver_current_inflight_requests", "Requests being worked on, watches not counted.", inflight)
         self.metrics.gauge("apiserver_longrunning_requests", "Watches being served.", watches)

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apiserver.server.metrics import Histogram
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from apiserver.server.metrics import Metrics
 
 PREFIX = "apiserver_flowcontrol_"
+WAITS = (0.0, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0)
+"""kube-apiserver's buckets of waits."""
 
 
 def flow_control_metrics(metrics: Metrics, control: FlowControl) -> None:
@@ -33,5 +37,18 @@ def flow_control_metrics(metrics: Metrics, control: FlowControl) -> None:
     metrics.gauge(f"{PREFIX}current_executing_requests", "Requests that have seats.", each(lambda name: levels[name].set.requests))
     metrics.gauge(f"{PREFIX}current_executing_seats", "Seats that are taken.", each(lambda name: levels[name].set.executing))
     metrics.gauge(f"{PREFIX}nominal_limit_seats", "Seats of the level.", each(lambda name: levels[name].set.seats))
+    waits = {(name, executed): Histogram(WAITS) for name in levels for executed in (True, False)}
+    for name, level in levels.items():
+        level.waited = _observer(waits[name, True], waits[name, False])
+
+    def waited() -> Iterator[tuple[dict[str, str], Histogram]]:
+        for (name, executed), histogram in waits.items():
+            yield {"flow_schema": name, "priority_level": name, "execute": str(executed).lower()}, histogram
+
+    metrics.histograms(f"{PREFIX}request_wait_duration_seconds", "Time that requests waited for seats.", waited)
     text = "Time of the event loop that requests took, their watches included."
     metrics.counter(f"{PREFIX}loop_seconds_total", text, each(lambda name: control.loop.seconds.get(name, 0.0)))
+
+
+def _observer(executed: Histogram, refused: Histogram) -> Callable[[float, bool], None]:
+    return lambda seconds, has_seats: (executed if has_seats else refused).observe(seconds)

@@ -39,22 +39,22 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
 class Histogram:
-    """Counts of durations by BUCKETS."""
+    """Counts of durations by buckets."""
 
-    __slots__ = ("counts", "total")
+    __slots__ = ("buckets", "counts", "total")
 
-    def __init__(self) -> None:
-        self.counts, self.total = [0] * (len(BUCKETS) + 1), 0.0
+    def __init__(self, buckets: tuple[float, ...] = BUCKETS) -> None:
+        self.buckets, self.counts, self.total = buckets, [0] * (len(buckets) + 1), 0.0
 
     def observe(self, seconds: float) -> None:
         """Count one duration."""
-        self.counts[bisect_left(BUCKETS, seconds)] += 1
+        self.counts[bisect_left(self.buckets, seconds)] += 1
         self.total += seconds
 
     def add_to(self, family: Metric, labels: dict[str, str]) -> None:
         """Add the samples to a family."""
         so_far = 0
-        for bound, count in zip((*(f"{bucket:g}" for bucket in BUCKETS), "+Inf"), self.counts, strict=True):
+        for bound, count in zip((*(f"{bucket:g}" for bucket in self.buckets), "+Inf"), self.counts, strict=True):
             so_far += count
             family.add_sample(f"{family.name}_bucket", {**labels, "le": bound}, so_far)
         family.add_sample(f"{family.name}_sum", labels, self.total)
@@ -89,10 +89,15 @@ class Metrics:
 
     def histogram(self, name: str, text: str, histogram: Histogram) -> None:
         """Add a histogram that is kept elsewhere."""
+        self.histograms(name, text, lambda: [({}, histogram)])
+
+    def histograms(self, name: str, text: str, read_all: Callable[[], Iterable[tuple[dict[str, str], Histogram]]]) -> None:
+        """Add histograms with labels that are kept elsewhere."""
 
         def read() -> Metric:
             family = Metric(name, text, "histogram")
-            histogram.add_to(family, {})
+            for labels, histogram in read_all():
+                histogram.add_to(family, labels)
             return family
 
         self._add(read)
@@ -116,9 +121,8 @@ class Metrics:
         verb = info.verb.upper() if info.verb in VERBS else "other"
         if not info.is_resource or (info.group, info.version, info.resource) not in self._served:
             return verb, "", "", "", "", "", ""
-        scope = "resource" if info.name else "namespace" if info.namespace else "cluster"
         subresource = info.subresource if info.subresource in SUBRESOURCES else ""
-        return verb, "All" if dry_run else "", info.group, info.version, info.resource, subresource, scope
+        return verb, "All" if dry_run else "", info.group, info.version, info.resource, subresource, info.scope
 
     def _request_counts(self) -> Metric:
         counts = (({**_named(labels), "code": str(code)}, count) for (labels, code), count in self._requests.items())
@@ -173,6 +177,11 @@ def _durations(name: str, text: str, by_labels: dict[Labels, Histogram]) -> Metr
     for labels, histogram in by_labels.items():
         histogram.add_to(family, _named(labels))
     return family
+
+
+def watch_labels(group: str, version: str, resource: str, scope: str) -> dict[str, str]:
+    """Return the labels of kube-apiserver for watches of one kind."""
+    return {**COMPONENT, "verb": "WATCH", "group": group, "version": version, "resource": resource, "subresource": "", "scope": scope}
 
 
 def _named(labels: Labels) -> dict[str, str]:

@@ -57,6 +57,11 @@ class RequestInfo:
     rest: tuple[str, ...] = ()
     streams: bool = False
 
+    @property
+    def scope(self) -> str:
+        """Return the label `scope` of kube-apiserver's metrics."""
+        return "resource" if self.name else "namespace" if self.namespace else "cluster"
+
 
 class Call:
     """One request. Filters set its attributes, and handlers read them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,8 @@ from apiserver.handlers.watchers.unreadbytes import UnreadBytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from apiserver.handlers.request.call import RequestInfo
 
 
 class Watches:
@@ -19,6 +22,8 @@ class Watches:
         self.stopping = False
         self.unread = UnreadBytes()
         self._tasks: set[asyncio.Task[object]] = set()
+        self.by_request: Counter[tuple[str, str, str, str]] = Counter()
+        """The running watches by group, version, resource and scope."""
         self._none = asyncio.Event()
         self._none.set()
 
@@ -36,13 +41,16 @@ class Watches:
         await self._none.wait()
 
     @contextmanager
-    def running(self) -> Iterator[None]:
-        """Track a watch in the current task.
+    def running(self, info: RequestInfo | None = None) -> Iterator[None]:
+        """Track a watch in the current task. One without `info` is of a kind that another server
+        serves.
 
         The cancellation by `stop` ends here. Any other one propagates."""
         task = asyncio.current_task()
         assert task is not None, "a watch is served by a task"
+        key = (info.group, info.version, info.resource, info.scope) if info is not None else ("", "", "", "")
         self._tasks.add(task)
+        self.by_request[key] += 1
         self._none.clear()
         try:
             yield
@@ -53,5 +61,8 @@ class Watches:
                 raise
         finally:
             self._tasks.discard(task)
+            self.by_request[key] -= 1
+            if not self.by_request[key]:
+                del self.by_request[key]
             if not self._tasks:
                 self._none.set()

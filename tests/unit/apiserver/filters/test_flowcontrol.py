@@ -157,6 +157,8 @@ async def test_only_the_greedy_user_is_sent_away_and_the_log_names_it(caplog: py
         return web.Response()
 
     control = FlowControl(4, 4)
+    waits: list[tuple[float, bool]] = []
+    control.levels["workloads"].waited = lambda seconds, executed: waits.append((seconds, executed))
     async with serving(Setup(handler=wait, flow_control=control, max_connections=400)) as port:
         greedy, light = port.client(GREEDY), port.client(LIGHT)
         greedy.connector._limit = 0  # type: ignore[union-attr]
@@ -168,6 +170,9 @@ async def test_only_the_greedy_user_is_sent_away_and_the_log_names_it(caplog: py
         assert await other == 200
         assert {await task for task in waiting} <= {200, 429}
     assert set(control.levels["workloads"].rejected) == {"queue-full"}
+    assert len([seconds for seconds, executed in waits if executed]) == control.levels["workloads"].dispatched
+    assert any(seconds > 0 for seconds, _ in waits), "requests that were queued have waited"
+    assert any(seconds == 0 for seconds, _ in waits), "requests that found seats have not"
     assert "flow control refused requests: greedy (workloads): " in caplog.text
     assert "light" not in caplog.text
 

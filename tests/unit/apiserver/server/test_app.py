@@ -13,11 +13,12 @@ import aiohttp
 import orjson
 import pytest
 from cryptography import x509
+from prometheus_client.parser import text_string_to_metric_families
 
 from apiserver.admission.chain import AdmissionChain
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
 from apiserver.apis.status import ApiError, service_unavailable
-from apiserver.authentication.certificate import CertificateAuthenticator
+from apiserver.authentication.certificate import EXPIRATION, CertificateAuthenticator
 from apiserver.authentication.verification import CertificateVerifier
 from apiserver.filters.authorization import Decision, PrivilegedGroup, UnionAuthorizer
 from apiserver.registry.catalog import management_catalog
@@ -32,6 +33,8 @@ from tests.unit.apiserver.server.harness import CLIENTS, SERVER, SERVING
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from prometheus_client.samples import Sample
 
     from apiserver.handlers.request.call import RequestInfo
     from apiserver.registry.generic.context import UserInfo
@@ -264,6 +267,39 @@ async def test_a_server_that_only_a_restart_helps_says_so(tmp_path: Path) -> Non
                 async with anybody.get(path) as response:
                     assert (path, response.status) == (path, status)
                     assert "canary" not in await response.text()
+
+
+async def test_watches_waits_and_the_clients_certificates_have_kube_apiservers_metrics(tmp_path: Path) -> None:
+    async with app_of(tmp_path, collectors=(EXPIRATION,)) as app, client(app) as owner, client(app, TENANT) as tenant:
+        every = WORKLOADS.replace("/namespaces/team", "")
+        async with tenant.get(f"{WORKLOADS}?watch=true") as one, owner.get(f"{every}?watch=true") as other:
+            assert (one.status, other.status) == (200, 200)
+            families = {family.name: family for family in text_string_to_metric_families(await _metrics(owner))}
+        kind = {"component": "apiserver", "verb": "WATCH", "group": "workload.metal3.io", "version": "v1alpha1", "resource": "workloads"}
+        watches = {sample.labels["scope"]: sample for sample in families["apiserver_longrunning_requests"].samples}
+        assert {scope: sample.value for scope, sample in watches.items()} == {"namespace": 1, "cluster": 1}
+        assert watches["cluster"].labels == {**kind, "subresource": "", "scope": "cluster"}
+        async with tenant.get(WORKLOADS) as response:
+            assert response.status == 200
+        waits = await _samples(owner, "apiserver_flowcontrol_request_wait_duration_seconds")
+        [count] = [
+            sample
+            for sample in waits
+            if sample.name.endswith("_count") and (sample.labels["priority_level"], sample.labels["execute"]) == ("workloads", "true")
+        ]
+        assert count.value >= 1
+        lifetimes = await _samples(owner, "apiserver_client_certificate_expiration_seconds")
+        assert {sample.labels["le"] for sample in lifetimes if sample.name.endswith("_bucket")} >= {"1800.0", "86400.0", "+Inf"}
+        assert next(sample.value for sample in lifetimes if sample.name.endswith("_count")) >= 3
+
+
+async def _metrics(session: aiohttp.ClientSession) -> str:
+    async with session.get("/metrics") as response:
+        return await response.text()
+
+
+async def _samples(session: aiohttp.ClientSession, name: str) -> list[Sample]:
+    return next(family.samples for family in text_string_to_metric_families(await _metrics(session)) if family.name == name)
 
 
 async def test_stopping_ends_watches_whole_and_finishes_requests(tmp_path: Path) -> None:
