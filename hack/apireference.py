@@ -25,6 +25,7 @@ from apiserver.apis.metal3 import MAC_ADDRESS, WORD
 from apiserver.apis.workload import Binding
 from apiserver.registry.baremetalhost import baremetalhosts
 from apiserver.registry.generic.schema import model_schema
+from apiserver.registry.hardwaredata import hardwaredata
 from apiserver.registry.host import HOSTS, KEPT
 from apiserver.registry.workload import _CHOICE, WORKLOADS
 from apiserver.registry.workloadclass import WORKLOADCLASSES
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from apiserver.registry.generic.resource import Column, Resource
 
 PAGE = Path(__file__).parents[1] / "docs" / "api.md"
-KINDS = (WORKLOADS, WORKLOADCLASSES, HOSTS, baremetalhosts(view=True))
+KINDS = (WORKLOADS, WORKLOADCLASSES, HOSTS, baremetalhosts(view=True), hardwaredata())
 NAMED = (names, plan, mover, host_names, loops, instance)
 """The modules that define labels, annotations and finalizers."""
 VERBS = ("create", "get", "list", "watch", "update", "patch", "delete", "deletecollection")
@@ -94,7 +95,7 @@ def kind_block(resource: Resource) -> str:
     """Return the facts, the columns and the fields of a kind."""
     schema = model_schema(resource.model)
     parts = [facts(resource), "Columns of `kubectl get`:", columns(resource.columns)]
-    for part in ("spec", "status"):
+    for part in (part for part in ("spec", "status") if part in schema["properties"]):
         parts += [f"### Fields of {part} of a {resource.kind}", paragraph(schema["properties"][part])]
         found = rows(f"{resource.kind}.{part}", schema["properties"][part])
         parts.append(table(("field", "type", "description"), found))

@@ -303,6 +303,38 @@ class HardwareDetails(Model):
     hostname: str | None = Field(default=None, description="The host's name at the inspection.")
 
 
+OWNERS_KINDS = frozenset(
+    {
+        "baremetalswitches",
+        "bmceventsubscriptions",
+        "dataimages",
+        "firmwareschemas",
+        "hostclaims",
+        "hostdeploypolicies",
+        "hostfirmwarecomponents",
+        "hostfirmwaresettings",
+        "hostupdatepolicies",
+        "preprovisioningimages",
+    }
+)
+"""The other resources of the operator's group. They are the owner's, and not served to tenants."""
+
+
+class HardwareDataSpec(Model):
+    """The hardware of a host."""
+
+    hardware: HardwareDetails | None = Field(default=None, description="The hardware that inspection found.")
+
+
+class HardwareData(Model):
+    """The hardware of the host whose BareMetalHost has the same name and namespace. Read-only."""
+
+    api_version: str | None = Field(default=None, description="Version of the API.")
+    kind: str | None = Field(default=None, description="HardwareData.")
+    metadata: ObjectMeta = Field(default_factory=ObjectMeta, description="Standard object metadata.")
+    spec: HardwareDataSpec = Field(default_factory=HardwareDataSpec, description="What is known of the hardware.")
+
+
 class OperationMetric(Model):
     """The start and end of an operation."""
 

@@ -101,6 +101,12 @@ def path_not_found(group: str = "", plural: str = "", name: str = "") -> ApiErro
     return ApiError(404, "NotFound", "the server could not find the requested resource", details=_details(group, plural, name))
 
 
+def owners_alone(plural: str) -> ApiError:
+    """Return a 404: the resource exists in Metal3, and is not served to tenants."""
+    message = f"{plural} are the hardware owner's and not served here: ask the owner for what you need of them"
+    return ApiError(404, "NotFound", message)
+
+
 def method_not_allowed(
     group: str = "", plural: str = "", message: str = "the server does not allow this method on the requested resource"
 ) -> ApiError:

@@ -57,6 +57,7 @@ TENANT = (
     Rule(WORKLOAD, ("workloads/status",), ("get",)),
     Rule(METAL3, ("baremetalhosts",), (*READ, "update", "patch", "delete", "deletecollection")),
     Rule(METAL3, ("baremetalhosts/status",), ("get",)),
+    Rule(METAL3, ("hardwaredata",), READ),
     Rule(CORE, ("secrets", "configmaps"), (*READ, *WRITE)),
     Rule(CORE, ("resourcequotas",), READ),
     Rule(CORE, ("events",), (*READ, "create", "update", "patch", "delete")),

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from apiserver.apis.status import ApiError, bad_request, method_not_allowed, path_not_found
+from apiserver.apis.metal3 import OWNERS_KINDS
+from apiserver.apis.status import ApiError, bad_request, method_not_allowed, owners_alone, path_not_found
 from apiserver.handlers.connect import connect
 from apiserver.handlers.create import create
 from apiserver.handlers.delete import delete
@@ -105,6 +106,8 @@ class Api:
     async def _resource(self, call: Call) -> web.StreamResponse:
         info = call.info
         route = self._routes.get((info.group, info.version, info.resource, info.subresource))
+        if route is None and info.resource in OWNERS_KINDS and (info.group, info.version, "hardwaredata", "") in self._routes:
+            raise owners_alone(info.resource)
         if route is None or info.rest:
             known = (info.group, info.version, info.resource, "") in self._routes and info.subresource and not info.rest
             raise path_not_found(info.group, info.resource, info.name) if known else path_not_found()

@@ -130,7 +130,6 @@ async def _next(scope: Scope, info: RequestInfo, options: ListOptions, token: To
 async def _snapshot(scope: Scope, info: RequestInfo, options: ListOptions, token: Token) -> Page:
     """Return a page from the store's history. Here `token.start` is a whole key."""
     prefix, selector, limit = prefix_of(scope, info), options.selector, options.limit
-    decode = scope.registry.decode
     entries: list[Entry] = []
     start, more, seen = token.start, True, 0
     while more and not (limit and len(entries) > limit):
@@ -140,8 +139,8 @@ async def _snapshot(scope: Scope, info: RequestInfo, options: ListOptions, token
             raise _expired(scope, options, token) from None
         except FutureRevision as error:
             raise too_large_revision(error.revision, error.current) from None
-        found = [decode(item.key, item.value, item.revision) for item in part.items]
-        entries += [entry for entry in found if selector.matches(entry)]
+        found = [scope.registry.from_history(item.key, item.value, item.revision) for item in part.items]
+        entries += [entry for entry in found if entry is not None and selector.matches(entry)]
         seen += len(found)
         more = part.more
         if part.items:

@@ -9,6 +9,7 @@ from apiserver.apis import metal3
 from apiserver.registry.baremetalhost import BareMetalHostViewRegistry
 from apiserver.registry.claims.claims import Claims
 from apiserver.registry.generic.regrouped import RegroupedRegistry
+from apiserver.registry.hardwaredata import HardwareDataRegistry
 from apiserver.registry.host import HostRegistry
 from apiserver.registry.workload import WorkloadRegistry
 from apiserver.registry.workloadclass import WorkloadClassRegistry
@@ -28,11 +29,12 @@ class Catalog:
     workloads: WorkloadRegistry
     hosts: HostRegistry
     views: BareMetalHostViewRegistry
+    hardware: HardwareDataRegistry
 
     @property
     def registries(self) -> tuple[Registry, ...]:
         """Return all registries in the order of discovery."""
-        return (self.workloads, self.classes, self.hosts, self.views)
+        return (self.workloads, self.classes, self.hosts, self.views, self.hardware)
 
 
 def management_catalog(
@@ -48,7 +50,7 @@ def management_catalog(
     hosts = HostRegistry(cache, claims, admission)
     views = BareMetalHostViewRegistry(cache, claims, admission, view_group)
     claims.connect(workloads, hosts, views, classes)
-    return Catalog(classes, workloads, hosts, views)
+    return Catalog(classes, workloads, hosts, views, HardwareDataRegistry(views))
 
 
 def gateway_views(catalog: Catalog) -> tuple[Registry, ...]:

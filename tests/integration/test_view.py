@@ -118,3 +118,22 @@ def test_a_host_with_a_hardware_problem_is_kept_back(tenants: Running) -> None:
     finally:
         tenants.kubectl(OWNER, "annotate", BMH, "-n", "metal3", real, "simulator.metal3.io/health-")
     tenants.kubectl(ADMIN, "wait", f"hosts.workload.metal3.io/{name}", "--for=jsonpath={.status.phase}=Available", "--timeout=60s")
+
+
+def test_hardware_data_is_served_beside_the_view_and_read_only(tenants: Running) -> None:
+    views = {view["metadata"]["name"]: view["status"]["hardware"] for view in tenants.items("a", BMH)}
+    assert {data["metadata"]["name"]: data["spec"]["hardware"] for data in tenants.items("a", "hardwaredata.metal3.io")} == views
+    name = min(views)
+    assert "AGE" in tenants.kubectl("a", "get", "hd", name)
+    assert "hardware" in tenants.kubectl("a", "explain", "hardwaredata.spec")
+    tenants.kubectl("a", "patch", BMH, name, "--type=merge", "-p", json.dumps({"spec": {"consumerRef": consumer("m", "a")}}))
+    tenants.kubectl("b", "wait", f"hardwaredata.metal3.io/{name}", "--for=delete", "--timeout=60s")
+    assert tenants.get("a", "hardwaredata.metal3.io", name)["spec"]["hardware"] == views[name]
+    refused = tenants.try_kubectl(ADMIN, "delete", "hardwaredata.metal3.io", "-n", "a", name)
+    assert "MethodNotAllowed" in refused.stderr or "does not allow this method" in refused.stderr
+    listed = tenants.kubectl("a", "api-resources", "--api-group=metal3.io", "-o", "name").split()
+    assert sorted(listed) == ["baremetalhosts.metal3.io", "hardwaredata.metal3.io"], "what is not served is not listed"
+    answer = tenants.try_kubectl(ADMIN, "get", "--raw", "/apis/metal3.io/v1alpha1/namespaces/a/hostfirmwaresettings")
+    assert "NotFound" in answer.stderr
+    assert "not served here" in answer.stderr
+    tenants.kubectl("a", "patch", BMH, name, "--type=merge", "-p", '{"spec": {"consumerRef": null}}')

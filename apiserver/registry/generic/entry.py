@@ -44,6 +44,11 @@ class Entry:
         """Return the approximate number of bytes of memory besides the JSON."""
         return OVERHEAD + EACH * (len(self.labels) + len(self.fields))
 
+    def at(self, revision: int) -> Entry:
+        """Return the entry with another resourceVersion."""
+        json = self.json.replace(b'"resourceVersion":"%d"' % self.revision, b'"resourceVersion":"%d"' % revision, 1)
+        return Entry(self.key, self.namespace, self.name, revision, json, self.labels, self.fields)
+
     def object(self) -> dict[str, Any]:
         """Return a new copy of the object, which the caller may change."""
         value: dict[str, Any] = orjson.loads(self.json)

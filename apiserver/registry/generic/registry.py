@@ -69,6 +69,7 @@ class Registry:
         admission: Admission | None = None,
         indexers: Mapping[str, Callable[[Entry], Iterable[Hashable]]] | None = None,
         convert: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
+        collection: Collection[Entry] | None = None,
     ) -> None:
         self.resource = resource
         self.cache = cache
@@ -78,7 +79,13 @@ class Registry:
         self.decode = decoder(resource, convert, self._recent_writes)
         self.tracking = Tracking(resource)
         indexes = {**(indexers or {}), labels.INDEX: labels.indexer}
-        self.collection: Collection[Entry] = cache.collection(resource.prefix, self.decode, indexes, attrgetter("overhead"))
+        if collection is None:  # an empty one counts as false
+            collection = cache.collection(resource.prefix, self.decode, indexes, attrgetter("overhead"))
+        self.collection = collection
+
+    def from_history(self, key: str, value: bytes, revision: int) -> Entry | None:
+        """Return the object that follows from what is stored, or None if there is none."""
+        return self.decode(key, value, revision)
 
     def find(self, namespace: str, name: str) -> Entry | None:
         """Return the object's latest state, or None."""

@@ -51,6 +51,7 @@ class Resource:
 
     stored_group: the group under which objects are stored, if it is another one (see
     generic.regrouped).
+    stored_as: the plural of the kind from whose stored objects the objects of this kind follow.
 
     strategic, protobuf: apply a strategic merge patch to an object, and decode a protobuf body.
     Without them such requests are refused (415), as for every kind that clients were not built
@@ -71,6 +72,7 @@ class Resource:
     indexed: Mapping[str, str] | None = None
     subresources: Mapping[str, frozenset[str]] | None = None
     verbs: frozenset[str] = ALL_VERBS
+    stored_as: str = ""
     strategic: Callable[[dict[str, Any], dict[str, Any]], dict[str, Any]] | None = None
     protobuf: Callable[[bytes], dict[str, Any]] | None = None
     stored_group: str = ""
@@ -88,7 +90,7 @@ class Resource:
     @property
     def prefix(self) -> str:
         """Return the storage prefix of all objects of the kind. It ends in a slash."""
-        return f"/registry/{self.stored_group or self.group or 'core'}/{self.plural}/"
+        return f"/registry/{self.stored_group or self.group or 'core'}/{self.stored_as or self.plural}/"
 
     def key(self, namespace: str, name: str) -> str:
         """Return the storage key of one object, or, for an empty name, the prefix of the

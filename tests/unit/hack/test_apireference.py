@@ -29,7 +29,7 @@ def sources(*packages: str) -> Iterator[Path]:
 def rows_of(resource: Resource, part: str) -> list[tuple[str, str, str]]:
     """Return the rows of a part of a kind, with the path from the kind in the first cell."""
     above = f"{resource.kind}.{part}"
-    found = rows(above, model_schema(resource.model)["properties"][part])
+    found = rows(above, model_schema(resource.model)["properties"].get(part, {}))
     return [(f"{above}.{name.strip('`')}", kind, text) for name, kind, text in found]
 
 

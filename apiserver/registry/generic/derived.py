@@ -1,0 +1,101 @@
+"""Serve the objects of one kind that follow from the stored objects of another kind.
+
+Nothing is stored or kept for them: each is computed when a reader gets it, and has the
+resourceVersion of the object that it follows from.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from apiserver.registry.generic.entry import Entry
+from storage.collection import Change, Collection
+from storage.ring import Subscription
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterable
+
+    Derive = Callable[[Entry], Entry | None]
+
+
+class DerivedCollection(Collection[Entry]):
+    """What `derive` returns for the entries of another collection, without those for which it
+    returns None. The derived objects have no labels."""
+
+    def __init__(self, origin: Collection[Entry], derive: Derive) -> None:
+        super().__init__(origin.prefix, lambda key, value, revision: Entry(key, "", "", revision, value, {}, {}))
+        self._origin, self._derive = origin, derive
+
+    def __len__(self) -> int:
+        return len(self._origin)
+
+    @property
+    def revision(self) -> int:
+        return self._origin.revision
+
+    @property
+    def floor(self) -> int:
+        return self._origin.floor
+
+    def get(self, key: str) -> Entry | None:
+        found = self._origin.get(key)
+        return self._derive(found) if found is not None else None
+
+    def range(self, prefix: str = "", *, start: str = "", limit: int = 0) -> list[Entry]:
+        found = self._derived(self._origin.range(prefix, start=start))
+        return found[:limit] if limit else found
+
+    def index(self, name: str, value: Hashable, prefix: str = "", *, start: str = "") -> list[Entry]:
+        return []
+
+    def count(self, name: str, value: Hashable) -> int:
+        return 0
+
+    def subscribe(self, after: int) -> Subscription[Change[Entry]]:
+        return _DerivedSubscription(self._origin.subscribe(after), self._derive)
+
+    def _derived(self, entries: Iterable[Entry]) -> list[Entry]:
+        return [found for entry in entries if (found := self._derive(entry)) is not None]
+
+
+class _DerivedSubscription(Subscription[Change[Entry]]):
+    """The changes of derived objects. One that appears or disappears is created or deleted."""
+
+    __slots__ = ("_derive", "_origin")
+
+    def __init__(self, origin: Subscription[Change[Entry]], derive: Derive) -> None:
+        self._origin, self._derive = origin, derive
+
+    @property
+    def revision(self) -> int:
+        return self._origin.revision
+
+    @property
+    def complete(self) -> bool:
+        return self._origin.complete
+
+    def take(self, count: int = 0, weight: int = 0) -> list[Change[Entry]]:
+        while changes := self._origin.take(count, weight):
+            if found := self._derived(changes):
+                return found
+        return []
+
+    async def next(self, timeout: float | None = None) -> list[Change[Entry]]:
+        return self._derived(await self._origin.next(timeout))
+
+    def close(self) -> None:
+        self._origin.close()
+
+    def _derived(self, changes: Iterable[Change[Entry]]) -> list[Change[Entry]]:
+        return [found for change in changes if (found := _changed(change, self._derive)) is not None]
+
+
+def _changed(change: Change[Entry], derive: Derive) -> Change[Entry] | None:
+    """Return the change of the derived object, or None if it has not changed."""
+    previous = derive(change.previous) if change.previous is not None else None
+    item = derive(change.item)
+    if change.type == "put" and item is not None:
+        return Change("put", item, previous, change.revision)
+    if previous is None:
+        return None
+    return Change("delete", previous.at(change.revision), previous, change.revision)
