@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from apiserver.client.client import Client
 
 DRAINED, GONE, HELD, RELEASING = "Drained", "Gone", "Held", "Releasing"
-"""The states of a host that is being drained: it is not claimed, it does not exist any more, it is
-claimed, or it is being emptied."""
+"""The states of a host that is being drained: not claimed, not existing any more, claimed, or being
+emptied."""
 HOLDING = ("ExternallyProvisioned", "Held", "InUse", "Orphaned")
 """The reasons of an unclaimed host that is in use."""
 ENDED = (DRAINED, GONE)

@@ -34,7 +34,7 @@ COMMANDS = {
     "history": "list the last claims of a host",
     "cordon": "let no Workload get a host any more",
     "uncordon": "offer a host again",
-    "drain": "take hosts out of service, and wait until nobody has them",
+    "drain": "take hosts out of service, and wait until none is claimed",
     "completion": "print a script that lets bash, zsh or fish complete commands and names",
     "migrate": "copy everything to another storage: SQLite to etcd, or back",
     "move": "move Workloads to another management cluster, or back, while their machines run on",

@@ -1,7 +1,7 @@
 """Compose the gateway: choose the part that answers each request, behind the filters for it.
 
 Requests for the view pass the filters of this server's own port. For all others, kube-apiserver
-authorizes and impersonates by the caller's credentials; here they are authenticated, so that flow
+authorizes and impersonates by the caller's credentials. Here they are authenticated, so that flow
 control and the audit log know whose they are.
 """
 

@@ -1,8 +1,8 @@
 """Decide which part of the gateway answers a request, by its target alone.
 
 kube-apiserver must never read a target in another way than this module. So a target is refused if
-two readers could disagree about it, and everything in the view's group that is not known to be
-another kind is answered here.
+two readers could disagree about it. Everything in the view's group that is not known to be another
+kind is answered here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Send requests of callers to kube-apiserver, over connections that have no identity.
 
 The session knows kube-apiserver's address and authority, and neither a token nor a client
-certificate: a request has the rights of the credentials in its own headers, or none.
+certificate. A request has the rights of the credentials in its own headers, or none.
 """
 
 from __future__ import annotations

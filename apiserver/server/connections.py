@@ -228,9 +228,9 @@ class Connections(web.Server):
     """All connections of one port. Pass it to loop.create_server.
 
     `arrived` is called for each request that has arrived. A new connection beyond the limit closes
-    another one: that which has been without a request for the longest, whose client has not read,
-    or which has sent requests before their answers. So clients that keep connections open lock no
-    other client out."""
+    another one. That one has been without a request for the longest, its client has not read, or
+    has sent requests before their answers. So clients that keep connections open lock no other
+    client out."""
 
     def __init__(
         self,

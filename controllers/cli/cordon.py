@@ -20,7 +20,7 @@ _COLUMNS = {"host": "HOST", "class": "CLASS", "state": "STATE", "workload": "WOR
 def configure(parser: argparse.ArgumentParser, *, unschedulable: bool = True) -> None:
     """Set the description and the arguments of the command."""
     parser.description = (
-        "Takes hosts out of service for new Workloads: none gets them, and they are offered to nobody. A Workload that has one keeps it."
+        "Takes hosts out of service for new Workloads: none gets them, and no namespace is offered them. A Workload that has one keeps it."
         if unschedulable
         else "Offers hosts again that `cordon` or `drain` has taken out of service."
     )

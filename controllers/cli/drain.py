@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--timeout", type=float, default=300.0, metavar="S", help="seconds to wait for all hosts together (default: %(default)g)"
     )
-    parser.add_argument("--dry-run", action="store_true", help="show who has the hosts, and change nothing")
+    parser.add_argument("--dry-run", action="store_true", help="show the holders of the hosts, and change nothing")
     add_output(parser)
     parser.set_defaults(run=run)
 

@@ -79,7 +79,7 @@ def _health(before: Object, after: Object, name: str) -> Iterator[HostEvent]:
     if new is None or after.get("reason") == NOT_HEALTHY or (old or {}).get("status") == new["status"]:
         return
     if new["status"] == "False":
-        yield HostEvent("Warning", NOT_HEALTHY, f"the BMC of {name} reports {new['reason']}: repair it; who has the host keeps it")
+        yield HostEvent("Warning", NOT_HEALTHY, f"the BMC of {name} reports {new['reason']}: repair it; a Workload that has it keeps it")
     elif old is not None and (old["status"], new["status"]) == ("False", "True"):
         yield HostEvent("Normal", "Healthy", f"the BMC of {name} reports no problem any more")
 

@@ -1,7 +1,7 @@
 """Compute the credentials with which an OCI image is pulled, from the secret that its Workload names.
 
 Of a tenant's secret, only the entry for the image's registry is passed on. Everything else in it
-stays in the tenant's namespace: credentials of other registries, and credential helpers, which are
+stays in the tenant's namespace: credentials of other registries, and credential helpers. Those are
 programs that a reader of the file would run.
 """
 

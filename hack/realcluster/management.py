@@ -53,7 +53,7 @@ class Server:
 
     @property
     def gateway_url(self) -> str:
-        """The URL of the gateway, "" if there is none."""
+        """Return the URL of the gateway, "" if there is none."""
         return f"https://127.0.0.1:{self.gateway_port}" if self.gateway_port else ""
 
     @property

@@ -26,7 +26,7 @@ class Document:
 
     @property
     def size(self) -> int:
-        """The bytes of the document in all forms that were asked for."""
+        """Return the bytes of the document in all requested forms."""
         return sum(map(len, self._bodies.values()))
 
     def respond(self, call: Call, form: Form, *, media: str = "", headers: Mapping[str, str] | None = None) -> web.Response:

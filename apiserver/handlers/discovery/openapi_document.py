@@ -138,7 +138,7 @@ def _schema_v3(schema: dict[str, Any]) -> dict[str, Any]:
 def _schema_v2(schema: dict[str, Any]) -> dict[str, Any]:
     """Return a schema for OpenAPI 2.0.
 
-    2.0 has no anyOf, so a value that may be a number or a string has no type there; nor has a value
+    2.0 has no anyOf, so a value that may be a number or a string has no type there. Nor has a value
     of any type. Defaults are left out, as kube-apiserver does for old clients."""
     if "$ref" in schema:
         return {**schema, "$ref": f"#/definitions/{schema['$ref'][1:]}"}
