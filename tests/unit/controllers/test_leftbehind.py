@@ -3,22 +3,8 @@ charge."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-import pytest
-
-from tests.unit.controllers.clusters import BMH, HOSTS, SECRETS, WORKLOADS, TwoClusters, bmh, controllers, secret, two_clusters, workload
+from tests.unit.controllers.clusters import BMH, HOSTS, SECRETS, WORKLOADS, TwoClusters, controllers, secret, workload
 from tests.unit.controllers.fakeapi import Failure, eventually
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-
-@pytest.fixture
-async def clusters() -> AsyncIterator[TwoClusters]:
-    async with two_clusters() as made:
-        made.hardware.put(BMH, bmh("h1"))
-        yield made
 
 
 async def install(clusters: TwoClusters) -> str:

@@ -12,16 +12,13 @@ import pytest
 from apiserver.client.client import Client
 from controllers.secrets import READER_ROLE, Secrets, is_clusters_own
 from tests.unit.controllers.clusters import (
-    BMH,
     CLASSES,
     NAMESPACES,
     SECRETS,
     WORKLOADS,
     TwoClusters,
-    bmh,
     controllers,
     secret,
-    two_clusters,
     workload,
 )
 from tests.unit.controllers.fakeapi import Failure, FakeApi, eventually
@@ -30,13 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from aiohttp import web
-
-
-@pytest.fixture
-async def clusters() -> AsyncIterator[TwoClusters]:
-    async with two_clusters() as made:
-        made.hardware.put(BMH, bmh("h1"))
-        yield made
 
 
 def asked_of(api: FakeApi) -> list[str]:

@@ -29,23 +29,15 @@ from tests.unit.controllers.clusters import (
     bmh,
     controllers,
     secret,
-    two_clusters,
     workload,
     workload_class,
 )
 from tests.unit.controllers.fakeapi import Address, Failure, FakeApi, eventually
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import Callable
 
     from aiohttp import web
-
-
-@pytest.fixture
-async def clusters() -> AsyncIterator[TwoClusters]:
-    async with two_clusters() as made:
-        made.hardware.put(BMH, bmh("h1"))
-        yield made
 
 
 async def test_from_nothing_to_running_and_back(clusters: TwoClusters) -> None:
