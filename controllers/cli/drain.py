@@ -3,8 +3,12 @@ claimed."""
 
 from __future__ import annotations
 
-import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from apiserver.client.text import printable
 from controllers import kinds
@@ -15,6 +19,7 @@ from controllers.drain import Options, chosen, drain, drained
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Iterator
 
     from controllers.fleet import Row
 
@@ -39,25 +44,38 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Drain. Returns 1 if somebody still has a host. Raises UsageError."""
-    shown: dict[str, str] = {}
-
-    def report(rows: list[Row]) -> None:
-        for row in rows:
-            line = progress_line(row)
-            if shown.get(row["host"]) != line:
-                shown[row["host"]] = line
-                print(line, file=sys.stderr, flush=True)
 
     async def main() -> list[Row]:
         async with client_of(arguments, "metal3-workloads-drain") as client:
             hosts = chosen((await client.list_all(kinds.HOSTS))[0], arguments.hosts)
             options = Options(hosts=hosts, timeout=arguments.timeout, dry_run=arguments.dry_run)
-            return await drain(client, options, report)
+            with reporting(Console(stderr=True, highlight=False)) as report:
+                return await drain(client, options, report)
 
     if (rows := run_resumable(main)) is None:
         return 1
     print(as_json(rows) if arguments.output == "json" else result(rows, screen()))
     return 0 if drained(rows) else 1
+
+
+@contextmanager
+def reporting(console: Console) -> Iterator[Callable[[list[Row]], None]]:
+    """Yield a function that prints each change of a host. A terminal shows a bar of drained hosts as
+    well."""
+    told: dict[str, str] = {}
+    columns = (TextColumn("drained"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("drained")
+
+        def report(rows: list[Row]) -> None:
+            for row in rows:
+                line = progress_line(row)
+                if told.get(row["host"]) != line:
+                    told[row["host"]] = line
+                    console.print(Text(line), soft_wrap=True)
+            bar.update(task, total=len(rows), completed=sum(drained([row]) for row in rows))
+
+        yield report
 
 
 def progress_line(row: Row) -> str:
