@@ -57,4 +57,5 @@ def gateway_views(catalog: Catalog) -> tuple[Registry, ...]:
     """Return the registries of the view's kinds in BMO's group, over the same objects.
 
     Call it before the cache is started."""
-    return (RegroupedRegistry(catalog.views, metal3.GROUP),)
+    views = RegroupedRegistry(catalog.views, metal3.GROUP)
+    return (views, HardwareDataRegistry(views))

@@ -112,7 +112,7 @@ async def test_the_groups_stay(beside_bmo: Running) -> None:
 
 async def test_the_list_of_resources_has_the_view(beside_bmo: Running) -> None:
     found = (await get(beside_bmo, "/apis/metal3.io/v1alpha1"))["resources"]
-    assert [one["name"] for one in found] == ["dataimages", "baremetalhosts", "baremetalhosts/status"]
+    assert [one["name"] for one in found] == ["dataimages", "baremetalhosts", "baremetalhosts/status", "hardwaredata"]
     assert "create" not in found[1]["verbs"]
     assert found[1]["shortNames"] == ["bmh", "bmhost"]
     assert [one["name"] for one in (await get(beside_bmo, "/apis/workload.metal3.io/v1alpha1"))["resources"]] == ["dataimages"]
@@ -129,7 +129,7 @@ async def test_aggregated_discovery_has_the_view(beside_bmo: Running, accept: st
     assert [one["resource"] for one in found["items"][1]["versions"][0]["resources"]] == ["dataimages", "hosts"]
     beta, alpha = found["items"][2]["versions"]
     assert [one["resource"] for one in beta["resources"]] == ["dataimages"]
-    assert [one["resource"] for one in alpha["resources"]] == ["dataimages", "baremetalhosts"]
+    assert [one["resource"] for one in alpha["resources"]] == ["dataimages", "baremetalhosts", "hardwaredata"]
     assert "create" not in alpha["resources"][1]["verbs"]
     assert beside_bmo.cluster.seen[-1].all("Accept") == [f"{V2}, application/json"]
 
@@ -150,6 +150,7 @@ async def test_without_bmo_the_group_exists_by_the_view_alone(gateway: Running) 
     assert [one["name"] for one in (await get(gateway, "/apis/metal3.io/v1alpha1"))["resources"]] == [
         "baremetalhosts",
         "baremetalhosts/status",
+        "hardwaredata",
     ]
     assert "io.metal3.v1alpha1.BareMetalHost" in (await get(gateway, paths[2]))["components"]["schemas"]
     assert (await gateway.request("GET", "/apis/metal3.io/v2"))[0] == 404

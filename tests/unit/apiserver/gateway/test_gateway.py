@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from tests.unit.apiserver.gateway.harness import PODS, TENANT, VIEWS, Running
-from tests.unit.apiserver.registry.conftest import CONSUMER, IMAGE
+from tests.unit.apiserver.registry.conftest import CONSUMER, IMAGE, report
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -61,6 +61,18 @@ async def test_the_view_is_watched(gateway: Running) -> None:
         await gateway.registries.patch_view("tenant-a", "node-0", consumerRef=CONSUMER)
         second = json.loads(await response.content.readline())
         assert (second["type"], second["object"]["spec"]["consumerRef"]["name"]) == ("MODIFIED", "m-0")
+
+
+async def test_the_hardware_of_the_view_is_served_beside_it(gateway: Running) -> None:
+    (host,) = gateway.registries.hosts.collection.range()
+    hardware = {"cpu": {"arch": "x86_64", "count": 8}, "ramMebibytes": 1024}
+    await gateway.registries.report(host.name, {"available": True, "report": report("node-0", hardware=hardware)})
+    data = VIEWS.replace("baremetalhosts", "hardwaredata")
+    status, found = await gateway.request("GET", f"{data}/node-0")
+    assert (status, found["apiVersion"], found["spec"]["hardware"]["ramMebibytes"]) == (200, "metal3.io/v1alpha1", 1024)
+    assert gateway.rules.asked[-1] == ("tenant", "get", "workload.metal3.io", "tenant-a")
+    assert (await gateway.request("GET", data.replace("tenant-a", "tenant-b")))[0] == 403
+    assert gateway.cluster.seen == []
 
 
 async def test_rights_on_the_view_are_those_of_its_own_group(gateway: Running) -> None:

@@ -53,8 +53,10 @@ def test_a_tenant_gets_nothing_outside_its_namespace_but_the_classes(tenant: str
         if obj["kind"] == "ClusterRoleBinding":
             assert obj["roleRef"]["name"] == "metal3-workloads-classes-viewer"
         controllers = obj.get("roleRef", {}).get("name") == READER_ROLE
-        expected = ("ServiceAccount", "metal3-workloads-controllers") if controllers else ("User", f"tenant-{tenant}")
-        assert {(subject["kind"], subject["name"]) for subject in obj.get("subjects", [])} <= {expected}
+        # The tenant's account is for the gateway, which takes tokens only.
+        own = {("User", f"tenant-{tenant}", None), ("ServiceAccount", "tenant", tenant)}
+        expected = {("ServiceAccount", "metal3-workloads-controllers", "metal3-workloads-system")} if controllers else own
+        assert {(subject["kind"], subject["name"], subject.get("namespace")) for subject in obj.get("subjects", [])} <= expected
     assert json.dumps(TENANT) == template
 
 

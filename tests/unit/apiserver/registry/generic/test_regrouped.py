@@ -30,7 +30,7 @@ async def both(folder: Path) -> AsyncIterator[tuple[Registries, Registry]]:
     """Yield the registries, and that of the view in BMO's group, with one free host."""
     cache = WatchCache(SQLiteStore(folder / "db", synchronous="off"))
     catalog = management_catalog(cache, view_group="workload.metal3.io")
-    (views,) = gateway_views(catalog)
+    views, _ = gateway_views(catalog)
     await cache.start()
     try:
         registries = Registries(catalog)
@@ -60,7 +60,7 @@ async def test_both_groups_have_the_same_objects(tmp_path: Path) -> None:
 @asynccontextmanager
 async def both_again(folder: Path) -> AsyncIterator[Registry]:
     cache = WatchCache(SQLiteStore(folder / "db", synchronous="off"))
-    (views,) = gateway_views(management_catalog(cache, view_group="workload.metal3.io"))
+    views, _ = gateway_views(management_catalog(cache, view_group="workload.metal3.io"))
     await cache.start()
     try:
         yield views
