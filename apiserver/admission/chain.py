@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 class AdmissionChain:
     """An Admission that consists of several plugins.
 
-    The order is NamespaceLifecycle, MutatingWebhook, ValidatingWebhook, ResourceQuota. Mutating
+    The order is NamespaceLifecycle, MutatingWebhook, ValidatingAdmissionPolicy, ValidatingWebhook,
+    ResourceQuota. Mutating
     plugins come first, so that validating ones see the final object. Quota is charged last, so that
     no refused write is counted."""
 

@@ -95,7 +95,7 @@ def _ordered(key: str, items: list[Any]) -> list[Any]:
 
     kube-apiserver's order is that of a Go map, or of registration."""
     if key == "causes":
-        return sorted(items, key=lambda cause: (cause.get("field", ""), cause["reason"], cause["message"]))
+        return sorted(items, key=lambda cause: (cause.get("field", ""), cause.get("reason", ""), cause["message"]))
     if key == "resources":
         return sorted(items, key=lambda resource: str(resource.get("name")))
     # ordered by time first, and on one server only the time may pass into the next second

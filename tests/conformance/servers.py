@@ -19,11 +19,17 @@ from urllib.parse import urlsplit
 
 from apiserver.admission.chain import AdmissionChain
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
+from apiserver.admission.policies.definitions import VALIDATING
+from apiserver.admission.policies.running import Runner
+from apiserver.admission.policies.validating import ValidatingPolicies
 from apiserver.authentication.certificate import CertificateAuthenticator
 from apiserver.authentication.verification import CertificateVerifier, load_bundle
+from apiserver.client.client import Client
+from apiserver.client.objects import Resource
 from apiserver.filters.authorization import PrivilegedGroup
 from apiserver.registry.generic.registry import Registry
 from apiserver.server.app import App, Config, build
+from apiserver.server.delegation.policies import FollowedPolicies, ManagementParams, Reviews
 from apiserver.server.tls import ServerTls
 from hack.realcluster import pki
 from hack.realcluster.client import ApiError, wait_for
@@ -33,14 +39,17 @@ from hack.realcluster.settings import Folder, Settings
 from storage.base import Put
 from storage.cache import WatchCache
 from storage.sqlite import SQLiteStore
+from tests.conformance.case import ROOT, gadget
 from tests.conformance.client import ApiServer
 from tests.conformance.kinds import KINDS, definition
+from tests.conformance.policies import PARAMS, SENTINEL, labelled, manifests
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from hack.realcluster.client import Client
+    from apiserver.registry.generic.strategy import Admission
+    from hack.realcluster.client import Client as ClusterClient
     from hack.realcluster.controlplane import Cluster, Etcds
 
 LEAVING = "leaving"
@@ -80,11 +89,11 @@ def _compact(etcd: Etcds) -> None:
         connection.close()
 
 
-async def prepare(client: Client, namespaces: Sequence[str]) -> None:
+async def prepare(client: ClusterClient, namespaces: Sequence[str]) -> None:
     """Give a kube-apiserver the kinds and the namespaces, and wait until it serves them."""
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
     await client.apply_all((f"{path}/{crd['metadata']['name']}", crd) for crd in map(definition, KINDS))
-    await client.apply_all((f"/api/v1/namespaces/{name}", _namespace(name)) for name in (*namespaces, LEAVING))
+    await client.apply_all((f"/api/v1/namespaces/{name}", _namespace(name)) for name in (*namespaces, LEAVING, PARAMS))
     # it stays terminating, because there is no namespace controller
     await client.request("DELETE", f"/api/v1/namespaces/{LEAVING}")
 
@@ -102,6 +111,22 @@ async def prepare(client: Client, namespaces: Sequence[str]) -> None:
         return None if f"apis/{KINDS[0].api_version}" in index else "the kinds are not in /openapi/v3 yet"
 
     await wait_for("the kinds", served, seconds=START_SECONDS)
+    objects = manifests()
+    last = [one for one in objects if f"/{SENTINEL}" in one[0]]
+    await client.apply_all(one for one in objects if one not in last)
+    await client.apply_all(last)
+    refused = {**gadget("sentinel", meta=labelled(SENTINEL))}
+
+    async def enforced() -> str | None:
+        try:
+            await client.request("POST", f"{ROOT}/namespaces/{namespaces[0]}/gadgets?dryRun=All", body=refused)
+        except ApiError as error:
+            if error.code == HTTPStatus.UNPROCESSABLE_ENTITY:
+                return None
+            raise
+        return "the policies are not enforced yet"
+
+    await wait_for("the policies", enforced, seconds=START_SECONDS)
 
 
 def _namespace(name: str) -> dict[str, Any]:
@@ -113,20 +138,24 @@ def servers(cluster: Cluster, folder: Path) -> Iterator[tuple[ApiServer, ApiServ
     """Yield (kube-apiserver, ours), for clients that are the cluster's administrator."""
     context = ssl.create_default_context(cadata=cluster.authority.certificate.decode("ascii"))
     context.load_cert_chain(cluster.admin.certificate, cluster.admin.key)
-    with our_server(cluster.authority, folder) as port:
+    config = folder / "cluster/oracle.kubeconfig"
+    with our_server(cluster.authority, folder, policies=config) as port:
         yield ApiServer("kube-apiserver", urlsplit(cluster.server).port or 443, context), ApiServer("ours", port, context)
 
 
 @contextmanager
-def our_server(authority: pki.Authority, folder: Path, kinds: Callable[[WatchCache], Sequence[Registry]] | None = None) -> Iterator[int]:
+def our_server(
+    authority: pki.Authority, folder: Path, kinds: Callable[[WatchCache], Sequence[Registry]] | None = None, policies: Path | None = None
+) -> Iterator[int]:
     """Run our API server in a thread with an event loop of its own, and yield its port.
 
-    `kinds`: what it serves instead of KINDS."""
+    `kinds`: what it serves instead of KINDS. `policies`: a kubeconfig of the control plane whose
+    admission policies it enforces."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="our API server")
     thread.start()
     try:
-        app = asyncio.run_coroutine_threadsafe(_started(authority, folder, kinds or registries), loop).result(START_SECONDS)
+        app = asyncio.run_coroutine_threadsafe(_started(authority, folder, kinds, policies), loop).result(START_SECONDS)
         try:
             yield app.port
         finally:
@@ -137,8 +166,11 @@ def our_server(authority: pki.Authority, folder: Path, kinds: Callable[[WatchCac
         loop.close()
 
 
-async def _started(authority: pki.Authority, folder: Path, kinds: Callable[[WatchCache], Sequence[Registry]]) -> App:
+async def _started(
+    authority: pki.Authority, folder: Path, kinds: Callable[[WatchCache], Sequence[Registry]] | None, policies: Path | None
+) -> App:
     await _age(folder)
+    enforced = _Policies(policies) if policies is not None else None
     cache = WatchCache(SQLiteStore(folder / "db", synchronous="off"))
     clients = load_bundle(authority.certificate)
     serving = authority.server("ours", pki.LOOPBACK)
@@ -149,14 +181,52 @@ async def _started(authority: pki.Authority, folder: Path, kinds: Callable[[Watc
     app = build(
         Config(
             cache=cache,
-            registries=kinds(cache),
+            registries=kinds(cache) if kinds is not None else registries(cache, enforced.plugin if enforced is not None else None),
             authenticator=CertificateAuthenticator(CertificateVerifier(clients)),
             authorizer=PrivilegedGroup(),
             tls=tls,
+            background={"policies": enforced.run} if enforced is not None else {},
         )
     )
     await app.start()
+    if enforced is not None:
+        await wait_for("the policies of our server", enforced.missing, seconds=START_SECONDS)
     return app
+
+
+class _Policies:
+    """The admission by a control plane's policies."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self._client = Client(str(kubeconfig))
+        self._follow = FollowedPolicies(self._client, VALIDATING, "validatingadmissionpolicies", ("v1",))
+        self._params = ManagementParams(self._client, lambda: self._follow.policies.param_kinds)
+        self._runner = Runner(Reviews(self._client))
+        self.plugin = ValidatingPolicies(self._follow.policies, _Cluster(self._client), self._params, self._runner)
+
+    async def run(self) -> None:
+        """Follow the policies until cancelled."""
+        try:
+            await self._follow.run()
+        finally:
+            self._runner.close()
+            await self._params.close()
+            await self._client.close()
+
+    async def missing(self) -> str | None:
+        """Return why the policies are not enforced yet, None once they are."""
+        names = {hook.policy.name for hook in self._follow.policies.hooks}
+        return None if SENTINEL in names else f"{self._follow.last_error or 'they are not listed'}"
+
+
+class _Cluster:
+    """The namespaces of the control plane."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    async def get(self, name: str, *, live: bool = False) -> dict[str, Any] | None:
+        return await self._client.find(Resource("", "v1", "namespaces", "Namespace", namespaced=False), name)
 
 
 async def _age(folder: Path) -> None:
@@ -172,9 +242,10 @@ async def _age(folder: Path) -> None:
         await store.close()
 
 
-def registries(cache: WatchCache) -> list[Registry]:
+def registries(cache: WatchCache, policies: Admission | None = None) -> list[Registry]:
     """Return registries of the kinds without strategies, in the existing namespaces."""
-    admission = AdmissionChain([NamespaceLifecycle(_Namespaces())])
+    plugins: list[Admission] = [NamespaceLifecycle(_Namespaces())]
+    admission = AdmissionChain([*plugins, policies] if policies is not None else plugins)
     return [Registry(kind, cache, admission=admission) for kind in KINDS]
 
 

@@ -1,4 +1,5 @@
-"""Compose the admission of `serve` from the management cluster: namespaces, webhooks and quotas."""
+"""Compose the admission of `serve` from the management cluster: namespaces, webhooks, policies and
+quotas."""
 
 from __future__ import annotations
 
@@ -12,11 +13,16 @@ from apiserver.admission.heldhosts import HeldHosts
 from apiserver.admission.metrics import WebhookMetrics
 from apiserver.admission.mutating import MutatingWebhooks
 from apiserver.admission.namespacelifecycle import NamespaceLifecycle
+from apiserver.admission.policies.definitions import VALIDATING as VALIDATING_POLICY
+from apiserver.admission.policies.metrics import PolicyMetrics
+from apiserver.admission.policies.running import Runner
+from apiserver.admission.policies.validating import ValidatingPolicies
 from apiserver.admission.resourcequota import ResourceQuota
 from apiserver.admission.validating import ValidatingWebhooks
 from apiserver.client.informer import Informer
 from apiserver.client.objects import Resource
 from apiserver.registry.workload import WorkloadRegistry
+from apiserver.server.delegation.policies import FollowedPolicies, ManagementParams, Reviews
 from apiserver.server.delegation.quotas import ManagementQuotas
 
 if TYPE_CHECKING:
@@ -40,7 +46,7 @@ class ManagementAdmission:
     """The admission of `serve`.
 
     `chain` is the Admission of all registries, which `serve` passes once they are created.
-    `metrics` measures the webhooks. Nothing is requested before `background` runs."""
+    `metrics` measures the webhooks, `policy_metrics` the policies. Nothing is requested before `background` runs."""
 
     def __init__(self, client: Client, namespaces: Namespaces) -> None:
         self._quotas, self._registries = Informer(client, QUOTAS), dict[tuple[str, str], "Registry"]()
@@ -50,7 +56,12 @@ class ManagementAdmission:
         validating = Dispatcher(self._follow(client, VALIDATING), namespaces, self._caller, mutating=False, metrics=self.metrics)
         self._held_hosts: HeldHosts | None = None
         self._quota = ResourceQuota(ManagementQuotas(client, self._copy), self._names, self._beside)
-        plugins: list[Admission] = [NamespaceLifecycle(namespaces), MutatingWebhooks(mutating), ValidatingWebhooks(validating), self._quota]
+        self._policies = FollowedPolicies(client, VALIDATING_POLICY, "validatingadmissionpolicies", ("v1",))
+        self._params = ManagementParams(client, lambda: self._policies.policies.param_kinds)
+        self._runner, self.policy_metrics = Runner(Reviews(client)), PolicyMetrics()
+        policies = ValidatingPolicies(self._policies.policies, namespaces, self._params, self._runner, self.policy_metrics)
+        plugins: list[Admission] = [NamespaceLifecycle(namespaces), MutatingWebhooks(mutating), policies]
+        plugins += [ValidatingWebhooks(validating), self._quota]
         self.chain = AdmissionChain(plugins)
 
     def serve(self, registries: Iterable[Registry]) -> None:
@@ -63,17 +74,19 @@ class ManagementAdmission:
     @property
     def background(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Return the tasks that must run, by name."""
-        return {name: informer.run for name, informer in self._informers.items()}
+        return {**{name: informer.run for name, informer in self._informers.items()}, "admission policies": self._policies.run}
 
     @property
     def ready(self) -> dict[str, Callable[[], Awaitable[None]]]:
         """Return checks that everything was read once.
 
         Later failures do not make them fail: the known state stays in use."""
-        return {name: _check(name, informer) for name, informer in self._informers.items()}
+        return {**{name: _check(name, informer) for name, informer in self._informers.items()}, "admission policies": self._policies.ready}
 
     async def close(self) -> None:
         """Cancel the running calls."""
+        self._runner.close()
+        await self._params.close()
         await self._quota.close()
         await self._caller.close()
 

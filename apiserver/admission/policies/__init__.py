@@ -1,0 +1,1 @@
+"""Enforce the admission policies of the management cluster on this server's kinds."""

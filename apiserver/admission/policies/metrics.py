@@ -1,0 +1,48 @@
+"""Measure the checks of policies under kube-apiserver's names.
+
+The labels are names of policies and bindings, which the cluster's administrator chooses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from prometheus_client import Counter, Histogram
+from prometheus_client.registry import Collector
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from prometheus_client.core import Metric
+
+BUCKETS = (0.0000005, 0.001, 0.01, 0.1, 1.0)
+LABELS = ("policy", "policy_binding", "error_type", "enforcement_action")
+
+
+class PolicyMetrics(Collector):
+    """The metrics of all policies of one kind. `kind` is validating or mutating."""
+
+    def __init__(self, kind: str = "validating") -> None:
+        prefix = f"apiserver_{kind}_admission_policy_check"
+        self._checks = Counter(f"{prefix}_total", "Checks by a policy, by binding and enforcement action.", LABELS, registry=None)
+        self._durations = Histogram(
+            f"{prefix}_duration_seconds", "Time of one expression of a policy.", LABELS, buckets=BUCKETS, registry=None
+        )
+
+    def collect(self) -> Iterator[Metric]:
+        """Return the present values."""
+        for metric in (self._checks, self._durations):
+            yield from metric.collect()
+
+    def checked(self, policy: str, binding: str, error: str, action: str, seconds: float) -> None:
+        """Count a check. `action` is allow, deny, audit or warn."""
+        self._checks.labels(policy, binding, error, action).inc()
+        self._durations.labels(policy, binding, error, action).observe(seconds)
+
+
+def error_type(message: str) -> str:
+    """Return the type of the error in a decision's message, as kube-apiserver derives it."""
+    if message.startswith("compilation"):
+        return "compile_error"
+    if message.startswith("validation failed due to running out of cost budget"):
+        return "out_of_budget"
+    return "invalid_error"

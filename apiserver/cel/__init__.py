@@ -1,0 +1,1 @@
+"""Evaluate CEL, the Common Expression Language, as kube-apiserver does, at a bounded cost."""

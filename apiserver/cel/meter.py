@@ -1,0 +1,91 @@
+"""Charge the work of an expression, in the units of cel-go, and end it at its limit.
+
+The charge comes before the work. So nothing that a limit forbids is begun.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+PER_CALL = 1_000_000
+"""The most that one expression may cost."""
+BUDGET = 10_000_000
+"""The most that the expressions of one policy and binding may cost together."""
+MATCH_BUDGET = 2_500_000
+"""The most that the matchConditions of one policy or webhook may cost together."""
+STEP = 256
+"""The charges between two looks at the clock."""
+TURN = 0.002
+"""The seconds of work after which a thread lets others run."""
+
+
+class Cancelled(Exception):
+    """An expression cost too much. It has no value, and no operator hides that."""
+
+
+class Heavy(Exception):
+    """An expression is too much work for the event loop."""
+
+
+class Meter:
+    """Counts what is `spent`. `pace` is called now and then with the sum since its last call."""
+
+    __slots__ = ("_limit", "_next", "_paced", "pace", "spent")
+
+    def __init__(self, pace: Callable[[int], None], limit: int = PER_CALL) -> None:
+        self.pace, self._limit = pace, limit
+        self.spent, self._paced, self._next = 0, 0, min(STEP, limit)
+
+    def charge(self, units: int) -> None:
+        """Charge work that is about to be done. Raises Cancelled or what `pace` raises."""
+        self.spent += units
+        if self.spent > self._next:
+            self._check()
+
+    def _check(self) -> None:
+        if self.spent > self._limit:
+            raise Cancelled("operation cancelled: actual cost limit exceeded")
+        since, self._paced = self.spent - self._paced, self.spent
+        self._next = min(self.spent + STEP, self._limit)
+        self.pace(since)
+
+
+def light(allowance: int) -> Callable[[int], None]:
+    """Return a pace for the event loop, which raises Heavy when the allowance is spent."""
+    left = allowance
+
+    def pace(units: int) -> None:
+        nonlocal left
+        left -= units
+        if left < 0:
+            raise Heavy
+
+    return pace
+
+
+def yielding(stopped: threading.Event, seconds: float) -> Callable[[int], None]:
+    """Return a pace for a thread, which lets the event loop run.
+
+    It ends the work when it is stopped, and after so many seconds."""
+    turn = time.monotonic()
+    end = turn + seconds
+
+    def pace(units: int) -> None:
+        nonlocal turn
+        if stopped.is_set() or time.monotonic() > end:
+            raise Cancelled("operation interrupted")
+        if units > PER_CALL // 100 or time.monotonic() - turn > TURN:
+            time.sleep(TURN / 2)
+            turn = time.monotonic()
+
+    return pace
+
+
+def traversal(size: int, factor: float = 0.1) -> int:
+    """Return the cost of reading a string, a list or a map of this size."""
+    return -int(-size * factor // 1)
