@@ -1,7 +1,7 @@
 """Follow the life of a highly available installation, from a release's files alone and on control
 planes without anything of the project: two replicas over etcd are installed, upgraded, killed, lose
-their store twice and are uninstalled, while a tenant's machines run. The guides' commands run as they
-are written. The tests are one story: they build on each other, in this order."""
+their store twice (first with a snapshot of it, then without) and are uninstalled, while a tenant's
+machines run. The guides' commands run as they are written. The tests are one story: they build on each other, in this order."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from tests.integration.objects import workload
 from tests.integration.running import ADMIN, OWNER, eventually
 from tests.release.conftest import IMAGE, released
 from tests.release.installation import (
+    BLOCK,
     CONTROLLERS,
     GROUP,
     SERVER,
@@ -33,6 +34,7 @@ from tests.release.installation import (
     commands,
     nothing_is_left,
     prepared,
+    section,
     steps,
     versions,
 )
@@ -47,7 +49,7 @@ if TYPE_CHECKING:
     from tests.release.network import Network
     from tests.release.oci import Image
 
-HOSTS = 3
+HOSTS = 4
 NEXT_DIGEST = "sha256:" + "fedcba9876543210" * 4
 NAMESPACES = itertools.count()
 
@@ -93,6 +95,14 @@ class Story:
         """Return the host of each running Workload."""
         found = self.installation.cluster.items(ADMIN, "workloads", "-n", TENANT)
         return {item["metadata"]["name"]: item["status"]["host"]["name"] for item in found if item["status"].get("phase") == "Running"}
+
+    def get(self, name: str) -> dict[str, Any]:
+        """Return a Workload."""
+        return self.installation.cluster.get(ADMIN, "workload", "-n", TENANT, name)
+
+    def version(self, name: str) -> int:
+        """Return the revision of a Workload's last write."""
+        return int(self.get(name)["metadata"]["resourceVersion"])
 
     def of_web(self) -> dict[str, str]:
         """Return the versions of the Workload `web` and of its real host."""
@@ -200,6 +210,48 @@ def test_a_killed_replica_of_the_server_loses_nothing(story: Story) -> None:
     assert story.of_web() == before
 
 
+def test_a_snapshot_is_restored_and_what_it_does_not_know_is_recovered(story: Story, tmp_path: Path) -> None:
+    """Lose the store with a snapshot that is older than the last writes. No machine may notice."""
+    installation = story.installation
+    story.etcd.snapshot(tmp_path / "snapshot.db")
+    installation.kubectl("create", "-f", "-", stdin=workload("newer"))
+    installation.kubectl("label", "workload", "web", "written=later")
+    story.wait_running("newer")
+    machines, hosts, last = story.machines(), story.hosts(), story.version("newer")
+    say("the data of etcd is lost, and restored from the snapshot")
+    story.etcd.kill()
+    story.etcd.restore(tmp_path / "snapshot.db", *snapshot_options())
+    story.etcd.start()
+    available(story)
+    eventually(lambda: sorted(story.hosts()) == ["counted", "web"], seconds=120)
+    assert "written" not in (story.get("web")["metadata"].get("labels") or {})
+
+    made = yaml.safe_load((installation.files / "class.yaml").read_text())
+    name = made["metadata"]["name"]
+    closed = '{"spec": {"allowedNamespaces": null}}'
+    installation.cluster.kubectl(ADMIN, "patch", "workloadclass", name, "--type=merge", "-p", closed)
+    eventually(lambda: orphaned(story) == [hosts["newer"]], seconds=120)
+    recover(story)
+    installation.run("kubectl apply -f class.yaml")
+    eventually(lambda: story.hosts() == hosts, seconds=120)
+    story.wait_running(*hosts)
+    assert story.machines() == machines
+    assert story.version("newer") > last, "a revision that a client has seen is not used again"
+
+
+def snapshot_options() -> list[str]:
+    """Return the options of etcdutl that the guide gives."""
+    (block,) = (block for block in BLOCK.findall(section("storage.md", "Restoring a snapshot")) if "etcdutl" in block)
+    return shlex.split(block.replace("\\\n", " ").replace("...", ""))[4:]
+
+
+def recover(story: Story) -> list[str]:
+    """Run the guide's commands in a pod of the controllers, and return what they say."""
+    say("recovering")
+    owner = Path(story.installation.cluster.kubeconfig(ADMIN)).read_text()
+    return [in_a_pod(story, line, owner) for line in steps("When the store is lost") if " exec " in line]
+
+
 def test_a_killed_leader_is_succeeded(story: Story) -> None:
     node, before, leader = story.installation.node, story.of_web(), story.leader()
     say("killing the leading controllers")
@@ -251,9 +303,7 @@ def test_the_lost_store_is_recovered_from_the_marks_on_the_hosts(story: Story) -
     assert admitted
     installation.cluster.kubectl(ADMIN, "create", "-f", "-", stdin=made)
     eventually(lambda: sorted(orphaned(story)) == sorted(hosts.values()), seconds=120)
-    say("recovering")
-    owner = Path(installation.cluster.kubeconfig(ADMIN)).read_text()
-    told = [in_a_pod(story, line, owner) for line in steps("When the store is lost") if " exec " in line]
+    told = recover(story)
     assert [text.count("would get") for text in told if "would get" in text] == [HOSTS], told
     installation.run("kubectl apply -f class.yaml")
     eventually(lambda: story.hosts() == hosts, seconds=120)
