@@ -64,7 +64,10 @@ _KEPT_FINALIZER = (
     f"metadata.finalizers: {RELEASE_FINALIZER} stays as long as the Workload has a host; its controllers remove it after the release"
 )
 _RUNS_NOTHING = "spec has neither image nor customDeploy: it reserves a machine, on which nothing will run"
-_FILLED = FieldSet.of(("f:spec", "f:className"), ("f:status", "f:phase"))
+_NEW = {"phase": "Pending", "observedGeneration": 0}
+"""The status of a new Workload. Its generation shows that no controller has seen the spec yet: kstatus
+takes an object without conditions for ready otherwise."""
+_FILLED = FieldSet.of(("f:spec", "f:className"), *(("f:status", f"f:{field}") for field in _NEW))
 _CHOICE = ("className", "hostRef", "hostSelector", "requirements", "failureDomain")
 
 
@@ -79,7 +82,7 @@ class WorkloadStrategy(Strategy):
 
     def prepare_create(self, context: Context, new: dict[str, Any]) -> dict[str, Any]:
         """Return a new Workload in phase Pending."""
-        new["status"] = {"phase": "Pending"}
+        new["status"] = dict(_NEW)
         spec = new.get("spec") or {}
         if isinstance(spec, dict) and not any(spec.get(field) for field in ("image", "customDeploy", "consumerRef")):
             context.warnings.append(_RUNS_NOTHING)
@@ -102,7 +105,7 @@ class WorkloadStrategy(Strategy):
         return {**new, "spec": old["spec"] if old is not None and filled == old["spec"] else filled}
 
     def filled(self, obj: dict[str, Any]) -> FieldSet:
-        """Return the class and the first phase."""
+        """Return the class and the first status."""
         return _FILLED
 
     def prepare_update(self, context: Context, old: dict[str, Any], new: dict[str, Any], subresource: str) -> dict[str, Any]:

@@ -110,7 +110,7 @@ class ServerPair:
         for which in NAMESPACES:
             made = self.raw(which, "create", "-f", "-", stdin=for_twin(json.dumps(workload(name, labels=labels, **spec)), which))
             assert made.code == 0, made.err
-        self.status(name, {"phase": "Pending"}, only="twin")
+        self.status(name, {"phase": "Pending", "observedGeneration": 0}, only="twin")
 
     def status(self, name: str, status: dict[str, Any], *, only: str = "") -> None:
         """Write a status, as controllers do."""

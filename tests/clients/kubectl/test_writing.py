@@ -22,7 +22,7 @@ def one(pair: ServerPair, request: pytest.FixtureRequest) -> str:
 def test_apply(pair: ServerPair) -> None:
     obj = workload("applied", labels={"a": "1"})
     assert "applied created" in pair.same("apply", "-f", "-", stdin=obj)
-    pair.status("applied", {"phase": "Pending"}, only="twin")
+    pair.status("applied", {"phase": "Pending", "observedGeneration": 0}, only="twin")
     assert "applied unchanged" in pair.same("apply", "-f", "-", stdin=obj)
     obj["spec"]["online"] = False
     obj["metadata"]["labels"] = {"b": "2"}
@@ -41,7 +41,7 @@ def test_apply(pair: ServerPair) -> None:
 def test_server_side_apply(pair: ServerPair) -> None:
     obj = workload("managed")
     assert "managed serverside-applied" in pair.same("apply", "--server-side", "-f", "-", stdin=obj)
-    pair.status("managed", {"phase": "Pending"}, only="twin")
+    pair.status("managed", {"phase": "Pending", "observedGeneration": 0}, only="twin")
     pair.same("apply", "--server-side", "-f", "-", stdin=obj)
     obj["spec"]["online"] = False
     other = ["apply", "--server-side", "--field-manager=other", "-f", "-"]
@@ -179,7 +179,8 @@ def test_edit(pair: ServerPair, one: str) -> None:
 
 
 def test_wait(pair: ServerPair, one: str) -> None:
-    ready = {"type": "Ready", "status": "True", "reason": "Provisioned", "message": "", "lastTransitionTime": "2026-01-02T03:04:05Z"}
+    ready: dict[str, Any] = {"type": "Ready", "status": "True", "reason": "Provisioned", "message": "", "observedGeneration": 1}
+    ready["lastTransitionTime"] = "2026-01-02T03:04:05Z"
     pair.status(one, {"phase": "Running", "conditions": [ready]})
     assert "condition met" in pair.same("wait", f"{KIND}/{one}", "--for=condition=Ready", "--timeout=10s")
     pair.same("wait", f"{KIND}/{one}", "--for=jsonpath={.status.phase}=Running", "--timeout=10s")

@@ -31,7 +31,7 @@ async def test_create_sets_what_is_the_systems(registries: Registries) -> None:
     assert meta["finalizers"] == ["a/b"]
     assert "deletionTimestamp" not in meta
     assert obj["spec"] == {"online": True, "reclaimPolicy": "Delete", "updatePolicy": "OnDelete"}
-    assert obj["status"] == {"phase": "Pending"}
+    assert obj["status"] == {"phase": "Pending", "observedGeneration": 0}
     assert "unknown" not in obj
     assert (obj["apiVersion"], obj["kind"]) == ("workload.metal3.io/v1alpha1", "Workload")
     assert meta["resourceVersion"] == str(registries.workloads.get("ns", "w").revision)
