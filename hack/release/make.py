@@ -54,7 +54,14 @@ OTHERS = {
 PAGES = tuple(f"docs/{page.name}" for page in sorted((ROOT / "docs").glob("*.md")))
 FIGURES = tuple(f"docs/images/{figure.name}" for figure in sorted((ROOT / "docs/images").iterdir()))
 EXAMPLES = tuple(f"docs/examples/{example.name}" for example in sorted((ROOT / "docs/examples").glob("*.yaml")))
-COPIES = ("LICENSE", "metadata.yaml", *EXAMPLES, *FIGURES, "manifests/components/monitoring/dashboard.json")
+COPIES = (
+    "LICENSE",
+    "metadata.yaml",
+    *EXAMPLES,
+    *FIGURES,
+    "manifests/components/monitoring/dashboard.json",
+    "manifests/argocd/argocd-cm.yaml",
+)
 MANIFESTS = "manifests.tar.gz"
 PLUGIN = "kubectl-metal3"
 PINNED = re.compile(rf"newName: {re.escape(PLACEHOLDER)}\n( *)newTag: .*\n")
