@@ -143,6 +143,49 @@ def test_a_webhook_that_is_away_fails_by_its_policy(tenants: Running, tmp_path: 
             eventually(decided)
 
 
+POLICY_API = "admissionregistration.k8s.io/v1"
+POLICED = {"apiGroups": ["workload.metal3.io"], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"], "resources": ["workloads"]}
+
+
+def policy(name: str, expression: str, message: str, **spec: Any) -> dict[str, Any]:
+    """Return a ValidatingAdmissionPolicy for Workloads with its name as a label."""
+    constraints = {"resourceRules": [POLICED], "objectSelector": {"matchLabels": {"policy": name}}}
+    spec = {"matchConstraints": constraints, "validations": [{"expression": expression, "message": message}], **spec}
+    return {"apiVersion": POLICY_API, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name}, "spec": spec}
+
+
+def policy_binding(name: str, **spec: Any) -> dict[str, Any]:
+    """Return the binding of a policy."""
+    spec = {"policyName": name, "validationActions": ["Deny"], **spec}
+    return {"apiVersion": POLICY_API, "kind": "ValidatingAdmissionPolicyBinding", "metadata": {"name": name}, "spec": spec}
+
+
+def test_policies_are_enforced(tenants: Running) -> None:
+    def tried(name: str) -> Answer:
+        obj = workload("policed", image=None)
+        obj["metadata"]["labels"] = {"policy": name}
+        return ask(tenants, "POST", f"{WORKLOADS}?dryRun=All", obj)
+
+    images = policy("images", "has(object.spec.image)", "a Workload needs an image")
+    with applied(tenants, ADMIN, images), applied(tenants, ADMIN, policy_binding("images")):
+        eventually(lambda: tried("images").code == 422)
+        why = "ValidatingAdmissionPolicy 'images' with binding 'images' denied request: a Workload needs an image"
+        assert tried("images").json()["message"] == f'workloads.workload.metal3.io "policed" is forbidden: {why}'
+        assert tried("another").code == 201
+    eventually(lambda: tried("images").code == 201)
+
+
+def test_parameters_of_policies_need_permission(tenants: Running) -> None:
+    limits = policy("limits", "params.data.free == 'yes'", "no", paramKind={"apiVersion": "v1", "kind": "ConfigMap"})
+    reference = {"name": "limits", "namespace": "default", "parameterNotFoundAction": "Deny"}
+    obj = workload("policed", image=None)
+    obj["metadata"]["labels"] = {"policy": "limits"}
+    with applied(tenants, ADMIN, limits), applied(tenants, ADMIN, policy_binding("limits", paramRef=reference)):
+        eventually(lambda: ask(tenants, "POST", f"{WORKLOADS}?dryRun=All", obj).code == 422)
+        answer = ask(tenants, "POST", f"{WORKLOADS}?dryRun=All", obj).json()
+        assert "failed to configure binding: paramKind kind `v1, Kind=ConfigMap` not yet synced" in answer["message"]
+
+
 def test_writes_are_audited(tenants: Running) -> None:
     answer = ask(tenants, "POST", WORKLOADS, workload("audited", image=None), **{"Audit-ID": "an-id-of-my-own"})
     assert answer.code == 201
