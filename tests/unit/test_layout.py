@@ -33,6 +33,7 @@ SCENARIOS = {
     "apiserver/registry/test_updatepolicy",
     "apiserver/registry/test_view_writes",
     "apiserver/server/test_identity",
+    "apiserver/server/test_policies",
     "apiserver/server/test_protocol",
     "apiserver/server/test_quotas",
     "apiserver/server/test_serving_certificates",
