@@ -71,13 +71,13 @@ def light(allowance: int) -> Callable[[int], None]:
 def yielding(stopped: threading.Event, seconds: float) -> Callable[[int], None]:
     """Return a pace for a thread, which lets the event loop run.
 
-    It ends the work when it is stopped, and after so many seconds."""
+    It ends the work when it is stopped, and after so many seconds of its own."""
     turn = time.monotonic()
-    end = turn + seconds
+    end = time.thread_time() + seconds
 
     def pace(units: int) -> None:
         nonlocal turn
-        if stopped.is_set() or time.monotonic() > end:
+        if stopped.is_set() or time.thread_time() > end:
             raise Cancelled("operation interrupted")
         if units > PER_CALL // 100 or time.monotonic() - turn > TURN:
             time.sleep(TURN / 2)
