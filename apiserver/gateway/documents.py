@@ -91,23 +91,24 @@ class Documents:
             if isinstance(own, web.Response):
                 return own
             hash = own.document.hash
-        async with self._reading:
-            return await self._read_and_merged(call, path, version, hash)
-
-    async def _read_and_merged(self, call: Call, path: str, version: str, hash: str) -> _Merged | web.Response:
         known = self._kept.get((path, version))
         headers = self._headers(call, version, known)
         async with self._upstream.request("GET", path, headers) as answer:
             if answer.status == 304 and known is not None:
                 return known
-            body = await _read(answer)
+            # kube-apiserver may let one caller wait for its answer. Others do not wait with it.
+            async with self._reading:
+                return await self._read_and_merged(answer, path, (path, version), hash)
+
+    async def _read_and_merged(self, answer: ClientResponse, path: str, key: tuple[str, str], hash: str) -> _Merged | web.Response:
+        known, body = self._kept.get(key), await _read(answer)
         if answer.status not in (200, 404) or (answer.status == 404 and not self._is_own(path)):
             return web.Response(status=answer.status, body=body, content_type=answer.content_type)
         etag, digest = answer.headers.get("ETag", ""), hashlib.sha256(body).digest()
         if known is None or known.digest != digest:
             source = body if answer.status == 200 else b""
             known = _Merged(etag, digest, await asyncio.to_thread(self._made, path, source, etag, hash))
-            self._kept.put((path, version), known, known.document.size)
+            self._kept.put(key, known, known.document.size)
         return known
 
     def _headers(self, call: Call, version: str, known: _Merged | None) -> CIMultiDict[str]:

@@ -38,7 +38,10 @@ OPTIONS = frozenset({"keep-alive", "close", "upgrade", "te"})
 """The options of Connection that clients of Kubernetes send.
 
 Others name headers that a proxy is to remove, such as Authorization."""
-NOT_PASSED = HOP_BY_HOP | {"host", "authorization", "expect", "audit-id", "x-forwarded-for"}
+NOT_PASSED = HOP_BY_HOP | {"host", "authorization", "content-length", "expect", "audit-id", "x-forwarded-for"}
+"""Content-Length belongs to the body, so what sends a body sets it.
+
+Without one, kube-apiserver would wait for a body, or read the next request as one."""
 VOUCHING = "x-remote-"
 """Headers by which a front proxy names a user to the server behind it."""
 UPGRADES = frozenset({"spdy/3.1", "websocket"})

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PLAIN = re.compile(r"/[!-~]*")
 """Characters of a target: visible ASCII. Others are percent-encoded by every client."""
 RESOURCE = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+VERSION = re.compile(r"[a-z0-9]+")
 SPECIAL = ("watch", "proxy")
 """Words in the place of a resource by which old clients ask for a verb (RequestInfoFactory)."""
 STREAMS = frozenset({"attach", "exec", "log", "portforward", "proxy"})
@@ -89,9 +90,11 @@ def _document(method: str, parts: list[str], groups: tuple[str, str]) -> str:
     match parts:
         case ["apis"] | ["openapi", "v2"] | ["openapi", "v3"]:
             return "/" + "/".join(parts)
-        case ["apis", found, _] if found in groups:
+        case ["apis", found, version] if found in groups and VERSION.fullmatch(version):
             return "/" + "/".join(parts)
-        case ["apis", found] | ["openapi", "v3", "apis", found, _] if found == groups[0]:
+        case ["apis", found] if found == groups[0]:
+            return "/" + "/".join(parts)
+        case ["openapi", "v3", "apis", found, version] if found == groups[0] and VERSION.fullmatch(version):
             return "/" + "/".join(parts)
     return ""
 

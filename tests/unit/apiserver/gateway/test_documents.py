@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
 import pytest
 from aiohttp import web
 
+from apiserver.gateway.documents import READERS
 from tests.unit.apiserver.gateway.harness import TENANT, Running
 
 V2, V2BETA1 = (f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList" for version in ("v2", "v2beta1"))
@@ -223,6 +225,32 @@ async def test_impersonation_reads_documents_as_the_other_user(beside_bmo: Runni
     await beside_bmo.request("GET", "/openapi/v2", {**TENANT, "Impersonate-User": "somebody", "X-Remote-User": "admin"})
     (seen,) = beside_bmo.cluster.seen
     assert (seen.all("Impersonate-User"), seen.all("X-Remote-User")) == (["somebody"], [])
+
+
+async def test_a_body_beside_the_request_for_a_document_is_not_announced(beside_bmo: Running) -> None:
+    request = b"GET /apis HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer tenant-token\r\nContent-Length: 4\r\nConnection: close\r\n\r\nbody"
+    assert (await beside_bmo.raw(request)).startswith(b"HTTP/1.1 200 ")
+    (seen,) = beside_bmo.cluster.seen
+    assert (seen.body, seen.all("Content-Length")) == (b"", [])
+
+
+async def test_a_caller_whom_kube_apiserver_lets_wait_delays_no_other(beside_bmo: Running) -> None:
+    waiting, go_on = asyncio.Semaphore(0), asyncio.Event()
+
+    async def queued(request: web.BaseRequest) -> web.StreamResponse:
+        waiting.release()
+        await go_on.wait()
+        return web.json_response({})
+
+    beside_bmo.cluster.answers["/apis/metal3.io"] = queued
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        for _ in range(READERS):
+            tasks.create_task(beside_bmo.request("GET", "/apis/metal3.io"))
+        for _ in range(READERS):
+            await waiting.acquire()
+        status, _ = await beside_bmo.request("GET", "/apis", {"Authorization": "Bearer other-token"})
+        go_on.set()
+    assert status == 200
 
 
 async def test_forms(beside_bmo: Running) -> None:

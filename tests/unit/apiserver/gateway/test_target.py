@@ -95,6 +95,13 @@ def test_a_merged_document_answers(path: str) -> None:
     assert target(path, "HEAD").document == target(path).document
 
 
+@pytest.mark.parametrize("version", ["v1alpha1%3Fx=1", "v1alpha1%23x", "v1%20x", "v1%C3%A9", "V1", "%3F"])
+def test_what_is_no_version_names_no_document(version: str) -> None:
+    # Decoded, it would be another target for kube-apiserver, and another merged document to keep.
+    for path in ("/apis/metal3.io", "/apis/workload.metal3.io", "/openapi/v3/apis/metal3.io"):
+        assert target(f"{path}/{version}").part is not Part.DOCUMENT
+
+
 @pytest.mark.parametrize(
     "raw",
     [
