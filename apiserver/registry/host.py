@@ -50,7 +50,7 @@ def power(host: dict[str, Any]) -> str | None:
 def state(host: dict[str, Any]) -> str | None:
     """Return the phase, and whether the host is cordoned, as `kubectl get nodes` does."""
     phase = lookup(host, "status.phase")
-    return ",".join(part for part in (phase, CORDONED if host["spec"].get("unschedulable") else "") if part) or None
+    return ",".join(part for part in (phase, CORDONED if lookup(host, "spec.unschedulable") else "") if part) or None
 
 
 HOSTS = Resource(
