@@ -34,7 +34,7 @@ def test_two_bare_clusters_come_and_go(tmp_path: Path) -> None:
         up = run("up", str(folder), "--server", "off", "--hosts", "2", "--tenants", "x")
         assert up.returncode == 0, up.stderr
         description = json.loads((folder / "cluster.json").read_text())
-        assert set(description) == {"management", "hardware", "etcd", "apiserver", "controllers", "simulatedBmo", "tenants"}
+        assert set(description) == {"management", "hardware", "etcd", "apiserver", "controllers", "gateway", "simulatedBmo", "tenants"}
         pids = {description["management"]["pid"], description["hardware"]["pid"], *description["etcd"]["pids"]}
         assert pids <= {process.pid for process in running(folder)}
         again = run("up", str(folder))
