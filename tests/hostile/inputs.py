@@ -164,6 +164,8 @@ SPEC: dict[str, Callable[[int], str]] = {
     "a quantity as a number": around('"requirements":{"ram":', repeated("9"), "}"),
     "CPUs": around('"requirements":{"cpuCount":', repeated("9"), "}"),
     "the name of a secret": around('"userData":{"name":"', repeated("a-"), 'a"}'),
+    "the name of a gang": around('"gang":{"minAvailable":1,"name":"', repeated("g"), '"}'),
+    "members of a gang": around('"gang":{"name":"g","minAvailable":', repeated("9"), "}"),
     "a failure domain": string("failureDomain", repeated("f")),
     "a consumer": around('"consumerRef":{"kind":"', repeated("K"), '"}'),
     "a deploy method": around('"customDeploy":{"method":"', repeated("m"), '"}'),

@@ -217,6 +217,8 @@ NAMES = (
     *(
         "hostRef",
         "failureDomain",
+        "gang",
+        "minAvailable",
         "conditions",
         "reason",
         "message",
