@@ -96,6 +96,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return status
 
 
+def complete_for_kubectl() -> int:
+    """Run as kubectl_complete-metal3: let kubectl complete `kubectl metal3 WORDS`."""
+    print(_load("completion").for_kubectl(parser, COMMANDS, sys.argv[1:]))
+    return 0
+
+
 def _add_log_flags(to: argparse.ArgumentParser, *, level: str, form: str) -> None:
     """Add the flags of the log, which may be given before the command or behind it."""
     to.add_argument("--log-level", default=level, choices=LEVELS, help="the least that is logged (default: info)")

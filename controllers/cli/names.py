@@ -4,12 +4,12 @@ none."""
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import TYPE_CHECKING, Any
 
 from apiserver.cli.running import UsageError
 from apiserver.client.errors import ApiException, BadConfig
 from apiserver.client.objects import name_of
-from apiserver.client.text import printable
 from controllers import kinds
 from controllers.cli.resumable import client_of
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SECONDS = 2.0
 """The time in which the cluster must answer."""
+ONE_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@/+-]{0,252}")
+"""What every shell takes as one word, and no command takes as an option."""
 
 
 def completes(action: argparse.Action, names: Callable[..., Iterable[str]]) -> None:
@@ -50,7 +52,7 @@ def namespaces(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
 
 
 def _names(arguments: argparse.Namespace, resource: Resource, namespace: str = "", *, of: Callable[[Object], str] = name_of) -> list[str]:
-    """Return sorted names without those that a shell would not take as one word."""
+    """Return sorted names that are ONE_WORD."""
 
     async def read() -> list[Object]:
         async with client_of(arguments, "metal3-workloads-completion") as client:
@@ -60,4 +62,4 @@ def _names(arguments: argparse.Namespace, resource: Resource, namespace: str = "
         found = asyncio.run(asyncio.wait_for(read(), SECONDS))
     except (ApiException, BadConfig, UsageError, OSError, TimeoutError):
         return []
-    return sorted({name for name in map(of, found) if name == printable(name) and not set(name) & set(" '\"`$\\;&|<>()*?!#~\t\n")})
+    return sorted({name for name in map(of, found) if ONE_WORD.fullmatch(name)})

@@ -55,8 +55,8 @@ def project() -> None:
     programs = OUT / PREFIX / "bin"
     for script in programs.glob("*ctivate*"):
         script.unlink()
-    for name in ("metal3-workloads", "kubectl-metal3"):
-        (programs / name).write_text(COMMAND)
+    for name, function in COMMANDS.items():
+        (programs / name).write_text(PROGRAM.format(function=function))
         (programs / name).chmod(0o755)
     # The files are not checked at run time, because the image is never written to. With the times
     # of the sources, each build would produce another image.
@@ -67,10 +67,12 @@ def project() -> None:
     sbom.write_text(json.dumps(bill(distributions(path=[str(library)])), indent=1) + "\n")
 
 
-COMMAND = f"""#!/{PREFIX}/bin/python
+COMMANDS = {"metal3-workloads": "main", "kubectl-metal3": "main", "kubectl_complete-metal3": "complete_for_kubectl"}
+"""The programs, and the functions of apiserver.cli.main that they run."""
+PROGRAM = f"""#!/{PREFIX}/bin/python
 import sys
-from apiserver.cli.main import main
-sys.exit(main())
+from apiserver.cli.main import {{function}}
+sys.exit({{function}}())
 """
 
 

@@ -63,7 +63,8 @@ COPIES = (
     "manifests/argocd/argocd-cm.yaml",
 )
 MANIFESTS = "manifests.tar.gz"
-PLUGIN = "kubectl-metal3"
+PLUGINS = ("kubectl-metal3", "kubectl_complete-metal3")
+"""The names of one script. kubectl's completion runs the second one."""
 PINNED = re.compile(rf"newName: {re.escape(PLACEHOLDER)}\n( *)newTag: .*\n")
 RUNBOOK = re.compile(r"(?<=runbook_url: )troubles\.md(?=#)")
 LINK = re.compile(r"\[([^\]]+)\]\(([^)\s#]+)(#[^)\s]*)?\)")
@@ -109,8 +110,9 @@ def make(out: Path, image: str, docs: str = "") -> None:
         (out / name).write_text(document(folder, render(kubectl, folder, image)))
     (out / MANIFESTS).write_bytes(archive(image, docs))
     (out / "alerts.yaml").write_text(alerts(docs))
-    (out / PLUGIN).write_text((ROOT / "hack/release/kubectl-metal3.sh").read_text().replace("@IMAGE@", image))
-    (out / PLUGIN).chmod(0o755)
+    for name in PLUGINS:
+        (out / name).write_text((ROOT / "hack/release/kubectl-metal3.sh").read_text().replace("@IMAGE@", image))
+        (out / name).chmod(0o755)
     for page in PAGES:
         (out / Path(page).name).write_text(self_contained((ROOT / page).read_text(), page))
     for copy in COPIES:

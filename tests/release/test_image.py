@@ -147,6 +147,7 @@ def test_it_says_which_commit_it_was_built_from(node: Kubelet) -> None:
     commit, date = (node.image.environment[f"METAL3_WORKLOADS_{name}"] for name in ("COMMIT", "DATE"))
     said = node.pod(SERVER).execute("metal3-workloads", "--version").stdout
     assert node.pod(SERVER).execute("kubectl-metal3", "--version").stdout == said
+    assert "--timeout\t" in node.pod(SERVER).execute("kubectl_complete-metal3", "drain", "--ti").stdout
     assert commit in said
     assert date in said
     token = node.pod(CONTROLLERS).execute("python", "-c", "print(open('/var/run/secrets/kubernetes.io/serviceaccount/token').read())")

@@ -28,7 +28,7 @@ def test_every_file_is_there_and_has_a_checksum(release: Path) -> None:
     named = {line.split()[1] for line in (release / "SHA256SUMS").read_text().splitlines()}
     assert named == {file.name for file in release.iterdir()} - {"SHA256SUMS"}
     assert {*make.INSTALLATIONS, *make.OTHERS, "CHANGELOG.md", "metadata.yaml", "compatibility.md", "sbom.cdx.json"} <= named
-    assert {"manifests.tar.gz", "alerts.yaml", "dashboard.json", "kubectl-metal3", "workload.yaml", "class.yaml"} <= named
+    assert {"manifests.tar.gz", "alerts.yaml", "dashboard.json", *make.PLUGINS, "workload.yaml", "class.yaml"} <= named
     assert {"tenant.md", "security.md", "scale.md", "troubles.md", "dashboard.png"} <= named
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=release, check=True)
 
@@ -130,10 +130,8 @@ def test_the_plugin_runs_the_image_as_the_user_of_the_current_context(release: P
     path = f"{tmp_path}:{build_tools()}:/usr/bin:/bin"
     environment = {"PATH": path, "KUBECONFIG": str(tmp_path / "config"), "TMPDIR": str(tmp_path / "tmp"), "HOME": str(tmp_path)}
 
-    def plugin(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [release / "kubectl-metal3", *arguments], env=environment, capture_output=True, text=True, check=False, timeout=60
-        )
+    def plugin(*arguments: str, named: str = "kubectl-metal3") -> subprocess.CompletedProcess[str]:
+        return subprocess.run([release / named, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=60)
 
     done = plugin("fleet", "--class", "a b")
     assert done.returncode == 3, done.stderr
@@ -143,6 +141,10 @@ def test_the_plugin_runs_the_image_as_the_user_of_the_current_context(release: P
     assert done.stdout.endswith(f"\n{IMAGE}@{DIGEST}\nfleet\n--class\na b\n")
     assert "--userns=keep-id" in done.stdout
     assert [*(tmp_path / "tmp").iterdir()] == [], "no credentials stay"
+    assert "--entrypoint" not in done.stdout
+    asked = plugin("fleet", "--cl", named="kubectl_complete-metal3").stdout
+    assert asked.endswith(f"\n{IMAGE}@{DIGEST}\nfleet\n--cl\n")
+    assert "\n--entrypoint=kubectl_complete-metal3\n" in asked
     refused = plugin("fleet", "--kubeconfig", "x")
     assert (refused.returncode, "use-context" in refused.stderr) == (1, True)
     (tmp_path / "podman").rename(tmp_path / "nothing")

@@ -34,6 +34,21 @@ def test_bash_completes(line: str, offered: list[str]) -> None:
     assert sorted(done.stdout.split()) == offered
 
 
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        (["dr"], ["drain\ttake hosts out of service, and wait until none is claimed", ":4"]),
+        (["drain", "--ti"], ["--timeout\tseconds to wait for all hosts together (default: 300)", ":4"]),
+        (["drain", "--output", ""], ["table\thow to print (default: table)", "json\thow to print (default: table)", ":4"]),
+        (["backup", "--storage", ""], [":0"]),
+        (["drain", "'"], [":0"]),
+    ],
+)
+def test_kubectl_gets_completions_with_descriptions_and_whether_files_may_follow(words: list[str], answer: list[str]) -> None:
+    done = subprocess.run([PROGRAM.with_name("kubectl_complete-metal3"), *words], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.splitlines() == answer
+
+
 @pytest.mark.parametrize(("shell", "word"), [("bash", "complete "), ("zsh", "compdef "), ("fish", "complete --command metal3-workloads")])
 def test_each_shells_script_registers_the_program(shell: str, word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", shell]) == 0

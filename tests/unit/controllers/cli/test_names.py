@@ -64,7 +64,7 @@ def test_a_name_that_a_shell_would_not_take_as_one_word_is_left_out(monkeypatch:
             pass
 
         async def list_all(self, *_: object) -> tuple[list[Any], str]:
-            sources = ("h1", "$(reboot)", "a b", "x;y", "\x1b[2J")
+            sources = ("h1", "$(reboot)", "a b", "x;y", "\x1b[2J", "--output=json", "a\nb", "=ls", "{a,b}", "", "x" * 300)
             return [{"metadata": {"name": "u"}, "spec": {"source": {"name": name}}} for name in sources], ""
 
     monkeypatch.setattr(names, "client_of", lambda *_: Cluster())
