@@ -34,3 +34,7 @@ class Summary:
     recovered: list[str] = field(default_factory=list)
     waiting: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+
+    def __add__(self, other: Summary) -> Summary:
+        """Return both results together."""
+        return Summary(self.recovered + other.recovered, self.waiting + other.waiting, self.failed + other.failed)

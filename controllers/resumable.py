@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -17,6 +17,16 @@ Found = TypeVar("Found")
 class Blocked(Exception):
     """Reports that the command cannot continue. The message gives the reason and says what to
     do."""
+
+
+class Reporter(Protocol):
+    """Shows the progress of such a command."""
+
+    def say(self, line: str) -> None:
+        """Show a line. It may quote what others wrote."""
+
+    def advance(self, done: int, total: int) -> None:
+        """Show how many of all objects are done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

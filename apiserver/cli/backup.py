@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from apiserver.cli.progress import add_output, console, print_json, reporting
 from apiserver.cli.running import UsageError
 from apiserver.cli.storage import sqlite_path
 from apiserver.cli.storageflags import size
@@ -40,6 +42,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--keep", type=_positive, metavar="N", help=help_)
     help_ = "with --directory: bytes that the backups may have there, such as 9Gi (default: its disk); the oldest make room for a new one"
     parser.add_argument("--max-bytes", type=size, default=0, metavar="SIZE", help=help_)
+    add_output(parser)
     parser.set_defaults(run=run)
 
 
@@ -52,12 +55,14 @@ def run(arguments: argparse.Namespace) -> int:
     if (arguments.keep is not None or arguments.max_bytes) and arguments.directory is None:
         raise UsageError("--keep and --max-bytes are for --directory: name the folder of the backups")
     try:
-        file, contents, deleted = _backup(sqlite_path(arguments.storage), arguments)
+        with reporting("backup", console(arguments, stderr=True)):
+            file, contents, deleted = _backup(sqlite_path(arguments.storage), arguments)
     except StorageError as error:
         raise UsageError(str(error)) from None
     for old in deleted:
         print(f"{old}: deleted", file=sys.stderr)
     print(f"{file}: {contents.keys} keys as of revision {contents.revision}, checked", file=sys.stderr)
+    print_json(arguments, {"file": file, **asdict(contents), "deleted": deleted})
     return 0
 
 

@@ -8,6 +8,7 @@ import time
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+from apiserver.cli.progress import add_output, console, print_json, reporting
 from apiserver.cli.running import UsageError, run_until_stopped
 from apiserver.cli.storage import PREFIX, open_store, sqlite_path
 from apiserver.server.servingcert import AUTHORITY_KEY
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import AsyncIterator, Collection
 
+    from apiserver.cli.progress import Reporter
     from storage.base import Store
     from storage.transfer import Snapshot
 
@@ -39,6 +41,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "leave out the key of a self-made serving certificate's authority, for a copy that is kept as a backup; servers create a new one"
     )
     parser.add_argument("--without-serving-key", action="store_true", help=help_)
+    add_output(parser)
     parser.set_defaults(run=run)
 
 
@@ -48,42 +51,52 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("--from and --to are the same: name another storage to migrate to")
     if arguments.source.startswith(PREFIX) and not sqlite_path(arguments.source, "--from").is_file():
         raise UsageError(f"--from {arguments.source}: there is no such database")
-    reporter, without = _Reporter(), (AUTHORITY_KEY,) if arguments.without_serving_key else ()
+    without = (AUTHORITY_KEY,) if arguments.without_serving_key else ()
+    results: list[dict[str, int]] = []
+
+    async def main() -> None:
+        with reporting("keys", console(arguments, stderr=True)) as reporter:
+            results.append(await _migrate(arguments.source, arguments.target, _Progress(reporter), without))
+
     try:
-        run_until_stopped(lambda: _migrate(arguments.source, arguments.target, reporter, without))
+        run_until_stopped(main)
     except (StorageError, ValueError) as error:
         raise UsageError(str(error)) from None
-    if not reporter.complete:
-        reporter.say("stopped before the end: run it again to continue, and start no server with the new storage before it is complete")
-    return 0 if reporter.complete else 1
+    if not results:
+        unfinished = "run it again to continue, and start no server with the new storage before it is complete"
+        print(f"stopped before the end: {unfinished}", file=sys.stderr)
+        return 1
+    print_json(arguments, results[0])
+    return 0
 
 
-async def _migrate(from_: str, to: str, reporter: _Reporter, without: Collection[str]) -> None:
+async def _migrate(from_: str, to: str, progress: _Progress, without: Collection[str]) -> dict[str, int]:
+    """Copy everything. Return the number of keys, and the revisions of both storages."""
     async with _opened(from_, "--from") as source:
         held = await transfer.snapshot(source, without=without)
-        await _raise(held, to, reporter)
+        await _raise(held, to, progress)
         async with _opened(to, "--to") as target:
-            revision = await transfer.copy(source, held, target, reporter.progress)
-    reporter.complete = True
-    reporter.say(
+            revision = await transfer.copy(source, held, target, progress.show)
+    progress.say(
         f"{len(held.items)} keys of revision {held.revision} are at revision {revision} now, compared with the source. "
         "Start the servers with the new --storage; keep the old one until nothing is missed."
     )
+    return {"keys": len(held.items), "fromRevision": held.revision, "revision": revision}
 
 
-async def _raise(held: Snapshot, to: str, reporter: _Reporter) -> None:
+async def _raise(held: Snapshot, to: str, progress: _Progress) -> None:
     """Mark the target, and raise its revision to that of the source or above."""
     async with _opened(to, "--to") as target:
         already = await transfer.mark(held, target)
         if already:
-            reporter.say(f"continuing: {already} of {len(held.items)} keys are there")
+            progress.say(f"continuing: {already} of {len(held.items)} keys are there")
         gap = held.revision - await target.current_revision()
         if isinstance(target, SQLiteStore):
             path = target.path
         else:
             if gap > MANY:
-                reporter.say(f"{gap} empty commits raise etcd's revision; `etcdutl snapshot restore --bump-revision {gap}` would be faster")
-            await transfer.bump_revision(target, held.revision, reporter.progress)
+                progress.say(f"{gap} empty commits raise etcd's revision; `etcdutl snapshot restore --bump-revision {gap}` would be faster")
+            await transfer.bump_revision(target, held.revision, progress.show)
             return
     raise_revision(path, held.revision)
 
@@ -98,19 +111,17 @@ async def _opened(url: str, flag: str) -> AsyncIterator[Store]:
         await store.close()
 
 
-class _Reporter:
-    """Prints messages to stderr, at most one line a second about progress."""
+class _Progress:
+    """Shows what was copied: by the bar on a terminal, and by at most one line a second elsewhere."""
 
-    def __init__(self) -> None:
-        self._next = 0.0
-        self.complete = False
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter, self._next = reporter, 0.0
+        self.say = reporter.say
 
-    def say(self, text: str) -> None:
-        print(text, file=sys.stderr, flush=True)
-
-    def progress(self, what: str, done: int, total: int) -> None:
-        """Print the progress. Called by storage.transfer."""
+    def show(self, what: str, done: int, total: int) -> None:
+        """Show the progress. Called by storage.transfer."""
+        self._reporter.advance(done, total, what)
         now = time.monotonic()
-        if now >= self._next or done == total:
+        if not self._reporter.has_bar and (now >= self._next or done == total):
             self._next = now + REPORT_SECONDS
             self.say(f"{what}: {done} of {total}")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
+from apiserver.cli.progress import add_output, console, print_json, reporting
 from apiserver.cli.running import UsageError
 from apiserver.cli.storage import sqlite_path
 from storage.base import Corrupt, StorageError
@@ -32,6 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--discard-replaced", action="store_true", help=help_)
     help_ = f"more commits than can have been made since the backup (default: {MARGIN})"
     parser.add_argument("--margin", type=_positive, default=MARGIN, metavar="N", help=help_)
+    add_output(parser)
     parser.set_defaults(run=run)
 
 
@@ -42,9 +45,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError("name either the backup to restore (or the folder of the backups), or --discard-replaced")
     try:
         if arguments.file is None:
-            return _discard(path)
+            return _discard(path, arguments)
         file = _chosen(arguments.file)
-        done = restore(file, path, force=arguments.force, margin=arguments.margin)
+        with reporting("restore", console(arguments, stderr=True)):
+            done = restore(file, path, force=arguments.force, margin=arguments.margin)
     except Corrupt as error:
         raise UsageError(f"{error.finding}: this backup is of no use, take an older one; {path} is as it was") from None
     except (StorageError, ValueError) as error:
@@ -57,12 +61,17 @@ def run(arguments: argparse.Namespace) -> int:
         "no revision since the backup is used again. Start the server now; clients list again by themselves.",
         file=sys.stderr,
     )
+    print_json(
+        arguments, {"database": path, "file": file, **asdict(done.backup), "nextRevision": done.revision + 1, "replaced": done.replaced}
+    )
     return 0
 
 
-def _discard(path: Path) -> int:
-    for old in discard_replaced(path):
+def _discard(path: Path, arguments: argparse.Namespace) -> int:
+    deleted = discard_replaced(path)
+    for old in deleted:
         print(f"{old}: deleted", file=sys.stderr)
+    print_json(arguments, {"deleted": deleted})
     return 0
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apiserver.cli.progress import console, reporting
 from apiserver.cli.running import UsageError
 from controllers import kinds
 from controllers.adoption import Options, Summary, chosen_class
-from controllers.cli.resumable import add_arguments, client_of, options_of, run_resumable, say
+from controllers.cli.names import classes, completes, hosts, namespaces
+from controllers.cli.resumable import add_arguments, client_of, options_of, print_result, run_resumable
 from controllers.providers.base import BadClass, find_provider
 
 if TYPE_CHECKING:
@@ -25,11 +27,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_arguments(parser, cluster="the management cluster's owner", timeout=120.0)
     which = "real hosts, as NAME or NAMESPACE/NAME; by default those that consumers of the namespace have, or that it has adopted"
-    parser.add_argument("hosts", nargs="*", metavar="HOST", help=which)
-    parser.add_argument("--namespace", "-n", required=True, metavar="NS", help="the tenant's namespace in the management cluster")
+    completes(parser.add_argument("hosts", nargs="*", metavar="HOST", help=which), hosts)
+    completes(
+        parser.add_argument("--namespace", "-n", required=True, metavar="NS", help="the tenant's namespace in the management cluster"),
+        namespaces,
+    )
     name = "name of the Workload, for one host; the host's name by default"
     parser.add_argument("--name", dest="workload", default="", metavar="NAME", help=name)
-    parser.add_argument("--class", dest="class_name", default="", metavar="NAME", help="class of the hosts; the default one if not given")
+    completes(
+        parser.add_argument(
+            "--class", dest="class_name", default="", metavar="NAME", help="class of the hosts; the default one if not given"
+        ),
+        classes,
+    )
     copies = "copy the secrets with first-boot data that the host names to the namespace, where the tenant can read them"
     parser.add_argument("--copy-secrets", action="store_true", help=copies)
     parser.add_argument(
@@ -45,7 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
     async def adopt() -> Summary:
         async with client_of(arguments, "metal3-workloads-adopt") as management:
             class_ = chosen_class((await management.list_all(kinds.CLASSES))[0], arguments.class_name)
-            return await find_provider(class_["spec"]["provisioner"]).adopt(management, class_, options, say)
+            with reporting("given back" if options.undo else "adopted", console(arguments)) as reporter:
+                return await find_provider(class_["spec"]["provisioner"]).adopt(management, class_, options, reporter)
 
     try:
         summary = run_resumable(adopt)
@@ -53,7 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(error.message) from None
     if summary is None:
         return 1
-    print(_result(summary, options))
+    print_result(summary, arguments, _result(summary, options))
     return 1 if summary.failed else 0
 
 

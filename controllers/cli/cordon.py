@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apiserver.cli.progress import add_output, as_json
 from controllers import kinds
 from controllers.cli.names import completes, hosts
-from controllers.cli.resumable import client_of, run_resumable
-from controllers.cli.tables import add_output, as_json, screen, table
+from controllers.cli.resumable import add_cluster, client_of, run_resumable
+from controllers.cli.tables import screen, table
 from controllers.drain import chosen, cordon
 from controllers.fleet import Row, host_rows
 
@@ -25,7 +26,8 @@ def configure(parser: argparse.ArgumentParser, *, unschedulable: bool = True) ->
         else "Offers hosts again that `cordon` or `drain` has taken out of service."
     )
     completes(parser.add_argument("hosts", nargs="+", metavar="HOST", help="names of real hosts, or of their Hosts"), hosts)
-    add_output(parser)
+    add_cluster(parser)
+    add_output(parser, "table")
     parser.set_defaults(run=run, unschedulable=unschedulable)
 
 

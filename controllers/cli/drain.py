@@ -3,25 +3,21 @@ claimed."""
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.text import Text
-
-from apiserver.client.text import printable
+from apiserver.cli.progress import add_output, as_json, console, reporting
 from controllers import kinds
 from controllers.cli.names import completes, hosts
-from controllers.cli.resumable import client_of, run_resumable
-from controllers.cli.tables import PLAIN, Screen, add_output, as_json, screen, table
+from controllers.cli.resumable import add_cluster, client_of, run_resumable
+from controllers.cli.tables import PLAIN, Screen, screen, table
 from controllers.drain import Options, chosen, drain, drained
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from controllers.fleet import Row
+    from controllers.resumable import Reporter
 
 _COLUMNS = {"host": "HOST", "class": "CLASS", "state": "STATE", "workload": "WORKLOAD", "message": "NOW", "to_free": "WHAT WOULD FREE IT"}
 
@@ -38,7 +34,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--timeout", type=float, default=300.0, metavar="S", help="seconds to wait for all hosts together (default: %(default)g)"
     )
     parser.add_argument("--dry-run", action="store_true", help="show the holders of the hosts, and change nothing")
-    add_output(parser)
+    add_cluster(parser)
+    add_output(parser, "table")
     parser.set_defaults(run=run)
 
 
@@ -49,8 +46,8 @@ def run(arguments: argparse.Namespace) -> int:
         async with client_of(arguments, "metal3-workloads-drain") as client:
             hosts = chosen((await client.list_all(kinds.HOSTS))[0], arguments.hosts)
             options = Options(hosts=hosts, timeout=arguments.timeout, dry_run=arguments.dry_run)
-            with reporting(Console(stderr=True, highlight=False)) as report:
-                return await drain(client, options, report)
+            with reporting("drained", console(arguments, stderr=True)) as reporter:
+                return await drain(client, options, tell(reporter))
 
     if (rows := run_resumable(main)) is None:
         return 1
@@ -58,29 +55,24 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if drained(rows) else 1
 
 
-@contextmanager
-def reporting(console: Console) -> Iterator[Callable[[list[Row]], None]]:
-    """Yield a function that prints each change of a host. A terminal shows a bar of drained hosts as
-    well."""
+def tell(reporter: Reporter) -> Callable[[list[Row]], None]:
+    """Return a function that shows each change of a host, and how many are drained."""
     told: dict[str, str] = {}
-    columns = (TextColumn("drained"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("drained")
 
-        def report(rows: list[Row]) -> None:
-            for row in rows:
-                line = progress_line(row)
-                if told.get(row["host"]) != line:
-                    told[row["host"]] = line
-                    console.print(Text(line), soft_wrap=True)
-            bar.update(task, total=len(rows), completed=sum(drained([row]) for row in rows))
+    def report(rows: list[Row]) -> None:
+        for row in rows:
+            line = progress_line(row)
+            if told.get(row["host"]) != line:
+                told[row["host"]] = line
+                reporter.say(line)
+        reporter.advance(sum(drained([row]) for row in rows), len(rows))
 
-        yield report
+    return report
 
 
 def progress_line(row: Row) -> str:
-    """Return the line about a host that has changed. It may quote what others wrote."""
-    return printable(f"{row['host']}: {row['state']}{': ' if row['message'] else ''}{row['message']}")
+    """Return the line about a host that has changed."""
+    return f"{row['host']}: {row['state']}{': ' if row['message'] else ''}{row['message']}"
 
 
 def result(rows: list[Row], on: Screen = PLAIN) -> str:

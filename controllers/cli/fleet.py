@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apiserver.cli.progress import add_output, as_json
 from apiserver.client.errors import ApiException
 from controllers import kinds
 from controllers.cli.names import classes, completes
-from controllers.cli.resumable import client_of, run_resumable
-from controllers.cli.tables import PLAIN, Screen, add_output, as_json, fitted, screen, table, tree
+from controllers.cli.resumable import add_cluster, client_of, run_resumable
+from controllers.cli.tables import PLAIN, Screen, fitted, screen, table, tree
 from controllers.fleet import Row, capacity, host_rows, troubled
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     completes(parser.add_argument("--class", dest="class_name", default="", metavar="NAME", help="only this class"), classes)
     parser.add_argument("--tree", action="store_true", help="show a tree of classes, namespaces and their hosts")
-    add_output(parser)
+    add_cluster(parser)
+    add_output(parser, "table")
     parser.set_defaults(run=run)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apiserver.cli.progress import add_output, as_json
 from apiserver.cli.running import UsageError
 from controllers import kinds
 from controllers.cli.names import completes, hosts
-from controllers.cli.resumable import client_of, run_resumable
-from controllers.cli.tables import PLAIN, Screen, add_output, as_json, more, screen, table, tree
+from controllers.cli.resumable import add_cluster, client_of, run_resumable
+from controllers.cli.tables import PLAIN, Screen, more, screen, table, tree
 from controllers.fleet import Row, claims, named
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "Shows the last claims of a host, the latest first: which Workload had it from when to when, what ran, and how it ended."
     )
     completes(parser.add_argument("host", metavar="HOST", help="name of the real host, or of its Host"), hosts)
-    add_output(parser)
+    add_cluster(parser)
+    add_output(parser, "table")
     parser.set_defaults(run=run)
 
 

@@ -6,8 +6,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from apiserver.cli.progress import console, reporting
 from apiserver.client.client import Client
-from controllers.cli.resumable import add_arguments, client_of, options_of, run_resumable, say
+from controllers.cli.names import classes, completes, namespaces, workloads
+from controllers.cli.resumable import add_arguments, client_of, options_of, print_result, run_resumable
 from controllers.move.mover import Mover, Options
 
 if TYPE_CHECKING:
@@ -24,13 +26,19 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "provisioned again or released. Workloads of Cluster API stay: clusterctl move moves those. When interrupted, run it again: it "
         "continues where it was."
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="Workloads to move; all of the namespace by default")
+    completes(parser.add_argument("names", nargs="*", metavar="NAME", help="Workloads to move; all of the namespace by default"), workloads)
     parser.add_argument("--to", required=True, metavar="KUBECONFIG", help="kubeconfig of the cluster to move to")
     parser.add_argument("--to-context", metavar="NAME", help="context of that kubeconfig; its current one by default")
     add_arguments(parser, cluster="the cluster to move from", timeout=300.0)
-    parser.add_argument("--namespace", "-n", required=True, metavar="NS", help="the namespace, of the same name in both clusters")
-    parser.add_argument(
-        "--class", dest="class_name", metavar="NAME", help="class there of Workloads without a host; the default one if not given"
+    completes(
+        parser.add_argument("--namespace", "-n", required=True, metavar="NS", help="the namespace, of the same name in both clusters"),
+        namespaces,
+    )
+    completes(
+        parser.add_argument(
+            "--class", dest="class_name", metavar="NAME", help="class there of Workloads without a host; the default one if not given"
+        ),
+        classes,
     )
     parser.add_argument(
         "--keep-secrets",
@@ -47,10 +55,11 @@ def run(arguments: argparse.Namespace) -> int:
     async def move() -> Summary:
         target = Client(arguments.to, context=arguments.to_context, user_agent="metal3-workloads-move")
         async with client_of(arguments, "metal3-workloads-move") as source, target:
-            return await Mover(source, target, options, say).run()
+            with reporting("moved", console(arguments)) as reporter:
+                return await Mover(source, target, options, reporter).run()
 
     if (summary := run_resumable(move)) is None:
         return 1
     done = "would move" if options.dry_run else "moved"
-    print(f"{len(summary.moved)} {done}, {len(summary.staying)} stay, {len(summary.failed)} failed")
+    print_result(summary, arguments, f"{len(summary.moved)} {done}, {len(summary.staying)} stay, {len(summary.failed)} failed")
     return 1 if summary.failed else 0

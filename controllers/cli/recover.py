@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from controllers.cli.resumable import add_arguments, client_of, options_of, run_resumable, say
+from apiserver.cli.progress import console, reporting
+from controllers.cli.names import classes, completes, namespaces
+from controllers.cli.resumable import add_arguments, client_of, options_of, print_result, run_resumable
 from controllers.providers.base import find_provider, provisioners
-from controllers.recovery import Options
+from controllers.recovery import Options, Summary
 
 if TYPE_CHECKING:
     import argparse
-
-    from controllers.recovery import Summary
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +24,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add_arguments(parser, cluster="the management cluster's owner", timeout=120.0)
     only = "only Workloads of this namespace; repeatable"
-    parser.add_argument("--namespace", "-n", action="append", default=[], dest="namespaces", metavar="NS", help=only)
-    parser.add_argument("--class", action="append", default=[], dest="classes", metavar="NAME", help="only hosts of this class; repeatable")
+    completes(parser.add_argument("--namespace", "-n", action="append", default=[], dest="namespaces", metavar="NS", help=only), namespaces)
+    completes(
+        parser.add_argument(
+            "--class", action="append", default=[], dest="classes", metavar="NAME", help="only hosts of this class; repeatable"
+        ),
+        classes,
+    )
     keep = "create no Workloads: tenants apply theirs again, and get their hosts by the same names"
     parser.add_argument("--no-create", action="store_false", dest="create", help=keep)
     parser.set_defaults(run=run)
@@ -35,15 +40,16 @@ def run(arguments: argparse.Namespace) -> int:
     """Recover. Raises UsageError."""
     options = options_of(Options, arguments)
 
-    async def recover() -> list[Summary]:
+    async def recover() -> Summary:
+        whole = Summary()
         async with client_of(arguments, "metal3-workloads-recover") as management:
-            return [await provider.recover(management, options, say) for provider in map(find_provider, provisioners())]
+            with reporting("recovered", console(arguments)) as reporter:
+                for provider in map(find_provider, provisioners()):
+                    whole += await provider.recover(management, options, reporter)
+        return whole
 
-    if (summaries := run_resumable(recover)) is None:
+    if (summary := run_resumable(recover)) is None:
         return 1
-    recovered, waiting, failed = (
-        sum(len(found) for found in lists)
-        for lists in zip(*((summary.recovered, summary.waiting, summary.failed) for summary in summaries), strict=True)
-    )
-    print(f"{recovered} recovered, {waiting} waiting for their Workloads, {failed} failed")
-    return 1 if failed else 0
+    counts = f"{len(summary.recovered)} recovered, {len(summary.waiting)} waiting for their Workloads, {len(summary.failed)} failed"
+    print_result(summary, arguments, counts)
+    return 1 if summary.failed else 0

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
+import sys
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from apiserver.cli.progress import add_output, as_json
 from apiserver.cli.running import UsageError, run_until_stopped
 from apiserver.client.client import Client
 from apiserver.client.errors import ApiException, BadConfig
-from apiserver.client.text import printable
 from controllers.resumable import Blocked, RunOptions
 
 if TYPE_CHECKING:
@@ -23,12 +24,18 @@ Summary = TypeVar("Summary")
 
 def add_arguments(parser: argparse.ArgumentParser, *, cluster: str, timeout: float) -> None:
     """Add the arguments of every such command. `cluster` says whose kubeconfig it is."""
-    parser.add_argument("--kubeconfig", metavar="FILE", help=f"kubeconfig of {cluster}; $KUBECONFIG or ~/.kube/config by default")
-    parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig; its current one by default")
+    add_cluster(parser, cluster)
     parser.add_argument(
         "--timeout", type=float, default=timeout, metavar="S", help="seconds to wait for each Workload (default: %(default)g)"
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would be done")
+    add_output(parser)
+
+
+def add_cluster(parser: argparse.ArgumentParser, cluster: str = "the management cluster") -> None:
+    """Add the arguments that choose a cluster, for client_of()."""
+    parser.add_argument("--kubeconfig", metavar="FILE", help=f"kubeconfig of {cluster}; $KUBECONFIG or ~/.kube/config by default")
+    parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig; its current one by default")
 
 
 def options_of(options: type[Options], arguments: argparse.Namespace) -> Options:
@@ -40,11 +47,6 @@ def client_of(arguments: argparse.Namespace, user_agent: str) -> Client:
     """Return a client for the arguments --kubeconfig and --context."""
     kubeconfig = arguments.kubeconfig or os.environ.get("KUBECONFIG") or str(Path.home() / ".kube" / "config")
     return Client(kubeconfig, context=arguments.context, user_agent=user_agent)
-
-
-def say(line: str) -> None:
-    """Print a line of progress at once. It may quote what others wrote."""
-    print(printable(line), flush=True)
 
 
 def run_resumable(main: Callable[[], Awaitable[Summary]]) -> Summary | None:
@@ -65,6 +67,11 @@ def run_resumable(main: Callable[[], Awaitable[Summary]]) -> Summary | None:
     except ApiException as error:
         raise UsageError(f"{error}. Run the same command again to continue") from None
     if not results:
-        say("stopped before the end: run the same command again to continue")
+        print("stopped before the end: run the same command again to continue", file=sys.stderr)
         return None
     return results[0]
+
+
+def print_result(summary: Any, arguments: argparse.Namespace, line: str) -> None:
+    """Print the lists of a dataclass as JSON, or else the line that counts them."""
+    print(as_json(asdict(summary)) if arguments.output == "json" else line)

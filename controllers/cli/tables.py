@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from rich.tree import Tree
 from apiserver.client.text import printable
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterable, Sequence
 
     from rich.console import RenderableType
@@ -48,20 +46,6 @@ def screen() -> Screen:
     if not sys.stdout.isatty():
         return PLAIN
     return Screen(Console().width, styled=not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb")
-
-
-def add_output(parser: argparse.ArgumentParser) -> None:
-    """Add the arguments that every command about the fleet has."""
-    parser.add_argument(
-        "--kubeconfig", metavar="FILE", help="kubeconfig of the management cluster; $KUBECONFIG or ~/.kube/config by default"
-    )
-    parser.add_argument("--context", metavar="NAME", help="context of the kubeconfig; its current one by default")
-    parser.add_argument("--output", "-o", choices=("table", "json"), default="table", help="how to print (default: table)")
-
-
-def as_json(value: Any) -> str:
-    """Return the value as indented JSON."""
-    return json.dumps(value, indent=2)
 
 
 def table(rows: Sequence[dict[str, Any]], columns: dict[str, str], on: Screen = PLAIN) -> list[str]:

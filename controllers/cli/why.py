@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from apiserver.cli.progress import add_output, as_json
 from apiserver.cli.running import UsageError
 from apiserver.client.errors import ApiException
 from apiserver.client.objects import uid_of
 from controllers import kinds
 from controllers.cli.names import completes, namespaces, workloads
-from controllers.cli.resumable import client_of, run_resumable
-from controllers.cli.tables import PLAIN, Screen, add_output, as_json, fitted, folded, more, screen
+from controllers.cli.resumable import add_cluster, client_of, run_resumable
+from controllers.cli.tables import PLAIN, Screen, fitted, folded, more, screen
 from controllers.fleet import Row, why
 
 if TYPE_CHECKING:
@@ -36,7 +37,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     completes(parser.add_argument("name", metavar="WORKLOAD", help="name of the Workload"), workloads)
     completes(parser.add_argument("--namespace", "-n", required=True, metavar="NS", help="namespace of the Workload"), namespaces)
-    add_output(parser)
+    add_cluster(parser)
+    add_output(parser, "table")
     parser.set_defaults(run=run)
 
 

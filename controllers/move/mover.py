@@ -15,7 +15,7 @@ from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, annotations_of, deleting, labels_of, name_of, uid_of
 from controllers import kinds
 from controllers.move import plan
-from controllers.resumable import Blocked, RunOptions, until
+from controllers.resumable import Blocked, Reporter, RunOptions, until
 from controllers.runtime.conditions import is_true
 
 if TYPE_CHECKING:
@@ -55,10 +55,10 @@ class Summary:
 class Mover:
     """Moves a namespace's Workloads from one cluster to the namespace of the same name in another.
 
-    `say` receives lines of progress."""
+    `reporter` shows the progress."""
 
-    def __init__(self, source: Client, target: Client, options: Options, say: Callable[[str], None]) -> None:
-        self._source, self._target, self._options, self._say = source, target, options, say
+    def __init__(self, source: Client, target: Client, options: Options, reporter: Reporter) -> None:
+        self._source, self._target, self._options, self._reporter = source, target, options, reporter
         self._namespace = options.namespace
 
     async def run(self) -> Summary:
@@ -69,24 +69,24 @@ class Mover:
         workloads, _ = await self._source.list_all(kinds.WORKLOADS, self._namespace)
         if missing := set(self._options.names) - {name_of(workload) for workload in workloads}:
             raise Blocked(f"there is no Workload {', '.join(sorted(missing))} in namespace {self._namespace}")
-        for workload in workloads:
+        chosen = [workload for workload in workloads if not self._options.names or name_of(workload) in self._options.names]
+        for number, workload in enumerate(chosen):
+            self._reporter.advance(number, len(chosen))
             name = name_of(workload)
-            if self._options.names and name not in self._options.names:
-                continue
             if deleting(workload) and plan.MOVED_FROM in annotations_of(workload):
                 await self._gone(name)  # given back, but its end was not seen yet
                 summary.moved.append(name)
                 continue
             if why := plan.reason_to_stay(workload):
                 summary.staying.append(name)
-                self._say(f"{name}: stays: {why}")
+                self._reporter.say(f"{name}: stays: {why}")
                 continue
             try:
                 await self._move(workload)
                 summary.moved.append(name)
             except Blocked as error:
                 summary.failed.append(name)
-                self._say(f"{name}: failed: {error}")
+                self._reporter.say(f"{name}: failed: {error}")
         await self._drop_secrets()
         return summary
 
@@ -106,12 +106,12 @@ class Mover:
         here."""
         name = name_of(workload)
         if self._options.dry_run:
-            self._say(f"{name}: has no host: would be created there{self._with_secrets(workload)}, and deleted here")
+            self._reporter.say(f"{name}: has no host: would be created there{self._with_secrets(workload)}, and deleted here")
             return
         await self._copy_secrets(workload)
         await self._make(workload, plan.successor(workload, class_name=self._options.class_name, host=None, adopts=None))
         await self._until(lambda: self._deleted_without_host(name, uid_of(workload)), f"{name} to be deleted here")
-        self._say(f"{name}: deleted here")
+        self._reporter.say(f"{name}: deleted here")
         await self._finish_held()
 
     async def _deleted_without_host(self, name: str, uid: str) -> bool:
@@ -141,7 +141,7 @@ class Mover:
             predecessor = await self._source.find(kinds.WORKLOADS, name_of(held), self._namespace)
             if predecessor is None or uid_of(predecessor) != annotations_of(held).get(plan.MOVED_FROM):
                 await self._target.patch(kinds.WORKLOADS, name_of(held), plan.unpinned_patch(held), self._namespace)
-                self._say(f"{name_of(held)}: moved; it gets a host there")
+                self._reporter.say(f"{name_of(held)}: moved; it gets a host there")
 
     # Moves to a cluster that relays this one's hosts:
 
@@ -150,7 +150,9 @@ class Mover:
         view = await self._view(self._source, host["name"])
         there = await self._host_there(view)
         if self._options.dry_run:
-            self._say(f"{name}: on {host['name']}: would be taken over there{self._with_secrets(workload)}, and keep the host here")
+            self._reporter.say(
+                f"{name}: on {host['name']}: would be taken over there{self._with_secrets(workload)}, and keep the host here"
+            )
             return
         made = await self._target.find(kinds.WORKLOADS, name, self._namespace)
         # created before this one got its host
@@ -169,13 +171,13 @@ class Mover:
             binding = {"apiVersion": kinds.WORKLOADS.api_version, "kind": "Binding", "metadata": {"name": name}}
             body = {**binding, "target": {"name": name_of(there)}}
             await self._target.create(kinds.WORKLOADS, body, self._namespace, name=name, subresource="binding")
-            self._say(f"{name}: has {host['name']} there")
+            self._reporter.say(f"{name}: has {host['name']} there")
         uid = uid_of(made)
         await self._until(lambda: self._taken_over(name, uid, host["name"]), f"{name} to take over {host['name']}")
         if annotations_of(workload).get(plan.MOVED_TO) != uid:
             patch = {"metadata": {"annotations": {plan.MOVED_TO: uid}}}
             await self._source.patch(kinds.WORKLOADS, name, patch, self._namespace)
-        self._say(f"{name}: moved; it keeps {host['name']} here for the one there")
+        self._reporter.say(f"{name}: moved; it keeps {host['name']} here for the one there")
 
     async def _host_there(self, view: Object) -> Object:
         """Return the Host of this view in the target, once it can be taken over or was."""
@@ -213,7 +215,7 @@ class Mover:
     async def _up(self, workload: Object, host: Object) -> None:
         name = name_of(workload)
         if self._options.dry_run:
-            self._say(
+            self._reporter.say(
                 f"{name}: on {host['name']}: would be given back to the Workload there{self._with_secrets(workload)}, and deleted here"
             )
             return
@@ -227,7 +229,7 @@ class Mover:
             has = ((keeper.get("status") or {}).get("host") or {}).get("uid") == host["uid"]
             if has and (patch := plan.reset_consumer_patch(keeper)):
                 await self._target.patch(kinds.WORKLOADS, name_of(keeper), patch, self._namespace)
-        self._say(f"{name}: given back")
+        self._reporter.say(f"{name}: given back")
         await self._source.delete(kinds.WORKLOADS, name, self._namespace, uid=uid_of(workload))
         await self._gone(name)
 
@@ -236,7 +238,7 @@ class Mover:
             return await self._source.find(kinds.WORKLOADS, name, self._namespace) is None
 
         await self._until(gone, f"{name} to be gone here")
-        self._say(f"{name}: moved; it is gone here, and nothing was released")
+        self._reporter.say(f"{name}: moved; it is gone here, and nothing was released")
 
     # Secrets:
 
@@ -256,7 +258,7 @@ class Mover:
                 await self._mark(self._source, secret, "")
             if there is None:
                 await self._target.create(kinds.SECRETS, plan.secret_copy(_unmarked(secret)), self._namespace)
-                self._say(f"{name_of(workload)}: secret {name} is there")
+                self._reporter.say(f"{name_of(workload)}: secret {name} is there")
             else:
                 await self._mark(self._target, there, None)
 
@@ -273,7 +275,7 @@ class Mover:
         marked = {name_of(secret): secret for secret in secrets if MOVED in annotations_of(secret)}
         for name in plan.unused(marked, workloads):
             await self._source.delete(kinds.SECRETS, name, self._namespace, uid=uid_of(marked[name]))
-            self._say(f"secret {name}: deleted here")
+            self._reporter.say(f"secret {name}: deleted here")
 
     # Requests:
 
@@ -283,7 +285,7 @@ class Mover:
         made = await self._target.find(kinds.WORKLOADS, name, self._namespace)
         if made is None:
             made = await self._target.create(kinds.WORKLOADS, wanted, self._namespace)
-            self._say(f"{name}: made there")
+            self._reporter.say(f"{name}: made there")
         self._check_successor(made, workload)
         return made
 

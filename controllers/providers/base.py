@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from apiserver.apis.base import Model
 from controllers.recovery import Summary
-from controllers.resumable import Blocked
+from controllers.resumable import Blocked, Reporter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -276,14 +276,14 @@ class Provider(ABC):
         Raises BadClass if the credentials or parameters cannot work."""
 
     @classmethod
-    async def recover(cls, management: Client, options: Options, say: Callable[[str], None]) -> Summary:
+    async def recover(cls, management: Client, options: Options, reporter: Reporter) -> Summary:
         """Give hosts whose claims the store has lost back to their Workloads.
 
         Providers whose sources record no Workloads recover nothing."""
         return Summary()
 
     @classmethod
-    async def adopt(cls, management: Client, class_: Object, options: adoption.Options, say: Callable[[str], None]) -> adoption.Summary:
+    async def adopt(cls, management: Client, class_: Object, options: adoption.Options, reporter: Reporter) -> adoption.Summary:
         """Give hosts of the class that their owner uses to tenants as they run, or take them back.
 
         Providers whose sources have no such machines adopt nothing."""

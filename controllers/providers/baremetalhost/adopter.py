@@ -24,7 +24,7 @@ from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.adoption import Adoption, adoption_of
 from controllers.providers.baremetalhost.hardware import class_identity, class_namespace
 from controllers.providers.baremetalhost.refusals import REFUSALS
-from controllers.resumable import Blocked, until
+from controllers.resumable import Blocked, Reporter, until
 from controllers.secrets import is_clusters_own
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ class Obstacle(Exception):
 
 
 class Adopter:
-    """Adopts the hosts of a class, or gives them back. `say` takes lines of progress."""
+    """Adopts the hosts of a class, or gives them back. `reporter` shows the progress."""
 
-    def __init__(self, management: Client, hardware: Client, class_: Object, options: Options, say: Callable[[str], None]) -> None:
+    def __init__(self, management: Client, hardware: Client, class_: Object, options: Options, reporter: Reporter) -> None:
         self._management, self._hardware, self._class = management, hardware, class_
-        self._options, self._say = options, say
+        self._options, self._reporter = options, reporter
         self._namespace: Object = {}
         self._bmc_secrets: set[str] = set()
         self._summary = Summary()
@@ -55,7 +55,9 @@ class Adopter:
         self._namespace = await self._admitted()
         bmhs, _ = await self._hardware.list_all(names.BARE_METAL_HOSTS, class_namespace(self._class))
         self._bmc_secrets = {f"{namespace_of(bmh)}/{(bmh['spec'].get('bmc') or {}).get('credentialsName')}" for bmh in bmhs}
-        for bmh in await self._wanted(bmhs):
+        wanted = await self._wanted(bmhs)
+        for number, bmh in enumerate(wanted):
+            self._reporter.advance(number, len(wanted))
             try:
                 await (self._undo(bmh) if self._options.undo else self._adopt(bmh))
             except Obstacle as why:
@@ -71,7 +73,7 @@ class Adopter:
         self._summary.failed.append(name_of(bmh))
 
     def _tell(self, bmh: Object, text: str) -> None:
-        self._say(f"{name_of(bmh)}: {text}")
+        self._reporter.say(f"{name_of(bmh)}: {text}")
 
     async def _admitted(self) -> Object:
         """Return the tenant's namespace, if the class allows it more hosts."""

@@ -30,13 +30,12 @@ from controllers.providers.baremetalhost.sourceerrors import explain
 from controllers.providers.base import Outcome, Released
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from apiserver.client.client import Client
     from apiserver.client.objects import Object, Resource
     from controllers import adoption
     from controllers.providers.base import ApplyRequest, ProviderError, ProviderHost
     from controllers.recovery import Options, Summary
+    from controllers.resumable import Reporter
 
 
 class Parameters(DriverParameters):
@@ -64,13 +63,13 @@ class BareMetalHostProvider(BareMetalHostDriver):
         return explain(error, self._parameters.namespace)
 
     @classmethod
-    async def recover(cls, management: Client, options: Options, say: Callable[[str], None]) -> Summary:
-        return await Recoverer(management, options, say).run()
+    async def recover(cls, management: Client, options: Options, reporter: Reporter) -> Summary:
+        return await Recoverer(management, options, reporter).run()
 
     @classmethod
-    async def adopt(cls, management: Client, class_: Object, options: adoption.Options, say: Callable[[str], None]) -> adoption.Summary:
+    async def adopt(cls, management: Client, class_: Object, options: adoption.Options, reporter: Reporter) -> adoption.Summary:
         async with await connect(management, class_, agent="metal3-workloads-adopt") as hardware:
-            return await Adopter(management, hardware, class_, options, say).run()
+            return await Adopter(management, hardware, class_, options, reporter).run()
 
     def report(self, bmh: Object) -> ProviderHost:
         return provider_host(bmh, self._policy)

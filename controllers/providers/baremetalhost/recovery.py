@@ -19,10 +19,10 @@ from controllers.providers.baremetalhost import names
 from controllers.providers.baremetalhost.hardware import class_identity, class_namespace, connect
 from controllers.providers.baremetalhost.refusals import REFUSALS
 from controllers.recovery import Options, Summary
-from controllers.resumable import Blocked, until
+from controllers.resumable import Blocked, Reporter, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Set
+    from collections.abc import Iterable, Set
 
     from apiserver.client.client import Client
     from apiserver.client.objects import Resource
@@ -46,10 +46,10 @@ class Begun:
 
 
 class Recoverer:
-    """Gives the hosts of all classes back to their Workloads. `say` takes lines of progress."""
+    """Gives the hosts of all classes back to their Workloads. `reporter` shows the progress."""
 
-    def __init__(self, management: Client, options: Options, say: Callable[[str], None]) -> None:
-        self._management, self._options, self._say = management, options, say
+    def __init__(self, management: Client, options: Options, reporter: Reporter) -> None:
+        self._management, self._options, self._reporter = management, options, reporter
         self._summary = Summary()
         self._namespaces: dict[str, Object] = {}
         self._shared: dict[tuple[str, str], str] = {}
@@ -72,7 +72,8 @@ class Recoverer:
             if one.workload is not None and (refused := await self._create(one.workload, one.host, reported_by)) is not None:
                 self._fail(one.key, f"failed: {refused}")
                 begun.remove(one)
-        for one in begun:
+        for number, one in enumerate(begun):
+            self._reporter.advance(number, len(begun))
             done = one.awaited and await until(partial(self._is_claimed, one.host), self._options.timeout)
             (self._summary.recovered if done else self._summary.waiting).append(one.key)
         return self._summary
@@ -115,16 +116,16 @@ class Recoverer:
             return None
         what = plan.described(taking, bmh)
         if self._options.dry_run:
-            self._say(f"{key}: would get {real} back: {what}")
+            self._reporter.say(f"{key}: would get {real} back: {what}")
             self._summary.waiting.append(key)
             return None
         if annotations_of(bmh).get(names.RECOVER) != labels_of(bmh)[names.WORKLOAD_UID]:
             await hardware.patch(names.BARE_METAL_HOSTS, name_of(bmh), plan.marking_patch(bmh), namespace_of(bmh))
-        self._say(f"{key}: may have {real} again: {what}")
+        self._reporter.say(f"{key}: may have {real} again: {what}")
         return Begun(key, host_name(uid_of(bmh)), made, workload is not None or made is not None)
 
     def _fail(self, key: str, why: str) -> None:
-        self._say(f"{key}: {why}")
+        self._reporter.say(f"{key}: {why}")
         self._summary.failed.append(key)
 
     async def _create(self, workload: Object, host: str, reported_by: float) -> str | None:

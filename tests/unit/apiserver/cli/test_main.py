@@ -28,3 +28,20 @@ def test_no_word_of_the_help_is_broken(
     for action in arguments_of(command):
         for word in (action.help or "").split():
             assert word in printed or "%" in word, f"{word} of {action.option_strings}"
+
+
+SERVERS = {"dev", "serve", "controllers", "simulate-bmo"}
+STORAGES = {"backup", "restore", "migrate"}
+LASTING = {"recover", "adopt", "move", "drain"}
+
+
+@pytest.mark.parametrize("command", sorted({*COMMANDS} - SERVERS - {"completion"}))
+def test_commands_have_the_same_flags(command: str) -> None:
+    flags = {flag: action for action in arguments_of(command) for flag in action.option_strings}
+    assert flags["-o"] is flags["--output"]
+    assert "json" in (flags["-o"].choices or ())
+    assert {"--kubeconfig", "--context"} & {*flags} == (set() if command in STORAGES else {"--kubeconfig", "--context"})
+    assert {"--dry-run", "--timeout"} & {*flags} == ({"--dry-run", "--timeout"} if command in LASTING else set())
+    assert ("-n" in flags) == ("--namespace" in flags)
+    for flag in {"--namespace", "--class"} & {*flags}:
+        assert getattr(flags[flag], "completer", None), f"{flag} is completed"

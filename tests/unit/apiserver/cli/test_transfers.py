@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -180,3 +181,26 @@ def test_migrate_from_nothing_or_to_itself(tmp_path: Path, capsys: pytest.Captur
     assert main(["migrate", "--from", same, "--to", url(tmp_path / "target")]) == 1
     assert "no such database" in capsys.readouterr().err
     assert not (tmp_path / "db").exists()
+
+
+def test_each_transfer_tells_its_result_in_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path, folder, other = tmp_path / "db", tmp_path / "backups", tmp_path / "other"
+    folder.mkdir()
+    revision = fill(path, "/a", "/b")
+
+    def result(*command: str) -> dict[str, Any]:
+        assert main([*command, "-o", "json"]) == 0
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found
+
+    made = result("backup", "--storage", url(path), "--directory", str(folder))
+    (file,) = folder.glob("*.db")
+    assert made == {"file": str(file), "keys": 2, "revision": revision, "deleted": []}
+    restored = result("restore", str(file), "--storage", url(path), "--force", "--margin", "10")
+    replaced = f"{path}.replaced"
+    after = {"nextRevision": revision + 11, "replaced": replaced}
+    assert restored == {"database": str(path), "file": str(file), "keys": 2, "revision": revision, **after}
+    assert result("restore", "--discard-replaced", "--storage", url(path)) == {"deleted": [replaced]}
+    copied = result("migrate", "--from", url(path), "--to", url(other))
+    assert (copied["keys"], copied["fromRevision"]) == (2, revision + 10)
+    assert copied["revision"] > copied["fromRevision"]

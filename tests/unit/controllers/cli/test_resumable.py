@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from argparse import Namespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +11,8 @@ import yaml
 
 from apiserver.cli.main import main
 from apiserver.cli.running import UsageError
-from controllers.cli.resumable import run_resumable, say
+from controllers.cli.resumable import print_result, run_resumable
+from controllers.recovery import Summary
 from controllers.resumable import Blocked
 from tests.unit.controllers.fakeapi import kubeconfig
 
@@ -17,9 +20,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_a_line_stays_a_line(capsys: pytest.CaptureFixture[str]) -> None:
-    say("team-a/web\n\x1b[2Jteam-b/x: would get y back")
-    assert capsys.readouterr().out == "team-a/web  [2Jteam-b/x: would get y back\n"
+@pytest.mark.parametrize(
+    ("output", "printed"), [("text", "1 recovered\n"), ("json", '{"recovered": ["a/w"], "waiting": [], "failed": []}')]
+)
+def test_the_result_is_a_line_or_json(output: str, printed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    print_result(Summary(["a/w"]), Namespace(output=output), "1 recovered")
+    out = capsys.readouterr().out
+    assert out == printed if output == "text" else json.loads(out) == json.loads(printed)
 
 
 def test_what_blocks_the_command_is_its_error() -> None:

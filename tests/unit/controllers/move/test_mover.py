@@ -23,6 +23,7 @@ from tests.unit.controllers.managementclusters import (
     eventually,
     management_clusters,
 )
+from tests.unit.controllers.reporters import Lines
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -43,7 +44,7 @@ async def clusters(folder: Path) -> AsyncIterator[tuple[Hardware, ManagementClus
 
 
 async def move(
-    source: ManagementCluster, target: ManagementCluster, *, lives: int = 0, said: list[str] | None = None, **options: Any
+    source: ManagementCluster, target: ManagementCluster, *, lives: int = 0, said: Lines | None = None, **options: Any
 ) -> Summary:
     """Run the command once."""
     left = [lives]
@@ -51,7 +52,7 @@ async def move(
     for client in clients:
         client.lives = left
     async with clients[0] as current, clients[1] as other:
-        mover = Mover(current, other, Options(namespace=NAMESPACE, timeout=60.0, **options), (said if said is not None else []).append)
+        mover = Mover(current, other, Options(namespace=NAMESPACE, timeout=60.0, **options), said if said is not None else Lines())
         return await mover.run()
 
 
@@ -141,7 +142,7 @@ async def test_a_dry_run_tells_and_does_nothing(tmp_path: Path) -> None:
     async with clusters(tmp_path) as (_, source, target, _maker):
         await provisioned(source)
         await source.create("waits")
-        said: list[str] = []
+        said = Lines()
         summary = await move(source, target, said=said, dry_run=True)
         assert sorted(summary.moved) == ["waits", "w"][::-1]
         assert any("taken over" in line and "boot" in line for line in said)
@@ -155,7 +156,7 @@ async def test_cluster_apis_and_claims_through_the_view_stay(tmp_path: Path) -> 
         source, target = await maker.cluster("source"), await maker.cluster("target")
         await source.create("owned", consumerRef=OWNED)
         await source.create("mine")
-        said: list[str] = []
+        said = Lines()
         summary = await move(source, target, said=said)
         assert (summary.moved, summary.staying) == (["mine"], ["owned"])
         assert any("clusterctl" in line for line in said)
@@ -171,7 +172,7 @@ async def test_what_is_there_already_is_not_written_over(tmp_path: Path) -> None
         await source.create("w", userData={"name": "boot"})
         await source.create("v")
         await target.create("v")
-        said: list[str] = []
+        said = Lines()
         summary = await move(source, target, said=said)
         assert sorted(summary.failed) == ["v", "w"]
         assert any("another secret boot" in line for line in said)
@@ -184,9 +185,9 @@ async def test_without_a_relay_there_it_says_what_is_needed(tmp_path: Path) -> N
         hardware = await maker.hardware("h1")
         source, target = await maker.cluster("source", below=hardware), await maker.cluster("target")
         await provisioned(source)
-        said: list[str] = []
+        said = Lines()
         left = Options(namespace=NAMESPACE, timeout=0.2)
-        summary = await Mover(source.admin, target.admin, left, said.append).run()
+        summary = await Mover(source.admin, target.admin, left, said).run()
         assert summary.failed == ["w"]
         assert "metal3.io/relay" in said[-1]
         assert await target.workloads() == []

@@ -26,6 +26,7 @@ from tests.unit.controllers.managementclusters import (
     eventually,
     management_clusters,
 )
+from tests.unit.controllers.reporters import Lines
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -70,7 +71,7 @@ def capm3(hardware: Hardware, name: str = "h1", **spec: Any) -> None:
 
 
 async def adopt(
-    cluster: ManagementCluster, hardware: Hardware, *hosts: str, lives: int = 0, said: list[str] | None = None, **options: Any
+    cluster: ManagementCluster, hardware: Hardware, *hosts: str, lives: int = 0, said: Lines | None = None, **options: Any
 ) -> Summary:
     """Run the command once."""
     left = [lives]
@@ -80,7 +81,7 @@ async def adopt(
     async with clients[0] as management, clients[1] as machines:
         class_ = await management.get(kinds.CLASSES, "metal")
         wanted = Options(**{"namespace": NAMESPACE, "hosts": hosts, "timeout": 60.0, **options})
-        return await Adopter(management, machines, class_, wanted, (said if said is not None else []).append).run()
+        return await Adopter(management, machines, class_, wanted, said if said is not None else Lines()).run()
 
 
 def real(hardware: Hardware, namespace: str = "metal3", name: str = "h1") -> dict[str, Any]:
@@ -226,7 +227,7 @@ async def test_a_namespace_of_capm3_there_and_back_killed_after_every_write(tmp_
                 assert unmarked(real(hardware, NAMESPACE)) == unmarked(before)
                 assert PAUSED not in real(hardware, NAMESPACE)["metadata"]["annotations"], "CAPM3 resumes the view only"
                 assert (await adopt(cluster, hardware)).done == ["h1"]
-                refused: list[str] = []
+                refused = Lines()
                 assert (await adopt(cluster, hardware, undo=True, said=refused)).failed == ["h1"]
                 assert "not paused" in refused[0]
                 await cluster.patch_view({"metadata": {"annotations": {PAUSED: "metal3.io/capm3"}}})
@@ -238,7 +239,7 @@ async def test_a_mark_is_removed_that_nobody_used(tmp_path: Path) -> None:
     async with clusters(tmp_path, NAMESPACE) as (hardware, cluster):
         capm3(hardware)
         await eventually(lambda: known(cluster))
-        said: list[str] = []
+        said = Lines()
         assert (await adopt(cluster, hardware, "h1", workload="web", said=said)).failed == ["h1"]
         assert "leave out --name" in said.pop()
         dry = await adopt(cluster, hardware, dry_run=True, said=said)
@@ -264,7 +265,7 @@ async def test_what_keeps_a_host_from_being_adopted_is_said_first(tmp_path: Path
         runs(hardware, "nosecret", userData={"name": "none", "namespace": "metal3"})
         await eventually(lambda: known(cluster, "nosecret"))
         before = [real(hardware, name=name) for name in ("bad", "nosecret")]
-        said: list[str] = []
+        said = Lines()
         assert (await adopt(cluster, hardware, "bad", "nosecret", copy_secrets=True, said=said)).failed == ["bad", "nosecret"]
         assert "power management error" in said[0]
         assert "metal3/none does not exist" in said[1]
@@ -342,7 +343,7 @@ async def test_no_mark_on_a_real_host_ends_a_workload_that_has_another_machine(t
         other = {"h1": "h2", "h2": "h1"}[mine]
         annotations = {names.HANDED_BACK: workload["metadata"]["uid"]}
         hardware.api.edit(BMH, other, {"metadata": {"annotations": annotations}}, "metal3")
-        said: list[str] = []
+        said = Lines()
         for options in ({"dry_run": True}, {}):
             assert (await adopt(cluster, hardware, undo=True, said=said, **options)).failed == [other]
             assert f"names the Workload {NAMESPACE}/db, which has another machine" in said.pop()
@@ -364,7 +365,7 @@ async def test_credentials_are_never_copied_to_a_tenant(tmp_path: Path) -> None:
         for name, namespace in (("h1-bmc", "metal3"), ("c1-kubeconfig", "metal3"), ("elsewhere", "kube-system")):
             runs(hardware, userData={"name": name, "namespace": namespace}, bmc={"address": "", "credentialsName": "h1-bmc"})
             await eventually(lambda: known(cluster))
-            said: list[str] = []
+            said = Lines()
             assert (await adopt(cluster, hardware, "h1", copy_secrets=True, said=said)).failed == ["h1"]
             assert f"{namespace}/{name}" in said[-1]
             assert (await cluster.admin.find(kinds.SECRETS, name, NAMESPACE)) is None

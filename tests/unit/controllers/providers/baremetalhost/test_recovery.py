@@ -15,6 +15,7 @@ from controllers.recovery import Options, Summary
 from controllers.resumable import Blocked
 from tests.unit.controllers.clusters import BMH, CLASSES, HOSTS, WORKLOADS, TwoClusters, bmh, controllers, two_clusters, workload
 from tests.unit.controllers.fakeapi import Failure, eventually
+from tests.unit.controllers.reporters import Lines
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -56,9 +57,9 @@ def reason(clusters: TwoClusters) -> str:
 
 async def recover(clusters: TwoClusters, **options: Any) -> tuple[Summary, str]:
     """Recover. Return the result and what was printed."""
-    lines: list[str] = []
+    lines = Lines()
     async with Client(clusters.management.kubeconfig) as management:
-        summary = await Recoverer(management, Options(**{"timeout": 0.0, **options}), lines.append).run()
+        summary = await Recoverer(management, Options(**{"timeout": 0.0, **options}), lines).run()
     return summary, "\n".join(lines)
 
 
