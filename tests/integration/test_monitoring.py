@@ -308,19 +308,98 @@ def scraper(cluster: Running, tmp_path: Path) -> Iterator[str]:
 
 
 def test_all_that_alerts_and_dashboard_read_is_exported_to_prometheus(cluster: Running, scraper: str) -> None:
-    as_prometheus = {"Authorization": f"Bearer {scraper}"}
-
-    def scraped() -> str:
-        text = ""
-        for url in (cluster.description["apiserver"]["url"], cluster.description["controllers"]["metrics"]):
-            answer = cluster.direct("/metrics", headers=as_prometheus, at=url)
-            assert answer.code == 200, answer.body
-            text += answer.body.decode()
-        return text
-
-    text = eventually(scraped)
+    text = "".join(eventually(lambda: scraped(cluster, scraper)))
     assert len(asked()) > 30
     assert asked() - exported(text) == set()
+
+
+def scraped(cluster: Running, token: str) -> tuple[str, str]:
+    """Return the metrics of the server and of the controllers."""
+    pages = []
+    for url in (cluster.description["apiserver"]["url"], cluster.description["controllers"]["metrics"]):
+        answer = cluster.direct("/metrics", headers={"Authorization": f"Bearer {token}"}, at=url)
+        assert answer.code == 200, answer.body
+        pages.append(answer.body.decode())
+    return pages[0], pages[1]
+
+
+PROCESS = {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds", "python_gc_collections_total"}
+CLIENT = {"rest_client_requests_total", "rest_client_request_duration_seconds_bucket"}
+SERVER = {
+    "requests": {"apiserver_request_total", "apiserver_request_duration_seconds_bucket", "apiserver_request_sli_duration_seconds_bucket"},
+    "requests in work": {"apiserver_current_inflight_requests", "apiserver_longrunning_requests"},
+    "latency of the storage": {"etcd_request_duration_seconds_bucket", "etcd_requests_total", "etcd_request_errors_total"},
+    "size of the storage": {"apiserver_storage_size_bytes", "apiserver_resource_objects", "apiserver_storage_objects"},
+    "cache": {"apiserver_watch_cache_resource_version", "apiserver_watch_cache_events_received_total"},
+    "webhooks": {"apiserver_admission_webhook_admission_duration_seconds_bucket", "apiserver_admission_webhook_rejection_count"},
+    "policies": {"apiserver_validating_admission_policy_check_total"},
+    "certificates": {
+        "apiserver_client_certificate_expiration_seconds_bucket",
+        "metal3_workloads_serving_certificate_expiration_timestamp_seconds",
+    },
+    "loop held": {"apiserver_event_loop_step_seconds_bucket", "apiserver_event_loop_delay_seconds_bucket"},
+    "flow control": {
+        "apiserver_flowcontrol_dispatched_requests_total",
+        "apiserver_flowcontrol_rejected_requests_total",
+        "apiserver_flowcontrol_current_inqueue_requests",
+        "apiserver_flowcontrol_request_wait_duration_seconds_bucket",
+    },
+}
+CONTROLLERS = {
+    "queues": {
+        "workqueue_depth",
+        "workqueue_adds_total",
+        "workqueue_retries_total",
+        "workqueue_queue_duration_seconds_bucket",
+        "workqueue_work_duration_seconds_bucket",
+        "workqueue_unfinished_work_seconds",
+        "workqueue_longest_running_processor_seconds",
+    },
+    "reconciles": {
+        "controller_runtime_reconcile_total",
+        "controller_runtime_reconcile_errors_total",
+        "controller_runtime_reconcile_time_seconds_bucket",
+    },
+    "leader": {"leader_election_master_status"},
+    "fleet": {
+        "metal3_workloads_hosts",
+        "metal3_workloads_workloads",
+        "metal3_workloads_workloads_waiting",
+        "metal3_workloads_time_to_running_seconds_bucket",
+        "metal3_workloads_release_duration_seconds_bucket",
+        "metal3_workloads_provisioning_failures_total",
+        "metal3_workloads_claims_lost_total",
+        "metal3_workloads_class_connected",
+    },
+}
+
+
+def test_each_program_exports_what_the_guide_promises(cluster: Running, scraper: str) -> None:
+    server, controllers = (exported(page) for page in eventually(lambda: scraped(cluster, scraper)))
+    for families, there in ((SERVER, server), (CONTROLLERS, controllers)):
+        for what, names in ({**families, "process": PROCESS, "client": CLIENT}).items():
+            assert names - there == set(), what
+    guide = (ROOT / "docs/monitoring.md").read_text()
+    named = {name for name in re.findall(r"`([a-z]+_[a-z_]+)(?:\{[^}`]*\})?`", guide)}
+    both = {re.sub(r"_(bucket|sum|count)$", "", name) for name in server | controllers} | server | controllers
+    assert named - both - {"runbook_url", "rule_files", "kube_state_metrics"} == set()
+
+
+def test_tenants_cannot_add_series(cluster: Running, scraper: str) -> None:
+    """Whatever a tenant writes or asks for under a name of its own, no label has that name."""
+    mark = "zq7mark"
+    for obj in (workload(f"{mark}-1", className=mark), workload(f"{mark}-2", failureDomain=mark)):
+        obj["metadata"]["labels"] = {mark: mark}
+        cluster.kubectl("a", "create", f"--field-manager={mark}", "-f", "-", stdin=obj)
+    for name in ("workloads", mark, f"workloads/{mark}/{mark}", f"workloads?fieldManager={mark}&labelSelector={mark}"):
+        cluster.try_kubectl("a", "get", "--raw", f"/apis/workload.metal3.io/v1alpha1/namespaces/a/{name}")
+    cluster.try_kubectl("a", "get", "--raw", f"/apis/workload.metal3.io/{mark}/{mark}")
+    try:
+        eventually(lambda: cluster.get("a", "workload", f"{mark}-1")["status"]["conditions"])
+        for page in eventually(lambda: scraped(cluster, scraper)):
+            assert mark not in page
+    finally:
+        cluster.try_kubectl("a", "delete", "workloads", f"{mark}-1", f"{mark}-2", "--wait=false")
 
 
 def test_tenants_and_strangers_read_no_metrics(cluster: Running, scraper: str) -> None:
