@@ -86,14 +86,8 @@ class Secrets:
     async def read(self, key: str) -> Object | None:
         """Return the present secret, or None if it does not exist. Raises ApiException."""
         namespace, _, name = key.partition("/")
-        try:
-            secret = await self._client.get(kinds.SECRETS, name, namespace)
-        except ApiException as error:
-            if not error.not_found:
-                raise
-            self._saw(key, "")
-            return None
-        self._saw(key, version_of(secret))
+        secret = await self._client.find(kinds.SECRETS, name, namespace)
+        self._saw(key, version_of(secret) if secret is not None else "")
         return secret
 
     def reconsider(self, keys: Iterable[str]) -> None:

@@ -12,9 +12,13 @@ never show them to a tenant.
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import orjson
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class BadConfig(Exception):
@@ -71,6 +75,17 @@ class Unreachable(ApiException):
 
 class Unconnected(Unreachable):
     """There was no connection to the server. Nothing has happened."""
+
+
+@contextmanager
+def ignore_not_found() -> Iterator[None]:
+    """Ignore that the object of a write does not exist, as client.IgnoreNotFound of
+    controller-runtime does."""
+    try:
+        yield
+    except ApiException as error:
+        if not error.not_found:
+            raise
 
 
 def from_response(status: int, body: bytes, retry_after: str | None) -> ApiException:

@@ -16,7 +16,7 @@ from apiserver.apis.host import HostStatus, host_name
 from apiserver.apis.names import CLASS_LABEL
 from apiserver.apis.workloadclass import requires_healthy
 from apiserver.client.client import JSON_PATCH
-from apiserver.client.errors import ApiException
+from apiserver.client.errors import ApiException, ignore_not_found
 from apiserver.client.objects import Object, deleting, key_of, labels_of, name_of, typed, uid_of
 from controllers import kinds
 from controllers.charges import ends, is_over
@@ -232,11 +232,8 @@ class HostController:
                 await provider.forget(host["spec"]["claimRef"]["uid"])
             return
         version = host["metadata"]["resourceVersion"]
-        try:
+        with ignore_not_found():
             await self._cluster.client.delete(kinds.HOSTS, name_of(host), uid=host["metadata"]["uid"], resource_version=version)
-        except ApiException as error:
-            if not error.not_found:
-                raise
 
     async def _put(self, host: Object, status: Object) -> bool:
         """Write the status if it differs, and return whether it did."""

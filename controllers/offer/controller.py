@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from apiserver.apis.host import reserved_for, unavailable_reason
-from apiserver.client.errors import ApiException
+from apiserver.client.errors import ignore_not_found
 from apiserver.client.objects import Object, deleting, name_of, uid_of
 from controllers import kinds
 from controllers.classaccess import admits, is_active
@@ -105,11 +105,8 @@ class OfferController:
             "namespaces": namespaces,
         }
         async with self._requests:
-            try:
+            with ignore_not_found():
                 await self._cluster.client.put(kinds.HOSTS, host, subresource="offers", body=body)
-            except ApiException as error:
-                if not error.not_found:
-                    raise
 
 
 def _relevant(host: Object) -> tuple[object, ...]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from apiserver.client.clock import timestamp
-from apiserver.client.errors import ApiException, BadConfig, describe
+from apiserver.client.errors import ApiException, BadConfig, describe, ignore_not_found
 from apiserver.client.objects import Object, Resource, key_of, name_of, namespace_of, uid_of
 from apiserver.client.text import printable
 
@@ -105,13 +105,10 @@ class EventRecorder:
         if series is not None:
             self._series.move_to_end(identity)
             series.count += times
-            try:
-                patch = {"count": series.count, "lastTimestamp": timestamp()}
+            patch = {"count": series.count, "lastTimestamp": timestamp()}
+            with ignore_not_found():  # it has expired: create a new one
                 await self._client.patch(EVENTS, series.name, patch, series.namespace)
                 return
-            except ApiException as error:
-                if not error.not_found:  # it has expired: create a new one
-                    raise
             del self._series[identity]
         made = self._object(identity, about, times)
         await self._client.create(EVENTS, made, made["metadata"]["namespace"])

@@ -171,11 +171,8 @@ class LeaseElector:
         answer."""
         self._taken_by_another = False
         try:
-            try:
-                lease = await self._client.get(LEASES, self._name, self._namespace)
-            except ApiException as error:
-                if not error.not_found:
-                    raise
+            lease = await self._client.find(LEASES, self._name, self._namespace)
+            if lease is None:
                 await self._client.create(LEASES, self._lease(None), self._namespace)
                 self._answered = asyncio.get_running_loop().time()
                 return True

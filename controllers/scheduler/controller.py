@@ -297,13 +297,8 @@ class Scheduler:
 
     async def _pinned(self, workload: Object, name: str) -> Object:
         """Return the Host of a view."""
-        try:
-            view = await self._cluster.client.get(kinds.views(self._cluster.view_group), name, namespace_of(workload))
-        except ApiException as error:
-            if not error.not_found:
-                raise
-            raise Unbindable("HostNotFound", _not_offered(name, self._cluster.view_group)) from None
-        host = self._cluster.hosts.store.get(view["status"]["provisioning"]["ID"])
+        view = await self._cluster.client.find(kinds.views(self._cluster.view_group), name, namespace_of(workload))
+        host = self._cluster.hosts.store.get(view["status"]["provisioning"]["ID"]) if view is not None else None
         if host is None:
             raise Unbindable("HostNotFound", _not_offered(name, self._cluster.view_group))
         return host
@@ -346,14 +341,11 @@ class Scheduler:
 
         The informer may lag behind our own binding, or behind a change of spec. The event of a
         changed Workload will add it to the queue."""
-        try:
-            current = await self._cluster.client.get(kinds.WORKLOADS, name_of(workload), namespace_of(workload))
-        except ApiException as error:
-            if error.not_found:
-                return True
-            raise
+        current = await self._cluster.client.find(kinds.WORKLOADS, name_of(workload), namespace_of(workload))
+        if current is None or not is_pending(current):
+            return True
         # A spec that was changed and changed back is equal; its generation is not.
-        return not is_pending(current) or any(current["metadata"].get(field) != workload["metadata"].get(field) for field in DECIDED_BY)
+        return any(current["metadata"].get(field) != workload["metadata"].get(field) for field in DECIDED_BY)
 
     async def _say(self, key: str, workload: Object, error: Unbindable) -> Result | None:
         """Write the reason to the Workload, with one event per reason."""

@@ -17,7 +17,7 @@ from pydantic import ValidationError
 
 from apiserver.apis.metal3 import GROUP, VERSION, BareMetalHost
 from apiserver.apis.wording import sentence
-from apiserver.client.errors import ApiException
+from apiserver.client.errors import ignore_not_found
 from apiserver.client.informer import Informer
 from apiserver.client.objects import Resource, key_of, name_of, namespace_of
 from controllers.runtime.controller import Controller, Result, TerminalError
@@ -91,15 +91,13 @@ class Simulator:
         """Write what has changed, unless the object was changed meanwhile.
 
         Returns None if nothing has changed, or the host is gone."""
-        try:
+        with ignore_not_found():
             if found.metadata_changed:
                 return await self._client.patch(HOSTS, name_of(obj), _patch(before, found.host), namespace_of(obj))
-            if found.host.status != before.status and found.host.status is not None:
-                return await self._client.update(HOSTS, {**obj, "status": found.host.status.encode()}, subresource="status")
-        except ApiException as error:
-            if not error.not_found:
-                raise
-            self._forget(key_of(obj))
+            if found.host.status == before.status or found.host.status is None:
+                return None
+            return await self._client.update(HOSTS, {**obj, "status": found.host.status.encode()}, subresource="status")
+        self._forget(key_of(obj))
         return None
 
     def _tell(self, obj: Object, before: BareMetalHost, found: Step) -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from apiserver.client.clock import timestamp
-from apiserver.client.errors import ApiException, BadConfig
+from apiserver.client.errors import ApiException, BadConfig, ignore_not_found
 from apiserver.client.objects import Object, deleting, key_of, labels_of, name_of, namespace_of, typed
 from controllers import kinds
 from controllers.charges import is_settling
@@ -242,11 +242,8 @@ class WorkloadController:
 
         Releases nothing at the source."""
         self._cluster.events.event(typed(kinds.WORKLOADS, workload), kind, reason, message)
-        try:
+        with ignore_not_found():
             await self._cluster.client.delete(kinds.WORKLOADS, name_of(workload), namespace_of(workload), uid=workload["metadata"]["uid"])
-        except ApiException as error:
-            if not error.not_found:
-                raise
 
     def _binding_first(self, key: str) -> bool:
         """Return whether a new Workload waits while others are being bound, at most PATIENCE
@@ -293,11 +290,8 @@ class WorkloadController:
         if not applied.consumed_annotations or not view:
             return
         patch = {"metadata": {"annotations": dict.fromkeys(applied.consumed_annotations)}}
-        try:
+        with ignore_not_found():
             await self._cluster.client.patch(kinds.views(self._cluster.view_group), view, patch, namespace_of(workload))
-        except ApiException as error:
-            if not error.not_found:
-                raise
 
     async def _delete(self, workload: Object, host: Object | None) -> Result | None:
         """Release the host, clear the claim, and only then remove the finalizer."""

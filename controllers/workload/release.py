@@ -80,29 +80,17 @@ async def unbind(cluster: Cluster, workload: Object, host: Object) -> Object | N
     except ApiException as error:
         if error.status != INVALID and not error.not_found:
             raise
-        current = await _current(cluster, host)
+        current = await cluster.client.find(kinds.HOSTS, name_of(host))
         if current is not None and (current["spec"].get("claimRef") or {}).get("uid") == uid:
             raise
         return current
 
 
-async def _current(cluster: Cluster, host: Object) -> Object | None:
-    try:
-        return await cluster.client.get(kinds.HOSTS, name_of(host))
-    except ApiException as error:
-        if error.not_found:
-            return None
-        raise
-
-
 async def remove_finalizer(cluster: Cluster, workload: Object) -> bool:
     """Remove our finalizer. Return False if the Workload has a host that was not seen yet."""
-    try:
-        current = await cluster.client.get(kinds.WORKLOADS, name_of(workload), namespace_of(workload))
-    except ApiException as error:
-        if error.not_found:
-            return True
-        raise
+    current = await cluster.client.find(kinds.WORKLOADS, name_of(workload), namespace_of(workload))
+    if current is None:
+        return True
     finalizers = current["metadata"].get("finalizers") or []
     if current["metadata"]["uid"] != workload["metadata"]["uid"] or kinds.RELEASE_FINALIZER not in finalizers:
         return True

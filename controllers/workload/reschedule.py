@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING
 from apiserver.apis.host import ADOPTS
 from apiserver.apis.workload import binding_state
 from apiserver.client.clock import timestamp
-from apiserver.client.errors import ApiException
 from apiserver.client.objects import Object, annotations_of, key_of, labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
 from controllers.providers.base import ProviderError
@@ -92,13 +91,10 @@ async def _clear_claim(cluster: Cluster, workload: Object, host: Object) -> None
 
     The Host is read first: if the Workload got it again after the Workload was read, the Host would
     have changed."""
-    try:
-        current = await cluster.client.get(kinds.HOSTS, name_of(host))
-        holder = await cluster.client.get(kinds.WORKLOADS, name_of(workload), namespace_of(workload))
-    except ApiException as error:
-        if error.not_found:
-            return
-        raise
+    current = await cluster.client.find(kinds.HOSTS, name_of(host))
+    holder = await cluster.client.find(kinds.WORKLOADS, name_of(workload), namespace_of(workload))
+    if current is None or holder is None:
+        return
     claim = current["spec"].get("claimRef") or {}
     if not is_rescheduling(holder) or not claim.get("uid") == uid_of(holder) == uid_of(workload):
         return

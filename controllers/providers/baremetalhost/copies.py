@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apiserver.client.errors import ApiException
+from apiserver.client.errors import ignore_not_found
 from apiserver.client.objects import labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
 from controllers.providers.baremetalhost import names
@@ -40,33 +40,29 @@ class SecretCopies:
 
         Copies that are already gone are no error. A secret of the same name that is not a copy
         stays."""
-        found = await self._client.list_page(kinds.SECRETS, namespace, label_selector=f"{names.WORKLOAD_UID}={workload_uid}")
-        for secret in found.get("items") or []:
+        for secret in await self._of(workload_uid, namespace):
             await self._delete(secret)
 
     async def remove_one(self, workload_uid: str, field: str, namespace: str) -> None:
         """Remove the copy of one field, as `remove` does."""
         name = names.secret_name(workload_uid, field)
-        found = await self._client.list_page(kinds.SECRETS, namespace, label_selector=f"{names.WORKLOAD_UID}={workload_uid}")
-        for secret in found.get("items") or []:
+        for secret in await self._of(workload_uid, namespace):
             if name_of(secret) == name:
                 await self._delete(secret)
 
+    async def _of(self, workload_uid: str, namespace: str) -> list[Object]:
+        found = await self._client.list_page(kinds.SECRETS, namespace, label_selector=f"{names.WORKLOAD_UID}={workload_uid}")
+        return found.get("items") or []
+
     async def _delete(self, secret: Object) -> None:
-        try:
+        with ignore_not_found():
             await self._client.delete(kinds.SECRETS, name_of(secret), namespace_of(secret), uid=uid_of(secret))
-        except ApiException as error:
-            if not error.not_found:
-                raise
 
     async def _keep(self, wanted: Object) -> None:
         metadata = wanted["metadata"]
         name, namespace = metadata["name"], metadata["namespace"]
-        try:
-            current = await self._client.get(kinds.SECRETS, name, namespace)
-        except ApiException as error:
-            if not error.not_found:
-                raise
+        current = await self._client.find(kinds.SECRETS, name, namespace)
+        if current is None:
             await self._client.create(kinds.SECRETS, wanted, namespace)
             return
         # BMO adds a label of its own, so only our label and the data are compared.

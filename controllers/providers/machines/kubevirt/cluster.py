@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from apiserver.client.errors import ApiException
+from apiserver.client.errors import ApiException, ignore_not_found
 from apiserver.client.objects import labels_of, name_of, namespace_of, uid_of
 from controllers import kinds
 from controllers.providers.machines.kubevirt import names
@@ -131,8 +131,5 @@ class MachineCluster:
             raise
 
     async def _delete(self, kind: Resource, name: str, *, uid: str = "") -> None:
-        try:
+        with ignore_not_found():
             await self._client.delete(kind, name, self._namespace, uid=uid)
-        except ApiException as error:
-            if not error.not_found:
-                raise
